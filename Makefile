@@ -1,0 +1,38 @@
+# Everything a newcomer needs: `make demo` shows the main job, `make test` checks all.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/demo-ready
+	@$(BIN)/queuectl demo
+
+test: $(VENV)/test-ready lint
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/test-ready
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/test-ready
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo-ready: pyproject.toml | $(BIN)/python
+	@echo "Installing queuectl into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sqlite,completion]'
+	@touch $@
+
+$(VENV)/test-ready: pyproject.toml | $(BIN)/python
+	@echo "Installing queuectl and its test tools into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/demo-ready

@@ -1,0 +1,348 @@
+"""Every use case, once. The command line (and later the web and Python programs) only translate words to and from it.
+
+A `Client` holds one open store and nothing else; it is for one thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from queuectl import ids, wire
+from queuectl.domain import reason as reasons
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.job import DEFAULT_QUEUE, FINISHED, Attempt, Job, JobState, Spec
+from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
+from queuectl.domain.selector import Selector
+from queuectl.settings import Settings, canonical
+from queuectl.store.port import Note, Store, WorkerRow
+
+BATCH = 500
+"""Jobs changed in one transaction when a command acts on many."""
+
+Progress = Callable[[int], None]
+"""Told how many jobs are done so far."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Changed:
+    """What an acting command did: the jobs it changed, and what it could not change."""
+
+    jobs: Sequence[Job]
+    refused: Sequence[QueuectlError] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerView:
+    """A live worker: its slots, what it runs, and whether it is about to stop."""
+
+    name: str
+    host: str
+    pid: int
+    slots: int
+    queues: tuple[str, ...]
+    started_at: float
+    running: Sequence[Job]
+    stopping: bool
+    rows: Sequence[WorkerRow]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """The whole at a glance."""
+
+    url: str
+    at: float
+    workers: Sequence[WorkerView]
+    counts: dict[JobState, int]
+    queues: dict[str, dict[JobState, int]]
+    oldest_due: float | None
+    next_retries: Sequence[Job]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """A job with all that happened to it."""
+
+    job: Job
+    reason: str | None
+    attempts: Sequence[Attempt] = field(default=())
+    notes: Sequence[Note] = field(default=())
+
+
+def login_name() -> str:
+    """Who asks: the login name, or the user's number where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+class Client:
+    """All that can be done with a queue."""
+
+    def __init__(self, store: Store, who: str | None = None) -> None:
+        self.store = store
+        self.who = who or login_name()
+
+    def close(self) -> None:
+        self.store.close()
+
+    # --- enqueue ----------------------------------------------------------------------------
+
+    def enqueue(self, requests: Iterable[wire.JobRequest]) -> list[Job]:
+        """Adds the jobs, all or none, with the settings and surroundings of this moment. Durable on return."""
+        factory = JobFactory(Settings(self.store.config()), self.store.now(), self.who)
+        jobs = [factory.job(request) for request in requests]
+        self.store.insert(jobs)
+        return jobs
+
+    def unserved(self, queues: Iterable[str]) -> list[str]:
+        """Which of these queues no live worker serves."""
+        live = self.workers()
+        return [queue for queue in dict.fromkeys(queues) if not any(_serves(worker, queue) for worker in live)]
+
+    # --- look -------------------------------------------------------------------------------
+
+    def job(self, ref: str) -> Job:
+        """The job of an id or unique prefix. Raises `NotFound`."""
+        return self.store.get(ref)
+
+    def history(self, ref: str) -> History:
+        """A job with its attempts and what people did to it."""
+        job = self.store.get(ref)
+        return History(job=job, reason=self.reason(job), attempts=self.store.attempts(job), notes=self.store.notes(job))
+
+    def find(self, selector: Selector, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
+        """Matching jobs, in the order of enqueueing or the reverse."""
+        return self.store.find(selector, limit=limit, newest_first=newest_first)
+
+    def count(self, selector: Selector) -> int:
+        """How many jobs match."""
+        return self.store.count(selector)
+
+    def reason(self, job: Job, workers: Sequence[WorkerView] | None = None) -> str | None:
+        """Why the job does not run, in words; none where it runs or is done."""
+
+        def look_around() -> reasons.Surroundings:
+            live = self.workers() if workers is None else workers
+            serving = [worker for worker in live if _serves(worker, job.queue) and not worker.stopping]
+            return reasons.Surroundings(
+                slots=sum(worker.slots for worker in serving),
+                busy=sum(len(worker.running) for worker in serving),
+                ahead=self.store.ahead(job),
+            )
+
+        return reasons.reason(job, self.store.now(), look_around, wire.format_duration, wire.format_time)
+
+    def status(self, retries: int = 5) -> Status:
+        """Workers, counts by state and queue, the oldest waiting job, the next retries."""
+        counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
+        queues: dict[str, dict[JobState, int]] = {}
+        for (queue, state), number in self.store.counts().items():
+            counts[state] += number
+            queues.setdefault(queue, dict.fromkeys(JobState, 0))[state] = number
+        backlog = self.store.backlog(retries)
+        return Status(
+            url=self.store.url, at=self.store.now(), workers=self.workers(), counts=counts, queues=queues,
+            oldest_due=backlog.oldest_due, next_retries=backlog.next_retries,
+        )  # fmt: skip
+
+    # --- act --------------------------------------------------------------------------------
+
+    def retry(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+        """Runs jobs again: a failed one now, a finished one afresh."""
+        return self._change(refs, Retried(), progress)
+
+    def retry_dead(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+        """Takes jobs out of the dead letter queue: attempts back to 0, history kept. Others are refused."""
+        return self._only_dead(refs, lambda dead: self._change(dead, Retried(), progress))
+
+    def cancel(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+        """Ends jobs for good; a running one's command is ended by its worker within a second."""
+        return self._change(refs, CancelRequested(), progress)
+
+    def hold(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+        """Keeps workers from claiming the jobs."""
+        return self._change(refs, Held(), progress)
+
+    def release(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+        """Lets workers claim held jobs again."""
+        return self._change(refs, Released(), progress)
+
+    def delete(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+        """Removes jobs with their history and output. Running ones are refused."""
+        return _in_batches(refs, self.store.delete, progress)
+
+    def purge(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+        """Deletes dead jobs. Others are refused."""
+        return self._only_dead(refs, lambda dead: self.delete(dead, progress))
+
+    def _change(self, refs: Sequence[str], event: Event, progress: Progress | None) -> Changed:
+        return _in_batches(refs, lambda batch: self.store.change(batch, event, self.who), progress)
+
+    def _only_dead(self, refs: Sequence[str], act: Callable[[list[str]], Changed]) -> Changed:
+        dead, refused = [], list[QueuectlError]()
+        for ref in refs:
+            try:
+                job = self.store.get(ref)
+            except (NotFound, Invalid) as error:
+                refused.append(error)
+                continue
+            if job.state is JobState.DEAD:
+                dead.append(job.id)
+            else:
+                refused.append(Conflict(f"job {job.id} is {job.state}, not dead", "see: queuectl dlq list"))
+        changed = act(dead)
+        return replace(changed, refused=[*refused, *changed.refused])
+
+    # --- settings ---------------------------------------------------------------------------
+
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return Settings(self.store.config())
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Checks and keeps a setting. Jobs enqueued earlier keep theirs."""
+        name = canonical(name)
+        self.settings().check(name, value)
+        self.store.set_config(name, value)
+
+    def unset_setting(self, name: str) -> None:
+        """Puts a setting back to its default."""
+        self.store.set_config(canonical(name), None)
+
+    # --- workers ----------------------------------------------------------------------------
+
+    def workers(self) -> list[WorkerView]:
+        """The workers alive now."""
+        by_name: dict[tuple[str, int], list[WorkerRow]] = {}
+        for row in self.store.workers():
+            if self.store.alive(row):
+                by_name.setdefault((row.name, row.dispatcher), []).append(row)
+        return [
+            WorkerView(
+                name=name, host=rows[0].host, pid=dispatcher, slots=sum(row.slots for row in rows),
+                queues=rows[0].queues, started_at=min(row.started_at for row in rows),
+                running=[job for row in rows for job in self.store.running(row.id)],
+                stopping=any(row.stop for row in rows), rows=rows,
+            )
+            for (name, dispatcher), rows in by_name.items()
+        ]  # fmt: skip
+
+    def ask_to_stop(self, names: Sequence[str], now: bool = False) -> list[WorkerView]:
+        """Asks workers (all that live, or those named) to stop; returns whom it asked. Raises `NotFound`."""
+        live = self.workers()
+        for name in names:
+            if not any(fnmatchcase(worker.name, name) for worker in live):
+                raise NotFound(f"no live worker {name}", "see: queuectl worker list")
+        asked = [w for w in live if not names or any(fnmatchcase(w.name, name) for name in names)]
+        self.store.request_stop([row.id for worker in asked for row in worker.rows], "now" if now else "graceful")
+        return asked
+
+    def still_there(self, asked: Sequence[WorkerView]) -> list[WorkerView]:
+        """Which of these workers have not gone yet."""
+        return [worker for worker in asked if any(self.store.alive(row) for row in worker.rows)]
+
+    # --- upkeep -----------------------------------------------------------------------------
+
+    def prune(self, selectors: Sequence[Selector], progress: Progress | None = None) -> int:
+        """Deletes finished jobs that match any of the selectors, in short transactions; returns how many."""
+        done = 0
+        for selector in selectors:
+            while removed := self.store.prune(selector, BATCH):
+                done += removed
+                if progress:
+                    progress(done)
+        return done
+
+    def retention(self) -> list[Selector]:
+        """What the retention settings say is to be pruned now; empty where nothing ever is."""
+        settings = self.settings()
+        now = self.store.now()
+        ages = [(state, settings[f"retention-{state}"]) for state in sorted(FINISHED)]
+        return [Selector(states=(state,), before=now - age) for state, age in ages if age is not None]
+
+
+class JobFactory:
+    """Makes jobs from requests: the settings' policy, the surroundings of this moment, one shared spec where it can."""
+
+    def __init__(self, settings: Settings, now: float, who: str) -> None:
+        self._now = now
+        self._who = who
+        self._fields: dict[str, Any] = {**settings.spec_defaults(), **_surroundings(settings["env-capture"])}
+        self._backoff_initial_given = not settings.is_default("backoff-initial")
+        self._plain = Spec(**self._fields)
+
+    def job(self, request: wire.JobRequest) -> Job:
+        """A new job, ready to be inserted."""
+        now = self._now
+        run_at = request.run_at if request.run_at is not None else now + (request.delay or 0.0)
+        return Job(
+            id=request.id or ids.job_id(), generated_id=request.id is None, command=request.command,
+            spec=self._spec(request.spec) if request.spec else self._plain, queue=request.queue or DEFAULT_QUEUE,
+            priority=request.priority, tags=request.tags, owner=self._who, held=request.held,
+            created_at=now, run_at=run_at, updated_at=now,
+        )  # fmt: skip
+
+    def _spec(self, given: Any) -> Spec:
+        fields = {**self._fields, **given}
+        if "backoff_base" in given and "backoff_initial" not in given and not self._backoff_initial_given:
+            fields["backoff_initial"] = fields["backoff_base"]
+        fields["env"] = {**self._fields["env"], **given.get("env", {})}
+        here = self._fields["cwd"]
+        for name in ("cwd", "stdin", "output_path"):
+            if fields[name] is not None:
+                fields[name] = os.path.normpath(os.path.join(here, os.path.expanduser(fields[name])))
+        return Spec(**fields)
+
+
+def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:
+        raise Invalid("the current folder no longer exists", "cd to a folder that does") from None
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns) and not name.startswith("QUEUECTL_")
+    }
+    if "TRACEPARENT" in os.environ:
+        env["TRACEPARENT"] = os.environ["TRACEPARENT"]
+    return {"cwd": cwd, "umask": umask, "env": env}
+
+
+def allowed_states(event: type[Event]) -> tuple[JobState, ...]:
+    """The states in which an event is possible: what a selection for it may match."""
+    return tuple(state for state, events in TRANSITIONS.items() if event in events)
+
+
+def _serves(worker: WorkerView, queue: str) -> bool:
+    return not worker.queues or queue in worker.queues
+
+
+def _in_batches(
+    refs: Sequence[str], act: Callable[[Sequence[str]], list[Job | QueuectlError]], progress: Progress | None
+) -> Changed:
+    jobs, refused = [], list[QueuectlError]()
+    for batch in _batches(refs):
+        for result in act(batch):
+            if isinstance(result, QueuectlError):
+                refused.append(result)
+            else:
+                jobs.append(result)
+        if progress:
+            progress(len(jobs) + len(refused))
+    return Changed(jobs=jobs, refused=refused)
+
+
+def _batches(refs: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(refs), BATCH):
+        yield refs[start : start + BATCH]

@@ -1,0 +1,63 @@
+"""The one error tree. Every error says what is wrong, what would be right, and how it ends a program."""
+
+from __future__ import annotations
+
+
+class QueuectlError(Exception):
+    """A failure a person can act on.
+
+    `message` is one line: what is wrong, with which value. `hint` is one line: what would be
+    right (may be empty). `code` is the stable word for machines, `exit_code` the process's exit
+    status and `http_status` the status of an HTTP answer.
+    """
+
+    code = "failed"
+    exit_code = 1
+    http_status = 500
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class OperationFailed(QueuectlError):
+    """The request was right, but could not be carried out."""
+
+
+class Invalid(QueuectlError):
+    """The request itself is wrong: bad words, bad values, bad input."""
+
+    code = "invalid"
+    exit_code = 2
+    http_status = 400
+
+
+class NotFound(QueuectlError):
+    """The thing named does not exist."""
+
+    code = "not_found"
+    exit_code = 3
+    http_status = 404
+
+
+class Conflict(QueuectlError):
+    """The thing exists, but in a state that does not allow the request."""
+
+    code = "conflict"
+    exit_code = 4
+    http_status = 409
+
+
+class StoreUnavailable(QueuectlError):
+    """The store cannot be reached or is damaged. Nothing was changed."""
+
+    code = "store_unavailable"
+    exit_code = 5
+    http_status = 503
+
+
+class StoreBusy(StoreUnavailable):
+    """Another process holds the store's write lock. Trying again later is right."""
+
+    code = "store_busy"

@@ -1,0 +1,165 @@
+"""What a job is, and what one execution of it is.
+
+A `Job` is one command to be run, together with its fixed policy and surroundings (`Spec`).
+An `Attempt` is one execution. Both are values: a change makes a new one, and only
+`lifecycle.apply` decides a change of state.
+
+Times are seconds since the epoch (UTC, float); durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+DEFAULT_QUEUE = "default"
+COMMAND_STRING_BYTES_MAX = (128 << 10) - 1
+"""The longest single argument that Linux takes (MAX_ARG_STRLEN less its NUL)."""
+COMMAND_BYTES_MAX = 1 << 20
+"""The longest list of words; with an environment beside it, well within the kernel's 2 MiB."""
+
+
+class JobState(StrEnum):
+    """Where a job stands. The meaning of each is in the table of `lifecycle`."""
+
+    BLOCKED = "blocked"
+    PENDING = "pending"
+    PROCESSING = "processing"
+    FAILED = "failed"
+    COMPLETED = "completed"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+FINISHED = frozenset({JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED})
+"""States that only a person leaves."""
+
+CLAIMABLE = frozenset({JobState.PENDING, JobState.FAILED})
+"""States from which a worker may claim, once the job is due."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spec:
+    """Everything about a job that is fixed when it is enqueued and that many jobs share.
+
+    Its retry policy, its time limit, and the surroundings of its command. Stores keep equal
+    specs once.
+    """
+
+    max_retries: int = 3
+    backoff_base: float = 2.0
+    backoff_initial: float = 2.0
+    backoff_max: float = 3600.0
+    backoff_jitter: float = 0.0
+    retry_on: tuple[int, ...] = ()
+    fatal_on: tuple[int, ...] = ()
+    timeout: float | None = None
+    kill_grace: float = 10.0
+    cwd: str | None = None
+    umask: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    shell: str = "/bin/sh"
+    stdin: str | None = None
+    output_path: str | None = None
+    split_output: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One command to be run, and how far it has come.
+
+    `command` is a string for the shell, or a tuple of words run without one. `attempts` counts
+    executions that ended by themselves or by their time limit since the last retry by hand,
+    `lost` those lost with their worker since then (`lost_in_row`: without one that ended in
+    between), `starts` every start there ever was. `lease` is the fencing token: it grows with each
+    claim and is never reset. `worker` is the id of the supervisor that holds the claim.
+    """
+
+    id: str
+    command: str | tuple[str, ...]
+    spec: Spec
+    created_at: float
+    run_at: float
+    updated_at: float
+    seq: int = 0
+    generated_id: bool = False
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    tags: tuple[str, ...] = ()
+    owner: str | None = None
+    state: JobState = JobState.PENDING
+    held: bool = False
+    cancel_requested: bool = False
+    attempts: int = 0
+    starts: int = 0
+    lost: int = 0
+    lost_in_row: int = 0
+    lease: int = 0
+    worker: str | None = None
+    host: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    next_retry_at: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    cpu_time: float | None = None
+    max_rss: int | None = None
+    output_bytes: int | None = None
+
+    @property
+    def due_at(self) -> float:
+        """When the job may be claimed at the earliest."""
+        if self.next_retry_at is not None:
+            return self.next_retry_at
+        return self.run_at
+
+    @property
+    def finished(self) -> bool:
+        """Whether only a person can make it run again."""
+        return self.state in FINISHED
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds the latest execution took; none while it runs or before it ran."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(0.0, self.finished_at - self.started_at)
+
+
+class Outcome(StrEnum):
+    """How one execution ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One execution of a job. `number` counts from 1 and is never reused.
+
+    `outcome` is none while it runs. `output_file` is where a running attempt's output can be
+    followed, relative to the store's folder. `leftover` names processes that the command left
+    running when it ended by itself. `max_rss` is in bytes.
+    """
+
+    number: int
+    lease: int
+    worker: str
+    host: str
+    started_at: float
+    finished_at: float | None = None
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    cpu_time: float | None = None
+    max_rss: int | None = None
+    output_bytes: int | None = None
+    output_file: str | None = None
+    leftover: str | None = None

@@ -1,0 +1,296 @@
+"""The life of a job, as data: which event leads from which state to which.
+
+Rules:
+
+- `TRANSITIONS` is the whole truth about states. An event that is absent for a state is an error
+  that names both. Nothing else in queuectl decides a state: no SQL, no command, no worker.
+- `apply` is pure. What an event needs (times, random draws, limits) it carries.
+- First cause wins: an execution that queuectl has signalled ends as that cause says, whatever
+  its exit status. One that ended before the signal stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import assert_never
+
+from queuectl.domain import retry
+from queuectl.domain.errors import Conflict
+from queuectl.domain.job import CLAIMABLE, Job, JobState, Outcome
+
+BLOCKED, PENDING, PROCESSING, FAILED = JobState.BLOCKED, JobState.PENDING, JobState.PROCESSING, JobState.FAILED
+COMPLETED, DEAD, CANCELLED = JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED
+
+
+class Cause(StrEnum):
+    """Why queuectl itself ended an execution."""
+
+    TIMEOUT = "timeout"
+    CANCEL = "cancel"
+    STOP = "stop"
+
+
+# --- what can happen to a job ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """A worker took the job. `worker` is its supervisor's id."""
+
+    worker: str
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """The command was started at `at`."""
+
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """An execution ended and its end is known.
+
+    Success is `exit_code` 0 without a `cause`. `error` is set where the command could not be started
+    or where there is more to say than the code. `draw` in [0, 1) spreads the retry.
+    """
+
+    started_at: float
+    finished_at: float
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    cause: Cause | None = None
+    cpu_time: float | None = None
+    max_rss: int | None = None
+    output_bytes: int | None = None
+    draw: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenBack:
+    """The worker returns its claim without having started the command."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """Every process of the worker that ran the job is gone, and with it the execution's end.
+
+    `max_lost` losses in a row send the job to the dead letter queue. An execution whose start is
+    not recorded (`Job.started_at` is none) is given back instead.
+    """
+
+    max_lost: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CancelRequested:
+    """A person wants the job ended."""
+
+    reason: str = "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retried:
+    """A person wants the job run again, now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """No worker shall claim the job until it is released."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Released:
+    """The job may be claimed again."""
+
+
+Event = Claimed | Started | Ended | GivenBack | Lost | CancelRequested | Retried | Held | Released
+
+TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
+    BLOCKED: {CancelRequested: frozenset({CANCELLED}), Held: frozenset({BLOCKED}), Released: frozenset({BLOCKED})},
+    PENDING: {
+        Claimed: frozenset({PROCESSING}),
+        CancelRequested: frozenset({CANCELLED}),
+        Retried: frozenset({PENDING}),
+        Held: frozenset({PENDING}),
+        Released: frozenset({PENDING}),
+    },
+    PROCESSING: {
+        Started: frozenset({PROCESSING}),
+        Ended: frozenset({COMPLETED, FAILED, DEAD, CANCELLED, PENDING}),
+        GivenBack: frozenset({PENDING, FAILED, CANCELLED}),
+        Lost: frozenset({PENDING, FAILED, DEAD, CANCELLED}),
+        CancelRequested: frozenset({PROCESSING}),
+        Held: frozenset({PROCESSING}),
+        Released: frozenset({PROCESSING}),
+    },
+    FAILED: {
+        Claimed: frozenset({PROCESSING}),
+        CancelRequested: frozenset({CANCELLED}),
+        Retried: frozenset({FAILED}),
+        Held: frozenset({FAILED}),
+        Released: frozenset({FAILED}),
+    },
+    COMPLETED: {Retried: frozenset({PENDING})},
+    DEAD: {Retried: frozenset({PENDING})},
+    CANCELLED: {Retried: frozenset({PENDING})},
+}
+
+VERBS: dict[type[Event], str] = {
+    Claimed: "be claimed",
+    Started: "start",
+    Ended: "end",
+    GivenBack: "be given back",
+    Lost: "be lost",
+    CancelRequested: "be cancelled",
+    Retried: "be retried",
+    Held: "be held",
+    Released: "be released",
+}
+
+
+def apply(job: Job, event: Event, now: float) -> Job:
+    """The job after `event` at time `now`. Raises `Conflict` where its state does not allow it."""
+    allowed = TRANSITIONS[job.state].get(type(event))
+    if allowed is None:
+        raise Conflict(
+            f"job {job.id} is {job.state} and cannot {VERBS[type(event)]}",
+            f"see its history with: queuectl show {job.id}",
+        )
+    after = replace(_next(job, event, now), updated_at=now)
+    assert after.state in allowed, f"{job.state} -> {type(event).__name__} -> {after.state}"
+    return after
+
+
+def _next(job: Job, event: Event, now: float) -> Job:
+    match event:
+        case Claimed():
+            return replace(
+                job,
+                state=PROCESSING,
+                lease=job.lease + 1,
+                worker=event.worker,
+                host=event.host,
+                started_at=None,
+                finished_at=None,
+                next_retry_at=None,
+            )
+        case Started():
+            return replace(job, started_at=event.at, starts=job.starts + 1)
+        case Ended():
+            return _ended(job, event)
+        case GivenBack():
+            return _returned(job, now)
+        case Lost():
+            return _lost(job, event, now)
+        case CancelRequested():
+            if job.state is PROCESSING:
+                return replace(job, cancel_requested=True)
+            return replace(_put_down(job), state=CANCELLED, error=event.reason, finished_at=now)
+        case Retried():
+            return _retried(job, now)
+        case Held():
+            return replace(job, held=True)
+        case Released():
+            return replace(job, held=False)
+        case _:
+            assert_never(event)
+
+
+def _put_down(job: Job) -> Job:
+    """The job in nobody's hands."""
+    return replace(job, worker=None, host=None, next_retry_at=None, cancel_requested=False)
+
+
+def _ended(job: Job, event: Ended) -> Job:
+    ended = replace(
+        job, started_at=event.started_at, finished_at=event.finished_at, exit_code=event.exit_code,
+        signal=event.signal, error=event.error, cpu_time=event.cpu_time, max_rss=event.max_rss,
+        output_bytes=event.output_bytes, next_retry_at=None, cancel_requested=False, lost_in_row=0,
+        starts=job.starts + (job.started_at is None),
+    )  # fmt: skip
+    match outcome(event):
+        case Outcome.COMPLETED:
+            return replace(ended, state=COMPLETED, attempts=job.attempts + 1, error=None)
+        case Outcome.CANCELLED:
+            return replace(ended, state=CANCELLED, error=event.error or "cancelled")
+        case Outcome.STOPPED:
+            return _returned(replace(ended, cancel_requested=job.cancel_requested), event.finished_at)
+        case _:
+            return _failed(replace(ended, attempts=job.attempts + 1), event, job.cancel_requested)
+
+
+def _failed(job: Job, event: Ended, cancel_requested: bool) -> Job:
+    failed = replace(job, error=event.error or describe(job, event))
+    if cancel_requested:
+        return replace(failed, state=CANCELLED)
+    if event.cause is None and retry.is_permanent(job.spec, event.exit_code):
+        return replace(failed, state=DEAD, error=f"{failed.error} (not retried: fatal exit code)")
+    if job.attempts > job.spec.max_retries:
+        return replace(failed, state=DEAD)
+    wait = retry.delay(job.spec, job.attempts, event.draw)
+    return replace(failed, state=FAILED, next_retry_at=event.finished_at + wait)
+
+
+def _returned(job: Job, now: float) -> Job:
+    """The claim handed back: due at once, as it was before, and a wish to cancel is now fulfilled."""
+    if job.cancel_requested:
+        return replace(_put_down(job), state=CANCELLED, error="cancelled", finished_at=now)
+    back = replace(_put_down(job), started_at=None, finished_at=None)
+    if job.attempts:
+        return replace(back, state=FAILED, next_retry_at=now)
+    return replace(back, state=PENDING)
+
+
+def _lost(job: Job, event: Lost, now: float) -> Job:
+    if job.started_at is None:
+        return _returned(job, now)
+    lost = replace(job, lost=job.lost + 1, lost_in_row=job.lost_in_row + 1)
+    if lost.lost_in_row >= event.max_lost and not job.cancel_requested:
+        error = f"lost {lost.lost_in_row} workers in a row while it ran (max_lost {event.max_lost})"
+        return replace(_put_down(lost), state=DEAD, error=error, finished_at=now)
+    return _returned(lost, now)
+
+
+def _retried(job: Job, now: float) -> Job:
+    if job.state is FAILED:
+        return replace(job, next_retry_at=now)
+    if job.state is PENDING:
+        return replace(job, run_at=min(job.run_at, now))
+    return replace(
+        _put_down(job), state=PENDING, run_at=min(job.run_at, now), attempts=0, lost=0, lost_in_row=0,
+        error=None, exit_code=None, signal=None, started_at=None, finished_at=None, cpu_time=None,
+        max_rss=None, output_bytes=None,
+    )  # fmt: skip
+
+
+def outcome(event: Ended) -> Outcome:
+    """How the execution that `event` reports ended."""
+    match event.cause:
+        case Cause.TIMEOUT:
+            return Outcome.TIMEOUT
+        case Cause.CANCEL:
+            return Outcome.CANCELLED
+        case Cause.STOP:
+            return Outcome.STOPPED
+        case None:
+            return Outcome.COMPLETED if event.exit_code == 0 and event.error is None else Outcome.FAILED
+        case _:
+            assert_never(event.cause)
+
+
+def describe(job: Job, event: Ended) -> str:
+    """One line on how an execution failed."""
+    if event.cause is Cause.TIMEOUT:
+        return f"timed out after {job.spec.timeout:g}s"
+    if event.signal is not None:
+        return f"killed by signal {event.signal}"
+    return f"exit code {event.exit_code}"
+
+
+def is_claimable(job: Job) -> bool:
+    """Whether a worker may take the job once it is due."""
+    return job.state in CLAIMABLE and not job.held

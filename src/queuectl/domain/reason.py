@@ -1,0 +1,57 @@
+"""Why a job is not running yet, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from queuectl.domain.job import Job, JobState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What one must know beside the job: the slots that serve its queue, how many of them run a command, and how
+    many jobs come before it."""
+
+    slots: int
+    busy: int
+    ahead: int
+
+
+def reason(
+    job: Job, now: float, look_around: Callable[[], Surroundings], duration: Callable[[float], str],
+    time: Callable[[float], str | None],
+) -> str | None:  # fmt: skip
+    """One phrase, or none where the job is finished or runs undisturbed.
+
+    `look_around` is asked only where the job itself does not explain it; `duration` and `time` put values in words.
+    """
+    match job.state:
+        case JobState.PROCESSING:
+            return "being cancelled" if job.cancel_requested else None
+        case JobState.COMPLETED | JobState.DEAD | JobState.CANCELLED:
+            return job.error if job.state is JobState.DEAD else None
+        case _:
+            pass
+    if job.held:
+        return "held"
+    if job.due_at > now:
+        if job.state is JobState.FAILED:
+            return f"retry {job.attempts}/{job.spec.max_retries} in {duration(job.due_at - now)}"
+        return f"scheduled for {time(job.due_at)}"
+    around = look_around()
+    if not around.slots:
+        return f'no live worker serves queue "{job.queue}"'
+    if around.busy < around.slots or not around.ahead:
+        return (
+            "next in line"
+            if around.ahead < max(1, around.slots - around.busy)
+            else f"{ordinal(around.ahead + 1)} in line"
+        )
+    return f"all {around.slots} slots busy, {ordinal(around.ahead + 1)} in line"
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"

@@ -1,0 +1,29 @@
+"""When a failed job runs again: exponential backoff with jitter, and which failures are final."""
+
+from __future__ import annotations
+
+from queuectl.domain.job import Spec
+
+
+def delay(spec: Spec, attempt: int, draw: float) -> float:
+    """Seconds to wait after attempt number `attempt` (from 1) has failed.
+
+    `backoff_initial × backoff_base^(attempt−1)`, at most `backoff_max`; the jitter takes off up to
+    that fraction of it. `draw` is a random number in [0, 1) which the caller brings.
+    """
+    try:
+        grown = spec.backoff_initial * spec.backoff_base ** (attempt - 1)
+    except OverflowError:
+        grown = spec.backoff_max
+    return min(grown, spec.backoff_max) * (1.0 - spec.backoff_jitter * draw)
+
+
+def is_permanent(spec: Spec, exit_code: int | None) -> bool:
+    """Whether this exit code alone sends the job to the dead letter queue.
+
+    `fatal_on` names codes that never retry; a non-empty `retry_on` names the only ones that do. A
+    failure without an exit code (signal, time limit) is never permanent by code.
+    """
+    if exit_code is None:
+        return False
+    return exit_code in spec.fatal_on or (bool(spec.retry_on) and exit_code not in spec.retry_on)

@@ -1,0 +1,30 @@
+"""The only source of randomness: ids of jobs, workers and stores, and the draws that spread retries."""
+
+from __future__ import annotations
+
+import os
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""32 signs that are hard to confuse (Crockford's base 32, in lower case)."""
+
+JOB_ID_LENGTH = 10
+
+
+def random_id(length: int) -> str:
+    """A random word of `length` signs; each sign carries 5 bits."""
+    return "".join(ALPHABET[byte & 31] for byte in os.urandom(length))
+
+
+def job_id() -> str:
+    """A new job's id: 50 random bits, so that none comes twice, not even after its job was deleted."""
+    return random_id(JOB_ID_LENGTH)
+
+
+def draw() -> float:
+    """A random number in [0, 1)."""
+    return int.from_bytes(os.urandom(6)) / (1 << 48)
+
+
+def tag_bits() -> int:
+    """31 random bits, never 0, that mark all processes of one supervisor."""
+    return int.from_bytes(os.urandom(4)) >> 1 or 1

@@ -1,0 +1,124 @@
+"""Every setting, one row each: its name, how it is read, its default and what it means.
+
+Settings live in the store and are shared by all who use it. `config show`, the help and the docs come from
+this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from queuectl import wire
+from queuectl.domain.errors import Invalid
+from queuectl.domain.job import Spec
+
+DURABILITY = ("full", "normal")
+NEVER = "never"
+
+
+def _durability(value: object, key: str) -> str:
+    if value in DURABILITY:
+        return str(value)
+    raise Invalid(f"{key} must be full or normal, not {value!r}")
+
+
+def _size(value: object, key: str) -> int:
+    text = str(value).strip().lower().removesuffix("b").removesuffix("i")
+    factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    if not digits.isdigit() or not 1024 <= int(digits) * factor <= 1 << 30:
+        raise Invalid(f"{key} must be a size from 1k to 1g, not {value!r}", "write it as 64k, 10m or 1g")
+    return int(digits) * factor
+
+
+def _or_never(value: object, key: str) -> float | None:
+    return None if value in (NEVER, "none", "off") else wire.parse_duration(value, key)
+
+
+def _optional_timeout(value: object, key: str) -> float | None:
+    return None if value in ("none", "off") else float(wire.SPEC_KEYS["timeout"](value, key))
+
+
+def _patterns(value: object, key: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in str(value).split(",") if part.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row. `parse(text, name)` gives the value or raises `Invalid`; `default` is text too."""
+
+    name: str
+    parse: Callable[[object, str], Any]
+    default: str
+    help: str
+
+
+def _spec(key: str) -> Callable[[object, str], Any]:
+    return wire.SPEC_KEYS[key]
+
+
+SETTINGS = {
+    row.name: row
+    for row in (
+        Setting("max-retries", _spec("max_retries"), "3", "retries after the first run; then the job is dead"),
+        Setting("backoff-base", _spec("backoff_base"), "2", "each delay is this many times the one before"),
+        Setting("backoff-initial", _spec("backoff_initial"), "backoff-base", "delay before the first retry"),
+        Setting("backoff-max", _spec("backoff_max"), "1h", "no delay is longer"),
+        Setting("backoff-jitter", _spec("backoff_jitter"), "0", "fraction (0..1) of a delay taken off at random"),
+        Setting("timeout", _optional_timeout, "none", "time limit of one attempt"),
+        Setting("kill-grace", _spec("kill_grace"), "10s", "from SIGTERM to SIGKILL when a command is ended"),
+        Setting("max-lost", _spec("max_retries"), "3", "workers a job may lose in a row before it is dead"),
+        Setting("durability", _durability, "full", "full survives power loss; normal only process crashes"),
+        Setting("output-max", _size, "10m", "output kept of one attempt; the middle of more is cut"),
+        Setting(
+            "env-capture", _patterns, "PATH,LANG,LC_*,TZ,VIRTUAL_ENV,CONDA_PREFIX",
+            "variables a job takes from where it is enqueued; * takes all",
+        ),
+        Setting("retention-completed", _or_never, NEVER, "completed jobs older than this are pruned"),
+        Setting("retention-cancelled", _or_never, NEVER, "cancelled jobs older than this are pruned"),
+        Setting("retention-dead", _or_never, NEVER, "dead jobs older than this are pruned"),
+    )
+}  # fmt: skip
+
+ALIASES = {"base-backoff-seconds": "backoff-initial"}
+
+
+def canonical(name: str) -> str:
+    """The setting's own name for any accepted spelling. Raises `Invalid` with the nearest one."""
+    key = name.replace("_", "-")
+    key = ALIASES.get(key, key)
+    if key not in SETTINGS:
+        raise Invalid(f"unknown setting {name!r}", wire.nearest(key, [*SETTINGS, *ALIASES]))
+    return key
+
+
+class Settings:
+    """The settings in force: what the store has, laid over the defaults."""
+
+    def __init__(self, stored: Mapping[str, str]) -> None:
+        self._stored = stored
+
+    def text(self, name: str) -> str:
+        """The setting as it was written, or its default."""
+        return self._stored.get(name, SETTINGS[name].default)
+
+    def is_default(self, name: str) -> bool:
+        return name not in self._stored
+
+    def __getitem__(self, name: str) -> Any:
+        """The setting's value. `backoff-initial` follows `backoff-base` until it is set."""
+        text = self.text(name)
+        if name == "backoff-initial" and text == "backoff-base":
+            return self["backoff-base"]
+        return SETTINGS[name].parse(text, name)
+
+    def check(self, name: str, text: str) -> None:
+        """Raises `Invalid` where `text` is no value of the setting."""
+        if (name, text) != ("backoff-initial", "backoff-base"):
+            SETTINGS[name].parse(text, name)
+
+    def spec_defaults(self) -> dict[str, Any]:
+        """The fields of `Spec` that settings give to a new job."""
+        return {field: self[name] for name in SETTINGS if (field := name.replace("-", "_")) in Spec.__slots__}

@@ -1,0 +1,142 @@
+"""Opening a SQLite store: the library, the file, its rights, its settings, and SQLite's errors in our words."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from queuectl.domain.errors import Conflict, QueuectlError, StoreBusy, StoreUnavailable
+
+if TYPE_CHECKING:
+    import sqlite3
+else:
+    try:  # a SQLite without the WAL-reset race; the stdlib's is as old as the distribution
+        from pysqlite3 import dbapi2 as sqlite3
+    except ImportError:
+        import sqlite3
+
+__all__ = ["connect", "folder_of", "library_is_safe", "library_version", "sqlite3", "translated"]
+
+APPLICATION_ID = 0x71756575  # "queu": tells our files from other SQLite databases
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "glusterfs"}
+)
+
+
+def library_version() -> str:
+    """Which SQLite runs, e.g. `3.53.4 (pysqlite3)`."""
+    return f"{sqlite3.sqlite_version} ({sqlite3.__name__.partition('.')[0]})"
+
+
+def library_is_safe() -> bool:
+    """Whether this SQLite is free of the WAL-reset race (fixed in 3.51.3, 3.50.7 and 3.44.6)."""
+    version = tuple(int(part) for part in sqlite3.sqlite_version.split("."))
+    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+def folder_of(path: Path) -> Path:
+    """Where locks, sockets, journals and running output of a store lie."""
+    return path.with_name(f".{path.name}.d")
+
+
+def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """An open connection in WAL mode, every commit synced. The file is made, for its owner only, if it is missing."""
+    with translated(path):
+        if not path.exists():
+            _create(path)
+        elif path.is_dir():
+            raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
+        connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, cached_statements=256)
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    if application_id == 0 and os.path.getsize(path) == 0:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    elif application_id != APPLICATION_ID:
+        raise StoreUnavailable(f"{path} is an SQLite database, but not a queuectl store", "name another file with --db")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the platter
+
+
+def _create(path: Path) -> None:
+    """Makes the empty file. Left-over `-wal` and `-shm` of a removed store would corrupt the new one."""
+    import fcntl
+
+    if not path.parent.exists():
+        path.parent.mkdir(mode=0o700, parents=True)
+    _refuse_network(path)
+    folder = folder_of(path)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    finally:
+        os.close(lock)
+
+
+def _refuse_network(path: Path) -> None:
+    """WAL needs shared memory, which no network file system has. Raises `StoreUnavailable`."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return
+    target = str(path.parent.resolve()) + "/"
+    best = ("", "")
+    for line in mounts.read_text().splitlines():
+        _, place, kind, *_ = line.split(" ")
+        place = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), place)
+        if target.startswith(place.rstrip("/") + "/") and len(place) >= len(best[0]):
+            best = (place, kind)
+    if best[1] in NETWORK_FILE_SYSTEMS:
+        raise StoreUnavailable(
+            f"{path} is on a network file system ({best[1]}), where SQLite cannot work safely",
+            "put the store on a local disk, e.g. --db ~/queuectl.db",
+        )
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's and the system's errors as the error tree's. Nothing of the transaction has happened then."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise Conflict(f"the store refused the change: {error}") from error
+    except sqlite3.Error as error:
+        raise _translate(str(error), path) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "check the folder and its rights, or name another store with --db"
+        raise StoreUnavailable(f"cannot open the store {path}: {reason}", hint) from error
+
+
+def _translate(text: str, path: Path) -> QueuectlError:
+    known: tuple[tuple[str, type[QueuectlError], str, str], ...] = (
+        ("locked", StoreBusy, "is locked by another process", "try again; see who holds it with: fuser {path}"),
+        ("disk is full", StoreUnavailable, "cannot grow: the disk is full", "free some space and try again"),
+        ("disk I/O error", StoreUnavailable, "cannot be read or written: disk I/O error", "check the disk and dmesg"),
+        ("readonly", StoreUnavailable, "is read-only", "check the file's and the folder's rights"),
+        ("not a database", StoreUnavailable, "is not a database", "name another file with --db, or remove this one"),
+        ("malformed", StoreUnavailable, "is damaged", "restore a backup, or start afresh with: queuectl reset"),
+        ("unable to open", StoreUnavailable, "cannot be opened", "check the folder and its rights"),
+    )
+    for word, kind, message, hint in known:
+        if word in text:
+            return kind(f"the store {path} {message}", hint.format(path=path))
+    return StoreUnavailable(f"the store {path} failed: {text}", "run: queuectl doctor")

@@ -1,0 +1,212 @@
+"""What every store can do, in the words of the domain. One conformance suite runs over all of them.
+
+Rules that every store keeps:
+
+- Each method is one atomic transaction, unless it runs inside `transaction()`, which makes several one.
+  When a method (or the outermost `transaction()`) has returned, its effect survives a power cut.
+- A worker's write counts only if the worker still holds the supervisor's current epoch (else `Superseded`)
+  and the job's current lease (else that one change is refused).
+- States are decided by `lifecycle.apply` alone, under the store's lock; the store writes what it says.
+- Every failure of the store itself is a `StoreUnavailable`; nothing of the transaction has then happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from queuectl.domain.errors import QueuectlError
+from queuectl.domain.job import Attempt, Job, JobState
+from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started
+from queuectl.domain.selector import Selector
+
+STDOUT, STDERR = 1, 2
+"""Streams of an output. Unless split, stream 1 has both, in the order written."""
+
+
+class Superseded(QueuectlError):
+    """Another dispatcher drives this supervisor now. The loser touches no job and no command."""
+
+    code = "superseded"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grip:
+    """The right to write for a supervisor: its id, and the epoch in which one drives it."""
+
+    worker: str
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerRow:
+    """A supervisor as the store knows it. `machine` is the boot and PID namespace its pids belong to."""
+
+    id: str
+    name: str
+    epoch: int
+    host: str
+    machine: str
+    pid: int
+    dispatcher: int
+    slots: int
+    queues: tuple[str, ...]
+    tag: int
+    version: str
+    started_at: float
+    stop: str | None = None
+
+    @property
+    def grip(self) -> Grip:
+        return Grip(worker=self.id, epoch=self.epoch)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """What one stream of an attempt wrote. With `cut_bytes`, that many are missing between head and tail."""
+
+    stream: int
+    head: bytes
+    tail: bytes = b""
+    cut_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """Something that happened to a job in a worker's hands. `job` is as the worker last knew it.
+
+    `output_file` comes with `Started`, `outputs` and `leftover` with `Ended`.
+    """
+
+    job: Job
+    event: Started | Ended | GivenBack | Lost
+    outputs: Sequence[Output] = ()
+    output_file: str | None = None
+    leftover: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """Something a person did to a job."""
+
+    at: float
+    kind: str
+    who: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backlog:
+    """What waits in the queues: the oldest due job's time, and what comes next (seconds since the epoch)."""
+
+    oldest_due: float | None
+    ready: int
+    next_retries: Sequence[Job] = field(default=())
+
+
+class Store(Protocol):
+    """A place where jobs live. All times it takes and gives are seconds since the epoch of `now()`."""
+
+    url: str
+    folder: Path
+    """Where workers of this host keep sockets, locks and running output."""
+
+    def now(self) -> float:
+        """The only source of absolute time."""
+
+    def close(self) -> None: ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Makes all that happens inside one atomic step. May be nested; the outermost counts."""
+
+    def changed(self) -> bool:
+        """Whether another process has committed something since the last call."""
+
+    # --- jobs, for people -------------------------------------------------------------------
+
+    def insert(self, jobs: Iterable[Job]) -> None:
+        """Adds new jobs, all or none. Raises `Conflict` naming the first id that is taken."""
+
+    def get(self, ref: str) -> Job:
+        """The job with this id, or with the one generated id that begins so (4 signs or more).
+
+        Raises `NotFound`, or `Invalid` where several ids begin so.
+        """
+
+    def find(
+        self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
+    ) -> list[Job]:
+        """Matching jobs in the order of enqueueing, or the reverse; `after_seq` goes on behind that job."""
+
+    def count(self, selector: Selector) -> int: ...
+
+    def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]:
+        """Applies a person's event to each job by itself; what a job's state forbids is in its place."""
+
+    def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
+        """Removes jobs with their history and output. A running one is a `Conflict`."""
+
+    def counts(self) -> dict[tuple[str, JobState], int]:
+        """How many jobs each queue has in each state. Costs the same whatever the history."""
+
+    def backlog(self, retries: int) -> Backlog:
+        """What waits, with the next `retries` jobs to be retried."""
+
+    def ahead(self, job: Job) -> int:
+        """How many claimable jobs of the same queue are claimed before this one."""
+
+    def attempts(self, job: Job) -> list[Attempt]:
+        """Every start of the job, oldest first."""
+
+    def outputs(self, job: Job, number: int) -> list[Output]:
+        """What a finished attempt wrote, a stream each; empty where it wrote nothing."""
+
+    def notes(self, job: Job) -> list[Note]:
+        """What people did to the job, oldest first."""
+
+    def prune(self, selector: Selector, limit: int) -> int:
+        """Removes up to `limit` matching finished jobs and what only they used; returns how many."""
+
+    # --- settings ---------------------------------------------------------------------------
+
+    def config(self) -> dict[str, str]: ...
+
+    def set_config(self, name: str, value: str | None) -> None:
+        """Keeps a setting's text, or forgets it."""
+
+    # --- workers ----------------------------------------------------------------------------
+
+    def register(self, row: WorkerRow) -> None: ...
+
+    def deregister(self, grip: Grip) -> None:
+        """Forgets a supervisor that holds no job. Raises `Superseded`, or `Conflict` while it holds one."""
+
+    def workers(self) -> list[WorkerRow]: ...
+
+    def alive(self, row: WorkerRow) -> bool:
+        """Whether the supervisor lives, as far as this store can tell."""
+
+    def adopt(self, row: WorkerRow, dispatcher: int) -> Grip | None:
+        """Takes a supervisor over: the new grip, or none if another was faster."""
+
+    def request_stop(self, ids: Sequence[str], how: str) -> None:
+        """Asks supervisors to stop, `graceful` or `now`. They see it in `stop_requests`."""
+
+    def stop_requests(self, ids: Sequence[str]) -> dict[str, str]: ...
+
+    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str]) -> list[Job]:
+        """Up to `limit` due jobs, the most urgent first: priority, then due time. No queues: all."""
+
+    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
+        """Writes what happened; in the place of a change whose job has moved on stands none."""
+
+    def running(self, worker: str) -> list[Job]:
+        """The jobs that a supervisor holds."""
+
+    def wishes(self, worker: str) -> list[int]:
+        """`seq` of the supervisor's running jobs that somebody wants cancelled."""
+
+    def next_due(self) -> float | None:
+        """When the next waiting job becomes claimable, if any waits for a time."""

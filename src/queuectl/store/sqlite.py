@@ -1,0 +1,469 @@
+"""The SQLite store: one file, all workers on one machine.
+
+No lease runs out here. Every worker shares one kernel, so a supervisor is alive exactly while it holds the
+lock on its lock file; a locked, full or missing store ends no command.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from queuectl import ids, wire
+from queuectl.clock import Clock, SystemClock
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
+from queuectl.domain.lifecycle import Ended, Event, Started, apply, outcome
+from queuectl.domain.selector import Selector
+from queuectl.store import migrations, rows
+from queuectl.store.connection import connect, folder_of, sqlite3, translated
+from queuectl.store.port import Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
+
+PREFIX_MIN = 4
+COMPRESS_FROM_BYTES = 256
+PEOPLE_BUSY_TIMEOUT_S = 10.0
+"""How long a command waits for the write lock. A dispatcher waits far less, and tries again in its loop."""
+
+
+@cache
+def _queries() -> dict[str, str]:
+    text = (migrations.SQL_FOLDER / "sqlite" / "queries.sql").read_text()
+    return dict(rows.named_queries(text, job_columns=rows.JOB_COLUMNS))
+
+
+class SqliteStore:
+    """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
+
+    def __init__(self, path: Path, clock: Clock | None = None, busy_timeout_s: float = PEOPLE_BUSY_TIMEOUT_S) -> None:
+        self.path = path.absolute()
+        self.url = str(self.path)
+        self.folder = folder_of(self.path)
+        self._clock = clock or SystemClock()
+        self._sql = _queries()
+        self._depth = 0
+        self._specs: dict[int, Spec] = {}
+        self._spec_ids: dict[int, tuple[Spec, int]] = {}
+        self._db = connect(self.path, busy_timeout_s)
+        try:
+            self._migrate()
+            if self.config().get("durability") == "normal":
+                self._db.execute("PRAGMA synchronous = NORMAL")
+            self._version = self._data_version()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def close(self) -> None:
+        self._db.close()
+
+    # --- transactions -----------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._depth:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            return
+        with translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            self._depth = 1
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+            finally:
+                self._depth = 0
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # a full disk has already rolled back
+            self._db.execute("ROLLBACK")
+        self._spec_ids.clear()
+        self._specs.clear()
+
+    def _read(self, sql: str, parameters: Any = ()) -> list[Any]:
+        with translated(self.path):
+            return self._db.execute(sql, parameters).fetchall()
+
+    def _migrate(self) -> None:
+        with translated(self.path):
+            (current,) = self._db.execute("PRAGMA user_version").fetchone()
+        migrations.migrate("sqlite", current, self.url, self._run_step)
+
+    def _run_step(self, number: int, sql: str) -> None:
+        with self.transaction():
+            (current,) = self._db.execute("PRAGMA user_version").fetchone()
+            if current >= number:  # another process was faster
+                return
+            for statement in _statements(sql):
+                self._db.execute(statement)
+            if number == 1:
+                self._db.execute("INSERT INTO meta VALUES ('store_id', ?)", (ids.random_id(16),))
+            self._db.execute(f"PRAGMA user_version = {number}")
+
+    def store_id(self) -> str:
+        """The store's random identity, which tells it from another one at the same path."""
+        return str(self._read("SELECT value FROM meta WHERE name = 'store_id'")[0][0])
+
+    def schema_version(self) -> int:
+        return int(self._read("PRAGMA user_version")[0][0])
+
+    def integrity(self) -> list[str]:
+        """What SQLite's own check finds wrong; empty when all is well. Reads the whole file."""
+        return [text for (text,) in self._read("PRAGMA quick_check") if text != "ok"]
+
+    def changed(self) -> bool:
+        version = self._data_version()
+        changed, self._version = version != self._version, version
+        return changed
+
+    def _data_version(self) -> int:
+        return int(self._read("PRAGMA data_version")[0][0])
+
+    # --- jobs, for people -------------------------------------------------------------------
+
+    def insert(self, jobs: Iterable[Job]) -> None:
+        now = self.now()
+        with self.transaction():
+            new_rows = [rows.new_job_row(job, self._spec_id(job.spec), now) for job in jobs]
+            try:
+                self._db.executemany(rows.INSERT_JOB, new_rows)
+            except sqlite3.IntegrityError:
+                raise self._taken([row[0] for row in new_rows]) from None
+
+    def _taken(self, new_ids: Sequence[object]) -> Conflict:
+        seen: set[object] = set()
+        for new_id in new_ids:
+            if new_id in seen:
+                return Conflict(f"id {new_id} comes twice", "each job needs an id of its own, or none")
+            seen.add(new_id)
+        self._db.execute("ROLLBACK")
+        for new_id in new_ids:
+            if self._read("SELECT 1 FROM jobs WHERE id = ?", (new_id,)):
+                return Conflict(f"job {new_id} exists already", "choose another id, or leave it out to get a new one")
+        return Conflict("a job could not be added", "run: queuectl doctor")
+
+    def _spec_id(self, spec: Spec) -> int:
+        known = self._spec_ids.get(id(spec))
+        if known is None:
+            body = wire.spec_to_text(spec)
+            found = self._db.execute("SELECT id FROM specs WHERE body = ?", (body,)).fetchone()
+            if found is None:
+                found = self._db.execute("INSERT INTO specs (body) VALUES (?) RETURNING id", (body,)).fetchone()
+            known = self._spec_ids[id(spec)] = (spec, int(found[0]))  # holding the spec keeps its id() taken
+        return known[1]
+
+    def _spec(self, spec_id: int) -> Spec:
+        spec = self._specs.get(spec_id)
+        if spec is None:
+            ((body,),) = self._db.execute("SELECT body FROM specs WHERE id = ?", (spec_id,)).fetchall()
+            spec = self._specs[spec_id] = wire.spec_from_text(body)
+        return spec
+
+    def _jobs(self, sql: str, parameters: Any = ()) -> list[Job]:
+        with translated(self.path):
+            return [rows.job_from_row(row, self._spec) for row in self._db.execute(sql, parameters).fetchall()]
+
+    def get(self, ref: str) -> Job:
+        select = f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE "
+        found = self._jobs(select + "id = ?", (ref,))
+        if not found and len(ref) >= PREFIX_MIN:
+            last = ref[:-1] + chr(ord(ref[-1]) + 1)
+            found = self._jobs(select + "generated_id = 1 AND id >= ? AND id < ? LIMIT 3", (ref, last))
+        if not found:
+            raise NotFound(f"no job {ref}", "see the ids with: queuectl list")
+        if len(found) > 1:
+            raise Invalid(f"{ref} could be {' or '.join(job.id for job in found)}", "type more of the id")
+        return found[0]
+
+    def find(
+        self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
+    ) -> list[Job]:
+        condition, values = rows.where(selector)
+        if after_seq is not None:
+            condition += " AND seq < ?" if newest_first else " AND seq > ?"
+            values.append(after_seq)
+        order = "DESC" if newest_first else "ASC"
+        sql = f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE {condition} ORDER BY seq {order} LIMIT ?"
+        return self._jobs(sql, [*values, -1 if limit is None else limit])
+
+    def count(self, selector: Selector) -> int:
+        condition, values = rows.where(selector)
+        return int(self._read(f"SELECT count(*) FROM jobs WHERE {condition}", values)[0][0])
+
+    def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]:
+        now = self.now()
+
+        def one(job: Job) -> Job:
+            after = apply(job, event, now)
+            self._write(after, job.state, now)
+            self._db.execute(
+                "INSERT INTO events (at, job, kind, who) VALUES (?, ?, ?, ?)", (now, job.seq, type(event).__name__, who)
+            )
+            return after
+
+        return self._each(ids, one)
+
+    def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
+        def one(job: Job) -> Job:
+            if job.state is JobState.PROCESSING:
+                raise Conflict(f"job {job.id} is running", "cancel it first, or use --force")
+            self._remove([job.seq])
+            return job
+
+        return self._each(ids, one)
+
+    def _each(self, ids: Sequence[str], one: Any) -> list[Job | QueuectlError]:
+        results: list[Job | QueuectlError] = []
+        with self.transaction():
+            for job_id in ids:
+                try:
+                    results.append(one(self.get(job_id)))
+                except (Conflict, NotFound, Invalid) as error:
+                    results.append(error)
+        return results
+
+    def _write(self, job: Job, was: JobState, now: float) -> bool:
+        cursor = self._db.execute(self._sql["write_job"], rows.life_of(job, was, now))
+        return cursor.rowcount == 1
+
+    def _remove(self, seqs: Sequence[int]) -> None:
+        marks = ", ".join("?" * len(seqs))
+        for table, column in (("outputs", "job"), ("attempts", "job"), ("events", "job"), ("jobs", "seq")):
+            self._db.execute(f"DELETE FROM {table} WHERE {column} IN ({marks})", seqs)
+
+    def counts(self) -> dict[tuple[str, JobState], int]:
+        found = self._read("SELECT queue, state, jobs FROM counts WHERE jobs > 0 ORDER BY queue")
+        return {(queue, JobState(state)): jobs for queue, state, jobs in found}
+
+    def backlog(self, retries: int) -> Backlog:
+        now = self.now()
+        ready, oldest = self._read(self._sql["oldest_ready"])[0]
+        due, due_oldest = self._read(self._sql["due_not_promoted"], {"now": now})[0]
+        times = [time for time in (oldest, due_oldest) if time is not None]
+        next_retries = self._jobs(self._sql["next_retries"], {"limit": retries})
+        return Backlog(oldest_due=min(times, default=None), ready=ready + due, next_retries=next_retries)
+
+    def ahead(self, job: Job) -> int:
+        parameters = {"queue": job.queue, "priority": job.priority, "due_at": job.due_at, "seq": job.seq}
+        return int(self._read(self._sql["ahead"], parameters)[0][0])
+
+    def attempts(self, job: Job) -> list[Attempt]:
+        sql = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE job = ? ORDER BY number"
+        return [rows.attempt_from_row(row) for row in self._read(sql, (job.seq,))]
+
+    def outputs(self, job: Job, number: int) -> list[Output]:
+        sql = (
+            "SELECT stream, head, tail, cut_bytes, compressed FROM outputs WHERE job = ? AND number = ? ORDER BY stream"
+        )
+        return [
+            Output(
+                stream=stream, head=zlib.decompress(head) if compressed else head,
+                tail=(zlib.decompress(tail) if compressed else tail) if tail else b"", cut_bytes=cut_bytes,
+            )
+            for stream, head, tail, cut_bytes, compressed in self._read(sql, (job.seq, number))
+        ]  # fmt: skip
+
+    def notes(self, job: Job) -> list[Note]:
+        found = self._read("SELECT at, kind, who FROM events WHERE job = ? ORDER BY id", (job.seq,))
+        return [Note(at=at, kind=kind, who=who) for at, kind, who in found]
+
+    def prune(self, selector: Selector, limit: int) -> int:
+        states = tuple(state for state in selector.states or FINISHED if state in FINISHED)
+        condition, values = rows.where(replace(selector, states=states))
+        with self.transaction():
+            found = self._db.execute(f"SELECT seq FROM jobs WHERE {condition} LIMIT ?", [*values, limit]).fetchall()
+            self._remove([seq for (seq,) in found])
+            if len(found) < limit:
+                self._db.execute("DELETE FROM specs WHERE id NOT IN (SELECT spec FROM jobs)")
+                self._specs.clear()
+                self._spec_ids.clear()
+        return len(found)
+
+    # --- settings ---------------------------------------------------------------------------
+
+    def config(self) -> dict[str, str]:
+        return dict(self._read("SELECT name, value FROM config"))
+
+    def set_config(self, name: str, value: str | None) -> None:
+        with self.transaction():
+            if value is None:
+                self._db.execute("DELETE FROM config WHERE name = ?", (name,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO config VALUES (?, ?)", (name, value))
+
+    # --- workers ----------------------------------------------------------------------------
+
+    def register(self, row: WorkerRow) -> None:
+        values = [getattr(row, name) for name in WorkerRow.__slots__]
+        values[WorkerRow.__slots__.index("queues")] = json.dumps(row.queues)
+        with self.transaction():
+            self._db.execute(f"INSERT INTO workers VALUES ({', '.join('?' * len(values))})", values)
+
+    def deregister(self, grip: Grip) -> None:
+        with self.transaction():
+            self._check(grip)
+            if self._read("SELECT 1 FROM jobs WHERE worker = ? AND state = 'processing' LIMIT 1", (grip.worker,)):
+                raise Conflict(f"worker {grip.worker} still holds jobs")
+            self._db.execute("DELETE FROM workers WHERE id = ?", (grip.worker,))
+
+    def workers(self) -> list[WorkerRow]:
+        names = WorkerRow.__slots__
+        found = self._read(f"SELECT {', '.join(names)} FROM workers ORDER BY started_at, id")
+        return [
+            WorkerRow(**{**dict(zip(names, row, strict=True)), "queues": tuple(json.loads(row[names.index("queues")]))})
+            for row in found
+        ]
+
+    def alive(self, row: WorkerRow) -> bool:
+        try:
+            lock = os.open(self.folder / "workers" / row.id / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def adopt(self, row: WorkerRow, dispatcher: int) -> Grip | None:
+        with self.transaction():
+            cursor = self._db.execute(
+                "UPDATE workers SET epoch = epoch + 1, dispatcher = ? WHERE id = ? AND epoch = ?",
+                (dispatcher, row.id, row.epoch),
+            )
+            return Grip(worker=row.id, epoch=row.epoch + 1) if cursor.rowcount else None
+
+    def request_stop(self, ids: Sequence[str], how: str) -> None:
+        with self.transaction():
+            self._db.executemany("UPDATE workers SET stop = ? WHERE id = ?", [(how, worker) for worker in ids])
+
+    def stop_requests(self, ids: Sequence[str]) -> dict[str, str]:
+        marks = ", ".join("?" * len(ids))
+        return dict(self._read(f"SELECT id, stop FROM workers WHERE stop IS NOT NULL AND id IN ({marks})", ids))
+
+    def _check(self, grip: Grip) -> None:
+        """Refuses a writer whose supervisor was taken over. Counts because the write lock is held."""
+        parameters = {"worker": grip.worker, "epoch": grip.epoch}
+        if self._db.execute(self._sql["holds_worker"], parameters).fetchone() is None:
+            raise Superseded(f"worker {grip.worker} is driven by another process now")
+
+    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str]) -> list[Job]:
+        now = self.now()
+        with self.transaction():
+            self._check(grip)
+            self._db.execute(self._sql["promote"], {"now": now})
+            claimed = []
+            for seq in self._candidates(limit, queues):
+                parameters = {"seq": seq, "worker": grip.worker, "host": host, "now": now}
+                row = self._db.execute(self._sql["claim"], parameters).fetchone()
+                claimed.append(rows.job_from_row(row, self._spec))
+            return claimed
+
+    def _candidates(self, limit: int, queues: Sequence[str]) -> list[int]:
+        """`seq` of the jobs to be claimed next, over all served queues."""
+        served = queues or [queue for (queue,) in self._db.execute(self._sql["ready_queues"]).fetchall()]
+        found = [
+            self._db.execute(self._sql["claim_candidates"], {"queue": queue, "limit": limit}).fetchall()
+            for queue in served
+        ]
+        if len(found) == 1:
+            return [seq for seq, _, _ in found[0]]
+        merged = heapq.merge(*found, key=lambda row: (-row[1], row[2], row[0]))
+        return [row[0] for row, _ in zip(merged, range(limit), strict=False)]
+
+    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
+        now = self.now()
+        with self.transaction():
+            self._check(grip)
+            found = self._db.execute(self._sql["flags"], {"worker": grip.worker}).fetchall()
+            flags = {seq: (bool(held), bool(cancel)) for seq, held, cancel in found}
+            return [self._record(change, flags, now) for change in changes]
+
+    def _record(self, change: Change, flags: dict[int, tuple[bool, bool]], now: float) -> Job | None:
+        held, cancel_requested = flags.get(change.job.seq, (False, False))
+        job = change.job
+        if (job.held, job.cancel_requested) != (held, cancel_requested):
+            job = replace(job, held=held, cancel_requested=cancel_requested)
+        after = apply(job, change.event, now)
+        if not self._write(after, JobState.PROCESSING, now):
+            return None
+        self._write_attempt(job, after, change)
+        return after
+
+    def _write_attempt(self, job: Job, after: Job, change: Change) -> None:
+        event = change.event
+        if isinstance(event, Started):
+            self._db.execute(
+                "INSERT OR REPLACE INTO attempts (job, number, lease, worker, host, started_at, output_file) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (job.seq, after.starts, job.lease, job.worker, job.host, event.at, change.output_file),
+            )
+        elif isinstance(event, Ended):
+            self._db.execute(
+                "INSERT OR REPLACE INTO attempts (job, number, lease, worker, host, started_at, finished_at, outcome, "
+                "exit_code, signal, error, cpu_time, max_rss, output_bytes, leftover) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at,
+                    outcome(event).value, event.exit_code, event.signal, event.error or after.error, event.cpu_time,
+                    event.max_rss, event.output_bytes, change.leftover,
+                ),
+            )  # fmt: skip
+            for output in change.outputs:
+                self._write_output(job.seq, after.starts, output)
+        elif job.started_at is not None:
+            self._db.execute(
+                "UPDATE attempts SET finished_at = ?, outcome = 'lost', error = 'its worker was lost', "
+                "output_file = NULL WHERE job = ? AND number = ?",
+                (after.updated_at, job.seq, job.starts),
+            )
+
+    def _write_output(self, job: int, number: int, output: Output) -> None:
+        compress = len(output.head) >= COMPRESS_FROM_BYTES
+        pack = (lambda data: zlib.compress(data, 1)) if compress else bytes
+        self._db.execute(
+            "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                job, number, output.stream, pack(output.head), pack(output.tail) if output.tail else None,
+                output.cut_bytes, compress,
+            ),
+        )  # fmt: skip
+
+    def running(self, worker: str) -> list[Job]:
+        return self._jobs(f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE worker = ? AND state = 'processing'", (worker,))
+
+    def wishes(self, worker: str) -> list[int]:
+        return [seq for seq, _, cancel in self._read(self._sql["flags"], {"worker": worker}) if cancel]
+
+    def next_due(self) -> float | None:
+        due: float | None = self._read(self._sql["next_due"])[0][0]
+        return due
+
+
+def _statements(sql: str) -> Iterator[str]:
+    """The single statements of a script, so that they can run inside one transaction."""
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

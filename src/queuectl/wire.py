@@ -1,0 +1,472 @@
+"""Values as text: durations, times, and jobs as JSON, in both directions.
+
+A job's JSON is the same object everywhere (`--json`, files, later the API). Input is checked here and
+only here: the command line's options arrive as the same keys.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from queuectl.domain.errors import Invalid
+from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, Attempt, Job, Spec
+
+JsonObject = dict[str, Any]
+
+# --- durations and times --------------------------------------------------------------------
+
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(d|h|ms|m|s))+", re.IGNORECASE)
+_PART = re.compile(r"(\d+(?:\.\d+)?)(d|h|ms|m|s)", re.IGNORECASE)
+DURATION_MAX = 100 * 365 * 86400.0
+
+
+def parse_duration(value: object, what: str = "duration") -> float:
+    """Seconds from `90`, `"90"`, `"90s"`, `"10m"`, `"1h30m"` or `"2d"`. Raises `Invalid`."""
+    seconds: float | None = None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str):
+        text = value.strip()
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            seconds = float(text)
+        elif _DURATION.fullmatch(text):
+            seconds = sum(float(n) * _UNITS[unit.lower()] for n, unit in _PART.findall(text))
+    if seconds is None or not 0 <= seconds <= DURATION_MAX:
+        raise Invalid(f"{what} {value!r} is not a duration", "write it as 90, 90s, 10m, 1h30m or 2d")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """A duration for people, two units at most: `3.1s`, `2m05s`, `1h30m`, `2d4h`."""
+    if seconds < 0.0005:
+        return "0s"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 60:
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
+    whole = round(seconds)
+    for size, unit, small, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size}{unit}" + (f"{rest:02d}{small_unit}" if rest else "")
+    return f"{whole}s"
+
+
+def parse_time(value: object, now: float, what: str = "time") -> float:
+    """Seconds since the epoch from RFC 3339, `2026-11-21 18:00` (local), `18:00` (next one) or `+10m`."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("+"):
+            return now + parse_duration(text[1:], what)
+        try:
+            if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
+                return _next_time_of_day(text, now)
+            return datetime.fromisoformat(text).timestamp()
+        except (ValueError, OverflowError, OSError):
+            pass
+    raise Invalid(
+        f"{what} {value!r} is not a time",
+        "write it as 2026-11-21T18:00:00Z, '2026-11-21 18:00' (local time), 18:00 or +10m",
+    )
+
+
+def _next_time_of_day(text: str, now: float) -> float:
+    today = datetime.fromtimestamp(now)
+    hour, minute, *second = (int(part) for part in text.split(":"))
+    then = today.replace(hour=hour, minute=minute, second=second[0] if second else 0, microsecond=0)
+    return (then if then > today else then + timedelta(days=1)).timestamp()
+
+
+def format_time(seconds: float | None) -> str | None:
+    """RFC 3339 in UTC with microseconds and a `Z`."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+# --- input: JSON -> what a user wants -------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRequest:
+    """What a user asks for: only what was given. `spec` holds the given fields of `Spec`."""
+
+    command: str | tuple[str, ...]
+    id: str | None = None
+    queue: str | None = None
+    priority: int = 0
+    run_at: float | None = None
+    delay: float | None = None
+    tags: tuple[str, ...] = ()
+    held: bool = False
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_NAME = re.compile(r"[A-Za-z0-9._:/@+-]{1,128}")
+PRIORITY_MAX = 1_000_000
+RETRIES_MAX = 1_000_000
+
+
+def _text(value: object, key: str) -> str:
+    if not isinstance(value, str):
+        raise Invalid(f"{key} must be text, not {_shown(value)}")
+    if "\0" in value:
+        raise Invalid(f"{key} contains a NUL byte", "no command or path can carry one")
+    if not value.isascii():
+        _check_utf8(value, key)
+    return value
+
+
+def _check_utf8(text: str, key: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"{key} holds bytes that are not UTF-8", "put them into a script or a file") from None
+
+
+def _filled(value: object, key: str) -> str:
+    text = _text(value, key)
+    if not text:
+        raise Invalid(f"{key} is empty")
+    return text
+
+
+def _integer(low: int, high: int) -> Callable[[object, str], int]:
+    def check(value: object, key: str) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,18}", value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise Invalid(f"{key} must be a whole number from {low} to {high}, not {_shown(value)}")
+        return value
+
+    return check
+
+
+def _number(low: float, high: float) -> Callable[[object, str], float]:
+    def check(value: object, key: str) -> float:
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,18}(\.\d+)?", value):
+            value = float(value)
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
+            raise Invalid(f"{key} must be a number from {low:g} to {high:g}, not {_shown(value)}")
+        return float(value)
+
+    return check
+
+
+def _flag(value: object, key: str) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise Invalid(f"{key} must be true or false, not {_shown(value)}")
+    return value
+
+
+def _positive_duration(value: object, key: str) -> float:
+    seconds = parse_duration(value, key)
+    if seconds <= 0:
+        raise Invalid(f"{key} must be longer than 0, not {_shown(value)}")
+    return seconds
+
+
+def _id(value: object, key: str) -> str:
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    raise Invalid(f"{key} {_shown(value)} is not valid", "1 to 128 of A-Z a-z 0-9 . _ : -")
+
+
+def _queue(value: object, key: str) -> str:
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return value
+    raise Invalid(f"{key} {_shown(value)} is not valid", "1 to 128 of A-Z a-z 0-9 . _ : / @ + -")
+
+
+def _command(value: object, key: str) -> str | tuple[str, ...]:
+    if not isinstance(value, list):
+        line = _text(value, key)
+        if not line or line.isspace():
+            raise Invalid("command is empty", 'give one, e.g. {"command": "echo hello"}')
+        _check_size(line, COMMAND_STRING_BYTES_MAX)
+        return line
+    if not value:
+        raise Invalid("command is an empty list", "its first word is the program to run")
+    words = tuple(_text(word, "a word of command") for word in value)
+    if not words[0]:
+        raise Invalid("command's first word is empty", "it is the program to run")
+    for word in words:
+        _check_size(word, COMMAND_STRING_BYTES_MAX)
+    _check_size("\0".join(words), COMMAND_BYTES_MAX)
+    return words
+
+
+def _check_size(text: str, limit: int) -> None:
+    if len(text) * 4 > limit and (size := len(text.encode())) > limit:
+        raise Invalid(
+            f"command is {size:,} bytes long; the limit is {limit:,}",
+            "put it into a script file, or feed the data with --stdin FILE",
+        )
+
+
+def _exit_codes(value: object, key: str) -> tuple[int, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if isinstance(value, int):
+        value = [value]
+    if not isinstance(value, list):
+        raise Invalid(f"{key} must be a list of exit codes, not {_shown(value)}")
+    one = _integer(1, 255)
+    return tuple(one(code, f"an exit code of {key}") for code in value)
+
+
+def _tags(value: object, key: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        raise Invalid(f"{key} must be a list of words, not {_shown(value)}")
+    return tuple(dict.fromkeys(_queue(tag, "tag") for tag in value))
+
+
+def _env(value: object, key: str) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise Invalid(f"{key} must be an object of names and values, not {_shown(value)}")
+    for name, text in value.items():
+        if not name or "=" in name or "\0" in name:
+            raise Invalid(f"{key} has a variable named {name!r}, which no environment can hold")
+        _text(text, f"{key} variable {name}")
+    return value
+
+
+def _umask(value: object, key: str) -> int:
+    if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{1,4}", value):
+        return int(value.replace("o", ""), 8)
+    return _integer(0, 0o777)(value, key)
+
+
+_JOB_KEYS: dict[str, Callable[[Any, str], Any]] = {
+    "id": _id,
+    "command": _command,
+    "queue": _queue,
+    "priority": _integer(-PRIORITY_MAX, PRIORITY_MAX),
+    "run_at": lambda value, key: value,
+    "delay": parse_duration,
+    "tags": _tags,
+    "held": _flag,
+}
+
+SPEC_KEYS: dict[str, Callable[[Any, str], Any]] = {
+    "max_retries": _integer(0, RETRIES_MAX),
+    "backoff_base": _number(1, 1000),
+    "backoff_initial": parse_duration,
+    "backoff_max": parse_duration,
+    "backoff_jitter": _number(0, 1),
+    "retry_on": _exit_codes,
+    "fatal_on": _exit_codes,
+    "timeout": _positive_duration,
+    "kill_grace": parse_duration,
+    "cwd": _filled,
+    "umask": _umask,
+    "env": _env,
+    "shell": _filled,
+    "stdin": _filled,
+    "output_path": _filled,
+    "split_output": _flag,
+}
+
+_ALIASES = {"base_backoff_seconds": "backoff_initial"}
+_IGNORED = frozenset({"created_at", "updated_at"})
+_LATER = frozenset({"secrets", "batch", "unique_key", "depends_on", "locks", "on_success", "on_failure", "on_dead"})
+"""Keys of the contract that this version cannot honour: refused rather than silently dropped."""
+
+_WRITTEN = frozenset(
+    {
+        "schedule", "owner", "worker", "host", "lease", "lost", "started_at", "finished_at", "duration",
+        "next_retry_at", "exit_code", "signal", "error", "progress", "result", "output_bytes", "cpu_time",
+        "max_rss", "reason",
+    }
+)  # fmt: skip
+
+INPUT_KEYS = (*_JOB_KEYS, *SPEC_KEYS, *_ALIASES)
+"""Every key that a job's JSON may bring."""
+
+
+def parse_request(document: object, now: float) -> JobRequest:
+    """What a job's JSON asks for. Raises `Invalid` naming the key and the value."""
+    if not isinstance(document, dict):
+        raise Invalid(f"a job must be a JSON object, not {_shown(document)}", 'e.g. {"command": "echo hello"}')
+    job: dict[str, Any] = {}
+    spec: dict[str, Any] = {}
+    for given, value in document.items():
+        key = given.replace("-", "_")
+        key = _ALIASES.get(key, key)
+        if key in _JOB_KEYS:
+            if value is not None:
+                job[key] = _JOB_KEYS[key](value, key)
+        elif key in SPEC_KEYS:
+            if value is not None:
+                spec[key] = SPEC_KEYS[key](value, key)
+        else:
+            _check_other(given, key, value)
+    if "command" not in job:
+        raise Invalid("a job needs a command", 'e.g. {"command": "echo hello"}')
+    if "run_at" in job:
+        if "delay" in job:
+            raise Invalid("run_at and delay exclude each other", "give one of them")
+        job["run_at"] = parse_time(job["run_at"], now, "run_at")
+    return JobRequest(spec=spec, **job)
+
+
+def _check_other(given: str, key: str, value: object) -> None:
+    if key in _IGNORED or (value is None and (key in _LATER or key in _WRITTEN)):
+        return
+    if key == "state":
+        if value != "pending":
+            raise Invalid(f"state cannot be set to {_shown(value)}", "a new job is always pending; leave the key out")
+    elif key == "attempts":
+        if value != 0 or isinstance(value, bool):
+            raise Invalid(f"attempts cannot be set to {_shown(value)}", "a new job has had none; leave the key out")
+    elif key in _LATER:
+        raise Invalid(f"{key} is not supported by this version of queuectl", "leave the key out")
+    elif key in _WRITTEN:
+        raise Invalid(f"{key} is written by queuectl and cannot be set", "leave the key out")
+    else:
+        raise Invalid(f"unknown key {given!r}", nearest(key, INPUT_KEYS))
+
+
+def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:
+    """A hint that names the known word most like `word`, or them all."""
+    from difflib import get_close_matches  # 3 ms that only a mistake has to pay
+
+    close = get_close_matches(word, known, 1, 0.6)
+    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# --- output: what is known -> JSON ----------------------------------------------------------
+
+
+def command_line(command: str | tuple[str, ...]) -> str:
+    """The command as one line that a shell would read the same way."""
+    if isinstance(command, str):
+        return command
+    from shlex import join
+
+    return join(command)
+
+
+def job_to_json(job: Job, reason: str | None = None) -> JsonObject:
+    """The job as the contract shows it: every key, absent values null."""
+    spec = job.spec
+    return {
+        "id": job.id,
+        "command": job.command if isinstance(job.command, str) else list(job.command),
+        "state": job.state.value,
+        "attempts": job.attempts,
+        "max_retries": spec.max_retries,
+        "created_at": format_time(job.created_at),
+        "updated_at": format_time(job.updated_at),
+        "queue": job.queue,
+        "priority": job.priority,
+        "run_at": format_time(job.run_at),
+        "timeout": spec.timeout,
+        "kill_grace": spec.kill_grace,
+        "backoff_base": spec.backoff_base,
+        "backoff_initial": spec.backoff_initial,
+        "backoff_max": spec.backoff_max,
+        "backoff_jitter": spec.backoff_jitter,
+        "retry_on": list(spec.retry_on),
+        "fatal_on": list(spec.fatal_on),
+        "cwd": spec.cwd,
+        "umask": None if spec.umask is None else f"{spec.umask:04o}",
+        "env": dict(spec.env),
+        "secrets": None,
+        "shell": spec.shell,
+        "stdin": spec.stdin,
+        "output_path": spec.output_path,
+        "split_output": spec.split_output,
+        "tags": list(job.tags),
+        "batch": None,
+        "schedule": None,
+        "unique_key": None,
+        "depends_on": None,
+        "locks": None,
+        "held": job.held,
+        "on_success": None,
+        "on_failure": None,
+        "on_dead": None,
+        "owner": job.owner,
+        "worker": worker_name(job.worker),
+        "host": job.host,
+        "lease": job.lease,
+        "lost": job.lost,
+        "started_at": format_time(job.started_at),
+        "finished_at": format_time(job.finished_at),
+        "duration": _rounded(job.duration),
+        "next_retry_at": format_time(job.next_retry_at),
+        "exit_code": job.exit_code,
+        "signal": job.signal,
+        "error": job.error,
+        "progress": None,
+        "result": None,
+        "output_bytes": job.output_bytes,
+        "cpu_time": _rounded(job.cpu_time),
+        "max_rss": job.max_rss,
+        "reason": reason,
+    }
+
+
+def attempt_to_json(attempt: Attempt) -> JsonObject:
+    """One execution as `show --json` lists it."""
+    duration = None if attempt.finished_at is None else max(0.0, attempt.finished_at - attempt.started_at)
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome.value if attempt.outcome else None,
+        "started_at": format_time(attempt.started_at),
+        "finished_at": format_time(attempt.finished_at),
+        "duration": _rounded(duration),
+        "worker": worker_name(attempt.worker),
+        "host": attempt.host,
+        "lease": attempt.lease,
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+        "error": attempt.error,
+        "cpu_time": _rounded(attempt.cpu_time),
+        "max_rss": attempt.max_rss,
+        "output_bytes": attempt.output_bytes,
+        "leftover": attempt.leftover,
+    }
+
+
+def worker_name(supervisor_id: str | None) -> str | None:
+    """The worker a supervisor belongs to: its id is `NAME~SUFFIX`."""
+    return None if supervisor_id is None else supervisor_id.partition("~")[0]
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
+
+
+# --- specs, as stores keep them -------------------------------------------------------------
+
+
+def spec_to_text(spec: Spec) -> str:
+    """Canonical JSON: equal specs give equal text."""
+    return json.dumps({name: getattr(spec, name) for name in Spec.__slots__}, sort_keys=True, separators=(",", ":"))
+
+
+def spec_from_text(text: str) -> Spec:
+    """The inverse of `spec_to_text`. Fields of a newer version are ignored, missing ones get their default."""
+    fields = json.loads(text)
+    known = {name: fields[name] for name in Spec.__slots__ if name in fields}
+    for name in ("retry_on", "fatal_on"):
+        known[name] = tuple(known.get(name, ()))
+    return Spec(**known)
