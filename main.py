@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-from queuectl.cli.main import main  # noqa: E402
+from queuectl.cli.main import main
 
 raise SystemExit(main())
