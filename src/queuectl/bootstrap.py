@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from queuectl.domain.errors import Invalid, StoreUnavailable
+from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable
 from queuectl.store.port import Store
 
 LOCAL_NAME = "queuectl.db"
@@ -54,3 +56,138 @@ def open_store(given: str | None = None, busy_timeout_s: float | None = None) ->
 
     path = Path(os.path.expanduser(url))
     return SqliteStore(path, busy_timeout_s=PEOPLE_BUSY_TIMEOUT_S if busy_timeout_s is None else busy_timeout_s)
+
+
+# --- workers --------------------------------------------------------------------------------
+
+DISPATCHER_BUSY_TIMEOUT_S = 0.2
+SLOTS_MAX = 4096
+DEFAULT_POLL_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerOptions:
+    """How a worker is to be started. No queues: all. `poll` none: the default."""
+
+    db: str | None = None
+    count: int = 1
+    queues: tuple[str, ...] = ()
+    poll: float | None = None
+    drain: bool = False
+    name: str | None = None
+    stop_timeout: float | None = None
+
+
+def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], echo: Callable[[str], None]) -> int:
+    """Runs a worker in this process until it is stopped; the exit code.
+
+    `on_started(name, slots)` is called once it serves; `echo` gets every line of its log.
+    """
+    import queuectl
+    from queuectl import clock, ids, logs
+    from queuectl.engine.dispatcher import Dispatcher, Options
+    from queuectl.settings import Settings
+
+    if not 1 <= options.count <= SLOTS_MAX:
+        raise Invalid(f"--count must be from 1 to {SLOTS_MAX}, not {options.count}")
+    store = open_store(options.db, DISPATCHER_BUSY_TIMEOUT_S)
+    try:
+        _refuse_untrusted(store)
+        name = options.name or f"{os.uname().nodename.partition('.')[0]}-{ids.random_id(4)}"
+        if any(row.name == name and store.alive(row) for row in store.workers()):
+            raise Conflict(f"a worker named {name} is running", "choose another --name, or stop that one first")
+        settings = Settings(store.config())
+        system_clock = clock.SystemClock()
+        dispatcher = Dispatcher(
+            store,
+            Options(
+                name=name, slots=options.count, queues=options.queues, drain=options.drain,
+                poll=DEFAULT_POLL_S if options.poll is None else options.poll, stop_timeout=options.stop_timeout,
+                supervisors=min(options.count, os.cpu_count() or 1, 4), version=queuectl.__version__,
+                output_bytes_max=settings["output-max"], max_lost=settings["max-lost"],
+            ),
+            system_clock,
+            logs.Log(log_path(store, name), system_clock, echo),
+        )  # fmt: skip
+        dispatcher.start()
+        on_started(name, options.count)
+        return dispatcher.run()
+    finally:
+        store.close()
+
+
+def log_path(store: Store, name: str) -> Path:
+    """Where a worker of this host writes its log."""
+    return store.folder / "logs" / f"{name}.log"
+
+
+def _refuse_untrusted(store: Store) -> None:
+    """A root worker runs nobody else's commands: whoever can write the store decides what runs."""
+    path = Path(store.url)
+    if os.getuid() == 0 and path.exists():
+        found = path.stat()
+        if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise StoreUnavailable(
+                f"{path} can be written by others than root, who could then run commands as root",
+                f"run the worker as its owner, or: chown root {path} && chmod 600 {path}",
+            )
+
+
+def start_detached(options: WorkerOptions) -> str:
+    """Starts a worker that outlives this process and its terminal; its name, once it serves.
+
+    Raises `OperationFailed` with what it said, if it does not.
+    """
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        _become_daemon(options, writer)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        said = answer.read().decode(errors="replace")
+    os.wait()
+    if said.startswith("started "):
+        return said.removeprefix("started ").strip()
+    raise OperationFailed(said.strip() or "the worker did not start", "see: queuectl worker logs")
+
+
+def _become_daemon(options: WorkerOptions, writer: int) -> None:
+    """The rest of a forked child's life: forks again, lets go of the terminal, serves, and never returns."""
+    from queuectl.domain.errors import QueuectlError
+
+    os.setsid()
+    if os.fork() != 0:
+        os._exit(0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+
+    def started(name: str, _slots: int) -> None:
+        os.write(writer, f"started {name}".encode())
+        os.close(writer)
+
+    code = 1
+    try:
+        code = run_worker(options, started, lambda _line: None)
+    except QueuectlError as error:
+        os.write(writer, error.message.encode())
+        code = error.exit_code
+    finally:
+        os._exit(code)
+
+
+# --- reset ----------------------------------------------------------------------------------
+
+
+def reset_store(given: str | None) -> str:
+    """Removes a store with all its jobs; its path. Live workers end their commands and start afresh."""
+    import shutil
+
+    from queuectl.store.connection import folder_of
+
+    path = Path(os.path.expanduser(locate_store(given))).absolute()
+    if path.is_dir():
+        raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    shutil.rmtree(folder_of(path) / "logs", ignore_errors=True)
+    return str(path)

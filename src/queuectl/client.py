@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -161,7 +161,7 @@ class Client:
 
     def retry_dead(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
         """Takes jobs out of the dead letter queue: attempts back to 0, history kept. Others are refused."""
-        return self._only_dead(refs, lambda dead: self._change(dead, Retried(), progress))
+        return self._only_dead(refs, lambda dead: self.store.change(dead, Retried(), self.who), progress)
 
     def cancel(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
         """Ends jobs for good; a running one's command is ended by its worker within a second."""
@@ -181,25 +181,30 @@ class Client:
 
     def purge(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
         """Deletes dead jobs. Others are refused."""
-        return self._only_dead(refs, lambda dead: self.delete(dead, progress))
+        return self._only_dead(refs, self.store.delete, progress)
 
     def _change(self, refs: Sequence[str], event: Event, progress: Progress | None) -> Changed:
         return _in_batches(refs, lambda batch: self.store.change(batch, event, self.who), progress)
 
-    def _only_dead(self, refs: Sequence[str], act: Callable[[list[str]], Changed]) -> Changed:
-        dead, refused = [], list[QueuectlError]()
-        for ref in refs:
-            try:
-                job = self.store.get(ref)
-            except (NotFound, Invalid) as error:
-                refused.append(error)
-                continue
-            if job.state is JobState.DEAD:
-                dead.append(job.id)
-            else:
-                refused.append(Conflict(f"job {job.id} is {job.state}, not dead", "see: queuectl dlq list"))
-        changed = act(dead)
-        return replace(changed, refused=[*refused, *changed.refused])
+    def _only_dead(
+        self, refs: Sequence[str], act: Callable[[Sequence[str]], list[Job | QueuectlError]], progress: Progress | None
+    ) -> Changed:
+        def batch(some: Sequence[str]) -> list[Job | QueuectlError]:
+            with self.store.transaction():  # or a job might leave the DLQ between the look and the act
+                dead, refused = [], list[Job | QueuectlError]()
+                for ref in some:
+                    try:
+                        job = self.store.get(ref)
+                    except (NotFound, Invalid) as error:
+                        refused.append(error)
+                        continue
+                    if job.state is JobState.DEAD:
+                        dead.append(job.id)
+                    else:
+                        refused.append(Conflict(f"job {job.id} is {job.state}, not dead", "see: queuectl dlq list"))
+                return refused + act(dead)
+
+        return _in_batches(refs, batch, progress)
 
     # --- settings ---------------------------------------------------------------------------
 
@@ -276,7 +281,7 @@ class JobFactory:
         self._now = now
         self._who = who
         self._fields: dict[str, Any] = {**settings.spec_defaults(), **_surroundings(settings["env-capture"])}
-        self._backoff_initial_given = not settings.is_default("backoff-initial")
+        self._backoff_initial_given = settings.text("backoff-initial") != "backoff-base"
         self._plain = Spec(**self._fields)
 
     def job(self, request: wire.JobRequest) -> Job:

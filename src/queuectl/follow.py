@@ -1,23 +1,166 @@
-"""Reading a command's output, finished or running, and waiting for jobs to end."""
+"""Reading a command's output, finished or running, and waiting for jobs to end.
+
+A finished attempt's output is in the store. A running one's is in the file of its slot, which is used again for
+other commands: so what was read counts only if the attempt still ran afterwards.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
-from queuectl.domain.job import Job
-from queuectl.store.port import Store
+from queuectl.domain.errors import NotFound
+from queuectl.domain.job import Attempt, Job, JobState
+from queuectl.engine.wakeup import Wakeup
+from queuectl.store.port import Output, Store
+
+LOOK_EVERY_S = 0.1
+"""How often a running command's file is read."""
+RECHECK_EVERY_S = 1.0
+
+Piece = tuple[int, bytes]
+"""A stream (1 or 2) and what was written to it."""
 
 
-def read(store: Store, job: Job, number: int | None, stream: int | None, tail: int | None) -> Iterator[bytes]:
-    """What an attempt (none: the latest) has written so far. `stream` 1 or 2, where split; `tail`: last lines only."""
-    raise NotImplementedError
+def read(store: Store, job: Job, number: int | None, stream: int | None, tail: int | None) -> Iterator[Piece]:
+    """What an attempt (none: the latest) has written so far.
+
+    `stream` 1 or 2 picks one where they are split; `tail` gives only so many last lines. Raises `NotFound`.
+    """
+    attempts = store.attempts(job)
+    if number is None and not attempts:
+        return
+    wanted = attempts[-1].number if number is None else number
+    attempt = next((each for each in attempts if each.number == wanted), None)
+    if attempt is None:
+        raise NotFound(f"job {job.id} has no attempt {wanted}", f"it has had {len(attempts)}: queuectl show {job.id}")
+    pieces = _so_far(store, job, attempt)
+    for which, data in pieces:
+        if stream is None or stream == which:
+            yield which, data if tail is None else last_lines(data, tail)
 
 
-def follow(store: Store, ref: str, stream: int | None, tail: int | None) -> Iterator[tuple[int, bytes]]:
-    """The output as it comes, as (stream, bytes), over all retries, until the job has ended."""
-    raise NotImplementedError
+def _so_far(store: Store, job: Job, attempt: Attempt) -> list[Piece]:
+    """Everything an attempt has written, from its slot's file while it runs, else from the store."""
+    while attempt.outcome is None and attempt.output_files:
+        pieces = [(at + 1, _read_from(store, path, 0)) for at, path in enumerate(attempt.output_files)]
+        (again,) = [each for each in store.attempts(job) if each.number == attempt.number]
+        if again.outcome is None:
+            return pieces
+        attempt = again
+    return [(output.stream, whole(output)) for output in store.outputs(job, attempt.number)]
+
+
+def whole(output: Output) -> bytes:
+    """An output as people see it, with a line where its middle was cut out."""
+    if not output.cut_bytes:
+        return output.head
+    note = f"\n[queuectl: {output.cut_bytes:,} bytes cut here, see the setting output-max]\n"
+    return output.head + note.encode() + output.tail
+
+
+def last_lines(data: bytes, lines: int) -> bytes:
+    """The last `lines` lines."""
+    return b"".join(data.splitlines(keepends=True)[-lines:]) if lines > 0 else b""
+
+
+def _read_from(store: Store, path: str, offset: int) -> bytes:
+    try:
+        with open(store.folder / path, "rb") as file:
+            file.seek(offset)
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def follow(store: Store, ref: str, stream: int | None, tail: int | None) -> Iterator[Piece]:
+    """The output as it comes, over all retries, until the job has ended. May begin before the job does."""
+    wakeup = Wakeup(store.watch)
+    try:
+        follower = _Follower(store, tail)
+        while True:
+            job = store.get(ref)
+            for which, data in follower.news(job):
+                if data and (stream is None or stream == which):
+                    yield which, data
+            if job.finished:
+                return
+            wakeup.wait(LOOK_EVERY_S if job.state is JobState.PROCESSING else RECHECK_EVERY_S)
+    finally:
+        wakeup.close()
+
+
+class _Follower:
+    """Remembers how much of which attempt has been told."""
+
+    def __init__(self, store: Store, tail: int | None) -> None:
+        self._store = store
+        self._tail = tail
+        self._number = 0
+        self._told: dict[int, int] = {}
+
+    def news(self, job: Job) -> Iterator[Piece]:
+        attempts = self._store.attempts(job)
+        if not self._number and attempts:
+            self._number = attempts[-1].number if self._tail is not None else attempts[0].number
+        for attempt in attempts:
+            if attempt.number < self._number:
+                continue
+            if attempt.number > self._number:
+                self._number, self._told = attempt.number, {}
+            yield from self._of(job, attempt)
+
+    def _of(self, job: Job, attempt: Attempt) -> Iterator[Piece]:
+        if attempt.outcome is None:
+            fresh = [(at + 1, self._tell_file(at + 1, path)) for at, path in enumerate(attempt.output_files)]
+            (again,) = [each for each in self._store.attempts(job) if each.number == attempt.number]
+            if again.outcome is None:
+                for stream, data in fresh:
+                    self._told[stream] = self._told.get(stream, 0) + len(data)
+                    yield stream, self._first(data)
+                return
+            attempt = again
+        for output in self._store.outputs(job, attempt.number):
+            data = rest(output, self._told.get(output.stream, 0))
+            self._told[output.stream] = len(output.head) + output.cut_bytes + len(output.tail)
+            yield output.stream, self._first(data)
+
+    def _tell_file(self, stream: int, path: str) -> bytes:
+        return _read_from(self._store, path, self._told.get(stream, 0))
+
+    def _first(self, data: bytes) -> bytes:
+        """Of what was there at the beginning, only the last lines, if so wished."""
+        if self._tail is None or not data:
+            return data
+        lines, self._tail = self._tail, None
+        return last_lines(data, lines)
+
+
+def rest(output: Output, told: int) -> bytes:
+    """What of an output comes after its first `told` bytes."""
+    if not output.cut_bytes or told < len(output.head):
+        return whole(output)[told:]
+    behind = told - len(output.head) - output.cut_bytes
+    return output.tail[max(0, behind) :]
 
 
 def wait(store: Store, refs: Sequence[str], any_: bool, timeout: float | None) -> list[Job]:
-    """The jobs once all (or any) have finished. Raises `TimeoutError`."""
-    raise NotImplementedError
+    """The jobs once all (or any) of them have finished: those that have. Raises `TimeoutError`, `NotFound`."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    wakeup = Wakeup(store.watch)
+    try:
+        open_refs = [store.get(ref).id for ref in refs]
+        finished: dict[str, Job] = {}
+        while True:
+            for job in map(store.get, open_refs):
+                if job.finished:
+                    finished[job.id] = job
+            open_refs = [ref for ref in open_refs if ref not in finished]
+            if not open_refs or (any_ and finished):
+                return list(finished.values())
+            left = RECHECK_EVERY_S if deadline is None else min(RECHECK_EVERY_S, deadline - time.monotonic())
+            if left <= 0:
+                raise TimeoutError
+            wakeup.wait(left)
+    finally:
+        wakeup.close()

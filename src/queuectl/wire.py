@@ -29,7 +29,7 @@ DURATION_MAX = 100 * 365 * 86400.0
 def parse_duration(value: object, what: str = "duration") -> float:
     """Seconds from `90`, `"90"`, `"90s"`, `"10m"`, `"1h30m"` or `"2d"`. Raises `Invalid`."""
     seconds: float | None = None
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= DURATION_MAX:
         seconds = float(value)
     elif isinstance(value, str):
         text = value.strip()
@@ -43,12 +43,12 @@ def parse_duration(value: object, what: str = "duration") -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration for people, two units at most: `3.1s`, `2m05s`, `1h30m`, `2d4h`."""
+    """A duration for people, two units at most: `3.1s`, `2m05s`, `1h30m`, `2d04h`."""
     if seconds < 0.0005:
         return "0s"
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f}ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f}".removesuffix(".0") + "s"
     whole = round(seconds)
     for size, unit, small, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
@@ -67,7 +67,9 @@ def parse_time(value: object, now: float, what: str = "time") -> float:
         try:
             if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
                 return _next_time_of_day(text, now)
-            return datetime.fromisoformat(text).timestamp()
+            then = datetime.fromisoformat(text).timestamp()
+            datetime.fromtimestamp(then, UTC)  # an offset can push it out of the years that can be shown
+            return then
         except (ValueError, OverflowError, OSError):
             pass
     raise Invalid(
@@ -244,7 +246,7 @@ def _env(value: object, key: str) -> dict[str, str]:
 
 def _umask(value: object, key: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{1,4}", value):
-        return int(value.replace("o", ""), 8)
+        value = int(value.replace("o", ""), 8)
     return _integer(0, 0o777)(value, key)
 
 

@@ -143,8 +143,8 @@ class Outcome(StrEnum):
 class Attempt:
     """One execution of a job. `number` counts from 1 and is never reused.
 
-    `outcome` is none while it runs. `output_file` is where a running attempt's output can be
-    followed, relative to the store's folder. `leftover` names processes that the command left
+    `outcome` is none while it runs. `output_files` is where a running attempt's streams can
+    be followed: a file for each, relative to the store's folder. `leftover` names processes that the command left
     running when it ended by itself. `max_rss` is in bytes.
     """
 
@@ -161,5 +161,5 @@ class Attempt:
     cpu_time: float | None = None
     max_rss: int | None = None
     output_bytes: int | None = None
-    output_file: str | None = None
+    output_files: tuple[str, ...] = ()
     leftover: str | None = None

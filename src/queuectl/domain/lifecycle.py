@@ -189,7 +189,8 @@ def _next(job: Job, event: Event, now: float) -> Job:
         case CancelRequested():
             if job.state is PROCESSING:
                 return replace(job, cancel_requested=True)
-            return replace(_put_down(job), state=CANCELLED, error=event.reason, finished_at=now)
+            ended_at = now if job.finished_at is None else job.finished_at  # of its latest execution, if it had one
+            return replace(_put_down(job), state=CANCELLED, error=event.reason, finished_at=ended_at)
         case Retried():
             return _retried(job, now)
         case Held():
@@ -218,7 +219,7 @@ def _ended(job: Job, event: Ended) -> Job:
         case Outcome.CANCELLED:
             return replace(ended, state=CANCELLED, error=event.error or "cancelled")
         case Outcome.STOPPED:
-            return _returned(replace(ended, cancel_requested=job.cancel_requested), event.finished_at)
+            return _returned(replace(job, starts=ended.starts, lost_in_row=0), event.finished_at)
         case _:
             return _failed(replace(ended, attempts=job.attempts + 1), event, job.cancel_requested)
 
@@ -251,13 +252,13 @@ def _lost(job: Job, event: Lost, now: float) -> Job:
     lost = replace(job, lost=job.lost + 1, lost_in_row=job.lost_in_row + 1)
     if lost.lost_in_row >= event.max_lost and not job.cancel_requested:
         error = f"lost {lost.lost_in_row} workers in a row while it ran (max_lost {event.max_lost})"
-        return replace(_put_down(lost), state=DEAD, error=error, finished_at=now)
+        return replace(_put_down(lost), state=DEAD, error=error, exit_code=None, signal=None, finished_at=now)
     return _returned(lost, now)
 
 
 def _retried(job: Job, now: float) -> Job:
     if job.state is FAILED:
-        return replace(job, next_retry_at=now)
+        return replace(job, next_retry_at=min(job.due_at, now))
     if job.state is PENDING:
         return replace(job, run_at=min(job.run_at, now))
     return replace(

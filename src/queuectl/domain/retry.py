@@ -11,6 +11,8 @@ def delay(spec: Spec, attempt: int, draw: float) -> float:
     `backoff_initial × backoff_base^(attempt−1)`, at most `backoff_max`; the jitter takes off up to
     that fraction of it. `draw` is a random number in [0, 1) which the caller brings.
     """
+    if not spec.backoff_initial:
+        return 0.0
     try:
         grown = spec.backoff_initial * spec.backoff_base ** (attempt - 1)
     except OverflowError:

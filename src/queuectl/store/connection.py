@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from queuectl.domain.errors import Conflict, QueuectlError, StoreBusy, StoreUnavailable
+from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreUnavailable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,11 +47,15 @@ def folder_of(path: Path) -> Path:
 def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """An open connection in WAL mode, every commit synced. The file is made, for its owner only, if it is missing."""
     with translated(path):
+        if path.is_dir():
+            raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
         if not path.exists():
             _create(path)
-        elif path.is_dir():
-            raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
-        connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, cached_statements=256)
+        else:
+            _refuse_network(path)
+        connection = sqlite3.connect(
+            _existing(path), uri=True, timeout=busy_timeout_s, isolation_level=None, cached_statements=256
+        )
         try:
             _prepare(connection, path)
         except BaseException:
@@ -60,11 +64,19 @@ def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
         return connection
 
 
+def _existing(path: Path) -> str:
+    """The file as a URI that never makes it: one removed at this moment must not come back with anybody's rights."""
+    return "file://" + str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=rw"
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # In this order: a store that another process is making just now gets its id before its first table.
+    empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    if application_id == 0 and os.path.getsize(path) == 0:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    if application_id == 0 and empty:
+        with _making(path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     elif application_id != APPLICATION_ID:
         raise StoreUnavailable(f"{path} is an SQLite database, but not a queuectl store", "name another file with --db")
     connection.execute("PRAGMA synchronous = FULL")
@@ -73,21 +85,27 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 def _create(path: Path) -> None:
     """Makes the empty file. Left-over `-wal` and `-shm` of a removed store would corrupt the new one."""
-    import fcntl
-
-    if not path.parent.exists():
-        path.parent.mkdir(mode=0o700, parents=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _refuse_network(path)
-    folder = folder_of(path)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _making(path):
         if path.exists():
             return
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    """Lets one process at a time make the store."""
+    import fcntl
+
+    folder = folder_of(path)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(lock)
 
@@ -120,6 +138,10 @@ def translated(path: Path) -> Iterator[None]:
         raise Conflict(f"the store refused the change: {error}") from error
     except sqlite3.Error as error:
         raise _translate(str(error), path) from error
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise Invalid(
+            f"the store cannot hold a value: {error}", "text must be UTF-8, numbers fit into 64 bits"
+        ) from error
     except OSError as error:
         reason = error.strerror or str(error)
         hint = "check the folder and its rights, or name another store with --db"

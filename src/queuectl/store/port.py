@@ -78,13 +78,13 @@ class Output:
 class Change:
     """Something that happened to a job in a worker's hands. `job` is as the worker last knew it.
 
-    `output_file` comes with `Started`, `outputs` and `leftover` with `Ended`.
+    `output_files` comes with `Started`, `outputs` and `leftover` with `Ended`.
     """
 
     job: Job
     event: Started | Ended | GivenBack | Lost
     outputs: Sequence[Output] = ()
-    output_file: str | None = None
+    output_files: tuple[str, ...] = ()
     leftover: str | None = None
 
 
@@ -112,6 +112,8 @@ class Store(Protocol):
     url: str
     folder: Path
     """Where workers of this host keep sockets, locks and running output."""
+    watch: Path | None
+    """A file that changes with every commit, if there is one; else `changed` has to be polled."""
 
     def now(self) -> float:
         """The only source of absolute time."""
@@ -207,6 +209,9 @@ class Store(Protocol):
 
     def wishes(self, worker: str) -> list[int]:
         """`seq` of the supervisor's running jobs that somebody wants cancelled."""
+
+    def has_work(self, queues: Sequence[str]) -> bool:
+        """Whether any job of these queues (none: of all) runs or waits, now or later; held ones aside."""
 
     def next_due(self) -> float | None:
         """When the next waiting job becomes claimable, if any waits for a time."""

@@ -59,11 +59,11 @@ def is_ready(job: Job, now: float) -> bool:
     return is_claimable(job) and job.due_at <= now
 
 
-def life_of(job: Job, was: JobState, now: float) -> dict[str, object]:
-    """The parameters of the query `write_job`: what changes in a job's life."""
+def life_of(job: Job, was: JobState, holder: str | None, now: float) -> dict[str, object]:
+    """The parameters of the query `write_job`: what changes in a job's life, and in whose hands it must be for that."""
     return {
-        "seq": job.seq, "lease": job.lease, "was": was.value, "state": job.state.value, "held": job.held,
-        "ready": is_ready(job, now), "due_at": job.due_at, "run_at": job.run_at,
+        "seq": job.seq, "lease": job.lease, "was": was.value, "holder": holder, "state": job.state.value,
+        "held": job.held, "ready": is_ready(job, now), "due_at": job.due_at, "run_at": job.run_at,
         "cancel_requested": job.cancel_requested, "attempts": job.attempts, "starts": job.starts, "lost": job.lost,
         "lost_in_row": job.lost_in_row, "worker": job.worker, "host": job.host, "started_at": job.started_at,
         "finished_at": job.finished_at, "next_retry_at": job.next_retry_at, "exit_code": job.exit_code,
@@ -75,6 +75,7 @@ def life_of(job: Job, was: JobState, now: float) -> dict[str, object]:
 def attempt_from_row(row: Sequence[Any]) -> Attempt:
     """The attempt in a row of `ATTEMPT_COLUMNS`."""
     fields: dict[str, Any] = dict(zip(Attempt.__slots__, row, strict=True))
+    fields["output_files"] = tuple(json.loads(fields["output_files"] or "[]"))
     fields["outcome"] = Outcome(fields["outcome"]) if fields["outcome"] else None
     return Attempt(**fields)
 

@@ -44,9 +44,10 @@ class SqliteStore:
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
     def __init__(self, path: Path, clock: Clock | None = None, busy_timeout_s: float = PEOPLE_BUSY_TIMEOUT_S) -> None:
-        self.path = path.absolute()
-        self.url = str(self.path)
+        self.url = str(path.absolute())
+        self.path = path.resolve()  # all names of one file must lead to the same locks
         self.folder = folder_of(self.path)
+        self.watch: Path | None = self.path.with_name(self.path.name + "-wal")
         self._clock = clock or SystemClock()
         self._sql = _queries()
         self._depth = 0
@@ -80,9 +81,9 @@ class SqliteStore:
                 self._depth -= 1
             return
         with translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            self._depth = 1
             try:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._depth = 1
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
@@ -90,12 +91,26 @@ class SqliteStore:
                 raise
             finally:
                 self._depth = 0
+                self._spec_ids.clear()  # another process may prune a spec as soon as the lock is free
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:  # a full disk has already rolled back
             self._db.execute("ROLLBACK")
-        self._spec_ids.clear()
         self._specs.clear()
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Lets several reads see one moment."""
+        with translated(self.path):
+            if self._depth:
+                yield
+                return
+            try:
+                self._db.execute("BEGIN")
+                yield
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
 
     def _read(self, sql: str, parameters: Any = ()) -> list[Any]:
         with translated(self.path):
@@ -142,9 +157,11 @@ class SqliteStore:
         now = self.now()
         with self.transaction():
             new_rows = [rows.new_job_row(job, self._spec_id(job.spec), now) for job in jobs]
+            self._db.execute("SAVEPOINT insertion")
             try:
                 self._db.executemany(rows.INSERT_JOB, new_rows)
             except sqlite3.IntegrityError:
+                self._db.execute("ROLLBACK TO insertion")
                 raise self._taken([row[0] for row in new_rows]) from None
 
     def _taken(self, new_ids: Sequence[object]) -> Conflict:
@@ -153,7 +170,6 @@ class SqliteStore:
             if new_id in seen:
                 return Conflict(f"id {new_id} comes twice", "each job needs an id of its own, or none")
             seen.add(new_id)
-        self._db.execute("ROLLBACK")
         for new_id in new_ids:
             if self._read("SELECT 1 FROM jobs WHERE id = ?", (new_id,)):
                 return Conflict(f"job {new_id} exists already", "choose another id, or leave it out to get a new one")
@@ -177,13 +193,13 @@ class SqliteStore:
         return spec
 
     def _jobs(self, sql: str, parameters: Any = ()) -> list[Job]:
-        with translated(self.path):
+        with self._snapshot():
             return [rows.job_from_row(row, self._spec) for row in self._db.execute(sql, parameters).fetchall()]
 
     def get(self, ref: str) -> Job:
         select = f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE "
-        found = self._jobs(select + "id = ?", (ref,))
-        if not found and len(ref) >= PREFIX_MIN:
+        found = self._jobs(select + "id = ?", (ref,)) if ref.isascii() else []
+        if not found and len(ref) >= PREFIX_MIN and ref.isascii():
             last = ref[:-1] + chr(ord(ref[-1]) + 1)
             found = self._jobs(select + "generated_id = 1 AND id >= ? AND id < ? LIMIT 3", (ref, last))
         if not found:
@@ -212,7 +228,7 @@ class SqliteStore:
 
         def one(job: Job) -> Job:
             after = apply(job, event, now)
-            self._write(after, job.state, now)
+            self._write(after, job.state, job.worker, now)
             self._db.execute(
                 "INSERT INTO events (at, job, kind, who) VALUES (?, ?, ?, ?)", (now, job.seq, type(event).__name__, who)
             )
@@ -239,8 +255,8 @@ class SqliteStore:
                     results.append(error)
         return results
 
-    def _write(self, job: Job, was: JobState, now: float) -> bool:
-        cursor = self._db.execute(self._sql["write_job"], rows.life_of(job, was, now))
+    def _write(self, job: Job, was: JobState, holder: str | None, now: float) -> bool:
+        cursor = self._db.execute(self._sql["write_job"], rows.life_of(job, was, holder, now))
         return cursor.rowcount == 1
 
     def _remove(self, seqs: Sequence[int]) -> None:
@@ -286,6 +302,8 @@ class SqliteStore:
 
     def prune(self, selector: Selector, limit: int) -> int:
         states = tuple(state for state in selector.states or FINISHED if state in FINISHED)
+        if not states:
+            return 0
         condition, values = rows.where(replace(selector, states=states))
         with self.transaction():
             found = self._db.execute(f"SELECT seq FROM jobs WHERE {condition} LIMIT ?", [*values, limit]).fetchall()
@@ -293,7 +311,6 @@ class SqliteStore:
             if len(found) < limit:
                 self._db.execute("DELETE FROM specs WHERE id NOT IN (SELECT spec FROM jobs)")
                 self._specs.clear()
-                self._spec_ids.clear()
         return len(found)
 
     # --- settings ---------------------------------------------------------------------------
@@ -314,7 +331,8 @@ class SqliteStore:
         values = [getattr(row, name) for name in WorkerRow.__slots__]
         values[WorkerRow.__slots__.index("queues")] = json.dumps(row.queues)
         with self.transaction():
-            self._db.execute(f"INSERT INTO workers VALUES ({', '.join('?' * len(values))})", values)
+            columns = ", ".join(WorkerRow.__slots__)
+            self._db.execute(f"INSERT INTO workers ({columns}) VALUES ({', '.join('?' * len(values))})", values)
 
     def deregister(self, grip: Grip) -> None:
         with self.transaction():
@@ -380,7 +398,9 @@ class SqliteStore:
 
     def _candidates(self, limit: int, queues: Sequence[str]) -> list[int]:
         """`seq` of the jobs to be claimed next, over all served queues."""
-        served = queues or [queue for (queue,) in self._db.execute(self._sql["ready_queues"]).fetchall()]
+        served = list(dict.fromkeys(queues)) or [
+            queue for (queue,) in self._db.execute(self._sql["ready_queues"]).fetchall()
+        ]
         found = [
             self._db.execute(self._sql["claim_candidates"], {"queue": queue, "limit": limit}).fetchall()
             for queue in served
@@ -396,15 +416,15 @@ class SqliteStore:
             self._check(grip)
             found = self._db.execute(self._sql["flags"], {"worker": grip.worker}).fetchall()
             flags = {seq: (bool(held), bool(cancel)) for seq, held, cancel in found}
-            return [self._record(change, flags, now) for change in changes]
+            return [self._record(grip, change, flags, now) for change in changes]
 
-    def _record(self, change: Change, flags: dict[int, tuple[bool, bool]], now: float) -> Job | None:
+    def _record(self, grip: Grip, change: Change, flags: dict[int, tuple[bool, bool]], now: float) -> Job | None:
         held, cancel_requested = flags.get(change.job.seq, (False, False))
         job = change.job
         if (job.held, job.cancel_requested) != (held, cancel_requested):
             job = replace(job, held=held, cancel_requested=cancel_requested)
         after = apply(job, change.event, now)
-        if not self._write(after, JobState.PROCESSING, now):
+        if not self._write(after, JobState.PROCESSING, grip.worker, now):
             return None
         self._write_attempt(job, after, change)
         return after
@@ -413,9 +433,9 @@ class SqliteStore:
         event = change.event
         if isinstance(event, Started):
             self._db.execute(
-                "INSERT OR REPLACE INTO attempts (job, number, lease, worker, host, started_at, output_file) "
+                "INSERT OR REPLACE INTO attempts (job, number, lease, worker, host, started_at, output_files) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (job.seq, after.starts, job.lease, job.worker, job.host, event.at, change.output_file),
+                (job.seq, after.starts, job.lease, job.worker, job.host, event.at, json.dumps(change.output_files)),
             )
         elif isinstance(event, Ended):
             self._db.execute(
@@ -433,7 +453,7 @@ class SqliteStore:
         elif job.started_at is not None:
             self._db.execute(
                 "UPDATE attempts SET finished_at = ?, outcome = 'lost', error = 'its worker was lost', "
-                "output_file = NULL WHERE job = ? AND number = ?",
+                "output_files = NULL WHERE job = ? AND number = ?",
                 (after.updated_at, job.seq, job.starts),
             )
 
@@ -441,7 +461,8 @@ class SqliteStore:
         compress = len(output.head) >= COMPRESS_FROM_BYTES
         pack = (lambda data: zlib.compress(data, 1)) if compress else bytes
         self._db.execute(
-            "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO outputs (job, number, stream, head, tail, cut_bytes, compressed) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 job, number, output.stream, pack(output.head), pack(output.tail) if output.tail else None,
                 output.cut_bytes, compress,
@@ -453,6 +474,11 @@ class SqliteStore:
 
     def wishes(self, worker: str) -> list[int]:
         return [seq for seq, _, cancel in self._read(self._sql["flags"], {"worker": worker}) if cancel]
+
+    def has_work(self, queues: Sequence[str]) -> bool:
+        served = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
+        states = "state IN ('pending', 'processing', 'failed')"
+        return bool(self._read(f"SELECT 1 FROM jobs WHERE {states} AND held = 0 {served} LIMIT 1", list(queues)))
 
     def next_due(self) -> float | None:
         due: float | None = self._read(self._sql["next_due"])[0][0]

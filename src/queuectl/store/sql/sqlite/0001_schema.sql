@@ -102,7 +102,7 @@ CREATE TABLE attempts (
     cpu_time     REAL,
     max_rss      INTEGER,
     output_bytes INTEGER,
-    output_file  TEXT,
+    output_files TEXT,                          -- JSON list, while it runs
     leftover     TEXT,
     PRIMARY KEY (job, number)
 ) WITHOUT ROWID;

@@ -55,7 +55,7 @@ UPDATE jobs SET
     finished_at = :finished_at, next_retry_at = :next_retry_at, exit_code = :exit_code, signal = :signal,
     error = :error, cpu_time = :cpu_time, max_rss = :max_rss, output_bytes = :output_bytes,
     updated_at = :updated_at
-WHERE seq = :seq AND lease = :lease AND state = :was;
+WHERE seq = :seq AND lease = :lease AND state = :was AND worker IS :holder;
 
 -- name: oldest_ready
 -- How many jobs can be claimed now, and since when the oldest of them could be.

@@ -1,0 +1,1 @@
+"""Runs commands: the dispatcher talks to the store, the supervisor to the kernel."""

@@ -1,0 +1,74 @@
+"""Results that nobody has recorded yet, kept where they survive their supervisor.
+
+A file of fixed size, allocated beforehand so that a full disk cannot refuse a result, and mapped into memory so
+that a SIGKILL cannot lose one. Records follow one another: length, CRC, JSON. A length of 0 ends them. Power loss
+is no concern: it ends every command as well, and their jobs run again.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+JOURNAL_BYTES = 1 << 20
+MAGIC = b"queuectl journal 1\n".ljust(32, b"\0")
+
+_RECORD = struct.Struct("<II")
+
+
+class Journal:
+    """The writing end. One process writes."""
+
+    def __init__(self, path: Path) -> None:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, JOURNAL_BYTES)
+            self._map = mmap.mmap(handle, JOURNAL_BYTES)
+        finally:
+            os.close(handle)
+        self._map[: len(MAGIC)] = MAGIC
+        self._end = len(MAGIC)
+        self.clear()
+
+    @property
+    def free(self) -> int:
+        """Bytes that still fit, as one record's JSON."""
+        return JOURNAL_BYTES - self._end - 2 * _RECORD.size
+
+    def append(self, result: dict[str, Any]) -> None:
+        """Keeps a result. The caller has made sure that it fits."""
+        body = json.dumps(result, separators=(",", ":")).encode()
+        start = self._end + _RECORD.size
+        end = start + len(body)
+        self._map[end : end + _RECORD.size] = bytes(_RECORD.size)
+        self._map[start:end] = body
+        _RECORD.pack_into(self._map, self._end, len(body), zlib.crc32(body))  # last: now it counts
+        self._end = end
+
+    def clear(self) -> None:
+        """Forgets all: every result has been recorded."""
+        self._end = len(MAGIC)
+        self._map[self._end : self._end + _RECORD.size] = bytes(_RECORD.size)
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The results in a dead supervisor's journal; none where it never wrote one."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    results = []
+    at = len(MAGIC)
+    while data.startswith(MAGIC) and at + _RECORD.size <= len(data):
+        length, crc = _RECORD.unpack_from(data, at)
+        body = data[at + _RECORD.size : at + _RECORD.size + length]
+        if not length or zlib.crc32(body) != crc:
+            break
+        results.append(json.loads(body))
+        at += _RECORD.size + length
+    return results

@@ -1,0 +1,133 @@
+"""Where commands write: one append-only file a slot, reused as long as that is safe.
+
+A small output is read into the result and the file truncated, which is much cheaper than a file for each job. A
+slot gets a new file after a large output (its file is handed over whole) and after a command that left a process
+behind which may still write.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+INLINE_BYTES_MAX = 16 << 10
+"""Larger outputs stay in their file until they are recorded."""
+
+STDOUT, STDERR = 1, 2
+
+
+class Sink:
+    """The file that one stream of one slot is written to. `path` is relative to the store's folder."""
+
+    def __init__(self, folder: Path, name: str, below: Path) -> None:
+        self._folder = folder
+        self._name = name
+        self._below = below
+        self._generation = 0
+        self._handle = -1
+        self.path = ""
+
+    def open(self) -> int:
+        """The descriptor that a command shall write to."""
+        if self._handle < 0:
+            self._generation += 1
+            file = self._folder / f"{self._name}-{self._generation}"
+            self._handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.path = str(file.relative_to(self._below))
+        return self._handle
+
+    def size(self) -> int:
+        """Bytes written so far."""
+        return os.fstat(self._handle).st_size
+
+    def collect(self, still_written: bool, room: int) -> dict[str, Any] | None:
+        """What was written, for the result: `{text}` inline, or `{path, size}` of a file that is handed over.
+
+        `still_written`: a process that was left behind may go on writing. `room`: bytes that may go inline.
+        """
+        size = self.size()
+        if not size:
+            if still_written:
+                self._let_go(remove=True)
+            return None
+        if size > min(INLINE_BYTES_MAX, room):
+            kept = {"path": self.path, "size": size}
+            self._let_go(remove=False)
+            return kept
+        text = os.pread(self._handle, size, 0).decode("latin-1")
+        if still_written:
+            self._let_go(remove=True)
+        else:
+            os.ftruncate(self._handle, 0)
+        return {"text": text, "size": size}
+
+    def _let_go(self, remove: bool) -> None:
+        if remove:
+            (self._below / self.path).unlink(missing_ok=True)
+        os.close(self._handle)
+        self._handle = -1
+
+    def punch(self, kept_bytes: int) -> None:
+        """Frees the middle of a huge running output; beginning and end stay for `read_capped`."""
+        if self._handle >= 0 and (size := self.size()) > 2 * kept_bytes:
+            punch_hole(self._handle, kept_bytes, size - 2 * kept_bytes)
+
+
+class UserFile:
+    """A file of the user's that takes the place of a slot's file for one command; emptied when it starts."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+
+    def open(self) -> int:
+        """The descriptor that the command shall write to."""
+        return self._handle
+
+    def collect(self, still_written: bool, room: int) -> dict[str, Any] | None:
+        """The file's name and size; it stays where it is."""
+        del still_written, room
+        size = os.fstat(self._handle).st_size
+        self.close()
+        return {"path": self.path, "size": size} if size else None
+
+    def punch(self, kept_bytes: int) -> None:
+        """A user's file is never touched."""
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+
+def punch_hole(handle: int, offset: int, length: int) -> None:
+    """Frees the disk blocks of a range, which then reads as zeros. A file system that cannot is left alone."""
+    import ctypes
+
+    KEEP_SIZE_AND_PUNCH = 0x01 | 0x02
+    fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    fallocate(handle, KEEP_SIZE_AND_PUNCH, offset, length)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capped:
+    """The beginning and the end of an output, and how many bytes between them are left out."""
+
+    head: bytes
+    tail: bytes = b""
+    cut_bytes: int = 0
+
+
+def read_capped(path: Path, size: int, bytes_max: int) -> Capped:
+    """At most `bytes_max` of a file's first `size` bytes: half from either end. A file that is gone reads as empty."""
+    try:
+        with open(path, "rb") as file:
+            if size <= bytes_max:
+                return Capped(head=file.read(size))
+            half = bytes_max // 2
+            head = file.read(half)
+            file.seek(size - half)
+            return Capped(head=head, tail=file.read(half), cut_bytes=size - 2 * half)
+    except FileNotFoundError:
+        return Capped(head=b"")

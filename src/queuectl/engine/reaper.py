@@ -1,0 +1,182 @@
+"""Looks after supervisors that nobody drives: takes over those that live, settles the jobs of those that died.
+
+A supervisor is dead only when its lock is free. One that lives but has no dispatcher (it says so itself) is
+adopted: its commands go on. One that answers nothing is frozen, and is ended with all its commands before their
+jobs run again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from queuectl.domain.job import Job
+from queuectl.domain.lifecycle import Lost, Started
+from queuectl.engine import link, process, report
+from queuectl.engine.journal import read_journal
+from queuectl.engine.protocol import JOURNAL_NAME, PROTOCOL, Channel, dial
+from queuectl.store.port import Change, Grip, Store, WorkerRow
+
+LOOK_EVERY_S = 2.0
+FROZEN_AFTER_S = 5.0
+SILENT_AFTER_S = 15.0
+"""A dispatcher that has said nothing for so long is frozen; its supervisor may be taken over."""
+
+HUNG_UP_AFTER_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adopted:
+    """A living supervisor that is ours now."""
+
+    row: WorkerRow
+    channel: Channel
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """A dead supervisor: its jobs as they stand now."""
+
+    row: WorkerRow
+    recorded: list[Job]
+    lost: list[Job]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frozen:
+    """A supervisor that answered nothing, and has been ended."""
+
+    row: WorkerRow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Witness:
+    """What a dead supervisor's own dispatcher knows beyond the journal: ends it saw, and starts it was told of."""
+
+    results: Sequence[dict[str, Any]] = ()
+    started: Mapping[tuple[int, int], float] = field(default_factory=dict)
+
+
+NO_WITNESS = Witness()
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """A supervisor that was asked whether it is orphaned."""
+
+    row: WorkerRow
+    channel: Channel
+    since: float
+
+
+class Reaper:
+    """Works in small steps inside a dispatcher's loop, and never waits for an answer."""
+
+    def __init__(self, store: Store, output_bytes_max: int, max_lost: Callable[[], int]) -> None:
+        self._store = store
+        self._output_bytes_max = output_bytes_max
+        self._max_lost = max_lost
+        self._machine = process.machine_id()
+        self._inquiries: dict[str, Inquiry] = {}
+
+    def channels(self) -> list[Channel]:
+        """The connections whose answers are awaited."""
+        return [inquiry.channel for inquiry in self._inquiries.values()]
+
+    def look(self, mine: set[str], now: float) -> Iterator[Settled]:
+        """Settles what is dead, and asks everyone else on this machine but those that are `mine`."""
+        for row in self._store.workers():
+            if row.id in mine:
+                continue
+            if not self._store.alive(row):
+                if settled := self.settle(row):
+                    yield settled
+            elif row.machine == self._machine and row.id not in self._inquiries:
+                self._ask(row, now)
+
+    def _ask(self, row: WorkerRow, now: float) -> None:
+        try:
+            channel = dial(link.folder_of(self._store.folder, row.id))
+        except OSError:
+            return  # it is just coming or going: its lock tells the next time
+        channel.send([["ask", PROTOCOL]])
+        self._inquiries[row.id] = Inquiry(row, channel, now)
+
+    def hear(self, now: float, may_adopt: bool) -> Iterator[Adopted | Frozen]:
+        """Takes over whoever answered that it is orphaned; ends whoever did not answer."""
+        for inquiry in list(self._inquiries.values()):
+            answers = inquiry.channel.receive()
+            if answers:
+                self._close(inquiry)
+                if may_adopt and self._is_orphaned(answers[0][1]) and (adopted := self._adopt(inquiry.row)):
+                    yield adopted
+            elif inquiry.channel.closed:
+                self._close(inquiry)
+            elif now - inquiry.since > FROZEN_AFTER_S:
+                self._close(inquiry)
+                self._end_frozen(inquiry.row)
+                yield Frozen(row=inquiry.row)
+
+    def _close(self, inquiry: Inquiry) -> None:
+        del self._inquiries[inquiry.row.id]
+        inquiry.channel.close()
+
+    @staticmethod
+    def _is_orphaned(state: dict[str, float | bool]) -> bool:
+        return float(state["silent"]) > (SILENT_AFTER_S if state["driven"] else HUNG_UP_AFTER_S)
+
+    def _adopt(self, row: WorkerRow) -> Adopted | None:
+        grip = self._store.adopt(row, os.getpid())
+        if grip is None:
+            return None
+        try:
+            channel = dial(link.folder_of(self._store.folder, row.id))
+        except OSError:
+            return None  # it has just left; its lock is free now
+        return Adopted(row=replace(row, epoch=grip.epoch, dispatcher=os.getpid()), channel=channel)
+
+    def _end_frozen(self, row: WorkerRow) -> None:
+        """Ends a supervisor that does not answer, by pidfd and only while it still holds its lock."""
+        try:
+            handle = os.pidfd_open(row.pid)
+        except ProcessLookupError:
+            return
+        try:
+            if self._store.alive(row):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
+
+    def settle(self, row: WorkerRow, witness: Witness = NO_WITNESS) -> Settled | None:
+        """Ends what a dead supervisor left, records the ends that are known, and reports the rest lost.
+
+        Known is what its journal has, and what a `witness` saw. None where another worker was faster.
+        """
+        grip = self._store.adopt(row, os.getpid())
+        if grip is None:
+            return None
+        process.kill_tagged(*process.whole_range(row.tag))
+        journal = read_journal(link.folder_of(self._store.folder, row.id) / JOURNAL_NAME)
+        results = {(result["seq"], result["lease"]): result for result in (*journal, *witness.results)}
+        settled = Settled(row=row, recorded=[], lost=[])
+        with self._store.transaction():
+            for job in self._store.running(row.id):
+                if result := results.get((job.seq, job.lease)):
+                    change = report.change_of(job, result, self._store.folder, self._output_bytes_max)
+                    settled.recorded.extend(filter(None, self._store.record(grip, [change])))
+                else:
+                    settled.lost.extend(filter(None, self._store.record(grip, [self._loss(grip, job, witness)])))
+            self._store.deregister(grip)
+        shutil.rmtree(link.folder_of(self._store.folder, row.id), ignore_errors=True)
+        return settled
+
+    def _loss(self, grip: Grip, job: Job, witness: Witness) -> Change:
+        started_at = witness.started.get((job.seq, job.lease))
+        if job.started_at is None and started_at is not None:
+            (after,) = self._store.record(grip, [Change(job=job, event=Started(at=started_at))])
+            job = after or job
+        return Change(job=job, event=Lost(max_lost=self._max_lost()))

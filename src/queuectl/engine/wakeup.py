@@ -1,0 +1,57 @@
+"""Sleeping until something is committed: inotify on the store's log file, or else polling."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from pathlib import Path
+
+IN_MODIFY = 0x02
+POLL_EVERY_S = 0.05
+"""How often the store has to be asked where the system cannot tell."""
+
+
+class Wakeup:
+    """Readable (`fileno`) after a commit to the watched file by anybody. Without inotify, `handle` is -1."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.handle = -1
+        if path is not None and sys.platform == "linux":
+            self._watch(path)
+
+    def _watch(self, path: Path) -> None:
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        handle = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if handle < 0:
+            return
+        if libc.inotify_add_watch(handle, os.fsencode(path), IN_MODIFY) < 0:
+            os.close(handle)
+            return
+        self.handle = handle
+
+    def fileno(self) -> int:
+        return self.handle
+
+    def clear(self) -> None:
+        """Forgets what has been signalled so far."""
+        try:
+            while os.read(self.handle, 1 << 16):
+                pass
+        except BlockingIOError:
+            pass
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleeps until a commit, or for that long; may wake without cause."""
+        if self.handle < 0:
+            timeout_s = min(timeout_s, POLL_EVERY_S)
+        ready, _, _ = select.select([self] if self.handle >= 0 else [], [], [], timeout_s)
+        if ready:
+            self.clear()
+
+    def close(self) -> None:
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1

@@ -1,0 +1,105 @@
+"""Every sentence of a worker's log, in one place, and the files they go to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import assert_never
+
+from queuectl import events, wire
+from queuectl.clock import Clock
+from queuectl.domain.job import Job, JobState
+
+LOG_BYTES_MAX = 4 << 20
+"""A worker's log is started anew (the old one kept as `.1`) when it has grown so far."""
+
+
+def sentence(event: events.Happening) -> str:
+    """The event in words."""
+    match event:
+        case events.WorkerStarted():
+            served = "queues " + ", ".join(event.queues) if event.queues else "all queues"
+            return f"worker {event.name} started: {event.slots} slots, {served}, store {event.store}"
+        case events.WorkerStopping(how="graceful"):
+            rest = f"; {event.running} running commands finish first" if event.running else ""
+            return f"{event.why}: stopping{rest}"
+        case events.WorkerStopping():
+            return f"{event.why}: ending {event.running} running commands; their attempts are given back"
+        case events.WorkerStopped():
+            return f"worker {event.name} stopped"
+        case events.JobStarted():
+            return f"{event.job.id} started: {_shortened(wire.command_line(event.job.command))}"
+        case events.JobEnded():
+            return _ended(event.job)
+        case events.JobLost():
+            return f"{event.job.id} lost its worker; now {event.job.state}"
+        case events.StoreLost():
+            return f"{event.why}; commands go on, nothing new is started"
+        case events.StoreBack():
+            return f"the store is back after {wire.format_duration(event.after)}"
+        case events.StoreReplaced():
+            return f"the store {event.url} was removed or replaced: ending its commands and starting afresh"
+        case events.SupervisorDied():
+            return f"supervisor {event.worker} died; settling its jobs and starting another"
+        case events.SupervisorFrozen():
+            return f"supervisor {event.worker} does not answer; ending it with its commands"
+        case events.TakenOver():
+            return f"took over {event.running} running commands of {event.worker}"
+        case events.CleanedUp():
+            return f"cleaned up after {event.worker}: {event.recorded} results recorded, {event.lost} executions lost"
+        case events.Superseded():
+            return f"{event.worker} is driven by another worker now"
+        case _:
+            assert_never(event)
+
+
+def _ended(job: Job) -> str:
+    took = wire.format_duration(job.duration or 0.0)
+    match job.state:
+        case JobState.COMPLETED:
+            return f"{job.id} completed in {took}"
+        case JobState.FAILED:
+            wait = wire.format_duration(max(0.0, (job.next_retry_at or 0.0) - job.updated_at))
+            return f"{job.id} failed after {took}: {job.error}; retry {job.attempts}/{job.spec.max_retries} in {wait}"
+        case JobState.DEAD:
+            return f"{job.id} dead after {took}: {job.error}"
+        case JobState.CANCELLED:
+            return f"{job.id} cancelled after {took}"
+        case _:
+            return f"{job.id} given back after {took}"
+
+
+def _shortened(text: str, width: int = 100) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+class Log:
+    """An observer that writes a line an event to a file, and to whatever else is given."""
+
+    def __init__(self, path: Path, clock: Clock, also: Callable[[str], None] | None = None) -> None:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._path = path
+        self._clock = clock
+        self._also = also
+        self._open()
+
+    def _open(self) -> None:
+        self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._room = LOG_BYTES_MAX - os.fstat(self._handle).st_size
+
+    def __call__(self, event: events.Happening) -> None:
+        line = f"{wire.format_time(self._clock.now())} {sentence(event)}\n"
+        if self._also is not None:
+            self._also(line)
+        data = line.encode(errors="replace")
+        try:
+            os.write(self._handle, data)
+        except OSError:
+            return  # a full disk: the store, not the log, tells of that
+        self._room -= len(data)
+        if self._room < 0:
+            os.close(self._handle)
+            os.replace(self._path, self._path.with_name(self._path.name + ".1"))
+            self._open()
