@@ -62,6 +62,8 @@ def open_store(given: str | None = None, busy_timeout_s: float | None = None) ->
 
 DISPATCHER_BUSY_TIMEOUT_S = 0.2
 SLOTS_MAX = 4096
+SUPERVISORS_MAX = 4
+"""Each spends its time waiting for the kernel to start commands; more than cores do not help."""
 DEFAULT_POLL_S = 5.0
 
 
@@ -81,37 +83,54 @@ class WorkerOptions:
 def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], echo: Callable[[str], None]) -> int:
     """Runs a worker in this process until it is stopped; the exit code.
 
-    `on_started(name, slots)` is called once it serves; `echo` gets every line of its log.
+    `on_started(name, slots)` is called once it serves; `echo` gets every line of its log. When the store is removed
+    or replaced meanwhile, it ends what ran from the old one and serves the new one.
     """
-    import queuectl
-    from queuectl import clock, ids, logs
-    from queuectl.engine.dispatcher import Dispatcher, Options
-    from queuectl.settings import Settings
+    from queuectl import ids
+    from queuectl.engine.dispatcher import STORE_REPLACED
 
     if not 1 <= options.count <= SLOTS_MAX:
         raise Invalid(f"--count must be from 1 to {SLOTS_MAX}, not {options.count}")
-    store = open_store(options.db, DISPATCHER_BUSY_TIMEOUT_S)
+    url = locate_store(options.db)
+    name = options.name or f"{os.uname().nodename.partition('.')[0]}-{ids.random_id(4)}"
+    while True:
+        code = _serve(url, name, options, on_started, echo)
+        if code != STORE_REPLACED:
+            return code
+        if not Path(url).parent.is_dir():
+            raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
+        on_started = _say_nothing
+
+
+def _say_nothing(_name: str, _slots: int) -> None:
+    pass
+
+
+def _serve(
+    url: str, name: str, options: WorkerOptions, on_started: Callable[[str, int], None], echo: Callable[[str], None]
+) -> int:
+    import queuectl
+    from queuectl.clock import SystemClock
+    from queuectl.engine.dispatcher import Dispatcher, Options
+    from queuectl.logs import Log
+
+    store = open_store(url, DISPATCHER_BUSY_TIMEOUT_S)
     try:
         _refuse_untrusted(store)
-        name = options.name or f"{os.uname().nodename.partition('.')[0]}-{ids.random_id(4)}"
         if any(row.name == name and store.alive(row) for row in store.workers()):
             raise Conflict(f"a worker named {name} is running", "choose another --name, or stop that one first")
-        settings = Settings(store.config())
-        system_clock = clock.SystemClock()
-        dispatcher = Dispatcher(
-            store,
-            Options(
-                name=name, slots=options.count, queues=options.queues, drain=options.drain,
-                poll=DEFAULT_POLL_S if options.poll is None else options.poll, stop_timeout=options.stop_timeout,
-                supervisors=min(options.count, os.cpu_count() or 1, 4), version=queuectl.__version__,
-                output_bytes_max=settings["output-max"], max_lost=settings["max-lost"],
-            ),
-            system_clock,
-            logs.Log(log_path(store, name), system_clock, echo),
+        plan = Options(
+            name=name, slots=options.count, queues=options.queues, drain=options.drain,
+            poll=DEFAULT_POLL_S if options.poll is None else options.poll, stop_timeout=options.stop_timeout,
+            supervisors=min(options.count, os.cpu_count() or 1, SUPERVISORS_MAX), version=queuectl.__version__,
         )  # fmt: skip
-        dispatcher.start()
-        on_started(name, options.count)
-        return dispatcher.run()
+        dispatcher = Dispatcher(store, plan, SystemClock(), Log(log_path(store, name), SystemClock(), echo))
+        try:
+            dispatcher.start()
+            on_started(name, options.count)
+            return dispatcher.run()
+        finally:
+            dispatcher.close()
     finally:
         store.close()
 

@@ -14,7 +14,7 @@ from typing import Any
 from queuectl import ids, wire
 from queuectl.domain import reason as reasons
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import DEFAULT_QUEUE, FINISHED, Attempt, Job, JobState, Spec
+from queuectl.domain.job import DEFAULT_QUEUE, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
 from queuectl.domain.selector import Selector
 from queuectl.settings import Settings, canonical
@@ -22,6 +22,12 @@ from queuectl.store.port import Note, Store, WorkerRow
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
+
+PAGE = 1000
+"""Jobs read at a time where all of them are wanted."""
+
+PLACES_MAX = 50
+"""Jobs of one listing whose exact place in line is counted."""
 
 Progress = Callable[[int], None]
 """Told how many jobs are done so far."""
@@ -71,6 +77,10 @@ class History:
     reason: str | None
     attempts: Sequence[Attempt] = field(default=())
     notes: Sequence[Note] = field(default=())
+
+
+class _Uncounted(Exception):
+    """The place in line is not worth counting."""
 
 
 def login_name() -> str:
@@ -126,19 +136,41 @@ class Client:
         """How many jobs match."""
         return self.store.count(selector)
 
-    def reason(self, job: Job, workers: Sequence[WorkerView] | None = None) -> str | None:
+    def each(self, selector: Selector) -> Iterator[tuple[Job, str | None]]:
+        """All matching jobs with their reasons, in the order of enqueueing, read piece by piece."""
+        after = None
+        while page := self.store.find(selector, limit=PAGE, after_seq=after):
+            yield from zip(page, self.reasons(page), strict=True)
+            after = page[-1].seq
+
+    def reason(self, job: Job) -> str | None:
         """Why the job does not run, in words; none where it runs or is done."""
+        return self.reasons([job])[0]
 
-        def look_around() -> reasons.Surroundings:
-            live = self.workers() if workers is None else workers
+    def reasons(self, jobs: Sequence[Job]) -> list[str | None]:
+        """The same for many. Places in line are counted for the first of them only: a count is as long as the line."""
+        now = self.store.now()
+        live: list[WorkerView] | None = None
+        places = 0
+
+        def look_around(job: Job) -> reasons.Surroundings:
+            nonlocal live, places
+            live = self.workers() if live is None else live
             serving = [worker for worker in live if _serves(worker, job.queue) and not worker.stopping]
-            return reasons.Surroundings(
-                slots=sum(worker.slots for worker in serving),
-                busy=sum(len(worker.running) for worker in serving),
-                ahead=self.store.ahead(job),
-            )
+            slots = sum(worker.slots for worker in serving)
+            places += 1
+            if slots and places > PLACES_MAX:
+                raise _Uncounted
+            busy = sum(len(worker.running) for worker in serving)
+            return reasons.Surroundings(slots=slots, busy=busy, ahead=self.store.ahead(job) if slots else 0)
 
-        return reasons.reason(job, self.store.now(), look_around, wire.format_duration, wire.format_time)
+        def one(job: Job) -> str | None:
+            try:
+                return reasons.reason(job, now, lambda: look_around(job), wire.format_duration, wire.format_time)
+            except _Uncounted:
+                return "in line"
+
+        return [one(job) for job in jobs]
 
     def status(self, retries: int = 5) -> Status:
         """Workers, counts by state and queue, the oldest waiting job, the next retries."""
@@ -268,10 +300,7 @@ class Client:
 
     def retention(self) -> list[Selector]:
         """What the retention settings say is to be pruned now; empty where nothing ever is."""
-        settings = self.settings()
-        now = self.store.now()
-        ages = [(state, settings[f"retention-{state}"]) for state in sorted(FINISHED)]
-        return [Selector(states=(state,), before=now - age) for state, age in ages if age is not None]
+        return self.settings().retention(self.store.now())
 
 
 class JobFactory:
@@ -302,7 +331,7 @@ class JobFactory:
         fields["env"] = {**self._fields["env"], **given.get("env", {})}
         here = self._fields["cwd"]
         for name in ("cwd", "stdin", "output_path"):
-            if fields[name] is not None:
+            if fields.get(name) is not None:
                 fields[name] = os.path.normpath(os.path.join(here, os.path.expanduser(fields[name])))
         return Spec(**fields)
 

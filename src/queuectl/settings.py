@@ -12,7 +12,8 @@ from typing import Any
 
 from queuectl import wire
 from queuectl.domain.errors import Invalid
-from queuectl.domain.job import Spec
+from queuectl.domain.job import FINISHED, Spec
+from queuectl.domain.selector import Selector
 
 DURABILITY = ("full", "normal")
 NEVER = "never"
@@ -113,6 +114,11 @@ class Settings:
         if name == "backoff-initial" and text == "backoff-base":
             return self["backoff-base"]
         return SETTINGS[name].parse(text, name)
+
+    def retention(self, now: float) -> list[Selector]:
+        """What is to be pruned at `now`; empty where nothing ever is."""
+        ages = [(state, self[f"retention-{state}"]) for state in sorted(FINISHED)]
+        return [Selector(states=(state,), before=now - age) for state, age in ages if age is not None]
 
     def check(self, name: str, text: str) -> None:
         """Raises `Invalid` where `text` is no value of the setting."""

@@ -36,11 +36,22 @@ class Flight:
     result: dict[str, Any] | None = None
     end_sent: str | None = None
 
+    @property
+    def key(self) -> Key:
+        return self.job.seq, self.job.lease
+
+    def is_unstarted(self) -> bool:
+        """Whether it may still wait in its supervisor's line, for all we know."""
+        return self.pid is None and self.result is None and self.job.started_at is None
+
 
 class Link:
     """One supervisor, driven in one epoch. `pid` is set where the supervisor is a child of this process."""
 
-    def __init__(self, row: WorkerRow, channel: Channel, below: Path, pid: int | None = None) -> None:
+    def __init__(
+        self, row: WorkerRow, channel: Channel, below: Path, *, first_slot: int = 0, pid: int | None = None
+    ) -> None:
+        self.first_slot = first_slot
         self.row = row
         self.grip = row.grip
         self.channel = channel
@@ -48,6 +59,7 @@ class Link:
         self.folder = folder_of(below, row.id)
         self.flights: dict[Key, Flight] = {}
         self.leaving = False
+        self.listening = True
         self._specs: dict[int, tuple[Spec, int]] = {}
 
     @property
@@ -57,10 +69,7 @@ class Link:
 
     def running(self) -> int:
         """Commands that have started and not ended."""
-        return sum(flight.pid is not None and flight.result is None for flight in self.flights.values())
-
-    def unstarted(self) -> list[Flight]:
-        return [flight for flight in self.flights.values() if flight.pid is None and flight.result is None]
+        return sum(flight.result is None and not flight.is_unstarted() for flight in self.flights.values())
 
     def hello(self) -> None:
         self.channel.send([["hello", PROTOCOL, self.grip.epoch]])
@@ -69,7 +78,8 @@ class Link:
         """Sends claimed jobs to be run."""
         messages: list[Message] = []
         for job in jobs:
-            self.flights[job.seq, job.lease] = Flight(job=job, sent_at=now)
+            flight = Flight(job=job, sent_at=now)
+            self.flights[flight.key] = flight
             messages += self._order(job)
         self.channel.send(messages)
 
@@ -109,9 +119,6 @@ class Link:
         """Lets the supervisor go; it runs nothing any more."""
         self.leaving = True
         self.channel.send([["leave"]])
-
-    def remove_folder(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _surroundings(spec: Spec) -> dict[str, Any]:

@@ -205,3 +205,29 @@ def children(of: Iterable[int] = ()) -> set[int]:
     """The pids of this single-threaded process's children, less those given."""
     with open(f"/proc/self/task/{os.getpid()}/children", "rb", buffering=0) as file:
         return {int(pid) for pid in file.read(1 << 16).split()}.difference(of)
+
+
+def reap(pid: int) -> int | None:
+    """The wait status of a child that has ended; none where it runs, or is no child of ours."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return status if found else None
+
+
+def reap_strays(but: set[int]) -> None:
+    """Reaps children that came to us as their parents died; `but` are the ones somebody waits for."""
+    for pid in children(but):
+        reap(pid)
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process of this machine has this pid."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

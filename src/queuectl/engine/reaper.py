@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Lost, Started
 from queuectl.engine import link, process, report
 from queuectl.engine.journal import read_journal
 from queuectl.engine.protocol import JOURNAL_NAME, PROTOCOL, Channel, dial
+from queuectl.engine.report import Witness
+from queuectl.settings import Settings
 from queuectl.store.port import Change, Grip, Store, WorkerRow
 
 LOOK_EVERY_S = 2.0
@@ -53,17 +54,6 @@ class Frozen:
     row: WorkerRow
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Witness:
-    """What a dead supervisor's own dispatcher knows beyond the journal: ends it saw, and starts it was told of."""
-
-    results: Sequence[dict[str, Any]] = ()
-    started: Mapping[tuple[int, int], float] = field(default_factory=dict)
-
-
-NO_WITNESS = Witness()
-
-
 @dataclass(slots=True)
 class Inquiry:
     """A supervisor that was asked whether it is orphaned."""
@@ -76,24 +66,21 @@ class Inquiry:
 class Reaper:
     """Works in small steps inside a dispatcher's loop, and never waits for an answer."""
 
-    def __init__(self, store: Store, output_bytes_max: int, max_lost: Callable[[], int]) -> None:
+    def __init__(self, store: Store, settings: Callable[[], Settings]) -> None:
         self._store = store
-        self._output_bytes_max = output_bytes_max
-        self._max_lost = max_lost
+        self._settings = settings
         self._machine = process.machine_id()
         self._inquiries: dict[str, Inquiry] = {}
 
-    def channels(self) -> list[Channel]:
-        """The connections whose answers are awaited."""
-        return [inquiry.channel for inquiry in self._inquiries.values()]
+    def is_waiting(self) -> bool:
+        """Whether answers are awaited."""
+        return bool(self._inquiries)
 
     def look(self, mine: set[str], now: float) -> Iterator[Settled]:
-        """Settles what is dead, and asks everyone else on this machine but those that are `mine`."""
+        """Settles what is dead (`mine` aside: they are buried by their own), and asks all others on this machine."""
         for row in self._store.workers():
-            if row.id in mine:
-                continue
             if not self._store.alive(row):
-                if settled := self.settle(row):
+                if row.id not in mine and (settled := self.settle(row)):
                     yield settled
             elif row.machine == self._machine and row.id not in self._inquiries:
                 self._ask(row, now)
@@ -107,7 +94,7 @@ class Reaper:
         self._inquiries[row.id] = Inquiry(row, channel, now)
 
     def hear(self, now: float, may_adopt: bool) -> Iterator[Adopted | Frozen]:
-        """Takes over whoever answered that it is orphaned; ends whoever did not answer."""
+        """Takes over whoever answered that it is orphaned; ends whoever did not answer for long."""
         for inquiry in list(self._inquiries.values()):
             answers = inquiry.channel.receive()
             if answers:
@@ -151,14 +138,15 @@ class Reaper:
         finally:
             os.close(handle)
 
-    def settle(self, row: WorkerRow, witness: Witness = NO_WITNESS) -> Settled | None:
+    def settle(self, row: WorkerRow, testify: Callable[[], Witness] = Witness) -> Settled | None:
         """Ends what a dead supervisor left, records the ends that are known, and reports the rest lost.
 
-        Known is what its journal has, and what a `witness` saw. None where another worker was faster.
+        Known is what its journal has, and what its own dispatcher can `testify`. None where another worker was faster.
         """
         grip = self._store.adopt(row, os.getpid())
         if grip is None:
             return None
+        witness = testify()
         process.kill_tagged(*process.whole_range(row.tag))
         journal = read_journal(link.folder_of(self._store.folder, row.id) / JOURNAL_NAME)
         results = {(result["seq"], result["lease"]): result for result in (*journal, *witness.results)}
@@ -166,7 +154,7 @@ class Reaper:
         with self._store.transaction():
             for job in self._store.running(row.id):
                 if result := results.get((job.seq, job.lease)):
-                    change = report.change_of(job, result, self._store.folder, self._output_bytes_max)
+                    change = report.change_of(job, result, self._store.folder, self._settings()["output-max"])
                     settled.recorded.extend(filter(None, self._store.record(grip, [change])))
                 else:
                     settled.lost.extend(filter(None, self._store.record(grip, [self._loss(grip, job, witness)])))
@@ -179,4 +167,4 @@ class Reaper:
         if job.started_at is None and started_at is not None:
             (after,) = self._store.record(grip, [Change(job=job, event=Started(at=started_at))])
             job = after or job
-        return Change(job=job, event=Lost(max_lost=self._max_lost()))
+        return Change(job=job, event=Lost(max_lost=self._settings()["max-lost"]))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from queuectl import ids
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Cause, Ended
+from queuectl.engine import process
+from queuectl.engine.link import Flight, Key
 from queuectl.engine.output import read_capped
 from queuectl.store.port import Change, Output
 
@@ -40,3 +46,47 @@ def _output(stream: int, kept: dict[str, Any], below: Path, output_bytes_max: in
         return Output(stream=stream, head=kept["text"].encode("latin-1"))
     capped = read_capped(below / kept["path"], kept["size"], output_bytes_max)
     return Output(stream=stream, head=capped.head, tail=capped.tail, cut_bytes=capped.cut_bytes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Witness:
+    """What a dead supervisor's own dispatcher knows beyond the journal: ends it saw, and starts it was told of."""
+
+    results: Sequence[dict[str, Any]] = ()
+    started: Mapping[Key, float] = field(default_factory=dict)
+
+
+def witness_of(flights: Iterable[Flight], below: Path) -> Witness:
+    """What can be said of a dead supervisor's commands, before what is left of them is ended.
+
+    Its children are ours now (subreaper): those that had ended by themselves still have their status.
+    """
+    results, started = [], {}
+    for flight in flights:
+        if flight.started_at is not None:
+            started[flight.key] = flight.started_at
+        result = flight.result or _end_seen(flight, below)
+        if result is not None:
+            results.append(result)
+    return Witness(results=results, started=started)
+
+
+def _end_seen(flight: Flight, below: Path) -> dict[str, Any] | None:
+    status = None if flight.pid is None or flight.end_sent else process.reap(flight.pid)
+    if status is None:
+        return None
+    exit_code = os.waitstatus_to_exitcode(status)
+    sizes = {at + 1: (path, _size(below / path)) for at, path in enumerate(flight.files)}
+    return {
+        "seq": flight.job.seq, "lease": flight.job.lease, "started_at": flight.started_at, "finished_at": time.time(),
+        "exit_code": exit_code if exit_code >= 0 else None, "signal": -exit_code if exit_code < 0 else None,
+        "error": None, "cause": None, "cpu_time": None, "max_rss": None, "leftover": None,
+        "outputs": {stream: {"path": path, "size": size} for stream, (path, size) in sizes.items() if size},
+    }  # fmt: skip
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

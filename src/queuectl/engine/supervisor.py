@@ -161,12 +161,14 @@ class Supervisor:
 
     def serve(self) -> None:
         """Serves until told to leave, or until nothing is left to do and nobody drives it."""
-        while not self._done():
+        while True:
             self._reap()
             self._start_next()
             now = time.monotonic()
             self._run_timers(now)
             self._send_due(now)
+            if self._done():
+                return
             for handle, _ in self._poll.poll(self._pause_ms(now)):
                 self._handle(handle)
 

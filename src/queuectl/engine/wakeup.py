@@ -1,4 +1,8 @@
-"""Sleeping until something is committed: inotify on the store's log file, or else polling."""
+"""Sleeping until something is committed: inotify on the store's log file, or else polling.
+
+The system tells of a write when it begins; the commit it belongs to counts only after its sync. So a wake-up is
+followed by a few looks at growing distances (`Echo`).
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,38 @@ POLL_EVERY_S = 0.05
 """How often the store has to be asked where the system cannot tell."""
 
 
+FIRST_ECHO_S = 0.0002
+LAST_ECHO_S = 0.1
+
+
+class Echo:
+    """When to look again after a wake-up, until the commit that caused it is visible."""
+
+    def __init__(self) -> None:
+        self._gap = 0.0
+
+    def begin(self) -> None:
+        """A write was seen."""
+        self._gap = FIRST_ECHO_S
+
+    def end(self) -> None:
+        """The commit was seen."""
+        self._gap = 0.0
+
+    def next(self) -> float | None:
+        """Seconds until the next look, each time twice as many; none when there is nothing to wait for."""
+        if not FIRST_ECHO_S <= self._gap <= LAST_ECHO_S:
+            return None
+        gap, self._gap = self._gap, 2 * self._gap
+        return gap
+
+
 class Wakeup:
     """Readable (`fileno`) after a commit to the watched file by anybody. Without inotify, `handle` is -1."""
 
     def __init__(self, path: Path | None) -> None:
         self.handle = -1
+        self.echo = Echo()
         if path is not None and sys.platform == "linux":
             self._watch(path)
 
@@ -36,7 +67,8 @@ class Wakeup:
         return self.handle
 
     def clear(self) -> None:
-        """Forgets what has been signalled so far."""
+        """Takes note of what has been signalled."""
+        self.echo.begin()
         try:
             while os.read(self.handle, 1 << 16):
                 pass
@@ -47,6 +79,8 @@ class Wakeup:
         """Sleeps until a commit, or for that long; may wake without cause."""
         if self.handle < 0:
             timeout_s = min(timeout_s, POLL_EVERY_S)
+        elif (again := self.echo.next()) is not None:
+            timeout_s = min(timeout_s, again)
         ready, _, _ = select.select([self] if self.handle >= 0 else [], [], [], timeout_s)
         if ready:
             self.clear()

@@ -27,6 +27,9 @@ NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "glusterfs"}
 )
 
+MOUNTS = Path("/proc/self/mounts")
+"""The kernel's list of mounted file systems; none on macOS."""
+
 
 def library_version() -> str:
     """Which SQLite runs, e.g. `3.53.4 (pysqlite3)`."""
@@ -112,12 +115,11 @@ def _making(path: Path) -> Iterator[None]:
 
 def _refuse_network(path: Path) -> None:
     """WAL needs shared memory, which no network file system has. Raises `StoreUnavailable`."""
-    mounts = Path("/proc/self/mounts")
-    if not mounts.exists():
+    if not MOUNTS.exists():
         return
     target = str(path.parent.resolve()) + "/"
     best = ("", "")
-    for line in mounts.read_text().splitlines():
+    for line in MOUNTS.read_text().splitlines():
         _, place, kind, *_ = line.split(" ")
         place = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), place)
         if target.startswith(place.rstrip("/") + "/") and len(place) >= len(best[0]):

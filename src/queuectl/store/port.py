@@ -120,6 +120,9 @@ class Store(Protocol):
 
     def close(self) -> None: ...
 
+    def replaced(self) -> bool:
+        """Whether this store is gone, or another one has taken its place."""
+
     def transaction(self) -> AbstractContextManager[None]:
         """Makes all that happens inside one atomic step. May be nested; the outermost counts."""
 
@@ -189,6 +192,9 @@ class Store(Protocol):
 
     def alive(self, row: WorkerRow) -> bool:
         """Whether the supervisor lives, as far as this store can tell."""
+
+    def holds(self, grip: Grip) -> bool:
+        """Whether the supervisor is still driven in this epoch."""
 
     def adopt(self, row: WorkerRow, dispatcher: int) -> Grip | None:
         """Takes a supervisor over: the new grip, or none if another was faster."""

@@ -55,6 +55,7 @@ class SqliteStore:
         self._spec_ids: dict[int, tuple[Spec, int]] = {}
         self._db = connect(self.path, busy_timeout_s)
         try:
+            self._identity = _identity(self.path)
             self._migrate()
             if self.config().get("durability") == "normal":
                 self._db.execute("PRAGMA synchronous = NORMAL")
@@ -68,6 +69,12 @@ class SqliteStore:
 
     def close(self) -> None:
         self._db.close()
+
+    def replaced(self) -> bool:
+        try:
+            return _identity(self.path) != self._identity
+        except FileNotFoundError:
+            return True
 
     # --- transactions -----------------------------------------------------------------------
 
@@ -362,6 +369,9 @@ class SqliteStore:
             os.close(lock)
         return False
 
+    def holds(self, grip: Grip) -> bool:
+        return bool(self._read(self._sql["holds_worker"], {"worker": grip.worker, "epoch": grip.epoch}))
+
     def adopt(self, row: WorkerRow, dispatcher: int) -> Grip | None:
         with self.transaction():
             cursor = self._db.execute(
@@ -483,6 +493,11 @@ class SqliteStore:
     def next_due(self) -> float | None:
         due: float | None = self._read(self._sql["next_due"])[0][0]
         return due
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _statements(sql: str) -> Iterator[str]:

@@ -1,0 +1,115 @@
+"""`retry`, `cancel`, `hold`, `release`, `delete`: a verb on ids or on a selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from queuectl.cli.call import Call
+from queuectl.cli.choosing import chosen, print_changed, report_refused
+from queuectl.cli.render import counted
+from queuectl.client import Changed, Client, Progress, allowed_states
+from queuectl.domain.errors import Invalid, NotFound
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.lifecycle import CancelRequested, Held, Released, Retried
+
+FORCED_DELETE_WAIT_S = 60.0
+
+Do = Callable[[Client, Sequence[str], Progress | None], Changed]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Action:
+    """A verb in the forms that messages need, the states it can change, and how it is done."""
+
+    verb: str
+    done: str
+    states: tuple[JobState, ...]
+    do: Do
+
+
+RETRY = Action(verb="retry", done="retried", states=allowed_states(Retried), do=Client.retry)
+CANCEL = Action(verb="cancel", done="cancelled", states=allowed_states(CancelRequested), do=Client.cancel)
+HOLD = Action(verb="hold", done="held", states=allowed_states(Held), do=Client.hold)
+RELEASE = Action(verb="release", done="released", states=allowed_states(Released), do=Client.release)
+DELETE = Action(
+    verb="delete", done="deleted", do=Client.delete,
+    states=tuple(state for state in JobState if state is not JobState.PROCESSING),
+)  # fmt: skip
+
+
+def retry(call: Call) -> int:
+    """Runs jobs again."""
+    return act(call, RETRY)
+
+
+def cancel(call: Call) -> int:
+    """Ends jobs for good."""
+    return act(call, CANCEL)
+
+
+def hold(call: Call) -> int:
+    """Keeps jobs from being started."""
+    return act(call, HOLD)
+
+
+def release(call: Call) -> int:
+    """Lets held jobs be started."""
+    return act(call, RELEASE)
+
+
+def delete(call: Call) -> int:
+    """Removes jobs; with `--force` running ones are cancelled first."""
+    if not call.args.force:
+        return act(call, DELETE)
+    return act(call, Action(verb="delete", done="deleted", states=tuple(JobState), do=_cancel_and_delete))
+
+
+def act(call: Call, action: Action) -> int:
+    """Does it to the ids typed, or after asking to the jobs selected."""
+    console = call.console
+    with call.client() as client:
+        jobs = chosen(call, client, action.states)
+        if jobs is not None and not jobs:
+            if console.as_json:
+                console.json_array([])
+            console.note("0 jobs")
+            return 0
+        if call.args.dry_run:
+            named = jobs if jobs is not None else [client.job(ref) for ref in call.words]
+            print_changed(console, named, f"would {action.verb}")
+            return 0
+        if jobs is not None and not console.confirmed(_question(action, jobs), call.args.yes):
+            console.note("nothing was changed")
+            return 1
+        refs = call.words if jobs is None else [job.id for job in jobs]
+        changed = action.do(client, refs, console.progress(action.done, len(refs)) if len(refs) > 1 else None)
+        console.progress_done()
+        print_changed(console, changed.jobs, action.done)
+        return report_refused(console, changed.refused)
+
+
+def _question(action: Action, jobs: Sequence[Job]) -> str:
+    return f"{action.verb} {counted(len(jobs), 'job')}?"
+
+
+def _cancel_and_delete(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
+    running = [job.id for job in _there(client, refs) if job.state is JobState.PROCESSING]
+    if running:
+        from queuectl import follow
+
+        client.cancel(running)
+        try:
+            follow.wait(client.store, running, False, FORCED_DELETE_WAIT_S)
+        except TimeoutError:
+            pass  # what still runs is refused below, by name
+    return client.delete(refs, progress)
+
+
+def _there(client: Client, refs: Sequence[str]) -> Iterator[Job]:
+    """The jobs that exist; the others are named by the deletion itself."""
+    for ref in refs:
+        try:
+            yield client.job(ref)
+        except (NotFound, Invalid):
+            continue

@@ -1,0 +1,46 @@
+"""One call of a command: what was typed, where to write, and the store it is about."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from queuectl.cli.console import Console
+from queuectl.client import Client
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """What a command's function gets. `after` has the words behind `--`, none where there was no `--`."""
+
+    args: Namespace
+    words: Sequence[str]
+    after: Sequence[str] | None
+    console: Console
+
+    @property
+    def db(self) -> str | None:
+        """The store as typed with `--db`."""
+        given: str | None = self.args.db
+        return given
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """The open store, for as long as it is needed."""
+        from queuectl.bootstrap import open_store
+
+        client = Client(open_store(self.db))
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def command(self, words: str) -> str:
+        """A command line for the user to type, which means the same store."""
+        if self.db is None:
+            return f"queuectl {words}"
+        from shlex import quote
+
+        return f"queuectl --db {quote(self.db)} {words}"

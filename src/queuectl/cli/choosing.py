@@ -1,0 +1,104 @@
+"""Which jobs a command is about: ids and selectors as typed, and the answer in all its forms."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+
+from queuectl import wire
+from queuectl.cli.call import Call
+from queuectl.cli.console import Console
+from queuectl.cli.render import counted
+from queuectl.client import Client
+from queuectl.domain.errors import Invalid, QueuectlError
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
+
+LINES_MAX = 20
+"""On a terminal, more jobs than these are counted instead of listed."""
+
+SELECTORS = ("state", "queue", "tag", "owner", "exit_code", "command", "error", "older_than", "all")
+
+
+def selector_of(args: Namespace, now: float) -> Selector:
+    """The selection that the options describe."""
+    older_than = args.older_than
+    return Selector(
+        states=states_of(args.state), queues=tuple(args.queue), tags=tuple(args.tag), owners=tuple(args.owner),
+        exit_codes=tuple(_exit_code(code) for code in args.exit_code), commands=tuple(args.command),
+        errors=tuple(args.error),
+        before=None if older_than is None else now - wire.parse_duration(older_than, "--older-than"),
+    )  # fmt: skip
+
+
+def states_of(given: Sequence[str]) -> tuple[JobState, ...]:
+    """States as typed: repeated, or with commas between."""
+    names = [name.strip() for text in given for name in text.split(",")]
+    return tuple(_state(name) for name in names)
+
+
+def _state(name: str) -> JobState:
+    try:
+        return JobState(name)
+    except ValueError:
+        raise Invalid(f"unknown state {name!r}", wire.nearest(name, [state.value for state in JobState])) from None
+
+
+def _exit_code(text: str) -> int:
+    if not text.isdigit() or int(text) > 255:
+        raise Invalid(f"--exit-code {text!r} is no exit code", "a whole number from 0 to 255")
+    return int(text)
+
+
+def selects(args: Namespace) -> bool:
+    """Whether any selector was given."""
+    return any(getattr(args, name) for name in SELECTORS)
+
+
+def positive(text: str | None, what: str, most: int = 1_000_000_000) -> int | None:
+    """A whole number from 1 as typed, or none."""
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= most:
+        raise Invalid(f"{what} must be a whole number from 1 to {most:,}, not {text!r}")
+    return int(text)
+
+
+def chosen(call: Call, client: Client, among: Sequence[JobState] | None = None) -> list[Job] | None:
+    """The jobs of the selectors, restricted to the states an action can change; none where only ids were given.
+
+    Raises `Invalid` where neither ids nor selectors were given.
+    """
+    if not selects(call.args):
+        if not call.words:
+            raise Invalid("no job was named", "give ids, or select jobs, e.g. --state failed, --queue video, --all")
+        return None
+    selector = selector_of(call.args, client.store.now())
+    if call.words:
+        selector = replace(selector, ids=tuple(client.job(ref).id for ref in call.words))
+    if among is not None:
+        states = tuple(state for state in selector.states or tuple(JobState) if state in among)
+        if not states:
+            return []
+        selector = replace(selector, states=states)
+    return client.find(selector)
+
+
+def print_changed(console: Console, jobs: Sequence[Job], verb: str) -> None:
+    """The jobs that a command changed: `enqueued job1`, bare ids, or JSON."""
+    if console.as_json:
+        console.json_array(wire.job_to_json(job) for job in jobs)
+    elif console.quiet:
+        console.lines(job.id for job in jobs)
+    elif console.terminal and len(jobs) > LINES_MAX:
+        console.print(f"{verb} {counted(len(jobs), 'job')}")
+    else:
+        console.lines(f"{verb} {job.id}" for job in jobs)
+
+
+def report_refused(console: Console, refused: Sequence[QueuectlError]) -> int:
+    """Says what could not be done; the exit code of the first."""
+    for error in refused:
+        console.error(error)
+    return refused[0].exit_code if refused else 0

@@ -1,0 +1,81 @@
+"""`config …`: the settings that are kept in the store."""
+
+from __future__ import annotations
+
+from queuectl.cli.call import Call
+from queuectl.cli.render import Cell, Column
+from queuectl.settings import SETTINGS, Settings, canonical
+
+COLUMNS = (
+    Column("NAME"), Column("VALUE", least=12, wrap=True), Column("DEFAULT", least=12, wrap=True),
+    Column("MEANING", least=28, wrap=True),
+)  # fmt: skip
+
+
+def show(call: Call) -> int:
+    """Every setting with its value, default and meaning."""
+    with call.client() as client:
+        settings = client.settings()
+    if call.console.as_json:
+        call.console.json([_document(settings, name) for name in SETTINGS])
+    elif call.console.quiet:
+        call.console.lines(f"{name} = {_text(settings, name)}" for name in SETTINGS)
+    else:
+        call.console.table(
+            COLUMNS,
+            [
+                (name, Cell(_text(settings, name), "" if settings.is_default(name) else "bold"), row.default, row.help)
+                for name, row in SETTINGS.items()
+            ],
+        )
+    return 0
+
+
+def get(call: Call) -> int:
+    """One setting's value."""
+    name = canonical(call.words[0])
+    with call.client() as client:
+        settings = client.settings()
+    if call.console.as_json:
+        call.console.json(_document(settings, name))
+    else:
+        call.console.print(_text(settings, name))
+    return 0
+
+
+def set_value(call: Call) -> int:
+    """Changes a setting for jobs enqueued from now on."""
+    name, value = call.words
+    with call.client() as client:
+        client.set_setting(name, value)
+        return _changed(call, client.settings(), canonical(name))
+
+
+def unset(call: Call) -> int:
+    """Puts a setting back to its default."""
+    name = canonical(call.words[0])
+    with call.client() as client:
+        client.unset_setting(name)
+        return _changed(call, client.settings(), name)
+
+
+def _changed(call: Call, settings: Settings, name: str) -> int:
+    if call.console.as_json:
+        call.console.json(_document(settings, name))
+    else:
+        call.console.print(f"{name} = {_text(settings, name)}")
+    return 0
+
+
+def _text(settings: Settings, name: str) -> str:
+    """The value as written; one that follows another setting shows what it comes to."""
+    text = settings.text(name)
+    return settings.text(text) if text in SETTINGS else text
+
+
+def _document(settings: Settings, name: str) -> dict[str, object]:
+    value = settings[name]
+    return {
+        "name": name, "value": list(value) if isinstance(value, tuple) else value, "text": _text(settings, name),
+        "default": SETTINGS[name].default, "set": not settings.is_default(name), "help": SETTINGS[name].help,
+    }  # fmt: skip

@@ -1,0 +1,126 @@
+"""`dlq …`: the dead letter queue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from queuectl import wire
+from queuectl.cli.acting import Action, act
+from queuectl.cli.call import Call
+from queuectl.cli.choosing import selector_of
+from queuectl.cli.console import Console
+from queuectl.cli.listing import show_jobs, tries
+from queuectl.cli.render import Cell, Column, ago, counted, cut, table, visible
+from queuectl.client import Client
+from queuectl.domain.errors import Conflict
+from queuectl.domain.job import Job, JobState
+
+TAIL_LINES = 3
+TAIL_BYTES_MAX = 4096
+
+COLUMNS = (
+    Column("ID"), Column("QUEUE", least=8), Column("TRIES", right=True), Column("DIED", right=True),
+    Column("REASON", least=12), Column("COMMAND", least=20),
+)  # fmt: skip
+GROUP_COLUMNS = (
+    Column("JOBS", right=True), Column("QUEUE", least=8), Column("EXIT", right=True), Column("ERROR", least=16),
+    Column("COMMAND", least=20),
+)  # fmt: skip
+
+RETRY = Action(verb="retry", done="retried", states=(JobState.DEAD,), do=Client.retry_dead)
+PURGE = Action(verb="delete", done="deleted", states=(JobState.DEAD,), do=Client.purge)
+
+
+def retry(call: Call) -> int:
+    """Moves dead jobs back into their queue."""
+    return act(call, RETRY)
+
+
+def purge(call: Call) -> int:
+    """Deletes dead jobs."""
+    return act(call, PURGE)
+
+
+def show(call: Call) -> int:
+    """All about a dead job; another one is refused."""
+
+    def dead_only(client: Client, ref: str) -> Job:
+        job = client.job(ref)
+        if job.state is not JobState.DEAD:
+            raise Conflict(f"job {job.id} is {job.state}, not dead", f"see it with: queuectl show {job.id}")
+        return job
+
+    return show_jobs(call, dead_only)
+
+
+def list_dead(call: Call) -> int:
+    """Lists dead jobs with the reason and the end of their output."""
+    console = call.console
+    with call.client() as client:
+        selector = selector_of(call.args, client.store.now())
+        if call.words:
+            selector = replace(selector, ids=tuple(client.job(ref).id for ref in call.words))
+        dead = (JobState.DEAD,)
+        states = tuple(state for state in selector.states or dead if state in dead)
+        jobs = client.find(replace(selector, states=states)) if states else []
+        if call.args.group:
+            _print_groups(console, jobs)
+        elif console.as_json:
+            console.json_array({**wire.job_to_json(job, job.error), "output_tail": tail(client, job)} for job in jobs)
+        elif console.quiet:
+            console.lines(job.id for job in jobs)
+        elif jobs:
+            _print(console, client, jobs)
+    if not jobs:
+        console.note("the dead letter queue is empty" if not call.words else "0 jobs")
+    return 0
+
+
+def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
+    """A row for each job, and below it the last lines it wrote."""
+    now = client.store.now()
+    rows = [_row(job, now) for job in jobs]
+    titles, *lines = table(COLUMNS, rows, width=console.width, colour=console.colour)
+    console.print(titles)
+    for job, line in zip(jobs, lines, strict=True):
+        console.print(line)
+        for written in tail(client, job).splitlines():
+            text = visible(written)
+            shown = text if console.width is None else cut(text, console.width - 4)
+            console.print(f"  {console.paint('│', 'dim')} {console.paint(shown, 'dim')}")
+    console.note(f"{counted(len(jobs), 'dead job')}; run again with: queuectl dlq retry ID")
+
+
+def _row(job: Job, now: float) -> Sequence[str | Cell]:
+    died = ago(max(0.0, now - (job.finished_at or job.updated_at)))
+    return (
+        Cell(job.id, "bold"), job.queue, tries(job), died, Cell(job.error or "", "red"), wire.command_line(job.command),
+    )  # fmt: skip
+
+
+def tail(client: Client, job: Job) -> str:
+    """The last lines of what the job's latest attempt wrote."""
+    from queuectl import follow
+
+    if not job.starts:
+        return ""
+    data = b"".join(data for _, data in follow.read(client.store, job, None, None, TAIL_LINES))
+    return data[-TAIL_BYTES_MAX:].decode("utf-8", "replace")
+
+
+def _print_groups(console: Console, jobs: Sequence[Job]) -> None:
+    groups = Counter((job.queue, wire.command_line(job.command), job.exit_code, job.error) for job in jobs)
+    found = groups.most_common()
+    if console.as_json:
+        names = ("queue", "command", "exit_code", "error")
+        console.json_array({"jobs": number, **dict(zip(names, group, strict=True))} for group, number in found)
+    elif found:
+        console.table(
+            GROUP_COLUMNS,
+            [
+                (f"{number:,}", queue, "" if code is None else str(code), Cell(error or "", "red"), command)
+                for (queue, command, code, error), number in found
+            ],
+        )

@@ -1,0 +1,204 @@
+"""`enqueue`: a job as JSON (quoted or not), as words behind `--`, as a shell string, or many from a file.
+
+Every form becomes the same keys and goes through `wire.parse_request`, so there is one validation.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+from queuectl.cli import unquoted
+from queuectl.cli.call import Call
+from queuectl.cli.choosing import print_changed
+from queuectl.clock import SystemClock
+from queuectl.domain.errors import Invalid
+from queuectl.domain.job import Job
+from queuectl.wire import JobRequest, JsonObject, parse_request
+
+FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
+PROGRESS_EVERY = 5000
+
+
+def enqueue(call: Call) -> int:
+    """Adds the jobs, all or none."""
+    requests = _requests(call)
+    with call.client() as client:
+        jobs = client.enqueue(requests)
+        print_changed(call.console, jobs, "enqueued")
+        if not call.console.quiet:
+            note_unserved(call, client.unserved(job.queue for job in jobs))
+    return 0
+
+
+def note_unserved(call: Call, queues: Sequence[str]) -> None:
+    """Says which queues no worker serves, and how to start one."""
+    if queues:
+        names = ", ".join(queues)
+        start = call.command("worker start")
+        call.console.note(f"no live worker serves queue {names}; start one with: {start}")
+
+
+def _requests(call: Call) -> list[JobRequest]:
+    args = call.args
+    filename = "-" if list(call.words) == ["-"] else args.file
+    sources = {
+        "a JSON job": bool(call.words) and filename != "-",
+        "a command behind --": call.after is not None,
+        "-c": args.shell_command is not None,
+        "--file": filename is not None,
+    }
+    given = [name for name, there in sources.items() if there]
+    if not given:
+        raise Invalid("nothing to enqueue", f"write: {FORMS}")
+    if len(given) > 1:
+        raise Invalid(f"{' and '.join(given)} exclude each other", "give one of them")
+    if filename is not None:
+        return _from_file(call, filename)
+    document = document_of(call) if not call.words else _document(call.words)
+    return [parse_request(_merged(document, options(call)), SystemClock().now())]
+
+
+def document_of(call: Call) -> JsonObject:
+    """The job of a command line with words behind `--` or `-c STRING`, without its options."""
+    if call.args.shell_command is not None:
+        return {"command": call.args.shell_command}
+    if not call.after:
+        raise Invalid("there is no command behind --", f"write: {FORMS}")
+    return {"command": list(call.after)}
+
+
+def options(call: Call) -> JsonObject:
+    """The keys of a job that were given as options."""
+    given = {name[4:]: value for name, value in vars(call.args).items() if name.startswith("key:")}
+    document = {key: value for key, value in given.items() if value is not None}
+    if call.args.env:
+        document["env"] = dict(map(_variable, call.args.env))
+    return document
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name:
+        raise Invalid(f"--env {text!r} has no name", "write it as --env NAME=VALUE")
+    if not equals:
+        if name not in os.environ:
+            raise Invalid(f"--env {name}: there is no such variable here", f"write it as --env {name}=VALUE")
+        value = os.environ[name]
+    return name, value
+
+
+def _merged(document: object, given: JsonObject) -> object:
+    """The job's JSON with the options' keys; none may be in both."""
+    if not given or not isinstance(document, dict):
+        return document
+    spelled = {key.replace("-", "_") for key in document}
+    for key in given:
+        if key in spelled:
+            raise Invalid(f"{key} is given in the JSON and as an option", "give it once")
+    return {**document, **given}
+
+
+def _document(words: Sequence[str]) -> Any:
+    """The job that positional words are: JSON, or what a shell left of it."""
+    if unquoted.looks_unquoted(words):
+        return unquoted.parse(words)
+    text = " ".join(words)
+    if not text.strip():
+        raise Invalid("the job is empty", f"write: {FORMS}")
+    if text.lstrip()[0] in '{["' or (len(words) == 1 and text.strip() in ("null", "true", "false")):
+        return parse_json(text, "the job")
+    raise Invalid(f"{text!r} is not a job in JSON", f"write: {_right_forms(words)}")
+
+
+def _right_forms(words: Sequence[str]) -> str:
+    from shlex import join, quote
+
+    line = join(words) if len(words) > 1 else words[0]
+    if len(line) > 60 or not line.isprintable():
+        return FORMS
+    as_string = quote(" ".join(words))
+    return f"queuectl enqueue -- {line}, or -c {as_string}, or a JSON object in single quotes"
+
+
+def parse_json(text: str, what: str) -> Any:
+    """The value of a JSON text. Raises `Invalid` naming the place of the mistake."""
+    import json
+
+    try:
+        return json.loads(text, object_pairs_hook=_without_doubles)
+    except json.JSONDecodeError as error:
+        raise Invalid(f"{what} is not valid JSON: {error.msg} at column {error.pos + 1}", _json_hint(text)) from None
+    except ValueError as error:
+        raise Invalid(f"{what} is not valid JSON: {error}") from None
+
+
+def _json_hint(text: str) -> str:
+    if "'" in text and '"' not in text:
+        return "JSON has double quotes around keys and values"
+    return """e.g. '{"command": "echo hello"}'"""
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> JsonObject:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
+        raise Invalid(f"key {twice!r} comes twice", "give it once")
+    return document
+
+
+# --- many -----------------------------------------------------------------------------------
+
+
+def _from_file(call: Call, name: str) -> list[JobRequest]:
+    given = options(call)
+    if name == "-":
+        return _from_lines(call, sys.stdin.buffer, "stdin", given)
+    try:
+        with open(name, "rb") as file:
+            return _from_lines(call, file, name, given)
+    except OSError as error:
+        raise Invalid(f"cannot read {name}: {error.strerror}", "give a file with one JSON job a line") from None
+
+
+def _from_lines(call: Call, file: BinaryIO, name: str, given: JsonObject) -> list[JobRequest]:
+    now = SystemClock().now()
+    progress = call.console.progress("read")
+    requests = []
+    for number, line in _numbered(file):
+        try:
+            document = parse_json(_decoded(line, number), "the job")
+            requests.append(parse_request(_merged(document, given), now))
+        except RecursionError:
+            raise Invalid(f"{name} line {number}: the JSON is nested too deeply", "nothing was enqueued") from None
+        except Invalid as error:
+            raise Invalid(f"{name} line {number}: {error.message}", _and_nothing(error.hint)) from None
+        if progress and number % PROGRESS_EVERY == 0:
+            progress(number)
+    call.console.progress_done()
+    if not requests:
+        raise Invalid(f"{name} has no job", "give one JSON job a line")
+    return requests
+
+
+def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, from 1."""
+    return ((number, line) for number, line in enumerate(file, 1) if not line.isspace())
+
+
+def _decoded(line: bytes, number: int) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError:
+        raise Invalid("not UTF-8 text") from None
+
+
+def _and_nothing(hint: str) -> str:
+    return f"{hint}; nothing was enqueued" if hint else "nothing was enqueued"
+
+
+def print_enqueued(call: Call, job: Job) -> None:
+    """The one line that says a job is durable."""
+    print_changed(call.console, [job], "enqueued")

@@ -1,0 +1,177 @@
+"""A job's whole history, as text for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from queuectl import wire
+from queuectl.cli.console import Console
+from queuectl.cli.render import STATE_STYLES, Cell, Column, ago, local_time, short, size, visible
+from queuectl.client import History
+from queuectl.domain.job import Attempt, Job, Outcome
+
+OUTCOME_STYLES = {
+    Outcome.COMPLETED: "green", Outcome.FAILED: "red", Outcome.TIMEOUT: "red", Outcome.CANCELLED: "dim",
+    Outcome.STOPPED: "yellow", Outcome.LOST: "yellow",
+}  # fmt: skip
+
+ATTEMPT_COLUMNS = (
+    Column("#", right=True), Column("STARTED"), Column("TOOK", right=True), Column("OUTCOME"),
+    Column("HOW", least=11), Column("WORKER", least=8), Column("CPU", right=True), Column("MEMORY", right=True),
+    Column("OUTPUT", right=True),
+)  # fmt: skip
+
+NOTE_WORDS = {
+    "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",
+}  # fmt: skip
+
+
+def to_json(history: History) -> wire.JsonObject:
+    """The job's JSON with its `executions` (every start; `attempts` stays a number) and its `events`."""
+    return {
+        **wire.job_to_json(history.job, history.reason),
+        "executions": [wire.attempt_to_json(attempt) for attempt in history.attempts],
+        "events": [
+            {"at": wire.format_time(at), "event": what, "by": who, "detail": detail or None}
+            for at, what, who, detail in events(history)
+        ],
+    }
+
+
+def print_history(console: Console, history: History, now: float) -> None:
+    """The job, its attempts, and what happened to it, under headings."""
+    job = history.job
+    state = console.paint(job.state.value, STATE_STYLES[job.state])
+    reason = f"  {visible(history.reason)}" if history.reason else ""
+    console.print(f"{console.paint(job.id, 'bold')}  {state}{reason}")
+    console.print()
+    for name, text in fields(job, now):
+        console.print(f"  {console.paint(f'{name:<10}', 'dim')}  {visible(text)}")
+    if history.attempts:
+        console.print()
+        console.print(console.paint("Attempts", "bold"))
+        console.table(ATTEMPT_COLUMNS, [_attempt_row(attempt) for attempt in history.attempts])
+        for attempt in history.attempts:
+            if attempt.leftover:
+                console.print(f"attempt {attempt.number} left running: {visible(attempt.leftover)}")
+    console.print()
+    console.print(console.paint("Events", "bold"))
+    console.lines(
+        f"  {local_time(at)}  {what}{f' by {who}' if who else ''}{f': {visible(detail)}' if detail else ''}"
+        for at, what, who, detail in events(history)
+    )
+
+
+def fields(job: Job, now: float) -> Iterator[tuple[str, str]]:
+    """What there is to know about a job, by name; what is absent or usual is left out."""
+    spec = job.spec
+    yield "command", wire.command_line(job.command)
+    if isinstance(job.command, str) and spec.shell != "/bin/sh":
+        yield "shell", spec.shell
+    yield "queue", job.queue + (f", priority {job.priority}" if job.priority else "")
+    if job.tags:
+        yield "tags", ", ".join(job.tags)
+    yield "attempts", f"{job.attempts} of at most {spec.max_retries + 1}" + (f", {job.lost} lost" if job.lost else "")
+    yield "retry", _policy(job)
+    if spec.timeout:
+        grace = wire.format_duration(spec.kill_grace)
+        yield "time limit", f"{wire.format_duration(spec.timeout)}, then {grace} from SIGTERM to SIGKILL"
+    yield (
+        "created",
+        f"{local_time(job.created_at)} ({ago(now - job.created_at)})" + (f" by {job.owner}" if job.owner else ""),
+    )
+    if job.run_at > job.created_at + 0.001:
+        yield "not before", local_time(job.run_at)
+    if job.next_retry_at:
+        yield "next retry", f"{local_time(job.next_retry_at)} (in {short(max(0.0, job.next_retry_at - now))})"
+    if job.worker:
+        yield "worker", f"{wire.worker_name(job.worker)} on {job.host}"
+    yield from _result(job)
+    yield from _surroundings(job)
+
+
+def _policy(job: Job) -> str:
+    spec = job.spec
+    first = wire.format_duration(spec.backoff_initial)
+    text = f"{spec.max_retries} times, after {first}, each delay {spec.backoff_base:g} times the last"
+    text += f", at most {wire.format_duration(spec.backoff_max)}"
+    if spec.backoff_jitter:
+        text += f", {spec.backoff_jitter:.0%} jitter"
+    if spec.retry_on:
+        text += f"; only on exit codes {', '.join(map(str, spec.retry_on))}"
+    if spec.fatal_on:
+        text += f"; never on exit codes {', '.join(map(str, spec.fatal_on))}"
+    return text if spec.max_retries else "none"
+
+
+def _result(job: Job) -> Iterator[tuple[str, str]]:
+    if job.error:
+        yield "error", job.error
+    if job.exit_code is not None:
+        yield "exit code", str(job.exit_code)
+    if job.signal is not None:
+        yield "signal", signal_name(job.signal)
+    if job.duration is not None:
+        yield "took", wire.format_duration(job.duration)
+
+
+def _surroundings(job: Job) -> Iterator[tuple[str, str]]:
+    spec = job.spec
+    if spec.cwd:
+        yield "folder", spec.cwd
+    if spec.stdin:
+        yield "stdin", spec.stdin
+    if spec.output_path:
+        yield "output", spec.output_path
+    if spec.env:
+        yield "variables", ", ".join(sorted(spec.env))
+
+
+def signal_name(number: int) -> str:
+    """`SIGTERM (15)`."""
+    from signal import Signals
+
+    try:
+        return f"{Signals(number).name} ({number})"
+    except ValueError:
+        return str(number)
+
+
+def _attempt_row(attempt: Attempt) -> Sequence[str | Cell]:
+    took = (
+        "" if attempt.finished_at is None else wire.format_duration(max(0.0, attempt.finished_at - attempt.started_at))
+    )
+    outcome = attempt.outcome
+    return (
+        str(attempt.number), local_time(attempt.started_at), took,
+        Cell(outcome.value, OUTCOME_STYLES[outcome]) if outcome else Cell("running", "cyan"),
+        _how(attempt), wire.worker_name(attempt.worker) or "",
+        "" if attempt.cpu_time is None else wire.format_duration(attempt.cpu_time), size(attempt.max_rss),
+        size(attempt.output_bytes),
+    )  # fmt: skip
+
+
+def _how(attempt: Attempt) -> str:
+    if attempt.outcome is Outcome.COMPLETED:
+        return f"exit code {attempt.exit_code or 0}"
+    return attempt.error or ""
+
+
+def events(history: History) -> list[tuple[float, str, str | None, str]]:
+    """What happened, in order: when, what, by whom, and a detail."""
+    job = history.job
+    found: list[tuple[float, str, str | None, str]] = [(job.created_at, "enqueued", job.owner, "")]
+    for attempt in history.attempts:
+        worker = f"on {wire.worker_name(attempt.worker)}"
+        found.append((attempt.started_at, f"attempt {attempt.number} started", None, worker))
+        if attempt.finished_at is not None and attempt.outcome:
+            what = f"attempt {attempt.number} {_ending(attempt.outcome)}"
+            found.append((attempt.finished_at, what, None, _how(attempt)))
+    found += [(note.at, NOTE_WORDS.get(note.kind, note.kind.lower()), note.who, "") for note in history.notes]
+    return sorted(found, key=lambda event: event[0])
+
+
+def _ending(outcome: Outcome) -> str:
+    return {Outcome.TIMEOUT: "timed out", Outcome.CANCELLED: "was cancelled", Outcome.STOPPED: "was given back"}.get(
+        outcome, "was lost" if outcome is Outcome.LOST else outcome.value
+    )

@@ -1,0 +1,198 @@
+"""`list`, `show`, `explain`: what the queue holds, and all about one job."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from queuectl import wire
+from queuectl.cli import history
+from queuectl.cli.call import Call
+from queuectl.cli.choosing import positive, report_refused, selector_of
+from queuectl.cli.console import Console
+from queuectl.cli.render import Cell, Column, age, ago, short, state_cell
+from queuectl.client import Client
+from queuectl.domain.errors import Invalid, QueuectlError
+from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
+
+LINES_KEPT_FREE = 4
+"""Of a terminal's height: the titles, the line that says how many more, the prompt."""
+
+QUEUE = Column("QUEUE", least=8)
+COLUMNS = (
+    Column("ID"), Column("STATE"), QUEUE, Column("TRIES", right=True), Column("AGE", right=True),
+    Column("COMMAND", least=22), Column("INFO", least=14),
+)  # fmt: skip
+
+SORT_KEYS: dict[str, Callable[[Job], Any]] = {
+    "id": lambda job: job.id,
+    "state": lambda job: tuple(JobState).index(job.state),
+    "queue": lambda job: job.queue,
+    "priority": lambda job: job.priority,
+    "attempts": lambda job: job.attempts,
+    "created": lambda job: (job.created_at, job.seq),
+    "updated": lambda job: job.updated_at,
+    "duration": lambda job: job.duration or 0.0,
+}
+
+
+def list_jobs(call: Call) -> int:
+    """Lists jobs as a table, as JSON, or as bare ids."""
+    console, args = call.console, call.args
+    order = _order(args.sort)
+    limit = None if args.limit in (None, "all") else positive(args.limit, "--limit")
+    with call.client() as client:
+        selector = selector_of(args, client.store.now())
+        if call.words:
+            selector = replace(selector, ids=tuple(client.job(ref).id for ref in call.words))
+        if limit is None and order is None and (console.as_json or console.quiet):
+            if console.as_json:
+                console.json_array(wire.job_to_json(job, reason) for job, reason in client.each(selector))
+            else:
+                console.lines(job.id for job, _ in client.each(selector))
+            return 0
+        if limit is None and args.limit is None and console.terminal and not (console.as_json or console.quiet):
+            limit = _lines_of_terminal()
+        jobs = client.find(selector, limit=limit, newest_first=True)[::-1]
+        if order:
+            order(jobs)
+        _print(console, client, jobs)
+        if limit is not None and len(jobs) == limit and (more := client.count(selector) - limit) > 0:
+            console.note(f"{more:,} more not shown; see all with --limit all")
+        elif not jobs:
+            console.note("0 jobs")
+    return 0
+
+
+def _order(key: str | None) -> Callable[[list[Job]], None] | None:
+    if key is None:
+        return None
+    name = key.removeprefix("-")
+    if name not in SORT_KEYS:
+        raise Invalid(f"--sort {key!r} is no sort key", wire.nearest(name, [*SORT_KEYS]))
+    return lambda jobs: jobs.sort(key=SORT_KEYS[name], reverse=key.startswith("-"))
+
+
+def _lines_of_terminal() -> int:
+    try:
+        return max(5, os.get_terminal_size(sys.stdout.fileno()).lines - LINES_KEPT_FREE)
+    except OSError:
+        return 20
+
+
+def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
+    if console.as_json:
+        reasons = client.reasons(jobs)
+        console.json_array(wire.job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
+    elif console.quiet:
+        console.lines(job.id for job in jobs)
+    elif jobs:
+        now = client.store.now()
+        reasons = client.reasons(jobs)
+        rows = [_row(job, reason, now) for job, reason in zip(jobs, reasons, strict=True)]
+        columns: Sequence[Column] = COLUMNS
+        if console.terminal and all(job.queue == DEFAULT_QUEUE for job in jobs):  # room for what differs
+            shown = [number for number, column in enumerate(COLUMNS) if column is not QUEUE]
+            columns = tuple(COLUMNS[number] for number in shown)
+            rows = [[row[number] for number in shown] for row in rows]
+        console.table(columns, rows)
+
+
+def _row(job: Job, reason: str | None, now: float) -> Sequence[str | Cell]:
+    return (
+        job.id, state_cell(job.state), job.queue, tries(job), age(now - job.created_at),
+        wire.command_line(job.command), Cell(info(job, reason, now), "dim"),
+    )  # fmt: skip
+
+
+def tries(job: Job) -> str:
+    """Attempts so far, of how many there may be."""
+    return f"{job.attempts}/{job.spec.max_retries + 1}"
+
+
+def info(job: Job, reason: str | None, now: float) -> str:
+    """What there is to say about a job in a few words."""
+    if job.state is JobState.COMPLETED:
+        return f"took {short(job.duration)}" if job.duration is not None else ""
+    if job.state is JobState.PROCESSING and reason is None:
+        return f"runs for {short(max(0.0, now - job.started_at))}" if job.started_at else "starting"
+    if job.state is JobState.FAILED and job.error:
+        return f"{reason}: {job.error}" if reason else job.error
+    if reason and reason.startswith("no live worker"):
+        return "no live worker"
+    return reason or job.error or ""
+
+
+def show(call: Call) -> int:
+    """All about the jobs named."""
+    return show_jobs(call, lambda client, ref: client.job(ref))
+
+
+def show_jobs(call: Call, find: Callable[[Client, str], Job]) -> int:
+    """Shows each job that `find` yields; JSON is one object for one id, an array for several."""
+    console = call.console
+    refused: list[QueuectlError] = []
+    with call.client() as client:
+        found = []
+        for ref in call.words:
+            try:
+                found.append(client.history(find(client, ref).id))
+            except QueuectlError as error:
+                refused.append(error)
+        now = client.store.now()
+    if console.as_json:
+        documents = [history.to_json(one) for one in found]
+        if len(call.words) > 1:
+            console.json_array(documents)
+        elif documents:
+            console.json(documents[0])
+    elif console.quiet:
+        console.lines(one.job.id for one in found)
+    else:
+        for number, one in enumerate(found):
+            if number:
+                console.print()
+            history.print_history(console, one, now)
+    return report_refused(console, refused)
+
+
+def explain(call: Call) -> int:
+    """Says what each job is doing or what it waits for."""
+    console = call.console
+    refused: list[QueuectlError] = []
+    answers = []
+    with call.client() as client:
+        now = client.store.now()
+        for ref in call.words:
+            try:
+                job = client.job(ref)
+                answers.append((job, client.reason(job)))
+            except QueuectlError as error:
+                refused.append(error)
+    if console.as_json:
+        console.json_array(
+            {"id": job.id, "state": job.state.value, "reason": reason, "explanation": explanation(job, reason, now)}
+            for job, reason in answers
+        )
+    else:
+        console.lines(f"{job.id} {explanation(job, reason, now)}" for job, reason in answers)
+    return report_refused(console, refused)
+
+
+def explanation(job: Job, reason: str | None, now: float) -> str:
+    """One sentence about a job, without its subject."""
+    match job.state:
+        case JobState.PROCESSING:
+            since = f" for {short(max(0.0, now - job.started_at))}" if job.started_at else ""
+            return f"runs on {wire.worker_name(job.worker)}{since}" + (f"; it is {reason}" if reason else "")
+        case JobState.COMPLETED:
+            return f"completed {ago(now - (job.finished_at or now))}"
+        case JobState.DEAD:
+            return f"is dead after {job.attempts} of {job.spec.max_retries + 1} attempts: {job.error}"
+        case JobState.CANCELLED:
+            return f"was cancelled {ago(now - (job.finished_at or now))}: {job.error}"
+        case _:
+            return f"is {job.state}: {reason}"

@@ -1,0 +1,166 @@
+"""Where the command line begins and ends: finds the command, calls it, and turns every error into one line.
+
+Start-up is what a user feels, so only the module of the command asked for is imported.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from queuectl.cli.call import Call
+    from queuectl.cli.table import Command
+    from queuectl.domain.errors import QueuectlError
+
+EXIT_INTERRUPTED = 130
+EXIT_WINDOWS = 2
+EXIT_PIPE_CLOSED = 0
+"""Whoever reads `queuectl list | head -1` has got what they wanted."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code."""
+    if os.name == "nt":
+        print("queuectl: Windows is not supported; run it inside WSL (wsl.exe)", file=sys.stderr)
+        return EXIT_WINDOWS
+    _open_standard_streams()
+    words = list(sys.argv[1:] if argv is None else argv)
+    code = _guarded(words)
+    return _flushed(code, words)
+
+
+def _guarded(argv: list[str]) -> int:
+    """The exit code of a command line, whatever happens in it."""
+    from queuectl.cli.console import Console
+    from queuectl.domain.errors import Invalid, OperationFailed, QueuectlError
+
+    console = Console(as_json="--json" in argv)
+    own_failure: int | None = None
+    try:
+        from queuectl.cli import parser, table
+
+        words, after = parser.split_words(argv)
+        if words[:1] == ["help"]:
+            words = [*words[1:], "--help"]
+        command, words = parser.find_command(words)
+        own_failure = command.own_failure if isinstance(command, table.Command) else None
+        return _called(command, words, after)
+    except BrokenPipeError:
+        return EXIT_PIPE_CLOSED
+    except QueuectlError as error:
+        shown = error
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except RecursionError:
+        shown = Invalid("the JSON is nested too deeply")
+    except MemoryError:
+        shown = OperationFailed("out of memory", "give it less at a time")
+    except UnicodeError as error:
+        shown = Invalid(f"not UTF-8 text: {error}")
+    except OSError as error:
+        shown = _system_failure(error)
+    console.error(shown)
+    return shown.exit_code if own_failure is None else own_failure
+
+
+def _system_failure(error: OSError) -> QueuectlError:
+    from queuectl.domain.errors import OperationFailed
+
+    reason = error.strerror or str(error)
+    if error.filename:
+        return OperationFailed(f"{os.fsdecode(error.filename)}: {reason}")
+    return OperationFailed(f"cannot write the output: {reason}", "what was asked for may have been done all the same")
+
+
+def _called(command: Command | str | None, words: list[str], after: list[str] | None) -> int:
+    """Parses the rest of a command line and calls the command's function."""
+    from queuectl.cli import parser, table
+    from queuectl.cli.call import Call
+    from queuectl.cli.console import Console
+
+    if not isinstance(command, table.Command):
+        if command is not None or not {"-h", "--help"}.isdisjoint(words):
+            return _group(command, words)
+        command = table.COMMANDS["status"]
+    args, typed = parser.parse(command, words)
+    if args.help:
+        print(parser.build(command).format_help(), end="")
+        return 0
+    if args.version:
+        return _version()
+    if after is not None and not command.takes_command:
+        typed += after
+    parser.check_arity(command, typed)
+    console = Console(as_json=args.json, quiet=args.quiet, color=args.color)
+    return _function(command.target)(Call(args=args, words=typed, after=after, console=console))
+
+
+def _group(name: str | None, words: list[str]) -> int:
+    """`queuectl --help`, or a group's name without a verb."""
+    from queuectl.cli import parser, table
+    from queuectl.domain.errors import Invalid
+
+    if {"-h", "--help"}.isdisjoint(words):
+        verbs = [row.removeprefix(f"{name} ") for row in table.COMMANDS if row.startswith(f"{name} ")]
+        raise Invalid(f"{name} needs one of: {', '.join(verbs)}", f"see: queuectl {name} --help")
+    print(parser.overview(name))
+    return 0
+
+
+def _version() -> int:
+    from queuectl import __version__
+
+    print(f"queuectl {__version__}")
+    return 0
+
+
+def _function(target: str) -> Callable[[Call], int]:
+    from importlib import import_module
+
+    module, _, name = target.partition(":")
+    function: Callable[[Call], int] = getattr(import_module(f"queuectl.cli.{module}"), name)
+    return function
+
+
+def _open_standard_streams() -> None:
+    """Gives a closed stdin, stdout or stderr to /dev/null, or the store would get its number; and lets no sign that
+    the terminal cannot show end in a traceback."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _flushed(code: int, argv: list[str]) -> int:
+    """The exit code, once all output is out. What cannot be written is said once, and not again at exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+    except OSError as error:
+        from queuectl.cli.console import Console
+
+        _discard(sys.stdout)
+        if not code:
+            failure = _system_failure(error)
+            Console(as_json="--json" in argv).error(failure)
+            code = failure.exit_code
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
+    return code
+
+
+def _discard(stream: TextIO) -> None:
+    """Sends what the stream still holds to nowhere, so that the interpreter's own flush succeeds."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,210 @@
+"""From words to a call: finds the command in the table, builds its parser alone, says what is wrong in one line.
+
+Options may stand anywhere before `--`, global ones also before the command; `_` and `-` are the same in an
+option's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, Command, Option
+from queuectl.domain.errors import Invalid
+from queuectl.wire import nearest
+
+WITH_VALUE = frozenset({"--db", "--color"})
+"""Global options whose value is a word of its own."""
+
+HELP_WIDTH_MAX = 80
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its errors as ours."""
+
+    def error(self, message: str) -> NoReturn:
+        needs = re.fullmatch(r"argument (\S+?)(/\S+)?: expected (?:one|at least one) argument", message)
+        raise Invalid(f"{needs[1]} needs a value" if needs else message, f"see: {self.prog} --help")
+
+
+def split_words(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """The words before the first `--` (option names with dashes) and those behind it."""
+    words = list(argv)
+    after: list[str] | None = None
+    if "--" in words:
+        at = words.index("--")
+        words, after = words[:at], words[at + 1 :]
+    return [_with_dashes(word) for word in words], after
+
+
+def _with_dashes(word: str) -> str:
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]:
+    """The command (or the name of a group, or none where only options stand) and all other words."""
+    rest = list(words)
+    at = _next_word(rest, 0)
+    if at is None:
+        return None, rest
+    name = rest.pop(at)
+    if name in COMMANDS:
+        return COMMANDS[name], rest
+    members = [command.name.partition(" ")[2] for command in COMMANDS.values() if command.name.startswith(name + " ")]
+    if not members:
+        known = sorted({command.partition(" ")[0] for command in COMMANDS})
+        raise Invalid(f"unknown command {name!r}", nearest(name, known) if known else "")
+    verb_at = _next_word(rest, at)
+    if verb_at is None:
+        return name, rest
+    verb = rest.pop(verb_at)
+    if f"{name} {verb}" not in COMMANDS:
+        raise Invalid(f"unknown command '{name} {verb}'", nearest(verb, members))
+    return COMMANDS[f"{name} {verb}"], rest
+
+
+def _next_word(words: Sequence[str], start: int) -> int | None:
+    """Where the next word stands that is no global option nor its value."""
+    at = start
+    while at < len(words):
+        if not words[at].startswith("-") or words[at] == "-":
+            return at
+        at += 2 if words[at] in WITH_VALUE else 1
+    return None
+
+
+def parse(command: Command, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options and the other words of a command. Raises `Invalid`; `--help` prints and ends the process."""
+    parser = build(command)
+    args, extras = parser.parse_known_args(words)
+    for extra in extras:
+        if extra.startswith("-") and extra != "-":
+            raise Invalid(f"unknown option {extra.partition('=')[0]}", _option_hint(parser, command, extra))
+    typed: list[str] = [*args.words, *extras] if command.words else extras
+    return args, typed
+
+
+def check_arity(command: Command, words: Sequence[str]) -> None:
+    """Raises `Invalid` where a command got too few or too many words."""
+    usage = f"usage: queuectl {command.name} {command.words}".rstrip()
+    if len(words) < command.least:
+        missing = command.words.replace("[", "").replace("]", "").split()[len(words)]
+        raise Invalid(f"{command.name} needs {missing}", usage)
+    if command.most is not None and len(words) > command.most:
+        raise Invalid(f"{command.name} does not take {words[command.most]!r}", usage)
+
+
+def _option_hint(parser: argparse.ArgumentParser, command: Command, typed: str) -> str:
+    known = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+    hint = nearest(typed.partition("=")[0], known)
+    if hint.startswith("did you mean"):
+        return hint
+    if command.takes_command:
+        return f"options of the command itself go behind --: queuectl {command.name} -- CMD ARG"
+    return f"see: queuectl {command.name} --help"
+
+
+def build(command: Command) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    parser = _Parser(
+        prog=f"queuectl {command.name}", usage=usage_of(command), description=command.description,
+        epilog=_epilog(command), formatter_class=_formatter, allow_abbrev=False, add_help=False,
+    )  # fmt: skip
+    fill(parser, command)
+    return parser
+
+
+def fill(parser: argparse.ArgumentParser, command: Command) -> None:
+    """Gives a parser the words and options of a command."""
+    if command.words:
+        parser.add_argument("words", nargs="*", metavar=command.words, help=argparse.SUPPRESS)
+    own = parser.add_argument_group("options")
+    for option in command.options:
+        _add(own, option)
+    everywhere = parser.add_argument_group("everywhere")
+    for option in GLOBAL_OPTIONS:
+        _add(everywhere, option)
+
+
+def _add(group: Any, option: Option) -> None:
+    group.add_argument(*option.flags, help=option.help, **option.how)
+
+
+def usage_of(command: Command) -> str:
+    """The command's usage line."""
+    words = f" {command.words}" if command.words else ""
+    tail = " [-- CMD ARG...]" if command.takes_command else ""
+    return f"queuectl {command.name}{' [options]' if command.options else ''}{words}{tail}"
+
+
+def _epilog(command: Command) -> str:
+    return "\n".join(["examples:", *(f"  {example}" for example in command.examples)])
+
+
+class _formatter(argparse.RawDescriptionHelpFormatter):
+    """Wraps the description, keeps the examples, at most 80 columns."""
+
+    def __init__(self, prog: str) -> None:
+        import os
+
+        columns = os.environ.get("COLUMNS", "")
+        width = int(columns) if columns.isdigit() else HELP_WIDTH_MAX
+        super().__init__(prog, max_help_position=30, width=max(40, min(width, HELP_WIDTH_MAX)) - 1)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("examples:"):
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
+def overview(group: str | None = None) -> str:
+    """The help of all commands, or of one group such as `worker`."""
+    prefix = f"{group} " if group else ""
+    shown = [command for command in COMMANDS.values() if command.name.startswith(prefix)]
+    lines = [
+        f"usage: queuectl {group or ''}".rstrip() + " COMMAND [options]",
+        "",
+        "A durable background job queue for shell commands." if not group else f"Commands of `queuectl {group}`.",
+    ]
+    for title in GROUPS:
+        members = [command for command in shown if command.group == title]
+        if members:
+            lines += ["", f"{title}:", *(f"  {command.name:<15}{command.help}" for command in members)]
+    lines += ["", "Everywhere:"]
+    for option in GLOBAL_OPTIONS:
+        lines.append(f"  {_spelled(option):<29}{option.help}")
+    lines += ["", f"More about a command, with examples: queuectl {prefix}COMMAND --help"]
+    if not group:
+        lines += ["Start here: queuectl demo"]
+    return "\n".join(lines)
+
+
+def _spelled(option: Option) -> str:
+    value = option.how.get("metavar")
+    if value is None and "choices" in option.how:
+        value = "{" + ",".join(option.how["choices"]) + "}"
+    return ", ".join(option.flags) + (f" {value}" if value else "")
+
+
+def full(complete: dict[str, Any]) -> argparse.ArgumentParser:
+    """The parser of all commands at once, for completion scripts. `complete` says how files and folders are found."""
+    parser = _Parser(prog="queuectl", add_help=False)
+    for option in GLOBAL_OPTIONS:
+        _add(parser, option)
+    groups: dict[str, Any] = {"": parser.add_subparsers(metavar="COMMAND")}
+    for command in COMMANDS.values():
+        group, _, verb = command.name.rpartition(" ")
+        if group not in groups:
+            made = groups[""].add_parser(group, help=f"{group} commands", add_help=False)
+            groups[group] = made.add_subparsers(metavar="COMMAND")
+        fill(groups[group].add_parser(verb, help=command.help, add_help=False), command)
+        for action in groups[group].choices[verb]._actions:
+            kind = {"FILE": "file", "PATH": "file", "FOLDER": "folder"}.get(str(action.metavar))
+            if kind:
+                action.complete = complete[kind]
+    return parser

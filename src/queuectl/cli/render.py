@@ -1,0 +1,183 @@
+"""Text for people: aligned tables, colours, short times. Pure: the same input gives the same text.
+
+A table is cut to a width only where one is given (a terminal has one, a pipe has none), and then only in the
+columns that may be cut. Control signs in a cell are shown, never sent to the terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from queuectl.domain.job import JobState
+from queuectl.wire import format_duration
+
+STYLES = {
+    "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36",
+}  # fmt: skip
+
+STATE_STYLES = {
+    JobState.BLOCKED: "magenta", JobState.PENDING: "blue", JobState.PROCESSING: "cyan", JobState.FAILED: "yellow",
+    JobState.COMPLETED: "green", JobState.DEAD: "red", JobState.CANCELLED: "dim",
+}  # fmt: skip
+
+GAP = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. With `least` it gives way down to so many places where the terminal is too narrow: its
+    texts are cut, or with `wrap` continued on further lines."""
+
+    title: str
+    right: bool = False
+    least: int = 0
+    wrap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text with a style of `STYLES`, or none."""
+
+    text: str
+    style: str = ""
+
+
+def paint(text: str, style: str, colour: bool) -> str:
+    """The text in a style, where colours are wanted."""
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if colour and style and text else text
+
+
+def visible(text: str) -> str:
+    """The text on one line: line breaks and control signs are shown as `\\n`, `\\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def width_of(text: str) -> int:
+    """How many places of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def cut(text: str, width: int) -> str:
+    """The text, or as much of it as fits before a `…`."""
+    if width_of(text) <= width:
+        return text
+    kept, used = "", 0
+    for sign in text:
+        used += width_of(sign)
+        if used > width - 1:
+            break
+        kept += sign
+    return kept + "…"
+
+
+def table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str | Cell]], *, width: int | None = None, colour: bool = False
+) -> list[str]:
+    """The lines of a table, its titles first. Without a `width` nothing is cut."""
+    return [line for row in table_rows(columns, rows, width=width, colour=colour) for line in row]
+
+
+def table_rows(
+    columns: Sequence[Column], rows: Iterable[Sequence[str | Cell]], *, width: int | None = None, colour: bool = False
+) -> list[list[str]]:
+    """The same, the lines of each row by themselves."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [
+        max([width_of(column.title), *(width_of(row[number].text) for row in cells)])
+        for number, column in enumerate(columns)
+    ]
+    if width is not None:
+        widths = _narrowed(columns, widths, width)
+    titles = [Cell(column.title, "dim") for column in columns]
+    return [list(_lines(columns, row, widths, colour)) for row in (titles, *cells)]
+
+
+def _cell(value: str | Cell) -> Cell:
+    return Cell(visible(value)) if isinstance(value, str) else Cell(visible(value.text), value.style)
+
+
+def _narrowed(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
+    """Takes from the column that has most to give until the line fits, or none has anything left."""
+    narrowed = list(widths)
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
+    for _ in range(excess):
+        gives = [have - column.least if column.least else 0 for column, have in zip(columns, narrowed, strict=True)]
+        most = max(gives)
+        if most <= 0:
+            break
+        narrowed[gives.index(most)] -= 1
+    return narrowed
+
+
+def _lines(columns: Sequence[Column], row: Sequence[Cell], widths: Sequence[int], colour: bool) -> Iterator[str]:
+    pieces = [_pieces(column, cell.text, width) for column, cell, width in zip(columns, row, widths, strict=True)]
+    for texts in zip_longest(*pieces, fillvalue=""):
+        parts = []
+        for column, cell, width, text in zip(columns, row, widths, texts, strict=True):
+            blank = " " * (width - width_of(text))
+            painted = paint(text, cell.style, colour)
+            parts.append(blank + painted if column.right else painted + blank)
+        yield GAP.join(parts).rstrip()
+
+
+def _pieces(column: Column, text: str, width: int) -> list[str]:
+    """What of a text stands on which line."""
+    if not column.least or width_of(text) <= width:
+        return [text]
+    if not column.wrap:
+        return [cut(text, width)]
+    from textwrap import wrap
+
+    return wrap(text, width)
+
+
+def state_cell(state: JobState) -> Cell:
+    """A state in its colour."""
+    return Cell(state.value, STATE_STYLES[state])
+
+
+def ago(seconds: float) -> str:
+    """How long ago: `now`, `12s ago`, `3h05m ago`."""
+    return "now" if seconds < 1 else f"{age(seconds)} ago"
+
+
+def age(seconds: float) -> str:
+    """An age, in whole seconds at most: `0s`, `12s`, `3h05m`."""
+    return format_duration(float(int(max(0.0, seconds))))
+
+
+def short(seconds: float) -> str:
+    """A duration for a column: whole seconds from 10 on."""
+    return format_duration(round(seconds) if seconds >= 10 else seconds)
+
+
+def local_time(seconds: float) -> str:
+    """A point in time on the reader's own clock, to the second."""
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def size(count: int | None) -> str:
+    """Bytes for people: `0 B`, `1.5 KiB`, `10 MiB`; empty for none."""
+    if count is None:
+        return ""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 job`, `12 jobs`, `1,234 jobs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

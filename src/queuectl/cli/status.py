@@ -1,0 +1,173 @@
+"""`status`: the whole at a glance, or what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from queuectl import wire
+from queuectl.cli.call import Call
+from queuectl.cli.console import Console
+from queuectl.cli.render import STATE_STYLES, Cell, Column, age, counted, cut, short
+from queuectl.client import Client, Status, WorkerView
+from queuectl.domain.job import FINISHED, Job, JobState
+from queuectl.domain.selector import Selector
+
+WORKER_COLUMNS = (
+    Column("NAME"), Column("SLOTS", right=True), Column("QUEUES", least=8), Column("UP", right=True),
+    Column("RUNNING", least=20),
+)  # fmt: skip
+
+
+def status(call: Call) -> int:
+    """Prints the status, or with `--check` the findings."""
+    with call.client() as client:
+        if call.args.check:
+            return _check(call, client)
+        found = client.status()
+    if call.console.as_json:
+        call.console.json(to_json(found))
+    elif call.console.quiet:
+        call.console.lines(f"{state} {number}" for state, number in found.counts.items())
+    else:
+        _print(call, found)
+    return 0
+
+
+def to_json(found: Status) -> wire.JsonObject:
+    """The status as JSON."""
+    return {
+        "store": found.url,
+        "at": wire.format_time(found.at),
+        "workers": [worker_to_json(worker) for worker in found.workers],
+        "slots": {"total": _slots(found.workers), "busy": _busy(found.workers)},
+        "counts": {state.value: number for state, number in found.counts.items()},
+        "queues": {
+            queue: {state.value: number for state, number in counts.items()} for queue, counts in found.queues.items()
+        },
+        "oldest_waiting_since": wire.format_time(found.oldest_due),
+        "oldest_waiting": None if found.oldest_due is None else round(max(0.0, found.at - found.oldest_due), 3),
+        "next_retries": [wire.job_to_json(job, _retry_text(job, found.at)) for job in found.next_retries],
+    }
+
+
+def worker_to_json(worker: WorkerView) -> wire.JsonObject:
+    """A live worker as JSON. No queues: it serves all."""
+    return {
+        "name": worker.name, "host": worker.host, "pid": worker.pid, "slots": worker.slots,
+        "busy": len(worker.running), "queues": list(worker.queues), "started_at": wire.format_time(worker.started_at),
+        "stopping": worker.stopping, "jobs": [job.id for job in worker.running],
+    }  # fmt: skip
+
+
+def _slots(workers: Sequence[WorkerView]) -> int:
+    return sum(worker.slots for worker in workers)
+
+
+def _busy(workers: Sequence[WorkerView]) -> int:
+    return sum(len(worker.running) for worker in workers)
+
+
+def _print(call: Call, found: Status) -> None:
+    console = call.console
+    total = sum(found.counts.values())
+    _heading(console, "Store", found.url)
+    _heading(console, "Workers", _workers_line(call, found))
+    if found.workers:
+        console.table(*worker_table(found.workers, found.at))
+        console.print()
+    _heading(
+        console, "Jobs", _counts_line(console, found) if total else "none yet; add one: queuectl enqueue -- echo hi"
+    )
+    if len(found.queues) > 1:
+        console.table(*_queue_table(found))
+        console.print()
+    if found.oldest_due is not None:
+        _heading(console, "Waiting", f"the oldest due job for {age(found.at - found.oldest_due)}")
+    if found.next_retries:
+        retries = [f"{job.id} ({_retry_text(job, found.at)})" for job in found.next_retries]
+        _heading(console, "Retries", retries[0])
+        for line in retries[1:]:
+            _heading(console, "", line)
+    if found.counts[JobState.DEAD]:
+        _heading(console, "Dead", f"{counted(found.counts[JobState.DEAD], 'job')}; see: {call.command('dlq list')}")
+
+
+def _heading(console: Console, title: str, text: str) -> None:
+    console.print(f"{console.paint(f'{title:<8}', 'bold')} {text}")
+
+
+def _workers_line(call: Call, found: Status) -> str:
+    if not found.workers:
+        return f"none alive; start one with: {call.command('worker start')}"
+    return f"{len(found.workers):,} alive, {_busy(found.workers)} of {counted(_slots(found.workers), 'slot')} busy"
+
+
+def _counts_line(console: Console, found: Status) -> str:
+    parts = [
+        console.paint(f"{number:,} {state}", STATE_STYLES[state]) for state, number in found.counts.items() if number
+    ]
+    return ", ".join(parts)
+
+
+def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Column], list[Sequence[str | Cell]]]:
+    """Columns and rows that show live workers."""
+    rows: list[Sequence[str | Cell]] = []
+    for worker in workers:
+        running = ", ".join(job.id for job in worker.running)
+        queues = ", ".join(worker.queues) or "all"
+        name = f"{worker.name} (stopping)" if worker.stopping else worker.name
+        slots = f"{len(worker.running)}/{worker.slots}"
+        rows.append((name, slots, queues, age(now - worker.started_at), Cell(running or "-", "cyan")))
+    return WORKER_COLUMNS, rows
+
+
+def _queue_table(found: Status) -> tuple[Sequence[Column], list[Sequence[str | Cell]]]:
+    states = [state for state in JobState if found.counts[state]]
+    columns = [Column("QUEUE", least=8), *(Column(state.value.upper(), right=True) for state in states)]
+    rows: list[Sequence[str | Cell]] = []
+    for queue, counts in sorted(found.queues.items()):
+        numbers = [
+            Cell(f"{counts[state]:,}", STATE_STYLES[state]) if counts[state] else Cell("0", "dim") for state in states
+        ]
+        rows.append([cut(queue, 30), *numbers])
+    return columns, rows
+
+
+def _retry_text(job: Job, now: float) -> str:
+    due = "now" if job.due_at <= now else f"in {short(job.due_at - now)}"
+    return f"retry {job.attempts}/{job.spec.max_retries} {due}"
+
+
+# --- check ----------------------------------------------------------------------------------
+
+
+def _check(call: Call, client: Client) -> int:
+    max_wait = wire.parse_duration(call.args.max_wait, "--max-wait")
+    dead_within = wire.parse_duration(call.args.dead_within, "--dead-within")
+    findings = list(_findings(client, max_wait, dead_within))
+    if call.console.as_json:
+        call.console.json({"ok": not findings, "findings": findings})
+    elif findings:
+        call.console.lines(findings)
+    else:
+        call.console.note("all well")
+    return 1 if findings else 0
+
+
+def _findings(client: Client, max_wait: float, dead_within: float) -> Iterator[str]:
+    found = client.status()
+    waiting = sum(number for state, number in found.counts.items() if state not in FINISHED)
+    if not found.workers:
+        yield f"no live worker ({counted(waiting, 'job')} not finished)"
+    else:
+        busy = [
+            queue for queue, counts in found.queues.items() if any(counts[s] for s in JobState if s not in FINISHED)
+        ]
+        for queue in client.unserved(busy):
+            yield f"no live worker serves queue {queue}"
+    dead = Selector(states=(JobState.DEAD,))
+    recent = found.counts[JobState.DEAD] - client.count(Selector(states=dead.states, before=found.at - dead_within))
+    if recent > 0:
+        yield f"{counted(recent, 'job')} died within {wire.format_duration(dead_within)}"
+    if found.oldest_due is not None and (waited := found.at - found.oldest_due) > max_wait:
+        yield f"the oldest due job waits for {short(waited)} (more than {wire.format_duration(max_wait)})"

@@ -1,0 +1,117 @@
+"""Reads a job's JSON that was typed without quotes around it, in the forms a shell leaves of it.
+
+`queuectl enqueue {"id":"job1","command":"echo hi"}` never arrives so: the shell takes the double quotes, and
+
+- bash expands the braces into words, one a key: `id:job1` `command:echo hi`;
+- dash (and bash, where there is a single key) leaves one word: `{id:job1,command:echo hi}`;
+- a blank after a comma makes several words that begin with `{` and end with `}`.
+
+Rules: a comma separates only before a known key and its colon. A value stands as the shell left it. What can
+be read in two ways is refused, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from queuectl.domain.errors import Invalid
+from queuectl.wire import INPUT_KEYS, nearest
+
+IGNORED_KEYS = ("state", "attempts", "created_at", "updated_at")
+"""Keys of a job's JSON that input may repeat."""
+
+KEYS = frozenset((*INPUT_KEYS, *IGNORED_KEYS))
+LISTS = frozenset({"retry_on", "fatal_on", "tags"})
+QUOTE_IT = """put single quotes around the JSON: queuectl enqueue '{"command": "echo hello"}'"""
+
+_KEY = re.compile(r"\s*([A-Za-z][A-Za-z_-]*)\s*:")
+_NEXT_KEY = re.compile(r",\s*(?=([A-Za-z][A-Za-z_-]*)\s*:)")
+
+
+def looks_unquoted(words: Sequence[str]) -> bool:
+    """Whether the words are what a shell leaves of unquoted JSON, rather than JSON or a command."""
+    text = " ".join(words)
+    if text.startswith("{"):
+        return _KEY.match(text, 1) is not None
+    return _KEY.match(text) is not None and any(_known(key[1]) for word in words if (key := _KEY.match(word)))
+
+
+def parse(words: Sequence[str]) -> dict[str, Any]:
+    """The JSON object that was meant, for `wire.parse_request`. Raises `Invalid` where that is not certain."""
+    pairs = _braced(" ".join(words)) if words[0].startswith("{") else _expanded(words)
+    document: dict[str, Any] = {}
+    for given, text in pairs:
+        key = given.replace("-", "_")
+        if key in document:
+            raise Invalid(f"{given} comes twice once the shell has taken the quotes", QUOTE_IT)
+        document[key] = _value(key, text.strip() if key != "command" else text)
+    return document
+
+
+def _known(key: str) -> bool:
+    return key.replace("-", "_") in KEYS
+
+
+def _expanded(words: Sequence[str]) -> list[tuple[str, str]]:
+    """bash's form: every word a key and its value; a list's commas have made words of it, too."""
+    pairs: list[tuple[str, str]] = []
+    for word in words:
+        if pairs and _is_open_list(*pairs[-1]):
+            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{word}")
+            continue
+        match = _KEY.match(word)
+        if not match:
+            raise Invalid(f"cannot tell where {word!r} belongs once the shell has taken the quotes", QUOTE_IT)
+        pairs.append((match[1], word[match.end() :]))
+    return pairs
+
+
+def _is_open_list(key: str, text: str) -> bool:
+    return key.replace("-", "_") in LISTS and text.lstrip().startswith("[") and not text.rstrip().endswith("]")
+
+
+def _braced(text: str) -> list[tuple[str, str]]:
+    """dash's form: one text in braces, cut at each comma that stands before a known key."""
+    text = text.strip()
+    if not text.endswith("}"):
+        raise Invalid(f"{text!r} has no closing brace", QUOTE_IT)
+    inner = text[1:-1].strip().removesuffix(",")
+    starts = [0, *(match.end() for match in _NEXT_KEY.finditer(inner) if _known(match[1])), len(inner) + 1]
+    pieces = [inner[start:end] for start, end in pairwise(starts)]
+    pieces = [piece.rstrip().removesuffix(",") for piece in pieces[:-1]] + pieces[-1:]
+    pairs = []
+    for piece in pieces:
+        match = _KEY.match(piece)
+        if not match:
+            raise Invalid(f"{piece!r} is no key and value", QUOTE_IT)
+        pairs.append((match[1], piece[match.end() :].strip()))
+    if not any(key == "command" for key, _ in pairs):
+        _name_misspelt(inner)
+    return pairs
+
+
+def _name_misspelt(inner: str) -> None:
+    """Without a command, the likeliest mistake is a misspelt key, which a comma does not separate."""
+    for match in re.finditer(r"(?:^|,)\s*([A-Za-z][A-Za-z_-]*)\s*:", inner):
+        if not _known(match[1]):
+            raise Invalid(f"unknown key {match[1]!r}", nearest(match[1].replace("-", "_"), INPUT_KEYS))
+
+
+def _value(key: str, text: str) -> Any:
+    """The JSON value of a text that has lost its quotes."""
+    if key == "env":
+        raise Invalid("env cannot be read once the shell has taken the quotes", f"use --env NAME=VALUE, or {QUOTE_IT}")
+    if key == "command":
+        if re.match(r"\[[^\s\[]", text):
+            raise Invalid("a command that is a list cannot be read once the shell has taken the quotes", QUOTE_IT)
+        return text
+    if text == "null":
+        return None
+    if key in LISTS and text.startswith("[") and text.endswith("]"):
+        return [part.strip() for part in text[1:-1].split(",") if part.strip()]
+    if key == "attempts" and text.isdigit():
+        return int(text)
+    return text

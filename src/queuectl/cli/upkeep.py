@@ -1,0 +1,134 @@
+"""`init`, `prune`, `doctor`, `reset`, `completion`: setting up and looking after a store."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from queuectl.cli.call import Call
+from queuectl.cli.choosing import states_of
+from queuectl.cli.render import counted, visible
+from queuectl.client import Client
+from queuectl.domain.errors import Invalid, OperationFailed
+from queuectl.domain.job import FINISHED
+from queuectl.domain.selector import Selector
+from queuectl.wire import nearest, parse_duration
+
+LEVEL_STYLES = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "red"}
+
+
+def init(call: Call) -> int:
+    """Makes a project-local store."""
+    from queuectl import bootstrap
+
+    path = Path(os.path.abspath(os.path.expanduser(call.db or bootstrap.LOCAL_NAME)))
+    there = path.exists() and path.stat().st_size > 0
+    bootstrap.open_store(str(path)).close()
+    if call.console.as_json:
+        call.console.json({"store": str(path), "made": not there})
+    else:
+        call.console.print(str(path) if call.console.quiet else f"{'found' if there else 'made'} {path}")
+    if call.db is None and (other := os.environ.get("QUEUECTL_DB")):
+        call.console.note(f"commands here use another store all the same: QUEUECTL_DB is {other}")
+    return 0
+
+
+def reset(call: Call) -> int:
+    """Removes the store."""
+    from queuectl import bootstrap
+
+    url = bootstrap.locate_store(call.db)
+    if not call.console.confirmed(f"remove {url} with all its jobs?", call.args.yes):
+        call.console.note("nothing was changed")
+        return 1
+    removed = bootstrap.reset_store(call.db)
+    if call.console.as_json:
+        call.console.json({"removed": removed})
+    else:
+        call.console.print(removed if call.console.quiet else f"removed {removed}")
+    return 0
+
+
+# --- prune ----------------------------------------------------------------------------------
+
+
+def prune(call: Call) -> int:
+    """Deletes old finished jobs."""
+    console, args = call.console, call.args
+    with call.client() as client:
+        selectors = _prunable(call, client)
+        number = sum(client.count(selector) for selector in selectors)
+        if not args.dry_run:
+            if number and not console.confirmed(f"delete {counted(number, 'finished job')}?", args.yes):
+                console.note("nothing was changed")
+                return 1
+            number = client.prune(selectors, console.progress("deleted", number)) if number else 0
+            console.progress_done()
+    if console.as_json:
+        console.json({"pruned": 0 if args.dry_run else number, "matching": number})
+    else:
+        verb = "would delete" if args.dry_run else "deleted"
+        console.print(str(number) if console.quiet else f"{verb} {counted(number, 'job')}")
+    return 0
+
+
+def _prunable(call: Call, client: Client) -> list[Selector]:
+    """What the options say, or else the retention settings."""
+    states = states_of(call.args.state)
+    if running := [state for state in states if state not in FINISHED]:
+        raise Invalid(f"{running[0]} jobs cannot be pruned", "only completed, cancelled and dead ones")
+    if call.args.older_than is not None:
+        before = client.store.now() - parse_duration(call.args.older_than, "--older-than")
+        return [Selector(states=states or tuple(sorted(FINISHED)), before=before)]
+    if states:
+        return [replace(Selector(), states=states)]
+    if found := client.retention():
+        return found
+    raise Invalid(
+        "nothing says what to prune", "give --older-than 30d, or keep it: queuectl config set retention-completed 30d"
+    )
+
+
+# --- doctor ---------------------------------------------------------------------------------
+
+
+def doctor(call: Call) -> int:
+    """Prints what is wrong, with a fix for each finding."""
+    from queuectl import doctor as checks
+
+    console = call.console
+    findings = checks.examine(call.db)
+    bad = any(finding.level == "problem" for finding in findings)
+    if console.as_json:
+        console.json({"ok": not bad, "findings": [finding.to_json() for finding in findings]})
+        return 1 if bad else 0
+    for finding in findings:
+        if console.quiet and finding.level == "ok":
+            continue
+        console.print(f"{console.paint(f'{finding.level:<8}', LEVEL_STYLES[finding.level])} {visible(finding.what)}")
+        if finding.fix:
+            console.print(f"{'':<8} fix: {visible(finding.fix)}")
+    return 1 if bad else 0
+
+
+# --- completion -----------------------------------------------------------------------------
+
+
+def completion(call: Call) -> int:
+    """Prints a completion script."""
+    from queuectl.cli import parser
+
+    try:
+        import shtab
+    except ImportError:
+        raise OperationFailed(
+            "completion needs the library shtab, which is not installed",
+            "in the checkout: pip install -e '.[completion]', or: pip install shtab",
+        ) from None
+    shell = call.words[0]
+    known = tuple(shtab.SUPPORTED_SHELLS)
+    if shell not in known:
+        raise Invalid(f"no completion for {shell!r}", nearest(shell, known))
+    print(shtab.complete(parser.full({"file": shtab.FILE, "folder": shtab.DIRECTORY}), shell))
+    return 0

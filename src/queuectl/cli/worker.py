@@ -1,0 +1,167 @@
+"""`worker …`: starting, stopping and listing workers."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections import deque
+
+from queuectl import wire
+from queuectl.cli.call import Call
+from queuectl.cli.choosing import positive
+from queuectl.cli.render import counted
+from queuectl.cli.status import worker_table, worker_to_json
+from queuectl.client import Client, WorkerView
+from queuectl.domain.errors import Invalid, NotFound
+
+SLOTS_MAX = 4096
+LOOK_AGAIN_S = 0.05
+READ_BYTES = 1 << 16
+
+
+def start(call: Call) -> int:
+    """Runs a worker here until it is stopped, or starts one in the background."""
+    from queuectl import bootstrap
+
+    args = call.args
+    slots = positive(args.count, "--count", SLOTS_MAX)
+    assert slots is not None
+    options = bootstrap.WorkerOptions(
+        db=call.db, count=slots, queues=tuple(dict.fromkeys(map(_queue, args.queue))),
+        poll=None if args.poll is None else _seconds(args.poll, "--poll"), drain=args.drain,
+        name=None if args.name is None else _name(args.name),
+        stop_timeout=None if args.stop_timeout is None else wire.parse_duration(args.stop_timeout, "--stop-timeout"),
+    )  # fmt: skip
+    if args.detach:
+        _started(call, bootstrap.start_detached(options), slots)
+        return 0
+
+    def on_started(name: str, slots: int) -> None:
+        _started(call, name, slots)
+
+    return bootstrap.run_worker(options, on_started, lambda line: _echo(call, line))
+
+
+def _echo(call: Call, line: str) -> None:
+    """A line of the worker's log. A terminal that is gone must not end a worker."""
+    if not call.console.quiet:
+        try:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+        except OSError:
+            pass
+
+
+def _started(call: Call, name: str, slots: int) -> None:
+    if call.console.as_json:
+        call.console.json({"name": name, "slots": slots})
+    elif call.console.quiet:
+        call.console.print(name)
+    else:
+        call.console.print(f"started {slots} worker(s)")
+    sys.stdout.flush()
+    if call.args.detach:
+        call.console.note(f"{name} runs in the background; stop it with: {call.command(f'worker stop {name}')}")
+    else:
+        call.console.note("Ctrl-C: finish the running commands and exit; twice: end them at once")
+
+
+def _queue(name: str) -> str:
+    return wire.parse_request({"command": "true", "queue": name}, 0.0).queue or name
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise Invalid(f"--name {name!r} is not valid", "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit")
+    return name
+
+
+def _seconds(text: str, what: str) -> float:
+    seconds = wire.parse_duration(text, what)
+    if seconds <= 0:
+        raise Invalid(f"{what} must be longer than 0, not {text!r}")
+    return seconds
+
+
+def stop(call: Call) -> int:
+    """Asks workers to stop and waits until they have."""
+    console = call.console
+    with call.client() as client:
+        asked = client.ask_to_stop(call.words, call.args.now)
+        if not asked:
+            if console.as_json:
+                console.json_array([])
+            console.note("no worker is running")
+            return 0
+        running = sum(len(worker.running) for worker in asked)
+        if running and not call.args.now:
+            console.note(f"waiting for {counted(running, 'running command')}; end them with: worker stop --now")
+        _wait_until_gone(call, client, asked)
+    if console.as_json:
+        console.json_array(worker_to_json(worker) for worker in asked)
+    return 0
+
+
+def _wait_until_gone(call: Call, client: Client, asked: list[WorkerView]) -> None:
+    """Says of each worker when it has gone."""
+    console = call.console
+    waiting = asked
+    while waiting:
+        left = client.still_there(waiting)
+        for worker in waiting:
+            if worker not in left and not console.as_json:
+                console.print(worker.name if console.quiet else f"stopped {worker.name}")
+        waiting = left
+        if waiting:
+            time.sleep(LOOK_AGAIN_S)
+
+
+def list_workers(call: Call) -> int:
+    """Lists the workers alive now."""
+    console = call.console
+    with call.client() as client:
+        workers = client.workers()
+        now = client.store.now()
+    if console.as_json:
+        console.json_array(map(worker_to_json, workers))
+    elif console.quiet:
+        console.lines(worker.name for worker in workers)
+    elif workers:
+        console.table(*worker_table(workers, now))
+    else:
+        console.note(f"no worker is running; start one with: {call.command('worker start')}")
+    return 0
+
+
+# --- logs ------------------------------------------------------------------------------------
+
+
+def logs(call: Call) -> int:
+    """Prints or follows a worker's log."""
+    from queuectl import bootstrap
+
+    tail = positive(call.args.tail, "--tail")
+    with call.client() as client:
+        name = call.words[0] if call.words else _only_worker(client)
+        path = bootstrap.log_path(client.store, _name(name))
+        if not path.exists():
+            raise NotFound(f"worker {name} has no log", "see the names of live workers with: queuectl worker list")
+        with path.open("rb") as file:
+            call.console.raw(b"".join(deque(file, tail)))
+            while call.args.follow:
+                alive = any(worker.name == name for worker in client.workers())
+                while data := file.read(READ_BYTES):
+                    call.console.raw(data)
+                if not alive:
+                    break
+                time.sleep(LOOK_AGAIN_S * 4)
+    return 0
+
+
+def _only_worker(client: Client) -> str:
+    names = [worker.name for worker in client.workers()]
+    if len(names) != 1:
+        there = f"alive now: {', '.join(names)}" if names else "no worker is running"
+        raise Invalid("which worker?", f"name one; {there}")
+    return names[0]

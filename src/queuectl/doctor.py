@@ -1,0 +1,157 @@
+"""Checks a store and the machine it is on. Finds only; each finding says what would fix it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from queuectl.bootstrap import locate_store, open_store
+from queuectl.domain.errors import QueuectlError
+from queuectl.store.port import Store
+
+DISK_FREE_BYTES_MIN = 100 << 20
+
+OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing looked at: `ok`, `note`, `warning` or `problem`; what it is, and what would put it right."""
+
+    level: str
+    what: str
+    fix: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def examine(given: str | None) -> list[Finding]:
+    """All findings about the store meant by `given` (see `locate_store`). Makes no store."""
+    return list(_examine(given))
+
+
+def _examine(given: str | None) -> Iterator[Finding]:
+    try:
+        url = locate_store(given)
+    except QueuectlError as error:
+        yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+        return
+    path = Path(os.path.abspath(os.path.expanduser(url)))
+    yield _library()
+    if not path.exists():
+        yield from _without_store(path)
+        return
+    yield from _rights(path)
+    yield _disk(path.parent)
+    try:
+        store = open_store(given)
+    except QueuectlError as error:
+        yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+        return
+    try:
+        yield from _store(store)
+    except QueuectlError as error:
+        yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+    finally:
+        store.close()
+
+
+def _library() -> Finding:
+    from queuectl.store.connection import library_is_safe, library_version
+
+    version = library_version()
+    if library_is_safe():
+        return Finding(level=OK, what=f"SQLite {version}")
+    return Finding(
+        level=WARNING, what=f"SQLite {version} can, very rarely, damage a store that several processes write",
+        fix="install a newer SQLite into queuectl's Python: pip install pysqlite3",
+    )  # fmt: skip
+
+
+def _without_store(path: Path) -> Iterator[Finding]:
+    yield Finding(level=NOTE, what=f"there is no store at {path} yet; it is made at first use")
+    parent = next(folder for folder in path.parents if folder.exists())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        fix = f"chmod u+wx {parent}, or name another place with --db"
+        yield Finding(level=PROBLEM, what=f"the folder {parent} cannot be written", fix=fix)
+    for suffix in ("-wal", "-shm"):
+        left = path.with_name(path.name + suffix)
+        if left.exists():
+            what = f"{left} is left from a store that was removed; the next store made here removes it"
+            yield Finding(level=NOTE, what=what, fix=f"or now: rm {left}")
+
+
+def _rights(path: Path) -> Iterator[Finding]:
+    """The store must be the owner's alone, and writable for whoever asks."""
+    found = path.stat()
+    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        what = (
+            f"{path} can be used by others (mode {stat.S_IMODE(found.st_mode):04o}); who may enqueue may run commands"
+        )
+        yield Finding(level=WARNING, what=what, fix=f"chmod 600 {path}")
+    if found.st_uid != os.geteuid():
+        yield Finding(level=WARNING, what=f"{path} belongs to another user", fix="use the owner's account, or --db")
+    for place in (path, path.parent):
+        if not os.access(place, os.W_OK):
+            yield Finding(level=PROBLEM, what=f"{place} cannot be written", fix=f"chmod u+w {place}")
+    parent = path.parent.stat()
+    if parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX:
+        what = f"anyone can replace {path}: the folder {path.parent} is writable by all"
+        yield Finding(level=PROBLEM, what=what, fix=f"chmod o-w {path.parent}")
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    text = f"{free / (1 << 30):.1f} GiB free in {folder}"
+    if free < DISK_FREE_BYTES_MIN:
+        return Finding(level=PROBLEM, what=f"only {text}", fix="free some space, e.g. with: queuectl prune")
+    return Finding(level=OK, what=text)
+
+
+def _store(store: Store) -> Iterator[Finding]:
+    from queuectl.store.sqlite import SqliteStore
+
+    if isinstance(store, SqliteStore):
+        wrong = store.integrity()
+        for line in wrong[:10]:
+            yield Finding(
+                level=PROBLEM, what=f"damage in {store.url}: {line}", fix="restore a backup, or: queuectl reset"
+            )
+        if not wrong:
+            yield Finding(level=OK, what=f"{store.url} is sound, schema {store.schema_version()}")
+    yield from _workers(store)
+
+
+def _workers(store: Store) -> Iterator[Finding]:
+    """Live workers, what dead ones left in the store, and what they left on disk."""
+    rows = store.workers()
+    alive = [row for row in rows if store.alive(row)]
+    names = ", ".join(sorted({row.name for row in alive}))
+    yield Finding(level=OK, what=f"live workers: {names}" if alive else "no live worker")
+    for row in rows:
+        if row in alive:
+            continue
+        held = [job.id for job in store.running(row.id)]
+        what = f"worker {row.name} is dead but still listed"
+        if held:
+            yield Finding(
+                level=PROBLEM, what=f"{what} and holds {', '.join(held)}",
+                fix="start a worker, which takes them over: queuectl worker start",
+            )  # fmt: skip
+        else:
+            yield Finding(level=NOTE, what=what, fix="the next worker that starts removes it")
+    yield from _folders(store, {row.id for row in rows})
+
+
+def _folders(store: Store, known: set[str]) -> Iterator[Finding]:
+    folder = store.folder / "workers"
+    left = sorted(path for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
+    for path in left:
+        yield Finding(
+            level=NOTE, what=f"{path} is left from a dead worker", fix="the next worker that starts removes it"
+        )

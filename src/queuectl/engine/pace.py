@@ -1,0 +1,41 @@
+"""How fast a dispatcher goes: when to commit next, and how many claims to hold ready."""
+
+from __future__ import annotations
+
+COMMIT_GAP_S = 0.005
+"""Commits are at least this far apart, and at least twice as far as one takes: results of a busy time share one."""
+AHEAD_S = 0.02
+"""Claims are held ready for as long at the measured rate; more would starve other workers."""
+AHEAD_MAX = 64
+RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
+"""Pauses before a failed transaction is tried again, doubling."""
+
+
+class Pace:
+    """Times are of a monotonic clock, in seconds."""
+
+    def __init__(self) -> None:
+        self.commit_not_before = 0.0
+        self._cycle_s = 1.0
+        self._last_end = 0.0
+        self._retry_s = RETRY_FIRST_S
+
+    def ended(self, now: float) -> None:
+        """An execution ended: keeps the average time between two ends."""
+        self._cycle_s += 0.1 * (min(1.0, now - self._last_end) - self._cycle_s)
+        self._last_end = now
+
+    @property
+    def ahead(self) -> int:
+        """How many claims to hold beyond the free slots: none where ends are rare."""
+        return min(AHEAD_MAX, int(AHEAD_S / self._cycle_s))
+
+    def committed(self, began: float, done: float) -> None:
+        """A commit took this long."""
+        self.commit_not_before = done + max(COMMIT_GAP_S, 2 * (done - began))
+        self._retry_s = RETRY_FIRST_S
+
+    def failed(self, now: float) -> None:
+        """A transaction failed: the next try comes later each time."""
+        self.commit_not_before = now + self._retry_s
+        self._retry_s = min(2 * self._retry_s, RETRY_LAST_S)

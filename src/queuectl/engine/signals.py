@@ -1,0 +1,41 @@
+"""SIGINT, SIGTERM and SIGHUP as something a selector can wait for."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Signals:
+    """Counts the signals that ask a worker to stop. Readable (`fileno`) when one has come."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._before = {signum: signal.signal(signum, self._note) for signum in STOPPING}
+        self._came: list[str] = []
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def _note(self, signum: int, _frame: object) -> None:
+        self._came.append(signal.Signals(signum).name)
+
+    def take(self) -> list[str]:
+        """The names of the signals that came since the last call."""
+        try:
+            os.read(self._reader, 4096)
+        except BlockingIOError:
+            pass
+        came, self._came = self._came, []
+        return came
+
+    def close(self) -> None:
+        """Puts everything back."""
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._reader)
+        os.close(self._writer)

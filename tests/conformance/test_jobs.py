@@ -1,0 +1,379 @@
+"""What people do with jobs: add, find, change, delete them. Every store keeps these facts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.job import Job, JobState, Spec
+from queuectl.domain.lifecycle import CancelRequested, Event, Held, Released, Retried, Started, apply
+from queuectl.domain.selector import Selector
+from queuectl.store.port import Change, Note, Output, Store
+from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, an_end, claim_one, finish, record_one
+from tests.conformance.conftest import StoreFactory
+
+EVERYTHING = Selector()
+
+
+def ids_of(jobs: list[Job]) -> list[str]:
+    return [job.id for job in jobs]
+
+
+def change_one(store: Store, id: str, event: Event) -> Job | QueuectlError:
+    (after,) = store.change([id], event, "me")
+    return after
+
+
+# --- insert and get -------------------------------------------------------------------------
+
+
+def test_a_job_comes_back_as_it_was_inserted(store: Store) -> None:
+    job = a_job(
+        command=("echo", "a b", "é"), queue="q", priority=-3, tags=("x", "y"), owner="me", held=True,
+        generated_id=True, run_at=NOON + 7.25,
+        spec=Spec(retry_on=(75,), env={"A": "é\n", "B": "\udcff"}, umask=0o27, timeout=1.5, cwd="/tmp"),
+    )  # fmt: skip
+    store.insert([job])
+    assert replace(store.get("job1"), seq=0) == job
+
+
+def test_jobs_are_inserted_all_or_none(store: Store) -> None:
+    store.insert([a_job("taken")])
+    with pytest.raises(Conflict, match="job taken exists already"):
+        store.insert([a_job("new1"), a_job("taken"), a_job("new2")])
+    assert ids_of(store.find(EVERYTHING)) == ["taken"]
+    assert sum(store.counts().values()) == 1
+
+
+def test_an_id_that_comes_twice_is_refused_by_name(store: Store) -> None:
+    with pytest.raises(Conflict, match="id a comes twice"):
+        store.insert([a_job("a"), a_job("b"), a_job("a")])
+    assert store.find(EVERYTHING) == []
+
+
+def test_a_job_is_refused_by_its_id_alone_whatever_else_differs(store: Store) -> None:
+    store.insert([a_job(command="old")])
+    with pytest.raises(Conflict):
+        store.insert([a_job(command="new", queue="other", spec=Spec(max_retries=9))])
+    assert store.get("job1").command == "old"
+
+
+def test_an_exact_id_wins_over_a_prefix(store: Store) -> None:
+    store.insert([a_job("abcd", command="exact"), a_job("abcdefgh", generated_id=True)])
+    assert store.get("abcd").command == "exact"
+
+
+def test_a_generated_id_is_found_by_a_unique_prefix_of_four_signs(store: Store) -> None:
+    store.insert([a_job("abcdefgh", generated_id=True), a_job("abcxefgh", generated_id=True)])
+    assert store.get("abcd").id == "abcdefgh"
+    with pytest.raises(NotFound, match="no job abc"):
+        store.get("abc")
+
+
+def test_a_prefix_of_several_ids_names_them(store: Store) -> None:
+    store.insert([a_job("abcdefgh", generated_id=True), a_job("abcdxfgh", generated_id=True)])
+    with pytest.raises(Invalid, match="abcdefgh or abcdxfgh"):
+        store.get("abcd")
+
+
+def test_an_id_that_a_user_chose_has_no_prefix(store: Store) -> None:
+    store.insert([a_job("nightly-backup")])
+    with pytest.raises(NotFound, match="no job nightly"):
+        store.get("nightly")
+
+
+@pytest.mark.parametrize("ref", ["", "a", "%%%%", "____", "****", "' OR 1=1", "\udcff" * 5, "\U0010ffff" * 5, "a\0bc"])
+def test_what_names_no_job_is_not_found(store: Store, ref: str) -> None:
+    store.insert([a_job("abcdefgh", generated_id=True)])
+    with pytest.raises(NotFound):
+        store.get(ref)
+
+
+def test_the_number_of_a_deleted_job_is_never_used_again(store: Store) -> None:
+    store.insert([a_job("a")])
+    seq = store.get("a").seq
+    store.delete(["a"])
+    store.insert([a_job("a")])
+    assert store.get("a").seq > seq
+
+
+# --- find -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crowd(store: Store, clock: ManualClock) -> Store:
+    """Jobs of many kinds: a, b and c are pending, d has failed, e is dead, f cancelled, g completed."""
+    grip = a_grip(store)
+    for id, end in (("d", {"exit_code": 3}), ("e", {"error": "No such Program"}), ("g", {"exit_code": 0})):
+        spec = Spec(max_retries=0) if id == "e" else Spec()
+        store.insert([a_job(id, command=("run", id, "x y"), queue="done", spec=spec, owner="you")])
+        finish(store, grip, claim_one(store, grip), **end)
+    clock.forward(10)
+    store.insert(
+        [
+            a_job("a", command="echo a", tags=("red", "5")),
+            a_job("b", command="echo b", tags=("blue",), queue="other"),
+            a_job("c", command="sleep 1", tags=("red", "blue"), owner="me"),
+            a_job("f"),
+        ]
+    )
+    change_one(store, "f", CancelRequested())
+    return store
+
+
+@pytest.mark.parametrize(
+    ("selector", "ids"),
+    [
+        (EVERYTHING, "d e g a b c f"),
+        (Selector(ids=("a", "g", "nobody")), "g a"),
+        (Selector(states=(JobState.PENDING,)), "a b c"),
+        (Selector(states=(JobState.DEAD, JobState.CANCELLED)), "e f"),
+        (Selector(queues=("other", "done")), "d e g b"),
+        (Selector(tags=("red",)), "a c"),
+        (Selector(tags=("red", "blue")), "a b c"),
+        (Selector(tags=("re",)), ""),
+        (Selector(tags=("5",)), "a"),
+        (Selector(owners=("me",)), "c"),
+        (Selector(exit_codes=(0, 3)), "d g"),
+        (Selector(commands=("echo *",)), "a b"),
+        (Selector(commands=("echo a", "sleep*")), "a c"),
+        (Selector(commands=("run [de] 'x y'",)), "d e"),
+        (Selector(commands=("ECHO*",)), ""),
+        (Selector(errors=("such program",)), "e"),
+        (Selector(errors=("exit code", "cancel")), "d f"),
+        (Selector(errors=("%",)), ""),
+        (Selector(before=NOON + 10), "d e g a b c"),
+        (Selector(before=NOON), ""),
+        (Selector(queues=("done",), states=(JobState.FAILED,), exit_codes=(3,)), "d"),
+        (Selector(queues=("done",), owners=("me",)), ""),
+        (Selector(queues=("'; DROP TABLE jobs; --",)), ""),
+    ],
+)
+def test_a_selector_joins_criteria_by_and_and_values_by_or(crowd: Store, selector: Selector, ids: str) -> None:
+    assert ids_of(crowd.find(selector)) == ids.split()
+    assert crowd.count(selector) == len(ids.split())
+
+
+def test_jobs_are_found_in_the_order_of_enqueueing_or_the_reverse(crowd: Store) -> None:
+    assert ids_of(crowd.find(EVERYTHING, limit=2)) == ["d", "e"]
+    assert ids_of(crowd.find(EVERYTHING, limit=2, newest_first=True)) == ["f", "c"]
+    assert crowd.find(EVERYTHING, limit=0) == []
+
+
+def test_a_listing_goes_on_behind_a_job(crowd: Store) -> None:
+    seq = crowd.get("a").seq
+    assert ids_of(crowd.find(EVERYTHING, after_seq=seq)) == ["b", "c", "f"]
+    assert ids_of(crowd.find(EVERYTHING, after_seq=seq, newest_first=True, limit=2)) == ["g", "e"]
+    assert ids_of(crowd.find(Selector(tags=("red",), errors=()), after_seq=seq)) == ["c"]
+
+
+@pytest.mark.parametrize(
+    "selector", [Selector(queues=("\udcff",)), Selector(commands=("\udcff*",)), Selector(exit_codes=(10**30,))]
+)
+def test_a_value_that_no_store_can_hold_is_bad_input(store: Store, selector: Selector) -> None:
+    with pytest.raises(Invalid):
+        store.find(selector)
+
+
+# --- change ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", [Held(), Released(), CancelRequested(), Retried()])
+def test_a_change_is_what_the_lifecycle_says(store: Store, clock: ManualClock, event: Event) -> None:
+    store.insert([a_job(run_at=NOON + 60)])
+    before = store.get("job1")
+    clock.forward(5)
+    assert change_one(store, "job1", event) == store.get("job1") == apply(before, event, NOON + 5)
+
+
+def test_each_job_of_a_change_is_taken_or_refused_by_itself(store: Store) -> None:
+    store.insert([a_job("a"), a_job("b"), a_job("c")])
+    change_one(store, "b", CancelRequested())
+    first, second, third, fourth = store.change(["a", "b", "nobody", "c"], Held(), "me")
+    assert (isinstance(first, Job), isinstance(fourth, Job)) == (True, True)
+    assert isinstance(second, Conflict)
+    assert isinstance(third, NotFound)
+    assert [store.get(id).held for id in "abc"] == [True, False, True]
+
+
+def test_a_change_by_a_person_is_noted_and_a_refused_one_is_not(store: Store, clock: ManualClock) -> None:
+    store.insert([a_job()])
+    store.change(["job1"], Held(), "me")
+    clock.forward(1)
+    store.change(["job1"], CancelRequested(), None)
+    store.change(["job1"], Released(), "me")
+    assert store.notes(store.get("job1")) == [
+        Note(at=NOON, kind="Held", who="me"),
+        Note(at=NOON + 1, kind="CancelRequested", who=None),
+    ]
+
+
+def test_a_retry_by_hand_keeps_the_history_and_its_numbers(store: Store) -> None:
+    store.insert([a_job(spec=Spec(max_retries=0))])
+    grip = a_grip(store)
+    finish(store, grip, claim_one(store, grip), exit_code=1)
+    change_one(store, "job1", Retried())
+    finish(store, grip, claim_one(store, grip), exit_code=0)
+    job = store.get("job1")
+    assert (job.state, job.attempts, job.lease) == (JobState.COMPLETED, 1, 2)
+    assert [(attempt.number, attempt.exit_code) for attempt in store.attempts(job)] == [(1, 1), (2, 0)]
+
+
+# --- delete and prune -----------------------------------------------------------------------
+
+
+def test_a_running_job_is_not_deleted(store: Store) -> None:
+    store.insert([a_job("a"), a_job("b")])
+    claim_one(store, a_grip(store))
+    refused, deleted = store.delete(["a", "b"])
+    assert isinstance(refused, Conflict)
+    assert isinstance(deleted, Job)
+    assert ids_of(store.find(EVERYTHING)) == ["a"]
+
+
+def test_a_deleted_job_takes_its_history_with_it(store: Store) -> None:
+    store.insert([a_job()])
+    grip = a_grip(store)
+    job = claim_one(store, grip)
+    record_one(store, grip, Change(job=job, event=an_end(), outputs=[Output(stream=1, head=b"x")]))
+    store.change(["job1"], Retried(), "me")
+    store.delete(["job1"])
+    assert (store.attempts(job), store.outputs(job, 1), store.notes(job)) == ([], [], [])
+    assert store.counts() == {}
+    with pytest.raises(NotFound):
+        store.get("job1")
+
+
+def test_pruning_removes_finished_jobs_only(crowd: Store) -> None:
+    assert crowd.prune(EVERYTHING, 100) == 3
+    assert ids_of(crowd.find(EVERYTHING)) == ["d", "a", "b", "c"]
+    assert crowd.prune(EVERYTHING, 100) == 0
+
+
+def test_pruning_states_that_are_not_finished_removes_nothing(crowd: Store) -> None:
+    assert crowd.prune(Selector(states=(JobState.PENDING, JobState.FAILED, JobState.PROCESSING)), 100) == 0
+    assert crowd.count(EVERYTHING) == 7
+
+
+def test_pruning_removes_what_matches_up_to_its_limit(crowd: Store) -> None:
+    assert crowd.prune(Selector(states=(JobState.DEAD, JobState.PENDING)), 100) == 1
+    assert crowd.prune(Selector(before=NOON + 10), 1) == 1
+    assert ids_of(crowd.find(EVERYTHING)) == ["d", "a", "b", "c", "f"]
+
+
+def test_what_another_process_pruned_does_not_break_what_this_one_inserts(store_factory: StoreFactory) -> None:
+    mine, other = store_factory(), store_factory()
+    spec = Spec(max_retries=7)
+    mine.insert([a_job("a", spec=spec)])
+    change_one(mine, "a", CancelRequested())
+    assert other.prune(EVERYTHING, 100) == 1
+    mine.insert([a_job("b", spec=spec)])
+    assert other.get("b").spec == mine.get("b").spec == spec
+
+
+# --- counts and backlog ---------------------------------------------------------------------
+
+
+def test_counts_are_what_a_recount_finds(crowd: Store) -> None:
+    jobs = crowd.find(EVERYTHING)
+    assert crowd.counts() == Counter((job.queue, job.state) for job in jobs)
+
+
+def test_the_backlog_knows_the_oldest_due_job_and_the_next_retries(store: Store, clock: ManualClock) -> None:
+    assert store.backlog(5).oldest_due is None
+    grip = a_grip(store)
+    for id, wait in (("late", 60), ("soon", 2)):
+        store.insert([a_job(id, spec=Spec(backoff_initial=wait))])
+        finish(store, grip, claim_one(store, grip), exit_code=1)
+    assert (store.backlog(5).oldest_due, store.backlog(5).ready) == (None, 0)
+    assert ids_of(list(store.backlog(5).next_retries)) == ["soon", "late"]
+    assert ids_of(list(store.backlog(1).next_retries)) == ["soon"]
+    clock.forward(3)
+    store.insert([a_job("new", at=clock.at)])
+    assert (store.backlog(5).oldest_due, store.backlog(5).ready) == (NOON + 2, 2)
+
+
+def test_the_jobs_before_one_in_its_queue_are_counted(store: Store) -> None:
+    store.insert(
+        [a_job("a"), a_job("b"), a_job("urgent", priority=1), a_job("held", held=True), a_job("x", queue="other")]
+    )
+    assert {job.id: store.ahead(job) for job in store.find(Selector(queues=("default",)))} == {
+        "a": 1, "b": 2, "urgent": 0, "held": 3,
+    }  # fmt: skip
+
+
+# --- transactions and settings --------------------------------------------------------------
+
+
+class Boom(Exception):
+    pass
+
+
+def test_what_happens_in_a_transaction_happens_together_or_not_at_all(store_factory: StoreFactory) -> None:
+    mine, other = store_factory(), store_factory()
+    with suppress(Boom), mine.transaction():
+        mine.insert([a_job("a")])
+        with mine.transaction():
+            mine.set_config("timeout", "5")
+        assert mine.get("a").id == "a"
+        assert other.find(EVERYTHING) == []
+        raise Boom
+    assert (mine.find(EVERYTHING), mine.config()) == ([], {})
+    with mine.transaction():
+        mine.insert([a_job("b")])
+        mine.set_config("timeout", "6")
+    assert (ids_of(other.find(EVERYTHING)), other.config()) == (["b"], {"timeout": "6"})
+
+
+def test_a_refused_insert_inside_a_transaction_leaves_the_rest_of_it_alone(store_factory: StoreFactory) -> None:
+    mine, other = store_factory(), store_factory()
+    with mine.transaction():
+        mine.insert([a_job("a")])
+        with pytest.raises(Conflict, match="job a exists already"):
+            mine.insert([a_job("b"), a_job("a")])
+        mine.insert([a_job("c")])
+    assert ids_of(other.find(EVERYTHING)) == ["a", "c"]
+
+
+def test_a_spec_of_a_transaction_that_failed_is_not_remembered(store: Store) -> None:
+    spec = Spec(max_retries=8)
+    with suppress(Boom), store.transaction():
+        store.insert([a_job("a", spec=spec)])
+        assert store.get("a").spec == spec
+        raise Boom
+    store.insert([a_job("b", spec=Spec(max_retries=9)), a_job("c", spec=spec)])
+    assert (store.get("b").spec.max_retries, store.get("c").spec.max_retries) == (9, 8)
+
+
+def test_settings_are_kept_changed_and_forgotten(store_factory: StoreFactory) -> None:
+    mine, other = store_factory(), store_factory()
+    mine.set_config("timeout", "5s")
+    mine.set_config("timeout", "é '6s'")
+    mine.set_config("durability", "full")
+    mine.set_config("durability", None)
+    mine.set_config("never-set", None)
+    assert other.config() == {"timeout": "é '6s'"}
+
+
+def test_changes_of_another_process_are_noticed_and_own_ones_are_not(store_factory: StoreFactory) -> None:
+    mine, other = store_factory(), store_factory()
+    mine.changed()
+    mine.insert([a_job("a")])
+    assert not mine.changed()
+    other.insert([a_job("b")])
+    assert mine.changed()
+    assert not mine.changed()
+
+
+def test_a_started_job_shows_where_its_output_can_be_followed(store: Store) -> None:
+    store.insert([a_job()])
+    grip = a_grip(store)
+    job = claim_one(store, grip)
+    record_one(store, grip, Change(job=job, event=Started(at=NOON), output_files=("w/0.out", "w/0.err")))
+    (attempt,) = store.attempts(job)
+    assert (attempt.number, attempt.host, attempt.output_files) == (1, HOST, ("w/0.out", "w/0.err"))
+    assert (attempt.outcome, attempt.finished_at) == (None, None)

@@ -1,0 +1,366 @@
+"""A store, step by step, beside a model of it that knows no SQL.
+
+The model is a dict of jobs and `lifecycle.apply`. Several workers claim and report; some are taken over by
+others and go on as zombies, with grips and leases that are no longer theirs. People enqueue, hold, cancel,
+retry and delete in between, and the clock moves. After every step the store must show just what the model
+shows, and must have refused just what the model refuses.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from queuectl.domain.errors import Conflict, NotFound, QueuectlError
+from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Outcome, Spec
+from queuectl.domain.lifecycle import (
+    TRANSITIONS,
+    CancelRequested,
+    Cause,
+    Claimed,
+    Ended,
+    Event,
+    GivenBack,
+    Held,
+    Lost,
+    Released,
+    Retried,
+    Started,
+    apply,
+    is_claimable,
+    outcome,
+)
+from queuectl.domain.selector import Selector
+from queuectl.store.port import Change, Grip, Store, Superseded
+from queuectl.store.sqlite import SqliteStore
+from tests.builders import HOST, ManualClock, a_job, a_worker, an_end
+
+QUEUES = ("default", "slow", "zoo")
+IDS = tuple("abcdef")
+SPECS = (Spec(max_retries=0), Spec(max_retries=1, timeout=1, fatal_on=(2,)), Spec(max_retries=2, backoff_jitter=0.5))
+ENDS: tuple[dict[str, object], ...] = (
+    {"exit_code": 0, "cpu_time": 0.5, "max_rss": 4096, "output_bytes": 3},
+    {"exit_code": 1, "draw": 0.25},
+    {"exit_code": 2},
+    {"signal": 9},
+    {"error": "no such program"},
+    {"exit_code": 0, "cause": Cause.TIMEOUT},
+    {"signal": 15, "cause": Cause.CANCEL},
+    {"signal": 15, "cause": Cause.STOP},
+)
+
+pick = st.integers(0, 1 << 16)
+"""Chooses among whatever there is at that moment."""
+
+
+@dataclass
+class Dispatcher:
+    """One process that drives a supervisor, or believes that it does. `jobs` is what it believes to hold."""
+
+    grip: Grip
+    store: Store
+    jobs: list[Job] = field(default_factory=list)
+
+
+@dataclass
+class Known:
+    """A job as the model knows it, with its executions by number."""
+
+    job: Job
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+
+
+class StoreAgainstModel(RuleBasedStateMachine):
+    """The steps. Those that take `pick` choose among the jobs or dispatchers there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock = ManualClock()
+        self.stores = [self.connect(), self.connect()]
+        self.known: dict[int, Known] = {}
+        self.epochs: dict[str, int] = {}
+        self.dispatchers: list[Dispatcher] = []
+        self.workers_made = 0
+
+    def connect(self) -> Store:
+        return SqliteStore(Path(self.folder.name) / "queuectl.db", self.clock)
+
+    def teardown(self) -> None:
+        for store in self.stores:
+            store.close()
+        self.folder.cleanup()
+
+    # --- the model ---------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        return self.clock.at
+
+    def by_id(self, id: str) -> Known | None:
+        return next((known for known in self.known.values() if known.job.id == id), None)
+
+    def holds(self, me: Dispatcher) -> bool:
+        return self.epochs.get(me.grip.worker) == me.grip.epoch
+
+    def holders_job(self, me: Dispatcher, job: Job) -> Known | None:
+        """What the model knows of a job, if `me` really holds it with this lease."""
+        known = self.known.get(job.seq)
+        if known is None or known.job.state is not JobState.PROCESSING:
+            return None
+        return known if (known.job.worker, known.job.lease) == (me.grip.worker, job.lease) else None
+
+    def to_be_claimed(self, limit: int, queues: tuple[str, ...]) -> list[Known]:
+        due = [
+            known
+            for known in self.known.values()
+            if is_claimable(known.job) and known.job.due_at <= self.now and known.job.queue in (queues or QUEUES)
+        ]
+        return sorted(due, key=lambda known: (-known.job.priority, known.job.due_at, known.job.seq))[:limit]
+
+    def note_attempt(self, known: Known, after: Job, event: Event) -> None:
+        job = known.job
+        assert job.worker is not None
+        assert job.host is not None
+        if isinstance(event, Started):
+            attempt = Attempt(
+                number=after.starts, lease=job.lease, worker=job.worker, host=job.host, started_at=event.at
+            )
+            known.attempts[attempt.number] = attempt
+        elif isinstance(event, Ended):
+            known.attempts[after.starts] = Attempt(
+                number=after.starts, lease=job.lease, worker=job.worker, host=job.host, started_at=event.started_at,
+                finished_at=event.finished_at, outcome=outcome(event), exit_code=event.exit_code, signal=event.signal,
+                error=event.error or (None if outcome(event) is Outcome.STOPPED else after.error),
+                cpu_time=event.cpu_time, max_rss=event.max_rss, output_bytes=event.output_bytes,
+            )  # fmt: skip
+        elif isinstance(event, Lost) and job.started_at is not None:
+            lost = known.attempts[job.starts]
+            known.attempts[job.starts] = replace(
+                lost, finished_at=self.now, outcome=Outcome.LOST, error="its worker was lost"
+            )
+
+    # --- people ------------------------------------------------------------------------------
+
+    @rule(
+        id=st.sampled_from(IDS), queue=st.sampled_from(QUEUES), priority=st.integers(-1, 1),
+        delay=st.sampled_from([0, 0, 0, 3, 50]), held=st.sampled_from([False, False, True]),
+        spec=st.sampled_from(SPECS), choice=pick,
+    )  # fmt: skip
+    def enqueue(self, id: str, queue: str, priority: int, delay: float, held: bool, spec: Spec, choice: int) -> None:
+        job = a_job(
+            id, at=self.now, queue=queue, priority=priority, run_at=self.now + delay, held=held, spec=spec
+        )  # fmt: skip
+        store = self.stores[choice % 2]
+        try:
+            store.insert([job])
+        except Conflict:
+            assert self.by_id(id) is not None
+            return
+        assert self.by_id(id) is None
+        seq = store.get(id).seq
+        assert seq > max(self.known, default=0)
+        self.known[seq] = Known(replace(job, seq=seq))
+
+    @rule(
+        ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=3, unique=True),
+        event=st.sampled_from([CancelRequested(), CancelRequested(), Held(), Released(), Retried()]),
+        choice=pick,
+    )
+    def change(self, ids: list[str], event: Event, choice: int) -> None:
+        results = self.stores[choice % 2].change(ids, event, "me")
+        for id, result in zip(ids, results, strict=True):
+            known = self.by_id(id)
+            if known is None:
+                assert isinstance(result, NotFound)
+            elif type(event) not in TRANSITIONS[known.job.state]:
+                assert isinstance(result, Conflict)
+            else:
+                known.job = apply(known.job, event, self.now)
+                assert result == known.job
+
+    @rule(id=st.sampled_from(IDS), choice=pick)
+    def delete(self, id: str, choice: int) -> None:
+        (result,) = self.stores[choice % 2].delete([id])
+        known = self.by_id(id)
+        if known is None or known.job.state is JobState.PROCESSING:
+            assert isinstance(result, QueuectlError)
+        else:
+            assert result == known.job
+            del self.known[known.job.seq]
+
+    @rule(state=st.sampled_from(JobState), choice=pick)
+    def prune(self, state: JobState, choice: int) -> None:
+        gone = [seq for seq, known in self.known.items() if known.job.state is state and state in FINISHED]
+        assert self.stores[choice % 2].prune(Selector(states=(state,)), 100) == len(gone)
+        for seq in gone:
+            del self.known[seq]
+
+    @rule(seconds=st.sampled_from([0.5, 2, 4, 60]))
+    def time_goes_by(self, seconds: float) -> None:
+        self.clock.forward(seconds)
+
+    # --- workers -----------------------------------------------------------------------------
+
+    @rule(choice=pick)
+    def start_worker(self, choice: int) -> None:
+        if len(self.epochs) >= 3:
+            return
+        self.workers_made += 1
+        row = a_worker(f"w~{self.workers_made}")
+        store = self.stores[choice % 2]
+        store.register(row)
+        self.epochs[row.id] = row.epoch
+        self.dispatchers.append(Dispatcher(row.grip, store))
+
+    @precondition(lambda self: self.dispatchers)
+    @rule(choice=pick, limit=st.integers(0, 4), queues=st.lists(st.sampled_from(QUEUES), max_size=2).map(tuple))
+    def claim(self, choice: int, limit: int, queues: tuple[str, ...]) -> None:
+        me = self.dispatchers[choice % len(self.dispatchers)]
+        try:
+            claimed = me.store.claim(me.grip, HOST, limit, queues)
+        except Superseded:
+            assert not self.holds(me)
+            return
+        assert self.holds(me)
+        expected = self.to_be_claimed(limit, queues)
+        for known in expected:
+            known.job = apply(known.job, Claimed(worker=me.grip.worker, host=HOST), self.now)
+        assert claimed == [known.job for known in expected]
+        me.jobs += claimed
+
+    @precondition(lambda self: any(me.jobs for me in self.dispatchers))
+    @rule(choice=pick, which=pick, end=st.sampled_from([Started(at=0), *ENDS, *ENDS, GivenBack(), Lost(max_lost=2)]))
+    def report(self, choice: int, which: int, end: Started | GivenBack | Lost | dict[str, object]) -> None:
+        """One dispatcher, zombie or not, reports on one of the jobs that it believes to hold."""
+        holding = [me for me in self.dispatchers if me.jobs]
+        me = holding[choice % len(holding)]
+        job = me.jobs[which % len(me.jobs)]
+        event = an_end(self.now, **end) if isinstance(end, dict) else end
+        if isinstance(event, Started):
+            event = Started(at=self.now)
+        if isinstance(event, Started | GivenBack) and job.started_at is not None:
+            return  # no worker does that
+        self.record(me, [Change(job=job, event=event)])
+
+    @precondition(lambda self: any(me.jobs for me in self.dispatchers))
+    @rule(choice=pick, exit_code=st.integers(0, 1))
+    def report_all_and_claim(self, choice: int, exit_code: int) -> None:
+        """The usual step of a dispatcher: all ends and the next claim in one transaction."""
+        holding = [me for me in self.dispatchers if me.jobs]
+        me = holding[choice % len(holding)]
+        changes = [Change(job=job, event=an_end(self.now, exit_code=exit_code)) for job in me.jobs]
+        try:
+            with me.store.transaction():
+                self.record(me, changes)
+                self.claim(self.dispatchers.index(me), 2, ())
+                if not self.holds(me):
+                    raise Superseded("give up the transaction")
+        except Superseded:
+            assert not self.holds(me)
+
+    def record(self, me: Dispatcher, changes: list[Change]) -> None:
+        try:
+            results = me.store.record(me.grip, changes)
+        except Superseded:
+            assert not self.holds(me)
+            return
+        assert self.holds(me)
+        for change, result in zip(changes, results, strict=True):
+            known = self.holders_job(me, change.job)
+            if known is None:
+                assert result is None
+                continue  # it stays among what this dispatcher believes to hold, and will be reported again
+            after = apply(known.job, change.event, self.now)
+            assert result == after
+            self.note_attempt(known, after, change.event)
+            known.job = after
+            me.jobs = [after if job == change.job else job for job in me.jobs]
+
+    @precondition(lambda self: self.epochs)
+    @rule(choice=pick, stale=st.booleans())
+    def adopt(self, choice: int, stale: bool) -> None:
+        """Another process takes a supervisor over. The one that drove it goes on, as a zombie."""
+        worker = list(self.epochs)[choice % len(self.epochs)]
+        epoch = self.epochs[worker]
+        store = self.stores[choice % 2]
+        grip = store.adopt(a_worker(worker, epoch=epoch - stale), 99)
+        if stale:
+            assert grip is None
+            return
+        assert grip == Grip(worker=worker, epoch=epoch + 1)
+        self.epochs[worker] = epoch + 1
+        self.dispatchers.append(Dispatcher(grip, store, store.running(worker)))
+
+    @precondition(lambda self: self.dispatchers)
+    @rule(choice=pick)
+    def end_worker(self, choice: int) -> None:
+        me = self.dispatchers[choice % len(self.dispatchers)]
+        held = any(known.job.worker == me.grip.worker and not known.job.finished for known in self.known.values())
+        try:
+            me.store.deregister(me.grip)
+        except Superseded:
+            assert not self.holds(me)
+        except Conflict:
+            assert held
+        else:
+            assert self.holds(me)
+            assert not held
+            del self.epochs[me.grip.worker]
+
+    # --- what must always hold ---------------------------------------------------------------
+
+    @invariant()
+    def the_store_shows_what_the_model_shows(self) -> None:
+        for store in self.stores:
+            assert store.find(Selector()) == [known.job for known in self.known.values()]
+
+    @invariant()
+    def counts_are_a_recount(self) -> None:
+        recount = Counter((known.job.queue, known.job.state) for known in self.known.values())
+        assert self.stores[0].counts() == recount
+
+    @invariant()
+    def every_execution_is_kept(self) -> None:
+        for known in self.known.values():
+            assert self.stores[1].attempts(known.job) == list(known.attempts.values())
+
+    @invariant()
+    def workers_see_their_jobs_and_what_people_want(self) -> None:
+        for worker in self.epochs:
+            held = [
+                known.job
+                for known in self.known.values()
+                if known.job.worker == worker and known.job.state is JobState.PROCESSING
+            ]
+            assert sorted(self.stores[0].running(worker), key=lambda job: job.seq) == held
+            assert sorted(self.stores[0].wishes(worker)) == [job.seq for job in held if job.cancel_requested]
+
+    @invariant()
+    def no_job_is_in_two_hands(self) -> None:
+        held = [(job.seq, job.lease) for me in self.dispatchers if self.holds(me) for job in self.really_held(me)]
+        assert len(held) == len(set(held))
+
+    def really_held(self, me: Dispatcher) -> list[Job]:
+        return [job for job in me.jobs if self.holders_job(me, job)]
+
+    @invariant()
+    def what_waits_is_known(self) -> None:
+        waiting = [known.job for known in self.known.values() if is_claimable(known.job)]
+        later = min((job.due_at for job in waiting if job.due_at > self.now), default=None)
+        due = self.stores[0].next_due()
+        assert due == later or (due is not None and due <= self.now and any(job.due_at == due for job in waiting))
+        oldest = min((job.due_at for job in waiting if job.due_at <= self.now), default=None)
+        backlog = self.stores[0].backlog(1)
+        assert backlog.oldest_due == oldest
+        assert backlog.ready == sum(job.due_at <= self.now for job in waiting)
+
+
+TestStoreAgainstModel = StoreAgainstModel.TestCase
+TestStoreAgainstModel.settings = settings(max_examples=60, stateful_step_count=60)
