@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -44,7 +45,7 @@ from tests.builders import HOST, ManualClock, a_job, a_worker, an_end
 QUEUES = ("default", "slow", "zoo")
 IDS = tuple("abcdef")
 SPECS = (Spec(max_retries=0), Spec(max_retries=1, timeout=1, fatal_on=(2,)), Spec(max_retries=2, backoff_jitter=0.5))
-ENDS: tuple[dict[str, object], ...] = (
+ENDS: tuple[dict[str, Any], ...] = (
     {"exit_code": 0, "cpu_time": 0.5, "max_rss": 4096, "output_bytes": 3},
     {"exit_code": 1, "draw": 0.25},
     {"exit_code": 2},
@@ -61,11 +62,15 @@ pick = st.integers(0, 1 << 16)
 
 @dataclass
 class Dispatcher:
-    """One process that drives a supervisor, or believes that it does. `jobs` is what it believes to hold."""
+    """One process that drives a supervisor, or believes that it does.
+
+    `jobs` is what it believes to hold, `past` some of what it held: a report may come twice.
+    """
 
     grip: Grip
     store: Store
     jobs: list[Job] = field(default_factory=list)
+    past: list[Job] = field(default_factory=list)
 
 
 @dataclass
@@ -237,11 +242,11 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @precondition(lambda self: any(me.jobs for me in self.dispatchers))
     @rule(choice=pick, which=pick, end=st.sampled_from([Started(at=0), *ENDS, *ENDS, GivenBack(), Lost(max_lost=2)]))
-    def report(self, choice: int, which: int, end: Started | GivenBack | Lost | dict[str, object]) -> None:
+    def report(self, choice: int, which: int, end: Started | GivenBack | Lost | dict[str, Any]) -> None:
         """One dispatcher, zombie or not, reports on one of the jobs that it believes to hold."""
         holding = [me for me in self.dispatchers if me.jobs]
         me = holding[choice % len(holding)]
-        job = me.jobs[which % len(me.jobs)]
+        job = [*me.jobs, *me.jobs, *me.past][which % (2 * len(me.jobs) + len(me.past))]
         event = an_end(self.now, **end) if isinstance(end, dict) else end
         if isinstance(event, Started):
             event = Started(at=self.now)
@@ -276,12 +281,16 @@ class StoreAgainstModel(RuleBasedStateMachine):
             known = self.holders_job(me, change.job)
             if known is None:
                 assert result is None
-                continue  # it stays among what this dispatcher believes to hold, and will be reported again
-            after = apply(known.job, change.event, self.now)
-            assert result == after
-            self.note_attempt(known, after, change.event)
-            known.job = after
-            me.jobs = [after if job == change.job else job for job in me.jobs]
+            else:
+                after = apply(known.job, change.event, self.now)
+                assert result == after
+                self.note_attempt(known, after, change.event)
+                known.job = after
+            if result is not None and result.state is JobState.PROCESSING:
+                me.jobs = [result if job == change.job else job for job in me.jobs]
+            else:
+                me.jobs = [job for job in me.jobs if job != change.job]
+                me.past = [*(job for job in me.past if job != change.job), change.job, *filter(None, [result])][-4:]
 
     @precondition(lambda self: self.epochs)
     @rule(choice=pick, stale=st.booleans())

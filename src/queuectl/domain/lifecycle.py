@@ -286,7 +286,7 @@ def outcome(event: Ended) -> Outcome:
 def describe(job: Job, event: Ended) -> str:
     """One line on how an execution failed."""
     if event.cause is Cause.TIMEOUT:
-        return f"timed out after {job.spec.timeout:g}s"
+        return "timed out" if job.spec.timeout is None else f"timed out after {job.spec.timeout:g}s"
     if event.signal is not None:
         return f"killed by signal {event.signal}"
     return f"exit code {event.exit_code}"

@@ -63,6 +63,9 @@ class Sink:
             os.ftruncate(self._handle, 0)
         return {"text": text, "size": size}
 
+    def abandon(self) -> None:
+        """The command did not start; the file serves the next one."""
+
     def _let_go(self, remove: bool) -> None:
         if remove:
             (self._below / self.path).unlink(missing_ok=True)
@@ -90,13 +93,14 @@ class UserFile:
         """The file's name and size; it stays where it is."""
         del still_written, room
         size = os.fstat(self._handle).st_size
-        self.close()
+        os.close(self._handle)
         return {"path": self.path, "size": size} if size else None
 
     def punch(self, kept_bytes: int) -> None:
         """A user's file is never touched."""
 
-    def close(self) -> None:
+    def abandon(self) -> None:
+        """The command did not start."""
         os.close(self._handle)
 
 

@@ -7,7 +7,7 @@ Bytes of output travel as Latin-1 text. A job's execution is named by `[seq, lea
       hello     protocol, epoch                 the right to drive: the highest epoch wins, others are hung up on
       ask       protocol                        any worker: are you orphaned?
       spec      number, {cwd, umask, env, ...}  surroundings that later starts refer to
-      start     {seq, lease, ...}               see supervisor.Order
+      start     {seq, lease, ...}               see execution.Order
       drop      seq, lease                      forget a start that has not happened yet
       end       seq, lease, cause               TERM, grace, KILL to the whole tree
       recorded  [[seq, lease], ...]             committed: drop these results
@@ -16,9 +16,9 @@ Bytes of output travel as Latin-1 text. A job's execution is named by `[seq, lea
 
     supervisor -> dispatcher
       welcome   {protocol, epoch, running}      answer to hello; every unrecorded result follows
-      state     {epoch, driven, silent}         answer to ask; silent: seconds since a dispatcher's last word
+      state     {driven, silent, ...}           answer to ask; silent: seconds since a dispatcher's last word
       started   seq, lease, at, pid, file
-      ended     {seq, lease, ...}               see supervisor.result
+      ended     {seq, lease, ...}               see execution.result
       dropped   seq, lease
 """
 

@@ -429,8 +429,10 @@ class SqliteStore:
             return [self._record(grip, change, flags, now) for change in changes]
 
     def _record(self, grip: Grip, change: Change, flags: dict[int, tuple[bool, bool]], now: float) -> Job | None:
-        held, cancel_requested = flags.get(change.job.seq, (False, False))
         job = change.job
+        if job.state is not JobState.PROCESSING:
+            return None
+        held, cancel_requested = flags.get(job.seq, (False, False))
         if (job.held, job.cancel_requested) != (held, cancel_requested):
             job = replace(job, held=held, cancel_requested=cancel_requested)
         after = apply(job, change.event, now)

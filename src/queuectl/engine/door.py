@@ -1,0 +1,123 @@
+"""Who may drive a supervisor: its connections, the epoch, and what it has to say.
+
+The dispatcher with the highest epoch drives; others are hung up on. Anybody may ask whether one does.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from queuectl.engine.protocol import PROTOCOL, Channel, Message
+
+FLUSH_AFTER_S = 0.003
+FLUSH_MESSAGES = 64
+
+
+class Door:
+    """The listening socket and everyone who came in by it, in the supervisor's `poll`."""
+
+    def __init__(self, listener: socket.socket, poll: select.poll, news: Callable[[], list[Message]]) -> None:
+        """`news()` is what a new dispatcher has to be told: all that runs, and every unrecorded result."""
+        self._listener = listener
+        self._poll = poll
+        self._news = news
+        self._channels: dict[int, Channel] = {}
+        self._driver: Channel | None = None
+        self._epoch = 0
+        self._word_at = time.monotonic()
+        self._outbox: list[Message] = []
+        self._outbox_since = 0.0
+        poll.register(listener, select.POLLIN)
+
+    @property
+    def driven(self) -> bool:
+        """Whether a dispatcher is connected."""
+        return self._driver is not None
+
+    @property
+    def ever_driven(self) -> bool:
+        return self._epoch > 0
+
+    def silent_s(self) -> float:
+        """Seconds since a dispatcher's last word, or since it hung up."""
+        return time.monotonic() - self._word_at
+
+    def receive(self, handle: int) -> Iterator[Message]:
+        """What the driver says, where this descriptor is ready. Others are answered or hung up on here."""
+        if handle == self._listener.fileno():
+            self._accept()
+            return
+        channel = self._channels[handle]
+        for message in channel.receive():
+            if handle not in self._channels:
+                return  # hung up on
+            if message[0] in ("ask", "hello"):
+                self._greet(channel, message)
+            elif channel is self._driver:
+                self._word_at = time.monotonic()
+                yield message
+            else:
+                self._drop(channel)
+        if handle in self._channels:
+            self._attend(channel)
+
+    def _accept(self) -> None:
+        sock, _ = self._listener.accept()
+        channel = Channel(sock)
+        self._channels[channel.fileno()] = channel
+        self._poll.register(channel.fileno(), select.POLLIN)
+
+    def _attend(self, channel: Channel) -> None:
+        channel.flush()
+        if channel.closed:
+            self._drop(channel)
+        else:
+            self._poll.modify(channel.fileno(), select.POLLIN | (select.POLLOUT if channel.unsent else 0))
+
+    def _drop(self, channel: Channel) -> None:
+        self._poll.unregister(channel.fileno())
+        del self._channels[channel.fileno()]
+        channel.close()
+        if channel is self._driver:
+            self._driver = None
+            self._word_at = time.monotonic()
+
+    def _greet(self, channel: Channel, message: list[Any]) -> None:
+        if message[0] == "ask":
+            channel.send([["state", {"protocol": PROTOCOL, "driven": self.driven, "silent": self.silent_s()}]])
+            return
+        _, protocol, epoch = message
+        if protocol != PROTOCOL or epoch < self._epoch:
+            self._drop(channel)
+            return
+        if self._driver is not None and self._driver is not channel:
+            self._drop(self._driver)
+        self._epoch, self._driver, self._word_at = epoch, channel, time.monotonic()
+        self._outbox.clear()
+        channel.send([["welcome", {"protocol": PROTOCOL, "epoch": epoch}], *self._news()])
+
+    def say(self, message: Message) -> None:
+        """Puts something into the next packet; without a driver it is not said."""
+        if self._driver is not None:
+            if not self._outbox:
+                self._outbox_since = time.monotonic()
+            self._outbox.append(message)
+
+    def flush(self, now: float, patient: bool) -> None:
+        """Sends the packet: at once, or if `patient` only when it is full or has waited long enough."""
+        if self._driver is None or not self._outbox:
+            return
+        if patient and len(self._outbox) < FLUSH_MESSAGES and now - self._outbox_since < FLUSH_AFTER_S:
+            return
+        messages, self._outbox = self._outbox, []
+        self._driver.send(messages)
+        if self._driver.closed or self._driver.unsent:
+            self._attend(self._driver)
+
+    def flush_at(self) -> float | None:
+        """When a waiting packet has to go."""
+        return self._outbox_since + FLUSH_AFTER_S if self._outbox else None

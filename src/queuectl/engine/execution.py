@@ -1,0 +1,162 @@
+"""One execution of a command, on the supervisor's side: where it runs, how it is started, what is told of its end."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from queuectl.engine import process
+from queuectl.engine.output import STDERR, STDOUT, Sink, UserFile
+
+Key = tuple[int, int]
+"""An execution's name: `jobs.seq` and the lease under which it runs."""
+
+
+@dataclass(slots=True)
+class Order:
+    """A start as the dispatcher asked for it."""
+
+    seq: int
+    lease: int
+    number: int
+    job_id: str
+    queue: str
+    spec: int
+    command: str | list[str]
+    timeout: float | None
+    kill_grace: float
+
+    @property
+    def key(self) -> Key:
+        return self.seq, self.lease
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """Where commands run: the worker's environment with the jobs' laid over it, as bytes, prepared once."""
+
+    cwd: str | None
+    umask: int
+    env: dict[bytes, bytes]
+    shell: str
+    stdin: str | None
+    output_path: str | None
+    split_output: bool
+
+    @classmethod
+    def prepare(cls, spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings:
+        """From a `spec` message."""
+        env = {key.encode(): value.encode() for key, value in spec.pop("env").items()}
+        umask = spec.pop("umask")
+        return cls(env={**base_env, **env}, umask=0o022 if umask is None else umask, **spec)
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A place for one command at a time, with the files it writes to."""
+
+    index: int
+    out: Sink
+    err: Sink
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A command that runs. `exit` (code, signal) is set once it was reaped while others of its tree still live."""
+
+    order: Order
+    slot: Slot
+    tag: int
+    pid: int
+    started_at: float
+    sinks: dict[int, Sink | UserFile]
+    cause: str | None = None
+    kill_at: float = 0.0
+    exit: tuple[int | None, int | None] | None = None
+    cpu_time: float | None = None
+    max_rss: int | None = None
+
+    def started_message(self) -> list[Any]:
+        files = {stream: sink.path for stream, sink in self.sinks.items()}
+        return ["started", *self.order.key, self.started_at, self.pid, files]
+
+    def account(self) -> None:
+        """Reaps the process and takes down what it used; no peak memory where it is below this process's own."""
+        _, _, usage = os.wait4(self.pid, 0)
+        self.cpu_time = usage.ru_utime + usage.ru_stime
+        if usage.ru_maxrss > process.own_peak_kib():
+            self.max_rss = usage.ru_maxrss * 1024
+
+
+def start(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
+    """Starts a command. Goes to its folder and umask for that, and comes back. Raises `process.NotStarted`."""
+    started_at = time.time()
+    stdin = None
+    sinks: dict[int, Sink | UserFile] = {}
+    try:
+        _enter(spec)
+        stdin = _open_stdin(spec.stdin)
+        sinks = _open_sinks(spec, slot)
+        pid = process.spawn(
+            order.command, shell=spec.shell, env=_environment(spec, order, slot), stdin=stdin,
+            stdout=sinks[STDOUT].open(), stderr=sinks[STDERR if spec.split_output else STDOUT].open(), tag=tag,
+        )  # fmt: skip
+    except process.NotStarted:
+        for sink in sinks.values():
+            sink.abandon()
+        raise
+    finally:
+        os.umask(0o077)
+        os.chdir("/")
+        if stdin is not None:
+            os.close(stdin)
+    return Run(order=order, slot=slot, tag=tag, pid=pid, started_at=started_at, sinks=sinks)
+
+
+def _enter(spec: Surroundings) -> None:
+    if spec.cwd is not None:
+        try:
+            os.chdir(spec.cwd)
+        except OSError as error:
+            host = os.uname().nodename
+            raise process.NotStarted(f"cannot enter folder {spec.cwd} on host {host}: {error.strerror}") from error
+    os.umask(spec.umask)
+
+
+def _open_stdin(path: str | None) -> int | None:
+    if path is None:
+        return None
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise process.NotStarted(f"cannot read stdin file {path}: {error.strerror}") from error
+
+
+def _open_sinks(spec: Surroundings, slot: Slot) -> dict[int, Sink | UserFile]:
+    try:
+        out = slot.out if spec.output_path is None else UserFile(spec.output_path)
+    except OSError as error:
+        raise process.NotStarted(f"cannot write output file {spec.output_path}: {error.strerror}") from error
+    return {STDOUT: out, STDERR: slot.err} if spec.split_output else {STDOUT: out}
+
+
+def _environment(spec: Surroundings, order: Order, slot: Slot) -> dict[bytes, bytes]:
+    return {
+        **spec.env,
+        b"QUEUECTL_JOB_ID": order.job_id.encode(),
+        b"QUEUECTL_ATTEMPT": b"%d" % order.number,
+        b"QUEUECTL_QUEUE": order.queue.encode(),
+        b"QUEUECTL_SLOT": b"%d" % slot.index,
+        b"QUEUECTL_LEASE": b"%d" % order.lease,
+    }
+
+
+def result(order: Order, started_at: float, **known: Any) -> dict[str, Any]:
+    """What is told of an execution's end. `outputs`: per stream `{text, size}` or `{path, size}`."""
+    return {
+        "seq": order.seq, "lease": order.lease, "started_at": started_at, "finished_at": time.time(),
+        "exit_code": None, "signal": None, "error": None, "cause": None, "cpu_time": None, "max_rss": None,
+        "outputs": {}, "leftover": None, **known,
+    }  # fmt: skip
