@@ -111,7 +111,8 @@ def _serve(
 ) -> int:
     import queuectl
     from queuectl.clock import SystemClock
-    from queuectl.engine.dispatcher import Dispatcher, Options
+    from queuectl.engine.crew import Options
+    from queuectl.engine.dispatcher import Dispatcher
     from queuectl.logs import Log
 
     store = open_store(url, DISPATCHER_BUSY_TIMEOUT_S)

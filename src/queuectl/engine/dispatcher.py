@@ -11,19 +11,19 @@ long in one selector over the supervisors' sockets, the store's wake-up and the 
 
 from __future__ import annotations
 
-import os
 import selectors
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from queuectl import events
 from queuectl.clock import Clock
-from queuectl.domain.errors import OperationFailed, StoreUnavailable
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import GivenBack, Started
 from queuectl.engine import process
-from queuectl.engine.link import Flight, Key, Link, Plan, has_died, kill_child, launch
+from queuectl.engine.crew import Crew, Options
+from queuectl.engine.link import Flight, Key, Link
+from queuectl.engine.outage import Outage
 from queuectl.engine.pace import Pace
 from queuectl.engine.protocol import Message
 from queuectl.engine.reaper import LOOK_EVERY_S, Adopted, Frozen, Reaper, Settled
@@ -31,7 +31,7 @@ from queuectl.engine.report import change_of, witness_of
 from queuectl.engine.signals import Signals
 from queuectl.engine.wakeup import POLL_EVERY_S, Wakeup
 from queuectl.settings import Settings
-from queuectl.store.port import Change, Store, Superseded, WorkerRow
+from queuectl.store.port import Change, Store, Superseded
 
 TICK_S = 1.0
 PING_EVERY_S = 3.0
@@ -41,25 +41,10 @@ RECORD_START_AFTER_S = 0.1
 """A command that has ended by then needs no transaction for its start."""
 UNSTARTED_MAX_S = 0.1
 """A claim that could not be started by then is given back."""
-OUTAGE_TOLD_AFTER_S = 1.0
 GRACEFUL, NOW = "graceful", "now"
 
 STORE_REPLACED = -1
 """What `run` returns when the store was removed or replaced: the worker is to be started afresh."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """What a worker serves. No queues: all. `poll` is how often to look at the store without being woken."""
-
-    name: str
-    slots: int
-    supervisors: int
-    version: str
-    queues: tuple[str, ...] = ()
-    poll: float = 5.0
-    drain: bool = False
-    stop_timeout: float | None = None
 
 
 class Dispatcher:
@@ -71,14 +56,14 @@ class Dispatcher:
         self._clock = clock
         self._observe = observe
         self._settings = Settings(store.config())
-        self._host = os.uname().nodename
         self._pace = Pace()
         self._signals = Signals()
         self._wakeup = Wakeup(None)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, selectors.EVENT_READ)
         self._reaper = Reaper(store, lambda: self._settings)
-        self._links: list[Link] = []
+        self._crew = Crew(store, options, self._selector)
+        self._outage = Outage(observe)
         self._ended: list[tuple[Link, Flight]] = []
         self._returned: list[tuple[Link, Flight]] = []
         self._starts: list[tuple[Link, Flight]] = []
@@ -87,8 +72,6 @@ class Dispatcher:
         self._look = True
         self._next_due: float | None = None
         self._next: dict[str, float] = {}
-        self._outage_since: float | None = None
-        self._outage_told = False
         self._exit_code: int | None = None
 
     # --- beginning and end ------------------------------------------------------------------
@@ -96,12 +79,7 @@ class Dispatcher:
     def start(self) -> None:
         """Starts the supervisors and registers them. Raises `OperationFailed` or `StoreUnavailable`."""
         process.become_subreaper()
-        per, more = divmod(self._options.slots, self._options.supervisors)
-        first = 0
-        for number in range(self._options.supervisors):
-            slots = per + (number < more)
-            self._add_supervisor(first, slots)
-            first += slots
+        self._crew.launch_all(self._settings["output-max"])
         self._wakeup = Wakeup(self._store.watch)
         if self._wakeup.handle >= 0:
             self._selector.register(self._wakeup, selectors.EVENT_READ)
@@ -111,34 +89,9 @@ class Dispatcher:
             events.WorkerStarted(name=options.name, slots=options.slots, queues=options.queues, store=self._store.url)
         )
 
-    def _add_supervisor(self, first_slot: int, slots: int) -> None:
-        options = self._options
-        plan = Plan(
-            name=options.name, below=self._store.folder, store_url=self._store.url, first_slot=first_slot, slots=slots,
-            output_bytes_max=self._settings["output-max"],
-        )  # fmt: skip
-        worker, bits, pid, channel = launch(plan)
-        row = WorkerRow(
-            id=worker, name=options.name, epoch=1, host=self._host, machine=process.machine_id(), pid=pid,
-            dispatcher=os.getpid(), slots=slots, queues=options.queues, tag=bits, version=options.version,
-            started_at=self._store.now(),
-        )  # fmt: skip
-        link = Link(row, channel, self._store.folder, first_slot=first_slot, pid=pid)
-        try:
-            self._store.register(row)
-        except BaseException:
-            self._destroy(link)
-            raise
-        self._add_link(link)
-
-    def _add_link(self, link: Link) -> None:
-        link.hello()
-        self._links.append(link)
-        self._selector.register(link.channel, selectors.EVENT_READ, link)
-
     def close(self) -> None:
         """Lets go of everything but the commands, which go on under their supervisors."""
-        for link in list(self._links):
+        for link in list(self._crew.links):
             self._forget(link)
         self._selector.close()
         self._wakeup.close()
@@ -151,9 +104,9 @@ class Dispatcher:
         self._stopping = how
         if self._options.stop_timeout is not None and how == GRACEFUL:
             self._stop_by = self._clock.monotonic() + self._options.stop_timeout
-        running = sum(link.running() for link in self._links)
+        running = sum(link.running() for link in self._crew.links)
         self._observe(events.WorkerStopping(why=why, how=how, running=running))
-        for link in self._links:
+        for link in self._crew.links:
             for flight in link.flights.values():
                 if flight.is_unstarted():
                     link.drop(flight)
@@ -173,10 +126,7 @@ class Dispatcher:
             pause_s = min(pause_s, POLL_EVERY_S)
         elif (again := self._wakeup.echo.next()) is not None:
             pause_s = min(pause_s, again)
-        for link in self._links:
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.channel.unsent else 0)
-            if link.listening and self._selector.get_key(link.channel).events != wanted:
-                self._selector.modify(link.channel, wanted, link)
+        self._crew.await_writes()
         for key, _ in self._selector.select(max(0.0, pause_s)):
             if key.fd == self._wakeup.handle:
                 self._wakeup.clear()
@@ -187,7 +137,7 @@ class Dispatcher:
         """Does all that is due; returns the seconds until something is due again."""
         for name in self._signals.take():
             self.stop(NOW if self._stopping else GRACEFUL, name)
-        for link in self._links:
+        for link in self._crew.links:
             self._hear(link)
         now = self._clock.monotonic()
         try:
@@ -197,9 +147,9 @@ class Dispatcher:
             if self._is_commit_due(now):
                 self._commit(now)
             self._let_go()
-            self._outage_is_over(now)
+            self._outage.is_over(now)
         except StoreUnavailable as error:
-            self._outage_goes_on(error, now)
+            self._suffer(error, now)
         except Superseded as error:
             self._give_up(error)
         return self._pause()
@@ -249,9 +199,9 @@ class Dispatcher:
 
     def _obey_people(self) -> None:
         self._look = True
-        for how in set(self._store.stop_requests([link.row.id for link in self._links if link.own]).values()):
+        for how in set(self._store.stop_requests([link.row.id for link in self._crew.links if link.own]).values()):
             self.stop(how, "worker stop")
-        for link in self._links:
+        for link in self._crew.links:
             wishes = set(self._store.wishes(link.row.id))
             for flight in link.flights.values():
                 if flight.job.seq in wishes and flight.result is None:
@@ -272,12 +222,12 @@ class Dispatcher:
             self._settings = Settings(self._store.config())
             self._obey_people()
         if self._is_time("ping", PING_EVERY_S, now):
-            for link in self._links:
+            for link in self._crew.links:
                 link.ping()
         if self._is_time("tick", TICK_S, now):
             self._check_store()
             self._give_back_stale(now)
-            process.reap_strays({link.pid for link in self._links if link.pid})
+            process.reap_strays({link.pid for link in self._crew.links if link.pid})
             self._stop_if_drained()
         if not self._stopping and self._is_time("prune", PRUNE_EVERY_S, now):
             for selector in self._settings.retention(self._store.now()):
@@ -285,13 +235,13 @@ class Dispatcher:
         self._look_after_others(now)
 
     def _give_back_stale(self, now: float) -> None:
-        for link in self._links:
+        for link in self._crew.links:
             for flight in link.flights.values():
                 if flight.is_unstarted() and now - flight.sent_at > UNSTARTED_MAX_S:
                     link.drop(flight)
 
     def _stop_if_drained(self) -> None:
-        idle = self._options.drain and not self._stopping and not any(link.flights for link in self._links)
+        idle = self._options.drain and not self._stopping and not any(link.flights for link in self._crew.links)
         if idle and not self._store.has_work(self._options.queues):
             self.stop(GRACEFUL, "drained")
 
@@ -305,15 +255,14 @@ class Dispatcher:
         return bool(self._starts) and now >= self._starts[0][1].sent_at + RECORD_START_AFTER_S
 
     def _wants_claims(self) -> bool:
-        return self._look and not self._stopping and any(self._room(link) for link in self._links)
+        return self._look and not self._stopping and any(self._room(link) for link in self._crew.links)
 
     def _room(self, link: Link) -> int:
         """How many jobs a supervisor may be given now. Slots taken by adopted commands are not there."""
         if not link.own or link.leaving or link.channel.closed:
             return 0
         in_hand = sum(flight.result is None for flight in link.flights.values())
-        adopted = sum(len(other.flights) for other in self._links if not other.own)
-        return max(0, link.row.slots + self._pace.ahead - in_hand - adopted)
+        return max(0, link.row.slots + self._pace.ahead - in_hand - self._crew.adopted_flights())
 
     def _commit(self, now: float) -> None:
         """Records what is known and claims what there is room for, in one transaction; then tells the supervisors."""
@@ -323,12 +272,12 @@ class Dispatcher:
         claimed: list[tuple[Link, list[Job]]] = []
         room = 0
         with self._store.transaction():
-            for link in self._links:
+            for link in self._crew.links:
                 flights = [flight for of, flight in known if of is link and flight is link.flights.get(flight.key)]
                 if flights:
                     jobs = self._store.record(link.grip, [self._change(flight) for flight in flights])
                     after += [(link, flight, job) for flight, job in zip(flights, jobs, strict=True)]
-            for link in self._links:
+            for link in self._crew.links:
                 if wants_claims and (limit := self._room(link)):
                     room += limit
                     claimed.append((link, self._claim(link, limit)))
@@ -352,7 +301,7 @@ class Dispatcher:
         return Change(job=flight.job, event=GivenBack())
 
     def _claim(self, link: Link, limit: int) -> list[Job]:
-        jobs = self._store.claim(link.grip, self._host, limit, self._options.queues)
+        jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues)
         return [self._start_on_record(link, job) if job.lost_in_row else job for job in jobs]
 
     def _start_on_record(self, link: Link, job: Job) -> Job:
@@ -386,19 +335,13 @@ class Dispatcher:
         for found in self._reaper.hear(now, may_adopt=not self._stopping):
             match found:
                 case Adopted(row=row, channel=channel):
-                    self._take_over(Link(row, channel, self._store.folder))
+                    link = self._crew.take_over(row, channel, now)
+                    self._observe(events.TakenOver(worker=row.id, running=len(link.flights)))
                 case Frozen(row=row):
                     self._observe(events.SupervisorFrozen(worker=row.id))
         if not self._stopping and self._is_time("others", LOOK_EVERY_S, now):
-            for settled in self._reaper.look({link.row.id for link in self._links}, now):
+            for settled in self._reaper.look({link.row.id for link in self._crew.links}, now):
                 self._tell_settled(settled)
-
-    def _take_over(self, link: Link) -> None:
-        for job in self._store.running(link.row.id):
-            flight = Flight(job=job, sent_at=self._clock.monotonic())
-            link.flights[flight.key] = flight
-        self._observe(events.TakenOver(worker=link.row.id, running=len(link.flights)))
-        self._add_link(link)
 
     def _tell_settled(self, settled: Settled) -> None:
         self._look = True
@@ -409,28 +352,14 @@ class Dispatcher:
         self._observe(events.CleanedUp(worker=settled.row.id, recorded=len(settled.recorded), lost=len(settled.lost)))
 
     def _look_after_the_fallen(self) -> None:
-        """Supervisors whose end of the line is closed have left, died, or follow somebody else."""
-        for link in [link for link in self._links if link.channel.closed]:
-            if link.listening:
-                self._selector.unregister(link.channel)
-                link.listening = False
-            if self._is_dead(link):
+        for link in self._crew.fallen():
+            if self._crew.is_dead(link):
                 self._bury(link)
             elif not link.leaving and not self._store.holds(link.grip):
                 raise Superseded(f"worker {link.row.id} is driven by another process now")
 
-    def _is_dead(self, link: Link) -> bool:
-        return has_died(link.pid) if link.pid is not None else not self._store.alive(link.row)
-
-    def _forget(self, link: Link) -> None:
-        self._links.remove(link)
-        if link.listening:
-            self._selector.unregister(link.channel)
-        link.channel.close()
-        for waiting in (self._ended, self._returned, self._starts):
-            waiting[:] = [entry for entry in waiting if entry[0] is not link]
-
     def _bury(self, link: Link) -> None:
+        """A supervisor is dead: it left as told, or its jobs are settled and another one takes its place."""
         if link.leaving:
             self._forget(link)
             shutil.rmtree(link.folder, ignore_errors=True)
@@ -441,45 +370,32 @@ class Dispatcher:
         if settled:
             self._tell_settled(settled)
         if link.own and not self._stopping:
-            self._add_supervisor(link.first_slot, link.row.slots)
+            self._crew.launch(link.first_slot, link.row.slots, self._settings["output-max"])
 
-    def _destroy(self, link: Link) -> None:
-        """Ends a supervisor of our own and everything it runs, at once."""
-        if link.pid is not None:
-            kill_child(link.pid)
-        process.kill_tagged(*process.whole_range(link.row.tag))
-        shutil.rmtree(link.folder, ignore_errors=True)
+    def _forget(self, link: Link) -> None:
+        self._crew.forget(link)
+        for waiting in (self._ended, self._returned, self._starts):
+            waiting[:] = [entry for entry in waiting if entry[0] is not link]
 
     # --- trouble ----------------------------------------------------------------------------
 
     def _check_store(self) -> None:
+        """A store that was removed or replaced ends everything that came from it."""
         if not self._store.replaced():
             return
         self._observe(events.StoreReplaced(url=self._store.url))
-        for link in list(self._links):
+        for link in list(self._crew.links):
             self._forget(link)
-            self._destroy(link)
+            self._crew.destroy(link)
         self._exit_code = STORE_REPLACED
 
-    def _outage_goes_on(self, error: StoreUnavailable, now: float) -> None:
-        if self._outage_since is None:
-            self._outage_since = now
-        if not self._outage_told and now - self._outage_since > OUTAGE_TOLD_AFTER_S:
-            self._outage_told = True
-            self._observe(events.StoreLost(why=error.message))
+    def _suffer(self, error: StoreUnavailable, now: float) -> None:
+        self._outage.goes_on(error, now)
         self._pace.failed(now)
-        try:
-            self._check_store()
-        except (StoreUnavailable, OperationFailed):
-            pass  # told already
-
-    def _outage_is_over(self, now: float) -> None:
-        if self._outage_told and self._outage_since is not None:
-            self._observe(events.StoreBack(after=now - self._outage_since))
-        self._outage_since, self._outage_told = None, False
+        self._check_store()
 
     def _give_up(self, error: Superseded) -> None:
-        for link in list(self._links):
+        for link in list(self._crew.links):
             self._observe(events.Superseded(worker=link.row.id))
             self._forget(link)
         self._exit_code = error.exit_code
@@ -488,11 +404,11 @@ class Dispatcher:
 
     def _let_go(self) -> None:
         """Dismisses supervisors that nothing ties to us any more."""
-        for link in self._links:
+        for link in self._crew.links:
             if not link.flights and not link.leaving and (self._stopping or not link.own):
                 self._store.deregister(link.grip)
                 link.leave()
-        if self._stopping and not self._links and self._exit_code is None:
+        if self._stopping and not self._crew.links and self._exit_code is None:
             self._observe(events.WorkerStopped(name=self._options.name))
             self._exit_code = 0
 
@@ -500,7 +416,7 @@ class Dispatcher:
         """Seconds until the next thing is due."""
         now = self._clock.monotonic()
         wake = [self._next.get("tick", now)]
-        if self._ended or self._returned or self._wants_claims() or self._outage_since is not None:
+        if self._ended or self._returned or self._wants_claims() or self._outage.lasts:
             wake.append(self._pace.commit_not_before)
         if self._starts:
             wake.append(max(self._pace.commit_not_before, self._starts[0][1].sent_at + RECORD_START_AFTER_S))
@@ -508,6 +424,6 @@ class Dispatcher:
             wake.append(now + self._next_due - self._store.now())
         if self._reaper.is_waiting():
             wake.append(now + 0.02)
-        if any(link.channel.closed for link in self._links):
+        if any(link.channel.closed for link in self._crew.links):
             wake.append(now + 0.005)
         return max(0.0, min(wake) - now)

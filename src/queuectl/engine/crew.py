@@ -1,0 +1,120 @@
+"""The supervisors that a dispatcher drives: starting, taking over, watching and letting go of them."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+from dataclasses import dataclass
+
+from queuectl.engine import process
+from queuectl.engine.link import Flight, Link, Plan, has_died, kill_child, launch
+from queuectl.engine.protocol import Channel
+from queuectl.store.port import Store, WorkerRow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What a worker serves. No queues: all. `poll` is how often to look at the store without being woken."""
+
+    name: str
+    slots: int
+    supervisors: int
+    version: str
+    queues: tuple[str, ...] = ()
+    poll: float = 5.0
+    drain: bool = False
+    stop_timeout: float | None = None
+
+
+class Crew:
+    """Keeps the links, their rows in the store and their places in the selector in step."""
+
+    def __init__(self, store: Store, options: Options, selector: selectors.BaseSelector) -> None:
+        self._store = store
+        self._options = options
+        self._selector = selector
+        self.links: list[Link] = []
+
+    def launch_all(self, output_bytes_max: int) -> None:
+        """Starts all supervisors and divides the slots among them. Raises `OperationFailed`, `StoreUnavailable`."""
+        per, more = divmod(self._options.slots, self._options.supervisors)
+        first = 0
+        for number in range(self._options.supervisors):
+            slots = per + (number < more)
+            self.launch(first, slots, output_bytes_max)
+            first += slots
+
+    def launch(self, first_slot: int, slots: int, output_bytes_max: int) -> None:
+        """Starts one supervisor and registers it."""
+        options = self._options
+        plan = Plan(
+            name=options.name, below=self._store.folder, store_url=self._store.url, first_slot=first_slot, slots=slots,
+            output_bytes_max=output_bytes_max,
+        )  # fmt: skip
+        worker, bits, pid, channel = launch(plan)
+        row = WorkerRow(
+            id=worker, name=options.name, epoch=1, host=os.uname().nodename, machine=process.machine_id(), pid=pid,
+            dispatcher=os.getpid(), slots=slots, queues=options.queues, tag=bits, version=options.version,
+            started_at=self._store.now(),
+        )  # fmt: skip
+        link = Link(row, channel, self._store.folder, first_slot=first_slot, pid=pid)
+        try:
+            self._store.register(row)
+        except BaseException:
+            channel.close()
+            self.destroy(link)
+            raise
+        self._add(link)
+
+    def take_over(self, row: WorkerRow, channel: Channel, now: float) -> Link:
+        """Drives an adopted supervisor, whose row has our epoch. It reports what runs and what has ended."""
+        link = Link(row, channel, self._store.folder)
+        for job in self._store.running(row.id):
+            flight = Flight(job=job, sent_at=now)
+            link.flights[flight.key] = flight
+        self._add(link)
+        return link
+
+    def _add(self, link: Link) -> None:
+        link.hello()
+        self.links.append(link)
+        self._selector.register(link.channel, selectors.EVENT_READ, link)
+
+    def await_writes(self) -> None:
+        """Has the selector wake us when a supervisor can take more of what we have to say."""
+        for link in self.links:
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.channel.unsent else 0)
+            if link.listening and self._selector.get_key(link.channel).events != wanted:
+                self._selector.modify(link.channel, wanted, link)
+
+    def fallen(self) -> list[Link]:
+        """The supervisors whose end of the line is closed: they have left, died, or follow somebody else."""
+        fallen = [link for link in self.links if link.channel.closed]
+        for link in fallen:
+            if link.listening:
+                self._selector.unregister(link.channel)
+                link.listening = False
+        return fallen
+
+    def is_dead(self, link: Link) -> bool:
+        """Whether a supervisor is proven dead: reaped where it is our child, its lock free where it is not."""
+        return has_died(link.pid) if link.pid is not None else not self._store.alive(link.row)
+
+    def forget(self, link: Link) -> None:
+        """Lets go of a supervisor, which lives on or not."""
+        self.links.remove(link)
+        if link.listening:
+            self._selector.unregister(link.channel)
+        link.channel.close()
+
+    def destroy(self, link: Link) -> None:
+        """Ends a supervisor of our own and everything it runs, at once."""
+        if link.pid is not None:
+            kill_child(link.pid)
+        process.kill_tagged(*process.whole_range(link.row.tag))
+        shutil.rmtree(link.folder, ignore_errors=True)
+
+    def adopted_flights(self) -> int:
+        """Commands of adopted supervisors, which take up our slots."""
+        return sum(len(link.flights) for link in self.links if not link.own)

@@ -1,0 +1,35 @@
+"""A store that cannot be reached: told once when it lasts, and once when it is over."""
+
+from __future__ import annotations
+
+from queuectl import events
+from queuectl.domain.errors import StoreUnavailable
+
+TOLD_AFTER_S = 1.0
+
+
+class Outage:
+    """Times are of a monotonic clock, in seconds."""
+
+    def __init__(self, observe: events.Observer) -> None:
+        self._observe = observe
+        self._since: float | None = None
+        self._told = False
+
+    @property
+    def lasts(self) -> bool:
+        return self._since is not None
+
+    def goes_on(self, error: StoreUnavailable, now: float) -> None:
+        """The store has failed just now."""
+        if self._since is None:
+            self._since = now
+        if not self._told and now - self._since > TOLD_AFTER_S:
+            self._told = True
+            self._observe(events.StoreLost(why=error.message))
+
+    def is_over(self, now: float) -> None:
+        """The store has answered just now."""
+        if self._told and self._since is not None:
+            self._observe(events.StoreBack(after=now - self._since))
+        self._since, self._told = None, False
