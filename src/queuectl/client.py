@@ -18,7 +18,7 @@ from queuectl.domain.job import DEFAULT_QUEUE, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
 from queuectl.domain.selector import Selector
 from queuectl.settings import Settings, canonical
-from queuectl.store.port import Note, Store, WorkerRow
+from queuectl.store.port import FIRST_EPOCH, Note, Store, WorkerRow
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
@@ -43,7 +43,10 @@ class Changed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerView:
-    """A live worker: its slots, what it runs, and whether it is about to stop."""
+    """A live worker: its slots, what it runs, and whether it is about to stop.
+
+    An `orphaned` one has lost its dispatcher: it starts nothing, but what it runs goes on until a worker takes over.
+    """
 
     name: str
     host: str
@@ -53,6 +56,7 @@ class WorkerView:
     started_at: float
     running: Sequence[Job]
     stopping: bool
+    orphaned: bool
     rows: Sequence[WorkerRow]
 
 
@@ -257,24 +261,28 @@ class Client:
     # --- workers ----------------------------------------------------------------------------
 
     def workers(self) -> list[WorkerView]:
-        """The workers alive now."""
-        by_name: dict[tuple[str, int], list[WorkerRow]] = {}
+        """The workers alive now, and supervisors that outlived theirs."""
+        by_dispatcher: dict[tuple[str, int], list[WorkerRow]] = {}
         for row in self.store.workers():
             if self.store.alive(row):
-                by_name.setdefault((row.name, row.dispatcher), []).append(row)
-        return [
-            WorkerView(
-                name=name, host=rows[0].host, pid=dispatcher, slots=sum(row.slots for row in rows),
-                queues=rows[0].queues, started_at=min(row.started_at for row in rows),
-                running=[job for row in rows for job in self.store.running(row.id)],
-                stopping=any(row.stop for row in rows), rows=rows,
-            )
-            for (name, dispatcher), rows in by_name.items()
-        ]  # fmt: skip
+                by_dispatcher.setdefault((row.machine, row.dispatcher), []).append(row)
+        return [self._worker(rows) for rows in by_dispatcher.values()]
+
+    def _worker(self, rows: list[WorkerRow]) -> WorkerView:
+        from queuectl.engine.process import is_there, machine_id
+
+        orphaned = rows[0].machine == machine_id() and not is_there(rows[0].dispatcher)
+        own = [row for row in rows if row.epoch == FIRST_EPOCH] or rows
+        return WorkerView(
+            name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, orphaned=orphaned,
+            slots=0 if orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
+            started_at=min(row.started_at for row in own), stopping=any(row.stop for row in own), rows=rows,
+            running=[job for row in rows for job in self.store.running(row.id)],
+        )  # fmt: skip
 
     def ask_to_stop(self, names: Sequence[str], now: bool = False) -> list[WorkerView]:
         """Asks workers (all that live, or those named) to stop; returns whom it asked. Raises `NotFound`."""
-        live = self.workers()
+        live = [worker for worker in self.workers() if not worker.orphaned]
         for name in names:
             if not any(fnmatchcase(worker.name, name) for worker in live):
                 raise NotFound(f"no live worker {name}", "see: queuectl worker list")
@@ -359,7 +367,7 @@ def allowed_states(event: type[Event]) -> tuple[JobState, ...]:
 
 
 def _serves(worker: WorkerView, queue: str) -> bool:
-    return not worker.queues or queue in worker.queues
+    return not worker.orphaned and (not worker.queues or queue in worker.queues)
 
 
 def _in_batches(

@@ -34,6 +34,13 @@ def _size(value: object, key: str) -> int:
     return int(digits) * factor
 
 
+def _lease_ttl(value: object, key: str) -> float:
+    seconds = wire.parse_duration(value, key)
+    if seconds < 1:
+        raise Invalid(f"{key} must be at least 1s, not {value!r}")
+    return seconds
+
+
 def _or_never(value: object, key: str) -> float | None:
     return None if value in (NEVER, "none", "off") else wire.parse_duration(value, key)
 
@@ -70,6 +77,7 @@ SETTINGS = {
         Setting("backoff-jitter", _spec("backoff_jitter"), "0", "fraction (0..1) of a delay taken off at random"),
         Setting("timeout", _optional_timeout, "none", "time limit of one attempt"),
         Setting("kill-grace", _spec("kill_grace"), "10s", "from SIGTERM to SIGKILL when a command is ended"),
+        Setting("lease-ttl", _lease_ttl, "15s", "a worker silent for so long is frozen and may be replaced"),
         Setting("max-lost", _spec("max_retries"), "3", "workers a job may lose in a row before it is dead"),
         Setting("durability", _durability, "full", "full survives power loss; normal only process crashes"),
         Setting("output-max", _size, "10m", "output kept of one attempt; the middle of more is cut"),

@@ -316,6 +316,16 @@ def test_an_end_is_recorded_once(store: Store) -> None:
     assert len(store.attempts(job)) == 1
 
 
+def test_a_report_on_a_job_that_the_worker_knows_to_have_ended_is_refused_alone(store: Store) -> None:
+    store.insert([a_job("a"), a_job("b")])
+    grip = a_grip(store)
+    a, b = store.claim(grip, HOST, 2, ())
+    ended = finish(store, grip, a)
+    assert ended is not None
+    results = store.record(grip, [Change(job=job, event=an_end()) for job in (ended, b)])
+    assert [result and result.id for result in results] == [None, "b"]
+
+
 def test_a_worker_cannot_finish_what_another_holds(store: Store) -> None:
     store.insert([a_job()])
     grip, other = a_grip(store, "w~1"), a_grip(store, "w~2")

@@ -372,4 +372,4 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
 
 TestStoreAgainstModel = StoreAgainstModel.TestCase
-TestStoreAgainstModel.settings = settings(max_examples=60, stateful_step_count=60)
+TestStoreAgainstModel.settings = settings(max_examples=100, stateful_step_count=60)

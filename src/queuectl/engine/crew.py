@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from queuectl.engine import process
 from queuectl.engine.link import Flight, Link, Plan, has_died, kill_child, launch
 from queuectl.engine.protocol import Channel
-from queuectl.store.port import Store, WorkerRow
+from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class Crew:
         )  # fmt: skip
         worker, bits, pid, channel = launch(plan)
         row = WorkerRow(
-            id=worker, name=options.name, epoch=1, host=os.uname().nodename, machine=process.machine_id(), pid=pid,
+            id=worker, name=options.name, epoch=FIRST_EPOCH, host=os.uname().nodename, machine=process.machine_id(), pid=pid,
             dispatcher=os.getpid(), slots=slots, queues=options.queues, tag=bits, version=options.version,
             started_at=self._store.now(),
         )  # fmt: skip

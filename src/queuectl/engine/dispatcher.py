@@ -34,7 +34,7 @@ from queuectl.settings import Settings
 from queuectl.store.port import Change, Store, Superseded
 
 TICK_S = 1.0
-PING_EVERY_S = 3.0
+PINGS_A_TTL = 5
 PRUNE_EVERY_S = 60.0
 PRUNE_JOBS = 500
 RECORD_START_AFTER_S = 0.1
@@ -221,7 +221,7 @@ class Dispatcher:
         if self._is_time("poll", self._options.poll, now):
             self._settings = Settings(self._store.config())
             self._obey_people()
-        if self._is_time("ping", PING_EVERY_S, now):
+        if self._is_time("ping", self._settings["lease-ttl"] / PINGS_A_TTL, now):
             for link in self._crew.links:
                 link.ping()
         if self._is_time("tick", TICK_S, now):

@@ -55,16 +55,18 @@ def spawn(
     actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
     if stdin is not None:
         actions.append((os.POSIX_SPAWN_DUP2, stdin, 0))
-    resource.setrlimit(RLIMIT_LOCKS, (tag, _HARD_LOCKS))
+    resource.setrlimit(RLIMIT_LOCKS, (tag, _OWN_LOCKS[1]))
     try:
         return os.posix_spawn(
             path, words, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULTED_SIGNALS
         )
     except OSError as error:
         raise _not_started(path, error) from error
+    finally:
+        resource.setrlimit(RLIMIT_LOCKS, _OWN_LOCKS)  # the supervisor is no part of the tree
 
 
-_HARD_LOCKS = resource.getrlimit(RLIMIT_LOCKS)[1]
+_OWN_LOCKS = resource.getrlimit(RLIMIT_LOCKS)
 
 
 def _not_started(path: str, error: OSError) -> NotStarted:

@@ -24,9 +24,6 @@ from queuectl.store.port import Change, Grip, Store, WorkerRow
 
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0
-SILENT_AFTER_S = 15.0
-"""A dispatcher that has said nothing for so long is frozen; its supervisor may be taken over."""
-
 HUNG_UP_AFTER_S = 0.2
 
 
@@ -112,9 +109,8 @@ class Reaper:
         del self._inquiries[inquiry.row.id]
         inquiry.channel.close()
 
-    @staticmethod
-    def _is_orphaned(state: dict[str, float | bool]) -> bool:
-        return float(state["silent"]) > (SILENT_AFTER_S if state["driven"] else HUNG_UP_AFTER_S)
+    def _is_orphaned(self, state: dict[str, float | bool]) -> bool:
+        return float(state["silent"]) > (self._settings()["lease-ttl"] if state["driven"] else HUNG_UP_AFTER_S)
 
     def _adopt(self, row: WorkerRow) -> Adopted | None:
         grip = self._store.adopt(row, os.getpid())

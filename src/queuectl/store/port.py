@@ -27,6 +27,10 @@ STDOUT, STDERR = 1, 2
 """Streams of an output. Unless split, stream 1 has both, in the order written."""
 
 
+FIRST_EPOCH = 1
+"""Of a supervisor that is driven by the dispatcher which started it; a take-over makes it grow."""
+
+
 class Superseded(QueuectlError):
     """Another dispatcher drives this supervisor now. The loser touches no job and no command."""
 

@@ -1,0 +1,70 @@
+"""Rules of the house that neither the type checker nor the import linter can see."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from queuectl.store.migrations import SQL_FOLDER
+from queuectl.store.rows import named_queries
+from tests.architecture import lifecycle_diagram
+
+SRC = Path(__file__).parents[2] / "src" / "queuectl"
+MODULES = sorted(SRC.rglob("*.py"))
+
+LINES_MAX = 420
+LARGER_FOR_A_REASON = {
+    "wire.py": 500,  # all that a job's JSON may say and shows, on one page
+    "store/sqlite.py": 540,  # one class, one protocol
+}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(SRC))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_fits_into_one_head(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LARGER_FOR_A_REASON.get(name_of(path), LINES_MAX)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_says_what_it_owns(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert not tree.body or ast.get_docstring(tree) or path.name in ("__init__.py", "__main__.py")
+
+
+def test_no_sql_decides_a_state() -> None:
+    """Only two queries set one: the claim, which a test holds equal to the lifecycle, and what the lifecycle said."""
+    deciding = set()
+    for file in SQL_FOLDER.rglob("queries.sql"):
+        for name, query in named_queries(file.read_text()).items():
+            changes = re.search(r"\bSET\b(.*?)\bWHERE\b", query, re.DOTALL)
+            if changes and re.search(r"\bstate\s*=", changes[1]):
+                deciding.add(name)
+            assert not re.search(r"\bCASE\b", query)
+    assert deciding == {"claim", "write_job"}
+    for path in MODULES:
+        assert not re.search(r"\bSET\b[^\"']*\bstate\s*=", path.read_text()), f"{path} sets a state by SQL"
+
+
+def modules_with(pattern: str) -> set[str]:
+    return {name_of(path) for path in MODULES if re.search(pattern, path.read_text(), re.MULTILINE)}
+
+
+def test_chance_comes_in_through_one_module() -> None:
+    assert modules_with(r"\burandom\(|^\s*(import|from) (random|secrets|uuid)\b") == {"ids.py"}
+
+
+def test_the_wall_clock_is_read_by_one_module_and_where_processes_are_watched() -> None:
+    """The process side has no store to ask: it notes when commands begin and end."""
+    watching = {"engine/supervisor.py", "engine/execution.py", "engine/report.py"}
+    assert modules_with(r"\btime\.time\(|datetime\.(utc)?now\(|\.today\(") - watching == {"clock.py"}
+
+
+def test_the_drawn_life_of_a_job_is_the_one_it_has() -> None:
+    again = "draw it anew with: python -m tests.architecture.lifecycle_diagram"
+    assert lifecycle_diagram.PAGE.read_text() == lifecycle_diagram.page(), again

@@ -1,0 +1,182 @@
+"""How a worker works through a queue, stops, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from pathlib import Path
+
+from queuectl.domain.job import JobState, Outcome
+from tests.workshop import Workshop, until
+
+
+def test_two_workers_share_a_hundred_jobs_and_run_each_once(shop: Workshop, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    jobs = shop.enqueue_all([{"command": f"echo {n} >> {out}"} for n in range(100)])
+    shop.worker(4)
+    shop.worker(4)
+    shop.finished(*jobs)
+    assert sorted(int(line) for line in out.read_text().split()) == list(range(100))
+
+
+def test_no_more_commands_run_than_there_are_slots(shop: Workshop, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    jobs = shop.enqueue_all(
+        [{"command": f"echo + $QUEUECTL_SLOT >> {out}; sleep 0.05; echo - $QUEUECTL_SLOT >> {out}"}] * 30
+    )
+    shop.worker(3)
+    shop.finished(*jobs)
+    busy: set[str] = set()
+    for what, slot in shop.events(out):
+        assert (slot in busy) == (what == "-")
+        busy ^= {slot}
+        assert len(busy) <= 3
+        assert int(slot) < 3
+
+
+def test_priority_goes_first_then_age(shop: Workshop, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    order = [("a", 0), ("b", 5), ("c", 0), ("d", 9), ("e", 5)]
+    jobs = shop.enqueue_all([{"command": f"echo {name} >> {out}", "priority": rank} for name, rank in order])
+    shop.worker(1)
+    shop.finished(*jobs)
+    assert out.read_text().split() == ["d", "b", "e", "a", "c"]
+
+
+def test_a_failing_job_runs_once_more_than_its_retries_and_each_delay_doubles(shop: Workshop) -> None:
+    job = shop.enqueue("exit 3", max_retries=3, backoff_initial=0.2, backoff_base=2)
+    shop.worker()
+    (dead,) = shop.finished(job)
+    attempts = shop.store.attempts(dead)
+    assert (dead.state, dead.attempts, [each.exit_code for each in attempts]) == (JobState.DEAD, 4, [3, 3, 3, 3])
+    gaps = [b.started_at - (a.finished_at or 0) for a, b in itertools.pairwise(attempts)]
+    assert all(gap >= wanted for gap, wanted in zip(gaps, (0.2, 0.4, 0.8), strict=True))
+
+
+def test_a_delayed_job_waits_for_its_time(shop: Workshop) -> None:
+    job = shop.enqueue("true", delay="300ms")
+    shop.worker()
+    (done,) = shop.finished(job)
+    assert (done.started_at or 0) >= done.run_at > done.created_at
+
+
+def test_ctrl_c_lets_the_running_command_finish(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    running = shop.enqueue(f"while [ ! -e {gate} ]; do sleep 0.05; done; echo done")
+    worker = shop.worker(1)
+    shop.started(running)
+    waiting = shop.enqueue("true")
+    worker.signal(signal.SIGINT)
+    until(lambda: shop.client.workers()[0].running and worker.process.poll() is None)
+    gate.touch()
+    assert worker.wait() == 0
+    assert shop.job(running).state is JobState.COMPLETED
+    assert shop.job(waiting).state is JobState.PENDING
+    assert (shop.left_files(), shop.commands(), shop.store.workers()) == ([], [], [])
+
+
+def test_a_second_ctrl_c_ends_the_command_and_gives_the_attempt_back(shop: Workshop) -> None:
+    job = shop.enqueue("sleep 300")
+    worker = shop.worker()
+    shop.started(job)
+    worker.signal(signal.SIGINT)
+    until(lambda: "stopping" in "".join(_log(shop)))
+    worker.signal(signal.SIGINT)
+    assert worker.wait() == 0
+    back = shop.job(job)
+    assert (back.state, back.attempts, back.starts, back.lost) == (JobState.PENDING, 0, 1, 0)
+    assert shop.store.attempts(back)[0].outcome is Outcome.STOPPED
+    assert (shop.left_files(), shop.commands()) == ([], [])
+
+
+def _log(shop: Workshop) -> list[str]:
+    return [path.read_text() for path in (shop.store.folder / "logs").glob("*.log")]
+
+
+def test_stop_reaches_the_workers_alive_now_and_no_later_one(shop: Workshop) -> None:
+    assert shop.client.ask_to_stop([]) == []
+    first = shop.worker(1, "--name", "first")
+    second = shop.worker(1, "--name", "second")
+    assert [worker.name for worker in shop.client.ask_to_stop(["first"])] == ["first"]
+    assert first.wait() == 0
+    assert second.process.poll() is None
+    shop.client.ask_to_stop([])
+    assert second.wait() == 0
+    later = shop.worker(1, "--name", "first")
+    shop.finished(shop.enqueue("true"))
+    assert later.process.poll() is None
+
+
+def test_a_stop_timeout_ends_what_does_not_finish(shop: Workshop) -> None:
+    job = shop.enqueue("sleep 300")
+    worker = shop.worker(1, "--stop-timeout", "0.2")
+    shop.started(job)
+    assert worker.stop() == 0
+    assert shop.job(job).state is JobState.PENDING
+
+
+def test_draining_ends_the_worker_when_all_is_done(shop: Workshop) -> None:
+    jobs = shop.enqueue_all([{"command": "exit 1", "max_retries": 1, "backoff_initial": 0.2}, {"command": "true"}])
+    held = shop.enqueue("true", held=True)
+    assert shop.worker(2, "--drain").wait() == 0
+    assert [shop.job(job).state.value for job in jobs] == ["dead", "completed"]
+    assert shop.job(held).state is JobState.PENDING
+
+
+def test_a_worker_serves_only_the_queues_it_was_given(shop: Workshop) -> None:
+    mine, other = shop.enqueue("true", queue="mine"), shop.enqueue("true", queue="other")
+    assert shop.worker(1, "--queue", "mine", "--drain").wait() == 0
+    assert shop.job(mine).state is JobState.COMPLETED
+    assert shop.job(other).state is JobState.PENDING
+
+
+def test_a_time_limit_ends_the_whole_tree_whatever_it_does(shop: Workshop) -> None:
+    stubborn = (
+        "trap '' TERM; (setsid sh -c \"trap '' TERM; while :; do sleep 1; done\" &); "
+        "env -i setsid sh -c \"trap '' TERM; while :; do sleep 1; done\""
+    )
+    job = shop.enqueue(stubborn, timeout=0.5, kill_grace=0.3, max_retries=1, backoff_initial=0.1, backoff_base=1)
+    shop.worker()
+    (dead,) = shop.finished(job)
+    assert (dead.state, dead.attempts, dead.error) == (JobState.DEAD, 2, "timed out after 0.5s")
+    assert [each.outcome for each in shop.store.attempts(dead)] == [Outcome.TIMEOUT, Outcome.TIMEOUT]
+    assert shop.commands() == []
+
+
+def test_a_command_that_ends_well_on_sigterm_has_timed_out_all_the_same(shop: Workshop) -> None:
+    job = shop.enqueue("trap 'exit 0' TERM; while :; do sleep 0.05; done", timeout=0.3, max_retries=0)
+    shop.worker()
+    assert shop.finished(job)[0].state is JobState.DEAD
+
+
+def test_cancelling_ends_a_running_command_and_its_children(shop: Workshop) -> None:
+    job = shop.enqueue("sleep 300 & sleep 300 & wait")
+    shop.worker()
+    shop.started(job)
+    shop.client.cancel([job])
+    assert shop.finished(job)[0].state is JobState.CANCELLED
+    assert shop.commands() == []
+
+
+def test_a_hold_on_a_running_job_holds_its_next_attempt(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = shop.enqueue(f"while [ ! -e {gate} ]; do sleep 0.05; done; exit 1", backoff_initial=0)
+    shop.worker()
+    shop.started(job)
+    shop.client.hold([job])
+    gate.touch()
+    until(lambda: shop.job(job).state is JobState.FAILED)
+    assert shop.finished(shop.enqueue("true"))
+    assert (shop.job(job).starts, shop.client.reason(shop.job(job))) == (1, "held")
+    shop.client.release([job])
+    until(lambda: shop.job(job).starts > 1)
+
+
+def test_a_worker_that_stays_uses_no_more_files_than_slots(shop: Workshop) -> None:
+    worker = shop.worker(2)
+    for _ in range(5):
+        shop.finished(*shop.enqueue_all([{"command": "seq 20000; sleep 60 &"}] * 4))
+    folder = shop.store.folder / "workers"
+    until(lambda: len([path for path in folder.rglob("slot-*") if path.stat().st_size]) == 0)
+    assert worker.stop() == 0
+    assert shop.left_files() == []

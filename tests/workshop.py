@@ -1,0 +1,179 @@
+"""Real workers on a real store in a throw-away folder, and waiting for what they do."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from queuectl import wire
+from queuectl.client import Client
+from queuectl.domain.job import Job
+from queuectl.engine import process
+from queuectl.store.port import WorkerRow
+from queuectl.store.sqlite import SqliteStore
+
+PATIENCE_S = 40.0
+"""No test waits longer for anything; what is asserted is that it happens, not how fast."""
+
+T = TypeVar("T")
+
+
+def until(happened: Callable[[], T], what: str = "") -> T:
+    """The first true answer."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (answer := happened()):
+        assert time.monotonic() < deadline, f"waited in vain: {what or happened}"
+        time.sleep(0.01)
+    return answer
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """This process's environment, without what would change how queuectl behaves or slow it down."""
+    dropped = ("PYTHONDONTWRITEBYTECODE",)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("QUEUECTL_") and k not in dropped}
+    return {**kept, **extra}
+
+
+class Worker:
+    """A `queuectl worker start` process."""
+
+    def __init__(self, db: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "queuectl", "--db", str(db), "worker", "start", *options]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment()
+        )
+        assert self.process.stdout
+        first = self.process.stdout.readline()
+        if not first.startswith("started"):
+            assert self.process.stderr
+            raise AssertionError(f"the worker did not start: {first}{self.process.stderr.read()}")
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def signal(self, signum: int) -> None:
+        self.process.send_signal(signum)
+
+    def kill(self) -> None:
+        """SIGKILL to the dispatcher alone."""
+        self.process.kill()
+        self.process.communicate()
+
+    def wait(self) -> int:
+        """Its exit code; the pipes are read to their end."""
+        self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode
+
+    def stop(self) -> int:
+        """A graceful stop, as by Ctrl-C."""
+        self.signal(signal.SIGINT)
+        return self.wait()
+
+
+class Workshop:
+    """A store, and the workers on it. Whatever a test leaves behind is ended with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.db = folder / "queuectl.db"
+        self.client = Client(SqliteStore(self.db))
+        self._workers: list[Worker] = []
+        self._tags: set[int] = set()
+
+    @property
+    def store(self) -> SqliteStore:
+        assert isinstance(self.client.store, SqliteStore)
+        return self.client.store
+
+    def worker(self, count: int = 2, *options: str) -> Worker:
+        """Starts a worker and waits until it serves."""
+        worker = Worker(self.db, "--count", str(count), *options)
+        self._workers.append(worker)
+        self._tags.update(row.tag for row in self.store.workers())
+        return worker
+
+    def enqueue(self, command: str | list[str], **fields: Any) -> str:
+        return self.enqueue_all([{"command": command, **fields}])[0]
+
+    def enqueue_all(self, documents: list[dict[str, Any]]) -> list[str]:
+        requests = [wire.parse_request(document, time.time()) for document in documents]
+        return [job.id for job in self.client.enqueue(requests)]
+
+    def job(self, job_id: str) -> Job:
+        return self.client.job(job_id)
+
+    def started(self, *job_ids: str) -> None:
+        """Waits until the starts of all these jobs are on record."""
+        until(lambda: all(self.job(each).started_at or self.job(each).finished for each in job_ids), "jobs start")
+
+    def finished(self, *job_ids: str) -> list[Job]:
+        """Waits until all these jobs have finished."""
+        until(lambda: all(self.job(each).finished for each in job_ids), "jobs finish")
+        return [self.job(each) for each in job_ids]
+
+    def output(self, job_id: str, number: int | None = None, stream: int = 1) -> bytes:
+        """What a finished attempt (the latest) has written."""
+        job = self.job(job_id)
+        found = self.store.outputs(job, job.starts if number is None else number)
+        return b"".join(output.head + output.tail for output in found if output.stream == stream)
+
+    def supervisors(self) -> list[WorkerRow]:
+        """The supervisors that live."""
+        rows = [row for row in self.store.workers() if self.store.alive(row)]
+        self._tags.update(row.tag for row in rows)
+        return rows
+
+    def commands(self) -> list[int]:
+        """The pids of all commands, with everything they started, of all supervisors there ever were."""
+        self.supervisors()
+        return [pid for tag in self._tags for pid in process.tagged(*process.whole_range(tag))]
+
+    def left_files(self) -> list[str]:
+        """What lies in the workers' folder."""
+        return sorted(path.name for path in (self.store.folder / "workers").glob("*"))
+
+    def events(self, path: Path) -> list[list[str]]:
+        """The lines that commands appended to a file, as words."""
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    def close(self) -> None:
+        for worker in self._workers:
+            if worker.process.poll() is None:
+                worker.kill()
+        for row in self.supervisors():
+            os.kill(row.pid, signal.SIGKILL)
+        for tag in self._tags:
+            process.kill_tagged(*process.whole_range(tag))
+        self.client.close()
+
+
+@contextmanager
+def open_workshop(folder: Path) -> Iterator[Workshop]:
+    """A workshop that is closed at the end."""
+    workshop = Workshop(folder)
+    try:
+        yield workshop
+    finally:
+        workshop.close()
+
+
+def pids_of(pattern: str) -> list[int]:
+    """The processes whose command line matches."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if re.search(pattern, line) and int(path.parent.name) != os.getpid():
+            found.append(int(path.parent.name))
+    return found
