@@ -77,7 +77,7 @@ def act(call: Call, action: Action) -> int:
             return 0
         if call.args.dry_run:
             named = jobs if jobs is not None else [client.job(ref) for ref in call.words]
-            print_changed(console, named, f"would {action.verb}")
+            print_changed(console, client, named, f"would {action.verb}")
             return 0
         if jobs is not None and not console.confirmed(_question(action, jobs), call.args.yes):
             console.note("nothing was changed")
@@ -85,7 +85,7 @@ def act(call: Call, action: Action) -> int:
         refs = call.words if jobs is None else [job.id for job in jobs]
         changed = action.do(client, refs, console.progress(action.done, len(refs)) if len(refs) > 1 else None)
         console.progress_done()
-        print_changed(console, changed.jobs, action.done)
+        print_changed(console, client, changed.jobs, action.done)
         return report_refused(console, changed.refused)
 
 

@@ -85,16 +85,22 @@ def chosen(call: Call, client: Client, among: Sequence[JobState] | None = None) 
     return client.find(selector)
 
 
-def print_changed(console: Console, jobs: Sequence[Job], verb: str) -> None:
+def print_changed(console: Console, client: Client, jobs: Sequence[Job], verb: str) -> None:
     """The jobs that a command changed: `enqueued job1`, bare ids, or JSON."""
     if console.as_json:
-        console.json_array(wire.job_to_json(job) for job in jobs)
+        reasons = client.reasons(jobs)
+        console.json_array(wire.job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
     elif console.quiet:
         console.lines(job.id for job in jobs)
     elif console.terminal and len(jobs) > LINES_MAX:
         console.print(f"{verb} {counted(len(jobs), 'job')}")
     else:
-        console.lines(f"{verb} {job.id}" for job in jobs)
+        console.lines(f"{_so_far(verb, job)} {job.id}" for job in jobs)
+
+
+def _so_far(verb: str, job: Job) -> str:
+    """A running command is not cancelled until its worker has ended it."""
+    return "cancelling" if verb == "cancelled" and job.cancel_requested else verb
 
 
 def report_refused(console: Console, refused: Sequence[QueuectlError]) -> int:

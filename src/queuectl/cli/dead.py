@@ -9,14 +9,16 @@ from dataclasses import replace
 from queuectl import wire
 from queuectl.cli.acting import Action, act
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import selector_of
+from queuectl.cli.choosing import positive, selector_of
 from queuectl.cli.console import Console
 from queuectl.cli.listing import show_jobs, tries
-from queuectl.cli.render import Cell, Column, ago, counted, cut, table, visible
+from queuectl.cli.render import Cell, Column, ago, cut, table, visible
 from queuectl.client import Client
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job, JobState
 
+SHOWN_MAX = 20
+"""On a terminal, unless --limit says otherwise."""
 TAIL_LINES = 3
 TAIL_BYTES_MAX = 4096
 
@@ -64,7 +66,9 @@ def list_dead(call: Call) -> int:
             selector = replace(selector, ids=tuple(client.job(ref).id for ref in call.words))
         dead = (JobState.DEAD,)
         states = tuple(state for state in selector.states or dead if state in dead)
-        jobs = client.find(replace(selector, states=states)) if states else []
+        selector = replace(selector, states=states)
+        limit = _limit(call)
+        jobs = client.find(selector, limit=limit, newest_first=True)[::-1] if states else []
         if call.args.group:
             _print_groups(console, jobs)
         elif console.as_json:
@@ -72,13 +76,21 @@ def list_dead(call: Call) -> int:
         elif console.quiet:
             console.lines(job.id for job in jobs)
         elif jobs:
-            _print(console, client, jobs)
+            _print(console, client, jobs, client.count(selector) - len(jobs))
     if not jobs:
         console.note("the dead letter queue is empty" if not call.words else "0 jobs")
     return 0
 
 
-def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
+def _limit(call: Call) -> int | None:
+    """How many to show: as typed, else all, but on a terminal the newest."""
+    console, args = call.console, call.args
+    if args.limit is None and console.terminal and not (args.group or console.as_json or console.quiet):
+        return SHOWN_MAX
+    return None if args.limit in (None, "all") else positive(args.limit, "--limit")
+
+
+def _print(console: Console, client: Client, jobs: Sequence[Job], more: int) -> None:
     """A row for each job, and below it the last lines it wrote."""
     now = client.store.now()
     rows = [_row(job, now) for job in jobs]
@@ -90,7 +102,8 @@ def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
             text = visible(written)
             shown = text if console.width is None else cut(text, console.width - 4)
             console.print(f"  {console.paint('│', 'dim')} {console.paint(shown, 'dim')}")
-    console.note(f"{counted(len(jobs), 'dead job')}; run again with: queuectl dlq retry ID")
+    if more > 0:
+        console.note(f"{more:,} more not shown; see all with --limit all")
 
 
 def _row(job: Job, now: float) -> Sequence[str | Cell]:

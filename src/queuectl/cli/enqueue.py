@@ -15,7 +15,6 @@ from queuectl.cli.call import Call
 from queuectl.cli.choosing import print_changed
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
-from queuectl.domain.job import Job
 from queuectl.wire import JobRequest, JsonObject, parse_request
 
 FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
@@ -27,7 +26,7 @@ def enqueue(call: Call) -> int:
     requests = _requests(call)
     with call.client() as client:
         jobs = client.enqueue(requests)
-        print_changed(call.console, jobs, "enqueued")
+        print_changed(call.console, client, jobs, "enqueued")
         if not call.console.quiet:
             note_unserved(call, client.unserved(job.queue for job in jobs))
     return 0
@@ -197,8 +196,3 @@ def _decoded(line: bytes, number: int) -> str:
 
 def _and_nothing(hint: str) -> str:
     return f"{hint}; nothing was enqueued" if hint else "nothing was enqueued"
-
-
-def print_enqueued(call: Call, job: Job) -> None:
-    """The one line that says a job is durable."""
-    print_changed(call.console, [job], "enqueued")

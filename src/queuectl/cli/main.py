@@ -29,21 +29,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_WINDOWS
     _open_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
-    code = _guarded(words)
-    return _flushed(code, words)
+    return _flushed(_guarded(words), words)
 
 
 def _guarded(argv: list[str]) -> int:
     """The exit code of a command line, whatever happens in it."""
+    from queuectl.cli import parser, table
     from queuectl.cli.console import Console
     from queuectl.domain.errors import Invalid, OperationFailed, QueuectlError
 
-    console = Console(as_json="--json" in argv)
+    words, after = parser.split_words(argv)
+    console = Console(as_json="--json" in words)
     own_failure: int | None = None
     try:
-        from queuectl.cli import parser, table
-
-        words, after = parser.split_words(argv)
         if words[:1] == ["help"]:
             words = [*words[1:], "--help"]
         command, words = parser.find_command(words)

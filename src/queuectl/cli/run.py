@@ -86,7 +86,7 @@ def run(call: Call) -> int:
         finished = client.job(job.id)
     if call.console.as_json:
         call.console.json_array([wire.job_to_json(finished)])
-    elif finished.state is not JobState.COMPLETED and (finished.exit_code is None or not finished.exit_code):
+    elif finished.state is not JobState.COMPLETED and finished.error != f"exit code {finished.exit_code}":
         call.console.note(f"queuectl: job {finished.id} is {finished.state}: {finished.error}")
     return exit_code_of(finished)
 

@@ -158,7 +158,7 @@ def _findings(client: Client, max_wait: float, dead_within: float) -> Iterator[s
     found = client.status()
     waiting = sum(number for state, number in found.counts.items() if state not in FINISHED)
     if not found.workers:
-        yield f"no live worker ({counted(waiting, 'job')} not finished)"
+        yield "no live worker" + (f", and {counted(waiting, 'job')} not finished" if waiting else "")
     else:
         busy = [
             queue for queue, counts in found.queues.items() if any(counts[s] for s in JobState if s not in FINISHED)

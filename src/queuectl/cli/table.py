@@ -193,7 +193,11 @@ _ROWS = (
     ),
     Command(
         name="dlq list", group=DLQ, help="dead jobs, with reason and last output", target="dead:list_dead",
-        words="[ID...]", options=(*SELECT, flag("--group", "count by queue, command, exit code and error")),
+        words="[ID...]", options=(
+            *SELECT,
+            option("--limit", "N", "at most the N newest (or all)"),
+            flag("--group", "count by queue, command, exit code and error"),
+        ),
         description="Lists the dead letter queue: jobs whose retries are used up or whose failure is permanent.",
         examples=("queuectl dlq list", "queuectl dlq list --group", "queuectl dlq list --error timed --json"),
     ),

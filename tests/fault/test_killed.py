@@ -1,0 +1,109 @@
+"""SIGKILL to supervisors, to everything at once, and at random moments."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.job import JobState, Outcome
+from tests.fault.history import check, diary_command
+from tests.workshop import Worker, Workshop, until
+
+
+def test_a_killed_supervisors_commands_are_ended_and_their_jobs_run_again(shop: Workshop, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    body = f"while [ ! -e {gate} ]; do sleep 0.1; done"
+    jobs = shop.enqueue_all([{"command": diary_command(diary, body)} for _ in range(4)])
+    shop.worker(4)
+    shop.started(*jobs)
+    os.kill(shop.supervisors()[0].pid, signal.SIGKILL)
+    until(lambda: sum(shop.job(job).lost for job in jobs) == 2)
+    gate.touch()
+    assert {job.state for job in shop.finished(*jobs)} == {JobState.COMPLETED}
+    check(shop, diary, jobs)
+
+
+def test_a_lost_attempt_uses_up_no_retry_and_is_kept_as_lost(shop: Workshop) -> None:
+    job = shop.enqueue("test $QUEUECTL_ATTEMPT -gt 1 || sleep 300; exit 1", max_retries=1, backoff_initial=0.1)
+    shop.worker(1)
+    shop.started(job)
+    os.kill(shop.supervisors()[0].pid, signal.SIGKILL)
+    (dead,) = shop.finished(job)
+    outcomes = [attempt.outcome for attempt in shop.store.attempts(dead)]
+    assert (dead.attempts, dead.lost, outcomes) == (2, 1, [Outcome.LOST, Outcome.FAILED, Outcome.FAILED])
+
+
+def test_when_everything_was_killed_a_later_worker_ends_the_rest_and_runs_the_jobs_again(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    body = "test $QUEUECTL_LEASE -gt 1 || { setsid sleep 300 & wait; }"
+    jobs = shop.enqueue_all([{"command": diary_command(diary, body)} for _ in range(4)])
+    worker = shop.worker(4)
+    shop.started(*jobs)
+    left = shop.commands()
+    rows = shop.supervisors()
+    worker.kill()
+    for row in rows:
+        os.kill(row.pid, signal.SIGKILL)
+    shop.worker(4)
+    assert {(job.state, job.lease) for job in shop.finished(*jobs)} == {(JobState.COMPLETED, 2)}
+    assert not set(left) & set(shop.commands())
+    check(shop, diary, jobs)
+
+
+def test_a_job_that_kills_its_workers_goes_to_the_dead_letter_queue(shop: Workshop) -> None:
+    poison = shop.enqueue("kill -9 $PPID; sleep 300", id="poison")
+    shop.worker(1)
+    (dead,) = shop.finished(poison)
+    assert (dead.state, dead.lost, dead.attempts) == (JobState.DEAD, 3, 0)
+    assert dead.error == "lost 3 workers in a row while it ran (max_lost 3)"
+    assert shop.finished(shop.enqueue("true"))[0].state is JobState.COMPLETED
+
+
+def test_a_poison_job_does_not_charge_its_neighbours(shop: Workshop) -> None:
+    neighbours = shop.enqueue_all([{"command": "true"} for _ in range(40)])
+    poison = shop.enqueue("kill -9 $PPID; sleep 300", priority=1)
+    shop.worker(1)
+    shop.finished(poison, *neighbours)
+    assert {(shop.job(job).state, shop.job(job).lost) for job in neighbours} == {(JobState.COMPLETED, 0)}
+
+
+@pytest.mark.parametrize("seed", [random.randrange(1 << 30)])
+def test_random_kills_lose_nothing_and_repeat_nothing(shop: Workshop, tmp_path: Path, seed: int) -> None:
+    """200 short jobs, 30 SIGKILLs of any process of ours, with restarts."""
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    shop.client.set_setting("max-lost", "1000")
+    diary = tmp_path / "diary"
+    naps = [chance.choice((0, 0.01, 0.05, 0.3)) for _ in range(200)]
+    jobs = shop.enqueue_all([{"command": diary_command(diary, f"sleep {nap}"), "max_retries": 0} for nap in naps])
+    workers: list[Worker] = []
+    for _ in range(30):
+        workers = [worker for worker in workers if worker.process.poll() is None]
+        while len(workers) < 2:
+            workers.append(shop.worker(4))
+        time.sleep(chance.random() * 0.15)
+        _kill_one(shop, workers, chance)
+    shop.worker(4)
+    assert {job.state for job in shop.finished(*jobs)} == {JobState.COMPLETED}
+    check(shop, diary, jobs)
+    until(lambda: shop.commands() == [], "no command is left")
+
+
+def _kill_one(shop: Workshop, workers: list[Worker], chance: random.Random) -> None:
+    victims = [worker.pid for worker in workers] + [row.pid for row in shop.supervisors()]
+    victim = chance.choice(victims)
+    worker = next((worker for worker in workers if worker.pid == victim), None)
+    if worker is not None:
+        worker.kill()
+    else:
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it had just left by itself

@@ -1,0 +1,132 @@
+"""A dispatcher that is killed or frozen costs nothing: its commands go on and somebody takes over."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from queuectl.domain.job import JobState
+from tests.fault.history import check, diary_command
+from tests.workshop import Workshop, until
+
+
+def test_ten_commands_outlive_their_dispatcher_and_complete_once(shop: Workshop, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    body = f"echo out; while [ ! -e {gate} ]; do sleep 0.1; done; echo more"
+    jobs = shop.enqueue_all([{"command": diary_command(diary, body)} for _ in range(10)])
+    worker = shop.worker(10)
+    shop.started(*jobs)
+    worker.kill()
+    shop.worker(10)
+    until(lambda: all(row.epoch == 2 for row in shop.supervisors() if row.name == _first_name(shop)))
+    gate.touch()
+    done = shop.finished(*jobs)
+    assert {(job.state, job.starts, job.lost, job.lease) for job in done} == {(JobState.COMPLETED, 1, 0, 1)}
+    assert {shop.output(job) for job in jobs} == {b"out\nmore\n"}
+    check(shop, diary, jobs)
+
+
+def _first_name(shop: Workshop) -> str:
+    return min(shop.store.workers(), key=lambda row: row.started_at).name
+
+
+def test_the_exit_code_of_a_taken_over_command_is_its_own(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = shop.enqueue(f"while [ ! -e {gate} ]; do sleep 0.1; done; exit 41", max_retries=0)
+    worker = shop.worker()
+    shop.started(job)
+    worker.kill()
+    shop.worker()
+    until(lambda: any(row.epoch == 2 for row in shop.store.workers()))
+    gate.touch()
+    assert shop.finished(job)[0].exit_code == 41
+
+
+def test_time_limit_and_cancel_still_work_after_a_take_over(shop: Workshop) -> None:
+    limited = shop.enqueue("sleep 300", timeout=3, max_retries=0)
+    cancelled = shop.enqueue("sleep 300")
+    worker = shop.worker()
+    shop.started(limited, cancelled)
+    worker.kill()
+    shop.worker()
+    until(lambda: any(row.epoch == 2 for row in shop.store.workers()))
+    shop.client.cancel([cancelled])
+    states = [job.state for job in shop.finished(limited, cancelled)]
+    assert states == [JobState.DEAD, JobState.CANCELLED]
+    assert shop.commands() == []
+
+
+def test_with_no_worker_commands_end_by_themselves_and_their_results_wait(shop: Workshop, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    body = f"while [ ! -e {gate} ]; do sleep 0.1; done; seq 5000"
+    jobs = shop.enqueue_all([{"command": diary_command(diary, body)} for _ in range(4)])
+    worker = shop.worker(4)
+    shop.started(*jobs)
+    worker.kill()
+    gate.touch()
+    until(lambda: not shop.supervisors())
+    assert {shop.job(job).state for job in jobs} == {JobState.PROCESSING}
+    shop.worker(4)
+    assert {(job.state, job.starts) for job in shop.finished(*jobs)} == {(JobState.COMPLETED, 1)}
+    assert {len(shop.output(job)) for job in jobs} == {23893}
+    check(shop, diary, jobs)
+
+
+def test_an_idle_supervisor_leaves_with_its_dispatcher_and_is_cleaned_up(shop: Workshop) -> None:
+    worker = shop.worker()
+    worker.kill()
+    until(lambda: not shop.supervisors())
+    second = shop.worker()
+    until(lambda: len(shop.store.workers()) == len(shop.supervisors()))
+    assert second.stop() == 0
+    assert shop.left_files() == []
+
+
+def test_a_frozen_dispatcher_is_replaced_and_touches_nothing_when_it_wakes(shop: Workshop, tmp_path: Path) -> None:
+    shop.client.set_setting("lease-ttl", "1s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.1; done"))
+    frozen = shop.worker(1)
+    shop.started(job)
+    frozen.signal(signal.SIGSTOP)
+    shop.worker(1)
+    until(lambda: any(row.epoch == 2 for row in shop.store.workers()))
+    frozen.signal(signal.SIGCONT)
+    assert frozen.wait() == 1
+    gate.touch()
+    assert shop.finished(job)[0].state is JobState.COMPLETED
+    check(shop, diary, [job])
+
+
+def test_a_frozen_supervisor_is_ended_with_its_commands_and_their_jobs_run_again(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.1; done"))
+    shop.worker(1)
+    shop.started(job)
+    (row,) = shop.supervisors()
+    os.kill(row.pid, signal.SIGSTOP)
+    until(lambda: shop.job(job).lost == 1)
+    gate.touch()
+    assert shop.finished(job)[0].lease == 2
+    check(shop, diary, [job])
+
+
+def test_a_wholly_frozen_worker_is_replaced_and_goes_on_when_it_wakes(shop: Workshop, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.1; done"))
+    frozen = shop.worker(1)
+    shop.started(job)
+    (row,) = shop.supervisors()
+    frozen.signal(signal.SIGSTOP)
+    os.kill(row.pid, signal.SIGSTOP)
+    shop.worker(1)
+    until(lambda: shop.job(job).lost == 1)
+    frozen.signal(signal.SIGCONT)
+    gate.touch()
+    assert shop.finished(job)[0].state is JobState.COMPLETED
+    assert shop.finished(shop.enqueue("true"))
+    check(shop, diary, [job])
+    assert frozen.process.poll() is None
