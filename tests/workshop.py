@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,18 +48,23 @@ class Worker:
 
     def __init__(self, db: Path, *options: str) -> None:
         command = [sys.executable, "-m", "queuectl", "--db", str(db), "worker", "start", *options]
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment()
+            command, stdout=subprocess.PIPE, stderr=self._said, text=True, env=clean_environment()
         )
         assert self.process.stdout
         first = self.process.stdout.readline()
         if not first.startswith("started"):
-            assert self.process.stderr
-            raise AssertionError(f"the worker did not start: {first}{self.process.stderr.read()}")
+            raise AssertionError(f"the worker did not start: {first}{self.said()}")
 
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    def said(self) -> str:
+        """Its standard error so far."""
+        self._said.seek(0)
+        return self._said.read()
 
     def signal(self, signum: int) -> None:
         self.process.send_signal(signum)
@@ -67,6 +73,11 @@ class Worker:
         """SIGKILL to the dispatcher alone."""
         self.process.kill()
         self.process.communicate()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.kill()
+        self._said.close()
 
     def wait(self) -> int:
         """Its exit code; the pipes are read to their end."""
@@ -147,8 +158,7 @@ class Workshop:
 
     def close(self) -> None:
         for worker in self._workers:
-            if worker.process.poll() is None:
-                worker.kill()
+            worker.close()
         for row in self.supervisors():
             os.kill(row.pid, signal.SIGKILL)
         for tag in self._tags:

@@ -16,7 +16,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from queuectl.domain.errors import Conflict, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Outcome, Spec
@@ -56,7 +56,7 @@ ENDS: tuple[dict[str, Any], ...] = (
     {"signal": 15, "cause": Cause.STOP},
 )
 
-pick = st.integers(0, 1 << 16)
+pick = st.integers(0, 23)
 """Chooses among whatever there is at that moment."""
 
 
@@ -114,6 +114,10 @@ class StoreAgainstModel(RuleBasedStateMachine):
     def holds(self, me: Dispatcher) -> bool:
         return self.epochs.get(me.grip.worker) == me.grip.epoch
 
+    def held_by(self, worker: str) -> list[Job]:
+        jobs = [known.job for known in self.known.values()]
+        return [job for job in jobs if job.state is JobState.PROCESSING and job.worker == worker]
+
     def holders_job(self, me: Dispatcher, job: Job) -> Known | None:
         """What the model knows of a job, if `me` really holds it with this lease."""
         known = self.known.get(job.seq)
@@ -153,6 +157,13 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     # --- people ------------------------------------------------------------------------------
 
+    @initialize()
+    def begin_with_work_and_workers(self) -> None:
+        for number, id in enumerate(IDS[:4]):
+            self.enqueue(id, QUEUES[number % 2], 0, 0, False, SPECS[number % 3], number)
+        for choice in range(2):
+            self.start_worker(choice)
+
     @rule(
         id=st.sampled_from(IDS), queue=st.sampled_from(QUEUES), priority=st.integers(-1, 1),
         delay=st.sampled_from([0, 0, 0, 3, 50]), held=st.sampled_from([False, False, True]),
@@ -175,7 +186,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @rule(
         ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=3, unique=True),
-        event=st.sampled_from([CancelRequested(), CancelRequested(), Held(), Released(), Retried()]),
+        event=st.sampled_from([CancelRequested(), Held(), Released(), Released(), Retried(), Retried()]),
         choice=pick,
     )
     def change(self, ids: list[str], event: Event, choice: int) -> None:
@@ -190,7 +201,6 @@ class StoreAgainstModel(RuleBasedStateMachine):
                 known.job = apply(known.job, event, self.now)
                 assert result == known.job
 
-    @rule(id=st.sampled_from(IDS), choice=pick)
     def delete(self, id: str, choice: int) -> None:
         (result,) = self.stores[choice % 2].delete([id])
         known = self.by_id(id)
@@ -200,23 +210,30 @@ class StoreAgainstModel(RuleBasedStateMachine):
             assert result == known.job
             del self.known[known.job.seq]
 
-    @rule(state=st.sampled_from(JobState), choice=pick)
     def prune(self, state: JobState, choice: int) -> None:
         gone = [seq for seq, known in self.known.items() if known.job.state is state and state in FINISHED]
         assert self.stores[choice % 2].prune(Selector(states=(state,)), 100) == len(gone)
         for seq in gone:
             del self.known[seq]
 
-    @rule(seconds=st.sampled_from([0.5, 2, 4, 60]))
+    @rule(id=st.sampled_from(IDS), state=st.sampled_from(JobState), what=st.integers(0, 2), choice=pick)
+    def tidy_up(self, id: str, state: JobState, what: int, choice: int) -> None:
+        """One rule for all that only takes away, so that most steps do not."""
+        match what:
+            case 0:
+                self.delete(id, choice)
+            case 1:
+                self.prune(state, choice)
+            case _:
+                self.end_worker(choice)
+
+    @rule(seconds=st.sampled_from([0.5, 4, 60]))
     def time_goes_by(self, seconds: float) -> None:
         self.clock.forward(seconds)
 
     # --- workers -----------------------------------------------------------------------------
 
-    @rule(choice=pick)
     def start_worker(self, choice: int) -> None:
-        if len(self.epochs) >= 3:
-            return
         self.workers_made += 1
         row = a_worker(f"w~{self.workers_made}")
         store = self.stores[choice % 2]
@@ -224,8 +241,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.epochs[row.id] = row.epoch
         self.dispatchers.append(Dispatcher(row.grip, store))
 
-    @precondition(lambda self: self.dispatchers)
-    @rule(choice=pick, limit=st.integers(0, 4), queues=st.lists(st.sampled_from(QUEUES), max_size=2).map(tuple))
+    @rule(choice=pick, limit=st.integers(0, 4), queues=st.sampled_from([(), (), (), ("slow",), ("zoo", "default")]))
     def claim(self, choice: int, limit: int, queues: tuple[str, ...]) -> None:
         me = self.dispatchers[choice % len(self.dispatchers)]
         try:
@@ -239,6 +255,14 @@ class StoreAgainstModel(RuleBasedStateMachine):
             known.job = apply(known.job, Claimed(worker=me.grip.worker, host=HOST), self.now)
         assert claimed == [known.job for known in expected]
         me.jobs += claimed
+
+    @rule(choice=pick)
+    def claim_and_start(self, choice: int) -> None:
+        """What a worker with free slots does: it starts all that it can get, and says so at once."""
+        me = self.dispatchers[choice % len(self.dispatchers)]
+        self.claim(choice, 3, ())
+        waiting = [job for job in me.jobs if job.started_at is None]
+        self.record(me, [Change(job=job, event=Started(at=self.now)) for job in waiting])
 
     @precondition(lambda self: any(me.jobs for me in self.dispatchers))
     @rule(choice=pick, which=pick, end=st.sampled_from([Started(at=0), *ENDS, *ENDS, GivenBack(), Lost(max_lost=2)]))
@@ -292,10 +316,11 @@ class StoreAgainstModel(RuleBasedStateMachine):
                 me.jobs = [job for job in me.jobs if job != change.job]
                 me.past = [*(job for job in me.past if job != change.job), change.job, *filter(None, [result])][-4:]
 
-    @precondition(lambda self: self.epochs)
-    @rule(choice=pick, stale=st.booleans())
+    @rule(choice=pick, stale=st.sampled_from([False, False, True]))
     def adopt(self, choice: int, stale: bool) -> None:
         """Another process takes a supervisor over. The one that drove it goes on, as a zombie."""
+        if len(self.epochs) < 2:
+            self.start_worker(choice)
         worker = list(self.epochs)[choice % len(self.epochs)]
         epoch = self.epochs[worker]
         store = self.stores[choice % 2]
@@ -305,13 +330,11 @@ class StoreAgainstModel(RuleBasedStateMachine):
             return
         assert grip == Grip(worker=worker, epoch=epoch + 1)
         self.epochs[worker] = epoch + 1
-        self.dispatchers.append(Dispatcher(grip, store, store.running(worker)))
+        self.dispatchers = [*self.dispatchers[-4:], Dispatcher(grip, store, store.running(worker))]
 
-    @precondition(lambda self: self.dispatchers)
-    @rule(choice=pick)
     def end_worker(self, choice: int) -> None:
         me = self.dispatchers[choice % len(self.dispatchers)]
-        held = any(known.job.worker == me.grip.worker and not known.job.finished for known in self.known.values())
+        held = bool(self.held_by(me.grip.worker))
         try:
             me.store.deregister(me.grip)
         except Superseded:
@@ -343,11 +366,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
     @invariant()
     def workers_see_their_jobs_and_what_people_want(self) -> None:
         for worker in self.epochs:
-            held = [
-                known.job
-                for known in self.known.values()
-                if known.job.worker == worker and known.job.state is JobState.PROCESSING
-            ]
+            held = self.held_by(worker)
             assert sorted(self.stores[0].running(worker), key=lambda job: job.seq) == held
             assert sorted(self.stores[0].wishes(worker)) == [job.seq for job in held if job.cancel_requested]
 
@@ -372,4 +391,4 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
 
 TestStoreAgainstModel = StoreAgainstModel.TestCase
-TestStoreAgainstModel.settings = settings(max_examples=100, stateful_step_count=60)
+TestStoreAgainstModel.settings = settings(max_examples=100, stateful_step_count=50)

@@ -81,12 +81,25 @@ def _next_word(words: Sequence[str], start: int) -> int | None:
 def parse(command: Command, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options and the other words of a command. Raises `Invalid`; `--help` prints and ends the process."""
     parser = build(command)
-    args, extras = parser.parse_known_args(words)
+    args, extras = parser.parse_known_args(_with_values(parser, words))
     for extra in extras:
         if extra.startswith("-") and extra != "-":
             raise Invalid(f"unknown option {extra.partition('=')[0]}", _option_hint(parser, command, extra))
     typed: list[str] = [*args.words, *extras] if command.words else extras
     return args, typed
+
+
+def _with_values(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """Ties a value that begins with `-`, as in `--sort -id`, to its option, which argparse would not."""
+    known = {flag: action for action in parser._actions for flag in action.option_strings}
+    tied: list[str] = []
+    for word in words:
+        before = known.get(tied[-1]) if tied else None
+        if before and before.nargs is None and word[:1] == "-" and word[:2] != "--" and word not in known:
+            tied[-1] += f"={word}" if tied[-1].startswith("--") else word
+        else:
+            tied.append(word)
+    return tied
 
 
 def check_arity(command: Command, words: Sequence[str]) -> None:
@@ -95,8 +108,14 @@ def check_arity(command: Command, words: Sequence[str]) -> None:
     if len(words) < command.least:
         missing = command.words.replace("[", "").replace("]", "").split()[len(words)]
         raise Invalid(f"{command.name} needs {missing}", usage)
-    if command.most is not None and len(words) > command.most:
-        raise Invalid(f"{command.name} does not take {words[command.most]!r}", usage)
+    most = command.most if command.words else 0
+    if most is not None and len(words) > most:
+        hint = usage
+        if command.takes_command:
+            from shlex import join
+
+            hint = f"write: queuectl {command.name} -- {join(words)}"
+        raise Invalid(f"{command.name} does not take {words[most]!r}", hint)
 
 
 def _option_hint(parser: argparse.ArgumentParser, command: Command, typed: str) -> str:

@@ -23,6 +23,8 @@ STATE_STYLES = {
 }  # fmt: skip
 
 GAP = "  "
+FLOOR = 5
+"""No column is cut to fewer places than these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +107,18 @@ def _cell(value: str | Cell) -> Cell:
 
 
 def _narrowed(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """Takes from the column that has most to give until the line fits, or none has anything left."""
+    """Takes from the column that has most to give until the line fits, or none has anything left.
+
+    Where a terminal is too narrow for every column's `least`, they give way below it.
+    """
     narrowed = list(widths)
-    excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
-    for _ in range(excess):
-        gives = [have - column.least if column.least else 0 for column, have in zip(columns, narrowed, strict=True)]
-        most = max(gives)
-        if most <= 0:
-            break
-        narrowed[gives.index(most)] -= 1
+    for floors in ([column.least for column in columns], [column.least and FLOOR for column in columns]):
+        excess = sum(narrowed) + len(GAP) * (len(narrowed) - 1) - width
+        for _ in range(excess):
+            gives = [have - floor if floor else 0 for floor, have in zip(floors, narrowed, strict=True)]
+            if max(gives) <= 0:
+                break
+            narrowed[gives.index(max(gives))] -= 1
     return narrowed
 
 

@@ -16,7 +16,7 @@ JOBS, WORKERS, DLQ, SETUP = "Jobs", "Workers", "Dead letter queue", "Setup and u
 GROUPS = (JOBS, WORKERS, DLQ, SETUP)
 
 GLOBAL_OPTIONS = (
-    option("--db", "PATH", "the store (default: $QUEUECTL_DB, or the nearest one)"),
+    option("--db", "PATH", "the store (default: $QUEUECTL_DB or the nearest)"),
     flag("--json", "print JSON, and nothing else, on stdout"),
     flag("-q", "--quiet", "print bare ids, no messages"),
     Option(("--color",), "colours (auto: only on a terminal)", {"choices": ("auto", "always", "never")}),

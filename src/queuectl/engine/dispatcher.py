@@ -147,7 +147,8 @@ class Dispatcher:
             if self._is_commit_due(now):
                 self._commit(now)
             self._let_go()
-            self._outage.is_over(now)
+            if not self._is_commit_pending():
+                self._outage.is_over(now)
         except StoreUnavailable as error:
             self._suffer(error, now)
         except Superseded as error:
@@ -247,10 +248,13 @@ class Dispatcher:
 
     # --- the transaction --------------------------------------------------------------------
 
+    def _is_commit_pending(self) -> bool:
+        return bool(self._ended or self._returned or self._wants_claims())
+
     def _is_commit_due(self, now: float) -> bool:
         if now < self._pace.commit_not_before:
             return False
-        if self._ended or self._returned or self._wants_claims():
+        if self._is_commit_pending():
             return True
         return bool(self._starts) and now >= self._starts[0][1].sent_at + RECORD_START_AFTER_S
 
@@ -416,7 +420,7 @@ class Dispatcher:
         """Seconds until the next thing is due."""
         now = self._clock.monotonic()
         wake = [self._next.get("tick", now)]
-        if self._ended or self._returned or self._wants_claims() or self._outage.lasts:
+        if self._is_commit_pending() or self._outage.lasts:
             wake.append(self._pace.commit_not_before)
         if self._starts:
             wake.append(max(self._pace.commit_not_before, self._starts[0][1].sent_at + RECORD_START_AFTER_S))

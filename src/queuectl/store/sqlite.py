@@ -21,7 +21,7 @@ from typing import Any
 from queuectl import ids, wire
 from queuectl.clock import Clock, SystemClock
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
+from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import Ended, Event, Started, apply, outcome
 from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
@@ -450,13 +450,15 @@ class SqliteStore:
                 (job.seq, after.starts, job.lease, job.worker, job.host, event.at, json.dumps(change.output_files)),
             )
         elif isinstance(event, Ended):
+            how = outcome(event)
+            error = event.error or (None if how is Outcome.STOPPED else after.error)  # the job keeps its earlier one
             self._db.execute(
                 "INSERT OR REPLACE INTO attempts (job, number, lease, worker, host, started_at, finished_at, outcome, "
                 "exit_code, signal, error, cpu_time, max_rss, output_bytes, leftover) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at,
-                    outcome(event).value, event.exit_code, event.signal, event.error or after.error, event.cpu_time,
+                    how.value, event.exit_code, event.signal, error, event.cpu_time,
                     event.max_rss, event.output_bytes, change.leftover,
                 ),
             )  # fmt: skip

@@ -1,0 +1,146 @@
+"""The command line as a user has it: a shell, a folder, and `queuectl` on the PATH."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fcntl import ioctl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 60.0
+LOOK_EVERY_S = 0.02
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def eventually(check: Callable[[], Any], what: str) -> Any:
+    """The first true answer of `check`; fails when none comes before the deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        if answer := check():
+            return answer
+        time.sleep(LOOK_EVERY_S)
+    raise AssertionError(f"never happened: {what}")
+
+
+@dataclass
+class Terminal:
+    """A prompt in an empty folder."""
+
+    folder: Path
+    environment: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def type(self, line: str, shell: str = "bash", stdin: str | bytes = b"") -> Done:
+        """Types a line at a shell's prompt and waits for its end."""
+        done = subprocess.run(
+            [shell, "-c", line], cwd=self.folder, env=self.environment, timeout=DEADLINE_S, capture_output=True,
+            input=stdin.encode() if isinstance(stdin, str) else stdin, check=False,
+        )  # fmt: skip
+        return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+    def good(self, line: str, shell: str = "bash", stdin: str = "") -> Done:
+        """The same, where success is expected."""
+        done = self.type(line, shell, stdin)
+        assert done.code == 0, (line, done)
+        return done
+
+    def job(self, ref: str) -> dict[str, Any]:
+        """A job with its history."""
+        found: dict[str, Any] = self.good(f"queuectl show {ref} --json").json
+        return found
+
+    def states(self) -> dict[str, str]:
+        """The state of every job."""
+        return {job["id"]: job["state"] for job in self.good("queuectl list --json").json}
+
+    def background(self, line: str) -> subprocess.Popen[str]:
+        """Starts a line that lasts, in a session of its own."""
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {line}"], cwd=self.folder, env=self.environment, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def worker(self, options: str = "") -> subprocess.Popen[str]:
+        """A worker that serves."""
+        process = self.background(f"queuectl worker start {options}")
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("started "), process.wait()
+        return process
+
+    def watched(self, line: str, columns: int = 80, keys: str = "") -> tuple[int, str]:
+        """Types a line with a terminal attached, and keys into it; its exit code and what the terminal showed."""
+        controller, terminal = pty.openpty()
+        ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(
+            ["bash", "-c", line], cwd=self.folder, env=self.environment, start_new_session=True, stdin=terminal,
+            stdout=terminal, stderr=terminal,
+        )  # fmt: skip
+        os.close(terminal)
+        os.write(controller, keys.encode())
+        shown = b""
+        while True:
+            try:
+                piece = os.read(controller, 1 << 16)
+            except OSError:  # Linux's word for: nobody has the terminal open any more
+                break
+            if not piece:
+                break
+            shown += piece
+        os.close(controller)
+        return process.wait(DEADLINE_S), shown.decode().replace("\r\n", "\n")
+
+    def close(self) -> None:
+        """Ends what was started."""
+        subprocess.run(
+            ["queuectl", "worker", "stop", "--now", "-q"], cwd=self.folder, env=self.environment, check=False,
+            capture_output=True, timeout=DEADLINE_S,
+        )  # fmt: skip
+        for process in self.started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait(DEADLINE_S)
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """A prompt in a folder with a store of its own."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    kept = {name: os.environ[name] for name in ("LANG", "TMPDIR", "TZ", "SYSTEMROOT") if name in os.environ}
+    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"])
+    environment = {
+        **kept, "PATH": path, "HOME": str(tmp_path / "home"), "TERM": "xterm", "PYTHONWARNINGS": "error",
+        "QUEUECTL_DB": str(folder / "queuectl.db"),
+    }  # fmt: skip
+    found = Terminal(folder, environment)
+    yield found
+    found.close()

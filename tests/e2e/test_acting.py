@@ -1,0 +1,106 @@
+"""`retry`, `cancel`, `hold`, `release`, `delete` and the dead letter queue: by id and by selection."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.conftest import Terminal, eventually
+
+
+@pytest.fixture
+def jobs(terminal: Terminal) -> Terminal:
+    """One job completed, two dead, two pending (one of them held)."""
+    terminal.good("queuectl enqueue --id ok -- echo fine")
+    terminal.good("queuectl enqueue --id bad --max-retries 0 -c 'echo oops >&2; exit 3'")
+    terminal.good("queuectl enqueue --id worse --max-retries 0 --queue video -- no-such-program")
+    terminal.good("queuectl worker start --drain")
+    terminal.good("queuectl enqueue --id todo -- true; queuectl enqueue --id kept --hold -- true")
+    return terminal
+
+
+def test_each_verb_says_what_it_changed(jobs: Terminal) -> None:
+    assert jobs.good("queuectl hold todo").out == "held todo\n"
+    assert jobs.job("todo")["held"]
+    assert jobs.good("queuectl release todo kept").out == "released todo\nreleased kept\n"
+    assert jobs.good("queuectl cancel todo").out == "cancelled todo\n"
+    assert jobs.good("queuectl retry ok todo").out == "retried ok\nretried todo\n"
+    assert jobs.good("queuectl delete ok -q").out == "ok\n"
+    assert jobs.states() == {"bad": "dead", "worse": "dead", "todo": "pending", "kept": "pending"}
+    (job,) = jobs.good("queuectl cancel todo --json").json
+    assert (job["id"], job["state"]) == ("todo", "cancelled")
+
+
+def test_a_wrong_state_is_a_conflict(jobs: Terminal) -> None:
+    done = jobs.type("queuectl cancel ok")
+    assert (done.code, done.out) == (4, "")
+    assert "job ok is completed" in done.err
+    assert jobs.type("queuectl dlq retry ok").code == 4
+    assert jobs.type("queuectl dlq purge ok").code == 4
+    assert jobs.type("queuectl dlq show ok").code == 4
+
+
+def test_a_selection_takes_what_can_be_changed(jobs: Terminal) -> None:
+    assert jobs.good("queuectl cancel --all").out.split() == ["cancelled", "todo", "cancelled", "kept"]
+    done = jobs.good("queuectl cancel --queue nothing")
+    assert (done.out, done.err) == ("", "0 jobs\n")
+    assert jobs.good("queuectl cancel --all --json").json == []
+
+
+def test_a_dry_run_changes_nothing(jobs: Terminal) -> None:
+    before = jobs.states()
+    assert jobs.good("queuectl dlq retry --all --dry-run").out == "would retry bad\nwould retry worse\n"
+    assert jobs.good("queuectl delete ok -n").out == "would delete ok\n"
+    assert jobs.states() == before
+
+
+def test_on_a_terminal_a_selection_is_asked_about(jobs: Terminal) -> None:
+    code, shown = jobs.watched("queuectl dlq retry --all", keys="n\n")
+    assert "retry 2 jobs? [y/N]" in shown
+    assert code == 1
+    assert jobs.states()["bad"] == "dead"
+    code, shown = jobs.watched("queuectl dlq retry --all", keys="y\n")
+    assert code == 0
+    assert jobs.states()["bad"] == jobs.states()["worse"] == "pending"
+    code, shown = jobs.watched("queuectl cancel --all --yes")
+    assert code == 0
+    assert "?" not in shown
+
+
+def test_the_dead_letter_queue_shows_reason_and_last_words(jobs: Terminal) -> None:
+    out = jobs.good("queuectl dlq list").out
+    assert "exit code 3" in out
+    assert "oops" in out
+    assert "no-such-program" in out
+    bad, worse = jobs.good("queuectl dlq list --json").json
+    assert (bad["id"], bad["error"], bad["output_tail"]) == ("bad", "exit code 3", "oops\n")
+    assert "not found" in worse["error"]
+    assert jobs.good("queuectl dlq list --queue video -q").out == "worse\n"
+    groups = jobs.good("queuectl dlq list --group --json").json
+    assert {
+        "jobs": 1,
+        "queue": "default",
+        "command": "echo oops >&2; exit 3",
+        "exit_code": 3,
+        "error": "exit code 3",
+    } in groups
+    assert "bad  dead" in jobs.good("queuectl dlq show bad").out
+
+
+def test_a_retry_from_the_dead_letter_queue_starts_afresh(jobs: Terminal) -> None:
+    assert jobs.good("queuectl dlq retry bad").out == "retried bad\n"
+    job = jobs.job("bad")
+    assert (job["state"], job["attempts"], job["error"], len(job["executions"])) == ("pending", 0, None, 1)
+    jobs.good("queuectl worker start --drain")
+    assert [execution["number"] for execution in jobs.job("bad")["executions"]] == [1, 2]
+    assert jobs.good("queuectl dlq purge --all").out == "deleted bad\ndeleted worse\n"
+
+
+def test_a_running_job_is_ended_by_cancel_and_by_forced_delete(terminal: Terminal) -> None:
+    terminal.worker("--count 2")
+    terminal.good("queuectl enqueue --id a -- sleep 600; queuectl enqueue --id b -- sleep 600")
+    eventually(lambda: set(terminal.states().values()) == {"processing"}, "both run")
+    assert terminal.type("queuectl delete a").code == 4
+    assert terminal.good("queuectl delete a --force").out == "deleted a\n"
+    assert terminal.good("queuectl cancel b").out == "cancelling b\n"
+    assert terminal.type("queuectl wait b").code == 128 + 15
+    assert terminal.states() == {"b": "cancelled"}

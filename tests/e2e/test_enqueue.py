@@ -1,0 +1,134 @@
+"""Every form of `enqueue`, typed at a real prompt."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.conftest import Terminal
+
+SHELLS = pytest.mark.parametrize("shell", ["bash", "sh"])
+
+
+@SHELLS
+@pytest.mark.parametrize(
+    ("line", "id", "command", "max_retries"),
+    [
+        ("""{"id":"job1","command":"echo 'Hello World'","max_retries":3}""", "job1", "echo 'Hello World'", 3),
+        (
+            r"""{"id":"fail1","command":"python -c \"import sys; sys.exit(1)\""}""",
+            "fail1", 'python -c "import sys; sys.exit(1)"', 3,
+        ),
+        ("""'{"id":"job1","command":"sleep 2","max_retries":2}'""", "job1", "sleep 2", 2),
+        ("""{"id":"job1", "command":"echo hi"}""", "job1", "echo hi", 3),
+        ("""'{"id":"job1","command":["echo","a b"]}'""", "job1", ["echo", "a b"], 3),
+        ("""'{"id":"job1","command":"true","max-retries":0,"state":"pending","attempts":0}'""", "job1", "true", 0),
+    ],
+)  # fmt: skip
+def test_json_is_read_quoted_and_unquoted(
+    terminal: Terminal, shell: str, line: str, id: str, command: object, max_retries: int
+) -> None:
+    assert terminal.good(f"queuectl enqueue {line}", shell).out == f"enqueued {id}\n"
+    job = terminal.job(id)
+    assert (job["command"], job["max_retries"], job["state"]) == (command, max_retries, "pending")
+
+
+@SHELLS
+def test_a_single_unquoted_key_gets_a_random_id(terminal: Terminal, shell: str) -> None:
+    job_id = terminal.good("""queuectl enqueue {"command":"echo hi"} --quiet""", shell).out.strip()
+    assert terminal.job(job_id)["command"] == "echo hi"
+
+
+def test_words_behind_two_dashes_are_kept_exactly(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- printf '%s|' 'a  b' '$HOME' -- --json -c ''")
+    assert terminal.job("a")["command"] == ["printf", "%s|", "a  b", "$HOME", "--", "--json", "-c", ""]
+
+
+def test_a_string_goes_to_the_shell(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -c 'echo a | tr a b > c'")
+    assert terminal.job("a")["command"] == "echo a | tr a b > c"
+
+
+def test_options_are_the_keys_of_the_json(terminal: Terminal) -> None:
+    terminal.good(
+        "queuectl enqueue --id a --queue video --priority -3 --delay 10m --timeout 1h30m --kill-grace 5 "
+        "--max_retries 7 --backoff-base 3 --backoff-initial 500ms --backoff-max 1m --backoff-jitter 0.5 "
+        "--retry-on 75,111 --fatal-on 2 --env A=1 --env B=x=y --env HOME --cwd sub --stdin in.txt --output out.txt "
+        "--split-output --tag x --tag y --hold -- true"
+    )
+    job = terminal.job("a")
+    wanted = {
+        "queue": "video", "priority": -3, "timeout": 5400, "kill_grace": 5, "max_retries": 7, "backoff_base": 3,
+        "backoff_initial": 0.5, "backoff_max": 60, "backoff_jitter": 0.5, "retry_on": [75, 111], "fatal_on": [2],
+        "cwd": str(terminal.folder / "sub"), "split_output": True, "tags": ["x", "y"], "held": True, "reason": "held",
+    }  # fmt: skip
+    assert {key: job[key] for key in wanted} == wanted
+    assert job["env"]["A"] == "1"
+    assert job["env"]["B"] == "x=y"
+    assert job["env"]["HOME"] == terminal.environment["HOME"]
+
+
+def test_a_time_of_the_day_is_a_time(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a --at 2099-11-21T18:00:00Z -- true")
+    assert terminal.job("a")["run_at"].startswith("2099-11-21T18:00:00")
+    assert terminal.job("a")["reason"].startswith("scheduled for 2099-11-21T18:00:00")
+
+
+def test_json_is_the_array_of_the_jobs(terminal: Terminal) -> None:
+    (job,) = terminal.good("queuectl --json enqueue --id a -- true").json
+    shown = terminal.job("a")
+    assert {key: shown[key] for key in job} == job
+
+
+def test_a_queue_without_a_worker_is_said_with_the_way_to_start_one(terminal: Terminal) -> None:
+    said = terminal.good("queuectl enqueue -- true").err
+    assert said == "no live worker serves queue default; start one with: queuectl worker start\n"
+    terminal.worker("--queue other")
+    assert "no live worker serves queue default" in terminal.good("queuectl enqueue -- true").err
+    assert terminal.good("queuectl enqueue --queue other -- true").err == ""
+
+
+def test_the_hint_names_the_store_that_was_typed(terminal: Terminal) -> None:
+    assert "queuectl --db ./other.db worker start" in terminal.good("queuectl --db ./other.db enqueue -- true").err
+
+
+@pytest.mark.parametrize("source", ["--file jobs.jsonl", "--file - < jobs.jsonl", "- < jobs.jsonl"])
+def test_a_file_has_a_job_a_line(terminal: Terminal, source: str) -> None:
+    lines = [json.dumps({"id": f"j{number}", "command": f"echo {number}"}) for number in range(50)]
+    (terminal.folder / "jobs.jsonl").write_text("\ufeff" + "\n\n".join(lines) + "\n")
+    out = terminal.good(f"queuectl enqueue {source} --queue bulk --quiet").out
+    assert out.split() == [f"j{number}" for number in range(50)]
+    assert {job["queue"] for job in terminal.good("queuectl list --json").json} == {"bulk"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "about"),
+    [
+        ('{"id": "x"}', "needs a command"),
+        ("nonsense", "not valid JSON"),
+        ('{"id": "a", "command": "true"}', "id a comes twice"),
+        ('{"command": "true", "comand": 1}', "unknown key 'comand'"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"command": "true", "id": "y", "id": "z"}', "key 'id' comes twice"),
+    ],
+)
+def test_a_file_with_one_bad_line_enqueues_nothing(terminal: Terminal, bad: str, about: str) -> None:
+    lines = ['{"id": "a", "command": "true"}', "", bad, '{"id": "b", "command": "true"}']
+    (terminal.folder / "jobs.jsonl").write_text("\n".join(lines))
+    done = terminal.type("queuectl enqueue --file jobs.jsonl")
+    assert done.code in (2, 4)
+    assert about in done.err
+    if "id a" not in about:
+        assert "jobs.jsonl line 3: " in done.err
+    assert len(done.err.splitlines()) == 1
+    assert terminal.states() == {}
+
+
+def test_the_surroundings_are_captured(terminal: Terminal) -> None:
+    terminal.good("umask 027; LC_ALL=C.UTF-8 SECRET=x queuectl enqueue --id a -- true")
+    job = terminal.job("a")
+    assert job["cwd"] == str(terminal.folder)
+    assert job["umask"] == "0027"
+    assert job["env"]["LC_ALL"] == "C.UTF-8"
+    assert "SECRET" not in job["env"]

@@ -1,0 +1,179 @@
+"""`status`, `list`, `show`, `explain`: for people at a terminal, and for programs."""
+
+from __future__ import annotations
+
+import re
+
+from tests.e2e.conftest import Terminal
+
+KEYS = [
+    "id",
+    "command",
+    "state",
+    "attempts",
+    "max_retries",
+    "created_at",
+    "updated_at",
+    "queue",
+    "priority",
+    "run_at",
+    "timeout",
+    "kill_grace",
+    "backoff_base",
+    "backoff_initial",
+    "backoff_max",
+    "backoff_jitter",
+    "retry_on",
+    "fatal_on",
+    "cwd",
+    "umask",
+    "env",
+    "secrets",
+    "shell",
+    "stdin",
+    "output_path",
+    "split_output",
+    "tags",
+    "batch",
+    "schedule",
+    "unique_key",
+    "depends_on",
+    "locks",
+    "held",
+    "on_success",
+    "on_failure",
+    "on_dead",
+    "owner",
+    "worker",
+    "host",
+    "lease",
+    "lost",
+    "started_at",
+    "finished_at",
+    "duration",
+    "next_retry_at",
+    "exit_code",
+    "signal",
+    "error",
+    "progress",
+    "result",
+    "output_bytes",
+    "cpu_time",
+    "max_rss",
+    "reason",
+]
+
+
+def test_the_json_of_a_job_has_every_key(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true")
+    (listed,) = terminal.good("queuectl list --json").json
+    assert sorted(listed) == sorted(KEYS)
+    shown = terminal.job("a")
+    assert {key: shown[key] for key in KEYS} == listed
+    assert shown["executions"] == []
+    assert [event["event"] for event in shown["events"]] == ["enqueued"]
+    assert isinstance(shown["attempts"], int)
+
+
+def test_queuectl_alone_is_status(terminal: Terminal) -> None:
+    assert "none alive" in terminal.good("queuectl").out
+    terminal.good("queuectl enqueue -- true")
+    found = terminal.good("queuectl --json").json
+    assert found["counts"]["pending"] == 1
+    assert found["store"] == f"{terminal.folder}/queuectl.db"
+
+
+def test_status_check_tells_what_is_wrong(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --queue video -- true")
+    done = terminal.type("queuectl status --check --max-wait 0")
+    assert done.code == 1
+    assert "no live worker, and 1 job not finished" in done.out
+    assert "the oldest due job waits" in done.out
+    terminal.worker("--queue other")
+    assert terminal.type("queuectl status --check").out == "no live worker serves queue video\n"
+    terminal.good("queuectl cancel --all")
+    assert terminal.good("queuectl status --check").out == ""
+
+
+def test_a_list_in_a_pipe_is_plain_and_complete(terminal: Terminal) -> None:
+    command = "echo " + "x" * 300
+    terminal.good(f"queuectl enqueue --id a -c '{command}'")
+    out = terminal.good("queuectl list").out
+    assert command in out
+    assert "\x1b" not in out
+
+
+def test_a_list_on_a_terminal_fits_it(terminal: Terminal) -> None:
+    terminal.good(f"queuectl enqueue --id an-id-that-is-quite-long -c 'echo {'x' * 300}'")
+    terminal.good("for i in 1 2 3 4 5; do queuectl enqueue -q --queue video -- true; done")
+    code, shown = terminal.watched("queuectl list")
+    assert code == 0
+    lines = re.sub(r"\x1b\[\d*m", "", shown).splitlines()
+    assert "an-id-that-is-quite-long" in shown
+    assert "…" in shown
+    assert all(len(line) <= 80 for line in lines)
+    assert "\x1b[" in shown
+    _, plain = terminal.watched("NO_COLOR=1 queuectl list; queuectl --color never list")
+    assert "\x1b" not in plain
+    assert "\x1b[" in terminal.good("queuectl --color=always list").out
+
+
+def test_a_list_that_is_cut_says_how_many_more(terminal: Terminal) -> None:
+    (terminal.folder / "jobs.jsonl").write_text("".join(f'{{"id": "j{n}", "command": "true"}}\n' for n in range(100)))
+    terminal.good("queuectl enqueue -q --file jobs.jsonl")
+    _, shown = terminal.watched("queuectl list --color never")
+    assert "80 more not shown; see all with --limit all" in shown
+    assert "j99 " in shown
+    assert "j0 " not in shown
+    done = terminal.good("queuectl list --limit 2")
+    assert [line.split()[0] for line in done.out.splitlines()] == ["ID", "j98", "j99"]
+    assert done.err == "98 more not shown; see all with --limit all\n"
+    assert len(terminal.good("queuectl list --json").json) == 100
+    assert len(terminal.good("queuectl list --json --limit 7").json) == 7
+
+
+def test_control_signs_of_a_command_never_reach_the_terminal(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- printf $'one\\ntwo \\x1b[31mred\\a'")
+    for words in ("list", "show a"):
+        shown = terminal.good(f"queuectl {words}").out
+        assert "\x1b" not in shown
+        assert "\a" not in shown
+        assert r"\x1b[31mred" in shown
+
+
+def test_selectors_narrow_and_widen(terminal: Terminal) -> None:
+    for line in (
+        "--id a --queue video --tag x -- ffmpeg -i a", "--id b --queue video --tag y -- true",
+        "--id c --queue mail --tag x --hold -- sendmail",
+    ):  # fmt: skip
+        terminal.good(f"queuectl enqueue {line}")
+
+    def chosen(options: str) -> list[str]:
+        return terminal.good(f"queuectl list -q {options}").out.split()
+
+    assert chosen("--queue video") == ["a", "b"]
+    assert chosen("--queue video --queue mail") == ["a", "b", "c"]
+    assert chosen("--queue video --tag x") == ["a"]
+    assert chosen("--command 'ffmpeg *'") == ["a"]
+    assert chosen("--state pending,dead") == ["a", "b", "c"]
+    assert chosen("--state dead") == []
+    assert chosen("--older-than 1h") == []
+    assert chosen("--owner nobody-we-know") == []
+    assert chosen("c a") == ["a", "c"]
+    assert chosen("--sort -id") == ["c", "b", "a"]
+
+
+def test_the_reason_is_in_words(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; queuectl enqueue --id b --hold -- true")
+    assert terminal.good("queuectl explain a b").out == (
+        'a is pending: no live worker serves queue "default"\nb is pending: held\n'
+    )
+    terminal.worker("--queue other")
+    assert terminal.good("queuectl explain a --json").json[0]["reason"] == 'no live worker serves queue "default"'
+
+
+def test_a_unique_prefix_stands_for_a_generated_id(terminal: Terminal) -> None:
+    job_id = terminal.good("queuectl enqueue -q -- true").out.strip()
+    assert terminal.job(job_id[:4])["id"] == job_id
+    terminal.good("queuectl enqueue --id chosen -- true")
+    assert terminal.type("queuectl show chos").code == 3

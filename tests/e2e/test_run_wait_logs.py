@@ -1,0 +1,132 @@
+"""`run`, `wait` and `logs`: a command's output and its exit code, as if it ran here."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.e2e.conftest import Terminal, eventually
+
+
+@pytest.fixture
+def served(terminal: Terminal) -> Terminal:
+    """A prompt with a worker behind it."""
+    terminal.worker("--count 2")
+    return terminal
+
+
+@pytest.mark.parametrize(("command", "code"), [("true", 0), ("exit 7", 7), ("kill -9 $$", 137)])
+def test_run_ends_as_its_command_does(served: Terminal, command: str, code: int) -> None:
+    assert served.type(f"queuectl run -c '{command}'").code == code
+
+
+def test_run_keeps_the_streams_apart(served: Terminal) -> None:
+    done = served.good("queuectl run -c 'echo out; echo err >&2'")
+    assert (done.out, done.err) == ("out\n", "err\n")
+
+
+def test_run_keeps_the_order_where_both_streams_are_one(served: Terminal) -> None:
+    done = served.good("queuectl run -c 'for i in 1 2 3; do echo o$i; echo e$i >&2; done' 2>&1")
+    assert done.out == "o1\ne1\no2\ne2\no3\ne3\n"
+
+
+def test_run_names_what_could_not_start(served: Terminal) -> None:
+    done = served.type("queuectl run -- no-such-program")
+    assert done.code == 127
+    assert "no-such-program" in done.err
+
+
+def test_run_waits_for_a_worker(terminal: Terminal) -> None:
+    running = terminal.background("queuectl run --id a -- echo hello")
+    eventually(lambda: terminal.states() == {"a": "pending"}, "the job waits")
+    terminal.worker()
+    assert running.communicate(timeout=60)[0] == "hello\n"
+    assert running.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_cancels_what_run_started(served: Terminal, number: int) -> None:
+    running = served.background("queuectl run --id a -- sleep 600")
+    eventually(lambda: served.states() == {"a": "processing"}, "the job runs")
+    running.send_signal(number)
+    assert running.wait(60) == 128 + number
+    assert served.states() == {"a": "cancelled"}
+
+
+def test_with_keep_the_job_goes_on(served: Terminal) -> None:
+    running = served.background("queuectl run --keep --id a -- sleep 600")
+    eventually(lambda: served.states() == {"a": "processing"}, "the job runs")
+    running.send_signal(signal.SIGINT)
+    assert running.wait(60) == 130
+    assert served.states() == {"a": "processing"}
+
+
+def test_run_ends_with_its_reader(served: Terminal) -> None:
+    assert served.type("queuectl run --id a -- yes | head -1").out == "y\n"
+    assert served.states() == {"a": "cancelled"}
+
+
+def test_wait_gives_the_highest_exit_code(served: Terminal) -> None:
+    served.good("queuectl enqueue --id a -- true; queuectl enqueue --id b --max-retries 0 -c 'exit 3'")
+    done = served.type("queuectl wait a b")
+    assert done.code == 3
+    assert sorted(done.out.splitlines()) == ["a completed", "b dead"]
+    assert served.type("queuectl wait --all").code == 3
+    assert served.good("queuectl wait --queue nothing").err == "0 jobs\n"
+    assert {job["id"] for job in served.type("queuectl wait a b --json").json} == {"a", "b"}
+
+
+def test_wait_for_any_ends_with_the_first(served: Terminal) -> None:
+    served.good("queuectl enqueue --id a -- sleep 600; queuectl enqueue --id b -- true")
+    assert served.good("queuectl wait a b --any").out == "b completed\n"
+
+
+def test_wait_gives_up_after_its_timeout(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true")
+    done = terminal.type("queuectl wait a --timeout 100ms")
+    assert (done.code, done.err) == (124, "gave up after 100ms: a is pending\n")
+
+
+def test_what_never_ran_gives_125(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; queuectl cancel a")
+    assert terminal.type("queuectl wait a").code == 125
+
+
+def test_logs_are_the_bytes_that_were_written(served: Terminal) -> None:
+    served.good(r"""queuectl enqueue --id a -c "printf '\\377\\000x\\n'; seq 5 >&2"; queuectl wait a""")
+    served.good("queuectl logs a > out.bin")
+    assert (served.folder / "out.bin").read_bytes() == b"\xff\0x\n1\n2\n3\n4\n5\n"
+    assert served.good("queuectl logs a --tail 2").out == "4\n5\n"
+
+
+def test_logs_of_every_attempt(served: Terminal) -> None:
+    served.good("queuectl enqueue --id a --max-retries 1 --backoff-initial 10ms -c 'echo $QUEUECTL_ATTEMPT; exit 1'")
+    served.type("queuectl wait a")
+    assert served.good("queuectl logs a").out == "2\n"
+    assert served.good("queuectl logs a --attempt 1").out == "1\n"
+    done = served.good("queuectl logs a --attempt all")
+    assert (done.out, done.err) == ("1\n2\n", "==> attempt 1 <==\n==> attempt 2 <==\n")
+    assert served.type("queuectl logs a --attempt 3").code == 3
+
+
+def test_split_streams_can_be_read_apart(served: Terminal) -> None:
+    served.good("queuectl enqueue --id a --split-output -c 'echo out; echo err >&2'; queuectl wait a")
+    done = served.good("queuectl logs a")
+    assert (done.out, done.err) == ("out\n", "err\n")
+    assert served.good("queuectl logs a --stderr").out == "err\n"
+    assert served.good("queuectl logs a --stdout").out == "out\n"
+
+
+def test_logs_can_be_followed_before_the_job_starts(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a --max-retries 1 --backoff-initial 10ms -c 'echo $QUEUECTL_ATTEMPT; exit 1'")
+    following = terminal.background("queuectl logs -f a")
+    terminal.worker()
+    assert following.communicate(timeout=60)[0] == "1\n2\n"
+    assert following.returncode == 0
+
+
+def test_a_job_that_has_not_run_has_no_logs(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true")
+    done = terminal.good("queuectl logs a")
+    assert (done.out, done.err) == ("", 'job a has not run: no live worker serves queue "default"\n')

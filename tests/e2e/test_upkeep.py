@@ -1,0 +1,131 @@
+"""Settings, stores, pruning, the doctor, completion and the demo."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from tests.e2e.conftest import Terminal
+
+
+def test_settings_are_shown_changed_and_put_back(terminal: Terminal) -> None:
+    assert terminal.good("queuectl config get max-retries").out == "3\n"
+    assert terminal.good("queuectl config set max_retries 1").out == "max-retries = 1\n"
+    assert terminal.good("queuectl config set base_backoff_seconds 1").out == "backoff-initial = 1\n"
+    assert terminal.good("queuectl config get backoff-initial --json").json["value"] == 1.0
+    terminal.good("queuectl enqueue --id a -- true")
+    terminal.good("queuectl config set max-retries 9")
+    assert terminal.job("a")["max_retries"] == 1
+    assert terminal.good("queuectl config unset max-retries").out == "max-retries = 3\n"
+    rows = {row["name"]: row for row in terminal.good("queuectl config show --json").json}
+    assert rows["backoff-initial"]["set"]
+    assert not rows["max-retries"]["set"]
+    assert rows["backoff-initial"]["help"]
+
+
+def test_the_first_delay_follows_the_base_until_it_is_set(terminal: Terminal) -> None:
+    terminal.good("queuectl config set backoff-base 3")
+    assert terminal.good("queuectl config get backoff-initial").out == "3\n"
+
+
+def test_init_makes_a_store_for_this_folder_and_those_below(terminal: Terminal) -> None:
+    del terminal.environment["QUEUECTL_DB"]
+    assert terminal.good("queuectl init").out == f"made {terminal.folder}/queuectl.db\n"
+    assert terminal.good("queuectl init").out == f"found {terminal.folder}/queuectl.db\n"
+    assert stat.S_IMODE((terminal.folder / "queuectl.db").stat().st_mode) == 0o600
+    terminal.good("mkdir below; cd below; queuectl enqueue --id a -- true")
+    assert terminal.states() == {"a": "pending"}
+
+
+def test_without_any_other_the_store_is_the_users_own(terminal: Terminal) -> None:
+    del terminal.environment["QUEUECTL_DB"]
+    home = terminal.environment["HOME"]
+    assert terminal.good("queuectl --json").json["store"] == f"{home}/.local/share/queuectl/queuectl.db"
+    terminal.environment["XDG_DATA_HOME"] = f"{home}/data"
+    assert terminal.good("queuectl --json").json["store"] == f"{home}/data/queuectl/queuectl.db"
+
+
+def test_a_project_store_that_others_can_write_is_refused_by_name(terminal: Terminal) -> None:
+    del terminal.environment["QUEUECTL_DB"]
+    terminal.good("queuectl init; chmod 666 queuectl.db")
+    done = terminal.type("queuectl list")
+    assert done.code == 5
+    assert f"{terminal.folder}/queuectl.db" in done.err
+
+
+def test_reset_removes_everything(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; queuectl config set max-retries 1")
+    code, shown = terminal.watched("queuectl reset", keys="\n")
+    assert code == 1
+    assert "[y/N]" in shown
+    assert terminal.states() == {"a": "pending"}
+    assert terminal.good("queuectl reset --yes").out == f"removed {terminal.folder}/queuectl.db\n"
+    assert terminal.states() == {}
+    assert terminal.good("queuectl config get max-retries").out == "3\n"
+
+
+def test_prune_follows_the_options_or_the_settings(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; queuectl enqueue --id b --max-retries 0 -- false")
+    terminal.good("queuectl enqueue --id c --hold -- true; queuectl worker start --drain")
+    assert terminal.good("queuectl prune --older-than 1h").out == "deleted 0 jobs\n"
+    assert terminal.good("queuectl prune --older-than 0 --dry-run").out == "would delete 2 jobs\n"
+    assert terminal.good("queuectl prune --state dead").out == "deleted 1 job\n"
+    terminal.good("queuectl config set retention-completed 0s")
+    assert terminal.good("queuectl prune --json").json == {"pruned": 1, "matching": 1}
+    assert terminal.states() == {"c": "pending"}
+
+
+def test_the_doctor_finds_a_sound_store_well(terminal: Terminal) -> None:
+    missing = terminal.good("queuectl doctor")
+    assert "there is no store" in missing.out
+    assert not (terminal.folder / "queuectl.db").exists()
+    terminal.good("queuectl enqueue -- true")
+    found = terminal.good("queuectl doctor --json").json
+    assert found["ok"]
+    assert {finding["level"] for finding in found["findings"]} <= {"ok", "warning"}
+
+
+def test_the_doctor_names_what_is_wrong_with_its_fix(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue -- true; chmod 644 queuectl.db")
+    done = terminal.good("queuectl doctor")
+    assert "chmod 600" in done.out
+    (terminal.folder / "queuectl.db").write_text("dear diary" * 1000)
+    done = terminal.type("queuectl doctor")
+    assert done.code == 1
+    assert "problem" in done.out
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_know_the_commands(terminal: Terminal, shell: str) -> None:
+    script = terminal.good(f"queuectl completion {shell}").out
+    assert "enqueue" in script
+    assert "max-retries" in script
+    if shell == "bash":
+        assert terminal.type(script + "\ncomplete -p queuectl").code == 0
+
+
+def test_completion_without_its_library_says_what_to_install(terminal: Terminal) -> None:
+    (terminal.folder / "shtab.py").write_text("raise ImportError")
+    done = terminal.type("PYTHONPATH=. queuectl completion bash")
+    assert done.code == 1
+    assert "shtab" in done.err
+    assert "pip install queuectl" not in done.err
+
+
+def test_the_demo_shows_the_main_job_and_leaves_nothing(terminal: Terminal) -> None:
+    terminal.environment["TMPDIR"] = str(terminal.folder)
+    shown = terminal.good("queuectl demo").out
+    for line in (
+        "$ queuectl status",
+        "$ queuectl list",
+        "$ queuectl dlq list",
+        "$ queuectl logs",
+        "started 2 worker(s)",
+    ):
+        assert line in shown
+    assert "exit code 2" in shown
+    assert "timed out after 1s" in shown
+    assert "attempt 3" in shown
+    assert list(terminal.folder.iterdir()) == []

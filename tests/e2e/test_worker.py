@@ -1,0 +1,105 @@
+"""Workers as people start and stop them."""
+
+from __future__ import annotations
+
+import signal
+
+from tests.e2e.conftest import Terminal, eventually
+
+
+def test_two_workers_run_every_job_once(terminal: Terminal) -> None:
+    lines = "".join(f'{{"id": "j{n}", "command": "echo {n} >> out"}}\n' for n in range(100))
+    (terminal.folder / "jobs.jsonl").write_text(lines)
+    terminal.good("queuectl enqueue -q --file jobs.jsonl")
+    workers = [terminal.background("queuectl worker start --count 4 --drain") for _ in range(2)]
+    assert [worker.wait(60) for worker in workers] == [0, 0]
+    assert sorted(map(int, (terminal.folder / "out").read_text().split())) == list(range(100))
+    assert set(terminal.states().values()) == {"completed"}
+
+
+def test_ctrl_c_lets_the_running_command_finish(terminal: Terminal) -> None:
+    worker = terminal.worker()
+    terminal.good("queuectl enqueue --id a -c 'touch started; while ! test -e go; do sleep 0.05; done'")
+    terminal.good("queuectl enqueue --id b -- true")
+    eventually(lambda: (terminal.folder / "started").exists(), "the command runs")
+    worker.send_signal(signal.SIGINT)
+    eventually(lambda: "stopping" in terminal.good("queuectl worker logs").out, "the worker stops")
+    (terminal.folder / "go").touch()
+    assert worker.wait(60) == 0
+    assert terminal.states() == {"a": "completed", "b": "pending"}
+
+
+def test_a_second_ctrl_c_gives_the_running_command_back(terminal: Terminal) -> None:
+    worker = terminal.worker()
+    terminal.good("queuectl enqueue --id a -c 'touch started; exec sleep 600'")
+    eventually(lambda: (terminal.folder / "started").exists(), "the command runs")
+    worker.send_signal(signal.SIGINT)
+
+    def asked_again() -> bool:
+        worker.send_signal(signal.SIGINT)
+        return worker.poll() is not None
+
+    eventually(asked_again, "the worker ends")
+    assert worker.returncode == 0
+    job = terminal.job("a")
+    assert (job["state"], job["attempts"], job["lost"]) == ("pending", 0, 0)
+
+
+def test_worker_stop_from_another_terminal(terminal: Terminal) -> None:
+    worker = terminal.worker("--name night")
+    terminal.good("queuectl enqueue --id a -c 'touch started; while ! test -e go; do sleep 0.05; done'")
+    eventually(lambda: (terminal.folder / "started").exists(), "the command runs")
+    stopping = terminal.background("queuectl worker stop")
+    eventually(lambda: terminal.good("queuectl worker list --json").json[0]["stopping"], "it is asked to stop")
+    (terminal.folder / "go").touch()
+    assert stopping.communicate(timeout=60)[0] == "stopped night\n"
+    assert worker.wait(60) == 0
+    assert terminal.states() == {"a": "completed"}
+
+
+def test_worker_stop_without_workers_affects_none_started_later(terminal: Terminal) -> None:
+    done = terminal.good("queuectl worker stop")
+    assert (done.out, done.err) == ("", "no worker is running\n")
+    terminal.worker("--name later")
+    terminal.good("queuectl enqueue --id a -- true; queuectl wait a")
+    assert [worker["name"] for worker in terminal.good("queuectl worker list --json").json] == ["later"]
+
+
+def test_a_named_worker_alone_is_stopped(terminal: Terminal) -> None:
+    terminal.worker("--name one --count 3 --queue video")
+    terminal.worker("--name two")
+    listed = terminal.good("queuectl worker list").out
+    assert "0/3" in listed
+    assert "video" in listed
+    assert terminal.good("queuectl worker stop one").out == "stopped one\n"
+    assert terminal.good("queuectl worker list -q").out == "two\n"
+    assert terminal.type("queuectl worker start --name two").code == 4
+
+
+def test_a_detached_worker_serves_until_it_is_stopped(terminal: Terminal) -> None:
+    done = terminal.good("queuectl worker start --detach --name night --count 2")
+    assert done.out == "started 2 worker(s)\n"
+    assert "queuectl worker stop night" in done.err
+    terminal.good("queuectl enqueue --id a -- true; queuectl wait a")
+    assert "a completed" in terminal.good("queuectl worker logs night").out
+    assert terminal.good("queuectl worker logs --tail 1").out.count("\n") == 1
+    assert terminal.good("queuectl worker stop night").out == "stopped night\n"
+    assert terminal.type("queuectl worker logs nobody").code == 3
+
+
+def test_a_worker_serves_its_queues_only(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; queuectl enqueue --id b --queue video -- true")
+    terminal.good("queuectl worker start --drain --queue video")
+    assert terminal.states() == {"a": "pending", "b": "completed"}
+
+
+def test_status_shows_what_runs(terminal: Terminal) -> None:
+    terminal.worker("--count 2 --name night")
+    terminal.good("queuectl enqueue --id a -- sleep 600")
+    eventually(lambda: terminal.states() == {"a": "processing"}, "the job runs")
+    shown = terminal.good("queuectl status").out
+    assert "1 alive, 1 of 2 slots busy" in shown
+    assert "night" in shown
+    (worker,) = terminal.good("queuectl status --json").json["workers"]
+    assert (worker["slots"], worker["busy"], worker["jobs"]) == (2, 1, ["a"])
+    assert terminal.good("queuectl explain a").out.startswith("a runs on night for ")

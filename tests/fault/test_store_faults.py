@@ -1,0 +1,248 @@
+"""A store that is locked, full, gone or cut costs no running command and no acknowledged job."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from queuectl import wire
+from queuectl.client import Client
+from queuectl.domain.job import JobState
+from queuectl.store.connection import sqlite3  # two SQLite libraries in one process would drop each other's locks
+from queuectl.store.sqlite import SqliteStore
+from tests.fault.history import check, diary_command
+from tests.workshop import Workshop, clean_environment, open_workshop, pids_of, until
+
+
+def queuectl(db: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "queuectl", "--db", str(db), *words]
+    return subprocess.run(command, capture_output=True, text=True, env=clean_environment(), timeout=60)
+
+
+def log_of(shop: Workshop) -> str:
+    return "".join(path.read_text() for path in (shop.store.folder / "logs").glob("*.log"))
+
+
+# --- locked ---------------------------------------------------------------------------------
+
+
+def test_while_the_store_is_locked_commands_end_and_are_recorded_afterwards(shop: Workshop, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.05; done"))
+    shop.worker(1)
+    shop.started(job)
+    other = sqlite3.connect(shop.db, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    gate.touch()
+    until(lambda: len(shop.events(diary)) == 2)
+    until(lambda: "locked by another process" in log_of(shop))
+    assert shop.job(job).state is JobState.PROCESSING
+    other.execute("ROLLBACK")
+    other.close()
+    (done,) = shop.finished(job)
+    assert (done.state, done.starts, done.lost) == (JobState.COMPLETED, 1, 0)
+    until(lambda: "the store is back" in log_of(shop))
+    check(shop, diary, [job])
+
+
+def test_results_survive_a_worker_killed_while_the_store_was_locked(shop: Workshop, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.05; done; echo kept"))
+    worker = shop.worker(1)
+    shop.started(job)
+    (row,) = shop.supervisors()
+    other = sqlite3.connect(shop.db, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    gate.touch()
+    until(lambda: len(shop.events(diary)) == 2)
+    until(lambda: b"exit_code" in (shop.store.folder / "workers" / row.id / "journal").read_bytes())
+    worker.kill()
+    os.kill(row.pid, signal.SIGKILL)
+    other.execute("ROLLBACK")
+    other.close()
+    shop.worker(1)
+    (done,) = shop.finished(job)
+    assert (done.state, done.starts, shop.output(job)) == (JobState.COMPLETED, 1, b"kept\n")
+    check(shop, diary, [job])
+
+
+# --- gone or replaced -----------------------------------------------------------------------
+
+
+def test_removing_the_store_under_a_worker_ends_the_old_commands_and_starts_afresh(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    old = shop.enqueue("sleep 300", id="job1")
+    worker = shop.worker(1)
+    shop.started(old)
+    left = shop.commands()
+    assert left
+    shop.db.unlink()  # the -wal and -shm stay, as a careless user leaves them
+    assert queuectl(shop.db, "enqueue", '{"id":"job1","command":"echo new"}').returncode == 0
+    fresh = Client(SqliteStore(shop.db))
+    try:
+        until(lambda: fresh.job("job1").state is JobState.COMPLETED)
+        assert b"".join(output.head for output in fresh.store.outputs(fresh.job("job1"), 1)) == b"new\n"
+    finally:
+        fresh.close()
+    assert shop.commands() == []
+    assert worker.stop() == 0
+    assert shop.left_files() == []
+
+
+def test_reset_does_the_same(shop: Workshop) -> None:
+    old = shop.enqueue("sleep 300", id="job1")
+    worker = shop.worker(1)
+    shop.started(old)
+    assert queuectl(shop.db, "reset", "--yes").returncode == 0
+    until(lambda: shop.commands() == [])
+    assert queuectl(shop.db, "run", "--", "echo", "fresh").stdout == "fresh\n"
+    assert worker.stop() == 0
+
+
+def test_a_worker_whose_folder_is_gone_says_so_and_ends_everything(tmp_path: Path) -> None:
+    with open_workshop(_made(tmp_path / "project")) as shop:
+        job = shop.enqueue("sleep 300")
+        worker = shop.worker(1)
+        shop.started(job)
+        shop.commands()
+        shutil.rmtree(tmp_path / "project")
+        assert worker.wait() == 5
+        assert [pid for pid in pids_of("queuectl.engine.supervisor") if str(tmp_path) in _command_line(pid)] == []
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+# --- full -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 5 MB. Needs the right to mount one."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no right to mount a small file system: {mounted.stderr.decode().strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Writes until there is no space left."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_full_disk_refuses_enqueue_clearly_and_loses_nothing(small_disk: Path, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    with open_workshop(small_disk) as shop:
+        body = f"while [ ! -e {gate} ]; do sleep 0.05; done; echo $QUEUECTL_JOB_ID"
+        jobs = shop.enqueue_all([{"command": diary_command(diary, body)} for _ in range(20)])
+        worker = shop.worker(4)
+        shop.started(*jobs[:4])
+        filler = small_disk / "filler"
+        fill(filler)
+        refused = queuectl(shop.db, "enqueue", "-c", "true " + "x" * 100_000)
+        assert refused.returncode == 5
+        assert "disk is full" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        gate.touch()
+        until(lambda: len([e for e in shop.events(diary) if e[2] == "end"]) >= 4)
+        until(lambda: "disk is full" in worker.said())
+        filler.unlink()
+        assert {job.state for job in shop.finished(*jobs)} == {JobState.COMPLETED}
+        assert {job.lost for job in shop.finished(*jobs)} == {0}
+        assert queuectl(shop.db, "list", "--json").stdout.count('"state":') == 20
+        check(shop, diary, jobs)
+        assert "Traceback" not in worker.said()
+
+
+# --- durable before the answer --------------------------------------------------------------
+
+
+def test_every_id_that_was_printed_survives_a_kill(tmp_path: Path) -> None:
+    db = tmp_path / "queuectl.db"
+    chance = random.Random(seed := random.randrange(1 << 30))
+    print(f"seed {seed}")
+    script = f'while :; do "{sys.executable}" -m queuectl --db {db} -q enqueue -- true; done'
+    printed = tmp_path / "printed"
+    for _ in range(5):
+        with printed.open("ab") as out:
+            loop = subprocess.Popen(
+                ["sh", "-c", script], stdout=out, stderr=subprocess.DEVNULL, env=clean_environment(),
+                start_new_session=True,
+            )  # fmt: skip
+        lines = len(printed.read_bytes().splitlines())
+        until(partial(_has_more_lines, printed, lines))
+        time.sleep(chance.random() * 0.5)
+        os.killpg(loop.pid, signal.SIGKILL)
+        loop.wait()
+    store = SqliteStore(db)
+    try:
+        acknowledged = printed.read_text().splitlines()
+        assert len(acknowledged) >= 5
+        assert [store.get(job_id).id for job_id in acknowledged] == acknowledged
+        assert store.integrity() == []
+    finally:
+        store.close()
+
+
+def _has_more_lines(path: Path, than: int) -> bool:
+    return len(path.read_bytes().splitlines()) > than
+
+
+def test_a_wal_cut_after_an_acknowledged_enqueue_keeps_it_and_one_cut_anywhere_is_sound(tmp_path: Path) -> None:
+    """A power cut loses what came after the last sync: the file is copied as the kernel had it, then cut."""
+    db, wal = tmp_path / "queuectl.db", tmp_path / "queuectl.db-wal"
+    keeper = SqliteStore(db)
+    client = Client(keeper)
+    sizes = []
+    for number in range(20):
+        client.enqueue([wire.parse_request({"id": f"job{number:03}", "command": "true"}, time.time())])
+        sizes.append(wal.stat().st_size)
+    whole = wal.read_bytes()
+    for count, size in enumerate(sizes, 1):
+        assert _jobs_after_cut(db, whole[:size], tmp_path / "cut") >= count
+    chance = random.Random(seed := random.randrange(1 << 30))
+    print(f"seed {seed}")
+    for _ in range(20):
+        _jobs_after_cut(db, whole[: chance.randrange(len(whole))], tmp_path / "cut")
+    client.close()
+
+
+def _jobs_after_cut(db: Path, wal: bytes, folder: Path) -> int:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    shutil.copy(db, folder / "queuectl.db")
+    (folder / "queuectl.db-wal").write_bytes(wal)
+    store = SqliteStore(folder / "queuectl.db")
+    try:
+        assert store.integrity() == []
+        return sum(store.counts().values())
+    finally:
+        store.close()

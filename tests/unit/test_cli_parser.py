@@ -1,0 +1,77 @@
+"""From words to a command and its options, and errors that name what would be right."""
+
+from __future__ import annotations
+
+import pytest
+
+from queuectl.cli import parser
+from queuectl.cli.table import COMMANDS
+from queuectl.domain.errors import Invalid
+
+
+def test_global_options_may_stand_before_and_after_the_command() -> None:
+    for words in (["--db", "x", "list", "--json"], ["list", "--json", "--db", "x"], ["--json", "--db=x", "list"]):
+        command, rest = parser.find_command(words)
+        assert command is COMMANDS["list"]
+        args, typed = parser.parse(COMMANDS["list"], rest)
+        assert (args.db, args.json, typed) == ("x", True, [])
+
+
+def test_a_group_and_its_verb_are_one_command() -> None:
+    assert parser.find_command(["dlq", "--json", "retry", "a"]) == (COMMANDS["dlq retry"], ["--json", "a"])
+    assert parser.find_command(["dlq"]) == ("dlq", [])
+
+
+def test_ids_may_stand_between_options() -> None:
+    args, typed = parser.parse(COMMANDS["retry"], ["a", "--yes", "b", "--state", "dead", "c"])
+    assert (typed, args.yes, args.state) == (["a", "b", "c"], True, ["dead"])
+
+
+def test_both_spellings_of_an_option_are_one() -> None:
+    words, after = parser.split_words(["--max_retries=3", "--backoff_base", "2", "--", "--keep_this"])
+    assert words == ["--max-retries=3", "--backoff-base", "2"]
+    assert after == ["--keep_this"]
+
+
+def test_a_negative_number_is_a_value() -> None:
+    args, _ = parser.parse(COMMANDS["enqueue"], ["--priority", "-5"])
+    assert vars(args)["key:priority"] == "-5"
+
+
+def test_a_value_may_begin_with_a_dash() -> None:
+    args, typed = parser.parse(COMMANDS["list"], ["--sort", "-id", "-q", "a"])
+    assert (args.sort, args.quiet, typed) == ("-id", True, ["a"])
+    args, _ = parser.parse(COMMANDS["enqueue"], ["-c", "-x y"])
+    assert args.shell_command == "-x y"
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "message", "hint"),
+    [
+        ("list", ["--sate", "dead"], "unknown option --sate", "--state"),
+        ("list", ["--queue"], "--queue needs a value", "queuectl list --help"),
+        ("list", ["--color", "pink"], "pink", "queuectl list --help"),
+        ("enqueue", ["ls", "-la"], "unknown option -la", "--"),
+        ("show", [], "show needs ID", "usage: queuectl show ID"),
+        ("config set", ["max-retries"], "config set needs VALUE", "config set NAME VALUE"),
+        ("status", ["extra"], "status does not take 'extra'", "usage: queuectl status"),
+    ],
+)
+def test_a_wrong_word_is_named_with_what_would_be_right(
+    command: str, words: list[str], message: str, hint: str
+) -> None:
+    def understand() -> None:
+        _, typed = parser.parse(COMMANDS[command], words)
+        parser.check_arity(COMMANDS[command], typed)
+
+    with pytest.raises(Invalid) as refused:
+        understand()
+    assert message in refused.value.message
+    assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize(("words", "nearest"), [(["lst"], "list"), (["dlq", "lst"], "list"), (["wroker"], "worker")])
+def test_an_unknown_command_names_the_nearest(words: list[str], nearest: str) -> None:
+    with pytest.raises(Invalid, match="unknown command") as refused:
+        parser.find_command(words)
+    assert nearest in refused.value.hint
