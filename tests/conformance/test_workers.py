@@ -269,8 +269,9 @@ def test_every_start_has_its_own_number_whether_it_failed_was_lost_or_stopped(st
         clock.forward(10)
     job = store.get("job1")
     assert (job.state, job.attempts, job.lost, job.starts) == (JobState.COMPLETED, 2, 1, 4)
-    assert [(attempt.number, attempt.outcome) for attempt in store.attempts(job)] == [
-        (1, Outcome.FAILED), (2, Outcome.LOST), (3, Outcome.STOPPED), (4, Outcome.COMPLETED),
+    assert [(attempt.number, attempt.outcome, attempt.error) for attempt in store.attempts(job)] == [
+        (1, Outcome.FAILED, "exit code 1"), (2, Outcome.LOST, "its worker was lost"), (3, Outcome.STOPPED, None),
+        (4, Outcome.COMPLETED, None),
     ]  # fmt: skip
 
 

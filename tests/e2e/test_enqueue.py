@@ -132,3 +132,11 @@ def test_the_surroundings_are_captured(terminal: Terminal) -> None:
     assert job["umask"] == "0027"
     assert job["env"]["LC_ALL"] == "C.UTF-8"
     assert "SECRET" not in job["env"]
+
+
+def test_enqueue_loads_only_what_it_needs(terminal: Terminal) -> None:
+    program = "import sys; from queuectl.cli.main import main; main(sys.argv[1:]); print(*sys.modules)"
+    names = set(terminal.good(f"python3 -c '{program}' enqueue -q -- true").out.split())
+    assert "queuectl.cli.enqueue" in names
+    assert not names & {"queuectl.follow", "queuectl.cli.listing", "subprocess", "asyncio", "logging", "tempfile"}
+    assert not [name for name in names if name.startswith("queuectl.engine")]

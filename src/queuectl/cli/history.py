@@ -21,6 +21,8 @@ ATTEMPT_COLUMNS = (
     Column("OUTPUT", right=True),
 )  # fmt: skip
 
+DATE_LENGTH = len("2026-11-21")
+
 NOTE_WORDS = {
     "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",
 }  # fmt: skip
@@ -50,7 +52,10 @@ def print_history(console: Console, history: History, now: float) -> None:
     if history.attempts:
         console.print()
         console.print(console.paint("Attempts", "bold"))
-        console.table(ATTEMPT_COLUMNS, [_attempt_row(attempt) for attempt in history.attempts])
+        today = local_time(now)[:DATE_LENGTH]
+        old = any(local_time(attempt.started_at)[:DATE_LENGTH] != today for attempt in history.attempts)
+        start = 0 if old else DATE_LENGTH + 1
+        console.table(ATTEMPT_COLUMNS, [_attempt_row(attempt, start) for attempt in history.attempts])
         for attempt in history.attempts:
             if attempt.leftover:
                 console.print(f"attempt {attempt.number} left running: {visible(attempt.leftover)}")
@@ -137,13 +142,14 @@ def signal_name(number: int) -> str:
         return str(number)
 
 
-def _attempt_row(attempt: Attempt) -> Sequence[str | Cell]:
+def _attempt_row(attempt: Attempt, time_from: int) -> Sequence[str | Cell]:
+    """`time_from`: where in its start's date and time the interesting part begins."""
     took = (
         "" if attempt.finished_at is None else wire.format_duration(max(0.0, attempt.finished_at - attempt.started_at))
     )
     outcome = attempt.outcome
     return (
-        str(attempt.number), local_time(attempt.started_at), took,
+        str(attempt.number), local_time(attempt.started_at)[time_from:], took,
         Cell(outcome.value, OUTCOME_STYLES[outcome]) if outcome else Cell("running", "cyan"),
         _how(attempt), wire.worker_name(attempt.worker) or "",
         "" if attempt.cpu_time is None else wire.format_duration(attempt.cpu_time), size(attempt.max_rss),

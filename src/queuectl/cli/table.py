@@ -19,7 +19,9 @@ GLOBAL_OPTIONS = (
     option("--db", "PATH", "the store (default: $QUEUECTL_DB or the nearest)"),
     flag("--json", "print JSON, and nothing else, on stdout"),
     flag("-q", "--quiet", "print bare ids, no messages"),
-    Option(("--color",), "colours (auto: only on a terminal)", {"choices": ("auto", "always", "never")}),
+    Option(
+        ("--color",), "colours (auto: only on a terminal)", {"choices": ("auto", "always", "never"), "default": "auto"}
+    ),
     Option(("--version",), "print the version", {"action": "store_true"}),
     Option(("-h", "--help"), "print this help", {"action": "store_true"}),
 )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from queuectl import wire
 from queuectl.cli.call import Call
@@ -16,6 +20,7 @@ from queuectl.client import Client, WorkerView
 from queuectl.domain.errors import Invalid, NotFound
 
 SLOTS_MAX = 4096
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_AGAIN_S = 0.05
 READ_BYTES = 1 << 16
 
@@ -36,11 +41,37 @@ def start(call: Call) -> int:
     if args.detach:
         _started(call, bootstrap.start_detached(options), slots)
         return 0
+    with _one_end() as serves:
 
-    def on_started(name: str, slots: int) -> None:
-        _started(call, name, slots)
+        def on_started(name: str, slots: int) -> None:
+            serves()
+            _started(call, name, slots)
 
-    return bootstrap.run_worker(options, on_started, lambda line: _echo(call, line))
+        return bootstrap.run_worker(options, on_started, lambda line: _echo(call, line))
+
+
+@contextmanager
+def _one_end() -> Iterator[Callable[[], None]]:
+    """Sees to it that a worker which has served ends with its own exit code, however often Ctrl-C is pressed on the
+    way out. Until it serves (call what this yields), a signal ends it as usual."""
+    served = False
+
+    def begun() -> None:
+        nonlocal served
+        served = True
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not served:
+            raise KeyboardInterrupt
+
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handle)
+    try:
+        yield begun
+    finally:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _echo(call: Call, line: str) -> None:
