@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from queuectl.domain.job import Job
 
@@ -115,4 +115,8 @@ Happening = (
     | Superseded
 )
 
-Observer = Callable[[Happening], None]
+
+class Observer(Protocol):
+    """Is told of one happening, or of several at once, in their order."""
+
+    def __call__(self, *happened: Happening) -> None: ...

@@ -89,11 +89,12 @@ class Log:
         self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._room = LOG_BYTES_MAX - os.fstat(self._handle).st_size
 
-    def __call__(self, event: events.Happening) -> None:
-        line = f"{wire.format_time(self._clock.now())} {sentence(event)}\n"
+    def __call__(self, *happened: events.Happening) -> None:
+        now = wire.format_time(self._clock.now())
+        lines = "".join(f"{now} {sentence(event)}\n" for event in happened)
         if self._also is not None:
-            self._also(line)
-        data = line.encode(errors="replace")
+            self._also(lines)
+        data = lines.encode(errors="replace")
         try:
             os.write(self._handle, data)
         except OSError:

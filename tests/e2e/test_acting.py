@@ -104,3 +104,14 @@ def test_a_running_job_is_ended_by_cancel_and_by_forced_delete(terminal: Termina
     assert terminal.good("queuectl cancel b").out == "cancelling b\n"
     assert terminal.type("queuectl wait b").code == 128 + 15
     assert terminal.states() == {"b": "cancelled"}
+
+
+def test_a_selection_to_retry_means_what_did_not_succeed(jobs: Terminal) -> None:
+    assert jobs.good("queuectl retry --all --dry-run").out == "would retry bad\nwould retry worse\n"
+    assert jobs.good("queuectl retry --state completed").out == "retried ok\n"
+
+
+def test_a_selection_to_hold_or_release_means_those_that_are_not_yet(jobs: Terminal) -> None:
+    assert jobs.good("queuectl release --all").out == "released kept\n"
+    assert jobs.good("queuectl hold --all").out == "held todo\nheld kept\n"
+    assert jobs.good("queuectl hold --all").err == "0 jobs\n"

@@ -129,3 +129,12 @@ def test_a_unique_prefix_stands_for_a_generated_id(terminal: Terminal) -> None:
     assert terminal.job(job_id[:4])["id"] == job_id
     terminal.good("queuectl enqueue --id chosen -- true")
     assert terminal.type("queuectl show chos").code == 3
+
+
+def test_show_takes_selectors_and_several_ids(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; queuectl enqueue --id b --queue video -- true")
+    assert terminal.good("queuectl show --queue video -q").out == "b\n"
+    assert [job["id"] for job in terminal.good("queuectl show a b --json").json] == ["a", "b"]
+    done = terminal.type("queuectl show a nosuch -q")
+    assert (done.code, done.out) == (3, "a\n")
+    assert terminal.good("queuectl explain --all").out.count("pending") == 2

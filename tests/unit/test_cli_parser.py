@@ -52,7 +52,7 @@ def test_a_value_may_begin_with_a_dash() -> None:
         ("list", ["--queue"], "--queue needs a value", "queuectl list --help"),
         ("list", ["--color", "pink"], "pink", "queuectl list --help"),
         ("enqueue", ["ls", "-la"], "unknown option -la", "--"),
-        ("show", [], "show needs ID", "usage: queuectl show ID"),
+        ("completion", [], "completion needs SHELL", "usage: queuectl completion SHELL"),
         ("config set", ["max-retries"], "config set needs VALUE", "config set NAME VALUE"),
         ("status", ["extra"], "status does not take 'extra'", "usage: queuectl status"),
     ],

@@ -20,18 +20,28 @@ Do = Callable[[Client, Sequence[str], Progress | None], Changed]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Action:
-    """A verb in the forms that messages need, the states it can change, and how it is done."""
+    """A verb in the forms that messages need, the states it can change, and how it is done.
+
+    A selection without `--state` means `usual` states (none: all it can change) and those jobs that it `concerns`.
+    """
 
     verb: str
     done: str
     states: tuple[JobState, ...]
     do: Do
+    usual: tuple[JobState, ...] = ()
+    concerns: Callable[[Job], bool] = lambda job: True
 
 
-RETRY = Action(verb="retry", done="retried", states=allowed_states(Retried), do=Client.retry)
+RETRY = Action(
+    verb="retry", done="retried", states=allowed_states(Retried), do=Client.retry,
+    usual=(JobState.FAILED, JobState.DEAD, JobState.CANCELLED),
+)  # fmt: skip
 CANCEL = Action(verb="cancel", done="cancelled", states=allowed_states(CancelRequested), do=Client.cancel)
-HOLD = Action(verb="hold", done="held", states=allowed_states(Held), do=Client.hold)
-RELEASE = Action(verb="release", done="released", states=allowed_states(Released), do=Client.release)
+HOLD = Action(verb="hold", done="held", states=allowed_states(Held), do=Client.hold, concerns=lambda job: not job.held)
+RELEASE = Action(
+    verb="release", done="released", states=allowed_states(Released), do=Client.release, concerns=lambda job: job.held
+)
 DELETE = Action(
     verb="delete", done="deleted", do=Client.delete,
     states=tuple(state for state in JobState if state is not JobState.PROCESSING),
@@ -69,7 +79,7 @@ def act(call: Call, action: Action) -> int:
     """Does it to the ids typed, or after asking to the jobs selected."""
     console = call.console
     with call.client() as client:
-        jobs = chosen(call, client, action.states)
+        jobs = _selected(call, client, action)
         if jobs is not None and not jobs:
             if console.as_json:
                 console.json_array([])
@@ -87,6 +97,12 @@ def act(call: Call, action: Action) -> int:
         console.progress_done()
         print_changed(console, client, changed.jobs, action.done)
         return report_refused(console, changed.refused)
+
+
+def _selected(call: Call, client: Client, action: Action) -> list[Job] | None:
+    """The jobs of the selectors that the action is for; none where only ids were typed."""
+    jobs = chosen(call, client, action.states if call.args.state else action.usual or action.states)
+    return None if jobs is None else [job for job in jobs if action.concerns(job)]
 
 
 def _question(action: Action, jobs: Sequence[Job]) -> str:

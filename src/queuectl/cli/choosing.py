@@ -11,7 +11,7 @@ from queuectl.cli.call import Call
 from queuectl.cli.console import Console
 from queuectl.cli.render import counted
 from queuectl.client import Client
-from queuectl.domain.errors import Invalid, QueuectlError
+from queuectl.domain.errors import Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 
@@ -83,6 +83,23 @@ def chosen(call: Call, client: Client, among: Sequence[JobState] | None = None) 
             return []
         selector = replace(selector, states=states)
     return client.find(selector)
+
+
+def found(call: Call, client: Client) -> tuple[list[Job], list[QueuectlError]]:
+    """The jobs of the ids or selectors typed, to be looked at; and an error for each id that there is not."""
+    selected = chosen(call, client)
+    if selected is not None:
+        if not selected:
+            call.console.note("0 jobs")
+        return selected, []
+    jobs: list[Job] = []
+    missing: list[QueuectlError] = []
+    for ref in call.words:
+        try:
+            jobs.append(client.job(ref))
+        except (NotFound, Invalid) as error:
+            missing.append(error)
+    return jobs, missing
 
 
 def print_changed(console: Console, client: Client, jobs: Sequence[Job], verb: str) -> None:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from queuectl import wire
 from queuectl.cli.acting import Action, act
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import positive, selector_of
+from queuectl.cli.choosing import found, positive, selector_of, selects
 from queuectl.cli.console import Console
-from queuectl.cli.listing import show_jobs, tries
+from queuectl.cli.listing import print_jobs, tries
 from queuectl.cli.render import Cell, Column, ago, cut, table, visible
 from queuectl.client import Client
 from queuectl.domain.errors import Conflict
@@ -46,15 +46,17 @@ def purge(call: Call) -> int:
 
 
 def show(call: Call) -> int:
-    """All about a dead job; another one is refused."""
-
-    def dead_only(client: Client, ref: str) -> Job:
-        job = client.job(ref)
-        if job.state is not JobState.DEAD:
-            raise Conflict(f"job {job.id} is {job.state}, not dead", f"see it with: queuectl show {job.id}")
-        return job
-
-    return show_jobs(call, dead_only)
+    """All about dead jobs; of others, those named are refused and those selected are left out."""
+    with call.client() as client:
+        jobs, refused = found(call, client)
+        dead = [job for job in jobs if job.state is JobState.DEAD]
+        if not selects(call.args):
+            refused += [
+                Conflict(f"job {job.id} is {job.state}, not dead", f"see it with: queuectl show {job.id}")
+                for job in jobs
+                if job.state is not JobState.DEAD
+            ]
+        return print_jobs(call, client, dead, refused)
 
 
 def list_dead(call: Call) -> int:

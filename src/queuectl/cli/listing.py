@@ -11,7 +11,7 @@ from typing import Any
 from queuectl import wire
 from queuectl.cli import history
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import positive, report_refused, selector_of
+from queuectl.cli.choosing import found, positive, report_refused, selector_of, selects
 from queuectl.cli.console import Console
 from queuectl.cli.render import Cell, Column, age, ago, short, state_cell
 from queuectl.client import Client
@@ -128,50 +128,38 @@ def info(job: Job, reason: str | None, now: float) -> str:
 
 def show(call: Call) -> int:
     """All about the jobs named."""
-    return show_jobs(call, lambda client, ref: client.job(ref))
-
-
-def show_jobs(call: Call, find: Callable[[Client, str], Job]) -> int:
-    """Shows each job that `find` yields; JSON is one object for one id, an array for several."""
-    console = call.console
-    refused: list[QueuectlError] = []
     with call.client() as client:
-        found = []
-        for ref in call.words:
-            try:
-                found.append(client.history(find(client, ref).id))
-            except QueuectlError as error:
-                refused.append(error)
-        now = client.store.now()
+        return print_jobs(call, client, *found(call, client))
+
+
+def print_jobs(call: Call, client: Client, jobs: Sequence[Job], refused: Sequence[QueuectlError]) -> int:
+    """Prints the jobs' histories; JSON is one object for one id, else an array."""
+    console = call.console
+    histories = [client.history(job.id) for job in jobs]
     if console.as_json:
-        documents = [history.to_json(one) for one in found]
-        if len(call.words) > 1:
+        documents = [history.to_json(one) for one in histories]
+        if len(call.words) == 1 and not selects(call.args):
+            for document in documents:
+                console.json(document)
+        else:
             console.json_array(documents)
-        elif documents:
-            console.json(documents[0])
     elif console.quiet:
-        console.lines(one.job.id for one in found)
+        console.lines(job.id for job in jobs)
     else:
-        for number, one in enumerate(found):
+        for number, one in enumerate(histories):
             if number:
                 console.print()
-            history.print_history(console, one, now)
+            history.print_history(console, one, client.store.now())
     return report_refused(console, refused)
 
 
 def explain(call: Call) -> int:
     """Says what each job is doing or what it waits for."""
     console = call.console
-    refused: list[QueuectlError] = []
-    answers = []
     with call.client() as client:
+        jobs, refused = found(call, client)
         now = client.store.now()
-        for ref in call.words:
-            try:
-                job = client.job(ref)
-                answers.append((job, client.reason(job)))
-            except QueuectlError as error:
-                refused.append(error)
+        answers = list(zip(jobs, client.reasons(jobs), strict=True))
     if console.as_json:
         console.json_array(
             {"id": job.id, "state": job.state.value, "reason": reason, "explanation": explanation(job, reason, now)}

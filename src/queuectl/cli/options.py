@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option: its spellings, its help, and how argparse reads it."""
 
     flags: tuple[str, ...]
     help: str
-    how: dict[str, Any] = field(default_factory=dict)
+    how: dict[str, Any]
 
 
 def option(*words: str, **how: Any) -> Option:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import positive
+from queuectl.cli.choosing import found, positive, report_refused
 from queuectl.client import Client
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Attempt, Job
@@ -22,24 +22,31 @@ def logs(call: Call) -> int:
     if args.follow and args.attempt is not None:
         raise Invalid("--attempt and --follow exclude each other", "-f shows the latest attempt and those after it")
     with call.client() as client:
-        job = client.job(call.words[0])
+        jobs, refused = found(call, client)
         if args.follow:
-            return _follow(call, client, job, stream, tail)
-        attempts = client.history(job.id).attempts
-        numbers = _numbers(args.attempt, job, attempts)
+            return _follow(call, client, jobs, stream, tail) if jobs else report_refused(call.console, refused)
         if call.console.as_json:
-            call.console.json_array(_documents(client, job, numbers, stream, tail))
-            return 0
-        if not numbers:
-            reason = client.reason(job)
-            call.console.note(f"job {job.id} has not run" + (f": {reason}" if reason else ""))
-        for number in numbers:
-            if args.attempt == "all":
-                call.console.note(f"==> attempt {number} <==")
-            _print(call, client, job, number, stream, tail)
-        if stream == STDERR and numbers and not job.spec.split_output:
-            call.console.note(f"job {job.id} keeps both streams in one; see: {call.command(f'logs {job.id}')}")
-    return 0
+            documents = (_documents(client, job, args.attempt, stream, tail) for job in jobs)
+            call.console.json_array(document for each in documents for document in each)
+        else:
+            for job in jobs:
+                _print(call, client, job, stream, tail, named=len(jobs) > 1)
+        return report_refused(call.console, refused)
+
+
+def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int | None, named: bool) -> None:
+    """What was asked for of one job; messages tell jobs and attempts apart where there are several."""
+    note = call.console.note
+    numbers = _numbers(call.args.attempt, job, client.history(job.id).attempts)
+    if not numbers:
+        reason = client.reason(job)
+        note(f"job {job.id} has not run" + (f": {reason}" if reason else ""))
+    for number in numbers:
+        if named or call.args.attempt == "all":
+            note(f"==> {f'{job.id} ' if named else ''}attempt {number} <==")
+        _print_attempt(call, client, job, number, stream, tail)
+    if stream == STDERR and numbers and not job.spec.split_output:
+        note(f"job {job.id} keeps both streams in one; see: {call.command(f'logs {job.id}')}")
 
 
 def _numbers(given: str | None, job: Job, attempts: Sequence[Attempt]) -> list[int]:
@@ -56,7 +63,7 @@ def _numbers(given: str | None, job: Job, attempts: Sequence[Attempt]) -> list[i
     return [number]
 
 
-def _print(call: Call, client: Client, job: Job, number: int, stream: int | None, tail: int | None) -> None:
+def _print_attempt(call: Call, client: Client, job: Job, number: int, stream: int | None, tail: int | None) -> None:
     from queuectl import follow
 
     for which, data in follow.read(client.store, job, number, stream, tail):
@@ -64,20 +71,22 @@ def _print(call: Call, client: Client, job: Job, number: int, stream: int | None
 
 
 def _documents(
-    client: Client, job: Job, numbers: list[int], stream: int | None, tail: int | None
+    client: Client, job: Job, attempt: str | None, stream: int | None, tail: int | None
 ) -> Iterator[dict[str, object]]:
     from queuectl import follow
 
-    for number in numbers:
+    for number in _numbers(attempt, job, client.history(job.id).attempts):
         data = b"".join(data for _, data in follow.read(client.store, job, number, stream, tail))
         yield {"id": job.id, "attempt": number, "output": data.decode("utf-8", "replace")}
 
 
-def _follow(call: Call, client: Client, job: Job, stream: int | None, tail: int | None) -> int:
+def _follow(call: Call, client: Client, jobs: Sequence[Job], stream: int | None, tail: int | None) -> int:
     from queuectl import follow
 
+    if len(jobs) > 1:
+        raise Invalid(f"--follow follows one job, not {len(jobs)}", "name one")
     if call.console.as_json:
         raise Invalid("--follow gives raw bytes, never JSON", "leave out --json or --follow")
-    for number, data in follow.follow(client.store, job.id, stream, tail):
+    for number, data in follow.follow(client.store, jobs[0].id, stream, tail):
         call.console.raw(data, number if stream is None else STDOUT)
     return 0

@@ -7,8 +7,8 @@ columns that may be cut. Control signs in a cell are shown, never sent to the te
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
+from typing import NamedTuple
 
 from queuectl.domain.job import JobState
 from queuectl.wire import format_duration
@@ -27,8 +27,7 @@ FLOOR = 5
 """No column is cut to fewer places than these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table. With `least` it gives way down to so many places where the terminal is too narrow: its
     texts are cut, or with `wrap` continued on further lines."""
 
@@ -38,8 +37,7 @@ class Column:
     wrap: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A text with a style of `STYLES`, or none."""
 
     text: str

@@ -94,19 +94,19 @@ _ROWS = (
         ),
     ),
     Command(
-        name="show", group=JOBS, help="all about a job", target="listing:show", words="ID [ID...]", least=1,
+        name="show", group=JOBS, help="all about a job", target="listing:show", words="[ID...]", options=SELECT,
         description="Shows a job's command, policy and surroundings, why it does not run yet, every attempt, and "
         "what people did to it. As JSON: the job with its executions and events.",
         examples=("queuectl show job1", "queuectl show job1 --json"),
     ),
     Command(
-        name="explain", group=JOBS, help="say why a job does not run", target="listing:explain", words="ID [ID...]",
-        least=1, description="Says in words what a job is doing or what it waits for.",
+        name="explain", group=JOBS, help="say why a job does not run", target="listing:explain", words="[ID...]",
+        options=SELECT, description="Says in words what a job is doing or what it waits for.",
         examples=("queuectl explain job1",),
     ),
     Command(
-        name="logs", group=JOBS, help="a command's output", target="output:logs", words="ID", least=1, most=1,
-        options=FOLLOW,
+        name="logs", group=JOBS, help="a command's output", target="output:logs", words="[ID...]",
+        options=(*FOLLOW, *SELECT),
         description="Prints what a job's command wrote, byte for byte: of its latest attempt unless --attempt says "
         "otherwise. -f may start before the job does, follows its retries and ends with it.",
         examples=("queuectl logs job1", "queuectl logs -f job1", "queuectl logs job1 --attempt 2 --tail 20"),
@@ -126,7 +126,8 @@ _ROWS = (
     Command(
         name="retry", group=JOBS, help="run jobs again", target="acting:retry", words="[ID...]",
         options=(*SELECT, *ACT),
-        description="A failed job runs again at once, its attempts kept. A finished one starts afresh.",
+        description="A failed job runs again at once, its attempts kept. A finished one starts afresh. Selectors mean "
+        "failed, dead and cancelled jobs, unless --state says otherwise.",
         examples=("queuectl retry job1", "queuectl retry --state cancelled --queue video"),
     ),
     Command(
@@ -204,7 +205,8 @@ _ROWS = (
         examples=("queuectl dlq list", "queuectl dlq list --group", "queuectl dlq list --error timed --json"),
     ),
     Command(
-        name="dlq show", group=DLQ, help="all about a dead job", target="dead:show", words="ID [ID...]", least=1,
+        name="dlq show", group=DLQ, help="all about a dead job", target="dead:show", words="[ID...]",
+        options=SELECT,
         description="As queuectl show, for dead jobs only.", examples=("queuectl dlq show job1",),
     ),
     Command(

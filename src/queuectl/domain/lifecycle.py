@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import assert_never
+from typing import Any, assert_never
 
 from queuectl.domain import retry
 from queuectl.domain.errors import Conflict
@@ -160,26 +160,32 @@ def apply(job: Job, event: Event, now: float) -> Job:
             f"job {job.id} is {job.state} and cannot {VERBS[type(event)]}",
             f"see its history with: queuectl show {job.id}",
         )
-    after = replace(_next(job, event, now), updated_at=now)
+    after = replace(job, updated_at=now, **_changes(job, event, now))
     assert after.state in allowed, f"{job.state} -> {type(event).__name__} -> {after.state}"
     return after
 
 
-def _next(job: Job, event: Event, now: float) -> Job:
+Changes = dict[str, Any]
+"""Fields of a job that an event changes, with their new values."""
+
+PUT_DOWN: Changes = {"worker": None, "host": None, "next_retry_at": None, "cancel_requested": False}
+"""The job in nobody's hands."""
+
+AFRESH: Changes = dict.fromkeys(
+    ("error", "exit_code", "signal", "started_at", "finished_at", "cpu_time", "max_rss", "output_bytes")
+) | {"attempts": 0, "lost": 0, "lost_in_row": 0}  # fmt: skip
+"""The job as if it had never run; what is kept of its attempts is elsewhere."""
+
+
+def _changes(job: Job, event: Event, now: float) -> Changes:
     match event:
         case Claimed():
-            return replace(
-                job,
-                state=PROCESSING,
-                lease=job.lease + 1,
-                worker=event.worker,
-                host=event.host,
-                started_at=None,
-                finished_at=None,
-                next_retry_at=None,
-            )
+            return {
+                "state": PROCESSING, "lease": job.lease + 1, "worker": event.worker, "host": event.host,
+                "started_at": None, "finished_at": None, "next_retry_at": None,
+            }  # fmt: skip
         case Started():
-            return replace(job, started_at=event.at, starts=job.starts + 1)
+            return {"started_at": event.at, "starts": job.starts + 1}
         case Ended():
             return _ended(job, event)
         case GivenBack():
@@ -188,84 +194,78 @@ def _next(job: Job, event: Event, now: float) -> Job:
             return _lost(job, event, now)
         case CancelRequested():
             if job.state is PROCESSING:
-                return replace(job, cancel_requested=True)
+                return {"cancel_requested": True}
             ended_at = now if job.finished_at is None else job.finished_at  # of its latest execution, if it had one
-            return replace(_put_down(job), state=CANCELLED, error=event.reason, finished_at=ended_at)
+            return {**PUT_DOWN, "state": CANCELLED, "error": event.reason, "finished_at": ended_at}
         case Retried():
             return _retried(job, now)
         case Held():
-            return replace(job, held=True)
+            return {"held": True}
         case Released():
-            return replace(job, held=False)
+            return {"held": False}
         case _:
             assert_never(event)
 
 
-def _put_down(job: Job) -> Job:
-    """The job in nobody's hands."""
-    return replace(job, worker=None, host=None, next_retry_at=None, cancel_requested=False)
-
-
-def _ended(job: Job, event: Ended) -> Job:
-    ended = replace(
-        job, started_at=event.started_at, finished_at=event.finished_at, exit_code=event.exit_code,
-        signal=event.signal, error=event.error, cpu_time=event.cpu_time, max_rss=event.max_rss,
-        output_bytes=event.output_bytes, next_retry_at=None, cancel_requested=False, lost_in_row=0,
-        starts=job.starts + (job.started_at is None),
-    )  # fmt: skip
-    match outcome(event):
+def _ended(job: Job, event: Ended) -> Changes:
+    counted: Changes = {"starts": job.starts + (job.started_at is None), "lost_in_row": 0}
+    how = outcome(event)
+    if how is Outcome.STOPPED:
+        return {**counted, **_returned(job, event.finished_at)}
+    ended: Changes = {
+        **counted, "started_at": event.started_at, "finished_at": event.finished_at, "exit_code": event.exit_code,
+        "signal": event.signal, "error": event.error, "cpu_time": event.cpu_time, "max_rss": event.max_rss,
+        "output_bytes": event.output_bytes, "next_retry_at": None, "cancel_requested": False,
+    }  # fmt: skip
+    match how:
         case Outcome.COMPLETED:
-            return replace(ended, state=COMPLETED, attempts=job.attempts + 1, error=None)
+            return {**ended, "state": COMPLETED, "attempts": job.attempts + 1}
         case Outcome.CANCELLED:
-            return replace(ended, state=CANCELLED, error=event.error or "cancelled")
-        case Outcome.STOPPED:
-            return _returned(replace(job, starts=ended.starts, lost_in_row=0), event.finished_at)
+            return {**ended, "state": CANCELLED, "error": event.error or "cancelled"}
         case _:
-            return _failed(replace(ended, attempts=job.attempts + 1), event, job.cancel_requested)
+            return {**ended, "attempts": job.attempts + 1, **_failed(job, event)}
 
 
-def _failed(job: Job, event: Ended, cancel_requested: bool) -> Job:
-    failed = replace(job, error=event.error or describe(job, event))
-    if cancel_requested:
-        return replace(failed, state=CANCELLED)
+def _failed(job: Job, event: Ended) -> Changes:
+    attempt = job.attempts + 1
+    error = event.error or describe(job, event)
+    if job.cancel_requested:
+        return {"state": CANCELLED, "error": error}
     if event.cause is None and retry.is_permanent(job.spec, event.exit_code):
-        return replace(failed, state=DEAD, error=f"{failed.error} (not retried: fatal exit code)")
-    if job.attempts > job.spec.max_retries:
-        return replace(failed, state=DEAD)
-    wait = retry.delay(job.spec, job.attempts, event.draw)
-    return replace(failed, state=FAILED, next_retry_at=event.finished_at + wait)
+        return {"state": DEAD, "error": f"{error} (not retried: fatal exit code)"}
+    if attempt > job.spec.max_retries:
+        return {"state": DEAD, "error": error}
+    wait = retry.delay(job.spec, attempt, event.draw)
+    return {"state": FAILED, "error": error, "next_retry_at": event.finished_at + wait}
 
 
-def _returned(job: Job, now: float) -> Job:
+def _returned(job: Job, now: float) -> Changes:
     """The claim handed back: due at once, as it was before, and a wish to cancel is now fulfilled."""
     if job.cancel_requested:
-        return replace(_put_down(job), state=CANCELLED, error="cancelled", finished_at=now)
-    back = replace(_put_down(job), started_at=None, finished_at=None)
+        return {**PUT_DOWN, "state": CANCELLED, "error": "cancelled", "finished_at": now}
+    back = {**PUT_DOWN, "started_at": None, "finished_at": None}
     if job.attempts:
-        return replace(back, state=FAILED, next_retry_at=now)
-    return replace(back, state=PENDING)
+        return {**back, "state": FAILED, "next_retry_at": now}
+    return {**back, "state": PENDING}
 
 
-def _lost(job: Job, event: Lost, now: float) -> Job:
+def _lost(job: Job, event: Lost, now: float) -> Changes:
     if job.started_at is None:
         return _returned(job, now)
-    lost = replace(job, lost=job.lost + 1, lost_in_row=job.lost_in_row + 1)
-    if lost.lost_in_row >= event.max_lost and not job.cancel_requested:
-        error = f"lost {lost.lost_in_row} workers in a row while it ran (max_lost {event.max_lost})"
-        return replace(_put_down(lost), state=DEAD, error=error, exit_code=None, signal=None, finished_at=now)
-    return _returned(lost, now)
+    in_row = job.lost_in_row + 1
+    counted: Changes = {"lost": job.lost + 1, "lost_in_row": in_row}
+    if in_row < event.max_lost or job.cancel_requested:
+        return {**counted, **_returned(job, now)}
+    error = f"lost {in_row} workers in a row while it ran (max_lost {event.max_lost})"
+    gone = {"state": DEAD, "error": error, "exit_code": None, "signal": None, "finished_at": now}
+    return {**counted, **PUT_DOWN, **gone}
 
 
-def _retried(job: Job, now: float) -> Job:
+def _retried(job: Job, now: float) -> Changes:
     if job.state is FAILED:
-        return replace(job, next_retry_at=min(job.due_at, now))
-    if job.state is PENDING:
-        return replace(job, run_at=min(job.run_at, now))
-    return replace(
-        _put_down(job), state=PENDING, run_at=min(job.run_at, now), attempts=0, lost=0, lost_in_row=0,
-        error=None, exit_code=None, signal=None, started_at=None, finished_at=None, cpu_time=None,
-        max_rss=None, output_bytes=None,
-    )  # fmt: skip
+        return {"next_retry_at": min(job.due_at, now)}
+    due = {"run_at": min(job.run_at, now)}
+    return due if job.state is PENDING else {**PUT_DOWN, **AFRESH, **due, "state": PENDING}
 
 
 def outcome(event: Ended) -> Outcome:

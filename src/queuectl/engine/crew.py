@@ -54,8 +54,8 @@ class Crew:
         )  # fmt: skip
         worker, bits, pid, channel = launch(plan)
         row = WorkerRow(
-            id=worker, name=options.name, epoch=FIRST_EPOCH, host=os.uname().nodename, machine=process.machine_id(), pid=pid,
-            dispatcher=os.getpid(), slots=slots, queues=options.queues, tag=bits, version=options.version,
+            id=worker, name=options.name, epoch=FIRST_EPOCH, host=os.uname().nodename,
+            machine=process.machine_id(), pid=pid, dispatcher=os.getpid(), slots=slots, queues=options.queues, tag=bits, version=options.version,
             started_at=self._store.now(),
         )  # fmt: skip
         link = Link(row, channel, self._store.folder, first_slot=first_slot, pid=pid)

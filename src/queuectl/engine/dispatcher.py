@@ -18,14 +18,14 @@ from collections.abc import Sequence
 from queuectl import events
 from queuectl.clock import Clock
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.domain.job import Job, JobState
+from queuectl.domain.job import CLAIMABLE, Job
 from queuectl.domain.lifecycle import GivenBack, Started
 from queuectl.engine import process
 from queuectl.engine.crew import Crew, Options
-from queuectl.engine.link import Flight, Key, Link
+from queuectl.engine.link import Flight, Link
 from queuectl.engine.outage import Outage
 from queuectl.engine.pace import Pace
-from queuectl.engine.protocol import Message
+from queuectl.engine.protocol import Key, Message
 from queuectl.engine.reaper import LOOK_EVERY_S, Adopted, Frozen, Reaper, Settled
 from queuectl.engine.report import change_of, witness_of
 from queuectl.engine.signals import Signals
@@ -316,22 +316,21 @@ class Dispatcher:
     def _settle(self, after: Sequence[tuple[Link, Flight, Job | None]]) -> None:
         """What follows from a commit: flights go on or are over, supervisors may forget results."""
         over: dict[Link, list[Key]] = {}
+        told: list[events.Happening] = []
         for link, flight, job in after:
             if flight.result is None and flight.started_at is not None and job is not None:
                 flight.job = job
-                self._observe(events.JobStarted(job=job))
+                told.append(events.JobStarted(job=job))
                 continue
             over.setdefault(link, []).append(flight.key)
-            if job is not None:
-                self._tell_end(flight, job)
+            if job is not None and flight.result is not None:
+                told.append(events.JobEnded(job=job))
+            if job is not None and job.state in CLAIMABLE:
+                self._next_due = min(job.due_at, self._next_due or job.due_at)
         for link, keys in over.items():
             link.recorded(keys)
-
-    def _tell_end(self, flight: Flight, job: Job) -> None:
-        if flight.result is not None:
-            self._observe(events.JobEnded(job=job))
-        if job.state in (JobState.FAILED, JobState.PENDING):
-            self._next_due = min(job.due_at, self._next_due or job.due_at)
+        if told:
+            self._observe(*told)
 
     # --- other supervisors, and the deaths of our own ---------------------------------------
 
@@ -349,11 +348,12 @@ class Dispatcher:
 
     def _tell_settled(self, settled: Settled) -> None:
         self._look = True
-        for job in settled.recorded:
-            self._observe(events.JobEnded(job=job))
-        for job in settled.lost:
-            self._observe(events.JobLost(job=job))
-        self._observe(events.CleanedUp(worker=settled.row.id, recorded=len(settled.recorded), lost=len(settled.lost)))
+        recorded, lost = len(settled.recorded), len(settled.lost)
+        self._observe(
+            *(events.JobEnded(job=job) for job in settled.recorded),
+            *(events.JobLost(job=job) for job in settled.lost),
+            events.CleanedUp(worker=settled.row.id, recorded=recorded, lost=lost),
+        )
 
     def _look_after_the_fallen(self) -> None:
         for link in self._crew.fallen():

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from queuectl.engine.protocol import PROTOCOL, Channel, Message
+from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message
 
 FLUSH_AFTER_S = 0.003
 FLUSH_MESSAGES = 64
@@ -29,7 +29,7 @@ class Door:
         self._driver: Channel | None = None
         self._epoch = 0
         self._word_at = time.monotonic()
-        self._outbox: list[Message] = []
+        self._outbox: dict[Key, Message] = {}
         self._outbox_since = 0.0
         poll.register(listener, select.POLLIN)
 
@@ -100,12 +100,12 @@ class Door:
         self._outbox.clear()
         channel.send([["welcome", {"protocol": PROTOCOL, "epoch": epoch}], *self._news()])
 
-    def say(self, message: Message) -> None:
-        """Puts something into the next packet; without a driver it is not said."""
+    def say(self, key: Key, message: Message) -> None:
+        """Puts the latest news of an execution into the next packet; without a driver it is not said."""
         if self._driver is not None:
             if not self._outbox:
                 self._outbox_since = time.monotonic()
-            self._outbox.append(message)
+            self._outbox[key] = message
 
     def flush(self, now: float, patient: bool) -> None:
         """Sends the packet: at once, or if `patient` only when it is full or has waited long enough."""
@@ -113,8 +113,8 @@ class Door:
             return
         if patient and len(self._outbox) < FLUSH_MESSAGES and now - self._outbox_since < FLUSH_AFTER_S:
             return
-        messages, self._outbox = self._outbox, []
-        self._driver.send(messages)
+        self._driver.send(list(self._outbox.values()))
+        self._outbox.clear()
         if self._driver.closed or self._driver.unsent:
             self._attend(self._driver)
 

@@ -9,9 +9,7 @@ from typing import Any
 
 from queuectl.engine import process
 from queuectl.engine.output import STDERR, STDOUT, Sink, UserFile
-
-Key = tuple[int, int]
-"""An execution's name: `jobs.seq` and the lease under which it runs."""
+from queuectl.engine.protocol import Key
 
 
 @dataclass(slots=True)

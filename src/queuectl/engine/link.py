@@ -16,10 +16,9 @@ from queuectl import ids
 from queuectl.domain.errors import OperationFailed
 from queuectl.domain.job import Job, Spec
 from queuectl.engine import process
-from queuectl.engine.protocol import LOCK_NAME, PROTOCOL, Channel, Message, dial
+from queuectl.engine.protocol import LOCK_NAME, PROTOCOL, Channel, Key, Message, dial
 from queuectl.store.port import WorkerRow
 
-Key = tuple[int, int]
 WORKERS_FOLDER = "workers"
 READY_WITHIN_S = 30.0
 

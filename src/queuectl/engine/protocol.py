@@ -39,6 +39,9 @@ PACKET_BYTES_MAX = 64 << 20
 
 Message = list[Any]
 
+Key = tuple[int, int]
+"""An execution's name: `jobs.seq` and the lease under which it runs."""
+
 _LENGTH = struct.Struct("!I")
 
 

@@ -13,8 +13,9 @@ from queuectl import ids
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Cause, Ended
 from queuectl.engine import process
-from queuectl.engine.link import Flight, Key
+from queuectl.engine.link import Flight
 from queuectl.engine.output import read_capped
+from queuectl.engine.protocol import Key
 from queuectl.store.port import Change, Output
 
 

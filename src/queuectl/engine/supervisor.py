@@ -25,11 +25,11 @@ from typing import Any
 
 from queuectl.engine import process
 from queuectl.engine.door import Door
-from queuectl.engine.execution import Key, Order, Run, Slot, Surroundings, start
+from queuectl.engine.execution import Order, Run, Slot, Surroundings, start
 from queuectl.engine.execution import result as result_of
 from queuectl.engine.journal import Journal
 from queuectl.engine.output import Sink
-from queuectl.engine.protocol import JOURNAL_NAME, LOCK_NAME, Message, listen
+from queuectl.engine.protocol import JOURNAL_NAME, LOCK_NAME, Key, Message, listen
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
 
@@ -153,7 +153,7 @@ class Supervisor:
     def _drop(self, key: Key) -> bool:
         dropped = self._waiting.pop(key, None) is not None
         if dropped:
-            self._door.say(["dropped", *key])
+            self._door.say(key, ["dropped", *key])
         return dropped
 
     def _drop_results(self, keys: list[list[int]]) -> None:
@@ -187,7 +187,7 @@ class Supervisor:
         self._runs[run.pid] = self._by_key[order.key] = run
         if order.timeout is not None:
             self._set_timer(time.monotonic() + order.timeout, run)
-        self._door.say(run.started_message())
+        self._door.say(order.key, run.started_message())
 
     # --- ending -----------------------------------------------------------------------------
 
@@ -288,8 +288,9 @@ class Supervisor:
         if run is not None and run.cause is None:
             run.account()
             result["cpu_time"], result["max_rss"] = run.cpu_time, run.max_rss
-        self._results[result["seq"], result["lease"]] = result
-        self._door.say(["ended", result])
+        key = result["seq"], result["lease"]
+        self._results[key] = result
+        self._door.say(key, ["ended", result])
 
 
 def _signal_pipe() -> int:
