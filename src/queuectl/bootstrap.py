@@ -113,6 +113,9 @@ def _serve(
     from queuectl.clock import SystemClock
     from queuectl.engine.crew import Options
     from queuectl.engine.dispatcher import Dispatcher
+    from queuectl.engine.host import Host
+    from queuectl.engine.loop import Loop
+    from queuectl.engine.wakeup import Wakeup
     from queuectl.logs import Log
 
     store = open_store(url, DISPATCHER_BUSY_TIMEOUT_S)
@@ -125,13 +128,17 @@ def _serve(
             poll=DEFAULT_POLL_S if options.poll is None else options.poll, stop_timeout=options.stop_timeout,
             supervisors=min(options.count, os.cpu_count() or 1, SUPERVISORS_MAX), version=queuectl.__version__,
         )  # fmt: skip
-        dispatcher = Dispatcher(store, plan, SystemClock(), Log(log_path(store, name), SystemClock(), echo))
+        clock, wakeup = SystemClock(), Wakeup(store.watch)
+        log = Log(log_path(store, name), clock, echo)
+        dispatcher = Dispatcher(store, plan, clock, Host(store.folder), wakeup, log)
+        loop = Loop(dispatcher, wakeup)
         try:
             dispatcher.start()
             on_started(name, options.count)
-            return dispatcher.run()
+            return loop.run()
         finally:
             dispatcher.close()
+            loop.close()
     finally:
         store.close()
 

@@ -138,11 +138,3 @@ def test_logs_of_several_jobs_are_told_apart(served: Terminal) -> None:
     assert (done.out, done.err) == ("one\ntwo\n", "==> a attempt 1 <==\n==> b attempt 1 <==\n")
     assert [each["output"] for each in served.good("queuectl logs a b --json").json] == ["one\n", "two\n"]
     assert served.type("queuectl logs -f a b").code == 2
-
-
-def test_ctrl_c_ends_a_wait(terminal: Terminal) -> None:
-    terminal.good("queuectl enqueue --id a -- true")
-    waiting = terminal.background("queuectl wait a")
-    eventually(lambda: "queuectl" in open(f"/proc/{waiting.pid}/maps").read() or True, "it waits")
-    waiting.send_signal(signal.SIGINT)
-    assert waiting.wait(60) == 130

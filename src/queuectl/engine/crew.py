@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import selectors
-import shutil
 from dataclasses import dataclass
 
-from queuectl.engine import process
-from queuectl.engine.link import Flight, Link, Plan, has_died, kill_child, launch
+from queuectl.engine.host import Host, Plan
+from queuectl.engine.link import Flight, Link
 from queuectl.engine.protocol import Channel
 from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
 
@@ -28,12 +25,12 @@ class Options:
 
 
 class Crew:
-    """Keeps the links, their rows in the store and their places in the selector in step."""
+    """Keeps the links and their rows in the store in step."""
 
-    def __init__(self, store: Store, options: Options, selector: selectors.BaseSelector) -> None:
+    def __init__(self, store: Store, options: Options, host: Host) -> None:
         self._store = store
         self._options = options
-        self._selector = selector
+        self._host = host
         self.links: list[Link] = []
 
     def launch_all(self, output_bytes_max: int) -> None:
@@ -47,29 +44,29 @@ class Crew:
 
     def launch(self, first_slot: int, slots: int, output_bytes_max: int) -> None:
         """Starts one supervisor and registers it."""
-        options = self._options
+        options, host = self._options, self._host
         plan = Plan(
-            name=options.name, below=self._store.folder, store_url=self._store.url, first_slot=first_slot, slots=slots,
+            name=options.name, store_url=self._store.url, first_slot=first_slot, slots=slots,
             output_bytes_max=output_bytes_max,
         )  # fmt: skip
-        worker, bits, pid, channel = launch(plan)
+        launched = host.launch(plan)
         row = WorkerRow(
-            id=worker, name=options.name, epoch=FIRST_EPOCH, host=os.uname().nodename,
-            machine=process.machine_id(), pid=pid, dispatcher=os.getpid(), slots=slots, queues=options.queues, tag=bits, version=options.version,
-            started_at=self._store.now(),
+            id=launched.worker, name=options.name, epoch=FIRST_EPOCH, host=host.name, machine=host.machine,
+            pid=launched.pid, dispatcher=host.pid, slots=slots, queues=options.queues, tag=launched.tag_bits,
+            version=options.version, started_at=self._store.now(),
         )  # fmt: skip
-        link = Link(row, channel, self._store.folder, first_slot=first_slot, pid=pid)
+        link = Link(row, launched.channel, first_slot=first_slot, pid=launched.pid)
         try:
             self._store.register(row)
         except BaseException:
-            channel.close()
+            link.channel.close()
             self.destroy(link)
             raise
         self._add(link)
 
     def take_over(self, row: WorkerRow, channel: Channel, now: float) -> Link:
         """Drives an adopted supervisor, whose row has our epoch. It reports what runs and what has ended."""
-        link = Link(row, channel, self._store.folder)
+        link = Link(row, channel)
         for job in self._store.running(row.id):
             flight = Flight(job=job, sent_at=now)
             link.flights[flight.key] = flight
@@ -79,41 +76,26 @@ class Crew:
     def _add(self, link: Link) -> None:
         link.hello()
         self.links.append(link)
-        self._selector.register(link.channel, selectors.EVENT_READ, link)
-
-    def await_writes(self) -> None:
-        """Has the selector wake us when a supervisor can take more of what we have to say."""
-        for link in self.links:
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.channel.unsent else 0)
-            if link.listening and self._selector.get_key(link.channel).events != wanted:
-                self._selector.modify(link.channel, wanted, link)
 
     def fallen(self) -> list[Link]:
         """The supervisors whose end of the line is closed: they have left, died, or follow somebody else."""
-        fallen = [link for link in self.links if link.channel.closed]
-        for link in fallen:
-            if link.listening:
-                self._selector.unregister(link.channel)
-                link.listening = False
-        return fallen
+        return [link for link in self.links if link.channel.closed]
 
     def is_dead(self, link: Link) -> bool:
         """Whether a supervisor is proven dead: reaped where it is our child, its lock free where it is not."""
-        return has_died(link.pid) if link.pid is not None else not self._store.alive(link.row)
+        return self._host.has_died(link.pid) if link.pid is not None else not self._store.alive(link.row)
 
     def forget(self, link: Link) -> None:
         """Lets go of a supervisor, which lives on or not."""
         self.links.remove(link)
-        if link.listening:
-            self._selector.unregister(link.channel)
         link.channel.close()
 
     def destroy(self, link: Link) -> None:
         """Ends a supervisor of our own and everything it runs, at once."""
         if link.pid is not None:
-            kill_child(link.pid)
-        process.kill_tagged(*process.whole_range(link.row.tag))
-        shutil.rmtree(link.folder, ignore_errors=True)
+            self._host.kill_child(link.pid)
+        self._host.kill_commands(link.row)
+        self._host.remove(link.row.id)
 
     def adopted_flights(self) -> int:
         """Commands of adopted supervisors, which take up our slots."""

@@ -1,7 +1,6 @@
 """The store side of a worker: claims, hands out, records.
 
-One loop, one thread. `step` does all that is due and returns how long there is nothing to do; `run` sleeps that
-long in one selector over the supervisors' sockets, the store's wake-up and the signals. Its rules:
+`step` does all that is due and returns how long there is nothing to do; `Loop` calls it. Its rules:
 
 - Finishes and the next claims share one transaction; nothing is acknowledged or started before it is committed.
 - It holds no more unstarted claims than it expects to start within a moment, so that others get their share.
@@ -11,8 +10,6 @@ long in one selector over the supervisors' sockets, the store's wake-up and the 
 
 from __future__ import annotations
 
-import selectors
-import shutil
 from collections.abc import Sequence
 
 from queuectl import events
@@ -20,16 +17,15 @@ from queuectl.clock import Clock
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import CLAIMABLE, Job
 from queuectl.domain.lifecycle import GivenBack, Started
-from queuectl.engine import process
 from queuectl.engine.crew import Crew, Options
+from queuectl.engine.host import Host
 from queuectl.engine.link import Flight, Link
 from queuectl.engine.outage import Outage
 from queuectl.engine.pace import Pace
-from queuectl.engine.protocol import Key, Message
+from queuectl.engine.protocol import Channel, Key, Message
 from queuectl.engine.reaper import LOOK_EVERY_S, Adopted, Frozen, Reaper, Settled
-from queuectl.engine.report import change_of, witness_of
-from queuectl.engine.signals import Signals
-from queuectl.engine.wakeup import POLL_EVERY_S, Wakeup
+from queuectl.engine.report import change_of
+from queuectl.engine.wakeup import Wakeup
 from queuectl.settings import Settings
 from queuectl.store.port import Change, Store, Superseded
 
@@ -44,26 +40,26 @@ UNSTARTED_MAX_S = 0.1
 GRACEFUL, NOW = "graceful", "now"
 
 STORE_REPLACED = -1
-"""What `run` returns when the store was removed or replaced: the worker is to be started afresh."""
+"""The exit code when the store was removed or replaced: the worker is to be started afresh."""
 
 
 class Dispatcher:
-    """A worker. `start`, then `run` until it returns the exit code, then `close`."""
+    """A worker. `start`, then `step` until `exit_code` is set, then `close`."""
 
-    def __init__(self, store: Store, options: Options, clock: Clock, observe: events.Observer) -> None:
+    def __init__(
+        self, store: Store, options: Options, clock: Clock, host: Host, wakeup: Wakeup, observe: events.Observer
+    ) -> None:
         self._store = store
         self._options = options
         self._clock = clock
+        self._host = host
+        self._wakeup = wakeup
         self._observe = observe
         self._settings = Settings(store.config())
         self._pace = Pace()
-        self._signals = Signals()
-        self._wakeup = Wakeup(None)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._signals, selectors.EVENT_READ)
-        self._reaper = Reaper(store, lambda: self._settings)
-        self._crew = Crew(store, options, self._selector)
         self._outage = Outage(observe)
+        self._crew = Crew(store, options, host)
+        self._reaper = Reaper(store, host, lambda: self._settings)
         self._ended: list[tuple[Link, Flight]] = []
         self._returned: list[tuple[Link, Flight]] = []
         self._starts: list[tuple[Link, Flight]] = []
@@ -72,17 +68,14 @@ class Dispatcher:
         self._look = True
         self._next_due: float | None = None
         self._next: dict[str, float] = {}
-        self._exit_code: int | None = None
+        self.exit_code: int | None = None
 
     # --- beginning and end ------------------------------------------------------------------
 
     def start(self) -> None:
         """Starts the supervisors and registers them. Raises `OperationFailed` or `StoreUnavailable`."""
-        process.become_subreaper()
+        self._host.prepare()
         self._crew.launch_all(self._settings["output-max"])
-        self._wakeup = Wakeup(self._store.watch)
-        if self._wakeup.handle >= 0:
-            self._selector.register(self._wakeup, selectors.EVENT_READ)
         self._store.changed()
         options = self._options
         self._observe(
@@ -93,9 +86,14 @@ class Dispatcher:
         """Lets go of everything but the commands, which go on under their supervisors."""
         for link in list(self._crew.links):
             self._forget(link)
-        self._selector.close()
-        self._wakeup.close()
-        self._signals.close()
+
+    def channels(self) -> list[Channel]:
+        """The connections over which there is something to hear."""
+        return [link.channel for link in self._crew.links if not link.channel.closed]
+
+    def take_signal(self, name: str) -> None:
+        """The first one stops gracefully, a second one at once."""
+        self.stop(NOW if self._stopping else GRACEFUL, name)
 
     def stop(self, how: str, why: str) -> None:
         """Claims nothing more; `now` also ends what runs. The loop then finishes by itself."""
@@ -113,30 +111,10 @@ class Dispatcher:
                 elif how == NOW and flight.result is None:
                     link.end(flight, "stop")
 
-    def run(self) -> int:
-        """Works until stopped, drained, superseded, or until its store is another one; the exit code."""
-        while self._exit_code is None:
-            pause = self.step()
-            if self._exit_code is None:
-                self._sleep(pause)
-        return self._exit_code
-
-    def _sleep(self, pause_s: float) -> None:
-        if self._wakeup.handle < 0:
-            pause_s = min(pause_s, POLL_EVERY_S)
-        elif (again := self._wakeup.echo.next()) is not None:
-            pause_s = min(pause_s, again)
-        self._crew.await_writes()
-        for key, _ in self._selector.select(max(0.0, pause_s)):
-            if key.fd == self._wakeup.handle:
-                self._wakeup.clear()
-
     # --- one step ---------------------------------------------------------------------------
 
     def step(self) -> float:
         """Does all that is due; returns the seconds until something is due again."""
-        for name in self._signals.take():
-            self.stop(NOW if self._stopping else GRACEFUL, name)
         for link in self._crew.links:
             self._hear(link)
         now = self._clock.monotonic()
@@ -228,7 +206,7 @@ class Dispatcher:
         if self._is_time("tick", TICK_S, now):
             self._check_store()
             self._give_back_stale(now)
-            process.reap_strays({link.pid for link in self._crew.links if link.pid})
+            self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
             self._stop_if_drained()
         if not self._stopping and self._is_time("prune", PRUNE_EVERY_S, now):
             for selector in self._settings.retention(self._store.now()):
@@ -366,9 +344,9 @@ class Dispatcher:
         """A supervisor is dead: it left as told, or its jobs are settled and another one takes its place."""
         if link.leaving:
             self._forget(link)
-            shutil.rmtree(link.folder, ignore_errors=True)
+            self._host.remove(link.row.id)
             return
-        settled = self._reaper.settle(link.row, lambda: witness_of(link.flights.values(), self._store.folder))
+        settled = self._reaper.settle(link.row, lambda: self._host.testify(link.flights.values()))
         self._observe(events.SupervisorDied(worker=link.row.id))
         self._forget(link)
         if settled:
@@ -391,7 +369,7 @@ class Dispatcher:
         for link in list(self._crew.links):
             self._forget(link)
             self._crew.destroy(link)
-        self._exit_code = STORE_REPLACED
+        self.exit_code = STORE_REPLACED
 
     def _suffer(self, error: StoreUnavailable, now: float) -> None:
         self._outage.goes_on(error, now)
@@ -402,7 +380,7 @@ class Dispatcher:
         for link in list(self._crew.links):
             self._observe(events.Superseded(worker=link.row.id))
             self._forget(link)
-        self._exit_code = error.exit_code
+        self.exit_code = error.exit_code
 
     # --- leaving ----------------------------------------------------------------------------
 
@@ -412,9 +390,9 @@ class Dispatcher:
             if not link.flights and not link.leaving and (self._stopping or not link.own):
                 self._store.deregister(link.grip)
                 link.leave()
-        if self._stopping and not self._crew.links and self._exit_code is None:
+        if self._stopping and not self._crew.links and self.exit_code is None:
             self._observe(events.WorkerStopped(name=self._options.name))
-            self._exit_code = 0
+            self.exit_code = 0
 
     def _pause(self) -> float:
         """Seconds until the next thing is due."""

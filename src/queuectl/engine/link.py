@@ -1,26 +1,14 @@
-"""A dispatcher's hold on one supervisor: starting it, talking to it, and what it runs."""
+"""A dispatcher's hold on one supervisor: talking to it, and what it runs."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import queuectl
-from queuectl import ids
-from queuectl.domain.errors import OperationFailed
 from queuectl.domain.job import Job, Spec
-from queuectl.engine import process
-from queuectl.engine.protocol import LOCK_NAME, PROTOCOL, Channel, Key, Message, dial
+from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message
 from queuectl.store.port import WorkerRow
-
-WORKERS_FOLDER = "workers"
-READY_WITHIN_S = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -47,18 +35,14 @@ class Flight:
 class Link:
     """One supervisor, driven in one epoch. `pid` is set where the supervisor is a child of this process."""
 
-    def __init__(
-        self, row: WorkerRow, channel: Channel, below: Path, *, first_slot: int = 0, pid: int | None = None
-    ) -> None:
+    def __init__(self, row: WorkerRow, channel: Channel, *, first_slot: int = 0, pid: int | None = None) -> None:
         self.first_slot = first_slot
         self.row = row
         self.grip = row.grip
         self.channel = channel
         self.pid = pid
-        self.folder = folder_of(below, row.id)
         self.flights: dict[Key, Flight] = {}
         self.leaving = False
-        self.listening = True
         self._specs: dict[int, tuple[Spec, int]] = {}
 
     @property
@@ -125,84 +109,3 @@ def _surroundings(spec: Spec) -> dict[str, Any]:
         "cwd": spec.cwd, "umask": spec.umask, "env": dict(spec.env), "shell": spec.shell, "stdin": spec.stdin,
         "output_path": spec.output_path, "split_output": spec.split_output,
     }  # fmt: skip
-
-
-def folder_of(below: Path, worker: str) -> Path:
-    """Where a supervisor keeps its lock, socket, journal and slots."""
-    return below / WORKERS_FOLDER / worker
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What a supervisor is started with."""
-
-    name: str
-    below: Path
-    store_url: str
-    first_slot: int
-    slots: int
-    output_bytes_max: int
-
-
-def launch(plan: Plan) -> tuple[str, int, int, Channel]:
-    """Starts a supervisor and connects to it: its id, tag bits, pid and channel. Raises `OperationFailed`."""
-    worker = f"{plan.name}~{ids.random_id(6)}"
-    bits = ids.tag_bits()
-    folder = folder_of(plan.below, worker)
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700)
-    try:
-        pid = _spawn(folder, bits, plan)
-        return worker, bits, pid, dial(folder)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _spawn(folder: Path, bits: int, plan: Plan) -> int:
-    source = str(Path(queuectl.__file__).parent.parent)
-    program = f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.supervisor import main; main()"
-    words = [
-        sys.executable, "-I", "-S", "-c", program, str(plan.below), str(folder), str(bits),
-        str(plan.first_slot), str(plan.slots), plan.store_url, str(plan.output_bytes_max),
-    ]  # fmt: skip
-    reader, writer = os.pipe()
-    try:
-        pid = os.posix_spawn(
-            sys.executable, words, os.environ, setsid=True, setsigmask=(), setsigdef=process.DEFAULTED_SIGNALS,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 2, str(folder / "errors"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, writer, 3),
-            ],
-        )  # fmt: skip
-    finally:
-        os.close(writer)
-    try:
-        if os.read(reader, 1) != b"\n":
-            os.waitpid(pid, 0)
-            reason = (folder / "errors").read_text(errors="replace").strip().rpartition("\n")[2]
-            raise OperationFailed(f"the supervisor did not start: {reason}", f"is {plan.below} writable?")
-        return pid
-    finally:
-        os.close(reader)
-
-
-def lock_path(below: Path, worker: str) -> Path:
-    """The file that a supervisor holds locked as long as it lives."""
-    return folder_of(below, worker) / LOCK_NAME
-
-
-def has_died(pid: int) -> bool:
-    """Whether a child has ended; it is reaped then. Only this proves a supervisor dead, never a closed socket."""
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return True
-
-
-def kill_child(pid: int) -> None:
-    """Ends a child for good, and reaps it."""
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)

@@ -7,18 +7,14 @@ jobs run again.
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Lost, Started
-from queuectl.engine import link, process, report
-from queuectl.engine.journal import read_journal
-from queuectl.engine.protocol import JOURNAL_NAME, PROTOCOL, Channel, dial
-from queuectl.engine.report import Witness
+from queuectl.engine.host import Host
+from queuectl.engine.protocol import PROTOCOL, Channel
+from queuectl.engine.report import Witness, change_of
 from queuectl.settings import Settings
 from queuectl.store.port import Change, Grip, Store, WorkerRow
 
@@ -63,10 +59,10 @@ class Inquiry:
 class Reaper:
     """Works in small steps inside a dispatcher's loop, and never waits for an answer."""
 
-    def __init__(self, store: Store, settings: Callable[[], Settings]) -> None:
+    def __init__(self, store: Store, host: Host, settings: Callable[[], Settings]) -> None:
         self._store = store
+        self._host = host
         self._settings = settings
-        self._machine = process.machine_id()
         self._inquiries: dict[str, Inquiry] = {}
 
     def is_waiting(self) -> bool:
@@ -79,13 +75,12 @@ class Reaper:
             if not self._store.alive(row):
                 if row.id not in mine and (settled := self.settle(row)):
                     yield settled
-            elif row.machine == self._machine and row.id not in self._inquiries:
+            elif row.machine == self._host.machine and row.id not in self._inquiries:
                 self._ask(row, now)
 
     def _ask(self, row: WorkerRow, now: float) -> None:
-        try:
-            channel = dial(link.folder_of(self._store.folder, row.id))
-        except OSError:
+        channel = self._host.dial(row.id)
+        if channel is None:
             return  # it is just coming or going: its lock tells the next time
         channel.send([["ask", PROTOCOL]])
         self._inquiries[row.id] = Inquiry(row, channel, now)
@@ -102,8 +97,9 @@ class Reaper:
                 self._close(inquiry)
             elif now - inquiry.since > FROZEN_AFTER_S:
                 self._close(inquiry)
-                self._end_frozen(inquiry.row)
-                yield Frozen(row=inquiry.row)
+                if self._store.alive(inquiry.row):
+                    self._host.kill(inquiry.row)
+                    yield Frozen(row=inquiry.row)
 
     def _close(self, inquiry: Inquiry) -> None:
         del self._inquiries[inquiry.row.id]
@@ -113,49 +109,36 @@ class Reaper:
         return float(state["silent"]) > (self._settings()["lease-ttl"] if state["driven"] else HUNG_UP_AFTER_S)
 
     def _adopt(self, row: WorkerRow) -> Adopted | None:
-        grip = self._store.adopt(row, os.getpid())
+        grip = self._store.adopt(row, self._host.pid)
         if grip is None:
             return None
-        try:
-            channel = dial(link.folder_of(self._store.folder, row.id))
-        except OSError:
+        channel = self._host.dial(row.id)
+        if channel is None:
             return None  # it has just left; its lock is free now
-        return Adopted(row=replace(row, epoch=grip.epoch, dispatcher=os.getpid()), channel=channel)
-
-    def _end_frozen(self, row: WorkerRow) -> None:
-        """Ends a supervisor that does not answer, by pidfd and only while it still holds its lock."""
-        try:
-            handle = os.pidfd_open(row.pid)
-        except ProcessLookupError:
-            return
-        try:
-            if self._store.alive(row):
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-        finally:
-            os.close(handle)
+        return Adopted(row=replace(row, epoch=grip.epoch, dispatcher=self._host.pid), channel=channel)
 
     def settle(self, row: WorkerRow, testify: Callable[[], Witness] = Witness) -> Settled | None:
         """Ends what a dead supervisor left, records the ends that are known, and reports the rest lost.
 
         Known is what its journal has, and what its own dispatcher can `testify`. None where another worker was faster.
         """
-        grip = self._store.adopt(row, os.getpid())
+        grip = self._store.adopt(row, self._host.pid)
         if grip is None:
             return None
         witness = testify()
-        process.kill_tagged(*process.whole_range(row.tag))
-        journal = read_journal(link.folder_of(self._store.folder, row.id) / JOURNAL_NAME)
-        results = {(result["seq"], result["lease"]): result for result in (*journal, *witness.results)}
+        self._host.kill_commands(row)
+        known = (*self._host.journal(row.id), *witness.results)
+        results = {(result["seq"], result["lease"]): result for result in known}
         settled = Settled(row=row, recorded=[], lost=[])
         with self._store.transaction():
             for job in self._store.running(row.id):
                 if result := results.get((job.seq, job.lease)):
-                    change = report.change_of(job, result, self._store.folder, self._settings()["output-max"])
+                    change = change_of(job, result, self._store.folder, self._settings()["output-max"])
                     settled.recorded.extend(filter(None, self._store.record(grip, [change])))
                 else:
                     settled.lost.extend(filter(None, self._store.record(grip, [self._loss(grip, job, witness)])))
             self._store.deregister(grip)
-        shutil.rmtree(link.folder_of(self._store.folder, row.id), ignore_errors=True)
+        self._host.remove(row.id)
         return settled
 
     def _loss(self, grip: Grip, job: Job, witness: Witness) -> Change:

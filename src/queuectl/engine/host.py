@@ -1,0 +1,161 @@
+"""The machine as a dispatcher sees it: supervisors' processes, doors, journals and folders.
+
+Everything a dispatcher does to the world outside its store goes through one `Host`, so that a simulation can
+stand in for the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import queuectl
+from queuectl import ids
+from queuectl.domain.errors import OperationFailed
+from queuectl.engine import process
+from queuectl.engine.journal import read_journal
+from queuectl.engine.link import Flight
+from queuectl.engine.protocol import JOURNAL_NAME, Channel, dial
+from queuectl.engine.report import Witness, witness_of
+from queuectl.store.port import WorkerRow
+
+WORKERS_FOLDER = "workers"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a supervisor is started with."""
+
+    name: str
+    store_url: str
+    first_slot: int
+    slots: int
+    output_bytes_max: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launched:
+    """A supervisor that has just come up. `tag_bits` mark its commands."""
+
+    worker: str
+    pid: int
+    tag_bits: int
+    channel: Channel
+
+
+class Host:
+    """This machine. `below` is the store's folder."""
+
+    def __init__(self, below: Path) -> None:
+        self.below = below
+        self.name = os.uname().nodename
+        self.machine = process.machine_id()
+        self.pid = os.getpid()
+
+    def prepare(self) -> None:
+        """Makes this process the one to which a dead supervisor's children come."""
+        process.become_subreaper()
+
+    def folder(self, worker: str) -> Path:
+        """Where a supervisor keeps its lock, socket, journal and slots."""
+        return self.below / WORKERS_FOLDER / worker
+
+    def launch(self, plan: Plan) -> Launched:
+        """Starts a supervisor and connects to it. Raises `OperationFailed`."""
+        worker = f"{plan.name}~{ids.random_id(6)}"
+        bits = ids.tag_bits()
+        folder = self.folder(worker)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        try:
+            pid = _spawn(folder, self.below, bits, plan)
+            return Launched(worker=worker, pid=pid, tag_bits=bits, channel=dial(folder))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def dial(self, worker: str) -> Channel | None:
+        """A connection to a supervisor; none where nobody listens."""
+        try:
+            return dial(self.folder(worker))
+        except OSError:
+            return None
+
+    def has_died(self, pid: int) -> bool:
+        """Whether a child has ended; it is reaped then. Only this proves a supervisor dead, never a closed socket."""
+        try:
+            return os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:
+            return True
+
+    def kill_child(self, pid: int) -> None:
+        """Ends a supervisor of our own, and reaps it."""
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    def kill(self, row: WorkerRow) -> None:
+        """Ends a supervisor that does not answer; the caller has just seen that it holds its lock."""
+        try:
+            handle = os.pidfd_open(row.pid)
+        except ProcessLookupError:
+            return
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
+
+    def kill_commands(self, row: WorkerRow) -> None:
+        """Ends everything that a supervisor's commands have started."""
+        process.kill_tagged(*process.whole_range(row.tag))
+
+    def reap_strays(self, but: set[int]) -> None:
+        """Reaps children that came to us as their parents died."""
+        process.reap_strays(but)
+
+    def journal(self, worker: str) -> list[dict[str, Any]]:
+        """The unrecorded results of a dead supervisor."""
+        return read_journal(self.folder(worker) / JOURNAL_NAME)
+
+    def testify(self, flights: Iterable[Flight]) -> Witness:
+        """What is known of the commands of a supervisor that has just died, before what is left of them is ended."""
+        return witness_of(flights, self.below)
+
+    def remove(self, worker: str) -> None:
+        """Removes a dead supervisor's folder."""
+        shutil.rmtree(self.folder(worker), ignore_errors=True)
+
+
+def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
+    source = str(Path(queuectl.__file__).parent.parent)
+    program = f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.supervisor import main; main()"
+    words = [
+        sys.executable, "-I", "-S", "-c", program, str(below), str(folder), str(bits),
+        str(plan.first_slot), str(plan.slots), plan.store_url, str(plan.output_bytes_max),
+    ]  # fmt: skip
+    reader, writer = os.pipe()
+    try:
+        pid = os.posix_spawn(
+            sys.executable, words, os.environ, setsid=True, setsigmask=(), setsigdef=process.DEFAULTED_SIGNALS,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, str(folder / "errors"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, writer, 3),
+            ],
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    try:
+        if os.read(reader, 1) != b"\n":
+            os.waitpid(pid, 0)
+            reason = (folder / "errors").read_text(errors="replace").strip().rpartition("\n")[2]
+            raise OperationFailed(f"the supervisor did not start: {reason}", f"is {below} writable?")
+        return pid
+    finally:
+        os.close(reader)

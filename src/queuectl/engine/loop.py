@@ -1,0 +1,66 @@
+"""The loop in which a dispatcher lives: steps, and in between sleep until a socket, a commit, a signal or the time."""
+
+from __future__ import annotations
+
+import selectors
+
+from queuectl.engine.dispatcher import Dispatcher
+from queuectl.engine.protocol import Channel
+from queuectl.engine.signals import Signals
+from queuectl.engine.wakeup import POLL_EVERY_S, Wakeup
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+class Loop:
+    """Drives one dispatcher. `run` returns its exit code."""
+
+    def __init__(self, dispatcher: Dispatcher, wakeup: Wakeup) -> None:
+        self._dispatcher = dispatcher
+        self._wakeup = wakeup
+        self._signals = Signals()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._signals, READ)
+        self._registered: dict[Channel, int] = {}
+        if wakeup.handle >= 0:
+            self._selector.register(wakeup, READ)
+
+    def run(self) -> int:
+        """Steps until the dispatcher has ended."""
+        dispatcher = self._dispatcher
+        while True:
+            for name in self._signals.take():
+                dispatcher.take_signal(name)
+            pause_s = dispatcher.step()
+            if dispatcher.exit_code is not None:
+                return dispatcher.exit_code
+            self._sleep(pause_s)
+
+    def _sleep(self, pause_s: float) -> None:
+        if self._wakeup.handle < 0:
+            pause_s = min(pause_s, POLL_EVERY_S)
+        elif (again := self._wakeup.echo.next()) is not None:
+            pause_s = min(pause_s, again)
+        self._watch_channels()
+        for key, _ in self._selector.select(max(0.0, pause_s)):
+            if key.fileobj is self._wakeup:
+                self._wakeup.clear()
+
+    def _watch_channels(self) -> None:
+        """Has the selector wake us for what supervisors say, and when they can take more of what we say."""
+        wanted = {channel: READ | (WRITE if channel.unsent else 0) for channel in self._dispatcher.channels()}
+        if wanted == self._registered:
+            return
+        for channel in self._registered.keys() - wanted.keys():
+            self._selector.unregister(channel)
+        for channel, events in wanted.items():
+            if channel not in self._registered:
+                self._selector.register(channel, events)
+            elif self._registered[channel] != events:
+                self._selector.modify(channel, events)
+        self._registered = wanted
+
+    def close(self) -> None:
+        self._selector.close()
+        self._wakeup.close()
+        self._signals.close()

@@ -1,0 +1,101 @@
+"""However a command ends, it ends in one line and an exit code."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from queuectl import __version__
+from queuectl.cli import main as cli
+from queuectl.domain.errors import Conflict
+
+
+def ending_in(error: BaseException, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The exit code of a command in which `error` happens."""
+
+    def function(call: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_function", lambda target: function)
+    return cli.main(words or ["status"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (Conflict("job a is taken", "choose another"), 4, "queuectl: job a is taken; choose another"),
+        (Conflict("one\ntwo \x1b[31m"), 4, r"queuectl: one\ntwo \x1b[31m"),
+        (RecursionError(), 2, "queuectl: the JSON is nested too deeply"),
+        (MemoryError(), 1, "queuectl: out of memory; give it less at a time"),
+        (PermissionError(13, "Permission denied", "/a/file"), 1, "queuectl: /a/file: Permission denied"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), 2, "queuectl: not UTF-8 text: "),
+    ],
+)
+def test_an_error_is_one_line(
+    error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ending_in(error, monkeypatch) == code
+    said = capsys.readouterr()
+    assert said.err.startswith(line)
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_as_json_an_error_has_its_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending_in(Conflict("taken", "choose"), monkeypatch, "status", "--json") == 4
+    assert json.loads(capsys.readouterr().err) == {"error": {"code": "conflict", "message": "taken", "hint": "choose"}}
+
+
+def test_a_json_word_behind_the_dashes_is_the_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending_in(Conflict("taken"), monkeypatch, "enqueue", "--", "jq", "--json")
+    assert capsys.readouterr().err == "queuectl: taken\n"
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 0)])
+def test_an_interrupt_and_a_reader_who_has_enough_are_quiet(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ending_in(error, monkeypatch) == code
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("command", ["run", "wait"])
+def test_where_the_commands_code_is_passed_through_own_failures_are_125(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ending_in(Conflict("taken"), monkeypatch, command) == 125
+
+
+def test_windows_gets_one_line_naming_wsl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("os.name", "nt")
+        code = cli.main(["status"])
+    said = capsys.readouterr()
+    assert code == 2
+    assert "WSL" in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_the_version_is_told_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--version"], ["list", "--version"]):
+        assert cli.main(words) == 0
+        assert capsys.readouterr().out == f"queuectl {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--help"], "Dead letter queue:"),
+        (["help"], "Dead letter queue:"),
+        (["help", "enqueue"], "usage: queuectl enqueue"),
+        (["enqueue", "-h"], "usage: queuectl enqueue"),
+        (["worker", "--help"], "worker stop"),
+        (["dlq", "retry", "--help"], "usage: queuectl dlq retry"),
+    ],
+)
+def test_help_is_where_people_look_for_it(words: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 0
+    assert part in capsys.readouterr().out

@@ -1,0 +1,81 @@
+"""The doctor finds what is wrong and names what would put it right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from queuectl import doctor
+from queuectl.store.sqlite import SqliteStore
+from tests.builders import HOST, a_job, a_worker
+
+
+def levels(path: Path) -> dict[str, list[str]]:
+    """What was found, by level."""
+    found: dict[str, list[str]] = {}
+    for finding in doctor.examine(str(path)):
+        found.setdefault(finding.level, []).append(finding.what)
+    return found
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o700)
+    return tmp_path / "queuectl.db"
+
+
+def test_a_sound_store_has_no_problem(path: Path) -> None:
+    SqliteStore(path).close()
+    assert set(levels(path)) <= {"ok", "warning"}
+
+
+def test_looking_makes_no_store(path: Path) -> None:
+    assert "there is no store" in levels(path)["note"][0]
+    assert not path.exists()
+
+
+def test_what_a_removed_store_left_is_named(path: Path) -> None:
+    wal = path.with_name(path.name + "-wal")
+    wal.write_text("left")
+    assert any(str(wal) in what for what in levels(path)["note"])
+
+
+def test_jobs_in_the_hands_of_a_dead_worker_are_a_problem(path: Path) -> None:
+    store = SqliteStore(path)
+    worker = a_worker()
+    store.register(worker)
+    store.insert([a_job("job1", at=0.0)])
+    store.claim(worker.grip, HOST, 1, ())
+    store.close()
+    (problem,) = levels(path)["problem"]
+    assert "holds job1" in problem
+
+
+def test_a_dead_worker_that_holds_nothing_is_a_note(path: Path) -> None:
+    store = SqliteStore(path)
+    store.register(a_worker())
+    store.close()
+    assert "dead but still listed" in levels(path)["note"][0]
+
+
+def test_a_folder_that_a_dead_worker_left_is_named(path: Path) -> None:
+    store = SqliteStore(path)
+    left = store.folder / "workers" / "gone~1"
+    left.mkdir(parents=True)
+    store.close()
+    assert any(str(left) in what for what in levels(path)["note"])
+
+
+def test_rights_that_let_others_in_are_named(path: Path) -> None:
+    SqliteStore(path).close()
+    path.chmod(0o666)
+    assert any("can be used by others" in what for what in levels(path)["warning"])
+    path.parent.chmod(0o777)
+    assert any("anyone can replace" in what for what in levels(path)["problem"])
+
+
+def test_a_damaged_store_is_a_problem_with_a_fix(path: Path) -> None:
+    path.write_text("no database at all" * 1000)
+    (finding,) = [finding for finding in doctor.examine(str(path)) if finding.level == "problem"]
+    assert finding.fix
