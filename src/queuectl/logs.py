@@ -22,10 +22,10 @@ def sentence(event: events.Happening) -> str:
             served = "queues " + ", ".join(event.queues) if event.queues else "all queues"
             return f"worker {event.name} started: {event.slots} slots, {served}, store {event.store}"
         case events.WorkerStopping(how="graceful"):
-            rest = f"; {event.running} running commands finish first" if event.running else ""
+            rest = f"; {_commands(event.running)} will finish first" if event.running else ""
             return f"{event.why}: stopping{rest}"
         case events.WorkerStopping():
-            return f"{event.why}: ending {event.running} running commands; their attempts are given back"
+            return f"{event.why}: ending {_commands(event.running)}; attempts are given back"
         case events.WorkerStopped():
             return f"worker {event.name} stopped"
         case events.JobStarted():
@@ -45,13 +45,17 @@ def sentence(event: events.Happening) -> str:
         case events.SupervisorFrozen():
             return f"supervisor {event.worker} does not answer; ending it with its commands"
         case events.TakenOver():
-            return f"took over {event.running} running commands of {event.worker}"
+            return f"took over {_commands(event.running)} of {event.worker}"
         case events.CleanedUp():
             return f"cleaned up after {event.worker}: {event.recorded} results recorded, {event.lost} executions lost"
         case events.Superseded():
             return f"{event.worker} is driven by another worker now"
         case _:
             assert_never(event)
+
+
+def _commands(number: int) -> str:
+    return f"{number} running command" + ("" if number == 1 else "s")
 
 
 def _ended(job: Job) -> str:

@@ -247,7 +247,9 @@ def _env(value: object, key: str) -> dict[str, str]:
 def _umask(value: object, key: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{1,4}", value):
         value = int(value.replace("o", ""), 8)
-    return _integer(0, 0o777)(value, key)
+        if value <= 0o777:
+            return value
+    raise Invalid(f"{key} must be octal text from 000 to 777, not {_shown(value)}", 'write it as "022"')
 
 
 _JOB_KEYS: dict[str, Callable[[Any, str], Any]] = {

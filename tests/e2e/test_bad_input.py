@@ -152,7 +152,7 @@ def test_another_programs_database_is_refused_and_kept(terminal: Terminal) -> No
 def test_a_store_of_a_newer_version_is_refused(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true")
     connection = sqlite3.connect(terminal.folder / "queuectl.db")
-    connection.execute("PRAGMA user_version = 9999")
+    connection.execute("PRAGMA user_version = 1000")
     connection.close()
     one_line(terminal.type("queuectl list"), 5, "newer")
 

@@ -267,11 +267,19 @@ def test_a_database_of_another_program_is_refused_and_left_alone(path: Path, app
     assert not folder_of(path).exists()
 
 
+def test_a_newer_schema_that_only_added_is_opened(path: Path) -> None:
+    with opened(path) as store:
+        store._db.execute("INSERT INTO meta VALUES ('oldest reader of schema 2', '1')")
+        store._db.execute("PRAGMA user_version = 2")
+    with opened(path) as store:
+        assert store.schema_version() == 2
+
+
 def test_a_newer_schema_is_refused(path: Path) -> None:
     with opened(path) as store:
-        store._db.execute("PRAGMA user_version = 999")
+        store._db.execute("PRAGMA user_version = 1000")
     error = refusal(path)
-    assert "schema 999, newer than this queuectl knows" in error.message
+    assert "schema 1000, newer than this queuectl knows" in error.message
     assert "upgrade" in error.hint
 
 
@@ -459,5 +467,9 @@ def test_only_missing_steps_are_run_in_their_order(monkeypatch: pytest.MonkeyPat
         (folder / f"000{number}_step.sql").write_text(f"step {number}")
     monkeypatch.setattr(migrations, "SQL_FOLDER", tmp_path / "sql")
     made: list[tuple[int, str]] = []
-    migrations.migrate("some", 1, "url", lambda number, sql: made.append((number, sql)))
+
+    def step(number: int, sql: str) -> None:
+        made.append((number, sql))
+
+    migrations.migrate("some", 1, "url", lambda schema: None, step)
     assert made == [(2, "step 2"), (3, "step 3")]

@@ -273,7 +273,7 @@ class Dispatcher:
             self._look = sum(len(orders) for _, orders in claimed) >= room
             if not self._look:
                 self._next_due = self._store.next_due()
-                self._stop_if_drained()
+        self._stop_if_drained()
 
     def _change(self, flight: Flight) -> Change:
         if flight.result is not None:

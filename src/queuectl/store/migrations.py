@@ -1,11 +1,13 @@
 """Brings a store's schema up to what this version knows, one recorded transaction a step.
 
-Migrations only add, so that any two releases of one major version work on one store. A newer schema than
-this version knows is refused.
+Migrations only add, so that any two releases of one major version work on one store. Each says which is the oldest
+schema whose code can work with it (`-- oldest reader: N`), and the store remembers that: older code opens what newer
+code has migrated, and a schema that says nothing of it is refused.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,18 +21,27 @@ def numbered(dialect: str) -> dict[int, Path]:
     return {int(path.name[:4]): path for path in sorted((SQL_FOLDER / dialect).glob("[0-9]*.sql"))}
 
 
-def pending(current: int, newest: int, url: str) -> range:
-    """The numbers of the steps to be made. Raises `StoreUnavailable` for a schema from the future."""
-    if current > newest:
+def oldest_reader(sql: str) -> int:
+    """The oldest schema whose code can work with the one that this step makes."""
+    found = re.search(r"^-- oldest reader: (\d+)$", sql, re.MULTILINE)
+    assert found, "a migration says who can read what it makes"
+    return int(found[1])
+
+
+def migrate(
+    dialect: str, current: int, url: str, reader_of: Callable[[int], int | None], run_step: Callable[[int, str], None]
+) -> None:
+    """Runs every missing step in its order. Raises `StoreUnavailable` for a schema that this version cannot work with.
+
+    `run_step(number, sql)` makes one step in its own transaction; `reader_of(schema)` is the oldest reader that the
+    store remembers for a schema.
+    """
+    files = numbered(dialect)
+    newest = max(files)
+    if current > newest and (reader_of(current) or current) > newest:
         raise StoreUnavailable(
             f"the store {url} has schema {current}, newer than this queuectl knows ({newest})",
             "upgrade queuectl on this machine",
         )
-    return range(current + 1, newest + 1)
-
-
-def migrate(dialect: str, current: int, url: str, run_step: Callable[[int, str], None]) -> None:
-    """Runs every missing step in its order. `run_step(number, sql)` makes one, in its own transaction."""
-    files = numbered(dialect)
-    for number in pending(current, max(files), url):
+    for number in range(current + 1, newest + 1):
         run_step(number, files[number].read_text())

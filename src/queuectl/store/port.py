@@ -103,10 +103,9 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
-    """What waits in the queues: the oldest due job's time, and what comes next (seconds since the epoch)."""
+    """What waits in the queues: since when the oldest due job does, and which failed jobs run again next."""
 
     oldest_due: float | None
-    ready: int
     next_retries: Sequence[Job] = field(default=())
 
 

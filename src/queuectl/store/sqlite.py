@@ -29,6 +29,7 @@ from queuectl.store.connection import connect, folder_of, sqlite3, translated
 from queuectl.store.port import Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
 
 PREFIX_MIN = 4
+PRIORITY_TOP = 1 << 62
 COMPRESS_FROM_BYTES = 256
 PEOPLE_BUSY_TIMEOUT_S = 10.0
 """How long a command waits for the write lock. A dispatcher waits far less, and tries again in its loop."""
@@ -126,7 +127,11 @@ class SqliteStore:
     def _migrate(self) -> None:
         with translated(self.path):
             (current,) = self._db.execute("PRAGMA user_version").fetchone()
-        migrations.migrate("sqlite", current, self.url, self._run_step)
+        migrations.migrate("sqlite", current, self.url, self._oldest_reader, self._run_step)
+
+    def _oldest_reader(self, schema: int) -> int | None:
+        found = self._read("SELECT value FROM meta WHERE name = ?", (f"oldest reader of schema {schema}",))
+        return int(found[0][0]) if found else None
 
     def _run_step(self, number: int, sql: str) -> None:
         with self.transaction():
@@ -137,6 +142,8 @@ class SqliteStore:
                 self._db.execute(statement)
             if number == 1:
                 self._db.execute("INSERT INTO meta VALUES ('store_id', ?)", (ids.random_id(16),))
+            reader = (f"oldest reader of schema {number}", str(migrations.oldest_reader(sql)))
+            self._db.execute("INSERT INTO meta VALUES (?, ?)", reader)
             self._db.execute(f"PRAGMA user_version = {number}")
 
     def store_id(self) -> str:
@@ -276,12 +283,17 @@ class SqliteStore:
         return {(queue, JobState(state)): jobs for queue, state, jobs in found}
 
     def backlog(self, retries: int) -> Backlog:
-        now = self.now()
-        ready, oldest = self._read(self._sql["oldest_ready"])[0]
-        due, due_oldest = self._read(self._sql["due_not_promoted"], {"now": now})[0]
-        times = [time for time in (oldest, due_oldest) if time is not None]
+        waiting = [due_at for (queue,) in self._read(self._sql["ready_queues"]) for due_at in self._lanes(queue)]
+        waiting += [due for (due,) in self._read(self._sql["next_due"]) if due is not None and due <= self.now()]
         next_retries = self._jobs(self._sql["next_retries"], {"limit": retries})
-        return Backlog(oldest_due=min(times, default=None), ready=ready + due, next_retries=next_retries)
+        return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
+
+    def _lanes(self, queue: str) -> Iterator[float]:
+        """Since when the oldest claimable job waits, for each priority of a queue: one index probe each."""
+        below = PRIORITY_TOP
+        while found := self._read(self._sql["first_of_lane"], {"queue": queue, "below": below}):
+            ((below, due_at),) = found
+            yield due_at
 
     def ahead(self, job: Job) -> int:
         parameters = {"queue": job.queue, "priority": job.priority, "due_at": job.due_at, "seq": job.seq}
@@ -313,11 +325,12 @@ class SqliteStore:
             return 0
         condition, values = rows.where(replace(selector, states=states))
         with self.transaction():
-            found = self._db.execute(f"SELECT seq FROM jobs WHERE {condition} LIMIT ?", [*values, limit]).fetchall()
-            self._remove([seq for (seq,) in found])
-            if len(found) < limit:
-                self._db.execute("DELETE FROM specs WHERE id NOT IN (SELECT spec FROM jobs)")
-                self._specs.clear()
+            sql = f"SELECT seq, spec FROM jobs WHERE {condition} LIMIT ?"
+            found = self._db.execute(sql, [*values, limit]).fetchall()
+            self._remove([seq for seq, _ in found])
+            for spec in {spec for _, spec in found}:
+                self._db.execute(self._sql["forget_spec"], {"spec": spec})
+                self._specs.pop(spec, None)
         return len(found)
 
     # --- settings ---------------------------------------------------------------------------
@@ -491,8 +504,9 @@ class SqliteStore:
 
     def has_work(self, queues: Sequence[str]) -> bool:
         served = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
-        states = "state IN ('pending', 'processing', 'failed')"
-        return bool(self._read(f"SELECT 1 FROM jobs WHERE {states} AND held = 0 {served} LIMIT 1", list(queues)))
+        at_work = "(held = 0 OR state = 'processing')"
+        sql = f"SELECT 1 FROM jobs WHERE state IN ('processing', 'pending', 'failed') AND {at_work} {served} LIMIT 1"
+        return bool(self._read(sql, list(queues)))
 
     def next_due(self) -> float | None:
         due: float | None = self._read(self._sql["next_due"])[0][0]

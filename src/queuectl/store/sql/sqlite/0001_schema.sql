@@ -1,4 +1,5 @@
 -- The schema of version 1.
+-- oldest reader: 1
 --
 -- Times are seconds since the epoch (REAL). Booleans are 0 and 1. `jobs.seq` is never reused.
 
@@ -63,6 +64,9 @@ CREATE INDEX jobs_due ON jobs (due_at) WHERE ready = 0 AND held = 0 AND state IN
 CREATE INDEX jobs_processing ON jobs (worker) WHERE state = 'processing';
 -- Listings by state; completed jobs are most of a history and need no index to be found.
 CREATE INDEX jobs_state ON jobs (state, seq) WHERE state <> 'completed';
+
+-- Which specs are still needed.
+CREATE INDEX jobs_spec ON jobs (spec);
 
 -- How many jobs each queue has in each state, kept by triggers so that `status` costs the same always.
 CREATE TABLE counts (

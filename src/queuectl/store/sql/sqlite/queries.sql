@@ -57,14 +57,15 @@ UPDATE jobs SET
     updated_at = :updated_at
 WHERE seq = :seq AND lease = :lease AND state = :was AND worker IS :holder;
 
--- name: oldest_ready
--- How many jobs can be claimed now, and since when the oldest of them could be.
-SELECT count(*), min(due_at) FROM jobs INDEXED BY jobs_ready WHERE ready = 1;
+-- name: first_of_lane
+-- The next lower priority of a queue that has claimable jobs, and since when its oldest one waits.
+SELECT priority, due_at FROM jobs INDEXED BY jobs_ready
+WHERE ready = 1 AND queue = :queue AND priority < :below
+ORDER BY priority DESC, due_at, seq LIMIT 1;
 
--- name: due_not_promoted
--- The same of jobs that are due but that no claim has promoted yet.
-SELECT count(*), min(due_at) FROM jobs INDEXED BY jobs_due
-WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed') AND due_at <= :now;
+-- name: forget_spec
+-- Removes a spec that no job needs any more.
+DELETE FROM specs WHERE id = :spec AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_spec WHERE spec = :spec);
 
 -- name: next_retries
 -- The failed jobs that run again next.
