@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from queuectl.domain.job import Job, JobState, Spec
@@ -66,7 +66,7 @@ def a_worker(id: str = "w~1", **fields: Any) -> WorkerRow:
         id=id, name=id.partition("~")[0], epoch=1, host=HOST, machine="boot:1", pid=10, dispatcher=11, slots=4,
         queues=(), tag=7, version="1", started_at=NOON,
     )  # fmt: skip
-    return replace(row, **fields)
+    return row._replace(**fields)
 
 
 def a_grip(store: Store, id: str = "w~1") -> Grip:

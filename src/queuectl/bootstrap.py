@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable
 from queuectl.store.port import Store
@@ -67,12 +67,11 @@ SUPERVISORS_MAX = 4
 DEFAULT_POLL_S = 5.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerOptions:
+class WorkerOptions(NamedTuple):
     """How a worker is to be started. No queues: all. `poll` none: the default."""
 
     db: str | None = None
-    count: int = 1
+    slots: int = 1
     queues: tuple[str, ...] = ()
     poll: float | None = None
     drain: bool = False
@@ -89,8 +88,8 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
     from queuectl import ids
     from queuectl.engine.dispatcher import STORE_REPLACED
 
-    if not 1 <= options.count <= SLOTS_MAX:
-        raise Invalid(f"--count must be from 1 to {SLOTS_MAX}, not {options.count}")
+    if not 1 <= options.slots <= SLOTS_MAX:
+        raise Invalid(f"--count must be from 1 to {SLOTS_MAX}, not {options.slots}")
     url = locate_store(options.db)
     name = options.name or f"{os.uname().nodename.partition('.')[0]}-{ids.random_id(4)}"
     while True:
@@ -124,9 +123,9 @@ def _serve(
         if any(row.name == name and store.alive(row) for row in store.workers()):
             raise Conflict(f"a worker named {name} is running", "choose another --name, or stop that one first")
         plan = Options(
-            name=name, slots=options.count, queues=options.queues, drain=options.drain,
+            name=name, slots=options.slots, queues=options.queues, drain=options.drain,
             poll=DEFAULT_POLL_S if options.poll is None else options.poll, stop_timeout=options.stop_timeout,
-            supervisors=min(options.count, os.cpu_count() or 1, SUPERVISORS_MAX), version=queuectl.__version__,
+            supervisors=min(options.slots, os.cpu_count() or 1, SUPERVISORS_MAX), version=queuectl.__version__,
         )  # fmt: skip
         clock, wakeup = SystemClock(), Wakeup(store.watch)
         log = Log(log_path(store, name), clock, echo)
@@ -134,7 +133,7 @@ def _serve(
         loop = Loop(dispatcher, wakeup)
         try:
             dispatcher.start()
-            on_started(name, options.count)
+            on_started(name, options.slots)
             return loop.run()
         finally:
             dispatcher.close()

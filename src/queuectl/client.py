@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from queuectl import ids, wire
 from queuectl.domain import reason as reasons
@@ -33,16 +32,14 @@ Progress = Callable[[int], None]
 """Told how many jobs are done so far."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Changed:
+class Changed(NamedTuple):
     """What an acting command did: the jobs it changed, and what it could not change."""
 
     jobs: Sequence[Job]
     refused: Sequence[QueuectlError] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerView:
+class WorkerView(NamedTuple):
     """A live worker: its slots, what it runs, and whether it is about to stop.
 
     An `orphaned` one has lost its dispatcher: it starts nothing, but what it runs goes on until a worker takes over.
@@ -60,8 +57,7 @@ class WorkerView:
     rows: Sequence[WorkerRow]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """The whole at a glance."""
 
     url: str
@@ -73,14 +69,13 @@ class Status:
     next_retries: Sequence[Job]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class History:
+class History(NamedTuple):
     """A job with all that happened to it."""
 
     job: Job
     reason: str | None
-    attempts: Sequence[Attempt] = field(default=())
-    notes: Sequence[Note] = field(default=())
+    attempts: Sequence[Attempt] = ()
+    notes: Sequence[Note] = ()
 
 
 class _Uncounted(Exception):

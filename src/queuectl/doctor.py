@@ -6,8 +6,8 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from queuectl.bootstrap import locate_store, open_store
 from queuectl.domain.errors import QueuectlError
@@ -18,8 +18,7 @@ DISK_FREE_BYTES_MIN = 100 << 20
 OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing looked at: `ok`, `note`, `warning` or `problem`; what it is, and what would put it right."""
 
     level: str
@@ -27,7 +26,7 @@ class Finding:
     fix: str = ""
 
     def to_json(self) -> dict[str, str]:
-        return asdict(self)
+        return self._asdict()
 
 
 def examine(given: str | None) -> list[Finding]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from queuectl.domain.job import Job
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerStarted:
+class WorkerStarted(NamedTuple):
     name: str
     slots: int
     queues: tuple[str, ...]
     store: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerStopping:
+class WorkerStopping(NamedTuple):
     """`how` is graceful or now."""
 
     why: str
@@ -25,67 +22,56 @@ class WorkerStopping:
     running: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerStopped:
+class WorkerStopped(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobStarted:
+class JobStarted(NamedTuple):
     """Told of commands that run long enough for their start to be recorded by itself."""
 
     job: Job
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobEnded:
+class JobEnded(NamedTuple):
     """An execution's end is recorded; `job` is as it stands now."""
 
     job: Job
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobLost:
+class JobLost(NamedTuple):
     """An execution was lost with its worker."""
 
     job: Job
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoreLost:
+class StoreLost(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoreBack:
+class StoreBack(NamedTuple):
     after: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoreReplaced:
+class StoreReplaced(NamedTuple):
     url: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SupervisorDied:
+class SupervisorDied(NamedTuple):
     worker: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SupervisorFrozen:
+class SupervisorFrozen(NamedTuple):
     worker: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TakenOver:
+class TakenOver(NamedTuple):
     """Commands of a worker whose dispatcher is gone go on under this one."""
 
     worker: str
     running: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CleanedUp:
+class CleanedUp(NamedTuple):
     """A dead worker's jobs were settled: `recorded` ends found in its journal, `lost` executions."""
 
     worker: str
@@ -93,8 +79,7 @@ class CleanedUp:
     lost: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Superseded:
+class Superseded(NamedTuple):
     worker: str
 
 

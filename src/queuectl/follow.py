@@ -6,17 +6,21 @@ other commands: so what was read counts only if the attempt still ran afterwards
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 
 from queuectl.domain.errors import NotFound
 from queuectl.domain.job import Attempt, Job, JobState
+from queuectl.engine.output import read_capped
 from queuectl.engine.wakeup import Wakeup
+from queuectl.settings import Settings
 from queuectl.store.port import Output, Store
 
 LOOK_EVERY_S = 0.1
 """How often a running command's file is read."""
 RECHECK_EVERY_S = 1.0
+PIECE_BYTES_MAX = 1 << 20
 
 Piece = tuple[int, bytes]
 """A stream (1 or 2) and what was written to it."""
@@ -43,20 +47,30 @@ def read(store: Store, job: Job, number: int | None, stream: int | None, tail: i
 def _so_far(store: Store, job: Job, attempt: Attempt) -> list[Piece]:
     """Everything an attempt has written, from its slot's file while it runs, else from the store."""
     while attempt.outcome is None and attempt.output_files:
-        pieces = [(at + 1, _read_from(store, path, 0)) for at, path in enumerate(attempt.output_files)]
+        outputs = [_of_file(store, at + 1, path) for at, path in enumerate(attempt.output_files)]
         (again,) = [each for each in store.attempts(job) if each.number == attempt.number]
         if again.outcome is None:
-            return pieces
+            return [(output.stream, whole(output)) for output in outputs]
         attempt = again
     return [(output.stream, whole(output)) for output in store.outputs(job, attempt.number)]
 
 
+def _of_file(store: Store, stream: int, path: str) -> Output:
+    try:
+        size = os.stat(store.folder / path).st_size
+    except FileNotFoundError:
+        size = 0
+    capped = read_capped(store.folder / path, size, Settings(store.config())["output-max"])
+    return Output(stream=stream, head=capped.head, tail=capped.tail, cut_bytes=capped.cut_bytes)
+
+
 def whole(output: Output) -> bytes:
     """An output as people see it, with a line where its middle was cut out."""
-    if not output.cut_bytes:
-        return output.head
-    note = f"\n[queuectl: {output.cut_bytes:,} bytes cut here, see the setting output-max]\n"
-    return output.head + note.encode() + output.tail
+    return output.head + (_cut_note(output.cut_bytes) if output.cut_bytes else b"") + output.tail
+
+
+def _cut_note(cut_bytes: int) -> bytes:
+    return f"\n[queuectl: {cut_bytes:,} bytes cut here, see the setting output-max]\n".encode()
 
 
 def last_lines(data: bytes, lines: int) -> bytes:
@@ -64,13 +78,16 @@ def last_lines(data: bytes, lines: int) -> bytes:
     return b"".join(data.splitlines(keepends=True)[-lines:]) if lines > 0 else b""
 
 
-def _read_from(store: Store, path: str, offset: int) -> bytes:
+def _read_on(store: Store, path: str, offset: int) -> tuple[bytes, int]:
+    """The next bytes of a running output, bounded, and where to go on; a middle that was freed is skipped."""
     try:
-        with open(store.folder / path, "rb") as file:
-            file.seek(offset)
-            return file.read()
-    except FileNotFoundError:
-        return b""
+        with open(store.folder / path, "rb", buffering=0) as file:
+            start = os.lseek(file.fileno(), offset, os.SEEK_DATA)
+            data = file.read(PIECE_BYTES_MAX)
+    except OSError:
+        return b"", offset  # gone, or nothing is behind `offset` yet
+    skipped = _cut_note(start - offset) if start > offset else b""
+    return skipped + data, start + len(data)
 
 
 def follow(store: Store, ref: str, stream: int | None, tail: int | None) -> Iterator[Piece]:
@@ -85,19 +102,21 @@ def follow(store: Store, ref: str, stream: int | None, tail: int | None) -> Iter
                     yield which, data
             if job.finished:
                 return
-            wakeup.wait(LOOK_EVERY_S if job.state is JobState.PROCESSING else RECHECK_EVERY_S)
+            if not follower.behind:
+                wakeup.wait(LOOK_EVERY_S if job.state is JobState.PROCESSING else RECHECK_EVERY_S)
     finally:
         wakeup.close()
 
 
 class _Follower:
-    """Remembers how much of which attempt has been told."""
+    """Remembers how much of which attempt has been told. `behind`: there may be more to tell at once."""
 
     def __init__(self, store: Store, tail: int | None) -> None:
         self._store = store
         self._tail = tail
         self._number = 0
         self._told: dict[int, int] = {}
+        self.behind = False
 
     def news(self, job: Job) -> Iterator[Piece]:
         attempts = self._store.attempts(job)
@@ -111,12 +130,17 @@ class _Follower:
             yield from self._of(job, attempt)
 
     def _of(self, job: Job, attempt: Attempt) -> Iterator[Piece]:
+        self.behind = False
         if attempt.outcome is None:
-            fresh = [(at + 1, self._tell_file(at + 1, path)) for at, path in enumerate(attempt.output_files)]
+            fresh = [
+                (at + 1, *_read_on(self._store, path, self._told.get(at + 1, 0)))
+                for at, path in enumerate(attempt.output_files)
+            ]
             (again,) = [each for each in self._store.attempts(job) if each.number == attempt.number]
             if again.outcome is None:
-                for stream, data in fresh:
-                    self._told[stream] = self._told.get(stream, 0) + len(data)
+                self.behind = any(len(data) >= PIECE_BYTES_MAX for _, data, _ in fresh)
+                for stream, data, told in fresh:
+                    self._told[stream] = told
                     yield stream, self._first(data)
                 return
             attempt = again
@@ -124,9 +148,6 @@ class _Follower:
             data = rest(output, self._told.get(output.stream, 0))
             self._told[output.stream] = len(output.head) + output.cut_bytes + len(output.tail)
             yield output.stream, self._first(data)
-
-    def _tell_file(self, stream: int, path: str) -> bytes:
-        return _read_from(self._store, path, self._told.get(stream, 0))
 
     def _first(self, data: bytes) -> bytes:
         """Of what was there at the beginning, only the last lines, if so wished."""

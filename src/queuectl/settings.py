@@ -7,8 +7,7 @@ this table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from queuectl import wire
 from queuectl.domain.errors import Invalid
@@ -53,8 +52,7 @@ def _patterns(value: object, key: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in str(value).split(",") if part.strip())
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One row. `parse(text, name)` gives the value or raises `Invalid`; `default` is text too."""
 
     name: str
@@ -135,4 +133,4 @@ class Settings:
 
     def spec_defaults(self) -> dict[str, Any]:
         """The fields of `Spec` that settings give to a new job."""
-        return {field: self[name] for name in SETTINGS if (field := name.replace("-", "_")) in Spec.__slots__}
+        return {field: self[name] for name in SETTINGS if (field := name.replace("-", "_")) in Spec._fields}

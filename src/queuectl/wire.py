@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, Attempt, Job, Spec
@@ -95,8 +95,10 @@ def format_time(seconds: float | None) -> str | None:
 # --- input: JSON -> what a user wants -------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobRequest:
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class JobRequest(NamedTuple):
     """What a user asks for: only what was given. `spec` holds the given fields of `Spec`."""
 
     command: str | tuple[str, ...]
@@ -107,7 +109,7 @@ class JobRequest:
     delay: float | None = None
     tags: tuple[str, ...] = ()
     held: bool = False
-    spec: Mapping[str, Any] = field(default_factory=dict)
+    spec: Mapping[str, Any] = NOTHING
 
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -464,13 +466,13 @@ def _rounded(seconds: float | None) -> float | None:
 
 def spec_to_text(spec: Spec) -> str:
     """Canonical JSON: equal specs give equal text."""
-    return json.dumps({name: getattr(spec, name) for name in Spec.__slots__}, sort_keys=True, separators=(",", ":"))
+    return json.dumps({**spec._asdict(), "env": dict(spec.env)}, sort_keys=True, separators=(",", ":"))
 
 
 def spec_from_text(text: str) -> Spec:
     """The inverse of `spec_to_text`. Fields of a newer version are ignored, missing ones get their default."""
     fields = json.loads(text)
-    known = {name: fields[name] for name in Spec.__slots__ if name in fields}
+    known = {name: fields[name] for name in Spec._fields if name in fields}
     for name in ("retry_on", "fatal_on"):
         known[name] = tuple(known.get(name, ()))
     return Spec(**known)

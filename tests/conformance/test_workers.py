@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -361,7 +360,7 @@ def test_one_refused_change_does_not_touch_the_others(store: Store) -> None:
     store.insert([a_job("a"), a_job("b"), a_job("c")])
     grip = a_grip(store)
     a, b, c = store.claim(grip, HOST, 3, ())
-    results = store.record(grip, [Change(job=job, event=an_end()) for job in (a, replace(b, lease=9), c)])
+    results = store.record(grip, [Change(job=job, event=an_end()) for job in (a, b._replace(lease=9), c)])
     assert [result and result.id for result in results] == ["a", None, "c"]
     assert [job.id for job in store.running("w~1")] == ["b"]
 

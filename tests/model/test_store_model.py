@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
             )  # fmt: skip
         elif isinstance(event, Lost) and job.started_at is not None:
             lost = known.attempts[job.starts]
-            known.attempts[job.starts] = replace(
-                lost, finished_at=self.now, outcome=Outcome.LOST, error="its worker was lost"
+            known.attempts[job.starts] = lost._replace(
+                finished_at=self.now, outcome=Outcome.LOST, error="its worker was lost"
             )
 
     # --- people ------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         assert self.by_id(id) is None
         seq = store.get(id).seq
         assert seq > max(self.known, default=0)
-        self.known[seq] = Known(replace(job, seq=seq))
+        self.known[seq] = Known(job._replace(seq=seq))
 
     @rule(
         ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=3, unique=True),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 from typing import get_args
 
@@ -195,7 +194,7 @@ def test_an_exit_before_the_signal_of_a_cancel_stands() -> None:
 def test_a_failure_of_a_job_that_is_to_be_cancelled_is_not_retried() -> None:
     wished = apply(in_state(JobState.PROCESSING), CancelRequested(), NOON)
     for end in (an_end(exit_code=1), an_end(signal=15, cause=Cause.TIMEOUT)):
-        after = apply(replace(wished, spec=Spec(timeout=1)), end, LATER)
+        after = apply(wished._replace(spec=Spec(timeout=1)), end, LATER)
         assert (after.state, after.attempts) == (JobState.CANCELLED, 1)
 
 
@@ -243,7 +242,7 @@ def test_a_retry_that_is_stopped_waits_again_with_its_earlier_failure() -> None:
 def test_a_claim_given_back_leaves_the_job_as_it_was() -> None:
     job = a_job(priority=3)
     claimed = apply(job, Claimed(worker="w~1", host=HOST), NOON)
-    assert apply(claimed, GivenBack(), NOON) == replace(job, lease=1)
+    assert apply(claimed, GivenBack(), NOON) == job._replace(lease=1)
 
 
 def test_a_loss_without_a_recorded_start_is_a_claim_given_back() -> None:
@@ -318,7 +317,7 @@ def test_a_retry_by_hand_of_a_finished_job_begins_afresh_but_keeps_its_history(s
         state, attempts=4, lost=2, lost_in_row=1, starts=6, lease=6, error="exit code 1", exit_code=1, signal=9,
         started_at=NOON, finished_at=NOON, cpu_time=1.0, max_rss=1, output_bytes=1, worker="w~1", host=HOST,
     )  # fmt: skip
-    assert apply(job, Retried(), LATER) == replace(a_job(), starts=6, lease=6, updated_at=LATER)
+    assert apply(job, Retried(), LATER) == a_job()._replace(starts=6, lease=6, updated_at=LATER)
 
 
 def test_holding_changes_nothing_but_the_flag() -> None:
@@ -326,8 +325,8 @@ def test_holding_changes_nothing_but_the_flag() -> None:
         if Held in TRANSITIONS[state]:
             job = in_state(state)
             held = apply(job, Held(), LATER)
-            assert held == replace(job, held=True, updated_at=LATER)
-            assert apply(held, Released(), LATER) == replace(job, updated_at=LATER)
+            assert held == job._replace(held=True, updated_at=LATER)
+            assert apply(held, Released(), LATER) == job._replace(updated_at=LATER)
 
 
 def test_an_end_with_an_error_is_a_failure_even_with_exit_code_0() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import chosen, print_changed, report_refused
@@ -18,8 +18,7 @@ FORCED_DELETE_WAIT_S = 60.0
 Do = Callable[[Client, Sequence[str], Progress | None], Changed]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """A verb in the forms that messages need, the states it can change, and how it is done.
 
     A selection without `--state` means `usual` states (none: all it can change) and those jobs that it `concerns`.

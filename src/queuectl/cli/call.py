@@ -5,14 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from queuectl.cli.console import Console
 from queuectl.client import Client
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What a command's function gets. `after` has the words behind `--`, none where there was no `--`."""
 
     args: Namespace

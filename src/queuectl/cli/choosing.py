@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import replace
 
 from queuectl import wire
 from queuectl.cli.call import Call
@@ -76,12 +75,12 @@ def chosen(call: Call, client: Client, among: Sequence[JobState] | None = None) 
         return None
     selector = selector_of(call.args, client.store.now())
     if call.words:
-        selector = replace(selector, ids=tuple(client.job(ref).id for ref in call.words))
+        selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
     if among is not None:
         states = tuple(state for state in selector.states or tuple(JobState) if state in among)
         if not states:
             return []
-        selector = replace(selector, states=states)
+        selector = selector._replace(states=states)
     return client.find(selector)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from queuectl import wire
 from queuectl.cli.acting import Action, act
@@ -65,10 +64,10 @@ def list_dead(call: Call) -> int:
     with call.client() as client:
         selector = selector_of(call.args, client.store.now())
         if call.words:
-            selector = replace(selector, ids=tuple(client.job(ref).id for ref in call.words))
+            selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
         dead = (JobState.DEAD,)
         states = tuple(state for state in selector.states or dead if state in dead)
-        selector = replace(selector, states=states)
+        selector = selector._replace(states=states)
         limit = _limit(call)
         jobs = client.find(selector, limit=limit, newest_first=True)[::-1] if states else []
         if call.args.group:

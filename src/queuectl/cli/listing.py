@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from queuectl import wire
@@ -47,7 +46,7 @@ def list_jobs(call: Call) -> int:
     with call.client() as client:
         selector = selector_of(args, client.store.now())
         if call.words:
-            selector = replace(selector, ids=tuple(client.job(ref).id for ref in call.words))
+            selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
         if limit is None and order is None and (console.as_json or console.quiet):
             if console.as_json:
                 console.json_array(wire.job_to_json(job, reason) for job, reason in client.each(selector))

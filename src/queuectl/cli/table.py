@@ -6,7 +6,7 @@ when that command is called.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from queuectl.cli.options import ACT, ENQUEUE, FILE, FOLLOW, SELECT, Option, flag, many, option
 
@@ -27,8 +27,7 @@ GLOBAL_OPTIONS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One row. `target` is `module:function` below `queuectl.cli`; `words` is how its positional words are shown,
     of which there may be `least` to `most` (none: any number). `takes_command`: words behind `--` are a command.
     `own_failure` replaces the exit code of queuectl's own errors where the command's codes are passed through."""

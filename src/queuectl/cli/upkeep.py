@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from queuectl.cli.call import Call
@@ -82,7 +81,7 @@ def _prunable(call: Call, client: Client) -> list[Selector]:
         before = client.store.now() - parse_duration(call.args.older_than, "--older-than")
         return [Selector(states=states or tuple(sorted(FINISHED)), before=before)]
     if states:
-        return [replace(Selector(), states=states)]
+        return [Selector()._replace(states=states)]
     if found := client.retention():
         return found
     raise Invalid(

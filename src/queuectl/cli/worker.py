@@ -33,7 +33,7 @@ def start(call: Call) -> int:
     slots = positive(args.count, "--count", SLOTS_MAX)
     assert slots is not None
     options = bootstrap.WorkerOptions(
-        db=call.db, count=slots, queues=tuple(dict.fromkeys(map(_queue, args.queue))),
+        db=call.db, slots=slots, queues=tuple(dict.fromkeys(map(_queue, args.queue))),
         poll=None if args.poll is None else _seconds(args.poll, "--poll"), drain=args.drain,
         name=None if args.name is None else _name(args.name),
         stop_timeout=None if args.stop_timeout is None else wire.parse_duration(args.stop_timeout, "--stop-timeout"),

@@ -10,8 +10,9 @@ Times are seconds since the epoch (UTC, float); durations are seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 DEFAULT_QUEUE = "default"
 COMMAND_STRING_BYTES_MAX = (128 << 10) - 1
@@ -39,8 +40,10 @@ CLAIMABLE = frozenset({JobState.PENDING, JobState.FAILED})
 """States from which a worker may claim, once the job is due."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spec:
+NO_ENV: Mapping[str, str] = MappingProxyType({})
+
+
+class Spec(NamedTuple):
     """Everything about a job that is fixed when it is enqueued and that many jobs share.
 
     Its retry policy, its time limit, and the surroundings of its command. Stores keep equal
@@ -58,15 +61,14 @@ class Spec:
     kill_grace: float = 10.0
     cwd: str | None = None
     umask: int | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = NO_ENV
     shell: str = "/bin/sh"
     stdin: str | None = None
     output_path: str | None = None
     split_output: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One command to be run, and how far it has come.
 
     `command` is a string for the shell, or a tuple of words run without one. `attempts` counts
@@ -139,8 +141,7 @@ class Outcome(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One execution of a job. `number` counts from 1 and is never reused.
 
     `outcome` is none while it runs. `output_files` is where a running attempt's streams can

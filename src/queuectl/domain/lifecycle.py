@@ -11,9 +11,8 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from queuectl.domain import retry
 from queuectl.domain.errors import Conflict
@@ -34,23 +33,20 @@ class Cause(StrEnum):
 # --- what can happen to a job ---------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A worker took the job. `worker` is its supervisor's id."""
 
     worker: str
     host: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """The command was started at `at`."""
 
     at: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """An execution ended and its end is known.
 
     Success is `exit_code` 0 without a `cause`. `error` is set where the command could not be started
@@ -69,13 +65,11 @@ class Ended:
     draw: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GivenBack:
+class GivenBack(NamedTuple):
     """The worker returns its claim without having started the command."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """Every process of the worker that ran the job is gone, and with it the execution's end.
 
     `max_lost` losses in a row send the job to the dead letter queue. An execution whose start is
@@ -85,25 +79,21 @@ class Lost:
     max_lost: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CancelRequested:
+class CancelRequested(NamedTuple):
     """A person wants the job ended."""
 
     reason: str = "cancelled"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Retried:
+class Retried(NamedTuple):
     """A person wants the job run again, now."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """No worker shall claim the job until it is released."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Released:
+class Released(NamedTuple):
     """The job may be claimed again."""
 
 
@@ -160,7 +150,7 @@ def apply(job: Job, event: Event, now: float) -> Job:
             f"job {job.id} is {job.state} and cannot {VERBS[type(event)]}",
             f"see its history with: queuectl show {job.id}",
         )
-    after = replace(job, updated_at=now, **_changes(job, event, now))
+    after = job._replace(updated_at=now, **_changes(job, event, now))
     assert after.state in allowed, f"{job.state} -> {type(event).__name__} -> {after.state}"
     return after
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from queuectl.domain.job import Job, JobState
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What one must know beside the job: the slots that serve its queue, how many of them run a command, and how
     many jobs come before it."""
 

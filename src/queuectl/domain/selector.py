@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from queuectl.domain.job import JobState
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Selector:
+class Selector(NamedTuple):
     """Jobs that match every criterion given; within one criterion any value will do.
 
     `command` is a GLOB over the command line, `error` a piece of text in the error, `before` the time

@@ -8,7 +8,7 @@ jobs run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Lost, Started
@@ -115,7 +115,7 @@ class Reaper:
         channel = self._host.dial(row.id)
         if channel is None:
             return None  # it has just left; its lock is free now
-        return Adopted(row=replace(row, epoch=grip.epoch, dispatcher=self._host.pid), channel=channel)
+        return Adopted(row=row._replace(epoch=grip.epoch, dispatcher=self._host.pid), channel=channel)
 
     def settle(self, row: WorkerRow, testify: Callable[[], Witness] = Witness) -> Settled | None:
         """Ends what a dead supervisor left, records the ends that are known, and reports the rest lost.

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP as something a selector can wait for."""
+"""SIGINT, SIGTERM and SIGHUP as something a selector can wait for. One that was ignored (nohup) stays so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class Signals:
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._before = {signum: signal.signal(signum, self._note) for signum in STOPPING}
+        heeded = [signum for signum in STOPPING if signal.getsignal(signum) is not signal.SIG_IGN]
+        self._before = {signum: signal.signal(signum, self._note) for signum in heeded}
         self._came: list[str] = []
 
     def fileno(self) -> int:

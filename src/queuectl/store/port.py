@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
@@ -37,16 +36,14 @@ class Superseded(QueuectlError):
     code = "superseded"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Grip:
+class Grip(NamedTuple):
     """The right to write for a supervisor: its id, and the epoch in which one drives it."""
 
     worker: str
     epoch: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerRow:
+class WorkerRow(NamedTuple):
     """A supervisor as the store knows it. `machine` is the boot and PID namespace its pids belong to."""
 
     id: str
@@ -68,8 +65,7 @@ class WorkerRow:
         return Grip(worker=self.id, epoch=self.epoch)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """What one stream of an attempt wrote. With `cut_bytes`, that many are missing between head and tail."""
 
     stream: int
@@ -78,8 +74,7 @@ class Output:
     cut_bytes: int = 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """Something that happened to a job in a worker's hands. `job` is as the worker last knew it.
 
     `output_files` comes with `Started`, `outputs` and `leftover` with `Ended`.
@@ -92,8 +87,7 @@ class Change:
     leftover: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """Something a person did to a job."""
 
     at: float
@@ -101,12 +95,11 @@ class Note:
     who: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Backlog:
+class Backlog(NamedTuple):
     """What waits in the queues: since when the oldest due job does, and which failed jobs run again next."""
 
     oldest_due: float | None
-    next_retries: Sequence[Job] = field(default=())
+    next_retries: Sequence[Job] = ()
 
 
 class Store(Protocol):

@@ -17,7 +17,7 @@ JOB_COLUMNS = (
     "finished_at, next_retry_at, exit_code, signal, error, cpu_time, max_rss, output_bytes"
 )
 
-ATTEMPT_COLUMNS = ", ".join(Attempt.__slots__)
+ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
 
 
 def job_from_row(row: Sequence[Any], spec_of: Callable[[int], Spec]) -> Job:
@@ -74,7 +74,7 @@ def life_of(job: Job, was: JobState, holder: str | None, now: float) -> dict[str
 
 def attempt_from_row(row: Sequence[Any]) -> Attempt:
     """The attempt in a row of `ATTEMPT_COLUMNS`."""
-    fields: dict[str, Any] = dict(zip(Attempt.__slots__, row, strict=True))
+    fields: dict[str, Any] = dict(zip(Attempt._fields, row, strict=True))
     fields["output_files"] = tuple(json.loads(fields["output_files"] or "[]"))
     fields["outcome"] = Outcome(fields["outcome"]) if fields["outcome"] else None
     return Attempt(**fields)

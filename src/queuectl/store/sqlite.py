@@ -13,7 +13,6 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -323,7 +322,7 @@ class SqliteStore:
         states = tuple(state for state in selector.states or FINISHED if state in FINISHED)
         if not states:
             return 0
-        condition, values = rows.where(replace(selector, states=states))
+        condition, values = rows.where(selector._replace(states=states))
         with self.transaction():
             sql = f"SELECT seq, spec FROM jobs WHERE {condition} LIMIT ?"
             found = self._db.execute(sql, [*values, limit]).fetchall()
@@ -348,10 +347,10 @@ class SqliteStore:
     # --- workers ----------------------------------------------------------------------------
 
     def register(self, row: WorkerRow) -> None:
-        values = [getattr(row, name) for name in WorkerRow.__slots__]
-        values[WorkerRow.__slots__.index("queues")] = json.dumps(row.queues)
+        values = [getattr(row, name) for name in WorkerRow._fields]
+        values[WorkerRow._fields.index("queues")] = json.dumps(row.queues)
         with self.transaction():
-            columns = ", ".join(WorkerRow.__slots__)
+            columns = ", ".join(WorkerRow._fields)
             self._db.execute(f"INSERT INTO workers ({columns}) VALUES ({', '.join('?' * len(values))})", values)
 
     def deregister(self, grip: Grip) -> None:
@@ -362,7 +361,7 @@ class SqliteStore:
             self._db.execute("DELETE FROM workers WHERE id = ?", (grip.worker,))
 
     def workers(self) -> list[WorkerRow]:
-        names = WorkerRow.__slots__
+        names = WorkerRow._fields
         found = self._read(f"SELECT {', '.join(names)} FROM workers ORDER BY started_at, id")
         return [
             WorkerRow(**{**dict(zip(names, row, strict=True)), "queues": tuple(json.loads(row[names.index("queues")]))})
@@ -447,7 +446,7 @@ class SqliteStore:
             return None
         held, cancel_requested = flags.get(job.seq, (False, False))
         if (job.held, job.cancel_requested) != (held, cancel_requested):
-            job = replace(job, held=held, cancel_requested=cancel_requested)
+            job = job._replace(held=held, cancel_requested=cancel_requested)
         after = apply(job, change.event, now)
         if not self._write(after, JobState.PROCESSING, grip.worker, now):
             return None

@@ -1,0 +1,149 @@
+"""Writes `docs/commands.md` from the table of commands and the table of settings. Write it anew with:
+
+python -m tests.docs.commands_page
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from queuectl.cli.options import ACT, ENQUEUE, SELECT, Option
+from queuectl.cli.parser import usage_of
+from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, Command
+from queuectl.settings import ALIASES, SETTINGS
+from queuectl.wire import INPUT_KEYS
+
+PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+
+HEAD = """\
+# Commands
+
+Written from the table of commands in `src/queuectl/cli/table.py` and the settings in `src/queuectl/settings.py`. A test
+compares them; `python -m tests.docs.commands_page` writes this page anew.
+
+Options may stand anywhere before `--`, and `_` and `-` are the same in an option's name. Durations are `90`, `90s`,
+`10m`, `1h30m` or `2d`. Wherever an id stands, a generated one may be shortened to 4 or more of its first characters.
+"""
+
+JOB = """\
+A job's JSON has `command` (a string for the shell, or a list of words) and any of these keys, most of them named like
+the options above: {keys}.
+"""
+
+SURROUNDINGS = """\
+## What a command sees
+
+The worker's environment, with the variables captured at enqueue (`env-capture`) and `--env` laid over it, and:
+
+| variable | |
+|---|---|
+| `QUEUECTL_JOB_ID` | the job's id |
+| `QUEUECTL_ATTEMPT` | the number of this start of the job, from 1, never reset |
+| `QUEUECTL_QUEUE` | its queue |
+| `QUEUECTL_SLOT` | its place on the worker, from 0 |
+| `QUEUECTL_LEASE` | the fencing token: it grows with every claim of the job |
+| `QUEUECTL_DB` | the store |
+
+It runs in the folder and with the umask of whoever added it, in a session of its own, without a terminal. Its input is
+empty unless `--stdin` names a file.
+"""
+
+SHARED = (("Options of a new job", ENQUEUE), ("Selectors", SELECT), ("Options of acting commands", ACT))
+"""Options that several commands take, written once."""
+
+
+def anchor(name: str) -> str:
+    """The link to a heading, as the usual renderers make it."""
+    return name.lower().replace(" ", "-")
+
+
+def cell(text: str) -> str:
+    """Text that a table's cell can hold."""
+    return text.replace("|", "\\|").replace("*", "\\*")
+
+
+def spelled(option: Option) -> str:
+    """`-f`, `--file FILE`."""
+    value = option.how.get("metavar") or ",".join(option.how.get("choices", ()))
+    return ", ".join(f"`{flag}`" for flag in option.flags[:-1]) + (
+        (", " if len(option.flags) > 1 else "") + f"`{option.flags[-1]}{f' {value}' if value else ''}`"
+    )
+
+
+def options(some: Sequence[Option]) -> Iterator[str]:
+    """A table of options."""
+    yield "| option | what it does |"
+    yield "|---|---|"
+    for option in some:
+        yield f"| {cell(spelled(option))} | {cell(option.help)} |"
+
+
+def own_and_shared(command: Command) -> tuple[list[Option], list[str]]:
+    """The command's options without shared ones, and the titles of those."""
+    own, titles = list(command.options), []
+    for title, shared in SHARED:
+        if set(map(spelled, shared)) <= set(map(spelled, own)):
+            own = [option for option in own if option not in shared]
+            titles.append(title)
+    return own, titles
+
+
+def section(command: Command) -> Iterator[str]:
+    """All about one command."""
+    yield f"### {command.name}"
+    yield ""
+    yield command.description
+    yield ""
+    yield "```"
+    yield usage_of(command)
+    yield "```"
+    yield ""
+    own, shared = own_and_shared(command)
+    if own:
+        yield from options(own)
+        yield ""
+    if shared:
+        yield "Also: " + ", ".join(f"[{title.lower()}](#{anchor(title)})" for title in shared) + "."
+        yield ""
+    yield "```sh"
+    yield from command.examples
+    yield "```"
+    yield ""
+
+
+def settings() -> Iterator[str]:
+    """The table of settings."""
+    yield "## Settings"
+    yield ""
+    yield "For `config show`, `config get`, `config set` and `config unset`; `_` and `-` are the same."
+    yield ""
+    yield "| setting | default | meaning |"
+    yield "|---|---|---|"
+    for name, row in SETTINGS.items():
+        others = "".join(f", `{alias}`" for alias, meant in ALIASES.items() if meant == name)
+        yield f"| `{name}`{others} | `{row.default}` | {cell(row.help)} |"
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [HEAD]
+    for group in GROUPS:
+        members = [command for command in COMMANDS.values() if command.group == group]
+        lines += [f"**{group}**: " + ", ".join(f"[{row.name}](#{anchor(row.name)})" for row in members), ""]
+    lines += ["## Everywhere", "", *options(GLOBAL_OPTIONS), ""]
+    for title, shared in SHARED:
+        lines += [f"## {title}", "", *options(shared), ""]
+        if shared is ENQUEUE:
+            lines += [JOB.format(keys=", ".join(f"`{key}`" for key in INPUT_KEYS))]
+    for group in GROUPS:
+        lines += [f"## {group}", ""]
+        for command in COMMANDS.values():
+            if command.group == group:
+                lines += section(command)
+    return "\n".join([*lines, SURROUNDINGS, *settings()]) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page())

@@ -1,0 +1,10 @@
+"""The reference of the commands is what the table of commands says."""
+
+from __future__ import annotations
+
+from tests.docs import commands_page
+
+
+def test_the_reference_is_written_from_the_table_of_commands() -> None:
+    again = "write it anew with: python -m tests.docs.commands_page"
+    assert commands_page.PAGE.read_text() == commands_page.page(), again
