@@ -103,3 +103,12 @@ def test_status_shows_what_runs(terminal: Terminal) -> None:
     (worker,) = terminal.good("queuectl status --json").json["workers"]
     assert (worker["slots"], worker["busy"], worker["jobs"]) == (2, 1, ["a"])
     assert terminal.good("queuectl explain a").out.startswith("a runs on night for ")
+
+
+def test_if_none_starts_a_worker_only_where_none_serves(terminal: Terminal) -> None:
+    start = "queuectl worker start --detach --if-none --queue video"
+    assert "started 1 worker(s)" in terminal.good(f"{start} --name night").out
+    second = terminal.good(f"{start} --name day")
+    assert (second.out, "night serves already" in second.err) == ("", True)
+    assert [worker["name"] for worker in terminal.good("queuectl worker list --json").json] == ["night"]
+    assert terminal.good("queuectl worker stop").out == "stopped night\n"

@@ -130,3 +130,21 @@ def test_a_wholly_frozen_worker_is_replaced_and_goes_on_when_it_wakes(shop: Work
     assert shop.finished(shop.enqueue("true"))
     check(shop, diary, [job])
     assert frozen.process.poll() is None
+
+
+def test_what_outlives_its_dispatcher_is_listed_as_orphaned(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = shop.enqueue(f"while [ ! -e {gate} ]; do sleep 0.1; done")
+    worker = shop.worker(1, "--name", "gone")
+    shop.started(job)
+    worker.kill()
+    (orphan,) = shop.client.workers()
+    assert (orphan.name, orphan.orphaned, orphan.slots) == ("gone", True, 0)
+    assert [each.id for each in orphan.running] == [job]
+    assert shop.client.ask_to_stop([]) == []
+    shop.worker(1, "--name", "heir")
+    until(lambda: [each.name for each in shop.client.workers()] == ["heir"])
+    (heir,) = shop.client.workers()
+    assert (heir.slots, [each.id for each in heir.running]) == (1, [job])
+    gate.touch()
+    shop.finished(job)

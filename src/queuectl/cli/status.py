@@ -55,7 +55,7 @@ def worker_to_json(worker: WorkerView) -> wire.JsonObject:
     return {
         "name": worker.name, "host": worker.host, "pid": worker.pid, "slots": worker.slots,
         "busy": len(worker.running), "queues": list(worker.queues), "started_at": wire.format_time(worker.started_at),
-        "stopping": worker.stopping, "jobs": [job.id for job in worker.running],
+        "stopping": worker.stopping, "orphaned": worker.orphaned, "jobs": [job.id for job in worker.running],
     }  # fmt: skip
 
 
@@ -99,7 +99,8 @@ def _heading(console: Console, title: str, text: str) -> None:
 def _workers_line(call: Call, found: Status) -> str:
     if not found.workers:
         return f"none alive; start one with: {call.command('worker start')}"
-    return f"{len(found.workers):,} alive, {_busy(found.workers)} of {counted(_slots(found.workers), 'slot')} busy"
+    alive = sum(not worker.orphaned for worker in found.workers)
+    return f"{alive:,} alive, {_busy(found.workers)} of {counted(_slots(found.workers), 'slot')} busy"
 
 
 def _counts_line(console: Console, found: Status) -> str:
@@ -115,10 +116,14 @@ def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Co
     for worker in workers:
         running = ", ".join(job.id for job in worker.running)
         queues = ", ".join(worker.queues) or "all"
-        name = f"{worker.name} (stopping)" if worker.stopping else worker.name
+        name = f"{worker.name} ({condition})" if (condition := _condition(worker)) else worker.name
         slots = f"{len(worker.running)}/{worker.slots}"
         rows.append((name, slots, queues, age(now - worker.started_at), Cell(running or "-", "cyan")))
     return WORKER_COLUMNS, rows
+
+
+def _condition(worker: WorkerView) -> str:
+    return "orphaned" if worker.orphaned else "stopping" if worker.stopping else ""
 
 
 def _queue_table(found: Status) -> tuple[Sequence[Column], list[Sequence[str | Cell]]]:

@@ -159,6 +159,7 @@ _ROWS = (
             many("--queue", "QUEUE", "serve only this queue; may be repeated"),
             option("--poll", "S", "look for work at least every S seconds"),
             flag("--drain", "exit once nothing is left to do"),
+            flag("--if-none", "only if no live worker serves these queues yet"),
             flag("--detach", "go to the background"),
             option("--name", "NAME", "the worker's name (default: host and number)"),
             option("--stop-timeout", "S", "end the commands S seconds after a graceful stop began"),
@@ -169,12 +170,15 @@ _ROWS = (
             "queuectl worker start --count 4",
             "queuectl worker start --queue video --queue mail",
             "queuectl worker start --drain",
-            "queuectl worker start --detach --name night",
+            "queuectl worker start --detach --if-none --name night",
         ),
     ),
     Command(
         name="worker stop", group=WORKERS, help="stop workers, from any terminal", target="worker:stop",
-        words="[NAME...]", options=(flag("--now", "end their commands, giving the attempts back"),),
+        words="[NAME...]", options=(
+            flag("--now", "end their commands, giving the attempts back"),
+            flag("--all-hosts", "also the workers of other hosts"),
+        ),
         description="Asks the workers alive now (or those named; GLOBs work) to finish their running commands and "
         "exit, waits until they have, and says which.",
         examples=("queuectl worker stop", "queuectl worker stop night --now"),

@@ -32,6 +32,9 @@ def start(call: Call) -> int:
     args = call.args
     slots = positive(args.count, "--count", SLOTS_MAX)
     assert slots is not None
+    if args.if_none and (serving := _serving(call, args.queue)):
+        call.console.note(f"{serving} serves already")
+        return 0
     options = bootstrap.WorkerOptions(
         db=call.db, slots=slots, queues=tuple(dict.fromkeys(map(_queue, args.queue))),
         poll=None if args.poll is None else _seconds(args.poll, "--poll"), drain=args.drain,
@@ -48,6 +51,16 @@ def start(call: Call) -> int:
             _started(call, name, slots)
 
         return bootstrap.run_worker(options, on_started, lambda line: _echo(call, line))
+
+
+def _serving(call: Call, queues: list[str]) -> str | None:
+    """A live worker that serves all these queues (none: every queue), if there is one."""
+    with call.client() as client:
+        for worker in client.workers():
+            serves = not worker.queues or (queues and set(queues) <= set(worker.queues))
+            if serves and not (worker.orphaned or worker.stopping):
+                return worker.name
+    return None
 
 
 @contextmanager
@@ -119,7 +132,7 @@ def stop(call: Call) -> int:
     """Asks workers to stop and waits until they have."""
     console = call.console
     with call.client() as client:
-        asked = client.ask_to_stop(call.words, call.args.now)
+        asked = client.ask_to_stop(call.words, now=call.args.now, all_hosts=call.args.all_hosts)
         if not asked:
             if console.as_json:
                 console.json_array([])

@@ -264,8 +264,9 @@ class Dispatcher:
                     room += limit
                     claimed.append((link, self._claim(link, limit)))
         self._ended, self._returned, self._starts = [], [], []
+        self._wakeup.own_commit()
         done = self._clock.monotonic()
-        self._pace.committed(now, done)
+        self._pace.committed(now, done, len(known))
         self._settle(after)
         for link, orders in claimed:
             link.start(orders, done)

@@ -13,7 +13,7 @@ from typing import Any
 
 from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message
 
-FLUSH_AFTER_S = 0.003
+FLUSH_AFTER_S = 0.008
 FLUSH_MESSAGES = 64
 
 

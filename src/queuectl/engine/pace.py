@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-COMMIT_GAP_S = 0.005
-"""Commits are at least this far apart, and at least twice as far as one takes: results of a busy time share one."""
-AHEAD_S = 0.02
+COMMIT_GAP_S, BUSY_GAP_S = 0.003, 0.012
+"""Commits are at least so far apart (more where the last one held many results), and twice as far as one takes."""
+BUSY_FROM = 6
+AHEAD_S = 0.035
 """Claims are held ready for as long at the measured rate; more would starve other workers."""
 AHEAD_MAX = 64
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
@@ -30,9 +31,10 @@ class Pace:
         """How many claims to hold beyond the free slots: none where ends are rare."""
         return min(AHEAD_MAX, int(AHEAD_S / self._cycle_s))
 
-    def committed(self, began: float, done: float) -> None:
-        """A commit took this long."""
-        self.commit_not_before = done + max(COMMIT_GAP_S, 2 * (done - began))
+    def committed(self, began: float, done: float, results: int) -> None:
+        """A commit took this long and held so many results."""
+        gap = BUSY_GAP_S if results >= BUSY_FROM else COMMIT_GAP_S
+        self.commit_not_before = done + max(gap, 2 * (done - began))
         self._retry_s = RETRY_FIRST_S
 
     def failed(self, now: float) -> None:

@@ -17,6 +17,7 @@ POLL_EVERY_S = 0.05
 
 
 FIRST_ECHO_S = 0.0002
+OWN_ECHO_S = 0.01
 LAST_ECHO_S = 0.1
 
 
@@ -26,9 +27,9 @@ class Echo:
     def __init__(self) -> None:
         self._gap = 0.0
 
-    def begin(self) -> None:
+    def begin(self, first_s: float = FIRST_ECHO_S) -> None:
         """A write was seen."""
-        self._gap = FIRST_ECHO_S
+        self._gap = first_s
 
     def end(self) -> None:
         """The commit was seen."""
@@ -69,6 +70,15 @@ class Wakeup:
     def clear(self) -> None:
         """Takes note of what has been signalled."""
         self.echo.begin()
+        self._drain()
+
+    def own_commit(self) -> None:
+        """What has been signalled is our own doing, most likely: a few late looks are enough."""
+        if self.handle >= 0:
+            self.echo.begin(OWN_ECHO_S)
+            self._drain()
+
+    def _drain(self) -> None:
         try:
             while os.read(self.handle, 1 << 16):
                 pass

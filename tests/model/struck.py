@@ -1,0 +1,210 @@
+"""Processes that faults can strike at every call they make: to the store, to the machine, to a supervisor.
+
+A `Process` is what a dispatcher runs in. Each of its calls comes by `Process.point`, where the simulation may let
+it sleep for a while (all others go on meanwhile) or end it for good by raising `Killed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from queuectl.domain.errors import StoreBusy, StoreUnavailable
+from queuectl.domain.job import Job
+from queuectl.engine.host import Host, Launched, Plan
+from queuectl.engine.link import Flight
+from queuectl.engine.protocol import Channel
+from queuectl.engine.report import Witness
+from queuectl.store.port import Change, Grip, WorkerRow
+from queuectl.store.sqlite import SqliteStore
+from tests.builders import HOST
+from tests.model.machine import Machine, SimChannel
+from tests.model.timeline import Timeline
+from tests.model.verdict import History
+
+
+class Killed(BaseException):
+    """SIGKILL: this process makes no further call."""
+
+
+class Process:
+    """One dispatcher's process. `strike` decides at each point what happens to it."""
+
+    def __init__(self, pid: int, name: str, strike: Callable[[Process, str], None]) -> None:
+        self.pid = pid
+        self.name = name
+        self.alive = True
+        self.channels: list[SimChannel] = []
+        self.children: list[str] = []
+        self._strike = strike
+
+    def point(self, where: str) -> None:
+        """A moment between two calls. Raises `Killed`."""
+        if self.alive:
+            self._strike(self, where)
+        if not self.alive:
+            raise Killed
+
+    def die(self) -> None:
+        """What the kernel does for a dead process."""
+        self.alive = False
+        for channel in self.channels:
+            channel.close()
+
+
+class Weather:
+    """How the store is just now for everybody: fine, locked by a stranger, or out of reach."""
+
+    def __init__(self) -> None:
+        self.locked = False
+        self.away = False
+        self.fails_at_commit: Callable[[], bool] = lambda: False
+
+    def check(self, *, writes: bool) -> None:
+        if self.away:
+            raise StoreUnavailable("the store cannot be read or written: disk I/O error")
+        if writes and self.locked:
+            raise StoreBusy("the store is locked by another process")
+
+
+class SimStore(SqliteStore):
+    """The real store on the simulated machine. Without a process it is a person's, whom nothing strikes."""
+
+    def __init__(
+        self, path: Path, time: Timeline, machine: Machine, weather: Weather, process: Process | None,
+        committed: Callable[[SimStore], None],
+    ) -> None:  # fmt: skip
+        self._machine = machine
+        self._weather = weather
+        self._process = process
+        self._committed = committed
+        self._news: list[Change | Job] = []
+        weather.check(writes=False)
+        super().__init__(path, time, busy_timeout_s=0.0)
+        self._db.execute("PRAGMA synchronous = OFF")
+
+    def _point(self, where: str) -> None:
+        if self._process is not None:
+            self._process.point(where)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._depth:
+            with super().transaction():
+                yield
+            return
+        self._point("before a transaction")
+        self._weather.check(writes=True)
+        self._news.clear()
+        with super().transaction():
+            yield
+            self._point("before a commit")
+            if self._weather.fails_at_commit():
+                raise StoreUnavailable("the store cannot grow: the disk is full")
+        self._tell(self._machine.history)
+        self._committed(self)
+        self._point("after a commit")
+
+    def _tell(self, history: History) -> None:
+        for news in self._news:
+            if isinstance(news, Change):
+                history.recorded(news)
+            else:
+                history.claimed(news)
+        self._news.clear()
+
+    def _read(self, sql: str, parameters: Any = ()) -> list[Any]:
+        if not self._depth:
+            self._point("before a look")
+            self._weather.check(writes=False)
+        return super()._read(sql, parameters)
+
+    def abandon(self) -> None:
+        """Its process was killed: the lock is free at once."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def alive(self, row: WorkerRow) -> bool:
+        return self._machine.is_alive(row.id)
+
+    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str]) -> list[Job]:
+        with self.transaction():
+            claimed = super().claim(grip, host, limit, queues)
+            self._news += claimed
+        return claimed
+
+    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
+        with self.transaction():
+            results = super().record(grip, changes)
+            self._news += [change for change, after in zip(changes, results, strict=True) if after is not None]
+        return results
+
+
+class SimHost(Host):
+    """The machine, for one process."""
+
+    def __init__(self, machine: Machine, process: Process, wake: Callable[[], None], below: Path) -> None:
+        self.below = below
+        self.name = HOST
+        self.machine = "boot:1"
+        self.pid = process.pid
+        self._simulated = machine
+        self._process = process
+        self._wake = wake
+
+    def _connect(self, worker: str) -> SimChannel | None:
+        channel = self._simulated.connect(worker, self._wake, lambda: self._process.point("before a message"))
+        if channel is not None:
+            self._process.channels.append(channel)
+        return channel
+
+    def prepare(self) -> None:
+        pass
+
+    def launch(self, plan: Plan) -> Launched:
+        self._process.point("before a launch")
+        supervisor = self._simulated.start_supervisor(plan)
+        self._process.children.append(supervisor.id)
+        self._process.point("before the first contact")
+        channel = self._connect(supervisor.id)
+        if channel is None:
+            raise OSError("the supervisor was killed at once")
+        return Launched(worker=supervisor.id, pid=supervisor.pid, tag_bits=supervisor.pid, channel=channel)
+
+    def dial(self, worker: str) -> Channel | None:
+        self._process.point("before a call")
+        return self._connect(worker)
+
+    def has_died(self, pid: int) -> bool:
+        (supervisor,) = (each for each in self._simulated.supervisors.values() if each.pid == pid)
+        return not supervisor.alive
+
+    def kill_child(self, pid: int) -> None:
+        self._process.point("before it kills its child")
+        (supervisor,) = (each for each in self._simulated.supervisors.values() if each.pid == pid)
+        if supervisor.alive:
+            supervisor.die("killed by its own dispatcher")
+
+    def kill(self, row: WorkerRow) -> None:
+        self._simulated.kill_frozen(row.id)
+
+    def kill_commands(self, row: WorkerRow) -> None:
+        self._process.point("before it ends commands")
+        self._simulated.kill_left_by(row.id, lambda: self._process.point("while it ends commands"))
+
+    def reap_strays(self, but: set[int]) -> None:
+        for worker in self._process.children:
+            self._simulated.reap_strays(worker)
+
+    def journal(self, worker: str) -> list[dict[str, Any]]:
+        self._process.point("before it reads a journal")
+        return self._simulated.read_journal(worker)
+
+    def testify(self, flights: Iterable[Flight]) -> Witness:
+        return self._simulated.testify(flights)
+
+    def remove(self, worker: str) -> None:
+        self._process.point("before it removes a folder")
+        self._simulated.remove(worker)

@@ -1,0 +1,226 @@
+"""What happened in a simulated run, and whether that was right.
+
+The history is written by the simulated machine (what ran), by the seam to the store (what was committed) and by
+people (what was acknowledged). The verdict compares them with each other, and with what the store shows at the end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from queuectl.domain.job import CLAIMABLE, FINISHED, Job, JobState, Outcome
+from queuectl.domain.lifecycle import CancelRequested, Ended, Event, Held, Lost, Released, Retried, Started, outcome
+from queuectl.store.port import Change, Store
+from tests.model.timeline import Violation
+
+COUNTED = frozenset({Outcome.COMPLETED, Outcome.FAILED, Outcome.TIMEOUT})
+"""Ends that use up an attempt."""
+
+MAX_LOST = 3
+
+Key = tuple[int, int]
+
+
+@dataclass(eq=False)
+class Execution:
+    """A command's process, from its spawn until it ends by itself or is ended.
+
+    `known` is its result, once it is journalled; `seen` one that only a witness could tell of.
+    """
+
+    seq: int
+    lease: int
+    number: int
+    supervisor: str
+    pid: int
+    began: float
+    ignores_term: bool = False
+    ended: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reaped: bool = False
+    known: dict[str, Any] | None = None
+    seen: dict[str, Any] | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.seq, self.lease
+
+
+@dataclass
+class History:
+    """All that happened. Executions are kept by what they are called: `seq` and lease."""
+
+    say: Callable[..., None]
+    acknowledged: dict[int, Job] = field(default_factory=dict)
+    executions: dict[Key, Execution] = field(default_factory=dict)
+    running: dict[int, Execution] = field(default_factory=dict)
+    started: set[Key] = field(default_factory=set)
+    ended: dict[Key, Ended] = field(default_factory=dict)
+    lost: set[Key] = field(default_factory=set)
+    afresh: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """By `seq`: the leases at which somebody retried the finished job by hand."""
+    cancelled: dict[int, int] = field(default_factory=dict)
+    """By `seq`: the lease at which somebody wanted it ended. Nothing later may start."""
+    held: set[int] = field(default_factory=set)
+
+    # --- told by the machine ----------------------------------------------------------------
+
+    def begins(self, execution: Execution) -> None:
+        """A command is spawned."""
+        other = self.running.get(execution.seq)
+        if other is not None:
+            raise Violation(f"{_name(execution.key)} starts while {_name(other.key)} runs")
+        if execution.lease > self.cancelled.get(execution.seq, execution.lease):
+            raise Violation(f"{_name(execution.key)} starts although its job was cancelled")
+        if execution.key in self.executions:
+            raise Violation(f"{_name(execution.key)} starts twice under one lease")
+        self.executions[execution.key] = self.running[execution.seq] = execution
+
+    def ends(self, execution: Execution) -> None:
+        """A command's process has ended."""
+        if self.running.get(execution.seq) is execution:
+            del self.running[execution.seq]
+
+    # --- told by people -----------------------------------------------------------------------
+
+    def acted(self, before: Job, event: Event) -> None:
+        """A person's act was acknowledged."""
+        seq = before.seq
+        match event:
+            case CancelRequested():
+                self.cancelled[seq] = before.lease
+            case Retried() if before.finished:
+                self.cancelled.pop(seq, None)
+                self.afresh[seq].append(before.lease)
+            case Held():
+                self.held.add(seq)
+            case Released():
+                self.held.discard(seq)
+            case _:
+                pass
+
+    # --- told by the store's seam, after each commit ------------------------------------------
+
+    def claimed(self, job: Job) -> None:
+        """A worker's claim was committed."""
+        self.say("  claimed: %s by %s", _name((job.seq, job.lease)), job.worker)
+        if job.seq in self.held:
+            raise Violation(f"{job.id} is claimed although it is held")
+
+    def recorded(self, change: Change) -> None:
+        """A worker's report was accepted and committed."""
+        key = change.job.seq, change.job.lease
+        self.say("  on record: %s %s", _name(key), type(change.event).__name__)
+        match change.event:
+            case Started():
+                self.started.add(key)
+            case Ended():
+                if key in self.ended:
+                    raise Violation(f"the end of {_name(key)} is recorded twice")
+                self.ended[key] = change.event
+            case Lost():
+                if change.job.started_at is not None:
+                    self.lost.add(key)
+            case _:
+                running = self.running.get(change.job.seq)
+                if running is not None and running.key == key:
+                    raise Violation(f"{_name(key)} is given back while it runs")
+
+    # --- the verdict ------------------------------------------------------------------------
+
+    def judge(self, store: Store) -> None:
+        """Raises `Violation` where the run broke a promise. Comes when all is quiet."""
+        for seq, enqueued in self.acknowledged.items():
+            job = store.get(enqueued.id)
+            if job.seq != seq:
+                raise Violation(f"{job.id} is not the job that was enqueued")
+            if not (job.state in FINISHED or (job.state in CLAIMABLE and job.held)):
+                raise Violation(f"{job.id} was acknowledged and is {job.state} for ever")
+            self._judge_job(job)
+            self._judge_attempts(store, job)
+        for key in self.executions.keys() | self.ended.keys():
+            self._judge_end(key)
+        if self.running:
+            raise Violation(f"{[_name(each.key) for each in self.running.values()]} still run")
+
+    def _judge_end(self, key: Key) -> None:
+        """What was journalled was recorded, just so; nothing else was."""
+        execution, recorded = self.executions.get(key), self.ended.get(key)
+        known = execution.known if execution else None
+        if known is None and execution is not None and recorded is not None:
+            known = execution.seen
+        if known is None:
+            if recorded is not None:
+                raise Violation(f"{_name(key)} is recorded with an end that nobody saw")
+            return
+        if recorded is None:
+            raise Violation(f"the result of {_name(key)} was journalled and never recorded")
+        if (recorded.exit_code, recorded.signal, recorded.cause) != tuple(
+            known[name] for name in ("exit_code", "signal", "cause")
+        ):
+            raise Violation(f"{_name(key)} ended with {known} and is recorded as {recorded}")
+
+    def _judge_job(self, job: Job) -> None:
+        """Since it was last retried by hand: as many executions as its policy allows, and they are counted right."""
+        first = max(self.afresh.get(job.seq, [0]))
+        for begin, end in zip(
+            [0, *self.afresh.get(job.seq, [])], [*self.afresh.get(job.seq, []), 1 << 60], strict=True
+        ):
+            self._judge_life(job, begin, end)
+        counted = [key for key, how in self._outcomes(job.seq, first, 1 << 60) if how in COUNTED]
+        if job.attempts != len(counted):
+            raise Violation(f"{job.id} counts {job.attempts} attempts, but made {len(counted)}")
+        lost = [key for key in self.lost if key[0] == job.seq and key[1] > first]
+        if job.lost != len(lost):
+            raise Violation(f"{job.id} counts {job.lost} losses, but had {len(lost)}")
+        starts = {key for key in (*self.started, *self.ended) if key[0] == job.seq}
+        if job.starts != len(starts):
+            raise Violation(f"{job.id} counts {job.starts} starts, but had {len(starts)}")
+        ends = [how for _, how in self._outcomes(job.seq, first, 1 << 60)]
+        if (job.state is JobState.COMPLETED) != (Outcome.COMPLETED in ends):
+            raise Violation(f"{job.id} is {job.state}, but its executions ended as {ends}")
+
+    def _judge_life(self, job: Job, after: int, until: int) -> None:
+        """Between two retries by hand nothing runs after a success, a cancel, or the last retry."""
+        name = job.id
+        over = False
+        failures = lost = 0
+        outcomes = dict(self._outcomes(job.seq, after, until))
+        for key in sorted(each for each in self.executions if each[0] == job.seq and after < each[1] <= until):
+            if over:
+                raise Violation(f"{name} ran again ({_name(key)}) after it was over")
+            how = outcomes.get(key)
+            failures += how in (Outcome.FAILED, Outcome.TIMEOUT)
+            lost = lost + (key in self.lost) if how is None else 0
+            over = how in (Outcome.COMPLETED, Outcome.CANCELLED)
+            over = over or failures > job.spec.max_retries or lost >= MAX_LOST
+
+    def _outcomes(self, seq: int, after: int, until: int) -> list[tuple[Key, Outcome]]:
+        return sorted(
+            (key, outcome(event)) for key, event in self.ended.items() if key[0] == seq and after < key[1] <= until
+        )
+
+    def _judge_attempts(self, store: Store, job: Job) -> None:
+        """Every execution is kept, with its own output."""
+        attempts = store.attempts(job)
+        if [attempt.number for attempt in attempts] != list(range(1, job.starts + 1)):
+            raise Violation(f"{job.id} started {job.starts} times and shows {[each.number for each in attempts]}")
+        for attempt in attempts:
+            key = job.seq, attempt.lease
+            recorded = self.ended.get(key)
+            how = outcome(recorded) if recorded else Outcome.LOST if key in self.lost else attempt.outcome
+            if attempt.outcome is not how:
+                raise Violation(f"{_name(key)} was {how} and is shown as {attempt.outcome}")
+            execution = self.executions.get(key)
+            written = execution.known["outputs"] if execution and execution.known else {}
+            text = b"".join(output.head for output in store.outputs(job, attempt.number))
+            if text != "".join(kept["text"] for kept in written.values()).encode():
+                raise Violation(f"{_name(key)} wrote {written} and is kept with {text!r}")
+
+
+def _name(key: Key) -> str:
+    return f"job{key[0]}/{key[1]}"
