@@ -275,13 +275,12 @@ class Client:
             running=[job for row in rows for job in self.store.running(row.id)],
         )  # fmt: skip
 
-    def ask_to_stop(self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False) -> list[WorkerView]:
-        """Asks this host's workers (all that live, or those named; GLOBs work) to stop; returns whom it asked.
+    def ask_to_stop(self, names: Sequence[str], *, now: bool = False) -> list[WorkerView]:
+        """Asks workers (all that live, or those named; GLOBs work) to stop; returns whom it asked.
 
         Raises `NotFound` where a name means none. Supervisors that outlived their worker hear nobody.
         """
-        here = os.uname().nodename
-        live = [each for each in self.workers() if not each.orphaned and (all_hosts or each.host == here)]
+        live = [worker for worker in self.workers() if not worker.orphaned]
         for name in names:
             if not any(fnmatchcase(worker.name, name) for worker in live):
                 raise NotFound(f"no live worker {name}", "see: queuectl worker list")

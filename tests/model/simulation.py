@@ -277,9 +277,11 @@ class Simulation:
             self._time.later(at - self._time.monotonic(), lambda: self._step(worker, at))
 
     def _step(self, worker: SimWorker, at: float) -> None:
-        if worker.wake_at != at or worker.asleep or worker.busy or not worker.process.alive:
+        if worker.wake_at != at:
             return
         worker.wake_at = None
+        if worker.asleep or worker.busy or not worker.process.alive:
+            return  # it is woken when it goes on
         self._attempt(worker, worker.dispatcher.step)
 
     def _attempt(self, worker: SimWorker, action: Callable[[], float | None]) -> None:

@@ -132,7 +132,7 @@ def stop(call: Call) -> int:
     """Asks workers to stop and waits until they have."""
     console = call.console
     with call.client() as client:
-        asked = client.ask_to_stop(call.words, now=call.args.now, all_hosts=call.args.all_hosts)
+        asked = client.ask_to_stop(call.words, now=call.args.now)
         if not asked:
             if console.as_json:
                 console.json_array([])
