@@ -27,16 +27,18 @@ def locate_store(given: str | None) -> str:
 
 
 def _nearest_local() -> Path | None:
-    """The nearest `queuectl.db` here or above. One that another user could write is refused by name."""
+    """The nearest `queuectl.db` here or above, or where one was: its folder stays when it is removed to begin anew.
+
+    One that another user could write is refused by name.
+    """
     try:
         here = Path.cwd()
     except FileNotFoundError:
         return None
     for folder in (here, *here.parents):
         path = folder / LOCAL_NAME
-        try:
-            found = path.stat()
-        except (FileNotFoundError, PermissionError, NotADirectoryError):
+        found = _stat(path) or _stat(folder / f".{LOCAL_NAME}.d")
+        if found is None:
             continue
         if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise StoreUnavailable(
@@ -45,6 +47,13 @@ def _nearest_local() -> Path | None:
             )
         return path
     return None
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except (FileNotFoundError, PermissionError, NotADirectoryError):
+        return None
 
 
 def open_store(given: str | None = None, busy_timeout_s: float | None = None) -> Store:

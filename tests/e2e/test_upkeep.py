@@ -129,3 +129,10 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing(terminal: Terminal) -> N
     assert "timed out after 1s" in shown
     assert "attempt 3" in shown
     assert list(terminal.folder.iterdir()) == []
+
+
+def test_removing_a_projects_store_begins_it_anew_in_the_same_place(terminal: Terminal) -> None:
+    terminal.good("queuectl init && queuectl enqueue --id old -- true && rm queuectl.db*")
+    terminal.good("queuectl enqueue --id new -- true")
+    assert (terminal.folder / "queuectl.db").exists()
+    assert terminal.states() == {"new": "pending"}

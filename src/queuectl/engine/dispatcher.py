@@ -150,8 +150,10 @@ class Dispatcher:
             case "dropped":
                 if flight := link.flights.get((words[0], words[1])):
                     self._returned.append((link, flight))
+            case "welcome":
+                self._take_welcome(link)
             case _:
-                pass  # welcome
+                pass  # a word of a newer protocol that needs no answer
 
     def _take_start(self, link: Link, flight: Flight, at: float, pid: int, files: tuple[str, ...]) -> None:
         flight.started_at, flight.pid, flight.files = at, pid, files
@@ -169,6 +171,12 @@ class Dispatcher:
             flight.result = result
             self._ended.append((link, flight))
             self._pace.ended(self._clock.monotonic())
+
+    def _take_welcome(self, link: Link) -> None:
+        """All that a taken-over supervisor knows has been told. What it does not know was claimed, but never sent."""
+        if not link.own:
+            unknown = [flight for flight in link.flights.values() if flight.pid is None and flight.result is None]
+            self._returned += [(link, flight) for flight in unknown]
 
     def _notice_people(self) -> None:
         """Acts on what others have committed: new jobs, wishes to cancel, requests to stop."""

@@ -98,7 +98,7 @@ class Door:
             self._drop(self._driver)
         self._epoch, self._driver, self._word_at = epoch, channel, time.monotonic()
         self._outbox.clear()
-        channel.send([["welcome", {"protocol": PROTOCOL, "epoch": epoch}], *self._news()])
+        channel.send([*self._news(), ["welcome", {"protocol": PROTOCOL, "epoch": epoch}]])
 
     def say(self, key: Key, message: Message) -> None:
         """Puts the latest news of an execution into the next packet; without a driver it is not said."""

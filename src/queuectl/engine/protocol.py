@@ -15,7 +15,7 @@ Bytes of output travel as Latin-1 text. A job's execution is named by `[seq, lea
       leave                                     exit when nothing runs and every result is recorded
 
     supervisor -> dispatcher
-      welcome   {protocol, epoch, running}      answer to hello; every unrecorded result follows
+      welcome   {protocol, epoch}               answer to hello, after all that runs and every unrecorded result
       state     {driven, silent, ...}           answer to ask; silent: seconds since a dispatcher's last word
       started   seq, lease, at, pid, file
       ended     {seq, lease, ...}               see execution.result

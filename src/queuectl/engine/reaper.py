@@ -21,6 +21,8 @@ from queuectl.store.port import Change, Grip, Store, WorkerRow
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0
 HUNG_UP_AFTER_S = 0.2
+OVERSLEPT_S = 1.5
+"""A worker that has not looked for so long was frozen itself, perhaps with everybody else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +66,7 @@ class Reaper:
         self._host = host
         self._settings = settings
         self._inquiries: dict[str, Inquiry] = {}
+        self._heard_at = 0.0
 
     def is_waiting(self) -> bool:
         """Whether answers are awaited."""
@@ -87,6 +90,7 @@ class Reaper:
 
     def hear(self, now: float, may_adopt: bool) -> Iterator[Adopted | Frozen]:
         """Takes over whoever answered that it is orphaned; ends whoever did not answer for long."""
+        self._excuse_all_if_asleep(now)
         for inquiry in list(self._inquiries.values()):
             answers = inquiry.channel.receive()
             if answers:
@@ -100,6 +104,13 @@ class Reaper:
                 if self._store.alive(inquiry.row):
                     self._host.kill(inquiry.row)
                     yield Frozen(row=inquiry.row)
+
+    def _excuse_all_if_asleep(self, now: float) -> None:
+        """Time that this process did not see is nobody's silence."""
+        if now - self._heard_at > OVERSLEPT_S:
+            for inquiry in self._inquiries.values():
+                inquiry.since = now
+        self._heard_at = now
 
     def _close(self, inquiry: Inquiry) -> None:
         del self._inquiries[inquiry.row.id]

@@ -128,6 +128,7 @@ class Supervisor:
     # --- what the dispatcher says -----------------------------------------------------------
 
     def _news(self) -> list[Message]:
+        self._waiting.clear()  # orders of the one before: who takes over sees that they never ran
         running = [run.started_message() for run in self._by_key.values()]
         return [*running, *(["ended", result] for result in self._results.values())]
 
