@@ -158,7 +158,10 @@ def log_path(store: Store, name: str) -> Path:
 
 def _refuse_untrusted(store: Store) -> None:
     """A root worker runs nobody else's commands: whoever can write the store decides what runs."""
+    from queuectl.store.connection import refuse_foreign
+
     path = Path(store.url)
+    refuse_foreign(store.folder, path)
     if os.getuid() == 0 and path.exists():
         found = path.stat()
         if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -165,7 +165,7 @@ class Client:
 
         def one(job: Job) -> str | None:
             try:
-                return reasons.reason(job, now, lambda: look_around(job), wire.format_duration, wire.format_time)
+                return reasons.reason(job, now, lambda: look_around(job), wire.format_duration, wire.format_second)
             except _Uncounted:
                 return "in line"
 

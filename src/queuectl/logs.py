@@ -74,6 +74,11 @@ def _ended(job: Job) -> str:
             return f"{job.id} given back after {took}"
 
 
+def _harmless(text: str) -> str:
+    """Text from commands and errors without what a terminal would obey, and on one line."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _shortened(text: str, width: int = 100) -> str:
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1] + "…"
@@ -95,7 +100,7 @@ class Log:
 
     def __call__(self, *happened: events.Happening) -> None:
         now = wire.format_time(self._clock.now())
-        lines = "".join(f"{now} {sentence(event)}\n" for event in happened)
+        lines = "".join(f"{now} {_harmless(sentence(event))}\n" for event in happened)
         if self._also is not None:
             self._also(lines)
         data = lines.encode(errors="replace")

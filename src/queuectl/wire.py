@@ -92,6 +92,11 @@ def format_time(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def format_second(seconds: float) -> str:
+    """The same without fractions, for sentences."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 # --- input: JSON -> what a user wants -------------------------------------------------------
 
 

@@ -61,7 +61,7 @@ def test_chance_comes_in_through_one_module() -> None:
 
 def test_the_wall_clock_is_read_by_one_module_and_where_processes_are_watched() -> None:
     """The process side has no store to ask: it notes when commands begin and end."""
-    watching = {"engine/supervisor.py", "engine/execution.py", "engine/report.py"}
+    watching = {"engine/supervisor.py", "engine/execution.py", "engine/report.py", "engine/host.py"}
     assert modules_with(r"\btime\.time\(|datetime\.(utc)?now\(|\.today\(") - watching == {"clock.py"}
 
 

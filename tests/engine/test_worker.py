@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import signal
 from pathlib import Path
 
@@ -180,3 +181,11 @@ def test_a_worker_that_stays_uses_no_more_files_than_slots(shop: Workshop) -> No
     until(lambda: len([path for path in folder.rglob("slot-*") if path.stat().st_size]) == 0)
     assert worker.stop() == 0
     assert shop.left_files() == []
+
+
+def test_the_log_shows_nothing_that_a_terminal_obeys(shop: Workshop) -> None:
+    job = shop.enqueue(["no-such\x1b[31m\nfaked line"], max_retries=0)
+    shop.worker(1)
+    shop.finished(job)
+    until(lambda: "command not found" in "".join(_log(shop)))
+    assert not re.search(r"\x1b|^faked", "".join(_log(shop)), re.MULTILINE)

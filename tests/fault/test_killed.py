@@ -107,3 +107,14 @@ def _kill_one(shop: Workshop, workers: list[Worker], chance: random.Random) -> N
             os.kill(victim, signal.SIGKILL)
         except ProcessLookupError:
             pass  # it had just left by itself
+
+
+def test_poison_that_kills_both_processes_at_once_is_counted_too(shop: Workshop) -> None:
+    both = "P=$(awk '{print $4}' /proc/$PPID/stat); kill -9 $P $PPID; sleep 300"
+    poison = shop.enqueue(both)
+    for _ in range(4):
+        worker = shop.worker(1)
+        until(lambda worker=worker: worker.process.poll() is not None or shop.job(poison).finished)  # type: ignore[misc]
+    shop.worker(1)
+    (dead,) = shop.finished(poison)
+    assert (dead.state, dead.lost) == (JobState.DEAD, 3)

@@ -148,3 +148,21 @@ def test_what_outlives_its_dispatcher_is_listed_as_orphaned(shop: Workshop, tmp_
     assert (heir.slots, [each.id for each in heir.running]) == (1, [job])
     gate.touch()
     shop.finished(job)
+
+
+def test_orders_that_never_reached_the_supervisor_are_given_back_at_a_take_over(shop: Workshop) -> None:
+    long = shop.enqueue("sleep 300")
+    first = shop.worker(1)
+    shop.started(long)
+    (row,) = shop.supervisors()
+    shop.client.cancel([long])
+    shop.finished(long)
+    os.kill(row.pid, signal.SIGSTOP)
+    jobs = shop.enqueue_all([{"command": "true"}] * 3)
+    until(lambda: any(shop.job(job).state is JobState.PROCESSING for job in jobs))
+    first.kill()
+    os.kill(row.pid, signal.SIGCONT)
+    second = shop.worker(1)
+    assert {(job.state, job.lost) for job in shop.finished(*jobs)} == {(JobState.COMPLETED, 0)}
+    assert second.stop() == 0
+    assert shop.left_files() == []

@@ -413,7 +413,8 @@ class SimSupervisor:
                 return True
             if message[0] == "ask":
                 silent = self._time.monotonic() - self._word_at
-                state = {"protocol": PROTOCOL, "driven": self._driver is not None, "silent": silent}
+                driven = self._driver is not None
+                state = {"protocol": PROTOCOL, "epoch": self._epoch, "driven": driven, "silent": silent}
                 channel.send([["state", state]])
             elif message[0] == "hello":
                 self._greet(channel, message[2])
@@ -435,9 +436,10 @@ class SimSupervisor:
             self._drop(self._driver)
         self._epoch, self._driver, self._word_at = epoch, channel, self._time.monotonic()
         self._outbox.clear()
+        self._waiting.clear()
         running = [self._started(run) for run in self._runs.values()]
         ended: list[Message] = [["ended", result] for result in self._results.values()]
-        channel.send([["welcome", {"protocol": PROTOCOL, "epoch": epoch}], *running, *ended])
+        channel.send([*running, *ended, ["welcome", {"protocol": PROTOCOL, "epoch": epoch}]])
 
     def _obey(self, message: Message) -> None:
         kind, *words = message
@@ -464,7 +466,8 @@ class SimSupervisor:
                 self._leaving = True
 
     def _give_up(self, key: Key) -> bool:
-        dropped = self._waiting.pop(key, None) is not None
-        if dropped:
-            self._say(key, ["dropped", *key])
-        return dropped
+        if key in self._runs or key in self._results:
+            return False
+        self._waiting.pop(key, None)
+        self._say(key, ["dropped", *key])
+        return True

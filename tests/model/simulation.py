@@ -17,19 +17,21 @@ import shutil
 import tempfile
 import time as real_time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from queuectl import events
 from queuectl.domain.errors import OperationFailed, QueuectlError, StoreUnavailable
-from queuectl.domain.job import CLAIMABLE, JobState, Spec
+from queuectl.domain.job import CLAIMABLE, Spec
 from queuectl.domain.lifecycle import CancelRequested, Event, Held, Released, Retried
 from queuectl.domain.selector import Selector
 from queuectl.engine.crew import Options
 from queuectl.engine.dispatcher import Dispatcher
+from queuectl.engine.supervisor import HELLO_WITHIN_S
 from queuectl.engine.wakeup import Wakeup
+from queuectl.store.port import Superseded
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import a_job
 from tests.model.machine import Machine
@@ -97,7 +99,6 @@ class SimWorker:
     busy: bool = False
     asleep: bool = False
     wake_at: float | None = None
-    foes: set[str] = field(default_factory=set)
 
 
 class Simulation:
@@ -192,7 +193,7 @@ class Simulation:
             if self._time.monotonic() > deadline:
                 raise Violation(f"one healthy worker does not bring it to an end: {', '.join(waiting)}")
             self._time.run_until(self._time.monotonic() + 0.5)
-        self._time.run_until(self._time.monotonic() + 10)
+        self._time.run_until(self._time.monotonic() + HELLO_WITHIN_S + 5)
         self._check_workers()
 
     def _unsettled(self) -> list[str]:
@@ -225,7 +226,7 @@ class Simulation:
             self._time.run_until(self._time.monotonic() + 0.5)
         self._time.run_until(self._time.monotonic() + 15)
         alive = [each.id for each in self._machine.supervisors.values() if each.alive]
-        left = [*alive, *(row.id for row in self._people.workers())]
+        left = [*alive, *self._machine.folders, *(row.id for row in self._people.workers())]
         if left:
             raise Violation(f"left behind: {', '.join(sorted(set(left)))}")
 
@@ -310,12 +311,21 @@ class Simulation:
         """A worker leaves by itself."""
         worker.exit_code = worker.dispatcher.exit_code
         self._say("%s exits with %s", worker.process.name, worker.exit_code)
+        if worker.exit_code == Superseded.exit_code:
+            self._check_deposed(worker)
         try:
             worker.dispatcher.close()
         except Killed:
             pass
         worker.process.die()
         worker.store.close()
+
+    def _check_deposed(self, worker: SimWorker) -> None:
+        """Only another one makes a worker give up."""
+        mine = {*worker.process.children, *worker.process.adopted}
+        others = [other.process for other in self._workers if other is not worker]
+        if mine.isdisjoint(taken for other in others for taken in other.adopted):
+            raise Violation(f"{worker.process.name} gave up its supervisors, but nobody took them")
 
     def _kill(self, process: Process, where: str) -> None:
         self._say("%s is killed %s", process.name, where)

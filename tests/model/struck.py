@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from queuectl.domain.errors import StoreBusy, StoreUnavailable
+from queuectl.domain.errors import OperationFailed, StoreBusy, StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.engine.host import Host, Launched, Plan
 from queuectl.engine.link import Flight
@@ -38,6 +38,7 @@ class Process:
         self.alive = True
         self.channels: list[SimChannel] = []
         self.children: list[str] = []
+        self.adopted: list[str] = []
         self._strike = strike
 
     def point(self, where: str) -> None:
@@ -80,7 +81,7 @@ class SimStore(SqliteStore):
         self._weather = weather
         self._process = process
         self._committed = committed
-        self._news: list[Change | Job] = []
+        self._news: list[Change | Job | Grip] = []
         weather.check(writes=False)
         super().__init__(path, time, busy_timeout_s=0.0)
         self._db.execute("PRAGMA synchronous = OFF")
@@ -111,8 +112,10 @@ class SimStore(SqliteStore):
         for news in self._news:
             if isinstance(news, Change):
                 history.recorded(news)
-            else:
+            elif isinstance(news, Job):
                 history.claimed(news)
+            elif self._process is not None:
+                self._process.adopted.append(news.worker)
         self._news.clear()
 
     def _read(self, sql: str, parameters: Any = ()) -> list[Any]:
@@ -128,6 +131,13 @@ class SimStore(SqliteStore):
 
     def alive(self, row: WorkerRow) -> bool:
         return self._machine.is_alive(row.id)
+
+    def adopt(self, row: WorkerRow, dispatcher: int) -> Grip | None:
+        with self.transaction():
+            grip = super().adopt(row, dispatcher)
+            if grip is not None:
+                self._news.append(grip)
+        return grip
 
     def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str]) -> list[Job]:
         with self.transaction():
@@ -170,7 +180,8 @@ class SimHost(Host):
         self._process.point("before the first contact")
         channel = self._connect(supervisor.id)
         if channel is None:
-            raise OSError("the supervisor was killed at once")
+            self._simulated.remove(supervisor.id)
+            raise OperationFailed("the supervisor did not start: connection refused")
         return Launched(worker=supervisor.id, pid=supervisor.pid, tag_bits=supervisor.pid, channel=channel)
 
     def dial(self, worker: str) -> Channel | None:
@@ -204,6 +215,9 @@ class SimHost(Host):
 
     def testify(self, flights: Iterable[Flight]) -> Witness:
         return self._simulated.testify(flights)
+
+    def left_folders(self) -> list[str]:
+        return [worker for worker in sorted(self._simulated.folders) if not self._simulated.is_alive(worker)]
 
     def remove(self, worker: str) -> None:
         self._process.point("before it removes a folder")

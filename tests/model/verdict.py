@@ -134,6 +134,8 @@ class History:
 
     def judge(self, store: Store) -> None:
         """Raises `Violation` where the run broke a promise. Comes when all is quiet."""
+        for key in sorted(self.executions.keys() | self.ended.keys()):
+            self._judge_end(key)
         for seq, enqueued in self.acknowledged.items():
             job = store.get(enqueued.id)
             if job.seq != seq:
@@ -142,8 +144,6 @@ class History:
                 raise Violation(f"{job.id} was acknowledged and is {job.state} for ever")
             self._judge_job(job)
             self._judge_attempts(store, job)
-        for key in self.executions.keys() | self.ended.keys():
-            self._judge_end(key)
         if self.running:
             raise Violation(f"{[_name(each.key) for each in self.running.values()]} still run")
 

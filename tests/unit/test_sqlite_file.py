@@ -473,3 +473,10 @@ def test_only_missing_steps_are_run_in_their_order(monkeypatch: pytest.MonkeyPat
 
     migrations.migrate("some", 1, "url", lambda schema: None, step)
     assert made == [(2, "step 2"), (3, "step 3")]
+
+
+def test_a_folder_that_others_can_write_is_refused(path: Path) -> None:
+    folder_of(path).mkdir(mode=0o700)
+    folder_of(path).chmod(0o777)
+    assert "others can write it" in refusal(path).message
+    assert not path.exists()

@@ -19,7 +19,7 @@ class Surroundings(NamedTuple):
 
 def reason(
     job: Job, now: float, look_around: Callable[[], Surroundings], duration: Callable[[float], str],
-    time: Callable[[float], str | None],
+    time: Callable[[float], str],
 ) -> str | None:  # fmt: skip
     """One phrase, or none where the job is finished or runs undisturbed.
 

@@ -32,6 +32,7 @@ class Crew:
         self._options = options
         self._host = host
         self.links: list[Link] = []
+        self._vacant: list[tuple[int, int]] = []
 
     def launch_all(self, output_bytes_max: int) -> None:
         """Starts all supervisors and divides the slots among them. Raises `OperationFailed`, `StoreUnavailable`."""
@@ -41,6 +42,21 @@ class Crew:
             slots = per + (number < more)
             self.launch(first, slots, output_bytes_max)
             first += slots
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a supervisor of our own is missing."""
+        return bool(self._vacant)
+
+    def replace(self, link: Link) -> None:
+        """Has `fill` start another supervisor in the place of a dead one of our own."""
+        self._vacant.append((link.first_slot, link.row.slots))
+
+    def fill(self, output_bytes_max: int) -> None:
+        """Starts what is missing. Raises `OperationFailed`, `StoreUnavailable`; then it is still missing."""
+        while self._vacant:
+            self.launch(*self._vacant[0], output_bytes_max)
+            del self._vacant[0]
 
     def launch(self, first_slot: int, slots: int, output_bytes_max: int) -> None:
         """Starts one supervisor and registers it."""
@@ -64,14 +80,13 @@ class Crew:
             raise
         self._add(link)
 
-    def take_over(self, row: WorkerRow, channel: Channel, now: float) -> Link:
+    def take_over(self, row: WorkerRow, channel: Channel, now: float) -> None:
         """Drives an adopted supervisor, whose row has our epoch. It reports what runs and what has ended."""
         link = Link(row, channel)
         for job in self._store.running(row.id):
             flight = Flight(job=job, sent_at=now)
             link.flights[flight.key] = flight
         self._add(link)
-        return link
 
     def _add(self, link: Link) -> None:
         link.hello()

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 from queuectl import events
 from queuectl.clock import Clock
-from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.domain.job import CLAIMABLE, Job
-from queuectl.domain.lifecycle import GivenBack, Started
+from queuectl.domain.lifecycle import Started
 from queuectl.engine.crew import Crew, Options
 from queuectl.engine.host import Host
 from queuectl.engine.link import Flight, Link
@@ -24,15 +24,14 @@ from queuectl.engine.outage import Outage
 from queuectl.engine.pace import Pace
 from queuectl.engine.protocol import Channel, Key, Message
 from queuectl.engine.reaper import LOOK_EVERY_S, Adopted, Frozen, Reaper, Settled
-from queuectl.engine.report import change_of
+from queuectl.engine.report import change_of_flight
 from queuectl.engine.wakeup import Wakeup
 from queuectl.settings import Settings
 from queuectl.store.port import Change, Store, Superseded
 
 TICK_S = 1.0
 PINGS_A_TTL = 5
-PRUNE_EVERY_S = 60.0
-PRUNE_JOBS = 500
+PRUNE_EVERY_S, PRUNE_JOBS = 60.0, 500
 RECORD_START_AFTER_S = 0.1
 """A command that has ended by then needs no transaction for its start."""
 UNSTARTED_MAX_S = 0.1
@@ -40,7 +39,7 @@ UNSTARTED_MAX_S = 0.1
 GRACEFUL, NOW = "graceful", "now"
 
 STORE_REPLACED = -1
-"""The exit code when the store was removed or replaced: the worker is to be started afresh."""
+"""The exit code when the store was removed or replaced."""
 
 
 class Dispatcher:
@@ -116,7 +115,9 @@ class Dispatcher:
     def step(self) -> float:
         """Does all that is due; returns the seconds until something is due again."""
         for link in self._crew.links:
-            self._hear(link)
+            for message in link.channel.receive():
+                self._take(link, message)
+            link.channel.flush()
         now = self._clock.monotonic()
         try:
             self._look_after_the_fallen()
@@ -125,26 +126,19 @@ class Dispatcher:
             if self._is_commit_due(now):
                 self._commit(now)
             self._let_go()
-            if not self._is_commit_pending():
+            if not self._is_commit_pending() and not self._crew.is_short:
                 self._outage.is_over(now)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, OperationFailed) as error:
             self._suffer(error, now)
         except Superseded as error:
             self._give_up(error)
         return self._pause()
 
-    def _hear(self, link: Link) -> None:
-        for message in link.channel.receive():
-            self._take(link, message)
-        link.channel.flush()
-
     def _take(self, link: Link, message: Message) -> None:
         kind, *words = message
         match kind:
             case "started":
-                seq, lease, at, pid, files = words
-                if flight := link.flights.get((seq, lease)):
-                    self._take_start(link, flight, at, pid, tuple(files.values()))
+                self._take_start(link, *words)
             case "ended":
                 self._take_end(link, words[0])
             case "dropped":
@@ -155,8 +149,11 @@ class Dispatcher:
             case _:
                 pass  # a word of a newer protocol that needs no answer
 
-    def _take_start(self, link: Link, flight: Flight, at: float, pid: int, files: tuple[str, ...]) -> None:
-        flight.started_at, flight.pid, flight.files = at, pid, files
+    def _take_start(self, link: Link, seq: int, lease: int, at: float, pid: int, files: dict[str, str]) -> None:
+        flight = link.flights.get((seq, lease))
+        if flight is None:
+            return  # recorded meanwhile
+        flight.started_at, flight.pid, flight.files = at, pid, tuple(files.values())
         if flight.job.started_at is None:
             self._starts.append((link, flight))
         if self._stopping == NOW:
@@ -175,8 +172,10 @@ class Dispatcher:
     def _take_welcome(self, link: Link) -> None:
         """All that a taken-over supervisor knows has been told. What it does not know was claimed, but never sent."""
         if not link.own:
-            unknown = [flight for flight in link.flights.values() if flight.pid is None and flight.result is None]
-            self._returned += [(link, flight) for flight in unknown]
+            running = sum(flight.pid is not None for flight in link.flights.values())
+            self._observe(events.TakenOver(worker=link.row.id, running=running))
+            flights = link.flights.values()
+            self._returned += [(link, each) for each in flights if each.pid is None and each.result is None]
 
     def _notice_people(self) -> None:
         """Acts on what others have committed: new jobs, wishes to cancel, requests to stop."""
@@ -203,6 +202,8 @@ class Dispatcher:
     def _tick(self, now: float) -> None:
         if self._stop_by is not None and now >= self._stop_by:
             self.stop(NOW, "stop timeout")
+        if not self._stopping and now >= self._pace.commit_not_before:
+            self._crew.fill(self._settings["output-max"])
         if self._next_due is not None and self._store.now() >= self._next_due:
             self._look, self._next_due = True, None
         if self._is_time("poll", self._options.poll, now):
@@ -260,12 +261,14 @@ class Dispatcher:
         wants_claims = self._wants_claims()
         after: list[tuple[Link, Flight, Job | None]] = []
         claimed: list[tuple[Link, list[Job]]] = []
-        room = 0
+        room, bytes_max = 0, self._settings["output-max"]
         with self._store.transaction():
             for link in self._crew.links:
                 flights = [flight for of, flight in known if of is link and flight is link.flights.get(flight.key)]
                 if flights:
-                    jobs = self._store.record(link.grip, [self._change(flight) for flight in flights])
+                    jobs = self._store.record(
+                        link.grip, [change_of_flight(flight, self._store.folder, bytes_max) for flight in flights]
+                    )
                     after += [(link, flight, job) for flight, job in zip(flights, jobs, strict=True)]
             for link in self._crew.links:
                 if wants_claims and (limit := self._room(link)):
@@ -284,19 +287,12 @@ class Dispatcher:
                 self._next_due = self._store.next_due()
         self._stop_if_drained()
 
-    def _change(self, flight: Flight) -> Change:
-        if flight.result is not None:
-            return change_of(flight.job, flight.result, self._store.folder, self._settings["output-max"])
-        if flight.started_at is not None:
-            return Change(job=flight.job, event=Started(at=flight.started_at), output_files=flight.files)
-        return Change(job=flight.job, event=GivenBack())
-
     def _claim(self, link: Link, limit: int) -> list[Job]:
         jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues)
-        return [self._start_on_record(link, job) if job.lost_in_row else job for job in jobs]
+        return [self._start_on_record(link, job) if _may_be_poison(job) else job for job in jobs]
 
     def _start_on_record(self, link: Link, job: Job) -> Job:
-        """The start of a job that may be poison counts before it happens."""
+        """Has the start count before it happens."""
         (started,) = self._store.record(link.grip, [Change(job=job, event=Started(at=self._store.now()))])
         return started or job
 
@@ -325,8 +321,7 @@ class Dispatcher:
         for found in self._reaper.hear(now, may_adopt=not self._stopping):
             match found:
                 case Adopted(row=row, channel=channel):
-                    link = self._crew.take_over(row, channel, now)
-                    self._observe(events.TakenOver(worker=row.id, running=len(link.flights)))
+                    self._crew.take_over(row, channel, now)
                 case Frozen(row=row):
                     self._observe(events.SupervisorFrozen(worker=row.id))
         if not self._stopping and self._is_time("others", LOOK_EVERY_S, now):
@@ -361,7 +356,7 @@ class Dispatcher:
         if settled:
             self._tell_settled(settled)
         if link.own and not self._stopping:
-            self._crew.launch(link.first_slot, link.row.slots, self._settings["output-max"])
+            self._crew.replace(link)
 
     def _forget(self, link: Link) -> None:
         self._crew.forget(link)
@@ -380,7 +375,7 @@ class Dispatcher:
             self._crew.destroy(link)
         self.exit_code = STORE_REPLACED
 
-    def _suffer(self, error: StoreUnavailable, now: float) -> None:
+    def _suffer(self, error: StoreUnavailable | OperationFailed, now: float) -> None:
         self._outage.goes_on(error, now)
         self._pace.failed(now)
         self._check_store()
@@ -407,7 +402,7 @@ class Dispatcher:
         """Seconds until the next thing is due."""
         now = self._clock.monotonic()
         wake = [self._next.get("tick", now)]
-        if self._is_commit_pending() or self._outage.lasts:
+        if self._is_commit_pending() or self._outage.lasts or self._crew.is_short:
             wake.append(self._pace.commit_not_before)
         if self._starts:
             wake.append(max(self._pace.commit_not_before, self._starts[0][1].sent_at + RECORD_START_AFTER_S))
@@ -418,3 +413,8 @@ class Dispatcher:
         if any(link.channel.closed for link in self._crew.links):
             wake.append(now + 0.005)
         return max(0.0, min(wake) - now)
+
+
+def _may_be_poison(job: Job) -> bool:
+    """Whether a worker was lost with it, or an earlier claim ended before its start was on record."""
+    return job.lost_in_row > 0 or job.lease > job.starts + 1

@@ -51,7 +51,9 @@ class Door:
         if handle == self._listener.fileno():
             self._accept()
             return
-        channel = self._channels[handle]
+        channel = self._channels.get(handle)
+        if channel is None:
+            return  # hung up on while somebody else was heard
         for message in channel.receive():
             if handle not in self._channels:
                 return  # hung up on
@@ -88,7 +90,7 @@ class Door:
 
     def _greet(self, channel: Channel, message: list[Any]) -> None:
         if message[0] == "ask":
-            channel.send([["state", {"protocol": PROTOCOL, "driven": self.driven, "silent": self.silent_s()}]])
+            channel.send([["state", self._state()]])
             return
         _, protocol, epoch = message
         if protocol != PROTOCOL or epoch < self._epoch:
@@ -99,6 +101,9 @@ class Door:
         self._epoch, self._driver, self._word_at = epoch, channel, time.monotonic()
         self._outbox.clear()
         channel.send([*self._news(), ["welcome", {"protocol": PROTOCOL, "epoch": epoch}]])
+
+    def _state(self) -> dict[str, Any]:
+        return {"protocol": PROTOCOL, "epoch": self._epoch, "driven": self.driven, "silent": self.silent_s()}
 
     def say(self, key: Key, message: Message) -> None:
         """Puts the latest news of an execution into the next packet; without a driver it is not said."""

@@ -6,10 +6,12 @@ stand in for the machine.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,12 @@ from queuectl.domain.errors import OperationFailed
 from queuectl.engine import process
 from queuectl.engine.journal import read_journal
 from queuectl.engine.link import Flight
-from queuectl.engine.protocol import JOURNAL_NAME, Channel, dial
+from queuectl.engine.protocol import JOURNAL_NAME, LOCK_NAME, Channel, dial
 from queuectl.engine.report import Witness, witness_of
 from queuectl.store.port import WorkerRow
 
 WORKERS_FOLDER = "workers"
+LEFT_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,11 +74,15 @@ class Host:
         worker = f"{plan.name}~{ids.random_id(6)}"
         bits = ids.tag_bits()
         folder = self.folder(worker)
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700)
         try:
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700)
             pid = _spawn(folder, self.below, bits, plan)
             return Launched(worker=worker, pid=pid, tag_bits=bits, channel=dial(folder))
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            reason = error.strerror or str(error)
+            raise OperationFailed(f"the supervisor did not start: {reason}", f"is {self.below} writable?") from error
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -126,9 +133,33 @@ class Host:
         """What is known of the commands of a supervisor that has just died, before what is left of them is ended."""
         return witness_of(flights, self.below)
 
+    def left_folders(self) -> list[str]:
+        """The folders of supervisors that are dead, and not of today's starting ones. The store may know them still."""
+        workers = self.below / WORKERS_FOLDER
+        found = list(workers.iterdir()) if workers.is_dir() else []
+        return [path.name for path in found if _is_left(path)]
+
     def remove(self, worker: str) -> None:
         """Removes a dead supervisor's folder."""
         shutil.rmtree(self.folder(worker), ignore_errors=True)
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether nobody holds the lock in a folder that is not quite new (a supervisor takes it a moment later)."""
+    try:
+        age_s = time.time() - folder.stat().st_mtime
+        lock = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC) if age_s > LEFT_AFTER_S else None
+    except FileNotFoundError:
+        return folder.is_dir()  # it died before it had a lock
+    if lock is None:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
 
 
 def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:

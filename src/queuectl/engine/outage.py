@@ -1,9 +1,9 @@
-"""A store that cannot be reached: told once when it lasts, and once when it is over."""
+"""A store that cannot be used (or no room for a supervisor): told once when it lasts, and once when it is over."""
 
 from __future__ import annotations
 
 from queuectl import events
-from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.errors import OperationFailed, StoreUnavailable
 
 TOLD_AFTER_S = 1.0
 
@@ -20,7 +20,7 @@ class Outage:
     def lasts(self) -> bool:
         return self._since is not None
 
-    def goes_on(self, error: StoreUnavailable, now: float) -> None:
+    def goes_on(self, error: StoreUnavailable | OperationFailed, now: float) -> None:
         """The store has failed just now."""
         if self._since is None:
             self._since = now

@@ -20,7 +20,8 @@ from queuectl.store.port import Change, Grip, Store, WorkerRow
 
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0
-HUNG_UP_AFTER_S = 0.2
+HELLO_WITHIN_S = 2.0
+"""A supervisor that has just been started is not orphaned yet."""
 OVERSLEPT_S = 1.5
 """A worker that has not looked for so long was frozen itself, perhaps with everybody else."""
 
@@ -51,11 +52,12 @@ class Frozen:
 
 @dataclass(slots=True)
 class Inquiry:
-    """A supervisor that was asked whether it is orphaned."""
+    """A supervisor that was asked whether it is orphaned. One of our own is only asked whether it is frozen."""
 
     row: WorkerRow
     channel: Channel
     since: float
+    own: bool
 
 
 class Reaper:
@@ -73,20 +75,27 @@ class Reaper:
         return bool(self._inquiries)
 
     def look(self, mine: set[str], now: float) -> Iterator[Settled]:
-        """Settles what is dead (`mine` aside: they are buried by their own), and asks all others on this machine."""
-        for row in self._store.workers():
+        """Settles what is dead (`mine` aside: they are buried by their own), and asks all others on this machine.
+
+        What supervisors left that nobody knows any more is removed.
+        """
+        left = set(self._host.left_folders())  # before the rows: who registers now is none of them
+        rows = self._store.workers()
+        for worker in left.difference(row.id for row in rows):
+            self._host.remove(worker)
+        for row in rows:
             if not self._store.alive(row):
                 if row.id not in mine and (settled := self.settle(row)):
                     yield settled
             elif row.machine == self._host.machine and row.id not in self._inquiries:
-                self._ask(row, now)
+                self._ask(row, now, own=row.id in mine)
 
-    def _ask(self, row: WorkerRow, now: float) -> None:
+    def _ask(self, row: WorkerRow, now: float, own: bool) -> None:
         channel = self._host.dial(row.id)
         if channel is None:
             return  # it is just coming or going: its lock tells the next time
         channel.send([["ask", PROTOCOL]])
-        self._inquiries[row.id] = Inquiry(row, channel, now)
+        self._inquiries[row.id] = Inquiry(row, channel, now, own)
 
     def hear(self, now: float, may_adopt: bool) -> Iterator[Adopted | Frozen]:
         """Takes over whoever answered that it is orphaned; ends whoever did not answer for long."""
@@ -95,7 +104,8 @@ class Reaper:
             answers = inquiry.channel.receive()
             if answers:
                 self._close(inquiry)
-                if may_adopt and self._is_orphaned(answers[0][1]) and (adopted := self._adopt(inquiry.row)):
+                wanted = may_adopt and not inquiry.own and self._is_orphaned(answers[0][1])
+                if wanted and (adopted := self._adopt(inquiry.row)):
                     yield adopted
             elif inquiry.channel.closed:
                 self._close(inquiry)
@@ -117,7 +127,10 @@ class Reaper:
         inquiry.channel.close()
 
     def _is_orphaned(self, state: dict[str, float | bool]) -> bool:
-        return float(state["silent"]) > (self._settings()["lease-ttl"] if state["driven"] else HUNG_UP_AFTER_S)
+        silent_s = float(state["silent"])
+        if not state["epoch"]:
+            return silent_s > HELLO_WITHIN_S
+        return not state["driven"] or silent_s > self._settings()["lease-ttl"]
 
     def _adopt(self, row: WorkerRow) -> Adopted | None:
         grip = self._store.adopt(row, self._host.pid)

@@ -11,12 +11,21 @@ from typing import Any
 
 from queuectl import ids
 from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import Cause, Ended
+from queuectl.domain.lifecycle import Cause, Ended, GivenBack, Started
 from queuectl.engine import process
 from queuectl.engine.link import Flight
 from queuectl.engine.output import read_capped
 from queuectl.engine.protocol import Key
 from queuectl.store.port import Change, Output
+
+
+def change_of_flight(flight: Flight, below: Path, output_bytes_max: int) -> Change:
+    """What is known of a flight and not recorded yet: its end, its start, or that it never was."""
+    if flight.result is not None:
+        return change_of(flight.job, flight.result, below, output_bytes_max)
+    if flight.started_at is not None:
+        return Change(job=flight.job, event=Started(at=flight.started_at), output_files=flight.files)
+    return Change(job=flight.job, event=GivenBack())
 
 
 def change_of(job: Job, result: dict[str, Any], below: Path, output_bytes_max: int) -> Change:

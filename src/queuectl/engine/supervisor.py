@@ -152,10 +152,12 @@ class Supervisor:
                 pass  # ping, or a word of a newer protocol that needs no answer
 
     def _drop(self, key: Key) -> bool:
-        dropped = self._waiting.pop(key, None) is not None
-        if dropped:
-            self._door.say(key, ["dropped", *key])
-        return dropped
+        """Forgets an order that has not been carried out; whether there was nothing more to it."""
+        if key in self._by_key or key in self._results:
+            return False
+        self._waiting.pop(key, None)
+        self._door.say(key, ["dropped", *key])
+        return True
 
     def _drop_results(self, keys: list[list[int]]) -> None:
         for seq, lease in keys:

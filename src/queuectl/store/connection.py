@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,12 +106,24 @@ def _making(path: Path) -> Iterator[None]:
 
     folder = folder_of(path)
     folder.mkdir(mode=0o700, exist_ok=True)
+    refuse_foreign(folder, path)
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)
+
+
+def refuse_foreign(folder: Path, path: Path) -> None:
+    """Whoever can write the folder could speak for our supervisors. Raises `StoreUnavailable`."""
+    trusted = {0, os.geteuid(), path.stat().st_uid if path.exists() else 0}
+    found = folder.stat()
+    if found.st_uid not in trusted or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StoreUnavailable(
+            f"{folder}, the folder of the store {path}, belongs to somebody else, or others can write it",
+            f"chmod 700 {folder}, or remove it",
+        )
 
 
 def _refuse_network(path: Path) -> None:

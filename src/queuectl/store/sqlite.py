@@ -21,7 +21,7 @@ from queuectl import ids, wire
 from queuectl.clock import Clock, SystemClock
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Outcome, Spec
-from queuectl.domain.lifecycle import Ended, Event, Started, apply, outcome
+from queuectl.domain.lifecycle import Ended, Event, Lost, Started, apply, outcome
 from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
 from queuectl.store.connection import connect, folder_of, sqlite3, translated
@@ -477,10 +477,11 @@ class SqliteStore:
             for output in change.outputs:
                 self._write_output(job.seq, after.starts, output)
         elif job.started_at is not None:
+            how, why = (Outcome.LOST, "its worker was lost") if isinstance(event, Lost) else (Outcome.STOPPED, None)
             self._db.execute(
-                "UPDATE attempts SET finished_at = ?, outcome = 'lost', error = 'its worker was lost', "
-                "output_files = NULL WHERE job = ? AND number = ?",
-                (after.updated_at, job.seq, job.starts),
+                "UPDATE attempts SET finished_at = ?, outcome = ?, error = ?, output_files = NULL "
+                "WHERE job = ? AND number = ?",
+                (after.updated_at, how.value, why, job.seq, job.starts),
             )
 
     def _write_output(self, job: int, number: int, output: Output) -> None:
