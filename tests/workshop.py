@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -160,7 +160,8 @@ class Workshop:
         for worker in self._workers:
             worker.close()
         for row in self.supervisors():
-            os.kill(row.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may be leaving by itself
+                os.kill(row.pid, signal.SIGKILL)
         for tag in self._tags:
             process.kill_tagged(*process.whole_range(tag))
         self.client.close()

@@ -566,3 +566,15 @@ def test_a_store_locked_for_too_long_is_an_error_of_its_own_kind_and_passes(stor
         assert other.counts() == {}
     other.insert([a_job("b")])
     assert sum(other.counts().values()) == 2
+
+
+def test_a_claim_passes_over_jobs_that_have_just_lost_a_worker_where_it_may_take_none(store: Store) -> None:
+    grip = a_grip(store)
+    store.insert([a_job("lost1", priority=9), a_job("lost2", priority=9), a_job("plain")])
+    for job in store.claim(grip, HOST, 2, ()):
+        (started,) = store.record(grip, [Change(job=job, event=Started(at=NOON))])
+        assert started
+        store.record(grip, [Change(job=started, event=Lost(max_lost=3))])
+    assert [job.id for job in store.claim(grip, HOST, 3, (), 0)] == ["plain"]
+    assert [job.id for job in store.claim(grip, HOST, 3, (), 1)] == ["lost1"]
+    assert [job.id for job in store.claim(grip, HOST, 3, ())] == ["lost2"]

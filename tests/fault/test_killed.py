@@ -118,3 +118,12 @@ def test_poison_that_kills_both_processes_at_once_is_counted_too(shop: Workshop)
     shop.worker(1)
     (dead,) = shop.finished(poison)
     assert (dead.state, dead.lost) == (JobState.DEAD, 3)
+
+
+def test_jobs_that_ran_beside_poison_are_not_condemned_with_it(shop: Workshop) -> None:
+    poison = shop.enqueue_all([{"command": "sleep 0.2; kill -9 $PPID; sleep 300", "priority": 1}] * 2)
+    beside = shop.enqueue_all([{"command": "sleep 0.4"}] * 6)
+    shop.worker(4)
+    shop.finished(*poison, *beside)
+    assert {shop.job(job).state for job in poison} == {JobState.DEAD}
+    assert {shop.job(job).state for job in beside} == {JobState.COMPLETED}

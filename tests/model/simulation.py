@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from queuectl import events
-from queuectl.domain.errors import OperationFailed, QueuectlError, StoreUnavailable
-from queuectl.domain.job import CLAIMABLE, Spec
-from queuectl.domain.lifecycle import CancelRequested, Event, Held, Released, Retried
+from queuectl.domain.errors import OperationFailed, StoreUnavailable
+from queuectl.domain.job import CLAIMABLE
 from queuectl.domain.selector import Selector
 from queuectl.engine.crew import Options
 from queuectl.engine.dispatcher import Dispatcher
@@ -33,8 +32,9 @@ from queuectl.engine.supervisor import HELLO_WITHIN_S
 from queuectl.engine.wakeup import Wakeup
 from queuectl.store.port import Superseded
 from queuectl.store.sqlite import SqliteStore
-from tests.builders import a_job
 from tests.model.machine import Machine
+from tests.model.people import People
+from tests.model.plan import Plan
 from tests.model.struck import Killed, Process, SimHost, SimStore, Weather
 from tests.model.timeline import Timeline, Violation
 from tests.model.verdict import History
@@ -45,46 +45,6 @@ STOPPED_WITHIN_S = 60.0
 ASLEEP_AT_ONCE_MAX = 2
 BUSY_S = 0.0005
 """What a step and a commit take at least."""
-SPECS = (
-    Spec(max_retries=0),
-    Spec(max_retries=1, backoff_initial=0.3, timeout=0.5, kill_grace=0.4),
-    Spec(max_retries=2, backoff_initial=0.1, fatal_on=(2,)),
-)
-FAULTS = (
-    "kill a dispatcher", "freeze a dispatcher", "kill a supervisor", "freeze a supervisor", "lock the store",
-    "take the store away", "set the clock", "start a worker", "stop a worker",
-)  # fmt: skip
-
-
-@dataclass
-class Plan:
-    """What one run is like: how long, and how often what goes wrong. Each run has its own mixture."""
-
-    lasts_s: float
-    delay_max_s: float
-    faults: list[str]
-    faults_a_second: float
-    acts_a_second: float
-    killed_at_a_point: float
-    asleep_at_a_point: float
-    fails_at_commit: float
-    is_deaf: bool
-    """Whether wake-ups get lost, so that only polling helps."""
-
-    @classmethod
-    def draw(cls, chance: random.Random) -> Plan:
-        return cls(
-            lasts_s=chance.uniform(3, 15), delay_max_s=chance.choice((0.001, 0.01, 0.3)),
-            faults=[fault for fault in FAULTS if chance.random() < 0.6] or ["start a worker"],
-            faults_a_second=chance.choice((0.3, 1.0, 3.0)), acts_a_second=chance.choice((0.5, 2.0)),
-            killed_at_a_point=chance.choice((0.0, 0.001, 0.01)), asleep_at_a_point=chance.choice((0.0, 0.001, 0.01)),
-            fails_at_commit=chance.choice((0.0, 0.0, 0.05)), is_deaf=chance.random() < 0.1,
-        )  # fmt: skip
-
-    @staticmethod
-    def nap_s(chance: random.Random) -> float:
-        """How long something sleeps: mostly for a moment, sometimes beyond every patience."""
-        return chance.choice((0.001, 0.02, 0.2, 1.0, 3.0, 7.0)) * chance.uniform(0.5, 1.5)
 
 
 @dataclass(eq=False)
@@ -114,7 +74,8 @@ class Simulation:
         self._weather = Weather()
         self._weather.fails_at_commit = lambda: self._happens(self._plan.fails_at_commit)
         self._path = _fresh_store(folder)
-        self._people = self._open(None)
+        self._store = self._open(None)
+        self._people = People(self._store, self._time, self._chance, self._history)
         self._workers: list[SimWorker] = []
         self._made = 0
         self._asleep = 0
@@ -154,18 +115,18 @@ class Simulation:
         try:
             for _ in range(self._chance.randint(1, 2)):
                 self._start_worker()
-            self._again(self._act, self._plan.acts_a_second)
+            self._again(self._people.act, self._plan.acts_a_second)
             self._again(self._fault, self._plan.faults_a_second)
             self._time.run_until(self._calm_at)
             self._say("all faults stop")
             self._become_calm()
             self._wait_until_quiet()
             self._stop_all()
-            self._history.judge(self._people)
+            self._history.judge(self._store)
         finally:
             for worker in self._workers:
                 worker.store.close()
-            self._people.close()
+            self._store.close()
 
     def _again(self, action: Callable[[], None], a_second: float) -> None:
         def happen() -> None:
@@ -197,7 +158,7 @@ class Simulation:
         self._check_workers()
 
     def _unsettled(self) -> list[str]:
-        jobs = self._people.find(Selector())
+        jobs = self._store.find(Selector())
         return [
             f"{job.id} is {job.state} under {job.worker}" for job in jobs
             if not (job.finished or (job.held and job.state in CLAIMABLE))
@@ -205,7 +166,7 @@ class Simulation:
 
     def _check_workers(self) -> None:
         """Who lives serves with all its slots; who is dead is forgotten."""
-        rows = self._people.workers()
+        rows = self._store.workers()
         for row in rows:
             if not self._machine.is_alive(row.id):
                 raise Violation(f"{row.id} is dead and still listed")
@@ -218,7 +179,7 @@ class Simulation:
         self._say("all workers are stopped")
         for supervisor in self._machine.supervisors.values():
             supervisor.thaw()
-        self._people.request_stop([row.id for row in self._people.workers()], "graceful")
+        self._people.request_stop("graceful")
         deadline = self._time.monotonic() + STOPPED_WITHIN_S
         while self._living():
             if self._time.monotonic() > deadline:
@@ -226,7 +187,7 @@ class Simulation:
             self._time.run_until(self._time.monotonic() + 0.5)
         self._time.run_until(self._time.monotonic() + 15)
         alive = [each.id for each in self._machine.supervisors.values() if each.alive]
-        left = [*alive, *self._machine.folders, *(row.id for row in self._people.workers())]
+        left = [*alive, *self._machine.folders, *(row.id for row in self._store.workers())]
         if left:
             raise Violation(f"left behind: {', '.join(sorted(set(left)))}")
 
@@ -342,48 +303,6 @@ class Simulation:
             if worker.process.alive and worker.store is not by and not self._plan.is_deaf:
                 self._wake(worker, self._chance.uniform(0.0005, 0.003))
 
-    # --- people -----------------------------------------------------------------------------
-
-    def _act(self) -> None:
-        """Somebody does something; only what was acknowledged counts."""
-        try:
-            if not self._history.acknowledged or self._chance.random() < 0.4:
-                self._enqueue()
-            else:
-                self._change()
-        except StoreUnavailable:
-            self._say("the store refuses somebody")
-
-    def _enqueue(self) -> None:
-        chance, made = self._chance, len(self._history.acknowledged)
-        now = self._time.now()
-        jobs = [
-            a_job(
-                f"job{made + number + 1}", at=now, run_at=now + chance.choice((0, 0, 0, 1.5)),
-                spec=chance.choice(SPECS), queue=chance.choice(("default", "default", "slow")),
-                priority=chance.randint(0, 1), held=chance.random() < 0.05,
-            )
-            for number in range(chance.randint(1, 4))
-        ]  # fmt: skip
-        self._people.insert(jobs)
-        for job in jobs:
-            stored = self._people.get(job.id)
-            self._history.acknowledged[stored.seq] = stored
-            if job.held:
-                self._history.held.add(stored.seq)
-        self._say("enqueued: %s", ", ".join(job.id for job in jobs))
-
-    def _change(self) -> None:
-        chance = self._chance
-        event: Event = chance.choice((CancelRequested(), Retried(), Retried(), Held(), Released(), Released()))
-        job_id = chance.choice(list(self._history.acknowledged.values())).id
-        with self._people.transaction():
-            before = self._people.get(job_id)
-            (after,) = self._people.change([job_id], event, "somebody")
-        if not isinstance(after, QueuectlError):
-            self._say("%s: %s", job_id, type(event).__name__)
-            self._history.acted(before, event)
-
     # --- faults -----------------------------------------------------------------------------
 
     def _fault(self) -> None:
@@ -409,7 +328,7 @@ class Simulation:
             case "start a worker" if len(workers) < WORKERS_MAX:
                 self._start_worker()
             case "stop a worker" if workers:
-                self._ask_to_stop(self._chance.choice(workers))
+                self._people.ask_to_stop(self._chance.choice(workers).options.name)
 
     def _freeze_worker(self, worker: SimWorker) -> None:
         def thaw() -> None:
@@ -427,15 +346,6 @@ class Simulation:
         self._say("the store is %s", how)
         setattr(self._weather, how, True)
         self._time.later(self._plan.nap_s(self._chance), lambda: setattr(self._weather, how, False))
-
-    def _ask_to_stop(self, worker: SimWorker) -> None:
-        how = self._chance.choice(("graceful", "now"))
-        self._say("%s is asked to stop: %s", worker.process.name, how)
-        try:
-            rows = self._people.workers()
-            self._people.request_stop([row.id for row in rows if row.name == worker.options.name], how)
-        except StoreUnavailable:
-            self._say("the store refuses somebody")
 
 
 # --- many runs ------------------------------------------------------------------------------

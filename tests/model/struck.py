@@ -20,7 +20,8 @@ from queuectl.engine.report import Witness
 from queuectl.store.port import Change, Grip, WorkerRow
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import HOST
-from tests.model.machine import Machine, SimChannel
+from tests.model.channel import SimChannel
+from tests.model.machine import Machine
 from tests.model.timeline import Timeline
 from tests.model.verdict import History
 
@@ -139,9 +140,9 @@ class SimStore(SqliteStore):
                 self._news.append(grip)
         return grip
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str]) -> list[Job]:
+    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
         with self.transaction():
-            claimed = super().claim(grip, host, limit, queues)
+            claimed = super().claim(grip, host, limit, queues, suspects)
             self._news += claimed
         return claimed
 

@@ -87,6 +87,12 @@ class History:
 
     # --- told by people -----------------------------------------------------------------------
 
+    def enqueued(self, job: Job) -> None:
+        """A person was told that the job is there."""
+        self.acknowledged[job.seq] = job
+        if job.held:
+            self.held.add(job.seq)
+
     def acted(self, before: Job, event: Event) -> None:
         """A person's act was acknowledged."""
         seq = before.seq

@@ -19,7 +19,7 @@ from queuectl.domain.job import CLAIMABLE, Job
 from queuectl.domain.lifecycle import Started
 from queuectl.engine.crew import Crew, Options
 from queuectl.engine.host import Host
-from queuectl.engine.link import Flight, Link
+from queuectl.engine.link import Flight, Link, may_be_poison
 from queuectl.engine.outage import Outage
 from queuectl.engine.pace import Pace
 from queuectl.engine.protocol import Channel, Key, Message
@@ -64,7 +64,7 @@ class Dispatcher:
         self._starts: list[tuple[Link, Flight]] = []
         self._stopping: str | None = None
         self._stop_by: float | None = None
-        self._look = True
+        self._look, self._passed_over = True, False
         self._next_due: float | None = None
         self._next: dict[str, float] = {}
         self.exit_code: int | None = None
@@ -252,8 +252,7 @@ class Dispatcher:
         """How many jobs a supervisor may be given now. Slots taken by adopted commands are not there."""
         if not link.own or link.leaving or link.channel.closed:
             return 0
-        in_hand = sum(flight.result is None for flight in link.flights.values())
-        return max(0, link.row.slots + self._pace.ahead - in_hand - self._crew.adopted_flights())
+        return max(0, link.free_slots() + self._pace.ahead - self._crew.adopted_flights())
 
     def _commit(self, now: float) -> None:
         """Records what is known and claims what there is room for, in one transaction; then tells the supervisors."""
@@ -288,11 +287,15 @@ class Dispatcher:
         self._stop_if_drained()
 
     def _claim(self, link: Link, limit: int) -> list[Job]:
-        jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues)
-        return [self._start_on_record(link, job) if _may_be_poison(job) else job for job in jobs]
+        """What may be poison goes into a free slot only, one at a time, and its start counts before it happens."""
+        free = max(0, link.free_slots())
+        suspects = int(free > 0 and not link.has_suspect())
+        self._passed_over = self._passed_over or not suspects
+        jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects)
+        at_once = [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs[:free]]
+        return at_once + jobs[free:]
 
     def _start_on_record(self, link: Link, job: Job) -> Job:
-        """Has the start count before it happens."""
         (started,) = self._store.record(link.grip, [Change(job=job, event=Started(at=self._store.now()))])
         return started or job
 
@@ -310,6 +313,8 @@ class Dispatcher:
                 told.append(events.JobEnded(job=job))
             if job is not None and job.state in CLAIMABLE:
                 self._next_due = min(job.due_at, self._next_due or job.due_at)
+        if over and self._passed_over:
+            self._look, self._passed_over = True, False
         for link, keys in over.items():
             link.recorded(keys)
         if told:
@@ -413,8 +418,3 @@ class Dispatcher:
         if any(link.channel.closed for link in self._crew.links):
             wake.append(now + 0.005)
         return max(0.0, min(wake) - now)
-
-
-def _may_be_poison(job: Job) -> bool:
-    """Whether a worker was lost with it, or an earlier claim ended before its start was on record."""
-    return job.lost_in_row > 0 or job.lease > job.starts + 1

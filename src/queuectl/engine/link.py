@@ -54,6 +54,14 @@ class Link:
         """Commands that have started and not ended."""
         return sum(flight.result is None and not flight.is_unstarted() for flight in self.flights.values())
 
+    def free_slots(self) -> int:
+        """Slots for which nothing is in hand; below 0 where orders are held ready."""
+        return self.row.slots - sum(flight.result is None for flight in self.flights.values())
+
+    def has_suspect(self) -> bool:
+        """Whether a job that has just lost a worker is in hand."""
+        return any(flight.job.lost_in_row for flight in self.flights.values())
+
     def hello(self) -> None:
         self.channel.send([["hello", PROTOCOL, self.grip.epoch]])
 
@@ -109,3 +117,8 @@ def _surroundings(spec: Spec) -> dict[str, Any]:
         "cwd": spec.cwd, "umask": spec.umask, "env": dict(spec.env), "shell": spec.shell, "stdin": spec.stdin,
         "output_path": spec.output_path, "split_output": spec.split_output,
     }  # fmt: skip
+
+
+def may_be_poison(job: Job) -> bool:
+    """Whether a worker was lost with a claimed job, or an earlier claim ended before its start was on record."""
+    return job.lost_in_row > 0 or job.lease > job.starts + 1

@@ -200,8 +200,11 @@ class Store(Protocol):
 
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]: ...
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str]) -> list[Job]:
-        """Up to `limit` due jobs, the most urgent first: priority, then due time. No queues: all."""
+    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+        """Up to `limit` due jobs, the most urgent first: priority, then due time. No queues: all.
+
+        At most `suspects` of them (none: any number) have just lost a worker; more of those are passed over.
+        """
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
         """Writes what happened; in the place of a change whose job has moved on stands none."""

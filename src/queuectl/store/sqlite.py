@@ -28,6 +28,8 @@ from queuectl.store.connection import connect, folder_of, sqlite3, translated
 from queuectl.store.port import Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
 
 PREFIX_MIN = 4
+SUSPECTS_SEEN = 16
+"""How many jobs that may not be claimed now a claim looks past."""
 PRIORITY_TOP = 1 << 62
 COMPRESS_FROM_BYTES = 256
 PEOPLE_BUSY_TIMEOUT_S = 10.0
@@ -406,31 +408,31 @@ class SqliteStore:
         if self._db.execute(self._sql["holds_worker"], parameters).fetchone() is None:
             raise Superseded(f"worker {grip.worker} is driven by another process now")
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str]) -> list[Job]:
+    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
         now = self.now()
         with self.transaction():
             self._check(grip)
             self._db.execute(self._sql["promote"], {"now": now})
             claimed = []
-            for seq in self._candidates(limit, queues):
+            for seq in self._candidates(limit, queues, limit if suspects is None else suspects):
                 parameters = {"seq": seq, "worker": grip.worker, "host": host, "now": now}
                 row = self._db.execute(self._sql["claim"], parameters).fetchone()
                 claimed.append(rows.job_from_row(row, self._spec))
             return claimed
 
-    def _candidates(self, limit: int, queues: Sequence[str]) -> list[int]:
+    def _candidates(self, limit: int, queues: Sequence[str], suspects: int) -> Iterator[int]:
         """`seq` of the jobs to be claimed next, over all served queues."""
         served = list(dict.fromkeys(queues)) or [
             queue for (queue,) in self._db.execute(self._sql["ready_queues"]).fetchall()
         ]
+        look = {"limit": limit + SUSPECTS_SEEN}
         found = [
-            self._db.execute(self._sql["claim_candidates"], {"queue": queue, "limit": limit}).fetchall()
-            for queue in served
+            self._db.execute(self._sql["claim_candidates"], {"queue": queue, **look}).fetchall() for queue in served
         ]
-        if len(found) == 1:
-            return [seq for seq, _, _ in found[0]]
-        merged = heapq.merge(*found, key=lambda row: (-row[1], row[2], row[0]))
-        return [row[0] for row, _ in zip(merged, range(limit), strict=False)]
+        for seq, _, _, suspect in heapq.merge(*found, key=lambda row: (-row[1], row[2], row[0])):
+            if limit and not (suspect and not suspects):
+                limit, suspects = limit - 1, suspects - suspect
+                yield seq
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
         now = self.now()

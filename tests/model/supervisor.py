@@ -1,0 +1,278 @@
+"""A supervisor in memory, by the rules of engine/supervisor.py and engine/door.py.
+
+Its steps are atomic, but it may be killed or frozen between any two, its commands end without it, and every message
+takes its time.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+from queuectl.engine.execution import Order
+from queuectl.engine.execution import result as result_of
+from queuectl.engine.protocol import PROTOCOL, Key, Message
+from queuectl.engine.supervisor import CANCEL, HELLO_WITHIN_S, STOP, TIMEOUT
+from tests.model.channel import SimChannel
+from tests.model.timeline import Violation
+from tests.model.verdict import Execution
+
+if TYPE_CHECKING:
+    from tests.model.machine import Machine
+
+PATIENCE_S = 0.003
+"""How long a supervisor with orders waiting keeps its news for a fuller packet."""
+SPAWN_S = 0.0002
+NOT_FOUND = {"exit_code": 127, "error": "command not found: nope"}
+
+
+class Run:
+    """An execution in its supervisor's eyes."""
+
+    def __init__(self, order: Order, slot: int, started_at: float, process: Execution) -> None:
+        self.order = order
+        self.slot = slot
+        self.started_at = started_at
+        self.process = process
+        self.cause: str | None = None
+
+
+class SimSupervisor:
+    """A supervisor. `wake` has it step soon; `die` is SIGKILL or its own leaving: the journal and commands stay."""
+
+    def __init__(self, machine: Machine, id: str, slots: int) -> None:
+        self.id = id
+        self.pid = machine.new_pid()
+        self.alive = True
+        self.frozen = False
+        self.thawed_at = 0.0
+        self.channels: list[SimChannel] = []
+        self._machine = machine
+        self._time = machine.time
+        self._slots = slots
+        self._free = list(range(slots))
+        self._driver: SimChannel | None = None
+        self._epoch = 0
+        self._word_at = self._time.monotonic()
+        self._outbox: dict[Key, Message] = {}
+        self._outbox_since = 0.0
+        self._specs: set[int] = set()
+        self._waiting: dict[Key, Order] = {}
+        self._runs: dict[Key, Run] = {}
+        self._results: dict[Key, dict[str, Any]] = {}
+        self._leaving = False
+        self._is_woken = False
+        self.wake(HELLO_WITHIN_S + 0.1)
+        self._is_woken = False
+
+    @property
+    def running(self) -> int:
+        return len(self._runs)
+
+    def wake(self, delay_s: float = 0.0001) -> None:
+        if not self._is_woken and self.alive:
+            self._is_woken = True
+            self._time.later(delay_s, self._step)
+
+    def freeze(self) -> None:
+        self.frozen = True
+
+    def thaw(self) -> None:
+        if self.frozen:
+            self.frozen, self.thawed_at = False, self._time.monotonic()
+            self._is_woken = False
+            self.wake()
+
+    def die(self, why: str) -> None:
+        self._machine.history.say("%s: %s", self.id, why)
+        self.alive = False
+        for channel in self.channels:
+            channel.close()
+
+    # --- one turn ---------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        self._is_woken = False
+        if not self.alive or self.frozen:
+            return
+        self._reap()
+        self._start_next()
+        self._flush()
+        if self._done():
+            self.die("leaves")
+            return
+        heard = [self._hear(channel) for channel in list(self.channels)]
+        if any(heard) or self._outbox or (self._waiting and self._free):
+            self.wake(SPAWN_S)
+
+    def _done(self) -> bool:
+        if self._driver is None:
+            self._waiting.clear()
+            silent = self._time.monotonic() - self._word_at
+            return not self._runs and (self._epoch > 0 or silent > HELLO_WITHIN_S)
+        return self._leaving and not self._runs and not self._results
+
+    def _reap(self) -> None:
+        for run in list(self._runs.values()):
+            if run.process.ended is not None:
+                self._finish(run)
+
+    def _start_next(self) -> None:
+        if self._driver is None or not self._waiting or not self._free:
+            return
+        order = self._waiting.pop(next(iter(self._waiting)))
+        if order.spec not in self._specs:
+            raise Violation(f"{self.id} is to start {order.key} with surroundings it was never told")
+        began = self._time.now()
+        process = self._machine.spawn(order, self)
+        if self._machine.chance.random() < 0.03:
+            process.began = process.ended = self._time.monotonic()
+            self._machine.history.ends(process)
+            self._keep(process, result_of(order, began, finished_at=began, **NOT_FOUND))
+            return
+        run = self._runs[order.key] = Run(order, self._free.pop(), began, process)
+        if len(self._runs) > self._slots:
+            raise Violation(f"{self.id} runs {len(self._runs)} commands in {self._slots} slots")
+        if order.timeout is not None:
+            self._time.later(order.timeout, lambda: self._end_later(run))
+        self._say(order.key, self._started(run))
+
+    def _started(self, run: Run) -> Message:
+        return ["started", *run.order.key, run.started_at, run.process.pid, {"1": f"workers/{self.id}/slot-{run.slot}"}]
+
+    def _end_later(self, run: Run) -> None:
+        """A time limit is over; a frozen supervisor sees it when it wakes."""
+        if self.frozen:
+            self._time.later(0.5, lambda: self._end_later(run))
+        elif self.alive:
+            self._end(run, TIMEOUT)
+
+    def _end(self, run: Run, cause: str) -> None:
+        self._reap()  # an exit before the signal stands
+        if self._runs.get(run.order.key) is not run or run.cause is not None:
+            return
+        run.cause = cause
+        process, machine = run.process, self._machine
+        if process.ignores_term:
+            self._time.later(run.order.kill_grace, lambda: self._kill(run))
+        else:
+            self._time.later(machine.chance.random() * 0.02, lambda: machine.end(process, signal=signal.SIGTERM))
+
+    def _kill(self, run: Run) -> None:
+        if self.frozen:
+            self._time.later(0.5, lambda: self._kill(run))
+        elif self.alive:
+            self._machine.end(run.process, signal=signal.SIGKILL)
+
+    def _finish(self, run: Run) -> None:
+        process = run.process
+        text = f"{process.key} wrote this"
+        result = result_of(
+            run.order, run.started_at, finished_at=self._time.now(), exit_code=process.exit_code,
+            signal=process.signal, cause=run.cause, outputs={1: {"text": text, "size": len(text)}},
+        )  # fmt: skip
+        del self._runs[run.order.key]
+        self._free.append(run.slot)
+        self._keep(process, result)
+
+    def _keep(self, process: Execution, result: dict[str, Any]) -> None:
+        """Into the journal, and only then told."""
+        self._machine.journals[self.id].append(json.dumps(result))
+        self._machine.history.say("  %s is journalled", process.key)
+        process.known = result
+        process.reaped = True
+        self._results[process.key] = result
+        self._say(process.key, ["ended", result])
+
+    # --- the door ---------------------------------------------------------------------------
+
+    def _say(self, key: Key, message: Message) -> None:
+        if self._driver is not None:
+            if not self._outbox:
+                self._outbox_since = self._time.monotonic()
+            self._outbox[key] = message
+
+    def _flush(self) -> None:
+        if self._driver is None or not self._outbox:
+            return
+        if self._waiting and self._time.monotonic() - self._outbox_since < PATIENCE_S:
+            return
+        self._driver.send(list(self._outbox.values()))
+        self._outbox.clear()
+        if self._driver.closed:
+            self._drop(self._driver)
+
+    def _drop(self, channel: SimChannel) -> None:
+        self.channels.remove(channel)
+        channel.close()
+        if channel is self._driver:
+            self._driver = None
+            self._word_at = self._time.monotonic()
+
+    def _hear(self, channel: SimChannel) -> bool:
+        """Whether anything was heard."""
+        messages = channel.receive()
+        for message in messages:
+            if channel not in self.channels:
+                return True
+            if message[0] == "ask":
+                silent = self._time.monotonic() - self._word_at
+                driven = self._driver is not None
+                state = {"protocol": PROTOCOL, "epoch": self._epoch, "driven": driven, "silent": silent}
+                channel.send([["state", state]])
+            elif message[0] == "hello":
+                self._greet(channel, message[2])
+            elif channel is self._driver:
+                self._word_at = self._time.monotonic()
+                self._obey(message)
+            else:
+                self._drop(channel)
+        if channel in self.channels and channel.closed:
+            self._drop(channel)
+            return True
+        return bool(messages)
+
+    def _greet(self, channel: SimChannel, epoch: int) -> None:
+        if epoch < self._epoch:
+            self._drop(channel)
+            return
+        if self._driver is not None and self._driver is not channel:
+            self._drop(self._driver)
+        self._epoch, self._driver, self._word_at = epoch, channel, self._time.monotonic()
+        self._outbox.clear()
+        self._waiting.clear()
+        running = [self._started(run) for run in self._runs.values()]
+        ended: list[Message] = [["ended", result] for result in self._results.values()]
+        channel.send([*running, *ended, ["welcome", {"protocol": PROTOCOL, "epoch": epoch}]])
+
+    def _obey(self, message: Message) -> None:
+        kind, *words = message
+        match kind:
+            case "start":
+                order = Order(**words[0])
+                self._waiting[order.key] = order
+            case "recorded":
+                for seq, lease in words[0]:
+                    self._results.pop((seq, lease), None)
+                if not self._results:
+                    self._machine.journals[self.id].clear()
+            case "spec":
+                self._specs.add(words[0])
+            case "drop":
+                self._give_up((words[0], words[1]))
+            case "end":
+                key, cause = (words[0], words[1]), words[2]
+                if cause not in (CANCEL, STOP):
+                    raise Violation(f"{self.id} is told to end {key} because of {cause}")
+                if not self._give_up(key) and (run := self._runs.get(key)):
+                    self._end(run, cause)
+            case "leave":
+                self._leaving = True
+
+    def _give_up(self, key: Key) -> bool:
+        if key in self._runs or key in self._results:
+            return False
+        self._waiting.pop(key, None)
+        self._say(key, ["dropped", *key])
+        return True
