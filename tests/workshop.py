@@ -77,6 +77,8 @@ class Worker:
     def close(self) -> None:
         if self.process.poll() is None:
             self.kill()
+        assert self.process.stdout
+        self.process.stdout.close()
         self._said.close()
 
     def wait(self) -> int:

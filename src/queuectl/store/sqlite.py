@@ -414,7 +414,7 @@ class SqliteStore:
             self._check(grip)
             self._db.execute(self._sql["promote"], {"now": now})
             claimed = []
-            for seq in self._candidates(limit, queues, limit if suspects is None else suspects):
+            for seq in list(self._candidates(limit, queues, limit if suspects is None else suspects)):
                 parameters = {"seq": seq, "worker": grip.worker, "host": host, "now": now}
                 row = self._db.execute(self._sql["claim"], parameters).fetchone()
                 claimed.append(rows.job_from_row(row, self._spec))
@@ -426,11 +426,11 @@ class SqliteStore:
             queue for (queue,) in self._db.execute(self._sql["ready_queues"]).fetchall()
         ]
         look = {"limit": limit + SUSPECTS_SEEN}
-        found = [
-            self._db.execute(self._sql["claim_candidates"], {"queue": queue, **look}).fetchall() for queue in served
-        ]
+        found = [self._db.execute(self._sql["claim_candidates"], {"queue": queue, **look}) for queue in served]
         for seq, _, _, suspect in heapq.merge(*found, key=lambda row: (-row[1], row[2], row[0])):
-            if limit and not (suspect and not suspects):
+            if not limit:
+                return
+            if not suspect or suspects:
                 limit, suspects = limit - 1, suspects - suspect
                 yield seq
 
