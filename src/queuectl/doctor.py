@@ -1,4 +1,4 @@
-"""Checks a store and the machine it is on. Finds only; each finding says what would fix it."""
+"""Checks a store and the machine it is on: each finding says what would fix it. Cleans up after dead workers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from typing import NamedTuple
 
 from queuectl.bootstrap import locate_store, open_store
 from queuectl.domain.errors import QueuectlError
+from queuectl.engine import process
+from queuectl.engine.host import Host
+from queuectl.engine.reaper import Reaper
+from queuectl.settings import Settings
 from queuectl.store.port import Store
 
+CLEAN = "queuectl doctor --clean"
 DISK_FREE_BYTES_MIN = 100 << 20
 
 OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
@@ -140,10 +145,13 @@ def _workers(store: Store) -> Iterator[Finding]:
         if held:
             yield Finding(
                 level=PROBLEM, what=f"{what} and holds {', '.join(held)}",
-                fix="start a worker, which takes them over: queuectl worker start",
+                fix=f"start a worker, which settles them, or: {CLEAN}",
             )  # fmt: skip
         else:
-            yield Finding(level=NOTE, what=what, fix="the next worker that starts removes it")
+            yield Finding(level=NOTE, what=what, fix=f"the next worker that starts does, or: {CLEAN}")
+        for pid in process.tagged(*process.whole_range(row.tag)):
+            what = f"{process.name_of(pid)}, started by dead worker {row.name}, still runs"
+            yield Finding(level=PROBLEM, what=what, fix=f"end it and run its job again: {CLEAN}")
     yield from _folders(store, {row.id for row in rows})
 
 
@@ -152,5 +160,16 @@ def _folders(store: Store, known: set[str]) -> Iterator[Finding]:
     left = sorted(path for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
     for path in left:
         yield Finding(
-            level=NOTE, what=f"{path} is left from a dead worker", fix="the next worker that starts removes it"
+            level=NOTE, what=f"{path} is left from a dead worker", fix=f"the next worker that starts does, or: {CLEAN}"
         )
+
+
+def clean_up(store: Store) -> list[str]:
+    """Does at once what the next worker would: ends what dead workers' commands left running, records the results
+    that wait in their journals, gives their jobs back, removes their folders. One line for each dead worker."""
+    reaper = Reaper(store, Host(store.folder), lambda: Settings(store.config()))
+    return [
+        f"cleaned up after {settled.row.name}: "
+        f"{len(settled.recorded)} results recorded, {len(settled.lost)} executions lost"
+        for settled in reaper.clean_up()
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl import doctor
 from queuectl.domain.job import JobState, Outcome
 from tests.fault.history import check, diary_command
 from tests.workshop import Worker, Workshop, until
@@ -127,3 +128,20 @@ def test_jobs_that_ran_beside_poison_are_not_condemned_with_it(shop: Workshop) -
     shop.finished(*poison, *beside)
     assert {shop.job(job).state for job in poison} == {JobState.DEAD}
     assert {shop.job(job).state for job in beside} == {JobState.COMPLETED}
+
+
+def test_the_doctor_finds_and_cleans_what_a_crash_of_everything_left(shop: Workshop) -> None:
+    job = shop.enqueue("sleep 300")
+    worker = shop.worker(1)
+    shop.started(job)
+    (row,) = shop.supervisors()
+    worker.kill()
+    os.kill(row.pid, signal.SIGKILL)
+    until(lambda: not shop.supervisors())
+    left = [finding.what for finding in doctor.examine(str(shop.db)) if finding.level == doctor.PROBLEM]
+    assert any(f"holds {job}" in what for what in left)
+    assert any("sleep" in what and "still runs" in what for what in left)
+    assert doctor.clean_up(shop.store) == [f"cleaned up after {row.name}: 0 results recorded, 1 executions lost"]
+    assert (shop.job(job).state, shop.job(job).lost) == (JobState.PENDING, 1)
+    assert (shop.commands(), shop.left_files(), shop.store.workers()) == ([], [], [])
+    assert {finding.level for finding in doctor.examine(str(shop.db))} <= {doctor.OK, doctor.NOTE}

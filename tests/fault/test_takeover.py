@@ -6,6 +6,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from queuectl.domain.job import JobState
 from tests.fault.history import check, diary_command
 from tests.workshop import Workshop, until
@@ -83,30 +85,47 @@ def test_an_idle_supervisor_leaves_with_its_dispatcher_and_is_cleaned_up(shop: W
     assert shop.left_files() == []
 
 
-def test_a_frozen_dispatcher_is_replaced_and_touches_nothing_when_it_wakes(shop: Workshop, tmp_path: Path) -> None:
+def freeze(shop: Workshop) -> list[int]:
+    """Stops all commands; their pids."""
+    pids = shop.commands()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    return pids
+
+
+@pytest.mark.parametrize("with_command", [False, True])
+def test_a_frozen_dispatcher_is_replaced_and_touches_nothing_when_it_wakes(
+    shop: Workshop, tmp_path: Path, with_command: bool
+) -> None:
     shop.client.set_setting("lease-ttl", "1s")
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.1; done"))
     frozen = shop.worker(1)
     shop.started(job)
     frozen.signal(signal.SIGSTOP)
+    stopped = freeze(shop) if with_command else []
     shop.worker(1)
     until(lambda: any(row.epoch == 2 for row in shop.store.workers()))
     frozen.signal(signal.SIGCONT)
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
     assert frozen.wait() == 1
     gate.touch()
     assert shop.finished(job)[0].state is JobState.COMPLETED
     check(shop, diary, [job])
 
 
+@pytest.mark.parametrize("with_command", [False, True])
 def test_a_frozen_supervisor_is_ended_with_its_commands_and_their_jobs_run_again(
-    shop: Workshop, tmp_path: Path
+    shop: Workshop, tmp_path: Path, with_command: bool
 ) -> None:
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.1; done"))
     shop.worker(1)
     shop.started(job)
     (row,) = shop.supervisors()
+    if with_command:
+        freeze(shop)
     os.kill(row.pid, signal.SIGSTOP)
     until(lambda: shop.job(job).lost == 1)
     gate.touch()
@@ -114,7 +133,10 @@ def test_a_frozen_supervisor_is_ended_with_its_commands_and_their_jobs_run_again
     check(shop, diary, [job])
 
 
-def test_a_wholly_frozen_worker_is_replaced_and_goes_on_when_it_wakes(shop: Workshop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_command", [False, True])
+def test_a_wholly_frozen_worker_is_replaced_and_goes_on_when_it_wakes(
+    shop: Workshop, tmp_path: Path, with_command: bool
+) -> None:
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.1; done"))
     frozen = shop.worker(1)
@@ -122,6 +144,8 @@ def test_a_wholly_frozen_worker_is_replaced_and_goes_on_when_it_wakes(shop: Work
     (row,) = shop.supervisors()
     frozen.signal(signal.SIGSTOP)
     os.kill(row.pid, signal.SIGSTOP)
+    if with_command:
+        freeze(shop)
     shop.worker(1)
     until(lambda: shop.job(job).lost == 1)
     frozen.signal(signal.SIGCONT)

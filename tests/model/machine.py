@@ -20,6 +20,9 @@ FROZEN_LATELY_S = 4.0
 """Somebody who ends a supervisor must have waited for its answer at least so long."""
 KILLED = 9
 
+ENDLESS, POISON, BITTER_POISON = "an endless job", "kills its supervisor", "kills its supervisor and its dispatcher"
+"""Commands that are special. All others end some time."""
+
 
 class Machine:
     """All that runs. `delay()` draws how long a message takes."""
@@ -34,6 +37,8 @@ class Machine:
         self.journals: dict[str, list[str]] = {}
         self.commands: dict[int, Execution] = {}
         self._pids = 1000
+        self.kill_parent: Callable[[str], None] = lambda worker: None
+        """Has the process die that started a supervisor."""
 
     def new_pid(self) -> int:
         self._pids += 1
@@ -74,8 +79,21 @@ class Machine:
         self.commands[execution.pid] = execution
         lasts = chance.choice((0.0, 0.001, 0.01, 0.05, 0.3, 1.0, 4.0))
         exit_code = chance.choice((0, 0, 0, 1, 2))
-        self.time.later(lasts, lambda: self.end(execution, exit_code=exit_code))
+        match order.command:
+            case "an endless job":
+                pass
+            case "kills its supervisor" | "kills its supervisor and its dispatcher":
+                self.time.later(lasts / 100, lambda: self._poison(execution, order.command == BITTER_POISON))
+            case _:
+                self.time.later(lasts, lambda: self.end(execution, exit_code=exit_code))
         return execution
+
+    def _poison(self, execution: Execution, is_bitter: bool) -> None:
+        supervisor = self.supervisors[execution.supervisor]
+        if execution.ended is None and supervisor.alive:
+            supervisor.die(f"killed by {execution.key}")
+            if is_bitter:
+                self.kill_parent(supervisor.id)
 
     def end(self, execution: Execution, exit_code: int | None = None, signal: int | None = None) -> None:
         """A command's process ends; its parent hears of it."""

@@ -11,6 +11,7 @@ from queuectl.domain.job import Spec
 from queuectl.domain.lifecycle import CancelRequested, Event, Held, Released, Retried
 from queuectl.store.port import Store
 from tests.builders import a_job
+from tests.model.machine import BITTER_POISON, ENDLESS, POISON
 from tests.model.verdict import History
 
 SPECS = (
@@ -18,6 +19,7 @@ SPECS = (
     Spec(max_retries=1, backoff_initial=0.3, timeout=0.5, kill_grace=0.4),
     Spec(max_retries=2, backoff_initial=0.1, fatal_on=(2,)),
 )
+COMMANDS = (*["a job"] * 40, ENDLESS, POISON, BITTER_POISON)
 ACTS: tuple[Event, ...] = (CancelRequested(), Retried(), Retried(), Held(), Released(), Released())
 
 
@@ -46,6 +48,12 @@ class People:
         rows = self._store.workers()
         self._store.request_stop([row.id for row in rows if name in (None, row.name)], how)
 
+    def cancel_the_rest(self) -> None:
+        """Somebody loses patience with all that still waits or runs."""
+        waiting = [job for job in self._history.acknowledged.values() if not self._store.get(job.id).finished]
+        for job in waiting:
+            self._act_on(job.id, CancelRequested())
+
     def _try(self, action: Callable[[], None]) -> None:
         try:
             action()
@@ -59,7 +67,7 @@ class People:
             a_job(
                 f"job{made + number + 1}", at=now, run_at=now + chance.choice((0, 0, 0, 1.5)),
                 spec=chance.choice(SPECS), queue=chance.choice(("default", "default", "slow")),
-                priority=chance.randint(0, 1), held=chance.random() < 0.05,
+                priority=chance.randint(0, 1), held=chance.random() < 0.05, command=chance.choice(COMMANDS),
             )
             for number in range(chance.randint(1, 4))
         ]  # fmt: skip
@@ -70,7 +78,9 @@ class People:
 
     def _change(self) -> None:
         event = self._chance.choice(ACTS)
-        job_id = self._chance.choice(list(self._history.acknowledged.values())).id
+        self._act_on(self._chance.choice(list(self._history.acknowledged.values())).id, event)
+
+    def _act_on(self, job_id: str, event: Event) -> None:
         with self._store.transaction():
             before = self._store.get(job_id)
             (after,) = self._store.change([job_id], event, "somebody")

@@ -17,7 +17,7 @@ from queuectl.engine.host import Host, Launched, Plan
 from queuectl.engine.link import Flight
 from queuectl.engine.protocol import Channel
 from queuectl.engine.report import Witness
-from queuectl.store.port import Change, Grip, WorkerRow
+from queuectl.store.port import Change, Grip, Superseded, WorkerRow
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import HOST
 from tests.model.channel import SimChannel
@@ -39,7 +39,10 @@ class Process:
         self.alive = True
         self.channels: list[SimChannel] = []
         self.children: list[str] = []
+        self.driven: list[str] = []
         self.adopted: list[str] = []
+        self.refused = False
+        """Whether the store has told it that somebody else drives a living supervisor of its."""
         self._strike = strike
 
     def point(self, where: str) -> None:
@@ -117,6 +120,8 @@ class SimStore(SqliteStore):
                 history.claimed(news)
             elif self._process is not None:
                 self._process.adopted.append(news.worker)
+                if self._machine.is_alive(news.worker):
+                    self._process.driven.append(news.worker)
         self._news.clear()
 
     def _read(self, sql: str, parameters: Any = ()) -> list[Any]:
@@ -124,6 +129,15 @@ class SimStore(SqliteStore):
             self._point("before a look")
             self._weather.check(writes=False)
         return super()._read(sql, parameters)
+
+    def _check(self, grip: Grip) -> None:
+        try:
+            super()._check(grip)
+        except Superseded:
+            process = self._process
+            if process is not None and grip.worker in (*process.children, *process.driven):
+                process.refused = self._machine.is_alive(grip.worker)
+            raise
 
     def abandon(self) -> None:
         """Its process was killed: the lock is free at once."""

@@ -258,7 +258,8 @@ _ROWS = (
         name="doctor", group=SETUP, help="check the store and this machine", target="upkeep:doctor",
         description="Checks the SQLite library, the store's rights, integrity and schema, disk space, and what dead "
         "workers left. Each finding comes with its fix. Exits 1 if there is a problem.",
-        examples=("queuectl doctor",),
+        options=(flag("--clean", "first clean up what dead workers left"),),
+        examples=("queuectl doctor", "queuectl doctor --clean"),
     ),
     Command(
         name="reset", group=SETUP, help="remove the store with all its jobs", target="upkeep:reset", options=ACT[:1],

@@ -97,6 +97,10 @@ def doctor(call: Call) -> int:
     from queuectl import doctor as checks
 
     console = call.console
+    if call.args.clean:
+        with call.client() as client:
+            for line in checks.clean_up(client.store):
+                console.note(line)
     findings = checks.examine(call.db)
     bad = any(finding.level == "problem" for finding in findings)
     if console.as_json:

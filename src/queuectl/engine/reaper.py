@@ -7,7 +7,7 @@ jobs run again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 
 from queuectl.domain.job import Job
@@ -16,7 +16,7 @@ from queuectl.engine.host import Host
 from queuectl.engine.protocol import PROTOCOL, Channel
 from queuectl.engine.report import Witness, change_of
 from queuectl.settings import Settings
-from queuectl.store.port import Change, Grip, Store, WorkerRow
+from queuectl.store.port import Change, Grip, Store, Superseded, WorkerRow
 
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0
@@ -75,20 +75,21 @@ class Reaper:
         return bool(self._inquiries)
 
     def look(self, mine: set[str], now: float) -> Iterator[Settled]:
-        """Settles what is dead (`mine` aside: they are buried by their own), and asks all others on this machine.
+        """Cleans up after the dead (`mine` aside: they are buried by their own); asks all others on this machine."""
+        yield from self.clean_up(mine)
+        for row in self._store.workers():
+            if row.machine == self._host.machine and row.id not in self._inquiries and self._store.alive(row):
+                self._ask(row, now, own=row.id in mine)
 
-        What supervisors left that nobody knows any more is removed.
-        """
+    def clean_up(self, mine: Set[str] = frozenset()) -> Iterator[Settled]:
+        """Settles the jobs of the dead, and removes what supervisors left that nobody knows any more."""
         left = set(self._host.left_folders())  # before the rows: who registers now is none of them
         rows = self._store.workers()
         for worker in left.difference(row.id for row in rows):
             self._host.remove(worker)
         for row in rows:
-            if not self._store.alive(row):
-                if row.id not in mine and (settled := self.settle(row)):
-                    yield settled
-            elif row.machine == self._host.machine and row.id not in self._inquiries:
-                self._ask(row, now, own=row.id in mine)
+            if row.id not in mine and not self._store.alive(row) and (settled := self.settle(row)):
+                yield settled
 
     def _ask(self, row: WorkerRow, now: float, own: bool) -> None:
         channel = self._host.dial(row.id)
@@ -154,14 +155,17 @@ class Reaper:
         known = (*self._host.journal(row.id), *witness.results)
         results = {(result["seq"], result["lease"]): result for result in known}
         settled = Settled(row=row, recorded=[], lost=[])
-        with self._store.transaction():
-            for job in self._store.running(row.id):
-                if result := results.get((job.seq, job.lease)):
-                    change = change_of(job, result, self._store.folder, self._settings()["output-max"])
-                    settled.recorded.extend(filter(None, self._store.record(grip, [change])))
-                else:
-                    settled.lost.extend(filter(None, self._store.record(grip, [self._loss(grip, job, witness)])))
-            self._store.deregister(grip)
+        try:
+            with self._store.transaction():
+                for job in self._store.running(row.id):
+                    if result := results.get((job.seq, job.lease)):
+                        change = change_of(job, result, self._store.folder, self._settings()["output-max"])
+                        settled.recorded.extend(filter(None, self._store.record(grip, [change])))
+                    else:
+                        settled.lost.extend(filter(None, self._store.record(grip, [self._loss(grip, job, witness)])))
+                self._store.deregister(grip)
+        except Superseded:
+            return None
         self._host.remove(row.id)
         return settled
 
