@@ -15,6 +15,7 @@ from queuectl.engine import process
 from queuectl.engine.host import Host
 from queuectl.engine.reaper import Reaper
 from queuectl.settings import Settings
+from queuectl.store.liveness import workers_folder
 from queuectl.store.port import Store
 
 CLEAN = "queuectl doctor --clean"
@@ -156,7 +157,7 @@ def _workers(store: Store) -> Iterator[Finding]:
 
 
 def _folders(store: Store, known: set[str]) -> Iterator[Finding]:
-    folder = store.folder / "workers"
+    folder = workers_folder(store.folder)
     left = sorted(path for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
     for path in left:
         yield Finding(

@@ -1,16 +1,22 @@
 """Many simulated runs of a whole machine, each from its own seed. What a run is: world.py.
 
-python -m tests.model.simulation                   runs for a minute
-python -m tests.model.simulation SEED --trace      one run again, told line by line
+    python -m tests.model.simulation                   runs for a minute
+    python -m tests.model.simulation SEED --trace      one run again, told line by line
+
+A run that goes wrong goes wrong again from its seed, as long as neither the engine nor the simulation has changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import random
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +31,33 @@ def simulate(seed: int, tell: Callable[[str], None] | None = None) -> None:
         World(seed, Path(folder), tell).run()
 
 
-def replay(seed: int) -> str:
-    """How to see a run again."""
-    return f"python -m tests.model.simulation {seed} --trace"
+def wrong_with(seed: int) -> str | None:
+    """What goes wrong in a run, with the words that show it again."""
+    try:
+        simulate(seed)
+    except Exception as error:  # noqa: BLE001 what a worker dies of is a finding like any other
+        what = str(error) if isinstance(error, Violation) else repr(error)
+        return f"seed {seed}: {what}\n  see it with: python -m tests.model.simulation {seed} --trace"
+    return None
 
 
-def first_violation(first_seed: int, seconds: float, runs_max: int | None = None) -> tuple[int, str | None]:
-    """Runs one seed after the other; how many, and what was wrong with the last one, if anything."""
+def run_many(first_seed: int, seconds: float, step: int = 1) -> tuple[int, str | None]:
+    """Runs one seed after the other until one goes wrong; how many, and what was wrong."""
     deadline = time.monotonic() + seconds
-    runs = 0
-    while time.monotonic() < deadline and runs != runs_max:
-        seed = first_seed + runs
+    runs, wrong = 0, None
+    while time.monotonic() < deadline and wrong is None:
+        wrong = wrong_with(first_seed + step * runs)
         runs += 1
-        try:
-            simulate(seed)
-        except Exception as error:  # noqa: BLE001 what a worker dies of is a finding like any other
-            what = str(error) if isinstance(error, Violation) else repr(error)
-            return runs, f"seed {seed}: {what}\n  see it with: {replay(seed)}"
-    return runs, None
+    return runs, wrong
+
+
+def run_everywhere(first_seed: int, seconds: float) -> tuple[int, list[str]]:
+    """The same on every core: how many runs, and what was wrong with some of them."""
+    cores = os.cpu_count() or 1
+    run = partial(run_many, seconds=seconds, step=cores)
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+        results = list(pool.map(run, range(first_seed, first_seed + cores)))
+    return sum(runs for runs, _ in results), [wrong for _, wrong in results if wrong]
 
 
 def main() -> int:
@@ -50,17 +65,14 @@ def main() -> int:
     parser.add_argument("seed", type=int, nargs="?", default=random.randrange(1 << 30))
     parser.add_argument("--trace", action="store_true", help="this run alone, told line by line")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--runs", type=int)
     words: Any = parser.parse_args()
     if words.trace:
         simulate(words.seed, print)
         return 0
     print(f"first seed {words.seed}")
     began = time.monotonic()
-    runs, wrong = first_violation(words.seed, words.seconds, words.runs)
-    print(f"{runs} runs, {60 * runs / (time.monotonic() - began):.0f} a minute")
-    if wrong:
-        print(wrong)
+    runs, wrong = run_everywhere(words.seed, words.seconds)
+    print(f"{runs} runs, {60 * runs / (time.monotonic() - began):.0f} a minute", *wrong, sep="\n")
     return 1 if wrong else 0
 
 

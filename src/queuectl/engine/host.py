@@ -6,7 +6,6 @@ stand in for the machine.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -23,11 +22,11 @@ from queuectl.domain.errors import OperationFailed
 from queuectl.engine import process
 from queuectl.engine.journal import read_journal
 from queuectl.engine.link import Flight
-from queuectl.engine.protocol import JOURNAL_NAME, LOCK_NAME, Channel, dial
+from queuectl.engine.protocol import JOURNAL_NAME, Channel, dial
 from queuectl.engine.report import Witness, witness_of
+from queuectl.store.liveness import is_alive, supervisor_folder, workers_folder
 from queuectl.store.port import WorkerRow
 
-WORKERS_FOLDER = "workers"
 LEFT_AFTER_S = 60.0
 
 
@@ -67,7 +66,7 @@ class Host:
 
     def folder(self, worker: str) -> Path:
         """Where a supervisor keeps its lock, socket, journal and slots."""
-        return self.below / WORKERS_FOLDER / worker
+        return supervisor_folder(self.below, worker)
 
     def launch(self, plan: Plan) -> Launched:
         """Starts a supervisor and connects to it. Raises `OperationFailed`."""
@@ -135,7 +134,7 @@ class Host:
 
     def left_folders(self) -> list[str]:
         """The folders of supervisors that are dead, and not of today's starting ones. The store may know them still."""
-        workers = self.below / WORKERS_FOLDER
+        workers = workers_folder(self.below)
         found = list(workers.iterdir()) if workers.is_dir() else []
         return [path.name for path in found if _is_left(path)]
 
@@ -145,21 +144,12 @@ class Host:
 
 
 def _is_left(folder: Path) -> bool:
-    """Whether nobody holds the lock in a folder that is not quite new (a supervisor takes it a moment later)."""
+    """Whether nobody lives in a folder that is not quite new (a supervisor takes its lock a moment later)."""
     try:
         age_s = time.time() - folder.stat().st_mtime
-        lock = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC) if age_s > LEFT_AFTER_S else None
     except FileNotFoundError:
-        return folder.is_dir()  # it died before it had a lock
-    if lock is None:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
-    return True
+        return False  # somebody else was faster
+    return age_s > LEFT_AFTER_S and not is_alive(folder)
 
 
 def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:

@@ -33,7 +33,6 @@ from typing import Any
 
 PROTOCOL = 1
 SOCKET_NAME = "socket"
-LOCK_NAME = "lock"
 JOURNAL_NAME = "journal"
 PACKET_BYTES_MAX = 64 << 20
 

@@ -11,7 +11,6 @@ of its own, with nothing of the terminal it came from. Its rules:
 
 from __future__ import annotations
 
-import fcntl
 import heapq
 import os
 import select
@@ -29,7 +28,8 @@ from queuectl.engine.execution import Order, Run, Slot, Surroundings, start
 from queuectl.engine.execution import result as result_of
 from queuectl.engine.journal import Journal
 from queuectl.engine.output import Sink
-from queuectl.engine.protocol import JOURNAL_NAME, LOCK_NAME, Key, Message, listen
+from queuectl.engine.protocol import JOURNAL_NAME, Key, Message, listen
+from queuectl.store.liveness import hold_lock
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
 
@@ -314,8 +314,7 @@ def main() -> None:
         store_url=store_url, output_bytes_max=int(output_bytes_max),
     )  # fmt: skip
     os.umask(0o077)
-    lock = os.open(config.folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    hold_lock(config.folder)
     process.become_subreaper()
     supervisor = Supervisor(config, listen(config.folder))
     os.write(3, b"\n")

@@ -6,10 +6,8 @@ lock on its lock file; a locked, full or missing store ends no command.
 
 from __future__ import annotations
 
-import fcntl
 import heapq
 import json
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from queuectl.domain.lifecycle import Ended, Event, Lost, Started, apply, outcom
 from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
 from queuectl.store.connection import connect, folder_of, sqlite3, translated
+from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
 
 PREFIX_MIN = 4
@@ -371,17 +370,7 @@ class SqliteStore:
         ]
 
     def alive(self, row: WorkerRow) -> bool:
-        try:
-            lock = os.open(self.folder / "workers" / row.id / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
-        return False
+        return is_alive(supervisor_folder(self.folder, row.id))
 
     def holds(self, grip: Grip) -> bool:
         return bool(self._read(self._sql["holds_worker"], {"worker": grip.worker, "epoch": grip.epoch}))
