@@ -41,6 +41,7 @@ class Process:
         self.children: list[str] = []
         self.driven: list[str] = []
         self.adopted: list[str] = []
+        self.awake_since = 0.0
         self.refused = False
         """Whether the store has told it that somebody else drives a living supervisor of its."""
         self._strike = strike
@@ -79,12 +80,14 @@ class SimStore(SqliteStore):
 
     def __init__(
         self, path: Path, time: Timeline, machine: Machine, weather: Weather, process: Process | None,
-        committed: Callable[[SimStore], None],
+        committed: Callable[[SimStore], None], taken: Callable[[Process, str], None],
     ) -> None:  # fmt: skip
+        """`committed` hears of every commit, `taken` of every living supervisor that is taken over."""
         self._machine = machine
         self._weather = weather
         self._process = process
         self._committed = committed
+        self._took = taken
         self._news: list[Change | Job | Grip] = []
         weather.check(writes=False)
         super().__init__(path, time, busy_timeout_s=0.0)
@@ -122,6 +125,7 @@ class SimStore(SqliteStore):
                 self._process.adopted.append(news.worker)
                 if self._machine.is_alive(news.worker):
                     self._process.driven.append(news.worker)
+                    self._took(self._process, news.worker)
         self._news.clear()
 
     def _read(self, sql: str, parameters: Any = ()) -> list[Any]:

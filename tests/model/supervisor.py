@@ -67,8 +67,9 @@ class SimSupervisor:
         self._is_woken = False
 
     @property
-    def running(self) -> int:
-        return len(self._runs)
+    def driver(self) -> SimChannel | None:
+        """The other end of the line to who drives it."""
+        return None if self._driver is None else self._driver.peer
 
     def wake(self, delay_s: float = 0.0001) -> None:
         if not self._is_woken and self.alive:

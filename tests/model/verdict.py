@@ -194,7 +194,7 @@ class History:
         """Between two retries by hand nothing runs after a success, a cancel, or the last retry."""
         name = job.id
         over = False
-        failures = lost = 0
+        failures = lost = gone = 0
         outcomes = dict(self._outcomes(job.seq, after, until))
         for key in sorted(each for each in self.executions if each[0] == job.seq and after < each[1] <= until):
             if over:
@@ -202,6 +202,9 @@ class History:
             how = outcomes.get(key)
             failures += how in (Outcome.FAILED, Outcome.TIMEOUT)
             lost = lost + (key in self.lost) if how is None else 0
+            gone = gone + 1 if how is None else 0
+            if gone > MAX_LOST + 1:  # the first time its start may not have been on record
+                raise Violation(f"{name} was lost {gone} times in a row")
             over = how in (Outcome.COMPLETED, Outcome.CANCELLED)
             over = over or failures > job.spec.max_retries or lost >= MAX_LOST
 

@@ -34,6 +34,7 @@ from tests.model.timeline import Timeline, Violation
 from tests.model.verdict import History
 
 WORKERS_MAX = 3
+LEASE_TTL_S = 2
 PATIENCE_S = 20.0
 QUIET_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 60.0
@@ -103,6 +104,7 @@ class World:
             self._asleep += 1
             self._time.run_until(self._time.monotonic() + nap_s)
             self._asleep -= 1
+            process.awake_since = self._time.monotonic()
 
     # --- a run ------------------------------------------------------------------------------
 
@@ -199,7 +201,9 @@ class World:
         return [worker for worker in self._workers if worker.process.alive]
 
     def _open(self, process: Process | None) -> SimStore:
-        return SimStore(self._path, self._time, self._machine, self._weather, process, self._committed)
+        return SimStore(
+            self._path, self._time, self._machine, self._weather, process, self._committed, self._check_taken
+        )
 
     def _start_worker(self) -> None:
         self._made += 1
@@ -285,6 +289,16 @@ class World:
         worker.process.die()
         worker.store.close()
 
+    def _check_taken(self, by: Process, supervisor_id: str) -> None:
+        """A supervisor is only taken from a worker that is dead, or has been silent for long."""
+        supervisor = self._machine.supervisors[supervisor_id]
+        lately = self._time.monotonic() - LEASE_TTL_S
+        for worker in self._living():
+            is_well = not worker.busy and not worker.asleep and worker.process.awake_since < lately
+            if is_well and worker.process is not by and supervisor.driver in worker.process.channels:
+                if not supervisor.frozen and supervisor.thawed_at < lately:
+                    raise Violation(f"{by.name} takes {supervisor_id} from {worker.process.name}, which is well")
+
     def _check_deposed(self, worker: SimWorker) -> None:
         """Only another one makes a worker give up."""
         mine = {*worker.process.children, *worker.process.driven}
@@ -344,6 +358,7 @@ class World:
             if worker.process.alive and worker.asleep:
                 self._say("%s goes on", worker.process.name)
                 worker.asleep = False
+                worker.process.awake_since = self._time.monotonic()
                 worker.wake_at = None
                 self._wake(worker)
 
@@ -363,7 +378,7 @@ def _template() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="queuectl-simulation-"))
     path = folder / "queuectl.db"
     store = SqliteStore(path)
-    store.set_config("lease-ttl", "2s")
+    store.set_config("lease-ttl", f"{LEASE_TTL_S}s")
     store.close()
     return path
 

@@ -58,7 +58,8 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
     members = [command.name.partition(" ")[2] for command in COMMANDS.values() if command.name.startswith(name + " ")]
     if not members:
         known = sorted({command.partition(" ")[0] for command in COMMANDS})
-        raise Invalid(f"unknown command {name!r}", nearest(name, known) if known else "")
+        harmless = [each for each in known if each != "reset"]  # no typing error shall be led there
+        raise Invalid(f"unknown command {name!r}", nearest(name, harmless) if known else "")
     verb_at = _next_word(rest, at)
     if verb_at is None:
         return name, rest
