@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench chaos simulate clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -20,6 +20,12 @@ lint: $(VENV)/test-ready
 
 bench: $(VENV)/test-ready
 	@$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/test-ready
+	@$(BIN)/python -m tests.fault.chaos --minutes 10
+
+simulate: $(VENV)/test-ready
+	@$(BIN)/python -m tests.model.simulation --seconds 600
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -190,3 +192,16 @@ def test_orders_that_never_reached_the_supervisor_are_given_back_at_a_take_over(
     assert {(job.state, job.lost) for job in shop.finished(*jobs)} == {(JobState.COMPLETED, 0)}
     assert second.stop() == 0
     assert shop.left_files() == []
+
+
+def test_a_supervisor_whose_dispatcher_died_before_it_said_hello_leaves_nothing(shop: Workshop) -> None:
+    start = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from queuectl.engine.host import Host, Plan\n"
+        f"host = Host(Path({str(shop.store.folder)!r}))\n"
+        "host.launch(Plan(name='w', store_url='x', first_slot=0, slots=1, output_bytes_max=1 << 20))\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", start], check=False)
+    until(lambda: shop.left_files() == [])

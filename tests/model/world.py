@@ -293,11 +293,12 @@ class World:
         """A supervisor is only taken from a worker that is dead, or has been silent for long."""
         supervisor = self._machine.supervisors[supervisor_id]
         lately = self._time.monotonic() - LEASE_TTL_S
+        if supervisor.frozen or supervisor.thawed_at > lately or by.awake_since > lately:
+            return  # what it knew then was right
         for worker in self._living():
             is_well = not worker.busy and not worker.asleep and worker.process.awake_since < lately
             if is_well and worker.process is not by and supervisor.driver in worker.process.channels:
-                if not supervisor.frozen and supervisor.thawed_at < lately:
-                    raise Violation(f"{by.name} takes {supervisor_id} from {worker.process.name}, which is well")
+                raise Violation(f"{by.name} takes {supervisor_id} from {worker.process.name}, which is well")
 
     def _check_deposed(self, worker: SimWorker) -> None:
         """Only another one makes a worker give up."""

@@ -9,6 +9,9 @@ from queuectl.engine.link import Flight, Link
 from queuectl.engine.protocol import Channel
 from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
 
+UNSTARTED_MAX_S = 0.1
+"""A claim that could not be started by then is given back."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
@@ -91,6 +94,17 @@ class Crew:
     def _add(self, link: Link) -> None:
         link.hello()
         self.links.append(link)
+
+    def ping(self) -> None:
+        for link in self.links:
+            link.ping()
+
+    def drop_stale(self, now: float) -> None:
+        """Asks back what was sent long ago and has not been started."""
+        for link in self.links:
+            for flight in link.flights.values():
+                if flight.is_unstarted() and now - flight.sent_at > UNSTARTED_MAX_S:
+                    link.drop(flight)
 
     def fallen(self) -> list[Link]:
         """The supervisors whose end of the line is closed: they have left, died, or follow somebody else."""

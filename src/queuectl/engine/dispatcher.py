@@ -34,8 +34,6 @@ PINGS_A_TTL = 5
 PRUNE_EVERY_S, PRUNE_JOBS = 60.0, 500
 RECORD_START_AFTER_S = 0.1
 """A command that has ended by then needs no transaction for its start."""
-UNSTARTED_MAX_S = 0.1
-"""A claim that could not be started by then is given back."""
 GRACEFUL, NOW = "graceful", "now"
 
 STORE_REPLACED = -1
@@ -119,6 +117,7 @@ class Dispatcher:
                 self._take(link, message)
             link.channel.flush()
         now = self._clock.monotonic()
+        self._keep_in_touch(now)
         try:
             self._look_after_the_fallen()
             self._notice_people()
@@ -199,9 +198,14 @@ class Dispatcher:
         self._next[what] = now + every_s
         return True
 
-    def _tick(self, now: float) -> None:
+    def _keep_in_touch(self, now: float) -> None:
+        """What must not wait for the store: a worker that says nothing is replaced."""
         if self._stop_by is not None and now >= self._stop_by:
             self.stop(NOW, "stop timeout")
+        if self._is_time("ping", self._settings["lease-ttl"] / PINGS_A_TTL, now):
+            self._crew.ping()
+
+    def _tick(self, now: float) -> None:
         if not self._stopping and now >= self._pace.commit_not_before:
             self._crew.fill(self._settings["output-max"])
         if self._next_due is not None and self._store.now() >= self._next_due:
@@ -209,24 +213,15 @@ class Dispatcher:
         if self._is_time("poll", self._options.poll, now):
             self._settings = Settings(self._store.config())
             self._obey_people()
-        if self._is_time("ping", self._settings["lease-ttl"] / PINGS_A_TTL, now):
-            for link in self._crew.links:
-                link.ping()
         if self._is_time("tick", TICK_S, now):
             self._check_store()
-            self._give_back_stale(now)
+            self._crew.drop_stale(now)
             self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
             self._stop_if_drained()
         if not self._stopping and self._is_time("prune", PRUNE_EVERY_S, now):
             for selector in self._settings.retention(self._store.now()):
                 self._store.prune(selector, PRUNE_JOBS)
         self._look_after_others(now)
-
-    def _give_back_stale(self, now: float) -> None:
-        for link in self._crew.links:
-            for flight in link.flights.values():
-                if flight.is_unstarted() and now - flight.sent_at > UNSTARTED_MAX_S:
-                    link.drop(flight)
 
     def _stop_if_drained(self) -> None:
         idle = self._options.drain and not self._stopping and not any(link.flights for link in self._crew.links)

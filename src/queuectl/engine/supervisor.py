@@ -29,14 +29,14 @@ from queuectl.engine.execution import result as result_of
 from queuectl.engine.journal import Journal
 from queuectl.engine.output import Sink
 from queuectl.engine.protocol import JOURNAL_NAME, Key, Message, listen
-from queuectl.store.liveness import hold_lock
+from queuectl.store.liveness import hold_lock, remove_folder
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
 
 SCAN_EVERY_S = 0.05
 UNKILLABLE_AFTER_S = 5.0
 PUNCH_EVERY_S = 1.0
-HELLO_WITHIN_S = 10.0
+HELLO_WITHIN_S, LOOK_FOR_PARENT_S = 10.0, 0.5
 JOURNAL_RESERVE_BYTES = 2048
 """Kept free in the journal for the result of each running command."""
 
@@ -73,6 +73,7 @@ class Supervisor:
         self._orphans: dict[int, int | None] = {}
         """Children that no run started: what commands left behind, with the tag that tells whose it was."""
         self._executions = 0
+        self._parent = os.getppid()
         self._punch_at = 0.0
         self._leaving = False
         self._poll = select.poll()
@@ -87,6 +88,11 @@ class Supervisor:
         return Slot(
             index=index, out=Sink(folder, f"slot-{index}.out", below), err=Sink(folder, f"slot-{index}.err", below)
         )
+
+    @property
+    def ever_driven(self) -> bool:
+        """Whether a dispatcher has ever said hello."""
+        return self._door.ever_driven
 
     # --- the loop ---------------------------------------------------------------------------
 
@@ -110,8 +116,12 @@ class Supervisor:
     def _done(self) -> bool:
         if not self._door.driven:
             self._waiting.clear()  # whoever takes over sees that they never ran
-            return not self._by_key and (self._door.ever_driven or self._door.silent_s() > HELLO_WITHIN_S)
+            return not self._by_key and (self._door.ever_driven or self._is_forsaken())
         return self._leaving and not self._by_key and not self._results
+
+    def _is_forsaken(self) -> bool:
+        """Whether the dispatcher that started us died, or gave up, before it said hello."""
+        return os.getppid() != self._parent or self._door.silent_s() > HELLO_WITHIN_S
 
     def _pause_ms(self, now: float) -> float | None:
         if self._can_start():
@@ -122,7 +132,7 @@ class Supervisor:
         if self._runs:
             wake.append(self._punch_at)
         if not self._door.ever_driven:
-            wake.append(now + HELLO_WITHIN_S)
+            wake.append(now + LOOK_FOR_PARENT_S)
         return max(0.0, (min(wake) - now) * 1000 + 0.5) if wake else None
 
     # --- what the dispatcher says -----------------------------------------------------------
@@ -321,3 +331,5 @@ def main() -> None:
     os.close(3)
     os.chdir("/")
     supervisor.serve()
+    if not supervisor.ever_driven:
+        remove_folder(config.folder)  # nobody else knows of it

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -39,3 +40,11 @@ def is_alive(folder: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a supervisor's folder and what lies in it; somebody else may be doing the same."""
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
