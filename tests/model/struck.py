@@ -122,6 +122,7 @@ class SimStore(SqliteStore):
             elif isinstance(news, Job):
                 history.claimed(news)
             elif self._process is not None:
+                history.adopted(news)
                 self._process.adopted.append(news.worker)
                 if self._machine.is_alive(news.worker):
                     self._process.driven.append(news.worker)

@@ -13,7 +13,7 @@ from typing import Any
 
 from queuectl.domain.job import CLAIMABLE, FINISHED, Job, JobState, Outcome
 from queuectl.domain.lifecycle import CancelRequested, Ended, Event, Held, Lost, Released, Retried, Started, outcome
-from queuectl.store.port import Change, Store
+from queuectl.store.port import Change, Grip, Store
 from tests.model.timeline import Violation
 
 COUNTED = frozenset({Outcome.COMPLETED, Outcome.FAILED, Outcome.TIMEOUT})
@@ -66,6 +66,7 @@ class History:
     cancelled: dict[int, int] = field(default_factory=dict)
     """By `seq`: the lease at which somebody wanted it ended. Nothing later may start."""
     held: set[int] = field(default_factory=set)
+    grips: set[Grip] = field(default_factory=set)
 
     # --- told by the machine ----------------------------------------------------------------
 
@@ -116,6 +117,12 @@ class History:
         self.say("  claimed: %s by %s", _name((job.seq, job.lease)), job.worker)
         if job.seq in self.held:
             raise Violation(f"{job.id} is claimed although it is held")
+
+    def adopted(self, grip: Grip) -> None:
+        """A take-over was committed."""
+        if grip in self.grips:
+            raise Violation(f"two have {grip.worker} in epoch {grip.epoch}")
+        self.grips.add(grip)
 
     def recorded(self, change: Change) -> None:
         """A worker's report was accepted and committed."""
