@@ -169,17 +169,22 @@ class Round:
     def _calm(self) -> None:
         """All faults stop; a healthy worker finishes what there is, and all workers leave."""
         self.close()
-        for folder in (self._shop.store.folder / "workers").glob("*"):
-            with suppress(FileNotFoundError):  # what nobody knows any more is removed some time later
-                os.utime(folder, (time.time() - LONG_AGO_S,) * 2)
         healthy = self._shop.worker(8)
         until(lambda: all(self._shop.job(job).finished for job in self._jobs), "all jobs finish")
-        until(lambda: len(self._shop.store.workers()) == len(self._shop.supervisors()), "the dead are forgotten")
+        until(self._are_dead_forgotten, "the dead are forgotten")
         for worker in self._living():
             worker.signal(signal.SIGTERM)
         for worker in self._workers:
             worker.wait()
         assert healthy.stop() == 0
+
+    def _are_dead_forgotten(self) -> bool:
+        """Whether only the living are listed and have a folder."""
+        for folder in (self._shop.store.folder / "workers").glob("*"):
+            with suppress(FileNotFoundError):  # what nobody knows any more is removed some time later: it is later now
+                os.utime(folder, (time.time() - LONG_AGO_S,) * 2)
+        alive = sorted(row.id for row in self._shop.supervisors())
+        return alive == sorted(row.id for row in self._shop.store.workers()) == self._shop.left_files()
 
     def _check(self) -> None:
         shop = self._shop

@@ -9,7 +9,6 @@ workers stop, and the history is judged (verdict.py).
 from __future__ import annotations
 
 import random
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -374,17 +373,18 @@ class World:
 
 
 @cache
-def _template() -> Path:
-    """An empty store to copy."""
-    folder = Path(tempfile.mkdtemp(prefix="queuectl-simulation-"))
-    path = folder / "queuectl.db"
-    store = SqliteStore(path)
-    store.set_config("lease-ttl", f"{LEASE_TTL_S}s")
-    store.close()
-    return path
+def _template() -> bytes:
+    """An empty store."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "queuectl.db"
+        store = SqliteStore(path)
+        store.set_config("lease-ttl", f"{LEASE_TTL_S}s")
+        store.close()
+        return path.read_bytes()
 
 
 def _fresh_store(folder: Path) -> Path:
     path = folder / "queuectl.db"
-    shutil.copy(_template(), path)
+    path.write_bytes(_template())
+    path.chmod(0o600)
     return path
