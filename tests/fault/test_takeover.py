@@ -121,6 +121,7 @@ def test_a_frozen_dispatcher_is_replaced_and_touches_nothing_when_it_wakes(
 def test_a_frozen_supervisor_is_ended_with_its_commands_and_their_jobs_run_again(
     shop: Workshop, tmp_path: Path, with_command: bool
 ) -> None:
+    shop.client.set_setting("lease-ttl", "1s")
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.1; done"))
     shop.worker(1)
@@ -139,6 +140,7 @@ def test_a_frozen_supervisor_is_ended_with_its_commands_and_their_jobs_run_again
 def test_a_wholly_frozen_worker_is_replaced_and_goes_on_when_it_wakes(
     shop: Workshop, tmp_path: Path, with_command: bool
 ) -> None:
+    shop.client.set_setting("lease-ttl", "1s")
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.1; done"))
     frozen = shop.worker(1)

@@ -20,6 +20,7 @@ from queuectl.store.port import Change, Grip, Store, Superseded, WorkerRow
 
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0
+"""At least so long, and for `lease-ttl`, a supervisor must not have answered to be taken for frozen."""
 HELLO_WITHIN_S = 2.0
 """A supervisor that has just been started is not orphaned yet."""
 OVERSLEPT_S = 1.5
@@ -110,7 +111,7 @@ class Reaper:
                     yield adopted
             elif inquiry.channel.closed:
                 self._close(inquiry)
-            elif now - inquiry.since > FROZEN_AFTER_S:
+            elif now - inquiry.since > max(FROZEN_AFTER_S, self._settings()["lease-ttl"]):
                 self._close(inquiry)
                 if self._store.alive(inquiry.row):
                     self._host.kill(inquiry.row)
