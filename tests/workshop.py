@@ -55,7 +55,9 @@ class Worker:
         assert self.process.stdout
         first = self.process.stdout.readline()
         if not first.startswith("started"):
-            raise AssertionError(f"the worker did not start: {first}{self.said()}")
+            said = first + self.said()
+            self.close()
+            raise AssertionError(f"the worker did not start: {said}")
 
     @property
     def pid(self) -> int:

@@ -56,15 +56,14 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def open_store(given: str | None = None, busy_timeout_s: float | None = None) -> Store:
+def open_store(given: str | None = None) -> Store:
     """The open store. It is made if it does not exist. Raises `StoreUnavailable`."""
     url = locate_store(given)
     if "://" in url:
         raise Invalid(f"no such kind of store: {url.partition('://')[0]}://", "give the path of an SQLite file")
-    from queuectl.store.sqlite import PEOPLE_BUSY_TIMEOUT_S, SqliteStore
+    from queuectl.store.sqlite import SqliteStore
 
-    path = Path(os.path.expanduser(url))
-    return SqliteStore(path, busy_timeout_s=PEOPLE_BUSY_TIMEOUT_S if busy_timeout_s is None else busy_timeout_s)
+    return SqliteStore(Path(os.path.expanduser(url)))
 
 
 # --- workers --------------------------------------------------------------------------------
@@ -126,7 +125,7 @@ def _serve(
     from queuectl.engine.wakeup import Wakeup
     from queuectl.logs import Log
 
-    store = open_store(url, DISPATCHER_BUSY_TIMEOUT_S)
+    store = open_store(url)
     try:
         _refuse_untrusted(store)
         if any(row.name == name and store.alive(row) for row in store.workers()):
@@ -142,6 +141,7 @@ def _serve(
         loop = Loop(dispatcher, wakeup)
         try:
             dispatcher.start()
+            store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S)  # from here on its loop tries again
             on_started(name, options.slots)
             return loop.run()
         finally:

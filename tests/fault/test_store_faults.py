@@ -77,6 +77,19 @@ def test_results_survive_a_worker_killed_while_the_store_was_locked(shop: Worksh
     check(shop, diary, [job])
 
 
+def test_a_worker_that_starts_while_the_store_is_locked_waits_for_it(shop: Workshop) -> None:
+    job = shop.enqueue("true")
+    hold = (
+        f"import sqlite3, time; c = sqlite3.connect({str(shop.db)!r}, isolation_level=None); "
+        "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); time.sleep(1.5)"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        shop.worker(1)
+    assert shop.finished(job)[0].state is JobState.COMPLETED
+
+
 # --- gone or replaced -----------------------------------------------------------------------
 
 

@@ -116,6 +116,9 @@ class Store(Protocol):
 
     def close(self) -> None: ...
 
+    def wait_at_most(self, seconds: float) -> None:
+        """How long to wait for others who write; then `StoreBusy`."""
+
     def replaced(self) -> bool:
         """Whether this store is gone, or another one has taken its place."""
 

@@ -71,6 +71,9 @@ class SqliteStore:
     def close(self) -> None:
         self._db.close()
 
+    def wait_at_most(self, seconds: float) -> None:
+        self._db.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
     def replaced(self) -> bool:
         try:
             return _identity(self.path) != self._identity
