@@ -6,7 +6,6 @@ A failing seed is printed with the command that tells its run. It belongs into `
 from __future__ import annotations
 
 import os
-import random
 
 import pytest
 
@@ -14,12 +13,15 @@ from tests.model.simulation import run_everywhere, simulate
 
 SECONDS = float(os.environ.get("SIMULATE_SECONDS", "15"))
 
+FIRST_SEED = 1
+
 ONCE_WRONG = {
     1008: "the folder of a supervisor that was never registered stayed for ever",
     1016: "a worker whose new supervisor could not be registered never started another",
     1068: "a worker that had slept took its own supervisor over, and gave up because of that",
     1450: "a worker gave up everything when another one was faster with a dead supervisor's jobs",
     1504: "a worker that had slept took the supervisor it had only just asked for frozen",
+    216502944: "two workers at once took a supervisor over: one in the store, the other before it was told",
     130248: "workers that could not reach the store fell silent, and took each other's supervisors afterwards",
 }
 """Seeds that have shown a fault. A change of the simulation may give them other runs."""
@@ -32,8 +34,7 @@ def test_what_was_once_wrong_is_right(seed: int) -> None:
 
 @pytest.mark.timeout(SECONDS + 60)
 def test_faults_lose_nothing_and_repeat_nothing() -> None:
-    seed = random.randrange(1 << 30)
-    print(f"first seed {seed}")
-    runs, wrong = run_everywhere(seed, SECONDS)
+    """Always the same seeds: a change is told from luck. `make simulate` goes where nobody has been."""
+    runs, wrong = run_everywhere(FIRST_SEED, SECONDS)
     assert not wrong, "\n".join(wrong)
     print(f"{runs} runs")

@@ -21,8 +21,8 @@ from queuectl.store.port import Change, Grip, Store, Superseded, WorkerRow
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0
 """At least so long, and for `lease-ttl`, a supervisor must not have answered to be taken for frozen."""
-HELLO_WITHIN_S = 2.0
-"""A supervisor that has just been started is not orphaned yet."""
+HELLO_WITHIN_S = 1.5
+"""Who has started or taken over a supervisor in the store gets so long to tell it; a dead one never does."""
 OVERSLEPT_S = 1.5
 """A worker that has not looked for so long was frozen itself, perhaps with everybody else."""
 
@@ -69,6 +69,7 @@ class Reaper:
         self._host = host
         self._settings = settings
         self._inquiries: dict[str, Inquiry] = {}
+        self._untold: dict[tuple[str, int], float] = {}  # when a worker was first seen not to know of its epoch
         self._heard_at = 0.0
 
     def is_waiting(self) -> bool:
@@ -106,7 +107,7 @@ class Reaper:
             answers = inquiry.channel.receive()
             if answers:
                 self._close(inquiry)
-                wanted = may_adopt and not inquiry.own and self._is_orphaned(answers[0][1])
+                wanted = may_adopt and not inquiry.own and self._is_orphaned(inquiry.row, answers[0][1], now)
                 if wanted and (adopted := self._adopt(inquiry.row)):
                     yield adopted
             elif inquiry.channel.closed:
@@ -128,11 +129,12 @@ class Reaper:
         del self._inquiries[inquiry.row.id]
         inquiry.channel.close()
 
-    def _is_orphaned(self, state: dict[str, float | bool]) -> bool:
-        silent_s = float(state["silent"])
-        if not state["epoch"]:
-            return silent_s > HELLO_WITHIN_S
-        return not state["driven"] or silent_s > self._settings()["lease-ttl"]
+    def _is_orphaned(self, row: WorkerRow, state: dict[str, float | bool], now: float) -> bool:
+        """Whether nobody drives it, nor is about to: who has just taken it in the store has yet to tell it."""
+        if state["epoch"] == row.epoch:
+            self._untold.pop((row.id, row.epoch), None)
+            return not state["driven"] or state["silent"] > self._settings()["lease-ttl"]
+        return now - self._untold.setdefault((row.id, row.epoch), now) > HELLO_WITHIN_S
 
     def _adopt(self, row: WorkerRow) -> Adopted | None:
         grip = self._store.adopt(row, self._host.pid)
