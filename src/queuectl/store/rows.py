@@ -128,6 +128,8 @@ def where(selector: Selector) -> tuple[str, list[object]]:
 
     one_of("id", selector.ids)
     one_of("state", [state.value for state in selector.states])
+    if selector.states and JobState.COMPLETED not in selector.states:
+        parts.append("state <> 'completed'")  # in these words: an index on the other states can serve
     one_of("queue", selector.queues)
     one_of("owner", selector.owners)
     one_of("exit_code", selector.exit_codes)
