@@ -37,7 +37,7 @@ def change_of(job: Job, result: dict[str, Any], below: Path, output_bytes_max: i
         exit_code=result.get("exit_code"),
         signal=result.get("signal"),
         error=result.get("error"),
-        cause=Cause(result["cause"]) if "cause" in result else None,
+        cause=Cause(cause) if (cause := result.get("cause")) else None,
         cpu_time=result.get("cpu_time"),
         max_rss=result.get("max_rss"),
         output_bytes=sum(kept["size"] for kept in outputs.values()),
