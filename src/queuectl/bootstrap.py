@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable
 from queuectl.store.port import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LOCAL_NAME = "queuectl.db"
 
@@ -21,37 +24,40 @@ def locate_store(given: str | None) -> str:
     if from_environment := os.environ.get("QUEUECTL_DB"):
         return from_environment
     if local := _nearest_local():
-        return str(local)
+        return local
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return os.path.join(data, "queuectl", LOCAL_NAME)
 
 
-def _nearest_local() -> Path | None:
+def _nearest_local() -> str | None:
     """The nearest `queuectl.db` here or above, or where one was: its folder stays when it is removed to begin anew.
 
     One that another user could write is refused by name.
     """
     try:
-        here = Path.cwd()
+        folder = os.getcwd()
     except FileNotFoundError:
         return None
-    for folder in (here, *here.parents):
-        path = folder / LOCAL_NAME
-        found = _stat(path) or _stat(folder / f".{LOCAL_NAME}.d")
-        if found is None:
-            continue
-        if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise StoreUnavailable(
-                f"{path} belongs to somebody else, or others can write it",
-                f"if you trust it, name it: --db {path}; else: chmod go-w {path}",
-            )
-        return path
-    return None
+    while True:
+        path = os.path.join(folder, LOCAL_NAME)
+        if found := _stat(path) or _stat(os.path.join(folder, f".{LOCAL_NAME}.d")):
+            _refuse_others(path, found)
+            return path
+        if folder == (folder := os.path.dirname(folder)):
+            return None
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _refuse_others(path: str, found: os.stat_result) -> None:
+    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StoreUnavailable(
+            f"{path} belongs to somebody else, or others can write it",
+            f"if you trust it, name it: --db {path}; else: chmod go-w {path}",
+        )
+
+
+def _stat(path: str) -> os.stat_result | None:
     try:
-        return path.stat()
+        return os.stat(path)
     except (FileNotFoundError, PermissionError, NotADirectoryError):
         return None
 
@@ -63,7 +69,7 @@ def open_store(given: str | None = None) -> Store:
         raise Invalid(f"no such kind of store: {url.partition('://')[0]}://", "give the path of an SQLite file")
     from queuectl.store.sqlite import SqliteStore
 
-    return SqliteStore(Path(os.path.expanduser(url)))
+    return SqliteStore(os.path.expanduser(url))
 
 
 # --- workers --------------------------------------------------------------------------------
@@ -104,7 +110,7 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
         code = _serve(url, name, options, on_started, echo)
         if code != STORE_REPLACED:
             return code
-        if not Path(url).parent.is_dir():
+        if not os.path.isdir(os.path.dirname(os.path.abspath(url))):
             raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
         on_started = _say_nothing
 
@@ -160,15 +166,14 @@ def _refuse_untrusted(store: Store) -> None:
     """A root worker runs nobody else's commands: whoever can write the store decides what runs."""
     from queuectl.store.connection import refuse_foreign
 
-    path = Path(store.url)
-    refuse_foreign(store.folder, path)
-    if os.getuid() == 0 and path.exists():
-        found = path.stat()
-        if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise StoreUnavailable(
-                f"{path} can be written by others than root, who could then run commands as root",
-                f"run the worker as its owner, or: chown root {path} && chmod 600 {path}",
-            )
+    path = store.url
+    refuse_foreign(str(store.folder), path)
+    found = _stat(path)
+    if os.getuid() == 0 and found and (found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        raise StoreUnavailable(
+            f"{path} can be written by others than root, who could then run commands as root",
+            f"run the worker as its owner, or: chown root {path} && chmod 600 {path}",
+        )
 
 
 def start_detached(options: WorkerOptions) -> str:
@@ -222,10 +227,11 @@ def reset_store(given: str | None) -> str:
 
     from queuectl.store.connection import folder_of
 
-    path = Path(os.path.expanduser(locate_store(given))).absolute()
-    if path.is_dir():
+    path = os.path.abspath(os.path.expanduser(locate_store(given)))
+    if os.path.isdir(path):
         raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
     for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    shutil.rmtree(folder_of(path) / "logs", ignore_errors=True)
-    return str(path)
+        with suppress(FileNotFoundError):
+            os.unlink(path + suffix)
+    shutil.rmtree(os.path.join(folder_of(path), "logs"), ignore_errors=True)
+    return path

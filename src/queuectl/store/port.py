@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started
 from queuectl.domain.selector import Selector
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STDOUT, STDERR = 1, 2
 """Streams of an output. Unless split, stream 1 has both, in the order written."""
@@ -106,10 +108,12 @@ class Store(Protocol):
     """A place where jobs live. All times it takes and gives are seconds since the epoch of `now()`."""
 
     url: str
-    folder: Path
-    """Where workers of this host keep sockets, locks and running output."""
-    watch: Path | None
+    watch: str | None
     """A file that changes with every commit, if there is one; else `changed` has to be polled."""
+
+    @property
+    def folder(self) -> Path:
+        """Where workers of this host keep sockets, locks and running output."""
 
     def now(self) -> float:
         """The only source of absolute time."""
