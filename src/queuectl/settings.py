@@ -106,6 +106,7 @@ class Settings:
 
     def __init__(self, stored: Mapping[str, str]) -> None:
         self._stored = stored
+        self._values: dict[str, Any] = {}
 
     def text(self, name: str) -> str:
         """The setting as it was written, or its default."""
@@ -116,10 +117,10 @@ class Settings:
 
     def __getitem__(self, name: str) -> Any:
         """The setting's value. `backoff-initial` follows `backoff-base` until it is set."""
-        text = self.text(name)
-        if name == "backoff-initial" and text == "backoff-base":
-            return self["backoff-base"]
-        return SETTINGS[name].parse(text, name)
+        if name not in self._values:
+            follows = name == "backoff-initial" and self.text(name) == "backoff-base"
+            self._values[name] = self["backoff-base"] if follows else SETTINGS[name].parse(self.text(name), name)
+        return self._values[name]
 
     def retention(self, now: float) -> list[Selector]:
         """What is to be pruned at `now`; empty where nothing ever is."""

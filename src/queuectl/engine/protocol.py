@@ -67,12 +67,6 @@ encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 """A message, or a part of one, as JSON."""
 
 
-def pack(messages: Sequence[str]) -> bytes:
-    """One packet of encoded messages."""
-    body = f"[{','.join(messages)}]".encode("utf-8", "surrogatepass")
-    return _LENGTH.pack(len(body)) + body
-
-
 class Channel:
     """One end of a connection, never blocking.
 
@@ -98,12 +92,17 @@ class Channel:
     def send(self, messages: list[Message]) -> None:
         """Sends as much as the peer takes now; the rest goes with `flush`."""
         if messages:
-            self.send_encoded([encode(message) for message in messages])
+            self._send(encode(messages))
 
     def send_encoded(self, messages: Sequence[str]) -> None:
         """The same for messages that are JSON already."""
-        if messages and not self.closed:
-            self._out += pack(messages)
+        if messages:
+            self._send(f"[{','.join(messages)}]")
+
+    def _send(self, packet: str) -> None:
+        if not self.closed:
+            body = packet.encode("utf-8", "surrogatepass")
+            self._out += _LENGTH.pack(len(body)) + body
             self.flush()
 
     def flush(self) -> None:
