@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from queuectl import wire
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
-from queuectl.domain.lifecycle import is_claimable
+from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
 from queuectl.domain.selector import Selector
+from queuectl.store.port import Change, Output
 
-JOB_COLUMNS = (
-    "seq, id, generated_id, spec, command, words, queue, priority, tags, owner, created_at, run_at, updated_at, "
-    "state, held, cancel_requested, attempts, starts, lost, lost_in_row, lease, worker, host, started_at, "
-    "finished_at, next_retry_at, exit_code, signal, error, cpu_time, max_rss, output_bytes"
-)
+COMPRESS_FROM_BYTES = 256
 
+JOB_COLUMNS = ", ".join([*Job._fields, "words"])
 ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
+OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"
 
 
 def job_from_row(row: Sequence[Any], spec_of: Callable[[int], Spec]) -> Job:
     """The job in a row of `JOB_COLUMNS`."""
     (
-        seq, id_, generated_id, spec, command, words, queue, priority, tags, owner, created_at, run_at, updated_at,
-        state, held, cancel_requested, attempts, starts, lost, lost_in_row, lease, worker, host, started_at,
-        finished_at, next_retry_at, exit_code, signal, error, cpu_time, max_rss, output_bytes,
+        id_, command, spec, created_at, run_at, updated_at, seq, generated_id, queue, priority, tags, owner, state,
+        held, cancel_requested, *life, words,
     ) = row  # fmt: skip
     return Job(
-        seq=seq, id=id_, generated_id=bool(generated_id), spec=spec_of(spec),
-        command=tuple(json.loads(words)) if words else command, queue=queue, priority=priority,
-        tags=tuple(json.loads(tags)) if tags else (), owner=owner, created_at=created_at, run_at=run_at,
-        updated_at=updated_at, state=JobState(state), held=bool(held), cancel_requested=bool(cancel_requested),
-        attempts=attempts, starts=starts, lost=lost, lost_in_row=lost_in_row, lease=lease, worker=worker, host=host,
-        started_at=started_at, finished_at=finished_at, next_retry_at=next_retry_at, exit_code=exit_code,
-        signal=signal, error=error, cpu_time=cpu_time, max_rss=max_rss, output_bytes=output_bytes,
+        id_, tuple(json.loads(words)) if words else command, spec_of(spec), created_at, run_at, updated_at, seq,
+        bool(generated_id), queue, priority, tuple(json.loads(tags)) if tags else (), owner, JobState(state),
+        bool(held), bool(cancel_requested), *life,
     )  # fmt: skip
 
 
@@ -59,17 +54,53 @@ def is_ready(job: Job, now: float) -> bool:
     return is_claimable(job) and job.due_at <= now
 
 
-def life_of(job: Job, was: JobState, holder: str | None, now: float) -> dict[str, object]:
-    """The parameters of the query `write_job`: what changes in a job's life, and in whose hands it must be for that."""
-    return {
-        "seq": job.seq, "lease": job.lease, "was": was.value, "holder": holder, "state": job.state.value,
-        "held": job.held, "ready": is_ready(job, now), "due_at": job.due_at, "run_at": job.run_at,
-        "cancel_requested": job.cancel_requested, "attempts": job.attempts, "starts": job.starts, "lost": job.lost,
-        "lost_in_row": job.lost_in_row, "worker": job.worker, "host": job.host, "started_at": job.started_at,
-        "finished_at": job.finished_at, "next_retry_at": job.next_retry_at, "exit_code": job.exit_code,
-        "signal": job.signal, "error": job.error, "cpu_time": job.cpu_time, "max_rss": job.max_rss,
-        "output_bytes": job.output_bytes, "updated_at": job.updated_at,
-    }  # fmt: skip
+def life_of(job: Job, was: JobState, holder: str | None, now: float) -> tuple[object, ...]:
+    """The values of the query `write_job`: what changes in a job's life, and in whose hands it must be for that."""
+    return (
+        job.state.value, job.held, is_ready(job, now), job.due_at, job.run_at, job.cancel_requested, job.attempts,
+        job.starts, job.lost, job.lost_in_row, job.worker, job.host, job.started_at, job.finished_at,
+        job.next_retry_at, job.exit_code, job.signal, job.error, job.cpu_time, job.max_rss, job.output_bytes,
+        job.updated_at, job.seq, job.lease, was.value, holder,
+    )  # fmt: skip
+
+
+def start_of(change: Change, after: Job) -> tuple[object, ...]:
+    """The values of the query `start_attempt`."""
+    job, event = change.job, change.event
+    assert isinstance(event, Started)
+    return job.seq, after.starts, job.lease, job.worker, job.host, event.at, json.dumps(change.output_files)
+
+
+def end_of(change: Change, after: Job) -> tuple[object, ...]:
+    """The values of the query `end_attempt`."""
+    job, event = change.job, change.event
+    assert isinstance(event, Ended)
+    how = outcome(event)
+    error = event.error or (None if how is Outcome.STOPPED else after.error)  # the job keeps its earlier one
+    return (
+        job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at, how.value,
+        event.exit_code, event.signal, error, event.cpu_time, event.max_rss, event.output_bytes, change.leftover,
+    )  # fmt: skip
+
+
+def break_of(change: Change, after: Job) -> tuple[object, ...]:
+    """The values of the query `break_attempt`: a start whose end nobody saw, or that did not count."""
+    how, why = (Outcome.LOST, "its worker was lost") if isinstance(change.event, Lost) else (Outcome.STOPPED, None)
+    return after.updated_at, how.value, why, change.job.seq, change.job.starts
+
+
+def output_row(change: Change, after: Job, output: Output) -> tuple[object, ...]:
+    """The values of the query `write_output`; what is worth it is compressed."""
+    compress = len(output.head) >= COMPRESS_FROM_BYTES
+    head, tail = (zlib.compress(each, 1) if compress else each for each in (output.head, output.tail))
+    return change.job.seq, after.starts, output.stream, head, tail if output.tail else None, output.cut_bytes, compress
+
+
+def output_from_row(row: Sequence[Any]) -> Output:
+    """The output in a row of `OUTPUT_COLUMNS`."""
+    stream, head, tail, cut_bytes, compressed = row
+    unpack = zlib.decompress if compressed else bytes
+    return Output(stream=stream, head=unpack(head), tail=unpack(tail) if tail else b"", cut_bytes=cut_bytes)
 
 
 def attempt_from_row(row: Sequence[Any]) -> Attempt:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
-import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -18,8 +18,8 @@ from typing import Any
 from queuectl import ids, wire
 from queuectl.clock import Clock, SystemClock
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Outcome, Spec
-from queuectl.domain.lifecycle import Ended, Event, Lost, Started, apply, outcome
+from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
+from queuectl.domain.lifecycle import Ended, Event, Started, apply
 from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
 from queuectl.store.connection import connect, folder_of, sqlite3, translated
@@ -30,7 +30,6 @@ PREFIX_MIN = 4
 SUSPECTS_SEEN = 16
 """How many jobs that may not be claimed now a claim looks past."""
 PRIORITY_TOP = 1 << 62
-COMPRESS_FROM_BYTES = 256
 PEOPLE_BUSY_TIMEOUT_S = 10.0
 """How long a command waits for the write lock. A dispatcher waits far less, and tries again in its loop."""
 
@@ -52,6 +51,7 @@ class SqliteStore:
         self._clock = clock or SystemClock()
         self._sql = _queries()
         self._depth = 0
+        self._counted: Counter[tuple[str, str]] = Counter()
         self._specs: dict[int, Spec] = {}
         self._spec_ids: dict[int, tuple[Spec, int]] = {}
         self._db = connect(self.path, busy_timeout_s)
@@ -96,6 +96,7 @@ class SqliteStore:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._depth = 1
                 yield
+                self._write_counts()
                 self._db.execute("COMMIT")
             except BaseException:
                 self._roll_back()
@@ -108,6 +109,14 @@ class SqliteStore:
         if self._db.in_transaction:  # a full disk has already rolled back
             self._db.execute("ROLLBACK")
         self._specs.clear()
+        self._counted.clear()
+
+    def _write_counts(self) -> None:
+        """Once a transaction, not once a job: one row is all jobs' of a queue."""
+        if self._counted:
+            changes = [(*key, change) for key, change in self._counted.items() if change]
+            self._db.executemany(self._sql["count"], changes)
+            self._counted.clear()
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
@@ -172,6 +181,7 @@ class SqliteStore:
 
     def insert(self, jobs: Iterable[Job]) -> None:
         now = self.now()
+        jobs = list(jobs)
         with self.transaction():
             new_rows = [rows.new_job_row(job, self._spec_id(job.spec), now) for job in jobs]
             self._db.execute("SAVEPOINT insertion")
@@ -180,6 +190,7 @@ class SqliteStore:
             except sqlite3.IntegrityError:
                 self._db.execute("ROLLBACK TO insertion")
                 raise self._taken([row[0] for row in new_rows]) from None
+            self._counted.update((job.queue, job.state.value) for job in jobs)
 
     def _taken(self, new_ids: Sequence[object]) -> Conflict:
         seen: set[object] = set()
@@ -245,7 +256,7 @@ class SqliteStore:
 
         def one(job: Job) -> Job:
             after = apply(job, event, now)
-            self._write(after, job.state, job.worker, now)
+            self._write([(job, after)], now)
             self._db.execute(
                 "INSERT INTO events (at, job, kind, who) VALUES (?, ?, ?, ?)", (now, job.seq, type(event).__name__, who)
             )
@@ -258,6 +269,7 @@ class SqliteStore:
             if job.state is JobState.PROCESSING:
                 raise Conflict(f"job {job.id} is running", "cancel it first, or use --force")
             self._remove([job.seq])
+            self._counted[job.queue, job.state.value] -= 1
             return job
 
         return self._each(ids, one)
@@ -272,9 +284,15 @@ class SqliteStore:
                     results.append(error)
         return results
 
-    def _write(self, job: Job, was: JobState, holder: str | None, now: float) -> bool:
-        cursor = self._db.execute(self._sql["write_job"], rows.life_of(job, was, holder, now))
-        return cursor.rowcount == 1
+    def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> None:
+        """Replaces jobs, each (before, after) in the hands it was in: the caller has seen that under the lock."""
+        lives = [rows.life_of(after, before.state, before.worker, now) for before, after in changed]
+        written = self._db.executemany(self._sql["write_job"], lives).rowcount
+        assert written == len(changed), f"{len(changed)} jobs to be written, but {written} found"
+        for before, after in changed:
+            if before.state is not after.state:
+                self._counted[before.queue, before.state.value] -= 1
+                self._counted[after.queue, after.state.value] += 1
 
     def _remove(self, seqs: Sequence[int]) -> None:
         marks = ", ".join("?" * len(seqs))
@@ -307,16 +325,8 @@ class SqliteStore:
         return [rows.attempt_from_row(row) for row in self._read(sql, (job.seq,))]
 
     def outputs(self, job: Job, number: int) -> list[Output]:
-        sql = (
-            "SELECT stream, head, tail, cut_bytes, compressed FROM outputs WHERE job = ? AND number = ? ORDER BY stream"
-        )
-        return [
-            Output(
-                stream=stream, head=zlib.decompress(head) if compressed else head,
-                tail=(zlib.decompress(tail) if compressed else tail) if tail else b"", cut_bytes=cut_bytes,
-            )
-            for stream, head, tail, cut_bytes, compressed in self._read(sql, (job.seq, number))
-        ]  # fmt: skip
+        sql = f"SELECT {rows.OUTPUT_COLUMNS} FROM outputs WHERE job = ? AND number = ? ORDER BY stream"
+        return [rows.output_from_row(row) for row in self._read(sql, (job.seq, number))]
 
     def notes(self, job: Job) -> list[Note]:
         found = self._read("SELECT at, kind, who FROM events WHERE job = ? ORDER BY id", (job.seq,))
@@ -328,10 +338,11 @@ class SqliteStore:
             return 0
         condition, values = rows.where(selector._replace(states=states))
         with self.transaction():
-            sql = f"SELECT seq, spec FROM jobs WHERE {condition} LIMIT ?"
+            sql = f"SELECT seq, spec, queue, state FROM jobs WHERE {condition} LIMIT ?"
             found = self._db.execute(sql, [*values, limit]).fetchall()
-            self._remove([seq for seq, _ in found])
-            for spec in {spec for _, spec in found}:
+            self._remove([seq for seq, *_ in found])
+            self._counted.subtract((queue, state) for _, _, queue, state in found)
+            for spec in {spec for _, spec, *_ in found}:
                 self._db.execute(self._sql["forget_spec"], {"spec": spec})
                 self._specs.pop(spec, None)
         return len(found)
@@ -405,96 +416,80 @@ class SqliteStore:
         with self.transaction():
             self._check(grip)
             self._db.execute(self._sql["promote"], {"now": now})
-            claimed = []
-            for seq in list(self._candidates(limit, queues, limit if suspects is None else suspects)):
-                parameters = {"seq": seq, "worker": grip.worker, "host": host, "now": now}
-                row = self._db.execute(self._sql["claim"], parameters).fetchone()
-                claimed.append(rows.job_from_row(row, self._spec))
-            return claimed
+            chosen = dict(self._candidates(limit, queues, limit if suspects is None else suspects))
+            taking = {"seqs": json.dumps(list(chosen)), "worker": grip.worker, "host": host, "now": now}
+            found = self._db.execute(self._sql["claim"], taking).fetchall()
+            claimed = {job.seq: job for job in (rows.job_from_row(row, self._spec) for row in found)}
+            for seq, was in chosen.items():
+                self._counted[claimed[seq].queue, was] -= 1
+                self._counted[claimed[seq].queue, JobState.PROCESSING.value] += 1
+            return [claimed[seq] for seq in chosen]
 
-    def _candidates(self, limit: int, queues: Sequence[str], suspects: int) -> Iterator[int]:
-        """`seq` of the jobs to be claimed next, over all served queues."""
+    def _candidates(self, limit: int, queues: Sequence[str], suspects: int) -> Iterator[tuple[int, str]]:
+        """`seq` and state of the jobs to be claimed next, over all served queues."""
         served = list(dict.fromkeys(queues)) or [
             queue for (queue,) in self._db.execute(self._sql["ready_queues"]).fetchall()
         ]
         look = {"limit": limit + SUSPECTS_SEEN}
         found = [self._db.execute(self._sql["claim_candidates"], {"queue": queue, **look}) for queue in served]
-        for seq, _, _, suspect in heapq.merge(*found, key=lambda row: (-row[1], row[2], row[0])):
+        for seq, _, _, suspect, state in heapq.merge(*found, key=lambda row: (-row[1], row[2], row[0])):
             if not limit:
                 return
             if not suspect or suspects:
                 limit, suspects = limit - 1, suspects - suspect
-                yield seq
+                yield seq, state
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
         now = self.now()
         with self.transaction():
             self._check(grip)
-            found = self._db.execute(self._sql["flags"], {"worker": grip.worker}).fetchall()
-            flags = {seq: (bool(held), bool(cancel)) for seq, held, cancel in found}
-            return [self._record(grip, change, flags, now) for change in changes]
+            results = self._applied(grip, changes, now)
+            counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
+            self._write([(change.job, after) for change, after in counts], now)
+            self._write_attempts(counts)
+        return results
 
-    def _record(self, grip: Grip, change: Change, flags: dict[int, tuple[bool, bool]], now: float) -> Job | None:
-        job = change.job
-        if job.state is not JobState.PROCESSING:
-            return None
-        held, cancel_requested = flags.get(job.seq, (False, False))
-        if (job.held, job.cancel_requested) != (held, cancel_requested):
-            job = job._replace(held=held, cancel_requested=cancel_requested)
-        after = apply(job, change.event, now)
-        if not self._write(after, JobState.PROCESSING, grip.worker, now):
-            return None
-        self._write_attempt(job, after, change)
-        return after
+    def _applied(self, grip: Grip, changes: Sequence[Change], now: float) -> list[Job | None]:
+        """What becomes of the jobs that are still in this supervisor's hands; none for the others."""
+        asked = {"seqs": json.dumps([change.job.seq for change in changes]), "worker": grip.worker}
+        in_hand = {(seq, lease): flags for seq, lease, *flags in self._db.execute(self._sql["in_hand"], asked)}
+        results: list[Job | None] = []
+        for job, event, *_ in changes:
+            flags = in_hand.get((job.seq, job.lease))
+            if flags is None or job.state is not JobState.PROCESSING:
+                results.append(None)
+                continue
+            held, cancel_requested = map(bool, flags)
+            if (job.held, job.cancel_requested) != (held, cancel_requested):
+                job = job._replace(held=held, cancel_requested=cancel_requested)
+            after = apply(job, event, now)
+            if after.state is not JobState.PROCESSING:
+                del in_hand[job.seq, job.lease]
+            results.append(after)
+        return results
 
-    def _write_attempt(self, job: Job, after: Job, change: Change) -> None:
-        event = change.event
-        if isinstance(event, Started):
-            self._db.execute(
-                "INSERT OR REPLACE INTO attempts (job, number, lease, worker, host, started_at, output_files) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (job.seq, after.starts, job.lease, job.worker, job.host, event.at, json.dumps(change.output_files)),
-            )
-        elif isinstance(event, Ended):
-            how = outcome(event)
-            error = event.error or (None if how is Outcome.STOPPED else after.error)  # the job keeps its earlier one
-            self._db.execute(
-                "INSERT OR REPLACE INTO attempts (job, number, lease, worker, host, started_at, finished_at, outcome, "
-                "exit_code, signal, error, cpu_time, max_rss, output_bytes, leftover) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at,
-                    how.value, event.exit_code, event.signal, error, event.cpu_time,
-                    event.max_rss, event.output_bytes, change.leftover,
-                ),
-            )  # fmt: skip
-            for output in change.outputs:
-                self._write_output(job.seq, after.starts, output)
-        elif job.started_at is not None:
-            how, why = (Outcome.LOST, "its worker was lost") if isinstance(event, Lost) else (Outcome.STOPPED, None)
-            self._db.execute(
-                "UPDATE attempts SET finished_at = ?, outcome = ?, error = ?, output_files = NULL "
-                "WHERE job = ? AND number = ?",
-                (after.updated_at, how.value, why, job.seq, job.starts),
-            )
-
-    def _write_output(self, job: int, number: int, output: Output) -> None:
-        compress = len(output.head) >= COMPRESS_FROM_BYTES
-        pack = (lambda data: zlib.compress(data, 1)) if compress else bytes
-        self._db.execute(
-            "INSERT OR REPLACE INTO outputs (job, number, stream, head, tail, cut_bytes, compressed) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                job, number, output.stream, pack(output.head), pack(output.tail) if output.tail else None,
-                output.cut_bytes, compress,
-            ),
-        )  # fmt: skip
+    def _write_attempts(self, counts: Sequence[tuple[Change, Job]]) -> None:
+        """Writes starts and ends, kind by kind: many rows a statement cost a fraction of one each."""
+        starts, ends, breaks, outputs = [], [], [], []
+        for change, after in counts:
+            if isinstance(change.event, Started):
+                starts.append(rows.start_of(change, after))
+            elif isinstance(change.event, Ended):
+                ends.append(rows.end_of(change, after))
+                outputs += [rows.output_row(change, after, output) for output in change.outputs]
+            elif change.job.started_at is not None:
+                breaks.append(rows.break_of(change, after))
+        for query, values in (
+            ("start_attempt", starts), ("end_attempt", ends), ("break_attempt", breaks), ("write_output", outputs)
+        ):  # fmt: skip
+            if values:
+                self._db.executemany(self._sql[query], values)
 
     def running(self, worker: str) -> list[Job]:
         return self._jobs(f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE worker = ? AND state = 'processing'", (worker,))
 
     def wishes(self, worker: str) -> list[int]:
-        return [seq for seq, _, cancel in self._read(self._sql["flags"], {"worker": worker}) if cancel]
+        return [seq for (seq,) in self._read(self._sql["wishes"], {"worker": worker})]
 
     def has_work(self, queues: Sequence[str]) -> bool:
         served = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""

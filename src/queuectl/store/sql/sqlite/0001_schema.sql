@@ -68,27 +68,13 @@ CREATE INDEX jobs_state ON jobs (state, seq) WHERE state <> 'completed';
 -- Which specs are still needed.
 CREATE INDEX jobs_spec ON jobs (spec);
 
--- How many jobs each queue has in each state, kept by triggers so that `status` costs the same always.
+-- How many jobs each queue has in each state, kept with every change so that `status` costs the same always.
 CREATE TABLE counts (
     queue TEXT NOT NULL,
     state TEXT NOT NULL,
     jobs  INTEGER NOT NULL,
     PRIMARY KEY (queue, state)
 ) WITHOUT ROWID;
-
-CREATE TRIGGER jobs_insert_counts AFTER INSERT ON jobs BEGIN
-    INSERT INTO counts VALUES (new.queue, new.state, 1)
-    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
-END;
-CREATE TRIGGER jobs_delete_counts AFTER DELETE ON jobs BEGIN
-    UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
-END;
-CREATE TRIGGER jobs_update_counts AFTER UPDATE OF state, queue ON jobs
-WHEN new.state <> old.state OR new.queue <> old.queue BEGIN
-    UPDATE counts SET jobs = jobs - 1 WHERE queue = old.queue AND state = old.state;
-    INSERT INTO counts VALUES (new.queue, new.state, 1)
-    ON CONFLICT DO UPDATE SET jobs = jobs + 1;
-END;
 
 -- Every start of a job.
 CREATE TABLE attempts (

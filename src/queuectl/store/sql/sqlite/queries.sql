@@ -20,16 +20,16 @@ SELECT queue FROM found WHERE queue IS NOT NULL;
 
 -- name: claim_candidates
 -- The first claimable jobs of one queue, in the order of claiming.
-SELECT seq, priority, due_at, lost_in_row > 0 FROM jobs INDEXED BY jobs_ready
+SELECT seq, priority, due_at, lost_in_row > 0, state FROM jobs INDEXED BY jobs_ready
 WHERE ready = 1 AND queue = :queue
 ORDER BY priority DESC, due_at, seq LIMIT :limit;
 
 -- name: claim
--- Hands one job to a worker. Equal to lifecycle.apply(job, Claimed); a test holds them together.
+-- Hands jobs to a worker. Equal to lifecycle.apply(job, Claimed); a test holds them together.
 UPDATE jobs SET
     state = 'processing', ready = 0, lease = lease + 1, worker = :worker, host = :host,
     started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = run_at, updated_at = :now
-WHERE seq = :seq AND ready = 1
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND ready = 1
 RETURNING {job_columns};
 
 -- name: next_due
@@ -41,21 +41,48 @@ WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed');
 -- Whether the writer still drives this supervisor.
 SELECT 1 FROM workers WHERE id = :worker AND epoch = :epoch;
 
--- name: flags
--- What people did meanwhile to the jobs that a supervisor runs.
-SELECT seq, held, cancel_requested FROM jobs INDEXED BY jobs_processing
-WHERE worker = :worker AND state = 'processing' AND (held = 1 OR cancel_requested = 1);
+-- name: in_hand
+-- Which of these jobs a supervisor runs, under which lease, and what people did to them meanwhile.
+SELECT seq, lease, held, cancel_requested FROM jobs
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND worker = :worker AND state = 'processing';
+
+-- name: wishes
+-- Which jobs of a supervisor somebody wants cancelled.
+SELECT seq FROM jobs INDEXED BY jobs_processing
+WHERE worker = :worker AND state = 'processing' AND cancel_requested = 1;
 
 -- name: write_job
--- Replaces what changes in a job's life, if the writer still holds it.
+-- Replaces what changes in a job's life, if it is still in the hands it was in.
 UPDATE jobs SET
-    state = :state, held = :held, ready = :ready, due_at = :due_at, run_at = :run_at,
-    cancel_requested = :cancel_requested, attempts = :attempts, starts = :starts, lost = :lost,
-    lost_in_row = :lost_in_row, worker = :worker, host = :host, started_at = :started_at,
-    finished_at = :finished_at, next_retry_at = :next_retry_at, exit_code = :exit_code, signal = :signal,
-    error = :error, cpu_time = :cpu_time, max_rss = :max_rss, output_bytes = :output_bytes,
-    updated_at = :updated_at
-WHERE seq = :seq AND lease = :lease AND state = :was AND worker IS :holder;
+    state = ?, held = ?, ready = ?, due_at = ?, run_at = ?, cancel_requested = ?, attempts = ?, starts = ?, lost = ?,
+    lost_in_row = ?, worker = ?, host = ?, started_at = ?, finished_at = ?, next_retry_at = ?, exit_code = ?,
+    signal = ?, error = ?, cpu_time = ?, max_rss = ?, output_bytes = ?, updated_at = ?
+WHERE seq = ? AND lease = ? AND state = ? AND worker IS ?;
+
+-- name: start_attempt
+-- An execution has begun.
+INSERT OR REPLACE INTO attempts (job, number, lease, worker, host, started_at, output_files)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: end_attempt
+-- An execution is over, whether or not its beginning was ever written.
+INSERT OR REPLACE INTO attempts (
+    job, number, lease, worker, host, started_at, finished_at, outcome, exit_code, signal, error, cpu_time, max_rss,
+    output_bytes, leftover
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: break_attempt
+-- An execution that had begun was lost, or does not count.
+UPDATE attempts SET finished_at = ?, outcome = ?, error = ?, output_files = NULL WHERE job = ? AND number = ?;
+
+-- name: write_output
+-- What one stream of an execution wrote.
+INSERT OR REPLACE INTO outputs (job, number, stream, head, tail, cut_bytes, compressed) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: count
+-- Adds to how many jobs of a queue are in a state.
+INSERT INTO counts (queue, state, jobs) VALUES (?, ?, ?)
+ON CONFLICT (queue, state) DO UPDATE SET jobs = jobs + excluded.jobs;
 
 -- name: first_of_lane
 -- The next lower priority of a queue that has claimable jobs, and since when its oldest one waits.
