@@ -562,7 +562,7 @@ def test_a_store_locked_for_too_long_is_an_error_of_its_own_kind_and_passes(stor
     with mine.transaction():
         mine.insert([a_job("a")])
         with pytest.raises(StoreBusy):
-            other.insert([a_job("b")])
+            other.insert([a_job("a")])  # whoever locks only what must be locked has to wait for this one
         assert other.counts() == {}
     other.insert([a_job("b")])
     assert sum(other.counts().values()) == 2

@@ -26,6 +26,9 @@ STDOUT, STDERR = 1, 2
 """Streams of an output. Unless split, stream 1 has both, in the order written."""
 
 
+LEASE_S = 15.0
+"""How long a supervisor's lease holds where nobody says otherwise. Only stores that several machines share have any."""
+
 FIRST_EPOCH = 1
 """Of a supervisor that is driven by the dispatcher which started it; a take-over makes it grow."""
 
@@ -106,6 +109,9 @@ class Store(Protocol):
     """A place where jobs live. All times it takes and gives are seconds since the epoch of `now()`."""
 
     url: str
+    """Where it is, for people: without any password."""
+    address: str
+    """Where it is, for programs: what opens it."""
     folder: Path
     """Where workers of this host keep sockets, locks and running output."""
     watch: Path | None
@@ -182,7 +188,8 @@ class Store(Protocol):
 
     # --- workers ----------------------------------------------------------------------------
 
-    def register(self, row: WorkerRow) -> None: ...
+    def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
+        """Makes a supervisor known, with its first lease."""
 
     def deregister(self, grip: Grip) -> None:
         """Forgets a supervisor that holds no job. Raises `Superseded`, or `Conflict` while it holds one."""
@@ -195,8 +202,13 @@ class Store(Protocol):
     def holds(self, grip: Grip) -> bool:
         """Whether the supervisor is still driven in this epoch."""
 
-    def adopt(self, row: WorkerRow, dispatcher: int) -> Grip | None:
-        """Takes a supervisor over: the new grip, or none if another was faster."""
+    def adopt(
+        self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
+    ) -> Grip | None:
+        """Takes a supervisor over, with a new lease: the new grip, or none if another was faster.
+
+        `only_expired`: or if its lease still holds, as must be for one of another machine.
+        """
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         """Asks supervisors to stop, `graceful` or `now`. They see it in `stop_requests`."""

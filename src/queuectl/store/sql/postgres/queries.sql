@@ -234,10 +234,11 @@ FROM unnest(%(workers)s::text[], %(epochs)s::bigint[]) AS mine (worker, epoch)
 WHERE workers.id = mine.worker AND workers.epoch = mine.epoch;
 
 -- name: adopt
--- Takes a supervisor over: one of this machine whatever its lease, another one only when its lease has run out.
+-- Takes a supervisor over, with a new lease; one of another machine only when its lease has run out.
 UPDATE {schema}.workers SET
     epoch = epoch + 1, dispatcher = %(dispatcher)s, expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
-WHERE id = %(worker)s AND epoch = %(epoch)s AND (%(here)s OR expires_at <= clock_timestamp());
+WHERE id = %(worker)s AND epoch = %(epoch)s AND (NOT %(only_expired)s OR expires_at <= clock_timestamp())
+RETURNING 1;
 
 -- name: unexpired
 -- Whether a supervisor's lease holds.
