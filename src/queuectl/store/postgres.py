@@ -26,10 +26,10 @@ from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
 from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
-from queuectl.store.postgres_connection import ANSWER_WITHIN_S, Line, parse_address, translated
+from queuectl.store.postgres_connection import ANSWER_WITHIN_S, Line, array, parse_address, translated
 from queuectl.store.postgres_dialect import POSTGRES
 from queuectl.store.postgres_listener import Listener
-from queuectl.store.postgres_schema import bring_up_to_date
+from queuectl.store.postgres_schema import bring_up_to_date, empty
 from queuectl.store.recording import applied, attempt_rows
 
 PREFIX_MIN = 4
@@ -80,7 +80,6 @@ class PostgresStore:
         self._checked: set[Grip] = set()
         self._counted: Counter[tuple[str, str]] = Counter()
         self._specs: dict[int, Spec] = {}
-        self._spec_ids: dict[int, tuple[Spec, int]] = {}
         self._settings: dict[str, str] = {}
         try:
             self._store_id = bring_up_to_date(self._line, self._address)
@@ -115,9 +114,13 @@ class PostgresStore:
 
     def replaced(self) -> bool:
         try:
-            return self._read("hello")[0][1] != self._store_id
+            return bool(self._read("hello")[0][1] != self._store_id)
         except QueuectlError:
             return False  # away, for all we know; who wants to use it learns why
+
+    def reset(self) -> None:
+        """Removes everything. The emptied store is another one: workers of the old one see that it was replaced."""
+        empty(self._line, self._address)
 
     # --- transactions -----------------------------------------------------------------------
 
@@ -141,7 +144,6 @@ class PostgresStore:
             self._depth, self._tell = 0, False
             self._checked.clear()
             self._counted.clear()
-            self._spec_ids.clear()  # another session may prune a spec as soon as its lock is free
         self._fold_now_and_then()
 
     def _write_counts(self) -> None:
@@ -161,7 +163,7 @@ class PostgresStore:
 
     def _send_rows(self, query: str, values: Sequence[Sequence[object]]) -> Any:
         """The same for a query over many rows, which takes an array a column."""
-        return self._line.execute(self._sql[query], [list(column) for column in zip(*values, strict=True)])
+        return self._line.execute(self._sql[query], [array(column) for column in zip(*values, strict=True)])
 
     def _read(self, query: str, **parameters: Any) -> list[Any]:
         with translated(self._address):
@@ -185,7 +187,9 @@ class PostgresStore:
             (twice, _), *_ = Counter(job.id for job in jobs).most_common(1)
             raise Conflict(f"id {twice} comes twice", "each job needs an id of its own, or none")
         with self.transaction():
-            new_rows = [rows.new_job_row(job, self._spec_id(job.spec), now) for job in jobs]
+            texts = {id(spec): wire.spec_to_text(spec) for spec in {id(job.spec): job.spec for job in jobs}.values()}
+            specs = self._keep_specs(texts.values())
+            new_rows = [rows.new_job_row(job, specs[texts[id(job.spec)]], now) for job in jobs]
             self._line.execute("SAVEPOINT insertion")
             pieces = [new_rows[at : at + INSERT_AT_ONCE] for at in range(0, len(new_rows), INSERT_AT_ONCE)]
             sent = [self._send_rows("insert_job", piece) for piece in pieces]
@@ -202,15 +206,17 @@ class PostgresStore:
             return Conflict("an id was taken just now, and is free again", "try again")
         return Conflict(f"job {first} exists already", "choose another id, or leave it out to get a new one")
 
-    def _spec_id(self, spec: Spec) -> int:
-        known = self._spec_ids.get(id(spec))
-        if known is None:
-            body = wire.spec_to_text(spec)
-            digest = sha256(body.encode()).digest()
-            while (found := self._send("find_spec", digest=digest).fetchone()) is None:
-                self._send("add_spec", digest=digest, body=body)
-            known = self._spec_ids[id(spec)] = (spec, int(found[0]))  # holding the spec keeps its id() taken
-        return known[1]
+    def _keep_specs(self, wanted: Iterable[str]) -> dict[str, int]:
+        """The numbers of specs by their text, made where they are new. Nobody removes them during this transaction."""
+        texts = {sha256(text.encode()).digest(): text for text in wanted}
+        known: dict[str, int] = {}
+        while missing := [digest for digest, text in texts.items() if text not in known]:
+            for spec_id, digest in self._send("find_specs", digests=missing).fetchall():
+                known[texts[digest]] = spec_id
+            new = [(digest, text) for digest, text in texts.items() if text not in known]
+            if new:
+                self._send_rows("add_spec", new)
+        return known
 
     def _learn_specs(self, spec_ids: set[int]) -> None:
         if unknown := spec_ids - self._specs.keys():
@@ -422,7 +428,9 @@ class PostgresStore:
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         for worker in ids:  # one at a time: who holds several locks may wait for one who waits for it
             with self.transaction():
-                self._line.execute(f'UPDATE "{self._address.schema}".workers SET stop = %s WHERE id = %s', [how, worker])
+                self._line.execute(
+                    f'UPDATE "{self._address.schema}".workers SET stop = %s WHERE id = %s', [how, worker]
+                )
                 self._tell = True
 
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]:
@@ -430,7 +438,7 @@ class PostgresStore:
         return dict(self._select(text, [list(ids)]))
 
     def _asked(self, grip: Grip) -> Any:
-        """Asks whether the supervisor is ours; `_check` waits for the answer. Once in a transaction, then it stays so."""
+        """Asks whether the supervisor is ours, once in a transaction; `_check` waits for the answer."""
         return None if grip in self._checked else self._send("drives", **grip._asdict())
 
     def _check(self, grip: Grip, asked: Any = None) -> None:

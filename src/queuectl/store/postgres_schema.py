@@ -57,10 +57,8 @@ def _run_step(line: Line, address: Address, number: int, text: str) -> None:
             if number == 1:
                 facts["store_id"] = ids.random_id(16)
             for name, value in facts.items():
-                line.execute(
-                    f"INSERT INTO {schema}.meta VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                    (name, value),
-                )
+                line.execute(f"DELETE FROM {schema}.meta WHERE name = %s", (name,))
+                line.execute(f"INSERT INTO {schema}.meta VALUES (%s, %s)", (name, value))
     except psycopg.errors.InsufficientPrivilege as error:
         raise _may_not(address, db.info.user, db.info.dbname, error) from None
 

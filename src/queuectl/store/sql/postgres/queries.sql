@@ -156,13 +156,14 @@ SELECT count(*) FROM added;
 INSERT INTO {schema}.events (at, job, kind, who)
 SELECT %(now)s, job, %(kind)s, %(who)s FROM unnest(%(seqs)s::bigint[]) AS job;
 
--- name: find_spec
--- A spec that is known already. Nobody removes it until this transaction ends.
-SELECT id FROM {schema}.specs WHERE digest = %(digest)s FOR KEY SHARE;
+-- name: find_specs
+-- Specs that are known already. Nobody removes them until this transaction ends.
+SELECT id, digest FROM {schema}.specs WHERE digest = ANY (%(digests)s::bytea[]) ORDER BY id FOR KEY SHARE;
 
 -- name: add_spec
--- Keeps a new spec, unless another one was faster.
-INSERT INTO {schema}.specs (digest, body) VALUES (%(digest)s, %(body)s) ON CONFLICT (digest) DO NOTHING;
+-- Keeps new specs, unless another session was faster.
+INSERT INTO {schema}.specs (digest, body) SELECT * FROM unnest(%s::bytea[], %s::text[]) ORDER BY 1
+ON CONFLICT (digest) DO NOTHING;
 
 -- name: idle_specs
 -- Holds on to specs that nobody is using just now; who wants to use one waits until this transaction ends.
