@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
-from queuectl.engine.execution import Order
 from queuectl.engine.host import Plan
 from queuectl.engine.link import Flight
+from queuectl.engine.protocol import Order
 from queuectl.engine.report import Witness
 from tests.model.channel import SimChannel
 from tests.model.supervisor import SimSupervisor

@@ -10,9 +10,8 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
-from queuectl.engine.execution import Order
 from queuectl.engine.execution import result as result_of
-from queuectl.engine.protocol import PROTOCOL, Key, Message
+from queuectl.engine.protocol import PROTOCOL, Key, Message, Order
 from queuectl.engine.supervisor import CANCEL, HELLO_WITHIN_S, STOP, TIMEOUT
 from tests.model.channel import SimChannel
 from tests.model.timeline import Violation
@@ -184,7 +183,7 @@ class SimSupervisor:
         process.known = result
         process.reaped = True
         self._results[process.key] = result
-        self._say(process.key, ["ended", result])
+        self._say(process.key, ["ended", result, [None, None]])
 
     # --- the door ---------------------------------------------------------------------------
 
@@ -244,14 +243,14 @@ class SimSupervisor:
         self._outbox.clear()
         self._waiting.clear()
         running = [self._started(run) for run in self._runs.values()]
-        ended: list[Message] = [["ended", result] for result in self._results.values()]
+        ended: list[Message] = [["ended", result, [None, None]] for result in self._results.values()]
         channel.send([*running, *ended, ["welcome", {"protocol": PROTOCOL, "epoch": epoch}]])
 
     def _obey(self, message: Message) -> None:
         kind, *words = message
         match kind:
             case "start":
-                order = Order(**words[0])
+                order = Order(*words)
                 self._waiting[order.key] = order
             case "recorded":
                 for seq, lease in words[0]:

@@ -173,7 +173,7 @@ class History:
         if recorded is None:
             raise Violation(f"the result of {_name(key)} was journalled and never recorded")
         if (recorded.exit_code, recorded.signal, recorded.cause) != tuple(
-            known[name] for name in ("exit_code", "signal", "cause")
+            known.get(name) for name in ("exit_code", "signal", "cause")
         ):
             raise Violation(f"{_name(key)} ended with {known} and is recorded as {recorded}")
 
@@ -232,7 +232,7 @@ class History:
             if attempt.outcome is not how:
                 raise Violation(f"{_name(key)} was {how} and is shown as {attempt.outcome}")
             execution = self.executions.get(key)
-            written = execution.known["outputs"] if execution and execution.known else {}
+            written = execution.known.get("outputs", {}) if execution and execution.known else {}
             text = b"".join(output.head for output in store.outputs(job, attempt.number))
             if text != "".join(kept["text"] for kept in written.values()).encode():
                 raise Violation(f"{_name(key)} wrote {written} and is kept with {text!r}")

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from queuectl import events
 from queuectl.clock import Clock
@@ -139,7 +140,7 @@ class Dispatcher:
             case "started":
                 self._take_start(link, *words)
             case "ended":
-                self._take_end(link, words[0])
+                self._take_end(link, *words)
             case "dropped":
                 if flight := link.flights.get((words[0], words[1])):
                     self._returned.append((link, flight))
@@ -158,13 +159,13 @@ class Dispatcher:
         if self._stopping == NOW:
             link.end(flight, "stop")
 
-    def _take_end(self, link: Link, result: dict[str, object]) -> None:
-        key: Key = (result["seq"], result["lease"])  # type: ignore[assignment]
+    def _take_end(self, link: Link, result: dict[str, Any], used: tuple[float | None, int | None]) -> None:
+        key = result["seq"], result["lease"]
         flight = link.flights.get(key)
         if flight is None:
             link.recorded([key])  # its job moved on, or it was recorded before a take-over
         elif flight.result is None:
-            flight.result = result
+            flight.result = {**result, "cpu_time": used[0], "max_rss": used[1]}
             self._ended.append((link, flight))
             self._pace.ended(self._clock.monotonic())
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message
+from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message, encode
 
 FLUSH_AFTER_S = 0.008
 FLUSH_MESSAGES = 64
@@ -20,7 +20,7 @@ FLUSH_MESSAGES = 64
 class Door:
     """The listening socket and everyone who came in by it, in the supervisor's `poll`."""
 
-    def __init__(self, listener: socket.socket, poll: select.poll, news: Callable[[], list[Message]]) -> None:
+    def __init__(self, listener: socket.socket, poll: select.poll, news: Callable[[], list[str]]) -> None:
         """`news()` is what a new dispatcher has to be told: all that runs, and every unrecorded result."""
         self._listener = listener
         self._poll = poll
@@ -29,7 +29,7 @@ class Door:
         self._driver: Channel | None = None
         self._epoch = 0
         self._word_at = time.monotonic()
-        self._outbox: dict[Key, Message] = {}
+        self._outbox: dict[Key, str] = {}
         self._outbox_since = 0.0
         poll.register(listener, select.POLLIN)
 
@@ -100,13 +100,13 @@ class Door:
             self._drop(self._driver)
         self._epoch, self._driver, self._word_at = epoch, channel, time.monotonic()
         self._outbox.clear()
-        channel.send([*self._news(), ["welcome", {"protocol": PROTOCOL, "epoch": epoch}]])
+        channel.send_encoded([*self._news(), encode(["welcome", {"protocol": PROTOCOL, "epoch": epoch}])])
 
     def _state(self) -> dict[str, Any]:
         return {"protocol": PROTOCOL, "epoch": self._epoch, "driven": self.driven, "silent": self.silent_s()}
 
-    def say(self, key: Key, message: Message) -> None:
-        """Puts the latest news of an execution into the next packet; without a driver it is not said."""
+    def say(self, key: Key, message: str) -> None:
+        """Puts the latest news of an execution, as JSON, into the next packet; without a driver it is not said."""
         if self._driver is not None:
             if not self._outbox:
                 self._outbox_since = time.monotonic()
@@ -118,7 +118,7 @@ class Door:
             return
         if patient and len(self._outbox) < FLUSH_MESSAGES and now - self._outbox_since < FLUSH_AFTER_S:
             return
-        self._driver.send(list(self._outbox.values()))
+        self._driver.send_encoded(list(self._outbox.values()))
         self._outbox.clear()
         if self._driver.closed or self._driver.unsent:
             self._attend(self._driver)

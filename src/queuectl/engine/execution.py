@@ -9,26 +9,7 @@ from typing import Any
 
 from queuectl.engine import process
 from queuectl.engine.output import STDERR, STDOUT, Sink, UserFile
-from queuectl.engine.protocol import Key
-
-
-@dataclass(slots=True)
-class Order:
-    """A start as the dispatcher asked for it."""
-
-    seq: int
-    lease: int
-    number: int
-    job_id: str
-    queue: str
-    spec: int
-    command: str | list[str]
-    timeout: float | None
-    kill_grace: float
-
-    @property
-    def key(self) -> Key:
-        return self.seq, self.lease
+from queuectl.engine.protocol import Message, Order
 
 
 @dataclass(slots=True)
@@ -76,7 +57,7 @@ class Run:
     cpu_time: float | None = None
     max_rss: int | None = None
 
-    def started_message(self) -> list[Any]:
+    def started_message(self) -> Message:
         files = {stream: sink.path for stream, sink in self.sinks.items()}
         return ["started", *self.order.key, self.started_at, self.pid, files]
 
@@ -84,7 +65,7 @@ class Run:
         """Reaps the process and takes down what it used; no peak memory where it is below this process's own."""
         _, _, usage = os.wait4(self.pid, 0)
         self.cpu_time = usage.ru_utime + usage.ru_stime
-        if usage.ru_maxrss > process.own_peak_kib():
+        if process.exceeds_own_peak(usage.ru_maxrss):
             self.max_rss = usage.ru_maxrss * 1024
 
 
@@ -152,9 +133,7 @@ def _environment(spec: Surroundings, order: Order, slot: Slot) -> dict[bytes, by
 
 
 def result(order: Order, started_at: float, **known: Any) -> dict[str, Any]:
-    """What is told of an execution's end. `outputs`: per stream `{text, size}` or `{path, size}`."""
-    return {
-        "seq": order.seq, "lease": order.lease, "started_at": started_at, "finished_at": time.time(),
-        "exit_code": None, "signal": None, "error": None, "cause": None, "cpu_time": None, "max_rss": None,
-        "outputs": {}, "leftover": None, **known,
-    }  # fmt: skip
+    """What is known of an execution's end. `outputs`: per stream `{text, size}` or `{path, size}`."""
+    ended = {"seq": order.seq, "lease": order.lease, "started_at": started_at, "finished_at": time.time()}
+    ended.update({name: value for name, value in known.items() if value is not None})
+    return ended

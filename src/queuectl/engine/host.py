@@ -59,6 +59,7 @@ class Host:
         self.name = os.uname().nodename
         self.machine = process.machine_id()
         self.pid = os.getpid()
+        self._children = process.Children()
 
     def prepare(self) -> None:
         """Makes this process the one to which a dead supervisor's children come."""
@@ -122,7 +123,7 @@ class Host:
 
     def reap_strays(self, but: set[int]) -> None:
         """Reaps children that came to us as their parents died."""
-        process.reap_strays(but)
+        process.reap_strays(self._children, but)
 
     def journal(self, worker: str) -> list[dict[str, Any]]:
         """The unrecorded results of a dead supervisor."""

@@ -40,9 +40,9 @@ class Journal:
         """Bytes that still fit, as one record's JSON."""
         return JOURNAL_BYTES - self._end - 2 * _RECORD.size
 
-    def append(self, result: dict[str, Any]) -> None:
-        """Keeps a result. The caller has made sure that it fits."""
-        body = json.dumps(result, separators=(",", ":")).encode()
+    def append(self, result: str) -> None:
+        """Keeps a result's JSON. The caller has made sure that it fits."""
+        body = result.encode("utf-8", "surrogatepass")
         start = self._end + _RECORD.size
         end = start + len(body)
         self._map[end : end + _RECORD.size] = bytes(_RECORD.size)
@@ -69,6 +69,6 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
         body = data[at + _RECORD.size : at + _RECORD.size + length]
         if not length or zlib.crc32(body) != crc:
             break
-        results.append(json.loads(body))
+        results.append(json.loads(body.decode("utf-8", "surrogatepass")))
         at += _RECORD.size + length
     return results

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queuectl.domain.job import Job, Spec
-from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message
+from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message, Order
 from queuectl.store.port import WorkerRow
 
 
@@ -80,12 +80,11 @@ class Link:
         if known is None:
             known = self._specs[id(job.spec)] = (job.spec, len(self._specs))
             messages.append(["spec", known[1], _surroundings(job.spec)])
-        order = {
-            "seq": job.seq, "lease": job.lease, "number": job.starts + (job.started_at is None), "job_id": job.id,
-            "queue": job.queue, "spec": known[1], "command": job.command, "timeout": job.spec.timeout,
-            "kill_grace": job.spec.kill_grace,
-        }  # fmt: skip
-        return [*messages, ["start", order]]
+        number = job.starts + (job.started_at is None)
+        order = Order(
+            job.seq, job.lease, number, job.id, job.queue, known[1], job.command, job.spec.timeout, job.spec.kill_grace
+        )
+        return [*messages, ["start", *order]]
 
     def drop(self, flight: Flight) -> None:
         """Asks for a start back that has not happened yet."""

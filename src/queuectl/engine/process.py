@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 RLIMIT_LOCKS = 10
+PAGE_BYTES = 4096
 TAG_SHIFT = 32
 
 EXIT_NOT_FOUND = 127
@@ -195,9 +196,15 @@ def machine_id() -> str:
         return os.uname().nodename
 
 
-def own_peak_kib() -> int:
-    """The most memory this process has ever held, in KiB: a child's figure below that is only inherited."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def exceeds_own_peak(kib: int) -> bool:
+    """Whether a child held more memory than this process ever did; a figure below that is only inherited."""
+    global _own_peak_kib
+    if kib > _own_peak_kib:
+        _own_peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kib > _own_peak_kib
+
+
+_own_peak_kib = 0
 
 
 def become_subreaper() -> None:
@@ -208,10 +215,18 @@ def become_subreaper() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def children(of: Iterable[int] = ()) -> set[int]:
-    """The pids of this single-threaded process's children, less those given."""
-    with open(f"/proc/self/task/{os.getpid()}/children", "rb", buffering=0) as file:
-        return {int(pid) for pid in file.read(1 << 16).split()}.difference(of)
+class Children:
+    """The children of this single-threaded process, as the kernel lists them; kept open, since opening costs most."""
+
+    def __init__(self) -> None:
+        self._list = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+
+    def pids(self) -> set[int]:
+        """All of them; those that have ended and were not reaped too."""
+        text = os.pread(self._list, PAGE_BYTES, 0)
+        while len(text) > PAGE_BYTES // 2 and (more := os.pread(self._list, PAGE_BYTES, len(text))):
+            text += more  # the kernel gives about a page at a time
+        return set(map(int, text.split()))
 
 
 def reap(pid: int) -> int | None:
@@ -223,9 +238,9 @@ def reap(pid: int) -> int | None:
     return status if found else None
 
 
-def reap_strays(but: set[int]) -> None:
+def reap_strays(children: Children, but: set[int]) -> None:
     """Reaps children that came to us as their parents died; `but` are the ones somebody waits for."""
-    for pid in children(but):
+    for pid in children.pids() - but:
         reap(pid)
 
 

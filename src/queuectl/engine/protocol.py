@@ -7,7 +7,7 @@ Bytes of output travel as Latin-1 text. A job's execution is named by `[seq, lea
       hello     protocol, epoch                 the right to drive: the highest epoch wins, others are hung up on
       ask       protocol                        any worker: are you orphaned?
       spec      number, {cwd, umask, env, ...}  surroundings that later starts refer to
-      start     {seq, lease, ...}               see execution.Order
+      start     seq, lease, number, ...         see Order; only between two sides of one version
       drop      seq, lease                      forget a start that has not happened yet
       end       seq, lease, cause               TERM, grace, KILL to the whole tree
       recorded  [[seq, lease], ...]             committed: drop these results
@@ -18,7 +18,7 @@ Bytes of output travel as Latin-1 text. A job's execution is named by `[seq, lea
       welcome   {protocol, epoch}               answer to hello, after all that runs and every unrecorded result
       state     {driven, silent, ...}           answer to ask; silent: seconds since a dispatcher's last word
       started   seq, lease, at, pid, file
-      ended     {seq, lease, ...}               see execution.result
+      ended     {seq, lease, ...}, [cpu, rss]   see execution.result; what it used is known only once it is reaped
       dropped   seq, lease
 """
 
@@ -28,8 +28,9 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PROTOCOL = 1
 SOCKET_NAME = "socket"
@@ -41,12 +42,34 @@ Message = list[Any]
 Key = tuple[int, int]
 """An execution's name: `jobs.seq` and the lease under which it runs."""
 
+
+class Order(NamedTuple):
+    """A start, as the dispatcher asks for it. `spec` is the number of a `spec` message."""
+
+    seq: int
+    lease: int
+    number: int
+    job_id: str
+    queue: str
+    spec: int
+    command: str | list[str] | tuple[str, ...]
+    timeout: float | None
+    kill_grace: float
+
+    @property
+    def key(self) -> Key:
+        return self.seq, self.lease
+
+
 _LENGTH = struct.Struct("!I")
 
+encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""A message, or a part of one, as JSON."""
 
-def pack(messages: list[Message]) -> bytes:
-    """One packet."""
-    body = json.dumps(messages, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+def pack(messages: Sequence[str]) -> bytes:
+    """One packet of encoded messages."""
+    body = f"[{','.join(messages)}]".encode("utf-8", "surrogatepass")
     return _LENGTH.pack(len(body)) + body
 
 
@@ -74,6 +97,11 @@ class Channel:
 
     def send(self, messages: list[Message]) -> None:
         """Sends as much as the peer takes now; the rest goes with `flush`."""
+        if messages:
+            self.send_encoded([encode(message) for message in messages])
+
+    def send_encoded(self, messages: Sequence[str]) -> None:
+        """The same for messages that are JSON already."""
         if messages and not self.closed:
             self._out += pack(messages)
             self.flush()

@@ -30,16 +30,16 @@ def change_of_flight(flight: Flight, below: Path, output_bytes_max: int) -> Chan
 
 def change_of(job: Job, result: dict[str, Any], below: Path, output_bytes_max: int) -> Change:
     """The change that a result (see supervisor) makes to its job, with its output read and capped."""
-    outputs = result["outputs"]
+    outputs = result.get("outputs", {})
     event = Ended(
         started_at=result["started_at"],
         finished_at=result["finished_at"],
-        exit_code=result["exit_code"],
-        signal=result["signal"],
-        error=result["error"],
-        cause=Cause(result["cause"]) if result["cause"] else None,
-        cpu_time=result["cpu_time"],
-        max_rss=result["max_rss"],
+        exit_code=result.get("exit_code"),
+        signal=result.get("signal"),
+        error=result.get("error"),
+        cause=Cause(cause) if (cause := result.get("cause")) else None,
+        cpu_time=result.get("cpu_time"),
+        max_rss=result.get("max_rss"),
         output_bytes=sum(kept["size"] for kept in outputs.values()),
         draw=ids.draw() if job.spec.backoff_jitter else 0.0,
     )
@@ -47,7 +47,7 @@ def change_of(job: Job, result: dict[str, Any], below: Path, output_bytes_max: i
         job=job,
         event=event,
         outputs=[_output(int(stream), kept, below, output_bytes_max) for stream, kept in outputs.items()],
-        leftover=result["leftover"],
+        leftover=result.get("leftover"),
     )
 
 
@@ -90,7 +90,6 @@ def _end_seen(flight: Flight, below: Path) -> dict[str, Any] | None:
     return {
         "seq": flight.job.seq, "lease": flight.job.lease, "started_at": flight.started_at, "finished_at": time.time(),
         "exit_code": exit_code if exit_code >= 0 else None, "signal": -exit_code if exit_code < 0 else None,
-        "error": None, "cause": None, "cpu_time": None, "max_rss": None, "leftover": None,
         "outputs": {stream: {"path": path, "size": size} for stream, (path, size) in sizes.items() if size},
     }  # fmt: skip
 

@@ -18,17 +18,18 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from queuectl.engine import process
 from queuectl.engine.door import Door
-from queuectl.engine.execution import Order, Run, Slot, Surroundings, start
+from queuectl.engine.execution import Run, Slot, Surroundings, start
 from queuectl.engine.execution import result as result_of
 from queuectl.engine.journal import Journal
 from queuectl.engine.output import Sink
-from queuectl.engine.protocol import JOURNAL_NAME, Key, Message, listen
+from queuectl.engine.protocol import JOURNAL_NAME, Key, Message, Order, encode, listen
 from queuectl.store.liveness import hold_lock, remove_folder
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
@@ -56,6 +57,13 @@ class Config:
     output_bytes_max: int
 
 
+class Result(NamedTuple):
+    """An end that has not been recorded: what is told of it, and the files of ours that it names."""
+
+    message: str
+    files: Sequence[str]
+
+
 class Supervisor:
     """See the module. `serve` runs until there is nothing left to do."""
 
@@ -68,10 +76,11 @@ class Supervisor:
         self._runs: dict[int, Run] = {}
         """By the pid of those whose process has not been reaped."""
         self._by_key: dict[Key, Run] = {}
-        self._results: dict[Key, dict[str, Any]] = {}
+        self._results: dict[Key, Result] = {}
         self._timers: list[tuple[float, int, Run]] = []
         self._orphans: dict[int, int | None] = {}
         """Children that no run started: what commands left behind, with the tag that tells whose it was."""
+        self._children = process.Children()
         self._executions = 0
         self._parent = os.getppid()
         self._punch_at = 0.0
@@ -137,16 +146,16 @@ class Supervisor:
 
     # --- what the dispatcher says -----------------------------------------------------------
 
-    def _news(self) -> list[Message]:
+    def _news(self) -> list[str]:
         self._waiting.clear()  # orders of the one before: who takes over sees that they never ran
-        running = [run.started_message() for run in self._by_key.values()]
-        return [*running, *(["ended", result] for result in self._results.values())]
+        running = [encode(run.started_message()) for run in self._by_key.values()]
+        return [*running, *(result.message for result in self._results.values())]
 
     def _obey(self, message: Message) -> None:
         kind, *words = message
         match kind:
             case "start":
-                order = Order(**words[0])
+                order = Order(*words)
                 self._waiting[order.key] = order
             case "recorded":
                 self._drop_results(words[0])
@@ -166,15 +175,14 @@ class Supervisor:
         if key in self._by_key or key in self._results:
             return False
         self._waiting.pop(key, None)
-        self._door.say(key, ["dropped", *key])
+        self._door.say(key, encode(["dropped", *key]))
         return True
 
     def _drop_results(self, keys: list[list[int]]) -> None:
         for seq, lease in keys:
             result = self._results.pop((seq, lease), None)
-            for kept in result["outputs"].values() if result else ():
-                if "text" not in kept and not kept["path"].startswith("/"):
-                    (self._config.below / kept["path"]).unlink(missing_ok=True)
+            for path in result.files if result else ():
+                (self._config.below / path).unlink(missing_ok=True)
         if not self._results:
             self._journal.clear()
 
@@ -200,7 +208,7 @@ class Supervisor:
         self._runs[run.pid] = self._by_key[order.key] = run
         if order.timeout is not None:
             self._set_timer(time.monotonic() + order.timeout, run)
-        self._door.say(order.key, run.started_message())
+        self._door.say(order.key, encode(run.started_message()))
 
     # --- ending -----------------------------------------------------------------------------
 
@@ -283,8 +291,7 @@ class Supervisor:
         exit_code, signum = run.exit or (None, None)
         result = result_of(
             run.order, run.started_at, exit_code=exit_code, signal=signum, error=error, cause=run.cause,
-            cpu_time=run.cpu_time, max_rss=run.max_rss, outputs=outputs,
-            leftover=", ".join(process.name_of(pid) for pid in sorted(left)) or None,
+            outputs=outputs or None, leftover=", ".join(process.name_of(pid) for pid in sorted(left)) or None,
         )  # fmt: skip
         del self._by_key[run.order.key]
         self._free.append(run.slot)
@@ -292,18 +299,20 @@ class Supervisor:
 
     def _left_by(self, run: Run) -> set[int]:
         """The processes that this run left behind."""
-        for pid in process.children({run.pid, *self._runs, *self._orphans}):
+        for pid in self._children.pids().difference(self._runs, self._orphans, (run.pid,)):
             self._orphans[pid] = process.read_tag(pid)
         return {pid for pid, mark in self._orphans.items() if mark == run.tag}
 
     def _keep(self, result: dict[str, Any], run: Run | None = None) -> None:
-        self._journal.append(result)
+        body = encode(result)
+        self._journal.append(body)
         if run is not None and run.cause is None:
             run.account()
-            result["cpu_time"], result["max_rss"] = run.cpu_time, run.max_rss
+        used = encode((run.cpu_time, run.max_rss) if run else (None, None))
+        files = [kept["path"] for kept in result.get("outputs", {}).values() if "path" in kept]
         key = result["seq"], result["lease"]
-        self._results[key] = result
-        self._door.say(key, ["ended", result])
+        self._results[key] = Result(f'["ended",{body},{used}]', [path for path in files if not path.startswith("/")])
+        self._door.say(key, self._results[key].message)
 
 
 def _signal_pipe() -> int:

@@ -123,7 +123,8 @@ class SqliteStore:
     def _snapshot(self) -> Iterator[None]:
         """Lets several reads see one moment."""
         with translated(self.path):
-            if self._depth:
+            inside: bool = self._db.in_transaction
+            if inside:
                 yield
                 return
             try:
@@ -240,6 +241,13 @@ class SqliteStore:
     def find(
         self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
     ) -> list[Job]:
+        if limit is not None and len(selector.states) > 1:  # each state has its own order in the index
+            with self._snapshot():
+                found: list[Job] = []
+                for state in set(selector.states):
+                    one = selector._replace(states=(state,))
+                    found += self.find(one, limit=limit, newest_first=newest_first, after_seq=after_seq)
+            return sorted(found, key=lambda job: job.seq, reverse=newest_first)[:limit]
         condition, values = rows.where(selector)
         if after_seq is not None:
             condition += " AND seq < ?" if newest_first else " AND seq > ?"
@@ -463,10 +471,7 @@ class SqliteStore:
         return [seq for (seq,) in self._read(self._sql["wishes"], {"worker": worker})]
 
     def has_work(self, queues: Sequence[str]) -> bool:
-        served = f"AND queue IN ({', '.join('?' * len(queues))})" if queues else ""
-        at_work = "(held = 0 OR state = 'processing')"
-        sql = f"SELECT 1 FROM jobs WHERE state IN ('processing', 'pending', 'failed') AND {at_work} {served} LIMIT 1"
-        return bool(self._read(sql, list(queues)))
+        return bool(self._read(self._sql["has_work"], {"queues": json.dumps(queues) if queues else None})[0][0])
 
     def next_due(self) -> float | None:
         due: float | None = self._read(self._sql["next_due"])[0][0]

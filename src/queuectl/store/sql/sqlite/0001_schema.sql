@@ -65,6 +65,9 @@ CREATE INDEX jobs_processing ON jobs (worker) WHERE state = 'processing';
 -- Listings by state; completed jobs are most of a history and need no index to be found.
 CREATE INDEX jobs_state ON jobs (state, seq) WHERE state <> 'completed';
 
+-- What failed and runs again, in the order of time.
+CREATE INDEX jobs_retries ON jobs (due_at) WHERE state = 'failed' AND held = 0;
+
 -- Which specs are still needed.
 CREATE INDEX jobs_spec ON jobs (spec);
 

@@ -84,6 +84,20 @@ INSERT OR REPLACE INTO outputs (job, number, stream, head, tail, cut_bytes, comp
 INSERT INTO counts (queue, state, jobs) VALUES (?, ?, ?)
 ON CONFLICT (queue, state) DO UPDATE SET jobs = jobs + excluded.jobs;
 
+-- name: has_work
+-- Whether a job of these queues (null: of all) runs, may be claimed, or will be.
+SELECT EXISTS (
+    SELECT 1 FROM counts WHERE state = 'processing' AND jobs > 0
+    AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+) OR EXISTS (
+    SELECT 1 FROM jobs INDEXED BY jobs_ready
+    WHERE ready = 1 AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+) OR EXISTS (
+    SELECT 1 FROM jobs INDEXED BY jobs_due
+    WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed')
+    AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+);
+
 -- name: first_of_lane
 -- The next lower priority of a queue that has claimable jobs, and since when its oldest one waits.
 SELECT priority, due_at FROM jobs INDEXED BY jobs_ready
@@ -96,7 +110,8 @@ DELETE FROM specs WHERE id = :spec AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY
 
 -- name: next_retries
 -- The failed jobs that run again next.
-SELECT {job_columns} FROM jobs WHERE state = 'failed' AND held = 0 ORDER BY due_at LIMIT :limit;
+SELECT {job_columns} FROM jobs INDEXED BY jobs_retries
+WHERE state = 'failed' AND held = 0 ORDER BY due_at LIMIT :limit;
 
 -- name: ahead
 -- How many claimable jobs of a queue come before a given one.
