@@ -12,7 +12,7 @@ Rules that every store keeps:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -115,10 +115,22 @@ class Store(Protocol):
     folder: Path
     """Where workers of this host keep sockets, locks and running output."""
     watch: Path | None
-    """A file that changes with every commit, if there is one; else `changed` has to be polled."""
+    """A file that changes with every commit, if there is one."""
+    leases: bool
+    """Whether supervisors hold leases here, since several machines share the store; see `renew`."""
+    defaults: Mapping[str, str]
+    """Settings whose defaults are others here."""
+
+    @property
+    def wake_handle(self) -> int:
+        """A descriptor that becomes readable when `changed` has something to tell; -1 while there is none. Without
+        this and `watch`, `changed` has to be polled."""
 
     def now(self) -> float:
         """The only source of absolute time."""
+
+    def of_here(self, at: float) -> float:
+        """A time that this machine's clock told, by the store's clock."""
 
     def close(self) -> None: ...
 
@@ -209,6 +221,9 @@ class Store(Protocol):
 
         `only_expired`: or if its lease still holds, as must be for one of another machine.
         """
+
+    def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
+        """Puts off the expiry of these supervisors' leases, of those that are still driven so."""
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         """Asks supervisors to stop, `graceful` or `now`. They see it in `stop_requests`."""

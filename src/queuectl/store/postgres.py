@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from queuectl import ids, wire
-from queuectl.clock import Clock, boottime
+from queuectl.clock import Clock, SystemClock, boottime
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import Event, apply
@@ -67,6 +67,8 @@ class PostgresStore:
         self._address = parse_address(url)
         self.address, self.url = self._address.given, self._address.shown
         self.watch: Path | None = None
+        self.leases = True
+        self.defaults: Mapping[str, str] = {"env-capture": ""}  # another machine's PATH is no help
         self._clock = clock
         self._ahead_s = 0.0
         self._sql = _queries(self._address.schema)
@@ -102,6 +104,13 @@ class PostgresStore:
 
     def now(self) -> float:
         return boottime() + self._ahead_s if self._clock is None else self._clock.now()
+
+    def of_here(self, at: float) -> float:
+        return at + self.now() - SystemClock().now() if self._clock is None else at
+
+    @property
+    def wake_handle(self) -> int:
+        return self._listener.handle
 
     def close(self) -> None:
         self._line.close()
@@ -424,6 +433,11 @@ class PostgresStore:
         with self.transaction():
             taken = self._send("adopt", **terms, only_expired=only_expired).fetchone()
         return Grip(worker=row.id, epoch=row.epoch + 1) if taken else None
+
+    def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
+        workers, epochs = [grip.worker for grip in grips], [grip.epoch for grip in grips]
+        with self.transaction():
+            self._send("renew", workers=workers, epochs=epochs, lease_s=lease_s)
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         for worker in ids:  # one at a time: who holds several locks may wait for one who waits for it

@@ -38,6 +38,7 @@ class Listener:
                 self._hears.close()
                 self._hears = None
                 self._look_at = 0.0
+                return True  # and only next time listen again: whoever sleeps on the handle has to let go of it
         now = time.monotonic()
         if now < self._look_at:
             return False

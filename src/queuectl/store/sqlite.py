@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -49,6 +49,8 @@ class SqliteStore:
         self.path = path.resolve()  # all names of one file must lead to the same locks
         self.folder = folder_of(self.path)
         self.watch: Path | None = self.path.with_name(self.path.name + "-wal")
+        self.wake_handle, self.leases = -1, False
+        self.defaults: Mapping[str, str] = {}
         self._clock = clock or SystemClock()
         self._sql = _queries()
         self._depth = 0
@@ -68,6 +70,9 @@ class SqliteStore:
 
     def now(self) -> float:
         return self._clock.now()
+
+    def of_here(self, at: float) -> float:
+        return at
 
     def close(self) -> None:
         self._db.close()
@@ -407,6 +412,9 @@ class SqliteStore:
                 (dispatcher, row.id, row.epoch),
             )
             return Grip(worker=row.id, epoch=row.epoch + 1) if cursor.rowcount else None
+
+    def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
+        pass  # nothing runs out on one machine
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         with self.transaction():
