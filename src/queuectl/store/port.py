@@ -28,6 +28,8 @@ STDOUT, STDERR = 1, 2
 
 LEASE_S = 15.0
 """How long a supervisor's lease holds where nobody says otherwise. Only stores that several machines share have any."""
+LEASE_MIN_S = 10.0
+"""A shorter one would end commands at every hiccup of the network."""
 
 FIRST_EPOCH = 1
 """Of a supervisor that is driven by the dispatcher which started it; a take-over makes it grow."""

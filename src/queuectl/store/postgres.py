@@ -28,6 +28,7 @@ from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
 from queuectl.store.postgres_connection import ANSWER_WITHIN_S, Line, array, parse_address, translated
 from queuectl.store.postgres_dialect import POSTGRES
+from queuectl.store.postgres_health import Health, health
 from queuectl.store.postgres_listener import Listener
 from queuectl.store.postgres_schema import bring_up_to_date, empty
 from queuectl.store.recording import applied, attempt_rows
@@ -126,6 +127,10 @@ class PostgresStore:
             return bool(self._read("hello")[0][1] != self._store_id)
         except QueuectlError:
             return False  # away, for all we know; who wants to use it learns why
+
+    def health(self) -> Health:
+        """What the server says about itself."""
+        return health(self._line, self._address)
 
     def reset(self) -> None:
         """Removes everything. The emptied store is another one: workers of the old one see that it was replaced."""
