@@ -49,7 +49,7 @@ class Worker:
 
     def __init__(self, db: Path | str, *options: str, **environment: str) -> None:
         command = [sys.executable, "-m", "queuectl", "worker", "start", *options]
-        surroundings = clean_environment(QUEUECTL_DB=str(db), **environment)
+        surroundings = clean_environment(**{"QUEUECTL_DB": str(db), **environment})
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True, env=surroundings)
         assert self.process.stdout

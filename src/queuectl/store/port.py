@@ -225,7 +225,7 @@ class Store(Protocol):
         """
 
     def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
-        """Puts off the expiry of these supervisors' leases, of those that are still driven so."""
+        """Puts off the expiry of these supervisors' leases, of all or none. Raises `Superseded`."""
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         """Asks supervisors to stop, `graceful` or `now`. They see it in `stop_requests`."""

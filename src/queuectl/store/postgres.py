@@ -19,7 +19,7 @@ from typing import Any
 
 from queuectl import ids, wire
 from queuectl.clock import Clock, SystemClock, boottime
-from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError, StoreUnavailable
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
@@ -181,13 +181,13 @@ class PostgresStore:
 
     def _read(self, query: str, **parameters: Any) -> list[Any]:
         with translated(self._address):
-            return list(self._send(query, **parameters).fetchall())
+            return self._line.fetch(self._sql[query], parameters)
 
     def _select(self, text: str, parameters: Sequence[object] = ()) -> list[Any]:
         """The rows of a query made of pieces; in it, `{schema}` is this store's."""
         with translated(self._address):
             query = text.replace("{schema}", f'"{self._address.schema}"')
-            return self._line.execute(query, list(parameters)).fetchall()
+            return self._line.fetch(query, list(parameters))
 
     def changed(self) -> bool:
         return self._listener.heard()
@@ -195,8 +195,22 @@ class PostgresStore:
     # --- jobs, for people -------------------------------------------------------------------
 
     def insert(self, jobs: Iterable[Job]) -> None:
-        now = self.now()
         jobs = list(jobs)
+        try:
+            self._insert(jobs)
+        except StoreUnavailable:
+            if self._depth or not self._line.in_doubt:
+                raise
+            if not self._are_there(jobs):
+                self._insert(jobs)
+
+    def _are_there(self, jobs: Sequence[Job]) -> bool:
+        """Whether a transaction in doubt has added these jobs, and not somebody else others of these ids."""
+        text = "SELECT 1 FROM {schema}.jobs WHERE id = ANY (%s) AND created_at = %s LIMIT 1"
+        return bool(self._select(text, [[job.id for job in jobs], jobs[0].created_at]))
+
+    def _insert(self, jobs: Sequence[Job]) -> None:
+        now = self.now()
         if len({job.id for job in jobs}) < len(jobs):
             (twice, _), *_ = Counter(job.id for job in jobs).most_common(1)
             raise Conflict(f"id {twice} comes twice", "each job needs an id of its own, or none")
@@ -442,7 +456,9 @@ class PostgresStore:
     def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
         workers, epochs = [grip.worker for grip in grips], [grip.epoch for grip in grips]
         with self.transaction():
-            self._send("renew", workers=workers, epochs=epochs, lease_s=lease_s)
+            renewed = self._send("renew", workers=workers, epochs=epochs, lease_s=lease_s).fetchall()
+            if gone := set(workers).difference(worker for (worker,) in renewed):
+                raise Superseded(f"worker {min(gone)} is driven by another process now")
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         for worker in ids:  # one at a time: who holds several locks may wait for one who waits for it

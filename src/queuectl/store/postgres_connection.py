@@ -29,6 +29,8 @@ PATIENCE: Mapping[str, Any] = {
 """How we connect unless the address says otherwise: a server that has vanished is noticed in about ten seconds."""
 ANSWER_WITHIN_S = 5.0
 """A server that lets a dispatcher wait for longer, beyond the time for locks, is taken to be away."""
+IDLE_S = 1.0
+"""After so long without use a connection is tried before it is trusted with a transaction."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.1, 2.0
 """Pauses before connecting is tried again, doubling; until then every use fails at once."""
 
@@ -36,7 +38,22 @@ PLANS = dict.fromkeys(("enable_seqscan", "enable_bitmapscan", "enable_hashjoin",
 """What we write we find by an index, row by row. Without this a planner that has not seen the latest thousands of jobs
 reads the whole table at every claim."""
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that waits only so long for the server's answer, if it is told so."""
+
+    answer_within_s: float | None = None
+    is_given_up = False
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, self.answer_within_s if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout:
+            if timeout is None:
+                self.is_given_up = True
+                self.close()  # whatever comes now comes too late
+                raise psycopg.OperationalError(f"no answer within {self.answer_within_s:g} seconds") from None
+            raise
 
 
 class Address(NamedTuple):
@@ -76,8 +93,10 @@ class Line:
         self._retry_at = 0.0
         self._retry_s = RETRY_FIRST_S
         self.answer_within_s: float | None = None
-        self.generation = 0
-        """Grows with every connection made."""
+        self.in_doubt = False
+        """Whether the last transaction failed while it was being committed: nobody knows whether it was."""
+        self._inside = False
+        self._used_at = 0.0
 
     def open(self) -> Connection:
         """The connection. Raises `StoreUnavailable`: after a failure at once, until it is time to try again."""
@@ -94,24 +113,46 @@ class Line:
             self._retry_s = min(2 * self._retry_s, RETRY_LAST_S)
             raise
         self._refusal, self._retry_s = None, RETRY_FIRST_S
-        self.generation += 1
         return self._db
+
+    def _open_afresh(self) -> Connection:
+        """The connection, which has just answered or is new. One that idles may be dead without our knowing."""
+        db = self.open()
+        if time.monotonic() - self._used_at > IDLE_S:
+            try:
+                db.execute("SELECT 1")
+            except psycopg.OperationalError:
+                db.close()
+                db = self.open()
+        return db
 
     def _connect(self) -> Connection:
         options = {**PATIENCE, **conninfo.conninfo_to_dict(self._address.server)}
-        return _Patient.connect(**options, autocommit=True, prepare_threshold=None)
+        return Connection.connect(**options, autocommit=True, prepare_threshold=None)
 
     def execute(self, query: str, parameters: Any = None) -> psycopg.Cursor[tuple[Any, ...]]:
         """Runs a query, or in a transaction sends it; what it finds is waited for when it is fetched."""
         db = self.open()
-        if isinstance(db, _Patient):
-            db.answer_within_s = self.answer_within_s
+        db.answer_within_s = self.answer_within_s
+        self._used_at = time.monotonic()
         return db.execute(query.encode(), parameters)
+
+    def fetch(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        """All rows of a query. Outside a transaction, over a new connection where the old one turns out to be dead."""
+        db = self.open()
+        try:
+            return self.execute(query, parameters).fetchall()
+        except psycopg.OperationalError as error:
+            if self._inside or db.is_given_up or not _is_lost(error):
+                raise
+            db.close()
+            return self.execute(query, parameters).fetchall()
 
     @contextmanager
     def transaction(self, settings: Mapping[str, str]) -> Iterator[None]:
         """One atomic step, in which queries travel without waiting for each other's answers."""
-        db = self.open()
+        db = self._open_afresh()
+        self.in_doubt, self._inside = False, True
         try:
             with db.pipeline():
                 self.execute("BEGIN")
@@ -119,10 +160,14 @@ class Line:
                 marks = ", ".join(["set_config(%s, %s, true)"] * len(chosen))
                 self.execute(f"SELECT {marks}", [word for each in chosen.items() for word in each])
                 yield
+                self.in_doubt = True
                 self.execute("COMMIT")
+            self.in_doubt = False
         except BaseException:
             self._roll_back(db)
             raise
+        finally:
+            self._inside = False
 
     def _roll_back(self, db: Connection) -> None:
         if db.closed or db.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
@@ -137,19 +182,9 @@ class Line:
             self._db.close()
 
 
-class _Patient(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that waits only so long for the server's answer, if it is told so."""
-
-    answer_within_s: float | None = None
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        try:
-            return super().wait(gen, interval, self.answer_within_s if timeout is None else timeout)
-        except psycopg.errors._WaitTimeout:
-            if timeout is None:
-                self.close()  # whatever comes now comes too late
-                raise psycopg.OperationalError(f"no answer within {self.answer_within_s:g} seconds") from None
-            raise
+def _is_lost(error: psycopg.Error) -> bool:
+    """Whether an error is the end of its connection."""
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 
 
 def array(values: Sequence[object]) -> str:

@@ -232,7 +232,8 @@ VALUES ({worker_marks}, clock_timestamp() + make_interval(secs => %(lease_s)s));
 -- Puts off the expiry of supervisors that are still driven in these epochs.
 UPDATE {schema}.workers SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
 FROM unnest(%(workers)s::text[], %(epochs)s::bigint[]) AS mine (worker, epoch)
-WHERE workers.id = mine.worker AND workers.epoch = mine.epoch;
+WHERE workers.id = mine.worker AND workers.epoch = mine.epoch
+RETURNING workers.id;
 
 -- name: adopt
 -- Takes a supervisor over, with a new lease; one of another machine only when its lease has run out.
