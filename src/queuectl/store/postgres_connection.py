@@ -20,7 +20,10 @@ from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, 
 
 DEFAULT_SCHEMA = "queuectl"
 SECRET_OPTIONS = frozenset({"password", "sslpassword"})
-ADDRESS_FORM = "write it as postgresql://USER@HOST:PORT/DATABASE, with ?schema=NAME for another schema than queuectl"
+ADDRESS_FORM = (
+    "write it as postgresql://USER@HOST:PORT/DATABASE, with ?schema=NAME for another schema than queuectl; the signs "
+    "/ @ : ? # in a password as %2F %40 %3A %3F %23"
+)
 
 PATIENCE: Mapping[str, Any] = {
     "connect_timeout": 3, "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
@@ -72,6 +75,8 @@ def parse_address(url: str) -> Address:
         options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         server = urlunsplit(parts._replace(query=urlencode([each for each in options if each[0] != "schema"])))
         conninfo.conninfo_to_dict(server)
+        if "@" in parts.path:
+            raise ValueError("a password with a slash in it")
     except (ValueError, psycopg.Error):
         raise Invalid("that is no PostgreSQL address", ADDRESS_FORM) from None
     schema = dict(options).get("schema", DEFAULT_SCHEMA)
