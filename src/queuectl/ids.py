@@ -9,10 +9,13 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 JOB_ID_LENGTH = 10
 
+_SIGNS = ALPHABET.encode() * 8
+"""The sign of each byte."""
+
 
 def random_id(length: int) -> str:
     """A random word of `length` signs; each sign carries 5 bits."""
-    return "".join(ALPHABET[byte & 31] for byte in os.urandom(length))
+    return os.urandom(length).translate(_SIGNS).decode()
 
 
 def job_id() -> str:

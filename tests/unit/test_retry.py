@@ -55,7 +55,13 @@ def test_a_delay_lies_between_nothing_and_the_longest(spec: Spec, attempt: int, 
 
 def test_only_exit_codes_are_permanent() -> None:
     spec = Spec(retry_on=(75,), fatal_on=(75, 2))
-    assert retry.is_permanent(spec, 75)  # what is fatal is fatal
-    assert retry.is_permanent(spec, 1)
-    assert not retry.is_permanent(spec, None)
-    assert not retry.is_permanent(Spec(), 255)
+    assert retry.is_permanent(spec, 75, None)  # what is fatal is fatal
+    assert retry.is_permanent(spec, 1, None)
+    assert not retry.is_permanent(spec, None, None)
+    assert not retry.is_permanent(spec, None, 9)
+    assert not retry.is_permanent(Spec(), 255, None)
+
+
+def test_a_signal_is_fatal_by_the_code_that_a_shell_gives_it() -> None:
+    assert retry.is_permanent(Spec(fatal_on=(137,)), None, 9)
+    assert not retry.is_permanent(Spec(fatal_on=(9,)), None, 9)

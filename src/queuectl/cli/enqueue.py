@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from json import JSONDecodeError, JSONDecoder
 from typing import Any, BinaryIO
 
 from queuectl.cli import unquoted
@@ -124,11 +125,9 @@ def _right_forms(words: Sequence[str]) -> str:
 
 def parse_json(text: str, what: str) -> Any:
     """The value of a JSON text. Raises `Invalid` naming the place of the mistake."""
-    import json
-
     try:
-        return json.loads(text, object_pairs_hook=_without_doubles)
-    except json.JSONDecodeError as error:
+        return _DECODER.decode(text)
+    except JSONDecodeError as error:
         raise Invalid(f"{what} is not valid JSON: {error.msg} at column {error.pos + 1}", _json_hint(text)) from None
     except ValueError as error:
         raise Invalid(f"{what} is not valid JSON: {error}") from None
@@ -146,6 +145,9 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> JsonObject:
         twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
         raise Invalid(f"key {twice!r} comes twice", "give it once")
     return document
+
+
+_DECODER = JSONDecoder(object_pairs_hook=_without_doubles)
 
 
 # --- many -----------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ ENQUEUE = (
     _key("--backoff-max", "DURATION", "no delay is longer"),
     _key("--backoff-jitter", "FRACTION", "0..1 of a delay taken off at random"),
     _key("--retry-on", "CODES", "only these exit codes retry, e.g. 75,111"),
-    _key("--fatal-on", "CODES", "these exit codes never retry"),
+    _key("--fatal-on", "CODES", "these exit codes never retry; 128+n means signal n"),
     Option(
         ("--env",), "a variable for the command (without =: as it is here)",
         {"metavar": "NAME[=VALUE]", "action": "append", "default": []},

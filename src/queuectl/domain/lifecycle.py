@@ -221,7 +221,7 @@ def _failed(job: Job, event: Ended) -> Changes:
     error = event.error or describe(job, event)
     if job.cancel_requested:
         return {"state": CANCELLED, "error": error}
-    if event.cause is None and retry.is_permanent(job.spec, event.exit_code):
+    if event.cause is None and retry.is_permanent(job.spec, event.exit_code, event.signal):
         return {"state": DEAD, "error": f"{error} (not retried: fatal exit code)"}
     if attempt > job.spec.max_retries:
         return {"state": DEAD, "error": error}

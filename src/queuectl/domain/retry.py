@@ -20,12 +20,12 @@ def delay(spec: Spec, attempt: int, draw: float) -> float:
     return min(grown, spec.backoff_max) * (1.0 - spec.backoff_jitter * draw)
 
 
-def is_permanent(spec: Spec, exit_code: int | None) -> bool:
-    """Whether this exit code alone sends the job to the dead letter queue.
+def is_permanent(spec: Spec, exit_code: int | None, signal: int | None) -> bool:
+    """Whether this end alone sends the job to the dead letter queue.
 
-    `fatal_on` names codes that never retry; a non-empty `retry_on` names the only ones that do. A
-    failure without an exit code (signal, time limit) is never permanent by code.
+    `fatal_on` names exit codes that never retry, 128 + n among them for a signal n, as shells say it; a non-empty
+    `retry_on` names the only exit codes that do. A signal or a time limit is no exit code, so it retries.
     """
     if exit_code is None:
-        return False
+        return signal is not None and 128 + signal in spec.fatal_on
     return exit_code in spec.fatal_on or (bool(spec.retry_on) and exit_code not in spec.retry_on)

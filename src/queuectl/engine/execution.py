@@ -10,6 +10,7 @@ from typing import Any
 from queuectl.engine import process
 from queuectl.engine.output import STDERR, STDOUT, Sink, UserFile
 from queuectl.engine.protocol import Message, Order
+from queuectl.engine.shell import is_plain_shell
 
 
 @dataclass(slots=True)
@@ -23,13 +24,17 @@ class Surroundings:
     stdin: str | None
     output_path: str | None
     split_output: bool
+    may_skip_shell: bool
 
     @classmethod
     def prepare(cls, spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings:
         """From a `spec` message."""
-        env = {key.encode(): value.encode() for key, value in spec.pop("env").items()}
+        own_env = {key.encode(): value.encode() for key, value in spec.pop("env").items()}
+        env = {**base_env, b"PWD": os.fsencode(spec["cwd"] or "/"), **own_env}
         umask = spec.pop("umask")
-        return cls(env={**base_env, **env}, umask=0o022 if umask is None else umask, **spec)
+        return cls(
+            env=env, umask=0o022 if umask is None else umask, may_skip_shell=is_plain_shell(spec["shell"], env), **spec
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +84,8 @@ def start(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
         stdin = _open_stdin(spec.stdin)
         sinks = _open_sinks(spec, slot)
         pid = process.spawn(
-            order.command, shell=spec.shell, env=_environment(spec, order, slot), stdin=stdin,
+            order.command, shell=spec.shell, may_skip_shell=spec.may_skip_shell,
+            env=_environment(spec, order, slot), stdin=stdin,
             stdout=sinks[STDOUT].open(), stderr=sinks[STDERR if spec.split_output else STDOUT].open(), tag=tag,
         )  # fmt: skip
     except process.NotStarted:

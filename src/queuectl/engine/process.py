@@ -14,6 +14,8 @@ import resource
 import signal
 from collections.abc import Mapping, Sequence
 
+from queuectl.engine.shell import plain_words
+
 RLIMIT_LOCKS = 10
 PAGE_BYTES = 4096
 TAG_SHIFT = 32
@@ -26,6 +28,9 @@ DEFAULTED_SIGNALS = (
     signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU,
 )  # fmt: skip
 """What Python, a shell's `&` or nohup may have set to be ignored: commands start without that legacy."""
+
+
+FileActions = Sequence[tuple[int, int, int]]
 
 
 def tag(supervisor_bits: int, execution: int) -> int:
@@ -42,29 +47,43 @@ class NotStarted(Exception):
 
 
 def spawn(
-    command: str | Sequence[str], *, shell: str, env: Mapping[bytes, bytes], stdin: int | None, stdout: int,
-    stderr: int, tag: int,
+    command: str | Sequence[str], *, shell: str, may_skip_shell: bool, env: Mapping[bytes, bytes], stdin: int | None,
+    stdout: int, stderr: int, tag: int,
 ) -> int:  # fmt: skip
     """Starts a command in its own session, in the caller's folder and umask; returns its pid.
 
-    `stdin` none leaves the caller's, which is /dev/null. Raises `NotStarted`.
+    A line of plain words is started without the shell where it `may_skip_shell`. `stdin` none leaves the caller's,
+    which is /dev/null. Raises `NotStarted`.
     """
-    if isinstance(command, str):
-        path, words = shell, [shell, "-c", command]
-    else:
-        path, words = find_program(command[0], env.get(b"PATH", os.fsencode(os.defpath))), list(command)
     actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
     if stdin is not None:
         actions.append((os.POSIX_SPAWN_DUP2, stdin, 0))
     resource.setrlimit(RLIMIT_LOCKS, (tag, _OWN_LOCKS[1]))
     try:
+        if not isinstance(command, str):
+            return _spawn_words(command, env, actions)
+        if may_skip_shell and (words := plain_words(command)):
+            try:
+                return _spawn_words(words, env, actions)
+            except NotStarted:
+                pass  # the shell tells the user why, in its own words, or runs what is a script without saying so
+        return _spawn_file(shell, [shell, "-c", command], env, actions)
+    finally:
+        resource.setrlimit(RLIMIT_LOCKS, _OWN_LOCKS)  # the supervisor is no part of the tree
+
+
+def _spawn_words(words: Sequence[str], env: Mapping[bytes, bytes], actions: FileActions) -> int:
+    path = env.get(b"PATH", os.fsencode(os.defpath))
+    return _spawn_file(find_program(words[0], path), words, env, actions)
+
+
+def _spawn_file(path: str, words: Sequence[str], env: Mapping[bytes, bytes], actions: FileActions) -> int:
+    try:
         return os.posix_spawn(
-            path, words, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULTED_SIGNALS
+            path, list(words), env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULTED_SIGNALS
         )
     except OSError as error:
         raise _not_started(path, error) from error
-    finally:
-        resource.setrlimit(RLIMIT_LOCKS, _OWN_LOCKS)  # the supervisor is no part of the tree
 
 
 _OWN_LOCKS = resource.getrlimit(RLIMIT_LOCKS)

@@ -1,4 +1,8 @@
-"""Jobs, attempts and selections as rows: what every SQL store shares."""
+"""Jobs, attempts and selections as rows: what every SQL store shares.
+
+Values are exactly int, float, str, bytes or none: of a bool or an enum's member, a driver first has to find out what
+it is, which costs as much as writing it.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +48,9 @@ def new_job_row(job: Job, spec: int, now: float) -> tuple[object, ...]:
     """The values of `INSERT_JOB`."""
     words = None if isinstance(job.command, str) else json.dumps(job.command)
     return (
-        job.id, job.generated_id, spec, wire.command_line(job.command), words, job.queue, job.priority,
+        job.id, int(job.generated_id), spec, wire.command_line(job.command), words, job.queue, job.priority,
         json.dumps(job.tags) if job.tags else None, job.owner, job.created_at, job.run_at, job.updated_at,
-        job.state.value, job.held, is_ready(job, now), job.due_at,
+        job.state._value_, int(job.held), int(is_ready(job, now)), job.due_at,
     )  # fmt: skip
 
 
@@ -58,10 +62,10 @@ def is_ready(job: Job, now: float) -> bool:
 def life_of(job: Job, was: JobState, holder: str | None, now: float) -> tuple[object, ...]:
     """The values of the query `write_job`: what changes in a job's life, and in whose hands it must be for that."""
     return (
-        job.state.value, job.held, is_ready(job, now), job.due_at, job.run_at, job.cancel_requested, job.attempts,
-        job.starts, job.lost, job.lost_in_row, job.worker, job.host, job.started_at, job.finished_at,
+        job.state._value_, int(job.held), int(is_ready(job, now)), job.due_at, job.run_at, int(job.cancel_requested),
+        job.attempts, job.starts, job.lost, job.lost_in_row, job.worker, job.host, job.started_at, job.finished_at,
         job.next_retry_at, job.exit_code, job.signal, job.error, job.cpu_time, job.max_rss, job.output_bytes,
-        job.updated_at, job.seq, job.lease, was.value, holder,
+        job.updated_at, job.seq, job.lease, was._value_, holder,
     )  # fmt: skip
 
 
@@ -79,7 +83,7 @@ def end_of(change: Change, after: Job) -> tuple[object, ...]:
     how = outcome(event)
     error = event.error or (None if how is Outcome.STOPPED else after.error)  # the job keeps its earlier one
     return (
-        job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at, how.value,
+        job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at, how._value_,
         event.exit_code, event.signal, error, event.cpu_time, event.max_rss, event.output_bytes, change.leftover,
     )  # fmt: skip
 
@@ -92,9 +96,10 @@ def break_of(change: Change, after: Job) -> tuple[object, ...]:
 
 def output_row(change: Change, after: Job, output: Output) -> tuple[object, ...]:
     """The values of the query `write_output`; what is worth it is compressed."""
-    compress = len(output.head) >= COMPRESS_FROM_BYTES
-    head, tail = (zlib.compress(each, 1) if compress else each for each in (output.head, output.tail))
-    return change.job.seq, after.starts, output.stream, head, tail if output.tail else None, output.cut_bytes, compress
+    head, tail = output.head, output.tail
+    if compress := len(head) >= COMPRESS_FROM_BYTES:
+        head, tail = zlib.compress(head, 1), zlib.compress(tail, 1) if tail else tail
+    return change.job.seq, after.starts, output.stream, head, tail or None, output.cut_bytes, int(compress)
 
 
 def output_from_row(row: Sequence[Any]) -> Output:

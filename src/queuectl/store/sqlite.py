@@ -197,7 +197,7 @@ class SqliteStore:
             except sqlite3.IntegrityError:
                 self._db.execute("ROLLBACK TO insertion")
                 raise self._taken([row[0] for row in new_rows]) from None
-            self._counted.update((job.queue, job.state.value) for job in jobs)
+            self._counted.update((job.queue, job.state._value_) for job in jobs)
 
     def _taken(self, new_ids: Sequence[object]) -> Conflict:
         seen: set[object] = set()
