@@ -286,10 +286,11 @@ class Client:
         for name in names:
             if not any(fnmatchcase(worker.name, name) for worker in live):
                 raise NotFound(f"no live worker {name}", "see: queuectl worker list")
+        everywhere, here = all_hosts or not self.store.leases, os.uname().nodename
         if names:
             asked = [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
         else:
-            asked = [worker for worker in live if all_hosts or worker.host == os.uname().nodename]
+            asked = [worker for worker in live if everywhere or worker.host == here]
         self.store.request_stop([row.id for worker in asked for row in worker.rows], "now" if now else "graceful")
         return asked
 

@@ -10,27 +10,25 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache
-from hashlib import sha256
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from queuectl import ids, wire
-from queuectl.clock import Clock, SystemClock, boottime
+from queuectl import wire
+from queuectl.clock import Clock, boottime
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError, StoreUnavailable
-from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
+from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
-from queuectl.store import migrations, rows
+from queuectl.store import rows
 from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
-from queuectl.store.postgres_connection import ANSWER_WITHIN_S, Line, array, parse_address, translated
+from queuectl.store.postgres_connection import ANSWER_WITHIN_S, parse_address
 from queuectl.store.postgres_dialect import POSTGRES
 from queuectl.store.postgres_health import Health, health
 from queuectl.store.postgres_listener import Listener
-from queuectl.store.postgres_schema import bring_up_to_date, empty
+from queuectl.store.postgres_schema import empty
+from queuectl.store.postgres_session import Session
 from queuectl.store.recording import applied, attempt_rows
 
 PREFIX_MIN = 4
@@ -38,76 +36,25 @@ LOOK_AHEAD, LOOK_WIDER = 4, 8
 """So many times more candidates than wanted a claim looks at, for others are claiming too; and more, if in vain."""
 SUSPECTS_SEEN = 16
 INSERT_AT_ONCE = 5000
-FOLD_EVERY = 500
-"""Transactions of one store between two folds of the counts."""
 FOLD_FROM = 2000
 """Rows of counts that somebody who reads them folds."""
 PEOPLE_LOCK_TIMEOUT_S = 10.0
-KEYS = {"start_attempt": 2, "end_attempt": 2, "write_output": 3}
-"""How many columns, from the first, name a row: one statement may write each only once."""
 
 
-@cache
-def _queries(schema: str) -> dict[str, str]:
-    text = (migrations.SQL_FOLDER / "postgres" / "queries.sql").read_text()
-    fields = WorkerRow._fields
-    names = {
-        "job_columns": ", ".join(f"jobs.{name}" for name in rows.JOB_COLUMNS.split(", ")),
-        "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f"%({name})s" for name in fields),
-    }  # fmt: skip
-    return dict(rows.named_queries(text, schema=f'"{schema}"', **names))
-
-
-class PostgresStore:
+class PostgresStore(Session):
     """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
 
     def __init__(
         self, url: str, below: Path, clock: Clock | None = None, lock_timeout_s: float = PEOPLE_LOCK_TIMEOUT_S
     ) -> None:
         """`below` is where this machine keeps the folders of stores. `clock` stands in for the server's, in tests."""
-        self._address = parse_address(url)
+        super().__init__(parse_address(url), clock, lock_timeout_s)
         self.address, self.url = self._address.given, self._address.shown
         self.watch: Path | None = None
         self.leases = True
         self.defaults: Mapping[str, str] = {"env-capture": ""}  # another machine's PATH is no help
-        self._clock = clock
-        self._ahead_s = 0.0
-        self._sql = _queries(self._address.schema)
-        self._me = ids.random_id(10)
-        self._channel = f"queuectl_{self._address.schema}"
-        self._lock_timeout_s = lock_timeout_s
-        self._line = Line(self._address)
+        self.folder = below / f"{self._store_id}-{os.uname().nodename}"
         self._listener = Listener(self._address, self._channel, self._me)
-        self._depth, self._transactions = 0, 0
-        self._tell = False
-        self._checked: set[Grip] = set()
-        self._counted: Counter[tuple[str, str]] = Counter()
-        self._specs: dict[int, Spec] = {}
-        self._settings: dict[str, str] = {}
-        try:
-            self._store_id = bring_up_to_date(self._line, self._address)
-            self._greet()
-        except BaseException:
-            self.close()
-            raise
-        self.folder = below / f"{self._store_id}-{_host_name()}"
-
-    def _greet(self) -> None:
-        """Learns what holds for a connection: the server's time, and how durable commits are to be."""
-        asked_at = boottime()
-        ((now, _, _, durability, synchronous),) = self._read("hello")
-        self._ahead_s = now - (asked_at + boottime()) / 2
-        self._settings = {"lock_timeout": f"{max(1, round(self._lock_timeout_s * 1000))}ms"}
-        if durability == "normal":
-            self._settings["synchronous_commit"] = "off"
-        elif synchronous in ("off", "local"):
-            self._settings["synchronous_commit"] = "on"
-
-    def now(self) -> float:
-        return boottime() + self._ahead_s if self._clock is None else self._clock.now()
-
-    def of_here(self, at: float) -> float:
-        return at + self.now() - SystemClock().now() if self._clock is None else at
 
     @property
     def wake_handle(self) -> int:
@@ -135,59 +82,6 @@ class PostgresStore:
     def reset(self) -> None:
         """Removes everything. The emptied store is another one: workers of the old one see that it was replaced."""
         empty(self._line, self._address)
-
-    # --- transactions -----------------------------------------------------------------------
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        if self._depth:
-            self._depth += 1
-            try:
-                yield
-            finally:
-                self._depth -= 1
-            return
-        try:
-            with translated(self._address), self._line.transaction(self._settings):
-                self._depth = 1
-                yield
-                self._write_counts()
-                if self._tell:
-                    self._line.execute("SELECT pg_notify(%s, %s)", (self._channel, self._me))
-        finally:
-            self._depth, self._tell = 0, False
-            self._checked.clear()
-            self._counted.clear()
-        self._fold_now_and_then()
-
-    def _write_counts(self) -> None:
-        changes = [(*key, change) for key, change in self._counted.items() if change]
-        if changes:
-            self._send_rows("count", changes)
-
-    def _fold_now_and_then(self) -> None:
-        self._transactions += 1
-        if self._transactions % FOLD_EVERY == 0:
-            with self.transaction():
-                self._send("fold_counts")
-
-    def _send(self, query: str, **parameters: Any) -> Any:
-        """Sends a query; a cursor from which its rows can be fetched."""
-        return self._line.execute(self._sql[query], parameters)
-
-    def _send_rows(self, query: str, values: Sequence[Sequence[object]]) -> Any:
-        """The same for a query over many rows, which takes an array a column."""
-        return self._line.execute(self._sql[query], [array(column) for column in zip(*values, strict=True)])
-
-    def _read(self, query: str, **parameters: Any) -> list[Any]:
-        with translated(self._address):
-            return self._line.fetch(self._sql[query], parameters)
-
-    def _select(self, text: str, parameters: Sequence[object] = ()) -> list[Any]:
-        """The rows of a query made of pieces; in it, `{schema}` is this store's."""
-        with translated(self._address):
-            query = text.replace("{schema}", f'"{self._address.schema}"')
-            return self._line.fetch(query, list(parameters))
 
     def changed(self) -> bool:
         return self._listener.heard()
@@ -233,32 +127,6 @@ class PostgresStore:
         if first is None:
             return Conflict("an id was taken just now, and is free again", "try again")
         return Conflict(f"job {first} exists already", "choose another id, or leave it out to get a new one")
-
-    def _keep_specs(self, wanted: Iterable[str]) -> dict[str, int]:
-        """The numbers of specs by their text, made where they are new. Nobody removes them during this transaction."""
-        texts = {sha256(text.encode()).digest(): text for text in wanted}
-        known: dict[str, int] = {}
-        while missing := [digest for digest, text in texts.items() if text not in known]:
-            for spec_id, digest in self._send("find_specs", digests=missing).fetchall():
-                known[texts[digest]] = spec_id
-            new = [(digest, text) for digest, text in texts.items() if text not in known]
-            if new:
-                self._send_rows("add_spec", new)
-        return known
-
-    def _learn_specs(self, spec_ids: set[int]) -> None:
-        if unknown := spec_ids - self._specs.keys():
-            found = self._select("SELECT id, body FROM {schema}.specs WHERE id = ANY (%s)", [list(unknown)])
-            self._specs.update({spec_id: wire.spec_from_text(body) for spec_id, body in found})
-
-    def _made(self, found: Sequence[Any]) -> list[Job]:
-        """Jobs of rows of `JOB_COLUMNS`. One whose spec is gone by now was deleted in this moment."""
-        self._learn_specs({row[rows.SPEC_AT] for row in found})
-        specs = self._specs
-        return [rows.job_from_row(row, specs.__getitem__) for row in found if row[rows.SPEC_AT] in specs]
-
-    def _jobs(self, rest: str, parameters: Sequence[object] = ()) -> list[Job]:
-        return self._made(self._select(f"SELECT {rows.JOB_COLUMNS} FROM {{schema}}.jobs {rest}", parameters))
 
     def get(self, ref: str) -> Job:
         written = ref.isascii() and "\0" not in ref
@@ -363,8 +231,7 @@ class PostgresStore:
             "SELECT queue, state, sum(jobs)::bigint, count(*) FROM {schema}.counts GROUP BY queue, state ORDER BY queue"
         )
         if not self._depth and sum(rows_ for *_, rows_ in found) > FOLD_FROM:
-            with self.transaction():
-                self._send("fold_counts")
+            self.fold_counts()
         return {(queue, JobState(state)): jobs for queue, state, jobs, _ in found if jobs > 0}
 
     def backlog(self, retries: int) -> Backlog:
@@ -456,9 +323,11 @@ class PostgresStore:
     def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
         workers, epochs = [grip.worker for grip in grips], [grip.epoch for grip in grips]
         with self.transaction():
+            asked_at = boottime()
             renewed = self._send("renew", workers=workers, epochs=epochs, lease_s=lease_s).fetchall()
-            if gone := set(workers).difference(worker for (worker,) in renewed):
+            if gone := set(workers).difference(worker for worker, _ in renewed):
                 raise Superseded(f"worker {min(gone)} is driven by another process now")
+            self._set_clock(renewed[0][1], asked_at)
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         for worker in ids:  # one at a time: who holds several locks may wait for one who waits for it
@@ -471,19 +340,6 @@ class PostgresStore:
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]:
         text = "SELECT id, stop FROM {schema}.workers WHERE stop IS NOT NULL AND id = ANY (%s)"
         return dict(self._select(text, [list(ids)]))
-
-    def _asked(self, grip: Grip) -> Any:
-        """Asks whether the supervisor is ours, once in a transaction; `_check` waits for the answer."""
-        return None if grip in self._checked else self._send("drives", **grip._asdict())
-
-    def _check(self, grip: Grip, asked: Any = None) -> None:
-        """Refuses a writer whose supervisor was taken over."""
-        if grip in self._checked:
-            return
-        asked = asked or self._asked(grip)
-        if asked.fetchone() is None:
-            raise Superseded(f"worker {grip.worker} is driven by another process now")
-        self._checked.add(grip)
 
     def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
         now, claimed = self.now(), list[Job]()
@@ -528,7 +384,7 @@ class PostgresStore:
             counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
             self._write([(change.job, after) for change, after in counts], now)
             for query, values in attempt_rows(counts):
-                self._send_rows(query, _last_of_each(values, KEYS.get(query)))
+                self._send_rows(query, values)
             self._tell = self._tell or any(rows.is_ready(after, now) for _, after in counts)
         return results
 
@@ -554,12 +410,3 @@ def _without_too_many_suspects(candidates: Sequence[tuple[int, bool]], room: int
             room -= suspect
             wanted.append(seq)
     return wanted
-
-
-def _host_name() -> str:
-    return os.uname().nodename
-
-
-def _last_of_each(values: Sequence[tuple[object, ...]], key: int | None) -> list[tuple[object, ...]]:
-    """The rows, of those with an equal key (so many columns) only the last."""
-    return list({row[:key]: row for row in values}.values())

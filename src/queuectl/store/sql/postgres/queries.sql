@@ -229,11 +229,11 @@ INSERT INTO {schema}.workers ({worker_columns}, expires_at)
 VALUES ({worker_marks}, clock_timestamp() + make_interval(secs => %(lease_s)s));
 
 -- name: renew
--- Puts off the expiry of supervisors that are still driven in these epochs.
+-- Puts off the expiry of supervisors that are still driven in these epochs; tells the time.
 UPDATE {schema}.workers SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
 FROM unnest(%(workers)s::text[], %(epochs)s::bigint[]) AS mine (worker, epoch)
 WHERE workers.id = mine.worker AND workers.epoch = mine.epoch
-RETURNING workers.id;
+RETURNING workers.id, extract(epoch FROM clock_timestamp())::double precision;
 
 -- name: adopt
 -- Takes a supervisor over, with a new lease; one of another machine only when its lease has run out.
