@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-from queuectl.cli.main import main
+from queuectl.cli.main import run
 
-raise SystemExit(main())
+run()

@@ -1,5 +1,5 @@
 """`python -m queuectl`."""
 
-from queuectl.cli.main import main
+from queuectl.cli.main import run
 
-raise SystemExit(main())
+run()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable
 from queuectl.store.port import Store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from queuectl.store.postgres import PostgresStore
 
 LOCAL_NAME = "queuectl.db"
@@ -25,37 +26,40 @@ def locate_store(given: str | None) -> str:
     if from_environment := os.environ.get("QUEUECTL_DB"):
         return from_environment
     if local := _nearest_local():
-        return str(local)
+        return local
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return os.path.join(data, "queuectl", LOCAL_NAME)
 
 
-def _nearest_local() -> Path | None:
+def _nearest_local() -> str | None:
     """The nearest `queuectl.db` here or above, or where one was: its folder stays when it is removed to begin anew.
 
     One that another user could write is refused by name.
     """
     try:
-        here = Path.cwd()
+        folder = os.getcwd()
     except FileNotFoundError:
         return None
-    for folder in (here, *here.parents):
-        path = folder / LOCAL_NAME
-        found = _stat(path) or _stat(folder / f".{LOCAL_NAME}.d")
-        if found is None:
-            continue
-        if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise StoreUnavailable(
-                f"{path} belongs to somebody else, or others can write it",
-                f"if you trust it, name it: --db {path}; else: chmod go-w {path}",
-            )
-        return path
-    return None
+    while True:
+        path = os.path.join(folder, LOCAL_NAME)
+        if found := _stat(path) or _stat(os.path.join(folder, f".{LOCAL_NAME}.d")):
+            _refuse_others(path, found)
+            return path
+        if folder == (folder := os.path.dirname(folder)):
+            return None
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _refuse_others(path: str, found: os.stat_result) -> None:
+    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StoreUnavailable(
+            f"{path} belongs to somebody else, or others can write it",
+            f"if you trust it, name it: --db {path}; else: chmod go-w {path}",
+        )
+
+
+def _stat(path: str) -> os.stat_result | None:
     try:
-        return path.stat()
+        return os.stat(path)
     except (FileNotFoundError, PermissionError, NotADirectoryError):
         return None
 
@@ -67,7 +71,7 @@ def open_store(given: str | None = None) -> Store:
         return _open_postgres(url)
     from queuectl.store.sqlite import SqliteStore
 
-    return SqliteStore(Path(os.path.expanduser(url)))
+    return SqliteStore(os.path.expanduser(url))
 
 
 def is_server(url: str) -> bool:
@@ -100,6 +104,8 @@ def _needing_psycopg() -> Iterator[None]:
 
 def _open_postgres(url: str) -> PostgresStore:
     with _needing_psycopg():
+        from pathlib import Path
+
         from queuectl.store.postgres import PostgresStore
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return PostgresStore(url, Path(state, "queuectl"))
@@ -143,7 +149,7 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
         code = _serve(url, name, options, on_started, echo)
         if code != STORE_REPLACED:
             return code
-        if not is_server(url) and not Path(url).parent.is_dir():
+        if not is_server(url) and not os.path.isdir(os.path.dirname(os.path.abspath(url))):
             raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
         on_started = _say_nothing
 
@@ -199,17 +205,16 @@ def _refuse_untrusted(store: Store) -> None:
     """A root worker runs nobody else's commands: whoever can write the store decides what runs."""
     from queuectl.store.connection import refuse_foreign
 
-    path = Path(store.url)
-    if is_server(store.url):
+    path = store.url
+    if is_server(path):
         store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who may write the store, its server decides
-    refuse_foreign(store.folder, path)
-    if os.getuid() == 0 and path.exists():
-        found = path.stat()
-        if found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise StoreUnavailable(
-                f"{path} can be written by others than root, who could then run commands as root",
-                f"run the worker as its owner, or: chown root {path} && chmod 600 {path}",
-            )
+    refuse_foreign(str(store.folder), path)
+    found = _stat(path)
+    if os.getuid() == 0 and found and (found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        raise StoreUnavailable(
+            f"{path} can be written by others than root, who could then run commands as root",
+            f"run the worker as its owner, or: chown root {path} && chmod 600 {path}",
+        )
 
 
 def start_detached(options: WorkerOptions) -> str:
@@ -269,10 +274,11 @@ def reset_store(given: str | None) -> str:
         store.reset()
         store.close()
         return store.url
-    path = Path(os.path.expanduser(url)).absolute()
-    if path.is_dir():
+    path = os.path.abspath(os.path.expanduser(url))
+    if os.path.isdir(path):
         raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
     for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    shutil.rmtree(folder_of(path) / "logs", ignore_errors=True)
-    return str(path)
+        with suppress(FileNotFoundError):
+            os.unlink(path + suffix)
+    shutil.rmtree(os.path.join(folder_of(path), "logs"), ignore_errors=True)
+    return path

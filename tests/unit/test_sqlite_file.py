@@ -264,7 +264,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(path: Path, app
     before = path.read_bytes()
     assert "not a queuectl store" in refusal(path).message
     assert path.read_bytes() == before
-    assert not folder_of(path).exists()
+    assert not Path(folder_of(str(path))).exists()
 
 
 def test_a_newer_schema_that_only_added_is_opened(path: Path) -> None:
@@ -477,7 +477,7 @@ def test_only_missing_steps_are_run_in_their_order(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_folder_that_others_can_write_is_refused(path: Path) -> None:
-    folder_of(path).mkdir(mode=0o700)
-    folder_of(path).chmod(0o777)
+    Path(folder_of(str(path))).mkdir(mode=0o700)
+    Path(folder_of(str(path))).chmod(0o777)
     assert "others can write it" in refusal(path).message
     assert not path.exists()

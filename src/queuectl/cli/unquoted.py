@@ -27,16 +27,16 @@ KEYS = frozenset((*INPUT_KEYS, *IGNORED_KEYS))
 LISTS = frozenset({"retry_on", "fatal_on", "tags"})
 QUOTE_IT = """put single quotes around the JSON: queuectl enqueue '{"command": "echo hello"}'"""
 
-_KEY = re.compile(r"\s*([A-Za-z][A-Za-z_-]*)\s*:")
-_NEXT_KEY = re.compile(r",\s*(?=([A-Za-z][A-Za-z_-]*)\s*:)")
+_KEY = r"\s*([A-Za-z][A-Za-z_-]*)\s*:"
+_NEXT_KEY = r",\s*(?=([A-Za-z][A-Za-z_-]*)\s*:)"
 
 
 def looks_unquoted(words: Sequence[str]) -> bool:
     """Whether the words are what a shell leaves of unquoted JSON, rather than JSON or a command."""
     text = " ".join(words)
     if text.startswith("{"):
-        return _KEY.match(text, 1) is not None
-    return _KEY.match(text) is not None and any(_known(key[1]) for word in words if (key := _KEY.match(word)))
+        return re.match(_KEY, text[1:]) is not None
+    return re.match(_KEY, text) is not None and any(_known(key[1]) for word in words if (key := re.match(_KEY, word)))
 
 
 def parse(words: Sequence[str]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _expanded(words: Sequence[str]) -> list[tuple[str, str]]:
         if pairs and _is_open_list(*pairs[-1]):
             pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{word}")
             continue
-        match = _KEY.match(word)
+        match = re.match(_KEY, word)
         if not match:
             raise Invalid(f"cannot tell where {word!r} belongs once the shell has taken the quotes", QUOTE_IT)
         pairs.append((match[1], word[match.end() :]))
@@ -79,12 +79,12 @@ def _braced(text: str) -> list[tuple[str, str]]:
     if not text.endswith("}"):
         raise Invalid(f"{text!r} has no closing brace", QUOTE_IT)
     inner = text[1:-1].strip().removesuffix(",")
-    starts = [0, *(match.end() for match in _NEXT_KEY.finditer(inner) if _known(match[1])), len(inner) + 1]
+    starts = [0, *(match.end() for match in re.finditer(_NEXT_KEY, inner) if _known(match[1])), len(inner) + 1]
     pieces = [inner[start:end] for start, end in pairwise(starts)]
     pieces = [piece.rstrip().removesuffix(",") for piece in pieces[:-1]] + pieces[-1:]
     pairs = []
     for piece in pieces:
-        match = _KEY.match(piece)
+        match = re.match(_KEY, piece)
         if not match:
             raise Invalid(f"{piece!r} is no key and value", QUOTE_IT)
         pairs.append((match[1], piece[match.end() :].strip()))

@@ -7,8 +7,6 @@ An `Attempt` is one execution. Both are values: a change makes a new one, and on
 Times are seconds since the epoch (UTC, float); durations are seconds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import select
 import sys
-from pathlib import Path
 
 from queuectl.store.port import Store
 
@@ -48,13 +47,13 @@ class Echo:
 class Wakeup:
     """Readable (`fileno`) after a commit to the watched file by anybody. Without inotify, that is -1."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: str | None) -> None:
         self.handle = -1
         self.echo = Echo()
         if path is not None and sys.platform == "linux":
             self._watch(path)
 
-    def _watch(self, path: Path) -> None:
+    def _watch(self, path: str) -> None:
         import ctypes
 
         libc = ctypes.CDLL(None, use_errno=True)

@@ -7,18 +7,24 @@ code has migrated, and a schema that says nothing of it is refused.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from queuectl.domain.errors import StoreUnavailable
 
-SQL_FOLDER = Path(__file__).with_name("sql")
+SQL_FOLDER = os.path.join(os.path.dirname(__file__), "sql")
 
 
-def numbered(dialect: str) -> dict[int, Path]:
-    """The migration files of a dialect by their number."""
-    return {int(path.name[:4]): path for path in sorted((SQL_FOLDER / dialect).glob("[0-9]*.sql"))}
+def sql_text(dialect: str, name: str) -> str:
+    """A file of a dialect's folder."""
+    with open(os.path.join(SQL_FOLDER, dialect, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def numbered(dialect: str) -> dict[int, str]:
+    """The names of a dialect's migration files by their number."""
+    return {int(name[:4]): name for name in os.listdir(os.path.join(SQL_FOLDER, dialect)) if name[:4].isdigit()}
 
 
 def oldest_reader(sql: str) -> int:
@@ -44,4 +50,4 @@ def migrate(
             "upgrade queuectl on this machine",
         )
     for number in range(current + 1, newest + 1):
-        run_step(number, files[number].read_text())
+        run_step(number, sql_text(dialect, files[number]))

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started
 from queuectl.domain.selector import Selector
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STDOUT, STDERR = 1, 2
 """Streams of an output. Unless split, stream 1 has both, in the order written."""
@@ -114,9 +116,7 @@ class Store(Protocol):
     """Where it is, for people: without any password."""
     address: str
     """Where it is, for programs: what opens it."""
-    folder: Path
-    """Where workers of this host keep sockets, locks and running output."""
-    watch: Path | None
+    watch: str | None
     """A file that changes with every commit, if there is one."""
     leases: bool
     """Whether supervisors hold leases here, since several machines share the store; see `renew`."""
@@ -127,6 +127,10 @@ class Store(Protocol):
     def wake_handle(self) -> int:
         """A descriptor that becomes readable when `changed` has something to tell; -1 while there is none. Without
         this and `watch`, `changed` has to be polled."""
+
+    @property
+    def folder(self) -> Path:
+        """Where workers of this host keep sockets, locks and running output."""
 
     def now(self) -> float:
         """The only source of absolute time."""

@@ -50,11 +50,15 @@ class PostgresStore(Session):
         """`below` is where this machine keeps the folders of stores. `clock` stands in for the server's, in tests."""
         super().__init__(parse_address(url), clock, lock_timeout_s)
         self.address, self.url = self._address.given, self._address.shown
-        self.watch: Path | None = None
+        self.watch: str | None = None
         self.leases = True
         self.defaults: Mapping[str, str] = {"env-capture": ""}  # another machine's PATH is no help
-        self.folder = below / f"{self._store_id}-{os.uname().nodename}"
+        self._below = below
         self._listener = Listener(self._address, self._channel, self._me)
+
+    @property
+    def folder(self) -> Path:
+        return self._below / f"{self._store_id}-{os.uname().nodename}"
 
     @property
     def wake_handle(self) -> int:

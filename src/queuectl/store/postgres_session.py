@@ -26,7 +26,7 @@ KEYS = {"start_attempt": 2, "end_attempt": 2, "write_output": 3}
 
 @cache
 def _queries(schema: str) -> dict[str, str]:
-    text = (migrations.SQL_FOLDER / "postgres" / "queries.sql").read_text()
+    text = migrations.sql_text("postgres", "queries.sql")
     fields = WorkerRow._fields
     names = {
         "job_columns": ", ".join(f"jobs.{name}" for name in rows.JOB_COLUMNS.split(", ")),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import heapq
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-from typing import Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 from queuectl import ids, wire
 from queuectl.clock import Clock, SystemClock
@@ -27,6 +27,9 @@ from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
 from queuectl.store.recording import applied, attempt_rows
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PREFIX_MIN = 4
 SUSPECTS_SEEN = 16
 """How many jobs that may not be claimed now a claim looks past."""
@@ -37,18 +40,18 @@ PEOPLE_BUSY_TIMEOUT_S = 10.0
 
 @cache
 def _queries() -> dict[str, str]:
-    text = (migrations.SQL_FOLDER / "sqlite" / "queries.sql").read_text()
-    return dict(rows.named_queries(text, job_columns=rows.JOB_COLUMNS))
+    return dict(rows.named_queries(migrations.sql_text("sqlite", "queries.sql"), job_columns=rows.JOB_COLUMNS))
 
 
 class SqliteStore:
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
-    def __init__(self, path: Path, clock: Clock | None = None, busy_timeout_s: float = PEOPLE_BUSY_TIMEOUT_S) -> None:
-        self.url = self.address = str(path.absolute())
-        self.path = path.resolve()  # all names of one file must lead to the same locks
-        self.folder = folder_of(self.path)
-        self.watch: Path | None = self.path.with_name(self.path.name + "-wal")
+    def __init__(
+        self, path: str | Path, clock: Clock | None = None, busy_timeout_s: float = PEOPLE_BUSY_TIMEOUT_S
+    ) -> None:
+        self.url = self.address = os.path.abspath(path)
+        self.path = os.path.realpath(path)  # all names of one file must lead to the same locks
+        self.watch: str | None = f"{self.path}-wal"
         self.wake_handle, self.leases = -1, False
         self.defaults: Mapping[str, str] = {}
         self._clock = clock or SystemClock()
@@ -67,6 +70,12 @@ class SqliteStore:
         except BaseException:
             self._db.close()
             raise
+
+    @cached_property
+    def folder(self) -> Path:
+        from pathlib import Path
+
+        return Path(folder_of(self.path))
 
     def now(self) -> float:
         return self._clock.now()
@@ -486,8 +495,8 @@ class SqliteStore:
         return due
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
+def _identity(path: str) -> tuple[int, int]:
+    found = os.stat(path)
     return found.st_dev, found.st_ino
 
 
