@@ -18,7 +18,8 @@ from queuectl import wire
 from queuectl.client import Client
 from queuectl.domain.job import Job
 from queuectl.engine import process
-from queuectl.store.port import WorkerRow
+from queuectl.store.port import Store, WorkerRow
+from queuectl.store.postgres import PostgresStore
 from queuectl.store.sqlite import SqliteStore
 
 PATIENCE_S = 40.0
@@ -46,12 +47,11 @@ def clean_environment(**extra: str) -> dict[str, str]:
 class Worker:
     """A `queuectl worker start` process."""
 
-    def __init__(self, db: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "queuectl", "--db", str(db), "worker", "start", *options]
+    def __init__(self, db: Path | str, *options: str, **environment: str) -> None:
+        command = [sys.executable, "-m", "queuectl", "worker", "start", *options]
+        surroundings = clean_environment(**{"QUEUECTL_DB": str(db), **environment})
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self._said, text=True, env=clean_environment()
-        )
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True, env=surroundings)
         assert self.process.stdout
         first = self.process.stdout.readline()
         if not first.startswith("started"):
@@ -97,21 +97,23 @@ class Worker:
 class Workshop:
     """A store, and the workers on it. Whatever a test leaves behind is ended with it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
+        """On a new SQLite file in `folder`, or on the PostgreSQL store at `url`."""
         self.folder = folder
         self.db = folder / "queuectl.db"
-        self.client = Client(SqliteStore(self.db))
+        self.address = url or str(self.db)
+        self.client = Client(PostgresStore(url, folder / "queuectl") if url else SqliteStore(self.db))
         self._workers: list[Worker] = []
         self._tags: set[int] = set()
 
     @property
-    def store(self) -> SqliteStore:
-        assert isinstance(self.client.store, SqliteStore)
+    def store(self) -> Store:
         return self.client.store
 
-    def worker(self, count: int = 2, *options: str) -> Worker:
+    def worker(self, count: int = 2, *options: str, **environment: str) -> Worker:
         """Starts a worker and waits until it serves."""
-        worker = Worker(self.db, "--count", str(count), *options)
+        given = {"XDG_STATE_HOME": str(self.folder), **environment}
+        worker = Worker(self.address, "--count", str(count), *options, **given)
         self._workers.append(worker)
         self._tags.update(row.tag for row in self.store.workers())
         return worker
@@ -172,9 +174,9 @@ class Workshop:
 
 
 @contextmanager
-def open_workshop(folder: Path) -> Iterator[Workshop]:
+def open_workshop(folder: Path, url: str | None = None) -> Iterator[Workshop]:
     """A workshop that is closed at the end."""
-    workshop = Workshop(folder)
+    workshop = Workshop(folder, url)
     try:
         yield workshop
     finally:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable
@@ -13,6 +13,8 @@ from queuectl.store.port import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from queuectl.store.postgres import PostgresStore
 
 LOCAL_NAME = "queuectl.db"
 
@@ -65,11 +67,48 @@ def _stat(path: str) -> os.stat_result | None:
 def open_store(given: str | None = None) -> Store:
     """The open store. It is made if it does not exist. Raises `StoreUnavailable`."""
     url = locate_store(given)
-    if "://" in url:
-        raise Invalid(f"no such kind of store: {url.partition('://')[0]}://", "give the path of an SQLite file")
+    if is_server(url):
+        return _open_postgres(url)
     from queuectl.store.sqlite import SqliteStore
 
     return SqliteStore(os.path.expanduser(url))
+
+
+def is_server(url: str) -> bool:
+    """Whether a store is in a database server, and not in a file. Raises `Invalid` where it is in neither."""
+    kind, separator, _ = url.partition("://")
+    if separator and kind not in ("postgresql", "postgres"):
+        raise Invalid(f"no such kind of store: {kind}://", "give the path of an SQLite file, or postgresql://…")
+    return bool(separator)
+
+
+def shown(url: str) -> str:
+    """A store's place for people: without any password."""
+    if not is_server(url):
+        return url
+    with _needing_psycopg():
+        from queuectl.store.postgres_connection import parse_address
+    return parse_address(url).shown
+
+
+@contextmanager
+def _needing_psycopg() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise OperationFailed(
+            f"PostgreSQL needs the library psycopg, which cannot be loaded: {error}",
+            "in the checkout: pip install -e '.[postgres]', or: pip install 'psycopg[binary]'",
+        ) from None
+
+
+def _open_postgres(url: str) -> PostgresStore:
+    with _needing_psycopg():
+        from pathlib import Path
+
+        from queuectl.store.postgres import PostgresStore
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return PostgresStore(url, Path(state, "queuectl"))
 
 
 # --- workers --------------------------------------------------------------------------------
@@ -110,7 +149,7 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
         code = _serve(url, name, options, on_started, echo)
         if code != STORE_REPLACED:
             return code
-        if not os.path.isdir(os.path.dirname(os.path.abspath(url))):
+        if not is_server(url) and not os.path.isdir(os.path.dirname(os.path.abspath(url))):
             raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
         on_started = _say_nothing
 
@@ -128,7 +167,7 @@ def _serve(
     from queuectl.engine.dispatcher import Dispatcher
     from queuectl.engine.host import Host
     from queuectl.engine.loop import Loop
-    from queuectl.engine.wakeup import Wakeup
+    from queuectl.engine.wakeup import wakeup_for
     from queuectl.logs import Log
 
     store = open_store(url)
@@ -141,7 +180,7 @@ def _serve(
             poll=DEFAULT_POLL_S if options.poll is None else options.poll, stop_timeout=options.stop_timeout,
             supervisors=min(options.slots, os.cpu_count() or 1, SUPERVISORS_MAX), version=queuectl.__version__,
         )  # fmt: skip
-        clock, wakeup = SystemClock(), Wakeup(store.watch)
+        clock, wakeup = SystemClock(), wakeup_for(store)
         log = Log(log_path(store, name), clock, echo)
         dispatcher = Dispatcher(store, plan, clock, Host(store.folder), wakeup, log)
         loop = Loop(dispatcher, wakeup)
@@ -167,6 +206,8 @@ def _refuse_untrusted(store: Store) -> None:
     from queuectl.store.connection import refuse_foreign
 
     path = store.url
+    if is_server(path):
+        store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who may write the store, its server decides
     refuse_foreign(str(store.folder), path)
     found = _stat(path)
     if os.getuid() == 0 and found and (found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
@@ -222,12 +263,18 @@ def _become_daemon(options: WorkerOptions, writer: int) -> None:
 
 
 def reset_store(given: str | None) -> str:
-    """Removes a store with all its jobs; its path. Live workers end their commands and start afresh."""
+    """Removes a store with all its jobs; where it was. Live workers end their commands and start afresh."""
     import shutil
 
     from queuectl.store.connection import folder_of
 
-    path = os.path.abspath(os.path.expanduser(locate_store(given)))
+    url = locate_store(given)
+    if is_server(url):
+        store = _open_postgres(url)
+        store.reset()
+        store.close()
+        return store.url
+    path = os.path.abspath(os.path.expanduser(url))
     if os.path.isdir(path):
         raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
     for suffix in ("", "-wal", "-shm"):

@@ -17,7 +17,7 @@ from queuectl.domain.job import DEFAULT_QUEUE, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
 from queuectl.domain.selector import Selector
 from queuectl.settings import Settings, canonical
-from queuectl.store.port import FIRST_EPOCH, Note, Store, WorkerRow
+from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Note, Store, WorkerRow
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
@@ -106,7 +106,7 @@ class Client:
 
     def enqueue(self, requests: Iterable[wire.JobRequest]) -> list[Job]:
         """Adds the jobs, all or none, with the settings and surroundings of this moment. Durable on return."""
-        factory = JobFactory(Settings(self.store.config()), self.store.now(), self.who)
+        factory = JobFactory(self.settings(), self.store.now(), self.who)
         jobs = [factory.job(request) for request in requests]
         self.store.insert(jobs)
         return jobs
@@ -241,12 +241,14 @@ class Client:
 
     def settings(self) -> Settings:
         """The settings in force."""
-        return Settings(self.store.config())
+        return Settings(self.store.config(), self.store.defaults)
 
     def set_setting(self, name: str, value: str) -> None:
         """Checks and keeps a setting. Jobs enqueued earlier keep theirs."""
         name = canonical(name)
         self.settings().check(name, value)
+        if name == "lease-ttl" and self.store.leases and Settings({name: value})[name] < LEASE_MIN_S:
+            raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s where machines share a store, not {value!r}")
         self.store.set_config(name, value)
 
     def unset_setting(self, name: str) -> None:
@@ -275,8 +277,8 @@ class Client:
             running=[job for row in rows for job in self.store.running(row.id)],
         )  # fmt: skip
 
-    def ask_to_stop(self, names: Sequence[str], *, now: bool = False) -> list[WorkerView]:
-        """Asks workers (all that live, or those named; GLOBs work) to stop; returns whom it asked.
+    def ask_to_stop(self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False) -> list[WorkerView]:
+        """Asks workers (all of this host, or of all hosts, or those named; GLOBs work) to stop; returns whom it asked.
 
         Raises `NotFound` where a name means none. Supervisors that outlived their worker hear nobody.
         """
@@ -284,7 +286,11 @@ class Client:
         for name in names:
             if not any(fnmatchcase(worker.name, name) for worker in live):
                 raise NotFound(f"no live worker {name}", "see: queuectl worker list")
-        asked = [w for w in live if not names or any(fnmatchcase(w.name, name) for name in names)]
+        everywhere, here = all_hosts or not self.store.leases, os.uname().nodename
+        if names:
+            asked = [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
+        else:
+            asked = [worker for worker in live if everywhere or worker.host == here]
         self.store.request_stop([row.id for worker in asked for row in worker.rows], "now" if now else "graceful")
         return asked
 

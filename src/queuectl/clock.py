@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""macOS has no clock of that name; its monotonic one runs on."""
+
 
 class Clock(Protocol):
     """Tells the time in seconds since the epoch (UTC), and seconds of a clock that never jumps."""
@@ -22,3 +25,8 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+def boottime() -> float:
+    """Seconds of this machine's clock that never jumps and, unlike `monotonic`, also runs while it is suspended."""
+    return time.clock_gettime(BOOTTIME)

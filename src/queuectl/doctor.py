@@ -7,9 +7,9 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from queuectl.bootstrap import locate_store, open_store
+from queuectl.bootstrap import is_server, locate_store, open_store
 from queuectl.domain.errors import QueuectlError
 from queuectl.engine import process
 from queuectl.engine.host import Host
@@ -18,8 +18,13 @@ from queuectl.settings import Settings
 from queuectl.store.liveness import workers_folder
 from queuectl.store.port import Store
 
+if TYPE_CHECKING:
+    from queuectl.store.postgres_health import Health
+
 CLEAN = "queuectl doctor --clean"
 DISK_FREE_BYTES_MIN = 100 << 20
+CLOCK_OFF_S = 5.0
+TRANSACTION_OLD_S = 600.0
 
 OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
 
@@ -45,6 +50,9 @@ def _examine(given: str | None) -> Iterator[Finding]:
         url = locate_store(given)
     except QueuectlError as error:
         yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+        return
+    if is_server(url):
+        yield from _server(url)
         return
     path = Path(os.path.abspath(os.path.expanduser(url)))
     yield _library()
@@ -116,6 +124,57 @@ def _disk(folder: Path) -> Finding:
     if free < DISK_FREE_BYTES_MIN:
         return Finding(level=PROBLEM, what=f"only {text}", fix="free some space, e.g. with: queuectl prune")
     return Finding(level=OK, what=text)
+
+
+def _server(url: str) -> Iterator[Finding]:
+    """A store in a database server. Opening it makes what is missing, as every other command would."""
+    from queuectl.store.postgres import PostgresStore
+
+    try:
+        store = open_store(url)
+        assert isinstance(store, PostgresStore)
+    except QueuectlError as error:
+        yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+        return
+    try:
+        yield from _health(store.url, store.health())
+        yield from _workers(store)
+    except QueuectlError as error:
+        yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+    finally:
+        store.close()
+
+
+def _health(url: str, found: Health) -> Iterator[Finding]:
+    """What of a server's settings and state costs promises, speed or sleep."""
+    yield Finding(
+        level=PROBLEM if found.is_old else OK,
+        what=f"{url}: PostgreSQL {found.version}",
+        fix="14 or newer" if found.is_old else "",
+    )
+    if found.is_pooled:
+        what = "a pooler is in between: new jobs are found by looking twice a second, not by notice"
+        yield Finding(level=NOTE, what=what, fix="for the quickest starts give workers the server's own address")
+    if abs(found.clock_ahead_s) > CLOCK_OFF_S:
+        what = f"this machine's clock and the server's are {abs(found.clock_ahead_s):.0f}s apart; the server's counts"
+        yield Finding(level=NOTE, what=what, fix="keep both in step, e.g. with chrony")
+    if not found.fsync:
+        yield Finding(level=PROBLEM, what="the server does not sync to disk (fsync = off)", fix="set fsync = on")
+    if found.async_standbys and not found.sync_standbys:
+        what = (
+            "the standbys are asynchronous: after a failover the last commits, even of acknowledged jobs, may be gone"
+        )
+        yield Finding(level=WARNING, what=what, fix="name one in synchronous_standby_names")
+    if found.oldest_s is not None and found.oldest_s > TRANSACTION_OLD_S:
+        what = (
+            f"a transaction has been open for {found.oldest_s / 60:.0f} minutes: dead rows cannot be cleaned away, and "
+            f"claims slow down ({found.dead_rows} are waiting)"
+        )
+        fix = f"end it: SELECT pg_terminate_backend({found.oldest_pid}); and set idle_in_transaction_session_timeout"
+        yield Finding(level=WARNING, what=what, fix=fix)
+    if not found.may_migrate:
+        what = "this role may use the store, but could not bring it up to date for a newer queuectl"
+        yield Finding(level=NOTE, what=what, fix="then let the schema's owner run: queuectl init --db URL")
 
 
 def _store(store: Store) -> Iterator[Finding]:

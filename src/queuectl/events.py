@@ -83,6 +83,12 @@ class Superseded(NamedTuple):
     worker: str
 
 
+class LeaseLost(NamedTuple):
+    """The store could not be reached for so long that another machine may have the jobs by now."""
+
+    worker: str
+
+
 Happening = (
     WorkerStarted
     | WorkerStopping
@@ -98,6 +104,7 @@ Happening = (
     | TakenOver
     | CleanedUp
     | Superseded
+    | LeaseLost
 )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from queuectl.domain.errors import NotFound
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.engine.output import read_capped
-from queuectl.engine.wakeup import Wakeup
+from queuectl.engine.wakeup import wakeup_for
 from queuectl.settings import Settings
 from queuectl.store.port import Output, Store
 
@@ -92,7 +92,7 @@ def _read_on(store: Store, path: str, offset: int) -> tuple[bytes, int]:
 
 def follow(store: Store, ref: str, stream: int | None, tail: int | None) -> Iterator[Piece]:
     """The output as it comes, over all retries, until the job has ended. May begin before the job does."""
-    wakeup = Wakeup(store.watch)
+    wakeup = wakeup_for(store)
     try:
         follower = _Follower(store, tail)
         while True:
@@ -168,7 +168,7 @@ def rest(output: Output, told: int) -> bytes:
 def wait(store: Store, refs: Sequence[str], any_: bool, timeout: float | None) -> list[Job]:
     """The jobs once all (or any) of them have finished: those that have. Raises `TimeoutError`, `NotFound`."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    wakeup = Wakeup(store.watch)
+    wakeup = wakeup_for(store)
     try:
         open_refs = [store.get(ref).id for ref in refs]
         finished: dict[str, Job] = {}

@@ -50,6 +50,8 @@ def sentence(event: events.Happening) -> str:
             return f"cleaned up after {event.worker}: {event.recorded} results recorded, {event.lost} executions lost"
         case events.Superseded():
             return f"{event.worker} is driven by another worker now"
+        case events.LeaseLost():
+            return f"the lease of {event.worker} ran out while the store was away: going on with a new supervisor"
         case _:
             assert_never(event)
 

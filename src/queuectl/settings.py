@@ -89,6 +89,8 @@ SETTINGS = {
     )
 }  # fmt: skip
 
+NO_DEFAULTS: Mapping[str, str] = {}
+
 ALIASES = {"base-backoff-seconds": "backoff-initial"}
 
 
@@ -104,13 +106,15 @@ def canonical(name: str) -> str:
 class Settings:
     """The settings in force: what the store has, laid over the defaults."""
 
-    def __init__(self, stored: Mapping[str, str]) -> None:
+    def __init__(self, stored: Mapping[str, str], defaults: Mapping[str, str] = NO_DEFAULTS) -> None:
+        """`defaults` are those of this store, where they are not everybody's."""
         self._stored = stored
+        self._defaults = defaults
         self._values: dict[str, Any] = {}
 
     def text(self, name: str) -> str:
         """The setting as it was written, or its default."""
-        return self._stored.get(name, SETTINGS[name].default)
+        return self._stored.get(name, self._defaults.get(name, SETTINGS[name].default))
 
     def is_default(self, name: str) -> bool:
         return name not in self._stored

@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 
 from queuectl.store.port import Store
+from queuectl.store.postgres import PostgresStore
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import ManualClock
 
@@ -43,13 +44,14 @@ class StoreFactory:
             store.close()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreFactory]:
     """A new, empty store of each kind."""
-    connects: dict[str, Connect] = {
-        "sqlite": lambda clock, busy_timeout_s: SqliteStore(tmp_path / "queuectl.db", clock, busy_timeout_s)
-    }
-    factory = StoreFactory(connects[request.param])
+    if request.param == "sqlite":
+        factory = StoreFactory(lambda clock, patience_s: SqliteStore(tmp_path / "queuectl.db", clock, patience_s))
+    else:
+        url = request.getfixturevalue("postgres_url")
+        factory = StoreFactory(lambda clock, patience_s: PostgresStore(url, tmp_path, clock, patience_s))
     yield factory
     factory.close()
 

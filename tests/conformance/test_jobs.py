@@ -14,6 +14,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Note, Output, Store
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, an_end, claim_one, finish, record_one
 from tests.conformance.conftest import StoreFactory
+from tests.workshop import until
 
 EVERYTHING = Selector()
 
@@ -364,7 +365,7 @@ def test_changes_of_another_process_are_noticed_and_own_ones_are_not(store_facto
     mine.insert([a_job("a")])
     assert not mine.changed()
     other.insert([a_job("b")])
-    assert mine.changed()
+    until(mine.changed)
     assert not mine.changed()
 
 

@@ -491,6 +491,38 @@ def test_a_request_to_stop_touches_those_it_names(store: Store) -> None:
     assert store.stop_requests([]) == {}
 
 
+# --- leases ---------------------------------------------------------------------------------
+
+
+def test_a_lease_is_renewed_by_whoever_drives_the_supervisor(store: Store) -> None:
+    store.register(a_worker("w~1"), 0.0)
+    store.register(a_worker("w~2"), 0.0)
+    first, second = store.workers()
+    store.renew([first.grip, second.grip], 60.0)
+    if store.leases:
+        assert (store.alive(first), store.alive(second)) == (True, True)
+        assert store.adopt(first, 98, only_expired=True) is None
+    assert store.adopt(first, 98) is not None
+
+
+def test_a_lease_that_has_run_out_makes_way_for_one_other_machine(store: Store) -> None:
+    if not store.leases:
+        pytest.skip("all workers are on one machine")
+    store.register(a_worker("w~1"), 0.0)
+    (row,) = store.workers()
+    assert not store.alive(row)
+    grip = store.adopt(row, 98, 60.0, only_expired=True)
+    assert grip is not None
+    assert store.adopt(row, 99, 60.0, only_expired=True) is None
+    assert store.alive(row)
+    for late in (lambda: store.renew([row.grip], 60.0), lambda: store.claim(row.grip, HOST, 1, ())):
+        with pytest.raises(Superseded):
+            late()
+    store.deregister(grip)
+    with pytest.raises(Superseded):
+        store.renew([grip], 60.0)
+
+
 # --- is there work --------------------------------------------------------------------------
 
 
@@ -562,7 +594,7 @@ def test_a_store_locked_for_too_long_is_an_error_of_its_own_kind_and_passes(stor
     with mine.transaction():
         mine.insert([a_job("a")])
         with pytest.raises(StoreBusy):
-            other.insert([a_job("b")])
+            other.insert([a_job("a")])  # whoever locks only what must be locked has to wait for this one
         assert other.counts() == {}
     other.insert([a_job("b")])
     assert sum(other.counts().values()) == 2

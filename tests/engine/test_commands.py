@@ -61,7 +61,7 @@ def test_a_command_sees_who_it_is_and_where_it_was_enqueued(shop: Workshop, tmp_
     )  # fmt: skip
     shop.worker()
     shop.finished(job)
-    assert shop.output(job).decode().split("\n")[:-1] == [f"who 1 q1 1 {shop.db}", str(tmp_path), "0027", "yes"]
+    assert shop.output(job).decode().split("\n")[:-1] == [f"who 1 q1 1 {shop.address}", str(tmp_path), "0027", "yes"]
 
 
 def test_a_list_runs_without_a_shell(shop: Workshop) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import JobState
+from queuectl.store.sqlite import SqliteStore
 from tests.fault.history import check, diary_command
 from tests.workshop import Worker, Workshop, clean_environment, open_workshop, pids_of, until
 
@@ -191,6 +192,7 @@ class Round:
         check(shop, self._diary, self._jobs)
         until(lambda: not list(ours(shop.folder)), "every process has gone")
         assert shop.left_files() == [], f"left behind: {shop.left_files()}"
+        assert isinstance(shop.store, SqliteStore)
         assert shop.store.integrity() == []
         assert shop.store.workers() == []
         for log in (shop.store.folder / "logs").glob("*.log"):

@@ -13,9 +13,11 @@ import pytest
 from queuectl import doctor
 from queuectl.domain.job import JobState, Outcome
 from tests.fault.history import check, diary_command
+from tests.fault.stores import on_each_store
 from tests.workshop import Worker, Workshop, until
 
 
+@on_each_store
 def test_a_killed_supervisors_commands_are_ended_and_their_jobs_run_again(shop: Workshop, tmp_path: Path) -> None:
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     body = f"while [ ! -e {gate} ]; do sleep 0.1; done"
@@ -39,6 +41,7 @@ def test_a_lost_attempt_uses_up_no_retry_and_is_kept_as_lost(shop: Workshop) -> 
     assert (dead.attempts, dead.lost, outcomes) == (2, 1, [Outcome.LOST, Outcome.FAILED, Outcome.FAILED])
 
 
+@on_each_store
 def test_when_everything_was_killed_a_later_worker_ends_the_rest_and_runs_the_jobs_again(
     shop: Workshop, tmp_path: Path
 ) -> None:
@@ -58,6 +61,7 @@ def test_when_everything_was_killed_a_later_worker_ends_the_rest_and_runs_the_jo
     check(shop, diary, jobs)
 
 
+@on_each_store
 def test_a_job_that_kills_its_workers_goes_to_the_dead_letter_queue(shop: Workshop) -> None:
     poison = shop.enqueue("kill -9 $PPID; sleep 300", id="poison")
     shop.worker(1)
@@ -67,6 +71,7 @@ def test_a_job_that_kills_its_workers_goes_to_the_dead_letter_queue(shop: Worksh
     assert shop.finished(shop.enqueue("true"))[0].state is JobState.COMPLETED
 
 
+@on_each_store
 def test_a_poison_job_does_not_charge_its_neighbours(shop: Workshop) -> None:
     neighbours = shop.enqueue_all([{"command": "true"} for _ in range(40)])
     poison = shop.enqueue("kill -9 $PPID; sleep 300", priority=1)
@@ -76,6 +81,7 @@ def test_a_poison_job_does_not_charge_its_neighbours(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("seed", [random.randrange(1 << 30)])
+@on_each_store
 def test_random_kills_lose_nothing_and_repeat_nothing(shop: Workshop, tmp_path: Path, seed: int) -> None:
     """200 short jobs, 30 SIGKILLs of any process of ours, with restarts."""
     chance = random.Random(seed)

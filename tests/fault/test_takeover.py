@@ -12,9 +12,11 @@ import pytest
 
 from queuectl.domain.job import JobState
 from tests.fault.history import check, diary_command
+from tests.fault.stores import on_each_store
 from tests.workshop import Workshop, until
 
 
+@on_each_store
 def test_ten_commands_outlive_their_dispatcher_and_complete_once(shop: Workshop, tmp_path: Path) -> None:
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     body = f"echo out; while [ ! -e {gate} ]; do sleep 0.1; done; echo more"
@@ -47,6 +49,7 @@ def test_the_exit_code_of_a_taken_over_command_is_its_own(shop: Workshop, tmp_pa
     assert shop.finished(job)[0].exit_code == 41
 
 
+@on_each_store
 def test_time_limit_and_cancel_still_work_after_a_take_over(shop: Workshop) -> None:
     limited = shop.enqueue("sleep 300", timeout=3, max_retries=0)
     cancelled = shop.enqueue("sleep 300")
@@ -61,6 +64,7 @@ def test_time_limit_and_cancel_still_work_after_a_take_over(shop: Workshop) -> N
     assert shop.commands() == []
 
 
+@on_each_store
 def test_with_no_worker_commands_end_by_themselves_and_their_results_wait(shop: Workshop, tmp_path: Path) -> None:
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     body = f"while [ ! -e {gate} ]; do sleep 0.1; done; seq 5000"
@@ -160,6 +164,7 @@ def test_a_wholly_frozen_worker_is_replaced_and_goes_on_when_it_wakes(
     assert frozen.process.poll() is None
 
 
+@on_each_store
 def test_what_outlives_its_dispatcher_is_listed_as_orphaned(shop: Workshop, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     job = shop.enqueue(f"while [ ! -e {gate} ]; do sleep 0.1; done")
@@ -178,6 +183,7 @@ def test_what_outlives_its_dispatcher_is_listed_as_orphaned(shop: Workshop, tmp_
     shop.finished(job)
 
 
+@on_each_store
 def test_orders_that_never_reached_the_supervisor_are_given_back_at_a_take_over(shop: Workshop) -> None:
     long = shop.enqueue("sleep 300")
     first = shop.worker(1)
@@ -202,7 +208,7 @@ def test_a_supervisor_whose_dispatcher_died_before_it_said_hello_leaves_nothing(
         "from pathlib import Path\n"
         "from queuectl.engine.host import Host, Plan\n"
         f"host = Host(Path({str(shop.store.folder)!r}))\n"
-        "host.launch(Plan(name='w', store_url='x', first_slot=0, slots=1, output_bytes_max=1 << 20))\n"
+        "host.launch(Plan(name='w', store_address='x', first_slot=0, slots=1, output_bytes_max=1 << 20))\n"
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", start], check=False)

@@ -17,7 +17,7 @@ from queuectl.engine.host import Host, Launched, Plan
 from queuectl.engine.link import Flight
 from queuectl.engine.protocol import Channel
 from queuectl.engine.report import Witness
-from queuectl.store.port import Change, Grip, Superseded, WorkerRow
+from queuectl.store.port import LEASE_S, Change, Grip, Superseded, WorkerRow
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import HOST
 from tests.model.channel import SimChannel
@@ -152,9 +152,11 @@ class SimStore(SqliteStore):
     def alive(self, row: WorkerRow) -> bool:
         return self._machine.is_alive(row.id)
 
-    def adopt(self, row: WorkerRow, dispatcher: int) -> Grip | None:
+    def adopt(
+        self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
+    ) -> Grip | None:
         with self.transaction():
-            grip = super().adopt(row, dispatcher)
+            grip = super().adopt(row, dispatcher, lease_s, only_expired)
             if grip is not None:
                 self._news.append(grip)
         return grip
@@ -238,6 +240,9 @@ class SimHost(Host):
 
     def left_folders(self) -> list[str]:
         return [worker for worker in sorted(self._simulated.folders) if not self._simulated.is_alive(worker)]
+
+    def has(self, worker: str) -> bool:
+        return True
 
     def remove(self, worker: str) -> None:
         self._process.point("before it removes a folder")

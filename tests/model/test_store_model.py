@@ -16,7 +16,14 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from queuectl.domain.errors import Conflict, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Outcome, Spec
@@ -39,6 +46,7 @@ from queuectl.domain.lifecycle import (
 )
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Grip, Store, Superseded
+from queuectl.store.postgres import PostgresStore
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import HOST, ManualClock, a_job, a_worker, an_end
 
@@ -389,5 +397,21 @@ class StoreAgainstModel(RuleBasedStateMachine):
         assert backlog.oldest_due == oldest
 
 
-TestStoreAgainstModel = StoreAgainstModel.TestCase
-TestStoreAgainstModel.settings = settings(max_examples=100, stateful_step_count=50)
+def test_sqlite_does_what_the_model_does() -> None:
+    run_state_machine_as_test(StoreAgainstModel, settings=settings(max_examples=100, stateful_step_count=50))
+
+
+def test_postgres_does_what_the_model_does(postgres_url: str) -> None:
+    """Fewer examples, for a server answers more slowly; each begins with an emptied store."""
+
+    class PostgresAgainstModel(StoreAgainstModel):
+        def connect(self) -> Store:
+            return PostgresStore(postgres_url, Path(self.folder.name), self.clock)
+
+        def teardown(self) -> None:
+            store = self.stores[0]
+            assert isinstance(store, PostgresStore)
+            store.reset()
+            super().teardown()
+
+    run_state_machine_as_test(PostgresAgainstModel, settings=settings(max_examples=30, stateful_step_count=50))

@@ -42,4 +42,6 @@ class Call(NamedTuple):
             return f"queuectl {words}"
         from shlex import quote
 
-        return f"queuectl --db {quote(self.db)} {words}"
+        from queuectl.bootstrap import shown
+
+        return f"queuectl --db {quote(shown(self.db))} {words}"

@@ -175,9 +175,12 @@ _ROWS = (
     ),
     Command(
         name="worker stop", group=WORKERS, help="stop workers, from any terminal", target="worker:stop",
-        words="[NAME...]", options=(flag("--now", "end their commands, giving the attempts back"),),
-        description="Asks the workers alive now (or those named; GLOBs work) to finish their running commands and "
-        "exit, waits until they have, and says which.",
+        words="[NAME...]", options=(
+            flag("--now", "end their commands, giving the attempts back"),
+            flag("--all-hosts", "those on other hosts as well"),
+        ),
+        description="Asks the workers alive now on this host (or those named, anywhere; GLOBs work) to finish their "
+        "running commands and exit, waits until they have, and says which.",
         examples=("queuectl worker stop", "queuectl worker stop night --now"),
     ),
     Command(

@@ -21,6 +21,8 @@ def init(call: Call) -> int:
     """Makes a project-local store."""
     from queuectl import bootstrap
 
+    if call.db is not None and bootstrap.is_server(call.db):
+        return _init_server(call, call.db)
     path = Path(os.path.abspath(os.path.expanduser(call.db or bootstrap.LOCAL_NAME)))
     there = path.exists() and path.stat().st_size > 0
     bootstrap.open_store(str(path)).close()
@@ -33,11 +35,24 @@ def init(call: Call) -> int:
     return 0
 
 
+def _init_server(call: Call, url: str) -> int:
+    """Makes the tables in a database, as the first use would."""
+    from queuectl import bootstrap
+
+    store = bootstrap.open_store(url)
+    store.close()
+    if call.console.as_json:
+        call.console.json({"store": store.url})
+    else:
+        call.console.print(store.url if call.console.quiet else f"ready: {store.url}")
+    return 0
+
+
 def reset(call: Call) -> int:
     """Removes the store."""
     from queuectl import bootstrap
 
-    url = bootstrap.locate_store(call.db)
+    url = bootstrap.shown(bootstrap.locate_store(call.db))
     if not call.console.confirmed(f"remove {url} with all its jobs?", call.args.yes):
         call.console.note("nothing was changed")
         return 1

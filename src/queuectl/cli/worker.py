@@ -132,11 +132,12 @@ def stop(call: Call) -> int:
     """Asks workers to stop and waits until they have."""
     console = call.console
     with call.client() as client:
-        asked = client.ask_to_stop(call.words, now=call.args.now)
+        asked = client.ask_to_stop(call.words, now=call.args.now, all_hosts=call.args.all_hosts)
         if not asked:
             if console.as_json:
                 console.json_array([])
-            console.note("no worker is running")
+            elsewhere = "" if call.args.all_hosts or not client.workers() else " on this host; see: worker list"
+            console.note(f"no worker is running{elsewhere}")
             return 0
         running = sum(len(worker.running) for worker in asked)
         if running and not call.args.now:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from queuectl.clock import boottime
+from queuectl.domain.lifecycle import GivenBack
 from queuectl.engine.host import Host, Plan
+from queuectl.engine.lease import RENEWALS_A_TTL, Lease
 from queuectl.engine.link import Flight, Link
 from queuectl.engine.protocol import Channel
-from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
+from queuectl.settings import Settings
+from queuectl.store.port import FIRST_EPOCH, Change, Store, WorkerRow
 
 UNSTARTED_MAX_S = 0.1
 """A claim that could not be started by then is given back."""
@@ -36,14 +40,15 @@ class Crew:
         self._host = host
         self.links: list[Link] = []
         self._vacant: list[tuple[int, int]] = []
+        self._renew_at = 0.0
 
-    def launch_all(self, output_bytes_max: int) -> None:
+    def launch_all(self, settings: Settings) -> None:
         """Starts all supervisors and divides the slots among them. Raises `OperationFailed`, `StoreUnavailable`."""
         per, more = divmod(self._options.slots, self._options.supervisors)
         first = 0
         for number in range(self._options.supervisors):
             slots = per + (number < more)
-            self.launch(first, slots, output_bytes_max)
+            self.launch(first, slots, settings)
             first += slots
 
     @property
@@ -55,18 +60,18 @@ class Crew:
         """Has `fill` start another supervisor in the place of a dead one of our own."""
         self._vacant.append((link.first_slot, link.row.slots))
 
-    def fill(self, output_bytes_max: int) -> None:
+    def fill(self, settings: Settings) -> None:
         """Starts what is missing. Raises `OperationFailed`, `StoreUnavailable`; then it is still missing."""
         while self._vacant:
-            self.launch(*self._vacant[0], output_bytes_max)
+            self.launch(*self._vacant[0], settings)
             del self._vacant[0]
 
-    def launch(self, first_slot: int, slots: int, output_bytes_max: int) -> None:
+    def launch(self, first_slot: int, slots: int, settings: Settings) -> None:
         """Starts one supervisor and registers it."""
         options, host = self._options, self._host
         plan = Plan(
-            name=options.name, store_url=self._store.url, first_slot=first_slot, slots=slots,
-            output_bytes_max=output_bytes_max,
+            name=options.name, store_address=self._store.address, first_slot=first_slot, slots=slots,
+            output_bytes_max=settings["output-max"],
         )  # fmt: skip
         launched = host.launch(plan)
         row = WorkerRow(
@@ -75,25 +80,56 @@ class Crew:
             version=options.version, started_at=self._store.now(),
         )  # fmt: skip
         link = Link(row, launched.channel, first_slot=first_slot, pid=launched.pid)
+        lease = Lease.granted(boottime(), settings["lease-ttl"])
         try:
-            self._store.register(row)
+            self._store.register(row, settings["lease-ttl"])
         except BaseException:
             link.channel.close()
             self.destroy(link)
             raise
-        self._add(link)
+        self._add(link, lease)
 
-    def take_over(self, row: WorkerRow, channel: Channel, now: float) -> None:
+    def take_over(self, row: WorkerRow, channel: Channel, lease: Lease, now: float) -> None:
         """Drives an adopted supervisor, whose row has our epoch. It reports what runs and what has ended."""
         link = Link(row, channel)
         for job in self._store.running(row.id):
             flight = Flight(job=job, sent_at=now)
             link.flights[flight.key] = flight
-        self._add(link)
+        self._add(link, lease)
 
-    def _add(self, link: Link) -> None:
+    def _add(self, link: Link, lease: Lease) -> None:
         link.hello()
+        if self._store.leases:
+            link.lend(lease)
         self.links.append(link)
+
+    def renew_leases(self, lease_s: float, now: float) -> None:
+        """Puts off the end of all leases, when it is time. Raises `StoreUnavailable`: then they go on running out, and
+        the next call tries again."""
+        links = [link for link in self.links if not link.channel.closed]
+        if not self._store.leases or not links or now < self._renew_at:
+            return
+        lease = Lease.granted(boottime(), lease_s)
+        self._store.renew([link.grip for link in links], lease_s)
+        for link in links:
+            link.lend(lease)
+        self._renew_at = now + lease_s / RENEWALS_A_TTL
+
+    def lapsed(self) -> list[Link]:
+        """The supervisors whose lease is over though nobody here drives them instead of us: another machine may have
+        their jobs. They have ended their commands themselves, before."""
+        over = [link for link in self.links if link.lease and link.lease.is_over()]
+        for link in over:
+            link.channel.receive()  # whoever took it here has it hang up on us
+        return [link for link in over if not link.channel.closed]
+
+    def give_back_unknown(self) -> None:
+        """A transaction may have been committed though we were told that it failed: what we do not know of was
+        claimed by it, and never sent."""
+        for link in self.links:
+            unknown = [job for job in self._store.running(link.row.id) if (job.seq, job.lease) not in link.flights]
+            if unknown:
+                self._store.record(link.grip, [Change(job=job, event=GivenBack()) for job in unknown])
 
     def ping(self) -> None:
         for link in self.links:

@@ -22,7 +22,7 @@ from queuectl.engine.crew import Crew, Options
 from queuectl.engine.host import Host
 from queuectl.engine.link import Flight, Link, may_be_poison
 from queuectl.engine.outage import Outage
-from queuectl.engine.pace import Pace
+from queuectl.engine.pace import Beat, Pace
 from queuectl.engine.protocol import Channel, Key, Message
 from queuectl.engine.reaper import LOOK_EVERY_S, Adopted, Frozen, Reaper, Settled
 from queuectl.engine.report import change_of_flight
@@ -63,9 +63,9 @@ class Dispatcher:
         self._starts: list[tuple[Link, Flight]] = []
         self._stopping: str | None = None
         self._stop_by: float | None = None
-        self._look, self._passed_over = True, False
+        self._look, self._passed_over, self._doubtful = True, False, False
         self._next_due: float | None = None
-        self._next: dict[str, float] = {}
+        self._beat = Beat()
         self.exit_code: int | None = None
 
     # --- beginning and end ------------------------------------------------------------------
@@ -73,7 +73,7 @@ class Dispatcher:
     def start(self) -> None:
         """Starts the supervisors and registers them. Raises `OperationFailed` or `StoreUnavailable`."""
         self._host.prepare()
-        self._crew.launch_all(self._settings["output-max"])
+        self._crew.launch_all(self._settings)
         self._store.changed()
         options = self._options
         self._observe(
@@ -120,6 +120,7 @@ class Dispatcher:
         now = self._clock.monotonic()
         self._keep_in_touch(now)
         try:
+            self._crew.renew_leases(self._settings["lease-ttl"], now)
             self._look_after_the_fallen()
             self._notice_people()
             self._tick(now)
@@ -193,33 +194,27 @@ class Dispatcher:
                 if flight.job.seq in wishes and flight.result is None:
                     link.end(flight, "cancel")
 
-    def _is_time(self, what: str, every_s: float, now: float) -> bool:
-        if now < self._next.get(what, 0.0):
-            return False
-        self._next[what] = now + every_s
-        return True
-
     def _keep_in_touch(self, now: float) -> None:
         """What must not wait for the store: a worker that says nothing is replaced."""
         if self._stop_by is not None and now >= self._stop_by:
             self.stop(NOW, "stop timeout")
-        if self._is_time("ping", self._settings["lease-ttl"] / PINGS_A_TTL, now):
+        if self._beat.is_due("ping", self._settings["lease-ttl"] / PINGS_A_TTL, now):
             self._crew.ping()
 
     def _tick(self, now: float) -> None:
         if not self._stopping and now >= self._pace.commit_not_before:
-            self._crew.fill(self._settings["output-max"])
+            self._crew.fill(self._settings)
         if self._next_due is not None and self._store.now() >= self._next_due:
             self._look, self._next_due = True, None
-        if self._is_time("poll", self._options.poll, now):
+        if self._beat.is_due("poll", self._options.poll, now):
             self._settings = Settings(self._store.config())
             self._obey_people()
-        if self._is_time("tick", TICK_S, now):
+        if self._beat.is_due("tick", TICK_S, now):
             self._check_store()
             self._crew.drop_stale(now)
             self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
             self._stop_if_drained()
-        if not self._stopping and self._is_time("prune", PRUNE_EVERY_S, now):
+        if not self._stopping and self._beat.is_due("prune", PRUNE_EVERY_S, now):
             for selector in self._settings.retention(self._store.now()):
                 self._store.prune(selector, PRUNE_JOBS)
         self._look_after_others(now)
@@ -258,18 +253,20 @@ class Dispatcher:
         claimed: list[tuple[Link, list[Job]]] = []
         room, bytes_max = 0, self._settings["output-max"]
         with self._store.transaction():
+            if self._doubtful:
+                self._crew.give_back_unknown()
             for link in self._crew.links:
                 flights = [flight for of, flight in known if of is link and flight is link.flights.get(flight.key)]
                 if flights:
                     jobs = self._store.record(
-                        link.grip, [change_of_flight(flight, self._store.folder, bytes_max) for flight in flights]
+                        link.grip, [change_of_flight(flight, self._store, bytes_max) for flight in flights]
                     )
                     after += [(link, flight, job) for flight, job in zip(flights, jobs, strict=True)]
             for link in self._crew.links:
                 if wants_claims and (limit := self._room(link)):
                     room += limit
                     claimed.append((link, self._claim(link, limit)))
-        self._ended, self._returned, self._starts = [], [], []
+        self._ended, self._returned, self._starts, self._doubtful = [], [], [], False
         self._wakeup.own_commit()
         done = self._clock.monotonic()
         self._pace.committed(now, done, len(known))
@@ -321,22 +318,17 @@ class Dispatcher:
     def _look_after_others(self, now: float) -> None:
         for found in self._reaper.hear(now, may_adopt=not self._stopping):
             match found:
-                case Adopted(row=row, channel=channel):
-                    self._crew.take_over(row, channel, now)
+                case Adopted(row=row, channel=channel, lease=lease):
+                    self._crew.take_over(row, channel, lease, now)
                 case Frozen(row=row):
                     self._observe(events.SupervisorFrozen(worker=row.id))
-        if not self._stopping and self._is_time("others", LOOK_EVERY_S, now):
+        if not self._stopping and self._beat.is_due("others", LOOK_EVERY_S, now):
             for settled in self._reaper.look({link.row.id for link in self._crew.links}, now):
                 self._tell_settled(settled)
 
     def _tell_settled(self, settled: Settled) -> None:
         self._look = True
-        recorded, lost = len(settled.recorded), len(settled.lost)
-        self._observe(
-            *(events.JobEnded(job=job) for job in settled.recorded),
-            *(events.JobLost(job=job) for job in settled.lost),
-            events.CleanedUp(worker=settled.row.id, recorded=recorded, lost=lost),
-        )
+        self._observe(*settled.happenings())
 
     def _look_after_the_fallen(self) -> None:
         for link in self._crew.fallen():
@@ -378,14 +370,25 @@ class Dispatcher:
 
     def _suffer(self, error: StoreUnavailable | OperationFailed, now: float) -> None:
         self._outage.goes_on(error, now)
+        self._doubtful = True
         self._pace.failed(now)
         self._check_store()
 
     def _give_up(self, error: Superseded) -> None:
-        for link in list(self._crew.links):
-            self._observe(events.Superseded(worker=link.row.id))
+        self._check_store()
+        if self.exit_code is not None:
+            return
+        lapsed = self._crew.lapsed()
+        for link in lapsed or list(self._crew.links):
+            told = events.LeaseLost if lapsed else events.Superseded
+            self._observe(told(worker=link.row.id))
             self._forget(link)
-        self.exit_code = error.exit_code
+            if lapsed and link.own:
+                self._crew.destroy(link)
+                if not self._stopping:
+                    self._crew.replace(link)
+        if not lapsed:
+            self.exit_code = error.exit_code
 
     # --- leaving ----------------------------------------------------------------------------
 
@@ -402,7 +405,7 @@ class Dispatcher:
     def _pause(self) -> float:
         """Seconds until the next thing is due."""
         now = self._clock.monotonic()
-        wake = [self._next.get("tick", now)]
+        wake = [self._beat.next("tick", now)]
         if self._is_commit_pending() or self._outage.lasts or self._crew.is_short:
             wake.append(self._pace.commit_not_before)
         if self._starts:

@@ -35,7 +35,7 @@ class Plan:
     """What a supervisor is started with."""
 
     name: str
-    store_url: str
+    store_address: str
     first_slot: int
     slots: int
     output_bytes_max: int
@@ -86,6 +86,10 @@ class Host:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def has(self, worker: str) -> bool:
+        """Whether a supervisor lives, or has lived, on this machine."""
+        return self.folder(worker).exists()
 
     def dial(self, worker: str) -> Channel | None:
         """A connection to a supervisor; none where nobody listens."""
@@ -158,12 +162,13 @@ def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
     program = f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.supervisor import main; main()"
     words = [
         sys.executable, "-I", "-S", "-c", program, str(below), str(folder), str(bits),
-        str(plan.first_slot), str(plan.slots), plan.store_url, str(plan.output_bytes_max),
+        str(plan.first_slot), str(plan.slots), str(plan.output_bytes_max),
     ]  # fmt: skip
+    surroundings = {**os.environ, "QUEUECTL_DB": plan.store_address}  # not an argument: those are there for all to see
     reader, writer = os.pipe()
     try:
         pid = os.posix_spawn(
-            sys.executable, words, os.environ, setsid=True, setsigmask=(), setsigdef=process.DEFAULTED_SIGNALS,
+            sys.executable, words, surroundings, setsid=True, setsigmask=(), setsigdef=process.DEFAULTED_SIGNALS,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),

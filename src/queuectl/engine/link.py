@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from queuectl.domain.job import Job, Spec
+from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message, Order
 from queuectl.store.port import WorkerRow
 
@@ -43,6 +44,7 @@ class Link:
         self.pid = pid
         self.flights: dict[Key, Flight] = {}
         self.leaving = False
+        self.lease: Lease | None = None
         self._specs: dict[int, tuple[Spec, int]] = {}
 
     @property
@@ -104,6 +106,11 @@ class Link:
 
     def ping(self) -> None:
         self.channel.send([["ping"]])
+
+    def lend(self, lease: Lease) -> None:
+        """Tells how long commands may run, as far as is known now."""
+        self.lease = lease
+        self.channel.send([["lease", *lease]])
 
     def leave(self) -> None:
         """Lets the supervisor go; it runs nothing any more."""

@@ -22,8 +22,7 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, READ)
         self._registered: dict[Channel, int] = {}
-        if wakeup.handle >= 0:
-            self._selector.register(wakeup, READ)
+        self._listening = -1
 
     def run(self) -> int:
         """Steps until the dispatcher has ended."""
@@ -37,14 +36,26 @@ class Loop:
             self._sleep(pause_s)
 
     def _sleep(self, pause_s: float) -> None:
-        if self._wakeup.handle < 0:
+        self._listen()
+        if self._listening < 0:
             pause_s = min(pause_s, POLL_EVERY_S)
         elif (again := self._wakeup.echo.next()) is not None:
             pause_s = min(pause_s, again)
         self._watch_channels()
         for key, _ in self._selector.select(max(0.0, pause_s)):
-            if key.fileobj is self._wakeup:
+            if key.fd == self._listening:
                 self._wakeup.clear()
+
+    def _listen(self) -> None:
+        """Has the selector wake us for commits. What tells of them may come and go with a connection."""
+        handle = self._wakeup.fileno()
+        if handle == self._listening:
+            return
+        if self._listening >= 0:
+            self._selector.unregister(self._listening)
+        if handle >= 0:
+            self._selector.register(handle, READ)
+        self._listening = handle
 
     def _watch_channels(self) -> None:
         """Has the selector wake us for what supervisors say, and when they can take more of what we say."""

@@ -14,6 +14,24 @@ RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
 """Pauses before a failed transaction is tried again, doubling."""
 
 
+class Beat:
+    """What is done every so often."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, float] = {}
+
+    def is_due(self, what: str, every_s: float, now: float) -> bool:
+        """Whether it is time again; then it is not for so long."""
+        if now < self._next.get(what, 0.0):
+            return False
+        self._next[what] = now + every_s
+        return True
+
+    def next(self, what: str, now: float) -> float:
+        """When it will be."""
+        return self._next.get(what, now)
+
+
 class Pace:
     """Times are of a monotonic clock, in seconds."""
 

@@ -12,6 +12,7 @@ Bytes of output travel as Latin-1 text. A job's execution is named by `[seq, lea
       end       seq, lease, cause               TERM, grace, KILL to the whole tree
       recorded  [[seq, lease], ...]             committed: drop these results
       ping                                      the dispatcher lives
+      lease     term, kill, until               when commands have to end, by the clock that runs in suspension
       leave                                     exit when nothing runs and every result is recorded
 
     supervisor -> dispatcher

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 
+from queuectl import events
+from queuectl.clock import boottime
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Lost, Started
 from queuectl.engine.host import Host
+from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import PROTOCOL, Channel
 from queuectl.engine.report import Witness, change_of
 from queuectl.settings import Settings
@@ -33,6 +36,7 @@ class Adopted:
 
     row: WorkerRow
     channel: Channel
+    lease: Lease
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +46,12 @@ class Settled:
     row: WorkerRow
     recorded: list[Job]
     lost: list[Job]
+
+    def happenings(self) -> list[events.Happening]:
+        """What there is to tell of it."""
+        ended: list[events.Happening] = [events.JobEnded(job=job) for job in self.recorded]
+        lost = [events.JobLost(job=job) for job in self.lost]
+        return [*ended, *lost, events.CleanedUp(worker=self.row.id, recorded=len(ended), lost=len(lost))]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,28 +143,41 @@ class Reaper:
         """Whether nobody drives it, nor is about to: who has just taken it in the store has yet to tell it."""
         if state["epoch"] == row.epoch:
             self._untold.pop((row.id, row.epoch), None)
-            return not state["driven"] or state["silent"] > self._settings()["lease-ttl"]
+            return not state["driven"] or state["silent"] > self._silent_max_s()
         return now - self._untold.setdefault((row.id, row.epoch), now) > HELLO_WITHIN_S
 
+    def _silent_max_s(self) -> float:
+        """Who says nothing for so long is frozen. Where commands end with their lease, that must be before."""
+        lease_s: float = self._settings()["lease-ttl"]
+        return lease_s / 2 if self._store.leases else lease_s
+
+    def _is_here(self, row: WorkerRow) -> bool:
+        return row.machine == self._host.machine and self._host.has(row.id)
+
     def _adopt(self, row: WorkerRow) -> Adopted | None:
-        grip = self._store.adopt(row, self._host.pid)
+        lease_s = self._settings()["lease-ttl"]
+        lease = Lease.granted(boottime(), lease_s)
+        grip = self._store.adopt(row, self._host.pid, lease_s)
         if grip is None:
             return None
         channel = self._host.dial(row.id)
         if channel is None:
             return None  # it has just left; its lock is free now
-        return Adopted(row=row._replace(epoch=grip.epoch, dispatcher=self._host.pid), channel=channel)
+        return Adopted(row=row._replace(epoch=grip.epoch, dispatcher=self._host.pid), channel=channel, lease=lease)
 
     def settle(self, row: WorkerRow, testify: Callable[[], Witness] = Witness) -> Settled | None:
         """Ends what a dead supervisor left, records the ends that are known, and reports the rest lost.
 
-        Known is what its journal has, and what its own dispatcher can `testify`. None where another worker was faster.
+        Known is what its journal has, and what its own dispatcher can `testify`. Of one on another machine nothing is
+        known, but that its lease has run out. None where another worker was faster.
         """
-        grip = self._store.adopt(row, self._host.pid)
+        here = self._is_here(row)
+        grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=not here)
         if grip is None:
             return None
         witness = testify()
-        self._host.kill_commands(row)
+        if here:
+            self._host.kill_commands(row)
         known = (*self._host.journal(row.id), *witness.results)
         results = {(result["seq"], result["lease"]): result for result in known}
         settled = Settled(row=row, recorded=[], lost=[])
@@ -162,7 +185,7 @@ class Reaper:
             with self._store.transaction():
                 for job in self._store.running(row.id):
                     if result := results.get((job.seq, job.lease)):
-                        change = change_of(job, result, self._store.folder, self._settings()["output-max"])
+                        change = change_of(job, result, self._store, self._settings()["output-max"])
                         settled.recorded.extend(filter(None, self._store.record(grip, [change])))
                     else:
                         settled.lost.extend(filter(None, self._store.record(grip, [self._loss(grip, job, witness)])))
@@ -175,6 +198,7 @@ class Reaper:
     def _loss(self, grip: Grip, job: Job, witness: Witness) -> Change:
         started_at = witness.started.get((job.seq, job.lease))
         if job.started_at is None and started_at is not None:
-            (after,) = self._store.record(grip, [Change(job=job, event=Started(at=started_at))])
+            started = Started(at=self._store.of_here(started_at))
+            (after,) = self._store.record(grip, [Change(job=job, event=started)])
             job = after or job
         return Change(job=job, event=Lost(max_lost=self._settings()["max-lost"]))

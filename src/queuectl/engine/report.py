@@ -16,24 +16,25 @@ from queuectl.engine import process
 from queuectl.engine.link import Flight
 from queuectl.engine.output import read_capped
 from queuectl.engine.protocol import Key
-from queuectl.store.port import Change, Output
+from queuectl.store.port import Change, Output, Store
 
 
-def change_of_flight(flight: Flight, below: Path, output_bytes_max: int) -> Change:
+def change_of_flight(flight: Flight, store: Store, output_bytes_max: int) -> Change:
     """What is known of a flight and not recorded yet: its end, its start, or that it never was."""
     if flight.result is not None:
-        return change_of(flight.job, flight.result, below, output_bytes_max)
+        return change_of(flight.job, flight.result, store, output_bytes_max)
     if flight.started_at is not None:
-        return Change(job=flight.job, event=Started(at=flight.started_at), output_files=flight.files)
+        started = Started(at=store.of_here(flight.started_at))
+        return Change(job=flight.job, event=started, output_files=flight.files)
     return Change(job=flight.job, event=GivenBack())
 
 
-def change_of(job: Job, result: dict[str, Any], below: Path, output_bytes_max: int) -> Change:
+def change_of(job: Job, result: dict[str, Any], store: Store, output_bytes_max: int) -> Change:
     """The change that a result (see supervisor) makes to its job, with its output read and capped."""
     outputs = result.get("outputs", {})
     event = Ended(
-        started_at=result["started_at"],
-        finished_at=result["finished_at"],
+        started_at=store.of_here(result["started_at"]),
+        finished_at=store.of_here(result["finished_at"]),
         exit_code=result.get("exit_code"),
         signal=result.get("signal"),
         error=result.get("error"),
@@ -46,7 +47,7 @@ def change_of(job: Job, result: dict[str, Any], below: Path, output_bytes_max: i
     return Change(
         job=job,
         event=event,
-        outputs=[_output(int(stream), kept, below, output_bytes_max) for stream, kept in outputs.items()],
+        outputs=[_output(int(stream), kept, store.folder, output_bytes_max) for stream, kept in outputs.items()],
         leftover=result.get("leftover"),
     )
 

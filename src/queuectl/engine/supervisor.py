@@ -29,6 +29,8 @@ from queuectl.engine.door import Door
 from queuectl.engine.execution import Run, Slot, Surroundings, start
 from queuectl.engine.execution import result as result_of
 from queuectl.engine.journal import Journal
+from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
+from queuectl.engine.lease import Fence, Lease
 from queuectl.engine.output import Sink
 from queuectl.engine.protocol import JOURNAL_NAME, Key, Message, Order, encode, listen
 from queuectl.store.liveness import hold_lock, remove_folder
@@ -58,7 +60,6 @@ class Config:
     bits: int
     first_slot: int
     slots: int
-    store_url: str
     output_bytes_max: int
 
 
@@ -90,12 +91,12 @@ class Supervisor:
         self._parent = os.getppid()
         self._punch_at = 0.0
         self._leaving = False
+        self._fence = Fence()
         self._poll = select.poll()
         self._door = Door(listener, self._poll, self._news)
         self._wakeup = _signal_pipe()
         self._poll.register(self._wakeup, select.POLLIN)
-        self._base_env = {k: v for k, v in os.environb.items() if not k.startswith(b"QUEUECTL_")}
-        self._base_env[b"QUEUECTL_DB"] = os.fsencode(config.store_url)
+        self._base_env = {k: v for k, v in os.environb.items() if not k.startswith(b"QUEUECTL_") or k == b"QUEUECTL_DB"}
 
     def _slot(self, index: int) -> Slot:
         folder, below = self._config.folder, self._config.below
@@ -119,6 +120,7 @@ class Supervisor:
             self._reap()
             now = time.monotonic()
             self._run_timers(now)
+            self._obey_lease(now)
             self._door.flush(now, patient=bool(self._waiting))
             if self._done():
                 return
@@ -147,6 +149,8 @@ class Supervisor:
             wake.append(flush_at)
         if self._runs:
             wake.append(self._punch_at)
+            if self._fence.watched:
+                wake.append(now + LEASE_LOOK_EVERY_S)
         if not self._door.ever_driven:
             wake.append(now + LOOK_FOR_PARENT_S)
         return max(0.0, (min(wake) - now) * 1000 + 0.5) if wake else None
@@ -172,6 +176,8 @@ class Supervisor:
                 self._drop((words[0], words[1]))
             case "end":
                 self._end_by_wish((words[0], words[1]), words[2])
+            case "lease":
+                self._fence.hold(Lease(*words))
             case "leave":
                 self._leaving = True
             case _:
@@ -197,7 +203,13 @@ class Supervisor:
 
     def _can_start(self) -> bool:
         reserve = JOURNAL_RESERVE_BYTES * (len(self._by_key) + 1)
-        return bool(self._waiting and self._free and self._door.driven and self._journal.free > reserve)
+        return bool(
+            self._waiting
+            and self._free
+            and self._door.driven
+            and self._journal.free > reserve
+            and not self._fence.is_near()
+        )
 
     def _start_next(self) -> None:
         order = self._waiting.pop(next(iter(self._waiting)))
@@ -248,6 +260,16 @@ class Supervisor:
         run.kill_at = now + run.order.kill_grace
         process.signal_tagged(run.tag, run.tag, signal.SIGTERM)
         self._set_timer(min(run.kill_at, now + SCAN_EVERY_S), run)
+
+    def _obey_lease(self, now: float) -> None:
+        """Ends what runs while nobody else may run it, whatever its grace. It is given back, not counted."""
+        if not self._by_key or not self._fence.is_near():
+            return
+        self._reap()  # an exit before the signal stands
+        for run in self._by_key.values():
+            if run.cause is None:
+                self._end(run, STOP, now)
+            run.kill_at = min(run.kill_at, now + self._fence.kill_in_s())
 
     def _pursue(self, run: Run, now: float) -> None:
         """Goes on ending a tree until nothing of it is left."""
@@ -332,10 +354,10 @@ def _signal_pipe() -> int:
 
 def main() -> None:
     """The process: takes its lock, opens its door, tells the dispatcher (descriptor 3), and serves."""
-    below, folder, bits, first_slot, slots, store_url, output_bytes_max = sys.argv[1:]
+    below, folder, bits, first_slot, slots, output_bytes_max = sys.argv[1:]
     config = Config(
         below=Path(below), folder=Path(folder), bits=int(bits), first_slot=int(first_slot), slots=int(slots),
-        store_url=store_url, output_bytes_max=int(output_bytes_max),
+        output_bytes_max=int(output_bytes_max),
     )  # fmt: skip
     gc.set_threshold(COLLECT_EVERY)
     os.umask(0o077)

@@ -1,4 +1,4 @@
-"""Sleeping until something is committed: inotify on the store's log file, or else polling.
+"""Sleeping until something is committed: inotify on the store's log file, the store's own notice, or else polling.
 
 The system tells of a write when it begins; the commit it belongs to counts only after its sync. So a wake-up is
 followed by a few looks at growing distances (`Echo`).
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import select
 import sys
+
+from queuectl.store.port import Store
 
 IN_MODIFY = 0x02
 POLL_EVERY_S = 0.05
@@ -43,7 +45,7 @@ class Echo:
 
 
 class Wakeup:
-    """Readable (`fileno`) after a commit to the watched file by anybody. Without inotify, `handle` is -1."""
+    """Readable (`fileno`) after a commit to the watched file by anybody. Without inotify, that is -1."""
 
     def __init__(self, path: str | None) -> None:
         self.handle = -1
@@ -86,11 +88,12 @@ class Wakeup:
 
     def wait(self, timeout_s: float) -> None:
         """Sleeps until a commit, or for that long; may wake without cause."""
-        if self.handle < 0:
+        handle = self.fileno()
+        if handle < 0:
             timeout_s = min(timeout_s, POLL_EVERY_S)
         elif (again := self.echo.next()) is not None:
             timeout_s = min(timeout_s, again)
-        ready, _, _ = select.select([self] if self.handle >= 0 else [], [], [], timeout_s)
+        ready, _, _ = select.select([handle] if handle >= 0 else [], [], [], timeout_s)
         if ready:
             self.clear()
 
@@ -98,3 +101,25 @@ class Wakeup:
         if self.handle >= 0:
             os.close(self.handle)
             self.handle = -1
+
+
+class Notice(Wakeup):
+    """The same where the store itself has a descriptor that tells of commits, which may come and go."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(None)
+        self._store = store
+
+    def fileno(self) -> int:
+        return self._store.wake_handle
+
+    def clear(self) -> None:
+        """The store takes note, when it is asked what has changed."""
+
+    def own_commit(self) -> None:
+        """Our own doing is not told to us."""
+
+
+def wakeup_for(store: Store) -> Wakeup:
+    """What to sleep on."""
+    return Wakeup(store.watch) if store.watch is not None or not store.leases else Notice(store)

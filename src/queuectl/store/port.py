@@ -12,7 +12,7 @@ Rules that every store keeps:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 STDOUT, STDERR = 1, 2
 """Streams of an output. Unless split, stream 1 has both, in the order written."""
 
+
+LEASE_S = 15.0
+"""How long a supervisor's lease holds where nobody says otherwise. Only stores that several machines share have any."""
+LEASE_MIN_S = 10.0
+"""A shorter one would end commands at every hiccup of the network."""
 
 FIRST_EPOCH = 1
 """Of a supervisor that is driven by the dispatcher which started it; a take-over makes it grow."""
@@ -108,8 +113,20 @@ class Store(Protocol):
     """A place where jobs live. All times it takes and gives are seconds since the epoch of `now()`."""
 
     url: str
+    """Where it is, for people: without any password."""
+    address: str
+    """Where it is, for programs: what opens it."""
     watch: str | None
-    """A file that changes with every commit, if there is one; else `changed` has to be polled."""
+    """A file that changes with every commit, if there is one."""
+    leases: bool
+    """Whether supervisors hold leases here, since several machines share the store; see `renew`."""
+    defaults: Mapping[str, str]
+    """Settings whose defaults are others here."""
+
+    @property
+    def wake_handle(self) -> int:
+        """A descriptor that becomes readable when `changed` has something to tell; -1 while there is none. Without
+        this and `watch`, `changed` has to be polled."""
 
     @property
     def folder(self) -> Path:
@@ -117,6 +134,9 @@ class Store(Protocol):
 
     def now(self) -> float:
         """The only source of absolute time."""
+
+    def of_here(self, at: float) -> float:
+        """A time that this machine's clock told, by the store's clock."""
 
     def close(self) -> None: ...
 
@@ -186,7 +206,8 @@ class Store(Protocol):
 
     # --- workers ----------------------------------------------------------------------------
 
-    def register(self, row: WorkerRow) -> None: ...
+    def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
+        """Makes a supervisor known, with its first lease."""
 
     def deregister(self, grip: Grip) -> None:
         """Forgets a supervisor that holds no job. Raises `Superseded`, or `Conflict` while it holds one."""
@@ -199,8 +220,16 @@ class Store(Protocol):
     def holds(self, grip: Grip) -> bool:
         """Whether the supervisor is still driven in this epoch."""
 
-    def adopt(self, row: WorkerRow, dispatcher: int) -> Grip | None:
-        """Takes a supervisor over: the new grip, or none if another was faster."""
+    def adopt(
+        self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
+    ) -> Grip | None:
+        """Takes a supervisor over, with a new lease: the new grip, or none if another was faster.
+
+        `only_expired`: or if its lease still holds, as must be for one of another machine.
+        """
+
+    def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
+        """Puts off the expiry of these supervisors' leases, of all or none. Raises `Superseded`."""
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         """Asks supervisors to stop, `graceful` or `now`. They see it in `stop_requests`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from queuectl import wire
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
@@ -20,6 +20,7 @@ from queuectl.store.port import Change, Output
 COMPRESS_FROM_BYTES = 256
 
 JOB_COLUMNS = ", ".join([*Job._fields, "words"])
+SPEC_AT = Job._fields.index("spec")
 ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
 OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"
 
@@ -116,7 +117,27 @@ def attempt_from_row(row: Sequence[Any]) -> Attempt:
     return Attempt(**fields)
 
 
-def where(selector: Selector) -> tuple[str, list[object]]:
+class Dialect(NamedTuple):
+    """How a database says what SQL leaves open: a parameter, an integer one, and how texts are compared.
+
+    `pattern` makes of a GLOB what `command` compares with.
+    """
+
+    mark: str
+    integer: str
+    tag: str
+    command: str
+    error: str
+    pattern: Callable[[str], str]
+
+
+SQLITE = Dialect(
+    mark="?", integer="?", tag="EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)", command="command GLOB ?",
+    error="instr(lower(error), lower(?)) > 0", pattern=str,
+)  # fmt: skip
+
+
+def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[object]]:
     """The selection as an SQL condition and its parameters."""
     parts: list[str] = []
     values: list[object] = []
@@ -126,9 +147,9 @@ def where(selector: Selector) -> tuple[str, list[object]]:
             parts.append("(" + " OR ".join([condition] * len(wanted)) + ")")
             values.extend(wanted)
 
-    def one_of(column: str, wanted: Sequence[object]) -> None:
+    def one_of(column: str, wanted: Sequence[object], mark: str = dialect.mark) -> None:
         if wanted:
-            parts.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+            parts.append(f"{column} IN ({', '.join([mark] * len(wanted))})")
             values.extend(wanted)
 
     one_of("id", selector.ids)
@@ -137,14 +158,14 @@ def where(selector: Selector) -> tuple[str, list[object]]:
         parts.append("state <> 'completed'")  # in these words: an index on the other states can serve
     one_of("queue", selector.queues)
     one_of("owner", selector.owners)
-    one_of("exit_code", selector.exit_codes)
-    any_of("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)", selector.tags)
-    any_of("command GLOB ?", selector.commands)
-    any_of("instr(lower(error), lower(?)) > 0", selector.errors)
+    one_of("exit_code", selector.exit_codes, dialect.integer)
+    any_of(dialect.tag, selector.tags)
+    any_of(dialect.command, [dialect.pattern(glob) for glob in selector.commands])
+    any_of(dialect.error, selector.errors)
     if selector.before is not None:
-        parts.append("updated_at < ?")
+        parts.append(f"updated_at < {dialect.mark}")
         values.append(selector.before)
-    return " AND ".join(parts) or "1", values
+    return " AND ".join(parts) or "1 = 1", values
 
 
 def named_queries(text: str, **names: str) -> Mapping[str, str]:

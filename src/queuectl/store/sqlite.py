@@ -10,7 +10,7 @@ import heapq
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,13 @@ from queuectl import ids, wire
 from queuectl.clock import Clock, SystemClock
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
-from queuectl.domain.lifecycle import Ended, Event, Started, apply
+from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
 from queuectl.store.connection import connect, folder_of, sqlite3, translated
 from queuectl.store.liveness import is_alive, supervisor_folder
-from queuectl.store.port import Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
+from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
+from queuectl.store.recording import applied, attempt_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,9 +49,11 @@ class SqliteStore:
     def __init__(
         self, path: str | Path, clock: Clock | None = None, busy_timeout_s: float = PEOPLE_BUSY_TIMEOUT_S
     ) -> None:
-        self.url = os.path.abspath(path)
+        self.url = self.address = os.path.abspath(path)
         self.path = os.path.realpath(path)  # all names of one file must lead to the same locks
         self.watch: str | None = f"{self.path}-wal"
+        self.wake_handle, self.leases = -1, False
+        self.defaults: Mapping[str, str] = {}
         self._clock = clock or SystemClock()
         self._sql = _queries()
         self._depth = 0
@@ -76,6 +79,9 @@ class SqliteStore:
 
     def now(self) -> float:
         return self._clock.now()
+
+    def of_here(self, at: float) -> float:
+        return at
 
     def close(self) -> None:
         self._db.close()
@@ -378,7 +384,7 @@ class SqliteStore:
 
     # --- workers ----------------------------------------------------------------------------
 
-    def register(self, row: WorkerRow) -> None:
+    def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
         values = [getattr(row, name) for name in WorkerRow._fields]
         values[WorkerRow._fields.index("queues")] = json.dumps(row.queues)
         with self.transaction():
@@ -406,13 +412,18 @@ class SqliteStore:
     def holds(self, grip: Grip) -> bool:
         return bool(self._read(self._sql["holds_worker"], {"worker": grip.worker, "epoch": grip.epoch}))
 
-    def adopt(self, row: WorkerRow, dispatcher: int) -> Grip | None:
+    def adopt(
+        self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
+    ) -> Grip | None:
         with self.transaction():
             cursor = self._db.execute(
                 "UPDATE workers SET epoch = epoch + 1, dispatcher = ? WHERE id = ? AND epoch = ?",
                 (dispatcher, row.id, row.epoch),
             )
             return Grip(worker=row.id, epoch=row.epoch + 1) if cursor.rowcount else None
+
+    def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
+        pass  # nothing runs out on one machine
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         with self.transaction():
@@ -460,47 +471,15 @@ class SqliteStore:
         now = self.now()
         with self.transaction():
             self._check(grip)
-            results = self._applied(grip, changes, now)
+            asked = {"seqs": json.dumps([change.job.seq for change in changes]), "worker": grip.worker}
+            found = self._db.execute(self._sql["in_hand"], asked)
+            in_hand = {(seq, lease): (bool(held), bool(cancel)) for seq, lease, held, cancel in found}
+            results = applied(in_hand, changes, now)
             counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
             self._write([(change.job, after) for change, after in counts], now)
-            self._write_attempts(counts)
-        return results
-
-    def _applied(self, grip: Grip, changes: Sequence[Change], now: float) -> list[Job | None]:
-        """What becomes of the jobs that are still in this supervisor's hands; none for the others."""
-        asked = {"seqs": json.dumps([change.job.seq for change in changes]), "worker": grip.worker}
-        in_hand = {(seq, lease): flags for seq, lease, *flags in self._db.execute(self._sql["in_hand"], asked)}
-        results: list[Job | None] = []
-        for job, event, *_ in changes:
-            flags = in_hand.get((job.seq, job.lease))
-            if flags is None or job.state is not JobState.PROCESSING:
-                results.append(None)
-                continue
-            held, cancel_requested = map(bool, flags)
-            if (job.held, job.cancel_requested) != (held, cancel_requested):
-                job = job._replace(held=held, cancel_requested=cancel_requested)
-            after = apply(job, event, now)
-            if after.state is not JobState.PROCESSING:
-                del in_hand[job.seq, job.lease]
-            results.append(after)
-        return results
-
-    def _write_attempts(self, counts: Sequence[tuple[Change, Job]]) -> None:
-        """Writes starts and ends, kind by kind: many rows a statement cost a fraction of one each."""
-        starts, ends, breaks, outputs = [], [], [], []
-        for change, after in counts:
-            if isinstance(change.event, Started):
-                starts.append(rows.start_of(change, after))
-            elif isinstance(change.event, Ended):
-                ends.append(rows.end_of(change, after))
-                outputs += [rows.output_row(change, after, output) for output in change.outputs]
-            elif change.job.started_at is not None:
-                breaks.append(rows.break_of(change, after))
-        for query, values in (
-            ("start_attempt", starts), ("end_attempt", ends), ("break_attempt", breaks), ("write_output", outputs)
-        ):  # fmt: skip
-            if values:
+            for query, values in attempt_rows(counts):
                 self._db.executemany(self._sql[query], values)
+        return results
 
     def running(self, worker: str) -> list[Job]:
         return self._jobs(f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE worker = ? AND state = 'processing'", (worker,))

@@ -1,0 +1,60 @@
+"""The right to run commands, where it runs out: a store that several machines share grants it for a time only.
+
+Another machine may run a job again as soon as the lease of its supervisor has expired. So the supervisor itself ends
+what it runs shortly before, whether its dispatcher is away, frozen, or only cannot reach the store. All times are of
+this machine's clock that also runs while it is suspended, and are counted from before the lease was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from queuectl.clock import boottime
+
+TERM_BEFORE_S, KILL_BEFORE_S = 5.0, 2.0
+"""So long before its lease expires a supervisor asks its commands to end, and kills them."""
+RENEWALS_A_TTL = 5
+LOOK_EVERY_S = 0.5
+"""How often a supervisor looks at the clock: a sleep is not shortened by the time that the machine was suspended."""
+
+
+class Lease(NamedTuple):
+    """When commands are asked to end, when they are killed, and when another machine may run their jobs."""
+
+    term_at: float
+    kill_at: float
+    until: float
+
+    @classmethod
+    def granted(cls, asked_at: float, seconds: float) -> Lease:
+        """The lease for which the store was asked at a time."""
+        until = asked_at + seconds
+        return cls(term_at=until - TERM_BEFORE_S, kill_at=until - KILL_BEFORE_S, until=until)
+
+    def is_over(self) -> bool:
+        """Whether another machine may have the jobs now."""
+        return boottime() >= self.until
+
+
+class Fence:
+    """A supervisor's view of its lease; without one it stands open."""
+
+    def __init__(self) -> None:
+        self._lease: Lease | None = None
+
+    def hold(self, lease: Lease) -> None:
+        """A new lease, or a longer one."""
+        self._lease = lease
+
+    @property
+    def watched(self) -> bool:
+        """Whether there is a lease that may run out."""
+        return self._lease is not None
+
+    def is_near(self) -> bool:
+        """Whether everything has to end."""
+        return self._lease is not None and boottime() >= self._lease.term_at
+
+    def kill_in_s(self) -> float:
+        """Seconds until everything has to be killed."""
+        return 0.0 if self._lease is None else max(0.0, self._lease.kill_at - boottime())

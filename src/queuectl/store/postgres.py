@@ -1,0 +1,416 @@
+"""The PostgreSQL store: one schema of a database, workers on any number of machines.
+
+A supervisor of this machine lives while it holds the lock on its lock file, as everywhere; for others a lease in its
+row counts, by the server's clock. Rows are locked by whoever is about to replace them: first workers, then jobs in
+the order of `seq`, so that two transactions wait for each other only by accident.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from queuectl import wire
+from queuectl.clock import Clock, boottime
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError, StoreUnavailable
+from queuectl.domain.job import FINISHED, Attempt, Job, JobState
+from queuectl.domain.lifecycle import Event, apply
+from queuectl.domain.selector import Selector
+from queuectl.store import rows
+from queuectl.store.liveness import is_alive, supervisor_folder
+from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
+from queuectl.store.postgres_connection import ANSWER_WITHIN_S, parse_address
+from queuectl.store.postgres_dialect import POSTGRES
+from queuectl.store.postgres_health import Health, health
+from queuectl.store.postgres_listener import Listener
+from queuectl.store.postgres_schema import empty
+from queuectl.store.postgres_session import Session
+from queuectl.store.recording import applied, attempt_rows
+
+PREFIX_MIN = 4
+LOOK_AHEAD, LOOK_WIDER = 4, 8
+"""So many times more candidates than wanted a claim looks at, for others are claiming too; and more, if in vain."""
+SUSPECTS_SEEN = 16
+INSERT_AT_ONCE = 5000
+FOLD_FROM = 2000
+"""Rows of counts that somebody who reads them folds."""
+PEOPLE_LOCK_TIMEOUT_S = 10.0
+
+
+class PostgresStore(Session):
+    """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
+
+    def __init__(
+        self, url: str, below: Path, clock: Clock | None = None, lock_timeout_s: float = PEOPLE_LOCK_TIMEOUT_S
+    ) -> None:
+        """`below` is where this machine keeps the folders of stores. `clock` stands in for the server's, in tests."""
+        super().__init__(parse_address(url), clock, lock_timeout_s)
+        self.address, self.url = self._address.given, self._address.shown
+        self.watch: str | None = None
+        self.leases = True
+        self.defaults: Mapping[str, str] = {"env-capture": ""}  # another machine's PATH is no help
+        self._below = below
+        self._listener = Listener(self._address, self._channel, self._me)
+
+    @property
+    def folder(self) -> Path:
+        return self._below / f"{self._store_id}-{os.uname().nodename}"
+
+    @property
+    def wake_handle(self) -> int:
+        return self._listener.handle
+
+    def close(self) -> None:
+        self._line.close()
+        self._listener.close()
+
+    def wait_at_most(self, seconds: float) -> None:
+        self._lock_timeout_s = seconds
+        self._line.answer_within_s = seconds + ANSWER_WITHIN_S
+        self._greet()
+
+    def replaced(self) -> bool:
+        try:
+            return bool(self._read("hello")[0][1] != self._store_id)
+        except QueuectlError:
+            return False  # away, for all we know; who wants to use it learns why
+
+    def health(self) -> Health:
+        """What the server says about itself."""
+        return health(self._line, self._address)
+
+    def reset(self) -> None:
+        """Removes everything. The emptied store is another one: workers of the old one see that it was replaced."""
+        empty(self._line, self._address)
+
+    def changed(self) -> bool:
+        return self._listener.heard()
+
+    # --- jobs, for people -------------------------------------------------------------------
+
+    def insert(self, jobs: Iterable[Job]) -> None:
+        jobs = list(jobs)
+        try:
+            self._insert(jobs)
+        except StoreUnavailable:
+            if self._depth or not self._line.in_doubt:
+                raise
+            if not self._are_there(jobs):
+                self._insert(jobs)
+
+    def _are_there(self, jobs: Sequence[Job]) -> bool:
+        """Whether a transaction in doubt has added these jobs, and not somebody else others of these ids."""
+        text = "SELECT 1 FROM {schema}.jobs WHERE id = ANY (%s) AND created_at = %s LIMIT 1"
+        return bool(self._select(text, [[job.id for job in jobs], jobs[0].created_at]))
+
+    def _insert(self, jobs: Sequence[Job]) -> None:
+        now = self.now()
+        if len({job.id for job in jobs}) < len(jobs):
+            (twice, _), *_ = Counter(job.id for job in jobs).most_common(1)
+            raise Conflict(f"id {twice} comes twice", "each job needs an id of its own, or none")
+        with self.transaction():
+            texts = {id(spec): wire.spec_to_text(spec) for spec in {id(job.spec): job.spec for job in jobs}.values()}
+            specs = self._keep_specs(texts.values())
+            new_rows = [rows.new_job_row(job, specs[texts[id(job.spec)]], now) for job in jobs]
+            self._line.execute("SAVEPOINT insertion")
+            pieces = [new_rows[at : at + INSERT_AT_ONCE] for at in range(0, len(new_rows), INSERT_AT_ONCE)]
+            sent = [self._send_rows("insert_job", piece) for piece in pieces]
+            if sum(cursor.fetchone()[0] for cursor in sent) < len(jobs):
+                self._line.execute("ROLLBACK TO insertion")
+                raise self._taken([job.id for job in jobs])
+            self._counted.update((job.queue, job.state.value) for job in jobs)
+            self._tell = True
+
+    def _taken(self, new_ids: Sequence[str]) -> Conflict:
+        found = {job_id for (job_id,) in self._select("SELECT id FROM {schema}.jobs WHERE id = ANY (%s)", [new_ids])}
+        first = next((job_id for job_id in new_ids if job_id in found), None)
+        if first is None:
+            return Conflict("an id was taken just now, and is free again", "try again")
+        return Conflict(f"job {first} exists already", "choose another id, or leave it out to get a new one")
+
+    def get(self, ref: str) -> Job:
+        written = ref.isascii() and "\0" not in ref
+        found = self._jobs("WHERE id = %s", [ref]) if written else []
+        if not found and len(ref) >= PREFIX_MIN and written:
+            last = ref[:-1] + chr(ord(ref[-1]) + 1)
+            found = self._jobs("WHERE generated_id AND id >= %s AND id < %s LIMIT 3", [ref, last])
+        if not found:
+            raise NotFound(f"no job {ref}", "see the ids with: queuectl list")
+        if len(found) > 1:
+            raise Invalid(f"{ref} could be {' or '.join(job.id for job in found)}", "type more of the id")
+        return found[0]
+
+    def find(
+        self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
+    ) -> list[Job]:
+        condition, values = rows.where(selector, POSTGRES)
+        if after_seq is not None:
+            condition += " AND seq < %s" if newest_first else " AND seq > %s"
+            values.append(after_seq)
+        order = "DESC" if newest_first else "ASC"
+        return self._jobs(f"WHERE {condition} ORDER BY seq {order} LIMIT %s", [*values, limit])
+
+    def count(self, selector: Selector) -> int:
+        condition, values = rows.where(selector, POSTGRES)
+        return int(self._select(f"SELECT count(*) FROM {{schema}}.jobs WHERE {condition}", values)[0][0])
+
+    def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]:
+        now = self.now()
+        changed: list[tuple[Job, Job]] = []
+
+        def one(job: Job) -> Job:
+            changed.append((job, apply(job, event, now)))
+            return changed[-1][1]
+
+        with self.transaction():
+            results = self._each(ids, one)
+            self._write(changed, now)
+            self._send("note", now=now, kind=type(event).__name__, who=who, seqs=[job.seq for job, _ in changed])
+            self._tell = True
+        return results
+
+    def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
+        deleted: dict[int, Job] = {}
+
+        def one(job: Job) -> Job:
+            if job.state is JobState.PROCESSING:
+                raise Conflict(f"job {job.id} is running", "cancel it first, or use --force")
+            if job.seq in deleted:
+                raise NotFound(f"no job {job.id}", "it has just been deleted")
+            return deleted.setdefault(job.seq, job)
+
+        with self.transaction():
+            results = self._each(ids, one)
+            self._remove(list(deleted))
+            self._counted.subtract((job.queue, job.state.value) for job in deleted.values())
+        return results
+
+    def _each(self, refs: Sequence[str], one: Any) -> list[Job | QueuectlError]:
+        """What `one` makes of each job, or why there is nothing. All are locked, in one order for everybody."""
+        locked = self._jobs("WHERE id = ANY (%s) ORDER BY seq FOR UPDATE", [[ref for ref in refs if "\0" not in ref]])
+        standing = {job.id: job for job in locked}
+        results: list[Job | QueuectlError] = []
+        for ref in refs:
+            try:
+                job = standing.get(ref) or self._locked(self.get(ref), standing)
+                standing[job.id] = one(job)
+                results.append(standing[job.id])
+            except (Conflict, NotFound, Invalid) as error:
+                results.append(error)
+        return results
+
+    def _locked(self, job: Job, standing: dict[str, Job]) -> Job:
+        """The job that a prefix means, once it is locked."""
+        if job.id in standing:
+            return standing[job.id]
+        found = self._jobs("WHERE seq = %s FOR UPDATE", [job.seq])
+        if not found:
+            raise NotFound(f"no job {job.id}", "it has just been deleted")
+        return found[0]
+
+    def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> None:
+        """Replaces jobs, each (before, after): the caller has locked them. One may be there again, going on."""
+        first: dict[int, Job] = {}
+        last: dict[int, Job] = {}
+        for before, after in changed:
+            first.setdefault(after.seq, before)
+            last[after.seq] = after
+            if before.state is not after.state:
+                self._counted[before.queue, before.state.value] -= 1
+                self._counted[after.queue, after.state.value] += 1
+        if last:
+            lives = [rows.life_of(job, first[seq].state, first[seq].worker, now) for seq, job in last.items()]
+            self._send_rows("write_job", lives)
+
+    def _remove(self, seqs: Sequence[int]) -> None:
+        for table, column in (("outputs", "job"), ("attempts", "job"), ("events", "job"), ("jobs", "seq")):
+            self._line.execute(f'DELETE FROM "{self._address.schema}".{table} WHERE {column} = ANY (%s)', [list(seqs)])
+
+    def counts(self) -> dict[tuple[str, JobState], int]:
+        found = self._select(
+            "SELECT queue, state, sum(jobs)::bigint, count(*) FROM {schema}.counts GROUP BY queue, state ORDER BY queue"
+        )
+        if not self._depth and sum(rows_ for *_, rows_ in found) > FOLD_FROM:
+            self.fold_counts()
+        return {(queue, JobState(state)): jobs for queue, state, jobs, _ in found if jobs > 0}
+
+    def backlog(self, retries: int) -> Backlog:
+        due = [*self._read("oldest_ready")[0], self.next_due()]
+        waiting = [at for at in due if at is not None and at <= self.now()]
+        next_retries = self._made(self._read("next_retries", limit=retries))
+        return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
+
+    def ahead(self, job: Job) -> int:
+        found = self._read("ahead", queue=job.queue, priority=job.priority, due_at=job.due_at, seq=job.seq)
+        return int(found[0][0])
+
+    def attempts(self, job: Job) -> list[Attempt]:
+        text = f"SELECT {rows.ATTEMPT_COLUMNS} FROM {{schema}}.attempts WHERE job = %s ORDER BY number"
+        return [rows.attempt_from_row(row) for row in self._select(text, [job.seq])]
+
+    def outputs(self, job: Job, number: int) -> list[Output]:
+        text = f"SELECT {rows.OUTPUT_COLUMNS} FROM {{schema}}.outputs WHERE job = %s AND number = %s ORDER BY stream"
+        return [rows.output_from_row(row) for row in self._select(text, [job.seq, number])]
+
+    def notes(self, job: Job) -> list[Note]:
+        found = self._select("SELECT at, kind, who FROM {schema}.events WHERE job = %s ORDER BY id", [job.seq])
+        return [Note(at=at, kind=kind, who=who) for at, kind, who in found]
+
+    def prune(self, selector: Selector, limit: int) -> int:
+        states = tuple(state for state in selector.states or FINISHED if state in FINISHED)
+        if not states:
+            return 0
+        condition, values = rows.where(selector._replace(states=states), POSTGRES)
+        with self.transaction():
+            text = f"SELECT seq, spec, queue, state FROM {{schema}}.jobs WHERE {condition} ORDER BY seq LIMIT %s"
+            found = self._select(f"{text} FOR UPDATE SKIP LOCKED", [*values, limit])
+            if found:
+                self._remove([seq for seq, *_ in found])
+                self._counted.subtract((queue, state) for _, _, queue, state in found)
+                idle = self._send("idle_specs", specs=list({spec for _, spec, *_ in found})).fetchall()
+                self._send("forget_specs", specs=[spec for (spec,) in idle])
+        return len(found)
+
+    # --- settings ---------------------------------------------------------------------------
+
+    def config(self) -> dict[str, str]:
+        return dict(self._select("SELECT name, value FROM {schema}.config"))
+
+    def set_config(self, name: str, value: str | None) -> None:
+        table = f'"{self._address.schema}".config'
+        with self.transaction():
+            self._line.execute(f"DELETE FROM {table} WHERE name = %s", [name])
+            if value is not None:
+                self._line.execute(f"INSERT INTO {table} VALUES (%s, %s)", [name, value])
+            self._tell = True
+
+    # --- workers ----------------------------------------------------------------------------
+
+    def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
+        with self.transaction():
+            self._send("register", **{**row._asdict(), "queues": json.dumps(row.queues)}, lease_s=lease_s)
+
+    def deregister(self, grip: Grip) -> None:
+        with self.transaction():
+            self._check(grip)
+            text = "SELECT 1 FROM {schema}.jobs WHERE worker = %s AND state = 'processing' LIMIT 1"
+            if self._select(text, [grip.worker]):
+                raise Conflict(f"worker {grip.worker} still holds jobs")
+            self._line.execute(f'DELETE FROM "{self._address.schema}".workers WHERE id = %s', [grip.worker])
+
+    def workers(self) -> list[WorkerRow]:
+        names = WorkerRow._fields
+        found = self._select(f"SELECT {', '.join(names)} FROM {{schema}}.workers ORDER BY started_at, id")
+        made = (WorkerRow(*row) for row in found)
+        return [row._replace(queues=tuple(json.loads(str(row.queues)))) for row in made]
+
+    def alive(self, row: WorkerRow) -> bool:
+        folder = supervisor_folder(self.folder, row.id)
+        return is_alive(folder) if folder.exists() else bool(self._read("unexpired", worker=row.id))
+
+    def holds(self, grip: Grip) -> bool:
+        found = self._select("SELECT 1 FROM {schema}.workers WHERE id = %s AND epoch = %s", grip)
+        return bool(found)
+
+    def adopt(
+        self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
+    ) -> Grip | None:
+        terms = {"worker": row.id, "epoch": row.epoch, "dispatcher": dispatcher, "lease_s": lease_s}
+        with self.transaction():
+            taken = self._send("adopt", **terms, only_expired=only_expired).fetchone()
+        return Grip(worker=row.id, epoch=row.epoch + 1) if taken else None
+
+    def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
+        workers, epochs = [grip.worker for grip in grips], [grip.epoch for grip in grips]
+        with self.transaction():
+            asked_at = boottime()
+            renewed = self._send("renew", workers=workers, epochs=epochs, lease_s=lease_s).fetchall()
+            if gone := set(workers).difference(worker for worker, _ in renewed):
+                raise Superseded(f"worker {min(gone)} is driven by another process now")
+            self._set_clock(renewed[0][1], asked_at)
+
+    def request_stop(self, ids: Sequence[str], how: str) -> None:
+        for worker in ids:  # one at a time: who holds several locks may wait for one who waits for it
+            with self.transaction():
+                self._line.execute(
+                    f'UPDATE "{self._address.schema}".workers SET stop = %s WHERE id = %s', [how, worker]
+                )
+                self._tell = True
+
+    def stop_requests(self, ids: Sequence[str]) -> dict[str, str]:
+        text = "SELECT id, stop FROM {schema}.workers WHERE stop IS NOT NULL AND id = ANY (%s)"
+        return dict(self._select(text, [list(ids)]))
+
+    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+        now, claimed = self.now(), list[Job]()
+        room = limit if suspects is None else suspects
+        look = LOOK_AHEAD * limit + SUSPECTS_SEEN
+        with self.transaction():
+            asked = self._asked(grip)
+            self._send("promote", now=now)
+            while True:
+                found = self._send("candidates", queues=list(dict.fromkeys(queues)) or None, limit=look)
+                self._check(grip, asked)
+                candidates = found.fetchall()
+                wanted = _without_too_many_suspects(candidates, room)
+                taken = self._take(wanted, limit - len(claimed), grip, host, now)
+                claimed += taken
+                room -= sum(job.lost_in_row > 0 for job in taken)
+                if len(claimed) >= limit or len(candidates) < look:
+                    return claimed
+                look *= LOOK_WIDER
+
+    def _take(self, wanted: Sequence[int], limit: int, grip: Grip, host: str, now: float) -> list[Job]:
+        """Claims the first of the wanted jobs that nobody else is just claiming, in their order."""
+        if not wanted or not limit:
+            return []
+        asked = self._send("claim", seqs=wanted, limit=limit, worker=grip.worker, host=host, now=now)
+        found = asked.fetchall()
+        jobs = self._made([row[1:] for row in found])
+        for (was, *_), job in zip(found, jobs, strict=True):
+            self._counted[job.queue, was] -= 1
+            self._counted[job.queue, job.state.value] += 1
+        place = {seq: at for at, seq in enumerate(wanted)}
+        return sorted(jobs, key=lambda job: place[job.seq])
+
+    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
+        now = self.now()
+        with self.transaction():
+            asked = self._asked(grip)
+            found = self._send("in_hand", seqs=[change.job.seq for change in changes], worker=grip.worker)
+            self._check(grip, asked)
+            in_hand = {(seq, lease): (held, cancel) for seq, lease, held, cancel in found.fetchall()}
+            results = applied(in_hand, changes, now)
+            counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
+            self._write([(change.job, after) for change, after in counts], now)
+            for query, values in attempt_rows(counts):
+                self._send_rows(query, values)
+            self._tell = self._tell or any(rows.is_ready(after, now) for _, after in counts)
+        return results
+
+    def running(self, worker: str) -> list[Job]:
+        return self._jobs("WHERE worker = %s AND state = 'processing' ORDER BY seq", [worker])
+
+    def wishes(self, worker: str) -> list[int]:
+        return [seq for (seq,) in self._read("wishes", worker=worker)]
+
+    def has_work(self, queues: Sequence[str]) -> bool:
+        return bool(self._read("has_work", queues=list(queues) or None))
+
+    def next_due(self) -> float | None:
+        due: float | None = self._read("next_due")[0][0]
+        return due
+
+
+def _without_too_many_suspects(candidates: Sequence[tuple[int, bool]], room: int) -> list[int]:
+    """`seq` of the candidates, of those that have just lost a worker only the first few."""
+    wanted = []
+    for seq, suspect in candidates:
+        if not suspect or room > 0:
+            room -= suspect
+            wanted.append(seq)
+    return wanted

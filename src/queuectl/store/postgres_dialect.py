@@ -1,0 +1,29 @@
+"""What is peculiar to PostgreSQL's SQL in conditions on jobs."""
+
+from __future__ import annotations
+
+import re
+
+from queuectl.store.rows import Dialect
+
+
+def regex_of(glob: str) -> str:
+    """A GLOB, as SQLite reads it (`*`, `?`, `[a-z]`, `[^a-z]`, case counts), as a regular expression."""
+    parts = re.findall(r"\[\^?\]?[^\]]*\]|.", glob, re.DOTALL)
+    return "^" + "".join(map(_piece, parts)) + "$"
+
+
+def _piece(part: str) -> str:
+    if part == "*":
+        return ".*"
+    if part == "?":
+        return "."
+    if len(part) > 1:
+        return "[" + part[1:-1].replace("\\", "\\\\") + "]"
+    return part if part.isalnum() or part.isspace() or not part.isascii() else "\\" + part
+
+
+POSTGRES = Dialect(
+    mark="%s", integer="%s::integer", tag="tags::jsonb @> to_jsonb(ARRAY[%s::text])", command="command ~ %s",
+    error="strpos(lower(error), lower(%s)) > 0", pattern=regex_of,
+)  # fmt: skip

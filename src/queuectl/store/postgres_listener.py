@@ -1,0 +1,72 @@
+"""Hearing that other sessions have committed something: LISTEN on a connection of its own, or else polling."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.store.postgres_connection import Address, Line
+
+POLL_EVERY_S = 0.5
+"""How often to look where nothing can be heard: while the server is away, or behind a pooler."""
+
+
+class Listener:
+    """Hears notifications on one channel, our own (those with the payload `me`) aside."""
+
+    def __init__(self, address: Address, channel: str, me: str) -> None:
+        self._line = Line(address)
+        self._channel = channel
+        self._me = me
+        self._hears: psycopg.Connection[tuple[object, ...]] | None = None
+        self._deaf = False
+        self._look_at = 0.0
+
+    @property
+    def handle(self) -> int:
+        """A descriptor that becomes readable when there is something to hear; -1 while there is none."""
+        return -1 if self._hears is None else self._hears.fileno()
+
+    def heard(self) -> bool:
+        """Whether something has happened since the last call, as far as anybody can tell."""
+        if self._hears is not None:
+            try:
+                return self._take(self._hears)
+            except psycopg.OperationalError:
+                self._hears.close()
+                self._hears = None
+                self._look_at = 0.0
+                return True  # and only next time listen again: whoever sleeps on the handle has to let go of it
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + POLL_EVERY_S
+        if not self._deaf:
+            self._listen()
+        return True  # nobody knows what happened meanwhile
+
+    def _take(self, db: psycopg.Connection[tuple[object, ...]]) -> bool:
+        db.pgconn.consume_input()
+        heard = False
+        while (told := db.pgconn.notifies()) is not None:
+            heard = heard or told.extra.decode() != self._me
+        return heard
+
+    def _listen(self) -> None:
+        """Begins to listen, where the server itself answers. A pooler shows another process number than the server."""
+        try:
+            db = self._line.open()
+            found = db.execute("SELECT pg_backend_pid()").fetchone()
+            self._deaf = found != (db.info.backend_pid,)
+            if self._deaf:
+                db.close()
+            else:
+                db.execute(f'LISTEN "{self._channel}"'.encode())
+                self._hears = db
+        except (StoreUnavailable, psycopg.Error):
+            return  # polling goes on; the store's other connection tells of the outage
+
+    def close(self) -> None:
+        self._line.close()

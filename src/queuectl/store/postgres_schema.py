@@ -1,0 +1,95 @@
+"""The schema of a PostgreSQL store: making it, bringing it up to date, emptying it.
+
+Any number of hosts may start at once: each step is taken under a lock that ends with its transaction.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import psycopg
+
+from queuectl import ids
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.store import migrations
+from queuectl.store.postgres_connection import Address, Line, translated
+
+TABLES = ("jobs", "attempts", "outputs", "events", "specs", "counts", "config", "workers")
+
+
+def bring_up_to_date(line: Line, address: Address) -> str:
+    """Makes what is missing; the store's identity. Raises `StoreUnavailable`."""
+
+    def oldest_reader(schema: int) -> int | None:
+        return _number(line, address, f"oldest reader of schema {schema}")
+
+    with translated(address):
+        current = _number(line, address, "schema") or 0
+        migrations.migrate(
+            "postgres", current, address.shown, oldest_reader, lambda number, sql: _run_step(line, address, number, sql)
+        )
+        found = line.execute(f"SELECT value FROM \"{address.schema}\".meta WHERE name = 'store_id'").fetchone()
+        assert found is not None
+        return str(found[0])
+
+
+def _number(line: Line, address: Address, name: str) -> int | None:
+    """A number in the table of facts about the store; none where it, or the table, is missing."""
+    try:
+        found = line.execute(f'SELECT value FROM "{address.schema}".meta WHERE name = %s', [name]).fetchone()
+    except psycopg.errors.UndefinedTable:
+        return None
+    return int(found[0]) if found else None
+
+
+def _run_step(line: Line, address: Address, number: int, text: str) -> None:
+    schema = f'"{address.schema}"'
+    db = line.open()
+    try:
+        with db.transaction():
+            line.execute("SELECT pg_advisory_xact_lock(%s, %s)", (zlib.crc32(b"queuectl") >> 1, _key(address)))
+            if (_known_now(line, address) or 0) >= number:  # another host was faster
+                return
+            if number == 1:
+                _make_schema(line, address)
+            db.execute(text.replace("{schema}", schema).encode())
+            facts = {"schema": str(number), f"oldest reader of schema {number}": str(migrations.oldest_reader(text))}
+            if number == 1:
+                facts["store_id"] = ids.random_id(16)
+            for name, value in facts.items():
+                line.execute(f"DELETE FROM {schema}.meta WHERE name = %s", (name,))
+                line.execute(f"INSERT INTO {schema}.meta VALUES (%s, %s)", (name, value))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise _may_not(address, db.info.user, db.info.dbname, error) from None
+
+
+def _known_now(line: Line, address: Address) -> int | None:
+    """The same as `_number("schema")`, without an error that would end the transaction."""
+    there = line.execute("SELECT to_regclass(%s)", (f'"{address.schema}".meta',)).fetchone()
+    return _number(line, address, "schema") if there and there[0] else None
+
+
+def _make_schema(line: Line, address: Address) -> None:
+    there = line.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (address.schema,)).fetchone()
+    if there is None:
+        line.execute(f'CREATE SCHEMA "{address.schema}"')
+
+
+def _key(address: Address) -> int:
+    return zlib.crc32(address.schema.encode()) >> 1
+
+
+def _may_not(address: Address, role: str, database: str, error: psycopg.Error) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the role {role} may not make the tables of the store {address.shown}: {error.diag.message_primary}",
+        f'as the owner of the database {database} run: CREATE SCHEMA IF NOT EXISTS "{address.schema}"; '
+        f'GRANT USAGE, CREATE ON SCHEMA "{address.schema}" TO "{role}";',
+    )
+
+
+def empty(line: Line, address: Address) -> None:
+    """Removes everything from a store and gives it a new identity."""
+    schema = f'"{address.schema}"'
+    with translated(address), line.open().transaction():
+        line.execute("TRUNCATE " + ", ".join(f"{schema}.{table}" for table in TABLES))
+        line.execute(f"UPDATE {schema}.meta SET value = %s WHERE name = 'store_id'", (ids.random_id(16),))

@@ -1,0 +1,183 @@
+"""What everything a PostgreSQL store does is made of: transactions, named queries, jobs out of rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+from queuectl import ids, wire
+from queuectl.clock import Clock, SystemClock, boottime
+from queuectl.domain.job import Job, Spec
+from queuectl.store import migrations, rows
+from queuectl.store.port import Grip, Superseded, WorkerRow
+from queuectl.store.postgres_connection import Address, Line, array, translated
+from queuectl.store.postgres_schema import bring_up_to_date
+
+FOLD_EVERY = 500
+"""Transactions of one store between two folds of the counts."""
+
+KEYS = {"start_attempt": 2, "end_attempt": 2, "write_output": 3}
+"""How many columns, from the first, name a row: one statement may write each only once."""
+
+
+@cache
+def _queries(schema: str) -> dict[str, str]:
+    text = migrations.sql_text("postgres", "queries.sql")
+    fields = WorkerRow._fields
+    names = {
+        "job_columns": ", ".join(f"jobs.{name}" for name in rows.JOB_COLUMNS.split(", ")),
+        "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f"%({name})s" for name in fields),
+    }  # fmt: skip
+    return dict(rows.named_queries(text, schema=f'"{schema}"', **names))
+
+
+class Session:
+    """A connection to one store. `store_id` tells it from any other, and from itself after it was emptied.
+
+    `tell`: what this transaction does concerns workers. `counted`: by how many jobs it changes each queue and state.
+    """
+
+    def __init__(self, address: Address, clock: Clock | None, lock_timeout_s: float) -> None:
+        """`clock` stands in for the server's, in tests."""
+        self._address = address
+        self._clock = clock
+        self._ahead_s = 0.0
+        self._sql = _queries(address.schema)
+        self._me = ids.random_id(10)
+        self._channel = f"queuectl_{address.schema}"
+        self._lock_timeout_s = lock_timeout_s
+        self._line = Line(address)
+        self._depth, self._transactions = 0, 0
+        self._tell = False
+        self._checked: set[Grip] = set()
+        self._counted: Counter[tuple[str, str]] = Counter()
+        self._specs: dict[int, Spec] = {}
+        self._settings: dict[str, str] = {}
+        try:
+            self._store_id = bring_up_to_date(self._line, address)
+            self._greet()
+        except BaseException:
+            self._line.close()
+            raise
+
+    def _greet(self) -> None:
+        """Learns what holds for a connection: the server's time, and how durable commits are to be."""
+        asked_at = boottime()
+        ((now, _, _, durability, synchronous),) = self._read("hello")
+        self._set_clock(now, asked_at)
+        self._settings = {"lock_timeout": f"{max(1, round(self._lock_timeout_s * 1000))}ms"}
+        if durability == "normal":
+            self._settings["synchronous_commit"] = "off"
+        elif synchronous in ("off", "local"):
+            self._settings["synchronous_commit"] = "on"
+
+    def _set_clock(self, now: float, asked_at: float) -> None:
+        """The server told its time, in between the moment it was asked at and this one."""
+        self._ahead_s = now - (asked_at + boottime()) / 2
+
+    def now(self) -> float:
+        return boottime() + self._ahead_s if self._clock is None else self._clock.now()
+
+    def of_here(self, at: float) -> float:
+        return at + self.now() - SystemClock().now() if self._clock is None else at
+
+    # --- transactions -----------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self._depth:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            return
+        self._fold_now_and_then()
+        try:
+            with translated(self._address), self._line.transaction(self._settings):
+                self._depth = 1
+                yield
+                self._write_counts()
+                if self._tell:
+                    self._line.execute("SELECT pg_notify(%s, %s)", (self._channel, self._me))
+        finally:
+            self._depth, self._tell = 0, False
+            self._checked.clear()
+            self._counted.clear()
+
+    def _write_counts(self) -> None:
+        changes = [(*key, change) for key, change in self._counted.items() if change]
+        if changes:
+            self._send_rows("count", changes)
+
+    def _fold_now_and_then(self) -> None:
+        self._transactions += 1
+        if self._transactions % FOLD_EVERY == 0:
+            self.fold_counts()
+
+    def fold_counts(self) -> None:
+        """Makes few rows of the counts that many transactions have left."""
+        with self.transaction():
+            self._send("fold_counts")
+
+    def _send(self, query: str, **parameters: Any) -> Any:
+        """Sends a query; a cursor from which its rows can be fetched."""
+        return self._line.execute(self._sql[query], parameters)
+
+    def _send_rows(self, query: str, values: Sequence[tuple[object, ...]]) -> Any:
+        """The same for a query over many rows, which takes an array a column. Of rows with one key the last counts."""
+        last = {row[: KEYS[query]]: row for row in values}.values() if query in KEYS else values
+        return self._line.execute(self._sql[query], [array(column) for column in zip(*last, strict=True)])
+
+    def _read(self, query: str, **parameters: Any) -> list[Any]:
+        with translated(self._address):
+            return self._line.fetch(self._sql[query], parameters)
+
+    def _select(self, text: str, parameters: Sequence[object] = ()) -> list[Any]:
+        """The rows of a query made of pieces; in it, `{schema}` is this store's."""
+        with translated(self._address):
+            query = text.replace("{schema}", f'"{self._address.schema}"')
+            return self._line.fetch(query, list(parameters))
+
+    def _asked(self, grip: Grip) -> Any:
+        """Asks whether the supervisor is ours, once in a transaction; `_check` waits for the answer."""
+        return None if grip in self._checked else self._send("drives", **grip._asdict())
+
+    def _check(self, grip: Grip, asked: Any = None) -> None:
+        """Refuses a writer whose supervisor was taken over."""
+        if grip in self._checked:
+            return
+        asked = asked or self._asked(grip)
+        if asked.fetchone() is None:
+            raise Superseded(f"worker {grip.worker} is driven by another process now")
+        self._checked.add(grip)
+
+    def _keep_specs(self, wanted: Iterable[str]) -> dict[str, int]:
+        """The numbers of specs by their text, made where they are new. Nobody removes them during this transaction."""
+        texts = {sha256(text.encode()).digest(): text for text in wanted}
+        known: dict[str, int] = {}
+        while missing := [digest for digest, text in texts.items() if text not in known]:
+            for spec_id, digest in self._send("find_specs", digests=missing).fetchall():
+                known[texts[digest]] = spec_id
+            new = [(digest, text) for digest, text in texts.items() if text not in known]
+            if new:
+                self._send_rows("add_spec", new)
+        return known
+
+    def _learn_specs(self, spec_ids: set[int]) -> None:
+        if unknown := spec_ids - self._specs.keys():
+            found = self._select("SELECT id, body FROM {schema}.specs WHERE id = ANY (%s)", [list(unknown)])
+            self._specs.update({spec_id: wire.spec_from_text(body) for spec_id, body in found})
+
+    def _made(self, found: Sequence[Any]) -> list[Job]:
+        """Jobs of rows of `JOB_COLUMNS`. One whose spec is gone by now was deleted in this moment."""
+        self._learn_specs({row[rows.SPEC_AT] for row in found})
+        specs = self._specs
+        return [rows.job_from_row(row, specs.__getitem__) for row in found if row[rows.SPEC_AT] in specs]
+
+    def _jobs(self, rest: str, parameters: Sequence[object] = ()) -> list[Job]:
+        return self._made(self._select(f"SELECT {rows.JOB_COLUMNS} FROM {{schema}}.jobs {rest}", parameters))

@@ -1,0 +1,247 @@
+-- Named queries of the PostgreSQL store, one purpose each. Read by store/postgres.py.
+
+-- name: hello
+-- What is to be known of a store that is being opened: the server's time, the store's identity and its schema.
+SELECT extract(epoch FROM clock_timestamp())::double precision,
+       (SELECT value FROM {schema}.meta WHERE name = 'store_id'),
+       (SELECT value::integer FROM {schema}.meta WHERE name = 'schema'),
+       (SELECT value FROM {schema}.config WHERE name = 'durability'),
+       current_setting('synchronous_commit');
+
+-- name: promote
+-- Moves jobs whose time has come into the claim index; bounded, so that a claim stays short.
+UPDATE {schema}.jobs SET ready = true WHERE seq = ANY (ARRAY(
+    SELECT seq FROM {schema}.jobs
+    WHERE NOT ready AND NOT held AND state IN ('pending', 'failed') AND due_at <= %(now)s
+    ORDER BY due_at LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
+));
+
+-- name: candidates
+-- The jobs to be claimed next, over all the given queues (none: all), in the order of claiming. Locks nothing.
+WITH RECURSIVE waiting (queue) AS (
+    SELECT min(queue) FROM {schema}.jobs WHERE ready
+    UNION ALL
+    SELECT (SELECT min(queue) FROM {schema}.jobs WHERE ready AND queue > waiting.queue)
+    FROM waiting WHERE waiting.queue IS NOT NULL
+), served (queue) AS (
+    SELECT queue FROM waiting WHERE %(queues)s::text[] IS NULL AND queue IS NOT NULL
+    UNION ALL
+    SELECT unnest(%(queues)s::text[])
+)
+SELECT job.seq, job.suspect FROM served CROSS JOIN LATERAL (
+    SELECT seq, priority, due_at, lost_in_row > 0 AS suspect FROM {schema}.jobs
+    WHERE ready AND jobs.queue = served.queue
+    ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
+) AS job
+ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
+
+-- name: claim
+-- Hands jobs to a worker, those aside that another one is claiming just now. Equal to lifecycle.apply(job, Claimed);
+-- a test holds them together. The order of the array is the order of claiming.
+WITH taken AS MATERIALIZED (
+    SELECT jobs.seq, jobs.state FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
+    JOIN {schema}.jobs ON jobs.seq = wanted.seq
+    WHERE jobs.ready ORDER BY wanted.place LIMIT %(limit)s
+    FOR NO KEY UPDATE OF jobs SKIP LOCKED
+)
+UPDATE {schema}.jobs SET
+    state = 'processing', ready = false, lease = lease + 1, worker = %(worker)s, host = %(host)s,
+    started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = run_at, updated_at = %(now)s
+FROM taken WHERE jobs.seq = taken.seq
+RETURNING taken.state, {job_columns};
+
+-- name: next_due
+-- When the next job that is not claimable yet becomes so.
+SELECT min(due_at) FROM {schema}.jobs WHERE NOT ready AND NOT held AND state IN ('pending', 'failed');
+
+-- name: drives
+-- Whether the writer still drives this supervisor; it does so until this transaction ends.
+SELECT 1 FROM {schema}.workers WHERE id = %(worker)s AND epoch = %(epoch)s FOR SHARE;
+
+-- name: in_hand
+-- Which of these jobs a supervisor runs, under which lease, and what people did to them meanwhile. Nobody changes
+-- them now until this transaction ends.
+SELECT seq, lease, held, cancel_requested FROM {schema}.jobs
+WHERE seq = ANY (%(seqs)s::bigint[]) AND worker = %(worker)s AND state = 'processing'
+ORDER BY seq FOR NO KEY UPDATE;
+
+-- name: wishes
+-- Which jobs of a supervisor somebody wants cancelled.
+SELECT seq FROM {schema}.jobs WHERE worker = %(worker)s AND state = 'processing' AND cancel_requested;
+
+-- name: write_job
+-- Replaces what changes in jobs' lives, where they are still in the hands they were in. One array a column.
+UPDATE {schema}.jobs SET
+    state = new.state, held = new.held, ready = new.ready, due_at = new.due_at, run_at = new.run_at,
+    cancel_requested = new.cancel_requested, attempts = new.attempts, starts = new.starts, lost = new.lost,
+    lost_in_row = new.lost_in_row, worker = new.worker, host = new.host, started_at = new.started_at,
+    finished_at = new.finished_at, next_retry_at = new.next_retry_at, exit_code = new.exit_code, signal = new.signal,
+    error = new.error, cpu_time = new.cpu_time, max_rss = new.max_rss, output_bytes = new.output_bytes,
+    updated_at = new.updated_at
+FROM unnest(
+    %s::text[], %s::boolean[], %s::boolean[], %s::double precision[], %s::double precision[], %s::boolean[],
+    %s::integer[], %s::integer[], %s::integer[], %s::integer[], %s::text[], %s::text[], %s::double precision[],
+    %s::double precision[], %s::double precision[], %s::integer[], %s::integer[], %s::text[], %s::double precision[],
+    %s::bigint[], %s::bigint[], %s::double precision[], %s::bigint[], %s::bigint[], %s::text[], %s::text[]
+) AS new (
+    state, held, ready, due_at, run_at, cancel_requested, attempts, starts, lost, lost_in_row, worker, host,
+    started_at, finished_at, next_retry_at, exit_code, signal, error, cpu_time, max_rss, output_bytes, updated_at,
+    seq, lease, was, holder
+)
+WHERE jobs.seq = new.seq AND jobs.lease = new.lease AND jobs.state = new.was
+  AND jobs.worker IS NOT DISTINCT FROM new.holder;
+
+-- name: start_attempt
+-- Executions have begun.
+INSERT INTO {schema}.attempts AS known (job, number, lease, worker, host, started_at, output_files)
+SELECT * FROM unnest(
+    %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::text[], %s::double precision[], %s::text[]
+)
+ON CONFLICT (job, number) DO UPDATE SET
+    lease = excluded.lease, worker = excluded.worker, host = excluded.host, started_at = excluded.started_at,
+    output_files = excluded.output_files;
+
+-- name: end_attempt
+-- Executions are over, whether or not their beginning was ever written.
+INSERT INTO {schema}.attempts (
+    job, number, lease, worker, host, started_at, finished_at, outcome, exit_code, signal, error, cpu_time, max_rss,
+    output_bytes, leftover
+)
+SELECT * FROM unnest(
+    %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::text[], %s::double precision[],
+    %s::double precision[], %s::text[], %s::integer[], %s::integer[], %s::text[], %s::double precision[],
+    %s::bigint[], %s::bigint[], %s::text[]
+)
+ON CONFLICT (job, number) DO UPDATE SET
+    lease = excluded.lease, worker = excluded.worker, host = excluded.host, started_at = excluded.started_at,
+    finished_at = excluded.finished_at, outcome = excluded.outcome, exit_code = excluded.exit_code,
+    signal = excluded.signal, error = excluded.error, cpu_time = excluded.cpu_time, max_rss = excluded.max_rss,
+    output_bytes = excluded.output_bytes, output_files = NULL, leftover = excluded.leftover;
+
+-- name: break_attempt
+-- Executions that had begun were lost, or do not count.
+UPDATE {schema}.attempts SET
+    finished_at = new.finished_at, outcome = new.outcome, error = new.error, output_files = NULL
+FROM unnest(%s::double precision[], %s::text[], %s::text[], %s::bigint[], %s::integer[])
+    AS new (finished_at, outcome, error, job, number)
+WHERE attempts.job = new.job AND attempts.number = new.number;
+
+-- name: write_output
+-- What streams of executions wrote.
+INSERT INTO {schema}.outputs (job, number, stream, head, tail, cut_bytes, compressed)
+SELECT * FROM unnest(
+    %s::bigint[], %s::integer[], %s::integer[], %s::bytea[], %s::bytea[], %s::bigint[], %s::boolean[]
+)
+ON CONFLICT (job, number, stream) DO UPDATE SET
+    head = excluded.head, tail = excluded.tail, cut_bytes = excluded.cut_bytes, compressed = excluded.compressed;
+
+-- name: insert_job
+-- Adds jobs, those aside whose id is taken; says how many.
+WITH added AS (
+    INSERT INTO {schema}.jobs (
+        id, generated_id, spec, command, words, queue, priority, tags, owner, created_at, run_at, updated_at, state,
+        held, ready, due_at
+    )
+    SELECT * FROM unnest(
+        %s::text[], %s::boolean[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::text[],
+        %s::text[], %s::double precision[], %s::double precision[], %s::double precision[], %s::text[], %s::boolean[],
+        %s::boolean[], %s::double precision[]
+    )
+    ON CONFLICT (id) DO NOTHING RETURNING 1
+)
+SELECT count(*) FROM added;
+
+-- name: note
+-- What a person did to jobs.
+INSERT INTO {schema}.events (at, job, kind, who)
+SELECT %(now)s, job, %(kind)s, %(who)s FROM unnest(%(seqs)s::bigint[]) AS job;
+
+-- name: find_specs
+-- Specs that are known already. Nobody removes them until this transaction ends.
+SELECT id, digest FROM {schema}.specs WHERE digest = ANY (%(digests)s::bytea[]) ORDER BY id FOR KEY SHARE;
+
+-- name: add_spec
+-- Keeps new specs, unless another session was faster.
+INSERT INTO {schema}.specs (digest, body) SELECT * FROM unnest(%s::bytea[], %s::text[]) ORDER BY 1
+ON CONFLICT (digest) DO NOTHING;
+
+-- name: idle_specs
+-- Holds on to specs that nobody is using just now; who wants to use one waits until this transaction ends.
+SELECT id FROM {schema}.specs WHERE id = ANY (%(specs)s::bigint[]) FOR UPDATE SKIP LOCKED;
+
+-- name: forget_specs
+-- Removes those of them that no job needs any more.
+DELETE FROM {schema}.specs
+WHERE id = ANY (%(specs)s::bigint[]) AND NOT EXISTS (SELECT 1 FROM {schema}.jobs WHERE jobs.spec = specs.id);
+
+-- name: count
+-- Adds to how many jobs queues have in states.
+INSERT INTO {schema}.counts (queue, state, jobs) SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]);
+
+-- name: fold_counts
+-- Makes one row of many, those aside that are being folded just now.
+WITH gone AS (
+    DELETE FROM {schema}.counts WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {schema}.counts LIMIT 20000 FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING queue, state, jobs
+)
+INSERT INTO {schema}.counts (queue, state, jobs)
+SELECT queue, state, sum(jobs) FROM gone GROUP BY queue, state HAVING sum(jobs) <> 0;
+
+-- name: oldest_ready
+-- Since when the oldest claimable job waits: one index probe for each priority of each queue.
+WITH RECURSIVE lanes (queue, priority, due_at) AS (
+    (SELECT queue, priority, due_at FROM {schema}.jobs WHERE ready ORDER BY queue, priority DESC, due_at, seq LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM lanes CROSS JOIN LATERAL (
+        (SELECT queue, priority, due_at FROM {schema}.jobs
+         WHERE ready AND jobs.queue = lanes.queue AND jobs.priority < lanes.priority
+         ORDER BY priority DESC, due_at, seq LIMIT 1)
+        UNION ALL
+        (SELECT queue, priority, due_at FROM {schema}.jobs
+         WHERE ready AND jobs.queue > lanes.queue
+         ORDER BY queue, priority DESC, due_at, seq LIMIT 1)
+        LIMIT 1
+    ) AS next
+)
+SELECT min(due_at) FROM lanes;
+
+-- name: next_retries
+-- The failed jobs that run again next.
+SELECT {job_columns} FROM {schema}.jobs WHERE state = 'failed' AND NOT held ORDER BY due_at LIMIT %(limit)s;
+
+-- name: ahead
+-- How many claimable jobs of a queue come before a given one.
+SELECT count(*) FROM {schema}.jobs
+WHERE ready AND queue = %(queue)s
+  AND (priority > %(priority)s OR (priority = %(priority)s AND (due_at, seq) < (%(due_at)s, %(seq)s)));
+
+-- name: has_work
+-- Whether any job of these queues (none: of all) runs or waits, now or later; held ones aside.
+SELECT 1 FROM {schema}.jobs
+WHERE state IN ('processing', 'pending', 'failed') AND (NOT held OR state = 'processing')
+  AND (%(queues)s::text[] IS NULL OR queue = ANY (%(queues)s::text[])) LIMIT 1;
+
+-- name: register
+-- A new supervisor, with its first lease.
+INSERT INTO {schema}.workers ({worker_columns}, expires_at)
+VALUES ({worker_marks}, clock_timestamp() + make_interval(secs => %(lease_s)s));
+
+-- name: renew
+-- Puts off the expiry of supervisors that are still driven in these epochs; tells the time.
+UPDATE {schema}.workers SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
+FROM unnest(%(workers)s::text[], %(epochs)s::bigint[]) AS mine (worker, epoch)
+WHERE workers.id = mine.worker AND workers.epoch = mine.epoch
+RETURNING workers.id, extract(epoch FROM clock_timestamp())::double precision;
+
+-- name: adopt
+-- Takes a supervisor over, with a new lease; one of another machine only when its lease has run out.
+UPDATE {schema}.workers SET
+    epoch = epoch + 1, dispatcher = %(dispatcher)s, expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
+WHERE id = %(worker)s AND epoch = %(epoch)s AND (NOT %(only_expired)s OR expires_at <= clock_timestamp())
+RETURNING 1;
+
+-- name: unexpired
+-- Whether a supervisor's lease holds.
+SELECT 1 FROM {schema}.workers WHERE id = %(worker)s AND expires_at > clock_timestamp();

@@ -1,0 +1,141 @@
+"""The same commands on a database server, as a user types them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from queuectl import ids
+from tests.e2e.conftest import Terminal, eventually
+from tests.server import new_schema
+
+PASSWORD = "correct-horse"
+
+
+@pytest.fixture
+def login(postgres_server: str) -> Iterator[str]:
+    """A server's URL with the name and password of a role that may make schemas, and nothing else."""
+    role = f"test_{ids.random_id(10)}"
+    with psycopg.connect(postgres_server, autocommit=True) as db:
+        db.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'".encode())
+        db.execute(f"GRANT CREATE ON DATABASE postgres TO {role}".encode())
+        yield postgres_server.replace("postgres@", f"{role}:{PASSWORD}@")
+        db.execute(f"DROP OWNED BY {role} CASCADE".encode())
+        db.execute(f"DROP ROLE {role}".encode())
+
+
+@pytest.fixture
+def fleet(terminal: Terminal, login: str, tmp_path: Path) -> Terminal:
+    """A prompt whose store is a schema of a server."""
+    terminal.environment |= {"QUEUECTL_DB": new_schema(login), "XDG_STATE_HOME": str(tmp_path / "state")}
+    return terminal
+
+
+def test_a_job_runs_fails_is_retried_and_dies_and_all_of_it_is_shown(fleet: Terminal) -> None:
+    fleet.good("queuectl config set backoff-base 1")
+    added = fleet.good("""queuectl enqueue '{"id":"job1","command":"echo said; exit 3","max_retries":1}'""")
+    assert added.out == "enqueued job1\n"
+    assert "no live worker" in added.err
+    fleet.worker("--count 2 --name here")
+    assert fleet.type("queuectl wait job1").code == 3
+    assert fleet.good("queuectl logs job1 --attempt 2").out == "said\n"
+    assert fleet.good("queuectl dlq list --json").json[0]["error"] == "exit code 3"
+    assert fleet.good("queuectl dlq retry job1 --yes").code == 0
+    assert fleet.type("queuectl wait job1").code == 3
+    job = fleet.job("job1")
+    assert (job["state"], job["attempts"], job["lost"]) == ("dead", 2, 0)
+    assert fleet.good("queuectl prune --state dead --yes -q").out == "1\n"
+    assert fleet.good("queuectl list --json").json == []
+
+
+def test_workers_are_seen_told_and_stopped_through_the_server(fleet: Terminal) -> None:
+    worker = fleet.worker("--name here")
+    fleet.good("queuectl enqueue --id long -- sleep 300")
+    eventually(lambda: fleet.job("long")["started_at"], "long starts")
+    assert [each["name"] for each in fleet.good("queuectl worker list --json").json] == ["here"]
+    assert fleet.good("queuectl status --json").json["counts"]["processing"] == 1
+    fleet.good("queuectl cancel long")
+    assert fleet.type("queuectl wait long --timeout 20").code == 143
+    assert fleet.type("queuectl run -- sh -c 'echo out; exit 7'").code == 7
+    assert fleet.good("queuectl worker stop").out == "stopped here\n"
+    assert worker.wait(20) == 0
+
+
+def test_reset_makes_a_worker_end_what_ran_and_start_afresh(fleet: Terminal) -> None:
+    fleet.worker("--name here")
+    fleet.good("queuectl enqueue --id old -- sleep 300")
+    eventually(lambda: fleet.job("old")["started_at"], "old starts")
+    assert fleet.good("queuectl reset --yes").out.startswith("removed postgresql://")
+    assert fleet.type("queuectl show old").code == 3
+    assert fleet.type("queuectl run -- echo afresh").out == "afresh\n"
+
+
+def test_no_password_is_shown_to_anybody(fleet: Terminal) -> None:
+    fleet.worker("--name here")
+    fleet.good("queuectl enqueue --id long -- sleep 300")
+    eventually(lambda: fleet.job("long")["started_at"], "long starts")
+    said = [
+        fleet.good(f"queuectl {words}")
+        for words in (
+            "status",
+            "status --json",
+            "worker list --json",
+            "worker logs here",
+            "show long",
+            "init --db $QUEUECTL_DB",
+        )
+    ]
+    said += [
+        fleet.type(f"queuectl {words}")
+        for words in (
+            "doctor",
+            "show nobody",
+            "list --db ${QUEUECTL_DB/127.0.0.1/127.0.0.2}",
+            "list --db ${QUEUECTL_DB}&x=y",
+        )
+    ]
+    said.append(fleet.type("queuectl --db $QUEUECTL_DB enqueue --queue unserved -- true"))
+    processes = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    assert "queuectl.engine.supervisor" in processes
+    assert PASSWORD not in processes
+    for done in said:
+        assert PASSWORD not in done.out + done.err, done
+
+
+def test_a_role_that_may_not_make_tables_is_told_what_to_have_done(fleet: Terminal, postgres_server: str) -> None:
+    role = fleet.environment["QUEUECTL_DB"].partition("://")[2].partition(":")[0]
+    with psycopg.connect(postgres_server, autocommit=True) as db:
+        db.execute(f"REVOKE CREATE ON DATABASE postgres FROM {role}".encode())
+        refused = fleet.type("queuectl list")
+        assert refused.code == 5
+        assert f"the role {role} may not make the tables" in refused.err
+        fix = refused.err.partition("run: ")[2].strip()
+        db.execute(fix.encode())
+    assert fleet.good("queuectl list --json").json == []
+
+
+def test_many_hosts_may_start_on_a_new_database_at_once(fleet: Terminal) -> None:
+    starts = [fleet.background("queuectl enqueue -q -- true") for _ in range(6)]
+    printed = [start.communicate(timeout=60)[0].strip() for start in starts]
+    assert sorted(job["id"] for job in fleet.good("queuectl list --json").json) == sorted(printed)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("mysql://localhost/x", "no such kind of store: mysql://"),
+        ("postgresql://localhost/x?schema=a-b", "'a-b' is no name for a schema"),
+        ("postgresql://user:correct-horse@[host/db", "no PostgreSQL address"),
+        ("postgresql://user:correct-horse/battery@host/db", "no PostgreSQL address"),
+        ("postgresql://localhost/x?nonsense=1", "no PostgreSQL address"),
+    ],
+)
+def test_an_address_that_is_none_is_bad_input(terminal: Terminal, address: str, said: str) -> None:
+    refused = terminal.type(f"queuectl list --db '{address}'")
+    assert refused.code == 2
+    assert said in refused.err
+    assert PASSWORD not in refused.err

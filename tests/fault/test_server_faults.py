@@ -1,0 +1,211 @@
+"""A database server that restarts, vanishes, or answers to nobody costs no acknowledged job, and repeats no result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from queuectl import wire
+from queuectl.client import Client
+from queuectl.domain.job import JobState
+from queuectl.store.postgres import PostgresStore
+from tests.fault.history import check, diary_command
+from tests.proxy import Proxy
+from tests.server import Server, new_schema, start_server
+from tests.workshop import Workshop, clean_environment, open_workshop, until
+
+LEASE_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server of our own: it is going to be killed."""
+    found = start_server()
+    yield found
+    found.remove()
+
+
+@pytest.fixture
+def shop(server: Server, tmp_path: Path) -> Iterator[Workshop]:
+    with open_workshop(tmp_path, new_schema(server.url)) as workshop:
+        yield workshop
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    found = Proxy(server.port)
+    yield found
+    found.close()
+
+
+def through(proxy: Proxy, shop: Workshop, server: Server) -> str:
+    """The store's address by way of the proxy."""
+    return shop.address.replace(f":{server.port}", f":{proxy.port}")
+
+
+def waiting_for(gate: Path) -> str:
+    return f"while [ ! -e {gate} ]; do sleep 0.05; done"
+
+
+def log_of(shop: Workshop) -> str:
+    return "".join(path.read_text() for path in shop.folder.glob("**/logs/*.log"))
+
+
+# --- restarts -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL], ids=["fast", "immediate", "crash"])
+def test_a_restart_of_the_server_ends_no_command_and_loses_no_job(
+    shop: Workshop, server: Server, tmp_path: Path, how: int
+) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    long = shop.enqueue_all([{"command": diary_command(diary, waiting_for(gate))} for _ in range(2)])
+    short = shop.enqueue_all([{"command": diary_command(diary, "true")} for _ in range(200)])
+    shop.worker(4)
+    shop.started(*long)
+    server.stop(how)
+    until(lambda: "cannot reach the store" in log_of(shop) or "shutting down" in log_of(shop))
+    gate.touch()
+    until(lambda: len([words for words in shop.events(diary) if words[0] in long]) == 4)
+    server.start()
+    until(lambda: reachable(shop))
+    done = shop.finished(*long, *short)
+    assert {(job.state, job.lost) for job in done} == {(JobState.COMPLETED, 0)}
+    assert {job.starts for job in done if job.id in long} == {1}
+    until(lambda: "the store is back" in log_of(shop))
+    check(shop, diary, long + short)
+
+
+def reachable(shop: Workshop) -> bool:
+    """Whether our own connection works again."""
+    try:
+        shop.store.config()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told by who waits in vain
+        print(error)
+        return False
+    return True
+
+
+def test_with_no_server_in_sight_commands_end_before_their_lease_and_run_again(
+    shop: Workshop, server: Server, tmp_path: Path
+) -> None:
+    shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, waiting_for(gate)))
+    stubborn = shop.enqueue(f"trap '' TERM; test $QUEUECTL_LEASE -gt 1 || {{ {waiting_for(gate)}; }}", kill_grace=60)
+    worker = shop.worker(2)
+    shop.started(job, stubborn)
+    left = shop.commands()
+    began = time.monotonic()
+    server.stop(signal.SIGQUIT)
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in left))
+    took = time.monotonic() - began
+    assert LEASE_S * 0.4 < took < LEASE_S
+    server.start()
+    until(lambda: reachable(shop))
+    until(lambda: shop.job(job).starts == 2)
+    gate.touch()
+    done = shop.finished(job, stubborn)
+    assert {(each.state, each.attempts, each.lost) for each in done} == {(JobState.COMPLETED, 1, 0)}
+    assert worker.process.poll() is None
+    check(shop, diary, [job])
+
+
+# --- other hosts ----------------------------------------------------------------------------
+
+
+def test_jobs_of_a_host_that_died_run_on_another_when_its_lease_is_over(shop: Workshop, tmp_path: Path) -> None:
+    shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+    diary = tmp_path / "diary"
+    job = shop.enqueue(diary_command(diary, "test $QUEUECTL_LEASE -gt 1 || sleep 300"))
+    worker = shop.worker(1)
+    shop.started(job)
+    (row,) = shop.supervisors()
+    left = shop.commands()
+    shop.worker(1, XDG_STATE_HOME=str(tmp_path / "another host"))
+    for pid in (worker.pid, row.pid, *left):
+        os.kill(pid, signal.SIGKILL)
+    began = time.monotonic()
+    (done,) = shop.finished(job)
+    assert time.monotonic() - began < LEASE_S + 5
+    assert (done.state, done.lost, done.lease) == (JobState.COMPLETED, 1, 2)
+    check(shop, diary, [job])
+
+
+def test_a_worker_that_is_cut_off_ends_its_commands_before_another_host_runs_them_and_goes_on_afterwards(
+    shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, waiting_for(gate)))
+    cut_off = shop.worker(1, "--name", "cut-off", QUEUECTL_DB=through(proxy, shop, server))
+    shop.started(job)
+    shop.commands()
+    shop.worker(1, "--name", "there", XDG_STATE_HOME=str(tmp_path / "another host"))
+    proxy.silent = True
+    until(lambda: shop.job(job).lease == 2)
+    gate.touch()
+    (done,) = shop.finished(job)
+    assert (done.state, done.lost) == (JobState.COMPLETED, 1)
+    proxy.silent = False
+    proxy.cut()
+    until(lambda: "the lease of cut-off" in log_of(shop))
+    assert cut_off.process.poll() is None
+    both = shop.enqueue_all([{"command": diary_command(diary, "sleep 0.5")}] * 8)
+    shop.finished(*both)
+    assert {shop.store.attempts(shop.job(each))[0].worker.partition("~")[0] for each in both} == {"cut-off", "there"}
+    check(shop, diary, [job, *both])
+
+
+# --- replies that never come ----------------------------------------------------------------
+
+
+def test_a_commit_whose_reply_is_lost_neither_loses_nor_repeats_anything(
+    shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    shop.worker(2, QUEUECTL_DB=through(proxy, shop, server))
+    jobs: list[str] = []
+    for _ in range(10):
+        proxy.swallow = b"COMMIT"
+        jobs += shop.enqueue_all([{"command": diary_command(diary, "true")} for _ in range(3)])
+        until(lambda: proxy.swallow is None)
+    done = shop.finished(*jobs)
+    assert proxy.swallowed >= 5
+    assert {(job.state, job.lost, job.attempts) for job in done} == {(JobState.COMPLETED, 0, 1)}
+    check(shop, diary, jobs)
+
+
+def test_an_enqueue_whose_commit_goes_unanswered_adds_its_jobs_once(
+    shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    client = Client(PostgresStore(through(proxy, shop, server), tmp_path))
+    try:
+        for number in range(5):
+            proxy.swallow = b"COMMIT"
+            client.enqueue([wire.parse_request({"id": f"job{number}", "command": "true"}, time.time())])
+            proxy.cut()  # and now the request itself does not arrive
+            client.enqueue([wire.parse_request({"id": f"more{number}", "command": "true"}, time.time())])
+    finally:
+        client.close()
+    assert proxy.swallowed == 5
+    assert sum(shop.store.counts().values()) == 10
+
+
+def test_a_server_that_is_away_is_one_clear_error(shop: Workshop, server: Server) -> None:
+    nowhere = shop.address.replace(f":{server.port}", ":1").replace("postgres@", "postgres:s3cret@")
+    command = [sys.executable, "-m", "queuectl", "enqueue", "--", "true"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=clean_environment(QUEUECTL_DB=nowhere), timeout=60
+    )
+    assert done.returncode == 5
+    assert "cannot reach the store" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,95 @@
+"""A TCP proxy that loses what it is told to lose: stands between a client and its server, in a thread."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+
+PIECE = 1 << 16
+
+
+class Proxy:
+    """Forwards every connection to a local port. `silent` keeps connections open and passes nothing on (packets that
+    vanish); `cut` closes them; `swallow` closes a connection once the server has answered to a word, unheard."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._selector = selectors.DefaultSelector()
+        self._peers: dict[socket.socket, socket.socket] = {}
+        self._clients: set[socket.socket] = set()
+        self._doomed: set[socket.socket] = set()
+        self._wake, self._woken = socket.socketpair()
+        self.port = int(self._listener.getsockname()[1])
+        self.silent = False
+        self.swallow: bytes | None = None
+        self.swallowed = 0
+        self._closing = False
+        for known in (self._listener, self._woken):
+            self._selector.register(known, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def cut(self) -> None:
+        """Closes every connection there is."""
+        self._wake.send(b"c")
+
+    def close(self) -> None:
+        self._closing = True
+        self._wake.send(b"q")
+        self._thread.join()
+        for known in (self._listener, self._wake, self._woken):
+            known.close()
+
+    def _run(self) -> None:
+        while not self._closing:
+            for key, _ in self._selector.select(0.05):
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif key.fileobj is self._woken:
+                    self._woken.recv(16)
+                    self._drop_all()
+                elif key.fileobj in self._peers and not self.silent:
+                    self._pass(key.fileobj)
+        self._drop_all()
+        self._selector.close()
+
+    def _accept(self) -> None:
+        client, _ = self._listener.accept()
+        try:
+            server = socket.create_connection(("127.0.0.1", self._to))
+        except OSError:
+            client.close()
+            return
+        self._peers.update({client: server, server: client})
+        self._clients.add(client)
+        for each in (client, server):
+            self._selector.register(each, selectors.EVENT_READ)
+
+    def _pass(self, source: socket.socket) -> None:
+        try:
+            data = source.recv(PIECE)
+        except OSError:
+            data = b""
+        target = self._peers[source]
+        if not data or target in self._doomed:
+            self.swallowed += bool(data)
+            self._drop(source)
+            return
+        if source in self._clients and self.swallow is not None and self.swallow in data:
+            self.swallow = None
+            self._doomed.add(source)
+        target.sendall(data)
+
+    def _drop(self, one: socket.socket) -> None:
+        for each in (one, self._peers.pop(one)):
+            self._selector.unregister(each)
+            self._peers.pop(each, None)
+            self._clients.discard(each)
+            self._doomed.discard(each)
+            each.close()
+
+    def _drop_all(self) -> None:
+        while self._peers:
+            self._drop(next(iter(self._peers)))

