@@ -1,27 +1,49 @@
-"""`python -m benchmarks [ROW...] [--rounds 5] [--scale 1.0]`: measures, prints the table, keeps it as JSON."""
+"""`python -m benchmarks [ROW...] [--rounds 5] [--scale 1.0]`: measures, prints the table, keeps it as JSON.
+
+`python -m benchmarks --markdown FILE.json` prints a kept table for the README.
+"""
 
 from __future__ import annotations
 
 import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
-from benchmarks.bench import Result, save
+from benchmarks import table
+from benchmarks.bench import Result, Row, Setting, run_rounds
 from benchmarks.rows import ROWS
 
 
 def main() -> None:
+    names = [row.name for row in ROWS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("rows", nargs="*", help=f"which rows (default: all): {' '.join(row.name for row in ROWS)}")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"which rows (default: all): {' '.join(names)}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of the full number of jobs")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="print a kept table instead")
     arguments = parser.parse_args()
+    if unknown := set(arguments.rows) - set(names):
+        parser.error(f"no row {', '.join(sorted(unknown))}; there are {' '.join(names)}")
+    if arguments.markdown:
+        print("\n".join(table.markdown(arguments.markdown)))
+        return
     wanted = [row for row in ROWS if not arguments.rows or row.name in arguments.rows]
+    results = measure(wanted, arguments.rounds, arguments.scale)
+    print(f"{sum(result.met for result in results)} of {len(results)} targets met; kept in ", end="")
+    print(table.save("", [table.to_json(result) for result in results]))
+
+
+def measure(rows: Sequence[Row], rounds: int, scale: float) -> list[Result]:
+    """Measures row by row, printing each as soon as it is known."""
     results = []
-    for row in wanted:
-        result = Result(row=row, figures=[row.measure(arguments.scale) for _ in range(arguments.rounds)])
-        results.append(result)
-        figures = f"{result.median:.2f} ({min(result.figures):.2f}-{max(result.figures):.2f})"
-        print(f"{row.name:<4} {figures:<20} target {row.target:<8} {row.what}", flush=True)
-    print(f"kept in {save(results)}")
+    print(table.HEADING)
+    with tempfile.TemporaryDirectory(prefix="queuectl-bench-") as folder:
+        for row in rows:
+            for result in run_rounds(row, Setting(scale=scale, folder=Path(folder)), rounds):
+                print(table.line(result), flush=True)
+                results.append(result)
+    return results
 
 
 main()

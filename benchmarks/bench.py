@@ -1,59 +1,89 @@
-"""What benchmarks are made of: a worker on a fresh store, timing, and rows of a table."""
+"""What benchmarks are made of: rows with targets, a worker on a fresh store, and timing."""
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from queuectl import wire
 from queuectl.client import Client
 from queuectl.domain.job import JobState
-from queuectl.store.connection import library_version
 from queuectl.store.sqlite import SqliteStore
 
-RESULTS = Path(__file__).parent / "results"
 GIVE_UP_AFTER_S = 300.0
+MODULE = [sys.executable, "-m", "queuectl"]
+SCRIPT = str(Path(sys.executable).with_name("queuectl"))
+"""The command as a user types it."""
+
+
+class Target(NamedTuple):
+    """What a figure shall reach: `sign` is `>=` or `<=`."""
+
+    sign: str
+    bound: float
+
+    def met(self, figure: float) -> bool:
+        return figure >= self.bound if self.sign == ">=" else figure <= self.bound
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.bound:g}"
+
+
+class Figure(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    what: str
+    target: Target
+
+
+class Setting(NamedTuple):
+    """What a round needs: `scale` 1 is the full size; `folder` is kept over all rounds of all rows."""
+
+    scale: float
+    folder: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table. `measure(scale)` gives one round's figure; `scale` 1 is the full size."""
+    """One measurement: each round gives a value for each of its figures."""
 
     name: str
-    what: str
-    target: str
-    measure: Callable[[float], float]
+    figures: Sequence[Figure]
+    measure: Callable[[Setting], Sequence[float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The figures of all rounds of one row."""
+    """A figure with its values of all rounds."""
 
-    row: Row
-    figures: list[float]
+    figure: Figure
+    values: Sequence[float]
 
     @property
     def median(self) -> float:
-        return statistics.median(self.figures)
+        return statistics.median(self.values)
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.row.name, "what": self.row.what, "target": self.row.target, "median": round(self.median, 4),
-            "min": round(min(self.figures), 4), "max": round(max(self.figures), 4),
-            "figures": [round(figure, 4) for figure in self.figures],
-        }  # fmt: skip
+    @property
+    def met(self) -> bool:
+        return self.figure.target.met(self.median)
+
+
+def run_rounds(row: Row, setting: Setting, rounds: int) -> list[Result]:
+    """Measures a row `rounds` times."""
+    values = [row.measure(setting) for _ in range(rounds)]
+    by_figure = zip(*values, strict=True)
+    return [Result(figure=figure, values=each) for figure, each in zip(row.figures, by_figure, strict=True)]
 
 
 def environment() -> dict[str, str]:
@@ -75,9 +105,7 @@ def fresh_store() -> Iterator[Client]:
 @contextmanager
 def worker(client: Client, count: int) -> Iterator[subprocess.Popen[str]]:
     """A running, idle worker."""
-    command = [
-        sys.executable, "-m", "queuectl", "--db", client.store.url, "--quiet", "worker", "start", "--count", str(count)
-    ]  # fmt: skip
+    command = [*MODULE, "--db", client.store.url, "--quiet", "worker", "start", "--count", str(count)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
     try:
         assert process.stdout
@@ -90,8 +118,7 @@ def worker(client: Client, count: int) -> Iterator[subprocess.Popen[str]]:
 
 def run_all(client: Client, command: str, jobs: int) -> float:
     """Seconds from the moment `jobs` jobs are committed until the last result is recorded."""
-    requests = [wire.JobRequest(command=command)] * jobs
-    client.enqueue(requests)
+    client.enqueue([wire.JobRequest(command=command)] * jobs)
     began = time.perf_counter()
     while (done := completed(client)) < jobs:
         if time.perf_counter() - began > GIVE_UP_AFTER_S:
@@ -105,31 +132,21 @@ def completed(client: Client) -> int:
     return sum(number for (_, state), number in client.store.counts().items() if state is JobState.COMPLETED)
 
 
-def seconds(command: list[str], stdin: str | None = None) -> float:
+def seconds(command: Sequence[str], stdin: str | None = None) -> float:
     """How long a process takes."""
     began = time.perf_counter()
-    subprocess.run(command, input=stdin, text=True, check=True, stdout=subprocess.DEVNULL, env=environment())
+    quiet = subprocess.DEVNULL
+    subprocess.run(command, input=stdin, text=True, check=True, stdout=quiet, stderr=quiet, env=environment())
     return time.perf_counter() - began
+
+
+def alternating(commands: Sequence[Sequence[str]], runs: int) -> list[float]:
+    """The median seconds of each command, run in turns so that all see the same machine."""
+    took = [[seconds(command) for command in commands] for _ in range(runs)]
+    return [statistics.median(each) for each in zip(*took, strict=True)]
 
 
 def xargs(command: list[str], jobs: int, parallel: int) -> float:
     """Seconds that xargs takes for the same commands, the reference of most rows."""
     words = ["xargs", f"-P{parallel}", "-n1", *command]
     return seconds(words, "".join(f"{number}\n" for number in range(jobs)))
-
-
-def machine() -> dict[str, Any]:
-    """Where the figures come from."""
-    return {
-        "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "cores": os.cpu_count(), "kernel": platform.release(),
-        "machine": platform.machine(), "python": platform.python_version(), "sqlite": library_version(),
-    }  # fmt: skip
-
-
-def save(results: list[Result]) -> Path:
-    """Keeps the figures beside the earlier ones."""
-    path = RESULTS / f"{time.strftime('%Y-%m-%d-%H%M', time.gmtime())}.json"
-    path.parent.mkdir(exist_ok=True)
-    rows = [result.to_json() for result in results]
-    path.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
-    return path
