@@ -11,6 +11,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store import rows
 from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
-from queuectl.store.postgres_connection import ANSWER_WITHIN_S, parse_address
+from queuectl.store.postgres_connection import ANSWER_WITHIN_S, array, parse_address
 from queuectl.store.postgres_dialect import POSTGRES
 from queuectl.store.postgres_health import Health, health
 from queuectl.store.postgres_listener import Listener
@@ -346,42 +347,49 @@ class PostgresStore(Session):
         return dict(self._select(text, [list(ids)]))
 
     def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
-        now, claimed = self.now(), list[Job]()
         room = limit if suspects is None else suspects
-        look = LOOK_AHEAD * limit + SUSPECTS_SEEN
+        terms = {"worker": grip.worker, "host": host, "now": self.now()}
         with self.transaction():
             asked = self._asked(grip)
-            self._send("promote", now=now)
-            while True:
-                found = self._send("candidates", queues=list(dict.fromkeys(queues)) or None, limit=look)
-                self._check(grip, asked)
-                candidates = found.fetchall()
-                wanted = _without_too_many_suspects(candidates, room)
-                taken = self._take(wanted, limit - len(claimed), grip, host, now)
-                claimed += taken
-                room -= sum(job.lost_in_row > 0 for job in taken)
-                if len(claimed) >= limit or len(candidates) < look:
-                    return claimed
-                look *= LOOK_WIDER
+            self._send("promote", now=terms["now"])
+            lanes = list(dict.fromkeys(queues)) or [queue for (queue,) in self._send("ready_queues").fetchall()]
+            self._check(grip, asked)
+            if len(lanes) != 1:
+                return self._claim_over(lanes, limit, room, terms)
+            claimed = self._taken_by("claim_of_queue", queue=lanes[0], limit=limit, suspects=room, **terms)
+            room -= sum(job.lost_in_row > 0 for job in claimed)
+            if len(claimed) < limit and room <= 0:  # some were passed over
+                claimed += self._claim_over(lanes, limit - len(claimed), 0, terms)
+            return claimed
 
-    def _take(self, wanted: Sequence[int], limit: int, grip: Grip, host: str, now: float) -> list[Job]:
-        """Claims the first of the wanted jobs that nobody else is just claiming, in their order."""
-        if not wanted or not limit:
-            return []
-        asked = self._send("claim", seqs=wanted, limit=limit, worker=grip.worker, host=host, now=now)
-        found = asked.fetchall()
-        jobs = self._made([row[1:] for row in found])
-        for (was, *_), job in zip(found, jobs, strict=True):
+    def _claim_over(self, lanes: Sequence[str], limit: int, room: int, terms: dict[str, Any]) -> list[Job]:
+        """Claims over several queues, and behind jobs that may not be claimed now: looks first, then takes."""
+        claimed: list[Job] = []
+        look = LOOK_AHEAD * limit + SUSPECTS_SEEN
+        while lanes:
+            candidates = self._send("candidates", queues=lanes, limit=look).fetchall()
+            wanted = _without_too_many_suspects(candidates, room - sum(job.lost_in_row > 0 for job in claimed))
+            if wanted:
+                claimed += self._taken_by("claim", seqs=array(wanted), limit=limit - len(claimed), **terms)
+            if len(claimed) >= limit or len(candidates) < look:
+                break
+            look *= LOOK_WIDER
+        return claimed
+
+    def _taken_by(self, query: str, **terms: Any) -> list[Job]:
+        """The jobs that a claim has taken, in its order, counted in their new state."""
+        found = sorted(self._send(query, **terms).fetchall(), key=itemgetter(0))
+        jobs = self._made([row[2:] for row in found])
+        for (_, was, *_), job in zip(found, jobs, strict=True):
             self._counted[job.queue, was] -= 1
             self._counted[job.queue, job.state.value] += 1
-        place = {seq: at for at, seq in enumerate(wanted)}
-        return sorted(jobs, key=lambda job: place[job.seq])
+        return jobs
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
         now = self.now()
         with self.transaction():
             asked = self._asked(grip)
-            found = self._send("in_hand", seqs=[change.job.seq for change in changes], worker=grip.worker)
+            found = self._send("in_hand", seqs=array([change.job.seq for change in changes]), worker=grip.worker)
             self._check(grip, asked)
             in_hand = {(seq, lease): (held, cancel) for seq, lease, held, cancel in found.fetchall()}
             results = applied(in_hand, changes, now)

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import NoneType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -192,16 +193,37 @@ def _is_lost(error: psycopg.Error) -> bool:
     return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 
 
-def array(values: Sequence[object]) -> str:
+def array(values: Sequence[Any]) -> str:
     """A column as PostgreSQL writes arrays. The driver's own way costs more than all else that a job costs us."""
-    return "{" + ",".join([_element(value) for value in values]) + "}"
+    kinds = set(map(type, values))
+    if kinds <= {int, float}:
+        body = ",".join(map(str, values))
+    elif kinds == {str}:
+        body = _texts(values)
+    elif kinds == {NoneType}:
+        body = "NULL" + ",NULL" * (len(values) - 1)
+    else:
+        body = ",".join([_element(value) for value in values])
+    return "{" + body + "}"
+
+
+def _texts(values: Sequence[str]) -> str:
+    """Escaped all in one, for that is many times faster. No text of PostgreSQL has a NUL in it."""
+    text = "\0".join(values)
+    if text.count("\0") >= len(values):
+        raise Invalid("the store cannot hold a text with a NUL in it", "leave it out")
+    return '"' + _escaped(text).replace("\0", '","') + '"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _element(value: object) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + _escaped(value) + '"'
     if isinstance(value, bytes):
         return '"\\\\x' + value.hex() + '"'
     return str(value)

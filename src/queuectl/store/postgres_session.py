@@ -32,7 +32,8 @@ def _queries(schema: str) -> dict[str, str]:
         "job_columns": ", ".join(f"jobs.{name}" for name in rows.JOB_COLUMNS.split(", ")),
         "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f"%({name})s" for name in fields),
     }  # fmt: skip
-    return dict(rows.named_queries(text, schema=f'"{schema}"', **names))
+    claim_taken = rows.named_queries(text)["claim_taken"]
+    return dict(rows.named_queries(text, claim_taken=claim_taken, schema=f'"{schema}"', **names))
 
 
 class Session:

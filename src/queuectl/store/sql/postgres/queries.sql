@@ -16,39 +16,58 @@ UPDATE {schema}.jobs SET ready = true WHERE seq = ANY (ARRAY(
     ORDER BY due_at LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
 ));
 
--- name: candidates
--- The jobs to be claimed next, over all the given queues (none: all), in the order of claiming. Locks nothing.
+-- name: ready_queues
+-- The queues in which something can be claimed: one index probe each.
 WITH RECURSIVE waiting (queue) AS (
     SELECT min(queue) FROM {schema}.jobs WHERE ready
     UNION ALL
     SELECT (SELECT min(queue) FROM {schema}.jobs WHERE ready AND queue > waiting.queue)
     FROM waiting WHERE waiting.queue IS NOT NULL
-), served (queue) AS (
-    SELECT queue FROM waiting WHERE %(queues)s::text[] IS NULL AND queue IS NOT NULL
-    UNION ALL
-    SELECT unnest(%(queues)s::text[])
 )
-SELECT job.seq, job.suspect FROM served CROSS JOIN LATERAL (
+SELECT queue FROM waiting WHERE queue IS NOT NULL;
+
+-- name: candidates
+-- The jobs to be claimed next, over all the given queues, in the order of claiming. Locks nothing.
+SELECT job.seq, job.suspect FROM unnest(%(queues)s::text[]) AS served (queue) CROSS JOIN LATERAL (
     SELECT seq, priority, due_at, lost_in_row > 0 AS suspect FROM {schema}.jobs
     WHERE ready AND jobs.queue = served.queue
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
 ) AS job
 ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
 
+-- name: claim_of_queue
+-- Hands a worker the first jobs of one queue that nobody else is claiming just now; of those that have just lost a
+-- worker only `suspects`. Like `claim` in all else.
+WITH locked AS MATERIALIZED (
+    SELECT seq, state, priority, due_at, lost_in_row > 0 AS suspect FROM {schema}.jobs
+    WHERE ready AND queue = %(queue)s
+    ORDER BY priority DESC, due_at, seq LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+), taken AS MATERIALIZED (
+    SELECT seq, state, place FROM (
+        SELECT *, row_number() OVER claiming AS place, count(*) FILTER (WHERE suspect) OVER claiming AS suspects
+        FROM locked WINDOW claiming AS (ORDER BY priority DESC, due_at, seq)
+    ) AS counted WHERE NOT suspect OR suspects <= %(suspects)s
+)
+{claim_taken};
+
 -- name: claim
 -- Hands jobs to a worker, those aside that another one is claiming just now. Equal to lifecycle.apply(job, Claimed);
 -- a test holds them together. The order of the array is the order of claiming.
 WITH taken AS MATERIALIZED (
-    SELECT jobs.seq, jobs.state FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
+    SELECT jobs.seq, jobs.state, wanted.place FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
     JOIN {schema}.jobs ON jobs.seq = wanted.seq
     WHERE jobs.ready ORDER BY wanted.place LIMIT %(limit)s
     FOR NO KEY UPDATE OF jobs SKIP LOCKED
 )
+{claim_taken};
+
+-- name: claim_taken
+-- How both of them end.
 UPDATE {schema}.jobs SET
     state = 'processing', ready = false, lease = lease + 1, worker = %(worker)s, host = %(host)s,
     started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = run_at, updated_at = %(now)s
 FROM taken WHERE jobs.seq = taken.seq
-RETURNING taken.state, {job_columns};
+RETURNING taken.place, taken.state, {job_columns};
 
 -- name: next_due
 -- When the next job that is not claimable yet becomes so.
