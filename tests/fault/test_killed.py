@@ -8,8 +8,6 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from queuectl import doctor
 from queuectl.domain.job import JobState, Outcome
 from tests.fault.history import check, diary_command
