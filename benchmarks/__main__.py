@@ -1,4 +1,4 @@
-"""`python -m benchmarks [ROW...] [--rounds 5] [--scale 1.0]`: measures, prints the table, keeps it as JSON.
+"""`python -m benchmarks [ROW...] [--rounds 5] [--scale 1.0]`: measures, prints the table, keeps it (if of full scale).
 
 `python -m benchmarks --markdown FILE.json` prints a kept table for the README.
 """
@@ -30,8 +30,9 @@ def main() -> None:
         return
     wanted = [row for row in ROWS if not arguments.rows or row.name in arguments.rows]
     results = measure(wanted, arguments.rounds, arguments.scale)
-    print(f"{sum(result.met for result in results)} of {len(results)} targets met; kept in ", end="")
-    print(table.save("", [table.to_json(result) for result in results]))
+    print(f"{sum(result.met for result in results)} of {len(results)} targets met")
+    if arguments.scale == 1:
+        print(f"kept in {table.save('', [table.to_json(result) for result in results])}")
 
 
 def measure(rows: Sequence[Row], rounds: int, scale: float) -> list[Result]:

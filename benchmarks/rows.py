@@ -17,73 +17,73 @@ def _at_most(bound: float) -> Target:
 ROWS = (
     Row(
         name="W1",
-        figures=[Figure("W1", "5,000 x true, jobs/s / xargs -P2", _at_least(1.2))],
+        figures=[Figure("W1", "5,000 × true, jobs/s ÷ xargs -P2", _at_least(1.2))],
         measure=throughput.of_true,
     ),
     Row(
         name="W2",
-        figures=[Figure("W2", "5,000 x echo hello, jobs/s / xargs -P2 true", _at_least(1.0))],
+        figures=[Figure("W2", "5,000 × echo hello, jobs/s ÷ xargs -P2 of true", _at_least(1.0))],
         measure=throughput.with_output,
     ),
     Row(
         name="W3",
         figures=[
-            Figure("W3a", "200 x sleep 0.1, 16 slots, jobs/s / xargs -P16", _at_least(0.97)),
-            Figure("W3b", "  the same in two workers of 8 slots", _at_least(0.97)),
+            Figure("W3a", "200 × sleep 0.1, a worker of 16 slots ÷ xargs -P16", _at_least(0.97)),
+            Figure("W3b", "200 × sleep 0.1, two workers of 8 slots ÷ xargs -P16", _at_least(0.97)),
         ],
         measure=throughput.of_sleepers,
     ),
     Row(
         name="W4",
         figures=[
-            Figure("W4a", "enqueue committed to command running, ms, p50", _at_most(2)),
-            Figure("W4b", "  p99", _at_most(6)),
+            Figure("W4a", "idle worker, enqueue committed to command running, ms, p50", _at_most(2)),
+            Figure("W4b", "idle worker, enqueue committed to command running, ms, p99", _at_most(6)),
         ],
         measure=idle.wake_up,
     ),
     Row(
         name="W5",
-        figures=[Figure("W5", "enqueue of 100,000 lines, jobs/s / executemany", _at_least(0.4))],
+        figures=[Figure("W5", "enqueue --file of 100,000 jobs, jobs/s ÷ executemany", _at_least(0.4))],
         measure=scale.bulk_enqueue,
     ),
     Row(
         name="W6",
-        figures=[Figure("W6", "one enqueue process / python importing sqlite3, json", _at_most(2.2))],
+        figures=[Figure("W6", "one enqueue process ÷ python importing sqlite3, json", _at_most(2.2))],
         measure=idle.enqueue_process,
     ),
     Row(
         name="W7",
         figures=[
-            Figure("W7a", "claim + finish, 1,000,000 waiting / 1,000", _at_most(1.3)),
-            Figure("W7b", "  1,000,000 finished / none", _at_most(1.3)),
+            Figure("W7a", "claim + finish, 1,000,000 waiting ÷ 1,000", _at_most(1.3)),
+            Figure("W7b", "claim + finish, 1,000,000 finished ÷ none", _at_most(1.3)),
         ],
         measure=scale.claims,
     ),
     Row(
         name="W8",
         figures=[
-            Figure("W8a", "idle worker for 30 s, CPU, % of a core", _at_most(0.1)),
-            Figure("W8b", "  memory with its supervisors (PSS), MB", _at_most(40)),
+            Figure("W8a", "idle worker with supervisors, CPU, % of a core", _at_most(0.1)),
+            Figure("W8b", "idle worker with supervisors, memory (PSS), MB", _at_most(40)),
         ],
         measure=idle.footprint,
     ),
     Row(
         name="W9",
-        figures=[Figure("W9", "5,000 x true, 4 worker processes / one", _at_least(0.95))],
+        figures=[Figure("W9", "5,000 × true, 4 worker processes ÷ one", _at_least(0.95))],
         measure=throughput.of_four_workers,
     ),
     Row(
         name="W10",
         figures=[
-            Figure("W10a", "list --limit 50, 1,000,000 jobs / 1,000", _at_most(1.5)),
-            Figure("W10b", "  show", _at_most(1.5)),
-            Figure("W10c", "  status, ms more", _at_most(100)),
+            Figure("W10a", "list --limit 50, 1,000,000 jobs ÷ 1,000", _at_most(1.5)),
+            Figure("W10b", "show, 1,000,000 jobs ÷ 1,000", _at_most(1.5)),
+            Figure("W10c", "status, 1,000,000 jobs - 1,000, ms", _at_most(100)),
         ],
         measure=scale.looks,
     ),
     Row(
         name="W11",
-        figures=[Figure("W11", "5,000 x /bin/true, no shell, jobs/s / xargs -P2 with one", _at_least(1.4))],
+        figures=[Figure("W11", "5,000 × /bin/true, jobs/s ÷ xargs -P2 with a shell", _at_least(1.4))],
         measure=throughput.of_plain_words,
     ),
 )

@@ -147,7 +147,7 @@ class Client:
         return self.reasons([job])[0]
 
     def reasons(self, jobs: Sequence[Job]) -> list[str | None]:
-        """The same for many. Places in line are counted for the first of them only: a count is as long as the line."""
+        """The same for many. Places in line are counted for the first of them only."""
         now = self.store.now()
         live: list[WorkerView] | None = None
         places = 0
@@ -161,7 +161,8 @@ class Client:
             if slots and places > PLACES_MAX:
                 raise _Uncounted
             busy = sum(len(worker.running) for worker in serving)
-            return reasons.Surroundings(slots=slots, busy=busy, ahead=self.store.ahead(job) if slots else 0)
+            ahead = self.store.ahead(job, reasons.AHEAD_MAX) if slots else 0
+            return reasons.Surroundings(slots=slots, busy=busy, ahead=ahead)
 
         def one(job: Job) -> str | None:
             try:

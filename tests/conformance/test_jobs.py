@@ -301,9 +301,9 @@ def test_the_jobs_before_one_in_its_queue_are_counted(store: Store) -> None:
     store.insert(
         [a_job("a"), a_job("b"), a_job("urgent", priority=1), a_job("held", held=True), a_job("x", queue="other")]
     )
-    assert {job.id: store.ahead(job) for job in store.find(Selector(queues=("default",)))} == {
-        "a": 1, "b": 2, "urgent": 0, "held": 3,
-    }  # fmt: skip
+    jobs = store.find(Selector(queues=("default",)))
+    assert {job.id: store.ahead(job, 9) for job in jobs} == {"a": 1, "b": 2, "urgent": 0, "held": 3}
+    assert {job.id: store.ahead(job, 2) for job in jobs} == {"a": 1, "b": 2, "urgent": 0, "held": 2}
 
 
 # --- transactions and settings --------------------------------------------------------------

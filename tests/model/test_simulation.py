@@ -11,7 +11,7 @@ import pytest
 
 from tests.model.simulation import run_everywhere, simulate
 
-SECONDS = float(os.environ.get("SIMULATE_SECONDS", "15"))
+SECONDS = float(os.environ.get("SIMULATE_SECONDS", "10"))
 
 FIRST_SEED = 1
 

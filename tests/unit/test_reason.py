@@ -50,6 +50,7 @@ def test_a_job_explains_itself_where_it_can(job: Job, words: str | None) -> None
         (8, 8, 0, "next in line"),
         (8, 8, 36, "all 8 slots busy, 37th in line"),
         (8, 9, 36, "all 8 slots busy, 37th in line"),
+        (8, 8, 1000, "all 8 slots busy, 1000 or more before it"),
     ],
 )
 def test_a_due_job_is_explained_by_the_workers_and_those_before_it(

@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 from queuectl.domain.job import Job, JobState
 
+AHEAD_MAX = 1000
+"""Places in line are counted up to here; a count is as long as the line."""
+
 
 class Surroundings(NamedTuple):
     """What one must know beside the job: the slots that serve its queue, how many of them run a command, and how
-    many jobs come before it."""
+    many jobs come before it, `AHEAD_MAX` at most."""
 
     slots: int
     busy: int
@@ -41,13 +44,10 @@ def reason(
     around = look_around()
     if not around.slots:
         return f'no live worker serves queue "{job.queue}"'
-    if around.busy < around.slots or not around.ahead:
-        return (
-            "next in line"
-            if around.ahead < max(1, around.slots - around.busy)
-            else f"{ordinal(around.ahead + 1)} in line"
-        )
-    return f"all {around.slots} slots busy, {ordinal(around.ahead + 1)} in line"
+    if around.ahead < max(1, around.slots - around.busy):
+        return "next in line"
+    place = f"{ordinal(around.ahead + 1)} in line" if around.ahead < AHEAD_MAX else f"{AHEAD_MAX} or more before it"
+    return place if around.busy < around.slots else f"all {around.slots} slots busy, {place}"
 
 
 def ordinal(number: int) -> str:

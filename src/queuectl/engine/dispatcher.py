@@ -277,6 +277,7 @@ class Dispatcher:
             self._look = sum(len(orders) for _, orders in claimed) >= room
             if not self._look:
                 self._next_due = self._store.next_due()
+        self._notice_people()  # their commit may have been signalled together with ours
         self._stop_if_drained()
 
     def _claim(self, link: Link, limit: int) -> list[Job]:

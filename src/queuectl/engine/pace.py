@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 COMMIT_GAP_S, BUSY_GAP_S = 0.003, 0.012
-"""Commits are at least so far apart (more where the last one held many results), and twice as far as one takes."""
+"""Commits are at least so far apart; those that hold many results further, and twice as far as one takes."""
 BUSY_FROM = 6
 GAP_MAX_S = 0.2
 """However long one took: a process that was stopped while it committed has not learned that the store is slow."""
@@ -53,8 +53,8 @@ class Pace:
 
     def committed(self, began: float, done: float, results: int) -> None:
         """A commit took this long and held so many results."""
-        gap = BUSY_GAP_S if results >= BUSY_FROM else COMMIT_GAP_S
-        self.commit_not_before = done + min(max(gap, 2 * (done - began)), GAP_MAX_S)
+        gap = max(BUSY_GAP_S, 2 * (done - began)) if results >= BUSY_FROM else COMMIT_GAP_S
+        self.commit_not_before = done + min(gap, GAP_MAX_S)
         self._retry_s = RETRY_FIRST_S
 
     def failed(self, now: float) -> None:

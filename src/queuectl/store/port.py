@@ -182,8 +182,8 @@ class Store(Protocol):
     def backlog(self, retries: int) -> Backlog:
         """What waits, with the next `retries` jobs to be retried."""
 
-    def ahead(self, job: Job) -> int:
-        """How many claimable jobs of the same queue are claimed before this one."""
+    def ahead(self, job: Job, most: int) -> int:
+        """How many claimable jobs of the same queue are claimed before this one, counted up to `most`."""
 
     def attempts(self, job: Job) -> list[Attempt]:
         """Every start of the job, oldest first."""

@@ -245,9 +245,9 @@ class PostgresStore(Session):
         next_retries = self._made(self._read("next_retries", limit=retries))
         return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
 
-    def ahead(self, job: Job) -> int:
-        found = self._read("ahead", queue=job.queue, priority=job.priority, due_at=job.due_at, seq=job.seq)
-        return int(found[0][0])
+    def ahead(self, job: Job, most: int) -> int:
+        at = {"queue": job.queue, "priority": job.priority, "due_at": job.due_at, "seq": job.seq, "most": most}
+        return min(most, int(self._read("ahead", **at)[0][0]))
 
     def attempts(self, job: Job) -> list[Attempt]:
         text = f"SELECT {rows.ATTEMPT_COLUMNS} FROM {{schema}}.attempts WHERE job = %s ORDER BY number"
