@@ -6,6 +6,7 @@ import os
 import random
 import select
 import statistics
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,18 +24,23 @@ GIVE_UP_AFTER_S = 10.0
 
 def wake_up(setting: Setting) -> Sequence[float]:
     """Milliseconds from the commit of an enqueue until its command runs: p50 and p99."""
-    samples = max(20, int(200 * setting.scale))
     with fresh_store() as client, worker(client, 4):
-        fifo = client.store.folder / "fifo"
+        took = wake_ups(client, max(20, int(200 * setting.scale)))
+    percentiles = statistics.quantiles(took, n=100, method="inclusive")
+    return percentiles[49], percentiles[98]
+
+
+def wake_ups(client: Client, samples: int) -> Sequence[float]:
+    """Milliseconds that so many wake-ups of a running worker take."""
+    with tempfile.TemporaryDirectory(prefix="queuectl-bench-") as folder:
+        fifo = Path(folder) / "fifo"
         os.mkfifo(fifo)
         reader = os.open(fifo, os.O_RDWR)  # for writing too: an end that nobody holds would read as its end
         try:
             time.sleep(SETTLE_S)
-            took = [one_wake_up(client, f"echo > {fifo}", reader) for _ in range(samples)]
+            return [one_wake_up(client, f"echo > {fifo}", reader) for _ in range(samples)]
         finally:
             os.close(reader)
-    percentiles = statistics.quantiles(took, n=100, method="inclusive")
-    return percentiles[49], percentiles[98]
 
 
 def one_wake_up(client: Client, command: str, reader: int) -> float:

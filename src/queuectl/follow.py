@@ -10,9 +10,10 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
+from queuectl.clock import boottime
 from queuectl.domain.errors import NotFound
 from queuectl.domain.job import Attempt, Job, JobState
-from queuectl.engine.output import read_capped
+from queuectl.engine.output import PIECE_BYTES_MAX, cut_note, read_capped, read_on
 from queuectl.engine.wakeup import wakeup_for
 from queuectl.settings import Settings
 from queuectl.store.port import Output, Store
@@ -20,7 +21,10 @@ from queuectl.store.port import Output, Store
 LOOK_EVERY_S = 0.1
 """How often a running command's file is read."""
 RECHECK_EVERY_S = 1.0
-PIECE_BYTES_MAX = 1 << 20
+TELLS_WITHIN_S = 2.5
+"""How soon another machine tells what a command there writes."""
+ASK_FOR_S = 5.0
+"""For how long a look at another machine's running output asks for more of it."""
 
 Piece = tuple[int, bytes]
 """A stream (1 or 2) and what was written to it."""
@@ -47,12 +51,32 @@ def read(store: Store, job: Job, number: int | None, stream: int | None, tail: i
 def _so_far(store: Store, job: Job, attempt: Attempt) -> list[Piece]:
     """Everything an attempt has written, from its slot's file while it runs, else from the store."""
     while attempt.outcome is None and attempt.output_files:
+        if _is_elsewhere(store, attempt):
+            return _from_elsewhere(store, job, attempt.number)
         outputs = [_of_file(store, at + 1, path) for at, path in enumerate(attempt.output_files)]
         (again,) = [each for each in store.attempts(job) if each.number == attempt.number]
         if again.outcome is None:
             return [(output.stream, whole(output)) for output in outputs]
         attempt = again
     return [(output.stream, whole(output)) for output in store.outputs(job, attempt.number)]
+
+
+def _is_elsewhere(store: Store, attempt: Attempt) -> bool:
+    """Whether a running attempt writes its output on another machine."""
+    return store.relay is not None and not any((store.folder / path).exists() for path in attempt.output_files)
+
+
+def _from_elsewhere(store: Store, job: Job, number: int) -> list[Piece]:
+    """What a running attempt on another machine has written, as soon as that machine tells; nothing if it does not."""
+    follower, pieces = _Follower(store, None, number), list[Piece]()
+    deadline = time.monotonic() + TELLS_WITHIN_S
+    while time.monotonic() < deadline:
+        news = [piece for piece in follower.news(job) if piece[1]]
+        pieces += news
+        if pieces and not news:
+            break
+        time.sleep(LOOK_EVERY_S)
+    return pieces
 
 
 def _of_file(store: Store, stream: int, path: str) -> Output:
@@ -66,28 +90,12 @@ def _of_file(store: Store, stream: int, path: str) -> Output:
 
 def whole(output: Output) -> bytes:
     """An output as people see it, with a line where its middle was cut out."""
-    return output.head + (_cut_note(output.cut_bytes) if output.cut_bytes else b"") + output.tail
-
-
-def _cut_note(cut_bytes: int) -> bytes:
-    return f"\n[queuectl: {cut_bytes:,} bytes cut here, see the setting output-max]\n".encode()
+    return output.head + (cut_note(output.cut_bytes) if output.cut_bytes else b"") + output.tail
 
 
 def last_lines(data: bytes, lines: int) -> bytes:
     """The last `lines` lines."""
     return b"".join(data.splitlines(keepends=True)[-lines:]) if lines > 0 else b""
-
-
-def _read_on(store: Store, path: str, offset: int) -> tuple[bytes, int]:
-    """The next bytes of a running output, bounded, and where to go on; a middle that was freed is skipped."""
-    try:
-        with open(store.folder / path, "rb", buffering=0) as file:
-            start = os.lseek(file.fileno(), offset, os.SEEK_DATA)
-            data = file.read(PIECE_BYTES_MAX)
-    except OSError:
-        return b"", offset  # gone, or nothing is behind `offset` yet
-    skipped = _cut_note(start - offset) if start > offset else b""
-    return skipped + data, start + len(data)
 
 
 def follow(store: Store, ref: str, stream: int | None, tail: int | None) -> Iterator[Piece]:
@@ -111,11 +119,13 @@ def follow(store: Store, ref: str, stream: int | None, tail: int | None) -> Iter
 class _Follower:
     """Remembers how much of which attempt has been told. `behind`: there may be more to tell at once."""
 
-    def __init__(self, store: Store, tail: int | None) -> None:
+    def __init__(self, store: Store, tail: int | None, number: int = 0) -> None:
+        """`number` is the first attempt to be told; 0: the first there is, or with `tail` the latest."""
         self._store = store
         self._tail = tail
-        self._number = 0
+        self._number = number
         self._told: dict[int, int] = {}
+        self._ask_at = 0.0
         self.behind = False
 
     def news(self, job: Job) -> Iterator[Piece]:
@@ -132,10 +142,7 @@ class _Follower:
     def _of(self, job: Job, attempt: Attempt) -> Iterator[Piece]:
         self.behind = False
         if attempt.outcome is None:
-            fresh = [
-                (at + 1, *_read_on(self._store, path, self._told.get(at + 1, 0)))
-                for at, path in enumerate(attempt.output_files)
-            ]
+            fresh = [(at + 1, *self._read_on(job, attempt, at)) for at in range(len(attempt.output_files))]
             (again,) = [each for each in self._store.attempts(job) if each.number == attempt.number]
             if again.outcome is None:
                 self.behind = any(len(data) >= PIECE_BYTES_MAX for _, data, _ in fresh)
@@ -148,6 +155,20 @@ class _Follower:
             data = rest(output, self._told.get(output.stream, 0))
             self._told[output.stream] = len(output.head) + output.cut_bytes + len(output.tail)
             yield output.stream, self._first(data)
+
+    def _read_on(self, job: Job, attempt: Attempt, at: int) -> tuple[bytes, int]:
+        """The next bytes of a running stream, and where to go on: from its file, or from the machine that has it."""
+        told, path = self._told.get(at + 1, 0), self._store.folder / attempt.output_files[at]
+        if self._store.relay is None or path.exists():
+            return read_on(path, told)
+        if boottime() >= self._ask_at:
+            self._store.relay.ask(job, ASK_FOR_S)
+            self._ask_at = boottime() + ASK_FOR_S / 2
+        found = self._store.relay.read(job, attempt.number, at + 1, told)
+        if found is None:
+            return b"", told
+        start, stop, data = found
+        return (cut_note(start - told) + data if start > told else data[told - start :]), stop
 
     def _first(self, data: bytes) -> bytes:
         """Of what was there at the beginning, only the last lines, if so wished."""

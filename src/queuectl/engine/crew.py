@@ -10,6 +10,7 @@ from queuectl.engine.host import Host, Plan
 from queuectl.engine.lease import RENEWALS_A_TTL, Lease
 from queuectl.engine.link import Flight, Link
 from queuectl.engine.protocol import Channel
+from queuectl.engine.relay import Relay
 from queuectl.settings import Settings
 from queuectl.store.port import FIRST_EPOCH, Change, Store, WorkerRow
 
@@ -41,6 +42,7 @@ class Crew:
         self.links: list[Link] = []
         self._vacant: list[tuple[int, int]] = []
         self._renew_at = 0.0
+        self._relay = Relay(store.relay, store.folder) if store.relay is not None else None
 
     def launch_all(self, settings: Settings) -> None:
         """Starts all supervisors and divides the slots among them. Raises `OperationFailed`, `StoreUnavailable`."""
@@ -135,7 +137,13 @@ class Crew:
         for link in self.links:
             link.ping()
 
-    def drop_stale(self, now: float) -> None:
+    def attend(self, now: float) -> None:
+        """What has to be seen to once a second."""
+        self._drop_stale(now)
+        if self._relay is not None:
+            self._relay.pass_on(self.links)
+
+    def _drop_stale(self, now: float) -> None:
         """Asks back what was sent long ago and has not been started."""
         for link in self.links:
             for flight in link.flights.values():

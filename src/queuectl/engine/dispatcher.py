@@ -211,7 +211,7 @@ class Dispatcher:
             self._obey_people()
         if self._beat.is_due("tick", TICK_S, now):
             self._check_store()
-            self._crew.drop_stale(now)
+            self._crew.attend(now)
             self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
             self._stop_if_drained()
         if not self._stopping and self._beat.is_due("prune", PRUNE_EVERY_S, now):

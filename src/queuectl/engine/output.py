@@ -15,6 +15,9 @@ from typing import Any
 INLINE_BYTES_MAX = 16 << 10
 """Larger outputs stay in their file until they are recorded."""
 
+PIECE_BYTES_MAX = 1 << 20
+"""What is read at a time of an output that is still being written."""
+
 STDOUT, STDERR = 1, 2
 
 
@@ -135,3 +138,20 @@ def read_capped(path: Path, size: int, bytes_max: int) -> Capped:
             return Capped(head=head, tail=file.read(half), cut_bytes=size - 2 * half)
     except FileNotFoundError:
         return Capped(head=b"")
+
+
+def read_on(path: Path, offset: int) -> tuple[bytes, int]:
+    """The next bytes of a running output, bounded, and where to go on; a middle that was freed is skipped."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            start = os.lseek(file.fileno(), offset, os.SEEK_DATA)
+            data = file.read(PIECE_BYTES_MAX)
+    except OSError:
+        return b"", offset  # gone, or nothing is behind `offset` yet
+    skipped = cut_note(start - offset) if start > offset else b""
+    return skipped + data, start + len(data)
+
+
+def cut_note(cut_bytes: int) -> bytes:
+    """What stands in the place of bytes that are left out."""
+    return f"\n[queuectl: {cut_bytes:,} bytes cut here, see the setting output-max]\n".encode()

@@ -109,6 +109,22 @@ class Backlog(NamedTuple):
     next_retries: Sequence[Job] = ()
 
 
+class OutputRelay(Protocol):
+    """Passes what running commands write to readers on other machines, while somebody asks for it."""
+
+    def ask(self, job: Job, for_s: float) -> None:
+        """Somebody reads the job's output, for so long at least."""
+
+    def wanted(self, worker: str) -> list[int]:
+        """`seq` of the supervisor's running jobs whose output somebody asks for."""
+
+    def append(self, grip: Grip, job: Job, stream: int, start: int, stop: int, data: bytes) -> None:
+        """A running job has written `data` from byte `start` to `stop`. Counts only while the supervisor holds it."""
+
+    def read(self, job: Job, number: int, stream: int, offset: int) -> tuple[int, int, bytes] | None:
+        """The first piece beyond an offset: where it starts, where it stops, and what it says; none yet."""
+
+
 class Store(Protocol):
     """A place where jobs live. All times it takes and gives are seconds since the epoch of `now()`."""
 
@@ -120,6 +136,8 @@ class Store(Protocol):
     """A file that changes with every commit, if there is one."""
     leases: bool
     """Whether supervisors hold leases here, since several machines share the store; see `renew`."""
+    relay: OutputRelay | None
+    """How output gets to other machines while it is written; none where there are no others."""
     defaults: Mapping[str, str]
     """Settings whose defaults are others here."""
 

@@ -11,7 +11,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +22,24 @@ from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.store import rows
 from queuectl.store.liveness import is_alive, supervisor_folder
-from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
+from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, OutputRelay, Superseded, WorkerRow
+from queuectl.store.postgres_claim import Claiming
 from queuectl.store.postgres_connection import ANSWER_WITHIN_S, array, parse_address
 from queuectl.store.postgres_dialect import POSTGRES
 from queuectl.store.postgres_health import Health, health
 from queuectl.store.postgres_listener import Listener
+from queuectl.store.postgres_relay import PostgresRelay
 from queuectl.store.postgres_schema import empty
-from queuectl.store.postgres_session import Session
 from queuectl.store.recording import applied, attempt_rows
 
 PREFIX_MIN = 4
-LOOK_AHEAD, LOOK_WIDER = 4, 8
-"""So many times more candidates than wanted a claim looks at, for others are claiming too; and more, if in vain."""
-SUSPECTS_SEEN = 16
 INSERT_AT_ONCE = 5000
 FOLD_FROM = 2000
 """Rows of counts that somebody who reads them folds."""
 PEOPLE_LOCK_TIMEOUT_S = 10.0
 
 
-class PostgresStore(Session):
+class PostgresStore(Claiming):
     """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
 
     def __init__(
@@ -56,6 +53,7 @@ class PostgresStore(Session):
         self.defaults: Mapping[str, str] = {"env-capture": ""}  # another machine's PATH is no help
         self._below = below
         self._listener = Listener(self._address, self._channel, self._me)
+        self.relay: OutputRelay | None = PostgresRelay(self)
 
     @property
     def folder(self) -> Path:
@@ -76,7 +74,7 @@ class PostgresStore(Session):
 
     def replaced(self) -> bool:
         try:
-            return bool(self._read("hello")[0][1] != self._store_id)
+            return bool(self.read("hello")[0][1] != self._store_id)
         except QueuectlError:
             return False  # away, for all we know; who wants to use it learns why
 
@@ -170,7 +168,7 @@ class PostgresStore(Session):
         with self.transaction():
             results = self._each(ids, one)
             self._write(changed, now)
-            self._send("note", now=now, kind=type(event).__name__, who=who, seqs=[job.seq for job, _ in changed])
+            self.send("note", now=now, kind=type(event).__name__, who=who, seqs=[job.seq for job, _ in changed])
             self._tell = True
         return results
 
@@ -228,7 +226,8 @@ class PostgresStore(Session):
             self._send_rows("write_job", lives)
 
     def _remove(self, seqs: Sequence[int]) -> None:
-        for table, column in (("outputs", "job"), ("attempts", "job"), ("events", "job"), ("jobs", "seq")):
+        for table in ("followers", "pieces", "outputs", "attempts", "events", "jobs"):
+            column = "seq" if table == "jobs" else "job"
             self._line.execute(f'DELETE FROM "{self._address.schema}".{table} WHERE {column} = ANY (%s)', [list(seqs)])
 
     def counts(self) -> dict[tuple[str, JobState], int]:
@@ -240,14 +239,14 @@ class PostgresStore(Session):
         return {(queue, JobState(state)): jobs for queue, state, jobs, _ in found if jobs > 0}
 
     def backlog(self, retries: int) -> Backlog:
-        due = [*self._read("oldest_ready")[0], self.next_due()]
+        due = [*self.read("oldest_ready")[0], self.next_due()]
         waiting = [at for at in due if at is not None and at <= self.now()]
-        next_retries = self._made(self._read("next_retries", limit=retries))
+        next_retries = self._made(self.read("next_retries", limit=retries))
         return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
 
     def ahead(self, job: Job, most: int) -> int:
         at = {"queue": job.queue, "priority": job.priority, "due_at": job.due_at, "seq": job.seq, "most": most}
-        return min(most, int(self._read("ahead", **at)[0][0]))
+        return min(most, int(self.read("ahead", **at)[0][0]))
 
     def attempts(self, job: Job) -> list[Attempt]:
         text = f"SELECT {rows.ATTEMPT_COLUMNS} FROM {{schema}}.attempts WHERE job = %s ORDER BY number"
@@ -272,8 +271,8 @@ class PostgresStore(Session):
             if found:
                 self._remove([seq for seq, *_ in found])
                 self._counted.subtract((queue, state) for _, _, queue, state in found)
-                idle = self._send("idle_specs", specs=list({spec for _, spec, *_ in found})).fetchall()
-                self._send("forget_specs", specs=[spec for (spec,) in idle])
+                idle = self.send("idle_specs", specs=list({spec for _, spec, *_ in found})).fetchall()
+                self.send("forget_specs", specs=[spec for (spec,) in idle])
         return len(found)
 
     # --- settings ---------------------------------------------------------------------------
@@ -293,7 +292,7 @@ class PostgresStore(Session):
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
         with self.transaction():
-            self._send("register", **{**row._asdict(), "queues": json.dumps(row.queues)}, lease_s=lease_s)
+            self.send("register", **{**row._asdict(), "queues": json.dumps(row.queues)}, lease_s=lease_s)
 
     def deregister(self, grip: Grip) -> None:
         with self.transaction():
@@ -311,7 +310,7 @@ class PostgresStore(Session):
 
     def alive(self, row: WorkerRow) -> bool:
         folder = supervisor_folder(self.folder, row.id)
-        return is_alive(folder) if folder.exists() else bool(self._read("unexpired", worker=row.id))
+        return is_alive(folder) if folder.exists() else bool(self.read("unexpired", worker=row.id))
 
     def holds(self, grip: Grip) -> bool:
         found = self._select("SELECT 1 FROM {schema}.workers WHERE id = %s AND epoch = %s", grip)
@@ -322,14 +321,14 @@ class PostgresStore(Session):
     ) -> Grip | None:
         terms = {"worker": row.id, "epoch": row.epoch, "dispatcher": dispatcher, "lease_s": lease_s}
         with self.transaction():
-            taken = self._send("adopt", **terms, only_expired=only_expired).fetchone()
+            taken = self.send("adopt", **terms, only_expired=only_expired).fetchone()
         return Grip(worker=row.id, epoch=row.epoch + 1) if taken else None
 
     def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
         workers, epochs = [grip.worker for grip in grips], [grip.epoch for grip in grips]
         with self.transaction():
             asked_at = boottime()
-            renewed = self._send("renew", workers=workers, epochs=epochs, lease_s=lease_s).fetchall()
+            renewed = self.send("renew", workers=workers, epochs=epochs, lease_s=lease_s).fetchall()
             if gone := set(workers).difference(worker for worker, _ in renewed):
                 raise Superseded(f"worker {min(gone)} is driven by another process now")
             self._set_clock(renewed[0][1], asked_at)
@@ -346,50 +345,11 @@ class PostgresStore(Session):
         text = "SELECT id, stop FROM {schema}.workers WHERE stop IS NOT NULL AND id = ANY (%s)"
         return dict(self._select(text, [list(ids)]))
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
-        room = limit if suspects is None else suspects
-        terms = {"worker": grip.worker, "host": host, "now": self.now()}
-        with self.transaction():
-            asked = self._asked(grip)
-            self._send("promote", now=terms["now"])
-            lanes = list(dict.fromkeys(queues)) or [queue for (queue,) in self._send("ready_queues").fetchall()]
-            self._check(grip, asked)
-            if len(lanes) != 1:
-                return self._claim_over(lanes, limit, room, terms)
-            claimed = self._taken_by("claim_of_queue", queue=lanes[0], limit=limit, suspects=room, **terms)
-            room -= sum(job.lost_in_row > 0 for job in claimed)
-            if len(claimed) < limit and room <= 0:  # some were passed over
-                claimed += self._claim_over(lanes, limit - len(claimed), 0, terms)
-            return claimed
-
-    def _claim_over(self, lanes: Sequence[str], limit: int, room: int, terms: dict[str, Any]) -> list[Job]:
-        """Claims over several queues, and behind jobs that may not be claimed now: looks first, then takes."""
-        claimed: list[Job] = []
-        look = LOOK_AHEAD * limit + SUSPECTS_SEEN
-        while lanes:
-            candidates = self._send("candidates", queues=lanes, limit=look).fetchall()
-            wanted = _without_too_many_suspects(candidates, room - sum(job.lost_in_row > 0 for job in claimed))
-            if wanted:
-                claimed += self._taken_by("claim", seqs=array(wanted), limit=limit - len(claimed), **terms)
-            if len(claimed) >= limit or len(candidates) < look:
-                break
-            look *= LOOK_WIDER
-        return claimed
-
-    def _taken_by(self, query: str, **terms: Any) -> list[Job]:
-        """The jobs that a claim has taken, in its order, counted in their new state."""
-        found = sorted(self._send(query, **terms).fetchall(), key=itemgetter(0))
-        jobs = self._made([row[2:] for row in found])
-        for (_, was, *_), job in zip(found, jobs, strict=True):
-            self._counted[job.queue, was] -= 1
-            self._counted[job.queue, job.state.value] += 1
-        return jobs
-
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
         now = self.now()
         with self.transaction():
             asked = self._asked(grip)
-            found = self._send("in_hand", seqs=array([change.job.seq for change in changes]), worker=grip.worker)
+            found = self.send("in_hand", seqs=array([change.job.seq for change in changes]), worker=grip.worker)
             self._check(grip, asked)
             in_hand = {(seq, lease): (held, cancel) for seq, lease, held, cancel in found.fetchall()}
             results = applied(in_hand, changes, now)
@@ -404,21 +364,11 @@ class PostgresStore(Session):
         return self._jobs("WHERE worker = %s AND state = 'processing' ORDER BY seq", [worker])
 
     def wishes(self, worker: str) -> list[int]:
-        return [seq for (seq,) in self._read("wishes", worker=worker)]
+        return [seq for (seq,) in self.read("wishes", worker=worker)]
 
     def has_work(self, queues: Sequence[str]) -> bool:
-        return bool(self._read("has_work", queues=list(queues) or None))
+        return bool(self.read("has_work", queues=list(queues) or None))
 
     def next_due(self) -> float | None:
-        due: float | None = self._read("next_due")[0][0]
+        due: float | None = self.read("next_due")[0][0]
         return due
-
-
-def _without_too_many_suspects(candidates: Sequence[tuple[int, bool]], room: int) -> list[int]:
-    """`seq` of the candidates, of those that have just lost a worker only the first few."""
-    wanted = []
-    for seq, suspect in candidates:
-        if not suspect or room > 0:
-            room -= suspect
-            wanted.append(seq)
-    return wanted

@@ -68,7 +68,7 @@ class Session:
     def _greet(self) -> None:
         """Learns what holds for a connection: the server's time, and how durable commits are to be."""
         asked_at = boottime()
-        ((now, _, _, durability, synchronous),) = self._read("hello")
+        ((now, _, _, durability, synchronous),) = self.read("hello")
         self._set_clock(now, asked_at)
         self._settings = {"lock_timeout": f"{max(1, round(self._lock_timeout_s * 1000))}ms"}
         if durability == "normal":
@@ -123,9 +123,9 @@ class Session:
     def fold_counts(self) -> None:
         """Makes few rows of the counts that many transactions have left."""
         with self.transaction():
-            self._send("fold_counts")
+            self.send("fold_counts")
 
-    def _send(self, query: str, **parameters: Any) -> Any:
+    def send(self, query: str, **parameters: Any) -> Any:
         """Sends a query; a cursor from which its rows can be fetched."""
         return self._line.execute(self._sql[query], parameters)
 
@@ -134,7 +134,7 @@ class Session:
         last = {row[: KEYS[query]]: row for row in values}.values() if query in KEYS else values
         return self._line.execute(self._sql[query], [array(column) for column in zip(*last, strict=True)])
 
-    def _read(self, query: str, **parameters: Any) -> list[Any]:
+    def read(self, query: str, **parameters: Any) -> list[Any]:
         with translated(self._address):
             return self._line.fetch(self._sql[query], parameters)
 
@@ -146,7 +146,7 @@ class Session:
 
     def _asked(self, grip: Grip) -> Any:
         """Asks whether the supervisor is ours, once in a transaction; `_check` waits for the answer."""
-        return None if grip in self._checked else self._send("drives", **grip._asdict())
+        return None if grip in self._checked else self.send("drives", **grip._asdict())
 
     def _check(self, grip: Grip, asked: Any = None) -> None:
         """Refuses a writer whose supervisor was taken over."""
@@ -162,7 +162,7 @@ class Session:
         texts = {sha256(text.encode()).digest(): text for text in wanted}
         known: dict[str, int] = {}
         while missing := [digest for digest, text in texts.items() if text not in known]:
-            for spec_id, digest in self._send("find_specs", digests=missing).fetchall():
+            for spec_id, digest in self.send("find_specs", digests=missing).fetchall():
                 known[texts[digest]] = spec_id
             new = [(digest, text) for digest, text in texts.items() if text not in known]
             if new:

@@ -24,7 +24,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
 from queuectl.store.connection import connect, folder_of, sqlite3, translated
 from queuectl.store.liveness import is_alive, supervisor_folder
-from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, Superseded, WorkerRow
+from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, OutputRelay, Superseded, WorkerRow
 from queuectl.store.recording import applied, attempt_rows
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class SqliteStore:
         self.path = os.path.realpath(path)  # all names of one file must lead to the same locks
         self.watch: str | None = f"{self.path}-wal"
         self.wake_handle, self.leases = -1, False
+        self.relay: OutputRelay | None = None  # everybody here can read the files
         self.defaults: Mapping[str, str] = {}
         self._clock = clock or SystemClock()
         self._sql = _queries()

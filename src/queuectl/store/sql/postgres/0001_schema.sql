@@ -115,6 +115,22 @@ CREATE TABLE {schema}.outputs (
 );
 ALTER TABLE {schema}.outputs ALTER head SET STORAGE EXTERNAL, ALTER tail SET STORAGE EXTERNAL;  -- compressed by us
 
+-- Running output on its way to readers on other machines: what a stream wrote from byte `start` to `stop`; kept while
+-- somebody asks.
+CREATE TABLE {schema}.pieces (
+    job    bigint NOT NULL,
+    number integer NOT NULL,
+    stream integer NOT NULL,
+    start  bigint NOT NULL,
+    stop   bigint NOT NULL,
+    data   bytea NOT NULL,
+    PRIMARY KEY (job, number, stream, start)
+);
+CREATE TABLE {schema}.followers (
+    job   bigint PRIMARY KEY,                   -- jobs.seq
+    until timestamptz NOT NULL
+);
+
 -- What people did, where jobs and attempts do not show it.
 CREATE TABLE {schema}.events (
     id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

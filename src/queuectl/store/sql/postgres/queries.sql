@@ -272,3 +272,35 @@ RETURNING 1;
 -- name: unexpired
 -- Whether a supervisor's lease holds.
 SELECT 1 FROM {schema}.workers WHERE id = %(worker)s AND expires_at > clock_timestamp();
+
+-- name: ask_for_output
+-- Somebody on another machine reads what a job writes, for some time.
+INSERT INTO {schema}.followers AS known VALUES (%(job)s, clock_timestamp() + make_interval(secs => %(for_s)s))
+ON CONFLICT (job) DO UPDATE SET until = greatest(known.until, excluded.until);
+
+-- name: sweep_pieces
+-- Removes what nobody asks for any more.
+WITH gone AS (DELETE FROM {schema}.followers WHERE until <= clock_timestamp() RETURNING job),
+     swept AS (DELETE FROM {schema}.pieces WHERE job IN (SELECT job FROM gone))
+SELECT count(*) FROM gone;
+
+-- name: wanted_output
+-- Which jobs of a supervisor somebody reads elsewhere.
+SELECT seq FROM {schema}.jobs JOIN {schema}.followers ON followers.job = jobs.seq
+WHERE worker = %(worker)s AND state = 'processing' AND until > clock_timestamp();
+
+-- name: add_piece
+-- What a running job has written since the last piece.
+INSERT INTO {schema}.pieces (job, number, stream, start, stop, data)
+SELECT seq, starts, %(stream)s, %(start)s, %(stop)s, %(data)s FROM {schema}.jobs
+WHERE seq = %(job)s AND lease = %(lease)s AND worker = %(worker)s AND state = 'processing'
+ON CONFLICT (job, number, stream, start) DO UPDATE SET stop = excluded.stop, data = excluded.data;
+
+-- name: forget_pieces
+-- Removes what readers have had time enough to read.
+DELETE FROM {schema}.pieces WHERE job = %(job)s AND stream = %(stream)s AND stop < %(before)s;
+
+-- name: next_piece
+-- The first piece that goes beyond an offset.
+SELECT start, stop, data FROM {schema}.pieces
+WHERE job = %(job)s AND number = %(number)s AND stream = %(stream)s AND stop > %(offset)s ORDER BY start LIMIT 1;

@@ -1,0 +1,243 @@
+"""`python -m benchmarks.postgres [ROW...] [--rounds 3] [--scale 1.0]`: the PostgreSQL store on a server of its own.
+
+The server keeps its defaults, `fsync` and `synchronous_commit` on. Each figure is a ratio to a reference that runs on
+the same server in the same minute, or milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from benchmarks import idle, table
+from benchmarks.bench import MODULE, Figure, Row, Setting, Target, fresh_store, run_all, run_rounds, seconds, worker
+from benchmarks.stores import HOST, a_grip, claim_and_finish
+from queuectl import wire
+from queuectl.client import Client
+from queuectl.domain.lifecycle import Ended
+from queuectl.store import rows
+from queuectl.store.port import Change
+from queuectl.store.postgres import PostgresStore
+from queuectl.store.postgres_connection import parse_address
+from tests.server import Server, binaries, drop_schema, new_schema, start_server
+
+PROCESSES, BATCH = 4, 128
+AS_SHIPPED = {
+    "fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB", "max_wal_size": "1GB",
+    "autovacuum_naptime": "1min",
+}  # fmt: skip
+FEW, MANY = 1000, 1_000_000
+COPIES = """
+INSERT INTO {schema}.jobs (id, run_at, due_at, {columns})
+SELECT 'copy' || i, run_at + i / 1e6, due_at + i / 1e6, {columns} FROM {schema}.jobs, generate_series(1, {copies}) AS i
+WHERE seq = 1
+"""
+
+
+class Bench:
+    """The rows that need a server: each method measures one."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @contextmanager
+    def _store(self) -> Iterator[tuple[Client, str]]:
+        """A client of a new store, and where that is."""
+        url = new_schema(self._server.url)
+        with tempfile.TemporaryDirectory(prefix="queuectl-bench-") as folder:
+            client = Client(PostgresStore(url, Path(folder)))
+            try:
+                yield client, url
+            finally:
+                client.close()
+                drop_schema(url)
+
+    # --- claim and finish -------------------------------------------------------------------
+
+    def claims(self, setting: Setting) -> Sequence[float]:
+        """Jobs/s through four processes ÷ pgbench's transactions/s, measured before and after."""
+        run_s = max(2.0, 15 * setting.scale)
+        self._pgbench("-i", "-s", "10")
+        with self._store() as (client, url), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
+            for _ in range(max(1, round(run_s))):
+                client.enqueue([wire.JobRequest(command="true")] * 25_000)
+            before = self._pgbench_tps(run_s / 2)
+            done = sum(pool.map(work_through, [url] * PROCESSES, [run_s] * PROCESSES))
+            return [done / run_s / ((before + self._pgbench_tps(run_s / 2)) / 2)]
+
+    def _pgbench_tps(self, run_s: float) -> float:
+        said = self._pgbench("-N", "-c", str(PROCESSES), "-j", "2", "-T", str(round(run_s)))
+        return next(float(line.split()[2]) for line in said.splitlines() if line.startswith("tps"))
+
+    def _pgbench(self, *words: str) -> str:
+        command = [
+            str(binaries() / "pgbench"),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self._server.port),
+            "-U",
+            "postgres",
+            *words,
+        ]
+        return subprocess.run([*command, "postgres"], check=True, capture_output=True, text=True).stdout
+
+    def backlog(self, setting: Setting) -> Sequence[float]:
+        """Seconds of claims and finishes among a million waiting jobs ÷ among a thousand."""
+        few, many = (self._claim_s(copies) for copies in (FEW, max(FEW, int(MANY * setting.scale))))
+        return [many / few]
+
+    def _claim_s(self, copies: int) -> float:
+        with self._store() as (client, url):
+            client.enqueue([wire.JobRequest(command="true")])
+            self._multiply(url, copies)
+            with a_grip(client.store) as grip:
+                claim_and_finish(client.store, grip, 10)
+                began = time.perf_counter()
+                for _ in range(50):
+                    claim_and_finish(client.store, grip, 10)
+                return time.perf_counter() - began
+
+    def _multiply(self, url: str, copies: int) -> None:
+        schema = parse_address(url).schema
+        with psycopg.connect(self._server.url, autocommit=True) as db:
+            found = db.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = 'jobs'",
+                [schema],
+            ).fetchall()
+            columns = [name for (name,) in found if name not in ("seq", "id", "run_at", "due_at")]
+            names = sql.SQL(", ").join(map(sql.Identifier, columns))
+            terms = {"schema": sql.Identifier(schema), "columns": names, "copies": sql.Literal(copies)}
+            db.execute(sql.SQL(COPIES).format(**terms))
+            db.execute(sql.SQL("VACUUM ANALYZE {schema}.jobs").format(**terms))
+            db.execute("CHECKPOINT")
+
+    # --- workers ----------------------------------------------------------------------------
+
+    def of_true(self, setting: Setting) -> Sequence[float]:
+        """`true` through a worker: jobs/s here ÷ on SQLite."""
+        jobs = int(5000 * setting.scale)
+        with fresh_store() as client, worker(client, 4):
+            on_sqlite = run_all(client, "true", jobs)
+        with self._store() as (client, _), worker(client, 4):
+            return [on_sqlite / run_all(client, "true", jobs)]
+
+    def wake_up(self, setting: Setting) -> Sequence[float]:
+        """Milliseconds from the commit of an enqueue until its command runs: p50 and p99."""
+        with self._store() as (client, _), worker(client, 4):
+            took = idle.wake_ups(client, max(20, int(200 * setting.scale)))
+        percentiles = statistics.quantiles(took, n=100, method="inclusive")
+        return percentiles[49], percentiles[98]
+
+    # --- adding -----------------------------------------------------------------------------
+
+    def bulk_enqueue(self, setting: Setting) -> Sequence[float]:
+        """Jobs/s of `queuectl enqueue --file` ÷ rows/s of COPY of the same rows into the same table."""
+        jobs = int(100_000 * setting.scale)
+        with self._store() as (client, url), tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+            file.writelines(f'{{"command": "echo {number}"}}\n' for number in range(jobs))
+            file.flush()
+            took = seconds([*MODULE, "--db", client.store.url, "--quiet", "enqueue", "--file", file.name])
+            return [self._copy_s(url) / took]
+
+    def _copy_s(self, url: str) -> float:
+        """Seconds that COPY takes to put a store's jobs into a table like theirs."""
+        names = rows.INSERT_JOB.partition("(")[2].partition(")")[0]
+        jobs, other = (sql.Identifier(parse_address(url).schema, name) for name in ("jobs", "copied"))
+        columns = sql.SQL(names)
+        with psycopg.connect(self._server.url, autocommit=True) as db, db.cursor() as cursor:
+            cursor.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(other, jobs))
+            with cursor.copy(sql.SQL("COPY {} ({}) TO STDOUT").format(jobs, columns)) as reading:
+                data = b"".join(map(bytes, reading))
+            began = time.perf_counter()
+            with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(other, columns)) as writing:
+                writing.write(data)
+            return time.perf_counter() - began
+
+
+def work_through(url: str, run_s: float) -> int:
+    """Claims and finishes jobs, each batch's results with the next claims, for so long; how many it finished."""
+    done = 0
+    with tempfile.TemporaryDirectory(prefix="queuectl-bench-") as folder:
+        store = PostgresStore(url, Path(folder))
+        with a_grip(store) as grip:
+            held = store.claim(grip, HOST, BATCH, ())
+            end_at = time.perf_counter() + run_s
+            while time.perf_counter() < end_at:
+                now = store.now()
+                ended = Ended(started_at=now, finished_at=now, exit_code=0, cpu_time=0.001, max_rss=1 << 20)
+                with store.transaction():
+                    store.record(grip, [Change(job=job, event=ended) for job in held])
+                    done += len(held)
+                    held = store.claim(grip, HOST, BATCH, ())
+            store.record(grip, [Change(job=job, event=ended) for job in held])
+        store.close()
+    return done
+
+
+def rows_on(server: Server) -> Sequence[Row]:
+    """The rows of the table."""
+    bench = Bench(server)
+    return (
+        Row(
+            name="P1", measure=bench.claims,
+            figures=[Figure("P1", "claim + finish, 4 processes, jobs/s / pgbench -N tps", Target(">=", 5))],
+        ),
+        Row(
+            name="P2", measure=bench.of_true,
+            figures=[Figure("P2", "5,000 x true, jobs/s / on SQLite", Target(">=", 0.65))],
+        ),
+        Row(
+            name="P3", measure=bench.wake_up,
+            figures=[
+                Figure("P3a", "enqueue committed to command running, ms, p50", Target("<=", 10)),
+                Figure("P3b", "  p99", Target("<=", 40)),
+            ],
+        ),
+        Row(
+            name="P4", measure=bench.backlog,
+            figures=[Figure("P4", "claim + finish, 1,000,000 waiting / 1,000", Target("<=", 1.5))],
+        ),
+        Row(
+            name="P5", measure=bench.bulk_enqueue,
+            figures=[Figure("P5", "enqueue of 100,000 lines, jobs/s / COPY", Target(">=", 0.4))],
+        ),
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.postgres")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="which rows, P1 to P5 (default: all)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the full size")
+    arguments = parser.parse_args()
+    server = start_server(AS_SHIPPED)
+    results = []
+    try:
+        print(table.HEADING)
+        with tempfile.TemporaryDirectory(prefix="queuectl-bench-") as folder:
+            for row in rows_on(server):
+                if not arguments.rows or row.name in arguments.rows:
+                    for result in run_rounds(
+                        row, Setting(scale=arguments.scale, folder=Path(folder)), arguments.rounds
+                    ):
+                        print(table.line(result), flush=True)
+                        results.append(table.to_json(result))
+    finally:
+        server.remove()
+    print(f"kept in {table.save('-postgres', results)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""How jobs are claimed from PostgreSQL, where others claim at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
+
+from queuectl.domain.job import Job
+from queuectl.store.port import Grip
+from queuectl.store.postgres_connection import array
+from queuectl.store.postgres_session import Session
+
+LOOK_AHEAD, LOOK_WIDER = 4, 8
+"""So many times more candidates than wanted a claim looks at, for others are claiming too; and more, if in vain."""
+SUSPECTS_SEEN = 16
+
+
+class Claiming(Session):
+    """A session that can claim."""
+
+    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+        room = limit if suspects is None else suspects
+        terms = {"worker": grip.worker, "host": host, "now": self.now()}
+        with self.transaction():
+            asked = self._asked(grip)
+            self.send("promote", now=terms["now"])
+            lanes = list(dict.fromkeys(queues)) or [queue for (queue,) in self.send("ready_queues").fetchall()]
+            self._check(grip, asked)
+            if len(lanes) != 1:
+                return self._claim_over(lanes, limit, room, terms)
+            claimed = self._taken_by("claim_of_queue", queue=lanes[0], limit=limit, suspects=room, **terms)
+            room -= sum(job.lost_in_row > 0 for job in claimed)
+            if len(claimed) < limit and room <= 0:  # some were passed over
+                claimed += self._claim_over(lanes, limit - len(claimed), 0, terms)
+            return claimed
+
+    def _claim_over(self, lanes: Sequence[str], limit: int, room: int, terms: dict[str, Any]) -> list[Job]:
+        """Claims over several queues, and behind jobs that may not be claimed now: looks first, then takes."""
+        claimed: list[Job] = []
+        look = LOOK_AHEAD * limit + SUSPECTS_SEEN
+        while lanes:
+            candidates = self.send("candidates", queues=lanes, limit=look).fetchall()
+            wanted = _without_too_many_suspects(candidates, room - sum(job.lost_in_row > 0 for job in claimed))
+            if wanted:
+                claimed += self._taken_by("claim", seqs=array(wanted), limit=limit - len(claimed), **terms)
+            if len(claimed) >= limit or len(candidates) < look:
+                break
+            look *= LOOK_WIDER
+        return claimed
+
+    def _taken_by(self, query: str, **terms: Any) -> list[Job]:
+        """The jobs that a claim has taken, in its order, counted in their new state."""
+        found = sorted(self.send(query, **terms).fetchall(), key=itemgetter(0))
+        jobs = self._made([row[2:] for row in found])
+        for (_, was, *_), job in zip(found, jobs, strict=True):
+            self._counted[job.queue, was] -= 1
+            self._counted[job.queue, job.state.value] += 1
+        return jobs
+
+
+def _without_too_many_suspects(candidates: Sequence[tuple[int, bool]], room: int) -> list[int]:
+    """`seq` of the candidates, of those that have just lost a worker only the first few."""
+    wanted = []
+    for seq, suspect in candidates:
+        if not suspect or room > 0:
+            room -= suspect
+            wanted.append(seq)
+    return wanted
