@@ -9,12 +9,14 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable
-from queuectl.store.port import Store
+from queuectl.store.port import Moved, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from queuectl.store.archive import Archive
     from queuectl.store.postgres import PostgresStore
+    from queuectl.store.sqlite import SqliteStore
 
 LOCAL_NAME = "queuectl.db"
 
@@ -65,13 +67,38 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 def open_store(given: str | None = None) -> Store:
-    """The open store. It is made if it does not exist. Raises `StoreUnavailable`."""
-    url = locate_store(given)
+    """The open store. It is made if it does not exist. Raises `StoreUnavailable`, also where it has moved."""
+    store = _open(locate_store(given))
+    if place := store.moved_to():
+        store.close()
+        raise Moved(store.url, place)
+    return store
+
+
+def _open(url: str) -> SqliteStore | PostgresStore:
     if is_server(url):
         return _open_postgres(url)
     from queuectl.store.sqlite import SqliteStore
 
     return SqliteStore(os.path.expanduser(url))
+
+
+def prepare_target(url: str) -> tuple[str, Path]:
+    """Makes the store that another one is to be copied into, if it is missing; where it is, and its folder here."""
+    store = _open(url)
+    store.close()
+    return store.url, store.folder
+
+
+def open_archive(url: str) -> Archive:
+    """A store that is there, as rows."""
+    if is_server(url):
+        from queuectl.store.postgres_archive import PostgresArchive
+
+        return PostgresArchive(url)
+    from queuectl.store.sqlite_archive import SqliteArchive
+
+    return SqliteArchive(os.path.realpath(os.path.expanduser(url)))
 
 
 def is_server(url: str) -> bool:

@@ -139,3 +139,26 @@ def test_an_address_that_is_none_is_bad_input(terminal: Terminal, address: str, 
     assert refused.code == 2
     assert said in refused.err
     assert PASSWORD not in refused.err
+
+
+def test_a_queue_moves_to_a_server_when_its_running_command_has_ended(fleet: Terminal, tmp_path: Path) -> None:
+    server = fleet.environment.pop("QUEUECTL_DB")
+    gate = tmp_path / "gate"
+    worker = fleet.worker("--name here")
+    fleet.good(f"queuectl enqueue --id runs -c 'echo out; while [ ! -e {gate} ]; do sleep 0.05; done'")
+    fleet.good("queuectl enqueue --id waits --hold -- true")
+    eventually(lambda: fleet.job("runs")["started_at"], "it runs")
+    gate.touch()
+    moved = fleet.good(f"queuectl copy --to '{server}' --yes")
+    assert moved.out.startswith("copied 2 jobs to postgresql://")
+    assert PASSWORD not in moved.out + moved.err
+    assert worker.wait(20) == 0
+    refused = fleet.type("queuectl list")
+    assert refused.code == 5
+    assert "has moved to postgresql://" in refused.err
+    assert PASSWORD not in refused.err
+    fleet.environment["QUEUECTL_DB"] = server
+    assert fleet.good("queuectl logs runs").out == "out\n"
+    fleet.worker()
+    fleet.good("queuectl release waits")
+    assert fleet.type("queuectl wait runs waits").code == 0

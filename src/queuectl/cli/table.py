@@ -265,6 +265,19 @@ _ROWS = (
         examples=("queuectl doctor", "queuectl doctor --clean"),
     ),
     Command(
+        name="copy", group=SETUP, help="move the store to another place", target="upkeep:copy",
+        options=(
+            option("--to", "URL", "where to: a path, or postgresql://…"),
+            flag("--keep", "leave no pointer: the store here stays in use"),
+            flag("--replace", "remove what is in the store there"),
+            *ACT[:1],
+        ),
+        description="Copies all jobs with their history, outputs and settings into another store, SQLite or "
+        "PostgreSQL. Workers first finish what they run, and stop. The copy is compared with the original. Afterwards "
+        "commands on the old store fail and name the new one.",
+        examples=("queuectl copy --to postgresql://queue@db/work", "queuectl copy --to ./queuectl.db --keep"),
+    ),
+    Command(
         name="reset", group=SETUP, help="remove the store with all its jobs", target="upkeep:reset", options=ACT[:1],
         description="Removes the store: all jobs, outputs and settings. The next command starts a new one.",
         examples=("queuectl reset", "queuectl reset --yes"),

@@ -1,4 +1,4 @@
-"""`init`, `prune`, `doctor`, `reset`, `completion`: setting up and looking after a store."""
+"""`init`, `copy`, `prune`, `doctor`, `reset`, `completion`: setting up and looking after a store."""
 
 from __future__ import annotations
 
@@ -61,6 +61,37 @@ def reset(call: Call) -> int:
         call.console.json({"removed": removed})
     else:
         call.console.print(removed if call.console.quiet else f"removed {removed}")
+    return 0
+
+
+# --- copy -----------------------------------------------------------------------------------
+
+
+def copy(call: Call) -> int:
+    """Copies the store into another one."""
+    from queuectl import copying
+    from queuectl.bootstrap import shown
+
+    console, args = call.console, call.args
+    if not args.to:
+        raise Invalid("copy needs a place to copy to", "queuectl copy --to postgresql://USER@HOST/DATABASE")
+    with call.client() as client:
+        from_url = client.store.url
+        if not console.confirmed(f"stop all workers of {from_url} and copy it?", args.yes):
+            console.note("nothing was changed")
+            return 1
+        progress = console.progress("copied")
+        try:
+            copied = copying.copy(
+                client, args.to, keep=args.keep, replace=args.replace, say=console.note, progress=progress
+            )
+        finally:
+            console.progress_done()
+    to_url = shown(args.to)
+    if console.as_json:
+        console.json({"from": from_url, "to": to_url, "rows": copied})
+    else:
+        console.print(to_url if console.quiet else f"copied {counted(copied['jobs'], 'job')} to {to_url}, and compared")
     return 0
 
 

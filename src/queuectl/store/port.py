@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from queuectl.domain.errors import QueuectlError
+from queuectl.domain.errors import QueuectlError, StoreUnavailable
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started
 from queuectl.domain.selector import Selector
@@ -41,6 +41,13 @@ class Superseded(QueuectlError):
     """Another dispatcher drives this supervisor now. The loser touches no job and no command."""
 
     code = "superseded"
+
+
+class Moved(StoreUnavailable):
+    """The store's jobs are in another store now."""
+
+    def __init__(self, url: str, place: str) -> None:
+        super().__init__(f"the store {url} has moved to {place}", f"use that one: --db {place}")
 
 
 class Grip(NamedTuple):

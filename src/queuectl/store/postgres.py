@@ -72,6 +72,11 @@ class PostgresStore(Claiming):
         self._line.answer_within_s = seconds + ANSWER_WITHIN_S
         self._greet()
 
+    def moved_to(self) -> str | None:
+        """Where this store's jobs are now, if they were moved."""
+        found = self._select("SELECT value FROM {schema}.meta WHERE name = 'moved to'")
+        return str(found[0][0]) if found else None
+
     def replaced(self) -> bool:
         try:
             return bool(self.read("hello")[0][1] != self._store_id)

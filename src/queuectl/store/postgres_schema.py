@@ -92,4 +92,6 @@ def empty(line: Line, address: Address) -> None:
     schema = f'"{address.schema}"'
     with translated(address), line.open().transaction():
         line.execute("TRUNCATE " + ", ".join(f"{schema}.{table}" for table in TABLES))
+        line.execute(f"DROP FUNCTION IF EXISTS {schema}.moved CASCADE")
+        line.execute(f"DELETE FROM {schema}.meta WHERE name = 'moved to'")
         line.execute(f"UPDATE {schema}.meta SET value = %s WHERE name = 'store_id'", (ids.random_id(16),))

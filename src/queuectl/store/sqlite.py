@@ -24,7 +24,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
 from queuectl.store.connection import connect, folder_of, sqlite3, translated
 from queuectl.store.liveness import is_alive, supervisor_folder
-from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, OutputRelay, Superseded, WorkerRow
+from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Moved, Note, Output, OutputRelay, Superseded, WorkerRow
 from queuectl.store.recording import applied, attempt_rows
 
 if TYPE_CHECKING:
@@ -179,6 +179,11 @@ class SqliteStore:
         """The store's random identity, which tells it from another one at the same path."""
         return str(self._read("SELECT value FROM meta WHERE name = 'store_id'")[0][0])
 
+    def moved_to(self) -> str | None:
+        """Where this store's jobs are now, if they were moved."""
+        found = self._read("SELECT value FROM meta WHERE name = 'moved to'")
+        return str(found[0][0]) if found else None
+
     def schema_version(self) -> int:
         return int(self._read("PRAGMA user_version")[0][0])
 
@@ -209,7 +214,9 @@ class SqliteStore:
                 raise self._taken([row[0] for row in new_rows]) from None
             self._counted.update((job.queue, job.state._value_) for job in jobs)
 
-    def _taken(self, new_ids: Sequence[object]) -> Conflict:
+    def _taken(self, new_ids: Sequence[object]) -> QueuectlError:
+        if place := self.moved_to():
+            return Moved(self.url, place)
         seen: set[object] = set()
         for new_id in new_ids:
             if new_id in seen:

@@ -1,0 +1,83 @@
+"""A PostgreSQL store as rows (see store/archive.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
+import psycopg
+
+from queuectl.store.archive import MOVED_TO, RECOUNT, TABLES, Row, normal
+from queuectl.store.postgres_connection import PATIENCE, parse_address, translated
+
+AT_ONCE = 2000
+NUMBERED = {"specs": "id", "jobs": "seq", "events": "id"}
+REFUSE = """
+CREATE FUNCTION {schema}.moved() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'this store has moved'; END $$;
+CREATE TRIGGER moved BEFORE INSERT ON {schema}.jobs EXECUTE FUNCTION {schema}.moved();
+CREATE TRIGGER moved BEFORE INSERT ON {schema}.workers EXECUTE FUNCTION {schema}.moved();
+"""
+
+
+class PostgresArchive:
+    """An `Archive` of the store in a schema, which is there."""
+
+    def __init__(self, url: str) -> None:
+        self._address = parse_address(url)
+        self._schema = f'"{self._address.schema}"'
+        with translated(self._address):
+            options = {**PATIENCE, **psycopg.conninfo.conninfo_to_dict(self._address.server)}
+            self._db = psycopg.connect(**options, autocommit=True, prepare_threshold=None)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        tables = ", ".join(f"{self._schema}.{table}" for table in (*TABLES, "counts", "workers"))
+        with translated(self._address), self._db.transaction():
+            self._run(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
+            yield
+
+    def _run(self, text: str, *values: object) -> psycopg.Cursor[Row]:
+        return self._db.execute(text.encode(), values or None)
+
+    def _number(self, text: str) -> int:
+        found = self._run(text).fetchone()
+        assert found is not None
+        return int(found[0])
+
+    def count(self, table: str) -> int:
+        return self._number(f"SELECT count(*) FROM {self._schema}.{table}")
+
+    def running(self) -> int:
+        return self._number(f"SELECT count(*) FROM {self._schema}.jobs WHERE state = 'processing'")
+
+    def rows(self, table: str) -> Iterator[Row]:
+        with self._db.cursor(name="archive") as cursor:
+            cursor.itersize = AT_ONCE
+            cursor.execute(f"SELECT {', '.join(TABLES[table])} FROM {self._schema}.{table}".encode())
+            yield from map(normal, cursor)
+
+    def fill(self, table: str, rows: Iterable[Row]) -> None:
+        columns = TABLES[table]
+        if table == "specs":
+            columns = (*columns, "digest")
+            rows = ((number, body, sha256(body.encode()).digest()) for number, body in rows)
+        text = f"COPY {self._schema}.{table} ({', '.join(columns)}) FROM STDIN"
+        with self._db.cursor() as cursor, cursor.copy(text.encode()) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def finish(self) -> None:
+        self._run(RECOUNT.format(counts=f"{self._schema}.counts", jobs=f"{self._schema}.jobs"))
+        for table, column in NUMBERED.items():
+            newest = f"(SELECT max({column}) FROM {self._schema}.{table})"
+            place = f"pg_get_serial_sequence('{self._schema}.{table}', '{column}')"
+            self._run(f"SELECT setval({place}, coalesce({newest}, 1), {newest} IS NOT NULL)")
+
+    def move_to(self, place: str) -> None:
+        self._run(f"INSERT INTO {self._schema}.meta VALUES (%s, %s)", MOVED_TO, place)
+        self._run(REFUSE.format(schema=self._schema))
+
+    def close(self) -> None:
+        self._db.close()

@@ -1,0 +1,180 @@
+"""Every store can be copied into every other one, whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from queuectl import bootstrap, copying, ids, wire
+from queuectl.client import Client
+from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreUnavailable
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.lifecycle import Ended
+from queuectl.domain.selector import Selector
+from queuectl.store.archive import TABLES
+from queuectl.store.connection import connect
+from queuectl.store.port import FIRST_EPOCH, Change, Output, WorkerRow
+from queuectl.store.postgres_connection import parse_address
+from tests.server import drop_schema, new_schema
+
+Places = Callable[[str], str]
+
+
+@pytest.fixture
+def place(tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Places]:
+    """Makes places for stores of a kind that are not there yet."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    made: list[str] = []
+
+    def new(kind: str) -> str:
+        if kind == "sqlite":
+            return str(tmp_path / f"{ids.random_id(8)}.db")
+        made.append(new_schema(postgres_server))
+        return made[-1]
+
+    yield new
+    for url in made:
+        drop_schema(url)
+
+
+def opened(url: str) -> Client:
+    return Client(bootstrap.open_store(url))
+
+
+def enqueue(client: Client, *documents: wire.JsonObject) -> list[Job]:
+    return client.enqueue([wire.parse_request(document, time.time()) for document in documents])
+
+
+def fill(client: Client) -> None:
+    """Jobs in several states, with an output that is compressed, notes and a setting."""
+    store = client.store
+    client.set_setting("max-retries", "7")
+    enqueue(client, {"id": "done", "command": "echo 'ü'", "tags": ["a", "b"], "env": {"A": "1"}})
+    enqueue(client, {"id": "fails", "command": ["false", "x y"], "max_retries": 2, "timeout": "5s"})
+    row = WorkerRow(
+        id="w~1", name="w", epoch=FIRST_EPOCH, host="h", machine="none", pid=1, dispatcher=1, slots=2, queues=(),
+        tag=0, version="0", started_at=store.now(),
+    )  # fmt: skip
+    store.register(row)
+    for job, code in zip(store.claim(row.grip, "h", 2, ()), (0, 1), strict=True):
+        end = Ended(started_at=store.now(), finished_at=store.now(), exit_code=code, output_bytes=5003)
+        store.record(row.grip, [Change(job=job, event=end, outputs=[Output(stream=1, head=b"\0\xffx" + b"y" * 5000)])])
+    store.deregister(row.grip)
+    enqueue(client, {"id": "waits", "command": "true", "queue": "other", "priority": 3}, {"command": "later"})
+    client.hold(["waits"])
+
+
+def all_of(client: Client) -> list[object]:
+    """What there is to know of a store's jobs."""
+    store = client.store
+    told: list[object] = [store.config(), store.counts()]
+    for job in store.find(Selector()):
+        attempts = store.attempts(job)
+        told += [job, attempts, store.notes(job), [store.outputs(job, each.number) for each in attempts]]
+    return told
+
+
+def copy(source: Client, to: str, *, keep: bool = False, replace: bool = False) -> dict[str, int]:
+    return copying.copy(source, to, keep=keep, replace=replace, say=lambda _line: None, progress=None)
+
+
+@pytest.mark.parametrize("to", ["sqlite", "postgres"])
+@pytest.mark.parametrize("source", ["sqlite", "postgres"])
+def test_a_copy_is_whole_and_goes_on_and_the_source_points_to_it(place: Places, source: str, to: str) -> None:
+    source_url, to_url = place(source), place(to)
+    client = opened(source_url)
+    fill(client)
+    before = all_of(client)
+    assert copy(client, to_url)["jobs"] == 4
+    with pytest.raises(QueuectlError, match="moved"):
+        enqueue(client, {"command": "true"})
+    client.close()
+    with pytest.raises(StoreUnavailable, match="has moved to"):
+        bootstrap.open_store(source_url)
+    copied = opened(to_url)
+    assert all_of(copied) == before
+    (new,) = enqueue(copied, {"command": "true"})
+    assert copied.job(new.id).seq > max(job.seq for job in copied.find(Selector(queues=("other",))))
+    assert copied.job("done").state is JobState.COMPLETED
+    copied.close()
+
+
+def test_a_store_that_is_kept_goes_on(place: Places) -> None:
+    source_url = place("sqlite")
+    client = opened(source_url)
+    fill(client)
+    copy(client, place("postgres"), keep=True)
+    enqueue(client, {"id": "more", "command": "true"})
+    assert client.job("more").state is JobState.PENDING
+    client.close()
+    opened(source_url).close()
+
+
+def test_a_target_with_jobs_is_refused_unless_they_may_be_replaced(place: Places) -> None:
+    source, to_url = opened(place("sqlite")), place("postgres")
+    fill(source)
+    there = opened(to_url)
+    enqueue(there, {"id": "old", "command": "true"})
+    with pytest.raises(Conflict, match="is not empty"):
+        copy(source, to_url)
+    assert there.job("old")
+    there.close()
+    copy(source, to_url, replace=True)
+    copied = opened(to_url)
+    assert [job.id for job in copied.find(Selector())][:2] == ["done", "fails"]
+    copied.close()
+    source.close()
+
+
+def test_a_store_is_not_copied_onto_itself_by_another_name(place: Places, tmp_path: Path) -> None:
+    url = place("sqlite")
+    client = opened(url)
+    fill(client)
+    (tmp_path / "alias.db").symlink_to(url)
+    with pytest.raises(Invalid, match="that is to be copied"):
+        copy(client, str(tmp_path / "alias.db"), replace=True)
+    assert client.job("done")
+    client.close()
+
+
+def test_a_store_may_come_back_to_where_it_was(place: Places) -> None:
+    first, second = place("postgres"), place("sqlite")
+    client = opened(first)
+    fill(client)
+    before = all_of(client)
+    copy(client, second)
+    client.close()
+    client = opened(second)
+    copy(client, first, replace=True)
+    client.close()
+    client = opened(first)
+    assert all_of(client) == before
+    client.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_every_column_of_every_table_is_copied(place: Places, kind: str) -> None:
+    url = place(kind)
+    opened(url).close()
+    own = {"specs": {"digest"}}
+    for table, columns in TABLES.items():
+        assert _columns(kind, url, table) - own.get(table, set()) == set(columns)
+
+
+def _columns(kind: str, url: str, table: str) -> set[str]:
+    if kind == "sqlite":
+        db = connect(url, 10.0)
+        names = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        db.close()
+        return names
+    address = parse_address(url)
+    with psycopg.connect(address.server) as server:
+        found = server.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
+            [address.schema, table],
+        )
+        return {name for (name,) in found}
