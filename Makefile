@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench chaos simulate clean
+.PHONY: demo test lint bench rivals chaos simulate clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -20,6 +20,9 @@ lint: $(VENV)/test-ready
 
 bench: $(VENV)/test-ready
 	@$(BIN)/python -m benchmarks
+
+rivals: $(VENV)/test-ready
+	@$(BIN)/python -m benchmarks.rivals
 
 chaos: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.chaos --minutes 10

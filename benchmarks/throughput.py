@@ -9,7 +9,7 @@ from benchmarks.bench import Setting, fresh_store, run_all, worker, xargs
 from queuectl.client import Client
 from queuectl.domain.selector import Selector
 
-SLOTS = 4
+SLOTS = 8
 """Of a worker whose commands take no time."""
 
 
@@ -56,10 +56,10 @@ def of_sleepers(setting: Setting) -> Sequence[float]:
 
 
 def of_four_workers(setting: Setting) -> Sequence[float]:
-    """`true` through four workers on one file ÷ through one with as many slots."""
+    """`true` through four workers of four slots on one file ÷ through one of sixteen."""
     jobs = int(5000 * setting.scale)
-    expected = with_workers([SLOTS], "true", jobs)
-    return [expected / with_workers([1] * SLOTS, "true", jobs)]
+    expected = with_workers([16], "true", jobs)
+    return [expected / with_workers([4] * 4, "true", jobs)]
 
 
 def with_workers(slots: Sequence[int], command: str, jobs: int) -> float:

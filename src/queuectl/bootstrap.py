@@ -142,8 +142,8 @@ def _open_postgres(url: str) -> PostgresStore:
 
 DISPATCHER_BUSY_TIMEOUT_S = 0.2
 SLOTS_MAX = 4096
-SUPERVISORS_MAX = 4
-"""Each spends its time waiting for the kernel to start commands; more than cores do not help."""
+SUPERVISORS_MAX, SLOTS_A_SUPERVISOR = 4, 4
+"""Each waits for the kernel to start commands most of the time. More than cores do not help, nor two for few slots."""
 DEFAULT_POLL_S = 5.0
 
 
@@ -205,7 +205,7 @@ def _serve(
         plan = Options(
             name=name, slots=options.slots, queues=options.queues, drain=options.drain,
             poll=DEFAULT_POLL_S if options.poll is None else options.poll, stop_timeout=options.stop_timeout,
-            supervisors=min(options.slots, os.cpu_count() or 1, SUPERVISORS_MAX), version=queuectl.__version__,
+            supervisors=_supervisors(options.slots), version=queuectl.__version__,
         )  # fmt: skip
         clock, wakeup = SystemClock(), wakeup_for(store)
         log = Log(log_path(store, name), clock, echo)
@@ -221,6 +221,10 @@ def _serve(
             loop.close()
     finally:
         store.close()
+
+
+def _supervisors(slots: int) -> int:
+    return min(-(-slots // SLOTS_A_SUPERVISOR), os.cpu_count() or 1, SUPERVISORS_MAX)
 
 
 def log_path(store: Store, name: str) -> Path:

@@ -174,8 +174,8 @@ SHELLS_OWN = r"""
     args ü
 """
 
-NOT_ALIKE = ("time args", "dies")
-"""One tells the time; the other's signal is an exit code and a word of its own to some shells."""
+NOT_ALIKE = ("time args", "args &", "dies")
+"""One tells the time, one may outlive its shell, and one's signal is a code and a word of its own to some shells."""
 
 LINES = [line[4:] for text in (PLAIN, SHELLS_OWN) for line in text.splitlines() if line.strip()]
 LINES += [

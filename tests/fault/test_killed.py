@@ -19,11 +19,11 @@ from tests.workshop import Worker, Workshop, until
 def test_a_killed_supervisors_commands_are_ended_and_their_jobs_run_again(shop: Workshop, tmp_path: Path) -> None:
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     body = f"while [ ! -e {gate} ]; do sleep 0.1; done"
-    jobs = shop.enqueue_all([{"command": diary_command(diary, body)} for _ in range(4)])
-    shop.worker(4)
+    jobs = shop.enqueue_all([{"command": diary_command(diary, body)} for _ in range(8)])
+    shop.worker(8)
     shop.started(*jobs)
     os.kill(shop.supervisors()[0].pid, signal.SIGKILL)
-    until(lambda: sum(shop.job(job).lost for job in jobs) == 2)
+    until(lambda: sum(shop.job(job).lost for job in jobs) == 4)
     gate.touch()
     assert {job.state for job in shop.finished(*jobs)} == {JobState.COMPLETED}
     check(shop, diary, jobs)

@@ -54,7 +54,7 @@ class Dispatcher:
         self._wakeup = wakeup
         self._observe = observe
         self._settings = Settings(store.config())
-        self._pace = Pace()
+        self.pace = Pace()
         self._outage = Outage(observe)
         self._crew = Crew(store, options, host)
         self._reaper = Reaper(store, host, lambda: self._settings)
@@ -168,7 +168,7 @@ class Dispatcher:
         elif flight.result is None:
             flight.result = {**result, "cpu_time": used[0], "max_rss": used[1]}
             self._ended.append((link, flight))
-            self._pace.ended(self._clock.monotonic())
+            self.pace.ended(self._clock.monotonic())
 
     def _take_welcome(self, link: Link) -> None:
         """All that a taken-over supervisor knows has been told. What it does not know was claimed, but never sent."""
@@ -202,7 +202,7 @@ class Dispatcher:
             self._crew.ping()
 
     def _tick(self, now: float) -> None:
-        if not self._stopping and now >= self._pace.commit_not_before:
+        if not self._stopping and now >= self.pace.commit_not_before:
             self._crew.fill(self._settings)
         if self._next_due is not None and self._store.now() >= self._next_due:
             self._look, self._next_due = True, None
@@ -230,7 +230,7 @@ class Dispatcher:
         return bool(self._ended or self._returned or self._wants_claims())
 
     def _is_commit_due(self, now: float) -> bool:
-        if now < self._pace.commit_not_before:
+        if now < self.pace.commit_not_before:
             return False
         if self._is_commit_pending():
             return True
@@ -243,7 +243,7 @@ class Dispatcher:
         """How many jobs a supervisor may be given now. Slots taken by adopted commands are not there."""
         if not link.own or link.leaving or link.channel.closed:
             return 0
-        return max(0, link.free_slots() + self._pace.ahead - self._crew.adopted_flights())
+        return max(0, link.free_slots() + self.pace.ahead - self._crew.adopted_flights())
 
     def _commit(self, now: float) -> None:
         """Records what is known and claims what there is room for, in one transaction; then tells the supervisors."""
@@ -267,12 +267,12 @@ class Dispatcher:
                     room += limit
                     claimed.append((link, self._claim(link, limit)))
         self._ended, self._returned, self._starts, self._doubtful = [], [], [], False
-        self._wakeup.own_commit()
         done = self._clock.monotonic()
-        self._pace.committed(now, done, len(known))
-        self._settle(after)
         for link, orders in claimed:
             link.start(orders, done)
+        self._wakeup.own_commit()
+        self.pace.committed(now, done, len(known))
+        self._settle(after)
         if wants_claims:
             self._look = sum(len(orders) for _, orders in claimed) >= room
             if not self._look:
@@ -372,7 +372,7 @@ class Dispatcher:
     def _suffer(self, error: StoreUnavailable | OperationFailed, now: float) -> None:
         self._outage.goes_on(error, now)
         self._doubtful = True
-        self._pace.failed(now)
+        self.pace.failed(now)
         self._check_store()
 
     def _give_up(self, error: Superseded) -> None:
@@ -408,9 +408,9 @@ class Dispatcher:
         now = self._clock.monotonic()
         wake = [self._beat.next("tick", now)]
         if self._is_commit_pending() or self._outage.lasts or self._crew.is_short:
-            wake.append(self._pace.commit_not_before)
+            wake.append(self.pace.commit_not_before)
         if self._starts:
-            wake.append(max(self._pace.commit_not_before, self._starts[0][1].sent_at + RECORD_START_AFTER_S))
+            wake.append(max(self.pace.commit_not_before, self._starts[0][1].sent_at + RECORD_START_AFTER_S))
         if self._next_due is not None:
             wake.append(now + self._next_due - self._store.now())
         if self._reaper.is_waiting():

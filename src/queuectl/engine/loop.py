@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import select
 import selectors
+import time
 
 from queuectl.engine.dispatcher import Dispatcher
 from queuectl.engine.protocol import Channel
 from queuectl.engine.signals import Signals
 from queuectl.engine.wakeup import POLL_EVERY_S, Wakeup
+
+COARSE_S = 0.02
+"""From here on a millisecond more or less is nothing."""
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -42,13 +47,19 @@ class Loop:
         elif (again := self._wakeup.echo.next()) is not None:
             pause_s = min(pause_s, again)
         self._watch_channels()
+        if 0 < pause_s < COARSE_S:  # epoll would sleep a whole millisecond
+            select.select([self._selector.fileno()], [], [], pause_s)
+            pause_s = 0.0
         for key, _ in self._selector.select(max(0.0, pause_s)):
             if key.fd == self._listening:
                 self._wakeup.clear()
 
     def _listen(self) -> None:
-        """Has the selector wake us for commits. What tells of them may come and go with a connection."""
-        handle = self._wakeup.fileno()
+        """Has the selector wake us for commits, unless we are busy: several workers would keep each other awake.
+
+        What tells of commits may come and go with a connection.
+        """
+        handle = -1 if self._dispatcher.pace.is_busy(time.monotonic()) else self._wakeup.fileno()
         if handle == self._listening:
             return
         if self._listening >= 0:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-COMMIT_GAP_S, BUSY_GAP_S = 0.003, 0.012
+COMMIT_GAP_S, BUSY_GAP_S = 0.003, 0.025
 """Commits are at least so far apart; those that hold many results further, and twice as far as one takes."""
 BUSY_FROM = 6
+BUSY_CYCLE_S = 0.02
 GAP_MAX_S = 0.2
 """However long one took: a process that was stopped while it committed has not learned that the store is slow."""
-AHEAD_S = 0.035
+AHEAD_S = 0.06
 """Claims are held ready for as long at the measured rate; more would starve other workers."""
 AHEAD_MAX = 64
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
@@ -45,6 +46,10 @@ class Pace:
         """An execution ended: keeps the average time between two ends."""
         self._cycle_s += 0.1 * (min(1.0, now - self._last_end) - self._cycle_s)
         self._last_end = now
+
+    def is_busy(self, now: float) -> bool:
+        """Whether ends come so fast that what others commit is soon seen with our own next commit."""
+        return self._cycle_s < BUSY_CYCLE_S and now - self._last_end < GAP_MAX_S
 
     @property
     def ahead(self) -> int:
