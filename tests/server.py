@@ -35,7 +35,7 @@ class Server:
         self._folder = folder
         self._binaries = binaries
         self._data = folder / "data"
-        self.port = _free_port()
+        self.port = free_port()
         self._settings = {**SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
@@ -43,7 +43,7 @@ class Server:
 
     def _run(self, program: str, *words: str) -> None:
         done = subprocess.run(
-            [str(self._binaries / program), *words], capture_output=True, text=True, cwd=self._folder, **_unprivileged()
+            [str(self._binaries / program), *words], capture_output=True, text=True, cwd=self._folder, **unprivileged()
         )
         assert done.returncode == 0, done.stderr
 
@@ -60,7 +60,7 @@ class Server:
             self._process = subprocess.Popen(
                 [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1",
                  "-k", str(self._folder), *options],
-                stdout=log, stderr=log, cwd=self._folder, **_unprivileged(),
+                stdout=log, stderr=log, cwd=self._folder, **unprivileged(),
             )  # fmt: skip
         deadline = time.monotonic() + STARTS_WITHIN_S
         while True:
@@ -87,11 +87,13 @@ class Server:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _unprivileged() -> dict[str, Any]:
+def unprivileged() -> dict[str, Any]:
+    """How a process is started that must not be root."""
     return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -120,7 +122,7 @@ def binaries() -> Path:
 def _reachable(binaries: Path, folder: Path) -> Path:
     """The binaries where the unprivileged user can reach them."""
     try:
-        subprocess.run([str(binaries / "postgres"), "--version"], check=True, capture_output=True, **_unprivileged())
+        subprocess.run([str(binaries / "postgres"), "--version"], check=True, capture_output=True, **unprivileged())
         return binaries
     except PermissionError:
         shutil.copytree(binaries.parent, folder / "install", symlinks=True)
