@@ -57,7 +57,7 @@ def taken(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> Taken:
 
     def ask(now: float, state: dict[str, Any]) -> bool:
         monkeypatch.setattr(host, "dial", lambda worker: Line(state))
-        assert list(reaper.look(set(), now)) == []
+        assert list(reaper.look({}, now)) == []
         return bool(list(reaper.hear(now, may_adopt=True)))
 
     return ask

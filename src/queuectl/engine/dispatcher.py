@@ -230,20 +230,23 @@ class Dispatcher:
         return bool(self._ended or self._returned or self._wants_claims())
 
     def _is_commit_due(self, now: float) -> bool:
-        if now < self.pace.commit_not_before:
+        if now < self._commit_not_before():
             return False
         if self._is_commit_pending():
             return True
         return bool(self._starts) and now >= self._starts[0][1].sent_at + RECORD_START_AFTER_S
 
-    def _wants_claims(self) -> bool:
-        return self._look and not self._stopping and any(self._room(link) for link in self._crew.links)
+    def _commit_not_before(self) -> float:
+        """Slots that lie idle while there is work do not wait for a full transaction."""
+        starves = self._look and not self._stopping and any(map(self._crew.starves, self._crew.links))
+        return self.pace.hurry_not_before if starves else self.pace.commit_not_before
 
-    def _room(self, link: Link) -> int:
-        """How many jobs a supervisor may be given now. Slots taken by adopted commands are not there."""
-        if not link.own or link.leaving or link.channel.closed:
-            return 0
-        return max(0, link.free_slots() + self.pace.ahead - self._crew.adopted_flights())
+    def _wants_claims(self) -> bool:
+        return (
+            self._look
+            and not self._stopping
+            and any(self._crew.room(link, self.pace.ahead) for link in self._crew.links)
+        )
 
     def _commit(self, now: float) -> None:
         """Records what is known and claims what there is room for, in one transaction; then tells the supervisors."""
@@ -263,7 +266,7 @@ class Dispatcher:
                     )
                     after += [(link, flight, job) for flight, job in zip(flights, jobs, strict=True)]
             for link in self._crew.links:
-                if wants_claims and (limit := self._room(link)):
+                if wants_claims and (limit := self._crew.room(link, self.pace.ahead)):
                     room += limit
                     claimed.append((link, self._claim(link, limit)))
         self._ended, self._returned, self._starts, self._doubtful = [], [], [], False
@@ -324,7 +327,7 @@ class Dispatcher:
                 case Frozen(row=row):
                     self._observe(events.SupervisorFrozen(worker=row.id))
         if not self._stopping and self._beat.is_due("others", LOOK_EVERY_S, now):
-            for settled in self._reaper.look({link.row.id for link in self._crew.links}, now):
+            for settled in self._reaper.look({link.row.id: bool(link.flights) for link in self._crew.links}, now):
                 self._tell_settled(settled)
 
     def _tell_settled(self, settled: Settled) -> None:
@@ -408,7 +411,7 @@ class Dispatcher:
         now = self._clock.monotonic()
         wake = [self._beat.next("tick", now)]
         if self._is_commit_pending() or self._outage.lasts or self._crew.is_short:
-            wake.append(self.pace.commit_not_before)
+            wake.append(self._commit_not_before())
         if self._starts:
             wake.append(max(self.pace.commit_not_before, self._starts[0][1].sent_at + RECORD_START_AFTER_S))
         if self._next_due is not None:

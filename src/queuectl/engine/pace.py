@@ -37,7 +37,7 @@ class Pace:
     """Times are of a monotonic clock, in seconds."""
 
     def __init__(self) -> None:
-        self.commit_not_before = 0.0
+        self.commit_not_before = self.hurry_not_before = 0.0
         self._cycle_s = 1.0
         self._last_end = 0.0
         self._retry_s = RETRY_FIRST_S
@@ -60,9 +60,10 @@ class Pace:
         """A commit took this long and held so many results."""
         gap = max(BUSY_GAP_S, 2 * (done - began)) if results >= BUSY_FROM else COMMIT_GAP_S
         self.commit_not_before = done + min(gap, GAP_MAX_S)
+        self.hurry_not_before = done + COMMIT_GAP_S
         self._retry_s = RETRY_FIRST_S
 
     def failed(self, now: float) -> None:
         """A transaction failed: the next try comes later each time."""
-        self.commit_not_before = now + self._retry_s
+        self.commit_not_before = self.hurry_not_before = now + self._retry_s
         self._retry_s = min(2 * self._retry_s, RETRY_LAST_S)

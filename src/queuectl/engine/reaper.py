@@ -7,7 +7,7 @@ jobs run again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from queuectl import events
@@ -86,11 +86,15 @@ class Reaper:
         """Whether answers are awaited."""
         return bool(self._inquiries)
 
-    def look(self, mine: set[str], now: float) -> Iterator[Settled]:
-        """Cleans up after the dead (`mine` aside: they are buried by their own); asks all others on this machine."""
-        yield from self.clean_up(mine)
+    def look(self, mine: Mapping[str, bool], now: float) -> Iterator[Settled]:
+        """Cleans up after the dead, and asks all others on this machine.
+
+        `mine` are buried by their own, and asked only while they have (True) something to do.
+        """
+        yield from self.clean_up(mine.keys())
         for row in self._store.workers():
-            if row.machine == self._host.machine and row.id not in self._inquiries and self._store.alive(row):
+            is_wanted = row.machine == self._host.machine and mine.get(row.id, True) and row.id not in self._inquiries
+            if is_wanted and self._store.alive(row):
                 self._ask(row, now, own=row.id in mine)
 
     def clean_up(self, mine: Set[str] = frozenset()) -> Iterator[Settled]:
