@@ -1,0 +1,72 @@
+"""A pooler that gives every transaction another session may stand before the server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from queuectl.domain.job import JobState
+from tests.server import free_port, unprivileged
+from tests.workshop import Workshop, open_workshop, until
+
+PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+CONFIG = """
+[databases]
+postgres = host={host} port={server} dbname=postgres user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 3
+"""
+
+pytestmark = pytest.mark.skipif(not os.path.exists(PROGRAM), reason="pgbouncer is not installed")
+
+
+@pytest.fixture
+def pooled(postgres_url: str, tmp_path: Path) -> Iterator[Workshop]:
+    """A workshop that reaches its server only through pgbouncer, in transaction mode, over three connections."""
+    server, port = urlsplit(postgres_url), free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # pgbouncer refuses to run as root, too
+        config = Path(folder, "pgbouncer.ini")
+        config.write_text(CONFIG.format(host=server.hostname, server=server.port, port=port))
+        pooler = subprocess.Popen([PROGRAM, "-q", str(config)], stderr=subprocess.DEVNULL, **unprivileged())
+        try:
+            until(lambda: _answers(port), "pgbouncer listens")
+            with open_workshop(tmp_path, postgres_url.replace(f":{server.port}", f":{port}")) as workshop:
+                yield workshop
+        finally:
+            pooler.kill()
+            pooler.wait()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_jobs_run_through_a_pooler_that_mixes_sessions(pooled: Workshop) -> None:
+    for _ in range(2):
+        pooled.worker(2)
+    jobs = pooled.enqueue_all([{"command": f"echo {number}"} for number in range(100)])
+    assert {job.state for job in pooled.finished(*jobs)} == {JobState.COMPLETED}
+    assert [pooled.output(job) for job in jobs] == [f"{number}\n".encode() for number in range(100)]
+
+
+def test_a_worker_behind_a_pooler_notices_a_cancel_without_being_told(pooled: Workshop) -> None:
+    job = pooled.enqueue("sleep 300")
+    pooled.worker(1)
+    pooled.started(job)
+    pooled.client.cancel([job])
+    assert pooled.finished(job)[0].state is JobState.CANCELLED
