@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,8 @@ def freeze(shop: Workshop) -> list[int]:
     """Stops all commands; their pids."""
     pids = shop.commands()
     for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # a short one of the command's own
+            os.kill(pid, signal.SIGSTOP)
     return pids
 
 

@@ -170,12 +170,12 @@ class Crew:
         self._host.kill_commands(link.row)
         self._host.remove(link.row.id)
 
-    def starves(self, link: Link) -> bool:
-        """Whether a supervisor of our own has slots for which nothing is in hand."""
-        return link.own and not link.leaving and not link.channel.closed and link.free_slots() > 0
+    def room(self, ahead: int) -> int:
+        """How many jobs may be claimed now, so that each supervisor holds so many `ahead` of its free slots."""
+        return sum(self.room_of(link, ahead) for link in self.links)
 
-    def room(self, link: Link, ahead: int) -> int:
-        """How many jobs a supervisor may be given now. Slots taken by adopted commands are not there."""
+    def room_of(self, link: Link, ahead: int) -> int:
+        """How many of them go to one supervisor. Slots taken by adopted commands are not there."""
         if not link.own or link.leaving or link.channel.closed:
             return 0
         return max(0, link.free_slots() + ahead - self.adopted_flights())

@@ -238,15 +238,11 @@ class Dispatcher:
 
     def _commit_not_before(self) -> float:
         """Slots that lie idle while there is work do not wait for a full transaction."""
-        starves = self._look and not self._stopping and any(map(self._crew.starves, self._crew.links))
-        return self.pace.hurry_not_before if starves else self.pace.commit_not_before
+        hurries = self._look and not self._stopping and self._crew.room(0) > 0
+        return self.pace.hurry_not_before if hurries else self.pace.commit_not_before
 
     def _wants_claims(self) -> bool:
-        return (
-            self._look
-            and not self._stopping
-            and any(self._crew.room(link, self.pace.ahead) for link in self._crew.links)
-        )
+        return self._look and not self._stopping and self._crew.room(self.pace.ahead) > 0
 
     def _commit(self, now: float) -> None:
         """Records what is known and claims what there is room for, in one transaction; then tells the supervisors."""
@@ -266,7 +262,7 @@ class Dispatcher:
                     )
                     after += [(link, flight, job) for flight, job in zip(flights, jobs, strict=True)]
             for link in self._crew.links:
-                if wants_claims and (limit := self._crew.room(link, self.pace.ahead)):
+                if wants_claims and (limit := self._crew.room_of(link, self.pace.ahead)):
                     room += limit
                     claimed.append((link, self._claim(link, limit)))
         self._ended, self._returned, self._starts, self._doubtful = [], [], [], False
@@ -287,8 +283,8 @@ class Dispatcher:
         """What may be poison goes into a free slot only, one at a time, and its start counts before it happens."""
         free = max(0, link.free_slots())
         suspects = int(free > 0 and not link.has_suspect())
-        self._passed_over = self._passed_over or not suspects
         jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects)
+        self._passed_over = self._passed_over or not suspects or any(job.lost_in_row for job in jobs)
         at_once = [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs[:free]]
         return at_once + jobs[free:]
 
