@@ -184,6 +184,10 @@ def is_json_for_postgres(document: object) -> bool:
     return not any(sign in text for sign in ("\\u0000", "\\ud", "NaN", "Infinity"))
 
 
+BAD_DELAYS: list[object] = [
+    "", " ", "-1", -1, "5 s", "1w", "s", "1h30", "1e3", True, [], {}, "9" * 400, "101000d", "5\u017f", "\u0663s",
+]  # fmt: skip
+
 REFUSED = [
     *(document for document, _ in BAD_INPUT),
     *({"command": "true", key: value} for key, value, _ in BAD_VALUES),
@@ -191,15 +195,14 @@ REFUSED = [
         "", "soon", "25:00", "18:60", "2026-13-01", "2026-02-29", "+", "+soon", "+-5", "18:00 pm", "0000-01-01",
         "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-11-2118:00", "2026-1121", "2026-11-21T24:00Z",
         "2026-11-21T18:00:60Z", "2026-11-21T18:00+24:00")),
-    *({"command": "true", "delay": text} for text in (
-        "", " ", "-1", -1, "5 s", "1w", "s", "1h30", "1e3", True, [], {}, "9" * 400, "101000d", "5\u017f", "\u0663s")),
+    *({"command": "true", "delay": value} for value in BAD_DELAYS),
     {"command": "true", "max_retries": 1, "max-retries": 2},
     {"command": "true", "run_at": "+1m", "delay": 1},
     {"command": "\u2003\x1f"},
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("document", [*filter(is_json_for_postgres, REFUSED)], ids=lambda each: json.dumps(each)[:60])
+@pytest.mark.parametrize("document", [*filter(is_json_for_postgres, REFUSED)], ids=repr)
 def test_what_the_client_refuses_is_refused_in_the_same_words(both: Both, document: object) -> None:
     one, other = both.by_client(document), both.by_sql(document)
     assert isinstance(one, Invalid)

@@ -434,14 +434,14 @@ BEGIN
         ',"umask":', coalesce({schema}.enqueue_umask(keys -> 'umask', 'umask')::text, 'null'), '}'));
 END $$;
 
--- The number of a spec. A new one is shared by who gets the lock on it; others keep one of their own, so that nobody
--- waits for a transaction that an application leaves open.
+-- The number of a spec. A new one is shared by who gets the lock (see `add_spec` in queries.sql); others keep one of
+-- their own, so that nobody waits for a transaction that an application leaves open.
 CREATE FUNCTION {schema}.enqueue_spec_number(body text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     print bytea := sha256(convert_to(body, 'UTF8')); number bigint;
 BEGIN
     SELECT id INTO number FROM {schema}.specs WHERE digest = print FOR KEY SHARE;
-    IF number IS NULL AND pg_try_advisory_xact_lock(('x' || encode(substr(print, 1, 8), 'hex'))::bit(64)::bigint) THEN
+    IF number IS NULL AND pg_try_advisory_xact_lock(1903519093, get_byte(print, 0)) THEN
         INSERT INTO {schema}.specs (digest, body) VALUES (print, body) ON CONFLICT (digest) DO NOTHING
         RETURNING id INTO number;
     END IF;
