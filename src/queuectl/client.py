@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from queuectl import ids, wire
+from queuectl import wire
 from queuectl.domain import reason as reasons
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import DEFAULT_QUEUE, Attempt, Job, JobState, Spec
+from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
 from queuectl.domain.selector import Selector
+from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings, canonical
 from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Deed, Note, Store, WorkerRow
 
@@ -107,12 +108,25 @@ class Client:
 
     # --- enqueue ----------------------------------------------------------------------------
 
-    def enqueue(self, requests: Iterable[wire.JobRequest]) -> list[Job]:
-        """Adds the jobs, all or none, with the settings and surroundings of this moment. Durable on return."""
+    def enqueue(self, requests: Iterable[wire.JobRequest], *, connection: Any = None) -> list[Job]:
+        """Adds the jobs, all or none, with the settings and surroundings of this moment. Durable on return.
+
+        With `connection`, an application's own to the PostgreSQL database of this store, they are added in its open
+        transaction, and are there for others when it commits; the owner is then the role that it is logged in as.
+        """
         factory = JobFactory(self.settings(), self.store.now(), self.who)
         jobs = [factory.job(request) for request in requests]
+        if connection is not None:
+            return self._within(connection, jobs)
         self.store.insert(jobs)
         return jobs
+
+    def _within(self, connection: Any, jobs: Sequence[Job]) -> list[Job]:
+        if not self.store.leases:
+            raise Invalid("connection= needs a store on PostgreSQL", f"this one is {self.store.url}")
+        from queuectl.store.postgres_enqueue import enqueue_within
+
+        return enqueue_within(connection, self.store.address, jobs)
 
     def unserved(self, queues: Iterable[str]) -> list[str]:
         """Which of these queues no live worker serves."""
@@ -341,56 +355,6 @@ class Client:
     def retention(self) -> list[Selector]:
         """What the retention settings say is to be pruned now; empty where nothing ever is."""
         return self.settings().retention(self.store.now())
-
-
-class JobFactory:
-    """Makes jobs from requests: the settings' policy, the surroundings of this moment, one shared spec where it can."""
-
-    def __init__(self, settings: Settings, now: float, who: str) -> None:
-        self._now = now
-        self._who = who
-        self._fields: dict[str, Any] = {**settings.spec_defaults(), **_surroundings(settings["env-capture"])}
-        self._backoff_initial_given = settings.text("backoff-initial") != "backoff-base"
-        self._plain = Spec(**self._fields)
-
-    def job(self, request: wire.JobRequest) -> Job:
-        """A new job, ready to be inserted."""
-        now = self._now
-        run_at = request.run_at if request.run_at is not None else now + (request.delay or 0.0)
-        return Job(
-            id=request.id or ids.job_id(), generated_id=request.id is None, command=request.command,
-            spec=self._spec(request.spec) if request.spec else self._plain, queue=request.queue or DEFAULT_QUEUE,
-            priority=request.priority, tags=request.tags, owner=self._who, held=request.held,
-            created_at=now, run_at=run_at, updated_at=now,
-        )  # fmt: skip
-
-    def _spec(self, given: Any) -> Spec:
-        fields = {**self._fields, **given}
-        if "backoff_base" in given and "backoff_initial" not in given and not self._backoff_initial_given:
-            fields["backoff_initial"] = fields["backoff_base"]
-        fields["env"] = {**self._fields["env"], **given.get("env", {})}
-        here = self._fields["cwd"]
-        for name in ("cwd", "stdin", "output_path"):
-            if fields.get(name) is not None:
-                fields[name] = os.path.normpath(os.path.join(here, os.path.expanduser(fields[name])))
-        return Spec(**fields)
-
-
-def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:
-    umask = os.umask(0o077)
-    os.umask(umask)
-    try:
-        cwd = os.getcwd()
-    except FileNotFoundError:
-        raise Invalid("the current folder no longer exists", "cd to a folder that does") from None
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if any(fnmatchcase(name, pattern) for pattern in patterns) and not name.startswith("QUEUECTL_")
-    }
-    if "TRACEPARENT" in os.environ:
-        env["TRACEPARENT"] = os.environ["TRACEPARENT"]
-    return {"cwd": cwd, "umask": umask, "env": env}
 
 
 def allowed_states(event: type[Event]) -> tuple[JobState, ...]:

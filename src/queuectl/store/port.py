@@ -240,8 +240,15 @@ class Store(Protocol):
     def replaced(self) -> bool:
         """Whether this store is gone, or another one has taken its place."""
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Makes all that happens inside one atomic step. May be nested; the outermost counts."""
+    def transaction(self, *, synced: bool = True) -> AbstractContextManager[None]:
+        """Makes all that happens inside one atomic step. May be nested; the outermost counts.
+
+        Not `synced`, it may be lost with the machine, though never with a process, until `sync` is called. A store
+        that several machines share syncs always.
+        """
+
+    def sync(self) -> None:
+        """Makes all that was committed without being synced survive the machine too."""
 
     def changed(self) -> bool:
         """Whether another process has committed something since the last call."""
