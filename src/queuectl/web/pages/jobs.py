@@ -16,6 +16,7 @@ from queuectl.web import filters
 from queuectl.web.ask import ask
 from queuectl.web.filters import Filter
 from queuectl.web.rendering import page
+from queuectl.web.rest.jobs import known_count
 
 ROWS = 50
 
@@ -53,10 +54,10 @@ def listing(client: Client, wanted: Filter, before: int | None = None, after: in
     jobs = found[:ROWS] if after is None else found[:ROWS][::-1]
     return Listing(
         now=now, jobs=jobs, reasons=client.reasons(jobs), counts=counts, queues=queues,
-        total=filters.known_count(client, wanted, selector),
+        total=known_count(client, selector),
         older=jobs[-1].seq if jobs and (more or after is not None) else None,
         newer=jobs[0].seq if jobs and (after is not None or before is not None) else None,
-        exact=_exact(client, wanted.first("q")),
+        exact=_exact(client, wanted.first("command")),
     )  # fmt: skip
 
 

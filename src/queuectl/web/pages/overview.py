@@ -12,11 +12,14 @@ from queuectl.client import Client, Status
 from queuectl.documents import busy, slots
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
+from queuectl.figures import Figures, figures
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page
 
 SHOWN_MAX = 8
 """Rows of each list."""
+WINDOW_S = 3600.0
+"""What the figures are of: as in the charts."""
 
 
 class Glance(NamedTuple):
@@ -26,6 +29,7 @@ class Glance(NamedTuple):
     failures: list[Job]
     slots: int
     busy: int
+    figures: Figures
 
 
 def glance(client: Client) -> Glance:
@@ -34,7 +38,7 @@ def glance(client: Client) -> Glance:
     unhappy = Selector(states=(JobState.DEAD, JobState.FAILED))
     return Glance(
         status=status, failures=client.find(unhappy, limit=SHOWN_MAX, newest_first=True),
-        slots=slots(status.workers), busy=busy(status.workers),
+        slots=slots(status.workers), busy=busy(status.workers), figures=figures(client.store, WINDOW_S, 1),
     )  # fmt: skip
 
 

@@ -22,6 +22,12 @@ function indexed(number) {
   return `rgb(${level(Math.floor(at / 36))} ${level(Math.floor(at / 6) % 6)} ${level(at % 6)})`;
 }
 
+// Black or white, whichever is seen better on a colour.
+function legibleOn(rgb) {
+  const [red, green, blue] = rgb.match(/\d+/g).map(Number);
+  return 0.3 * red + 0.59 * green + 0.11 * blue > 140 ? "#000" : "#fff";
+}
+
 export class Ansi {
   constructor() { this.style = { ...PLAIN }; this.rest = ""; }
 
@@ -61,6 +67,7 @@ export class Ansi {
     const span = document.createElement("span");
     span.className = classes.join(" ");
     if (typeof fg === "string") span.style.color = fg;
+    else if (typeof bg === "string" && fg === null) span.style.color = legibleOn(bg);
     if (typeof bg === "string") span.style.backgroundColor = bg;
     span.textContent = text;
     parent.append(span);

@@ -101,15 +101,16 @@ document.body.addEventListener("htmx:sendError", () => say("the server cannot be
 
 // --- questions -----------------------------------------------------------------------------
 
-// Asks in a dialog. `act(progress)` runs while it stays open; answers whether it was done.
+// Asks in a dialog, which stays open while `act` runs; answers whether it was said and done.
 export function ask(title, text, yes, { danger = false, act } = {}) {
   const dialog = $("ask"), form = dialog.querySelector("form"), progress = $("ask-progress");
   $("ask-title").textContent = title;
   $("ask-text").textContent = text;
   $("ask-yes").textContent = yes;
   $("ask-yes").classList.toggle("danger", danger);
-  $("ask-yes").disabled = $("ask-no").disabled = false;
+  $("ask-yes").disabled = false;
   progress.hidden = true;
+  dialog.returnValue = "";
   dialog.showModal();
   $(danger ? "ask-no" : "ask-yes").focus();
   return new Promise((resolve) => {
@@ -117,18 +118,16 @@ export function ask(title, text, yes, { danger = false, act } = {}) {
       if (event.submitter?.value !== "yes") return;
       event.preventDefault();
       $("ask-yes").disabled = true;
+      progress.hidden = false;
       try {
-        await act?.((done, total) => {
-          progress.hidden = false;
-          progress.max = total;
-          progress.value = done;
-          $("ask-text").textContent = `${done.toLocaleString("en")} of ${total.toLocaleString("en")}`;
-        }, () => !dialog.open);
-      } catch (error) { say(error.message, true); }
-      dialog.close("yes");
+        await act?.();
+        dialog.close("yes");
+      } catch (error) {
+        say(error.message, true);
+        dialog.close("no");
+      }
     };
     dialog.onclose = () => resolve(dialog.returnValue === "yes");
-    dialog.returnValue = "";
   });
 }
 

@@ -1,6 +1,6 @@
 // Selecting rows of a table, and acting on them or on all that the filter matches.
 
-import { ask, post, say } from "./app.js";
+import { ask, call, say } from "./app.js";
 
 const bulk = document.getElementById("bulk");
 const chosen = new Set();
@@ -20,9 +20,8 @@ function show() {
     all.indeterminate = !all.checked && here.some((box) => box.checked);
   }
   bulk.hidden = !whole && !chosen.size;
-  const total = bulk.dataset.total;
   document.getElementById("bulk-count").textContent =
-    whole ? (total ? `All ${Number(total).toLocaleString("en")} that match` : "All that match") : `${chosen.size.toLocaleString("en")} selected`;
+    whole ? "All that match" : `${chosen.size.toLocaleString("en")} selected`;
   document.getElementById("bulk-whole").hidden = whole;
 }
 
@@ -32,43 +31,37 @@ function clear() {
   show();
 }
 
-function form(verb, more = {}) {
-  const data = new URLSearchParams({ verb, ...more });
-  if (whole) data.set("where", bulk.dataset.where);
-  else for (const id of chosen) data.append("id", id);
-  return data;
+function selection() {
+  if (!whole) return { ids: [...chosen] };
+  const selector = JSON.parse(bulk.dataset.selector);
+  return { selector: Object.keys(selector).length ? selector : { all: true } };
 }
 
-const TITLES = { retry: "Retry", cancel: "Cancel", hold: "Hold", release: "Release", delete: "Delete" };
 const WARNINGS = {
   delete: "Their history and output go with them. This cannot be undone.",
+  purge: "Their history and output go with them. This cannot be undone.",
   cancel: "The commands of running ones are ended.",
 };
+const PAST = { retry: "retried", cancel: "cancelled", hold: "held", release: "released", delete: "deleted", purge: "purged" };
+const counted = (number) => `${number.toLocaleString("en")} job${number === 1 ? "" : "s"}`;
 
 async function act(verb) {
-  let asked;
-  try { asked = await (await post("/jobs/ask", form(verb))).json(); }
-  catch (error) { say(error.message, true); return; }
-  if (!asked.count) { say(`nothing there to ${asked.verb}`); return; }
-  const jobs = `${asked.count.toLocaleString("en")} job${asked.count === 1 ? "" : "s"}`;
-  const title = `${TITLES[asked.verb]} ${jobs}?`;
-  let changed = 0, refused = 0, why = [];
-  const run = async (progress, closed) => {
-    let next = 0;
-    do {
-      const more = whole ? { after: next, until: asked.until } : {};
-      const done = await (await post("/jobs/act", form(verb, more))).json();
-      changed += done.changed;
-      refused += done.refused;
-      why = why.concat(done.why).slice(0, 3);
-      next = done.next;
-      if (next !== null) progress(changed + refused, asked.count);
-    } while (next !== null && !closed());
-  };
+  const path = `${bulk.dataset.base}/${verb}`;
+  let matched = chosen.size;
+  if (whole) { // how many it would be, before it is done
+    try { matched = (await call("POST", path, { ...selection(), dry_run: true })).matched; }
+    catch (error) { say(error.message, true); return; }
+    if (!matched) { say(`nothing there to ${verb}`); return; }
+  }
+  const word = verb[0].toUpperCase() + verb.slice(1);
   const where = whole ? "All that the filter matches, on every page. " : "";
-  if (!await ask(title, where + (WARNINGS[asked.verb] ?? ""), `${TITLES[asked.verb]} ${jobs}`, { danger: asked.verb === "delete" || asked.verb === "cancel", act: run })) return;
-  const told = `${asked.done} ${changed.toLocaleString("en")} job${changed === 1 ? "" : "s"}`;
-  say(refused ? `${told}; ${refused} refused: ${why.join("; ")}` : told, refused > 0);
+  let done = null;
+  const run = async () => { done = await call("POST", path, selection()); };
+  await ask(`${word} ${counted(matched)}?`, where + (WARNINGS[verb] ?? ""), `${word} ${counted(matched)}`, { danger: verb in WARNINGS, act: run });
+  if (!done) return;
+  const told = `${PAST[verb]} ${counted(done.changed)}`;
+  const refused = done.matched - done.changed;
+  say(refused ? `${told}; ${counted(refused)} refused: ${done.refused.slice(0, 3).map((each) => each.detail).join("; ")}` : told, refused > 0);
   clear();
   document.dispatchEvent(new Event("refresh"));
 }
