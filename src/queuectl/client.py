@@ -18,7 +18,7 @@ from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held,
 from queuectl.domain.selector import Selector
 from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings, canonical
-from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Note, Store, WorkerRow
+from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Deed, Note, Store, WorkerRow
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
@@ -28,6 +28,9 @@ PAGE = 1000
 
 PLACES_MAX = 50
 """Jobs of one listing whose exact place in line is counted."""
+
+DETAIL_MAX = 2000
+"""Signs of what the audit log says of one act."""
 
 Progress = Callable[[int], None]
 """Told how many jobs are done so far."""
@@ -133,7 +136,7 @@ class Client:
     def unserved(self, queues: Iterable[str]) -> list[str]:
         """Which of these queues no live worker serves."""
         live = self.workers()
-        return [queue for queue in dict.fromkeys(queues) if not any(_serves(worker, queue) for worker in live)]
+        return [queue for queue in dict.fromkeys(queues) if not any(serves(worker, queue) for worker in live)]
 
     # --- look -------------------------------------------------------------------------------
 
@@ -174,7 +177,7 @@ class Client:
         def look_around(job: Job) -> reasons.Surroundings:
             nonlocal live, places
             live = self.workers() if live is None else live
-            serving = [worker for worker in live if _serves(worker, job.queue) and not worker.stopping]
+            serving = [worker for worker in live if serves(worker, job.queue) and not worker.stopping]
             slots = sum(worker.slots for worker in serving)
             places += 1
             if slots and places > PLACES_MAX:
@@ -228,11 +231,18 @@ class Client:
 
     def delete(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
         """Removes jobs with their history and output. Running ones are refused."""
-        return _in_batches(refs, self.store.delete, progress)
+        return _in_batches(refs, self._delete, progress)
+
+    def _delete(self, refs: Sequence[str]) -> list[Job | QueuectlError]:
+        with self.store.transaction():
+            results = self.store.delete(refs)
+            if gone := [each.id for each in results if isinstance(each, Job)]:
+                self._note("Deleted", f"{len(gone)}: {', '.join(gone)}")
+        return results
 
     def purge(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
         """Deletes dead jobs. Others are refused."""
-        return self._only_dead(refs, self.store.delete, progress)
+        return self._only_dead(refs, self._delete, progress)
 
     def _change(self, refs: Sequence[str], event: Event, progress: Progress | None) -> Changed:
         return _in_batches(refs, lambda batch: self.store.change(batch, event, self.who), progress)
@@ -269,11 +279,23 @@ class Client:
         self.settings().check(name, value)
         if name == "lease-ttl" and self.store.leases and Settings({name: value})[name] < LEASE_MIN_S:
             raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s where machines share a store, not {value!r}")
-        self.store.set_config(name, value)
+        self._set(name, value)
 
     def unset_setting(self, name: str) -> None:
         """Puts a setting back to its default."""
-        self.store.set_config(canonical(name), None)
+        self._set(canonical(name), None)
+
+    def _set(self, name: str, value: str | None) -> None:
+        with self.store.transaction():
+            self.store.set_config(name, value)
+            if value is None:
+                self._note("SettingUnset", name)
+            else:
+                self._note("SettingSet", f"{name}={value}")
+
+    def _note(self, kind: str, detail: str) -> None:
+        """Keeps what was done for whoever asks later, where no job shows it."""
+        self.store.add_deed(Deed(at=self.store.now(), kind=kind, who=self.who, detail=detail[:DETAIL_MAX]))
 
     # --- workers ----------------------------------------------------------------------------
 
@@ -311,7 +333,10 @@ class Client:
             asked = [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
         else:
             asked = [worker for worker in live if everywhere or worker.host == here]
-        self.store.request_stop([row.id for worker in asked for row in worker.rows], "now" if now else "graceful")
+        how = "now" if now else "graceful"
+        self.store.request_stop([row.id for worker in asked for row in worker.rows], how)
+        if asked:
+            self._note("WorkersStopped", f"{how}: {', '.join(worker.name for worker in asked)}")
         return asked
 
     def still_there(self, asked: Sequence[WorkerView]) -> list[WorkerView]:
@@ -328,6 +353,8 @@ class Client:
                 done += removed
                 if progress:
                     progress(done)
+        if done:
+            self._note("Pruned", f"{done} finished")
         return done
 
     def retention(self) -> list[Selector]:
@@ -340,7 +367,8 @@ def allowed_states(event: type[Event]) -> tuple[JobState, ...]:
     return tuple(state for state, events in TRANSITIONS.items() if event in events)
 
 
-def _serves(worker: WorkerView, queue: str) -> bool:
+def serves(worker: WorkerView, queue: str) -> bool:
+    """Whether a worker takes jobs of a queue."""
     return not worker.orphaned and (not worker.queues or queue in worker.queues)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -11,6 +12,9 @@ from queuectl import ids, wire
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
 from queuectl.settings import Settings
+
+_asking = allocate_lock()
+"""A umask can only be read by setting another one, and it is the whole process's."""
 
 
 class JobFactory:
@@ -47,8 +51,9 @@ class JobFactory:
 
 
 def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:
-    umask = os.umask(0o077)
-    os.umask(umask)
+    with _asking:
+        umask = os.umask(0o077)
+        os.umask(umask)
     try:
         cwd = os.getcwd()
     except FileNotFoundError:

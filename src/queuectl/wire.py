@@ -142,6 +142,11 @@ def _check_utf8(text: str, key: str) -> None:
         raise Invalid(f"{key} holds bytes that are not UTF-8", "put them into a script or a file") from None
 
 
+def searched(value: object, key: str) -> str:
+    """Text that is looked for. Raises `Invalid` where no store can hold it."""
+    return _text(value, key)
+
+
 def _filled(value: object, key: str) -> str:
     text = _text(value, key)
     if not text:

@@ -88,8 +88,11 @@ class Session:
 
     # --- transactions -----------------------------------------------------------------------
 
+    def sync(self) -> None:
+        pass  # every commit is
+
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, synced: bool = True) -> Iterator[None]:
         if self._depth:
             self._depth += 1
             try:
