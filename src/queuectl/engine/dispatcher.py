@@ -280,11 +280,13 @@ class Dispatcher:
         self._stop_if_drained()
 
     def _claim(self, link: Link, limit: int) -> list[Job]:
-        """What may be poison goes into a free slot only, one at a time, and its start counts before it happens."""
+        """What may be poison goes into a free slot only, and its start counts before it happens. One at a time where
+        another loss would condemn it: no neighbour must make it die."""
         free = max(0, link.free_slots())
-        suspects = int(free > 0 and not link.has_suspect())
-        jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects)
-        self._passed_over = self._passed_over or not suspects or any(job.lost_in_row for job in jobs)
+        losses = max(1, self._settings["max-lost"] - 1)
+        suspects = int(free > 0 and not link.has_suspect(losses))
+        jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects, losses)
+        self._passed_over = self._passed_over or not suspects or any(job.lost_in_row >= losses for job in jobs)
         at_once = [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs[:free]]
         return at_once + jobs[free:]
 
