@@ -19,7 +19,7 @@ from typing import Any
 
 SWITCH = "switch"
 NETWORK = "10.77.0"
-FAKE_CLOCK = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+FAKE_CLOCK = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 """A library (Debian: libfaketime) that shows a process and its children another time of day."""
 INIT = "trap '' CHLD; hostname {name}; mount -t tmpfs none /dev/shm; ip link set lo up; echo up; exec sleep infinity"
 """The first process of a machine: it reaps what is left to it by taking no notice."""

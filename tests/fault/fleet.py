@@ -10,7 +10,7 @@ from tests.machines import FAKE_CLOCK, Machine
 from tests.server import Server, new_schema, start_server
 from tests.workshop import Worker, Workshop, open_workshop
 
-OFF_S = (0.0, -180.0, 240.0) if FAKE_CLOCK.exists() else (0.0, 0.0, 0.0)
+OFF_S = (0.0, -180.0, 240.0) if FAKE_CLOCK else (0.0, 0.0, 0.0)
 """By how much the clocks of the hosts are before the server's."""
 SUPERVISOR = "queuectl.engine.supervisor"
 
