@@ -63,6 +63,10 @@ class Console:
         """A table, as wide as the terminal; complete in a pipe."""
         self.lines(render.table(columns, rows, width=self.width, colour=self.colour))
 
+    def flush(self) -> None:
+        """Sends on what was printed, where the command goes on for long."""
+        sys.stdout.flush()
+
     def paint(self, text: str, style: str) -> str:
         """The text in a style, where colours are wanted."""
         return render.paint(text, style, self.colour)

@@ -14,6 +14,7 @@ from queuectl.cli.choosing import found, positive, report_refused, selector_of, 
 from queuectl.cli.console import Console
 from queuectl.cli.render import Cell, Column, age, ago, short, state_cell
 from queuectl.client import Client
+from queuectl.documents import history_to_json
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 
@@ -136,7 +137,7 @@ def print_jobs(call: Call, client: Client, jobs: Sequence[Job], refused: Sequenc
     console = call.console
     histories = [client.history(job.id) for job in jobs]
     if console.as_json:
-        documents = [history.to_json(one) for one in histories]
+        documents = [history_to_json(one) for one in histories]
         if len(call.words) == 1 and not selects(call.args):
             for document in documents:
                 console.json(document)

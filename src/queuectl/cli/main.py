@@ -132,7 +132,7 @@ def _function(target: str) -> Callable[[Call], int]:
     from importlib import import_module
 
     module, _, name = target.partition(":")
-    function: Callable[[Call], int] = getattr(import_module(f"queuectl.cli.{module}"), name)
+    function: Callable[[Call], int] = getattr(import_module(f".{module}", "queuectl.cli"), name)
     return function
 
 

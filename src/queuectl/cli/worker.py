@@ -15,8 +15,9 @@ from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
 from queuectl.cli.render import counted
-from queuectl.cli.status import worker_table, worker_to_json
+from queuectl.cli.status import worker_table
 from queuectl.client import Client, WorkerView
+from queuectl.documents import worker_to_json
 from queuectl.domain.errors import Invalid, NotFound
 
 SLOTS_MAX = 4096

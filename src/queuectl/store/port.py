@@ -20,6 +20,7 @@ from queuectl.domain.errors import QueuectlError, StoreUnavailable
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started
 from queuectl.domain.selector import Selector
+from queuectl.domain.token import Token
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +108,17 @@ class Note(NamedTuple):
     at: float
     kind: str
     who: str | None
+
+
+class Deed(NamedTuple):
+    """Something a person did, to a job or to anything else. `id` grows; `detail` says what was changed into what."""
+
+    at: float
+    kind: str
+    who: str | None
+    detail: str | None = None
+    job: str | None = None
+    id: int = 0
 
 
 class Backlog(NamedTuple):
@@ -228,6 +240,29 @@ class Store(Protocol):
 
     def set_config(self, name: str, value: str | None) -> None:
         """Keeps a setting's text, or forgets it."""
+
+    # --- people -----------------------------------------------------------------------------
+
+    def tokens(self) -> list[Token]:
+        """All tokens, the oldest first."""
+
+    def token_of(self, digest: str) -> Token | None:
+        """The token with this digest, if there is one."""
+
+    def add_token(self, token: Token) -> None:
+        """Raises `Conflict` where its name is taken."""
+
+    def remove_token(self, token_id: str) -> bool:
+        """Whether there was one."""
+
+    def use_token(self, token_id: str, at: float) -> None:
+        """A token has come in."""
+
+    def add_deed(self, deed: Deed) -> None:
+        """Keeps what a person did that no job shows."""
+
+    def deeds(self, limit: int, before: int | None = None) -> list[Deed]:
+        """What people did, the latest first; `before` goes on behind that id."""
 
     # --- workers ----------------------------------------------------------------------------
 

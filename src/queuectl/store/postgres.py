@@ -21,6 +21,7 @@ from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.store import rows
+from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, OutputRelay, Superseded, WorkerRow
 from queuectl.store.postgres_claim import Claiming
@@ -39,7 +40,7 @@ FOLD_FROM = 2000
 PEOPLE_LOCK_TIMEOUT_S = 10.0
 
 
-class PostgresStore(Claiming):
+class PostgresStore(Claiming, Ledger):
     """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
 
     def __init__(

@@ -144,6 +144,12 @@ class Session:
             query = text.replace("{schema}", f'"{self._address.schema}"')
             return self._line.fetch(query, list(parameters))
 
+    def _look(self, text: str, values: Sequence[object] = ()) -> list[Any]:
+        return self._select(text.replace("?", "%s"), values)
+
+    def _put(self, text: str, values: Sequence[object] = ()) -> list[Any]:
+        return self._look(text, values)
+
     def _asked(self, grip: Grip) -> Any:
         """Asks whether the supervisor is ours, once in a transaction; `_check` waits for the answer."""
         return None if grip in self._checked else self.send("drives", **grip._asdict())

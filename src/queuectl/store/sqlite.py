@@ -23,6 +23,7 @@ from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
 from queuectl.store.connection import connect, folder_of, sqlite3, translated
+from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Moved, Note, Output, OutputRelay, Superseded, WorkerRow
 from queuectl.store.recording import applied, attempt_rows
@@ -43,7 +44,7 @@ def _queries() -> dict[str, str]:
     return dict(rows.named_queries(migrations.sql_text("sqlite", "queries.sql"), job_columns=rows.JOB_COLUMNS))
 
 
-class SqliteStore:
+class SqliteStore(Ledger):
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
     def __init__(
@@ -152,6 +153,11 @@ class SqliteStore:
     def _read(self, sql: str, parameters: Any = ()) -> list[Any]:
         with translated(self.path):
             return self._db.execute(sql, parameters).fetchall()
+
+    def _look(self, text: str, values: Sequence[object] = ()) -> list[Any]:
+        return self._read(text.replace("{schema}.", ""), values)
+
+    _put = _look
 
     def _migrate(self) -> None:
         with translated(self.path):

@@ -1,0 +1,26 @@
+"""Pages out of templates. Every value is escaped; there is no inline script or style, for the policy forbids both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from queuectl import __version__, wire
+from queuectl.web.assets import address
+
+templates = Environment(
+    loader=PackageLoader("queuectl.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+    lstrip_blocks=True,
+)  # fmt: skip
+templates.globals.update(asset=address, version=__version__)
+templates.filters.update(duration=wire.format_duration, time=wire.format_time, command=wire.command_line)
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
+    """A page, or a part of one. Templates see the `request` and its `visitor` (none at the login)."""
+    visitor = getattr(request.state, "visitor", None)
+    text = templates.get_template(template).render(request=request, visitor=visitor, **values)
+    return HTMLResponse(text, status)
