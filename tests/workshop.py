@@ -70,7 +70,8 @@ class Worker:
 
     def signal(self, signum: int) -> None:
         if self.process.poll() is None:
-            os.kill(self.pid, signum)
+            with suppress(ProcessLookupError):  # `nsenter` outlives what it runs for a moment
+                os.kill(self.pid, signum)
 
     def kill(self) -> None:
         """SIGKILL to the dispatcher alone."""

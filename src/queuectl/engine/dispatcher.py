@@ -280,8 +280,7 @@ class Dispatcher:
         self._stop_if_drained()
 
     def _claim(self, link: Link, limit: int) -> list[Job]:
-        """What may be poison goes into a free slot only, and its start counts before it happens. One at a time where
-        another loss would condemn it: no neighbour must make it die."""
+        """What may be poison goes into a free slot only, its start recorded; one at a time where a loss would condemn it."""
         free = max(0, link.free_slots())
         losses = max(1, self._settings["max-lost"] - 1)
         suspects = int(free > 0 and not link.has_suspect(losses))
