@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queuectl import wire
-from queuectl.client import History, Status, WorkerView
+from queuectl.client import History, Status, WorkerView, serves
 from queuectl.domain.job import Attempt, Job, Outcome
 from queuectl.domain.token import Token
+from queuectl.figures import Figures
+from queuectl.selections import exactly
+from queuectl.settings import SETTINGS, Settings
+from queuectl.store.port import Deed, Group, News
 
 NOTE_WORDS = {
     "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",
+    "Deleted": "deleted", "Pruned": "pruned", "SettingSet": "setting changed", "SettingUnset": "setting put back",
+    "WorkersStopped": "workers stopped", "TokenCreated": "token created", "TokenRevoked": "token revoked",
 }  # fmt: skip
 
 
@@ -94,6 +100,77 @@ def how_it_ended(attempt: Attempt) -> str:
     if attempt.outcome is Outcome.COMPLETED:
         return f"exit code {attempt.exit_code or 0}"
     return attempt.error or ""
+
+
+def setting_to_json(settings: Settings, name: str) -> wire.JsonObject:
+    """A setting's value, also as text, and what it means."""
+    value = settings[name]
+    return {
+        "name": name, "value": list(value) if isinstance(value, tuple) else value, "text": setting_text(settings, name),
+        "default": SETTINGS[name].default, "set": not settings.is_default(name), "help": SETTINGS[name].help,
+    }  # fmt: skip
+
+
+def setting_text(settings: Settings, name: str) -> str:
+    """The value as written; one that follows another setting shows what it comes to."""
+    text = settings.text(name)
+    return settings.text(text) if text in SETTINGS else text
+
+
+def queue_to_json(found: Status, queue: str) -> wire.JsonObject:
+    """A queue: its jobs by state, and who serves it."""
+    serving = [worker for worker in found.workers if serves(worker, queue)]
+    return {
+        "name": queue, "counts": {state.value: number for state, number in found.queues[queue].items()},
+        "workers": len(serving), "slots": slots(serving),
+    }  # fmt: skip
+
+
+def group_to_json(group: Group) -> wire.JsonObject:
+    """Dead jobs that failed alike, with the selector that means them."""
+    selector: dict[str, object] = {"state": ["dead"], "queue": [group.queue], "command": [exactly(group.command)]}
+    if group.exit_code is not None:
+        selector["exit_code"] = [group.exit_code]
+    if group.error:
+        selector["error"] = [group.error]
+    return {
+        "jobs": group.jobs, "queue": group.queue, "command": group.command, "exit_code": group.exit_code,
+        "error": group.error, "first_at": wire.format_time(group.first_at), "last_at": wire.format_time(group.last_at),
+        "selector": selector,
+    }  # fmt: skip
+
+
+def figures_to_json(found: Figures) -> wire.JsonObject:
+    """What has ended in a stretch of time."""
+    return {
+        "since": wire.format_time(found.since), "until": wire.format_time(found.until),
+        "window": round(found.until - found.since, 3),
+        "ended": {outcome.value: number for outcome, number in found.ended.items()},
+        "rate": round(found.rate, 3), "failure_rate": round(found.failure_rate, 4),
+        "run": found.run._asdict(), "wait": found.wait._asdict(), "stretch": found.stretch,
+        "series": [
+            {"at": wire.format_time(at), **{outcome.value: number for outcome, number in ended.items()}}
+            for at, ended in found.series
+        ],
+    }  # fmt: skip
+
+
+def deed_to_json(deed: Deed) -> wire.JsonObject:
+    """Something that a person did."""
+    return {
+        "id": deed.id, "at": wire.format_time(deed.at), "event": NOTE_WORDS.get(deed.kind, deed.kind), "by": deed.who,
+        "job": deed.job, "detail": deed.detail,
+    }  # fmt: skip
+
+
+def news_to_json(news: News) -> wire.JsonObject:
+    """Something that happened."""
+    return {
+        "at": wire.format_time(news.at), "event": NOTE_WORDS.get(news.kind, news.kind), "job": news.job,
+        "queue": news.queue, "state": news.state.value if news.state else None, "attempt": news.number,
+        "outcome": news.outcome.value if news.outcome else None, "exit_code": news.exit_code, "error": news.error,
+        "worker": news.worker, "by": news.who, "detail": news.detail,
+    }  # fmt: skip
 
 
 def token_to_json(token: Token) -> wire.JsonObject:

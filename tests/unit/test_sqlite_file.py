@@ -103,10 +103,19 @@ def test_the_store_is_in_wal_mode_and_synced_at_every_commit(store: SqliteStore)
     assert store._read("PRAGMA synchronous") == [(2,)]
 
 
+def test_a_commit_that_may_be_synced_later_is_the_only_one_that_is_not_at_once(store: SqliteStore) -> None:
+    with store.transaction(synced=False):
+        store.set_config("timeout", "5")
+        assert store._read("PRAGMA synchronous") == [(1,)]
+    store.sync()
+    with store.transaction():
+        assert store._read("PRAGMA synchronous") == [(2,)]
+
+
 def test_durability_normal_holds_from_the_next_opening(path: Path) -> None:
     with opened(path) as store:
         store.set_config("durability", "normal")
-    with opened(path) as store:
+    with opened(path) as store, store.transaction():
         assert store._read("PRAGMA synchronous") == [(1,)]
 
 

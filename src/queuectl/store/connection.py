@@ -22,7 +22,7 @@ else:
     except ImportError:
         import sqlite3
 
-__all__ = ["connect", "folder_of", "library_is_safe", "library_version", "sqlite3", "translated"]
+__all__ = ["connect", "folder_of", "library_is_safe", "library_version", "sqlite3", "sync_file", "translated"]
 
 APPLICATION_ID = 0x71756575  # "queu": tells our files from other SQLite databases
 
@@ -150,6 +150,16 @@ def _refuse_network(path: str) -> None:
             f"{path} is on a network file system ({best[1]}), where SQLite cannot work safely",
             "put the store on a local disk, e.g. --db ~/queuectl.db",
         )
+
+
+def sync_file(path: str) -> None:
+    """Has what was written to the file reach the disk. Only for a `-wal`: closing a database or its `-shm` would drop
+    the locks that SQLite holds on it."""
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -43,6 +43,8 @@ PEOPLE_LOCK_TIMEOUT_S = 10.0
 class PostgresStore(Claiming, Ledger):
     """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
 
+    _dialect = POSTGRES
+
     def __init__(
         self, url: str, below: Path, clock: Clock | None = None, lock_timeout_s: float = PEOPLE_LOCK_TIMEOUT_S
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
@@ -88,8 +88,11 @@ class Session:
 
     # --- transactions -----------------------------------------------------------------------
 
+    def sync(self) -> None:
+        pass  # every commit is
+
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, synced: bool = True) -> Iterator[None]:
         if self._depth:
             self._depth += 1
             try:
@@ -166,14 +169,20 @@ class Session:
     def _keep_specs(self, wanted: Iterable[str]) -> dict[str, int]:
         """The numbers of specs by their text, made where they are new. Nobody removes them during this transaction."""
         texts = {sha256(text.encode()).digest(): text for text in wanted}
-        known: dict[str, int] = {}
-        while missing := [digest for digest, text in texts.items() if text not in known]:
-            for spec_id, digest in self.send("find_specs", digests=missing).fetchall():
-                known[texts[digest]] = spec_id
-            new = [(digest, text) for digest, text in texts.items() if text not in known]
-            if new:
-                self._send_rows("add_spec", new)
+        known = self._find_specs(texts)
+        if new := [(digest, text) for digest, text in texts.items() if text not in known]:
+            self._send_rows("add_spec", new)
+            known |= self._find_specs(texts)
+        if late := [text for text in texts.values() if text not in known]:
+            # An open transaction is adding them, perhaps an application's, for which nobody shall wait.
+            own = {sha256(ids.random_id(32).encode()).digest(): text for text in late}
+            self._send_rows("add_spec", list(own.items()))
+            known |= self._find_specs(own)
         return known
+
+    def _find_specs(self, texts: Mapping[bytes, str]) -> dict[str, int]:
+        found = self.send("find_specs", digests=list(texts)).fetchall()
+        return {texts[digest]: spec_id for spec_id, digest in found}
 
     def _learn_specs(self, spec_ids: set[int]) -> None:
         if unknown := spec_ids - self._specs.keys():

@@ -22,7 +22,7 @@ from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
-from queuectl.store.connection import connect, folder_of, sqlite3, translated
+from queuectl.store.connection import connect, folder_of, sqlite3, sync_file, translated
 from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Moved, Note, Output, OutputRelay, Superseded, WorkerRow
@@ -58,7 +58,7 @@ class SqliteStore(Ledger):
         self.defaults: Mapping[str, str] = {}
         self._clock = clock or SystemClock()
         self._sql = _queries()
-        self._depth = 0
+        self._depth, self._synced, self._may_sync = 0, True, True
         self._counted: Counter[tuple[str, str]] = Counter()
         self._specs: dict[int, Spec] = {}
         self._spec_ids: dict[int, tuple[Spec, int]] = {}
@@ -66,8 +66,7 @@ class SqliteStore(Ledger):
         try:
             self._identity = _identity(self.path)
             self._migrate()
-            if self.config().get("durability") == "normal":
-                self._db.execute("PRAGMA synchronous = NORMAL")
+            self._may_sync = self.config().get("durability") != "normal"
             self._version = self._data_version()
         except BaseException:
             self._db.close()
@@ -100,7 +99,7 @@ class SqliteStore(Ledger):
     # --- transactions -----------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, synced: bool = True) -> Iterator[None]:
         if self._depth:
             self._depth += 1
             try:
@@ -110,6 +109,7 @@ class SqliteStore(Ledger):
             return
         with translated(self.path):
             try:
+                self._set_synced(synced)
                 self._db.execute("BEGIN IMMEDIATE")
                 self._depth = 1
                 yield
@@ -121,6 +121,17 @@ class SqliteStore(Ledger):
             finally:
                 self._depth = 0
                 self._spec_ids.clear()  # another process may prune a spec as soon as the lock is free
+
+    def sync(self) -> None:
+        if self._may_sync:
+            with translated(self.path):
+                sync_file(f"{self.path}-wal")
+
+    def _set_synced(self, wanted: bool) -> None:
+        wanted = wanted and self._may_sync
+        if wanted is not self._synced:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+            self._synced = wanted
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:  # a full disk has already rolled back

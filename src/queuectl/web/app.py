@@ -15,16 +15,27 @@ from starlette.routing import Mount
 
 from queuectl.client import Client
 from queuectl.domain.errors import QueuectlError
-from queuectl.web import api, login, pages, problems
+from queuectl.web import login, pages, problems
 from queuectl.web.ask import Clients
 from queuectl.web.assets import Assets
+from queuectl.web.feed import Feed
 from queuectl.web.guard import Door, Guard, Hosts
+from queuectl.web.rest import table
+from queuectl.web.rest.health import Health
+from queuectl.web.rest.streaming import Followers
 
 GZIP_FROM_BYTES = 1024
 GZIP_LEVEL = 4
 
 
-def create_app(open_client: Callable[[], Client], bound: str = "127.0.0.1", allowed: Iterable[str] = ()) -> Starlette:
+LISTEN_S_MAX = 900.0
+"""A stream ends after so long; browsers come back by themselves."""
+
+
+def create_app(
+    open_client: Callable[[], Client], bound: str = "127.0.0.1", allowed: Iterable[str] = (),
+    listen_s_max: float = LISTEN_S_MAX,
+) -> Starlette:  # fmt: skip
     """The whole server as an ASGI application.
 
     `open_client` opens the store anew each time: every thread has one of its own. `bound` is the address the server
@@ -38,10 +49,11 @@ def create_app(open_client: Callable[[], Client], bound: str = "127.0.0.1", allo
         try:
             yield
         finally:
+            end_streams(app)
             clients.close()
 
     app = Starlette(
-        routes=[*login.routes, *api.routes, Mount("/static", Assets()), *pages.routes],
+        routes=[*login.routes, *table.routes(), Mount("/static", Assets()), *pages.routes],
         middleware=[
             Middleware(Guard, door=door, hosts=Hosts(bound, allowed)),
             Middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL),
@@ -51,7 +63,16 @@ def create_app(open_client: Callable[[], Client], bound: str = "127.0.0.1", allo
     )
     app.state.clients = clients
     app.state.door = door
+    app.state.health = Health()
+    app.state.feed = Feed(open_client, listen_s_max)
+    app.state.followers = Followers(listen_s_max)
     return app
+
+
+def end_streams(app: Starlette) -> None:
+    """Ends what would otherwise go on for as long as its reader stays: the server is about to stop."""
+    app.state.feed.close()
+    app.state.followers.close()
 
 
 def _problem(request: Request, error: Exception) -> Response:

@@ -53,6 +53,17 @@ class TooLarge(QueuectlError):
     http_status = 413
 
 
+class OutOfRange(QueuectlError):
+    """The part asked for is not there."""
+
+    code = "out_of_range"
+    http_status = 416
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message, "ask for a part within it")
+        self.size = size
+
+
 class Unreadable(Invalid):
     """The body is of a kind that is not read here."""
 
@@ -105,6 +116,8 @@ def response(error: QueuectlError) -> Response:
             answer.headers["Allow"] = error.allowed
         case TooMany():
             answer.headers["Retry-After"] = str(max(1, round(error.after_s)))
+        case OutOfRange():
+            answer.headers["Content-Range"] = f"bytes */{error.size}"
         case StoreBusy() | Overloaded():
             answer.headers["Retry-After"] = str(RETRY_AFTER_S)
         case _:

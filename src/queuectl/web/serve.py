@@ -120,8 +120,10 @@ def _say(call: Call, url: str, token: str) -> None:
 def _server(app: Starlette, cert: str | None, key: str | None) -> uvicorn.Server:
     import uvicorn
 
+    from queuectl.web.app import end_streams
+
     class Server(uvicorn.Server):
-        """Ends by signals with exit code 0."""
+        """Ends by signals with exit code 0, and ends the streams before it waits for requests to end."""
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -131,6 +133,10 @@ def _server(app: Starlette, cert: str | None, key: str | None) -> uvicorn.Server
             finally:
                 for number, handler in before.items():
                     signal.signal(number, handler)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            end_streams(app)
+            await super().shutdown(sockets)
 
     options: dict[str, Any] = {"ssl_certfile": cert, "ssl_keyfile": key} if cert else {}
     return Server(
