@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -133,9 +134,9 @@ class Round:
 
     def _finish(self) -> None:
         """Waits for all jobs, as long as there is progress."""
-        self._man()
         left, since = JOBS + 1, time.monotonic()
         while left:
+            self._man()
             counts = self._shop.store.counts()
             now = sum(jobs for (_, state), jobs in counts.items() if state not in FINISHED)
             if now < left:
@@ -146,12 +147,14 @@ class Round:
     def _leave(self) -> None:
         """All workers stop, and nothing of them is left."""
         until(lambda: all(self._shop.store.alive(row) for row in self._shop.store.workers()), "the dead are forgotten")
-        for worker in self._workers.values():
-            assert worker.stop() == 0
+        for host, worker in self._workers.items():
+            code = worker.stop()
+            assert code == 0, f"the worker of {host.name} ended with {code}: {worker.said()}"
         until(lambda: not list(self._victims()), "every process has gone")
         for host in self._fleet.hosts:
             assert "Traceback" not in self._fleet.log_of(host), f"{host.name}'s log has a traceback"
-        assert self._shop.store.workers() == []
+        left = self._shop.store.workers()
+        assert left == [], f"still known: {left}"
 
     def told(self) -> str:
         """What the round came to."""
@@ -175,8 +178,8 @@ def play(seed: int) -> bool:
             attempt.run()
             told = attempt.told()
         except AssertionError as violation:
-            print(f"seed {seed}: {violation or 'an assertion failed'}\n  its files are in {folder}", flush=True)
-            print(f"  {attempt.struck}", flush=True)
+            print(f"seed {seed}: {violation}\n  after {attempt.struck}\n  its files are in {folder}", flush=True)
+            traceback.print_exc()
             return False
     shutil.rmtree(folder)
     struck = ", ".join(f"{count} × {kind}" for kind, count in sorted(attempt.struck.items()))
