@@ -18,6 +18,7 @@ from queuectl.domain.errors import QueuectlError
 from queuectl.web import login, pages, problems
 from queuectl.web.ask import Clients
 from queuectl.web.assets import Assets
+from queuectl.web.console import Console
 from queuectl.web.feed import Feed
 from queuectl.web.guard import Door, Guard, Hosts
 from queuectl.web.rest import table
@@ -66,6 +67,7 @@ def create_app(
     app.state.health = Health()
     app.state.feed = Feed(open_client, listen_s_max)
     app.state.followers = Followers(listen_s_max)
+    app.state.console = Console(open_client)
     return app
 
 
@@ -73,6 +75,7 @@ def end_streams(app: Starlette) -> None:
     """Ends what would otherwise go on for as long as its reader stays: the server is about to stop."""
     app.state.feed.close()
     app.state.followers.close()
+    app.state.console.close()
 
 
 def _problem(request: Request, error: Exception) -> Response:

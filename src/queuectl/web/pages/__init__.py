@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from queuectl.web.pages.console import routes as console
 from queuectl.web.pages.job import routes as job
 from queuectl.web.pages.jobs import routes as jobs
 from queuectl.web.pages.overview import routes as overview
 
-routes = [*overview, *jobs, *job]
+routes = [*overview, *jobs, *job, *console]
