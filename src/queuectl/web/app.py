@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,6 +22,7 @@ from queuectl.web.assets import Assets
 from queuectl.web.console import Console
 from queuectl.web.feed import Feed
 from queuectl.web.guard import Door, Guard, Hosts
+from queuectl.web.rendering import page
 from queuectl.web.rest import table
 from queuectl.web.rest.health import Health
 from queuectl.web.rest.streaming import Followers
@@ -79,7 +81,12 @@ def end_streams(app: Starlette) -> None:
 
 
 def _problem(request: Request, error: Exception) -> Response:
+    """An error as a program reads it; a person who opens a page gets a page."""
     assert isinstance(error, QueuectlError)
+    opens_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    if opens_page and hasattr(request.state, "visitor") and not request.url.path.startswith("/api/"):
+        title = HTTPStatus(error.http_status).phrase
+        return page(request, "error.html", status=error.http_status, error=error, title=title)
     return problems.response(error)
 
 
@@ -88,9 +95,9 @@ def _not_routed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return problems.response(problems.MethodNotAllowed(f"{request.method} is not possible here", allowed))
+        return _problem(request, problems.MethodNotAllowed(f"{request.method} is not possible here", allowed))
     if error.status_code == 404:
-        return problems.response(problems.NoSuchPage(f"nothing is at {request.url.path[:200]}", "see: /openapi.json"))
+        return _problem(request, problems.NoSuchPage(f"nothing is at {request.url.path[:200]}", "see: /openapi.json"))
     return Response(status_code=error.status_code)
 
 

@@ -141,19 +141,6 @@ document.addEventListener("click", async (event) => {
   } catch { say(text); }
 });
 
-// Forms that ask before they act: `data-ask` is the question, `data-yes` the button.
-document.addEventListener("submit", async (event) => {
-  const form = event.target;
-  if (!form.dataset?.ask || form.dataset.asked) return;
-  event.preventDefault();
-  event.stopImmediatePropagation();
-  const sure = await ask(form.dataset.ask, form.dataset.text ?? "", form.dataset.yes ?? "Yes", { danger: "danger" in form.dataset });
-  if (!sure) return;
-  form.dataset.asked = "yes";
-  form.requestSubmit(event.submitter);
-  delete form.dataset.asked;
-}, true);
-
 // --- keys ----------------------------------------------------------------------------------
 
 let afterG = 0;
