@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench rivals chaos simulate fuzz clean
+.PHONY: demo test lint bench rivals chaos chaos-fleet simulate fuzz clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -29,6 +29,9 @@ chaos: $(VENV)/test-ready
 
 fuzz: $(VENV)/test-ready
 	@$(BIN)/python -m tests.web.fuzz --examples 200
+
+chaos-fleet: $(VENV)/test-ready
+	@$(BIN)/python -m tests.fault.fleet_chaos --rounds 3
 
 simulate: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.simulation --seconds 600

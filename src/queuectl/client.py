@@ -1,6 +1,6 @@
-"""Every use case, once. The command line (and later the web and Python programs) only translate words to and from it.
+"""Every use case, once. The command line, the web and Python programs only translate words to and from it.
 
-A `Client` holds one open store and nothing else; it is for one thread.
+A `Client` holds one open store and nothing else; it is for one thread. Programs get one for many: see library.py.
 """
 
 from __future__ import annotations
@@ -100,8 +100,13 @@ class Client:
     """All that can be done with a queue."""
 
     def __init__(self, store: Store, who: str | None = None) -> None:
-        self.store = store
+        self._store = store
         self.who = who or login_name()
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        return self._store
 
     def close(self) -> None:
         self.store.close()
@@ -383,5 +388,6 @@ def _in_batches(
 
 
 def _batches(refs: Sequence[str]) -> Iterator[Sequence[str]]:
+    refs = [refs] if isinstance(refs, str) else refs  # a text is a sequence of texts too, and never meant so
     for start in range(0, len(refs), BATCH):
         yield refs[start : start + BATCH]

@@ -106,8 +106,11 @@ def last_lines(data: bytes, lines: int) -> bytes:
     return b"".join(data.splitlines(keepends=True)[-lines:]) if lines > 0 else b""
 
 
-def follow(store: Store, ref: str, stream: int | None, tail: int | None) -> Iterator[Piece]:
-    """The output as it comes, over all retries, until the job has ended. May begin before the job does."""
+def follow(store: Store, ref: str, stream: int | None, tail: int | None, ticks: bool = False) -> Iterator[Piece]:
+    """The output as it comes, over all retries, until the job has ended. May begin before the job does.
+
+    With `ticks`, an empty piece comes at least every second, so that who waits can look at something else.
+    """
     wakeup = wakeup_for(store)
     try:
         follower = Follower(tail)
@@ -118,6 +121,8 @@ def follow(store: Store, ref: str, stream: int | None, tail: int | None) -> Iter
                     yield which, data
             if job.finished:
                 return
+            if ticks:
+                yield 0, b""
             if not follower.behind:
                 wakeup.wait(LOOK_EVERY_S if job.state is JobState.PROCESSING else RECHECK_EVERY_S)
     finally:

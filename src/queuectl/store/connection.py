@@ -61,7 +61,12 @@ def connect(path: str, busy_timeout_s: float) -> sqlite3.Connection:
         else:
             _refuse_network(path)
         connection = sqlite3.connect(
-            _existing(path), uri=True, timeout=busy_timeout_s, isolation_level=None, cached_statements=256
+            _existing(path),
+            uri=True,
+            timeout=busy_timeout_s,
+            isolation_level=None,
+            cached_statements=256,
+            check_same_thread=False,  # a store is for one thread at a time, but another one may close it
         )
         try:
             _prepare(connection, path)
