@@ -5,7 +5,7 @@
 //
 // A form's fields are added to the body, by their names.
 
-import { ask, call, say } from "./app.js";
+import { ask, call, say } from "./talk.js";
 
 async function act(element, more) {
   const { call: what, body, done, then, ask: question, text = "", yes = "Yes" } = element.dataset;

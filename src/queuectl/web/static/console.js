@@ -1,7 +1,7 @@
 // The console: a line goes to the server, what the command prints comes back as it is printed.
 
 import { Ansi } from "./ansi.js";
-import { problemOf } from "./app.js";
+import { problemOf } from "./talk.js";
 
 const HISTORY = "queuectl-console", HISTORY_MAX = 200, LINES_MAX = 5000;
 const STATES = ["blocked", "pending", "processing", "failed", "completed", "dead", "cancelled"];

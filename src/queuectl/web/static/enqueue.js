@@ -1,6 +1,6 @@
 // The form as a job's JSON. The server checks it; what it says is shown at the field that it names.
 
-import { call, say } from "./app.js";
+import { call, say } from "./talk.js";
 
 const form = document.getElementById("enqueue"), problem = document.getElementById("problem");
 const MASKED = "***";
