@@ -14,6 +14,7 @@ import pytest
 
 from queuectl import wire
 from queuectl.client import Client
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import JobState
 from queuectl.store.postgres import PostgresStore
 from tests.fault.history import check, diary_command
@@ -162,6 +163,57 @@ def test_a_worker_that_is_cut_off_ends_its_commands_before_another_host_runs_the
     shop.finished(*both)
     assert {shop.store.attempts(shop.job(each))[0].worker.partition("~")[0] for each in both} == {"cut-off", "there"}
     check(shop, diary, [job, *both])
+
+
+# --- connections that fall silent -----------------------------------------------------------
+
+
+def test_a_worker_whose_connections_fall_silent_goes_on_over_others_before_its_lease_is_near(
+    shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    proxy.mute = b"LISTEN"
+    shop.worker(2, QUEUECTL_DB=through(proxy, shop, server))
+    long = shop.enqueue(diary_command(diary, waiting_for(gate)))
+    short = [shop.enqueue(diary_command(diary, "true"))]
+    shop.started(long)
+    until(lambda: proxy.given_up == 1, "it no longer waits to be heard as a listener")
+    for given_up, word in enumerate((b"SKIP LOCKED", b"attempts", b"SET expires_at"), 2):  # claim, record, renew
+        proxy.mute = word
+        short += shop.enqueue_all([{"command": diary_command(diary, "true")} for _ in range(5)])
+        until(lambda given_up=given_up: proxy.given_up == given_up, f"{word!r}: given up")  # type: ignore[misc]
+        shop.finished(*short)
+    gate.touch()
+    done = shop.finished(long, *short)
+    assert {(job.state, job.starts, job.lost) for job in done} == {(JobState.COMPLETED, 1, 0)}
+    check(shop, diary, [long, *short])
+
+
+def test_late_packets_cost_time_and_nothing_else(shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    shop.worker(2, QUEUECTL_DB=through(proxy, shop, server))
+    proxy.delay_s = 0.05
+    jobs = shop.enqueue_all([{"command": diary_command(diary, "true")} for _ in range(8)])
+    assert {(job.state, job.starts, job.lost) for job in shop.finished(*jobs)} == {(JobState.COMPLETED, 1, 0)}
+    check(shop, diary, jobs)
+
+
+def test_an_enqueue_over_a_connection_that_fell_silent_ends_with_one_clear_error(
+    shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    store = PostgresStore(through(proxy, shop, server), tmp_path)
+    store.wait_at_most(0.2, 1.0)
+    client = Client(store)
+    try:
+        proxy.mute = b"INSERT"
+        with pytest.raises(StoreUnavailable, match="no answer within"):
+            client.enqueue([wire.parse_request({"id": "job", "command": "true"}, time.time())])
+        assert sum(shop.store.counts().values()) == 0
+        client.enqueue([wire.parse_request({"id": "job", "command": "true"}, time.time())])
+    finally:
+        client.close()
+    assert sum(shop.store.counts().values()) == 1
 
 
 # --- replies that never come ----------------------------------------------------------------
