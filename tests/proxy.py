@@ -12,9 +12,12 @@ PIECE = 1 << 16
 
 
 class Proxy:
-    """Forwards every connection to a local port. `silent` keeps connections open and passes nothing on (packets that
-    vanish); `mute` does so with the connection, and it alone, in which a client next says a word; `delay_s` passes all
-    on later; `cut` closes all; `swallow` closes a connection once the server has answered to a word, unheard."""
+    """Forwards every connection to a local port, until it is told otherwise.
+
+    `silent` keeps connections open and passes nothing on, as where packets vanish; `delay_s` passes all on later; `cut`
+    closes all. Once a client says a word: `mute`, and its connection falls silent, it alone; `strand`, which still
+    arrives, and all do; `swallow`, and its connection is closed when the server has answered, unheard.
+    """
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -30,6 +33,7 @@ class Proxy:
         self.silent = False
         self.delay_s = 0.0
         self.mute: bytes | None = None
+        self.strand: bytes | None = None
         self.given_up = 0
         self.swallow: bytes | None = None
         self.swallowed = 0
@@ -95,6 +99,8 @@ class Proxy:
             self._muted.update((source, target))
         if source in self._muted:
             return
+        if source in self._clients and self.strand is not None and self.strand in data:
+            self.strand, self.silent = None, True
         if self.delay_s:
             self._late.append((time.monotonic() + self.delay_s, target, data))
         else:

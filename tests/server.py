@@ -110,6 +110,12 @@ class Server:
             time.sleep(0.2)  # its children notice
             (self._data / "postmaster.pid").unlink(missing_ok=True)
 
+    @property
+    def version(self) -> int:
+        """Which major version of PostgreSQL it is."""
+        with psycopg.connect(self.url_here) as db:
+            return db.info.server_version // 10000
+
     def promote(self) -> None:
         """Makes a standby the primary; returns once it takes writes."""
         self._run("pg_ctl", "promote", "-w", "-D", str(self._data))

@@ -190,6 +190,27 @@ def test_a_worker_whose_connections_fall_silent_goes_on_over_others_before_its_l
     check(shop, diary, [long, *short])
 
 
+def test_what_a_worker_holds_that_froze_within_a_transaction_others_get_all_the_same(
+    shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    if server.version < 17:
+        pytest.skip("PostgreSQL 17 or newer ends transactions that take too long")
+    shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    shop.worker(1, QUEUECTL_DB=through(proxy, shop, server))
+    job = shop.enqueue(diary_command(diary, waiting_for(gate)))
+    shop.started(job)
+    shop.commands()
+    shop.worker(2, XDG_STATE_HOME=str(tmp_path / "another host"))
+    proxy.strand = b"SET expires_at"  # from now on the server holds a lock for somebody who has gone
+    began = time.monotonic()
+    until(lambda: shop.job(job).starts == 2, "it runs elsewhere")
+    assert time.monotonic() - began < LEASE_S + 7  # a renewal was due within 2 seconds
+    gate.touch()
+    assert shop.finished(job)[0].state is JobState.COMPLETED
+    check(shop, diary, [job])
+
+
 def test_late_packets_cost_time_and_nothing_else(shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     shop.worker(2, QUEUECTL_DB=through(proxy, shop, server))

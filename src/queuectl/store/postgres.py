@@ -49,8 +49,8 @@ INSERT_AT_ONCE = 5000
 FOLD_FROM = 2000
 """Rows of counts that somebody who reads them folds."""
 PEOPLE_LOCK_TIMEOUT_S = 10.0
-PEOPLE_ANSWER_WITHIN_S = 60.0
-"""Large work takes its time; but no command waits for ever."""
+TRANSACTION_MAX = 2
+"""A transaction of somebody with little patience may take so many times as long as an answer."""
 
 
 class PostgresStore(Claiming, Ledger):
@@ -63,7 +63,6 @@ class PostgresStore(Claiming, Ledger):
     ) -> None:
         """`below` is where this machine keeps the folders of stores. `clock` stands in for the server's, in tests."""
         super().__init__(parse_address(url), clock, lock_timeout_s)
-        self._line.answer_within_s = PEOPLE_ANSWER_WITHIN_S
         self.address, self.url = self._address.given, self._address.shown
         self.watch: str | None = None
         self.leases = True
@@ -88,6 +87,7 @@ class PostgresStore(Claiming, Ledger):
         self._lock_timeout_s = seconds
         self._line.answer_within_s = seconds + answer_s
         self._listener.answer_within_s = answer_s
+        self._transaction_max_s = TRANSACTION_MAX * (seconds + answer_s)  # frozen, it must not hold locks for ever
         self._greet()
 
     def moved_to(self) -> str | None:
