@@ -108,14 +108,16 @@ def test_the_locks_of_a_host_that_is_cut_off_within_a_transaction_are_let_go(fle
     (row,) = fleet.shop.store.workers()
     words = [*host.words(), sys.executable, "-c", HOLD_A_LOCK, fleet.address, str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        fleet.cut_off(host)
-        fleet.shop.store.wait_at_most(0.1)
-        began = time.monotonic()
-        until(lambda: _is_taken(fleet.shop, row), "somebody else gets the row")
-        assert time.monotonic() - began < LEASE_S
-        host.halt()
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            fleet.cut_off(host)
+            fleet.shop.store.wait_at_most(0.1)
+            began = time.monotonic()
+            until(lambda: _is_taken(fleet.shop, row), "somebody else gets the row")
+            assert time.monotonic() - began < LEASE_S
+        finally:
+            host.halt()
 
 
 def _is_taken(shop: Workshop, row: WorkerRow) -> bool:

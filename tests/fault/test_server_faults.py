@@ -17,7 +17,7 @@ from queuectl.client import Client
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import JobState
 from queuectl.store.postgres import PostgresStore
-from tests.fault.history import check, diary_command
+from tests.fault.history import beating_until, check, diary_command
 from tests.proxy import Proxy
 from tests.server import Server, new_schema, start_server
 from tests.workshop import Workshop, clean_environment, open_workshop, until
@@ -235,6 +235,24 @@ def test_an_enqueue_over_a_connection_that_fell_silent_ends_with_one_clear_error
     finally:
         client.close()
     assert sum(shop.store.counts().values()) == 1
+
+
+def test_commands_end_with_their_lease_where_every_process_of_their_worker_was_killed(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    worker = shop.worker(1)
+    job = shop.enqueue(diary_command(diary, beating_until(gate, diary)))
+    shop.started(job)
+    (row,) = shop.supervisors()
+    shop.worker(1, XDG_STATE_HOME=str(tmp_path / "another host"))
+    for pid in (row.pid, worker.pid):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: shop.job(job).starts == 2, "it runs elsewhere")
+    gate.touch()
+    assert shop.finished(job)[0].state is JobState.COMPLETED
+    check(shop, diary, [job])
 
 
 # --- replies that never come ----------------------------------------------------------------
