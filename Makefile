@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench rivals chaos simulate clean
+.PHONY: demo test lint bench rivals chaos chaos-fleet simulate clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -26,6 +26,9 @@ rivals: $(VENV)/test-ready
 
 chaos: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.chaos --minutes 10
+
+chaos-fleet: $(VENV)/test-ready
+	@$(BIN)/python -m tests.fault.fleet_chaos --rounds 3
 
 simulate: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.simulation --seconds 600

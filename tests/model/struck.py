@@ -169,9 +169,11 @@ class SimStore(SqliteStore):
                 self._news.append(grip)
         return grip
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+    def claim(
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
+    ) -> list[Job]:
         with self.transaction():
-            claimed = super().claim(grip, host, limit, queues, suspects)
+            claimed = super().claim(grip, host, limit, queues, suspects, losses)
             self._news += claimed
         return claimed
 

@@ -179,5 +179,5 @@ def completion(call: Call) -> int:
     known = tuple(shtab.SUPPORTED_SHELLS)
     if shell not in known:
         raise Invalid(f"no completion for {shell!r}", nearest(shell, known))
-    print(shtab.complete(parser.full({"file": shtab.FILE, "folder": shtab.DIRECTORY}), shell))
+    call.console.print(shtab.complete(parser.full({"file": shtab.FILE, "folder": shtab.DIRECTORY}), shell))
     return 0

@@ -195,22 +195,24 @@ class Crew:
             return 0
         return max(0, link.free_slots() + ahead - self.adopted_flights())
 
-    def claim(self, ahead: int) -> Claims:
-        """Claims what there is room for, inside the caller's transaction."""
+    def claim(self, ahead: int, max_lost: int) -> Claims:
+        """Claims what there is room for, inside the caller's transaction. Jobs that one more loss would condemn run one
+        at a time: no neighbour must be what makes them die."""
+        losses = max(1, max_lost - 1)
         orders, room, passed_over = [], 0, False
         for link in self.links:
             if limit := self.room_of(link, ahead):
-                suspects = int(link.free_slots() > 0 and not link.has_suspect())
-                jobs = self._claim(link, limit, suspects)
+                suspects = int(link.free_slots() > 0 and not link.has_suspect(losses))
+                jobs = self._claim(link, limit, suspects, losses)
                 orders.append((link, jobs))
                 room += limit
-                passed_over = passed_over or not suspects or any(job.lost_in_row for job in jobs)
+                passed_over = passed_over or not suspects or any(job.lost_in_row >= losses for job in jobs)
         return Claims(orders, room, passed_over)
 
-    def _claim(self, link: Link, limit: int, suspects: int) -> list[Job]:
-        """What may be poison goes into a free slot only, one at a time, and its start counts before it happens."""
+    def _claim(self, link: Link, limit: int, suspects: int, losses: int) -> list[Job]:
+        """What may be poison goes into a free slot only, and its start counts before it happens."""
         free = max(0, link.free_slots())
-        jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects)
+        jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects, losses)
         at_once = [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs[:free]]
         return at_once + jobs[free:]
 

@@ -264,7 +264,7 @@ class Dispatcher:
                     )
                     after += [(link, flight, job) for flight, job in zip(flights, jobs, strict=True)]
             if wants_claims:
-                claims = self._crew.claim(self.pace.ahead)
+                claims = self._crew.claim(self.pace.ahead, self._settings["max-lost"])
         self._ended, self._returned, self._starts, self._doubtful = [], [], [], False
         done = self._clock.monotonic()
         self._crew.start(claims, done, synced=synced)

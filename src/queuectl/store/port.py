@@ -378,10 +378,13 @@ class Store(Protocol):
 
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]: ...
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+    def claim(
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
+    ) -> list[Job]:
         """Up to `limit` due jobs, the most urgent first: priority, then due time. No queues: all.
 
-        At most `suspects` of them (none: any number) have just lost a worker; more of those are passed over.
+        At most `suspects` of them (none: any number) have lost `losses` workers in a row, or more; of those no more
+        are taken.
         """
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:

@@ -19,7 +19,9 @@ SUSPECTS_SEEN = 16
 class Claiming(Session):
     """A session that can claim."""
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+    def claim(
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
+    ) -> list[Job]:
         room = limit if suspects is None else suspects
         terms = {"worker": grip.worker, "host": host, "now": self.now()}
         with self.transaction():
@@ -28,20 +30,22 @@ class Claiming(Session):
             lanes = list(dict.fromkeys(queues)) or [queue for (queue,) in self.send("ready_queues").fetchall()]
             self._check(grip, asked)
             if len(lanes) != 1:
-                return self._claim_over(lanes, limit, room, terms)
-            claimed = self._taken_by("claim_of_queue", queue=lanes[0], limit=limit, suspects=room, **terms)
-            room -= sum(job.lost_in_row > 0 for job in claimed)
+                return self._claim_over(lanes, limit, room, losses, terms)
+            claimed = self._taken_by(
+                "claim_of_queue", queue=lanes[0], limit=limit, suspects=room, losses=losses, **terms
+            )
+            room -= sum(job.lost_in_row >= losses for job in claimed)
             if len(claimed) < limit and room <= 0:  # some were passed over
-                claimed += self._claim_over(lanes, limit - len(claimed), 0, terms)
+                claimed += self._claim_over(lanes, limit - len(claimed), 0, losses, terms)
             return claimed
 
-    def _claim_over(self, lanes: Sequence[str], limit: int, room: int, terms: dict[str, Any]) -> list[Job]:
+    def _claim_over(self, lanes: Sequence[str], limit: int, room: int, losses: int, terms: dict[str, Any]) -> list[Job]:
         """Claims over several queues, and behind jobs that may not be claimed now: looks first, then takes."""
         claimed: list[Job] = []
         look = LOOK_AHEAD * limit + SUSPECTS_SEEN
         while lanes:
-            candidates = self.send("candidates", queues=lanes, limit=look).fetchall()
-            wanted = _without_too_many_suspects(candidates, room - sum(job.lost_in_row > 0 for job in claimed))
+            candidates = self.send("candidates", queues=lanes, limit=look, losses=losses).fetchall()
+            wanted = _without_too_many_suspects(candidates, room - sum(job.lost_in_row >= losses for job in claimed))
             if wanted:
                 claimed += self._taken_by("claim", seqs=array(wanted), limit=limit - len(claimed), **terms)
             if len(claimed) >= limit or len(candidates) < look:
@@ -60,7 +64,7 @@ class Claiming(Session):
 
 
 def _without_too_many_suspects(candidates: Sequence[tuple[int, bool]], room: int) -> list[int]:
-    """`seq` of the candidates, of those that have just lost a worker only the first few."""
+    """`seq` of the candidates, of the suspects among them only the first few."""
     wanted = []
     for seq, suspect in candidates:
         if not suspect or room > 0:

@@ -464,12 +464,14 @@ class SqliteStore(Ledger):
         if self._db.execute(self._sql["holds_worker"], parameters).fetchone() is None:
             raise Superseded(f"worker {grip.worker} is driven by another process now")
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+    def claim(
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
+    ) -> list[Job]:
         now = self.now()
         with self.transaction():
             self._check(grip)
             self._db.execute(self._sql["promote"], {"now": now})
-            chosen = dict(self._candidates(limit, queues, limit if suspects is None else suspects))
+            chosen = dict(self._candidates(limit, queues, limit if suspects is None else suspects, losses))
             taking = {"seqs": json.dumps(list(chosen)), "worker": grip.worker, "host": host, "now": now}
             found = self._db.execute(self._sql["claim"], taking).fetchall()
             claimed = {job.seq: job for job in (rows.job_from_row(row, self._spec) for row in found)}
@@ -478,12 +480,12 @@ class SqliteStore(Ledger):
                 self._counted[claimed[seq].queue, JobState.PROCESSING.value] += 1
             return [claimed[seq] for seq in chosen]
 
-    def _candidates(self, limit: int, queues: Sequence[str], suspects: int) -> Iterator[tuple[int, str]]:
+    def _candidates(self, limit: int, queues: Sequence[str], suspects: int, losses: int) -> Iterator[tuple[int, str]]:
         """`seq` and state of the jobs to be claimed next, over all served queues."""
         served = list(dict.fromkeys(queues)) or [
             queue for (queue,) in self._db.execute(self._sql["ready_queues"]).fetchall()
         ]
-        look = {"limit": limit + SUSPECTS_SEEN}
+        look = {"limit": limit + SUSPECTS_SEEN, "losses": losses}
         found = [self._db.execute(self._sql["claim_candidates"], {"queue": queue, **look}) for queue in served]
         for seq, _, _, suspect, state in heapq.merge(*found, key=lambda row: (-row[1], row[2], row[0])):
             if not limit:

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from queuectl import __version__, wire
+from queuectl.cli.listing import info, tries
+from queuectl.cli.render import age, short, size
 from queuectl.web.assets import address
 
 templates = Environment(
@@ -16,11 +18,19 @@ templates = Environment(
     lstrip_blocks=True,
 )  # fmt: skip
 templates.globals.update(asset=address, version=__version__)
-templates.filters.update(duration=wire.format_duration, time=wire.format_time, command=wire.command_line)
+templates.filters.update(
+    duration=wire.format_duration, time=wire.format_time, command=wire.command_line, worker=wire.worker_name, age=age,
+    short=short, size=size, number="{:,}".format, tries=tries, job_info=info,
+)  # fmt: skip
 
 
-def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A page, or a part of one. Templates see the `request` and its `visitor` (none at the login)."""
+def page(request: Request, template: str, *, part: str | None = None, status: int = 200, **values: Any) -> Response:
+    """A page; or, where the page in the browser asks, only the `part` of it that changes.
+
+    Templates see the `request` and its `visitor` (none at the login).
+    """
+    if part is not None and "hx-request" in request.headers:
+        template = part
     visitor = getattr(request.state, "visitor", None)
     text = templates.get_template(template).render(request=request, visitor=visitor, **values)
     return HTMLResponse(text, status)

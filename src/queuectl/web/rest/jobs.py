@@ -103,11 +103,11 @@ def page(
     more, jobs = len(jobs) > limit, jobs[:limit]
     return {
         "jobs": made(request, client, jobs), "next": str(jobs[-1].seq) if more else None,
-        "count": _count(client, selector),
+        "count": known_count(client, selector),
     }  # fmt: skip
 
 
-def _count(client: Client, selector: Selector) -> int | None:
+def known_count(client: Client, selector: Selector) -> int | None:
     """How many jobs match, as far as the kept counts tell: what goes by more than queue and state is not counted."""
     if selector._replace(states=(), queues=()) != Selector():
         return None

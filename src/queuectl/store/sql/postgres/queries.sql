@@ -29,17 +29,17 @@ SELECT queue FROM waiting WHERE queue IS NOT NULL;
 -- name: candidates
 -- The jobs to be claimed next, over all the given queues, in the order of claiming. Locks nothing.
 SELECT job.seq, job.suspect FROM unnest(%(queues)s::text[]) AS served (queue) CROSS JOIN LATERAL (
-    SELECT seq, priority, due_at, lost_in_row > 0 AS suspect FROM {schema}.jobs
+    SELECT seq, priority, due_at, lost_in_row >= %(losses)s AS suspect FROM {schema}.jobs
     WHERE ready AND jobs.queue = served.queue
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
 ) AS job
 ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
 
 -- name: claim_of_queue
--- Hands a worker the first jobs of one queue that nobody else is claiming just now; of those that have just lost a
--- worker only `suspects`. Like `claim` in all else.
+-- Hands a worker the first jobs of one queue that nobody else is claiming just now; of those that have lost
+-- `losses` workers in a row only `suspects`. Like `claim` in all else.
 WITH locked AS MATERIALIZED (
-    SELECT seq, state, priority, due_at, lost_in_row > 0 AS suspect FROM {schema}.jobs
+    SELECT seq, state, priority, due_at, lost_in_row >= %(losses)s AS suspect FROM {schema}.jobs
     WHERE ready AND queue = %(queue)s
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 ), taken AS MATERIALIZED (
