@@ -79,9 +79,10 @@ SELECT 1 FROM {schema}.workers WHERE id = %(worker)s AND epoch = %(epoch)s FOR S
 
 -- name: in_hand
 -- Which of these jobs a supervisor runs, under which lease, and what people did to them meanwhile. Nobody changes
--- them now until this transaction ends.
+-- them now until this transaction ends. Found by `seq` alone: in the index of what a worker holds, all that it ever
+-- held may still stand while an old transaction keeps the dead rows.
 SELECT seq, lease, held, cancel_requested FROM {schema}.jobs
-WHERE seq = ANY (%(seqs)s::bigint[]) AND worker = %(worker)s AND state = 'processing'
+WHERE seq = ANY (%(seqs)s::bigint[]) AND worker IS NOT DISTINCT FROM %(worker)s AND state = 'processing'
 ORDER BY seq FOR NO KEY UPDATE;
 
 -- name: wishes
@@ -180,10 +181,11 @@ SELECT %(now)s, job, %(kind)s, %(who)s FROM unnest(%(seqs)s::bigint[]) AS job;
 SELECT id, digest FROM {schema}.specs WHERE digest = ANY (%(digests)s::bytea[]) ORDER BY id FOR KEY SHARE;
 
 -- name: add_spec
--- Keeps new specs, those aside that another session has added or may just be adding: for that one nobody waits. One
--- lock for many specs (0x71756575 says whose), since a server has room for some thousands only.
-INSERT INTO {schema}.specs (digest, body) SELECT digest, body FROM unnest(%s::bytea[], %s::text[]) AS new (digest, body)
-WHERE pg_try_advisory_xact_lock(1903519093, get_byte(digest, 0)) ORDER BY digest
+-- Keeps new specs; of those to be `shared` not the ones that another session has added or may just be adding: for that
+-- one nobody waits. One lock for many specs (0x71756575 says whose), since a server has room for some thousands only.
+INSERT INTO {schema}.specs (digest, body)
+SELECT digest, body FROM unnest(%s::bytea[], %s::text[], %s::boolean[]) AS new (digest, body, shared)
+WHERE NOT shared OR pg_try_advisory_xact_lock(1903519093, get_byte(digest, 0)) ORDER BY digest
 ON CONFLICT (digest) DO NOTHING;
 
 -- name: idle_specs
