@@ -184,7 +184,7 @@ def test_a_hidden_page_listens_to_nothing_and_catches_up(open_page: OpenPage, se
 
 
 def test_a_page_says_when_the_server_is_out_of_reach_and_when_it_is_back(open_page: OpenPage) -> None:
-    page = open_page("/jobs", allowed=("ERR_INTERNET_DISCONNECTED", "[object Event]"))
+    page = open_page("/jobs", allowed=("ERR_INTERNET_DISCONNECTED", "[object Event]", "htmx:"))
     expect(page.locator("#live")).to_have_text("live")
     page.evaluate(HIDE, True)
     page.context.set_offline(True)

@@ -70,7 +70,6 @@ document.body.addEventListener("htmx:responseError", (event) => {
   const { status, responseText } = event.detail.xhr;
   problemOf(new Response(responseText, { status: status || 500 })).then((text) => say(text, true));
 });
-document.body.addEventListener("htmx:sendError", () => say("the server cannot be reached", true));
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
