@@ -30,7 +30,7 @@ from queuectl.store.postgres_health import Health, health
 from queuectl.store.postgres_listener import Listener
 from queuectl.store.postgres_relay import PostgresRelay
 from queuectl.store.postgres_schema import empty
-from queuectl.store.recording import applied, attempt_rows
+from queuectl.store.recording import InHand, applied, attempt_rows
 
 PREFIX_MIN = 4
 INSERT_AT_ONCE = 5000
@@ -172,7 +172,9 @@ class PostgresStore(Claiming):
 
         with self.transaction():
             results = self._each(ids, one)
-            self._write(changed, now)
+            if changed:
+                self._write(changed, now)
+                self._count(changed)
             self.send("note", now=now, kind=type(event).__name__, who=who, seqs=[job.seq for job, _ in changed])
             self._tell = True
         return results
@@ -216,19 +218,26 @@ class PostgresStore(Claiming):
             raise NotFound(f"no job {job.id}", "it has just been deleted")
         return found[0]
 
-    def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> None:
-        """Replaces jobs, each (before, after): the caller has locked them. One may be there again, going on."""
-        first: dict[int, Job] = {}
-        last: dict[int, Job] = {}
+    def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> Any:
+        """Replaces jobs, each (before, after), where they are still as they were before; finds `seq` and lease of those
+        it replaced. A job may be there again, going on."""
+        first: dict[tuple[int, int], Job] = {}
+        last: dict[tuple[int, int], Job] = {}
         for before, after in changed:
-            first.setdefault(after.seq, before)
-            last[after.seq] = after
+            first.setdefault((after.seq, after.lease), before)
+            last[after.seq, after.lease] = after
+        lives = []
+        for key in sorted(last):  # locked in the order in which everybody locks them
+            was = first[key]
+            lives.append((*rows.life_of(last[key], was.state, was.worker, now), was.held, was.cancel_requested))
+        return self._send_rows("write_job", lives)
+
+    def _count(self, changed: Iterable[tuple[Job, Job]]) -> None:
+        """Counts jobs, each (before, after), in their new states."""
+        for before, after in changed:
             if before.state is not after.state:
                 self._counted[before.queue, before.state.value] -= 1
                 self._counted[after.queue, after.state.value] += 1
-        if last:
-            lives = [rows.life_of(job, first[seq].state, first[seq].worker, now) for seq, job in last.items()]
-            self._send_rows("write_job", lives)
 
     def _remove(self, seqs: Sequence[int]) -> None:
         for table in ("followers", "pieces", "outputs", "attempts", "events", "jobs"):
@@ -354,16 +363,34 @@ class PostgresStore(Claiming):
         now = self.now()
         with self.transaction():
             asked = self._asked(grip)
-            found = self.send("in_hand", seqs=array([change.job.seq for change in changes]), worker=grip.worker)
+            results = self._replaced(_as_known(grip, changes), changes, now)
             self._check(grip, asked)
-            in_hand = {(seq, lease): (held, cancel) for seq, lease, held, cancel in found.fetchall()}
-            results = applied(in_hand, changes, now)
+            if late := [at for at, after in enumerate(results) if after is None]:
+                again = [changes[at] for at in late]
+                for at, after in zip(late, self._replaced(self._in_hand(grip, again), again, now), strict=True):
+                    results[at] = after
             counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
-            self._write([(change.job, after) for change, after in counts], now)
+            self._count((change.job, after) for change, after in counts)
             for query, values in attempt_rows(counts):
                 self._send_rows(query, values)
             self._tell = self._tell or any(rows.is_ready(after, now) for _, after in counts)
         return results
+
+    def _replaced(self, in_hand: InHand, changes: Sequence[Change], now: float) -> list[Job | None]:
+        """What becomes of jobs; none for those that are not what `in_hand` says, which stay as they are."""
+        results = applied(in_hand, changes, now)
+        pairs = []
+        for (job, *_), after in zip(changes, results, strict=True):
+            if after:
+                held, cancel_requested = in_hand[job.seq, job.lease]
+                pairs.append((job._replace(held=held, cancel_requested=cancel_requested), after))
+        written = set(self._write(pairs, now).fetchall()) if pairs else ()
+        return [after if after and (after.seq, after.lease) in written else None for after in results]
+
+    def _in_hand(self, grip: Grip, changes: Sequence[Change]) -> InHand:
+        """What the supervisor really holds of these jobs. Nobody changes them now."""
+        found = self.send("in_hand", seqs=array([change.job.seq for change in changes]), worker=grip.worker)
+        return {(seq, lease): (held, cancel) for seq, lease, held, cancel in found.fetchall()}
 
     def running(self, worker: str) -> list[Job]:
         return self._jobs("WHERE worker = %s AND state = 'processing' ORDER BY seq", [worker])
@@ -377,3 +404,9 @@ class PostgresStore(Claiming):
     def next_due(self) -> float | None:
         due: float | None = self.read("next_due")[0][0]
         return due
+
+
+def _as_known(grip: Grip, changes: Sequence[Change]) -> InHand:
+    """What a supervisor holds if nobody has changed it since it knew of it."""
+    jobs = (change.job for change in changes if change.job.worker == grip.worker)
+    return {(job.seq, job.lease): (job.held, job.cancel_requested) for job in jobs}
