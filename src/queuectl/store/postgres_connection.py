@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import repeat
 from types import NoneType
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -143,6 +144,14 @@ class Line:
         self._used_at = time.monotonic()
         return db.execute(query.encode(), parameters)
 
+    def copy_in(self, query: str, pieces: Iterable[str]) -> None:
+        """Streams the text that a COPY reads. Not where queries are pipelined."""
+        db = self.open()
+        db.answer_within_s = None  # the server answers once it has all, however long that takes
+        with db.cursor() as cursor, cursor.copy(query.encode()) as copying:
+            for piece in pieces:
+                copying.write(piece)
+
     def fetch(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Outside a transaction, over a new connection where the old one turns out to be dead."""
         db = self.open()
@@ -155,12 +164,12 @@ class Line:
             return self.execute(query, parameters).fetchall()
 
     @contextmanager
-    def transaction(self, settings: Mapping[str, str]) -> Iterator[None]:
-        """One atomic step, in which queries travel without waiting for each other's answers."""
+    def transaction(self, settings: Mapping[str, str], pipelined: bool = True) -> Iterator[None]:
+        """One atomic step, in which queries travel without waiting for each other's answers, if it is `pipelined`."""
         db = self._open_afresh()
         self.in_doubt, self._inside = False, True
         try:
-            with db.pipeline():
+            with db.pipeline() if pipelined else nullcontext():
                 self.execute("BEGIN")
                 chosen = {**PLANS, **settings}
                 marks = ", ".join(["set_config(%s, %s, true)"] * len(chosen))
@@ -195,6 +204,8 @@ def _is_lost(error: psycopg.Error) -> bool:
 
 def array(values: Sequence[Any]) -> str:
     """A column as PostgreSQL writes arrays. The driver's own way costs more than all else that a job costs us."""
+    if len(values) > 1 and values.count(values[0]) == len(values):  # as most columns of a batch do
+        return "{" + ",".join([_element(values[0])] * len(values)) + "}"
     kinds = set(map(type, values))
     if kinds <= {int, float}:
         body = ",".join(map(str, values))
@@ -226,6 +237,25 @@ def _element(value: object) -> str:
         return '"' + _escaped(value) + '"'
     if isinstance(value, bytes):
         return '"\\\\x' + value.hex() + '"'
+    return str(value)
+
+
+def copy_text(rows: Sequence[Sequence[Any]]) -> str:
+    """Rows as COPY reads them, column by column: most columns of many jobs say the same in each row."""
+    return "\n".join(map("\t".join, zip(*map(_column, zip(*rows, strict=True)), strict=False))) + "\n"
+
+
+def _column(values: Sequence[Any]) -> Iterable[str]:
+    if values.count(values[0]) == len(values):
+        return repeat(_field(values[0]), len(values))
+    return map(_field, values)
+
+
+def _field(value: object) -> str:
+    if value is None:
+        return "\\N"
+    if isinstance(value, str) and not value.isalnum():
+        return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
     return str(value)
 
 

@@ -89,7 +89,7 @@ class Session:
     # --- transactions -----------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, pipelined: bool = True) -> Iterator[None]:
         if self._depth:
             self._depth += 1
             try:
@@ -99,7 +99,7 @@ class Session:
             return
         self._fold_now_and_then()
         try:
-            with translated(self._address), self._line.transaction(self._settings):
+            with translated(self._address), self._line.transaction(self._settings, pipelined):
                 self._depth = 1
                 yield
                 self._write_counts()

@@ -17,11 +17,14 @@ UPDATE {schema}.jobs SET ready = true WHERE seq = ANY (ARRAY(
 ));
 
 -- name: ready_queues
--- The queues in which something can be claimed: one index probe each.
-WITH RECURSIVE waiting (queue) AS (
-    SELECT min(queue) FROM {schema}.jobs WHERE ready
+-- The queues between `above` and `below` in which something can be claimed, over several such gaps: one index probe for
+-- each. The gaps leave out queues that are known: their beginning is strewn with what has just been claimed.
+WITH RECURSIVE waiting (queue, below) AS (
+    SELECT (SELECT min(queue) FROM {schema}.jobs WHERE ready AND queue > gap.above AND queue < gap.below), gap.below
+    FROM unnest(%(above)s::text[], %(below)s::text[]) AS gap (above, below)
     UNION ALL
-    SELECT (SELECT min(queue) FROM {schema}.jobs WHERE ready AND queue > waiting.queue)
+    SELECT (SELECT min(queue) FROM {schema}.jobs
+            WHERE ready AND queue > waiting.queue AND queue < waiting.below), waiting.below
     FROM waiting WHERE waiting.queue IS NOT NULL
 )
 SELECT queue FROM waiting WHERE queue IS NOT NULL;
