@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench rivals chaos simulate clean
+.PHONY: demo test lint bench rivals chaos chaos-fleet simulate clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -27,6 +27,9 @@ rivals: $(VENV)/test-ready
 chaos: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.chaos --minutes 10
 
+chaos-fleet: $(VENV)/test-ready
+	@$(BIN)/python -m tests.fault.fleet_chaos --rounds 3
+
 simulate: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.simulation --seconds 600
 
@@ -38,7 +41,7 @@ $(BIN)/python:
 
 $(VENV)/demo-ready: pyproject.toml | $(BIN)/python
 	@echo "Installing queuectl into $(VENV) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sqlite,completion]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sqlite,completion,web]'
 	@touch $@
 
 $(VENV)/test-ready: pyproject.toml | $(BIN)/python

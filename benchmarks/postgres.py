@@ -224,6 +224,14 @@ def rows_on(server: Server) -> Sequence[Row]:
     )  # fmt: skip
 
 
+def server_version() -> str:
+    """What the server calls itself."""
+    said = subprocess.run(
+        [str(binaries() / "postgres"), "--version"], check=True, capture_output=True, text=True
+    ).stdout
+    return said.strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.postgres")
     parser.add_argument("rows", nargs="*", metavar="ROW", help="which rows, P1 to P5 (default: all)")
@@ -244,7 +252,7 @@ def main() -> None:
                         results.append(table.to_json(result))
     finally:
         server.remove()
-    print(f"kept in {table.save('-postgres', results)}")
+    print(f"kept in {table.save('-postgres', results, server=server_version())}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from psycopg import sql
 
 from benchmarks import table
 from benchmarks.bench import environment
-from benchmarks.postgres import AS_SHIPPED, Bench
+from benchmarks.postgres import AS_SHIPPED, Bench, server_version
 from benchmarks.rival_queues import installed, rate, running
 from benchmarks.rival_tools import NotInstalled
 from queuectl import ids
@@ -175,7 +175,7 @@ def main() -> None:
     for row in found:
         print(f"{row['name']:<18}{row['jobs/s']:>8,} jobs/s  ({row['min']:,}-{row['max']:,})  {row['ours ÷ it']:>7} x")
     if arguments.scale == 1:
-        print(f"kept in {table.save('-postgres-rivals', found)}")
+        print(f"kept in {table.save('-postgres-rivals', found, server=server_version())}")
 
 
 if __name__ == "__main__":

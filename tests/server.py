@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 
 from queuectl import ids
+from tests.machines import NETWORK, Machine, inner_process
 
 SETTINGS = {
     "fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_connections": "100",
@@ -31,14 +32,21 @@ STARTS_WITHIN_S = 30.0
 class Server:
     """A PostgreSQL server that can be stopped, killed and started again. Make it with `start_server`."""
 
-    def __init__(self, folder: Path, binaries: Path, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, binaries: Path, settings: dict[str, str] | None = None, machine: Machine | None = None
+    ) -> None:
+        """On this machine, or on one of our own (see machines.py)."""
         self._folder = folder
         self._binaries = binaries
         self._data = folder / "data"
+        self._machine = machine
         self.port = free_port()
         self._settings = {**SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        if machine is not None:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {NETWORK}.0/24 trust\n")
         self.start()
 
     def _run(self, program: str, *words: str) -> None:
@@ -48,34 +56,45 @@ class Server:
         assert done.returncode == 0, done.stderr
 
     @property
+    def host(self) -> str:
+        return self._machine.address if self._machine else "127.0.0.1"
+
+    @property
     def url(self) -> str:
         """Its database, over TCP."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://postgres@{self.host}:{self.port}/postgres"
+
+    @property
+    def url_here(self) -> str:
+        """The same over a socket in its folder, which no network can cut."""
+        return f"postgresql://postgres@/postgres?host={self._folder}&port={self.port}"
 
     def start(self) -> None:
         """Starts it, and waits until it answers."""
         options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         log = (self._folder / "log").open("ab")
+        words = ["-D", str(self._data), "-p", str(self.port), "-h", self.host, "-k", str(self._folder), *options]
+        before = [*self._machine.words(), *UNPRIVILEGED] if self._machine else []
         with log:
             self._process = subprocess.Popen(
-                [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1",
-                 "-k", str(self._folder), *options],
-                stdout=log, stderr=log, cwd=self._folder, **unprivileged(),
+                [*before, str(self._binaries / "postgres"), *words], stdout=log, stderr=log, cwd=self._folder,
+                **({} if before else unprivileged()),
             )  # fmt: skip
         deadline = time.monotonic() + STARTS_WITHIN_S
         while True:
             try:
-                psycopg.connect(self.url).close()
-                return
+                psycopg.connect(self.url_here).close()
+                break
             except psycopg.OperationalError:
                 assert self._process.poll() is None, (self._folder / "log").read_text()
                 assert time.monotonic() < deadline, "the server does not start"
                 time.sleep(0.05)
+        self._pid = inner_process(self._process, before)
 
     def stop(self, how: int = signal.SIGINT) -> None:
         """Stops it: SIGINT is a fast shutdown, SIGQUIT an immediate one, SIGKILL a crash."""
         if self._process is not None:
-            self._process.send_signal(how)
+            os.kill(self._pid, how)
             self._process.wait(STARTS_WITHIN_S)
             self._process = None
         if how == signal.SIGKILL:
@@ -99,13 +118,17 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def start_server(settings: dict[str, str] | None = None) -> Server:
+UNPRIVILEGED = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--")
+"""The same as a command, for what has to be root until then."""
+
+
+def start_server(settings: dict[str, str] | None = None, machine: Machine | None = None) -> Server:
     """A new, empty server in a folder of its own."""
     folder = Path(tempfile.mkdtemp(prefix="queuectl-postgres-"))
     try:
         if os.getuid() == 0:
             shutil.chown(folder, "nobody", "nogroup")
-        return Server(folder, _reachable(binaries(), folder), settings)
+        return Server(folder, _reachable(binaries(), folder), settings, machine)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -21,6 +21,7 @@ from queuectl.engine import process
 from queuectl.store.port import Store, WorkerRow
 from queuectl.store.postgres import PostgresStore
 from queuectl.store.sqlite import SqliteStore
+from tests.machines import Machine, inner_process
 
 PATIENCE_S = 40.0
 """No test waits longer for anything; what is asserted is that it happens, not how fast."""
@@ -45,23 +46,22 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 class Worker:
-    """A `queuectl worker start` process."""
+    """A `queuectl worker start` process, on this machine or on one of our own (see machines.py)."""
 
-    def __init__(self, db: Path | str, *options: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "queuectl", "worker", "start", *options]
+    def __init__(self, db: Path | str, *options: str, machine: Machine | None = None, **environment: str) -> None:
+        words = machine.words() if machine else []
+        command = [*words, sys.executable, "-m", "queuectl", "worker", "start", *options]
         surroundings = clean_environment(**{"QUEUECTL_DB": str(db), **environment})
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True, env=surroundings)
+        self.pid = self.process.pid
         assert self.process.stdout
         first = self.process.stdout.readline()
         if not first.startswith("started"):
             said = first + self.said()
             self.close()
             raise AssertionError(f"the worker did not start: {said}")
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
+        self.pid = inner_process(self.process, words)
 
     def said(self) -> str:
         """Its standard error so far."""
@@ -69,11 +69,13 @@ class Worker:
         return self._said.read()
 
     def signal(self, signum: int) -> None:
-        self.process.send_signal(signum)
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):  # `nsenter` outlives what it runs for a moment
+                os.kill(self.pid, signum)
 
     def kill(self) -> None:
         """SIGKILL to the dispatcher alone."""
-        self.process.kill()
+        self.signal(signal.SIGKILL)
         self.process.communicate()
 
     def close(self) -> None:
@@ -113,7 +115,7 @@ class Workshop:
     def worker(self, count: int = 2, *options: str, **environment: str) -> Worker:
         """Starts a worker and waits until it serves."""
         given = {"XDG_STATE_HOME": str(self.folder), **environment}
-        worker = Worker(self.address, "--count", str(count), *options, **given)
+        worker = Worker(self.address, "--count", str(count), *options, machine=None, **given)
         self._workers.append(worker)
         self._tags.update(row.tag for row in self.store.workers())
         return worker

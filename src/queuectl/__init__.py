@@ -1,3 +1,29 @@
 """queuectl: a durable background job queue for shell commands."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from queuectl.domain.errors import Conflict, Invalid, NotFound, OperationFailed, QueuectlError, StoreUnavailable
+    from queuectl.domain.job import Job, JobState
+    from queuectl.domain.selector import Selector
+    from queuectl.library import Client
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Client", "Conflict", "Invalid", "Job", "JobState", "NotFound", "OperationFailed", "QueuectlError", "Selector",
+    "StoreUnavailable", "__version__",
+]  # fmt: skip
+
+_WHERE = {"Client": "library", "Job": "domain.job", "JobState": "domain.job", "Selector": "domain.selector"}
+
+
+def __getattr__(name: str) -> object:
+    """The public names, loaded when they are asked for: the command line starts without most of them."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_WHERE.get(name, 'domain.errors')}"), name)

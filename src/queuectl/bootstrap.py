@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable
+from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable, error_of
 from queuectl.store.port import Moved, Store
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _refuse_untrusted(store: Store) -> None:
 def start_detached(options: WorkerOptions) -> str:
     """Starts a worker that outlives this process and its terminal; its name, once it serves.
 
-    Raises `OperationFailed` with what it said, if it does not.
+    If it does not, raises what was wrong, or `OperationFailed`.
     """
     reader, writer = os.pipe()
     if os.fork() == 0:
@@ -262,7 +262,9 @@ def start_detached(options: WorkerOptions) -> str:
     os.wait()
     if said.startswith("started "):
         return said.removeprefix("started ").strip()
-    raise OperationFailed(said.strip() or "the worker did not start", "see: queuectl worker logs")
+    if said.count("\0") == 2:
+        raise error_of(*said.split("\0"))
+    raise OperationFailed("the worker did not start", "see: queuectl worker logs")
 
 
 def _become_daemon(options: WorkerOptions, writer: int) -> None:
@@ -284,7 +286,7 @@ def _become_daemon(options: WorkerOptions, writer: int) -> None:
     try:
         code = run_worker(options, started, lambda _line: None)
     except QueuectlError as error:
-        os.write(writer, error.message.encode())
+        os.write(writer, "\0".join((error.code, error.message, error.hint)).encode())
         code = error.exit_code
     finally:
         os._exit(code)

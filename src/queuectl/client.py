@@ -1,6 +1,6 @@
-"""Every use case, once. The command line (and later the web and Python programs) only translate words to and from it.
+"""Every use case, once. The command line, the web and Python programs only translate words to and from it.
 
-A `Client` holds one open store and nothing else; it is for one thread.
+A `Client` holds one open store and nothing else; it is for one thread. Programs get one for many: see library.py.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from queuectl import ids, wire
+from queuectl import wire
 from queuectl.domain import reason as reasons
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import DEFAULT_QUEUE, Attempt, Job, JobState, Spec
+from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
 from queuectl.domain.selector import Selector
+from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings, canonical
-from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Note, Store, WorkerRow
+from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Deed, Note, Store, WorkerRow
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
@@ -27,6 +28,9 @@ PAGE = 1000
 
 PLACES_MAX = 50
 """Jobs of one listing whose exact place in line is counted."""
+
+DETAIL_MAX = 2000
+"""Signs of what the audit log says of one act."""
 
 Progress = Callable[[int], None]
 """Told how many jobs are done so far."""
@@ -96,25 +100,43 @@ class Client:
     """All that can be done with a queue."""
 
     def __init__(self, store: Store, who: str | None = None) -> None:
-        self.store = store
+        self._store = store
         self.who = who or login_name()
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        return self._store
 
     def close(self) -> None:
         self.store.close()
 
     # --- enqueue ----------------------------------------------------------------------------
 
-    def enqueue(self, requests: Iterable[wire.JobRequest]) -> list[Job]:
-        """Adds the jobs, all or none, with the settings and surroundings of this moment. Durable on return."""
+    def enqueue(self, requests: Iterable[wire.JobRequest], *, connection: Any = None) -> list[Job]:
+        """Adds the jobs, all or none, with the settings and surroundings of this moment. Durable on return.
+
+        With `connection`, an application's own to the PostgreSQL database of this store, they are added in its open
+        transaction, and are there for others when it commits; the owner is then the role that it is logged in as.
+        """
         factory = JobFactory(self.settings(), self.store.now(), self.who)
         jobs = [factory.job(request) for request in requests]
+        if connection is not None:
+            return self._within(connection, jobs)
         self.store.insert(jobs)
         return jobs
+
+    def _within(self, connection: Any, jobs: Sequence[Job]) -> list[Job]:
+        if not self.store.leases:
+            raise Invalid("connection= needs a store on PostgreSQL", f"this one is {self.store.url}")
+        from queuectl.store.postgres_enqueue import enqueue_within
+
+        return enqueue_within(connection, self.store.address, jobs)
 
     def unserved(self, queues: Iterable[str]) -> list[str]:
         """Which of these queues no live worker serves."""
         live = self.workers()
-        return [queue for queue in dict.fromkeys(queues) if not any(_serves(worker, queue) for worker in live)]
+        return [queue for queue in dict.fromkeys(queues) if not any(serves(worker, queue) for worker in live)]
 
     # --- look -------------------------------------------------------------------------------
 
@@ -155,7 +177,7 @@ class Client:
         def look_around(job: Job) -> reasons.Surroundings:
             nonlocal live, places
             live = self.workers() if live is None else live
-            serving = [worker for worker in live if _serves(worker, job.queue) and not worker.stopping]
+            serving = [worker for worker in live if serves(worker, job.queue) and not worker.stopping]
             slots = sum(worker.slots for worker in serving)
             places += 1
             if slots and places > PLACES_MAX:
@@ -209,11 +231,18 @@ class Client:
 
     def delete(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
         """Removes jobs with their history and output. Running ones are refused."""
-        return _in_batches(refs, self.store.delete, progress)
+        return _in_batches(refs, self._delete, progress)
+
+    def _delete(self, refs: Sequence[str]) -> list[Job | QueuectlError]:
+        with self.store.transaction():
+            results = self.store.delete(refs)
+            if gone := [each.id for each in results if isinstance(each, Job)]:
+                self._note("Deleted", f"{len(gone)}: {', '.join(gone)}")
+        return results
 
     def purge(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
         """Deletes dead jobs. Others are refused."""
-        return self._only_dead(refs, self.store.delete, progress)
+        return self._only_dead(refs, self._delete, progress)
 
     def _change(self, refs: Sequence[str], event: Event, progress: Progress | None) -> Changed:
         return _in_batches(refs, lambda batch: self.store.change(batch, event, self.who), progress)
@@ -250,11 +279,23 @@ class Client:
         self.settings().check(name, value)
         if name == "lease-ttl" and self.store.leases and Settings({name: value})[name] < LEASE_MIN_S:
             raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s where machines share a store, not {value!r}")
-        self.store.set_config(name, value)
+        self._set(name, value)
 
     def unset_setting(self, name: str) -> None:
         """Puts a setting back to its default."""
-        self.store.set_config(canonical(name), None)
+        self._set(canonical(name), None)
+
+    def _set(self, name: str, value: str | None) -> None:
+        with self.store.transaction():
+            self.store.set_config(name, value)
+            if value is None:
+                self._note("SettingUnset", name)
+            else:
+                self._note("SettingSet", f"{name}={value}")
+
+    def _note(self, kind: str, detail: str) -> None:
+        """Keeps what was done for whoever asks later, where no job shows it."""
+        self.store.add_deed(Deed(at=self.store.now(), kind=kind, who=self.who, detail=detail[:DETAIL_MAX]))
 
     # --- workers ----------------------------------------------------------------------------
 
@@ -292,7 +333,10 @@ class Client:
             asked = [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
         else:
             asked = [worker for worker in live if everywhere or worker.host == here]
-        self.store.request_stop([row.id for worker in asked for row in worker.rows], "now" if now else "graceful")
+        how = "now" if now else "graceful"
+        self.store.request_stop([row.id for worker in asked for row in worker.rows], how)
+        if asked:
+            self._note("WorkersStopped", f"{how}: {', '.join(worker.name for worker in asked)}")
         return asked
 
     def still_there(self, asked: Sequence[WorkerView]) -> list[WorkerView]:
@@ -309,6 +353,8 @@ class Client:
                 done += removed
                 if progress:
                     progress(done)
+        if done:
+            self._note("Pruned", f"{done} finished")
         return done
 
     def retention(self) -> list[Selector]:
@@ -316,62 +362,13 @@ class Client:
         return self.settings().retention(self.store.now())
 
 
-class JobFactory:
-    """Makes jobs from requests: the settings' policy, the surroundings of this moment, one shared spec where it can."""
-
-    def __init__(self, settings: Settings, now: float, who: str) -> None:
-        self._now = now
-        self._who = who
-        self._fields: dict[str, Any] = {**settings.spec_defaults(), **_surroundings(settings["env-capture"])}
-        self._backoff_initial_given = settings.text("backoff-initial") != "backoff-base"
-        self._plain = Spec(**self._fields)
-
-    def job(self, request: wire.JobRequest) -> Job:
-        """A new job, ready to be inserted."""
-        now = self._now
-        run_at = request.run_at if request.run_at is not None else now + (request.delay or 0.0)
-        return Job(
-            id=request.id or ids.job_id(), generated_id=request.id is None, command=request.command,
-            spec=self._spec(request.spec) if request.spec else self._plain, queue=request.queue or DEFAULT_QUEUE,
-            priority=request.priority, tags=request.tags, owner=self._who, held=request.held,
-            created_at=now, run_at=run_at, updated_at=now,
-        )  # fmt: skip
-
-    def _spec(self, given: Any) -> Spec:
-        fields = {**self._fields, **given}
-        if "backoff_base" in given and "backoff_initial" not in given and not self._backoff_initial_given:
-            fields["backoff_initial"] = fields["backoff_base"]
-        fields["env"] = {**self._fields["env"], **given.get("env", {})}
-        here = self._fields["cwd"]
-        for name in ("cwd", "stdin", "output_path"):
-            if fields.get(name) is not None:
-                fields[name] = os.path.normpath(os.path.join(here, os.path.expanduser(fields[name])))
-        return Spec(**fields)
-
-
-def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:
-    umask = os.umask(0o077)
-    os.umask(umask)
-    try:
-        cwd = os.getcwd()
-    except FileNotFoundError:
-        raise Invalid("the current folder no longer exists", "cd to a folder that does") from None
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if any(fnmatchcase(name, pattern) for pattern in patterns) and not name.startswith("QUEUECTL_")
-    }
-    if "TRACEPARENT" in os.environ:
-        env["TRACEPARENT"] = os.environ["TRACEPARENT"]
-    return {"cwd": cwd, "umask": umask, "env": env}
-
-
 def allowed_states(event: type[Event]) -> tuple[JobState, ...]:
     """The states in which an event is possible: what a selection for it may match."""
     return tuple(state for state, events in TRANSITIONS.items() if event in events)
 
 
-def _serves(worker: WorkerView, queue: str) -> bool:
+def serves(worker: WorkerView, queue: str) -> bool:
+    """Whether a worker takes jobs of a queue."""
     return not worker.orphaned and (not worker.queues or queue in worker.queues)
 
 
@@ -391,5 +388,6 @@ def _in_batches(
 
 
 def _batches(refs: Sequence[str]) -> Iterator[Sequence[str]]:
+    refs = [refs] if isinstance(refs, str) else refs  # a text is a sequence of texts too, and never meant so
     for start in range(0, len(refs), BATCH):
         yield refs[start : start + BATCH]

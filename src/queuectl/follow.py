@@ -54,11 +54,19 @@ def _so_far(store: Store, job: Job, attempt: Attempt) -> list[Piece]:
         if _is_elsewhere(store, attempt):
             return _from_elsewhere(store, job, attempt.number)
         outputs = [_of_file(store, at + 1, path) for at, path in enumerate(attempt.output_files)]
-        (again,) = [each for each in store.attempts(job) if each.number == attempt.number]
+        again = _as_it_is(store, job, attempt)
         if again.outcome is None:
             return [(output.stream, whole(output)) for output in outputs]
         attempt = again
     return [(output.stream, whole(output)) for output in store.outputs(job, attempt.number)]
+
+
+def _as_it_is(store: Store, job: Job, attempt: Attempt) -> Attempt:
+    """The attempt as the store has it now. Raises `NotFound` where its job was deleted meanwhile."""
+    for each in store.attempts(job):
+        if each.number == attempt.number:
+            return each
+    raise NotFound(f"no job {job.id}", "it has just been deleted")
 
 
 def _is_elsewhere(store: Store, attempt: Attempt) -> bool:
@@ -68,10 +76,10 @@ def _is_elsewhere(store: Store, attempt: Attempt) -> bool:
 
 def _from_elsewhere(store: Store, job: Job, number: int) -> list[Piece]:
     """What a running attempt on another machine has written, as soon as that machine tells; nothing if it does not."""
-    follower, pieces = _Follower(store, None, number), list[Piece]()
+    follower, pieces = Follower(None, number), list[Piece]()
     deadline = time.monotonic() + TELLS_WITHIN_S
     while time.monotonic() < deadline:
-        news = [piece for piece in follower.news(job) if piece[1]]
+        news = [piece for piece in follower.news(store, job) if piece[1]]
         pieces += news
         if pieces and not news:
             break
@@ -98,52 +106,60 @@ def last_lines(data: bytes, lines: int) -> bytes:
     return b"".join(data.splitlines(keepends=True)[-lines:]) if lines > 0 else b""
 
 
-def follow(store: Store, ref: str, stream: int | None, tail: int | None) -> Iterator[Piece]:
-    """The output as it comes, over all retries, until the job has ended. May begin before the job does."""
+def follow(store: Store, ref: str, stream: int | None, tail: int | None, ticks: bool = False) -> Iterator[Piece]:
+    """The output as it comes, over all retries, until the job has ended. May begin before the job does.
+
+    With `ticks`, an empty piece comes at least every second, so that who waits can look at something else.
+    """
     wakeup = wakeup_for(store)
     try:
-        follower = _Follower(store, tail)
+        follower = Follower(tail)
         while True:
             job = store.get(ref)
-            for which, data in follower.news(job):
+            for which, data in follower.news(store, job):
                 if data and (stream is None or stream == which):
                     yield which, data
             if job.finished:
                 return
+            if ticks:
+                yield 0, b""
             if not follower.behind:
                 wakeup.wait(LOOK_EVERY_S if job.state is JobState.PROCESSING else RECHECK_EVERY_S)
     finally:
         wakeup.close()
 
 
-class _Follower:
-    """Remembers how much of which attempt has been told. `behind`: there may be more to tell at once."""
+class Follower:
+    """Remembers how much of which attempt has been told. `behind`: there may be more to tell at once.
 
-    def __init__(self, store: Store, tail: int | None, number: int = 0) -> None:
+    `number` is the attempt that is being told, 0 before there is one.
+    """
+
+    def __init__(self, tail: int | None, number: int = 0) -> None:
         """`number` is the first attempt to be told; 0: the first there is, or with `tail` the latest."""
-        self._store = store
         self._tail = tail
-        self._number = number
+        self.number = number
         self._told: dict[int, int] = {}
         self._ask_at = 0.0
         self.behind = False
 
-    def news(self, job: Job) -> Iterator[Piece]:
-        attempts = self._store.attempts(job)
-        if not self._number and attempts:
-            self._number = attempts[-1].number if self._tail is not None else attempts[0].number
+    def news(self, store: Store, job: Job) -> Iterator[Piece]:
+        """What has been written since the last call: pieces, some of which may be empty."""
+        attempts = store.attempts(job)
+        if not self.number and attempts:
+            self.number = attempts[-1].number if self._tail is not None else attempts[0].number
         for attempt in attempts:
-            if attempt.number < self._number:
+            if attempt.number < self.number:
                 continue
-            if attempt.number > self._number:
-                self._number, self._told = attempt.number, {}
-            yield from self._of(job, attempt)
+            if attempt.number > self.number:
+                self.number, self._told = attempt.number, {}
+            yield from self._of(store, job, attempt)
 
-    def _of(self, job: Job, attempt: Attempt) -> Iterator[Piece]:
+    def _of(self, store: Store, job: Job, attempt: Attempt) -> Iterator[Piece]:
         self.behind = False
         if attempt.outcome is None:
-            fresh = [(at + 1, *self._read_on(job, attempt, at)) for at in range(len(attempt.output_files))]
-            (again,) = [each for each in self._store.attempts(job) if each.number == attempt.number]
+            fresh = [(at + 1, *self._read_on(store, job, attempt, at)) for at in range(len(attempt.output_files))]
+            again = _as_it_is(store, job, attempt)
             if again.outcome is None:
                 self.behind = any(len(data) >= PIECE_BYTES_MAX for _, data, _ in fresh)
                 for stream, data, told in fresh:
@@ -151,20 +167,20 @@ class _Follower:
                     yield stream, self._first(data)
                 return
             attempt = again
-        for output in self._store.outputs(job, attempt.number):
+        for output in store.outputs(job, attempt.number):
             data = rest(output, self._told.get(output.stream, 0))
             self._told[output.stream] = len(output.head) + output.cut_bytes + len(output.tail)
             yield output.stream, self._first(data)
 
-    def _read_on(self, job: Job, attempt: Attempt, at: int) -> tuple[bytes, int]:
+    def _read_on(self, store: Store, job: Job, attempt: Attempt, at: int) -> tuple[bytes, int]:
         """The next bytes of a running stream, and where to go on: from its file, or from the machine that has it."""
-        told, path = self._told.get(at + 1, 0), self._store.folder / attempt.output_files[at]
-        if self._store.relay is None or path.exists():
+        told, path = self._told.get(at + 1, 0), store.folder / attempt.output_files[at]
+        if store.relay is None or path.exists():
             return read_on(path, told)
         if boottime() >= self._ask_at:
-            self._store.relay.ask(job, ASK_FOR_S)
+            store.relay.ask(job, ASK_FOR_S)
             self._ask_at = boottime() + ASK_FOR_S / 2
-        found = self._store.relay.read(job, attempt.number, at + 1, told)
+        found = store.relay.read(job, attempt.number, at + 1, told)
         if found is None:
             return b"", told
         start, stop, data = found

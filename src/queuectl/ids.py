@@ -31,3 +31,8 @@ def draw() -> float:
 def tag_bits() -> int:
     """31 random bits, never 0, that mark all processes of one supervisor."""
     return int.from_bytes(os.urandom(4)) >> 1 or 1
+
+
+def token_text() -> str:
+    """A new token: 260 random bits, more than anybody can guess."""
+    return f"qctl_{random_id(52)}"

@@ -22,7 +22,7 @@ JsonObject = dict[str, Any]
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 # Patterns are text: what an enqueue does not need is not compiled in its few milliseconds.
-_PART = r"(\d+(?:\.\d+)?)(d|h|ms|m|s)"
+_PART = r"([0-9]+(?:\.[0-9]+)?)(d|h|ms|m|s)"
 DURATION_MAX = 100 * 365 * 86400.0
 
 
@@ -35,10 +35,10 @@ def parse_duration(value: object, what: str = "duration") -> float:
         text = value.strip()
         if text[:-1].isdecimal() and text.isascii() and text[-1] in "dhms":
             seconds = float(text[:-1]) * _UNITS[text[-1]]
-        elif re.fullmatch(r"\d+(\.\d+)?", text):
+        elif re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
             seconds = float(text)
-        elif re.fullmatch(f"(?:{_PART})+", text, re.IGNORECASE):
-            seconds = sum(float(n) * _UNITS[unit.lower()] for n, unit in re.findall(_PART, text, re.IGNORECASE))
+        elif text.isascii() and re.fullmatch(f"(?:{_PART})+", text.lower()):
+            seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text.lower()))
     if seconds is None or not 0 <= seconds <= DURATION_MAX:
         raise Invalid(f"{what} {value!r} is not a duration", "write it as 90, 90s, 10m, 1h30m or 2d")
     return seconds
@@ -67,7 +67,7 @@ def parse_time(value: object, now: float, what: str = "time") -> float:
         if text.startswith("+"):
             return now + parse_duration(text[1:], what)
         try:
-            if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", text):
+            if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", text):
                 return _next_time_of_day(text, now)
             then = datetime.fromisoformat(text).timestamp()
             datetime.fromtimestamp(then, UTC)  # an offset can push it out of the years that can be shown
@@ -142,6 +142,11 @@ def _check_utf8(text: str, key: str) -> None:
         raise Invalid(f"{key} holds bytes that are not UTF-8", "put them into a script or a file") from None
 
 
+def searched(value: object, key: str) -> str:
+    """Text that is looked for. Raises `Invalid` where no store can hold it."""
+    return _text(value, key)
+
+
 def _filled(value: object, key: str) -> str:
     text = _text(value, key)
     if not text:
@@ -151,7 +156,7 @@ def _filled(value: object, key: str) -> str:
 
 def _integer(low: int, high: int) -> Callable[[object, str], int]:
     def check(value: object, key: str) -> int:
-        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,18}", value):
+        if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value):
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise Invalid(f"{key} must be a whole number from {low} to {high}, not {_shown(value)}")
@@ -162,7 +167,7 @@ def _integer(low: int, high: int) -> Callable[[object, str], int]:
 
 def _number(low: float, high: float) -> Callable[[object, str], float]:
     def check(value: object, key: str) -> float:
-        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,18}(\.\d+)?", value):
+        if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]+)?", value):
             value = float(value)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
             raise Invalid(f"{key} must be a number from {low:g} to {high:g}, not {_shown(value)}")
@@ -255,9 +260,9 @@ def _env(value: object, key: str) -> dict[str, str]:
 
 def _umask(value: object, key: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{1,4}", value):
-        value = int(value.replace("o", ""), 8)
-        if value <= 0o777:
-            return value
+        mask = int(value.replace("o", ""), 8)
+        if mask <= 0o777:
+            return mask
     raise Invalid(f"{key} must be octal text from 000 to 777, not {_shown(value)}", 'write it as "022"')
 
 
@@ -317,6 +322,8 @@ def parse_request(document: object, now: float) -> JobRequest:
     for given, value in document.items():
         key = given.replace("-", "_")
         key = _ALIASES.get(key, key)
+        if (key in job or key in spec) and value is not None:
+            raise Invalid(f"{key} comes twice", "give it once")
         if key in _JOB_KEYS:
             if value is not None:
                 job[key] = _JOB_KEYS[key](value, key)

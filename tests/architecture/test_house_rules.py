@@ -51,6 +51,12 @@ def test_no_sql_decides_a_state() -> None:
         assert not re.search(r"\bSET\b[^\"']*\bstate\s*=", path.read_text()), f"{path} sets a state by SQL"
 
 
+def test_every_step_of_a_schema_has_a_number_of_its_own() -> None:
+    for dialect in ("sqlite", "postgres"):
+        steps = sorted(path.name for path in Path(SQL_FOLDER, dialect).glob("[0-9]*.sql"))
+        assert [int(name[:4]) for name in steps] == list(range(1, len(steps) + 1))
+
+
 def modules_with(pattern: str) -> set[str]:
     return {name_of(path) for path in MODULES if re.search(pattern, path.read_text(), re.MULTILINE)}
 

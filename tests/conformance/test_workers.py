@@ -609,4 +609,5 @@ def test_a_claim_passes_over_jobs_that_have_just_lost_a_worker_where_it_may_take
         store.record(grip, [Change(job=started, event=Lost(max_lost=3))])
     assert [job.id for job in store.claim(grip, HOST, 3, (), 0)] == ["plain"]
     assert [job.id for job in store.claim(grip, HOST, 3, (), 1)] == ["lost1"]
-    assert [job.id for job in store.claim(grip, HOST, 3, ())] == ["lost2"]
+    assert store.claim(grip, HOST, 3, (), 0, losses=1) == []
+    assert [job.id for job in store.claim(grip, HOST, 3, (), 0, losses=2)] == ["lost2"]

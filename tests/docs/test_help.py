@@ -33,7 +33,7 @@ def test_a_command_has_help_with_examples(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_its_function(name: str) -> None:
     module, _, function = COMMANDS[name].target.partition(":")
-    assert callable(getattr(import_module(f"queuectl.cli.{module}"), function))
+    assert callable(getattr(import_module(f".{module}", "queuectl.cli"), function))
 
 
 def test_the_overview_names_every_command_and_fits_a_terminal() -> None:

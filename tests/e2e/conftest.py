@@ -17,10 +17,15 @@ from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+
+from queuectl import ids
+from tests.server import new_schema
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60.0
+PASSWORD = "correct-horse"
 LOOK_EVERY_S = 0.02
 
 
@@ -144,3 +149,22 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     found = Terminal(folder, environment)
     yield found
     found.close()
+
+
+@pytest.fixture
+def login(postgres_server: str) -> Iterator[str]:
+    """A server's URL with the name and password of a role that may make schemas, and nothing else."""
+    role = f"test_{ids.random_id(10)}"
+    with psycopg.connect(postgres_server, autocommit=True) as db:
+        db.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'".encode())
+        db.execute(f"GRANT CREATE ON DATABASE postgres TO {role}".encode())
+        yield postgres_server.replace("postgres@", f"{role}:{PASSWORD}@")
+        db.execute(f"DROP OWNED BY {role} CASCADE".encode())
+        db.execute(f"DROP ROLE {role}".encode())
+
+
+@pytest.fixture
+def fleet(terminal: Terminal, login: str, tmp_path: Path) -> Terminal:
+    """A prompt whose store is a schema of a server."""
+    terminal.environment |= {"QUEUECTL_DB": new_schema(login), "XDG_STATE_HOME": str(tmp_path / "state")}
+    return terminal

@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from queuectl import ids
-from tests.e2e.conftest import Terminal, eventually
-from tests.server import new_schema
-
-PASSWORD = "correct-horse"
-
-
-@pytest.fixture
-def login(postgres_server: str) -> Iterator[str]:
-    """A server's URL with the name and password of a role that may make schemas, and nothing else."""
-    role = f"test_{ids.random_id(10)}"
-    with psycopg.connect(postgres_server, autocommit=True) as db:
-        db.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'".encode())
-        db.execute(f"GRANT CREATE ON DATABASE postgres TO {role}".encode())
-        yield postgres_server.replace("postgres@", f"{role}:{PASSWORD}@")
-        db.execute(f"DROP OWNED BY {role} CASCADE".encode())
-        db.execute(f"DROP ROLE {role}".encode())
-
-
-@pytest.fixture
-def fleet(terminal: Terminal, login: str, tmp_path: Path) -> Terminal:
-    """A prompt whose store is a schema of a server."""
-    terminal.environment |= {"QUEUECTL_DB": new_schema(login), "XDG_STATE_HOME": str(tmp_path / "state")}
-    return terminal
+from tests.e2e.conftest import PASSWORD, Terminal, eventually
 
 
 def test_a_job_runs_fails_is_retried_and_dies_and_all_of_it_is_shown(fleet: Terminal) -> None:

@@ -133,6 +133,19 @@ def test_jobs_that_ran_beside_poison_are_not_condemned_with_it(shop: Workshop) -
     assert {shop.job(job).state for job in beside} == {JobState.COMPLETED}
 
 
+@on_each_store
+def test_all_that_a_dead_supervisor_ran_runs_again_side_by_side(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    jobs = shop.enqueue_all([{"command": f"while [ ! -e {gate} ]; do sleep 0.05; done"}] * 4)
+    shop.worker(4)
+    shop.started(*jobs)
+    (row,) = shop.supervisors()
+    os.kill(row.pid, signal.SIGKILL)
+    until(lambda: all(shop.job(job).starts == 2 for job in jobs), "all of them run again")
+    gate.touch()
+    assert {(job.state, job.lost) for job in shop.finished(*jobs)} == {(JobState.COMPLETED, 1)}
+
+
 def test_the_doctor_finds_and_cleans_what_a_crash_of_everything_left(shop: Workshop) -> None:
     job = shop.enqueue("sleep 300")
     worker = shop.worker(1)

@@ -91,14 +91,17 @@ class SimStore(SqliteStore):
         self._news: list[Change | Job | Grip] = []
         weather.check(writes=False)
         super().__init__(path, time, busy_timeout_s=0.0)
+        self._may_sync = self._synced = False
         self._db.execute("PRAGMA synchronous = OFF")
+        self.unsynced = False
+        """Whether a power cut could undo a commit."""
 
     def _point(self, where: str) -> None:
         if self._process is not None:
             self._process.point(where)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, synced: bool = True) -> Iterator[None]:
         if self._depth:
             with super().transaction():
                 yield
@@ -106,14 +109,19 @@ class SimStore(SqliteStore):
         self._point("before a transaction")
         self._weather.check(writes=True)
         self._news.clear()
-        with super().transaction():
+        with super().transaction(synced=synced):
             yield
             self._point("before a commit")
             if self._weather.fails_at_commit():
                 raise StoreUnavailable("the store cannot grow: the disk is full")
+        self.unsynced = bool(self._news) and not synced
         self._tell(self._machine.history)
         self._committed(self)
         self._point("after a commit")
+
+    def sync(self) -> None:
+        self._point("before a sync")
+        self.unsynced = False
 
     def _tell(self, history: History) -> None:
         for news in self._news:
@@ -161,9 +169,11 @@ class SimStore(SqliteStore):
                 self._news.append(grip)
         return grip
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+    def claim(
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
+    ) -> list[Job]:
         with self.transaction():
-            claimed = super().claim(grip, host, limit, queues, suspects)
+            claimed = super().claim(grip, host, limit, queues, suspects, losses)
             self._news += claimed
         return claimed
 

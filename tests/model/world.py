@@ -269,6 +269,8 @@ class World:
             worker.busy = False
             worker.wake_at = None
         if worker.dispatcher.exit_code is None:
+            if worker.store.unsynced:
+                raise Violation(f"{worker.process.name} sleeps on a commit that a power cut would undo")
             if worker.process.refused:
                 raise Violation(f"{worker.process.name} was refused by the store, and goes on")
             self._wake(worker, pause_s or 0.0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from queuectl.domain.errors import Conflict, Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Retried
 from queuectl.domain.selector import Selector
+from queuectl.enqueueing import JobFactory
+from queuectl.settings import Settings
 from queuectl.store.port import WorkerRow
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_worker, claim_one, finish
@@ -262,3 +266,16 @@ def test_a_stop_concerns_the_workers_alive_now_or_those_named(client: Client) ->
         assert len(client.still_there(asked)) == 2
     assert client.still_there(asked) == []
     assert client.store.stop_requests(["box~1", "other~1"]) == {"box~1": "graceful", "other~1": "graceful"}
+
+
+def test_threads_that_enqueue_at_once_leave_the_umask_alone() -> None:
+    before, interval = os.umask(0o022), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            factories = list(threads.map(lambda _: JobFactory(Settings({}), NOON, "me"), range(4000)))
+        seen = {factory.job(wire.JobRequest(command="true")).spec.umask for factory in factories}
+        assert (seen, os.umask(0o022)) == ({0o022}, 0o022)
+    finally:
+        sys.setswitchinterval(interval)
+        os.umask(before)

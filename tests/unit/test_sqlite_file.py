@@ -103,10 +103,19 @@ def test_the_store_is_in_wal_mode_and_synced_at_every_commit(store: SqliteStore)
     assert store._read("PRAGMA synchronous") == [(2,)]
 
 
+def test_a_commit_that_may_be_synced_later_is_the_only_one_that_is_not_at_once(store: SqliteStore) -> None:
+    with store.transaction(synced=False):
+        store.set_config("timeout", "5")
+        assert store._read("PRAGMA synchronous") == [(1,)]
+    store.sync()
+    with store.transaction():
+        assert store._read("PRAGMA synchronous") == [(2,)]
+
+
 def test_durability_normal_holds_from_the_next_opening(path: Path) -> None:
     with opened(path) as store:
         store.set_config("durability", "normal")
-    with opened(path) as store:
+    with opened(path) as store, store.transaction():
         assert store._read("PRAGMA synchronous") == [(1,)]
 
 
@@ -269,10 +278,10 @@ def test_a_database_of_another_program_is_refused_and_left_alone(path: Path, app
 
 def test_a_newer_schema_that_only_added_is_opened(path: Path) -> None:
     with opened(path) as store:
-        store._db.execute("INSERT INTO meta VALUES ('oldest reader of schema 2', '1')")
-        store._db.execute("PRAGMA user_version = 2")
+        store._db.execute("INSERT INTO meta VALUES ('oldest reader of schema 3', '1')")
+        store._db.execute("PRAGMA user_version = 3")
     with opened(path) as store:
-        assert store.schema_version() == 2
+        assert store.schema_version() == 3
 
 
 def test_a_newer_schema_is_refused(path: Path) -> None:

@@ -56,7 +56,7 @@ def test_durations_are_read_in_every_form(text: object, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", " ", "soon", "-1", -1, "5 s", "1w", "s", "1h30", "1e3", True, None, [], {}, float("nan"), float("inf"),
-     10**400, "9" * 400, "101000d"],
+     10**400, "9" * 400, "101000d", "5\u017f", "\u0663s", "\u0663"],
 )  # fmt: skip
 def test_what_is_no_duration_is_refused_with_the_right_forms(text: object) -> None:
     with pytest.raises(Invalid, match=r"grace .* is not a duration") as refused:
@@ -162,6 +162,13 @@ def test_every_key_can_be_given() -> None:
 def test_both_spellings_of_a_key_are_taken_and_the_alias_too() -> None:
     assert request(**{"max-retries": 1}).spec == request(max_retries=1).spec == {"max_retries": 1}
     assert request(base_backoff_seconds=5).spec == request(**{"backoff-initial": 5}).spec == {"backoff_initial": 5}
+
+
+def test_a_key_in_two_spellings_is_refused() -> None:
+    for second in ({"max-retries": 2}, {"base_backoff_seconds": 2}):
+        with pytest.raises(Invalid, match=r"(max_retries|backoff_initial) comes twice"):
+            request(max_retries=1, backoff_initial=1, **second)
+    assert request(**{"max_retries": 1, "max-retries": None}).spec == {"max_retries": 1}
 
 
 def test_numbers_may_come_as_text_as_a_shell_leaves_them() -> None:

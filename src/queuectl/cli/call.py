@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from queuectl.cli.console import Console
 from queuectl.client import Client
+
+
+def open_client(db: str | None) -> Client:
+    """A client of the store that was typed, or else is meant here."""
+    from queuectl.bootstrap import open_store
+
+    return Client(open_store(db))
 
 
 class Call(NamedTuple):
@@ -18,6 +25,7 @@ class Call(NamedTuple):
     words: Sequence[str]
     after: Sequence[str] | None
     console: Console
+    open_client: Callable[[str | None], Client] = open_client
 
     @property
     def db(self) -> str | None:
@@ -28,9 +36,7 @@ class Call(NamedTuple):
     @contextmanager
     def client(self) -> Iterator[Client]:
         """The open store, for as long as it is needed."""
-        from queuectl.bootstrap import open_store
-
-        client = Client(open_store(self.db))
+        client = self.open_client(self.db)
         try:
             yield client
         finally:

@@ -13,46 +13,21 @@ from queuectl.client import Client
 from queuectl.domain.errors import Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
+from queuectl.selections import KEYS, parse_selection
 
 LINES_MAX = 20
 """On a terminal, more jobs than these are counted instead of listed."""
 
-SELECTORS = ("state", "queue", "tag", "owner", "exit_code", "command", "error", "older_than", "all")
-
 
 def selector_of(args: Namespace, now: float) -> Selector:
     """The selection that the options describe."""
-    older_than = args.older_than
-    return Selector(
-        states=states_of(args.state), queues=tuple(args.queue), tags=tuple(args.tag), owners=tuple(args.owner),
-        exit_codes=tuple(_exit_code(code) for code in args.exit_code), commands=tuple(args.command),
-        errors=tuple(args.error),
-        before=None if older_than is None else now - wire.parse_duration(older_than, "--older-than"),
-    )  # fmt: skip
-
-
-def states_of(given: Sequence[str]) -> tuple[JobState, ...]:
-    """States as typed: repeated, or with commas between."""
-    names = [name.strip() for text in given for name in text.split(",")]
-    return tuple(_state(name) for name in names)
-
-
-def _state(name: str) -> JobState:
-    try:
-        return JobState(name)
-    except ValueError:
-        raise Invalid(f"unknown state {name!r}", wire.nearest(name, [state.value for state in JobState])) from None
-
-
-def _exit_code(text: str) -> int:
-    if not text.isdigit() or int(text) > 255:
-        raise Invalid(f"--exit-code {text!r} is no exit code", "a whole number from 0 to 255")
-    return int(text)
+    given = {key: getattr(args, key) for key in KEYS if key != "older_than"}
+    return parse_selection({**given, "older_than": [] if args.older_than is None else [args.older_than]}, now)
 
 
 def selects(args: Namespace) -> bool:
     """Whether any selector was given."""
-    return any(getattr(args, name) for name in SELECTORS)
+    return any(getattr(args, name) for name in (*KEYS, "all"))
 
 
 def positive(text: str | None, what: str, most: int = 1_000_000_000) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from queuectl.cli.call import Call
 from queuectl.cli.render import Cell, Column
+from queuectl.documents import setting_text, setting_to_json
 from queuectl.settings import SETTINGS, Settings, canonical
 
 COLUMNS = (
@@ -17,14 +18,19 @@ def show(call: Call) -> int:
     with call.client() as client:
         settings = client.settings()
     if call.console.as_json:
-        call.console.json([_document(settings, name) for name in SETTINGS])
+        call.console.json([setting_to_json(settings, name) for name in SETTINGS])
     elif call.console.quiet:
-        call.console.lines(f"{name} = {_text(settings, name)}" for name in SETTINGS)
+        call.console.lines(f"{name} = {setting_text(settings, name)}" for name in SETTINGS)
     else:
         call.console.table(
             COLUMNS,
             [
-                (name, Cell(_text(settings, name), "" if settings.is_default(name) else "bold"), row.default, row.help)
+                (
+                    name,
+                    Cell(setting_text(settings, name), "" if settings.is_default(name) else "bold"),
+                    row.default,
+                    row.help,
+                )
                 for name, row in SETTINGS.items()
             ],
         )
@@ -37,9 +43,9 @@ def get(call: Call) -> int:
     with call.client() as client:
         settings = client.settings()
     if call.console.as_json:
-        call.console.json(_document(settings, name))
+        call.console.json(setting_to_json(settings, name))
     else:
-        call.console.print(_text(settings, name))
+        call.console.print(setting_text(settings, name))
     return 0
 
 
@@ -61,21 +67,12 @@ def unset(call: Call) -> int:
 
 def _changed(call: Call, settings: Settings, name: str) -> int:
     if call.console.as_json:
-        call.console.json(_document(settings, name))
+        call.console.json(setting_to_json(settings, name))
     else:
-        call.console.print(f"{name} = {_text(settings, name)}")
+        call.console.print(f"{name} = {setting_text(settings, name)}")
     return 0
 
 
-def _text(settings: Settings, name: str) -> str:
-    """The value as written; one that follows another setting shows what it comes to."""
-    text = settings.text(name)
-    return settings.text(text) if text in SETTINGS else text
-
-
-def _document(settings: Settings, name: str) -> dict[str, object]:
-    value = settings[name]
-    return {
-        "name": name, "value": list(value) if isinstance(value, tuple) else value, "text": _text(settings, name),
-        "default": SETTINGS[name].default, "set": not settings.is_default(name), "help": SETTINGS[name].help,
-    }  # fmt: skip
+def _cell(settings: Settings, name: str) -> Cell:
+    """A setting's value; what was set stands out."""
+    return Cell(setting_text(settings, name), "" if settings.is_default(name) else "bold")

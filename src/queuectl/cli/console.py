@@ -1,7 +1,7 @@
-"""Where a command's words go: results to stdout, messages for people to stderr.
+"""Where a command's words go: results to its output, messages for people to its other one.
 
-`Console` knows whether a person looks (a terminal) or a program reads (a pipe), and whether JSON, colours or
-bare ids are wanted.
+`Screen` is where they appear: this process's streams, or any others. `Console` knows whether a person looks (a
+terminal) or a program reads (a pipe), and whether JSON, colours or bare ids are wanted.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TextIO
 
 from queuectl.cli import render
 from queuectl.domain.errors import QueuectlError
@@ -18,50 +19,90 @@ from queuectl.domain.errors import QueuectlError
 PROGRESS_EVERY = 1000
 
 
-class Console:
-    """The two streams of this process and how to write to them."""
+class Screen(NamedTuple):
+    """Two streams, and who looks at them. `terminal`: a person reads the results, in lines of `width` signs.
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False, color: str = "auto") -> None:
+    `answer` puts a question to that person and gives back what was typed; none where nobody can be asked. `progress`:
+    somebody sees lines that are written over. `pause` waits, until somebody interrupts.
+    """
+
+    out: TextIO
+    err: TextIO
+    terminal: bool
+    width: int | None
+    height: int | None
+    answer: Callable[[str], str] | None
+    progress: bool
+    pause: Callable[[float], None] = time.sleep
+
+
+def own_screen() -> Screen:
+    """This process's standard streams, as they are now."""
+    terminal = _is_terminal(sys.stdout)
+    asks = _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
+    return Screen(
+        out=sys.stdout, err=sys.stderr, terminal=terminal, width=_terminal_width() if terminal else None,
+        height=_terminal_height() if terminal else None, answer=_typed if asks else None,
+        progress=_is_terminal(sys.stderr),
+    )  # fmt: skip
+
+
+def _typed(question: str) -> str:
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()
+
+
+class Console:
+    """A screen and how to write to it."""
+
+    def __init__(
+        self, screen: Screen | None = None, *, as_json: bool = False, quiet: bool = False, color: str = "auto"
+    ) -> None:
+        self.screen = screen or own_screen()
         self.as_json = as_json
         self.quiet = quiet
-        self.terminal = _is_terminal(sys.stdout)
+        self.terminal = self.screen.terminal
         self.colour = _wants_colour(color, self.terminal)
-        self.width = _terminal_width() if self.terminal else None
+        self.width = self.screen.width
 
     # --- results ----------------------------------------------------------------------------
 
     def print(self, text: str = "") -> None:
         """A line of the result."""
-        print(text)
+        print(text, file=self.screen.out)
 
     def lines(self, lines: Iterable[str]) -> None:
         """Lines of the result."""
         for line in lines:
-            print(line)
+            print(line, file=self.screen.out)
 
     def raw(self, data: bytes, stream: int = 1) -> None:
         """A command's own bytes, untouched, at once."""
-        target = sys.stderr if stream == 2 else sys.stdout
+        target = self.screen.err if stream == 2 else self.screen.out
         target.flush()
         target.buffer.write(data)
         target.buffer.flush()
 
     def json(self, value: Any) -> None:
         """One JSON document."""
-        print(_dumped(value, indent=2))
+        print(self._dumped(value, indent=2), file=self.screen.out)
 
     def json_array(self, values: Iterable[Any]) -> None:
         """A JSON array, written as it comes: an element a line for programs, spread out for people."""
         indent = 2 if self.terminal else None
         separator = "[\n"
         for value in values:
-            sys.stdout.write(separator + _dumped(value, indent))
+            self.screen.out.write(separator + self._dumped(value, indent))
             separator = ",\n"
-        print("[]" if separator == "[\n" else "\n]")
+        print("[]" if separator == "[\n" else "\n]", file=self.screen.out)
 
     def table(self, columns: Sequence[render.Column], rows: Iterable[Sequence[str | render.Cell]]) -> None:
         """A table, as wide as the terminal; complete in a pipe."""
         self.lines(render.table(columns, rows, width=self.width, colour=self.colour))
+
+    def flush(self) -> None:
+        """Sends on what was printed, where the command goes on for long."""
+        self.screen.out.flush()
 
     def paint(self, text: str, style: str) -> str:
         """The text in a style, where colours are wanted."""
@@ -72,50 +113,49 @@ class Console:
     def note(self, text: str) -> None:
         """A line for people; `--quiet` silences it."""
         if not self.quiet:
-            sys.stdout.flush()
-            print(text, file=sys.stderr, flush=True)
+            self.screen.out.flush()
+            print(text, file=self.screen.err, flush=True)
 
     def error(self, error: QueuectlError) -> None:
         """The one form in which every error is shown."""
         try:
-            sys.stdout.flush()
+            self.screen.out.flush()
         except OSError:
             pass  # it will be reported where the command's end flushes
         if self.as_json:
             parts = {"code": error.code, "message": error.message, "hint": error.hint}
-            print(json.dumps({"error": parts}), file=sys.stderr)
+            print(json.dumps({"error": parts}), file=self.screen.err)
         else:
             text = f"{error.message}; {error.hint}" if error.hint else error.message
-            print(f"queuectl: {render.visible(text)}", file=sys.stderr)
+            print(f"queuectl: {render.visible(text)}", file=self.screen.err)
 
     def confirmed(self, question: str, yes: bool) -> bool:
         """Whether to go on: asks where a person sits at the terminal and has not said `--yes`."""
-        if yes or not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
+        answer = self.screen.answer
+        if yes or answer is None:
             return True
-        sys.stdout.flush()
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        self.screen.out.flush()
+        return answer(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
     def progress(self, verb: str, total: int | None = None) -> Callable[[int], None] | None:
         """Shows how far long work is, on a terminal; none where nobody looks. Call `progress_done` at its end."""
-        if self.quiet or not _is_terminal(sys.stderr):
+        if self.quiet or not self.screen.progress:
             return None
         of = "" if total is None else f" of {total:,}"
 
         def show(done: int) -> None:
-            print(f"\r{verb} {done:,}{of} ", end="", file=sys.stderr, flush=True)
+            print(f"\r{verb} {done:,}{of} ", end="", file=self.screen.err, flush=True)
 
         return show
 
     def progress_done(self) -> None:
         """Removes the progress line."""
-        if not self.quiet and _is_terminal(sys.stderr):
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if not self.quiet and self.screen.progress:
+            print("\r\x1b[K", end="", file=self.screen.err, flush=True)
 
-
-def _dumped(value: Any, indent: int | None) -> str:
-    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    return json.dumps(value, indent=indent, ensure_ascii=plain)
+    def _dumped(self, value: Any, indent: int | None) -> str:
+        plain = (self.screen.out.encoding or "").lower().replace("-", "") != "utf8"
+        return json.dumps(value, indent=indent, ensure_ascii=plain)
 
 
 def _is_terminal(stream: Any) -> bool:
@@ -137,3 +177,10 @@ def _terminal_width() -> int:
         return os.get_terminal_size(sys.stdout.fileno()).columns or 80
     except OSError:
         return 80
+
+
+def _terminal_height() -> int | None:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).lines or None
+    except OSError:
+        return None

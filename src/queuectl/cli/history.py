@@ -1,4 +1,4 @@
-"""A job's whole history, as text for people and as JSON."""
+"""A job's whole history, as text for people."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from queuectl import wire
 from queuectl.cli.console import Console
 from queuectl.cli.render import STATE_STYLES, Cell, Column, ago, local_time, short, size, visible
 from queuectl.client import History
+from queuectl.documents import events, how_it_ended
 from queuectl.domain.job import Attempt, Job, Outcome
 
 OUTCOME_STYLES = {
@@ -22,22 +23,6 @@ ATTEMPT_COLUMNS = (
 )  # fmt: skip
 
 DATE_LENGTH = len("2026-11-21")
-
-NOTE_WORDS = {
-    "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",
-}  # fmt: skip
-
-
-def to_json(history: History) -> wire.JsonObject:
-    """The job's JSON with its `executions` (every start; `attempts` stays a number) and its `events`."""
-    return {
-        **wire.job_to_json(history.job, history.reason),
-        "executions": [wire.attempt_to_json(attempt) for attempt in history.attempts],
-        "events": [
-            {"at": wire.format_time(at), "event": what, "by": who, "detail": detail or None}
-            for at, what, who, detail in events(history)
-        ],
-    }
 
 
 def print_history(console: Console, history: History, now: float) -> None:
@@ -151,33 +136,7 @@ def _attempt_row(attempt: Attempt, time_from: int) -> Sequence[str | Cell]:
     return (
         str(attempt.number), local_time(attempt.started_at)[time_from:], took,
         Cell(outcome.value, OUTCOME_STYLES[outcome]) if outcome else Cell("running", "cyan"),
-        _how(attempt), wire.worker_name(attempt.worker) or "",
+        how_it_ended(attempt), wire.worker_name(attempt.worker) or "",
         "" if attempt.cpu_time is None else wire.format_duration(attempt.cpu_time), size(attempt.max_rss),
         size(attempt.output_bytes),
     )  # fmt: skip
-
-
-def _how(attempt: Attempt) -> str:
-    if attempt.outcome is Outcome.COMPLETED:
-        return f"exit code {attempt.exit_code or 0}"
-    return attempt.error or ""
-
-
-def events(history: History) -> list[tuple[float, str, str | None, str]]:
-    """What happened, in order: when, what, by whom, and a detail."""
-    job = history.job
-    found: list[tuple[float, str, str | None, str]] = [(job.created_at, "enqueued", job.owner, "")]
-    for attempt in history.attempts:
-        worker = f"on {wire.worker_name(attempt.worker)}"
-        found.append((attempt.started_at, f"attempt {attempt.number} started", None, worker))
-        if attempt.finished_at is not None and attempt.outcome:
-            what = f"attempt {attempt.number} {_ending(attempt.outcome)}"
-            found.append((attempt.finished_at, what, None, _how(attempt)))
-    found += [(note.at, NOTE_WORDS.get(note.kind, note.kind.lower()), note.who, "") for note in history.notes]
-    return sorted(found, key=lambda event: event[0])
-
-
-def _ending(outcome: Outcome) -> str:
-    return {Outcome.TIMEOUT: "timed out", Outcome.CANCELLED: "was cancelled", Outcome.STOPPED: "was given back"}.get(
-        outcome, "was lost" if outcome is Outcome.LOST else outcome.value
-    )

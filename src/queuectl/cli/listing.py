@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +12,7 @@ from queuectl.cli.choosing import found, positive, report_refused, selector_of, 
 from queuectl.cli.console import Console
 from queuectl.cli.render import Cell, Column, age, ago, short, state_cell
 from queuectl.client import Client
+from queuectl.documents import history_to_json
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 
@@ -54,7 +53,7 @@ def list_jobs(call: Call) -> int:
                 console.lines(job.id for job, _ in client.each(selector))
             return 0
         if limit is None and args.limit is None and console.terminal and not (console.as_json or console.quiet):
-            limit = _lines_of_terminal()
+            limit = max(5, (console.screen.height or 24) - LINES_KEPT_FREE)
         jobs = client.find(selector, limit=limit, newest_first=True)[::-1]
         if order:
             order(jobs)
@@ -73,13 +72,6 @@ def _order(key: str | None) -> Callable[[list[Job]], None] | None:
     if name not in SORT_KEYS:
         raise Invalid(f"--sort {key!r} is no sort key", wire.nearest(name, [*SORT_KEYS]))
     return lambda jobs: jobs.sort(key=SORT_KEYS[name], reverse=key.startswith("-"))
-
-
-def _lines_of_terminal() -> int:
-    try:
-        return max(5, os.get_terminal_size(sys.stdout.fileno()).lines - LINES_KEPT_FREE)
-    except OSError:
-        return 20
 
 
 def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
@@ -136,7 +128,7 @@ def print_jobs(call: Call, client: Client, jobs: Sequence[Job], refused: Sequenc
     console = call.console
     histories = [client.history(job.id) for job in jobs]
     if console.as_json:
-        documents = [history.to_json(one) for one in histories]
+        documents = [history_to_json(one) for one in histories]
         if len(call.words) == 1 and not selects(call.args):
             for document in documents:
                 console.json(document)

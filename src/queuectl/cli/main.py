@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from queuectl.cli.call import Call
+    from queuectl.cli.console import Screen
     from queuectl.cli.table import Command
+    from queuectl.client import Client
     from queuectl.domain.errors import QueuectlError
 
 EXIT_INTERRUPTED = 130
@@ -41,24 +43,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_streams()
     gc.set_threshold(COLLECT_EVERY)
     words = list(sys.argv[1:] if argv is None else argv)
-    return _flushed(_guarded(words), words)
+    return _flushed(execute(words), words)
 
 
-def _guarded(argv: list[str]) -> int:
-    """The exit code of a command line, whatever happens in it."""
+def do(command: Command, call: Call) -> int:
+    """Calls the command's function."""
+    return _function(command.target)(call)
+
+
+def execute(
+    argv: Sequence[str], screen: Screen | None = None, do: Callable[[Command, Call], int] = do,
+    open_client: Callable[[str | None], Client] | None = None,
+) -> int:  # fmt: skip
+    """The exit code of a command line, whatever happens in it. Writes to the screen, by default the process's own.
+
+    `do` may refuse a command or carry it out in another way, `open_client` open another store. With a screen, a `do`
+    and an `open_client` of its own, a call can run in any thread.
+    """
     from queuectl.cli import parser, table
-    from queuectl.cli.console import Console
+    from queuectl.cli.call import open_client as usual
+    from queuectl.cli.console import Console, own_screen
     from queuectl.domain.errors import Invalid, OperationFailed, QueuectlError
 
     words, after = parser.split_words(argv)
-    console = Console(as_json="--json" in words)
+    screen = screen or own_screen()
+    console = Console(screen, as_json="--json" in words)
     own_failure: int | None = None
     try:
         if words[:1] == ["help"]:
             words = [*words[1:], "--help"]
         command, words = parser.find_command(words)
         own_failure = command.own_failure if isinstance(command, table.Command) else None
-        return _called(command, words, after)
+        return _called(command, words, after, screen, do, open_client or usual)
     except BrokenPipeError:
         return EXIT_PIPE_CLOSED
     except QueuectlError as error:
@@ -86,7 +102,10 @@ def _system_failure(error: OSError) -> QueuectlError:
     return OperationFailed(f"cannot write the output: {reason}", "what was asked for may have been done all the same")
 
 
-def _called(command: Command | str | None, words: list[str], after: list[str] | None) -> int:
+def _called(
+    command: Command | str | None, words: list[str], after: list[str] | None, screen: Screen,
+    do: Callable[[Command, Call], int], open_client: Callable[[str | None], Client],
+) -> int:  # fmt: skip
     """Parses the rest of a command line and calls the command's function."""
     from queuectl.cli import parser, table
     from queuectl.cli.call import Call
@@ -94,22 +113,22 @@ def _called(command: Command | str | None, words: list[str], after: list[str] | 
 
     if not isinstance(command, table.Command):
         if command is not None or not {"-h", "--help"}.isdisjoint(words):
-            return _group(command, words)
+            return _group(command, words, screen)
         command = table.COMMANDS["status"]
     args, typed = parser.parse(command, words)
     if args.help:
-        print(parser.build(command).format_help(), end="")
+        print(parser.build(command).format_help(), end="", file=screen.out)
         return 0
     if args.version:
-        return _version()
+        return _version(screen)
     if after is not None and not command.takes_command:
         typed += after
     parser.check_arity(command, typed)
-    console = Console(as_json=args.json, quiet=args.quiet, color=args.color)
-    return _function(command.target)(Call(args=args, words=typed, after=after, console=console))
+    console = Console(screen, as_json=args.json, quiet=args.quiet, color=args.color)
+    return do(command, Call(args=args, words=typed, after=after, console=console, open_client=open_client))
 
 
-def _group(name: str | None, words: list[str]) -> int:
+def _group(name: str | None, words: list[str], screen: Screen) -> int:
     """`queuectl --help`, or a group's name without a verb."""
     from queuectl.cli import parser, table
     from queuectl.domain.errors import Invalid
@@ -117,14 +136,14 @@ def _group(name: str | None, words: list[str]) -> int:
     if {"-h", "--help"}.isdisjoint(words):
         verbs = [row.removeprefix(f"{name} ") for row in table.COMMANDS if row.startswith(f"{name} ")]
         raise Invalid(f"{name} needs one of: {', '.join(verbs)}", f"see: queuectl {name} --help")
-    print(parser.overview(name))
+    print(parser.overview(name), file=screen.out)
     return 0
 
 
-def _version() -> int:
+def _version(screen: Screen) -> int:
     from queuectl import __version__
 
-    print(f"queuectl {__version__}")
+    print(f"queuectl {__version__}", file=screen.out)
     return 0
 
 
@@ -132,7 +151,7 @@ def _function(target: str) -> Callable[[Call], int]:
     from importlib import import_module
 
     module, _, name = target.partition(":")
-    function: Callable[[Call], int] = getattr(import_module(f"queuectl.cli.{module}"), name)
+    function: Callable[[Call], int] = getattr(import_module(f".{module}", "queuectl.cli"), name)
     return function
 
 

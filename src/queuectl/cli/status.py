@@ -9,7 +9,8 @@ from queuectl.cli.call import Call
 from queuectl.cli.console import Console
 from queuectl.cli.render import STATE_STYLES, Cell, Column, age, counted, cut, short
 from queuectl.client import Client, Status, WorkerView
-from queuectl.domain.job import FINISHED, Job, JobState
+from queuectl.documents import busy, retry_text, slots, status_to_json
+from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.selector import Selector
 
 WORKER_COLUMNS = (
@@ -25,46 +26,12 @@ def status(call: Call) -> int:
             return _check(call, client)
         found = client.status()
     if call.console.as_json:
-        call.console.json(to_json(found))
+        call.console.json(status_to_json(found))
     elif call.console.quiet:
         call.console.lines(f"{state} {number}" for state, number in found.counts.items())
     else:
         _print(call, found)
     return 0
-
-
-def to_json(found: Status) -> wire.JsonObject:
-    """The status as JSON."""
-    return {
-        "store": found.url,
-        "at": wire.format_time(found.at),
-        "workers": [worker_to_json(worker) for worker in found.workers],
-        "slots": {"total": _slots(found.workers), "busy": _busy(found.workers)},
-        "counts": {state.value: number for state, number in found.counts.items()},
-        "queues": {
-            queue: {state.value: number for state, number in counts.items()} for queue, counts in found.queues.items()
-        },
-        "oldest_waiting_since": wire.format_time(found.oldest_due),
-        "oldest_waiting": None if found.oldest_due is None else round(max(0.0, found.at - found.oldest_due), 3),
-        "next_retries": [wire.job_to_json(job, _retry_text(job, found.at)) for job in found.next_retries],
-    }
-
-
-def worker_to_json(worker: WorkerView) -> wire.JsonObject:
-    """A live worker as JSON. No queues: it serves all."""
-    return {
-        "name": worker.name, "host": worker.host, "pid": worker.pid, "slots": worker.slots,
-        "busy": len(worker.running), "queues": list(worker.queues), "started_at": wire.format_time(worker.started_at),
-        "stopping": worker.stopping, "orphaned": worker.orphaned, "jobs": [job.id for job in worker.running],
-    }  # fmt: skip
-
-
-def _slots(workers: Sequence[WorkerView]) -> int:
-    return sum(worker.slots for worker in workers)
-
-
-def _busy(workers: Sequence[WorkerView]) -> int:
-    return sum(len(worker.running) for worker in workers)
 
 
 def _print(call: Call, found: Status) -> None:
@@ -84,7 +51,7 @@ def _print(call: Call, found: Status) -> None:
     if found.oldest_due is not None:
         _heading(console, "Waiting", f"the oldest due job for {age(found.at - found.oldest_due)}")
     if found.next_retries:
-        retries = [f"{job.id} ({_retry_text(job, found.at)})" for job in found.next_retries]
+        retries = [f"{job.id} ({retry_text(job, found.at)})" for job in found.next_retries]
         _heading(console, "Retries", retries[0])
         for line in retries[1:]:
             _heading(console, "", line)
@@ -100,7 +67,7 @@ def _workers_line(call: Call, found: Status) -> str:
     if not found.workers:
         return f"none alive; start one with: {call.command('worker start')}"
     alive = sum(not worker.orphaned for worker in found.workers)
-    return f"{alive:,} alive, {_busy(found.workers)} of {counted(_slots(found.workers), 'slot')} busy"
+    return f"{alive:,} alive, {busy(found.workers)} of {counted(slots(found.workers), 'slot')} busy"
 
 
 def _counts_line(console: Console, found: Status) -> str:
@@ -136,11 +103,6 @@ def _queue_table(found: Status) -> tuple[Sequence[Column], list[Sequence[str | C
         ]
         rows.append([cut(queue, 30), *numbers])
     return columns, rows
-
-
-def _retry_text(job: Job, now: float) -> str:
-    due = "now" if job.due_at <= now else f"in {short(job.due_at - now)}"
-    return f"retry {job.attempts}/{job.spec.max_retries} {due}"
 
 
 # --- check ----------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from queuectl.cli.options import ACT, ENQUEUE, FILE, FOLLOW, SELECT, Option, fla
 
 __all__ = ["COMMANDS", "GLOBAL_OPTIONS", "GROUPS", "Command", "Option"]
 
-JOBS, WORKERS, DLQ, SETUP = "Jobs", "Workers", "Dead letter queue", "Setup and upkeep"
-GROUPS = (JOBS, WORKERS, DLQ, SETUP)
+JOBS, WORKERS, DLQ, WEB, SETUP = "Jobs", "Workers", "Dead letter queue", "Over HTTP", "Setup and upkeep"
+GROUPS = (JOBS, WORKERS, DLQ, WEB, SETUP)
 
 GLOBAL_OPTIONS = (
     option("--db", "PATH", "the store (default: $QUEUECTL_DB or the nearest)"),
@@ -28,9 +28,10 @@ GLOBAL_OPTIONS = (
 
 
 class Command(NamedTuple):
-    """One row. `target` is `module:function` below `queuectl.cli`; `words` is how its positional words are shown,
-    of which there may be `least` to `most` (none: any number). `takes_command`: words behind `--` are a command.
-    `own_failure` replaces the exit code of queuectl's own errors where the command's codes are passed through."""
+    """One row. `target` is `module:function` as seen from `queuectl.cli`, found by name when it is called; `words` is
+    how its positional words are shown, of which there may be `least` to `most` (none: any number). `takes_command`:
+    words behind `--` are a command. `own_failure` replaces the exit code of queuectl's own errors where the
+    command's codes are passed through."""
 
     name: str
     group: str
@@ -222,6 +223,37 @@ _ROWS = (
         name="dlq purge", group=DLQ, help="delete dead jobs", target="dead:purge", words="[ID...]",
         options=(*SELECT, *ACT), description="Deletes dead jobs with their history. Other jobs are refused.",
         examples=("queuectl dlq purge job1", "queuectl dlq purge --older-than 30d"),
+    ),
+    Command(
+        name="serve", group=WEB, help="dashboard, REST API and metrics in a server", target=".web.serve:serve",
+        options=(
+            option("--host", "ADDRESS", "where to listen (default: 127.0.0.1, this machine only)", default="127.0.0.1"),
+            option("--port", "N", "the port (default: 8321; 0: any free one)", default="8321"),
+            many("--allow-host", "NAME", "another name that clients may use for this server; may be repeated"),
+            option("--cert", "FILE", "serve HTTPS with this certificate (PEM)"),
+            option("--key", "FILE", "its private key"),
+            flag("--insecure", "listen beyond this machine without HTTPS"),
+        ),
+        description="Serves the dashboard and the REST API until Ctrl-C. A token is always needed: the address "
+        "printed at the start logs a browser in. Whoever has a full token may run commands as you.",
+        examples=("queuectl serve", "queuectl serve --host 0.0.0.0 --cert cert.pem --key key.pem"),
+    ),
+    Command(
+        name="token create", group=WEB, help="let somebody in over HTTP", target="token:create", words="NAME",
+        least=1, most=1,
+        options=(option("--role", "ROLE", "full or read-only (default: read-only)", default="read-only"),),
+        description="Makes a token for the REST API and the dashboard and prints it, once; the store keeps only its "
+        "digest. A full token may run commands.",
+        examples=("queuectl token create monitor", "queuectl token create alice --role full"),
+    ),
+    Command(
+        name="token list", group=WEB, help="who may come in over HTTP", target="token:list_tokens",
+        description="Lists the tokens: names, roles, when they were last used.", examples=("queuectl token list",),
+    ),
+    Command(
+        name="token revoke", group=WEB, help="end a token", target="token:revoke", words="NAME...", least=1,
+        description="Ends tokens, named by name or id. Servers forget them within a second.",
+        examples=("queuectl token revoke monitor",),
     ),
     Command(
         name="config show", group=SETUP, help="every setting", target="config:show",

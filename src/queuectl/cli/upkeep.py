@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import states_of
 from queuectl.cli.render import counted, visible
 from queuectl.client import Client
 from queuectl.domain.errors import Invalid, OperationFailed
 from queuectl.domain.job import FINISHED
 from queuectl.domain.selector import Selector
+from queuectl.selections import parse_states
 from queuectl.wire import nearest, parse_duration
 
 LEVEL_STYLES = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "red"}
@@ -120,7 +120,7 @@ def prune(call: Call) -> int:
 
 def _prunable(call: Call, client: Client) -> list[Selector]:
     """What the options say, or else the retention settings."""
-    states = states_of(call.args.state)
+    states = parse_states(call.args.state)
     if running := [state for state in states if state not in FINISHED]:
         raise Invalid(f"{running[0]} jobs cannot be pruned", "only completed, cancelled and dead ones")
     if call.args.older_than is not None:
@@ -179,5 +179,5 @@ def completion(call: Call) -> int:
     known = tuple(shtab.SUPPORTED_SHELLS)
     if shell not in known:
         raise Invalid(f"no completion for {shell!r}", nearest(shell, known))
-    print(shtab.complete(parser.full({"file": shtab.FILE, "folder": shtab.DIRECTORY}), shell))
+    call.console.print(shtab.complete(parser.full({"file": shtab.FILE, "folder": shtab.DIRECTORY}), shell))
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +14,9 @@ from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
 from queuectl.cli.render import counted
-from queuectl.cli.status import worker_table, worker_to_json
+from queuectl.cli.status import worker_table
 from queuectl.client import Client, WorkerView
+from queuectl.documents import worker_to_json
 from queuectl.domain.errors import Invalid, NotFound
 
 SLOTS_MAX = 4096
@@ -104,7 +104,7 @@ def _started(call: Call, name: str, slots: int) -> None:
         call.console.print(name)
     else:
         call.console.print(f"started {slots} worker(s)")
-    sys.stdout.flush()
+    call.console.flush()
     if call.args.detach:
         call.console.note(f"{name} runs in the background; stop it with: {call.command(f'worker stop {name}')}")
     else:
@@ -159,7 +159,7 @@ def _wait_until_gone(call: Call, client: Client, asked: list[WorkerView]) -> Non
                 console.print(worker.name if console.quiet else f"stopped {worker.name}")
         waiting = left
         if waiting:
-            time.sleep(LOOK_AGAIN_S)
+            console.screen.pause(LOOK_AGAIN_S)
 
 
 def list_workers(call: Call) -> int:
@@ -200,7 +200,7 @@ def logs(call: Call) -> int:
                     call.console.raw(data)
                 if not alive:
                     break
-                time.sleep(LOOK_AGAIN_S * 4)
+                call.console.screen.pause(LOOK_AGAIN_S * 4)
     return 0
 
 

@@ -61,3 +61,9 @@ class StoreBusy(StoreUnavailable):
     """Another process holds the store's write lock. Trying again later is right."""
 
     code = "store_busy"
+
+
+def error_of(code: str, message: str, hint: str = "") -> QueuectlError:
+    """The error that another process told of by its code; one that is not known here just failed."""
+    kinds = (Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable)
+    return next((kind for kind in kinds if kind.code == code), OperationFailed)(message, hint)

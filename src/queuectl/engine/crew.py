@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from queuectl.clock import boottime
-from queuectl.domain.lifecycle import GivenBack
+from queuectl.domain.job import Job
+from queuectl.domain.lifecycle import GivenBack, Started
 from queuectl.engine.host import Host, Plan
 from queuectl.engine.lease import RENEWALS_A_TTL, Lease
-from queuectl.engine.link import Flight, Link
+from queuectl.engine.link import Flight, Link, may_be_poison
 from queuectl.engine.protocol import Channel
 from queuectl.engine.relay import Relay
 from queuectl.settings import Settings
@@ -30,6 +33,18 @@ class Options:
     poll: float = 5.0
     drain: bool = False
     stop_timeout: float | None = None
+
+
+class Claims(NamedTuple):
+    """What was claimed: for whom, out of how much room, and whether jobs that may be poison were left for later."""
+
+    orders: Sequence[tuple[Link, list[Job]]] = ()
+    room: int = 0
+    passed_over: bool = False
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [job for _, jobs in self.orders for job in jobs]
 
 
 class Crew:
@@ -179,6 +194,44 @@ class Crew:
         if not link.own or link.leaving or link.channel.closed:
             return 0
         return max(0, link.free_slots() + ahead - self.adopted_flights())
+
+    def claim(self, ahead: int, max_lost: int) -> Claims:
+        """Claims what there is room for, inside the caller's transaction. Jobs that one more loss would condemn run one
+        at a time: no neighbour must be what makes them die."""
+        losses = max(1, max_lost - 1)
+        orders, room, passed_over = [], 0, False
+        for link in self.links:
+            if limit := self.room_of(link, ahead):
+                suspects = int(link.free_slots() > 0 and not link.has_suspect(losses))
+                jobs = self._claim(link, limit, suspects, losses)
+                orders.append((link, jobs))
+                room += limit
+                passed_over = passed_over or not suspects or any(job.lost_in_row >= losses for job in jobs)
+        return Claims(orders, room, passed_over)
+
+    def _claim(self, link: Link, limit: int, suspects: int, losses: int) -> list[Job]:
+        """What may be poison goes into a free slot only, and its start counts before it happens."""
+        free = max(0, link.free_slots())
+        jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects, losses)
+        at_once = [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs[:free]]
+        return at_once + jobs[free:]
+
+    def _start_on_record(self, link: Link, job: Job) -> Job:
+        (started,) = self._store.record(link.grip, [Change(job=job, event=Started(at=self._store.now()))])
+        return started or job
+
+    def start(self, claims: Claims, now: float, *, synced: bool) -> None:
+        """Has committed claims started. What has not been synced reaches the disk meanwhile, since a machine that fails
+        in between ends the commands too; but before, where a start is on record that may be what makes it fail."""
+        jobs = claims.jobs
+        synced = synced or not jobs
+        if not synced and any(job.started_at is not None for job in jobs):
+            self._store.sync()
+            synced = True
+        for link, orders in claims.orders:
+            link.start(orders, now)
+        if not synced:
+            self._store.sync()
 
     def adopted_flights(self) -> int:
         """Commands of adopted supervisors, which take up our slots."""

@@ -17,10 +17,9 @@ from queuectl import events
 from queuectl.clock import Clock
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.domain.job import CLAIMABLE, Job
-from queuectl.domain.lifecycle import Started
-from queuectl.engine.crew import Crew, Options
+from queuectl.engine.crew import Claims, Crew, Options
 from queuectl.engine.host import Host
-from queuectl.engine.link import Flight, Link, may_be_poison
+from queuectl.engine.link import Flight, Link
 from queuectl.engine.outage import Outage
 from queuectl.engine.pace import Beat, Pace
 from queuectl.engine.protocol import Channel, Key, Message
@@ -28,7 +27,7 @@ from queuectl.engine.reaper import LOOK_EVERY_S, Adopted, Frozen, Reaper, Settle
 from queuectl.engine.report import change_of_flight
 from queuectl.engine.wakeup import Wakeup
 from queuectl.settings import Settings
-from queuectl.store.port import Change, Store, Superseded
+from queuectl.store.port import Store, Superseded
 
 TICK_S = 1.0
 PINGS_A_TTL = 5
@@ -245,13 +244,16 @@ class Dispatcher:
         return self._look and not self._stopping and self._crew.room(self.pace.ahead) > 0
 
     def _commit(self, now: float) -> None:
-        """Records what is known and claims what there is room for, in one transaction; then tells the supervisors."""
+        """Records what is known and claims what there is room for, in one transaction; then tells the supervisors.
+
+        Results are synced with their commit, claims alone while their commands start.
+        """
         known = [*self._ended, *self._returned, *(each for each in self._starts if each[1].result is None)]
         wants_claims = self._wants_claims()
         after: list[tuple[Link, Flight, Job | None]] = []
-        claimed: list[tuple[Link, list[Job]]] = []
-        room, bytes_max = 0, self._settings["output-max"]
-        with self._store.transaction():
+        claims, bytes_max = Claims(), self._settings["output-max"]
+        synced = bool(known) or self._doubtful
+        with self._store.transaction(synced=synced):
             if self._doubtful:
                 self._crew.give_back_unknown()
             for link in self._crew.links:
@@ -261,36 +263,22 @@ class Dispatcher:
                         link.grip, [change_of_flight(flight, self._store, bytes_max) for flight in flights]
                     )
                     after += [(link, flight, job) for flight, job in zip(flights, jobs, strict=True)]
-            for link in self._crew.links:
-                if wants_claims and (limit := self._crew.room_of(link, self.pace.ahead)):
-                    room += limit
-                    claimed.append((link, self._claim(link, limit)))
+            if wants_claims:
+                claims = self._crew.claim(self.pace.ahead, self._settings["max-lost"])
         self._ended, self._returned, self._starts, self._doubtful = [], [], [], False
         done = self._clock.monotonic()
-        for link, orders in claimed:
-            link.start(orders, done)
-        self._wakeup.own_commit()
+        self._crew.start(claims, done, synced=synced)
+        if known or claims.jobs:
+            self._wakeup.own_commit()
         self.pace.committed(now, done, len(known))
+        self._passed_over = self._passed_over or claims.passed_over
         self._settle(after)
         if wants_claims:
-            self._look = sum(len(orders) for _, orders in claimed) >= room
+            self._look = len(claims.jobs) >= claims.room
             if not self._look:
                 self._next_due = self._store.next_due()
         self._notice_people()  # their commit may have been signalled together with ours
         self._stop_if_drained()
-
-    def _claim(self, link: Link, limit: int) -> list[Job]:
-        """What may be poison goes into a free slot only, one at a time, and its start counts before it happens."""
-        free = max(0, link.free_slots())
-        suspects = int(free > 0 and not link.has_suspect())
-        jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects)
-        self._passed_over = self._passed_over or not suspects or any(job.lost_in_row for job in jobs)
-        at_once = [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs[:free]]
-        return at_once + jobs[free:]
-
-    def _start_on_record(self, link: Link, job: Job) -> Job:
-        (started,) = self._store.record(link.grip, [Change(job=job, event=Started(at=self._store.now()))])
-        return started or job
 
     def _settle(self, after: Sequence[tuple[Link, Flight, Job | None]]) -> None:
         """What follows from a commit: flights go on or are over, supervisors may forget results."""

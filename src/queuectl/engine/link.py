@@ -60,9 +60,9 @@ class Link:
         """Slots for which nothing is in hand; below 0 where orders are held ready."""
         return self.row.slots - sum(flight.result is None for flight in self.flights.values())
 
-    def has_suspect(self) -> bool:
-        """Whether a job that has just lost a worker is in hand."""
-        return any(flight.job.lost_in_row for flight in self.flights.values())
+    def has_suspect(self, losses: int) -> bool:
+        """Whether a job that has lost so many workers in a row is in hand."""
+        return any(flight.job.lost_in_row >= losses for flight in self.flights.values())
 
     def hello(self) -> None:
         self.channel.send([["hello", PROTOCOL, self.grip.epoch]])

@@ -17,10 +17,10 @@ TABLES: Mapping[str, Sequence[str]] = {
         "error", "cpu_time", "max_rss", "output_bytes", "output_files", "leftover",
     ),
     "outputs": ("job", "number", "stream", "head", "tail", "cut_bytes", "compressed"),
-    "events": ("id", "at", "job", "kind", "who"),
+    "events": ("id", "at", "job", "kind", "who", "detail"),
     "config": ("name", "value"),
 }  # fmt: skip
-"""What is copied, in this order. Counts are made anew; workers belong to the store that they serve."""
+"""What is copied, in this order. Counts are made anew; workers and tokens belong to their store."""
 
 RECOUNT = "INSERT INTO {counts} (queue, state, jobs) SELECT queue, state, count(*) FROM {jobs} GROUP BY queue, state"
 MOVED_TO = "moved to"

@@ -22,7 +22,7 @@ else:
     except ImportError:
         import sqlite3
 
-__all__ = ["connect", "folder_of", "library_is_safe", "library_version", "sqlite3", "translated"]
+__all__ = ["connect", "folder_of", "library_is_safe", "library_version", "sqlite3", "sync_file", "translated"]
 
 APPLICATION_ID = 0x71756575  # "queu": tells our files from other SQLite databases
 
@@ -61,7 +61,12 @@ def connect(path: str, busy_timeout_s: float) -> sqlite3.Connection:
         else:
             _refuse_network(path)
         connection = sqlite3.connect(
-            _existing(path), uri=True, timeout=busy_timeout_s, isolation_level=None, cached_statements=256
+            _existing(path),
+            uri=True,
+            timeout=busy_timeout_s,
+            isolation_level=None,
+            cached_statements=256,
+            check_same_thread=False,  # a store is for one thread at a time, but another one may close it
         )
         try:
             _prepare(connection, path)
@@ -150,6 +155,16 @@ def _refuse_network(path: str) -> None:
             f"{path} is on a network file system ({best[1]}), where SQLite cannot work safely",
             "put the store on a local disk, e.g. --db ~/queuectl.db",
         )
+
+
+def sync_file(path: str) -> None:
+    """Has what was written to the file reach the disk. Only for a `-wal`: closing a database or its `-shm` would drop
+    the locks that SQLite holds on it."""
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

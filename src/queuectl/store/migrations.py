@@ -24,7 +24,7 @@ def sql_text(dialect: str, name: str) -> str:
 
 def numbered(dialect: str) -> dict[int, str]:
     """The names of a dialect's migration files by their number."""
-    return {int(name[:4]): name for name in os.listdir(os.path.join(SQL_FOLDER, dialect)) if name[:4].isdigit()}
+    return {int(name[:4]): name for name in sorted(os.listdir(os.path.join(SQL_FOLDER, dialect))) if name[:4].isdigit()}
 
 
 def oldest_reader(sql: str) -> int:

@@ -17,9 +17,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from queuectl.domain.errors import QueuectlError, StoreUnavailable
-from queuectl.domain.job import Attempt, Job, JobState
+from queuectl.domain.job import Attempt, Job, JobState, Outcome
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started
 from queuectl.domain.selector import Selector
+from queuectl.domain.token import Token
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +110,74 @@ class Note(NamedTuple):
     who: str | None
 
 
+class Deed(NamedTuple):
+    """Something a person did, to a job or to anything else. `id` grows; `detail` says what was changed into what."""
+
+    at: float
+    kind: str
+    who: str | None
+    detail: str | None = None
+    job: str | None = None
+    id: int = 0
+
+
+class Tally(NamedTuple):
+    """How many executions ended so in one stretch of time; `place` counts the stretches from 0."""
+
+    place: int
+    outcome: Outcome
+    number: int
+
+
+class Span(NamedTuple):
+    """How long one execution took, and before it the job had waited since it was due (none: not its first one)."""
+
+    ran: float
+    waited: float | None
+
+
+class Place(NamedTuple):
+    """How far somebody has read the news: the last job added, the last deed, and until when executions ended."""
+
+    seq: int
+    deed: int
+    at: float
+
+
+class News(NamedTuple):
+    """Something that happened to a job: it was `enqueued`, an execution `started` or `ended`, or a person acted on it.
+
+    `key` is the same whenever the same thing is told again. `number` is the execution's, `outcome` how it ended,
+    `state` the job's by now.
+    """
+
+    at: float
+    kind: str
+    key: tuple[str, int, int]
+    job: str | None = None
+    queue: str | None = None
+    state: JobState | None = None
+    number: int | None = None
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    error: str | None = None
+    worker: str | None = None
+    who: str | None = None
+    detail: str | None = None
+
+
+class Group(NamedTuple):
+    """Dead jobs that failed alike: how many, and when the first and the last of them did."""
+
+    queue: str
+    command: str
+    exit_code: int | None
+    error: str | None
+    jobs: int
+    first_at: float | None
+    last_at: float | None
+
+
 class Backlog(NamedTuple):
     """What waits in the queues: since when the oldest due job does, and which failed jobs run again next."""
 
@@ -171,8 +240,15 @@ class Store(Protocol):
     def replaced(self) -> bool:
         """Whether this store is gone, or another one has taken its place."""
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """Makes all that happens inside one atomic step. May be nested; the outermost counts."""
+    def transaction(self, *, synced: bool = True) -> AbstractContextManager[None]:
+        """Makes all that happens inside one atomic step. May be nested; the outermost counts.
+
+        Not `synced`, it may be lost with the machine, though never with a process, until `sync` is called. A store
+        that several machines share syncs always.
+        """
+
+    def sync(self) -> None:
+        """Makes all that was committed without being synced survive the machine too."""
 
     def changed(self) -> bool:
         """Whether another process has committed something since the last call."""
@@ -219,6 +295,24 @@ class Store(Protocol):
     def notes(self, job: Job) -> list[Note]:
         """What people did to the job, oldest first."""
 
+    def dead_groups(self, selector: Selector, limit: int) -> list[Group]:
+        """The matching dead jobs by how they failed, the largest groups first."""
+
+    def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
+        """How executions ended from `since` to before `until`, in that many equal stretches; nothing for zeros.
+
+        Costs as much as there are ends in that time, whatever the history.
+        """
+
+    def spans(self, since: float, limit: int) -> list[Span]:
+        """Of the executions that ended by themselves or by timeout since then, the latest ones."""
+
+    def place(self) -> Place:
+        """The end of the news."""
+
+    def news(self, after: Place, limit: int) -> list[News]:
+        """What happened after a place, by time; of each kind at most `limit`. What runs now is told each time."""
+
     def prune(self, selector: Selector, limit: int) -> int:
         """Removes up to `limit` matching finished jobs and what only they used; returns how many."""
 
@@ -228,6 +322,29 @@ class Store(Protocol):
 
     def set_config(self, name: str, value: str | None) -> None:
         """Keeps a setting's text, or forgets it."""
+
+    # --- people -----------------------------------------------------------------------------
+
+    def tokens(self) -> list[Token]:
+        """All tokens, the oldest first."""
+
+    def token_of(self, digest: str) -> Token | None:
+        """The token with this digest, if there is one."""
+
+    def add_token(self, token: Token) -> None:
+        """Raises `Conflict` where its name is taken."""
+
+    def remove_token(self, token_id: str) -> bool:
+        """Whether there was one."""
+
+    def use_token(self, token_id: str, at: float) -> None:
+        """A token has come in."""
+
+    def add_deed(self, deed: Deed) -> None:
+        """Keeps what a person did that no job shows."""
+
+    def deeds(self, limit: int, before: int | None = None) -> list[Deed]:
+        """What people did, the latest first; `before` goes on behind that id."""
 
     # --- workers ----------------------------------------------------------------------------
 
@@ -261,10 +378,13 @@ class Store(Protocol):
 
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]: ...
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+    def claim(
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
+    ) -> list[Job]:
         """Up to `limit` due jobs, the most urgent first: priority, then due time. No queues: all.
 
-        At most `suspects` of them (none: any number) have just lost a worker; more of those are passed over.
+        At most `suspects` of them (none: any number) have lost `losses` workers in a row, or more; of those no more
+        are taken.
         """
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:

@@ -24,16 +24,17 @@ from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.store import rows
+from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
-from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, OutputRelay, Superseded, WorkerRow
-from queuectl.store.postgres_claim import Claiming
-from queuectl.store.postgres_connection import ANSWER_WITHIN_S, array, copy_text, parse_address
+from queuectl.store.port import LEASE_S, Backlog, Grip, Note, Output, OutputRelay, Superseded, WorkerRow
+from queuectl.store.postgres_connection import ANSWER_WITHIN_S, parse_address
 from queuectl.store.postgres_dialect import POSTGRES
 from queuectl.store.postgres_health import Health, health
 from queuectl.store.postgres_listener import Listener
+from queuectl.store.postgres_record import Recording
 from queuectl.store.postgres_relay import PostgresRelay
 from queuectl.store.postgres_schema import empty
-from queuectl.store.recording import InHand, applied, attempt_rows
+from queuectl.store.postgres_text import copy_text
 
 PREFIX_MIN = 4
 INSERT_AT_ONCE = 5000
@@ -44,8 +45,10 @@ FOLD_FROM = 2000
 PEOPLE_LOCK_TIMEOUT_S = 10.0
 
 
-class PostgresStore(Claiming):
+class PostgresStore(Recording, Ledger):
     """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
+
+    _dialect = POSTGRES
 
     def __init__(
         self, url: str, below: Path, clock: Clock | None = None, lock_timeout_s: float = PEOPLE_LOCK_TIMEOUT_S
@@ -236,27 +239,6 @@ class PostgresStore(Claiming):
             raise NotFound(f"no job {job.id}", "it has just been deleted")
         return found[0]
 
-    def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> Any:
-        """Replaces jobs, each (before, after), where they are still as they were before; finds `seq` and lease of those
-        it replaced. A job may be there again, going on."""
-        first: dict[tuple[int, int], Job] = {}
-        last: dict[tuple[int, int], Job] = {}
-        for before, after in changed:
-            first.setdefault((after.seq, after.lease), before)
-            last[after.seq, after.lease] = after
-        lives = []
-        for key in sorted(last):  # locked in the order in which everybody locks them
-            was = first[key]
-            lives.append((*rows.life_of(last[key], was.state, was.worker, now), was.held, was.cancel_requested))
-        return self._send_rows("write_job", lives)
-
-    def _count(self, changed: Iterable[tuple[Job, Job]]) -> None:
-        """Counts jobs, each (before, after), in their new states."""
-        for before, after in changed:
-            if before.state is not after.state:
-                self._counted[before.queue, before.state.value] -= 1
-                self._counted[after.queue, after.state.value] += 1
-
     def _remove(self, seqs: Sequence[int]) -> None:
         for table in ("followers", "pieces", "outputs", "attempts", "events", "jobs"):
             column = "seq" if table == "jobs" else "job"
@@ -377,39 +359,6 @@ class PostgresStore(Claiming):
         text = "SELECT id, stop FROM {schema}.workers WHERE stop IS NOT NULL AND id = ANY (%s)"
         return dict(self._select(text, [list(ids)]))
 
-    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
-        now = self.now()
-        with self.transaction():
-            asked = self._asked(grip)
-            results = self._replaced(_as_known(grip, changes), changes, now)
-            self._check(grip, asked)
-            if late := [at for at, after in enumerate(results) if after is None]:
-                again = [changes[at] for at in late]
-                for at, after in zip(late, self._replaced(self._in_hand(grip, again), again, now), strict=True):
-                    results[at] = after
-            counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
-            self._count((change.job, after) for change, after in counts)
-            for query, values in attempt_rows(counts):
-                self._send_rows(query, values)
-            self._tell = self._tell or any(rows.is_ready(after, now) for _, after in counts)
-        return results
-
-    def _replaced(self, in_hand: InHand, changes: Sequence[Change], now: float) -> list[Job | None]:
-        """What becomes of jobs; none for those that are not what `in_hand` says, which stay as they are."""
-        results = applied(in_hand, changes, now)
-        pairs = []
-        for (job, *_), after in zip(changes, results, strict=True):
-            if after:
-                held, cancel_requested = in_hand[job.seq, job.lease]
-                pairs.append((job._replace(held=held, cancel_requested=cancel_requested), after))
-        written = set(self._write(pairs, now).fetchall()) if pairs else ()
-        return [after if after and (after.seq, after.lease) in written else None for after in results]
-
-    def _in_hand(self, grip: Grip, changes: Sequence[Change]) -> InHand:
-        """What the supervisor really holds of these jobs. Nobody changes them now."""
-        found = self.send("in_hand", seqs=array([change.job.seq for change in changes]), worker=grip.worker)
-        return {(seq, lease): (held, cancel) for seq, lease, held, cancel in found.fetchall()}
-
     def running(self, worker: str) -> list[Job]:
         return self._jobs("WHERE worker = %s AND state = 'processing' ORDER BY seq", [worker])
 
@@ -422,9 +371,3 @@ class PostgresStore(Claiming):
     def next_due(self) -> float | None:
         due: float | None = self.read("next_due")[0][0]
         return due
-
-
-def _as_known(grip: Grip, changes: Sequence[Change]) -> InHand:
-    """What a supervisor holds if nobody has changed it since it knew of it."""
-    jobs = (change.job for change in changes if change.job.worker == grip.worker)
-    return {(job.seq, job.lease): (job.held, job.cancel_requested) for job in jobs}

@@ -8,8 +8,8 @@ from typing import Any
 
 from queuectl.domain.job import Job
 from queuectl.store.port import Grip
-from queuectl.store.postgres_connection import array
 from queuectl.store.postgres_session import Session
+from queuectl.store.postgres_text import array
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """So many times more candidates than wanted a claim looks at, for others are claiming too; and more, if in vain."""
@@ -25,7 +25,9 @@ class Claiming(Session):
 
     _lanes: Sequence[str] = ()
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+    def claim(
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
+    ) -> list[Job]:
         room = limit if suspects is None else suspects
         terms = {"worker": grip.worker, "host": host, "now": self.now()}
         with self.transaction():
@@ -33,7 +35,7 @@ class Claiming(Session):
             self.send("promote", now=terms["now"])
             lanes = list(dict.fromkeys(queues)) or self._ready_queues()
             self._check(grip, asked)
-            claimed = self._claim_from(lanes, limit, room, terms)
+            claimed = self._claim_from(lanes, limit, room, losses, terms)
             if len(claimed) < limit:
                 self._lanes = ()
             return claimed
@@ -44,22 +46,22 @@ class Claiming(Session):
         self._lanes = sorted([*self._lanes, *(queue for (queue,) in self.send("ready_queues", **gaps).fetchall())])
         return self._lanes
 
-    def _claim_from(self, lanes: Sequence[str], limit: int, room: int, terms: dict[str, Any]) -> list[Job]:
+    def _claim_from(self, lanes: Sequence[str], limit: int, room: int, losses: int, terms: dict[str, Any]) -> list[Job]:
         if len(lanes) != 1:
-            return self._claim_over(lanes, limit, room, terms)
-        claimed = self._taken_by("claim_of_queue", queue=lanes[0], limit=limit, suspects=room, **terms)
-        room -= sum(job.lost_in_row > 0 for job in claimed)
+            return self._claim_over(lanes, limit, room, losses, terms)
+        claimed = self._taken_by("claim_of_queue", queue=lanes[0], limit=limit, suspects=room, losses=losses, **terms)
+        room -= sum(job.lost_in_row >= losses for job in claimed)
         if len(claimed) < limit and room <= 0:  # some were passed over
-            claimed += self._claim_over(lanes, limit - len(claimed), 0, terms)
+            claimed += self._claim_over(lanes, limit - len(claimed), 0, losses, terms)
         return claimed
 
-    def _claim_over(self, lanes: Sequence[str], limit: int, room: int, terms: dict[str, Any]) -> list[Job]:
+    def _claim_over(self, lanes: Sequence[str], limit: int, room: int, losses: int, terms: dict[str, Any]) -> list[Job]:
         """Claims over several queues, and behind jobs that may not be claimed now: looks first, then takes."""
         claimed: list[Job] = []
         look = LOOK_AHEAD * limit + SUSPECTS_SEEN
         while lanes:
-            candidates = self.send("candidates", queues=lanes, limit=look).fetchall()
-            wanted = _without_too_many_suspects(candidates, room - sum(job.lost_in_row > 0 for job in claimed))
+            candidates = self.send("candidates", queues=lanes, limit=look, losses=losses).fetchall()
+            wanted = _without_too_many_suspects(candidates, room - sum(job.lost_in_row >= losses for job in claimed))
             if wanted:
                 claimed += self._taken_by("claim", seqs=array(wanted), limit=limit - len(claimed), **terms)
             if len(claimed) >= limit or len(candidates) < look:
@@ -78,7 +80,7 @@ class Claiming(Session):
 
 
 def _without_too_many_suspects(candidates: Sequence[tuple[int, bool]], room: int) -> list[int]:
-    """`seq` of the candidates, of those that have just lost a worker only the first few."""
+    """`seq` of the candidates, of the suspects among them only the first few."""
     wanted = []
     for seq, suspect in candidates:
         if not suspect or room > 0:

@@ -14,7 +14,19 @@ from queuectl.domain.errors import StoreUnavailable
 from queuectl.store import migrations
 from queuectl.store.postgres_connection import Address, Line, translated
 
-TABLES = ("jobs", "attempts", "outputs", "pieces", "followers", "events", "specs", "counts", "config", "workers")
+TABLES = (
+    "jobs",
+    "attempts",
+    "outputs",
+    "pieces",
+    "followers",
+    "events",
+    "specs",
+    "counts",
+    "config",
+    "workers",
+    "tokens",
+)
 
 
 def bring_up_to_date(line: Line, address: Address) -> str:

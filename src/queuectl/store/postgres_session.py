@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
@@ -14,8 +14,9 @@ from queuectl.clock import Clock, SystemClock, boottime
 from queuectl.domain.job import Job, Spec
 from queuectl.store import migrations, rows
 from queuectl.store.port import Grip, Superseded, WorkerRow
-from queuectl.store.postgres_connection import Address, Line, array, translated
+from queuectl.store.postgres_connection import Address, Line, translated
 from queuectl.store.postgres_schema import bring_up_to_date
+from queuectl.store.postgres_text import array
 
 FOLD_EVERY = 500
 """Transactions of one store between two folds of the counts."""
@@ -88,8 +89,11 @@ class Session:
 
     # --- transactions -----------------------------------------------------------------------
 
+    def sync(self) -> None:
+        pass  # every commit is
+
     @contextmanager
-    def transaction(self, pipelined: bool = True) -> Iterator[None]:
+    def transaction(self, *, synced: bool = True, pipelined: bool = True) -> Iterator[None]:
         if self._depth:
             self._depth += 1
             try:
@@ -144,6 +148,12 @@ class Session:
             query = text.replace("{schema}", f'"{self._address.schema}"')
             return self._line.fetch(query, list(parameters))
 
+    def _look(self, text: str, values: Sequence[object] = ()) -> list[Any]:
+        return self._select(text.replace("?", "%s"), values)
+
+    def _put(self, text: str, values: Sequence[object] = ()) -> list[Any]:
+        return self._look(text, values)
+
     def _asked(self, grip: Grip) -> Any:
         """Asks whether the supervisor is ours, once in a transaction; `_check` waits for the answer."""
         return None if grip in self._checked else self.send("drives", **grip._asdict())
@@ -160,14 +170,20 @@ class Session:
     def _keep_specs(self, wanted: Iterable[str]) -> dict[str, int]:
         """The numbers of specs by their text, made where they are new. Nobody removes them during this transaction."""
         texts = {sha256(text.encode()).digest(): text for text in wanted}
-        known: dict[str, int] = {}
-        while missing := [digest for digest, text in texts.items() if text not in known]:
-            for spec_id, digest in self.send("find_specs", digests=missing).fetchall():
-                known[texts[digest]] = spec_id
-            new = [(digest, text) for digest, text in texts.items() if text not in known]
-            if new:
-                self._send_rows("add_spec", new)
+        known = self._find_specs(texts)
+        if new := [(digest, text) for digest, text in texts.items() if text not in known]:
+            self._send_rows("add_spec", new)
+            known |= self._find_specs(texts)
+        if late := [text for text in texts.values() if text not in known]:
+            # An open transaction is adding them, perhaps an application's, for which nobody shall wait.
+            own = {sha256(ids.random_id(32).encode()).digest(): text for text in late}
+            self._send_rows("add_spec", list(own.items()))
+            known |= self._find_specs(own)
         return known
+
+    def _find_specs(self, texts: Mapping[bytes, str]) -> dict[str, int]:
+        found = self.send("find_specs", digests=list(texts)).fetchall()
+        return {texts[digest]: spec_id for spec_id, digest in found}
 
     def _learn_specs(self, spec_ids: set[int]) -> None:
         if unknown := spec_ids - self._specs.keys():

@@ -22,7 +22,8 @@ from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.store import migrations, rows
-from queuectl.store.connection import connect, folder_of, sqlite3, translated
+from queuectl.store.connection import connect, folder_of, sqlite3, sync_file, translated
+from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Moved, Note, Output, OutputRelay, Superseded, WorkerRow
 from queuectl.store.recording import applied, attempt_rows
@@ -43,7 +44,7 @@ def _queries() -> dict[str, str]:
     return dict(rows.named_queries(migrations.sql_text("sqlite", "queries.sql"), job_columns=rows.JOB_COLUMNS))
 
 
-class SqliteStore:
+class SqliteStore(Ledger):
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
     def __init__(
@@ -57,7 +58,7 @@ class SqliteStore:
         self.defaults: Mapping[str, str] = {}
         self._clock = clock or SystemClock()
         self._sql = _queries()
-        self._depth = 0
+        self._depth, self._synced, self._may_sync = 0, True, True
         self._counted: Counter[tuple[str, str]] = Counter()
         self._specs: dict[int, Spec] = {}
         self._spec_ids: dict[int, tuple[Spec, int]] = {}
@@ -65,8 +66,7 @@ class SqliteStore:
         try:
             self._identity = _identity(self.path)
             self._migrate()
-            if self.config().get("durability") == "normal":
-                self._db.execute("PRAGMA synchronous = NORMAL")
+            self._may_sync = self.config().get("durability") != "normal"
             self._version = self._data_version()
         except BaseException:
             self._db.close()
@@ -99,7 +99,7 @@ class SqliteStore:
     # --- transactions -----------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, synced: bool = True) -> Iterator[None]:
         if self._depth:
             self._depth += 1
             try:
@@ -109,6 +109,7 @@ class SqliteStore:
             return
         with translated(self.path):
             try:
+                self._set_synced(synced)
                 self._db.execute("BEGIN IMMEDIATE")
                 self._depth = 1
                 yield
@@ -120,6 +121,17 @@ class SqliteStore:
             finally:
                 self._depth = 0
                 self._spec_ids.clear()  # another process may prune a spec as soon as the lock is free
+
+    def sync(self) -> None:
+        if self._may_sync:
+            with translated(self.path):
+                sync_file(f"{self.path}-wal")
+
+    def _set_synced(self, wanted: bool) -> None:
+        wanted = wanted and self._may_sync
+        if wanted is not self._synced:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+            self._synced = wanted
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:  # a full disk has already rolled back
@@ -152,6 +164,11 @@ class SqliteStore:
     def _read(self, sql: str, parameters: Any = ()) -> list[Any]:
         with translated(self.path):
             return self._db.execute(sql, parameters).fetchall()
+
+    def _look(self, text: str, values: Sequence[object] = ()) -> list[Any]:
+        return self._read(text.replace("{schema}.", ""), values)
+
+    _put = _look
 
     def _migrate(self) -> None:
         with translated(self.path):
@@ -447,12 +464,14 @@ class SqliteStore:
         if self._db.execute(self._sql["holds_worker"], parameters).fetchone() is None:
             raise Superseded(f"worker {grip.worker} is driven by another process now")
 
-    def claim(self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None) -> list[Job]:
+    def claim(
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
+    ) -> list[Job]:
         now = self.now()
         with self.transaction():
             self._check(grip)
             self._db.execute(self._sql["promote"], {"now": now})
-            chosen = dict(self._candidates(limit, queues, limit if suspects is None else suspects))
+            chosen = dict(self._candidates(limit, queues, limit if suspects is None else suspects, losses))
             taking = {"seqs": json.dumps(list(chosen)), "worker": grip.worker, "host": host, "now": now}
             found = self._db.execute(self._sql["claim"], taking).fetchall()
             claimed = {job.seq: job for job in (rows.job_from_row(row, self._spec) for row in found)}
@@ -461,12 +480,12 @@ class SqliteStore:
                 self._counted[claimed[seq].queue, JobState.PROCESSING.value] += 1
             return [claimed[seq] for seq in chosen]
 
-    def _candidates(self, limit: int, queues: Sequence[str], suspects: int) -> Iterator[tuple[int, str]]:
+    def _candidates(self, limit: int, queues: Sequence[str], suspects: int, losses: int) -> Iterator[tuple[int, str]]:
         """`seq` and state of the jobs to be claimed next, over all served queues."""
         served = list(dict.fromkeys(queues)) or [
             queue for (queue,) in self._db.execute(self._sql["ready_queues"]).fetchall()
         ]
-        look = {"limit": limit + SUSPECTS_SEEN}
+        look = {"limit": limit + SUSPECTS_SEEN, "losses": losses}
         found = [self._db.execute(self._sql["claim_candidates"], {"queue": queue, **look}) for queue in served]
         for seq, _, _, suspect, state in heapq.merge(*found, key=lambda row: (-row[1], row[2], row[0])):
             if not limit:

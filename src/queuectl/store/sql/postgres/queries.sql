@@ -32,17 +32,17 @@ SELECT queue FROM waiting WHERE queue IS NOT NULL;
 -- name: candidates
 -- The jobs to be claimed next, over all the given queues, in the order of claiming. Locks nothing.
 SELECT job.seq, job.suspect FROM unnest(%(queues)s::text[]) AS served (queue) CROSS JOIN LATERAL (
-    SELECT seq, priority, due_at, lost_in_row > 0 AS suspect FROM {schema}.jobs
+    SELECT seq, priority, due_at, lost_in_row >= %(losses)s AS suspect FROM {schema}.jobs
     WHERE ready AND jobs.queue = served.queue
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
 ) AS job
 ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
 
 -- name: claim_of_queue
--- Hands a worker the first jobs of one queue that nobody else is claiming just now; of those that have just lost a
--- worker only `suspects`. Like `claim` in all else.
+-- Hands a worker the first jobs of one queue that nobody else is claiming just now; of those that have lost
+-- `losses` workers in a row only `suspects`. Like `claim` in all else.
 WITH locked AS MATERIALIZED (
-    SELECT ctid AS tid, seq, state, priority, due_at, lost_in_row > 0 AS suspect FROM {schema}.jobs
+    SELECT ctid AS tid, seq, state, priority, due_at, lost_in_row >= %(losses)s AS suspect FROM {schema}.jobs
     WHERE ready AND queue = %(queue)s
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 ), taken AS MATERIALIZED (
@@ -186,8 +186,10 @@ SELECT %(now)s, job, %(kind)s, %(who)s FROM unnest(%(seqs)s::bigint[]) AS job;
 SELECT id, digest FROM {schema}.specs WHERE digest = ANY (%(digests)s::bytea[]) ORDER BY id FOR KEY SHARE;
 
 -- name: add_spec
--- Keeps new specs, unless another session was faster.
-INSERT INTO {schema}.specs (digest, body) SELECT * FROM unnest(%s::bytea[], %s::text[]) ORDER BY 1
+-- Keeps new specs, those aside that another session has added or may just be adding: for that one nobody waits. One
+-- lock for many specs (0x71756575 says whose), since a server has room for some thousands only.
+INSERT INTO {schema}.specs (digest, body) SELECT digest, body FROM unnest(%s::bytea[], %s::text[]) AS new (digest, body)
+WHERE pg_try_advisory_xact_lock(1903519093, get_byte(digest, 0)) ORDER BY digest
 ON CONFLICT (digest) DO NOTHING;
 
 -- name: idle_specs

@@ -20,7 +20,7 @@ SELECT queue FROM found WHERE queue IS NOT NULL;
 
 -- name: claim_candidates
 -- The first claimable jobs of one queue, in the order of claiming.
-SELECT seq, priority, due_at, lost_in_row > 0, state FROM jobs INDEXED BY jobs_ready
+SELECT seq, priority, due_at, lost_in_row >= :losses, state FROM jobs INDEXED BY jobs_ready
 WHERE ready = 1 AND queue = :queue
 ORDER BY priority DESC, due_at, seq LIMIT :limit;
 

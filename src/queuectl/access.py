@@ -1,0 +1,112 @@
+"""Who may come in over HTTP: making, checking and revoking tokens, and this machine's own one.
+
+A token's text is shown once, when it is made; the store has its digest. The one that `serve` makes for itself also
+stands in a file of the store's folder, for its owner only, so that the login address can be printed again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from hashlib import sha256
+from pathlib import Path
+
+from queuectl import ids, wire
+from queuectl.domain.errors import Conflict, Invalid, NotFound
+from queuectl.domain.token import Role, Token
+from queuectl.store.port import Deed, Store
+
+FILE_NAME = "token"
+OWN_NAME = "serve"
+"""The name of the token that `serve` makes for itself."""
+NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
+USED_EVERY_S = 60.0
+"""How exactly the last use of a token is known."""
+BYTES_MAX = 200
+"""Nothing longer is looked at."""
+
+
+def create(store: Store, name: str, role: str, who: str) -> tuple[Token, str]:
+    """A new token and its text, which nobody can find out later. Raises `Invalid`, `Conflict`."""
+    if not re.fullmatch(NAME, name):
+        raise Invalid(
+            f"token name {name!r} is not valid", "1 to 64 of A-Z a-z 0-9 . _ @ -, the first a letter or digit"
+        )
+    if role not in (*Role,):
+        raise Invalid(f"unknown role {role!r}", wire.nearest(role, [each.value for each in Role]))
+    text = ids.token_text()
+    token = Token(
+        id=ids.random_id(8), digest=digest(text), name=name, role=Role(role), created_at=store.now(), created_by=who
+    )
+    with store.transaction():
+        store.add_token(token)
+        store.add_deed(Deed(at=token.created_at, kind="TokenCreated", who=who, detail=f"{name} ({role})"))
+    return token, text
+
+
+def revoke(store: Store, ref: str, who: str) -> Token:
+    """Ends a token, named by its name or id. Raises `NotFound`."""
+    with store.transaction():
+        token = next((each for each in store.tokens() if ref in (each.name, each.id)), None)
+        if token is None:
+            raise NotFound(f"no token {ref}", "see: queuectl token list")
+        store.remove_token(token.id)
+        store.add_deed(Deed(at=store.now(), kind="TokenRevoked", who=who, detail=f"{token.name} ({token.role})"))
+    return token
+
+
+def admit(store: Store, text: str) -> Token | None:
+    """The token of this text, if it is one; its use is noted."""
+    if len(text) > BYTES_MAX or not text.isascii():
+        return None
+    token = store.token_of(digest(text))
+    if token is not None and (token.used_at is None or store.now() - token.used_at > USED_EVERY_S):
+        store.use_token(token.id, store.now())
+    return token
+
+
+def digest(text: str) -> str:
+    """What the store keeps of a token. A fast digest will do: nobody can try out 260 bits."""
+    return sha256(text.encode()).hexdigest()
+
+
+def own_token(store: Store, who: str) -> str:
+    """This machine's own token, from its file; made where there is none yet, or where it was revoked."""
+    path = store.folder / FILE_NAME
+    text = _read(path)
+    if text is not None and store.token_of(digest(text)) is not None:
+        return text
+    text = _create_own(store, who)
+    _write(path, text)
+    return text
+
+
+def _create_own(store: Store, who: str) -> str:
+    taken = {token.name for token in store.tokens()}
+    name = next(each for each in _own_names() if each not in taken)
+    try:
+        return create(store, name, Role.FULL, who)[1]
+    except Conflict:  # another server starts in this moment
+        return _create_own(store, who)
+
+
+def _own_names() -> list[str]:
+    host = re.sub(r"[^A-Za-z0-9._@-]", "-", os.uname().nodename)[:40]
+    return [f"{OWN_NAME}-{host}", *(f"{OWN_NAME}-{host}-{number}" for number in range(2, 10_000))]
+
+
+def _read(path: Path) -> str | None:
+    try:
+        with path.open() as file:
+            return file.read(BYTES_MAX).strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    """All or nothing, and never readable by others."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write(text + "\n")
+    draft.replace(path)

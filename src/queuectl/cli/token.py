@@ -1,0 +1,57 @@
+"""`token …`: who may come in over HTTP."""
+
+from __future__ import annotations
+
+from queuectl import access
+from queuectl.cli.call import Call
+from queuectl.cli.render import Column, ago
+from queuectl.documents import token_to_json
+
+COLUMNS = (Column("NAME"), Column("ROLE"), Column("ID"), Column("CREATED", right=True), Column("BY"), Column("USED"))
+
+
+def create(call: Call) -> int:
+    """Makes a token and prints it, once."""
+    (name,) = call.words
+    with call.client() as client:
+        token, text = access.create(client.store, name, call.args.role, client.who)
+    if call.console.as_json:
+        call.console.json({**token_to_json(token), "token": text})
+        return 0
+    call.console.print(text)
+    call.console.note(f"token {token.name} ({token.role}); it is not shown again")
+    return 0
+
+
+def list_tokens(call: Call) -> int:
+    """Lists tokens; what they are, nobody can see."""
+    console = call.console
+    with call.client() as client:
+        tokens, now = client.store.tokens(), client.store.now()
+    if console.as_json:
+        console.json_array(map(token_to_json, tokens))
+    elif console.quiet:
+        console.lines(token.name for token in tokens)
+    elif tokens:
+        rows = [
+            (
+                token.name, token.role.value, token.id, ago(now - token.created_at), token.created_by or "",
+                "never" if token.used_at is None else ago(max(0.0, now - token.used_at)),
+            )
+            for token in tokens
+        ]  # fmt: skip
+        console.table(COLUMNS, rows)
+    else:
+        console.note(f"no token yet; the first one is made by: {call.command('serve')}")
+    return 0
+
+
+def revoke(call: Call) -> int:
+    """Ends tokens."""
+    with call.client() as client:
+        tokens = [access.revoke(client.store, ref, client.who) for ref in call.words]
+    if call.console.as_json:
+        call.console.json_array(map(token_to_json, tokens))
+    else:
+        call.console.lines(token.name if call.console.quiet else f"revoked {token.name}" for token in tokens)
+    return 0

@@ -1,0 +1,181 @@
+"""What a `Client` answers, as JSON: the same documents from `--json` and from the REST API. Jobs are wire's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuectl import wire
+from queuectl.client import History, Status, WorkerView, serves
+from queuectl.domain.job import Attempt, Job, Outcome
+from queuectl.domain.token import Token
+from queuectl.figures import Figures
+from queuectl.selections import exactly
+from queuectl.settings import SETTINGS, Settings
+from queuectl.store.port import Deed, Group, News
+
+NOTE_WORDS = {
+    "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",
+    "Deleted": "deleted", "Pruned": "pruned", "SettingSet": "setting changed", "SettingUnset": "setting put back",
+    "WorkersStopped": "workers stopped", "TokenCreated": "token created", "TokenRevoked": "token revoked",
+}  # fmt: skip
+
+
+def status_to_json(found: Status) -> wire.JsonObject:
+    """The status as JSON."""
+    return {
+        "store": found.url,
+        "at": wire.format_time(found.at),
+        "workers": [worker_to_json(worker) for worker in found.workers],
+        "slots": {"total": slots(found.workers), "busy": busy(found.workers)},
+        "counts": {state.value: number for state, number in found.counts.items()},
+        "queues": {
+            queue: {state.value: number for state, number in counts.items()} for queue, counts in found.queues.items()
+        },
+        "oldest_waiting_since": wire.format_time(found.oldest_due),
+        "oldest_waiting": None if found.oldest_due is None else round(max(0.0, found.at - found.oldest_due), 3),
+        "next_retries": [wire.job_to_json(job, retry_text(job, found.at)) for job in found.next_retries],
+    }
+
+
+def worker_to_json(worker: WorkerView) -> wire.JsonObject:
+    """A live worker as JSON. No queues: it serves all."""
+    return {
+        "name": worker.name, "host": worker.host, "pid": worker.pid, "slots": worker.slots,
+        "busy": len(worker.running), "queues": list(worker.queues), "started_at": wire.format_time(worker.started_at),
+        "stopping": worker.stopping, "orphaned": worker.orphaned, "jobs": [job.id for job in worker.running],
+    }  # fmt: skip
+
+
+def slots(workers: Sequence[WorkerView]) -> int:
+    """How many slots there are."""
+    return sum(worker.slots for worker in workers)
+
+
+def busy(workers: Sequence[WorkerView]) -> int:
+    """How many of them run a command."""
+    return sum(len(worker.running) for worker in workers)
+
+
+def retry_text(job: Job, now: float) -> str:
+    """Which retry a failed job waits for, and how long."""
+    left = job.due_at - now
+    due = "now" if left <= 0 else f"in {wire.format_duration(round(left) if left >= 10 else left)}"
+    return f"retry {job.attempts}/{job.spec.max_retries} {due}"
+
+
+def history_to_json(history: History) -> wire.JsonObject:
+    """The job's JSON with its `executions` (every start; `attempts` stays a number) and its `events`."""
+    return {
+        **wire.job_to_json(history.job, history.reason),
+        "executions": [wire.attempt_to_json(attempt) for attempt in history.attempts],
+        "events": [
+            {"at": wire.format_time(at), "event": what, "by": who, "detail": detail or None}
+            for at, what, who, detail in events(history)
+        ],
+    }
+
+
+def events(history: History) -> list[tuple[float, str, str | None, str]]:
+    """What happened, in order: when, what, by whom, and a detail."""
+    job = history.job
+    found: list[tuple[float, str, str | None, str]] = [(job.created_at, "enqueued", job.owner, "")]
+    for attempt in history.attempts:
+        worker = f"on {wire.worker_name(attempt.worker)}"
+        found.append((attempt.started_at, f"attempt {attempt.number} started", None, worker))
+        if attempt.finished_at is not None and attempt.outcome:
+            what = f"attempt {attempt.number} {_ending(attempt.outcome)}"
+            found.append((attempt.finished_at, what, None, how_it_ended(attempt)))
+    found += [(note.at, NOTE_WORDS.get(note.kind, note.kind.lower()), note.who, "") for note in history.notes]
+    return sorted(found, key=lambda event: event[0])
+
+
+def _ending(outcome: Outcome) -> str:
+    return {Outcome.TIMEOUT: "timed out", Outcome.CANCELLED: "was cancelled", Outcome.STOPPED: "was given back"}.get(
+        outcome, "was lost" if outcome is Outcome.LOST else outcome.value
+    )
+
+
+def how_it_ended(attempt: Attempt) -> str:
+    """An execution's end in a few words."""
+    if attempt.outcome is Outcome.COMPLETED:
+        return f"exit code {attempt.exit_code or 0}"
+    return attempt.error or ""
+
+
+def setting_to_json(settings: Settings, name: str) -> wire.JsonObject:
+    """A setting's value, also as text, and what it means."""
+    value = settings[name]
+    return {
+        "name": name, "value": list(value) if isinstance(value, tuple) else value, "text": setting_text(settings, name),
+        "default": SETTINGS[name].default, "set": not settings.is_default(name), "help": SETTINGS[name].help,
+    }  # fmt: skip
+
+
+def setting_text(settings: Settings, name: str) -> str:
+    """The value as written; one that follows another setting shows what it comes to."""
+    text = settings.text(name)
+    return settings.text(text) if text in SETTINGS else text
+
+
+def queue_to_json(found: Status, queue: str) -> wire.JsonObject:
+    """A queue: its jobs by state, and who serves it."""
+    serving = [worker for worker in found.workers if serves(worker, queue)]
+    return {
+        "name": queue, "counts": {state.value: number for state, number in found.queues[queue].items()},
+        "workers": len(serving), "slots": slots(serving),
+    }  # fmt: skip
+
+
+def group_to_json(group: Group) -> wire.JsonObject:
+    """Dead jobs that failed alike, with the selector that means them."""
+    selector: dict[str, object] = {"state": ["dead"], "queue": [group.queue], "command": [exactly(group.command)]}
+    if group.exit_code is not None:
+        selector["exit_code"] = [group.exit_code]
+    if group.error:
+        selector["error"] = [group.error]
+    return {
+        "jobs": group.jobs, "queue": group.queue, "command": group.command, "exit_code": group.exit_code,
+        "error": group.error, "first_at": wire.format_time(group.first_at), "last_at": wire.format_time(group.last_at),
+        "selector": selector,
+    }  # fmt: skip
+
+
+def figures_to_json(found: Figures) -> wire.JsonObject:
+    """What has ended in a stretch of time."""
+    return {
+        "since": wire.format_time(found.since), "until": wire.format_time(found.until),
+        "window": round(found.until - found.since, 3),
+        "ended": {outcome.value: number for outcome, number in found.ended.items()},
+        "rate": round(found.rate, 3), "failure_rate": round(found.failure_rate, 4),
+        "run": found.run._asdict(), "wait": found.wait._asdict(), "stretch": found.stretch,
+        "series": [
+            {"at": wire.format_time(at), **{outcome.value: number for outcome, number in ended.items()}}
+            for at, ended in found.series
+        ],
+    }  # fmt: skip
+
+
+def deed_to_json(deed: Deed) -> wire.JsonObject:
+    """Something that a person did."""
+    return {
+        "id": deed.id, "at": wire.format_time(deed.at), "event": NOTE_WORDS.get(deed.kind, deed.kind), "by": deed.who,
+        "job": deed.job, "detail": deed.detail,
+    }  # fmt: skip
+
+
+def news_to_json(news: News) -> wire.JsonObject:
+    """Something that happened."""
+    return {
+        "at": wire.format_time(news.at), "event": NOTE_WORDS.get(news.kind, news.kind), "job": news.job,
+        "queue": news.queue, "state": news.state.value if news.state else None, "attempt": news.number,
+        "outcome": news.outcome.value if news.outcome else None, "exit_code": news.exit_code, "error": news.error,
+        "worker": news.worker, "by": news.who, "detail": news.detail,
+    }  # fmt: skip
+
+
+def token_to_json(token: Token) -> wire.JsonObject:
+    """What may be known of a token."""
+    return {
+        "id": token.id, "name": token.name, "role": token.role.value, "created_at": wire.format_time(token.created_at),
+        "created_by": token.created_by, "used_at": wire.format_time(token.used_at),
+    }  # fmt: skip

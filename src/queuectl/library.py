@@ -1,0 +1,242 @@
+"""queuectl in Python programs: `from queuectl import Client`.
+
+What `client.py` does, for any number of threads, with keyword arguments in the place of JSON, and with waiting,
+following and workers beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NotRequired, TypedDict, Unpack, overload
+
+from queuectl import client, follow, wire
+from queuectl.client import WorkerView
+from queuectl.domain.errors import Invalid, OperationFailed, error_of
+from queuectl.domain.job import Job
+from queuectl.follow import Piece
+from queuectl.store.port import Store
+from queuectl.stores import Stores
+
+LOOK_EVERY_S = 0.05
+
+Path = str | os.PathLike[str]
+Duration = float | str | timedelta
+"""Seconds, or text such as `90s`, `10m`, `1h30m`, `2d`."""
+
+
+class JobKeys(TypedDict):
+    """What a job may be given when it is enqueued; `command` must be. See docs/commands.md for their meaning."""
+
+    command: str | Sequence[Path]
+    id: NotRequired[str | None]
+    queue: NotRequired[str | None]
+    priority: NotRequired[int | None]
+    run_at: NotRequired[str | datetime | None]
+    delay: NotRequired[Duration | None]
+    tags: NotRequired[Sequence[str] | None]
+    held: NotRequired[bool | None]
+    max_retries: NotRequired[int | None]
+    backoff_base: NotRequired[float | None]
+    backoff_initial: NotRequired[Duration | None]
+    backoff_max: NotRequired[Duration | None]
+    backoff_jitter: NotRequired[float | None]
+    retry_on: NotRequired[Sequence[int] | None]
+    fatal_on: NotRequired[Sequence[int] | None]
+    timeout: NotRequired[Duration | None]
+    kill_grace: NotRequired[Duration | None]
+    cwd: NotRequired[Path | None]
+    umask: NotRequired[str | None]
+    env: NotRequired[Mapping[str, str] | None]
+    shell: NotRequired[Path | None]
+    stdin: NotRequired[Path | None]
+    output_path: NotRequired[Path | None]
+    split_output: NotRequired[bool | None]
+
+
+def as_json(value: Any) -> Any:
+    """A value of `JobKeys` as JSON has it. A time without a zone is a local one."""
+    if isinstance(value, datetime):
+        return value.astimezone().isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {key: as_json(each) for key, each in value.items()}
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return [as_json(each) for each in value]
+    return value
+
+
+class Client(client.Client):
+    """All that can be done with a queue, from any number of threads. Close it, or use it in a `with` statement."""
+
+    def __init__(self, url: str | os.PathLike[str] | None = None, *, who: str | None = None) -> None:
+        """Opens a store, and makes it where it is missing.
+
+        `url` is a file or `postgresql://…`; without it, it is what the command line would use here. `who` is kept as
+        the owner of jobs and in what is told of them: the login name, unless given. Raises `StoreUnavailable`.
+        """
+        self._stores = Stores(None if url is None else os.fspath(url))
+        super().__init__(self._stores.of_this_thread(), who)
+
+    @property
+    def store(self) -> Store:
+        """This thread's own connection to the store."""
+        return self._stores.of_this_thread()
+
+    def close(self) -> None:
+        """Closes the connections of all threads, none of which may be using it any more."""
+        self._stores.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- enqueue ----------------------------------------------------------------------------
+
+    @overload
+    def enqueue(
+        self, requests: Iterable[wire.JobRequest | Mapping[str, Any]], *, connection: Any = None
+    ) -> list[Job]: ...
+
+    @overload
+    def enqueue(self, *, connection: Any = None, **keys: Unpack[JobKeys]) -> Job: ...
+
+    def enqueue(
+        self,
+        requests: Iterable[wire.JobRequest | Mapping[str, Any]] | None = None,
+        *,
+        connection: Any = None,
+        **keys: Any,
+    ) -> list[Job] | Job:
+        """Adds a job with these keys, or many (each a mapping of the same keys), all or none. Durable on return.
+
+        With `connection`, an application's own to the PostgreSQL database of this store, they are added in its open
+        transaction, and are there for others when it commits; the owner is then the role that it is logged in as.
+        Raises `Invalid`, `Conflict` where an id is taken, `StoreUnavailable`.
+        """
+        if requests is None:
+            (job,) = super().enqueue([self._request(keys)], connection=connection)
+            return job
+        if keys or isinstance(requests, (str, Mapping)):
+            raise Invalid("give many jobs as a list, or one by keywords", "enqueue(command='echo hello')")
+        return super().enqueue([self._request(each) for each in requests], connection=connection)
+
+    def _request(self, given: wire.JobRequest | Mapping[str, Any]) -> wire.JobRequest:
+        if isinstance(given, wire.JobRequest):
+            return given
+        return wire.parse_request(as_json(given), self.store.now())
+
+    # --- wait, follow -----------------------------------------------------------------------
+
+    def wait(self, refs: str | Sequence[str], *, any: bool = False, timeout: Duration | None = None) -> list[Job]:
+        """Blocks until these jobs (or any of them) have finished; those that have. Raises `TimeoutError`."""
+        wanted = [refs] if isinstance(refs, str) else refs
+        return follow.wait(self.store, wanted, any, None if timeout is None else _seconds(timeout))
+
+    def output(
+        self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None
+    ) -> bytes:
+        """What a job has written so far, by its latest start or the one numbered `attempt`.
+
+        `stream` is 1 or 2 for a job with `split_output`, `tail` how many last lines are wanted.
+        """
+        store = self.store
+        return b"".join(data for _, data in follow.read(store, store.get(ref), attempt, stream, tail))
+
+    def follow(
+        self, ref: str, *, stream: int | None = None, tail: int | None = None, ticks: bool = False
+    ) -> Generator[Piece, None, None]:
+        """What a job writes, as it comes, until it has ended: pairs of a stream (1 or 2) and bytes.
+
+        With `ticks`, an empty piece of stream 0 comes at least every second, for you to look at something else.
+        """
+        store = self._stores.another()
+        try:
+            yield from follow.follow(store, store.get(ref).id, stream, tail, ticks)
+        finally:
+            store.close()
+
+    async def afollow(
+        self, ref: str, *, stream: int | None = None, tail: int | None = None
+    ) -> AsyncGenerator[Piece, None]:
+        """The same for asyncio. The reading is done in threads; to stop early, cancel it or `aclose` it."""
+        pieces = self.follow(ref, stream=stream, tail=tail, ticks=True)
+        running = asyncio.get_running_loop()
+        while True:
+            step = running.run_in_executor(None, next, pieces, None)
+            try:
+                piece = await asyncio.shield(step)
+            except asyncio.CancelledError:
+                step.add_done_callback(lambda _: pieces.close())  # the thread is back within a second
+                raise
+            if piece is None:
+                return
+            if piece[1]:
+                try:
+                    yield piece
+                except GeneratorExit:
+                    pieces.close()
+                    raise
+
+    # --- workers ----------------------------------------------------------------------------
+
+    def start_worker(
+        self, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
+        poll: Duration | None = None, stop_timeout: Duration | None = None,
+    ) -> str:  # fmt: skip
+        """Starts a worker with `count` slots that outlives this program; its name, once it serves.
+
+        It runs `sys.executable -m queuectl`. No queues: all. Raises what went wrong, such as `Conflict`.
+        """
+        line = [sys.executable, "-m", "queuectl", "worker", "start", "--detach", "--json", "--count", str(count)]
+        line += [word for queue in queues for word in ("--queue", queue)]
+        line += ["--name", name] if name is not None else []
+        line += ["--drain"] if drain else []
+        line += ["--poll", f"{_seconds(poll)}s"] if poll is not None else []
+        line += ["--stop-timeout", f"{_seconds(stop_timeout)}s"] if stop_timeout is not None else []
+        environment = {**os.environ, "QUEUECTL_DB": self._stores.address}  # where others cannot read a password
+        done = subprocess.run(line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise _told(done.stderr)
+        return str(json.loads(done.stdout)["name"])
+
+    def stop_workers(
+        self, names: str | Sequence[str] = (), *, now: bool = False, all_hosts: bool = False,
+        timeout: Duration | None = None,
+    ) -> list[WorkerView]:  # fmt: skip
+        """Stops workers (all of this host, of all hosts, or those named) and waits until they have gone; which.
+
+        They finish what they run; `now` ends it. Raises `NotFound`, and `TimeoutError` while they go on to stop.
+        """
+        deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
+        asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
+        while self.still_there(asked):
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError
+            time.sleep(LOOK_EVERY_S)
+        return asked
+
+
+def _seconds(duration: Duration) -> float:
+    return wire.parse_duration(as_json(duration))
+
+
+def _told(stderr: str) -> Exception:
+    """The error that a command of ours has told in JSON, or else in its last words."""
+    last = stderr.strip().rpartition("\n")[2]
+    try:
+        error = json.loads(last)["error"]
+    except (ValueError, KeyError, TypeError):
+        return OperationFailed(last or "the worker did not start", "see: queuectl worker logs")
+    return error_of(error["code"], error["message"], error["hint"] or "")

@@ -1,0 +1,77 @@
+"""Enqueueing inside an application's own transaction, by the function `enqueue` of the store's schema.
+
+Any driver will do that has cursors and takes `%s` for a parameter; nothing here commits or rolls back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from inspect import iscoroutinefunction
+from typing import Any
+
+from queuectl import wire
+from queuectl.domain.errors import Conflict, Invalid, QueuectlError
+from queuectl.domain.job import Job
+from queuectl.store.postgres_connection import parse_address
+
+ADD = "SELECT {schema}.enqueue(job) AS id FROM jsonb_array_elements(CAST(%s AS jsonb)) AS job"
+
+REFUSALS: Mapping[str, type[QueuectlError]] = {"22023": Invalid, "23505": Conflict}
+"""What the function's error codes mean. All others are the application's own."""
+
+
+def enqueue_within(connection: Any, url: str, jobs: Sequence[Job]) -> list[Job]:
+    """Adds new jobs of the store at `url` in the connection's transaction, all or none; with the ids they have now."""
+    query = ADD.format(schema=f'"{parse_address(url).schema}"')
+    cursor = connection.cursor()
+    if iscoroutinefunction(cursor.execute):
+        raise Invalid("an asynchronous connection cannot be used", "run the SQL function enqueue(jsonb) on it")
+    try:
+        cursor.execute(query, (_documents(jobs),))
+        new_ids = [_only(row) for row in cursor.fetchall()]
+    except Exception as error:
+        if kind := REFUSALS.get(_state(error)):
+            raise kind(*_words(error)) from error
+        raise
+    finally:
+        cursor.close()
+    return [job._replace(id=new_id) for job, new_id in zip(jobs, new_ids, strict=True)]
+
+
+def _documents(jobs: Sequence[Job]) -> str:
+    text = json.dumps([_document(job) for job in jobs], ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid("a job holds bytes that are not UTF-8", "put them into a script or a file") from None
+    return text
+
+
+def _document(job: Job) -> wire.JsonObject:
+    """What gives the same job again. The id of one that needs a new one is drawn there."""
+    known = wire.job_to_json(job)
+    document = {key: known[key] for key in wire.INPUT_KEYS if known.get(key) is not None}
+    if job.generated_id:
+        del document["id"]
+    if job.run_at == job.created_at:
+        del document["run_at"]
+    return document
+
+
+def _only(row: Any) -> str:
+    """The one value of a row, whatever rows the application likes."""
+    (value,) = row.values() if isinstance(row, Mapping) else row
+    return str(value)
+
+
+def _words(error: Exception) -> tuple[str, str]:
+    """What the function said, and its hint."""
+    told = getattr(error, "diag", None)
+    message, hint = getattr(told, "message_primary", None), getattr(told, "message_hint", None)
+    return message or str(error).partition("\n")[0], hint or ""
+
+
+def _state(error: Exception) -> str:
+    """The server's error code, where drivers keep it."""
+    return str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None))

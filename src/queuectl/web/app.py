@@ -1,0 +1,96 @@
+"""The application put together: routes, the guard around them, what lives as long as the server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+
+from queuectl.client import Client
+from queuectl.domain.errors import QueuectlError
+from queuectl.web import login, pages, problems
+from queuectl.web.ask import Clients
+from queuectl.web.assets import Assets
+from queuectl.web.feed import Feed
+from queuectl.web.guard import Door, Guard, Hosts
+from queuectl.web.rest import table
+from queuectl.web.rest.health import Health
+from queuectl.web.rest.streaming import Followers
+
+GZIP_FROM_BYTES = 1024
+GZIP_LEVEL = 4
+
+
+LISTEN_S_MAX = 900.0
+"""A stream ends after so long; browsers come back by themselves."""
+
+
+def create_app(
+    open_client: Callable[[], Client], bound: str = "127.0.0.1", allowed: Iterable[str] = (),
+    listen_s_max: float = LISTEN_S_MAX,
+) -> Starlette:  # fmt: skip
+    """The whole server as an ASGI application.
+
+    `open_client` opens the store anew each time: every thread has one of its own. `bound` is the address the server
+    listens on, `allowed` are more names by which it may be called.
+    """
+    clients = Clients(open_client)
+    door = Door(clients)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            end_streams(app)
+            clients.close()
+
+    app = Starlette(
+        routes=[*login.routes, *table.routes(), Mount("/static", Assets()), *pages.routes],
+        middleware=[
+            Middleware(Guard, door=door, hosts=Hosts(bound, allowed)),
+            Middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL),
+        ],
+        exception_handlers={QueuectlError: _problem, HTTPException: _not_routed, Exception: _bug},
+        lifespan=lifespan,
+    )
+    app.state.clients = clients
+    app.state.door = door
+    app.state.health = Health()
+    app.state.feed = Feed(open_client, listen_s_max)
+    app.state.followers = Followers(listen_s_max)
+    return app
+
+
+def end_streams(app: Starlette) -> None:
+    """Ends what would otherwise go on for as long as its reader stays: the server is about to stop."""
+    app.state.feed.close()
+    app.state.followers.close()
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, QueuectlError)
+    return problems.response(error)
+
+
+def _not_routed(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals, in our words."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return problems.response(problems.MethodNotAllowed(f"{request.method} is not possible here", allowed))
+    if error.status_code == 404:
+        return problems.response(problems.NoSuchPage(f"nothing is at {request.url.path[:200]}", "see: /openapi.json"))
+    return Response(status_code=error.status_code)
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    """A mistake of ours: the traceback goes to the server's log, and nothing of it to the client."""
+    return problems.response(problems.Bug("the server made a mistake", "its log says which"))

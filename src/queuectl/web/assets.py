@@ -1,0 +1,96 @@
+"""Static files: read once, compressed once, and kept by browsers for as long as their address stays the same.
+
+`address("app.css")` has a digest of the content in it, so a changed file is a new address.
+"""
+
+from __future__ import annotations
+
+import gzip
+import mimetypes
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from queuectl.web import problems
+
+FOLDER = Path(__file__).parent / "static"
+FOR_EVER = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"
+COMPRESS_FROM_BYTES = 512
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
+
+
+class Asset(NamedTuple):
+    """One file as it is sent."""
+
+    media_type: str
+    version: str
+    body: bytes
+    compressed: bytes | None
+
+
+_read: dict[Path, tuple[int, Asset]] = {}
+
+
+def asset(name: str) -> Asset | None:
+    """The file of this name, none where there is none. A file that has changed is read again."""
+    path = FOLDER / name
+    try:
+        if ".." in name.split("/") or path.is_dir():
+            return None
+        changed_at = path.stat().st_mtime_ns
+        known = _read.get(path)
+        if known is None or known[0] != changed_at:
+            known = _read[path] = (changed_at, _asset(path))
+    except (FileNotFoundError, NotADirectoryError, ValueError, OSError):
+        return None
+    return known[1]
+
+
+def _asset(path: Path) -> Asset:
+    body = path.read_bytes()
+    media_type = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    compressed = gzip.compress(body, 9, mtime=0) if len(body) >= COMPRESS_FROM_BYTES else None
+    if compressed is not None and len(compressed) > 0.9 * len(body):
+        compressed = None
+    return Asset(media_type, sha256(body).hexdigest()[:16], body, compressed)
+
+
+def address(name: str) -> str:
+    """Where a page finds a file. Raises `LookupError` for one that is not there."""
+    found = asset(name)
+    if found is None:
+        raise LookupError(f"no static file {name}")
+    return f"/static/{name}?v={found.version}"
+
+
+class Assets:
+    """Serves the folder."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        name = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/")
+        found = asset(name)
+        if found is None:
+            await problems.response(problems.NoSuchPage(f"no file {name[:200]!r}"))(scope, receive, send)
+            return
+        if scope["method"] not in ("GET", "HEAD"):
+            error = problems.MethodNotAllowed("a file can only be read", "GET, HEAD")
+            await problems.response(error)(scope, receive, send)
+            return
+        tag = f'"{found.version}"'
+        current = f"v={found.version}".encode() == scope["query_string"]
+        kept = {"Cache-Control": FOR_EVER if current else ASK_AGAIN, "ETag": tag, "Vary": "Accept-Encoding"}
+        if headers.get("if-none-match") == tag:
+            await Response(status_code=304, headers=kept)(scope, receive, send)
+            return
+        body = found.body
+        if found.compressed is not None and "gzip" in headers.get("accept-encoding", ""):
+            body, kept["Content-Encoding"] = found.compressed, "gzip"
+        media_type = found.media_type + ("; charset=utf-8" if found.media_type.startswith("text/") else "")
+        answer = Response(body, 200, kept, media_type)
+        await answer(scope, receive, send)

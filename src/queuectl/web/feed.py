@@ -1,0 +1,298 @@
+"""News and snapshots for everybody who watches: read once, encoded once, handed to all.
+
+One thread sleeps until something is committed, as workers do, reads what is new, and hands it to the event loop. It
+runs only while somebody listens. Who is too slow loses what was waiting for them, and is told so. News are a stream to
+look at, not a record: at more than `NEWS_MAX` of a kind in a moment, or where an end is reported late, some are passed
+over (`skipped`); the jobs themselves always tell how they stand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from queuectl import documents
+from queuectl.client import Client
+from queuectl.domain.errors import QueuectlError
+from queuectl.domain.job import Outcome
+from queuectl.engine.wakeup import wakeup_for
+from queuectl.figures import FAILURES, figures
+from queuectl.store.port import News, Place, Store
+from queuectl.web.problems import Overloaded
+
+EVENTS, SNAPSHOT = "events", "snapshot"
+TOPICS = (EVENTS, SNAPSHOT)
+
+TICK_S = 0.25
+"""News are read at most so often, however many commits there are."""
+SNAPSHOT_EVERY_S, SNAPSHOT_AT_REST_S = 1.0, 5.0
+LOOK_EVERY_S = 1.0
+"""How often is looked where nobody tells of commits."""
+CHECK_EVERY_S, PING_EVERY_S = 5.0, 15.0
+AGAIN_AFTER_S = 1.0
+"""After the store could not be read."""
+NEWS_MAX = 100
+LOOK_BACK_S = 2.0
+"""Ends are committed a little after they happened; so far back they are looked for."""
+RATE_WINDOW_S = 60.0
+RATE_SPANS = 500
+QUEUES_MAX = 100
+
+LISTENERS_MAX = 256
+WAITING_BYTES_MAX = 1 << 18
+"""What may wait for one listener."""
+
+
+def message(event: str, document: object) -> bytes:
+    """An event as a stream carries it."""
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), msgspec.json.encode(document))
+
+
+PING = b": \n\n"
+SKIPPED = message("skipped", {})
+RETRY = b"retry: 2000\n\n"
+"""How soon a browser comes back after the connection has ended."""
+
+
+class Listener:
+    """One connection's share: what waits to be sent. For the event loop's thread only."""
+
+    def __init__(self, topics: frozenset[str], token: str) -> None:
+        self.topics = topics
+        self.token = token
+        self.since = time.monotonic()
+        self._waiting: deque[bytes] = deque([RETRY])
+        self._bytes = 0
+        self._news = asyncio.Event()
+        self._news.set()
+        self._over = False
+
+    def put(self, data: bytes) -> None:
+        """Something to send."""
+        if self._bytes + len(data) > WAITING_BYTES_MAX:
+            self._waiting.clear()
+            self._bytes = 0
+            data = SKIPPED
+        self._waiting.append(data)
+        self._bytes += len(data)
+        self._news.set()
+
+    def hang_up(self) -> None:
+        """Nothing more will come."""
+        self._over = True
+        self._news.set()
+
+    async def next(self) -> bytes | None:
+        """All that waits, as soon as there is something; none at the end."""
+        await self._news.wait()
+        self._news.clear()
+        if self._over:
+            return None
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        self._bytes = 0
+        return data
+
+
+class Feed:
+    """Who listens, and the thread that reads for them."""
+
+    def __init__(self, open_client: Callable[[], Client], listen_s_max: float) -> None:
+        self._open = open_client
+        self._listen_s_max = listen_s_max
+        self._listeners: set[Listener] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reader: _Reader | None = None
+        self._latest: bytes | None = None
+        self._closed = False
+
+    def listen(self, topics: Iterable[str], token: str) -> Listener:
+        """A new listener, named by the token's id. Raises `Overloaded`."""
+        if len(self._listeners) >= LISTENERS_MAX or self._closed:
+            raise Overloaded("too many listen already", "close another page, or try again later")
+        listener = Listener(frozenset(topics), token)
+        self._listeners.add(listener)
+        self._loop = asyncio.get_running_loop()
+        if SNAPSHOT in listener.topics and self._reader is not None and self._latest is not None:
+            listener.put(self._latest)
+        if self._reader is None:
+            self._reader = _Reader(self._open, self._hand_out, self._check)
+            self._reader.start()
+        self._reader.topics = self._wanted()
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        """Nobody reads this listener's share any more."""
+        self._listeners.discard(listener)
+        if self._reader is None:
+            return
+        self._reader.topics = self._wanted()
+        if not self._listeners:
+            self._reader.stop()
+            self._reader = self._latest = None
+
+    def close(self) -> None:
+        """Ends all streams, and the thread."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.hang_up()
+        if self._reader is not None:
+            self._reader.stop()
+
+    def _wanted(self) -> frozenset[str]:
+        return frozenset(topic for listener in self._listeners for topic in listener.topics)
+
+    def _in_loop(self, call: Callable[..., None], *given: Any) -> None:
+        """From the reader's thread into the loop's."""
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(call, *given)
+        except RuntimeError:  # the loop is over, and everybody has gone
+            pass
+
+    def _hand_out(self, topic: str | None, data: bytes) -> None:
+        self._in_loop(self._put, topic, data)
+
+    def _put(self, topic: str | None, data: bytes) -> None:
+        if topic == SNAPSHOT:
+            self._latest = data
+        for listener in self._listeners:
+            if topic is None or topic in listener.topics:
+                listener.put(data)
+
+    def _check(self, tokens: frozenset[str]) -> None:
+        self._in_loop(self._hang_up_on, tokens)
+
+    def _hang_up_on(self, tokens: frozenset[str]) -> None:
+        """Ends the streams of revoked tokens, and those that are old: their browsers come back."""
+        oldest = time.monotonic() - self._listen_s_max
+        for listener in self._listeners:
+            if listener.token not in tokens or listener.since < oldest:
+                listener.hang_up()
+
+
+class _Reader(threading.Thread):
+    """Sleeps, reads, hands out; until it is stopped."""
+
+    def __init__(
+        self, open_client: Callable[[], Client], hand_out: Callable[[str | None, bytes], None],
+        check: Callable[[frozenset[str]], None],
+    ) -> None:  # fmt: skip
+        super().__init__(name="queuectl-feed", daemon=True)
+        self.topics: frozenset[str] = frozenset()
+        self._open = open_client
+        self._hand_out = hand_out
+        self._check = check
+        self._end = threading.Event()
+
+    def stop(self) -> None:
+        """Soon."""
+        self._end.set()
+
+    def run(self) -> None:
+        while not self._end.is_set():
+            try:
+                self._read_on()
+            except QueuectlError as error:
+                self._hand_out(None, message("trouble", {"code": error.code, "detail": error.message}))
+                self._end.wait(AGAIN_AFTER_S)
+
+    def _read_on(self) -> None:
+        """Reads one store until it is gone or replaced. Raises what the store raises."""
+        client = self._open()
+        wakeup = wakeup_for(client.store)
+        try:
+            news, look = Reading(client.store), _Timetable()
+            while not self._end.is_set() and not (look.due("replaced", LOOK_EVERY_S) and client.store.replaced()):
+                if EVENTS in self.topics and (told := news.read()):
+                    self._hand_out(EVENTS, told)
+                if SNAPSHOT in self.topics and look.due("snapshot", SNAPSHOT_EVERY_S):
+                    self._hand_out(SNAPSHOT, message("snapshot", snapshot(client)))
+                if look.due("check", CHECK_EVERY_S):
+                    self._check(frozenset(token.id for token in client.store.tokens()))
+                if look.due("ping", PING_EVERY_S):
+                    self._hand_out(None, PING)
+                client.store.changed()  # takes note of notices, where they come that way
+                self._end.wait(TICK_S)
+                wakeup.wait(LOOK_EVERY_S)
+        finally:
+            wakeup.close()
+            client.close()
+
+
+class _Timetable:
+    """What is done at most every so often."""
+
+    def __init__(self) -> None:
+        self._done: dict[str, float] = {}
+
+    def due(self, what: str, every_s: float) -> bool:
+        """Whether it is time again; then it counts as done."""
+        now = time.monotonic()
+        if now - self._done.get(what, 0.0) < every_s:
+            return False
+        self._done[what] = now
+        return True
+
+
+class Reading:
+    """How far the news have been read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._begin()
+
+    def _begin(self) -> None:
+        self._place = self._store.place()
+        self._told: dict[tuple[str, int, int], float] = {}
+        self._new(self._store.news(self._looking_back(), NEWS_MAX))
+
+    def _looking_back(self) -> Place:
+        return self._place._replace(at=self._place.at - LOOK_BACK_S)
+
+    def read(self) -> bytes:
+        """What is new, as events; empty where nothing is."""
+        place = self._store.place()
+        found = self._store.news(self._looking_back(), NEWS_MAX)
+        kinds = Counter(each.key[0] for each in found)
+        if max(kinds.values(), default=0) >= NEWS_MAX:
+            self._begin()
+            return SKIPPED
+        self._place = place
+        return b"".join(
+            message("job" if each.job is not None else "deed", documents.news_to_json(each))
+            for each in self._new(found)
+        )
+
+    def _new(self, found: list[News]) -> list[News]:
+        """Those not told yet. What runs is told again and again; ends, as long as they are looked for."""
+        new = [each for each in found if each.key not in self._told]
+        forget_before = self._place.at - 2 * LOOK_BACK_S
+        still = {each.key: self._place.at for each in found}
+        self._told = {key: at for key, at in self._told.items() if at > forget_before} | still
+        return new
+
+
+def snapshot(client: Client) -> dict[str, Any]:
+    """The whole in numbers, for a page that shows it live."""
+    found = client.status(retries=0)
+    recent = figures(client.store, RATE_WINDOW_S, 1, RATE_SPANS)
+    alive = [worker for worker in found.workers if not worker.orphaned]
+    whole = documents.status_to_json(found._replace(workers=[], next_retries=[]))
+    return {
+        "at": whole["at"], "counts": whole["counts"],
+        "queues": dict(list(whole["queues"].items())[:QUEUES_MAX]),
+        "workers": len(alive), "slots": {"total": documents.slots(alive), "busy": documents.busy(found.workers)},
+        "oldest_waiting": whole["oldest_waiting"],
+        "rates": {
+            "window": RATE_WINDOW_S, "completed": round(recent.ended[Outcome.COMPLETED] / RATE_WINDOW_S, 3),
+            "failed": round(sum(recent.ended[outcome] for outcome in FAILURES) / RATE_WINDOW_S, 3),
+        },
+        "run": recent.run._asdict(), "wait": recent.wait._asdict(),
+    }  # fmt: skip

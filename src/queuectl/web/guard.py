@@ -1,0 +1,279 @@
+"""Who may in: every request passes here before anything else sees it.
+
+In this order: the Host must be a name of this server (or a page could reach it under a name of its own: DNS
+rebinding); a request from another site's page is refused (CSRF); a token must be known, by `Authorization: Bearer` or
+by cookie; a writing method needs a full one; the body may only be so long. Failed attempts are counted by address.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import NamedTuple
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from queuectl import access
+from queuectl.domain.errors import Invalid, QueuectlError
+from queuectl.domain.token import Role, Token
+from queuectl.web import problems
+from queuectl.web.ask import Clients
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+OPEN_PATHS = frozenset({"/login", "/healthz", "/readyz"})
+OPEN_FOLDER = "/static/"
+"""What needs no token: the way in, whether the server lives, and files that everybody can download anyway."""
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+BODY_BYTES_MAX = 1 << 20
+BODIES_BYTES_MAX: Mapping[str, int] = {"/api/v1/jobs": 16 << 20, "/login": 4096}
+"""Paths that take longer or only shorter ones."""
+
+KNOWN_FOR_S = 1.0
+"""A token that was revoked is forgotten within this time."""
+FAILURES_MAX, FAILURES_WITHIN_S = 10, 60.0
+ADDRESSES_MAX = 1024
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class Visitor(NamedTuple):
+    """Who sends a request. `by_cookie`: a browser, which sends it along whatever page it is on."""
+
+    token: Token
+    by_cookie: bool = False
+
+    @property
+    def who(self) -> str:
+        """As jobs and the audit log name them."""
+        return f"token:{self.token.name}"
+
+    @property
+    def may_write(self) -> bool:
+        return self.token.role is Role.FULL
+
+
+class Hosts:
+    """By which names clients may call this server."""
+
+    def __init__(self, bound: str, allowed: Iterable[str] = ()) -> None:
+        """`bound` is the address it listens on. Beyond loopback any IP address will do: it is no name to rebind."""
+        self._names = {*LOOPBACK_NAMES, bound.strip("[]").lower(), *(name.lower() for name in allowed)}
+        self._any_address = bound.strip("[]") not in LOOPBACK_NAMES
+
+    def accept(self, host: str) -> bool:
+        """Whether a `Host` header names this server."""
+        name = host_name(host)
+        return name in self._names or (self._any_address and is_address(name))
+
+
+def host_name(host: str) -> str:
+    """The name in a `Host` header, without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an IP address."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class Door:
+    """Checks tokens, remembers known ones for a moment, and counts failures by address."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._known: dict[str, tuple[float, Token]] = {}
+        self._failures: OrderedDict[str, list[float]] = OrderedDict()
+
+    async def token(self, text: str, address: str) -> Token:
+        """The token of this text. Raises `Unauthenticated`, or `TooMany` after many failures from an address.
+
+        Whoever was in before stays in: nobody can lock others out by guessing.
+        """
+        digest = access.digest(text) if len(text) <= access.BYTES_MAX else ""
+        found = self._known.get(digest)
+        if found is not None and time.monotonic() - found[0] < KNOWN_FOR_S:
+            return found[1]
+        if found is None:
+            self._refuse_guessing(address)
+        token = await self._clients.run("", lambda client: access.admit(client.store, text))
+        if token is None:
+            self._known.pop(digest, None)
+            self._failed(address)
+            raise problems.Unauthenticated("the token is not known", "see: queuectl token list")
+        self._known[digest] = (time.monotonic(), token)
+        return token
+
+    def forget(self) -> None:
+        """Has every token looked up again."""
+        self._known.clear()
+
+    def _refuse_guessing(self, address: str) -> None:
+        failures = self._failures.get(address, [])
+        since = time.monotonic() - FAILURES_WITHIN_S
+        recent = [at for at in failures if at > since]
+        if len(recent) >= FAILURES_MAX:
+            raise problems.TooMany("too many attempts with a wrong token", recent[0] - since)
+
+    def _failed(self, address: str) -> None:
+        failures = self._failures.setdefault(address, [])
+        failures.append(time.monotonic())
+        del failures[:-FAILURES_MAX]
+        self._failures.move_to_end(address)
+        if len(self._failures) > ADDRESSES_MAX:
+            self._failures.popitem(last=False)
+
+
+class Guard:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, door: Door, hosts: Hosts) -> None:
+        self._app = app
+        self._door = door
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # a websocket: nobody needs one here
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        guarded = _with_headers(send, scope)
+        try:
+            await self._let_in(scope)
+            body = Body(scope, receive)
+            await self._app(scope, body, guarded)
+        except problems.Unauthenticated as error:
+            await _way_in(scope, error)(scope, receive, guarded)
+        except QueuectlError as error:
+            await problems.response(error)(scope, receive, guarded)
+
+    async def _let_in(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._hosts.accept(host) or len(headers.getlist("host")) != 1:
+            raise problems.Forbidden(
+                f"{host[:100]!r} is no name of this server", "allow it with: serve --allow-host NAME"
+            )
+        _refuse_other_sites(scope, headers, host)
+        path: str = scope["path"]
+        if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+            return
+        visitor = await self._visitor(scope, headers)
+        if scope["method"] not in SAFE_METHODS:
+            if visitor.by_cookie and "origin" not in headers and headers.get("sec-fetch-site") != "same-origin":
+                raise problems.Forbidden("it does not say which page it comes from", "send Origin, or a Bearer token")
+            if not visitor.may_write:
+                raise problems.Forbidden(f"token {visitor.token.name} may only read", "use one with the role full")
+        scope.setdefault("state", {})["visitor"] = visitor
+
+    async def _visitor(self, scope: Scope, headers: Headers) -> Visitor:
+        address = scope["client"][0] if scope.get("client") else ""
+        if (given := headers.get("authorization")) is not None:
+            scheme, _, text = given.partition(" ")
+            if scheme.lower() != "bearer":
+                raise problems.Unauthenticated("only Bearer tokens are taken", "send: Authorization: Bearer TOKEN")
+            return Visitor(await self._door.token(text.strip(), address))
+        if (kept := cookie_of(headers, cookie_name(scope))) is not None:
+            return Visitor(await self._door.token(kept, address), by_cookie=True)
+        raise problems.Unauthenticated("a token is needed", "send: Authorization: Bearer TOKEN")
+
+
+def _refuse_other_sites(scope: Scope, headers: Headers, host: str) -> None:
+    """Refuses what another site's page sends. Following a link from one, to look at a page, is no harm."""
+    origin = headers.get("origin")
+    if origin is not None and origin.lower() != f"{scope['scheme']}://{host}".lower():
+        raise problems.Forbidden(f"a page of {origin[:100]!r} may not call this server")
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        looks = headers.get("sec-fetch-mode") == "navigate" and scope["method"] in SAFE_METHODS
+        if not looks or headers.get("sec-fetch-dest") not in ("document", None):
+            raise problems.Forbidden("a page of another site may not call this server")
+
+
+def _way_in(scope: Scope, error: problems.Unauthenticated) -> Response:
+    """A person who wants to see a page is led to the login; a program gets the error."""
+    wants_page = "text/html" in Headers(scope=scope).get("accept", "")
+    if wants_page and scope["method"] == "GET" and not scope["path"].startswith("/api/"):
+        query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+        return RedirectResponse(
+            f"/login?next={quote(scope['path'] + query, safe='')}", 303, {"Cache-Control": "no-store"}
+        )
+    return problems.response(error)
+
+
+def cookie_name(scope: Scope) -> str:
+    """One for each port: browsers share cookies between the ports of a host."""
+    server = scope.get("server")
+    return f"queuectl-{server[1] if server and server[1] else 0}"
+
+
+def cookie_of(headers: Headers, name: str) -> str | None:
+    """The value of a cookie, if it was sent."""
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return None
+    found = cookies.get(name)
+    return found.value if found is not None and found.value else None
+
+
+def _with_headers(send: Send, scope: Scope) -> Send:
+    """Adds to every answer what keeps browsers from doing harm with it."""
+
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault("Cache-Control", "no-store")
+            if scope["scheme"] == "https":
+                headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+        await send(message)
+
+    return guarded
+
+
+class Body:
+    """A request's body as it comes in, refused as soon as it is too long."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._left = BODIES_BYTES_MAX.get(scope["path"], BODY_BYTES_MAX)
+        self._error = problems.TooLarge(f"the body is longer than {self._left:,} bytes", "send it in several requests")
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isascii() or not declared.isdigit():
+            raise Invalid(f"Content-Length {declared[:20]!r} is no number")
+        if int(declared) > self._left:
+            raise self._error
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise self._error
+        return message

@@ -1,0 +1,100 @@
+"""One job: what it is, how it fared, what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from queuectl.cli.history import fields, signal_name
+from queuectl.client import Client, History, allowed_states
+from queuectl.documents import events, how_it_ended
+from queuectl.domain.job import Attempt, Job, JobState
+from queuectl.domain.lifecycle import CancelRequested, Retried
+from queuectl.web import spelling
+from queuectl.web.ask import ask
+from queuectl.web.rendering import page
+
+ATTEMPTS_SHOWN = 100
+BAR_UNITS = 1000
+"""The width of the timeline, in its own units."""
+BAR_LEAST = 6
+SHOWN_ELSEWHERE = frozenset({"command", "error", "variables"})
+
+
+class Bar(NamedTuple):
+    """One execution on the timeline."""
+
+    attempt: Attempt
+    start: int
+    width: int
+    ended: str
+
+
+class View(NamedTuple):
+    """What the page shows. `verbs` are the acts that the job's state allows."""
+
+    now: float
+    history: History
+    facts: Sequence[tuple[str, str]]
+    bars: Sequence[Bar]
+    verbs: Sequence[str]
+    command_line: str
+
+
+def view(client: Client, ref: str) -> View:
+    """The job with all that happened to it. Raises `NotFound`."""
+    history = client.history(ref)
+    now = client.store.now()
+    job = history.job
+    return View(
+        now=now, history=history, facts=[fact for fact in fields(job, now) if fact[0] not in SHOWN_ELSEWHERE],
+        bars=bars(history.attempts[-ATTEMPTS_SHOWN:], now), verbs=verbs(job),
+        command_line=spelling.command_line(job, client.settings()),
+    )  # fmt: skip
+
+
+def bars(attempts: Sequence[Attempt], now: float) -> list[Bar]:
+    """The executions, the latest first, each with its place on the timeline."""
+    if not attempts:
+        return []
+    first = attempts[0].started_at
+    last = max(now if attempt.finished_at is None else attempt.finished_at for attempt in attempts)
+    scale = BAR_UNITS / max(last - first, 0.001)
+    found = []
+    for attempt in reversed(attempts):
+        end = now if attempt.finished_at is None else attempt.finished_at
+        width = min(BAR_UNITS, max(BAR_LEAST, round((end - attempt.started_at) * scale)))
+        start = min(BAR_UNITS - width, round((attempt.started_at - first) * scale))
+        found.append(Bar(attempt=attempt, start=max(0, start), width=width, ended=how_it_ended(attempt)))
+    return found
+
+
+def verbs(job: Job) -> list[str]:
+    """What a person can do with the job as it stands."""
+    found = []
+    if job.state in allowed_states(Retried) and job.state is not JobState.PENDING:
+        found.append("retry")
+    if job.state in allowed_states(CancelRequested) and not job.cancel_requested:
+        found.append("cancel")
+    if not job.finished:
+        found.append("release" if job.held else "hold")
+    if job.state is not JobState.PROCESSING:
+        found.append("delete")
+    return found
+
+
+async def job(request: Request) -> Response:
+    """The page."""
+    ref = request.path_params["id"]
+    found = await ask(request, lambda client: view(client, ref))
+    return page(
+        request, "job.html", part="_job.html", view=found, job=found.history.job, now=found.now,
+        events=events(found.history), signal_name=signal_name,
+    )  # fmt: skip
+
+
+routes = [Route("/jobs/{id}", job)]

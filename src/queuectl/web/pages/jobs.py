@@ -1,0 +1,103 @@
+"""The table of jobs: filtered and paged by its address alone, and as cheap however many jobs there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from queuectl.client import Client
+from queuectl.domain.errors import Invalid, NotFound
+from queuectl.domain.job import Job, JobState
+from queuectl.web import filters
+from queuectl.web.ask import ask
+from queuectl.web.filters import Filter
+from queuectl.web.rendering import page
+from queuectl.web.rest.jobs import known_count
+
+ROWS = 50
+
+
+class Listing(NamedTuple):
+    """One page of the table. `older` and `newer` are the cursors of its neighbours, none where there is none."""
+
+    now: float
+    jobs: Sequence[Job]
+    reasons: Sequence[str | None]
+    counts: Mapping[JobState, int]
+    queues: Sequence[str]
+    total: int | None = None
+    older: int | None = None
+    newer: int | None = None
+    exact: Job | None = None
+    error: Invalid | None = None
+
+
+def listing(client: Client, wanted: Filter, before: int | None = None, after: int | None = None) -> Listing:
+    """The newest matching jobs, those enqueued before a job, or the next ones enqueued after it."""
+    counts, queues = _counts(client, wanted)
+    now = client.store.now()
+    try:
+        selector = wanted.selector(now)
+    except Invalid as error:
+        return Listing(now=now, jobs=(), reasons=(), counts=counts, queues=queues, error=error)
+    if after is not None:
+        found = client.store.find(selector, limit=ROWS + 1, after_seq=after)
+        if len(found) <= ROWS:  # the first page, or nearly
+            before = after = None
+    if after is None:
+        found = client.store.find(selector, limit=ROWS + 1, newest_first=True, after_seq=before)
+    more = len(found) > ROWS
+    jobs = found[:ROWS] if after is None else found[:ROWS][::-1]
+    return Listing(
+        now=now, jobs=jobs, reasons=client.reasons(jobs), counts=counts, queues=queues,
+        total=known_count(client, selector),
+        older=jobs[-1].seq if jobs and (more or after is not None) else None,
+        newer=jobs[0].seq if jobs and (after is not None or before is not None) else None,
+        exact=_exact(client, wanted.first("command")),
+    )  # fmt: skip
+
+
+def _counts(client: Client, wanted: Filter) -> tuple[dict[JobState, int], list[str]]:
+    """Jobs by state, of the queues asked for; and all queues there are."""
+    counts = dict.fromkeys(JobState, 0)
+    queues = set()
+    for (queue, state), number in client.store.counts().items():
+        queues.add(queue)
+        if queue in wanted.given.get("queue", (queue,)):
+            counts[state] += number
+    return counts, sorted(queues)
+
+
+def _exact(client: Client, text: str) -> Job | None:
+    """The job that the searched text is the id of."""
+    try:
+        return client.job(text) if text else None
+    except (NotFound, Invalid):
+        return None
+
+
+def cursor(request: Request, name: str) -> int | None:
+    """A cursor of the address. Raises `Invalid`."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise Invalid(f"{name} {text[:20]!r} is no place in the table", "begin anew at /jobs")
+    return int(text)
+
+
+async def jobs(request: Request) -> Response:
+    """The table."""
+    wanted = filters.of_query(request.url.query)
+    before, after = cursor(request, "before"), cursor(request, "after")
+    found = await ask(request, lambda client: listing(client, wanted, before, after))
+    return page(
+        request, "jobs.html", part="_jobs.html", status=400 if found.error else 200, listing=found, wanted=wanted
+    )
+
+
+routes = [Route("/jobs", jobs)]

@@ -1,0 +1,50 @@
+"""The first page: the whole at a glance."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from queuectl.client import Client, Status
+from queuectl.documents import busy, slots
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
+from queuectl.figures import Figures, figures
+from queuectl.web.ask import ask
+from queuectl.web.rendering import page
+
+SHOWN_MAX = 8
+"""Rows of each list."""
+WINDOW_S = 3600.0
+"""What the figures are of: as in the charts."""
+
+
+class Glance(NamedTuple):
+    """What the page shows."""
+
+    status: Status
+    failures: list[Job]
+    slots: int
+    busy: int
+    figures: Figures
+
+
+def glance(client: Client) -> Glance:
+    """The whole, as it stands."""
+    status = client.status(SHOWN_MAX)
+    unhappy = Selector(states=(JobState.DEAD, JobState.FAILED))
+    return Glance(
+        status=status, failures=client.find(unhappy, limit=SHOWN_MAX, newest_first=True),
+        slots=slots(status.workers), busy=busy(status.workers), figures=figures(client.store, WINDOW_S, 1),
+    )  # fmt: skip
+
+
+async def overview(request: Request) -> Response:
+    """Counts, workers, waiting, what failed."""
+    return page(request, "overview.html", part="_overview.html", glance=await ask(request, glance))
+
+
+routes = [Route("/", overview)]

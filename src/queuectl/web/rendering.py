@@ -1,0 +1,36 @@
+"""Pages out of templates. Every value is escaped; there is no inline script or style, for the policy forbids both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from queuectl import __version__, wire
+from queuectl.cli.listing import info, tries
+from queuectl.cli.render import age, short, size
+from queuectl.web.assets import address
+
+templates = Environment(
+    loader=PackageLoader("queuectl.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+    lstrip_blocks=True,
+)  # fmt: skip
+templates.globals.update(asset=address, version=__version__)
+templates.filters.update(
+    duration=wire.format_duration, time=wire.format_time, command=wire.command_line, worker=wire.worker_name, age=age,
+    short=short, size=size, number="{:,}".format, tries=tries, job_info=info,
+)  # fmt: skip
+
+
+def page(request: Request, template: str, *, part: str | None = None, status: int = 200, **values: Any) -> Response:
+    """A page; or, where the page in the browser asks, only the `part` of it that changes.
+
+    Templates see the `request` and its `visitor` (none at the login).
+    """
+    if part is not None and "hx-request" in request.headers:
+        template = part
+    visitor = getattr(request.state, "visitor", None)
+    text = templates.get_template(template).render(request=request, visitor=visitor, **values)
+    return HTMLResponse(text, status)

@@ -1,0 +1,103 @@
+"""Settings, tokens, and who did what."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from queuectl import access, documents, wire
+from queuectl.client import Client
+from queuectl.domain.errors import Invalid, NotFound
+from queuectl.domain.token import Role
+from queuectl.settings import SETTINGS, canonical
+from queuectl.web.ask import ask
+from queuectl.web.guard import Door
+from queuectl.web.rest.operation import Query, answer, object_body, text_in, whole_number
+
+DEEDS, DEEDS_MAX = 100, 1000
+ID_MAX = 1 << 62
+
+
+# --- settings -------------------------------------------------------------------------------
+
+
+async def settings(request: Request, query: Query) -> Response:
+    """Every setting."""
+    found = await ask(request, Client.settings)
+    return answer([documents.setting_to_json(found, name) for name in SETTINGS])
+
+
+async def setting(request: Request, query: Query) -> Response:
+    """One setting."""
+    name = _name(request)
+    return answer(documents.setting_to_json(await ask(request, Client.settings), name))
+
+
+async def set_setting(request: Request, query: Query) -> Response:
+    """Changes a setting for jobs enqueued from now on."""
+    name = _name(request)
+    document = await object_body(request, "value")
+    value = document.get("value")
+    text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else text_in(document, "value")
+
+    def change(client: Client) -> wire.JsonObject:
+        client.set_setting(name, text)
+        return documents.setting_to_json(client.settings(), name)
+
+    return answer(await ask(request, change))
+
+
+async def unset_setting(request: Request, query: Query) -> Response:
+    """Puts a setting back to its default."""
+    name = _name(request)
+
+    def change(client: Client) -> wire.JsonObject:
+        client.unset_setting(name)
+        return documents.setting_to_json(client.settings(), name)
+
+    return answer(await ask(request, change))
+
+
+def _name(request: Request) -> str:
+    """The setting in the path. Raises `NotFound`."""
+    try:
+        return canonical(request.path_params["name"])
+    except Invalid as error:
+        raise NotFound(error.message, error.hint) from None
+
+
+# --- tokens ---------------------------------------------------------------------------------
+
+
+async def tokens(request: Request, query: Query) -> Response:
+    """All tokens; what they are, nobody can see."""
+    found = await ask(request, lambda client: client.store.tokens())
+    return answer([documents.token_to_json(token) for token in found])
+
+
+async def create_token(request: Request, query: Query) -> Response:
+    """Makes a token and shows it, once."""
+    document = await object_body(request, "name", "role")
+    name, role = text_in(document, "name"), text_in(document, "role") if "role" in document else Role.READ_ONLY.value
+    token, text = await ask(request, lambda client: access.create(client.store, name, role, client.who))
+    return answer({**documents.token_to_json(token), "token": text}, 201)
+
+
+async def revoke_token(request: Request, query: Query) -> Response:
+    """Ends a token, named by its name or id."""
+    ref = request.path_params["ref"]
+    await ask(request, lambda client: access.revoke(client.store, ref, client.who))
+    door: Door = request.app.state.door
+    door.forget()
+    return Response(status_code=204)
+
+
+# --- who did what ---------------------------------------------------------------------------
+
+
+async def audit(request: Request, query: Query) -> Response:
+    """What people did, the latest first; `before` goes on behind that id."""
+    limit = whole_number(query, "limit", 1, DEEDS_MAX) or DEEDS
+    before = whole_number(query, "before", 1, ID_MAX)
+    found = await ask(request, lambda client: client.store.deeds(limit, before))
+    return answer([documents.deed_to_json(deed) for deed in found])

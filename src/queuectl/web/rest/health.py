@@ -1,0 +1,55 @@
+"""Whether the server lives and can work, and the metrics."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from queuectl import metrics
+from queuectl.client import Client
+from queuectl.web.ask import Clients, ask
+from queuectl.web.rest.operation import Query, answer
+
+READY_FOR_S = 1.0
+"""Whoever asks without a token makes the store answer at most so often."""
+
+
+class Health:
+    """What the process keeps between two questions."""
+
+    def __init__(self) -> None:
+        self.ready_until = 0.0
+        self._counter: metrics.EndCounter | None = None
+        self._lock = threading.Lock()
+
+    def metrics(self, client: Client) -> bytes:
+        """The metrics' text. One scrape at a time counts."""
+        with self._lock:
+            if self._counter is None:
+                self._counter = metrics.EndCounter(client.store)
+            reading = metrics.read(client, self._counter)
+        return metrics.text(reading)
+
+
+async def alive(request: Request, query: Query) -> Response:
+    """The server answers."""
+    return answer({"status": "ok"})
+
+
+async def ready(request: Request, query: Query) -> Response:
+    """The store answers, too."""
+    health: Health = request.app.state.health
+    if time.monotonic() > health.ready_until:
+        clients: Clients = request.app.state.clients
+        await clients.run("", lambda client: client.store.counts())
+        health.ready_until = time.monotonic() + READY_FOR_S
+    return answer({"status": "ok"})
+
+
+async def exposition(request: Request, query: Query) -> Response:
+    """Metrics for Prometheus."""
+    health: Health = request.app.state.health
+    return Response(await ask(request, health.metrics), media_type=metrics.CONTENT_TYPE)

@@ -1,0 +1,258 @@
+"""Jobs: adding, finding, looking at them, and acting on one or on many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from queuectl import documents, wire
+from queuectl.cli import acting
+from queuectl.client import BATCH, Client
+from queuectl.domain.errors import Invalid, QueuectlError
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
+from queuectl.selections import KEYS, parse_selection
+from queuectl.web import problems
+from queuectl.web.ask import ask
+from queuectl.web.rest.operation import (
+    Query,
+    answer,
+    decoded,
+    flag,
+    flag_in,
+    json_body,
+    media_type_of,
+    object_body,
+    shown,
+    shown_jobs,
+    texts_in,
+    whole_number,
+)
+
+LINES = "application/x-ndjson"
+PAGE, PAGE_MAX = 50, 1000
+JOBS_SHOWN_MAX = 1000
+"""Jobs that an answer to an act lists; all are counted."""
+REFUSED_SHOWN_MAX = 100
+IDS_MAX = 10_000
+CURSOR_MAX = 1 << 62
+
+
+# --- adding ---------------------------------------------------------------------------------
+
+
+async def enqueue(request: Request, query: Query) -> Response:
+    """Adds a job, or a list of jobs, all or none."""
+    if media_type_of(request) == LINES:
+        lines = [line for line in (await request.body()).splitlines() if line.strip()]
+        given: Any = [decoded(line, f"line {number}") for number, line in enumerate(lines, 1)]
+    else:
+        given = await json_body(request)
+    many = isinstance(given, list)
+    wanted = given if many else [given]
+
+    def add(client: Client) -> list[wire.JsonObject]:
+        now = client.store.now()
+        requests = [_request(each, now, number if many else None) for number, each in enumerate(wanted, 1)]
+        return shown_jobs(request, client, client.enqueue(requests))
+
+    added = await ask(request, add)
+    if many:
+        return answer(added, 201)
+    return answer(added[0], 201, {"Location": f"/api/v1/jobs/{quote(added[0]['id'])}"})
+
+
+def _request(document: object, now: float, number: int | None) -> wire.JobRequest:
+    """What a document asks for; in a list the error says which it was."""
+    try:
+        return wire.parse_request(document, now)
+    except Invalid as error:
+        if number is None:
+            raise
+        raise Invalid(f"job {number}: {error.message}", error.hint) from None
+
+
+# --- looking --------------------------------------------------------------------------------
+
+
+async def find(request: Request, query: Query) -> Response:
+    """A page of matching jobs, the newest first."""
+    return answer(await ask(request, lambda client: page(request, client, query, Selector(), _plain)))
+
+
+def _plain(request: Request, client: Client, jobs: Sequence[Job]) -> list[wire.JsonObject]:
+    return shown_jobs(request, client, jobs)
+
+
+def page(
+    request: Request, client: Client, query: Query, among: Selector,
+    made: Callable[[Request, Client, Sequence[Job]], list[wire.JsonObject]],
+) -> wire.JsonObject:  # fmt: skip
+    """Jobs, where the next page begins, and how many there are in all where that costs nothing to know."""
+    limit = whole_number(query, "limit", 1, PAGE_MAX) or PAGE
+    after = whole_number(query, "cursor", 1, CURSOR_MAX)
+    given = {key: query[key] for key in KEYS if key in query}
+    selector = parse_selection(given, client.store.now())
+    if among.states:
+        selector = selector._replace(states=among.states)
+    jobs = client.store.find(selector, limit=limit + 1, newest_first=not flag(query, "oldest_first"), after_seq=after)
+    more, jobs = len(jobs) > limit, jobs[:limit]
+    return {
+        "jobs": made(request, client, jobs), "next": str(jobs[-1].seq) if more else None,
+        "count": known_count(client, selector),
+    }  # fmt: skip
+
+
+def known_count(client: Client, selector: Selector) -> int | None:
+    """How many jobs match, as far as the kept counts tell: what goes by more than queue and state is not counted."""
+    if selector._replace(states=(), queues=()) != Selector():
+        return None
+    return sum(
+        number
+        for (queue, state), number in client.store.counts().items()
+        if (not selector.states or state in selector.states) and (not selector.queues or queue in selector.queues)
+    )
+
+
+async def show(request: Request, query: Query) -> Response:
+    """A job with its executions and events."""
+    ref = request.path_params["id"]
+    history = await ask(request, lambda client: client.history(ref))
+    return answer(shown(request, documents.history_to_json(history)))
+
+
+# --- acting ---------------------------------------------------------------------------------
+
+
+def act_on_one(action: acting.Action) -> Any:
+    """A handler that does it to the job in the path."""
+
+    async def handler(request: Request, query: Query) -> Response:
+        ref = request.path_params["id"]
+
+        def act(client: Client) -> wire.JsonObject:
+            changed = action.do(client, [ref], None)
+            if changed.refused:
+                raise changed.refused[0]
+            return shown_jobs(request, client, changed.jobs)[0]
+
+        return answer(await ask(request, act))
+
+    return handler
+
+
+async def delete(request: Request, query: Query) -> Response:
+    """Removes a job; with `force` a running one is cancelled first."""
+    force, ref = flag(query, "force"), request.path_params["id"]
+    do = acting.cancel_and_delete if force else Client.delete
+
+    def act(client: Client) -> None:
+        if refused := do(client, [ref], None).refused:
+            raise refused[0]
+
+    await ask(request, act)
+    return Response(status_code=204)
+
+
+def act_on_many(action: acting.Action) -> Any:
+    """A handler that does it to the jobs of a selection: ids, or a selector."""
+
+    async def handler(request: Request, query: Query) -> Response:
+        document = await object_body(request, "ids", "selector", "dry_run")
+        refs, dry_run = texts_in(document, "ids"), flag_in(document, "dry_run")
+        if bool(refs) == ("selector" in document):
+            raise Invalid("give either ids or a selector", '{"ids": ["job1"]} or {"selector": {"state": ["dead"]}}')
+        if len(refs) > IDS_MAX:
+            raise Invalid(f"{len(refs):,} ids are more than {IDS_MAX:,}", "select jobs with a selector")
+        act = _Act(request, action, dry_run)
+        if refs:
+            await act.named(refs)
+        else:
+            await act.selected(document["selector"])
+        return answer(act.document())
+
+    return handler
+
+
+class _Act:
+    """One act on many jobs, batch by batch: other requests get their turn in between."""
+
+    def __init__(self, request: Request, action: acting.Action, dry_run: bool) -> None:
+        self._request = request
+        self._action = action
+        self._dry_run = dry_run
+        self._matched = 0
+        self._changed = 0
+        self._jobs: list[wire.JsonObject] = []
+        self._refused: list[QueuectlError] = []
+
+    async def named(self, refs: Sequence[str]) -> None:
+        """Does it to these jobs."""
+        for start in range(0, len(refs), BATCH):
+            batch = refs[start : start + BATCH]
+            self._matched += len(batch)
+            await ask(self._request, lambda client, batch=batch: self._do(client, batch))  # type: ignore[misc]
+
+    async def selected(self, given: object) -> None:
+        """Does it to all that the selector means now, and that the action can change."""
+        selector = await ask(self._request, lambda client: selector_in(given, client.store.now()))
+        among = self._action.states if selector.states else self._action.usual or self._action.states
+        states = tuple(state for state in selector.states or tuple(JobState) if state in among)
+        after: int | None = None
+
+        def batch(client: Client) -> int | None:
+            """Up to `BATCH` jobs; the last one looked at, none at the end."""
+            found = client.store.find(selector._replace(states=states), limit=BATCH, after_seq=after)
+            jobs = [job for job in found if self._action.concerns(job)]
+            self._matched += len(jobs)
+            self._do(client, [job.id for job in jobs])
+            return found[-1].seq if len(found) == BATCH else None
+
+        while states:
+            after = await ask(self._request, batch)
+            if after is None:
+                break
+
+    def _do(self, client: Client, refs: Sequence[str]) -> None:
+        if self._dry_run or not refs:
+            return
+        changed = self._action.do(client, refs, None)
+        self._changed += len(changed.jobs)
+        self._refused += changed.refused
+        room = JOBS_SHOWN_MAX - len(self._jobs)
+        self._jobs += [shown(self._request, wire.job_to_json(job)) for job in changed.jobs[: max(0, room)]]
+
+    def document(self) -> wire.JsonObject:
+        """What has been done."""
+        return {
+            "dry_run": self._dry_run, "matched": self._matched, "changed": self._changed, "jobs": self._jobs,
+            "refused": [problems.document(error) for error in self._refused[:REFUSED_SHOWN_MAX]],
+        }  # fmt: skip
+
+
+def selector_in(given: object, now: float) -> Selector:
+    """A body's selector. Raises `Invalid` where it would mean all jobs without saying so."""
+    if not isinstance(given, dict):
+        raise Invalid("selector must be an object", '{"state": ["dead"]}')
+    words: dict[str, list[str]] = {}
+    for key, value in given.items():
+        if key == "all":
+            flag_in(given, "all")
+        else:
+            words[key] = _words(key, value)
+    selector = parse_selection(words, now)
+    if selector == Selector() and not given.get("all"):
+        raise Invalid("the selector is empty", 'say which jobs, or {"all": true}')
+    return selector
+
+
+def _words(key: str, value: object) -> list[str]:
+    """One value or a list of them, as the words that a command line would have."""
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, (str, int, float)) and not isinstance(each, bool) for each in values):
+        raise Invalid(f"selector's {key} must be a list of texts or numbers")
+    return [str(each) for each in values]

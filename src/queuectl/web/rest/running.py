@@ -1,0 +1,59 @@
+"""What goes on: status, queues, workers, figures."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from queuectl import documents, wire
+from queuectl.client import Client
+from queuectl.domain.errors import NotFound
+from queuectl.figures import STRETCHES, STRETCHES_MAX, figures
+from queuectl.web.ask import ask
+from queuectl.web.rest.operation import Query, answer, flag_in, object_body, one, shown, texts_in, whole_number
+
+WINDOW = "1h"
+
+
+async def status(request: Request, query: Query) -> Response:
+    """Workers, counts by state and queue, the oldest waiting job, the next retries."""
+    document = documents.status_to_json(await ask(request, Client.status))
+    for job in document["next_retries"]:
+        shown(request, job)
+    return answer(document)
+
+
+async def queues(request: Request, query: Query) -> Response:
+    """Every queue that has jobs. Limits and pauses will stand here."""
+    found = await ask(request, Client.status)
+    return answer([documents.queue_to_json(found, queue) for queue in found.queues])
+
+
+async def queue(request: Request, query: Query) -> Response:
+    """One queue."""
+    name = request.path_params["name"]
+    found = await ask(request, Client.status)
+    if name not in found.queues:
+        raise NotFound(f"queue {name[:128]} has no jobs", "see: queuectl status")
+    return answer(documents.queue_to_json(found, name))
+
+
+async def workers(request: Request, query: Query) -> Response:
+    """The workers alive now."""
+    return answer([documents.worker_to_json(worker) for worker in await ask(request, Client.workers)])
+
+
+async def stop_workers(request: Request, query: Query) -> Response:
+    """Asks workers to stop: those of the server's host, of all hosts, or those named. They go when they are done."""
+    document = await object_body(request, "names", "now", "all_hosts")
+    names, now, everywhere = texts_in(document, "names"), flag_in(document, "now"), flag_in(document, "all_hosts")
+    asked = await ask(request, lambda client: client.ask_to_stop(names, now=now, all_hosts=everywhere))
+    return answer([documents.worker_to_json(worker) for worker in asked], 202)
+
+
+async def stats(request: Request, query: Query) -> Response:
+    """Throughput, failures, and how long jobs wait and run, over a window that ends now."""
+    window_s = wire.parse_duration(one(query, "window") or WINDOW, "window")
+    stretches = whole_number(query, "stretches", 1, STRETCHES_MAX) or STRETCHES
+    found = await ask(request, lambda client: figures(client.store, window_s, stretches))
+    return answer(documents.figures_to_json(found))

@@ -1,0 +1,178 @@
+"""The JSON schemas of what goes in and out. A test holds the job's to `wire`, the fuzzer all of them to the code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from queuectl.domain.job import JobState, Outcome
+from queuectl.domain.token import Role
+from queuectl.selections import EXIT_CODE_MAX
+from queuectl.settings import SETTINGS
+from queuectl.wire import PRIORITY_MAX, RETRIES_MAX
+
+Schema = dict[str, Any]
+
+
+def nullable(schema: Schema) -> Schema:
+    """The schema, or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def listed(schema: Schema) -> Schema:
+    """A list of these."""
+    return {"type": "array", "items": schema}
+
+
+def fixed(**properties: Schema) -> Schema:
+    """An object that always has exactly these keys."""
+    return {
+        "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
+    }  # fmt: skip
+
+
+def optional(**properties: Schema) -> Schema:
+    """An object that may have these keys and no others."""
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def ref(name: str) -> Schema:
+    """One of `COMPONENTS`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+TEXT: Schema = {"type": "string"}
+STORABLE: Schema = {"type": "string", "pattern": r"^[^\u0000]*$"}
+NUMBER: Schema = {"type": "number"}
+INTEGER: Schema = {"type": "integer"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+FLAG: Schema = {"type": "boolean"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+DURATION: Schema = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": 3153600000},
+        {"type": "string", "pattern": r"^([0-9]{1,8}(\.[0-9]{1,3})?|([0-9]{1,3}(d|h|ms|m|s)){1,4})$"},
+    ],
+    "description": "seconds, or text as 90s, 10m, 1h30m, 2d",
+}
+STATE: Schema = {"type": "string", "enum": [state.value for state in JobState]}
+OUTCOME: Schema = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
+ID: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:-]{1,128}$"}
+NAME: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:/@+-]{1,128}$"}
+EXIT_CODE: Schema = {"type": "integer", "minimum": 0, "maximum": EXIT_CODE_MAX}
+COMMAND: Schema = {"anyOf": [TEXT, listed(TEXT)], "description": "text for the shell, or a list of words"}
+ENVIRONMENT: Schema = {"type": "object", "additionalProperties": STORABLE}
+
+_NOT_YET: Schema = {
+    key: {"description": "not written by this version"}
+    for key in (
+        "secrets", "batch", "schedule", "unique_key", "depends_on", "locks", "on_success", "on_failure", "on_dead",
+        "progress", "result",
+    )
+}  # fmt: skip
+
+JOB = {
+    "id": TEXT, "command": COMMAND, "state": STATE, "attempts": COUNT, "max_retries": COUNT, "created_at": TIME,
+    "updated_at": TIME, "queue": TEXT, "priority": INTEGER, "run_at": TIME, "timeout": nullable(NUMBER),
+    "kill_grace": NUMBER, "backoff_base": NUMBER, "backoff_initial": NUMBER, "backoff_max": NUMBER,
+    "backoff_jitter": NUMBER, "retry_on": listed(INTEGER), "fatal_on": listed(INTEGER), "cwd": nullable(TEXT),
+    "umask": nullable(TEXT), "env": ENVIRONMENT, "shell": TEXT, "stdin": nullable(TEXT),
+    "output_path": nullable(TEXT), "split_output": FLAG, "tags": listed(TEXT), "held": FLAG, "owner": nullable(TEXT),
+    "worker": nullable(TEXT), "host": nullable(TEXT), "lease": COUNT, "lost": COUNT, "started_at": nullable(TIME),
+    "finished_at": nullable(TIME), "duration": nullable(NUMBER), "next_retry_at": nullable(TIME),
+    "exit_code": nullable(INTEGER), "signal": nullable(INTEGER), "error": nullable(TEXT),
+    "output_bytes": nullable(COUNT), "cpu_time": nullable(NUMBER), "max_rss": nullable(COUNT),
+    "reason": nullable(TEXT), **_NOT_YET,
+}  # fmt: skip
+
+EXECUTION = fixed(
+    number=COUNT, outcome=nullable(OUTCOME), started_at=TIME, finished_at=nullable(TIME), duration=nullable(NUMBER),
+    worker=nullable(TEXT), host=nullable(TEXT), lease=COUNT, exit_code=nullable(INTEGER), signal=nullable(INTEGER),
+    error=nullable(TEXT), cpu_time=nullable(NUMBER), max_rss=nullable(COUNT), output_bytes=nullable(COUNT),
+    leftover=nullable(TEXT),
+)  # fmt: skip
+
+EVENT = fixed(at=TIME, event=TEXT, by=nullable(TEXT), detail=nullable(TEXT))
+
+NEW_JOB = {
+    **optional(
+        command={
+            "anyOf": [
+                {"type": "string", "pattern": r"^[^\u0000]*[^\u0000\s][^\u0000]*$"},
+                {"type": "array", "items": STORABLE, "minItems": 1},
+            ]
+        },
+        id=nullable(ID), queue=nullable(NAME),
+        priority={"type": "integer", "minimum": -PRIORITY_MAX, "maximum": PRIORITY_MAX},
+        run_at=nullable(TIME), delay=nullable(DURATION), tags=listed(NAME), held=FLAG,
+        max_retries={"type": "integer", "minimum": 0, "maximum": RETRIES_MAX},
+        backoff_base={"type": "number", "minimum": 1, "maximum": 1000}, backoff_initial=DURATION, backoff_max=DURATION,
+        backoff_jitter={"type": "number", "minimum": 0, "maximum": 1},
+        retry_on=listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),
+        fatal_on=listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),
+        timeout=nullable(DURATION), kill_grace=DURATION, cwd=nullable(STORABLE),
+        umask={"type": "string", "pattern": "^[0-7]{3,4}$"}, env=ENVIRONMENT, shell=STORABLE,
+        stdin=nullable(STORABLE), output_path=nullable(STORABLE), split_output=FLAG,
+    ),
+    "required": ["command"],
+}  # fmt: skip
+
+SELECTOR = optional(
+    all=FLAG, state=listed(STATE), queue=listed(STORABLE), tag=listed(STORABLE), owner=listed(STORABLE),
+    exit_code=listed(EXIT_CODE), command=listed(STORABLE), error=listed(STORABLE), older_than=DURATION,
+)  # fmt: skip
+
+SELECTION = {
+    **optional(ids={"type": "array", "items": TEXT, "minItems": 1}, selector=ref("Selector"), dry_run=FLAG),
+    "description": "either ids, or a selector that is not empty; dry_run only counts",
+}
+
+PROBLEM = fixed(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT, code=TEXT, hint=TEXT)
+COUNTS = fixed(**{state.value: COUNT for state in JobState})
+OUTCOMES = {outcome.value: COUNT for outcome in Outcome}
+PERCENTILES = fixed(measured=COUNT, **{name: nullable(NUMBER) for name in ("p50", "p90", "p95", "p99", "max")})
+
+COMPONENTS: dict[str, Schema] = {
+    "Job": fixed(**JOB),
+    "NewJob": NEW_JOB,
+    "History": fixed(**JOB, executions=listed(ref("Execution")), events=listed(ref("Event"))),
+    "DeadJob": fixed(**JOB, output_tail=TEXT),
+    "Execution": EXECUTION,
+    "Event": EVENT,
+    "Page": fixed(jobs=listed(ref("Job")), next=nullable(TEXT), count=nullable(COUNT)),
+    "DeadPage": fixed(jobs=listed(ref("DeadJob")), next=nullable(TEXT), count=nullable(COUNT)),
+    "Selector": SELECTOR,
+    "Selection": SELECTION,
+    "Changed": fixed(
+        dry_run=FLAG, matched=COUNT, changed=COUNT, jobs=listed(ref("Job")), refused=listed(ref("Problem"))
+    ),
+    "Problem": PROBLEM,
+    "Worker": fixed(
+        name=TEXT, host=TEXT, pid=INTEGER, slots=COUNT, busy=COUNT, queues=listed(TEXT), started_at=TIME,
+        stopping=FLAG, orphaned=FLAG, jobs=listed(TEXT),
+    ),
+    "Queue": fixed(name=TEXT, counts=ref("Counts"), workers=COUNT, slots=COUNT),
+    "Counts": COUNTS,
+    "Status": fixed(
+        store=TEXT, at=TIME, workers=listed(ref("Worker")), slots=fixed(total=COUNT, busy=COUNT), counts=ref("Counts"),
+        queues={"type": "object", "additionalProperties": ref("Counts")}, oldest_waiting_since=nullable(TIME),
+        oldest_waiting=nullable(NUMBER), next_retries=listed(ref("Job")),
+    ),
+    "Group": fixed(
+        jobs=COUNT, queue=TEXT, command=TEXT, exit_code=nullable(INTEGER), error=nullable(TEXT),
+        first_at=nullable(TIME), last_at=nullable(TIME), selector=ref("Selector"),
+    ),
+    "Figures": fixed(
+        since=TIME, until=TIME, window=NUMBER, ended=fixed(**OUTCOMES), rate=NUMBER, failure_rate=NUMBER,
+        run=ref("Percentiles"), wait=ref("Percentiles"), stretch=NUMBER, series=listed(fixed(at=TIME, **OUTCOMES)),
+    ),
+    "Percentiles": PERCENTILES,
+    "Setting": fixed(
+        name={"type": "string", "enum": list(SETTINGS)}, value={}, text=TEXT, default=TEXT, set=FLAG, help=TEXT
+    ),
+    "Token": fixed(
+        id=TEXT, name=TEXT, role={"type": "string", "enum": [role.value for role in Role]}, created_at=TIME,
+        created_by=nullable(TEXT), used_at=nullable(TIME),
+    ),
+    "Deed": fixed(id=COUNT, at=TIME, event=TEXT, by=nullable(TEXT), job=nullable(TEXT), detail=nullable(TEXT)),
+}  # fmt: skip
+COMPONENTS["NewToken"] = fixed(**COMPONENTS["Token"]["properties"], token=TEXT)

@@ -1,0 +1,194 @@
+"""What goes on as it happens: events for everybody, and a job's output as it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import time
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from queuectl import follow, wire
+from queuectl.client import Client
+from queuectl.domain.errors import Invalid, QueuectlError
+from queuectl.domain.job import Job, JobState
+from queuectl.store.port import STDERR, STDOUT
+from queuectl.web import problems
+from queuectl.web.ask import ask
+from queuectl.web.feed import EVENTS, TOPICS, Feed, Listener, message
+from queuectl.web.rest.operation import Query, flag, one, visitor_of, whole_number
+from queuectl.web.streams import EventStream
+
+STREAMS = {"stdout": STDOUT, "stderr": STDERR}
+LINES_MAX = 1_000_000
+ATTEMPT_MAX = 1 << 31
+LOOK_EVERY_S, LOOK_AT_REST_S = 0.25, 1.0
+FOLLOWERS_MAX = 64
+
+
+# --- events ---------------------------------------------------------------------------------
+
+
+class _Listening:
+    """A listener of the feed as a stream's source."""
+
+    def __init__(self, feed: Feed, listener: Listener) -> None:
+        self._feed = feed
+        self.next = listener.next
+        self.hang_up = listener.hang_up
+        self._listener = listener
+
+    def close(self) -> None:
+        self._feed.leave(self._listener)
+
+
+async def events(request: Request, query: Query) -> Response:
+    """What happens, as it happens; and, if wished, the whole in numbers once a second."""
+    topics = [topic.strip() for text in query.get("topics", [EVENTS]) for topic in text.split(",")]
+    for topic in topics:
+        if topic not in TOPICS:
+            raise Invalid(f"unknown topic {topic!r}", wire.nearest(topic, TOPICS))
+    feed: Feed = request.app.state.feed
+    return EventStream(_Listening(feed, feed.listen(topics, visitor_of(request).token.id)))
+
+
+# --- output ---------------------------------------------------------------------------------
+
+
+async def output(request: Request, query: Query) -> Response:
+    """What an attempt (the latest) has written so far, byte for byte; with a Range, a part of it."""
+    number = whole_number(query, "attempt", 1, ATTEMPT_MAX)
+    tail = whole_number(query, "tail", 1, LINES_MAX)
+    stream, ref = _stream(query), request.path_params["id"]
+
+    def read(client: Client) -> tuple[str, bytes]:
+        job = client.job(ref)
+        return job.id, b"".join(data for _, data in follow.read(client.store, job, number, stream, tail))
+
+    job_id, data = await ask(request, read)
+    headers = {"Accept-Ranges": "bytes"}
+    if flag(query, "download"):
+        headers["Content-Disposition"] = f'attachment; filename="{job_id.replace(":", "_")}.log"'
+    span = _span(request.headers.get("range"), len(data))
+    if span is None:
+        return Response(data, 200, headers, "text/plain")
+    start, stop = span
+    if start >= stop:
+        raise problems.OutOfRange(f"the output has {len(data):,} bytes", len(data))
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+    return Response(data[start:stop], 206, headers, "text/plain")
+
+
+def _span(wanted: str | None, size: int) -> tuple[int, int] | None:
+    """The part that a Range means; none where there is no range that we understand: then all is sent."""
+    unit, _, text = (wanted or "").partition("=")
+    first, dash, last = text.strip().partition("-")
+    numbers = [part for part in (first, last) if part]
+    if unit.strip() != "bytes" or not dash or not all(part.isascii() and part.isdigit() for part in numbers):
+        return None
+    if not first:
+        return (max(0, size - int(last[:15])), size) if last else None
+    if last and int(last) < int(first):
+        return None
+    return int(first[:15]), min(size, int(last[:15]) + 1) if last else size
+
+
+def _stream(query: Query) -> int | None:
+    name = one(query, "stream")
+    if name is None:
+        return None
+    if name not in STREAMS:
+        raise Invalid(f"unknown stream {name!r}", wire.nearest(name, list(STREAMS)))
+    return STREAMS[name]
+
+
+class Followers:
+    """Everybody who follows an output, so that they can be ended, and are not too many."""
+
+    def __init__(self, listen_s_max: float) -> None:
+        self.listen_s_max = listen_s_max
+        self.all: set[_Following] = set()
+        self.closed = False
+
+    def close(self) -> None:
+        """Ends all of them."""
+        self.closed = True
+        for each in self.all:
+            each.hang_up()
+
+
+class _Following:
+    """One job's output as a stream's source, over all retries until the job has ended."""
+
+    def __init__(self, request: Request, among: Followers, job_id: str, stream: int | None, tail: int | None) -> None:
+        self._request = request
+        self._among = among
+        self._job_id = job_id
+        self._stream = stream
+        self._follower = follow.Follower(tail)
+        self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
+        self._gone = asyncio.Event()
+        self._until = time.monotonic() + among.listen_s_max
+        self._pause_s = 0.0
+        self._over = False
+        among.all.add(self)
+
+    def hang_up(self) -> None:
+        self._gone.set()
+
+    def close(self) -> None:
+        self._among.all.discard(self)
+
+    async def next(self) -> bytes | None:
+        while not self._over:
+            if await self._left(self._pause_s):
+                return None
+            try:
+                job, pieces = await ask(self._request, self._news)
+            except QueuectlError as error:
+                self._over = True
+                return message("trouble", {"code": error.code, "detail": error.message})
+            self._over = job.finished and not self._follower.behind
+            told = b"".join(self._told(*piece) for piece in pieces)
+            if self._over:
+                return told + message("end", {"state": job.state.value, "exit_code": job.exit_code})
+            self._pause_s = LOOK_EVERY_S if job.state is JobState.PROCESSING else LOOK_AT_REST_S
+            if self._follower.behind:
+                self._pause_s = 0.0
+            if told:
+                return told
+        return None
+
+    async def _left(self, pause_s: float) -> bool:
+        """Waits a moment; whether it is over by then."""
+        if pause_s:
+            try:
+                await asyncio.wait_for(self._gone.wait(), pause_s)
+            except TimeoutError:
+                pass
+        return self._gone.is_set() or time.monotonic() > self._until
+
+    def _news(self, client: Client) -> tuple[Job, list[tuple[int, int, bytes]]]:
+        job = client.job(self._job_id)
+        told = self._follower.news(client.store, job)
+        return job, [(self._follower.number, stream, data) for stream, data in told if data]
+
+    def _told(self, number: int, stream: int, data: bytes) -> bytes:
+        if self._stream is not None and stream != self._stream:
+            return b""
+        key = (number, stream)
+        if key not in self._decoders:
+            self._decoders[key] = codecs.getincrementaldecoder("utf-8")("replace")
+        text = self._decoders[key].decode(data)
+        return message("output", {"attempt": number, "stream": stream, "text": text}) if text else b""
+
+
+async def follow_output(request: Request, query: Query) -> Response:
+    """A job's output as it is written. May begin before the job does; follows its retries and ends with it."""
+    among: Followers = request.app.state.followers
+    if len(among.all) >= FOLLOWERS_MAX or among.closed:
+        raise problems.Overloaded("too many follow an output already", "close another page, or try again later")
+    tail, stream, ref = whole_number(query, "tail", 1, LINES_MAX), _stream(query), request.path_params["id"]
+    job = await ask(request, lambda client: client.job(ref))
+    return EventStream(_Following(request, among, job.id, stream, tail))

@@ -1,0 +1,147 @@
+"""`queuectl serve`: the server as a command."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from queuectl import access, bootstrap
+from queuectl.cli.call import Call
+from queuectl.client import Client
+from queuectl.domain.errors import Invalid, OperationFailed
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.applications import Starlette
+
+PORT_MAX = 65535
+BACKLOG = 512
+CLOSE_WITHIN_S = 1
+"""How long requests may go on after the server was told to stop."""
+KEEP_ALIVE_S = 30
+STORE_PATIENCE_S = 5.0
+"""How long a request waits for the store's write lock."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def serve(call: Call) -> int:
+    """Serves until it is told to stop."""
+    args = call.args
+    if bool(args.cert) != bool(args.key):
+        raise Invalid("--cert and --key belong together", "give both, or none")
+    app = _app(call)
+    with _bound(args.host, _port(args.port)) as listener:
+        address, port = listener.getsockname()[:2]
+        if not ipaddress.ip_address(address).is_loopback and not args.cert:
+            _beyond_this_machine(call, address)
+        with call.client() as client:
+            token = access.own_token(client.store, client.who)
+        _say(call, f"{'https' if args.cert else 'http'}://{_in_url(args.host, address)}:{port}", token)
+        _server(app, args.cert, args.key).run(sockets=[listener])
+    return 0
+
+
+def open_client(db: str | None) -> Client:
+    """The store, opened for one thread of the server."""
+    store = bootstrap.open_store(db)
+    store.wait_at_most(STORE_PATIENCE_S)
+    return Client(store)
+
+
+def _app(call: Call) -> Starlette:
+    try:
+        from queuectl.web.app import create_app
+    except ImportError as error:
+        raise OperationFailed(
+            f"serve needs the libraries of the extra [web], which cannot be loaded: {error}",
+            "in the checkout: pip install -e '.[web]'",
+        ) from None
+    return create_app(partial(open_client, call.db), call.args.host, call.args.allow_host)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text[:6]) > PORT_MAX:
+        raise Invalid(f"--port {text!r} is no port", f"a whole number from 0 to {PORT_MAX:,}")
+    return int(text)
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    """The listening socket. Raises `OperationFailed` where the address is taken or not this machine's."""
+    try:
+        (family, _, _, _, where), *_ = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        listener = socket.create_server(where[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        hint = "another program has it: choose another --port" if port else "name an address of this machine"
+        raise OperationFailed(f"cannot listen on {host} port {port}: {error.strerror}", hint) from None
+    with listener:
+        yield listener
+
+
+def _beyond_this_machine(call: Call, address: str) -> None:
+    """Without HTTPS, whoever is on the way reads the token, and with it may run commands."""
+    if not call.args.insecure:
+        raise Invalid(
+            f"{address} is reachable from other machines, and without HTTPS everybody on the way can read the token",
+            "give --cert and --key, or say --insecure; or stay on 127.0.0.1 and use: ssh -L",
+        )
+    call.console.note(
+        "WARNING: listening beyond this machine without HTTPS. Whoever reads the traffic gets the token, and can run "
+        "commands as you."
+    )
+
+
+def _in_url(host: str, address: str) -> str:
+    """The host part of the address to type: the name given, but never one that only means `anywhere`."""
+    name = host.strip("[]")
+    if name in ("0.0.0.0", "::", ""):
+        name = socket.gethostname() if name else address
+    return f"[{name}]" if ":" in name else name
+
+
+def _say(call: Call, url: str, token: str) -> None:
+    login = f"{url}/login?{urlencode({'token': token})}"
+    console = call.console
+    if console.as_json:
+        console.json({"url": url, "login": login})
+    else:
+        console.print(url if console.quiet else f"serving {url}")
+        console.note(f"log in: {login}")
+        console.note("Ctrl-C ends the server; workers go on")
+    console.flush()
+
+
+def _server(app: Starlette, cert: str | None, key: str | None) -> uvicorn.Server:
+    import uvicorn
+
+    from queuectl.web.app import end_streams
+
+    class Server(uvicorn.Server):
+        """Ends by signals with exit code 0, and ends the streams before it waits for requests to end."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            before = {number: signal.signal(number, self.handle_exit) for number in STOP_SIGNALS}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            end_streams(app)
+            await super().shutdown(sockets)
+
+    options: dict[str, Any] = {"ssl_certfile": cert, "ssl_keyfile": key} if cert else {}
+    return Server(
+        uvicorn.Config(
+            app, loop="asyncio", ws="none", lifespan="on", log_config=None, access_log=False, server_header=False,
+            proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=CLOSE_WITHIN_S, **options,
+        )
+    )  # fmt: skip

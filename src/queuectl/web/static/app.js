@@ -1,0 +1,200 @@
+// What every page has: colours, menu, times that go on, messages, questions, keys.
+
+const $ = (id) => document.getElementById(id);
+
+// --- colours -------------------------------------------------------------------------------
+
+const THEMES = { "": "as the system", light: "light", dark: "dark" };
+
+function showTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+  const label = `Colours: ${THEMES[theme]}`;
+  $("theme").setAttribute("aria-label", label);
+  $("theme").title = label;
+  document.dispatchEvent(new Event("theme"));
+}
+
+if ($("theme")) {
+  showTheme(document.documentElement.dataset.theme ?? "");
+  $("theme").addEventListener("click", () => {
+    const order = Object.keys(THEMES);
+    const next = order[(order.indexOf(document.documentElement.dataset.theme ?? "") + 1) % order.length];
+    try { localStorage.setItem("queuectl-theme", next); } catch { /* lasts as long as the page */ }
+    showTheme(next);
+  });
+}
+
+// --- menu ----------------------------------------------------------------------------------
+
+$("menu")?.addEventListener("click", () => {
+  const open = $("side").classList.toggle("open");
+  $("menu").setAttribute("aria-expanded", String(open));
+});
+
+// --- times ---------------------------------------------------------------------------------
+
+// As `format_duration` in wire.py, for whole seconds.
+export function age(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 60) return `${whole}s`;
+  for (const [size, unit, small, smallUnit] of [[86400, "d", 3600, "h"], [3600, "h", 60, "m"], [60, "m", 1, "s"]]) {
+    if (whole < size) continue;
+    const rest = Math.floor((whole % size) / small);
+    return `${Math.floor(whole / size)}${unit}` + (rest ? String(rest).padStart(2, "0") + smallUnit : "");
+  }
+}
+
+function tick() {
+  const now = Date.now() / 1000;
+  for (const time of document.querySelectorAll("time[data-age], time[data-left]")) {
+    const at = Date.parse(time.dateTime) / 1000;
+    const text = age("age" in time.dataset ? now - at : at - now);
+    if (time.textContent !== text) time.textContent = text;
+    if (!time.title) time.title = new Date(at * 1000).toLocaleString();
+  }
+  for (const time of document.querySelectorAll("time[data-local]:not([title])")) {
+    time.title = time.dateTime;
+    time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  }
+}
+tick();
+setInterval(() => { if (!document.hidden) tick(); }, 1000);
+document.addEventListener("fresh", tick);
+
+// --- messages ------------------------------------------------------------------------------
+
+const TOAST_MS = 6000;
+
+export function say(text, bad = false) {
+  const toast = document.createElement("div");
+  toast.className = bad ? "toast bad" : "toast";
+  toast.textContent = text;
+  $("toasts").append(toast);
+  setTimeout(() => toast.remove(), bad ? 2 * TOAST_MS : TOAST_MS);
+}
+
+// What an answer that is no success says, as one line.
+export async function problemOf(response) {
+  if (response.status === 401) location.reload();
+  try {
+    const { detail, hint } = await response.json();
+    return hint ? `${detail}; ${hint}` : detail;
+  } catch { return `the server answered ${response.status}`; }
+}
+
+// A call of the REST API. Throws an error with a sentence for people.
+export async function call(method, path, document) {
+  const how = document === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(document) };
+  let response;
+  try { response = await fetch(path, { method, ...how }); }
+  catch { throw new Error("the server cannot be reached"); }
+  if (!response.ok) throw Object.assign(new Error(await problemOf(response)), { status: response.status });
+  return response.status === 204 ? null : response.json();
+}
+
+document.body.addEventListener("htmx:responseError", (event) => {
+  const { status, responseText } = event.detail.xhr;
+  problemOf(new Response(responseText, { status: status || 500 })).then((text) => say(text, true));
+});
+document.body.addEventListener("htmx:sendError", () => say("the server cannot be reached", true));
+
+// --- questions -----------------------------------------------------------------------------
+
+// Asks in a dialog, which stays open while `act` runs; answers whether it was said and done.
+export function ask(title, text, yes, { danger = false, act } = {}) {
+  const dialog = $("ask"), form = dialog.querySelector("form"), progress = $("ask-progress");
+  $("ask-title").textContent = title;
+  $("ask-text").textContent = text;
+  $("ask-yes").textContent = yes;
+  $("ask-yes").classList.toggle("danger", danger);
+  $("ask-yes").disabled = false;
+  progress.hidden = true;
+  dialog.returnValue = "";
+  dialog.showModal();
+  $(danger ? "ask-no" : "ask-yes").focus();
+  return new Promise((resolve) => {
+    form.onsubmit = async (event) => {
+      if (event.submitter?.value !== "yes") return;
+      event.preventDefault();
+      $("ask-yes").disabled = true;
+      progress.hidden = false;
+      try {
+        await act?.();
+        dialog.close("yes");
+      } catch (error) {
+        say(error.message, true);
+        dialog.close("no");
+      }
+    };
+    dialog.onclose = () => resolve(dialog.returnValue === "yes");
+  });
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const text = button.dataset.copy || $(button.dataset.copyFrom)?.textContent || "";
+  try {
+    await navigator.clipboard.writeText(text);
+    say("copied");
+  } catch { say(text); }
+});
+
+// Forms that ask before they act: `data-ask` is the question, `data-yes` the button.
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!form.dataset?.ask || form.dataset.asked) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  const sure = await ask(form.dataset.ask, form.dataset.text ?? "", form.dataset.yes ?? "Yes", { danger: "danger" in form.dataset });
+  if (!sure) return;
+  form.dataset.asked = "yes";
+  form.requestSubmit(event.submitter);
+  delete form.dataset.asked;
+}, true);
+
+// --- keys ----------------------------------------------------------------------------------
+
+let afterG = 0;
+
+function rows() { return [...document.querySelectorAll("[data-row]")].filter((row) => row.offsetParent); }
+
+function move(by) {
+  const all = rows();
+  if (!all.length) return;
+  const at = all.findIndex((row) => row.classList.contains("here"));
+  const next = all[Math.min(all.length - 1, Math.max(0, at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by))];
+  for (const row of all) row.classList.toggle("here", row === next);
+  (next.querySelector("a[data-open]") ?? next).focus({ preventScroll: true });
+  next.scrollIntoView({ block: "nearest" });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  const typing = event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
+  if (event.key === "Escape" && typing) { typing.blur(); return; }
+  if (typing || document.querySelector("dialog[open]")) return;
+  if (Date.now() - afterG < 1500) {
+    afterG = 0;
+    const link = document.querySelector(`.nav a[data-key="${CSS.escape(event.key)}"]`);
+    if (link) { event.preventDefault(); link.click(); }
+    return;
+  }
+  const here = document.querySelector("[data-row].here");
+  switch (event.key) {
+    case "/": {
+      const search = document.querySelector("[data-search]");
+      if (search) { event.preventDefault(); search.focus(); search.select(); } else location.href = "/jobs#search";
+      break;
+    }
+    case "j": move(1); break;
+    case "k": move(-1); break;
+    case "x": here?.querySelector("input[type=checkbox]")?.click(); break;
+    case "Enter": if (here && !event.target.closest("a, button, summary")) here.querySelector("a[data-open]")?.click(); break;
+    case "g": afterG = Date.now(); break;
+    case "?": $("keys")?.showModal(); break;
+  }
+});
+$("help")?.addEventListener("click", () => $("keys").showModal());
+if (location.hash === "#search") document.querySelector("[data-search]")?.focus();

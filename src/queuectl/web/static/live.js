@@ -1,0 +1,149 @@
+// Keeps a page fresh: one stream of events while it is seen, none while it is hidden.
+//
+// The numbers of a snapshot are put in at once. All else a page gets anew from the server ("fresh"), at most every
+// FRESH_MS, and only what differs is exchanged, so that focus, selection and scrolling stay.
+
+const STREAM = "/api/v1/events?topics=events,snapshot";
+const FRESH_MS = 2000;
+const AT_REST_MS = 30000;
+const STALE_MS = 12000; // a snapshot comes every few seconds, whatever happens
+
+const live = document.getElementById("live");
+const WORDS = { live: "live", paused: "paused", offline: "offline", off: "" };
+
+function tell(state) {
+  if (!live || live.dataset.state === state) return;
+  live.dataset.state = state;
+  live.textContent = WORDS[state];
+  live.title = state === "offline" ? "No connection to the server: what you see may be old" : "";
+  document.getElementById("main").classList.toggle("stale", state === "offline");
+}
+
+// --- exchanging what differs ---------------------------------------------------------------
+
+function keyOf(node) { return node.nodeType === 1 ? node.dataset.part || node.id || "" : ""; }
+
+export function morph(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeName !== fresh.nodeName || keyOf(old) !== keyOf(fresh)) { old.replaceWith(fresh); return; }
+  if (old.nodeType !== 1) { old.nodeValue = fresh.nodeValue; return; }
+  if (old.matches("input, select, textarea, [data-kept]")) return;
+  const kept = old.matches("[data-row]") ? ["class"] : old.matches("time") ? ["title"] : old.matches("details") ? ["open"] : [];
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !kept.includes(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value && !kept.includes(name)) old.setAttribute(name, value);
+  morphChildren(old, fresh);
+}
+
+function morphChildren(old, fresh) {
+  const known = new Map([...old.children].filter(keyOf).map((child) => [keyOf(child), child]));
+  let at = old.firstChild;
+  for (const wanted of [...fresh.childNodes]) {
+    const key = keyOf(wanted);
+    const same = key ? known.get(key) : at && !keyOf(at) && at.nodeName === wanted.nodeName ? at : null;
+    if (!same) { old.insertBefore(wanted, at); continue; }
+    if (same === at) at = at.nextSibling;
+    else old.insertBefore(same, at);
+    morph(same, wanted);
+  }
+  while (at) { const next = at.nextSibling; at.remove(); at = next; }
+}
+
+htmx.defineExtension("keyed", {
+  isInlineSwap: (style) => style === "keyed",
+  handleSwap: (style, target, fragment) => {
+    if (style !== "keyed") return false;
+    morphChildren(target, fragment);
+    document.dispatchEvent(new Event("fresh"));
+    return [target];
+  },
+});
+document.body.setAttribute("hx-ext", "keyed");
+
+// --- the stream ----------------------------------------------------------------------------
+
+let lastHeard = 0, lastFresh = Date.now(), due = null;
+
+function freshen(soon = false) {
+  const wait = soon ? 0 : Math.max(0, lastFresh + FRESH_MS - Date.now());
+  if (due !== null && !soon) return;
+  clearTimeout(due);
+  due = setTimeout(() => {
+    due = null;
+    if (document.hidden) return;
+    lastFresh = Date.now();
+    htmx.trigger(document.body, "fresh");
+  }, wait);
+}
+document.addEventListener("refresh", () => freshen(true));
+
+let shown = "";
+
+function show(snapshot) {
+  const numbers = { ...snapshot.counts };
+  for (const element of document.querySelectorAll("[data-count]")) {
+    const number = numbers[element.dataset.count];
+    const text = number || !element.closest(".nav") ? Number(number).toLocaleString("en") : "";
+    if (element.textContent !== text) element.textContent = text;
+  }
+  const { at, ...rest } = snapshot;
+  const now = JSON.stringify(rest);
+  if (now !== shown && shown) freshen();
+  shown = now;
+  document.dispatchEvent(new CustomEvent("snapshot", { detail: snapshot }));
+}
+
+function hear(type, data) {
+  lastHeard = Date.now();
+  tell("live");
+  switch (type) {
+    case "snapshot": show(data); break;
+    case "job": document.dispatchEvent(new CustomEvent("job", { detail: data })); freshen(); break;
+    case "deed": case "skipped": freshen(); break;
+    case "trouble": tell("offline"); break;
+  }
+}
+
+let stream = null;
+
+function connect() {
+  if (stream) return;
+  stream = document.createElement("div");
+  stream.hidden = true;
+  stream.setAttribute("hx-ext", "sse");
+  stream.setAttribute("sse-connect", STREAM);
+  const ear = document.createElement("div");
+  ear.setAttribute("sse-swap", "snapshot,job,deed,skipped,trouble");
+  stream.append(ear);
+  document.body.append(stream);
+  htmx.process(stream);
+}
+
+function disconnect() {
+  if (!stream) return;
+  htmx.trigger(stream, "htmx:beforeCleanupElement");
+  stream.remove();
+  stream = null;
+}
+
+document.body.addEventListener("htmx:sseBeforeMessage", (event) => {
+  event.preventDefault();
+  hear(event.detail.type, JSON.parse(event.detail.data));
+});
+document.body.addEventListener("htmx:sseOpen", () => { lastHeard = Date.now(); tell("live"); freshen(); });
+document.body.addEventListener("htmx:sseError", () => tell("offline"));
+
+function look() {
+  if (document.hidden) { disconnect(); tell("paused"); }
+  else { connect(); lastHeard = Date.now(); freshen(true); }
+}
+document.addEventListener("visibilitychange", look);
+addEventListener("pagehide", disconnect);
+addEventListener("pageshow", (event) => { if (event.persisted) look(); });
+setInterval(() => {
+  if (document.hidden) return;
+  if (stream && Date.now() - lastHeard > STALE_MS) tell("offline");
+  if (Date.now() - lastFresh > AT_REST_MS) freshen(); // what only time changes, such as a worker that has gone
+}, 1000);
+
+if (document.hidden) tell("paused");
+else { connect(); lastHeard = Date.now(); }

@@ -1,0 +1,258 @@
+// What a job writes: read once where it has ended, followed while it runs.
+//
+// Bounded whatever comes in: so many lines are kept, so many signs of each, so much waits to be shown.
+
+import { Ansi, LINE_MAX } from "./ansi.js";
+import { call } from "./app.js";
+
+const LINES_MAX = 20000;
+const CHUNK = 200;
+const READ_MAX = 4 << 20;
+const SLICE = 1 << 18; // signs shown in one frame
+
+const $ = (id) => document.getElementById(id);
+const job = $("job").dataset.id;
+const path = `/api/v1/jobs/${encodeURIComponent(job)}`;
+const box = $("log");
+const size = (bytes) => bytes >= 1 << 20 ? `${(bytes / (1 << 20)).toFixed(1)} MiB` : `${Math.ceil(bytes / 1024)} KiB`;
+
+// --- lines ---------------------------------------------------------------------------------
+
+let lines = 0, line = null, length = 0, hidden = 0, ansi = new Ansi(), waiting = [], waitingSigns = 0, frame = 0, lineClass = "";
+let bare = false, carriage = false;
+
+function clear() {
+  box.replaceChildren();
+  waiting = [];
+  waitingSigns = lines = length = hidden = 0;
+  line = null;
+  carriage = false;
+  ansi = new Ansi();
+  bare = false;
+}
+
+function newLine(className = "") {
+  let chunk = box.lastElementChild;
+  if (!chunk || chunk.childElementCount >= CHUNK) {
+    chunk = document.createElement("div");
+    chunk.className = "chunk";
+    box.append(chunk);
+  }
+  const made = document.createElement("div");
+  made.className = `line ${className}`.trim();
+  chunk.append(made);
+  if (++lines > LINES_MAX + CHUNK) {
+    lines -= box.firstElementChild.childElementCount;
+    box.firstElementChild.remove();
+    if (!bare) say("Earlier lines are not shown here; download the output to see all of it.");
+    bare = true;
+  }
+  return made;
+}
+
+function endLine() {
+  if (line && hidden) {
+    const more = document.createElement("span");
+    more.className = "meta";
+    more.textContent = ` … ${hidden.toLocaleString("en")} more signs on this line`;
+    line.append(more);
+  }
+  if (!line) newLine(lineClass);
+  else mark(line);
+  ansi.endLine();
+  line = null;
+  length = hidden = 0;
+}
+
+function put(text) {
+  if (!text) return;
+  if (carriage) { // what comes after a lone carriage return is written over the line
+    line?.replaceChildren();
+    length = hidden = 0;
+    carriage = false;
+  }
+  line ??= newLine(lineClass);
+  const room = LINE_MAX - length;
+  if (room > 0) ansi.render(text.slice(0, room), line);
+  length += Math.min(room, text.length);
+  hidden += Math.max(0, text.length - Math.max(0, room));
+}
+
+function write(text) {
+  let at = 0;
+  while (at < text.length) {
+    let end = at;
+    while (end < text.length && text[end] !== "\n" && text[end] !== "\r") end++;
+    put(text.slice(at, end));
+    if (text[end] === "\n") { carriage = false; endLine(); }
+    else if (text[end] === "\r") carriage = true;
+    at = end + 1;
+  }
+}
+
+// A line of ours between those of the command.
+function say(text) {
+  if (line) endLine();
+  newLine("meta").textContent = text;
+}
+
+function append(text, className = "") {
+  waiting.push([text, className]);
+  waitingSigns += text.length;
+  while (waitingSigns > READ_MAX && waiting.length > 1) waitingSigns -= waiting.shift()[0].length;
+  frame ||= requestAnimationFrame(flush);
+}
+
+function flush() {
+  frame = 0;
+  let left = SLICE;
+  while (waiting.length && left > 0) {
+    const [text, className] = waiting[0];
+    const piece = text.slice(0, left);
+    left -= piece.length;
+    waitingSigns -= piece.length;
+    if (className !== lineClass && line) endLine();
+    lineClass = className;
+    write(piece);
+    if (piece.length === text.length) waiting.shift();
+    else waiting[0] = [text.slice(piece.length), className];
+  }
+  if ($("log-follow").checked) box.scrollTop = box.scrollHeight;
+  countHits();
+  if (waiting.length) frame = requestAnimationFrame(flush);
+}
+
+// --- reading and following -----------------------------------------------------------------
+
+let stream = null, reading = 0;
+const which = () => $("log-stream")?.value ?? "";
+const tell = (text) => { $("log-state").textContent = text; };
+
+function stop() { stream?.close(); stream = null; reading++; }
+
+async function read(attempt, name) {
+  const query = new URLSearchParams({ ...(attempt && { attempt }), ...(name && { stream: name }) });
+  const response = await fetch(`${path}/output?${query}`, { headers: { Range: `bytes=-${READ_MAX}` } });
+  if (response.status === 416 || response.status === 404) return "";
+  if (!response.ok) throw new Error(`the output cannot be read (${response.status})`);
+  const [, from, total] = /bytes (\d+)-\d+\/(\d+)/.exec(response.headers.get("Content-Range") ?? "") ?? [];
+  const text = await response.text();
+  if (from > 0) say(`The first ${size(Number(from))} of ${size(Number(total))} are not shown; download them.`);
+  return text;
+}
+
+async function show() {
+  stop();
+  clear();
+  const mine = reading, attempt = $("log-attempt").value;
+  const query = new URLSearchParams({ download: "true", ...(attempt && { attempt }), ...(which() && { stream: which() }) });
+  $("log-download").href = `${path}/output?${query}`;
+  const { state } = await call("GET", path);
+  if (mine !== reading) return;
+  if (!attempt && !["completed", "dead", "cancelled"].includes(state)) { follow(); return; }
+  try {
+    tell("");
+    const split = Boolean($("log-stream"));
+    const parts = split && !which() ? ["stdout", "stderr"] : [which()];
+    const texts = [];
+    for (const name of parts) texts.push(await read(attempt, name));
+    if (mine !== reading) return;
+    parts.forEach((name, at) => { if (texts[at]) append(texts[at], name === "stderr" ? "err" : ""); });
+    if (!texts.some(Boolean)) say("It wrote nothing.");
+  } catch (error) { say(error.message); }
+}
+
+function follow() {
+  const query = new URLSearchParams({ tail: LINES_MAX, ...(which() && { stream: which() }) });
+  const mine = new EventSource(`${path}/output/stream?${query}`);
+  let told = 0;
+  stream = mine;
+  mine.addEventListener("open", () => { clear(); told = 0; tell("follows"); });
+  mine.addEventListener("error", () => tell("connection lost; tries again"));
+  mine.addEventListener("output", (event) => {
+    const { attempt, stream: number, text } = JSON.parse(event.data);
+    if (told && attempt !== told) append(`\n— attempt ${attempt} —\n`, "meta");
+    told = attempt;
+    append(text, number === 2 ? "err" : "");
+  });
+  mine.addEventListener("trouble", (event) => say(JSON.parse(event.data).detail));
+  mine.addEventListener("end", () => {
+    mine.close();
+    tell("");
+    if (!told) append("It wrote nothing.\n", "meta");
+  });
+}
+
+function attempts() {
+  const select = $("log-attempt"), chosen = select.value;
+  const numbers = [...document.querySelectorAll("[data-attempt]")].map((row) => row.dataset.attempt);
+  if (select.options.length === numbers.length + 1) return;
+  for (const option of [...select.options].slice(1)) option.remove();
+  for (const number of numbers) select.add(new Option(`attempt ${number}`, number));
+  select.value = chosen;
+}
+
+// --- search --------------------------------------------------------------------------------
+
+let wanted = "", hits = [], at = -1;
+
+function mark(each) {
+  const hit = wanted !== "" && each.textContent.toLowerCase().includes(wanted);
+  each.classList.toggle("hit", hit);
+  if (hit) hits.push(each);
+}
+
+function countHits() {
+  hits = hits.filter((each) => each.isConnected);
+  $("log-hits").textContent = wanted ? `${at >= 0 && at < hits.length ? `${at + 1} of ` : ""}${hits.length} line${hits.length === 1 ? "" : "s"}` : "";
+  $("log-previous").hidden = $("log-next").hidden = !hits.length;
+}
+
+function search() {
+  wanted = $("log-search").value.toLowerCase();
+  hits = [];
+  at = -1;
+  for (const each of box.querySelectorAll(".line")) { each.classList.remove("now"); mark(each); }
+  countHits();
+}
+
+function go(by) {
+  if (!hits.length) return;
+  hits[at]?.classList.remove("now");
+  at = (at + by + hits.length) % hits.length;
+  $("log-follow").checked = false;
+  hits[at].classList.add("now");
+  hits[at].scrollIntoView({ block: "center", inline: "nearest" });
+  countHits();
+}
+
+let delay = 0;
+$("log-search").addEventListener("input", () => { clearTimeout(delay); delay = setTimeout(search, 150); });
+$("log-search").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter") return;
+  clearTimeout(delay);
+  if ($("log-search").value.toLowerCase() !== wanted) search();
+  go(event.shiftKey ? -1 : 1);
+});
+$("log-next").addEventListener("click", () => go(1));
+$("log-previous").addEventListener("click", () => go(-1));
+$("log-wrap").addEventListener("change", (event) => box.classList.toggle("wrap", event.target.checked));
+$("log-follow").addEventListener("change", (event) => { if (event.target.checked) box.scrollTop = box.scrollHeight; });
+box.addEventListener("wheel", (event) => { if (event.deltaY < 0) $("log-follow").checked = false; }, { passive: true });
+box.addEventListener("keydown", (event) => { if (["ArrowUp", "PageUp", "Home"].includes(event.key)) $("log-follow").checked = false; });
+box.addEventListener("scroll", () => {
+  if (box.scrollTop + box.clientHeight >= box.scrollHeight - 4 && !waiting.length) $("log-follow").checked = true;
+}, { passive: true });
+
+let wasFinished = null;
+document.addEventListener("fresh", () => {
+  attempts();
+  const finished = !document.querySelector(".page-head .state")?.matches(".pending, .processing, .failed, .blocked");
+  if (wasFinished && !finished && !stream && !$("log-attempt").value) show(); // it was retried
+  wasFinished = finished;
+});
+$("log-attempt").addEventListener("change", show);
+$("log-stream")?.addEventListener("change", show);
+addEventListener("pagehide", stop);
+attempts();
+show();

@@ -1,0 +1,85 @@
+// Selecting rows of a table, and acting on them or on all that the filter matches.
+
+import { ask, call, say } from "./app.js";
+
+const bulk = document.getElementById("bulk");
+const chosen = new Set();
+let whole = false;
+
+function boxes() { return [...document.querySelectorAll("[data-row] input[name=id]")]; }
+
+function show() {
+  for (const box of boxes()) {
+    box.checked = whole || chosen.has(box.value);
+    box.closest("[data-row]").classList.toggle("chosen", box.checked);
+  }
+  const all = document.getElementById("pick-all");
+  if (all) {
+    const here = boxes();
+    all.checked = here.length > 0 && here.every((box) => box.checked);
+    all.indeterminate = !all.checked && here.some((box) => box.checked);
+  }
+  bulk.hidden = !whole && !chosen.size;
+  document.getElementById("bulk-count").textContent =
+    whole ? "All that match" : `${chosen.size.toLocaleString("en")} selected`;
+  document.getElementById("bulk-whole").hidden = whole;
+}
+
+function clear() {
+  chosen.clear();
+  whole = false;
+  show();
+}
+
+function selection() {
+  if (!whole) return { ids: [...chosen] };
+  const selector = JSON.parse(bulk.dataset.selector);
+  return { selector: Object.keys(selector).length ? selector : { all: true } };
+}
+
+const WARNINGS = {
+  delete: "Their history and output go with them. This cannot be undone.",
+  purge: "Their history and output go with them. This cannot be undone.",
+  cancel: "The commands of running ones are ended.",
+};
+const PAST = { retry: "retried", cancel: "cancelled", hold: "held", release: "released", delete: "deleted", purge: "purged" };
+const counted = (number) => `${number.toLocaleString("en")} job${number === 1 ? "" : "s"}`;
+
+async function act(verb) {
+  const path = `${bulk.dataset.base}/${verb}`;
+  let matched = chosen.size;
+  if (whole) { // how many it would be, before it is done
+    try { matched = (await call("POST", path, { ...selection(), dry_run: true })).matched; }
+    catch (error) { say(error.message, true); return; }
+    if (!matched) { say(`nothing there to ${verb}`); return; }
+  }
+  const word = verb[0].toUpperCase() + verb.slice(1);
+  const where = whole ? "All that the filter matches, on every page. " : "";
+  let done = null;
+  const run = async () => { done = await call("POST", path, selection()); };
+  await ask(`${word} ${counted(matched)}?`, where + (WARNINGS[verb] ?? ""), `${word} ${counted(matched)}`, { danger: verb in WARNINGS, act: run });
+  if (!done) return;
+  const told = `${PAST[verb]} ${counted(done.changed)}`;
+  const refused = done.matched - done.changed;
+  say(refused ? `${told}; ${counted(refused)} refused: ${done.refused.slice(0, 3).map((each) => each.detail).join("; ")}` : told, refused > 0);
+  clear();
+  document.dispatchEvent(new Event("refresh"));
+}
+
+if (bulk) {
+  document.addEventListener("change", (event) => {
+    const box = event.target;
+    if (box.id === "pick-all") for (const each of boxes()) box.checked ? chosen.add(each.value) : chosen.delete(each.value);
+    else if (box.matches("[data-row] input[name=id]")) {
+      if (whole) for (const each of boxes()) chosen.add(each.value);
+      box.checked ? chosen.add(box.value) : chosen.delete(box.value);
+    } else return;
+    whole = false;
+    show();
+  });
+  document.getElementById("bulk-whole").addEventListener("click", () => { whole = true; show(); });
+  document.getElementById("bulk-none").addEventListener("click", clear);
+  for (const button of bulk.querySelectorAll("[data-verb]")) button.addEventListener("click", () => act(button.dataset.verb));
+  document.addEventListener("fresh", show);
+  show();
+}

@@ -1,0 +1,53 @@
+"""Server-sent events: sends what a source has, as long as somebody reads."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+MEDIA_TYPE = "text/event-stream"
+
+
+class Source(Protocol):
+    """Where a stream comes from."""
+
+    async def next(self) -> bytes | None:
+        """What is to be sent next; none at the end."""
+
+    def hang_up(self) -> None:
+        """Nobody reads any more: `next` ends."""
+
+    def close(self) -> None:
+        """The stream is over."""
+
+
+class EventStream(Response):
+    """An answer without an end, until its source has one or the reader goes."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.background = None
+        self.status_code = 200
+        self.init_headers(HEADERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.ensure_future(self._until_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            while (data := await self._source.next()) is not None:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+            self._source.close()
+
+    async def _until_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._source.hang_up()

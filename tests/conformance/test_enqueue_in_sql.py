@@ -1,0 +1,303 @@
+"""The SQL function `enqueue` does with any input what the client does: it keeps the same row, or refuses it alike."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.rows import dict_row
+
+from queuectl import wire
+from queuectl.client import Client
+from queuectl.domain.errors import Conflict, Invalid, QueuectlError
+from queuectl.settings import Settings
+from queuectl.store.postgres import PostgresStore
+from queuectl.store.postgres_connection import parse_address
+from tests.server import drop_schema, new_schema
+from tests.unit.test_wire import BAD_INPUT, BAD_VALUES
+
+SAME_PLACE = {"cwd": "/work", "umask": "0027"}
+"""What the client would take from where it is, and the server cannot."""
+
+DIFFERENT = {"seq", "id", "created_at", "updated_at", "run_at", "due_at"}
+"""Columns in which two jobs of the same input differ, or whose difference from `created_at` counts."""
+
+ZONE = "Asia/Kolkata"
+
+
+class Both:
+    """One store, with the two ways to enqueue into it."""
+
+    def __init__(self, url: str, below: Path) -> None:
+        address = parse_address(url)
+        self.db = psycopg.connect(address.server, autocommit=True, row_factory=dict_row)
+        self.client = Client(PostgresStore(url, below), who=self.db.info.user)
+        self.schema = address.schema
+        self.db.execute(f"SET TimeZone = '{ZONE}'".encode())
+
+    def close(self) -> None:
+        self.client.close()
+        self.db.close()
+
+    def by_client(self, document: object) -> dict[str, Any] | QueuectlError:
+        try:
+            (job,) = self.client.enqueue([wire.parse_request(document, self.client.store.now())])
+        except QueuectlError as error:
+            return error
+        return self.row(job.id)
+
+    def by_sql(self, document: object) -> dict[str, Any] | QueuectlError:
+        call = f"SELECT {self.schema}.enqueue(%s) AS id"
+        try:
+            found = self.db.execute(call.encode(), [json.dumps(document)]).fetchone()
+        except psycopg.errors.InvalidParameterValue as error:
+            return Invalid(error.diag.message_primary or "", error.diag.message_hint or "")
+        except psycopg.errors.UniqueViolation as error:
+            return Conflict(error.diag.message_primary or "", error.diag.message_hint or "")
+        assert found is not None
+        return self.row(found["id"])
+
+    def row(self, job_id: str) -> dict[str, Any]:
+        text = f"SELECT *, run_at - created_at AS later, due_at - run_at AS late FROM {self.schema}.jobs WHERE id = %s"
+        found = self.db.execute(text.encode(), [job_id]).fetchone()
+        assert found is not None
+        return found
+
+    def assert_same(self, document: object) -> dict[str, Any]:
+        """The row that both keep of a document, which says when to run by a delay if at all."""
+        one, other = self.by_client(document), self.by_sql(document)
+        assert isinstance(one, dict), one
+        assert isinstance(other, dict), other
+        assert other.pop("later") == pytest.approx(one.pop("later"), abs=1e-5)
+        assert {key: one[key] for key in one.keys() - DIFFERENT} == {key: other[key] for key in one.keys() - DIFFERENT}
+        return other
+
+
+@pytest.fixture(scope="module")
+def both(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    url = new_schema(postgres_server)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TRACEPARENT", raising=False)
+        patch.setenv("TZ", ZONE)
+        time.tzset()
+        both = Both(url, tmp_path_factory.mktemp("stores"))
+        yield both
+        both.close()
+    time.tzset()
+    drop_schema(url)
+
+
+EXAMPLES: dict[str, list[Any]] = {
+    "id": ["a.b:c_d-e"],
+    "command": ["echo 'a' \\ \"é\" 😀\n", ["echo", "", "a  b", "$HOME", "it's", "é😀\x7f\t", "a-b/c:d,e.f%g+h=i@j_k"]],
+    "queue": ["video/hd@a+b"],
+    "priority": [-5, "7", "+8", 1_000_000],
+    "run_at": [],  # see below
+    "delay": ["10m", 0, 1.5, "1h30m", "2D", " 250ms ", "0.5h", "90", "1m5s", "\u20036\u00a0"],
+    "tags": ["one", ["a", "b", "a"], []],
+    "held": [True, False, "TRUE", "false"],
+    "max_retries": [0, 1_000_000, "12"],
+    "backoff_base": [1, 1.5, "2.25", 1000, 1e-5 + 1],
+    "backoff_initial": [0, 5, "1h", 0.00001, 123456.789],
+    "backoff_max": ["3d", 100 * 365 * 86400],
+    "backoff_jitter": [0, 1, 0.1, "0.25"],
+    "retry_on": [[75, 111], 5, "1, 2,3", [], ["7"]],
+    "fatal_on": ["2", [255]],
+    "timeout": ["90s", 0.5, 1],
+    "kill_grace": [0, "1m"],
+    "cwd": ["/", "//a", "///a/", "/a/../../b/./c//d/..", "/é 'x'"],
+    "umask": ["0", "22", "0o077", "0777", "o7"],
+    "env": [{}, {"B": "", "A": "=x\n\x7f", "é": "😀\u2028", "AA": '"\\'}],
+    "shell": ["/bin/bash"],
+    "stdin": ["/in/../put"],
+    "output_path": ["/out.txt"],
+    "split_output": [True, "false"],
+    "base_backoff_seconds": [7, "8s"],
+}
+
+
+def test_every_key_of_the_input_is_tried() -> None:
+    assert EXAMPLES.keys() == set(wire.INPUT_KEYS)
+
+
+@pytest.mark.parametrize("key", EXAMPLES)
+def test_what_the_client_accepts_gives_the_same_row(both: Both, key: str) -> None:
+    for value in EXAMPLES[key]:
+        document = {"command": "true", **SAME_PLACE, key: value}
+        if key == "id":
+            assert both.by_client({**document, "id": "theirs"})["generated_id"] is False  # type: ignore[index]
+            assert both.by_sql(document)["generated_id"] is False  # type: ignore[index]
+        else:
+            both.assert_same(document)
+
+
+def test_all_keys_at_once_and_other_spellings_give_the_same_row(both: Both) -> None:
+    values = {key: values[-1] for key, values in EXAMPLES.items() if values and key not in ("id", "backoff_initial")}
+    both.assert_same(values)
+    both.assert_same({key.replace("_", "-"): value for key, value in values.items()})
+    both.assert_same({"command": "true", **SAME_PLACE, **dict.fromkeys(wire.INPUT_KEYS[2:17])})
+
+
+def test_what_a_job_is_shown_as_can_be_enqueued_again(both: Both) -> None:
+    (job,) = both.client.enqueue([wire.parse_request({"command": ["a", "b"], "held": True}, 0)])
+    shown = wire.job_to_json(job)
+    for key in ("id", "owner", "lease", "lost"):
+        shown.pop(key)
+    again = both.by_sql(shown)
+    assert isinstance(again, dict)
+    assert (again["words"], again["held"]) == ('["a", "b"]', True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-21T18:00:00Z", "2026-11-21T18:00:00.5+02:00", "2026-11-21 18:00", "2026-11-21", "20261121T180000Z",
+        "2026-11-21T18-0330", "2026-11-21 18:00:00,1234567", "1969-12-31T23:59:59.25Z", "9999-12-31T23:59:59Z",
+        "0001-01-02 00:00", "2028-02-29", " 2026-11-21x18:00 ",
+    ],
+)  # fmt: skip
+def test_times_are_the_same(both: Both, text: str) -> None:
+    one, other = (by({"command": "true", "run_at": text}) for by in (both.by_client, both.by_sql))
+    assert isinstance(one, dict)
+    assert isinstance(other, dict)
+    assert other["run_at"] == one["run_at"]
+    assert other["ready"] == one["ready"]
+
+
+def test_a_time_of_day_is_the_next_one(both: Both) -> None:
+    for text in ("0:00", "13:31", "23:59:59"):
+        one, other = (by({"command": "true", "run_at": text}) for by in (both.by_client, both.by_sql))
+        assert other["run_at"] == one["run_at"]  # type: ignore[index]
+    one, other = (by({"command": "true", "run_at": "+10m"}) for by in (both.by_client, both.by_sql))
+    assert other["later"] == pytest.approx(one["later"], abs=1)  # type: ignore[index]
+
+
+def is_json_for_postgres(document: object) -> bool:
+    text = json.dumps(document)
+    return not any(sign in text for sign in ("\\u0000", "\\ud", "NaN", "Infinity"))
+
+
+BAD_DELAYS: list[object] = [
+    "", " ", "-1", -1, "5 s", "1w", "s", "1h30", "1e3", True, [], {}, "9" * 400, "101000d", "5\u017f", "\u0663s",
+]  # fmt: skip
+
+REFUSED = [
+    *(document for document, _ in BAD_INPUT),
+    *({"command": "true", key: value} for key, value, _ in BAD_VALUES),
+    *({"command": "true", "run_at": text} for text in (
+        "", "soon", "25:00", "18:60", "2026-13-01", "2026-02-29", "+", "+soon", "+-5", "18:00 pm", "0000-01-01",
+        "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-11-2118:00", "2026-1121", "2026-11-21T24:00Z",
+        "2026-11-21T18:00:60Z", "2026-11-21T18:00+24:00")),
+    *({"command": "true", "delay": value} for value in BAD_DELAYS),
+    {"command": "true", "max_retries": 1, "max-retries": 2},
+    {"command": "true", "run_at": "+1m", "delay": 1},
+    {"command": "\u2003\x1f"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("document", [*filter(is_json_for_postgres, REFUSED)], ids=repr)
+def test_what_the_client_refuses_is_refused_in_the_same_words(both: Both, document: object) -> None:
+    one, other = both.by_client(document), both.by_sql(document)
+    assert isinstance(one, Invalid)
+    assert isinstance(other, Invalid)
+    assert (other.message, other.hint) == (one.message, one.hint)
+
+
+@pytest.mark.parametrize("text", ['{"command": "\\u0000"}', '{"command": "\\ud800"}', '{"command": NaN}', "{"])
+def test_what_is_no_json_for_the_server_is_refused_by_it(both: Both, text: str) -> None:
+    with pytest.raises(psycopg.errors.DataError):
+        both.db.execute(f"SELECT {both.schema}.enqueue(%s)".encode(), [text])
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [("comand", "command"), ("max_retry", "max_retries"), ("retries", "max_retries"), ("prio", "priority"), ("x", "")],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(both: Both, typo: str, meant: str) -> None:
+    refused = both.by_sql({"command": "true", typo: 1})
+    assert isinstance(refused, Invalid)
+    assert refused.message == f"unknown key '{typo}'"
+    assert refused.hint.startswith(f"did you mean '{meant}'?" if meant else "known: id, command, ")
+
+
+def test_a_path_must_be_whole_where_there_is_no_folder_to_begin_from(both: Both) -> None:
+    for key in ("cwd", "stdin", "output_path"):
+        refused = both.by_sql({"command": "true", key: "~/x"})
+        assert isinstance(refused, Invalid)
+        assert refused.message == f'{key} must begin with a slash, not "~/x"'
+
+
+def test_an_id_that_is_taken_is_a_conflict_in_the_same_words(both: Both) -> None:
+    both.by_sql({"command": "true", "id": "taken"})
+    one, other = (by({"command": "true", "id": "taken"}) for by in (both.by_client, both.by_sql))
+    assert isinstance(one, Conflict)
+    assert isinstance(other, Conflict)
+    assert (other.message, other.hint) == (one.message, one.hint)
+
+
+SETTINGS = {
+    "max-retries": ("7", "5"), "backoff-base": ("3", "2"), "backoff-initial": ("9s", "backoff-base"),
+    "backoff-max": ("2h", "1h"), "backoff-jitter": ("0.5", "0"), "timeout": ("1h30m", "none"),
+    "kill-grace": ("3s", "10s"),
+}  # fmt: skip
+
+
+def test_the_settings_are_the_policy_of_both(both: Both) -> None:
+    assert {name.replace("-", "_") for name in SETTINGS} == Settings({}).spec_defaults().keys()
+    plain = {"command": "true", **SAME_PLACE}
+    try:
+        for at in (0, 1):
+            for name, values in SETTINGS.items():
+                both.client.set_setting(name, values[at])
+                both.assert_same(plain)
+                both.assert_same({**plain, "backoff_base": 4})
+    finally:
+        for name in SETTINGS:
+            both.client.unset_setting(name)
+
+
+def test_what_the_counts_say_is_true(both: Both) -> None:
+    both.by_sql({"command": "true", "queue": "counted"})
+    both.by_sql({"command": "true", "queue": "counted", "held": True})
+    assert both.client.status().queues["counted"]["pending"] == 2  # type: ignore[index]
+
+
+# --- any input ------------------------------------------------------------------------------
+
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+NUMBERS = st.integers(-10, 2_000_000) | st.floats(-1, 2000).filter(lambda number: not number.is_integer())
+DURATIONS = st.from_regex(r"\s?([0-9]{1,4}(\.[0-9]{1,3})?(d|h|ms|m|s|S|w)?){1,3}\s?", fullmatch=True)
+DIGITS = st.from_regex(r"[+-]?[0-9]{1,4}(,[0-9]{1,3})?", fullmatch=True)
+VALUES = (
+    st.none() | st.booleans() | NUMBERS | TEXTS | DURATIONS | DIGITS
+    | st.lists(TEXTS | st.integers(-1, 300), max_size=3) | st.dictionaries(TEXTS, TEXTS | st.integers(), max_size=3)
+)  # fmt: skip
+PATHS = st.text("/.a", max_size=10).map("/".__add__)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, Any]:
+    """Jobs as people might write them: mostly right, each value possibly anything."""
+    keys = draw(st.lists(st.sampled_from(sorted(EXAMPLES.keys() - {"run_at", "id"})), unique=True, max_size=6))
+    document: dict[str, Any] = {"command": draw(TEXTS | st.lists(TEXTS, max_size=3)), **SAME_PLACE}
+    for key in keys:
+        right = st.sampled_from(EXAMPLES[key])
+        document[key] = draw(PATHS if key in ("cwd", "stdin", "output_path") else right | right | VALUES)
+    return document
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(document=documents())
+def test_any_input_gives_the_same_row_or_is_refused_by_both(both: Both, document: dict[str, Any]) -> None:
+    one = both.by_client(document)
+    if isinstance(one, QueuectlError):
+        assert isinstance(both.by_sql(document), type(one))
+    else:
+        both.assert_same(document)

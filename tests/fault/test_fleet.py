@@ -1,0 +1,105 @@
+"""Hosts that are cut off, come back, or lose power: nothing is lost, and nothing runs twice while a lease holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.job import JobState
+from tests.fault.fleet import Fleet, open_fleet
+from tests.fault.history import beating_until, check, diary_command
+from tests.machines import Machine, why_none
+from tests.workshop import Workshop, until
+
+LEASE_S = 10.0
+RUN_AGAIN_WITHIN_S = LEASE_S + 5.0
+MISSING = why_none()
+
+pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"no machines can be made here (root?): {MISSING}")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with open_fleet(tmp_path) as found:
+        found.shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+        yield found
+
+
+def test_a_host_that_is_cut_off_ends_its_commands_before_others_run_them_and_goes_on_when_it_is_back(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    shop, diary, gate = fleet.shop, tmp_path / "diary", tmp_path / "gate"
+    *healthy, cut_off = fleet.hosts  # the one whose clock is before all others
+    taken, kept = _running_on(cut_off, fleet, diary_command(diary, beating_until(gate, diary)))
+    jobs = taken + kept
+
+    fleet.cut_off(cut_off)
+    began = time.monotonic()
+    until(lambda: all(shop.job(job).starts == 2 for job in taken), "they run elsewhere")
+    assert time.monotonic() - began < RUN_AGAIN_WITHIN_S
+    assert not cut_off.processes("^/bin/sh -c"), "the commands of the cut off host have ended"
+    gate.touch()
+    assert {job.host for job in shop.finished(*jobs)} <= {host.name for host in healthy}
+    assert {shop.job(job).starts for job in kept} == {1}, "the healthy hosts' commands were left alone"
+    check(shop, diary, jobs)
+    for job in taken:
+        first, second = (attempt.lease for attempt in shop.store.attempts(shop.job(job)))
+        assert _times(shop, diary, job, first)[-1] <= _times(shop, diary, job, second)[0]
+
+    fleet.heal(cut_off)
+    until(lambda: "its lease is over" in fleet.log_of(cut_off) or "the lease of" in fleet.log_of(cut_off))
+    more = shop.enqueue_all([{"command": diary_command(diary, "sleep 0.5")} for _ in range(24)])
+    assert cut_off.name in {job.host for job in shop.finished(*more)}
+    assert [worker.process.poll() for worker in fleet.workers] == [None] * 3
+    check(shop, diary, jobs + more)
+    _check_times(fleet, jobs + more)
+
+
+def _running_on(host: Machine, fleet: Fleet, command: str) -> tuple[list[str], list[str]]:
+    """Two jobs that fill a host, and five that run on the others."""
+    fleet.worker(host, 2)
+    there = fleet.shop.enqueue_all([{"command": command}] * 2)
+    fleet.shop.started(*there)
+    for other in fleet.hosts:
+        if other is not host:
+            fleet.worker(other, 4)
+    elsewhere = fleet.shop.enqueue_all([{"command": command}] * 5)
+    fleet.shop.started(*elsewhere)
+    return there, elsewhere
+
+
+def _times(shop: Workshop, diary: Path, job: str, lease: int) -> list[float]:
+    """When an execution gave signs of life, by the kernel's clock."""
+    return sorted(float(at) for name, under, _, at in shop.events(diary) if (name, under) == (job, str(lease)))
+
+
+def _check_times(fleet: Fleet, jobs: list[str]) -> None:
+    """Whatever the hosts take the time for, what is stored is the server's."""
+    for job in map(fleet.shop.job, jobs):
+        assert job.finished_at is not None
+        for attempt in fleet.shop.store.attempts(job):
+            assert attempt.finished_at is not None
+            assert job.created_at - 1 < attempt.started_at < attempt.finished_at + 1 < time.time() + 2
+
+
+def test_what_ran_on_a_host_that_lost_power_runs_on_another_while_a_restart_of_the_server_ends_nothing(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    shop, diary, gate = fleet.shop, tmp_path / "diary", tmp_path / "gate"
+    gone, *others = fleet.hosts
+    taken, kept = _running_on(gone, fleet, diary_command(diary, beating_until(gate, diary)))
+
+    gone.halt()
+    began = time.monotonic()
+    fleet.server.stop()
+    fleet.server.start()
+    until(lambda: all(shop.job(job).starts == 2 for job in taken), "they run elsewhere")
+    assert time.monotonic() - began < RUN_AGAIN_WITHIN_S
+    gate.touch()
+    assert {(job.state, job.lost, job.starts) for job in shop.finished(*taken)} == {(JobState.COMPLETED, 1, 2)}
+    assert {(job.state, job.lost, job.starts) for job in shop.finished(*kept)} == {(JobState.COMPLETED, 0, 1)}
+    assert {shop.job(job).host for job in taken + kept} <= {host.name for host in others}
+    check(shop, diary, taken + kept)

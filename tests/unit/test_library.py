@@ -1,0 +1,48 @@
+"""queuectl as a library: what it loads, and what it does where its store goes away."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import queuectl
+from queuectl import Client, Selector
+from tests.workshop import clean_environment
+
+
+def test_the_package_alone_loads_nothing_of_itself() -> None:
+    program = "import queuectl, sys; print([name for name in sys.modules if name.startswith('queuectl.')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=clean_environment())
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("name", queuectl.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(queuectl, name)
+
+
+def test_what_is_not_public_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Cliente'"):
+        queuectl.Cliente  # noqa: B018
+
+
+def test_a_client_of_no_url_is_that_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("QUEUECTL_DB", raising=False)
+    Client(tmp_path / "queuectl.db").close()
+    with Client() as client:
+        monkeypatch.chdir("/")
+        assert client.store.url == str(tmp_path / "queuectl.db")
+
+
+def test_a_file_that_was_removed_is_made_anew(tmp_path: Path) -> None:
+    with Client(tmp_path / "jobs.db") as client:
+        client.enqueue(command="true")
+        (tmp_path / "jobs.db").unlink()
+        assert client.count(Selector()) == 0
+        client.enqueue(command="true", id="new")
+        with Client(tmp_path / "jobs.db") as other:
+            assert other.job("new")
