@@ -6,73 +6,31 @@ following and workers beside it.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, NotRequired, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from queuectl import client, follow, wire
+from queuectl.asynchronous import asynchronously
 from queuectl.client import WorkerView
 from queuectl.domain.errors import Invalid, OperationFailed, error_of
 from queuectl.domain.job import Job
+from queuectl.figures import STRETCHES, Figures, figures
 from queuectl.follow import Piece
+from queuectl.keywords import Duration, JobKeys, as_json, seconds_of
 from queuectl.store.port import Store
 from queuectl.stores import Stores
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from queuectl.remote import RemoteClient
+
 LOOK_EVERY_S = 0.05
-
-Path = str | os.PathLike[str]
-Duration = float | str | timedelta
-"""Seconds, or text such as `90s`, `10m`, `1h30m`, `2d`."""
-
-
-class JobKeys(TypedDict):
-    """What a job may be given when it is enqueued; `command` must be. See docs/commands.md for their meaning."""
-
-    command: str | Sequence[Path]
-    id: NotRequired[str | None]
-    queue: NotRequired[str | None]
-    priority: NotRequired[int | None]
-    run_at: NotRequired[str | datetime | None]
-    delay: NotRequired[Duration | None]
-    tags: NotRequired[Sequence[str] | None]
-    held: NotRequired[bool | None]
-    max_retries: NotRequired[int | None]
-    backoff_base: NotRequired[float | None]
-    backoff_initial: NotRequired[Duration | None]
-    backoff_max: NotRequired[Duration | None]
-    backoff_jitter: NotRequired[float | None]
-    retry_on: NotRequired[Sequence[int] | None]
-    fatal_on: NotRequired[Sequence[int] | None]
-    timeout: NotRequired[Duration | None]
-    kill_grace: NotRequired[Duration | None]
-    cwd: NotRequired[Path | None]
-    umask: NotRequired[str | None]
-    env: NotRequired[Mapping[str, str] | None]
-    shell: NotRequired[Path | None]
-    stdin: NotRequired[Path | None]
-    output_path: NotRequired[Path | None]
-    split_output: NotRequired[bool | None]
-
-
-def as_json(value: Any) -> Any:
-    """A value of `JobKeys` as JSON has it. A time without a zone is a local one."""
-    if isinstance(value, datetime):
-        return value.astimezone().isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, Mapping):
-        return {key: as_json(each) for key, each in value.items()}
-    if isinstance(value, (tuple, list, set, frozenset)):
-        return [as_json(each) for each in value]
-    return value
 
 
 class Client(client.Client):
@@ -86,6 +44,16 @@ class Client(client.Client):
         """
         self._stores = Stores(None if url is None else os.fspath(url))
         super().__init__(self._stores.of_this_thread(), who)
+
+    @staticmethod
+    def remote(url: str, token: str, *, timeout: float = 30.0, ssl: SSLContext | None = None) -> RemoteClient:
+        """The same over HTTP: `url` is where `queuectl serve` is, `token` one of `queuectl token create`.
+
+        No answer may take longer than `timeout` seconds; `ssl` says which certificates are trusted.
+        """
+        from queuectl.remote import RemoteClient
+
+        return RemoteClient(url, token, timeout=timeout, ssl=ssl)
 
     @property
     def store(self) -> Store:
@@ -142,7 +110,7 @@ class Client(client.Client):
     def wait(self, refs: str | Sequence[str], *, any: bool = False, timeout: Duration | None = None) -> list[Job]:
         """Blocks until these jobs (or any of them) have finished; those that have. Raises `TimeoutError`."""
         wanted = [refs] if isinstance(refs, str) else refs
-        return follow.wait(self.store, wanted, any, None if timeout is None else _seconds(timeout))
+        return follow.wait(self.store, wanted, any, None if timeout is None else seconds_of(timeout))
 
     def output(
         self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None
@@ -167,27 +135,13 @@ class Client(client.Client):
         finally:
             store.close()
 
-    async def afollow(
-        self, ref: str, *, stream: int | None = None, tail: int | None = None
-    ) -> AsyncGenerator[Piece, None]:
+    def afollow(self, ref: str, *, stream: int | None = None, tail: int | None = None) -> AsyncGenerator[Piece, None]:
         """The same for asyncio. The reading is done in threads; to stop early, cancel it or `aclose` it."""
-        pieces = self.follow(ref, stream=stream, tail=tail, ticks=True)
-        running = asyncio.get_running_loop()
-        while True:
-            step = running.run_in_executor(None, next, pieces, None)
-            try:
-                piece = await asyncio.shield(step)
-            except asyncio.CancelledError:
-                step.add_done_callback(lambda _: pieces.close())  # the thread is back within a second
-                raise
-            if piece is None:
-                return
-            if piece[1]:
-                try:
-                    yield piece
-                except GeneratorExit:
-                    pieces.close()
-                    raise
+        return asynchronously(self.follow(ref, stream=stream, tail=tail, ticks=True))
+
+    def stats(self, window: Duration = "1h", stretches: int = STRETCHES) -> Figures:
+        """Throughput, failures, and how long jobs waited and ran, over a stretch of time that ends now."""
+        return figures(self.store, seconds_of(window), stretches)
 
     # --- workers ----------------------------------------------------------------------------
 
@@ -203,8 +157,8 @@ class Client(client.Client):
         line += [word for queue in queues for word in ("--queue", queue)]
         line += ["--name", name] if name is not None else []
         line += ["--drain"] if drain else []
-        line += ["--poll", f"{_seconds(poll)}s"] if poll is not None else []
-        line += ["--stop-timeout", f"{_seconds(stop_timeout)}s"] if stop_timeout is not None else []
+        line += ["--poll", f"{seconds_of(poll)}s"] if poll is not None else []
+        line += ["--stop-timeout", f"{seconds_of(stop_timeout)}s"] if stop_timeout is not None else []
         environment = {**os.environ, "QUEUECTL_DB": self._stores.address}  # where others cannot read a password
         done = subprocess.run(line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
@@ -219,17 +173,13 @@ class Client(client.Client):
 
         They finish what they run; `now` ends it. Raises `NotFound`, and `TimeoutError` while they go on to stop.
         """
-        deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
+        deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
         while self.still_there(asked):
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError
             time.sleep(LOOK_EVERY_S)
         return asked
-
-
-def _seconds(duration: Duration) -> float:
-    return wire.parse_duration(as_json(duration))
 
 
 def _told(stderr: str) -> Exception:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import json
 import subprocess
 import sys
 import textwrap
@@ -15,9 +17,12 @@ from typing import Any
 
 import pytest
 
-from queuectl import Client, Conflict, Invalid, JobState, NotFound, OperationFailed, Selector, wire
-from queuectl.library import JobKeys
+from queuectl import Client, Conflict, Invalid, JobState, NotFound, OperationFailed, Selector, StoreUnavailable, wire
+from queuectl.keywords import JobKeys
+from queuectl.remote import RemoteClient
 from tests.workshop import clean_environment, until
+
+AnyClient = Client | RemoteClient
 
 GATED = "while [ ! -e {} ]; do sleep 0.02; done"
 
@@ -36,16 +41,60 @@ def client(url: str) -> Iterator[Client]:
         client.stop_workers(now=True)
 
 
+class Server:
+    """A `queuectl serve` process on a free port."""
+
+    def __init__(self, url: str) -> None:
+        line = [sys.executable, "-m", "queuectl", "serve", "--port", "0", "--json"]
+        self._process = subprocess.Popen(
+            line, env=clean_environment(QUEUECTL_DB=url), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert self._process.stdout is not None
+        said = json.loads(b"".join(iter(self._process.stdout.readline, b"}\n")) + b"}")
+        self.url: str = said["url"]
+        self.token: str = said["login"].partition("token=")[2]
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.communicate(timeout=30)
+
+
 @pytest.fixture
-def served(client: Client) -> Client:
-    """The client of a store that has a worker."""
-    client.start_worker(4, name="here")
-    return client
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server of a store in a file."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    server = Server(str(tmp_path / "jobs.db"))
+    yield server
+    server.close()
 
 
-def test_a_job_is_enqueued_runs_is_waited_for_and_read(served: Client) -> None:
+@pytest.fixture(params=["sqlite", "postgres", "remote"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AnyClient]:
+    """A client of each kind of store, and one over HTTP."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    if request.param == "remote":
+        server: Server = request.getfixturevalue("server")
+        with Client.remote(server.url, server.token) as client:
+            yield client
+    else:
+        url = request.getfixturevalue("postgres_url") if request.param == "postgres" else tmp_path / "jobs.db"
+        with Client(url) as client:
+            yield client
+
+
+@pytest.fixture
+def served(anywhere: AnyClient, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnyClient]:
+    """The same, where the store has a worker."""
+    local = anywhere if isinstance(anywhere, Client) else Client(tmp_path / "jobs.db")
+    local.start_worker(4, name="here")
+    yield anywhere
+    local.stop_workers(now=True)
+    local.close()
+
+
+def test_a_job_is_enqueued_runs_is_waited_for_and_read(served: AnyClient) -> None:
     job = served.enqueue(command="echo out; echo err >&2; exit 3", max_retries=0, split_output=True)
-    assert (job.owner, job.state) == ("me", JobState.PENDING)
+    assert (job.owner is not None, job.state) == (True, JobState.PENDING)
     (ended,) = served.wait(job.id, timeout="1m")
     assert (ended.state, ended.exit_code) == (JobState.DEAD, 3)
     assert served.output(job.id, stream=1) == b"out\n"
@@ -53,14 +102,14 @@ def test_a_job_is_enqueued_runs_is_waited_for_and_read(served: Client) -> None:
     assert [dead.id for dead in served.find(Selector(states=(JobState.DEAD,)))] == [job.id]
     assert [each.id for each in served.retry_dead(job.id).jobs] == [job.id]
     served.wait([job.id])
-    assert served.job(job.id).starts == 2
+    assert [attempt.exit_code for attempt in served.history(job.id).attempts] == [3, 3]
     assert served.output(job.id, attempt=1, tail=1) == b"out\nerr\n"
     with pytest.raises(NotFound, match="no attempt 7"):
         served.output(job.id, attempt=7)
 
 
-def test_values_may_be_what_python_has_for_them(client: Client, tmp_path: Path) -> None:
-    job = client.enqueue(
+def test_values_may_be_what_python_has_for_them(anywhere: AnyClient, tmp_path: Path) -> None:
+    job = anywhere.enqueue(
         command=("ls", tmp_path), cwd=tmp_path, delay=timedelta(hours=1), timeout=timedelta(seconds=1.5),
         tags=("a", "b"), retry_on=[75], env={"A": "1"},
     )  # fmt: skip
@@ -68,37 +117,37 @@ def test_values_may_be_what_python_has_for_them(client: Client, tmp_path: Path) 
     assert (job.spec.cwd, job.spec.timeout, job.spec.retry_on) == (str(tmp_path), 1.5, (75,))
     assert job.run_at - job.created_at == pytest.approx(3600, abs=1)
     moment = datetime(2030, 1, 1, tzinfo=UTC)
-    assert client.enqueue(command="true", run_at=moment).run_at == moment.timestamp()
+    assert anywhere.enqueue(command="true", run_at=moment).run_at == moment.timestamp()
     local = datetime(2030, 7, 1, 12)
-    assert client.enqueue(command="true", run_at=local).run_at == local.timestamp()
+    assert anywhere.enqueue(command="true", run_at=local).run_at == local.timestamp()
 
 
 def test_every_key_of_the_input_is_a_keyword() -> None:
     assert JobKeys.__annotations__.keys() == set(wire.INPUT_KEYS) - {"base_backoff_seconds"}
 
 
-def test_many_are_added_all_or_none(client: Client) -> None:
-    request = wire.parse_request({"command": "true", "id": "c"}, 0)
-    added = client.enqueue([{"command": "true", "id": "a"}, {"command": ["true"], "id": "b"}, request])
+def test_many_are_added_all_or_none(anywhere: AnyClient) -> None:
+    request = wire.parse_request({"command": "true", "id": "c", "umask": "0027"}, 0)
+    added = anywhere.enqueue([{"command": "true", "id": "a"}, {"command": ["true"], "id": "b"}, request])
     assert [job.id for job in added] == ["a", "b", "c"]
     with pytest.raises(Conflict, match="job a exists"):
-        client.enqueue([{"command": "true", "id": "d"}, {"command": "true", "id": "a"}])
-    assert client.count(Selector()) == 3
+        anywhere.enqueue([{"command": "true", "id": "d"}, {"command": "true", "id": "a"}])
+    assert anywhere.count(Selector()) == 3
     wrong: list[Any] = ["echo hello", {"command": "true"}]
     for given in wrong:
         with pytest.raises(Invalid, match="many jobs as a list, or one by keywords"):
-            client.enqueue(given)
+            anywhere.enqueue(given)
     with pytest.raises(Invalid, match="unknown key 'comand'"):
-        client.enqueue(comand="true")  # type: ignore[call-overload]
+        anywhere.enqueue(comand="true")  # type: ignore[call-overload]
 
 
-def test_one_id_needs_no_list(client: Client) -> None:
-    client.enqueue(command="true", id="a-b")
-    assert [job.id for job in client.hold("a-b").jobs] == ["a-b"]
-    assert [job.id for job in client.delete("a-b").jobs] == ["a-b"]
+def test_one_id_needs_no_list(anywhere: AnyClient) -> None:
+    anywhere.enqueue(command="true", id="a-b")
+    assert [job.id for job in anywhere.hold("a-b").jobs] == ["a-b"]
+    assert [job.id for job in anywhere.delete("a-b").jobs] == ["a-b"]
 
 
-def test_waiting_ends_with_any_job_or_with_patience(served: Client, tmp_path: Path) -> None:
+def test_waiting_ends_with_any_job_or_with_patience(served: AnyClient, tmp_path: Path) -> None:
     slow = served.enqueue(command=GATED.format(tmp_path / "gate"))
     quick = served.enqueue(command="true")
     assert [job.id for job in served.wait([slow.id, quick.id], any=True)] == [quick.id]
@@ -108,7 +157,7 @@ def test_waiting_ends_with_any_job_or_with_patience(served: Client, tmp_path: Pa
     assert len(served.wait([slow.id, quick.id])) == 2
 
 
-def test_output_is_followed_while_it_is_written(served: Client, tmp_path: Path) -> None:
+def test_output_is_followed_while_it_is_written(served: AnyClient, tmp_path: Path) -> None:
     job = served.enqueue(command=f"echo one; {GATED.format(tmp_path / 'gate')}; echo two")
     said = b""
     for stream, data in served.follow(job.id, ticks=True):
@@ -122,7 +171,7 @@ def test_output_is_followed_while_it_is_written(served: Client, tmp_path: Path) 
         next(served.follow("nobody"))
 
 
-def test_asyncio_follows_and_may_stop_following(served: Client, tmp_path: Path) -> None:
+def test_asyncio_follows_and_may_stop_following(served: AnyClient, tmp_path: Path) -> None:
     async def read() -> bytes:
         job = await asyncio.to_thread(served.enqueue, command="echo one; echo two")
         return b"".join([data async for _, data in served.afollow(job.id)])
@@ -220,7 +269,7 @@ def test_a_worker_is_started_seen_and_stopped(client: Client) -> None:
     until(lambda: not client.workers(), "it leaves by itself")
 
 
-def test_a_stop_that_takes_too_long_is_told(served: Client, tmp_path: Path) -> None:
+def test_a_stop_that_takes_too_long_is_told(served: AnyClient, tmp_path: Path) -> None:
     served.enqueue(command=GATED.format(tmp_path / "gate"), id="slow")
     until(lambda: served.job("slow").started_at)
     with pytest.raises(TimeoutError):
@@ -228,3 +277,126 @@ def test_a_stop_that_takes_too_long_is_told(served: Client, tmp_path: Path) -> N
     (tmp_path / "gate").touch()
     served.stop_workers()
     assert served.job("slow").state is JobState.COMPLETED
+
+
+def test_selections_and_pages_are_the_same_everywhere(anywhere: AnyClient) -> None:
+    anywhere.enqueue([{"command": "true", "id": f"n{at}", "tags": ["a" if at % 2 else "b"]} for at in range(30)])
+    anywhere.cancel(["n1", "n3"])
+    assert [job.id for job in anywhere.find(Selector(), limit=3)] == ["n0", "n1", "n2"]
+    assert [job.id for job in anywhere.find(Selector(), limit=2, newest_first=True)] == ["n29", "n28"]
+    assert len(anywhere.find(Selector(tags=("a",), states=(JobState.PENDING,)))) == 13
+    assert anywhere.count(Selector(tags=("a",))) == 15
+    assert anywhere.count(Selector(states=(JobState.CANCELLED,))) == 2
+    assert anywhere.find(Selector(commands=("fals*",))) == []
+    (first, reason), *rest = anywhere.each(Selector())
+    assert (first.id, reason, len(rest)) == ("n0", 'no live worker serves queue "default"', 29)
+    assert anywhere.reason(first) == reason
+
+
+def test_what_could_not_be_changed_is_named(anywhere: AnyClient) -> None:
+    anywhere.enqueue([{"command": "true", "id": f"n{at}"} for at in range(230)])
+    told: list[int] = []
+    changed = anywhere.cancel([f"n{at}" for at in range(240)], told.append)
+    assert len(changed.jobs) == 230
+    assert {type(error) for error in changed.refused} == {NotFound}
+    assert [error.message for error in changed.refused] == [f"no job n{at}" for at in range(230, 240)]
+    assert told[-1] == 240
+    with pytest.raises(NotFound, match="no job nobody") as refused:
+        anywhere.job("nobody")
+    assert refused.value.hint == "see the ids with: queuectl list"
+
+
+def test_a_history_tells_what_happened(served: AnyClient) -> None:
+    served.enqueue(command="exit 3", id="a", max_retries=0)
+    served.wait("a", timeout="1m")
+    served.retry_dead("a")
+    served.wait("a", timeout="1m")
+    history = served.history("a")
+    assert [attempt.number for attempt in history.attempts] == [1, 2]
+    assert [note.kind for note in history.notes] == ["Retried"]
+    assert (history.job.state, history.job.spec.max_retries, history.job.error) == (JobState.DEAD, 0, "exit code 3")
+    figures = served.stats("10m", 10)
+    assert sum(figures.ended.values()) == 2
+    assert figures.run.measured == 2
+    assert [job.id for job in served.purge("a").jobs] == ["a"]
+    assert served.count(Selector()) == 0
+
+
+def test_settings_are_seen_and_changed(anywhere: AnyClient) -> None:
+    anywhere.set_setting("max_retries", "7")
+    anywhere.set_setting("backoff-base", "3")
+    settings = anywhere.settings()
+    assert (settings["max-retries"], settings["backoff-initial"], settings["timeout"]) == (7, 3.0, None)
+    assert (settings.is_default("max-retries"), settings.is_default("timeout")) == (False, True)
+    assert anywhere.enqueue(command="true").spec.max_retries == 7
+    anywhere.unset_setting("max-retries")
+    assert anywhere.settings()["max-retries"] == 3
+    with pytest.raises(Invalid, match="max-retries must be a whole number"):
+        anywhere.set_setting("max-retries", "many")
+
+
+def test_the_whole_is_seen_and_workers_are_stopped(served: AnyClient, tmp_path: Path) -> None:
+    served.enqueue(command=GATED.format(tmp_path / "gate"), id="runs")
+    until(lambda: served.job("runs").started_at)
+    served.enqueue(command="true", queue="other", held=True)
+    status = served.status()
+    assert (status.counts[JobState.PROCESSING], status.queues["other"][JobState.PENDING]) == (1, 1)
+    (worker,) = status.workers
+    assert (worker.name, worker.slots, worker.queues, [job.id for job in worker.running]) == ("here", 4, (), ["runs"])
+    assert served.unserved(["x"]) == []
+    with pytest.raises(NotFound, match="no live worker nobody"):
+        served.stop_workers("nobody")
+    with pytest.raises(TimeoutError):
+        served.stop_workers("here", timeout=0.1)
+    (tmp_path / "gate").touch()
+    served.stop_workers()
+    assert served.workers() == []
+    assert served.unserved(["x"]) == ["x"]
+
+
+# --- over HTTP ------------------------------------------------------------------------------
+
+
+def test_who_has_no_right_token_or_address_is_told(server: Server) -> None:
+    with Client.remote(server.url, "wrong") as client, pytest.raises(OperationFailed) as refused:
+        client.status()
+    assert refused.value.code == "unauthenticated"
+    for address in ("localhost:80", "ftp://localhost", "http://", "http://localhost:99999"):
+        with pytest.raises(Invalid):
+            Client.remote(address, "token")
+    with pytest.raises(Invalid, match="no token"):
+        Client.remote(server.url, "to\nken")
+
+
+def test_a_server_that_is_not_there_is_an_unavailable_store(server: Server) -> None:
+    with Client.remote(server.url, server.token) as client:
+        client.status()
+        server.close()
+        with pytest.raises(StoreUnavailable, match=r"no answer from http://127\.0\.0\.1:"):
+            client.status()
+        with pytest.raises(StoreUnavailable):
+            next(client.follow("x"))
+    with pytest.raises(OperationFailed, match="this client is closed"):
+        client.status()
+
+
+def test_threads_share_a_remote_client(server: Server) -> None:
+    with Client.remote(server.url, server.token) as client, ThreadPoolExecutor(8) as pool:
+        jobs = list(pool.map(lambda at: client.enqueue(command="true", tags=[f"n{at}"]), range(40)))
+        assert client.count(Selector()) == len({job.id for job in jobs}) == 40
+
+
+def test_times_without_a_zone_are_those_of_who_asks(server: Server) -> None:
+    with Client.remote(server.url, server.token) as client:
+        local = datetime(2030, 7, 1, 12)
+        assert client.enqueue(command="true", run_at="2030-07-01 12:00").run_at == local.timestamp()
+        job = client.enqueue(command="true", run_at="+1h")
+        assert job.run_at - job.created_at == pytest.approx(3600, abs=5)
+
+
+def test_no_method_is_missing_or_other_afar() -> None:
+    local = {"prune", "retention", "start_worker", "store", "remote"}
+    for name, method in inspect.getmembers(Client, inspect.isfunction):
+        if not name.startswith("_") and name not in local:
+            afar = inspect.signature(getattr(RemoteClient, name)).parameters
+            assert set(inspect.signature(method).parameters) - {"connection", "retries"} == set(afar), name

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,22 @@ def test_nobody_waits_for_an_open_transaction(client: Client, connect: Callable[
     assert len(known(client)) == 2
     for job in client.find(Selector()):
         assert job.spec.cwd == str(Path.cwd())
+
+
+def test_many_who_need_the_same_new_specs_at_once_all_get_them(client: Client, tmp_path: Path) -> None:
+    together = threading.Barrier(6)
+
+    def add(number: int) -> int:
+        own = Client(PostgresStore(client.store.address, tmp_path / "state"))
+        try:
+            together.wait(20)
+            return len(own.enqueue([request(env={"N": str(at)}) for at in range(300)]))
+        finally:
+            own.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(add, range(6))) == [300] * 6
+    assert client.count(Selector()) == 1800
 
 
 def test_notice_is_given_once_and_not_where_it_is_switched_off(

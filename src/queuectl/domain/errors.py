@@ -64,6 +64,8 @@ class StoreBusy(StoreUnavailable):
 
 
 def error_of(code: str, message: str, hint: str = "") -> QueuectlError:
-    """The error that another process told of by its code; one that is not known here just failed."""
+    """The error that another process told of by its code; one unknown here just failed, and keeps its code."""
     kinds = (Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable)
-    return next((kind for kind in kinds if kind.code == code), OperationFailed)(message, hint)
+    error = next((kind for kind in kinds if kind.code == code), OperationFailed)(message, hint)
+    error.code = code
+    return error

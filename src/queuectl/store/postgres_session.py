@@ -171,13 +171,13 @@ class Session:
         """The numbers of specs by their text, made where they are new. Nobody removes them during this transaction."""
         texts = {sha256(text.encode()).digest(): text for text in wanted}
         known = self._find_specs(texts)
-        if new := [(digest, text) for digest, text in texts.items() if text not in known]:
+        if new := [(digest, text, True) for digest, text in texts.items() if text not in known]:
             self._send_rows("add_spec", new)
             known |= self._find_specs(texts)
         if late := [text for text in texts.values() if text not in known]:
             # An open transaction is adding them, perhaps an application's, for which nobody shall wait.
             own = {sha256(ids.random_id(32).encode()).digest(): text for text in late}
-            self._send_rows("add_spec", list(own.items()))
+            self._send_rows("add_spec", [(digest, text, False) for digest, text in own.items()])
             known |= self._find_specs(own)
         return known
 

@@ -186,10 +186,11 @@ SELECT %(now)s, job, %(kind)s, %(who)s FROM unnest(%(seqs)s::bigint[]) AS job;
 SELECT id, digest FROM {schema}.specs WHERE digest = ANY (%(digests)s::bytea[]) ORDER BY id FOR KEY SHARE;
 
 -- name: add_spec
--- Keeps new specs, those aside that another session has added or may just be adding: for that one nobody waits. One
--- lock for many specs (0x71756575 says whose), since a server has room for some thousands only.
-INSERT INTO {schema}.specs (digest, body) SELECT digest, body FROM unnest(%s::bytea[], %s::text[]) AS new (digest, body)
-WHERE pg_try_advisory_xact_lock(1903519093, get_byte(digest, 0)) ORDER BY digest
+-- Keeps new specs; of those to be `shared` not the ones that another session has added or may just be adding: for that
+-- one nobody waits. One lock for many specs (0x71756575 says whose), since a server has room for some thousands only.
+INSERT INTO {schema}.specs (digest, body)
+SELECT digest, body FROM unnest(%s::bytea[], %s::text[], %s::boolean[]) AS new (digest, body, shared)
+WHERE NOT shared OR pg_try_advisory_xact_lock(1903519093, get_byte(digest, 0)) ORDER BY digest
 ON CONFLICT (digest) DO NOTHING;
 
 -- name: idle_specs

@@ -1,0 +1,29 @@
+"""Following an output in asyncio: each step of the reading is done in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+
+Piece = tuple[int, bytes]
+"""A stream and what was written to it; nothing for a tick."""
+
+
+async def asynchronously(pieces: Generator[Piece, None, None]) -> AsyncGenerator[Piece, None]:
+    """The pieces as they come. They have to come with ticks, so that a reading nobody waits for any more ends soon."""
+    running = asyncio.get_running_loop()
+    while True:
+        step = running.run_in_executor(None, next, pieces, None)
+        try:
+            piece = await asyncio.shield(step)
+        except asyncio.CancelledError:
+            step.add_done_callback(lambda _: pieces.close())  # the thread is back within a second
+            raise
+        if piece is None:
+            return
+        if piece[1]:
+            try:
+                yield piece
+            except GeneratorExit:
+                pieces.close()
+                raise
