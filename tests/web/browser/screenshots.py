@@ -1,7 +1,6 @@
 """Makes the pictures in docs/screenshots: `python -m tests.web.browser.screenshots`.
 
-A throw-away store with made-up work, one worker, a real server, a headless Chromium. The pictures are written with few
-colours, to be small.
+A throw-away store with made-up work, one worker, a real server, a headless Chromium.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from tests.workshop import Worker, until
 
 FOLDER = Path(__file__).parents[3] / "docs" / "screenshots"
 BYTES_MAX = 150_000
-DESK, PHONE = {"width": 1280, "height": 860}, {"width": 375, "height": 780}
+DESK, PHONE = {"width": 1120, "height": 640}, {"width": 375, "height": 640}
 
 SHOTS: tuple[tuple[str, str, dict[str, int], str], ...] = (
     ("overview", "/", DESK, "light"),

@@ -334,7 +334,7 @@ def test_a_job_is_cloned_with_the_values_that_no_page_shows(open_page: OpenPage,
     server.enqueue(["printf", "%s\n", "a b", "$HOME"], id="origin", queue="media", env={"KEY": "s3cret"}, delay="1h")
     page = open_page("/jobs/origin", allowed=("400 (Bad Request)",))
     page.get_by_role("link", name="Clone…").click()
-    expect(page.locator("#f-command")).to_have_value("printf\n%s\\n\na b\n$HOME")
+    expect(page.locator("#f-command")).to_have_value("""["printf", "%s\\n", "a b", "$HOME"]""")
     assert "s3cret" not in page.content()
     page.get_by_label("Delay").fill("soon")
     page.get_by_role("button", name="Enqueue").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from starlette.requests import Request
@@ -15,6 +16,14 @@ from queuectl.web.problems import Forbidden
 from queuectl.web.rendering import page
 
 
+def spelled(command: str | list[str]) -> str:
+    """The command as the form takes it: a shell line; words a line each, or a JSON list where that says too little."""
+    if isinstance(command, str):
+        return command
+    plain = all(word and "\n" not in word for word in command) and not command[0].startswith("[")
+    return "\n".join(command) if plain else json.dumps(command, ensure_ascii=False)
+
+
 async def form(request: Request) -> Response:
     """The form. What it sends is checked where every job is; there is no second check here."""
     visitor = request.state.visitor
@@ -26,7 +35,7 @@ async def form(request: Request) -> Response:
         settings = client.settings()
         given = spelling.document(client.job(clone), settings) if clone else {}
         queues = sorted({queue for queue, _ in client.store.counts()})
-        return {"given": given, "queues": queues, "settings": settings}
+        return {"given": given, "queues": queues, "settings": settings, "command": spelled(given.get("command", ""))}
 
     return page(request, "enqueue.html", clone=clone, **await ask(request, look))
 

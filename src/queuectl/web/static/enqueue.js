@@ -8,12 +8,22 @@ const MASKED = "***";
 async function documentOf() {
   const found = {};
   for (const [name, value] of new FormData(form)) if (value !== "" && name !== "kind") found[name] = value;
-  if (form.elements.kind.value === "words") found.command = form.elements.command.value.replace(/\n+$/, "").split("\n");
+  if (form.elements.kind.value === "words") found.command = words(form.elements.command.value);
   else found.command = form.elements.command.value;
   if (found.tags) found.tags = found.tags.split(",").map((tag) => tag.trim()).filter(Boolean);
   for (const name of ["held", "split_output"]) if (name in found) found[name] = true;
   if (found.env) found.env = await variables(found.env);
   return found;
+}
+
+function words(text) {
+  if (text.trim().startsWith("[")) {
+    try {
+      const list = JSON.parse(text);
+      if (Array.isArray(list)) return list;
+    } catch { /* a program of this name */ }
+  }
+  return text.replace(/\n+$/, "").split("\n");
 }
 
 async function variables(text) {
