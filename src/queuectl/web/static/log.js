@@ -235,6 +235,7 @@ $("log-search").addEventListener("keydown", (event) => {
 });
 $("log-next").addEventListener("click", () => go(1));
 $("log-previous").addEventListener("click", () => go(-1));
+if (innerWidth < 600) { $("log-wrap").checked = true; box.classList.add("wrap"); }
 $("log-wrap").addEventListener("change", (event) => box.classList.toggle("wrap", event.target.checked));
 $("log-follow").addEventListener("change", (event) => { if (event.target.checked) box.scrollTop = box.scrollHeight; });
 box.addEventListener("wheel", (event) => { if (event.deltaY < 0) $("log-follow").checked = false; }, { passive: true });
