@@ -122,7 +122,7 @@ class Feed:
         self._listeners.add(listener)
         if SNAPSHOT in listener.topics and self._reader is not None and self._latest is not None:
             listener.put(self._latest)
-        if self._reader is None:
+        if self._reader is None or not self._reader.is_alive():
             self._reader = _Reader(self._open, self._hand_out, self._check)
             self._reader.start()
         self._reader.topics = self._wanted()
