@@ -23,7 +23,8 @@ from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Outcome
 from queuectl.engine.wakeup import wakeup_for
 from queuectl.figures import FAILURES, figures
-from queuectl.store.port import News, Place, Store
+from queuectl.store.past import News, Place
+from queuectl.store.port import Store
 from queuectl.web.problems import Overloaded
 
 EVENTS, SNAPSHOT = "events", "snapshot"
