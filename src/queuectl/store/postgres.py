@@ -23,9 +23,20 @@ from queuectl.domain.selector import Selector
 from queuectl.store import rows
 from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
-from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Note, Output, OutputRelay, Superseded, WorkerRow
+from queuectl.store.port import (
+    ANSWER_WITHIN_S,
+    LEASE_S,
+    Backlog,
+    Change,
+    Grip,
+    Note,
+    Output,
+    OutputRelay,
+    Superseded,
+    WorkerRow,
+)  # fmt: skip
 from queuectl.store.postgres_claim import Claiming
-from queuectl.store.postgres_connection import ANSWER_WITHIN_S, array, parse_address
+from queuectl.store.postgres_connection import array, parse_address
 from queuectl.store.postgres_dialect import POSTGRES
 from queuectl.store.postgres_health import Health, health
 from queuectl.store.postgres_listener import Listener
@@ -38,6 +49,8 @@ INSERT_AT_ONCE = 5000
 FOLD_FROM = 2000
 """Rows of counts that somebody who reads them folds."""
 PEOPLE_LOCK_TIMEOUT_S = 10.0
+TRANSACTION_MAX = 2
+"""A transaction of somebody with little patience may take so many times as long as an answer."""
 
 
 class PostgresStore(Claiming, Ledger):
@@ -70,9 +83,11 @@ class PostgresStore(Claiming, Ledger):
         self._line.close()
         self._listener.close()
 
-    def wait_at_most(self, seconds: float) -> None:
+    def wait_at_most(self, seconds: float, answer_s: float = ANSWER_WITHIN_S) -> None:
         self._lock_timeout_s = seconds
-        self._line.answer_within_s = seconds + ANSWER_WITHIN_S
+        self._line.answer_within_s = seconds + answer_s
+        self._listener.answer_within_s = answer_s
+        self._transaction_max_s = TRANSACTION_MAX * (seconds + answer_s)  # frozen, it must not hold locks for ever
         self._greet()
 
     def moved_to(self) -> str | None:

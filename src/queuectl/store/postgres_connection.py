@@ -31,8 +31,6 @@ PATIENCE: Mapping[str, Any] = {
     "tcp_user_timeout": 10_000, "fallback_application_name": "queuectl", "client_encoding": "UTF8",
 }  # fmt: skip
 """How we connect unless the address says otherwise: a server that has vanished is noticed in about ten seconds."""
-ANSWER_WITHIN_S = 5.0
-"""A server that lets a dispatcher wait for longer, beyond the time for locks, is taken to be away."""
 IDLE_S = 1.0
 """After so long without use a connection is tried before it is trusted with a transaction."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.1, 2.0

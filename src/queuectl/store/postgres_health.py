@@ -13,6 +13,7 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_v
        current_setting('synchronous_commit'), current_setting('fsync') = 'on',
        (SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'async'),
        (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')),
+       (SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL),
        (SELECT extract(epoch FROM clock_timestamp() - min(xact_start))::double precision
         FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()),
        (SELECT pid FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
@@ -24,7 +25,8 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_v
 
 class Health(NamedTuple):
     """`clock_ahead_s`: how far the server's clock is before this machine's. `oldest_s`: the age of the oldest
-    transaction of another session, `oldest_pid` its process: no row that died since can be cleaned away."""
+    transaction of another session, `oldest_pid` its process: no row that died since can be cleaned away.
+    `hidden_standbys`: those of which this role may not see how they follow."""
 
     version: str
     is_old: bool
@@ -34,6 +36,7 @@ class Health(NamedTuple):
     fsync: bool
     async_standbys: int
     sync_standbys: int
+    hidden_standbys: int
     oldest_s: float | None
     oldest_pid: int | None
     may_migrate: bool
@@ -46,9 +49,10 @@ def health(line: Line, address: Address) -> Health:
         here = SystemClock().now()
         row = line.execute(QUERY, {"schema": address.schema}).fetchone()
         assert row is not None
-        number, version, pid, at, synchronous, fsync, asynchronous, synced, oldest_s, oldest_pid, may, dead = row
+        number, version, pid, at, synchronous, fsync, *standbys, oldest_s, oldest_pid, may, dead = row
         return Health(
             version=version, is_old=number < 140000, is_pooled=pid != line.open().info.backend_pid,
-            clock_ahead_s=at - here, synchronous_commit=synchronous, fsync=fsync, async_standbys=asynchronous,
-            sync_standbys=synced, oldest_s=oldest_s, oldest_pid=oldest_pid, may_migrate=may, dead_rows=dead or 0,
+            clock_ahead_s=at - here, synchronous_commit=synchronous, fsync=fsync, async_standbys=standbys[0],
+            sync_standbys=standbys[1], hidden_standbys=standbys[2], oldest_s=oldest_s, oldest_pid=oldest_pid,
+            may_migrate=may, dead_rows=dead or 0,
         )  # fmt: skip

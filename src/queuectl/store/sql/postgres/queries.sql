@@ -79,9 +79,10 @@ SELECT 1 FROM {schema}.workers WHERE id = %(worker)s AND epoch = %(epoch)s FOR S
 
 -- name: in_hand
 -- Which of these jobs a supervisor runs, under which lease, and what people did to them meanwhile. Nobody changes
--- them now until this transaction ends.
+-- them now until this transaction ends. Found by `seq` alone: in the index of what a worker holds, all that it ever
+-- held may still stand while an old transaction keeps the dead rows.
 SELECT seq, lease, held, cancel_requested FROM {schema}.jobs
-WHERE seq = ANY (%(seqs)s::bigint[]) AND worker = %(worker)s AND state = 'processing'
+WHERE seq = ANY (%(seqs)s::bigint[]) AND worker IS NOT DISTINCT FROM %(worker)s AND state = 'processing'
 ORDER BY seq FOR NO KEY UPDATE;
 
 -- name: wishes
