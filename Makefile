@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench rivals chaos chaos-fleet simulate clean
+.PHONY: demo test lint bench rivals chaos chaos-fleet simulate fuzz clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -26,6 +26,9 @@ rivals: $(VENV)/test-ready
 
 chaos: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.chaos --minutes 10
+
+fuzz: $(VENV)/test-ready
+	@$(BIN)/python -m tests.web.fuzz --examples 200
 
 chaos-fleet: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.fleet_chaos --rounds 3

@@ -30,7 +30,8 @@ def main() -> None:
         return
     wanted = [row for row in ROWS if not arguments.rows or row.name in arguments.rows]
     results = measure(wanted, arguments.rounds, arguments.scale)
-    print(f"{sum(result.met for result in results)} of {len(results)} targets met")
+    aimed = [result.met for result in results if result.met is not None]
+    print(f"{sum(aimed)} of {len(aimed)} targets met")
     if arguments.scale == 1:
         print(f"kept in {table.save('', [table.to_json(result) for result in results])}")
 

@@ -40,11 +40,11 @@ class Target(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """One line of the table."""
+    """One line of the table. One without a target shows what is possible here."""
 
     name: str
     what: str
-    target: Target
+    target: Target | None
 
 
 class Setting(NamedTuple):
@@ -75,8 +75,8 @@ class Result:
         return statistics.median(self.values)
 
     @property
-    def met(self) -> bool:
-        return self.figure.target.met(self.median)
+    def met(self) -> bool | None:
+        return self.figure.target.met(self.median) if self.figure.target else None
 
 
 def run_rounds(row: Row, setting: Setting, rounds: int) -> list[Result]:

@@ -16,12 +16,16 @@ from queuectl.store.connection import library_version
 RESULTS = Path(__file__).parent / "results"
 
 
+MARKS = {True: ("ok", "met"), False: ("MISSED", "missed"), None: ("", "")}
+"""Whether a target was reached, on a terminal and in the README; nothing where there is none."""
+
+
 def line(result: Result) -> str:
     """One figure in at most 100 columns."""
     figure, values = result.figure, result.values
     spread = f"{shown(min(values))}-{shown(max(values))}"
-    mark = "ok" if result.met else "MISSED"
-    return f"{figure.name:<5}{shown(result.median):>6} {mark:<7}{spread:<13}{figure.target!s:<8} {figure.what}"
+    mark, target = MARKS[result.met][0], str(figure.target or "")
+    return f"{figure.name:<5}{shown(result.median):>6} {mark:<7}{spread:<13}{target:<8} {figure.what}"
 
 
 HEADING = f"{'':<5}{'median':>6} {'':<7}{'min-max':<13}{'target':<8} what"
@@ -59,7 +63,7 @@ def save(name: str, rows: Sequence[dict[str, Any]]) -> Path:
 def to_json(result: Result) -> dict[str, Any]:
     """A figure as it is kept."""
     return {
-        "name": result.figure.name, "what": result.figure.what, "target": str(result.figure.target),
+        "name": result.figure.name, "what": result.figure.what, "target": str(result.figure.target or ""),
         "met": result.met, "median": round(result.median, 4), "min": round(min(result.values), 4),
         "max": round(max(result.values), 4), "figures": [round(value, 4) for value in result.values],
     }  # fmt: skip
@@ -73,7 +77,7 @@ def markdown(path: Path) -> Iterator[str]:
     for row in kept["rows"]:
         spread = f"{shown(row['min'])} to {shown(row['max'])}"
         target = row["target"].replace(">=", "≥").replace("<=", "≤")
-        mark = "met" if row["met"] else "missed"
+        mark = MARKS[row["met"]][1]
         yield f"| {row['name']} | {row['what']} | {target} | {shown(row['median'])} | {spread} | {mark} |"
     yield ""
     yield below(kept["machine"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from benchmarks.bench import Setting, fresh_store, run_all, worker, xargs
+from benchmarks.bench import Setting, environment, fresh_store, run_all, worker, xargs
 from queuectl.client import Client
 from queuectl.domain.selector import Selector
 
@@ -13,9 +16,39 @@ SLOTS = 8
 """Of a worker whose commands take no time."""
 
 
+BARE_LOOP = """
+import os, sys, tempfile
+jobs, at_once = int(sys.argv[1]), int(sys.argv[2])
+environment = dict(os.environb)
+with tempfile.TemporaryFile() as output:
+    actions = [(os.POSIX_SPAWN_DUP2, output.fileno(), number) for number in (1, 2)]
+    for started in range(jobs):
+        if started >= at_once:
+            os.wait4(-1, 0)
+        os.posix_spawn("/bin/sh", ["/bin/sh", "-c", "true"], environment, file_actions=actions, setsid=True)
+    for _ in range(min(jobs, at_once)):
+        os.wait4(-1, 0)
+"""
+"""What a supervisor cannot do without: a command in its own session, its output in a file, its end."""
+
+
 def of_true(setting: Setting) -> Sequence[float]:
-    """`true`: our jobs/s ÷ xargs."""
-    return [against_xargs("true", "true", int(5000 * setting.scale))]
+    """`true`: our jobs/s, and those of the barest loops in Python, ÷ xargs."""
+    jobs = int(5000 * setting.scale)
+    expected = xargs(["sh", "-c", "true"], jobs, 2)
+    with fresh_store() as client, worker(client, SLOTS):
+        took = run_all(client, "true", jobs)
+    return expected / took, expected / bare_loops(jobs)
+
+
+def bare_loops(jobs: int) -> float:
+    """Seconds that two processes take to start and reap so many `sh -c true`, four at once each."""
+    command = [sys.executable, "-I", "-S", "-c", BARE_LOOP, str(jobs // 2), "4"]
+    began = time.perf_counter()
+    for process in [subprocess.Popen(command, env=environment()) for _ in range(2)]:
+        if process.wait():
+            raise RuntimeError(f"a bare loop failed with {process.returncode}")
+    return time.perf_counter() - began
 
 
 def of_plain_words(setting: Setting) -> Sequence[float]:

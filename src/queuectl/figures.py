@@ -8,7 +8,7 @@ from typing import NamedTuple
 from queuectl import wire
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Outcome
-from queuectl.store.port import Store
+from queuectl.store.port import Span, Store
 
 STRETCHES = 60
 STRETCHES_MAX = 500
@@ -62,14 +62,19 @@ def figures(store: Store, window_s: float, stretches: int = STRETCHES, spans_max
     for place, outcome, number in store.tallies(since, until, stretches):
         series[place][1][outcome] += number
         ended[outcome] += number
-    spans = store.spans(since, spans_max)
+    run, wait = of_spans(store.spans(since, spans_max))
     failed = sum(ended[outcome] for outcome in FAILURES)
     tried = failed + ended[Outcome.COMPLETED]
     return Figures(
         since=since, until=until, stretch=stretch, ended=ended, rate=sum(ended.values()) / window_s,
-        failure_rate=failed / tried if tried else 0.0, run=percentiles([span.ran for span in spans]),
-        wait=percentiles([span.waited for span in spans if span.waited is not None]), series=series,
+        failure_rate=failed / tried if tried else 0.0, run=run, wait=wait, series=series,
     )  # fmt: skip
+
+
+def of_spans(spans: Sequence[Span]) -> tuple[Percentiles, Percentiles]:
+    """How long executions took, and how long their jobs had waited."""
+    waited = [span.waited for span in spans if span.waited is not None]
+    return percentiles([span.ran for span in spans]), percentiles(waited)
 
 
 def percentiles(durations: Sequence[float]) -> Percentiles:

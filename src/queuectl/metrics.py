@@ -16,7 +16,7 @@ import queuectl
 from queuectl.client import Client, Status
 from queuectl.documents import busy, slots
 from queuectl.domain.job import Outcome
-from queuectl.figures import Figures, Percentiles, figures
+from queuectl.figures import Percentiles, of_spans
 from queuectl.store.port import Store
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -73,7 +73,8 @@ class Reading(NamedTuple):
     """What is read for one scrape."""
 
     status: Status
-    recent: Figures
+    run: Percentiles
+    wait: Percentiles
     ended: Mapping[Outcome, int]
 
 
@@ -81,8 +82,8 @@ def read(client: Client, counter: EndCounter | None = None) -> Reading:
     """The state of a store. Without a counter no executions are counted."""
     if counter is not None:
         counter.count(client.store)
-    recent = figures(client.store, WINDOW_S, 1, SPANS_MAX)
-    return Reading(status=client.status(retries=0), recent=recent, ended=counter.ended if counter else {})
+    run, wait = of_spans(client.store.spans(client.store.now() - WINDOW_S, SPANS_MAX))
+    return Reading(status=client.status(retries=0), run=run, wait=wait, ended=counter.ended if counter else {})
 
 
 def text(reading: Reading) -> bytes:
@@ -123,8 +124,8 @@ def _values(reading: Reading) -> dict[str, dict[tuple[str, ...], float]]:
         "queuectl_worker_slots": {(): slots(alive)},
         "queuectl_worker_slots_busy": {(): busy(found.workers)},
         "queuectl_executions": {(outcome.value,): number for outcome, number in reading.ended.items()},
-        "queuectl_run_seconds": _quantiles(reading.recent.run),
-        "queuectl_wait_seconds": _quantiles(reading.recent.wait),
+        "queuectl_run_seconds": _quantiles(reading.run),
+        "queuectl_wait_seconds": _quantiles(reading.wait),
         "queuectl_build_info": {(queuectl.__version__,): 1},
     }
 

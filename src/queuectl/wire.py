@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from math import modf
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -91,7 +93,20 @@ def format_time(seconds: float | None) -> str | None:
     """RFC 3339 in UTC with microseconds and a `Z`."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if not 0 <= seconds < 4e9:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    fraction, whole = modf(seconds)
+    minute, second = divmod(int(whole), 60)
+    microseconds = round(fraction * 1e6)
+    if microseconds == 1_000_000:
+        return format_time(whole + 1)
+    return f"{_minute(minute)}{second:02d}.{microseconds:06d}Z"
+
+
+@lru_cache(4096)
+def _minute(number: int) -> str:
+    """A minute since the epoch, up to its seconds: jobs have many times each, and listings many jobs of a minute."""
+    return datetime.fromtimestamp(number * 60, UTC).strftime("%Y-%m-%dT%H:%M:")
 
 
 def format_second(seconds: float) -> str:

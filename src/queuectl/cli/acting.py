@@ -71,7 +71,7 @@ def delete(call: Call) -> int:
     """Removes jobs; with `--force` running ones are cancelled first."""
     if not call.args.force:
         return act(call, DELETE)
-    return act(call, Action(verb="delete", done="deleted", states=tuple(JobState), do=cancel_and_delete))
+    return act(call, Action(verb="delete", done="deleted", states=tuple(JobState), do=_cancel_and_delete))
 
 
 def act(call: Call, action: Action) -> int:
@@ -108,8 +108,7 @@ def _question(action: Action, jobs: Sequence[Job]) -> str:
     return f"{action.verb} {counted(len(jobs), 'job')}?"
 
 
-def cancel_and_delete(client: Client, refs: Sequence[str], progress: Progress | None = None) -> Changed:
-    """Deletes jobs; running ones are cancelled, and deleted once their commands have ended."""
+def _cancel_and_delete(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
     running = [job.id for job in _there(client, refs) if job.state is JobState.PROCESSING]
     if running:
         from queuectl import follow

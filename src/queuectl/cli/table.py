@@ -256,6 +256,13 @@ _ROWS = (
         examples=("queuectl token revoke monitor",),
     ),
     Command(
+        name="audit", group=WEB, help="who did what", target="audit:audit",
+        options=(option("--limit", "N", "the N latest (default: 50)"),),
+        description="Lists what people did: acts on jobs, deletions, settings, stopped workers, tokens. Who came over "
+        "HTTP is named by token. Who added a job, the job says itself.",
+        examples=("queuectl audit", "queuectl audit --limit 1000 --json"),
+    ),
+    Command(
         name="config show", group=SETUP, help="every setting", target="config:show",
         description="Shows each setting's value, default and meaning. They are kept in the store, for all its users.",
         examples=("queuectl config show", "queuectl config show --json"),

@@ -66,7 +66,7 @@ class Listener:
     def __init__(self, topics: frozenset[str], token: str) -> None:
         self.topics = topics
         self.token = token
-        self.since = time.monotonic()
+        self.end: asyncio.TimerHandle | None = None
         self._waiting: deque[bytes] = deque([RETRY])
         self._bytes = 0
         self._news = asyncio.Event()
@@ -116,9 +116,10 @@ class Feed:
         """A new listener, named by the token's id. Raises `Overloaded`."""
         if len(self._listeners) >= LISTENERS_MAX or self._closed:
             raise Overloaded("too many listen already", "close another page, or try again later")
-        listener = Listener(frozenset(topics), token)
-        self._listeners.add(listener)
         self._loop = asyncio.get_running_loop()
+        listener = Listener(frozenset(topics), token)
+        listener.end = self._loop.call_later(self._listen_s_max, listener.hang_up)
+        self._listeners.add(listener)
         if SNAPSHOT in listener.topics and self._reader is not None and self._latest is not None:
             listener.put(self._latest)
         if self._reader is None:
@@ -130,6 +131,8 @@ class Feed:
     def leave(self, listener: Listener) -> None:
         """Nobody reads this listener's share any more."""
         self._listeners.discard(listener)
+        if listener.end is not None:
+            listener.end.cancel()
         if self._reader is None:
             return
         self._reader.topics = self._wanted()
@@ -170,10 +173,8 @@ class Feed:
         self._in_loop(self._hang_up_on, tokens)
 
     def _hang_up_on(self, tokens: frozenset[str]) -> None:
-        """Ends the streams of revoked tokens, and those that are old: their browsers come back."""
-        oldest = time.monotonic() - self._listen_s_max
         for listener in self._listeners:
-            if listener.token not in tokens or listener.since < oldest:
+            if listener.token not in tokens:
                 listener.hang_up()
 
 
@@ -188,7 +189,7 @@ class _Reader(threading.Thread):
         self.topics: frozenset[str] = frozenset()
         self._open = open_client
         self._hand_out = hand_out
-        self._check = check
+        self._check = check  # is told which tokens there are
         self._end = threading.Event()
 
     def stop(self) -> None:
@@ -208,17 +209,19 @@ class _Reader(threading.Thread):
         client = self._open()
         wakeup = wakeup_for(client.store)
         try:
-            news, look = Reading(client.store), _Timetable()
+            news, look, stale = Reading(client.store), _Timetable(), True
             while not self._end.is_set() and not (look.due("replaced", LOOK_EVERY_S) and client.store.replaced()):
                 if EVENTS in self.topics and (told := news.read()):
                     self._hand_out(EVENTS, told)
-                if SNAPSHOT in self.topics and look.due("snapshot", SNAPSHOT_EVERY_S):
+                stale = client.store.changed() or client.store.leases or stale  # workers elsewhere tell nobody
+                every_s = SNAPSHOT_EVERY_S if stale else SNAPSHOT_AT_REST_S
+                if SNAPSHOT in self.topics and look.due("snapshot", every_s):
                     self._hand_out(SNAPSHOT, message("snapshot", snapshot(client)))
+                    stale = False
                 if look.due("check", CHECK_EVERY_S):
                     self._check(frozenset(token.id for token in client.store.tokens()))
                 if look.due("ping", PING_EVERY_S):
                     self._hand_out(None, PING)
-                client.store.changed()  # takes note of notices, where they come that way
                 self._end.wait(TICK_S)
                 wakeup.wait(LOOK_EVERY_S)
         finally:

@@ -88,7 +88,8 @@ class Hosts:
 def host_name(host: str) -> str:
     """The name in a `Host` header, without its port."""
     if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
+        name, closed, _ = host[1:].partition("]")
+        return name.lower() if closed else ""
     return host.partition(":")[0].lower()
 
 

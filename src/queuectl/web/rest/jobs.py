@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +41,7 @@ JOBS_SHOWN_MAX = 1000
 """Jobs that an answer to an act lists; all are counted."""
 REFUSED_SHOWN_MAX = 100
 IDS_MAX = 10_000
+END_WITHIN_S, LOOK_EVERY_S = 30.0, 0.2
 CURSOR_MAX = 1 << 62
 
 
@@ -147,15 +150,30 @@ def act_on_one(action: acting.Action) -> Any:
 
 async def delete(request: Request, query: Query) -> Response:
     """Removes a job; with `force` a running one is cancelled first."""
-    force, ref = flag(query, "force"), request.path_params["id"]
-    do = acting.cancel_and_delete if force else Client.delete
+    ref = request.path_params["id"]
 
-    def act(client: Client) -> None:
-        if refused := do(client, [ref], None).refused:
+    def remove(client: Client) -> None:
+        if refused := client.delete([ref]).refused:
             raise refused[0]
 
-    await ask(request, act)
+    if flag(query, "force"):
+        await _end(request, ref)
+    await ask(request, remove)
     return Response(status_code=204)
+
+
+async def _end(request: Request, ref: str) -> None:
+    """Cancels a job that runs, and waits a while for its command to end. No thread waits along."""
+
+    def cancel(client: Client) -> bool:
+        job = client.job(ref)
+        if job.state is JobState.PROCESSING and not job.cancel_requested:
+            client.cancel([job.id])
+        return job.state is JobState.PROCESSING
+
+    deadline = time.monotonic() + END_WITHIN_S
+    while await ask(request, cancel) and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def act_on_many(action: acting.Action) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import time
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -129,7 +128,7 @@ class _Following:
         self._follower = follow.Follower(tail)
         self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
         self._gone = asyncio.Event()
-        self._until = time.monotonic() + among.listen_s_max
+        self._end = asyncio.get_running_loop().call_later(among.listen_s_max, self.hang_up)
         self._pause_s = 0.0
         self._over = False
         among.all.add(self)
@@ -139,6 +138,7 @@ class _Following:
 
     def close(self) -> None:
         self._among.all.discard(self)
+        self._end.cancel()
 
     async def next(self) -> bytes | None:
         while not self._over:
@@ -167,7 +167,7 @@ class _Following:
                 await asyncio.wait_for(self._gone.wait(), pause_s)
             except TimeoutError:
                 pass
-        return self._gone.is_set() or time.monotonic() > self._until
+        return self._gone.is_set()
 
     def _news(self, client: Client) -> tuple[Job, list[tuple[int, int, bytes]]]:
         job = client.job(self._job_id)

@@ -65,7 +65,13 @@ HISTORY = Answer(ref("History"), "the job, each execution, and what happened to 
 A_JOB = Answer(ref("Job"), "the job as it is now")
 CHANGED = Answer(ref("Changed"), "what was done; the first 1,000 jobs, and the first 100 that were refused")
 SELECTION = {JSON: ref("Selection")}
-STREAMING = Answer(TEXT, "server-sent events", media_type=EVENTS)
+
+
+def _stream(*events: str) -> Answer:
+    """Server-sent events, each with a JSON document as its data."""
+    data = {"type": "string", "contentMediaType": JSON}
+    event = {"type": "object", "properties": {"event": {"type": "string", "enum": list(events)}, "data": data}}
+    return Answer(event, "server-sent events; the schema is that of one", media_type=EVENTS)
 
 
 def _acts() -> Sequence[Operation]:
@@ -124,7 +130,7 @@ OPERATIONS: Sequence[Operation] = (
     Operation(
         "GET", f"{API}/jobs/{{id}}/output/stream", "follow_output", JOBS,
         "Its output as it is written, over retries: events `output`, at the end `end`", streaming.follow_output,
-        (STREAMING,), query=(STREAM, TAIL), fails=(404,),
+        (_stream("output", "end", "trouble"),), query=(STREAM, TAIL), fails=(404,),
     ),
     *_acts(),
     Operation(
@@ -165,7 +171,7 @@ OPERATIONS: Sequence[Operation] = (
     Operation(
         "GET", f"{API}/events", "events", GOING_ON,
         "What happens, as it happens: events `job` and `deed`; `skipped` where some were passed over; `snapshot`",
-        streaming.events, (STREAMING,),
+        streaming.events, (_stream("job", "deed", "skipped", "snapshot", "trouble"),),
         query=(
             Parameter("topics", {"type": "string", "enum": list(TOPICS)},
                       "events (unless given), snapshot: the whole in numbers once a second", many=True),

@@ -1,0 +1,32 @@
+"""`audit`: who did what."""
+
+from __future__ import annotations
+
+from queuectl.cli.call import Call
+from queuectl.cli.choosing import positive
+from queuectl.cli.render import Column, local_time, visible
+from queuectl.documents import NOTE_WORDS, deed_to_json
+from queuectl.store.port import Deed
+
+SHOWN = 50
+COLUMNS = (Column("WHEN"), Column("WHO"), Column("WHAT"), Column("JOB"), Column("DETAIL", least=20))
+
+
+def audit(call: Call) -> int:
+    """Lists what people did, the latest last."""
+    console = call.console
+    limit = positive(call.args.limit, "--limit") or SHOWN
+    with call.client() as client:
+        deeds = client.store.deeds(limit)[::-1]
+    if console.as_json:
+        console.json_array(map(deed_to_json, deeds))
+    elif deeds:
+        console.table(COLUMNS, [_row(deed) for deed in deeds])
+    else:
+        console.note("nobody has done anything yet beyond adding jobs")
+    return 0
+
+
+def _row(deed: Deed) -> tuple[str, ...]:
+    what = NOTE_WORDS.get(deed.kind, deed.kind)
+    return local_time(deed.at), deed.who or "", what, deed.job or "", visible(deed.detail or "")

@@ -1,0 +1,288 @@
+"""The REST API: what each operation does, over a real connection to a real store."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from queuectl import wire
+from queuectl.settings import SETTINGS
+from queuectl.web.rest.schemas import COMPONENTS
+from queuectl.web.rest.table import OPERATIONS
+from tests.builders import a_job
+from tests.web.service import Service
+from tests.workshop import open_workshop
+
+
+def test_a_job_over_http_is_the_job_of_the_command_line(service: Service) -> None:
+    made = service.enqueue("echo hi", id="job1", tags=["x"], env={"A": "1"}, max_retries=2)
+    assert made == wire.job_to_json(service.queue.job("job1"), 'no live worker serves queue "default"')
+    assert made["owner"] == "token:test-full"
+    assert list(COMPONENTS["Job"]["properties"]) != []
+    assert set(COMPONENTS["Job"]["properties"]) == set(wire.job_to_json(a_job()))
+
+
+def test_a_list_is_added_whole_or_not_at_all(service: Service) -> None:
+    answer = service.full.post("/api/v1/jobs", json=[{"command": "true", "id": "a"}, {"command": "true", "id": "b"}])
+    assert answer.status_code == 201
+    assert [job["id"] for job in answer.json()] == ["a", "b"]
+    answer = service.full.post("/api/v1/jobs", json=[{"command": "true", "id": "c"}, {"comand": "true"}])
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "job 2: unknown key 'comand'"
+    assert answer.json()["hint"] == "did you mean 'command'?"
+    answer = service.full.post("/api/v1/jobs", json=[{"command": "true", "id": "c"}, {"command": "true", "id": "a"}])
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert service.full.get("/api/v1/jobs/c").status_code == 404
+
+
+def test_jobs_may_come_one_a_line(service: Service) -> None:
+    lines = b'{"command": "true", "id": "a"}\n\n{"command": ["echo", "b"]}\n'
+    answer = service.full.post("/api/v1/jobs", content=lines, headers={"Content-Type": "application/x-ndjson"})
+    assert [job["command"] for job in answer.json()] == ["true", ["echo", "b"]]
+    answer = service.full.post("/api/v1/jobs", content=b"{}\n{", headers={"Content-Type": "application/x-ndjson"})
+    assert answer.json()["detail"].startswith("line 2 is not JSON")
+
+
+def test_pages_lead_through_all_jobs_without_one_twice(service: Service) -> None:
+    service.full.post("/api/v1/jobs", json=[{"command": "true", "id": f"job{number}"} for number in range(7)])
+    seen, cursor = [], None
+    while True:
+        query = {"limit": 3} | ({"cursor": cursor} if cursor else {})
+        page = service.full.get("/api/v1/jobs", params=query).json()
+        assert page["count"] == 7
+        seen += [job["id"] for job in page["jobs"]]
+        if not (cursor := page["next"]):
+            break
+    assert seen == [f"job{number}" for number in reversed(range(7))]
+    first = service.full.get("/api/v1/jobs", params={"limit": 2, "oldest_first": "true"}).json()
+    assert [job["id"] for job in first["jobs"]] == ["job0", "job1"]
+
+
+def test_filters_mean_what_they_mean_on_the_command_line(service: Service) -> None:
+    service.enqueue("ffmpeg a.mov", id="a", queue="video", tags=["x"])
+    service.enqueue("ffmpeg b.mov", id="b", queue="video", held=True)
+    service.enqueue("echo", id="c", tags=["x", "y"])
+    service.queue.cancel(["c"])
+
+    def found(**query: object) -> list[str]:
+        page = service.full.get("/api/v1/jobs", params=query).json()  # type: ignore[arg-type]
+        return [job["id"] for job in page["jobs"]]
+
+    assert found(queue="video") == ["b", "a"]
+    assert found(tag="x") == ["c", "a"]
+    assert found(command="ffmpeg ?.mov", tag="x") == ["a"]
+    assert found(state=["pending", "cancelled"], owner="token:test-full") == ["c", "b", "a"]
+    assert found(state="pending,cancelled") == ["c", "b", "a"]
+    assert found(error="CANCEL") == ["c"]
+    assert found(older_than="1h") == []
+    assert found(exit_code=3) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [("state=ded", "unknown state 'ded'"), ("limit=0", "limit must be"), ("limit=1&limit=2", "limit is given 2 times"),
+     ("cursor=x", "cursor must be"), ("older_than=soon", "is not a duration"), ("exit_code=256", "exit code '256'"),
+     ("queu=x", "unknown parameter 'queu'"), ("oldest_first=1", "must be true or false"), ("tag=%00", "NUL"),
+     ("command=" + "a" * 5000, "selects by too much")],
+)  # fmt: skip
+def test_a_wrong_query_is_refused_by_name(service: Service, query: str, detail: str) -> None:
+    answer = service.full.get(f"/api/v1/jobs?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+    assert detail in answer.json()["detail"]
+
+
+def test_one_job_is_acted_on_and_answered_as_it_is_then(service: Service) -> None:
+    service.enqueue(id="a")
+    for verb, key, value in (("hold", "held", True), ("release", "held", False), ("cancel", "state", "cancelled"),
+                             ("retry", "state", "pending")):  # fmt: skip
+        answer = service.full.post(f"/api/v1/jobs/a/{verb}")
+        assert (answer.status_code, answer.json()[key]) == (200, value)
+    service.full.post("/api/v1/jobs/a/cancel")
+    refused = service.full.post("/api/v1/jobs/a/cancel")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert service.full.post("/api/v1/jobs/b/cancel").status_code == 404
+    shown = service.full.get("/api/v1/jobs/a").json()
+    assert [(event["event"], event["by"]) for event in shown["events"]][1:] == [
+        (what, "token:test-full") for what in ("held", "released", "cancelled", "retried", "cancelled")
+    ]
+    assert service.full.delete("/api/v1/jobs/a").status_code == 204
+    assert service.full.delete("/api/v1/jobs/a").status_code == 404
+
+
+def test_a_whole_filter_is_counted_first_and_then_acted_on(service: Service) -> None:
+    jobs = [{"command": "true", "id": f"job{number}", "queue": "a" if number % 2 else "b"} for number in range(1200)]
+    service.full.post("/api/v1/jobs", json=jobs)
+    selection = {"selector": {"queue": ["a"]}}
+    dry = service.full.post("/api/v1/jobs/cancel", json={**selection, "dry_run": True}).json()
+    assert (dry["matched"], dry["changed"], dry["dry_run"]) == (600, 0, True)
+    done = service.full.post("/api/v1/jobs/cancel", json=selection).json()
+    assert (done["matched"], done["changed"], len(done["jobs"])) == (600, 600, 600)
+    again = service.full.post("/api/v1/jobs/cancel", json=selection).json()
+    assert (again["matched"], again["changed"]) == (0, 0)  # what is cancelled is no longer meant
+    counts = service.full.get("/api/v1/status").json()["counts"]
+    assert (counts["pending"], counts["cancelled"]) == (600, 600)
+
+
+def test_ids_are_acted_on_and_what_is_refused_is_told(service: Service) -> None:
+    service.enqueue(id="a")
+    service.enqueue(id="b", held=True)
+    done = service.full.post("/api/v1/jobs/delete", json={"ids": ["a", "nix"]}).json()
+    assert (done["matched"], done["changed"], [job["id"] for job in done["jobs"]]) == (2, 1, ["a"])
+    assert [(refused["code"], refused["status"]) for refused in done["refused"]] == [("not_found", 404)]
+    held = service.full.post("/api/v1/jobs/hold", json={"selector": {"all": True}}).json()
+    assert held["matched"] == 0  # it is held already
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"ids": []}, {"ids": ["a"], "selector": {"all": True}}, {"selector": {}}, {"selector": {"all": False}},
+     {"selector": {"stat": ["dead"]}}, {"selector": []}, {"ids": [1]}, {"ids": ["a"], "dry_run": "yes"},
+     {"idz": ["a"]}, [], "all"],
+)  # fmt: skip
+def test_an_act_that_does_not_say_on_what_touches_nothing(service: Service, body: object) -> None:
+    service.enqueue(id="a")
+    assert service.full.post("/api/v1/jobs/delete", json=body).status_code == 400
+    assert service.full.get("/api/v1/jobs/a").status_code == 200
+
+
+def test_dead_jobs_are_listed_grouped_and_retried(service: Service) -> None:
+    with open_workshop(service.queue.store.folder.parent) as shop:
+        for number in range(3):
+            service.enqueue(f"echo oops; exit {2 + number % 2}", id=f"job{number}", max_retries=0)
+        shop.worker()
+        shop.finished("job0", "job1", "job2")
+    page = service.full.get("/api/v1/dlq").json()
+    newest = page["jobs"][0]
+    assert (newest["id"], newest["output_tail"], newest["error"]) == ("job2", "oops\n", "exit code 2")
+    first, second = service.full.get("/api/v1/dlq/groups").json()
+    assert [(group["jobs"], group["exit_code"]) for group in (first, second)] == [(2, 2), (1, 3)]
+    done = service.full.post("/api/v1/dlq/retry", json={"selector": first["selector"]}).json()
+    assert sorted(job["id"] for job in done["jobs"]) == ["job0", "job2"]
+    assert service.full.post("/api/v1/dlq/purge", json={"selector": {"all": True}}).json()["changed"] == 1
+    refused = service.full.post("/api/v1/dlq/retry", json={"ids": ["job0"]}).json()
+    assert refused["refused"][0]["detail"] == "job job0 is pending, not dead"
+
+
+def test_output_is_read_whole_in_parts_and_by_its_tail(service: Service) -> None:
+    with open_workshop(service.queue.store.folder.parent) as shop:
+        service.enqueue("printf 'one\\ntwo\\nthree\\n'", id="a")
+        shop.worker()
+        shop.finished("a")
+
+    def read(headers: dict[str, str] | None = None, **query: object) -> tuple[int, bytes]:
+        answer = service.full.get("/api/v1/jobs/a/output", params=query, headers=headers)  # type: ignore[arg-type]
+        return answer.status_code, answer.content
+
+    assert read() == (200, b"one\ntwo\nthree\n")
+    assert read(tail=1) == (200, b"three\n")
+    assert read({"Range": "bytes=4-6"}) == (206, b"two")
+    assert read({"Range": "bytes=-6"}) == (206, b"three\n")
+    assert read({"Range": "bytes=8-"}) == (206, b"three\n")
+    assert read({"Range": "bytes=14-"})[0] == 416
+    assert read({"Range": "lines=1-2"}) == (200, b"one\ntwo\nthree\n")
+    assert read(attempt=2)[0] == 404
+    assert read(stream="stdin")[0] == 400
+    saved = service.full.get("/api/v1/jobs/a/output?download=true")
+    assert saved.headers["content-disposition"] == 'attachment; filename="a.log"'
+
+
+def test_workers_are_listed_and_stopped(service: Service) -> None:
+    with open_workshop(service.queue.store.folder.parent) as shop:
+        worker = shop.worker(2, "--name", "night", "--queue", "video")
+        (shown,) = service.full.get("/api/v1/workers").json()
+        assert (shown["name"], shown["slots"], shown["queues"], shown["busy"]) == ("night", 2, ["video"], 0)
+        assert service.full.post("/api/v1/workers/stop", json={"names": ["day"]}).status_code == 404
+        asked = service.full.post("/api/v1/workers/stop", json={"names": ["nig*"]})
+        assert (asked.status_code, [each["name"] for each in asked.json()]) == (202, ["night"])
+        assert worker.wait() == 0
+    assert service.full.get("/api/v1/workers").json() == []
+    (deed,) = [each for each in service.full.get("/api/v1/audit").json() if each["event"] == "workers stopped"]
+    assert (deed["by"], deed["detail"]) == ("token:test-full", "graceful: night")
+
+
+def test_queues_are_shown_with_who_serves_them(service: Service) -> None:
+    service.enqueue(queue="a/b")
+    (queue,) = service.full.get("/api/v1/queues").json()
+    assert (queue["name"], queue["counts"]["pending"], queue["workers"]) == ("a/b", 1, 0)
+    assert service.full.get("/api/v1/queues/a/b").json() == queue
+    assert service.full.get("/api/v1/queues/nix").status_code == 404
+
+
+def test_settings_are_changed_and_put_back(service: Service) -> None:
+    assert [each["name"] for each in service.full.get("/api/v1/config").json()] == list(SETTINGS)
+    changed = service.full.put("/api/v1/config/max_retries", json={"value": 7}).json()
+    assert (changed["name"], changed["value"], changed["set"]) == ("max-retries", 7, True)
+    assert service.full.put("/api/v1/config/timeout", json={"value": "soon"}).status_code == 400
+    assert service.full.put("/api/v1/config/nix", json={"value": "1"}).status_code == 404
+    assert service.enqueue(id="a")["max_retries"] == 7
+    assert service.full.delete("/api/v1/config/max-retries").json()["set"] is False
+    told = [(each["event"], each["detail"]) for each in service.full.get("/api/v1/audit?limit=2").json()]
+    assert told == [("setting put back", "max-retries"), ("setting changed", "max-retries=7")]
+
+
+def test_tokens_are_made_listed_and_revoked(service: Service) -> None:
+    made = service.full.post("/api/v1/tokens", json={"name": "monitor"}).json()
+    assert (made["role"], made["created_by"]) == ("read-only", "token:test-full")
+    with service.client(made["token"]) as monitor:
+        assert monitor.get("/metrics").status_code == 200
+    assert service.full.post("/api/v1/tokens", json={"name": "monitor"}).status_code == 409
+    assert service.full.post("/api/v1/tokens", json={"name": "x", "role": "root"}).status_code == 400
+    names = [token["name"] for token in service.full.get("/api/v1/tokens").json()]
+    assert names == ["test-full", "test-read-only", "monitor"]
+    assert service.full.delete("/api/v1/tokens/monitor").status_code == 204
+    assert service.full.delete("/api/v1/tokens/monitor").status_code == 404
+
+
+def test_deletions_are_remembered_after_the_job_is_gone(service: Service) -> None:
+    service.enqueue(id="a")
+    service.full.delete("/api/v1/jobs/a")
+    latest = service.full.get("/api/v1/audit").json()[0]
+    assert (latest["event"], latest["detail"], latest["by"]) == ("deleted", "1: a", "token:test-full")
+
+
+def test_figures_tell_what_has_ended(service: Service) -> None:
+    with open_workshop(service.queue.store.folder.parent) as shop:
+        for number in range(3):
+            service.enqueue("exit 1" if number else "true", id=f"job{number}", max_retries=0)
+        shop.worker()
+        shop.finished("job0", "job1", "job2")
+    found = service.full.get("/api/v1/stats", params={"window": "1m", "stretches": 4}).json()
+    assert (found["ended"]["completed"], found["ended"]["failed"]) == (1, 2)
+    assert sum(part["failed"] for part in found["series"]) == 2
+    assert len(found["series"]) == 4
+    assert found["failure_rate"] == 0.6667
+    assert found["run"]["measured"] == found["wait"]["measured"] == 3
+    assert 0 <= found["run"]["p50"] <= found["run"]["max"]
+    assert service.full.get("/api/v1/stats?window=100d").status_code == 400
+
+
+def test_every_operation_is_in_the_document_with_a_name_of_its_own(service: Service) -> None:
+    document = service.full.get("/openapi.json").json()
+    assert document["openapi"] == "3.1.0"
+    listed = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert listed == {(operation.method, operation.path) for operation in OPERATIONS}
+    assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)
+
+
+def test_a_wrong_path_or_method_is_a_problem_like_any_other(service: Service) -> None:
+    for answer, status in ((service.full.get("/api/v1/nix"), 404), (service.full.patch("/api/v1/jobs"), 405)):
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert json.loads(answer.content)["status"] == status
+    assert sorted(service.full.patch("/api/v1/jobs").headers["allow"].split(", ")) == ["GET", "HEAD", "POST"]
+
+
+def test_a_store_that_is_gone_is_made_anew_as_for_every_command(service: Service) -> None:
+    service.enqueue(id="a")
+    service.queue.store.folder.parent.joinpath("queuectl.db").unlink()
+    assert service.full.get("/api/v1/status").status_code == 200  # the token is remembered for a moment
+
+
+def test_a_locked_store_is_told_and_can_be_tried_again(service: Service) -> None:
+    service.queue.store.wait_at_most(0)
+    with service.queue.store.transaction():
+        answer = service.full.post("/api/v1/jobs", json={"command": "true"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_busy")
+    assert answer.headers["retry-after"] == "1"
+    assert service.enqueue()["state"] == "pending"

@@ -1,0 +1,86 @@
+"""Metrics are read when they are asked for, and what `contrib/` asks of them exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from queuectl.client import Client
+from queuectl.metrics import METRICS, EndCounter, read, text
+from queuectl.store.sqlite import SqliteStore
+from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish
+from tests.web.service import Service
+
+CONTRIB = Path(__file__).parents[2] / "contrib"
+NAME = re.compile(r"\bqueuectl_[a-z_]+\b")
+
+
+def samples(exposition: str) -> dict[str, dict[tuple[str, ...], float]]:
+    """The values by metric and label values."""
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    return found
+
+
+def test_a_scrape_tells_how_the_queue_stands(service: Service) -> None:
+    service.enqueue(queue="video")
+    service.enqueue(held=True)
+    answer = service.read_only.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    found = samples(answer.text)
+    assert found["queuectl_jobs"][("video", "pending")] == 1
+    assert found["queuectl_workers"] == {(): 0}
+    assert found["queuectl_oldest_waiting_seconds"][()] >= 0
+
+
+def test_executions_are_counted_once_however_often_one_asks(tmp_path: Path) -> None:
+    clock = ManualClock()
+    store = SqliteStore(tmp_path / "queuectl.db", clock)
+    client, counter = Client(store, "tests"), EndCounter(store)
+    grip = a_grip(store)
+    for number in range(6):
+        store.insert([a_job(f"job{number}", at=clock.at)])
+        finish(store, grip, claim_one(store, grip), exit_code=number % 2)
+        clock.forward(2)
+        read(client, counter)
+    clock.forward(60)
+    for _ in range(2):
+        found = samples(text(read(client, counter)).decode())
+        executions = found["queuectl_executions_total"]
+        assert (executions[("completed",)], executions[("failed",)]) == (3, 3)
+    assert clock.at > NOON
+    store.close()
+
+
+def test_every_metric_is_given_out_and_described(service: Service) -> None:
+    answer = service.full.get("/metrics").text
+    described = {family.name: family.documentation for family in text_string_to_metric_families(answer)}
+    assert described == {row.name: row.help for row in METRICS.values()}
+
+
+def known() -> set[str]:
+    return {f"{row.name}_total" if row.counter else row.name for row in METRICS.values()}
+
+
+def test_the_dashboard_for_grafana_asks_for_metrics_there_are() -> None:
+    dashboard: dict[str, Any] = json.loads((CONTRIB / "grafana-dashboard.json").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    names = set(NAME.findall("\n".join(asked)))
+    assert len(names) >= 7
+    assert names <= known()
+
+
+def test_the_alert_rules_ask_for_metrics_there_are() -> None:
+    rules = (CONTRIB / "alerts.yml").read_text()
+    asked = re.findall(r"^ *expr: (.+)$", rules, re.MULTILINE)
+    assert len(asked) >= 5
+    assert all(set(NAME.findall(expression)) <= known() for expression in asked)
+    labels = {label for row in METRICS.values() for label in row.labels}
+    used = {label for expression in asked for label in re.findall(r"[{,]\s*(\w+)\s*[=!]", expression)}
+    assert used <= labels | {"job"}

@@ -1,0 +1,114 @@
+"""`queuectl serve` as a process: how it starts, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.workshop import PATIENCE_S, clean_environment
+
+ENDS_WITHIN_S = 2.0
+LISTENERS = 20
+
+
+@contextmanager
+def served(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """A server process, its address and its token."""
+    command = [sys.executable, "-m", "queuectl", "--db", str(folder / "queuectl.db"), "--json", "serve", "--port", "0"]
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment()
+    )
+    try:
+        assert process.stdout
+        said = ""
+        while not said.endswith("}\n"):
+            line = process.stdout.readline()
+            assert line, process.stderr.read() if process.stderr else ""
+            said += line
+        place = json.loads(said)
+        yield process, place["url"], place["login"].partition("token=")[2]
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_server_in_time_though_many_watch(tmp_path: Path, number: signal.Signals) -> None:
+    with served(tmp_path) as (process, url, token), ExitStack() as watchers:
+        headers = {"Authorization": f"Bearer {token}"}
+        for _ in range(LISTENERS):
+            client = watchers.enter_context(httpx.Client(timeout=PATIENCE_S, headers=headers))
+            watchers.enter_context(client.stream("GET", f"{url}/api/v1/events?topics=snapshot"))
+        job = httpx.post(f"{url}/api/v1/jobs", json={"command": "true"}, headers=headers).json()["id"]
+        watchers.enter_context(client.stream("GET", f"{url}/api/v1/jobs/{job}/output/stream"))
+        asked_at = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(PATIENCE_S) == 0
+        assert time.monotonic() - asked_at < ENDS_WITHIN_S  # the promise is about time
+        assert process.stderr
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_the_address_it_prints_logs_a_browser_in(tmp_path: Path) -> None:
+    with served(tmp_path) as (_, url, token), httpx.Client(follow_redirects=True) as browser:
+        page = browser.get(f"{url}/login", params={"token": token}, headers={"Accept": "text/html"})
+        assert page.status_code == 200
+        assert str(page.url) == f"{url}/"
+        assert str(tmp_path / "queuectl.db") in page.text
+        assert token not in page.text
+
+
+def test_a_second_start_prints_the_same_token(tmp_path: Path) -> None:
+    with served(tmp_path) as (_, _, first):
+        pass
+    with served(tmp_path) as (_, _, second):
+        assert first == second
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "queuectl", "--db", str(tmp_path / "q.db"), "serve", "--port", port]
+        ended = subprocess.run(command, capture_output=True, text=True, env=clean_environment(), timeout=PATIENCE_S)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"queuectl: cannot listen on 127.0.0.1 port {port}")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_beyond_this_machine_it_warns_loudly_even_if_told(tmp_path: Path) -> None:
+    with served(tmp_path, "--host", "0.0.0.0", "--insecure") as (process, _, token):
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE_S)
+        assert "WARNING" in said
+        assert token
+
+
+def test_with_a_certificate_it_speaks_https_and_the_cookie_is_secure(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert)],
+        capture_output=True,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("openssl cannot make a certificate here")
+    options = ("--host", "localhost", "--cert", str(cert), "--key", str(key))
+    with served(tmp_path, *options) as (_, url, token):
+        assert url.startswith("https://localhost:")
+        with httpx.Client(verify=ssl.create_default_context(cafile=str(cert))) as browser:
+            answer = browser.get(f"{url}/login", params={"token": token})
+            assert "secure" in answer.headers["set-cookie"].lower().split("; ")
+            assert "strict-transport-security" in answer.headers
+            assert browser.get(f"{url}/api/v1/status").status_code == 200

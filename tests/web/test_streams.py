@@ -1,0 +1,188 @@
+"""What is watched live: events, snapshots, a job's output; and that a stream never keeps the server from anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from queuectl.store.port import Place
+from queuectl.store.sqlite import SqliteStore
+from queuectl.web import feed
+from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish
+from tests.web.service import Service, serving
+from tests.workshop import open_workshop, until
+
+Event = tuple[str, dict[str, Any]]
+
+
+def events(answer: httpx.Response) -> Iterator[Event]:
+    """The events of a stream, one after the other."""
+    kind = ""
+    for line in answer.iter_lines():
+        name, _, value = line.partition(": ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            yield kind, json.loads(value)
+
+
+class Watcher:
+    """Reads a stream in a thread, and keeps what it has read."""
+
+    def __init__(self, service: Service, path: str) -> None:
+        self.seen: list[Event] = []
+        self._client = service.client(service.tokens["full"])
+        self._open = threading.Event()
+        self._path = path
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+        assert self._open.wait(10)
+
+    def _read(self) -> None:
+        with self._client.stream("GET", self._path) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            self._open.set()
+            for event in events(answer):
+                self.seen.append(event)
+
+    def until(self, wanted: Callable[[Event], bool]) -> Event:
+        """The first event of this kind."""
+        until(lambda: any(map(wanted, self.seen)), f"an event of {self._path}: {self.seen[-3:]}")
+        return next(filter(wanted, self.seen))
+
+    def end(self) -> list[Event]:
+        """All events, once the stream has ended by itself."""
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the stream does not end"
+        self._client.close()
+        return self.seen
+
+
+def job_event(what: str, job: str) -> Callable[[Event], bool]:
+    return lambda event: event[0] == "job" and (event[1]["event"], event[1]["job"]) == (what, job)
+
+
+def test_whoever_listens_is_told_of_the_life_of_a_job(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db") as service, open_workshop(tmp_path) as shop:
+        watcher = Watcher(service, "/api/v1/events")
+        shop.worker()
+        shop.enqueue("sleep 2; exit 3", id="a", max_retries=0)  # long enough for its start to be told
+        _, enqueued = watcher.until(job_event("enqueued", "a"))
+        assert enqueued["queue"] == "default"
+        _, started = watcher.until(job_event("started", "a"))
+        assert (started["attempt"], started["state"]) == (1, "processing")
+        _, ended = watcher.until(job_event("ended", "a"))
+        assert (ended["outcome"], ended["exit_code"], ended["state"]) == ("failed", 3, "dead")
+        service.full.post("/api/v1/jobs/a/retry")
+        _, retried = watcher.until(job_event("retried", "a"))
+        assert retried["by"] == "token:test-full"
+        service.full.put("/api/v1/config/timeout", json={"value": "1h"})
+        _, deed = watcher.until(lambda event: event[0] == "deed")
+        assert (deed["event"], deed["detail"]) == ("setting changed", "timeout=1h")
+        told = [json.dumps(event[1], sort_keys=True) for event in watcher.seen]
+        assert len(told) == len(set(told)), "something was told twice"
+    watcher.end()
+
+
+def test_snapshots_come_only_to_those_who_want_them(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db") as service:
+        service.enqueue(id="a")
+        both = Watcher(service, "/api/v1/events?topics=snapshot&topics=events")
+        only = Watcher(service, "/api/v1/events")
+        _, snapshot = both.until(lambda event: event[0] == "snapshot")
+        assert (snapshot["counts"]["pending"], snapshot["workers"]) == (1, 0)
+        assert snapshot["oldest_waiting"] >= 0
+        service.enqueue(id="b")
+        both.until(lambda event: event[0] == "snapshot" and event[1]["counts"]["pending"] == 2)
+        only.until(job_event("enqueued", "b"))
+    both.end()
+    assert all(kind != "snapshot" for kind, _ in only.end())
+
+
+def test_the_reader_sleeps_when_nobody_listens(service: Service) -> None:
+    def readers() -> int:
+        return sum(thread.name == "queuectl-feed" for thread in threading.enumerate())
+
+    with service.full.stream("GET", "/api/v1/events") as one, service.full.stream("GET", "/api/v1/events") as two:
+        assert (one.status_code, two.status_code) == (200, 200)
+        until(lambda: readers() == 1, "one reader for both")
+    until(lambda: readers() == 0, "the reader ends")
+
+
+def test_output_is_followed_over_retries_to_the_end(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db") as service, open_workshop(tmp_path) as shop:
+        shop.enqueue(
+            "echo try $QUEUECTL_ATTEMPT; sleep 1; echo ä; exit 1", id="a", max_retries=1, backoff_initial="200ms"
+        )
+        watcher = Watcher(service, "/api/v1/jobs/a/output/stream")
+        shop.worker()
+        watcher.until(lambda event: event[0] == "output" and "try 1" in event[1]["text"])
+        assert shop.job("a").state.value == "processing"  # told while it runs
+        *told, (kind, end) = watcher.end()
+        assert (kind, end) == ("end", {"state": "dead", "exit_code": 1})
+        by_attempt = {number: "".join(e["text"] for _, e in told if e["attempt"] == number) for number in (1, 2)}
+        assert by_attempt == {1: "try 1\nä\n", 2: "try 2\nä\n"}
+
+
+def test_output_of_a_job_that_is_deleted_meanwhile_ends_with_the_reason(service: Service) -> None:
+    service.enqueue(id="a", held=True)
+    watcher = Watcher(service, "/api/v1/jobs/a/output/stream")
+    service.full.delete("/api/v1/jobs/a")
+    assert watcher.end()[-1][1]["code"] == "not_found"
+
+
+def test_a_slow_listener_loses_what_it_did_not_read_and_is_told() -> None:
+    async def slow() -> bytes | None:
+        listener = feed.Listener(frozenset({feed.EVENTS}), "token")
+        piece = b"x" * (feed.WAITING_BYTES_MAX // 4)
+        for _ in range(6):
+            listener.put(piece)
+        return await listener.next()
+
+    got = asyncio.run(slow())
+    assert got is not None
+    assert got.startswith(feed.SKIPPED)
+    assert len(got) < feed.WAITING_BYTES_MAX
+
+
+def test_too_much_at_once_is_passed_over_and_reading_goes_on(tmp_path: Path) -> None:
+    clock = ManualClock()
+    store = SqliteStore(tmp_path / "queuectl.db", clock)
+    reading = feed.Reading(store)
+    store.insert([a_job(f"job{number}") for number in range(feed.NEWS_MAX)])
+    assert reading.read() == feed.SKIPPED
+    assert reading.read() == b""
+    store.insert([a_job("late")])
+    assert b'"job":"late"' in reading.read()
+    store.close()
+
+
+def test_an_end_that_is_committed_late_is_still_told_once(tmp_path: Path) -> None:
+    clock = ManualClock()
+    store = SqliteStore(tmp_path / "queuectl.db", clock)
+    grip = a_grip(store)
+    store.insert([a_job("a")])
+    job = claim_one(store, grip)
+    reading = feed.Reading(store)
+    clock.at = NOON + 1.5
+    assert reading.read() == b""
+    clock.at = NOON + 1
+    finish(store, grip, job)  # at a time that was already read
+    clock.at = NOON + 1.6
+    assert b'"event":"ended"' in reading.read()
+    clock.forward(1)
+    assert reading.read() == b""
+    assert store.news(Place(0, 0, NOON), 10)
+    store.close()
+
+
+def test_a_stream_ends_after_its_time_and_may_come_back(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db", listen_s_max=0.3) as service:
+        for _ in range(2):
+            Watcher(service, "/api/v1/events").end()
