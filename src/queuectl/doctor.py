@@ -162,10 +162,11 @@ def judged(url: str, found: Health) -> Iterator[Finding]:
         yield Finding(level=PROBLEM, what="the server does not sync to disk (fsync = off)", fix="set fsync = on")
     if found.synchronous_commit in ("off", "local"):
         what = (
-            f"synchronous_commit is {found.synchronous_commit} for {found.role}; queuectl asks for more by itself, but "
+            f"synchronous_commit is {found.synchronous_commit}: queuectl asks for more by itself, but what an "
+            "application enqueues in its own transaction may be lost"
         )
-        fix = "ALTER ROLE … SET synchronous_commit = on, for roles whose applications enqueue in SQL"
-        yield Finding(level=NOTE, what=f"{what}jobs enqueued in an application's own transaction may be lost", fix=fix)
+        fix = "ALTER ROLE … SET synchronous_commit = on, for the applications' roles"
+        yield Finding(level=NOTE, what=what, fix=fix)
     if found.async_standbys and not found.sync_standbys:
         what = (
             "the standbys are asynchronous: after a failover the last commits, even of acknowledged jobs, may be gone"

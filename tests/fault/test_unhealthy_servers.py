@@ -65,7 +65,7 @@ def test_a_sound_server_is_just_named(store: PostgresStore) -> None:
 def test_commits_that_are_not_synced_are_named(store: PostgresStore) -> None:
     said = findings(store.health())
     assert said["the server does"].level == PROBLEM
-    assert said["synchronous_commit is off"].level == NOTE
+    assert said["synchronous_commit is off:"].level == NOTE
 
 
 def test_a_session_that_idles_in_its_transaction_is_found_by_what_it_has_read_or_written(
