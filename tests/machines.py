@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 SWITCH = "switch"
+SWITCH_MAC = "02:00:00:00:00:01"
+"""Given, for else a bridge takes one of its ports' addresses, and another when that port goes: the rest of the network
+would not find it for a while."""
 NETWORK = "10.77.0"
 FAKE_CLOCK = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 """A library (Debian: libfaketime) that shows a process and its children another time of day."""
@@ -64,7 +67,7 @@ class Machine:
 
     def be_switch(self) -> None:
         """Makes this machine's network the one that others are plugged into."""
-        self._ip("link", "add", SWITCH, "type", "bridge")
+        self._ip("link", "add", SWITCH, "address", SWITCH_MAC, "type", "bridge")
         self._ip("addr", "add", f"{self.address}/24", "dev", SWITCH)
         self._ip("link", "set", SWITCH, "up")
 

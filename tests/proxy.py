@@ -5,13 +5,19 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+import time
+from collections import deque
 
 PIECE = 1 << 16
 
 
 class Proxy:
-    """Forwards every connection to a local port. `silent` keeps connections open and passes nothing on (packets that
-    vanish); `cut` closes them; `swallow` closes a connection once the server has answered to a word, unheard."""
+    """Forwards every connection to a local port, until it is told otherwise.
+
+    `silent` keeps connections open and passes nothing on, as where packets vanish; `delay_s` passes all on later; `cut`
+    closes all. Once a client says a word: `mute`, and its connection falls silent, it alone; `strand`, which still
+    arrives, and all do; `swallow`, and its connection is closed when the server has answered, unheard.
+    """
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -20,9 +26,15 @@ class Proxy:
         self._peers: dict[socket.socket, socket.socket] = {}
         self._clients: set[socket.socket] = set()
         self._doomed: set[socket.socket] = set()
+        self._muted: set[socket.socket] = set()
+        self._late: deque[tuple[float, socket.socket, bytes]] = deque()
         self._wake, self._woken = socket.socketpair()
         self.port = int(self._listener.getsockname()[1])
         self.silent = False
+        self.delay_s = 0.0
+        self.mute: bytes | None = None
+        self.strand: bytes | None = None
+        self.given_up = 0
         self.swallow: bytes | None = None
         self.swallowed = 0
         self._closing = False
@@ -44,7 +56,8 @@ class Proxy:
 
     def _run(self) -> None:
         while not self._closing:
-            for key, _ in self._selector.select(0.05):
+            self._send_late()
+            for key, _ in self._selector.select(0.01 if self._late else 0.05):
                 if key.fileobj is self._listener:
                     self._accept()
                 elif key.fileobj is self._woken:
@@ -75,12 +88,30 @@ class Proxy:
         target = self._peers[source]
         if not data or target in self._doomed:
             self.swallowed += bool(data)
+            self.given_up += source in self._muted & self._clients
             self._drop(source)
             return
         if source in self._clients and self.swallow is not None and self.swallow in data:
             self.swallow = None
             self._doomed.add(source)
-        target.sendall(data)
+        if source in self._clients and self.mute is not None and self.mute in data:
+            self.mute = None
+            self._muted.update((source, target))
+        if source in self._muted:
+            return
+        if source in self._clients and self.strand is not None and self.strand in data:
+            self.strand, self.silent = None, True
+        if self.delay_s:
+            self._late.append((time.monotonic() + self.delay_s, target, data))
+        else:
+            target.sendall(data)
+
+    def _send_late(self) -> None:
+        """Passes on what has been kept back for long enough, where its connection still is."""
+        while self._late and self._late[0][0] <= time.monotonic():
+            _, target, data = self._late.popleft()
+            if target in self._peers:
+                target.sendall(data)
 
     def _drop(self, one: socket.socket) -> None:
         for each in (one, self._peers.pop(one)):
@@ -88,6 +119,7 @@ class Proxy:
             self._peers.pop(each, None)
             self._clients.discard(each)
             self._doomed.discard(each)
+            self._muted.discard(each)
             each.close()
 
     def _drop_all(self) -> None:

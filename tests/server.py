@@ -26,6 +26,7 @@ SETTINGS = {
     "fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_connections": "100",
     "autovacuum_naptime": "5s", "log_min_messages": "fatal", "max_wal_size": "512MB",
 }  # fmt: skip
+CLUSTER = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
 STARTS_WITHIN_S = 30.0
 
 
@@ -33,9 +34,14 @@ class Server:
     """A PostgreSQL server that can be stopped, killed and started again. Make it with `start_server`."""
 
     def __init__(
-        self, folder: Path, binaries: Path, settings: dict[str, str] | None = None, machine: Machine | None = None
+        self,
+        folder: Path,
+        binaries: Path,
+        settings: dict[str, str] | None = None,
+        machine: Machine | None = None,
+        primary: Server | None = None,
     ) -> None:
-        """On this machine, or on one of our own (see machines.py)."""
+        """On this machine, or on one of our own (see machines.py). With a primary, its standby."""
         self._folder = folder
         self._binaries = binaries
         self._data = folder / "data"
@@ -43,7 +49,10 @@ class Server:
         self.port = free_port()
         self._settings = {**SETTINGS, **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
-        self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        if primary is None:
+            self._run("initdb", "-D", str(self._data), *CLUSTER)
+        else:
+            self._run("pg_basebackup", "-D", str(self._data), "-d", primary.url, "-R", "-c", "fast")
         if machine is not None:
             with (self._data / "pg_hba.conf").open("a") as rules:
                 rules.write(f"host all all {NETWORK}.0/24 trust\n")
@@ -101,6 +110,26 @@ class Server:
             time.sleep(0.2)  # its children notice
             (self._data / "postmaster.pid").unlink(missing_ok=True)
 
+    @property
+    def version(self) -> int:
+        """Which major version of PostgreSQL it is."""
+        with psycopg.connect(self.url_here) as db:
+            return db.info.server_version // 10000
+
+    def promote(self) -> None:
+        """Makes a standby the primary; returns once it takes writes."""
+        self._run("pg_ctl", "promote", "-w", "-D", str(self._data))
+
+    def commit_with_standbys(self) -> None:
+        """From now on a commit waits for a standby, which must be there."""
+        with psycopg.connect(self.url_here, autocommit=True) as db:
+            db.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            db.execute("SELECT pg_reload_conf()")
+            deadline = time.monotonic() + STARTS_WITHIN_S
+            while db.execute("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'").fetchone() is None:
+                assert time.monotonic() < deadline, "no standby follows"
+                time.sleep(0.05)
+
     def remove(self) -> None:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -122,13 +151,15 @@ UNPRIVILEGED = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"
 """The same as a command, for what has to be root until then."""
 
 
-def start_server(settings: dict[str, str] | None = None, machine: Machine | None = None) -> Server:
-    """A new, empty server in a folder of its own."""
+def start_server(
+    settings: dict[str, str] | None = None, machine: Machine | None = None, primary: Server | None = None
+) -> Server:
+    """A new, empty server in a folder of its own; or the standby of one that runs."""
     folder = Path(tempfile.mkdtemp(prefix="queuectl-postgres-"))
     try:
         if os.getuid() == 0:
             shutil.chown(folder, "nobody", "nogroup")
-        return Server(folder, _reachable(binaries(), folder), settings, machine)
+        return Server(folder, _reachable(binaries(), folder), settings, machine, primary)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

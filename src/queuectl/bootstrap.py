@@ -193,9 +193,11 @@ def _serve(
     from queuectl.engine.crew import Options
     from queuectl.engine.dispatcher import Dispatcher
     from queuectl.engine.host import Host
+    from queuectl.engine.lease import answer_within_s
     from queuectl.engine.loop import Loop
     from queuectl.engine.wakeup import wakeup_for
     from queuectl.logs import Log
+    from queuectl.settings import Settings
 
     store = open_store(url)
     try:
@@ -213,7 +215,8 @@ def _serve(
         loop = Loop(dispatcher, wakeup)
         try:
             dispatcher.start()
-            store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S)  # from here on its loop tries again
+            patience_s = answer_within_s(Settings(store.config())["lease-ttl"])
+            store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S, patience_s)  # from here on its loop tries again
             on_started(name, options.slots)
             return loop.run()
         finally:

@@ -169,9 +169,13 @@ def judged(url: str, found: Health) -> Iterator[Finding]:
         yield Finding(level=NOTE, what=what, fix=fix)
     if found.async_standbys and not found.sync_standbys:
         what = (
-            "the standbys are asynchronous: after a failover the last commits, even of acknowledged jobs, may be gone"
+            "the standbys are asynchronous: after a failover the last commits may be gone, acknowledged jobs and "
+            "fencing tokens (QUEUECTL_LEASE) among them"
         )
         yield Finding(level=WARNING, what=what, fix="name one in synchronous_standby_names")
+    if found.hidden_standbys:
+        what = "the server has standbys, but this role may not see whether commits wait for one"
+        yield Finding(level=NOTE, what=what, fix="GRANT pg_monitor TO this role; or ask whoever keeps the server")
     if found.oldest_s is not None and found.oldest_s > TRANSACTION_OLD_S:
         what = (
             f"a transaction has been open for {found.oldest_s / 60:.0f} minutes: dead rows cannot be cleaned away, and "

@@ -23,20 +23,14 @@ class Fleet:
         self.server = server
         self.hosts = hosts
         self._database = database
-        self._address = f"{server.url}?schema={shop.address.rpartition('schema=')[2]}"
+        self.address = f"{server.url}?schema={shop.address.rpartition('schema=')[2]}"
         self.workers: list[Worker] = []
 
     def worker(self, host: Machine, count: int, *options: str) -> Worker:
         """Starts a worker on a host, with a state folder of its own."""
         state = str(self.shop.folder / host.name)
         worker = Worker(
-            self._address,
-            "--count",
-            str(count),
-            *options,
-            machine=host,
-            XDG_STATE_HOME=state,
-            QUEUECTL_DB=self._address,
+            self.address, "--count", str(count), *options, machine=host, XDG_STATE_HOME=state, QUEUECTL_DB=self.address
         )
         self.workers.append(worker)
         return worker

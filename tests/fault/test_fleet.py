@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from queuectl.domain.errors import StoreBusy
 from queuectl.domain.job import JobState
+from queuectl.store.port import WorkerRow
 from tests.fault.fleet import Fleet, open_fleet
 from tests.fault.history import beating_until, check, diary_command
 from tests.machines import Machine, why_none
@@ -83,6 +87,44 @@ def _check_times(fleet: Fleet, jobs: list[str]) -> None:
         for attempt in fleet.shop.store.attempts(job):
             assert attempt.finished_at is not None
             assert job.created_at - 1 < attempt.started_at < attempt.finished_at + 1 < time.time() + 2
+
+
+HOLD_A_LOCK = """
+import sys, time
+from pathlib import Path
+from queuectl.store.postgres import PostgresStore
+store = PostgresStore(sys.argv[1], Path(sys.argv[2]))
+with store.transaction():
+    row, = store.workers()
+    assert store.send("drives", **row.grip._asdict()).fetchone()
+    print("held", flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_the_locks_of_a_host_that_is_cut_off_within_a_transaction_are_let_go(fleet: Fleet, tmp_path: Path) -> None:
+    host, other, _ = fleet.hosts
+    fleet.worker(other, 1)
+    (row,) = fleet.shop.store.workers()
+    words = [*host.words(), sys.executable, "-c", HOLD_A_LOCK, fleet.address, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            fleet.cut_off(host)
+            fleet.shop.store.wait_at_most(0.1)
+            began = time.monotonic()
+            until(lambda: _is_taken(fleet.shop, row), "somebody else gets the row")
+            assert time.monotonic() - began < LEASE_S
+        finally:
+            host.halt()
+
+
+def _is_taken(shop: Workshop, row: WorkerRow) -> bool:
+    try:
+        return shop.store.adopt(row, 0) is not None
+    except StoreBusy:
+        return False
 
 
 def test_what_ran_on_a_host_that_lost_power_runs_on_another_while_a_restart_of_the_server_ends_nothing(

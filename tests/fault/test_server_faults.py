@@ -14,9 +14,10 @@ import pytest
 
 from queuectl import wire
 from queuectl.client import Client
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import JobState
 from queuectl.store.postgres import PostgresStore
-from tests.fault.history import check, diary_command
+from tests.fault.history import beating_until, check, diary_command
 from tests.proxy import Proxy
 from tests.server import Server, new_schema, start_server
 from tests.workshop import Workshop, clean_environment, open_workshop, until
@@ -162,6 +163,96 @@ def test_a_worker_that_is_cut_off_ends_its_commands_before_another_host_runs_the
     shop.finished(*both)
     assert {shop.store.attempts(shop.job(each))[0].worker.partition("~")[0] for each in both} == {"cut-off", "there"}
     check(shop, diary, [job, *both])
+
+
+# --- connections that fall silent -----------------------------------------------------------
+
+
+def test_a_worker_whose_connections_fall_silent_goes_on_over_others_before_its_lease_is_near(
+    shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    proxy.mute = b"LISTEN"
+    shop.worker(2, QUEUECTL_DB=through(proxy, shop, server))
+    long = shop.enqueue(diary_command(diary, waiting_for(gate)))
+    short = [shop.enqueue(diary_command(diary, "true"))]
+    shop.started(long)
+    until(lambda: proxy.given_up == 1, "it no longer waits to be heard as a listener")
+    for given_up, word in enumerate((b"SKIP LOCKED", b"attempts", b"SET expires_at"), 2):  # claim, record, renew
+        proxy.mute = word
+        short += shop.enqueue_all([{"command": diary_command(diary, "true")} for _ in range(5)])
+        until(lambda given_up=given_up: proxy.given_up == given_up, f"{word!r}: given up")  # type: ignore[misc]
+        shop.finished(*short)
+    gate.touch()
+    done = shop.finished(long, *short)
+    assert {(job.state, job.starts, job.lost) for job in done} == {(JobState.COMPLETED, 1, 0)}
+    check(shop, diary, [long, *short])
+
+
+def test_what_a_worker_holds_that_froze_within_a_transaction_others_get_all_the_same(
+    shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    if server.version < 17:
+        pytest.skip("PostgreSQL 17 or newer ends transactions that take too long")
+    shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    shop.worker(1, QUEUECTL_DB=through(proxy, shop, server))
+    job = shop.enqueue(diary_command(diary, waiting_for(gate)))
+    shop.started(job)
+    shop.commands()
+    shop.worker(2, XDG_STATE_HOME=str(tmp_path / "another host"))
+    proxy.strand = b"SET expires_at"  # from now on the server holds a lock for somebody who has gone
+    began = time.monotonic()
+    until(lambda: shop.job(job).starts == 2, "it runs elsewhere")
+    assert time.monotonic() - began < LEASE_S + 7  # a renewal was due within 2 seconds
+    gate.touch()
+    assert shop.finished(job)[0].state is JobState.COMPLETED
+    check(shop, diary, [job])
+
+
+def test_late_packets_cost_time_and_nothing_else(shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    shop.worker(2, QUEUECTL_DB=through(proxy, shop, server))
+    proxy.delay_s = 0.05
+    jobs = shop.enqueue_all([{"command": diary_command(diary, "true")} for _ in range(8)])
+    assert {(job.state, job.starts, job.lost) for job in shop.finished(*jobs)} == {(JobState.COMPLETED, 1, 0)}
+    check(shop, diary, jobs)
+
+
+def test_an_enqueue_over_a_connection_that_fell_silent_ends_with_one_clear_error(
+    shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
+) -> None:
+    store = PostgresStore(through(proxy, shop, server), tmp_path)
+    store.wait_at_most(0.2, 1.0)
+    client = Client(store)
+    try:
+        proxy.mute = b"INSERT"
+        with pytest.raises(StoreUnavailable, match="no answer within"):
+            client.enqueue([wire.parse_request({"id": "job", "command": "true"}, time.time())])
+        assert sum(shop.store.counts().values()) == 0
+        client.enqueue([wire.parse_request({"id": "job", "command": "true"}, time.time())])
+    finally:
+        client.close()
+    assert sum(shop.store.counts().values()) == 1
+
+
+def test_commands_end_with_their_lease_where_every_process_of_their_worker_was_killed(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    worker = shop.worker(1)
+    job = shop.enqueue(diary_command(diary, beating_until(gate, diary)))
+    shop.started(job)
+    (row,) = shop.supervisors()
+    shop.worker(1, XDG_STATE_HOME=str(tmp_path / "another host"))
+    for pid in (row.pid, worker.pid):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: shop.job(job).starts == 2, "it runs elsewhere")
+    gate.touch()
+    assert shop.finished(job)[0].state is JobState.COMPLETED
+    check(shop, diary, [job])
 
 
 # --- replies that never come ----------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,6 +88,8 @@ def _end_seen(flight: Flight, below: Path) -> dict[str, Any] | None:
     if status is None:
         return None
     exit_code = os.waitstatus_to_exitcode(status)
+    if exit_code == -signal.SIGKILL:
+        return None  # by the sentry, for all we know
     sizes = {at + 1: (path, _size(below / path)) for at, path in enumerate(flight.files)}
     return {
         "seq": flight.job.seq, "lease": flight.job.lease, "started_at": flight.started_at, "finished_at": time.time(),

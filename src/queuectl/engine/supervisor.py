@@ -33,6 +33,7 @@ from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
 from queuectl.engine.lease import Fence, Lease
 from queuectl.engine.output import Sink
 from queuectl.engine.protocol import JOURNAL_NAME, Key, Message, Order, encode, listen
+from queuectl.engine.sentry import Sentry
 from queuectl.store.liveness import hold_lock, remove_folder
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
@@ -92,6 +93,7 @@ class Supervisor:
         self._punch_at = 0.0
         self._leaving = False
         self._fence = Fence()
+        self._sentry = Sentry(config.bits)
         self._poll = select.poll()
         self._door = Door(listener, self._poll, self._news)
         self._wakeup = _signal_pipe()
@@ -123,6 +125,7 @@ class Supervisor:
             self._obey_lease(now)
             self._door.flush(now, patient=bool(self._waiting))
             if self._done():
+                self._sentry.dismiss()
                 return
             for handle, _ in self._poll.poll(self._pause_ms(now)):
                 if handle == self._wakeup:
@@ -177,7 +180,9 @@ class Supervisor:
             case "end":
                 self._end_by_wish((words[0], words[1]), words[2])
             case "lease":
-                self._fence.hold(Lease(*words))
+                lease = Lease(*words)
+                self._fence.hold(lease)
+                self._sentry.post(lease.kill_at)
             case "leave":
                 self._leaving = True
             case _:

@@ -31,6 +31,8 @@ STDOUT, STDERR = 1, 2
 
 LEASE_S = 15.0
 """How long a supervisor's lease holds where nobody says otherwise. Only stores that several machines share have any."""
+ANSWER_WITHIN_S = 5.0
+"""A server that lets somebody wait for longer, beyond the time for locks, is taken to be away."""
 LEASE_MIN_S = 10.0
 """A shorter one would end commands at every hiccup of the network."""
 
@@ -234,8 +236,8 @@ class Store(Protocol):
 
     def close(self) -> None: ...
 
-    def wait_at_most(self, seconds: float) -> None:
-        """How long to wait for others who write; then `StoreBusy`."""
+    def wait_at_most(self, seconds: float, answer_s: float = ANSWER_WITHIN_S) -> None:
+        """How long to wait for others who write (then it is a `StoreBusy`), and for a server that says nothing."""
 
     def replaced(self) -> bool:
         """Whether this store is gone, or another one has taken its place."""

@@ -13,6 +13,7 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_v
        current_setting('synchronous_commit'), current_setting('fsync') = 'on', current_user::text,
        (SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'async'),
        (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')),
+       (SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL),
        oldest.age, oldest.ended_by,
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
        has_schema_privilege(current_user, %(schema)s, 'CREATE'),
@@ -42,7 +43,8 @@ class Health(NamedTuple):
     """`clock_ahead_s`: how far the server's clock is before this machine's. `oldest_s`: the age of the oldest open or
     prepared transaction of another session that has seen or written anything: no row that died since can be cleaned
     away; `oldest_ended_by` is the SQL that ends it. `sees_all`: whether the role is told of others' transactions and of
-    standbys. `closed_tables` are those that it may not both read and write.
+    standbys; `hidden_standbys`: those of which it may not see how they follow. `closed_tables` are those that it may
+    not both read and write.
     """
 
     version: str
@@ -54,6 +56,7 @@ class Health(NamedTuple):
     role: str
     async_standbys: int
     sync_standbys: int
+    hidden_standbys: int
     oldest_s: float | None
     oldest_ended_by: str | None
     sees_all: bool
@@ -73,6 +76,7 @@ def health(line: Line, address: Address) -> Health:
         return Health(
             version=version, is_old=number < 140000, is_pooled=pid != line.open().info.backend_pid,
             clock_ahead_s=at - here, synchronous_commit=synchronous, fsync=fsync, role=role,
-            async_standbys=standbys[0], sync_standbys=standbys[1], oldest_s=age, oldest_ended_by=ended_by,
+            async_standbys=standbys[0], sync_standbys=standbys[1], hidden_standbys=standbys[2], oldest_s=age,
+            oldest_ended_by=ended_by,
             sees_all=sees, may_migrate=may, schema=address.schema, closed_tables=tuple(closed), dead_rows=dead or 0,
         )  # fmt: skip

@@ -7,6 +7,7 @@ import time
 import psycopg
 
 from queuectl.domain.errors import StoreUnavailable
+from queuectl.store.port import ANSWER_WITHIN_S
 from queuectl.store.postgres_connection import Address, Line
 
 POLL_EVERY_S = 0.5
@@ -22,6 +23,7 @@ class Listener:
         self._me = me
         self._hears: psycopg.Connection[tuple[object, ...]] | None = None
         self._deaf = False
+        self.answer_within_s = ANSWER_WITHIN_S
         self._look_at = 0.0
 
     @property
@@ -58,6 +60,7 @@ class Listener:
         """Begins to listen, where the server itself answers. A pooler shows another process number than the server."""
         try:
             db = self._line.open()
+            db.answer_within_s = self.answer_within_s
             found = db.execute("SELECT pg_backend_pid()").fetchone()
             self._deaf = found != (db.info.backend_pid,)
             if self._deaf:
@@ -66,6 +69,7 @@ class Listener:
                 db.execute(f'LISTEN "{self._channel}"'.encode())
                 self._hears = db
         except (StoreUnavailable, psycopg.Error):
+            self._look_at = time.monotonic() + POLL_EVERY_S
             return  # polling goes on; the store's other connection tells of the outage
 
     def close(self) -> None:

@@ -14,11 +14,20 @@ from queuectl.clock import Clock, SystemClock, boottime
 from queuectl.domain.job import Job, Spec
 from queuectl.store import migrations, rows
 from queuectl.store.port import Grip, Superseded, WorkerRow
-from queuectl.store.postgres_connection import Address, Line, array, translated
+from queuectl.store.postgres_connection import Address, Line, translated
 from queuectl.store.postgres_schema import bring_up_to_date
+from queuectl.store.postgres_text import array
 
 FOLD_EVERY = 500
 """Transactions of one store between two folds of the counts."""
+
+PEOPLE_ANSWER_WITHIN_S = 60.0
+"""Large work takes its time; but no command waits for ever."""
+ABANDONED = {
+    "tcp_user_timeout": "5s", "tcp_keepalives_idle": "3", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"
+}  # fmt: skip
+"""How soon the server notices, within a transaction, that its client's machine has vanished. Else the locks of a host
+that was cut off would be held for hours, and nobody could take what it ran."""
 
 KEYS = {"start_attempt": 2, "end_attempt": 2, "write_output": 3}
 """How many columns, from the first, name a row: one statement may write each only once."""
@@ -51,6 +60,7 @@ class Session:
         self._me = ids.random_id(10)
         self._channel = f"queuectl_{address.schema}"
         self._lock_timeout_s = lock_timeout_s
+        self._transaction_max_s: float | None = None
         self._line = Line(address)
         self._depth, self._transactions = 0, 0
         self._tell = False
@@ -60,6 +70,7 @@ class Session:
         self._settings: dict[str, str] = {}
         try:
             self._store_id = bring_up_to_date(self._line, address)
+            self._line.answer_within_s = PEOPLE_ANSWER_WITHIN_S
             self._greet()
         except BaseException:
             self._line.close()
@@ -70,7 +81,9 @@ class Session:
         asked_at = boottime()
         ((now, _, _, durability, synchronous),) = self.read("hello")
         self._set_clock(now, asked_at)
-        self._settings = {"lock_timeout": f"{max(1, round(self._lock_timeout_s * 1000))}ms"}
+        self._settings = {**ABANDONED, "lock_timeout": f"{max(1, round(self._lock_timeout_s * 1000))}ms"}
+        if self._transaction_max_s is not None and self._line.open().info.server_version >= 170000:
+            self._settings["transaction_timeout"] = f"{round(self._transaction_max_s * 1000)}ms"
         if durability == "normal":
             self._settings["synchronous_commit"] = "off"
         elif synchronous in ("off", "local"):
@@ -92,7 +105,7 @@ class Session:
         pass  # every commit is
 
     @contextmanager
-    def transaction(self, *, synced: bool = True) -> Iterator[None]:
+    def transaction(self, *, synced: bool = True, pipelined: bool = True) -> Iterator[None]:
         if self._depth:
             self._depth += 1
             try:
@@ -102,7 +115,7 @@ class Session:
             return
         self._fold_now_and_then()
         try:
-            with translated(self._address), self._line.transaction(self._settings):
+            with translated(self._address), self._line.transaction(self._settings, pipelined):
                 self._depth = 1
                 yield
                 self._write_counts()

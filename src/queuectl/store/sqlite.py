@@ -87,7 +87,7 @@ class SqliteStore(Ledger):
     def close(self) -> None:
         self._db.close()
 
-    def wait_at_most(self, seconds: float) -> None:
+    def wait_at_most(self, seconds: float, answer_s: float = 0.0) -> None:
         self._db.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
     def replaced(self) -> bool:
