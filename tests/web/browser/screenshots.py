@@ -35,7 +35,7 @@ SHOTS: tuple[tuple[str, str, dict[str, int], str], ...] = (
 ENCODE = (
     "i=0; while [ $i -lt 600 ]; do i=$((i+1)); "
     r"""printf '\033[32mframe=%5d\033[0m fps=24 q=28.0 size=%7dkB time=00:%02d:%02d \033[1mspeed=1.02x\033[0m\n' """
-    "$i $((i*11)) $((i/60)) $((i%60)); sleep 0.05; done"
+    "$i $((i*11)) $((i/60)) $((i%60)); sleep 0.5; done"
 )
 
 

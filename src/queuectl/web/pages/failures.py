@@ -14,7 +14,7 @@ from queuectl.client import Client
 from queuectl.documents import group_to_json
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Group
+from queuectl.store.past import Group
 from queuectl.web import filters
 from queuectl.web.ask import ask
 from queuectl.web.filters import Filter
