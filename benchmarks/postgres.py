@@ -69,12 +69,21 @@ class Bench:
         """Jobs/s through four processes ÷ pgbench's transactions/s, measured before and after."""
         run_s = max(2.0, 15 * setting.scale)
         self._pgbench("-i", "-s", "10")
-        with self._store() as (client, url), ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-            for _ in range(max(1, round(run_s))):
+        before = self._pgbench_tps(run_s / 2)
+        jobs_per_s = self.no_ops(PROCESSES, run_s)
+        return [jobs_per_s / ((before + self._pgbench_tps(run_s / 2)) / 2)]
+
+    def no_ops(self, processes: int, run_s: float) -> float:
+        """Jobs/s that so many processes claim and finish, a batch at a time."""
+        with self._store() as (client, url), ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+            for _ in range(max(1, round(1.5 * run_s))):
                 client.enqueue([wire.JobRequest(command="true")] * 25_000)
-            before = self._pgbench_tps(run_s / 2)
-            done = sum(pool.map(work_through, [url] * PROCESSES, [run_s] * PROCESSES))
-            return [done / run_s / ((before + self._pgbench_tps(run_s / 2)) / 2)]
+            return sum(pool.map(work_through, [url] * processes, [run_s] * processes)) / run_s
+
+    def commands(self, jobs: int) -> float:
+        """Jobs/s of a worker that runs `true`."""
+        with self._store() as (client, _), worker(client, 4):
+            return jobs / run_all(client, "true", jobs)
 
     def _pgbench_tps(self, run_s: float) -> float:
         said = self._pgbench("-N", "-c", str(PROCESSES), "-j", "2", "-T", str(round(run_s)))
@@ -130,8 +139,7 @@ class Bench:
         jobs = int(5000 * setting.scale)
         with fresh_store() as client, worker(client, 4):
             on_sqlite = run_all(client, "true", jobs)
-        with self._store() as (client, _), worker(client, 4):
-            return [on_sqlite / run_all(client, "true", jobs)]
+        return [on_sqlite * self.commands(jobs) / jobs]
 
     def wake_up(self, setting: Setting) -> Sequence[float]:
         """Milliseconds from the commit of an enqueue until its command runs: p50 and p99."""
@@ -216,6 +224,14 @@ def rows_on(server: Server) -> Sequence[Row]:
     )  # fmt: skip
 
 
+def server_version() -> str:
+    """What the server calls itself."""
+    said = subprocess.run(
+        [str(binaries() / "postgres"), "--version"], check=True, capture_output=True, text=True
+    ).stdout
+    return said.strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.postgres")
     parser.add_argument("rows", nargs="*", metavar="ROW", help="which rows, P1 to P5 (default: all)")
@@ -236,7 +252,7 @@ def main() -> None:
                         results.append(table.to_json(result))
     finally:
         server.remove()
-    print(f"kept in {table.save('-postgres', results)}")
+    print(f"kept in {table.save('-postgres', results, server=server_version())}")
 
 
 if __name__ == "__main__":

@@ -52,11 +52,11 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def save(name: str, rows: Sequence[dict[str, Any]]) -> Path:
-    """Keeps a table with its date and machine; `name` tells what kind it is."""
+def save(name: str, rows: Sequence[dict[str, Any]], **more: str) -> Path:
+    """Keeps a table with its date, its machine and what `more` there is to know; `name` tells what kind it is."""
     path = RESULTS / f"{time.strftime('%Y-%m-%d-%H%M', time.gmtime())}{name}.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    path.write_text(json.dumps({"machine": machine() | more, "rows": rows}, indent=2) + "\n")
     return path
 
 

@@ -202,7 +202,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("document", [*filter(is_json_for_postgres, REFUSED)], ids=repr)
+@pytest.mark.parametrize("document", [*filter(is_json_for_postgres, REFUSED)], ids=lambda document: repr(document)[:80])
 def test_what_the_client_refuses_is_refused_in_the_same_words(both: Both, document: object) -> None:
     one, other = both.by_client(document), both.by_sql(document)
     assert isinstance(one, Invalid)

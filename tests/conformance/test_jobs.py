@@ -49,6 +49,46 @@ def test_jobs_are_inserted_all_or_none(store: Store) -> None:
     assert sum(store.counts().values()) == 1
 
 
+def test_many_jobs_are_inserted_all_or_none_in_their_order(store: Store) -> None:
+    store.insert([a_job("taken", created_at=NOON - 1)])
+    many = [a_job(f"new{number}") for number in range(1500)]
+    with pytest.raises(Conflict, match="job taken exists already"):
+        store.insert([*many, a_job("taken"), a_job("last")])
+    assert ids_of(store.find(EVERYTHING)) == ["taken"]
+    store.insert(many)
+    assert ids_of(store.find(EVERYTHING, limit=3)) == ["taken", "new0", "new1"]
+    assert sum(store.counts().values()) == 1501
+
+
+def test_many_jobs_keep_every_sign_of_their_texts(store: Store) -> None:
+    commands = [
+        "echo 'a\tb'",
+        "a\\nb\\",
+        "two\nlines\r\n",
+        "\\N",
+        "\\.",
+        "Zürich € \x01 {NULL}",
+        '"',
+        ("a b", "\t", ""),
+    ]
+    jobs = [
+        a_job(f"job{number}", command=commands[number % len(commands)], tags=("x", "y"), owner=None)
+        for number in range(1200)
+    ]
+    store.insert(jobs)
+    assert [job._replace(seq=0) for job in store.find(EVERYTHING)] == jobs
+
+
+def test_many_jobs_can_be_added_within_a_larger_step(store: Store) -> None:
+    with store.transaction():
+        store.insert([a_job(f"a{number}") for number in range(600)])
+        store.insert([a_job(f"b{number}") for number in range(600)])
+    with suppress(Boom), store.transaction():
+        store.insert([a_job(f"c{number}") for number in range(600)])
+        raise Boom
+    assert store.count(EVERYTHING) == 1200
+
+
 def test_an_id_that_comes_twice_is_refused_by_name(store: Store) -> None:
     with pytest.raises(Conflict, match="id a comes twice"):
         store.insert([a_job("a"), a_job("b"), a_job("a")])

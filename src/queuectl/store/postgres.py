@@ -11,8 +11,11 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from psycopg.errors import UniqueViolation
 
 from queuectl import wire
 from queuectl.clock import Clock, boottime
@@ -27,7 +30,6 @@ from queuectl.store.port import (
     ANSWER_WITHIN_S,
     LEASE_S,
     Backlog,
-    Change,
     Grip,
     Note,
     Output,
@@ -35,17 +37,19 @@ from queuectl.store.port import (
     Superseded,
     WorkerRow,
 )  # fmt: skip
-from queuectl.store.postgres_claim import Claiming
-from queuectl.store.postgres_connection import array, parse_address
+from queuectl.store.postgres_connection import parse_address
 from queuectl.store.postgres_dialect import POSTGRES
 from queuectl.store.postgres_health import Health, health
 from queuectl.store.postgres_listener import Listener
+from queuectl.store.postgres_record import Recording
 from queuectl.store.postgres_relay import PostgresRelay
 from queuectl.store.postgres_schema import empty
-from queuectl.store.recording import applied, attempt_rows
+from queuectl.store.postgres_text import copy_text
 
 PREFIX_MIN = 4
 INSERT_AT_ONCE = 5000
+COPY_FROM = 500
+"""From so many new jobs on they are copied. For fewer, a round trip more would cost more than it saves."""
 FOLD_FROM = 2000
 """Rows of counts that somebody who reads them folds."""
 PEOPLE_LOCK_TIMEOUT_S = 10.0
@@ -53,7 +57,7 @@ TRANSACTION_MAX = 2
 """A transaction of somebody with little patience may take so many times as long as an answer."""
 
 
-class PostgresStore(Claiming, Ledger):
+class PostgresStore(Recording, Ledger):
     """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
 
     _dialect = POSTGRES
@@ -134,18 +138,31 @@ class PostgresStore(Claiming, Ledger):
         if len({job.id for job in jobs}) < len(jobs):
             (twice, _), *_ = Counter(job.id for job in jobs).most_common(1)
             raise Conflict(f"id {twice} comes twice", "each job needs an id of its own, or none")
-        with self.transaction():
+        in_bulk = len(jobs) >= COPY_FROM and not self._depth
+        with self.transaction(pipelined=not in_bulk):
             texts = {id(spec): wire.spec_to_text(spec) for spec in {id(job.spec): job.spec for job in jobs}.values()}
             specs = self._keep_specs(texts.values())
-            new_rows = [rows.new_job_row(job, specs[texts[id(job.spec)]], now) for job in jobs]
+            new_rows = (rows.new_job_row(job, specs[texts[id(job.spec)]], now) for job in jobs)
+            pieces = iter(lambda: list(islice(new_rows, INSERT_AT_ONCE)), [])
             self._line.execute("SAVEPOINT insertion")
-            pieces = [new_rows[at : at + INSERT_AT_ONCE] for at in range(0, len(new_rows), INSERT_AT_ONCE)]
-            sent = [self._send_rows("insert_job", piece) for piece in pieces]
-            if sum(cursor.fetchone()[0] for cursor in sent) < len(jobs):
+            if not (self._copied(pieces) if in_bulk else self._inserted(pieces, len(jobs))):
                 self._line.execute("ROLLBACK TO insertion")
                 raise self._taken([job.id for job in jobs])
             self._counted.update((job.queue, job.state.value) for job in jobs)
             self._tell = True
+
+    def _copied(self, pieces: Iterable[list[Any]]) -> bool:
+        """Whether no id was taken. The server works on one piece while the next is being written."""
+        columns = rows.INSERT_JOB.partition("(")[2].partition(")")[0]
+        try:
+            self._line.copy_in(f'COPY "{self._address.schema}".jobs ({columns}) FROM STDIN', map(copy_text, pieces))
+        except UniqueViolation:
+            return False
+        return True
+
+    def _inserted(self, pieces: Iterable[list[Any]], jobs: int) -> bool:
+        sent = [self._send_rows("insert_job", piece) for piece in pieces]
+        return bool(sum(cursor.fetchone()[0] for cursor in sent) == jobs)
 
     def _taken(self, new_ids: Sequence[str]) -> Conflict:
         found = {job_id for (job_id,) in self._select("SELECT id FROM {schema}.jobs WHERE id = ANY (%s)", [new_ids])}
@@ -190,7 +207,9 @@ class PostgresStore(Claiming, Ledger):
 
         with self.transaction():
             results = self._each(ids, one)
-            self._write(changed, now)
+            if changed:
+                self._write(changed, now)
+                self._count(changed)
             self.send("note", now=now, kind=type(event).__name__, who=who, seqs=[job.seq for job, _ in changed])
             self._tell = True
         return results
@@ -233,20 +252,6 @@ class PostgresStore(Claiming, Ledger):
         if not found:
             raise NotFound(f"no job {job.id}", "it has just been deleted")
         return found[0]
-
-    def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> None:
-        """Replaces jobs, each (before, after): the caller has locked them. One may be there again, going on."""
-        first: dict[int, Job] = {}
-        last: dict[int, Job] = {}
-        for before, after in changed:
-            first.setdefault(after.seq, before)
-            last[after.seq] = after
-            if before.state is not after.state:
-                self._counted[before.queue, before.state.value] -= 1
-                self._counted[after.queue, after.state.value] += 1
-        if last:
-            lives = [rows.life_of(job, first[seq].state, first[seq].worker, now) for seq, job in last.items()]
-            self._send_rows("write_job", lives)
 
     def _remove(self, seqs: Sequence[int]) -> None:
         for table in ("followers", "pieces", "outputs", "attempts", "events", "jobs"):
@@ -367,21 +372,6 @@ class PostgresStore(Claiming, Ledger):
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]:
         text = "SELECT id, stop FROM {schema}.workers WHERE stop IS NOT NULL AND id = ANY (%s)"
         return dict(self._select(text, [list(ids)]))
-
-    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
-        now = self.now()
-        with self.transaction():
-            asked = self._asked(grip)
-            found = self.send("in_hand", seqs=array([change.job.seq for change in changes]), worker=grip.worker)
-            self._check(grip, asked)
-            in_hand = {(seq, lease): (held, cancel) for seq, lease, held, cancel in found.fetchall()}
-            results = applied(in_hand, changes, now)
-            counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
-            self._write([(change.job, after) for change, after in counts], now)
-            for query, values in attempt_rows(counts):
-                self._send_rows(query, values)
-            self._tell = self._tell or any(rows.is_ready(after, now) for _, after in counts)
-        return results
 
     def running(self, worker: str) -> list[Job]:
         return self._jobs("WHERE worker = %s AND state = 'processing' ORDER BY seq", [worker])

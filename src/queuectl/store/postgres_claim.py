@@ -8,16 +8,22 @@ from typing import Any
 
 from queuectl.domain.job import Job
 from queuectl.store.port import Grip
-from queuectl.store.postgres_connection import array
 from queuectl.store.postgres_session import Session
+from queuectl.store.postgres_text import array
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """So many times more candidates than wanted a claim looks at, for others are claiming too; and more, if in vain."""
 SUSPECTS_SEEN = 16
 
 
+AFTER_ALL = "\U0010ffff"
+"""A text behind every name of a queue."""
+
+
 class Claiming(Session):
-    """A session that can claim."""
+    """A session that can claim. `_lanes`: queues that had something to claim a moment ago, in order."""
+
+    _lanes: Sequence[str] = ()
 
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
@@ -27,17 +33,27 @@ class Claiming(Session):
         with self.transaction():
             asked = self._asked(grip)
             self.send("promote", now=terms["now"])
-            lanes = list(dict.fromkeys(queues)) or [queue for (queue,) in self.send("ready_queues").fetchall()]
+            lanes = list(dict.fromkeys(queues)) or self._ready_queues()
             self._check(grip, asked)
-            if len(lanes) != 1:
-                return self._claim_over(lanes, limit, room, losses, terms)
-            claimed = self._taken_by(
-                "claim_of_queue", queue=lanes[0], limit=limit, suspects=room, losses=losses, **terms
-            )
-            room -= sum(job.lost_in_row >= losses for job in claimed)
-            if len(claimed) < limit and room <= 0:  # some were passed over
-                claimed += self._claim_over(lanes, limit - len(claimed), 0, losses, terms)
+            claimed = self._claim_from(lanes, limit, room, losses, terms)
+            if len(claimed) < limit:
+                self._lanes = ()
             return claimed
+
+    def _ready_queues(self) -> Sequence[str]:
+        """The queues in which something can be claimed, and some where something could be."""
+        gaps = {"above": ["", *self._lanes], "below": [*self._lanes, AFTER_ALL]}
+        self._lanes = sorted([*self._lanes, *(queue for (queue,) in self.send("ready_queues", **gaps).fetchall())])
+        return self._lanes
+
+    def _claim_from(self, lanes: Sequence[str], limit: int, room: int, losses: int, terms: dict[str, Any]) -> list[Job]:
+        if len(lanes) != 1:
+            return self._claim_over(lanes, limit, room, losses, terms)
+        claimed = self._taken_by("claim_of_queue", queue=lanes[0], limit=limit, suspects=room, losses=losses, **terms)
+        room -= sum(job.lost_in_row >= losses for job in claimed)
+        if len(claimed) < limit and room <= 0:  # some were passed over
+            claimed += self._claim_over(lanes, limit - len(claimed), 0, losses, terms)
+        return claimed
 
     def _claim_over(self, lanes: Sequence[str], limit: int, room: int, losses: int, terms: dict[str, Any]) -> list[Job]:
         """Claims over several queues, and behind jobs that may not be claimed now: looks first, then takes."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import NoneType
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -141,6 +140,14 @@ class Line:
         self._used_at = time.monotonic()
         return db.execute(query.encode(), parameters)
 
+    def copy_in(self, query: str, pieces: Iterable[str]) -> None:
+        """Streams the text that a COPY reads. Not where queries are pipelined."""
+        db = self.open()
+        db.answer_within_s = None  # the server answers once it has all, however long that takes
+        with db.cursor() as cursor, cursor.copy(query.encode()) as copying:
+            for piece in pieces:
+                copying.write(piece)
+
     def fetch(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Outside a transaction, over a new connection where the old one turns out to be dead."""
         db = self.open()
@@ -153,12 +160,12 @@ class Line:
             return self.execute(query, parameters).fetchall()
 
     @contextmanager
-    def transaction(self, settings: Mapping[str, str]) -> Iterator[None]:
-        """One atomic step, in which queries travel without waiting for each other's answers."""
+    def transaction(self, settings: Mapping[str, str], pipelined: bool = True) -> Iterator[None]:
+        """One atomic step, in which queries travel without waiting for each other's answers, if it is `pipelined`."""
         db = self._open_afresh()
         self.in_doubt, self._inside = False, True
         try:
-            with db.pipeline():
+            with db.pipeline() if pipelined else nullcontext():
                 self.execute("BEGIN")
                 chosen = {**PLANS, **settings}
                 marks = ", ".join(["set_config(%s, %s, true)"] * len(chosen))
@@ -189,42 +196,6 @@ class Line:
 def _is_lost(error: psycopg.Error) -> bool:
     """Whether an error is the end of its connection."""
     return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
-
-
-def array(values: Sequence[Any]) -> str:
-    """A column as PostgreSQL writes arrays. The driver's own way costs more than all else that a job costs us."""
-    kinds = set(map(type, values))
-    if kinds <= {int, float}:
-        body = ",".join(map(str, values))
-    elif kinds == {str}:
-        body = _texts(values)
-    elif kinds == {NoneType}:
-        body = "NULL" + ",NULL" * (len(values) - 1)
-    else:
-        body = ",".join([_element(value) for value in values])
-    return "{" + body + "}"
-
-
-def _texts(values: Sequence[str]) -> str:
-    """Escaped all in one, for that is many times faster. No text of PostgreSQL has a NUL in it."""
-    text = "\0".join(values)
-    if text.count("\0") >= len(values):
-        raise Invalid("the store cannot hold a text with a NUL in it", "leave it out")
-    return '"' + _escaped(text).replace("\0", '","') + '"'
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _element(value: object) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return '"' + _escaped(value) + '"'
-    if isinstance(value, bytes):
-        return '"\\\\x' + value.hex() + '"'
-    return str(value)
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from queuectl.clock import Clock, SystemClock, boottime
 from queuectl.domain.job import Job, Spec
 from queuectl.store import migrations, rows
 from queuectl.store.port import Grip, Superseded, WorkerRow
-from queuectl.store.postgres_connection import Address, Line, array, translated
+from queuectl.store.postgres_connection import Address, Line, translated
 from queuectl.store.postgres_schema import bring_up_to_date
+from queuectl.store.postgres_text import array
 
 FOLD_EVERY = 500
 """Transactions of one store between two folds of the counts."""
@@ -104,7 +105,7 @@ class Session:
         pass  # every commit is
 
     @contextmanager
-    def transaction(self, *, synced: bool = True) -> Iterator[None]:
+    def transaction(self, *, synced: bool = True, pipelined: bool = True) -> Iterator[None]:
         if self._depth:
             self._depth += 1
             try:
@@ -114,7 +115,7 @@ class Session:
             return
         self._fold_now_and_then()
         try:
-            with translated(self._address), self._line.transaction(self._settings):
+            with translated(self._address), self._line.transaction(self._settings, pipelined):
                 self._depth = 1
                 yield
                 self._write_counts()

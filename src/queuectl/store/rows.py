@@ -153,7 +153,7 @@ def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[obje
             values.extend(wanted)
 
     one_of("id", selector.ids)
-    one_of("state", [state.value for state in selector.states])
+    any_of(f"state = {dialect.mark}", [state.value for state in selector.states])  # each with an index of its own
     if selector.states and JobState.COMPLETED not in selector.states:
         parts.append("state <> 'completed'")  # in these words: an index on the other states can serve
     one_of("queue", selector.queues)

@@ -68,8 +68,8 @@ CREATE INDEX jobs_ready ON {schema}.jobs (queue, priority DESC, due_at, seq) WHE
 CREATE INDEX jobs_due ON {schema}.jobs (due_at) WHERE NOT ready AND NOT held AND state IN ('pending', 'failed');
 -- What a worker holds.
 CREATE INDEX jobs_processing ON {schema}.jobs (worker) WHERE state = 'processing';
--- Listings by state; completed jobs are most of a history and need no index to be found.
-CREATE INDEX jobs_state ON {schema}.jobs (state, seq) WHERE state <> 'completed';
+-- Listings by state. Completed jobs are most of a history and need no index to be found; those that run have theirs.
+CREATE INDEX jobs_state ON {schema}.jobs (state, seq) WHERE state NOT IN ('processing', 'completed');
 -- Which specs are still needed.
 CREATE INDEX jobs_spec ON {schema}.jobs (spec);
 

@@ -17,11 +17,14 @@ UPDATE {schema}.jobs SET ready = true WHERE seq = ANY (ARRAY(
 ));
 
 -- name: ready_queues
--- The queues in which something can be claimed: one index probe each.
-WITH RECURSIVE waiting (queue) AS (
-    SELECT min(queue) FROM {schema}.jobs WHERE ready
+-- The queues between `above` and `below` in which something can be claimed, over several such gaps: one index probe for
+-- each. The gaps leave out queues that are known: their beginning is strewn with what has just been claimed.
+WITH RECURSIVE waiting (queue, below) AS (
+    SELECT (SELECT min(queue) FROM {schema}.jobs WHERE ready AND queue > gap.above AND queue < gap.below), gap.below
+    FROM unnest(%(above)s::text[], %(below)s::text[]) AS gap (above, below)
     UNION ALL
-    SELECT (SELECT min(queue) FROM {schema}.jobs WHERE ready AND queue > waiting.queue)
+    SELECT (SELECT min(queue) FROM {schema}.jobs
+            WHERE ready AND queue > waiting.queue AND queue < waiting.below), waiting.below
     FROM waiting WHERE waiting.queue IS NOT NULL
 )
 SELECT queue FROM waiting WHERE queue IS NOT NULL;
@@ -39,11 +42,11 @@ ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
 -- Hands a worker the first jobs of one queue that nobody else is claiming just now; of those that have lost
 -- `losses` workers in a row only `suspects`. Like `claim` in all else.
 WITH locked AS MATERIALIZED (
-    SELECT seq, state, priority, due_at, lost_in_row >= %(losses)s AS suspect FROM {schema}.jobs
+    SELECT ctid AS tid, seq, state, priority, due_at, lost_in_row >= %(losses)s AS suspect FROM {schema}.jobs
     WHERE ready AND queue = %(queue)s
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 ), taken AS MATERIALIZED (
-    SELECT seq, state, place FROM (
+    SELECT tid, state, place FROM (
         SELECT *, row_number() OVER claiming AS place, count(*) FILTER (WHERE suspect) OVER claiming AS suspects
         FROM locked WINDOW claiming AS (ORDER BY priority DESC, due_at, seq)
     ) AS counted WHERE NOT suspect OR suspects <= %(suspects)s
@@ -54,7 +57,7 @@ WITH locked AS MATERIALIZED (
 -- Hands jobs to a worker, those aside that another one is claiming just now. Equal to lifecycle.apply(job, Claimed);
 -- a test holds them together. The order of the array is the order of claiming.
 WITH taken AS MATERIALIZED (
-    SELECT jobs.seq, jobs.state, wanted.place FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
+    SELECT jobs.ctid AS tid, jobs.state, wanted.place FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
     JOIN {schema}.jobs ON jobs.seq = wanted.seq
     WHERE jobs.ready ORDER BY wanted.place LIMIT %(limit)s
     FOR NO KEY UPDATE OF jobs SKIP LOCKED
@@ -66,7 +69,7 @@ WITH taken AS MATERIALIZED (
 UPDATE {schema}.jobs SET
     state = 'processing', ready = false, lease = lease + 1, worker = %(worker)s, host = %(host)s,
     started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = run_at, updated_at = %(now)s
-FROM taken WHERE jobs.seq = taken.seq
+FROM taken WHERE jobs.ctid = taken.tid
 RETURNING taken.place, taken.state, {job_columns};
 
 -- name: next_due
@@ -102,14 +105,17 @@ FROM unnest(
     %s::text[], %s::boolean[], %s::boolean[], %s::double precision[], %s::double precision[], %s::boolean[],
     %s::integer[], %s::integer[], %s::integer[], %s::integer[], %s::text[], %s::text[], %s::double precision[],
     %s::double precision[], %s::double precision[], %s::integer[], %s::integer[], %s::text[], %s::double precision[],
-    %s::bigint[], %s::bigint[], %s::double precision[], %s::bigint[], %s::bigint[], %s::text[], %s::text[]
+    %s::bigint[], %s::bigint[], %s::double precision[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
+    %s::boolean[], %s::boolean[]
 ) AS new (
     state, held, ready, due_at, run_at, cancel_requested, attempts, starts, lost, lost_in_row, worker, host,
     started_at, finished_at, next_retry_at, exit_code, signal, error, cpu_time, max_rss, output_bytes, updated_at,
-    seq, lease, was, holder
+    seq, lease, was, holder, was_held, was_cancelled
 )
 WHERE jobs.seq = new.seq AND jobs.lease = new.lease AND jobs.state = new.was
-  AND jobs.worker IS NOT DISTINCT FROM new.holder;
+  AND jobs.worker IS NOT DISTINCT FROM new.holder
+  AND jobs.held = new.was_held AND jobs.cancel_requested = new.was_cancelled
+RETURNING jobs.seq, jobs.lease;
 
 -- name: start_attempt
 -- Executions have begun.
@@ -250,9 +256,14 @@ SELECT (
 
 -- name: has_work
 -- Whether any job of these queues (none: of all) runs or waits, now or later; held ones aside.
-SELECT 1 FROM {schema}.jobs
-WHERE state IN ('processing', 'pending', 'failed') AND (NOT held OR state = 'processing')
-  AND (%(queues)s::text[] IS NULL OR queue = ANY (%(queues)s::text[])) LIMIT 1;
+SELECT 1 WHERE EXISTS (
+    SELECT 1 FROM {schema}.jobs
+    WHERE state = 'processing' AND (%(queues)s::text[] IS NULL OR queue = ANY (%(queues)s::text[]))
+) OR EXISTS (
+    SELECT 1 FROM {schema}.jobs
+    WHERE state IN ('pending', 'failed') AND NOT held
+      AND (%(queues)s::text[] IS NULL OR queue = ANY (%(queues)s::text[]))
+);
 
 -- name: register
 -- A new supervisor, with its first lease.

@@ -1,0 +1,84 @@
+"""How results are written to PostgreSQL: where a job still is as the worker knows it, without asking first.
+
+What the lifecycle makes of a job is computed from what the worker knows, and replaces the row only where lease, holder,
+state and what people may have changed are still the same. A job that somebody changed meanwhile is locked, read and
+decided anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from queuectl.domain.job import Job
+from queuectl.store import rows
+from queuectl.store.port import Change, Grip
+from queuectl.store.postgres_claim import Claiming
+from queuectl.store.postgres_text import array
+from queuectl.store.recording import InHand, applied, attempt_rows
+
+
+class Recording(Claiming):
+    """A session that can claim, and record what became of the claims."""
+
+    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
+        now = self.now()
+        with self.transaction():
+            asked = self._asked(grip)
+            results = self._replaced(_as_known(grip, changes), changes, now)
+            self._check(grip, asked)
+            if late := [at for at, after in enumerate(results) if after is None]:
+                again = [changes[at] for at in late]
+                for at, after in zip(late, self._replaced(self._in_hand(grip, again), again, now), strict=True):
+                    results[at] = after
+            counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
+            self._count((change.job, after) for change, after in counts)
+            for query, values in attempt_rows(counts):
+                self._send_rows(query, values)
+            self._tell = self._tell or any(rows.is_ready(after, now) for _, after in counts)
+        return results
+
+    def _replaced(self, in_hand: InHand, changes: Sequence[Change], now: float) -> list[Job | None]:
+        """What becomes of jobs; none for those that are not what `in_hand` says, which stay as they are."""
+        results = applied(in_hand, changes, now)
+        pairs = []
+        for (job, *_), after in zip(changes, results, strict=True):
+            if after:
+                held, cancel_requested = in_hand[job.seq, job.lease]
+                if job.held is not held or job.cancel_requested is not cancel_requested:
+                    job = job._replace(held=held, cancel_requested=cancel_requested)
+                pairs.append((job, after))
+        written = set(self._write(pairs, now).fetchall()) if pairs else ()
+        return [after if after and (after.seq, after.lease) in written else None for after in results]
+
+    def _in_hand(self, grip: Grip, changes: Sequence[Change]) -> InHand:
+        """What the supervisor really holds of these jobs. Nobody changes them now."""
+        found = self.send("in_hand", seqs=array([change.job.seq for change in changes]), worker=grip.worker)
+        return {(seq, lease): (held, cancel) for seq, lease, held, cancel in found.fetchall()}
+
+    def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> Any:
+        """Replaces jobs, each (before, after), where they are still as they were before; finds `seq` and lease of those
+        it replaced. A job may be there again, going on."""
+        first: dict[tuple[int, int], Job] = {}
+        last: dict[tuple[int, int], Job] = {}
+        for before, after in changed:
+            first.setdefault((after.seq, after.lease), before)
+            last[after.seq, after.lease] = after
+        lives = []
+        for key in sorted(last):  # locked in the order in which everybody locks them
+            was = first[key]
+            lives.append((*rows.life_of(last[key], was.state, was.worker, now), was.held, was.cancel_requested))
+        return self._send_rows("write_job", lives)
+
+    def _count(self, changed: Iterable[tuple[Job, Job]]) -> None:
+        """Counts jobs, each (before, after), in their new states."""
+        for before, after in changed:
+            if before.state is not after.state:
+                self._counted[before.queue, before.state.value] -= 1
+                self._counted[after.queue, after.state.value] += 1
+
+
+def _as_known(grip: Grip, changes: Sequence[Change]) -> InHand:
+    """What a supervisor holds if nobody has changed it since it knew of it."""
+    jobs = (change.job for change in changes if change.job.worker == grip.worker)
+    return {(job.seq, job.lease): (job.held, job.cancel_requested) for job in jobs}
