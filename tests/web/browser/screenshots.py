@@ -25,7 +25,7 @@ SHOTS: tuple[tuple[str, str, dict[str, int], str], ...] = (
     ("overview", "/", DESK, "light"),
     ("overview-dark", "/", DESK, "dark"),
     ("jobs", "/jobs", DESK, "light"),
-    ("job", "/jobs/encode-holiday", DESK, "dark"),
+    ("job", "/jobs/encode-holiday", {"width": 1120, "height": 520}, "light"),
     ("failures", "/failures", DESK, "light"),
     ("console", "/console", DESK, "dark"),
     ("phone", "/jobs", PHONE, "light"),
