@@ -150,7 +150,8 @@ def main() -> None:
         measured["lists"] = lists()
         print(json.dumps(measured["lists"], indent=1))
     if arguments.seconds >= 60:
-        name = f"web-{time.strftime('%Y%m%d-%H%M', time.gmtime())}{'-' + arguments.only if arguments.only else ''}.json"
+        date = time.strftime("%Y-%m-%d-%H%M", time.gmtime())
+        name = f"web-{date}{'-' + arguments.only if arguments.only else ''}.json"
         (table.RESULTS / name).write_text(json.dumps(measured, indent=1) + "\n")
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from queuectl import ids, wire
 from queuectl.domain.errors import Conflict, Invalid, NotFound
 from queuectl.domain.token import Role, Token
-from queuectl.store.port import Deed, Store
+from queuectl.store.past import Deed
+from queuectl.store.port import Store
 
 FILE_NAME = "token"
 OWN_NAME = "serve"

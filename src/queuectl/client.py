@@ -18,7 +18,7 @@ from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held,
 from queuectl.domain.selector import Selector
 from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings, canonical
-from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Deed, Note, Store, WorkerRow
+from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Note, Store, WorkerRow
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
@@ -295,6 +295,8 @@ class Client:
 
     def _note(self, kind: str, detail: str) -> None:
         """Keeps what was done for whoever asks later, where no job shows it."""
+        from queuectl.store.past import Deed
+
         self.store.add_deed(Deed(at=self.store.now(), kind=kind, who=self.who, detail=detail[:DETAIL_MAX]))
 
     # --- workers ----------------------------------------------------------------------------

@@ -137,7 +137,7 @@ def _server(url: str) -> Iterator[Finding]:
         yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
         return
     try:
-        yield from _health(store.url, store.health())
+        yield from judged(store.url, store.health())
         yield from _workers(store)
     except QueuectlError as error:
         yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
@@ -145,7 +145,7 @@ def _server(url: str) -> Iterator[Finding]:
         store.close()
 
 
-def _health(url: str, found: Health) -> Iterator[Finding]:
+def judged(url: str, found: Health) -> Iterator[Finding]:
     """What of a server's settings and state costs promises, speed or sleep."""
     yield Finding(
         level=PROBLEM if found.is_old else OK,
@@ -160,6 +160,13 @@ def _health(url: str, found: Health) -> Iterator[Finding]:
         yield Finding(level=NOTE, what=what, fix="keep both in step, e.g. with chrony")
     if not found.fsync:
         yield Finding(level=PROBLEM, what="the server does not sync to disk (fsync = off)", fix="set fsync = on")
+    if found.synchronous_commit in ("off", "local"):
+        what = (
+            f"synchronous_commit is {found.synchronous_commit}: queuectl asks for more by itself, but what an "
+            "application enqueues in its own transaction may be lost"
+        )
+        fix = "ALTER ROLE … SET synchronous_commit = on, for the applications' roles"
+        yield Finding(level=NOTE, what=what, fix=fix)
     if found.async_standbys and not found.sync_standbys:
         what = (
             "the standbys are asynchronous: after a failover the last commits may be gone, acknowledged jobs and "
@@ -174,8 +181,21 @@ def _health(url: str, found: Health) -> Iterator[Finding]:
             f"a transaction has been open for {found.oldest_s / 60:.0f} minutes: dead rows cannot be cleaned away, and "
             f"claims slow down ({found.dead_rows} are waiting)"
         )
-        fix = f"end it: SELECT pg_terminate_backend({found.oldest_pid}); and set idle_in_transaction_session_timeout"
+        fix = f"end it: {found.oldest_ended_by} and set idle_in_transaction_session_timeout"
         yield Finding(level=WARNING, what=what, fix=fix)
+    yield from _rights_of_role(found)
+
+
+def _rights_of_role(found: Health) -> Iterator[Finding]:
+    """What the role cannot do, or see."""
+    if found.closed_tables:
+        what = f"the role {found.role} may not read and write all tables of the store: {', '.join(found.closed_tables)}"
+        granted = f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{found.schema}" TO "{found.role}";'
+        fix = f"as their owner: {granted}"
+        yield Finding(level=PROBLEM, what=what, fix=fix)
+    if not found.sees_all:
+        what = f"the role {found.role} is not told of others' transactions and of standbys: they were not checked"
+        yield Finding(level=NOTE, what=what, fix=f'as a superuser: GRANT pg_read_all_stats TO "{found.role}";')
     if not found.may_migrate:
         what = "this role may use the store, but could not bring it up to date for a newer queuectl"
         yield Finding(level=NOTE, what=what, fix="then let the schema's owner run: queuectl init --db URL")

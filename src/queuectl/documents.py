@@ -11,7 +11,7 @@ from queuectl.domain.token import Token
 from queuectl.figures import Figures
 from queuectl.selections import exactly
 from queuectl.settings import SETTINGS, Settings
-from queuectl.store.port import Deed, Group, News
+from queuectl.store.past import Deed, Group, News
 
 NOTE_WORDS = {
     "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from queuectl import wire
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Outcome
-from queuectl.store.port import Span, Store
+from queuectl.store.past import Span
+from queuectl.store.port import Store
 
 STRETCHES = 60
 STRETCHES_MAX = 500

@@ -11,7 +11,8 @@ from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.lifecycle import Held, Started
 from queuectl.domain.selector import Selector
 from queuectl.domain.token import Role, Token
-from queuectl.store.port import Change, Deed, Place, Store
+from queuectl.store.past import Deed, Place
+from queuectl.store.port import Change, Store
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish, record_one
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from queuectl import doctor
 from queuectl.domain.job import JobState
 from tests.server import free_port, unprivileged
 from tests.workshop import Workshop, open_workshop, until
@@ -62,6 +63,11 @@ def test_jobs_run_through_a_pooler_that_mixes_sessions(pooled: Workshop) -> None
     jobs = pooled.enqueue_all([{"command": f"echo {number}"} for number in range(100)])
     assert {job.state for job in pooled.finished(*jobs)} == {JobState.COMPLETED}
     assert [pooled.output(job) for job in jobs] == [f"{number}\n".encode() for number in range(100)]
+
+
+def test_the_doctor_sees_the_pooler(pooled: Workshop) -> None:
+    said = [finding.what for finding in doctor.examine(pooled.address)]
+    assert any(what.startswith("a pooler is in between") for what in said)
 
 
 def test_a_worker_behind_a_pooler_notices_a_cancel_without_being_told(pooled: Workshop) -> None:

@@ -6,7 +6,7 @@ from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
 from queuectl.cli.render import Column, local_time, visible
 from queuectl.documents import NOTE_WORDS, deed_to_json
-from queuectl.store.port import Deed
+from queuectl.store.past import Deed
 
 SHOWN = 50
 COLUMNS = (Column("WHEN"), Column("WHO"), Column("WHAT"), Column("JOB"), Column("DETAIL", least=20))

@@ -2,23 +2,26 @@
 for every store.
 
 In the statements here `?` is a parameter and `{schema}.` stands before every table; each store puts in its own.
+Every command opens a store and few ask for any of this, so the values are imported where they are made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl import wire
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.selector import Selector
-from queuectl.domain.token import Role, Token
 from queuectl.store import rows
-from queuectl.store.port import Deed, Group, News, Place, Span, Tally
 
-TOKEN_COLUMNS = ", ".join(Token._fields)
+if TYPE_CHECKING:
+    from queuectl.domain.token import Token
+    from queuectl.store.past import Deed, Group, News, Place, Span, Tally
+
+TOKEN_COLUMNS = "id, digest, name, role, created_at, created_by, used_at"
 
 
 class Ledger:
@@ -52,8 +55,8 @@ class Ledger:
 
     def add_token(self, token: Token) -> None:
         with self.transaction():
-            marks = ", ".join("?" * len(Token._fields))
-            values = [str(value) if isinstance(value, Role) else value for value in token]
+            marks = ", ".join("?" * len(token))
+            values = list(token._replace(role=token.role.value))  # type: ignore[arg-type]
             text = (
                 f"INSERT INTO {{schema}}.tokens ({TOKEN_COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING RETURNING id"
             )
@@ -78,6 +81,8 @@ class Ledger:
             self._put(text, [deed.at, deed.kind, deed.who, deed.detail])
 
     def deeds(self, limit: int, before: int | None = None) -> list[Deed]:
+        from queuectl.store.past import Deed
+
         text = (
             "SELECT events.id, events.at, events.kind, events.who, events.detail, jobs.id FROM {schema}.events "
             "LEFT JOIN {schema}.jobs ON jobs.seq = events.job WHERE events.id < ? ORDER BY events.id DESC LIMIT ?"
@@ -90,6 +95,8 @@ class Ledger:
     # --- the past ---------------------------------------------------------------------------
 
     def dead_groups(self, selector: Selector, limit: int) -> list[Group]:
+        from queuectl.store.past import Group
+
         condition, values = rows.where(selector._replace(states=(JobState.DEAD,)), self._dialect)
         columns = "queue, command, exit_code, error"
         text = (
@@ -99,6 +106,8 @@ class Ledger:
         return [Group(*row) for row in self._look(text, values)]
 
     def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
+        from queuectl.store.past import Tally
+
         text = (
             "SELECT CAST(round((finished_at - ?) / ? - 0.5) AS integer) AS place, outcome, count(*) "
             "FROM {schema}.attempts WHERE finished_at >= ? AND finished_at < ? GROUP BY 1, 2 ORDER BY 1, 2"
@@ -110,6 +119,8 @@ class Ledger:
         ]
 
     def spans(self, since: float, limit: int) -> list[Span]:
+        from queuectl.store.past import Span
+
         text = (
             "SELECT attempts.finished_at - attempts.started_at, attempts.started_at - jobs.run_at, attempts.number "
             "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
@@ -122,6 +133,8 @@ class Ledger:
         ]
 
     def place(self) -> Place:
+        from queuectl.store.past import Place
+
         ((seq,),) = self._look("SELECT max(seq) FROM {schema}.jobs")
         ((deed,),) = self._look("SELECT max(id) FROM {schema}.events")
         return Place(seq=seq or 0, deed=deed or 0, at=self.now())
@@ -136,6 +149,8 @@ class Ledger:
         return sorted(found, key=lambda each: each.at)
 
     def _added(self, after: Place, limit: int) -> Iterator[News]:
+        from queuectl.store.past import News
+
         columns = "seq, id, queue, state, created_at, owner"
         text = f"SELECT {columns} FROM {{schema}}.jobs WHERE seq > ? ORDER BY seq LIMIT ?"
         for seq, job, queue, state, at, owner in self._look(text, [after.seq, limit]):
@@ -144,6 +159,8 @@ class Ledger:
             )
 
     def _done(self, after: Place, limit: int) -> Iterator[News]:
+        from queuectl.store.past import News
+
         text = (
             "SELECT events.id, events.at, events.kind, events.who, events.detail, jobs.id, jobs.queue, jobs.state "
             "FROM {schema}.events LEFT JOIN {schema}.jobs ON jobs.seq = events.job "
@@ -156,6 +173,8 @@ class Ledger:
             )
 
     def _started(self, limit: int) -> Iterator[News]:
+        from queuectl.store.past import News
+
         text = (
             "SELECT seq, id, queue, starts, lease, started_at, worker FROM {schema}.jobs "
             "WHERE state = 'processing' AND started_at IS NOT NULL LIMIT ?"
@@ -167,6 +186,8 @@ class Ledger:
             )  # fmt: skip
 
     def _ended(self, after: Place, limit: int) -> Iterator[News]:
+        from queuectl.store.past import News
+
         text = (
             "SELECT attempts.job, attempts.number, attempts.finished_at, attempts.outcome, attempts.exit_code, "
             "attempts.error, attempts.worker, jobs.id, jobs.queue, jobs.state "
@@ -181,5 +202,7 @@ class Ledger:
 
 
 def _token(row: Sequence[Any]) -> Token:
+    from queuectl.domain.token import Role, Token
+
     token = Token(*row)
     return token._replace(role=Role(token.role))

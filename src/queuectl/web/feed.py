@@ -23,7 +23,8 @@ from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Outcome
 from queuectl.engine.wakeup import wakeup_for
 from queuectl.figures import FAILURES, figures
-from queuectl.store.port import News, Place, Store
+from queuectl.store.past import News, Place
+from queuectl.store.port import Store
 from queuectl.web.problems import Overloaded
 
 EVENTS, SNAPSHOT = "events", "snapshot"
@@ -112,8 +113,8 @@ class Feed:
         self._latest: bytes | None = None
         self._closed = False
 
-    def listen(self, topics: Iterable[str], token: str) -> Listener:
-        """A new listener, named by the token's id. Raises `Overloaded`."""
+    def listen(self, topics: Iterable[str], token: str, place: Place) -> Listener:
+        """A new listener, named by the token's id, who is told what happens after `place`. Raises `Overloaded`."""
         if len(self._listeners) >= LISTENERS_MAX or self._closed:
             raise Overloaded("too many listen already", "close another page, or try again later")
         self._loop = asyncio.get_running_loop()
@@ -122,8 +123,8 @@ class Feed:
         self._listeners.add(listener)
         if SNAPSHOT in listener.topics and self._reader is not None and self._latest is not None:
             listener.put(self._latest)
-        if self._reader is None:
-            self._reader = _Reader(self._open, self._hand_out, self._check)
+        if self._reader is None or not self._reader.is_alive():
+            self._reader = _Reader(self._open, self._hand_out, self._check, place)
             self._reader.start()
         self._reader.topics = self._wanted()
         return listener
@@ -183,13 +184,14 @@ class _Reader(threading.Thread):
 
     def __init__(
         self, open_client: Callable[[], Client], hand_out: Callable[[str | None, bytes], None],
-        check: Callable[[frozenset[str]], None],
+        check: Callable[[frozenset[str]], None], place: Place,
     ) -> None:  # fmt: skip
         super().__init__(name="queuectl-feed", daemon=True)
         self.topics: frozenset[str] = frozenset()
         self._open = open_client
         self._hand_out = hand_out
         self._check = check  # is told which tokens there are
+        self._place: Place | None = place  # where the first reading begins
         self._end = threading.Event()
 
     def stop(self) -> None:
@@ -209,7 +211,8 @@ class _Reader(threading.Thread):
         client = self._open()
         wakeup = wakeup_for(client.store)
         try:
-            news, look, stale = Reading(client.store), _Timetable(), True
+            news, look, stale = Reading(client.store, self._place), _Timetable(), True
+            self._place = None
             while not self._end.is_set() and not (look.due("replaced", LOOK_EVERY_S) and client.store.replaced()):
                 if EVENTS in self.topics and (told := news.read()):
                     self._hand_out(EVENTS, told)
@@ -247,14 +250,16 @@ class _Timetable:
 class Reading:
     """How far the news have been read."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, place: Place | None = None) -> None:
+        """`place` is where it begins; now, unless given."""
         self._store = store
-        self._begin()
+        self._begin(place or store.place())
 
-    def _begin(self) -> None:
-        self._place = self._store.place()
+    def _begin(self, place: Place) -> None:
+        self._place = place
         self._told: dict[tuple[str, int, int], float] = {}
-        self._new(self._store.news(self._looking_back(), NEWS_MAX))
+        found = self._store.news(self._looking_back(), NEWS_MAX)
+        self._new([each for each in found if each.key[0] in ("start", "end") and each.at < place.at])
 
     def _looking_back(self) -> Place:
         return self._place._replace(at=self._place.at - LOOK_BACK_S)
@@ -265,7 +270,7 @@ class Reading:
         found = self._store.news(self._looking_back(), NEWS_MAX)
         kinds = Counter(each.key[0] for each in found)
         if max(kinds.values(), default=0) >= NEWS_MAX:
-            self._begin()
+            self._begin(place)
             return SKIPPED
         self._place = place
         return b"".join(

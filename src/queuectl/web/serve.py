@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import signal
 import socket
@@ -36,7 +37,7 @@ def serve(call: Call) -> int:
     if bool(args.cert) != bool(args.key):
         raise Invalid("--cert and --key belong together", "give both, or none")
     app = _app(call)
-    with _bound(args.host, _port(args.port)) as listener:
+    with bound(args.host, _port(args.port)) as listener:
         address, port = listener.getsockname()[:2]
         if not ipaddress.ip_address(address).is_loopback and not args.cert:
             _beyond_this_machine(call, address)
@@ -72,16 +73,28 @@ def _port(text: str) -> int:
 
 
 @contextmanager
-def _bound(host: str, port: int) -> Iterator[socket.socket]:
+def bound(host: str, port: int) -> Iterator[socket.socket]:
     """The listening socket. Raises `OperationFailed` where the address is taken or not this machine's."""
     try:
-        (family, _, _, _, where), *_ = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-        listener = socket.create_server(where[:2], family=family, backlog=BACKLOG)
+        (family, kind, protocol, _, where), *_ = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        # With its protocol named, or asyncio would not take it for TCP and leave every answer waiting for an ACK.
+        listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        hint = "another program has it: choose another --port" if port else "name an address of this machine"
-        raise OperationFailed(f"cannot listen on {host} port {port}: {error.strerror}", hint) from None
+        raise _cannot_listen(host, port, error) from None
     with listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise _cannot_listen(host, port, error) from None
         yield listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> OperationFailed:
+    taken = error.errno == errno.EADDRINUSE
+    hint = "another program has it: choose another --port" if taken else "name an address of this machine"
+    return OperationFailed(f"cannot listen on {host} port {port}: {error.strerror}", hint)
 
 
 def _beyond_this_machine(call: Call, address: str) -> None:

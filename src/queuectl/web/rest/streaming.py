@@ -49,7 +49,8 @@ async def events(request: Request, query: Query) -> Response:
         if topic not in TOPICS:
             raise Invalid(f"unknown topic {topic!r}", wire.nearest(topic, TOPICS))
     feed: Feed = request.app.state.feed
-    return EventStream(_Listening(feed, feed.listen(topics, visitor_of(request).token.id)))
+    place = await ask(request, lambda client: client.store.place())  # what happens from here on is told
+    return EventStream(_Listening(feed, feed.listen(topics, visitor_of(request).token.id, place)))
 
 
 # --- output ---------------------------------------------------------------------------------
