@@ -43,7 +43,7 @@ def parse_duration(value: object, what: str = "duration") -> float:
             seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text.lower()))
     if seconds is None or not 0 <= seconds <= DURATION_MAX:
         raise Invalid(f"{what} {value!r} is not a duration", "write it as 90, 90s, 10m, 1h30m or 2d")
-    return seconds
+    return seconds + 0.0
 
 
 def format_duration(seconds: float) -> str:
@@ -186,7 +186,7 @@ def _number(low: float, high: float) -> Callable[[object, str], float]:
             value = float(value)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
             raise Invalid(f"{key} must be a number from {low:g} to {high:g}, not {_shown(value)}")
-        return float(value)
+        return float(value) + 0.0  # no minus before a zero
 
     return check
 

@@ -290,6 +290,8 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     for key in keys:
         right = st.sampled_from(EXAMPLES[key])
         document[key] = draw(PATHS if key in ("cwd", "stdin", "output_path") else right | right | VALUES)
+    if document["umask"] is None:  # then each takes its own
+        document["umask"] = SAME_PLACE["umask"]
     return document
 
 

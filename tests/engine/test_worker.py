@@ -189,3 +189,12 @@ def test_the_log_shows_nothing_that_a_terminal_obeys(shop: Workshop) -> None:
     shop.finished(job)
     until(lambda: "command not found" in "".join(_log(shop)))
     assert not re.search(r"\x1b|^faked", "".join(_log(shop)), re.MULTILINE)
+
+
+def test_a_worker_removes_as_many_old_jobs_as_there_are(shop: Workshop) -> None:
+    jobs = shop.enqueue_all([{"command": "true"}] * 1200)
+    shop.worker(4, "--drain").wait()
+    assert len({job.id for job in shop.finished(*jobs)}) == 1200
+    shop.client.set_setting("retention-completed", "0s")
+    shop.worker(1)
+    until(lambda: sum(shop.store.counts().values()) == 0, "all are removed")

@@ -63,6 +63,7 @@ class Dispatcher:
         self._stopping: str | None = None
         self._stop_by: float | None = None
         self._look, self._passed_over, self._doubtful = True, False, False
+        self._more_to_prune = False
         self._next_due: float | None = None
         self._beat = Beat()
         self.exit_code: int | None = None
@@ -213,10 +214,14 @@ class Dispatcher:
             self._crew.attend(now)
             self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
             self._stop_if_drained()
-        if not self._stopping and self._beat.is_due("prune", PRUNE_EVERY_S, now):
-            for selector in self._settings.retention(self._store.now()):
-                self._store.prune(selector, PRUNE_JOBS)
+            self._prune(now)
         self._look_after_others(now)
+
+    def _prune(self, now: float) -> None:
+        """Removes old jobs in batches, small so that nobody waits; one a second until few are left."""
+        if not self._stopping and (self._more_to_prune or self._beat.is_due("prune", PRUNE_EVERY_S, now)):
+            old = self._settings.retention(self._store.now())
+            self._more_to_prune = PRUNE_JOBS in [self._store.prune(selector, PRUNE_JOBS) for selector in old]
 
     def _stop_if_drained(self) -> None:
         idle = self._options.drain and not self._stopping and not any(link.flights for link in self._crew.links)
