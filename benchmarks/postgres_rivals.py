@@ -77,17 +77,20 @@ PGQUEUER = Queue(
     package="pgqueuer[asyncpg]",
     jobs=20_000,
     install=["pgq", "install"],
-    consumer=["pgq", "run", "app:main", "--batch-size", "100"],
+    consumer=["python", "-c", "import app; app.consume()"],  # its own command, `pgq run`, fails in 1.6.0
     app="""
 import asyncio, asyncpg
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
-async def main():
+async def work():
     pgq = PgQueuer(AsyncpgDriver(await asyncpg.connect(URL)))
     pgq.entrypoint("nothing")(nothing)
-    return pgq
+    await pgq.run(batch_size=100)
+
+def consume():
+    asyncio.run(work())
 
 async def enqueue(jobs):
     connection = await asyncpg.connect(URL)
