@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,8 +19,10 @@ from queuectl.domain.errors import QueuectlError
 from queuectl.web import login, pages, problems
 from queuectl.web.ask import Clients
 from queuectl.web.assets import Assets
+from queuectl.web.console import Console
 from queuectl.web.feed import Feed
 from queuectl.web.guard import Door, Guard, Hosts
+from queuectl.web.rendering import page
 from queuectl.web.rest import table
 from queuectl.web.rest.health import Health
 from queuectl.web.rest.streaming import Followers
@@ -66,6 +69,7 @@ def create_app(
     app.state.health = Health()
     app.state.feed = Feed(open_client, listen_s_max)
     app.state.followers = Followers(listen_s_max)
+    app.state.console = Console(open_client)
     return app
 
 
@@ -73,10 +77,16 @@ def end_streams(app: Starlette) -> None:
     """Ends what would otherwise go on for as long as its reader stays: the server is about to stop."""
     app.state.feed.close()
     app.state.followers.close()
+    app.state.console.close()
 
 
 def _problem(request: Request, error: Exception) -> Response:
+    """An error as a program reads it; a person who opens a page gets a page."""
     assert isinstance(error, QueuectlError)
+    opens_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    if opens_page and hasattr(request.state, "visitor") and not request.url.path.startswith("/api/"):
+        title = HTTPStatus(error.http_status).phrase
+        return page(request, "error.html", status=error.http_status, error=error, title=title)
     return problems.response(error)
 
 
@@ -85,9 +95,9 @@ def _not_routed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return problems.response(problems.MethodNotAllowed(f"{request.method} is not possible here", allowed))
+        return _problem(request, problems.MethodNotAllowed(f"{request.method} is not possible here", allowed))
     if error.status_code == 404:
-        return problems.response(problems.NoSuchPage(f"nothing is at {request.url.path[:200]}", "see: /openapi.json"))
+        return _problem(request, problems.NoSuchPage(f"nothing is at {request.url.path[:200]}", "see: /openapi.json"))
     return Response(status_code=error.status_code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,8 +11,14 @@ from starlette.responses import HTMLResponse, Response
 
 from queuectl import __version__, wire
 from queuectl.cli.listing import info, tries
-from queuectl.cli.render import age, short, size
+from queuectl.cli.render import age, local_time, short, size
 from queuectl.web.assets import address
+
+
+def printable(text: str) -> str:
+    """What a command wrote, without what a terminal would obey."""
+    return re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|[^\n\t\x20-\x7e\xa0-\U0010ffff]", "", text)
+
 
 templates = Environment(
     loader=PackageLoader("queuectl.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -20,7 +27,7 @@ templates = Environment(
 templates.globals.update(asset=address, version=__version__)
 templates.filters.update(
     duration=wire.format_duration, time=wire.format_time, command=wire.command_line, worker=wire.worker_name, age=age,
-    short=short, size=size, number="{:,}".format, tries=tries, job_info=info,
+    local=local_time, short=short, size=size, number="{:,}".format, tries=tries, job_info=info, printable=printable,
 )  # fmt: skip
 
 

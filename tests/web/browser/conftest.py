@@ -1,4 +1,4 @@
-"""One server with something in it, one worker, one Chromium, for all tests of a module; and a page for each.
+"""One server, one worker and one Chromium for all tests of a module; and a page for each.
 
 Whatever a page says on its console, and whatever the policy blocks, fails the test.
 """
@@ -6,27 +6,30 @@ Whatever a page says on its console, and whatever the policy blocks, fails the t
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.web.browser.server import Served, chromium, served
+from tests.web.service import Service, serving
 from tests.workshop import Worker
 
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE_MS = 20_000
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium of this machine."""
-    path = chromium()
-    if path is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("there is no Chromium here, and these tests must not be skipped in CI: see .ci/run")
-        pytest.skip("there is no Chromium here: apt-get install chromium, or name one in QUEUECTL_TEST_CHROMIUM")
+def chromium() -> str | None:
+    """This machine's Chromium, if it has one; `QUEUECTL_TEST_CHROMIUM` names another."""
+    return os.environ.get("QUEUECTL_TEST_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
+
+
+@contextmanager
+def running_browser(path: str) -> Iterator[Browser]:
+    """A headless Chromium until the end of the block."""
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=sandbox)
@@ -35,14 +38,26 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server on a fresh store."""
-    with served(Path(tmp_path_factory.mktemp("web"))) as running:
+def browser() -> Iterator[Browser]:
+    """The browser of a module's tests."""
+    path = chromium()
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("there is no Chromium here, and these tests must not be skipped in CI: see .ci/run")
+        pytest.skip("there is no Chromium here: apt-get install chromium, or name one in QUEUECTL_TEST_CHROMIUM")
+    with running_browser(path) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def worker(server: Served) -> Iterator[Worker]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A server on a fresh store."""
+    with serving(tmp_path_factory.mktemp("web") / "queuectl.db") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def worker(server: Service) -> Iterator[Worker]:
     """A worker on the server's store."""
     running = Worker(server.db, "--count", "3", "--name", "night")
     yield running
@@ -50,11 +65,16 @@ def worker(server: Served) -> Iterator[Worker]:
     running.close()
 
 
+def login(server: Service, path: str = "/", role: str = "full") -> str:
+    """The address that logs a browser in and leads to a page."""
+    return f"{server.url}/login?{urlencode({'token': server.tokens[role], 'next': path})}"
+
+
 OpenPage = Callable[..., Page]
 
 
 @pytest.fixture
-def open_page(browser: Browser, server: Served) -> Iterator[OpenPage]:
+def open_page(browser: Browser, server: Service) -> Iterator[OpenPage]:
     """Opens a page of the server in a browser that is logged in; options are those of a browser context.
 
     `allowed` are texts of the console that are no fault here.
@@ -62,7 +82,7 @@ def open_page(browser: Browser, server: Served) -> Iterator[OpenPage]:
     contexts = []
     complaints: list[str] = []
 
-    def open_(path: str = "/", allowed: tuple[str, ...] = (), token: str | None = None, **options: Any) -> Page:
+    def open_(path: str = "/", allowed: tuple[str, ...] = (), role: str = "full", **options: Any) -> Page:
         def complain(text: str) -> None:
             if not any(each in text for each in allowed):
                 complaints.append(text)
@@ -74,7 +94,7 @@ def open_page(browser: Browser, server: Served) -> Iterator[OpenPage]:
         page = context.new_page()
         page.on("console", lambda said: complain(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complain(str(error)))
-        page.goto(server._replace(token=token or server.token).login(path))
+        page.goto(login(server, path, role))
         return page
 
     yield open_

@@ -1,47 +1,273 @@
-"""The dashboard in a real browser: every page, as a person uses it."""
+"""The dashboard in a real browser, as a person uses it."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
+from queuectl.domain.job import JobState
+from queuectl.domain.selector import Selector
 from tests.web.browser.conftest import OpenPage
-from tests.web.browser.server import Served
-from tests.workshop import Worker
+from tests.web.service import Service
+from tests.workshop import Worker, until
+
+expect.set_options(timeout=20_000)
+
+PAGES = (
+    "/", "/jobs", "/failures", "/dlq", "/queues", "/workers", "/enqueue", "/console", "/settings", "/access",
+    "/jobs/first",
+)  # fmt: skip
 
 
-def test_the_token_opens_the_door_and_a_wrong_one_does_not(open_page: OpenPage, server: Served) -> None:
+def ended(server: Service, job_id: str) -> None:
+    until(lambda: server.queue.job(job_id).finished, f"{job_id} ends")
+
+
+# --- the way in -----------------------------------------------------------------------------
+
+
+def test_the_token_opens_the_door_and_a_wrong_one_does_not(open_page: OpenPage, server: Service) -> None:
     page = open_page("/", allowed=("401 (Unauthorized)",))
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     page.get_by_role("button", name="Log out").click()
     page.get_by_label("Token").fill("wrong")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).to_contain_text("not known")
-    page.get_by_label("Token").fill(server.token)
+    page.get_by_label("Token").fill(server.tokens["full"])
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
-def test_the_overview_counts_a_new_job_without_a_reload(open_page: OpenPage, server: Served) -> None:
+def test_who_may_only_read_sees_no_button_that_would_be_refused(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(id="not-yours", held=True)
+    page = open_page("/jobs/not-yours", role="read-only")
+    expect(page.locator("h1")).to_have_text("not-yours")
+    assert page.locator("main [data-call], main input[name=id]").count() == 0
+    page.goto(f"{server.url}/jobs")
+    expect(page.locator("tr[data-part=not-yours]")).to_be_visible()
+    assert page.locator("#bulk, main input[type=checkbox]").count() == 0
+    page.goto(f"{server.url}/settings")
+    assert page.locator("main form").count() == 0
+
+
+# --- every page -----------------------------------------------------------------------------
+
+
+def test_every_page_says_nothing_on_the_console_and_fits_a_phone(open_page: OpenPage, server: Service) -> None:
+    command = "printf '%s' " + "a-word-that-nobody-can-break-" * 20
+    server.enqueue(command, id="first", tags=["web"], env={"SECRET_KEY": "hunter2"})
+    for options in ({}, {"viewport": {"width": 375, "height": 780}, "color_scheme": "dark"}):
+        page = open_page("/", **options)
+        for path in PAGES:
+            page.goto(f"{server.url}{path}")
+            expect(page.locator("h1")).to_be_visible()
+            expect(page.locator("#live")).to_have_text("live")
+            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert wide <= 0, f"{path} is {wide} px too wide"
+            unnamed = page.evaluate(
+                """[...document.querySelectorAll("main button, main a, main input, main select, main textarea")].filter(
+                    (each) => each.offsetParent && !each.textContent.trim() && !each.ariaLabel && !each.labels?.length
+                ).map((each) => each.outerHTML)"""
+            )
+            assert not unnamed, path
+            assert "hunter2" not in page.content()
+
+
+LEAST_CONTRAST = 4.5
+"""WCAG 2.2 AA, for text of any size."""
+CONTRASTS = """() => {
+  const rgb = (text) => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    canvas.fillStyle = text;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = (text) => rgb(text).map((part) => part / 255).map(
+    (part) => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4
+  ).reduce((sum, part, at) => sum + part * [.2126, .7152, .0722][at], 0);
+  const ground = (each) => {
+    for (; each; each = each.parentElement) {
+      const found = getComputedStyle(each).backgroundColor;
+      if (!/, 0\\)$|\\/ 0\\)$|transparent/.test(found)) return found;
+    }
+    return "white";
+  };
+  const found = {};
+  for (const each of document.querySelectorAll("body *")) {
+    const own = [...each.childNodes].some((node) => node.nodeType === 3 && node.nodeValue.trim());
+    if (!own || !each.offsetParent || each.closest("button:disabled, .visually-hidden, .skip, .stale")) continue;
+    const [a, b] = [light(getComputedStyle(each).color), light(ground(each))].sort((x, y) => y - x);
+    found[`${each.tagName} ${each.className} ${each.textContent.trim().slice(0, 30)}`] = (a + .05) / (b + .05);
+  }
+  return found;
+}"""
+
+
+def test_all_text_can_be_read_in_both_colour_schemes(open_page: OpenPage, server: Service) -> None:
+    for scheme in ("light", "dark"):
+        page = open_page("/", color_scheme=scheme)
+        for path in ("/", "/jobs", "/enqueue", "/console", "/access"):
+            page.goto(f"{server.url}{path}")
+            expect(page.locator("#live")).to_have_text("live")
+            poor = {text: round(ratio, 2) for text, ratio in page.evaluate(CONTRASTS).items() if ratio < LEAST_CONTRAST}
+            assert not poor, f"{path} in {scheme}"
+
+
+def test_the_colours_can_be_chosen_and_are_kept(open_page: OpenPage) -> None:
+    page = open_page("/", color_scheme="light")
+
+    def ground() -> str:
+        found: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return found
+
+    light = ground()
+    page.get_by_role("button", name="Colours: as the system").click()
+    page.get_by_role("button", name="Colours: light").click()
+    expect(page.get_by_role("button", name="Colours: dark")).to_be_visible()
+    dark = ground()
+    assert dark != light
+    page.reload()
+    assert ground() == dark
+
+
+def test_what_is_not_there_is_told_on_a_page(open_page: OpenPage) -> None:
+    page = open_page("/jobs/no-such-job", allowed=("404 (Not Found)",))
+    expect(page.get_by_role("alert")).to_contain_text("no job no-such-job")
+    expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+
+
+# --- live -----------------------------------------------------------------------------------
+
+
+def test_the_overview_counts_a_new_job_without_a_reload(open_page: OpenPage, server: Service) -> None:
     page = open_page("/")
     expect(page.locator("#live")).to_have_text("live")
-    before = int(page.locator(".tiles [data-count=pending]").inner_text())
-    server.queuectl("enqueue", "--delay", "1h", "--", "true")
-    expect(page.locator(".tiles [data-count=pending]")).to_have_text(str(before + 1))
+    pending = page.locator(".tiles [data-count=pending]")
+    before = int(pending.inner_text().replace(",", ""))
+    server.enqueue(delay="1h")
+    expect(pending).to_have_text(f"{before + 1:,}")
 
 
-def test_a_row_of_the_job_table_follows_its_job(open_page: OpenPage, server: Served, worker: Worker) -> None:
+def test_a_row_follows_its_job_and_stays_selected(open_page: OpenPage, server: Service, worker: Worker) -> None:
+    gate = Path(server.db).with_name("row-gate")
+    server.enqueue(f"until [ -e {gate} ]; do sleep 0.05; done", id="followed")
     page = open_page("/jobs")
-    server.queuectl("enqueue", "--id", "seen", "--", "true")
-    expect(page.locator("tr[data-part=seen] .state")).to_have_text("completed")
+    row = page.locator("tr[data-part=followed]")
+    expect(row.locator(".state")).to_have_text("processing")
+    row.get_by_role("checkbox").check()
+    gate.touch()
+    expect(row.locator(".state")).to_have_text("completed")
+    expect(row.get_by_role("checkbox")).to_be_checked()
+    server.enqueue(id="new-above", delay="1h")
+    expect(page.locator("tr[data-part=new-above]")).to_be_visible()
+    expect(row.get_by_role("checkbox")).to_be_checked()
 
 
-def test_the_output_is_followed_while_it_is_written(open_page: OpenPage, server: Served, worker: Worker) -> None:
-    gate = server.db.parent / "gate"
-    server.queuectl(
-        "enqueue", "--id", "talks", "-c", f"echo first; until [ -e {gate} ]; do sleep 0.05; done; echo last"
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_hidden_page_listens_to_nothing_and_catches_up(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/jobs")
+    expect(page.locator("#live")).to_have_text("live")
+    with page.expect_event("requestfailed", lambda request: "/events?" in request.url):
+        page.evaluate(HIDE, True)
+    expect(page.locator("#live")).to_have_text("paused")
+    server.enqueue(id="while-hidden", delay="1h")
+    page.evaluate(HIDE, False)
+    expect(page.locator("tr[data-part=while-hidden]")).to_be_visible()
+    expect(page.locator("#live")).to_have_text("live")
+
+
+def test_a_page_says_when_the_server_is_out_of_reach_and_when_it_is_back(open_page: OpenPage) -> None:
+    page = open_page("/jobs", allowed=("ERR_INTERNET_DISCONNECTED", "[object Event]", "htmx:"))
+    expect(page.locator("#live")).to_have_text("live")
+    page.evaluate(HIDE, True)
+    page.context.set_offline(True)
+    page.evaluate(HIDE, False)
+    expect(page.locator("#live")).to_have_text("offline")
+    page.context.set_offline(False)
+    expect(page.locator("#live")).to_have_text("live")
+
+
+# --- finding and acting ---------------------------------------------------------------------
+
+
+def test_filters_and_pages_stand_in_the_address(open_page: OpenPage, server: Service) -> None:
+    jobs = [{"command": f"echo number {number}", "queue": "paged", "delay": "1h"} for number in range(60)]
+    assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201
+    page = open_page("/jobs?queue=paged", allowed=("400 (Bad Request)",))
+    expect(page.locator(".pager")).to_contain_text("60 jobs")
+    page.get_by_role("link", name="Older").click()
+    expect(page.locator("tr[data-row]")).to_have_count(10)
+    expect(page.get_by_text("echo number 0", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Newer").click()
+    expect(page.locator("tr[data-row]")).to_have_count(50)
+    page.get_by_label("Search", exact=True).fill("number 7")
+    page.keyboard.press("Enter")
+    expect(page.locator("tr[data-row]")).to_have_count(1)
+    assert "command=number+7" in page.url
+    assert "queue=paged" in page.url
+    page.goto(f"{server.url}/jobs?older_than=soon")
+    expect(page.get_by_role("alert")).to_contain_text("not a duration")
+
+
+def test_a_selection_is_acted_on_after_a_question(open_page: OpenPage, server: Service) -> None:
+    for number in range(3):
+        server.enqueue(id=f"bulk-{number}", queue="bulk", delay="1h")
+    page = open_page("/jobs?queue=bulk")
+    for number in (0, 2):
+        page.get_by_label(f"Select bulk-{number}").check()
+    expect(page.locator("#bulk-count")).to_have_text("2 selected")
+    page.locator("#bulk").get_by_role("button", name="Cancel").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Cancel 2 jobs?")
+    dialog.get_by_role("button", name="Cancel", exact=True).click()
+    assert server.queue.job("bulk-0").state is JobState.PENDING
+    page.locator("#bulk").get_by_role("button", name="Cancel").click()
+    dialog.get_by_role("button", name="Cancel 2 jobs").click()
+    expect(page.get_by_text("cancelled 2 jobs")).to_be_visible()
+    expect(page.locator("tr[data-part=bulk-0] .state")).to_have_text("cancelled")
+    states = [server.queue.job(f"bulk-{number}").state for number in range(3)]
+    assert states == [JobState.CANCELLED, JobState.PENDING, JobState.CANCELLED]
+
+
+def test_dead_jobs_are_retried_over_a_whole_filter_after_their_number(
+    open_page: OpenPage, server: Service, worker: Worker
+) -> None:
+    server.full.post(
+        "/api/v1/jobs",
+        json=[{"command": "echo last words; exit 7", "queue": "doomed", "max_retries": 0} for _ in range(60)],
     )
+    dead = Selector(queues=("doomed",), states=(JobState.DEAD,))
+    until(lambda: server.queue.count(dead) == 60, "all are dead")
+    page = open_page("/failures")
+    group = page.locator("tr[data-row]", has_text="exit code 7")
+    expect(group).to_contain_text("60")
+    group.get_by_role("link", name="exit code 7").click()
+    expect(page.locator("tr[data-row]")).to_have_count(50)
+    expect(page.locator(".tail").first).to_have_text("last words")
+    server.full.put("/api/v1/config/max-retries", json={"value": "3"})
+    page.get_by_label("Select this page").check()
+    page.get_by_role("button", name="Select all that match").click()
+    page.locator("#bulk").get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Retry 60 jobs?")
+    page.get_by_role("button", name="Retry 60 jobs").click()
+    expect(page.get_by_text("retried 60 jobs")).to_be_visible()
+    until(lambda: server.queue.count(dead) == 60, "they have died again")
+    assert all(job.starts == 2 for job in server.queue.find(dead))
+
+
+# --- one job --------------------------------------------------------------------------------
+
+
+def test_the_output_is_followed_while_it_is_written(open_page: OpenPage, server: Service, worker: Worker) -> None:
+    gate = Path(server.db).with_name("log-gate")
+    server.enqueue(f"echo first; until [ -e {gate} ]; do sleep 0.05; done; echo last", id="talks")
     page = open_page("/jobs/talks")
     log = page.get_by_role("log")
     expect(log).to_contain_text("first")
@@ -49,25 +275,210 @@ def test_the_output_is_followed_while_it_is_written(open_page: OpenPage, server:
     gate.touch()
     expect(log).to_contain_text("last")
     expect(page.locator(".page-head .state")).to_have_text("completed")
+    expect(page.locator("tr[data-attempt='1']")).to_contain_text("exit code 0")
 
 
-def test_hostile_output_stays_text(open_page: OpenPage, server: Served, worker: Worker) -> None:
-    server.queuectl(
-        "enqueue", "--id", "hostile", "-c",
+def test_hostile_output_stays_text(open_page: OpenPage, server: Service, worker: Worker) -> None:
+    command = (
         r"""printf '<script>document.title="owned"</script><img src=x onerror=alert(1)>\n"""
         r"""\033]0;title\007\033]8;;http://x\033\\link\033]8;;\033\\ \033[31;1mred\033[0m\033[2J\033[H\n'; """
         r"""i=0; while [ $i -lt 3000 ]; do i=$((i+1)); printf '\033[3%dm\033[1mx' $((i%8)); done; echo; """
         r"""head -c 100000 /dev/zero | tr '\0' y; echo; """
-        r"""printf '10%%\r20%%\r30%%\n\033[9999999999999999m\033[38;5;mend\n'""",
-    )  # fmt: skip
+        r"""printf '10%%\r20%%\r30%%\n\033[9999999999999999m\033[38;5;mend\n'"""
+    )
+    server.enqueue(command, id="hostile")
+    ended(server, "hostile")
     page = open_page("/jobs/hostile")
     log = page.get_by_role("log")
     expect(log).to_contain_text("end")
     expect(log).to_contain_text('<script>document.title="owned"</script><img src=x onerror=alert(1)>')
     expect(log).to_contain_text("link red")
-    expect(log).to_contain_text(re.compile("91,808 more signs"))
+    expect(log).to_contain_text("91,808 more signs")
     expect(log.get_by_text("30%", exact=True)).to_be_visible()
     assert log.locator("script, img, a").count() == 0
     assert page.title() == "hostile · queuectl"
     assert log.locator("span.a-f1").first.inner_text() == "red"
     assert log.locator("span").count() < 1000
+
+
+def test_a_long_output_is_bounded_and_searched(open_page: OpenPage, server: Service, worker: Worker) -> None:
+    server.enqueue("seq 1 60000; echo needle; seq 1 300", id="long-log")
+    ended(server, "long-log")
+    page = open_page("/jobs/long-log")
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("needle")
+    expect(page.get_by_text("Earlier lines are not shown")).to_be_visible()
+    assert log.locator(".line").count() <= 20_300
+    page.keyboard.press("/")
+    page.keyboard.type("NEEDLE")
+    expect(page.locator("#log-hits")).to_have_text("1 line")
+    page.keyboard.press("Enter")
+    expect(log.locator(".hit.now")).to_be_in_viewport()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.path().read_bytes().count(b"\n") == 60_301
+
+
+def test_split_streams_can_be_looked_at_apart(open_page: OpenPage, server: Service, worker: Worker) -> None:
+    server.enqueue("echo to-out; echo to-err >&2", id="split", split_output=True)
+    ended(server, "split")
+    page = open_page("/jobs/split")
+    log = page.get_by_role("log")
+    expect(log.locator(".err")).to_have_text("to-err")
+    page.get_by_label("Stream").select_option("stdout")
+    expect(log).to_contain_text("to-out")
+    expect(log).not_to_contain_text("to-err")
+
+
+def test_a_job_is_cloned_with_the_values_that_no_page_shows(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(["printf", "%s\n", "a b", "$HOME"], id="origin", queue="media", env={"KEY": "s3cret"}, delay="1h")
+    page = open_page("/jobs/origin", allowed=("400 (Bad Request)",))
+    page.get_by_role("link", name="Clone…").click()
+    expect(page.locator("#f-command")).to_have_value("""["printf", "%s\\n", "a b", "$HOME"]""")
+    assert "s3cret" not in page.content()
+    page.get_by_label("Delay", exact=True).fill("soon")
+    page.get_by_role("button", name="Enqueue").click()
+    expect(page.locator("[data-field=delay] [role=alert]")).to_contain_text("'soon' is not a duration")
+    expect(page.get_by_label("Delay", exact=True)).to_be_focused()
+    page.get_by_label("Delay", exact=True).fill("2h")
+    page.get_by_label("Id", exact=True).fill("copy")
+    page.get_by_role("button", name="Enqueue").click()
+    expect(page.locator("h1")).to_have_text("copy")
+    made, origin = server.queue.job("copy"), server.queue.job("origin")
+    assert (made.command, made.queue, made.spec) == (origin.command, "media", origin.spec)
+
+
+# --- console --------------------------------------------------------------------------------
+
+
+def typed(page: Page, line: str) -> None:
+    page.locator("#line").fill(line)
+    page.keyboard.press("Enter")
+    expect(page.locator("#send")).to_be_visible()
+
+
+def test_commands_are_typed_as_in_a_terminal(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/console")
+    terminal = page.locator("#terminal")
+    typed(page, """enqueue {"id":"typed","command":"echo 'two  blanks' \\"quoted\\"","delay":"1h"}""")
+    expect(terminal).to_contain_text("enqueued typed")
+    assert server.queue.job("typed").command == """echo 'two  blanks' "quoted\""""
+    typed(page, "list --queue no-such-queue")
+    expect(terminal).to_contain_text("0 jobs")
+    typed(page, "hold --queue default --state pending")
+    expect(terminal).to_contain_text("[y/N]")
+    typed(page, "n")
+    expect(terminal).to_contain_text("nothing was changed")
+    assert not server.queue.job("typed").held
+    typed(page, "nonsense; rm -rf /")
+    expect(terminal).to_contain_text("unknown command 'nonsense;'")
+    expect(terminal).to_contain_text("exit code 2")
+    typed(page, "run -- sleep 1")
+    expect(terminal).to_contain_text("follow the output on the job's page")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#line")).to_have_value("nonsense; rm -rf /")
+    page.reload()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#line")).to_have_value("run -- sleep 1")
+    page.locator("#line").fill("dlq li")
+    page.keyboard.press("Tab")
+    expect(page.locator("#line")).to_have_value("dlq list ")
+    page.keyboard.type("--gr")
+    page.keyboard.press("Tab")
+    expect(page.locator("#line")).to_have_value("dlq list --group ")
+
+
+def test_workers_are_started_and_stopped_in_the_console(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/console")
+    terminal = page.locator("#terminal")
+    typed(page, "worker start --count 2 --name browser --queue nobody")
+    expect(terminal).to_contain_text("started 2 worker(s)")
+    try:
+        (worker,) = [each for each in server.queue.workers() if each.name == "browser"]
+        assert worker.slots == 2
+        page.goto(f"{server.url}/workers")
+        expect(page.get_by_role("region", name="Worker browser")).to_contain_text("nobody")
+        page.goto(f"{server.url}/console")
+    finally:
+        typed(page, "worker stop browser")
+    expect(terminal).to_contain_text("stopped browser")
+
+
+# --- settings, access, keys -----------------------------------------------------------------
+
+
+def test_a_setting_is_set_checked_and_put_back(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/settings", allowed=("400 (Bad Request)",))
+    row = page.locator("li[data-part=max-lost]")
+    field = page.get_by_label("max-lost", exact=True)
+    field.fill("many")
+    row.get_by_role("button", name="Set", exact=True).click()
+    expect(page.get_by_text("must be a whole number")).to_be_visible()
+    field.fill("5")
+    row.get_by_role("button", name="Set", exact=True).click()
+    expect(row.locator(".tag")).to_have_text("set")
+    assert server.queue.settings()["max-lost"] == 5
+    row.get_by_role("button", name="Reset").click()
+    expect(field).to_have_value("3")
+
+
+def test_a_token_is_shown_once_and_ends_when_it_is_revoked(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/access")
+    page.get_by_label("New token for").fill("guest")
+    page.get_by_role("button", name="Create").click()
+    expect(page.locator("#made-text")).to_have_text(re.compile("^qctl_"))
+    text = page.locator("#made-text").inner_text()
+    guest = server.client(text)
+    assert guest.get("/api/v1/status").status_code == 200
+    row = page.get_by_role("row", name="guest")
+    row.get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(row).to_have_count(0)
+    assert guest.get("/api/v1/status").status_code == 401
+    guest.close()
+    expect(page.locator(".deeds")).to_contain_text("guest")
+    assert text not in page.locator(".deeds").inner_text()
+
+
+def test_the_keyboard_leads_everywhere(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(id="key-1", queue="keys", delay="1h")
+    server.enqueue(id="key-2", queue="keys", delay="1h")
+    page = open_page("/")
+    expect(page.locator("#live")).to_have_text("live")
+    page.keyboard.press("g")
+    page.keyboard.press("j")
+    page.wait_for_url("**/jobs")
+    page.goto(f"{server.url}/jobs?queue=keys")
+    expect(page.locator("#live")).to_have_text("live")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search", exact=True)).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.locator("#bulk-count")).to_have_text("1 selected")
+    page.keyboard.press("k")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("key-1")
+
+
+# --- cost -----------------------------------------------------------------------------------
+
+FIRST_PAINT_BYTES_MAX = 100 * 1024
+
+
+def test_the_first_paint_takes_less_than_100_kb(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/access")
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    transferred: list[float] = []
+    network.on("Network.loadingFinished", lambda event: transferred.append(event["encodedDataLength"]))
+    page.goto(server.url)
+    expect(page.locator("#chart-failures canvas")).to_be_visible()
+    assert 10_000 < sum(transferred) < FIRST_PAINT_BYTES_MAX

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from queuectl.web.pages.access import routes as access
+from queuectl.web.pages.console import routes as console
+from queuectl.web.pages.enqueue import routes as enqueue
+from queuectl.web.pages.failures import routes as failures
 from queuectl.web.pages.job import routes as job
 from queuectl.web.pages.jobs import routes as jobs
 from queuectl.web.pages.overview import routes as overview
+from queuectl.web.pages.running import routes as running
+from queuectl.web.pages.settings import routes as settings
 
-routes = [*overview, *jobs, *job]
+routes = [*overview, *jobs, *job, *failures, *running, *enqueue, *console, *settings, *access]

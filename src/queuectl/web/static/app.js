@@ -1,4 +1,6 @@
-// What every page has: colours, menu, times that go on, messages, questions, keys.
+// What every page has: colours, menu, times that go on, messages, keys.
+
+import { problemOf, say } from "./talk.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -35,7 +37,7 @@ $("menu")?.addEventListener("click", () => {
 // --- times ---------------------------------------------------------------------------------
 
 // As `format_duration` in wire.py, for whole seconds.
-export function age(seconds) {
+function age(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   if (whole < 60) return `${whole}s`;
   for (const [size, unit, small, smallUnit] of [[86400, "d", 3600, "h"], [3600, "h", 60, "m"], [60, "m", 1, "s"]]) {
@@ -64,72 +66,10 @@ document.addEventListener("fresh", tick);
 
 // --- messages ------------------------------------------------------------------------------
 
-const TOAST_MS = 6000;
-
-export function say(text, bad = false) {
-  const toast = document.createElement("div");
-  toast.className = bad ? "toast bad" : "toast";
-  toast.textContent = text;
-  $("toasts").append(toast);
-  setTimeout(() => toast.remove(), bad ? 2 * TOAST_MS : TOAST_MS);
-}
-
-// What an answer that is no success says, as one line.
-export async function problemOf(response) {
-  if (response.status === 401) location.reload();
-  try {
-    const { detail, hint } = await response.json();
-    return hint ? `${detail}; ${hint}` : detail;
-  } catch { return `the server answered ${response.status}`; }
-}
-
-// A call of the REST API. Throws an error with a sentence for people.
-export async function call(method, path, document) {
-  const how = document === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(document) };
-  let response;
-  try { response = await fetch(path, { method, ...how }); }
-  catch { throw new Error("the server cannot be reached"); }
-  if (!response.ok) throw Object.assign(new Error(await problemOf(response)), { status: response.status });
-  return response.status === 204 ? null : response.json();
-}
-
 document.body.addEventListener("htmx:responseError", (event) => {
   const { status, responseText } = event.detail.xhr;
   problemOf(new Response(responseText, { status: status || 500 })).then((text) => say(text, true));
 });
-document.body.addEventListener("htmx:sendError", () => say("the server cannot be reached", true));
-
-// --- questions -----------------------------------------------------------------------------
-
-// Asks in a dialog, which stays open while `act` runs; answers whether it was said and done.
-export function ask(title, text, yes, { danger = false, act } = {}) {
-  const dialog = $("ask"), form = dialog.querySelector("form"), progress = $("ask-progress");
-  $("ask-title").textContent = title;
-  $("ask-text").textContent = text;
-  $("ask-yes").textContent = yes;
-  $("ask-yes").classList.toggle("danger", danger);
-  $("ask-yes").disabled = false;
-  progress.hidden = true;
-  dialog.returnValue = "";
-  dialog.showModal();
-  $(danger ? "ask-no" : "ask-yes").focus();
-  return new Promise((resolve) => {
-    form.onsubmit = async (event) => {
-      if (event.submitter?.value !== "yes") return;
-      event.preventDefault();
-      $("ask-yes").disabled = true;
-      progress.hidden = false;
-      try {
-        await act?.();
-        dialog.close("yes");
-      } catch (error) {
-        say(error.message, true);
-        dialog.close("no");
-      }
-    };
-    dialog.onclose = () => resolve(dialog.returnValue === "yes");
-  });
-}
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
@@ -140,19 +80,6 @@ document.addEventListener("click", async (event) => {
     say("copied");
   } catch { say(text); }
 });
-
-// Forms that ask before they act: `data-ask` is the question, `data-yes` the button.
-document.addEventListener("submit", async (event) => {
-  const form = event.target;
-  if (!form.dataset?.ask || form.dataset.asked) return;
-  event.preventDefault();
-  event.stopImmediatePropagation();
-  const sure = await ask(form.dataset.ask, form.dataset.text ?? "", form.dataset.yes ?? "Yes", { danger: "danger" in form.dataset });
-  if (!sure) return;
-  form.dataset.asked = "yes";
-  form.requestSubmit(event.submitter);
-  delete form.dataset.asked;
-}, true);
 
 // --- keys ----------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ function draw(box, state, data) {
     legend: { show: false },
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
     scales: { y: { range: (self, low, high) => [0, Math.max(4, high * 1.1)] } },
-    axes: [{ ...axis, space: 60, values: (self, ticks) => ticks.map(clock) }, { ...axis, size: 48, space: 36, values: (self, ticks) => ticks.map((tick) => Number.isInteger(tick) ? tick.toLocaleString("en") : "") }],
+    axes: [{ ...axis, size: 28, space: 60, values: (self, ticks) => ticks.map(clock) }, { ...axis, size: 48, space: 36, values: (self, ticks) => ticks.map((tick) => Number.isInteger(tick) ? tick.toLocaleString("en") : "") }],
     series: [{}, { label: state, stroke, fill: faded(stroke), width: 1.5, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) }],
     hooks: { setCursor: [(self) => {
       const at = self.cursor.idx;

@@ -27,6 +27,11 @@ export function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   if (old.nodeName !== fresh.nodeName || keyOf(old) !== keyOf(fresh)) { old.replaceWith(fresh); return; }
   if (old.nodeType !== 1) { old.nodeValue = fresh.nodeValue; return; }
+  if (old.matches("input:not([type=checkbox])") && fresh.defaultValue !== old.defaultValue) { // what is being typed stays
+    const untouched = old.value === old.defaultValue;
+    old.defaultValue = fresh.defaultValue;
+    if (untouched) old.value = fresh.defaultValue;
+  }
   if (old.matches("input, select, textarea, [data-kept]")) return;
   const kept = old.matches("[data-row]") ? ["class"] : old.matches("time") ? ["title"] : old.matches("details") ? ["open"] : [];
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !kept.includes(name)) old.removeAttribute(name);

@@ -3,7 +3,7 @@
 // Bounded whatever comes in: so many lines are kept, so many signs of each, so much waits to be shown.
 
 import { Ansi, LINE_MAX } from "./ansi.js";
-import { call } from "./app.js";
+import { call } from "./talk.js";
 
 const LINES_MAX = 20000;
 const CHUNK = 200;
@@ -19,7 +19,7 @@ const size = (bytes) => bytes >= 1 << 20 ? `${(bytes / (1 << 20)).toFixed(1)} Mi
 // --- lines ---------------------------------------------------------------------------------
 
 let lines = 0, line = null, length = 0, hidden = 0, ansi = new Ansi(), waiting = [], waitingSigns = 0, frame = 0, lineClass = "";
-let bare = false, carriage = false;
+let carriage = false;
 
 function clear() {
   box.replaceChildren();
@@ -28,7 +28,7 @@ function clear() {
   line = null;
   carriage = false;
   ansi = new Ansi();
-  bare = false;
+  $("log-note").hidden = true;
 }
 
 function newLine(className = "") {
@@ -44,8 +44,7 @@ function newLine(className = "") {
   if (++lines > LINES_MAX + CHUNK) {
     lines -= box.firstElementChild.childElementCount;
     box.firstElementChild.remove();
-    if (!bare) say("Earlier lines are not shown here; download the output to see all of it.");
-    bare = true;
+    $("log-note").hidden = false;
   }
   return made;
 }
@@ -236,6 +235,7 @@ $("log-search").addEventListener("keydown", (event) => {
 });
 $("log-next").addEventListener("click", () => go(1));
 $("log-previous").addEventListener("click", () => go(-1));
+if (innerWidth < 600) { $("log-wrap").checked = true; box.classList.add("wrap"); }
 $("log-wrap").addEventListener("change", (event) => box.classList.toggle("wrap", event.target.checked));
 $("log-follow").addEventListener("change", (event) => { if (event.target.checked) box.scrollTop = box.scrollHeight; });
 box.addEventListener("wheel", (event) => { if (event.deltaY < 0) $("log-follow").checked = false; }, { passive: true });

@@ -1,6 +1,6 @@
 // Selecting rows of a table, and acting on them or on all that the filter matches.
 
-import { ask, call, say } from "./app.js";
+import { ask, call, say } from "./talk.js";
 
 const bulk = document.getElementById("bulk");
 const chosen = new Set();

@@ -1,0 +1,334 @@
+"""The console of the dashboard: queuectl's own commands, typed in a browser, read by the command line's own code.
+
+A line is taken apart here and never handed to a shell. The command runs in this process, in a thread of its own, on a
+client of its own, and writes to a screen that is the browser's panel. Rules:
+
+- Text from a `{` that begins a word is one JSON object, taken before words are split: quotes and blanks in it stay.
+- Who may only read calls only commands in `READING`, by GET; everything else is a POST, which the guard lets nobody do
+  without a full token.
+- What makes no sense without a terminal is refused with a word why (`TERMINAL_ONLY`), as is what would never end.
+- `worker start` starts a process of its own: a server with threads must not fork.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from json import JSONDecodeError, JSONDecoder
+from typing import NamedTuple
+
+from queuectl.cli import main, table
+from queuectl.cli.call import Call
+from queuectl.cli.console import Screen
+from queuectl.cli.table import Command
+from queuectl.client import Client
+from queuectl.domain.errors import Invalid
+from queuectl.web.feed import message
+from queuectl.web.guard import Visitor
+from queuectl.web.problems import Forbidden, Overloaded
+
+READING = frozenset(
+    {
+        "status", "list", "show", "explain", "logs", "worker list", "worker logs", "dlq list", "dlq show",
+        "config show", "config get",
+    }
+)  # fmt: skip
+"""Commands that change nothing and tell nothing secret."""
+
+TERMINAL_ONLY = {
+    "run": "lasts as long as its command: enqueue it, and follow the output on the job's page",
+    "wait": "lasts until the jobs have ended: the pages show when they have",
+    "serve": "runs already",
+    "demo": "plays in a terminal",
+    "reset": "would remove the store under this server",
+    "copy": "would move the store away under this server",
+    "init": "makes a store in a terminal's folder",
+    "completion": "is for the shell of a terminal",
+}
+"""Commands that have no place here, and why."""
+
+SESSIONS_MAX = 8
+OUTPUT_BYTES_MAX = 2 << 20
+LINE_MAX = 64 << 10
+WIDTH_LEAST, WIDTH_MOST = 40, 300
+HEIGHT = 40
+WORKER_STARTS_WITHIN_S = 30.0
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a line as typed. Raises `Invalid`."""
+    line = re.sub(r"^\s*(?:\$\s+)?(?:queuectl(?:\s+|$))?", "", line)
+    head, brace, _ = line.partition("{")
+    before = _split(head) if brace and (not head or head[-1].isspace()) else None
+    if before is None or "--" in before:
+        words = _split(line)
+        if words is None:
+            raise Invalid("a quote is not closed", "close it, or put a backslash before it")
+        return words
+    text = line[len(head) :]
+    try:
+        end = JSONDecoder().raw_decode(text)[1]
+    except (JSONDecodeError, RecursionError):
+        return [*before, text]  # the command itself says what is wrong, or knows this form
+    return [*before, text[:end], *(_split(text[end:]) or [])]
+
+
+def _split(text: str) -> list[str] | None:
+    """Words as a shell would read them, nothing expanded; none where a quote is open."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return None
+
+
+class Asked(Exception):
+    """A command wants an answer before it goes on."""
+
+
+class Typed(NamedTuple):
+    """A line, and how it came: the panel's width, and the answer to a question that it led to."""
+
+    line: str
+    visitor: Visitor
+    width: int = 100
+    answer: str | None = None
+    by_get: bool = False
+
+
+class Console:
+    """All that runs in browsers' consoles."""
+
+    def __init__(self, open_client: Callable[[], Client]) -> None:
+        self._open = open_client
+        self._sessions: set[Session] = set()
+
+    def run(self, typed: Typed) -> Session:
+        """Begins to run a line. Raises `Invalid`, `Overloaded`."""
+        if len(typed.line) > LINE_MAX:
+            raise Invalid(f"the line is longer than {LINE_MAX:,} signs", "put jobs into a file: enqueue --file")
+        words = words_of(typed.line)
+        if len(self._sessions) >= SESSIONS_MAX:
+            raise Overloaded("too many commands run in consoles", "let one end, or cancel it")
+        session = Session(asyncio.get_running_loop(), typed, words, self._open, self._sessions.discard)
+        self._sessions.add(session)
+        return session
+
+    def close(self) -> None:
+        """Ends all of them."""
+        for session in list(self._sessions):
+            session.hang_up()
+
+
+class Session:
+    """One line that runs: the source of a stream of events `output`, `question` and, at the end, `end`."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, typed: Typed, words: list[str], open_client: Callable[[], Client],
+        leave: Callable[[Session], None],
+    ) -> None:  # fmt: skip
+        self._loop = loop
+        self._typed = typed
+        self._words = words
+        self._open = open_client
+        self._leave = leave
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._room = OUTPUT_BYTES_MAX
+        self._deaf = False
+        self._cancelled = threading.Event()
+        self._news = asyncio.Event()
+        self._end: bytes | None = None
+        self._over = False
+        decoder = codecs.getincrementaldecoder("utf-8")
+        self._decoders = {1: decoder("replace"), 2: decoder("replace")}
+        threading.Thread(target=self._run, name="queuectl-console", daemon=True).start()
+
+    # --- for the event loop -----------------------------------------------------------------
+
+    async def next(self) -> bytes | None:
+        if self._over:
+            return None
+        await self._news.wait()
+        self._news.clear()
+        with self._lock:
+            pieces, self._waiting = self._waiting, deque()
+            end = self._end
+        self._over = end is not None
+        return b"".join(self._told(stream, data) for stream, data in _joined(pieces)) + (end or b"")
+
+    def _told(self, stream: int, data: bytes) -> bytes:
+        text = self._decoders[stream].decode(data)
+        return message("output", {"stream": stream, "text": text}) if text else b""
+
+    def hang_up(self) -> None:
+        """The reader has gone, or the server stops: the command is interrupted as by Ctrl-C."""
+        self._cancelled.set()
+        self._over = True
+        self._news.set()
+
+    def close(self) -> None:
+        self._cancelled.set()
+
+    # --- for the command's thread -----------------------------------------------------------
+
+    def put(self, stream: int, data: bytes) -> None:
+        """What the command writes. Raises `KeyboardInterrupt` or, once it is too much, `BrokenPipeError`; one time."""
+        if self._deaf:
+            return
+        if self._cancelled.is_set():
+            self._deaf = True
+            raise KeyboardInterrupt
+        with self._lock:
+            self._waiting.append((stream, data[: self._room]))
+            self._room -= len(data)
+        self._tell()
+        if self._room < 0:
+            self._deaf = True
+            raise BrokenPipeError
+
+    def pause(self, seconds: float) -> None:
+        """Waits. Raises `KeyboardInterrupt`."""
+        if self._cancelled.wait(seconds):
+            raise KeyboardInterrupt
+
+    def _tell(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._news.set)
+        except RuntimeError:  # the server has ended
+            self._cancelled.set()
+
+    def _answer(self, question: str) -> str:
+        if self._typed.answer is None:
+            raise Asked(question)
+        return self._typed.answer
+
+    def _screen(self) -> Screen:
+        out, err = (
+            io.TextIOWrapper(_Stream(self, number), "utf-8", errors="backslashreplace", write_through=True)  # type: ignore[type-var]
+            for number in (1, 2)
+        )
+        width = max(WIDTH_LEAST, min(self._typed.width, WIDTH_MOST))
+        return Screen(
+            out=out, err=err, terminal=True, width=width, height=HEIGHT, answer=self._answer, progress=False,
+            pause=self.pause,
+        )  # fmt: skip
+
+    def _run(self) -> None:
+        end = message("end", {"code": 1})
+        try:
+            code = main.execute(self._words, self._screen(), self._do, lambda db: self._client())
+            end = message("end", {"code": code, "cut": self._room < 0})
+        except Asked as asked:
+            end = message("question", {"text": str(asked)})
+        except KeyboardInterrupt:  # while the interruption was being told
+            end = message("end", {"code": main.EXIT_INTERRUPTED})
+        finally:
+            with self._lock:
+                self._end = end
+            self._tell()
+            self._leave(self)
+
+    def _client(self) -> Client:
+        client = self._open()
+        client.who = self._typed.visitor.who
+        return client
+
+    def _do(self, command: Command, call: Call) -> int:
+        """Carries out a command, if it may be."""
+        self._check(command, call)
+        if command.name == "worker start":
+            return self._start_worker(call)
+        if command.name == "doctor":  # which opens the store by itself
+            client = self._client()
+            call.args.db = client.store.address
+            client.close()
+        return main.do(command, call)
+
+    def _check(self, command: Command, call: Call) -> None:
+        if call.args.db is not None:
+            raise Invalid("this console is for one store only", "start another server for the other: serve --db PATH")
+        if command.name in TERMINAL_ONLY:
+            raise Invalid(f"{command.name} {TERMINAL_ONLY[command.name]}")
+        if getattr(call.args, "follow", False):
+            raise Invalid("-f does not end by itself", "follow a job's output on its page")
+        visitor = self._typed.visitor
+        if not visitor.may_write and (command.name not in READING or call.args.json):
+            raise Forbidden(f"token {visitor.token.name} may only read", f"these: {', '.join(sorted(READING))}")
+        if self._typed.by_get and command.name not in READING:
+            raise Forbidden(f"{command.name} does not only read", "send it as a POST")
+
+    def _start_worker(self, call: Call) -> int:
+        """Starts a worker as a process of its own, which goes on without this server."""
+        client = self._client()
+        address = client.store.address
+        client.close()
+        words = [sys.executable, "-m", "queuectl", *self._words]
+        if not call.args.detach:
+            words.append("--detach")
+        done = subprocess.run(
+            words, env={**os.environ, "QUEUECTL_DB": address}, stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=WORKER_STARTS_WITHIN_S, check=False,
+        )  # fmt: skip
+        call.console.raw(done.stdout)
+        call.console.raw(done.stderr, 2)
+        return done.returncode
+
+
+def _joined(pieces: deque[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Neighbours of one stream as one piece."""
+    joined: list[tuple[int, list[bytes]]] = []
+    for stream, data in pieces:
+        if joined and joined[-1][0] == stream:
+            joined[-1][1].append(data)
+        else:
+            joined.append((stream, [data]))
+    return [(stream, b"".join(parts)) for stream, parts in joined]
+
+
+class _Stream(io.RawIOBase):
+    """A stream of a session, as a file."""
+
+    def __init__(self, session: Session, number: int) -> None:
+        super().__init__()
+        self._session = session
+        self._number = number
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        taken = bytes(data)  # type: ignore[call-overload]
+        self._session.put(self._number, taken)
+        return len(taken)
+
+
+class Entry(NamedTuple):
+    """What the panel knows of a command to complete it: its name, its options, what its words are."""
+
+    name: str
+    help: str
+    flags: tuple[str, ...]
+    words: str
+    reads: bool
+
+
+def entries() -> list[Entry]:
+    """The commands that can be typed here."""
+    return [_entry(command) for command in table.COMMANDS.values() if command.name not in TERMINAL_ONLY]
+
+
+def _entry(command: Command) -> Entry:
+    options = (*command.options, *table.GLOBAL_OPTIONS)
+    return Entry(
+        name=command.name, help=command.help, words=command.words, reads=command.name in READING,
+        flags=tuple(option.flags[-1] for option in options if "--db" not in option.flags),
+    )  # fmt: skip

@@ -1,0 +1,39 @@
+"""Who may come in, and who did what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from queuectl.client import Client
+from queuectl.documents import NOTE_WORDS
+from queuectl.domain.token import Role
+from queuectl.web.ask import ask
+from queuectl.web.pages.jobs import cursor
+from queuectl.web.rendering import page
+
+DEEDS_SHOWN = 50
+
+
+async def access(request: Request) -> Response:
+    """Tokens and deeds, for full tokens; others see that it is not for them."""
+    visitor = request.state.visitor
+    before = cursor(request, "before")
+
+    def look(client: Client) -> dict[str, Any]:
+        deeds = client.store.deeds(DEEDS_SHOWN + 1, before)
+        more = deeds[DEEDS_SHOWN - 1].id if len(deeds) > DEEDS_SHOWN else None
+        return {
+            "now": client.store.now(), "tokens": client.store.tokens(), "deeds": deeds[:DEEDS_SHOWN], "older": more,
+        }  # fmt: skip
+
+    found: dict[str, Any] = {"now": 0.0, "tokens": (), "deeds": (), "older": None}
+    if visitor.may_write:
+        found = await ask(request, look)
+    return page(request, "access.html", part="_access.html", words=NOTE_WORDS, roles=list(Role), **found)
+
+
+routes = [Route("/access", access)]

@@ -1,0 +1,87 @@
+"""What failed for good: grouped by how it failed, and one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from queuectl.cli.dead import tail
+from queuectl.client import Client
+from queuectl.documents import group_to_json
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
+from queuectl.store.past import Group
+from queuectl.web import filters
+from queuectl.web.ask import ask
+from queuectl.web.filters import Filter
+from queuectl.web.pages.jobs import cursor, listing
+from queuectl.web.rendering import page
+
+GROUPS_SHOWN = 100
+RETRIES_SHOWN = 20
+TAIL_OF_BYTES_MAX = 64 << 10
+"""Of larger outputs the table shows no last lines: they would have to be unpacked as a whole."""
+
+DEAD = (JobState.DEAD.value,)
+
+
+class Failures(NamedTuple):
+    """What the page shows: groups with their selectors, and the failed jobs that will be tried again next."""
+
+    now: float
+    groups: Sequence[tuple[Group, dict[str, Any], str]]
+    dead: int
+    retries: Sequence[Job]
+    waiting: int
+
+
+def failures(client: Client) -> Failures:
+    """How jobs failed."""
+    counts = client.store.counts()
+
+    def counted(wanted: JobState) -> int:
+        return sum(number for (_, state), number in counts.items() if state is wanted)
+
+    return Failures(
+        now=client.store.now(), dead=counted(JobState.DEAD), waiting=counted(JobState.FAILED),
+        groups=[_grouped(group) for group in client.store.dead_groups(Selector(), GROUPS_SHOWN)],
+        retries=client.store.backlog(RETRIES_SHOWN).next_retries,
+    )  # fmt: skip
+
+
+def _grouped(group: Group) -> tuple[Group, dict[str, Any], str]:
+    """A group, the selector that means it, and the query of the page that shows its jobs."""
+    selector: dict[str, Any] = group_to_json(group)["selector"]
+    words = {name: tuple(map(str, values)) for name, values in selector.items() if name != "state"}
+    return group, selector, Filter(words).query()
+
+
+def last_words(client: Client, jobs: Sequence[Job]) -> list[str]:
+    """The last lines that each job wrote, as far as they are quickly found."""
+    return [tail(client, job) if (job.output_bytes or 0) <= TAIL_OF_BYTES_MAX else "" for job in jobs]
+
+
+async def groups(request: Request) -> Response:
+    """The page of groups."""
+    return page(request, "failures.html", part="_failures.html", found=await ask(request, failures))
+
+
+async def dead(request: Request) -> Response:
+    """The dead letter queue."""
+    wanted = filters.of_query(request.url.query).without("state")
+    before, after = cursor(request, "before"), cursor(request, "after")
+
+    def look(client: Client) -> dict[str, Any]:
+        found = listing(client, Filter({**wanted.given, "state": DEAD}), before, after)
+        return {"listing": found, "tails": last_words(client, found.jobs)}
+
+    found = await ask(request, look)
+    status = 400 if found["listing"].error else 200
+    return page(request, "dlq.html", part="_dlq.html", status=status, wanted=wanted, **found)
+
+
+routes = [Route("/failures", groups), Route("/dlq", dead)]

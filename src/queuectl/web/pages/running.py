@@ -1,0 +1,29 @@
+"""What runs: queues, and the workers that serve them."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from queuectl.client import Client
+from queuectl.documents import queue_to_json
+from queuectl.domain.job import JobState
+from queuectl.web.ask import ask
+from queuectl.web.rendering import page
+
+
+async def queues(request: Request) -> Response:
+    """Every queue with its counts and who serves it. A queue's pause and limits will stand in its row."""
+    status = await ask(request, Client.status)
+    found = [queue_to_json(status, name) for name in sorted(status.queues)]
+    return page(request, "queues.html", part="_queues.html", queues=found, states=list(JobState))
+
+
+async def workers(request: Request) -> Response:
+    """Every worker with what it runs."""
+    status = await ask(request, Client.status)
+    return page(request, "workers.html", part="_workers.html", workers=status.workers, now=status.at)
+
+
+routes = [Route("/queues", queues), Route("/workers", workers)]

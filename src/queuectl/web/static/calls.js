@@ -1,0 +1,34 @@
+// Buttons and forms that call the API. What they do stands in the page:
+//
+//   data-call="POST /api/v1/…"   data-body='{"now": true}'   data-done="what to say then"   data-then="/where/to/go"
+//   data-ask="question"  data-text="what it means"  data-yes="the button's word"  data-danger
+//
+// A form's fields are added to the body, by their names.
+
+import { ask, call, say } from "./talk.js";
+
+async function act(element, more) {
+  const { call: what, body, done, then, ask: question, text = "", yes = "Yes" } = element.dataset;
+  const [method, path] = what.split(" ");
+  const document_ = { ...(body && JSON.parse(body)), ...more };
+  const send = async () => {
+    const answer = await call(method, path, Object.keys(document_).length ? document_ : undefined);
+    element.dispatchEvent(new CustomEvent("answered", { bubbles: true, detail: answer }));
+    if (then) { location.href = then; return; }
+    if (done) say(done.replace("{changed}", answer?.changed?.toLocaleString("en")));
+    document.dispatchEvent(new Event("refresh"));
+  };
+  if (question) { await ask(question, text, yes, { danger: "danger" in element.dataset, act: send }); return; }
+  try { await send(); } catch (error) { say(error.message, true); }
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-call]");
+  if (button) act(button);
+});
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("form[data-call]");
+  if (!form) return;
+  event.preventDefault();
+  act(form, Object.fromEntries(new FormData(form)));
+});

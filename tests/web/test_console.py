@@ -1,0 +1,168 @@
+"""The console: lines as they are typed, and who may call what."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from queuectl import wire
+from queuectl.cli.table import COMMANDS
+from queuectl.domain.errors import Invalid
+from queuectl.web import filters, spelling
+from queuectl.web.console import READING, TERMINAL_ONLY, words_of
+from tests.web.service import Service
+from tests.workshop import clean_environment
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", []),
+        ("status", ["status"]),
+        ("queuectl dlq  list", ["dlq", "list"]),
+        ("$ queuectl status", ["status"]),
+        (
+            """enqueue {"id":"job1","command":"echo 'a  b' \\"c\\""} --queue x""",
+            ["enqueue", """{"id":"job1","command":"echo 'a  b' \\"c\\""}""", "--queue", "x"],
+        ),
+        ("""--quiet enqueue {"command":["a","b c"]}""", ["--quiet", "enqueue", """{"command":["a","b c"]}"""]),
+        ("""enqueue '{"command":"x"}'""", ["enqueue", """{"command":"x"}"""]),
+        ("enqueue {id:job1,command:echo 'Hello World'}", ["enqueue", "{id:job1,command:echo 'Hello World'}"]),
+        ("enqueue -c 'awk {print}'", ["enqueue", "-c", "awk {print}"]),
+        ("enqueue -- awk {print}", ["enqueue", "--", "awk", "{print}"]),
+        ("enqueue -c 'a | b > $HOME; `c`'", ["enqueue", "-c", "a | b > $HOME; `c`"]),
+    ],
+)
+def test_a_line_becomes_words(line: str, words: list[str]) -> None:
+    assert words_of(line) == words
+
+
+def test_an_open_quote_is_told() -> None:
+    with pytest.raises(Invalid, match="quote"):
+        words_of("enqueue -c 'echo")
+
+
+def test_every_command_named_here_is_one() -> None:
+    assert set(COMMANDS) >= READING | set(TERMINAL_ONLY)
+    assert not READING & set(TERMINAL_ONLY)
+
+
+def told(answer: httpx.Response) -> tuple[str, dict[str, Any]]:
+    """What a command printed, and how it ended."""
+    assert answer.status_code == 200, answer.text
+    events = re.findall(r"^event: (\w+)\ndata: (.*)$", answer.text, re.MULTILINE)
+    printed = "".join(json.loads(data)["text"] for kind, data in events if kind == "output")
+    return printed, json.loads(events[-1][1])
+
+
+def typed(client: httpx.Client, line: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    return told(client.post("/console/run", json={"line": line, **more}))
+
+
+def test_a_command_is_run_by_the_command_line_itself(service: Service) -> None:
+    printed, end = typed(service.full, """enqueue {"id":"job1","command":"echo 'a  b'","delay":"1h"}""")
+    assert printed.startswith("enqueued job1\n")
+    assert end["code"] == 0
+    assert service.queue.job("job1").command == "echo 'a  b'"
+    assert service.queue.job("job1").owner == "token:test-full"
+
+
+def test_a_question_comes_before_the_act(service: Service) -> None:
+    service.enqueue(id="job1", delay="1h")
+    assert typed(service.full, "cancel --all")[1] == {"text": "cancel 1 job? [y/N] "}
+    assert not service.queue.job("job1").finished
+    assert typed(service.full, "cancel --all", answer="n")[1]["code"] == 1
+    assert typed(service.full, "cancel --all", answer="y")[1]["code"] == 0
+    assert service.queue.job("job1").finished
+
+
+WRITING = (
+    "enqueue -- true", "delete --all --yes", "token create x --role full", "worker start", "doctor",
+    "config set timeout 1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", WRITING)
+def test_who_may_only_read_calls_no_other_command(service: Service, line: str) -> None:
+    assert service.read_only.post("/console/run", json={"line": line}).status_code == 403
+    printed, end = told(service.read_only.get("/console/run", params={"line": line}))
+    assert "may only read" in printed
+    assert end["code"] == 1
+
+
+def test_who_may_only_read_sees_no_value_of_a_variable(service: Service) -> None:
+    service.enqueue(id="job1", env={"KEY": "hunter2"}, delay="1h")
+    for line in ("show job1", "show job1 --json", "list --json", "dlq list --json"):
+        assert "hunter2" not in told(service.read_only.get("/console/run", params={"line": line}))[0]
+
+
+def test_nothing_is_changed_by_a_get(service: Service) -> None:
+    printed, end = told(service.full.get("/console/run", params={"line": "enqueue --id job1 -- true"}))
+    assert "does not only read" in printed
+    assert end["code"] == 1
+    assert service.queue.count(filters.of_query("").selector(0.0)) == 0
+
+
+@pytest.mark.parametrize(
+    "line", ["serve", "run -- true", "demo", "reset --yes", "logs -f x", "status --db /tmp/other.db", "wait x"]
+)
+def test_what_needs_a_terminal_is_refused_in_words(service: Service, line: str) -> None:
+    printed, end = typed(service.full, line)
+    assert printed.startswith("queuectl: ")
+    assert end["code"] != 0
+
+
+def test_what_is_too_long_is_cut(service: Service) -> None:
+    jobs = [{"command": "x" * 60_000, "delay": "1h"} for _ in range(60)]
+    assert service.full.post("/api/v1/jobs", json=jobs).status_code == 201
+    printed, end = typed(service.full, "list --json")
+    assert end["cut"]
+    assert len(printed) <= 2 << 20
+
+
+# --- addresses and copies -------------------------------------------------------------------
+
+
+def test_a_filter_stands_in_the_address_and_is_read_back() -> None:
+    query = "state=dead&state=failed&queue=a%2Bb&command=x+y&exit_code=2"
+    wanted = filters.of_query(query + "&unknown=1&tag=&before=7")
+    assert wanted.query() == query
+    assert filters.of_query(wanted.toggled("state", "dead")).given["state"] == ("failed",)
+    assert wanted.words()["command"] == ["*x y*"]
+    assert filters.of_query("command=ffmpeg+*").words()["command"] == ["ffmpeg *"]
+    assert filters.of_query("command=a%5Bb").words()["command"] == ["*a[[]b*"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"command": "echo 'it'\"'\"'s' | tr a-z A-Z > \"$HOME\"; ! false"},
+        {"command": ["printf", "%s\n", "a b", "$HOME", "it's", "", "-x", "ä\n"]},
+        {"command": "true", "queue": "video", "priority": -5, "tags": ["a", "b"], "held": True, "timeout": "90s"},
+        {"command": "true", "max_retries": 0, "retry_on": [1, 2], "backoff_initial": "1h", "split_output": True},
+        {"command": "true", "env": {"KEY": "a b'c"}, "cwd": "/tmp", "kill_grace": 0.5, "output_path": "/tmp/a b"},
+    ],
+)
+def test_the_copied_command_line_enqueues_the_same_job(service: Service, given: dict[str, Any]) -> None:
+    (job,) = service.queue.enqueue([wire.parse_request(given, 0.0)])
+    line = spelling.command_line(job, service.queue.settings())
+    assert "a b'c" not in line
+    bin_folder = Path(sys.executable).parent
+    environment = clean_environment(QUEUECTL_DB=service.db, KEY="a b'c", PATH=f"{bin_folder}:{os.environ['PATH']}")
+    done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=True)
+    copy = service.queue.job(done.stdout.split()[1])
+    assert shlex.split(line)[:2] == ["queuectl", "enqueue"]
+    assert (copy.command, copy.queue, copy.priority, copy.tags, copy.held) == (
+        job.command, job.queue, job.priority, job.tags, job.held,
+    )  # fmt: skip
+    assert copy.spec._replace(env={}) == job.spec._replace(env={})
+    assert copy.spec.env.get("KEY") == job.spec.env.get("KEY")
