@@ -398,8 +398,10 @@ class Dispatcher:
     def _pause(self) -> float:
         """Seconds until the next thing is due."""
         now = self._clock.monotonic()
+        if self._outage.lasts:  # what is due waits for the store
+            return max(0.0, self._commit_not_before() - now)
         wake = [self._beat.next("tick", now)]
-        if self._is_commit_pending() or self._outage.lasts or self._crew.is_short:
+        if self._is_commit_pending() or self._crew.is_short:
             wake.append(self._commit_not_before())
         if self._starts:
             wake.append(max(self.pace.commit_not_before, self._starts[0][1].sent_at + RECORD_START_AFTER_S))
