@@ -51,7 +51,7 @@ def fill(server: Service) -> None:
     ]
     for jobs in (small, mails):
         assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201
-    server.enqueue(ENCODE, id="encode-holiday", queue="video", tags=["media"], priority=5, timeout="2h")
+    server.enqueue(ENCODE, id="encode-holiday", queue="video", tags=["media"], priority=5, timeout="2h", cwd="/tmp")
     server.enqueue("echo connecting; exit 75", id="sync-mirror", queue="sync", backoff_initial="20m", tags=["nightly"])
     server.enqueue(["rsync", "-a", "nas:/photos", "/backup"], id="backup", queue="sync", delay="6h", tags=["nightly"])
     server.enqueue("make report | mail -s report me", id="report", queue="reports", delay="2h")
