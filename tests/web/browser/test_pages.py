@@ -301,6 +301,13 @@ def test_hostile_output_stays_text(open_page: OpenPage, server: Service, worker:
     assert log.locator("span").count() < 1000
 
 
+REFRESHED = """new Promise((done) => {
+    document.addEventListener("fresh", done, { once: true });
+    document.dispatchEvent(new Event("refresh"));
+}).then(() => true)"""
+"""Has the page get itself anew, and waits until it has."""
+
+
 def test_a_long_output_is_bounded_and_searched(open_page: OpenPage, server: Service, worker: Worker) -> None:
     server.enqueue("seq 1 60000; echo needle; seq 1 300", id="long-log")
     ended(server, "long-log")
@@ -310,6 +317,8 @@ def test_a_long_output_is_bounded_and_searched(open_page: OpenPage, server: Serv
     expect(page.get_by_text("Earlier lines are not shown")).to_be_visible()
     assert log.locator(".line").count() <= 20_300
     page.keyboard.press("/")
+    page.evaluate(REFRESHED)
+    expect(page.get_by_role("searchbox", name="Search the output")).to_be_focused()
     page.keyboard.type("NEEDLE")
     expect(page.locator("#log-hits")).to_have_text("1 line")
     page.keyboard.press("Enter")

@@ -39,13 +39,16 @@ export function morph(old, fresh) {
   morphChildren(old, fresh);
 }
 
+// What stays is not moved where what is over can go instead: a moved element loses the focus.
 function morphChildren(old, fresh) {
   const known = new Map([...old.children].filter(keyOf).map((child) => [keyOf(child), child]));
+  const wantedKeys = new Set([...fresh.children].map(keyOf));
   let at = old.firstChild;
   for (const wanted of [...fresh.childNodes]) {
     const key = keyOf(wanted);
     const same = key ? known.get(key) : at && !keyOf(at) && at.nodeName === wanted.nodeName ? at : null;
     if (!same) { old.insertBefore(wanted, at); continue; }
+    while (at !== same && at && !wantedKeys.has(keyOf(at) || null)) { const next = at.nextSibling; at.remove(); at = next; }
     if (same === at) at = at.nextSibling;
     else old.insertBefore(same, at);
     morph(same, wanted);
