@@ -10,7 +10,7 @@ demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
 
 test: $(VENV)/test-ready lint
-	@$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 lint: $(VENV)/test-ready
 	@$(BIN)/ruff check .

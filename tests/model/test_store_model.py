@@ -398,7 +398,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
 
 def test_sqlite_does_what_the_model_does() -> None:
-    run_state_machine_as_test(StoreAgainstModel, settings=settings(max_examples=100, stateful_step_count=50))
+    run_state_machine_as_test(StoreAgainstModel, settings=settings(max_examples=40, stateful_step_count=50))
 
 
 def test_postgres_does_what_the_model_does(postgres_url: str) -> None:
@@ -414,4 +414,4 @@ def test_postgres_does_what_the_model_does(postgres_url: str) -> None:
             store.reset()
             super().teardown()
 
-    run_state_machine_as_test(PostgresAgainstModel, settings=settings(max_examples=30, stateful_step_count=50))
+    run_state_machine_as_test(PostgresAgainstModel, settings=settings(max_examples=12, stateful_step_count=50))
