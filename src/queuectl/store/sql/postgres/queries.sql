@@ -45,19 +45,18 @@ WITH locked AS MATERIALIZED (
     SELECT ctid AS tid, seq, state, priority, due_at, lost_in_row >= %(losses)s AS suspect FROM {schema}.jobs
     WHERE ready AND queue = %(queue)s
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
-), taken AS MATERIALIZED (
-    SELECT tid, state, place FROM (
-        SELECT *, row_number() OVER claiming AS place, count(*) FILTER (WHERE suspect) OVER claiming AS suspects
-        FROM locked WINDOW claiming AS (ORDER BY priority DESC, due_at, seq)
-    ) AS counted WHERE NOT suspect OR suspects <= %(suspects)s
+), taken AS (
+    SELECT tid, state, due_at FROM locked WHERE NOT suspect OR seq = ANY (ARRAY(
+        SELECT seq FROM locked WHERE suspect ORDER BY priority DESC, due_at, seq LIMIT %(suspects)s
+    ))
 )
 {claim_taken};
 
 -- name: claim
 -- Hands jobs to a worker, those aside that another one is claiming just now. Equal to lifecycle.apply(job, Claimed);
--- a test holds them together. The order of the array is the order of claiming.
+-- a test holds them together. The array is in the order of claiming.
 WITH taken AS MATERIALIZED (
-    SELECT jobs.ctid AS tid, jobs.state, wanted.place FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
+    SELECT jobs.ctid AS tid, jobs.state, jobs.due_at FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
     JOIN {schema}.jobs ON jobs.seq = wanted.seq
     WHERE jobs.ready ORDER BY wanted.place LIMIT %(limit)s
     FOR NO KEY UPDATE OF jobs SKIP LOCKED
@@ -65,12 +64,12 @@ WITH taken AS MATERIALIZED (
 {claim_taken};
 
 -- name: claim_taken
--- How both of them end.
+-- How both of them end; with what each job was, and since when it was due, which no longer shows.
 UPDATE {schema}.jobs SET
     state = 'processing', ready = false, lease = lease + 1, worker = %(worker)s, host = %(host)s,
     started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = run_at, updated_at = %(now)s
 FROM taken WHERE jobs.ctid = taken.tid
-RETURNING taken.place, taken.state, {job_columns};
+RETURNING taken.due_at, taken.state, {job_columns};
 
 -- name: next_due
 -- When the next job that is not claimable yet becomes so.
