@@ -193,14 +193,29 @@ SELECT digest, body FROM unnest(%s::bytea[], %s::text[], %s::boolean[]) AS new (
 WHERE NOT shared OR pg_try_advisory_xact_lock(1903519093, get_byte(digest, 0)) ORDER BY digest
 ON CONFLICT (digest) DO NOTHING;
 
+-- name: use_specs
+-- So many jobs more, or less, have these specs.
+INSERT INTO {schema}.uses (spec, jobs) SELECT * FROM unnest(%s::bigint[], %s::bigint[]);
+
 -- name: idle_specs
 -- Holds on to specs that nobody is using just now; who wants to use one waits until this transaction ends.
 SELECT id FROM {schema}.specs WHERE id = ANY (%(specs)s::bigint[]) FOR UPDATE SKIP LOCKED;
 
+-- name: fold_uses
+-- Makes few rows of the uses of specs that are held on to, and none where they come to nothing; bounded, so that it
+-- stays short.
+WITH gone AS (
+    DELETE FROM {schema}.uses WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {schema}.uses WHERE spec = ANY (%(specs)s::bigint[]) LIMIT 20000
+    ))
+    RETURNING spec, jobs
+)
+INSERT INTO {schema}.uses (spec, jobs) SELECT spec, sum(jobs) FROM gone GROUP BY spec HAVING sum(jobs) <> 0;
+
 -- name: forget_specs
 -- Removes those of them that no job needs any more.
 DELETE FROM {schema}.specs
-WHERE id = ANY (%(specs)s::bigint[]) AND NOT EXISTS (SELECT 1 FROM {schema}.jobs WHERE jobs.spec = specs.id);
+WHERE id = ANY (%(specs)s::bigint[]) AND NOT EXISTS (SELECT 1 FROM {schema}.uses WHERE uses.spec = specs.id);
 
 -- name: count
 -- Adds to how many jobs queues have in states.
