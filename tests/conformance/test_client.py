@@ -19,7 +19,7 @@ import pytest
 
 from queuectl import Client, Conflict, Invalid, JobState, NotFound, OperationFailed, Selector, StoreUnavailable, wire
 from queuectl.keywords import JobKeys
-from queuectl.remote import RemoteClient
+from queuectl.remote.client import RemoteClient
 from tests.workshop import clean_environment, until
 
 AnyClient = Client | RemoteClient

@@ -37,14 +37,14 @@ from queuectl.store.port import (
     Superseded,
     WorkerRow,
 )  # fmt: skip
-from queuectl.store.postgres_connection import parse_address
-from queuectl.store.postgres_dialect import POSTGRES
-from queuectl.store.postgres_health import Health, health
-from queuectl.store.postgres_listener import Listener
-from queuectl.store.postgres_record import Recording
-from queuectl.store.postgres_relay import PostgresRelay
-from queuectl.store.postgres_schema import empty
-from queuectl.store.postgres_text import copy_text
+from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.dialect import POSTGRES
+from queuectl.store.postgres.health import Health, health
+from queuectl.store.postgres.listener import Listener
+from queuectl.store.postgres.record import Recording
+from queuectl.store.postgres.relay import PostgresRelay
+from queuectl.store.postgres.schema import empty
+from queuectl.store.postgres.text import copy_text
 
 PREFIX_MIN = 4
 INSERT_AT_ONCE = 5000
