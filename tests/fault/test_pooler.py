@@ -16,8 +16,8 @@ import pytest
 
 from queuectl import doctor
 from queuectl.domain.job import JobState
-from queuectl.store.postgres import PostgresStore
-from queuectl.store.postgres_connection import PREPARE_FROM
+from queuectl.store.postgres.connection import PREPARE_FROM
+from queuectl.store.postgres.store import PostgresStore
 from tests.server import free_port, unprivileged
 from tests.workshop import Workshop, open_workshop, until
 

@@ -148,7 +148,8 @@ class PostgresStore(Recording, Ledger):
             if not (self._copied(pieces) if in_bulk else self._inserted(pieces, len(jobs))):
                 self._line.execute("ROLLBACK TO insertion")
                 raise self._taken([job.id for job in jobs])
-            self._send_rows("use_specs", list(Counter(specs).items()))
+            if specs:
+                self._send_rows("use_specs", list(Counter(specs).items()))
             self._counted.update((job.queue, job.state.value) for job in jobs)
             self._tell = True
 
