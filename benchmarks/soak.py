@@ -28,8 +28,8 @@ from queuectl.domain.lifecycle import Ended
 from queuectl.domain.selector import Selector
 from queuectl.engine.dispatcher import PRUNE_JOBS
 from queuectl.store.port import Change, Grip
-from queuectl.store.postgres import PostgresStore
-from queuectl.store.postgres_connection import parse_address
+from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.store import PostgresStore
 from tests.server import Server, new_schema, start_server
 
 WAITING, BATCH, KEPT_S = 1000, 10, 120.0

@@ -19,7 +19,7 @@ from queuectl.client import Client
 from queuectl.domain.job import Job
 from queuectl.engine import process
 from queuectl.store.port import Store, WorkerRow
-from queuectl.store.postgres import PostgresStore
+from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite import SqliteStore
 from tests.machines import Machine, inner_process
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from queuectl.store.archive import Archive
-    from queuectl.store.postgres import PostgresStore
+    from queuectl.store.postgres.store import PostgresStore
     from queuectl.store.sqlite import SqliteStore
 
 LOCAL_NAME = "queuectl.db"
@@ -93,7 +93,7 @@ def prepare_target(url: str) -> tuple[str, Path]:
 def open_archive(url: str) -> Archive:
     """A store that is there, as rows."""
     if is_server(url):
-        from queuectl.store.postgres_archive import PostgresArchive
+        from queuectl.store.postgres.archive import PostgresArchive
 
         return PostgresArchive(url)
     from queuectl.store.sqlite_archive import SqliteArchive
@@ -114,7 +114,7 @@ def shown(url: str) -> str:
     if not is_server(url):
         return url
     with _needing_psycopg():
-        from queuectl.store.postgres_connection import parse_address
+        from queuectl.store.postgres.connection import parse_address
     return parse_address(url).shown
 
 
@@ -133,7 +133,7 @@ def _open_postgres(url: str) -> PostgresStore:
     with _needing_psycopg():
         from pathlib import Path
 
-        from queuectl.store.postgres import PostgresStore
+        from queuectl.store.postgres.store import PostgresStore
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return PostgresStore(url, Path(state, "queuectl"))
 

@@ -129,7 +129,7 @@ class Client:
     def _within(self, connection: Any, jobs: Sequence[Job]) -> list[Job]:
         if not self.store.leases:
             raise Invalid("connection= needs a store on PostgreSQL", f"this one is {self.store.url}")
-        from queuectl.store.postgres_enqueue import enqueue_within
+        from queuectl.store.postgres.enqueue import enqueue_within
 
         return enqueue_within(connection, self.store.address, jobs)
 

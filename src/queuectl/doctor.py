@@ -19,7 +19,7 @@ from queuectl.store.liveness import workers_folder
 from queuectl.store.port import Store
 
 if TYPE_CHECKING:
-    from queuectl.store.postgres_health import Health
+    from queuectl.store.postgres.health import Health
 
 CLEAN = "queuectl doctor --clean"
 DISK_FREE_BYTES_MIN = 100 << 20
@@ -128,7 +128,7 @@ def _disk(folder: Path) -> Finding:
 
 def _server(url: str) -> Iterator[Finding]:
     """A store in a database server. Opening it makes what is missing, as every other command would."""
-    from queuectl.store.postgres import PostgresStore
+    from queuectl.store.postgres.store import PostgresStore
 
     try:
         store = open_store(url)

@@ -28,7 +28,7 @@ from queuectl.stores import Stores
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from queuectl.remote import RemoteClient
+    from queuectl.remote.client import RemoteClient
 
 LOOK_EVERY_S = 0.05
 
@@ -51,7 +51,7 @@ class Client(client.Client):
 
         No answer may take longer than `timeout` seconds; `ssl` says which certificates are trusted.
         """
-        from queuectl.remote import RemoteClient
+        from queuectl.remote.client import RemoteClient
 
         return RemoteClient(url, token, timeout=timeout, ssl=ssl)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from queuectl.store.port import Store
-from queuectl.store.postgres import PostgresStore
+from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import ManualClock
 

@@ -18,8 +18,8 @@ from queuectl import wire
 from queuectl.client import Client
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
 from queuectl.settings import Settings
-from queuectl.store.postgres import PostgresStore
-from queuectl.store.postgres_connection import parse_address
+from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.store import PostgresStore
 from tests.server import drop_schema, new_schema
 from tests.unit.test_wire import BAD_INPUT, BAD_VALUES
 

@@ -15,7 +15,7 @@ from queuectl.client import Client
 from queuectl.doctor import examine
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import JobState
-from queuectl.store.postgres import PostgresStore
+from queuectl.store.postgres.store import PostgresStore
 from tests.fault.history import check, diary_command
 from tests.server import Server, new_schema, start_server
 from tests.workshop import Workshop, open_workshop, until

@@ -92,7 +92,7 @@ def _check_times(fleet: Fleet, jobs: list[str]) -> None:
 HOLD_A_LOCK = """
 import sys, time
 from pathlib import Path
-from queuectl.store.postgres import PostgresStore
+from queuectl.store.postgres.store import PostgresStore
 store = PostgresStore(sys.argv[1], Path(sys.argv[2]))
 with store.transaction():
     row, = store.workers()

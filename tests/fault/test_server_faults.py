@@ -16,7 +16,7 @@ from queuectl import wire
 from queuectl.client import Client
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import JobState
-from queuectl.store.postgres import PostgresStore
+from queuectl.store.postgres.store import PostgresStore
 from tests.fault.history import beating_until, check, diary_command
 from tests.proxy import Proxy
 from tests.server import Server, new_schema, start_server

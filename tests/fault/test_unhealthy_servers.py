@@ -12,8 +12,8 @@ import pytest
 
 from queuectl import bootstrap, doctor, ids
 from queuectl.doctor import NOTE, OK, PROBLEM, WARNING, Finding
-from queuectl.store.postgres import PostgresStore
-from queuectl.store.postgres_health import Health
+from queuectl.store.postgres.health import Health
+from queuectl.store.postgres.store import PostgresStore
 from tests.server import Server, binaries, drop_schema, new_schema, start_server
 from tests.workshop import until
 

@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from queuectl import wire
+from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Output
 
 COMPRESS_FROM_BYTES = 256
+PREFIX_MIN = 4
+"""Fewer letters stand for no id."""
 
 JOB_COLUMNS = ", ".join([*Job._fields, "words"])
 SPEC_AT = Job._fields.index("spec")
@@ -166,6 +169,23 @@ def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[obje
         parts.append(f"updated_at < {dialect.mark}")
         values.append(selector.before)
     return " AND ".join(parts) or "1 = 1", values
+
+
+def only_one(ref: str, find: Callable[[str, list[str]], list[Job]], mark: str) -> Job:
+    """The job whose id is `ref`, or whose generated id alone begins with it. Raises `NotFound` or `Invalid`.
+
+    `find` brings the jobs of a condition with its values. Ids are ASCII; of anything else no database is asked.
+    """
+    written = ref.isascii() and "\0" not in ref
+    found = find(f"id = {mark}", [ref]) if written else []
+    if not found and written and len(ref) >= PREFIX_MIN:
+        beyond = ref[:-1] + chr(ord(ref[-1]) + 1)
+        found = find(f"generated_id AND id >= {mark} AND id < {mark} LIMIT 3", [ref, beyond])
+    if not found:
+        raise NotFound(f"no job {ref}", "see the ids with: queuectl list")
+    if len(found) > 1:
+        raise Invalid(f"{ref} could be {' or '.join(job.id for job in found)}", "type more of the id")
+    return found[0]
 
 
 def named_queries(text: str, **names: str) -> Mapping[str, str]:

@@ -31,7 +31,6 @@ from queuectl.store.recording import applied, attempt_rows
 if TYPE_CHECKING:
     from pathlib import Path
 
-PREFIX_MIN = 4
 SUSPECTS_SEEN = 16
 """How many jobs that may not be claimed now a claim looks past."""
 PRIORITY_TOP = 1 << 62
@@ -266,16 +265,10 @@ class SqliteStore(Ledger):
             return [rows.job_from_row(row, self._spec) for row in self._db.execute(sql, parameters).fetchall()]
 
     def get(self, ref: str) -> Job:
-        select = f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE "
-        found = self._jobs(select + "id = ?", (ref,)) if ref.isascii() else []
-        if not found and len(ref) >= PREFIX_MIN and ref.isascii():
-            last = ref[:-1] + chr(ord(ref[-1]) + 1)
-            found = self._jobs(select + "generated_id = 1 AND id >= ? AND id < ? LIMIT 3", (ref, last))
-        if not found:
-            raise NotFound(f"no job {ref}", "see the ids with: queuectl list")
-        if len(found) > 1:
-            raise Invalid(f"{ref} could be {' or '.join(job.id for job in found)}", "type more of the id")
-        return found[0]
+        def matching(condition: str, values: list[str]) -> list[Job]:
+            return self._jobs(f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE {condition}", values)
+
+        return rows.only_one(ref, matching, "?")
 
     def find(
         self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None

@@ -1,4 +1,4 @@
--- Named queries of the PostgreSQL store, one purpose each. Read by store/postgres.py.
+-- Named queries of the PostgreSQL store, one purpose each. Read by store/postgres/store.py.
 
 -- name: hello
 -- What is to be known of a store that is being opened: the server's time, the store's identity and its schema.

@@ -12,7 +12,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Unpack, overload
 from urllib.parse import quote
 
-from queuectl import answers, wire
+from queuectl import wire
 from queuectl.asynchronous import asynchronously
 from queuectl.client import Changed, History, Progress, Status, WorkerView, serves
 from queuectl.clock import SystemClock
@@ -22,7 +22,8 @@ from queuectl.domain.selector import Selector
 from queuectl.figures import STRETCHES, Figures
 from queuectl.follow import Piece
 from queuectl.keywords import Duration, JobKeys, as_json, seconds_of
-from queuectl.remote_connection import Query, RemoteConnection, problem_of
+from queuectl.remote import answers
+from queuectl.remote.connection import Query, RemoteConnection, problem_of
 from queuectl.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuectl.domain.job import Job
 from queuectl.store.port import Grip
-from queuectl.store.postgres_session import Session
+from queuectl.store.postgres.session import Session
 
 KEPT_BYTES = 16 << 20
 """What lies so far behind the newest piece is removed."""

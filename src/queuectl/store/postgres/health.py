@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from queuectl.clock import SystemClock
-from queuectl.store.postgres_connection import Address, Line, translated
+from queuectl.store.postgres.connection import Address, Line, translated
 
 QUERY = """
 SELECT current_setting('server_version_num')::integer, current_setting('server_version'),

@@ -12,7 +12,7 @@ import psycopg
 from queuectl import ids
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.store import migrations
-from queuectl.store.postgres_connection import Address, Line, translated
+from queuectl.store.postgres.connection import Address, Line, translated
 
 TABLES = (
     "jobs",

@@ -8,7 +8,7 @@ import psycopg
 
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.store.port import ANSWER_WITHIN_S
-from queuectl.store.postgres_connection import Address, Line
+from queuectl.store.postgres.connection import Address, Line
 
 POLL_EVERY_S = 0.5
 """How often to look where nothing can be heard: while the server is away, or behind a pooler."""

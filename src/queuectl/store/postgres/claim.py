@@ -8,8 +8,8 @@ from typing import Any
 
 from queuectl.domain.job import Job
 from queuectl.store.port import Grip
-from queuectl.store.postgres_session import Session
-from queuectl.store.postgres_text import array
+from queuectl.store.postgres.session import Session
+from queuectl.store.postgres.text import array
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """So many times more candidates than wanted a claim looks at, for others are claiming too; and more, if in vain."""

@@ -9,7 +9,7 @@ from hashlib import sha256
 import psycopg
 
 from queuectl.store.archive import MOVED_TO, RECOUNT, TABLES, Row, normal
-from queuectl.store.postgres_connection import PATIENCE, parse_address, translated
+from queuectl.store.postgres.connection import PATIENCE, parse_address, translated
 
 AT_ONCE = 2000
 NUMBERED = {"specs": "id", "jobs": "seq", "events": "id"}

@@ -37,16 +37,15 @@ from queuectl.store.port import (
     Superseded,
     WorkerRow,
 )  # fmt: skip
-from queuectl.store.postgres_connection import parse_address
-from queuectl.store.postgres_dialect import POSTGRES
-from queuectl.store.postgres_health import Health, health
-from queuectl.store.postgres_listener import Listener
-from queuectl.store.postgres_record import Recording
-from queuectl.store.postgres_relay import PostgresRelay
-from queuectl.store.postgres_schema import empty
-from queuectl.store.postgres_text import copy_text
+from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.dialect import POSTGRES
+from queuectl.store.postgres.health import Health, health
+from queuectl.store.postgres.listener import Listener
+from queuectl.store.postgres.record import Recording
+from queuectl.store.postgres.relay import PostgresRelay
+from queuectl.store.postgres.schema import empty
+from queuectl.store.postgres.text import copy_text
 
-PREFIX_MIN = 4
 INSERT_AT_ONCE = 5000
 COPY_FROM = 500
 """From so many new jobs on they are copied. For fewer, a round trip more would cost more than it saves."""
@@ -172,16 +171,7 @@ class PostgresStore(Recording, Ledger):
         return Conflict(f"job {first} exists already", "choose another id, or leave it out to get a new one")
 
     def get(self, ref: str) -> Job:
-        written = ref.isascii() and "\0" not in ref
-        found = self._jobs("WHERE id = %s", [ref]) if written else []
-        if not found and len(ref) >= PREFIX_MIN and written:
-            last = ref[:-1] + chr(ord(ref[-1]) + 1)
-            found = self._jobs("WHERE generated_id AND id >= %s AND id < %s LIMIT 3", [ref, last])
-        if not found:
-            raise NotFound(f"no job {ref}", "see the ids with: queuectl list")
-        if len(found) > 1:
-            raise Invalid(f"{ref} could be {' or '.join(job.id for job in found)}", "type more of the id")
-        return found[0]
+        return rows.only_one(ref, lambda condition, values: self._jobs(f"WHERE {condition}", values), "%s")
 
     def find(
         self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None

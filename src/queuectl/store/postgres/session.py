@@ -14,9 +14,9 @@ from queuectl.clock import Clock, SystemClock, boottime
 from queuectl.domain.job import Job, Spec
 from queuectl.store import migrations, rows
 from queuectl.store.port import Grip, Superseded, WorkerRow
-from queuectl.store.postgres_connection import Address, Line, translated
-from queuectl.store.postgres_schema import bring_up_to_date
-from queuectl.store.postgres_text import array
+from queuectl.store.postgres.connection import Address, Line, translated
+from queuectl.store.postgres.schema import bring_up_to_date
+from queuectl.store.postgres.text import array
 
 FOLD_EVERY = 500
 """Transactions of one store between two folds of the counts."""

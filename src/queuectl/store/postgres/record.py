@@ -13,8 +13,8 @@ from typing import Any
 from queuectl.domain.job import Job
 from queuectl.store import rows
 from queuectl.store.port import Change, Grip
-from queuectl.store.postgres_claim import Claiming
-from queuectl.store.postgres_text import array
+from queuectl.store.postgres.claim import Claiming
+from queuectl.store.postgres.text import array
 from queuectl.store.recording import InHand, applied, attempt_rows
 
 

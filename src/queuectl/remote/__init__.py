@@ -1,0 +1,1 @@
+"""A queue on a server, over its REST API."""
