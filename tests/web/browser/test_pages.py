@@ -194,6 +194,19 @@ def test_a_page_says_when_the_server_is_out_of_reach_and_when_it_is_back(open_pa
     expect(page.locator("#live")).to_have_text("live")
 
 
+def test_a_failure_on_the_overview_tells_the_command_and_the_whole_of_it_on_its_title(
+    open_page: OpenPage, server: Service, worker: Worker
+) -> None:
+    command = "exit 9 # " + "x" * 300
+    server.enqueue(command, id="fails-at-once", max_retries=0)
+    ended(server, "fails-at-once")
+    page = open_page("/")
+    line = page.locator("li[data-row]", has=page.get_by_role("link", name="fails-at-once"))
+    expect(line).to_contain_text("exit 9 # xxx")
+    expect(line).to_contain_text("exit code 9")
+    expect(line.get_by_title(command)).to_be_visible()
+
+
 # --- finding and acting ---------------------------------------------------------------------
 
 
@@ -467,7 +480,9 @@ def test_workers_are_started_and_stopped_in_the_console(open_page: OpenPage, ser
         (worker,) = [each for each in server.queue.workers() if each.name == "browser"]
         assert worker.slots == 2
         page.goto(f"{server.url}/workers")
-        expect(page.get_by_role("region", name="Worker browser")).to_contain_text("nobody")
+        region = page.get_by_role("region", name="Worker browser")
+        expect(region).to_contain_text("nobody")
+        expect(region.locator("dt", has_text="last seen").locator("+ dd")).to_have_text(re.compile(r"^\ds ago$"))
         page.goto(f"{server.url}/console")
     finally:
         typed(page, "worker stop browser")
