@@ -6,7 +6,7 @@ A `Client` holds one open store and nothing else; it is for one thread. Programs
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -47,6 +47,7 @@ class WorkerView(NamedTuple):
     """A live worker: its slots, what it runs, and whether it is about to stop.
 
     An `orphaned` one has lost its dispatcher: it starts nothing, but what it runs goes on until a worker takes over.
+    `seen_at`: when it was heard of last, which is now where a lock tells, and else when it renewed its lease.
     """
 
     name: str
@@ -55,6 +56,7 @@ class WorkerView(NamedTuple):
     slots: int
     queues: tuple[str, ...]
     started_at: float
+    seen_at: float
     running: Sequence[Job]
     stopping: bool
     orphaned: bool
@@ -307,9 +309,10 @@ class Client:
         for row in self.store.workers():
             if self.store.alive(row):
                 by_dispatcher.setdefault((row.machine, row.dispatcher), []).append(row)
-        return [self._worker(rows) for rows in by_dispatcher.values()]
+        seen = self.store.seen([row.id for rows in by_dispatcher.values() for row in rows]) if by_dispatcher else {}
+        return [self._worker(rows, seen) for rows in by_dispatcher.values()]
 
-    def _worker(self, rows: list[WorkerRow]) -> WorkerView:
+    def _worker(self, rows: list[WorkerRow], seen: Mapping[str, float]) -> WorkerView:
         from queuectl.engine.process import is_there, machine_id
 
         orphaned = rows[0].machine == machine_id() and not is_there(rows[0].dispatcher)
@@ -317,8 +320,9 @@ class Client:
         return WorkerView(
             name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, orphaned=orphaned,
             slots=0 if orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
-            started_at=min(row.started_at for row in own), stopping=any(row.stop for row in own), rows=rows,
-            running=[job for row in rows for job in self.store.running(row.id)],
+            started_at=min(row.started_at for row in own),
+            seen_at=max(seen.get(row.id, row.started_at) for row in rows), stopping=any(row.stop for row in own),
+            rows=rows, running=[job for row in rows for job in self.store.running(row.id)],
         )  # fmt: skip
 
     def ask_to_stop(self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False) -> list[WorkerView]:

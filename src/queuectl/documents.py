@@ -42,7 +42,8 @@ def worker_to_json(worker: WorkerView) -> wire.JsonObject:
     return {
         "name": worker.name, "host": worker.host, "pid": worker.pid, "slots": worker.slots,
         "busy": len(worker.running), "queues": list(worker.queues), "started_at": wire.format_time(worker.started_at),
-        "stopping": worker.stopping, "orphaned": worker.orphaned, "jobs": [job.id for job in worker.running],
+        "seen_at": wire.format_time(worker.seen_at), "stopping": worker.stopping, "orphaned": worker.orphaned,
+        "jobs": [job.id for job in worker.running],
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from queuectl.clock import boottime
 from queuectl.domain.errors import NotFound
@@ -202,8 +202,13 @@ def rest(output: Output, told: int) -> bytes:
     return output.tail[max(0, behind) :]
 
 
-def wait(store: Store, refs: Sequence[str], any_: bool, timeout: float | None) -> list[Job]:
-    """The jobs once all (or any) of them have finished: those that have. Raises `TimeoutError`, `NotFound`."""
+def wait(
+    store: Store, refs: Sequence[str], any_: bool, timeout: float | None, tick: Callable[[], None] = lambda: None
+) -> list[Job]:
+    """The jobs once all (or any) of them have finished: those that have. Raises `TimeoutError`, `NotFound`.
+
+    `tick` is called at least every second; the wait ends with what it raises.
+    """
     deadline = None if timeout is None else time.monotonic() + timeout
     wakeup = wakeup_for(store)
     try:
@@ -219,6 +224,7 @@ def wait(store: Store, refs: Sequence[str], any_: bool, timeout: float | None) -
             left = RECHECK_EVERY_S if deadline is None else min(RECHECK_EVERY_S, deadline - time.monotonic())
             if left <= 0:
                 raise TimeoutError
+            tick()
             wakeup.wait(left)
     finally:
         wakeup.close()

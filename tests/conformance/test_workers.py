@@ -23,7 +23,7 @@ from queuectl.domain.lifecycle import (
     Started,
     apply,
 )
-from queuectl.store.port import Change, Output, Store, Superseded
+from queuectl.store.port import LEASE_S, Change, Output, Store, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end, claim_one, finish, record_one
 from tests.conformance.conftest import StoreFactory
 
@@ -32,6 +32,18 @@ def claim_ids(store: Store, grip_id: str = "w~1", limit: int = 100, queues: Sequ
     """The ids a worker gets."""
     (row,) = [row for row in store.workers() if row.id == grip_id]
     return [job.id for job in store.claim(row.grip, HOST, limit, queues)]
+
+
+# --- who lives ------------------------------------------------------------------------------
+
+
+def test_a_supervisor_was_seen_at_its_latest_renewal(store: Store) -> None:
+    grip = a_grip(store)
+    (first,) = store.seen([grip.worker]).values()
+    store.renew([grip], LEASE_S)
+    (again,) = store.seen([grip.worker]).values()
+    assert first <= again < first + LEASE_S
+    assert store.seen([]) == {}
 
 
 # --- claim ----------------------------------------------------------------------------------

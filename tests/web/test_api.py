@@ -192,6 +192,7 @@ def test_workers_are_listed_and_stopped(service: Service) -> None:
         worker = shop.worker(2, "--name", "night", "--queue", "video")
         (shown,) = service.full.get("/api/v1/workers").json()
         assert (shown["name"], shown["slots"], shown["queues"], shown["busy"]) == ("night", 2, ["video"], 0)
+        assert shown["seen_at"] >= shown["started_at"]
         assert service.full.post("/api/v1/workers/stop", json={"names": ["day"]}).status_code == 404
         asked = service.full.post("/api/v1/workers/stop", json={"names": ["nig*"]})
         assert (asked.status_code, [each["name"] for each in asked.json()]) == (202, ["night"])

@@ -8,19 +8,23 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from queuectl import wire
+from queuectl import access, wire
 from queuectl.cli.table import COMMANDS
 from queuectl.domain.errors import Invalid
+from queuectl.domain.job import JobState
 from queuectl.web import filters, spelling
 from queuectl.web.console import READING, TERMINAL_ONLY, words_of
-from tests.web.service import Service
-from tests.workshop import clean_environment
+from tests.web.service import Service, serving
+from tests.web.test_streams import events
+from tests.workshop import PATIENCE_S, Workshop, clean_environment, open_workshop, until
 
 
 @pytest.mark.parametrize(
@@ -112,9 +116,7 @@ def test_nothing_is_changed_by_a_get(service: Service) -> None:
     assert service.queue.count(filters.of_query("").selector(0.0)) == 0
 
 
-@pytest.mark.parametrize(
-    "line", ["serve", "run -- true", "demo", "reset --yes", "logs -f x", "status --db /tmp/other.db", "wait x"]
-)
+@pytest.mark.parametrize("line", ["serve", "demo", "reset --yes", "status --db /tmp/other.db", "copy --to x"])
 def test_what_needs_a_terminal_is_refused_in_words(service: Service, line: str) -> None:
     printed, end = typed(service.full, line)
     assert printed.startswith("queuectl: ")
@@ -127,6 +129,112 @@ def test_what_is_too_long_is_cut(service: Service) -> None:
     printed, end = typed(service.full, "list --json")
     assert end["cut"]
     assert len(printed) <= 2 << 20
+
+
+# --- what lasts -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(service: Service) -> Iterator[Workshop]:
+    """Workers on the server's store."""
+    with open_workshop(Path(service.db).parent) as shop:
+        yield shop
+
+
+def lines_that_run() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "queuectl-console"]
+
+
+class Typing:
+    """A line that runs: the events as they come, read in a thread."""
+
+    def __init__(self, service: Service, line: str) -> None:
+        self.seen: list[tuple[str, dict[str, Any]]] = []
+        self._service = service
+        self._client = service.client(service.tokens["full"])
+        self._thread = threading.Thread(target=self._read, args=[line])
+        self._thread.start()
+        until(lambda: bool(self.seen), f"{line!r} begins")
+
+    def _read(self, line: str) -> None:
+        with self._client.stream("POST", "/console/run", json={"line": line}) as answer:
+            for event in events(answer):
+                self.seen.append(event)
+
+    @property
+    def printed(self) -> str:
+        return "".join(data["text"] for kind, data in list(self.seen) if kind == "output")
+
+    def stop(self, client: httpx.Client | None = None) -> None:
+        kind, begun = self.seen[0]
+        assert kind == "begin"
+        assert (client or self._service.full).post("/console/stop", json=begun).status_code == 204
+
+    def end(self) -> dict[str, Any]:
+        """How it ended, once it has."""
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "the line does not end"
+        self._client.close()
+        assert self.seen[-1][0] == "end"
+        return self.seen[-1][1]
+
+
+def test_a_command_runs_in_the_console_to_its_own_exit_code(service: Service, shop: Workshop) -> None:
+    shop.worker()
+    printed, end = typed(service.full, "run -- sh -c 'echo out; echo err >&2; exit 3'")
+    assert printed == "out\nerr\n"
+    assert end["code"] == 3
+
+
+def test_stop_in_the_console_is_ctrl_c(service: Service, shop: Workshop) -> None:
+    shop.worker()
+    running = Typing(service, "run --id a -- sh -c 'echo begun; sleep 60'")
+    until(lambda: running.printed == "begun\n", "the command runs")
+    running.stop()
+    assert running.end()["code"] == 130
+    assert running.printed == "begun\ncancelled a\n"
+    assert service.queue.job("a").state is JobState.CANCELLED
+
+
+def test_following_and_waiting_end_with_the_job_or_at_stop(service: Service, shop: Workshop) -> None:
+    service.enqueue("echo first; sleep 1; echo last", id="a", delay="1s")
+    following, waiting, unknown = (Typing(service, line) for line in ("logs -f a", "wait a", "wait never"))
+    assert unknown.end()["code"] == 125
+    service.enqueue(id="b", held=True)
+    stopped = Typing(service, "wait b")
+    stopped.stop()
+    assert stopped.end()["code"] == 130
+    assert not service.queue.job("b").finished
+    shop.worker()
+    assert waiting.end()["code"] == following.end()["code"] == 0
+    assert waiting.printed == "a completed\n"
+    assert following.printed == "first\nlast\n"
+
+
+def test_nobody_else_can_stop_a_command(service: Service) -> None:
+    service.enqueue(id="a", held=True)
+    waiting = Typing(service, "wait a --timeout 2s")
+    with service.client(access.create(service.queue.store, "other", "full", "tests")[1]) as other:
+        waiting.stop(other)
+    assert waiting.end()["code"] == 124
+
+
+def test_a_reader_who_goes_leaves_the_job_running(service: Service, shop: Workshop) -> None:
+    gate = Path(service.db).with_name("gate")
+    line = f"run --id a -c 'echo x; until [ -e {gate} ]; do sleep 0.05; done'"
+    shop.worker()
+    with service.full.stream("POST", "/console/run", json={"line": line}) as answer:
+        assert next(data["text"] for kind, data in events(answer) if kind == "output") == "x\n"
+    until(lambda: not lines_that_run(), "the command has been left")
+    gate.touch()
+    until(lambda: service.queue.job("a").finished, "the job ends")
+    assert service.queue.job("a").state is JobState.COMPLETED
+
+
+def test_a_line_is_watched_for_so_long(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db", listen_s_max=0.5) as service:
+        service.enqueue(id="a", held=True)
+        assert Typing(service, "wait a").end() == {"code": 0, "left": True}
 
 
 # --- addresses and copies -------------------------------------------------------------------

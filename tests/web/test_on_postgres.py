@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from queuectl.store.port import LEASE_S
 from tests.web import fuzz
 from tests.web.service import Service, serving
 from tests.web.test_streams import Watcher, job_event
@@ -44,6 +46,10 @@ def test_a_job_goes_its_way_and_whoever_listens_is_told(place: str, tmp_path: Pa
         assert 'queuectl_jobs{queue="default",state="dead"} 1.0' in service.full.get("/metrics").text
         assert service.full.post("/api/v1/dlq/retry", json={"selector": {"all": True}}).json()["changed"] == 1
         assert service.full.get("/readyz").status_code == 200
+        status = service.full.get("/api/v1/status").json()
+        (worker,) = status["workers"]
+        at, seen_at = (datetime.fromisoformat(text).timestamp() for text in (status["at"], worker["seen_at"]))
+        assert abs(at - seen_at) < LEASE_S
     watcher.end()
 
 

@@ -23,7 +23,8 @@ class Screen(NamedTuple):
     """Two streams, and who looks at them. `terminal`: a person reads the results, in lines of `width` signs.
 
     `answer` puts a question to that person and gives back what was typed; none where nobody can be asked. `progress`:
-    somebody sees lines that are written over. `pause` waits, until somebody interrupts.
+    somebody sees lines that are written over. `pause` waits, until somebody interrupts. `own`: these are this process's
+    streams, and its signals interrupt.
     """
 
     out: TextIO
@@ -34,6 +35,7 @@ class Screen(NamedTuple):
     answer: Callable[[str], str] | None
     progress: bool
     pause: Callable[[float], None] = time.sleep
+    own: bool = False
 
 
 def own_screen() -> Screen:
@@ -43,7 +45,7 @@ def own_screen() -> Screen:
     return Screen(
         out=sys.stdout, err=sys.stderr, terminal=terminal, width=_terminal_width() if terminal else None,
         height=_terminal_height() if terminal else None, answer=_typed if asks else None,
-        progress=_is_terminal(sys.stderr),
+        progress=_is_terminal(sys.stderr), own=True,
     )  # fmt: skip
 
 
@@ -99,6 +101,10 @@ class Console:
     def table(self, columns: Sequence[render.Column], rows: Iterable[Sequence[str | render.Cell]]) -> None:
         """A table, as wide as the terminal; complete in a pipe."""
         self.lines(render.table(columns, rows, width=self.width, colour=self.colour))
+
+    def interruptible(self) -> None:
+        """Where a command waits: raises `KeyboardInterrupt` if its person has interrupted it."""
+        self.screen.pause(0.0)
 
     def flush(self) -> None:
         """Sends on what was printed, where the command goes on for long."""

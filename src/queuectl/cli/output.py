@@ -87,6 +87,9 @@ def _follow(call: Call, client: Client, jobs: Sequence[Job], stream: int | None,
         raise Invalid(f"--follow follows one job, not {len(jobs)}", "name one")
     if call.console.as_json:
         raise Invalid("--follow gives raw bytes, never JSON", "leave out --json or --follow")
-    for number, data in follow.follow(client.store, jobs[0].id, stream, tail):
-        call.console.raw(data, number if stream is None else STDOUT)
+    for number, data in follow.follow(client.store, jobs[0].id, stream, tail, ticks=True):
+        if number:
+            call.console.raw(data, number if stream is None else STDOUT)
+        else:
+            call.console.interruptible()
     return 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import chosen
+from queuectl.cli.console import Screen
 from queuectl.cli.enqueue import FORMS, document_of, note_unserved, options
 from queuectl.cli.render import counted
 from queuectl.client import Client
@@ -55,9 +56,10 @@ class _Stop:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[_Stop]:
+def _stop_signals(screen: Screen) -> Iterator[_Stop]:
     stop = _Stop()
-    before = {number: signal.signal(number, stop) for number in STOP_SIGNALS if not _ignored(number)}
+    taken = [number for number in STOP_SIGNALS if screen.own and not _ignored(number)]
+    before = {number: signal.signal(number, stop) for number in taken}
     try:
         yield stop
     finally:
@@ -73,14 +75,15 @@ def _ignored(number: int) -> bool:
 def run(call: Call) -> int:
     """Enqueues a command, follows it, and exits as it does."""
     request = wire.parse_request(_document(call), SystemClock().now())
-    with call.client() as client, _stop_signals() as stop:
+    with call.client() as client, _stop_signals(call.console.screen) as stop:
         (job,) = client.enqueue([request])
         try:
             stop.now()
             note_unserved(call, client.unserved([job.queue]))
             _follow(call, client, job)
-        except _Stopped as stopped:
-            return _interrupted(call, client, job, stopped.number)
+        except KeyboardInterrupt as stopped:
+            number = stopped.number if isinstance(stopped, _Stopped) else signal.SIGINT
+            return _interrupted(call, client, job, number)
         except BrokenPipeError:
             return _interrupted(call, client, job, signal.SIGPIPE)
         finished = client.job(job.id)
@@ -96,13 +99,14 @@ def _document(call: Call) -> wire.JsonObject:
         raise Invalid("run needs a command", f"write: {FORMS.replace('enqueue', 'run').partition(', or')[0]}")
     if call.after is not None and call.args.shell_command is not None:
         raise Invalid("a command behind -- and -c exclude each other", "give one of them")
-    return {"max_retries": 0, "split_output": _streams_differ(), **document_of(call), **options(call)}
+    split = _streams_differ(call.console.screen)
+    return {"max_retries": 0, "split_output": split, **document_of(call), **options(call)}
 
 
-def _streams_differ() -> bool:
+def _streams_differ(screen: Screen) -> bool:
     """Where both go to one place, their order is worth more than their being apart."""
     try:
-        return not os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+        return screen.own and not os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
     except (OSError, ValueError):
         return True
 
@@ -110,8 +114,10 @@ def _streams_differ() -> bool:
 def _follow(call: Call, client: Client, job: Job) -> None:
     from queuectl import follow
 
-    for stream, data in follow.follow(client.store, job.id, None, None):
-        if not call.console.as_json:
+    for stream, data in follow.follow(client.store, job.id, None, None, ticks=True):
+        if not stream:
+            call.console.interruptible()
+        elif not call.console.as_json:
             call.console.raw(data, stream)
 
 
@@ -157,7 +163,7 @@ def wait(call: Call) -> int:
             console.note("0 jobs")
             return 0
         try:
-            finished = _wait(client, refs, call.args.any, timeout)
+            finished = _wait(client, refs, call.args.any, timeout, console.interruptible)
         except TimeoutError:
             console.note(_still_waiting(client, refs, wire.format_duration(timeout or 0.0)))
             return TIMED_OUT
@@ -168,10 +174,12 @@ def wait(call: Call) -> int:
     return max(map(exit_code_of, finished))
 
 
-def _wait(client: Client, refs: Sequence[str], any_: bool, timeout: float | None) -> list[Job]:
+def _wait(
+    client: Client, refs: Sequence[str], any_: bool, timeout: float | None, tick: Callable[[], None]
+) -> list[Job]:
     from queuectl import follow
 
-    return follow.wait(client.store, refs, any_, timeout)
+    return follow.wait(client.store, refs, any_, timeout, tick)
 
 
 def _still_waiting(client: Client, refs: Sequence[str], timeout: str) -> str:

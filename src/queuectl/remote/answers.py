@@ -82,7 +82,8 @@ def worker_of(document: Document, running: Mapping[str, Job]) -> WorkerView:
     """The inverse of `worker_to_json`; `running` has the jobs that it names, as far as they still run."""
     return WorkerView(
         name=document["name"], host=document["host"], pid=document["pid"], slots=document["slots"],
-        queues=tuple(document["queues"]), started_at=_moment(document["started_at"]), stopping=document["stopping"],
+        queues=tuple(document["queues"]), started_at=_moment(document["started_at"]),
+        seen_at=_moment(document["seen_at"]), stopping=document["stopping"],
         orphaned=document["orphaned"], running=[running[job] for job in document["jobs"] if job in running], rows=(),
     )  # fmt: skip
 

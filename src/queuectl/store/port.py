@@ -295,6 +295,9 @@ class Store(Protocol):
     def alive(self, row: WorkerRow) -> bool:
         """Whether the supervisor lives, as far as this store can tell."""
 
+    def seen(self, ids: Sequence[str]) -> dict[str, float]:
+        """Of supervisors that live: when they were heard of last. Where a lock tells, now; else at the last renewal."""
+
     def holds(self, grip: Grip) -> bool:
         """Whether the supervisor is still driven in this epoch."""
 

@@ -427,6 +427,9 @@ class SqliteStore(Ledger):
     def alive(self, row: WorkerRow) -> bool:
         return is_alive(supervisor_folder(self.folder, row.id))
 
+    def seen(self, ids: Sequence[str]) -> dict[str, float]:
+        return dict.fromkeys(ids, self.now())  # their locks tell
+
     def holds(self, grip: Grip) -> bool:
         return bool(self._read(self._sql["holds_worker"], {"worker": grip.worker, "epoch": grip.epoch}))
 

@@ -69,7 +69,7 @@ def create_app(
     app.state.health = Health()
     app.state.feed = Feed(open_client, listen_s_max)
     app.state.followers = Followers(listen_s_max)
-    app.state.console = Console(open_client)
+    app.state.console = Console(open_client, listen_s_max)
     return app
 
 

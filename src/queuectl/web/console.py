@@ -6,7 +6,9 @@ client of its own, and writes to a screen that is the browser's panel. Rules:
 - Text from a `{` that begins a word is one JSON object, taken before words are split: quotes and blanks in it stay.
 - Who may only read calls only commands in `READING`, by GET; everything else is a POST, which the guard lets nobody do
   without a full token.
-- What makes no sense without a terminal is refused with a word why (`TERMINAL_ONLY`), as is what would never end.
+- What makes no sense without a terminal is refused with a word why (`TERMINAL_ONLY`).
+- `Session.stop` is Ctrl-C. A reader who has gone interrupts nothing that was begun: a command that only told what goes
+  on ends, and the job of a `run` goes on.
 - `worker start` starts a process of its own: a server with threads must not fork.
 """
 
@@ -26,6 +28,7 @@ from collections.abc import Callable
 from json import JSONDecodeError, JSONDecoder
 from typing import NamedTuple
 
+from queuectl import ids
 from queuectl.cli import main, table
 from queuectl.cli.call import Call
 from queuectl.cli.console import Screen
@@ -38,15 +41,13 @@ from queuectl.web.problems import Forbidden, Overloaded
 
 READING = frozenset(
     {
-        "status", "list", "show", "explain", "logs", "worker list", "worker logs", "dlq list", "dlq show",
+        "status", "list", "show", "explain", "logs", "wait", "worker list", "worker logs", "dlq list", "dlq show",
         "config show", "config get",
     }
 )  # fmt: skip
 """Commands that change nothing and tell nothing secret."""
 
 TERMINAL_ONLY = {
-    "run": "lasts as long as its command: enqueue it, and follow the output on the job's page",
-    "wait": "lasts until the jobs have ended: the pages show when they have",
     "serve": "runs already",
     "demo": "plays in a terminal",
     "reset": "would remove the store under this server",
@@ -56,7 +57,8 @@ TERMINAL_ONLY = {
 }
 """Commands that have no place here, and why."""
 
-SESSIONS_MAX = 8
+SESSIONS_MAX = 16
+SESSION_ID_LENGTH = 16
 OUTPUT_BYTES_MAX = 2 << 20
 LINE_MAX = 64 << 10
 WIDTH_LEAST, WIDTH_MOST = 40, 300
@@ -94,6 +96,10 @@ class Asked(Exception):
     """A command wants an answer before it goes on."""
 
 
+class Left(Exception):
+    """Nobody reads any more what a command writes: it ends where it is."""
+
+
 class Typed(NamedTuple):
     """A line, and how it came: the panel's width, and the answer to a question that it led to."""
 
@@ -107,9 +113,10 @@ class Typed(NamedTuple):
 class Console:
     """All that runs in browsers' consoles."""
 
-    def __init__(self, open_client: Callable[[], Client]) -> None:
+    def __init__(self, open_client: Callable[[], Client], listen_s_max: float) -> None:
         self._open = open_client
-        self._sessions: set[Session] = set()
+        self._listen_s_max = listen_s_max
+        self._sessions: dict[str, Session] = {}
 
     def run(self, typed: Typed) -> Session:
         """Begins to run a line. Raises `Invalid`, `Overloaded`."""
@@ -118,41 +125,64 @@ class Console:
         words = words_of(typed.line)
         if len(self._sessions) >= SESSIONS_MAX:
             raise Overloaded("too many commands run in consoles", "let one end, or cancel it")
-        session = Session(asyncio.get_running_loop(), typed, words, self._open, self._sessions.discard)
-        self._sessions.add(session)
+        session = Session(asyncio.get_running_loop(), typed, words, self._open, self._over)
+        self._sessions[session.id] = session
+        session.begin(self._listen_s_max)
         return session
+
+    def stop(self, session_id: str, visitor: Visitor) -> None:
+        """Interrupts a command as Ctrl-C does, if it still runs and is this visitor's own."""
+        session = self._sessions.get(session_id)
+        if session is not None and session.visitor.token.id == visitor.token.id:
+            session.stop()
+
+    def _over(self, session: Session) -> None:
+        self._sessions.pop(session.id, None)
 
     def close(self) -> None:
         """Ends all of them."""
-        for session in list(self._sessions):
+        for session in list(self._sessions.values()):
             session.hang_up()
 
 
 class Session:
-    """One line that runs: the source of a stream of events `output`, `question` and, at the end, `end`."""
+    """One line that runs: the source of a stream of events, `begin`, `output`, and at the end `question` or `end`."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, typed: Typed, words: list[str], open_client: Callable[[], Client],
-        leave: Callable[[Session], None],
+        over: Callable[[Session], None],
     ) -> None:  # fmt: skip
+        self.id = ids.random_id(SESSION_ID_LENGTH)
         self._loop = loop
         self._typed = typed
         self._words = words
         self._open = open_client
-        self._leave = leave
+        self._tell_over = over
         self._lock = threading.Lock()
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._room = OUTPUT_BYTES_MAX
+        self._called = threading.Event()  # by Ctrl-C, or because the reader has gone
+        self._gone = False
         self._deaf = False
-        self._cancelled = threading.Event()
+        self._begin = message("begin", {"session": self.id})
         self._news = asyncio.Event()
+        self._news.set()
         self._end: bytes | None = None
         self._over = False
         decoder = codecs.getincrementaldecoder("utf-8")
         self._decoders = {1: decoder("replace"), 2: decoder("replace")}
-        threading.Thread(target=self._run, name="queuectl-console", daemon=True).start()
+
+    @property
+    def visitor(self) -> Visitor:
+        """Who typed the line."""
+        return self._typed.visitor
 
     # --- for the event loop -----------------------------------------------------------------
+
+    def begin(self, listen_s_max: float) -> None:
+        """Starts the command. After so long it is left, as by a reader who has gone."""
+        self._timer = self._loop.call_later(listen_s_max, self._leave_it)
+        threading.Thread(target=self._run, name="queuectl-console", daemon=True).start()
 
     async def next(self) -> bytes | None:
         if self._over:
@@ -163,48 +193,64 @@ class Session:
             pieces, self._waiting = self._waiting, deque()
             end = self._end
         self._over = end is not None
-        return b"".join(self._told(stream, data) for stream, data in _joined(pieces)) + (end or b"")
+        begin, self._begin = self._begin, b""
+        return begin + b"".join(self._told(stream, data) for stream, data in _joined(pieces)) + (end or b"")
 
     def _told(self, stream: int, data: bytes) -> bytes:
         text = self._decoders[stream].decode(data)
         return message("output", {"stream": stream, "text": text}) if text else b""
 
+    def stop(self) -> None:
+        """Ctrl-C."""
+        self._called.set()
+
     def hang_up(self) -> None:
-        """The reader has gone, or the server stops: the command is interrupted as by Ctrl-C."""
-        self._cancelled.set()
+        """The reader has gone, or the server stops."""
+        self._leave_it()
         self._over = True
         self._news.set()
 
     def close(self) -> None:
-        self._cancelled.set()
+        self._timer.cancel()
+        self._leave_it()
+
+    def _leave_it(self) -> None:
+        self._gone = True
+        self._called.set()
 
     # --- for the command's thread -----------------------------------------------------------
 
     def put(self, stream: int, data: bytes) -> None:
-        """What the command writes. Raises `KeyboardInterrupt` or, once it is too much, `BrokenPipeError`; one time."""
+        """What the command writes. Raises `KeyboardInterrupt`; `Left`, once, where nobody reads or it is too much."""
         if self._deaf:
             return
-        if self._cancelled.is_set():
-            self._deaf = True
-            raise KeyboardInterrupt
+        self._answer_call()
         with self._lock:
             self._waiting.append((stream, data[: self._room]))
             self._room -= len(data)
         self._tell()
         if self._room < 0:
-            self._deaf = True
-            raise BrokenPipeError
+            self._leave_it()
+            self._answer_call()
 
     def pause(self, seconds: float) -> None:
-        """Waits. Raises `KeyboardInterrupt`."""
-        if self._cancelled.wait(seconds):
+        """Waits. Raises `KeyboardInterrupt`, `Left`."""
+        self._called.wait(seconds)
+        self._answer_call()
+
+    def _answer_call(self) -> None:
+        if self._gone:
+            self._deaf = True
+            raise Left
+        if self._called.is_set():
+            self._called.clear()
             raise KeyboardInterrupt
 
     def _tell(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._news.set)
         except RuntimeError:  # the server has ended
-            self._cancelled.set()
+            self._leave_it()
 
     def _answer(self, question: str) -> str:
         if self._typed.answer is None:
@@ -226,7 +272,9 @@ class Session:
         end = message("end", {"code": 1})
         try:
             code = main.execute(self._words, self._screen(), self._do, lambda db: self._client())
-            end = message("end", {"code": code, "cut": self._room < 0})
+            end = message("end", {"code": code})
+        except Left:
+            end = message("end", {"code": 0, "cut" if self._room < 0 else "left": True})
         except Asked as asked:
             end = message("question", {"text": str(asked)})
         except KeyboardInterrupt:  # while the interruption was being told
@@ -235,7 +283,7 @@ class Session:
             with self._lock:
                 self._end = end
             self._tell()
-            self._leave(self)
+            self._tell_over(self)
 
     def _client(self) -> Client:
         client = self._open()
@@ -258,8 +306,6 @@ class Session:
             raise Invalid("this console is for one store only", "start another server for the other: serve --db PATH")
         if command.name in TERMINAL_ONLY:
             raise Invalid(f"{command.name} {TERMINAL_ONLY[command.name]}")
-        if getattr(call.args, "follow", False):
-            raise Invalid("-f does not end by itself", "follow a job's output on its page")
         visitor = self._typed.visitor
         if not visitor.may_write and (command.name not in READING or call.args.json):
             raise Forbidden(f"token {visitor.token.name} may only read", f"these: {', '.join(sorted(READING))}")
@@ -318,7 +364,6 @@ class Entry(NamedTuple):
     help: str
     flags: tuple[str, ...]
     words: str
-    reads: bool
 
 
 def entries() -> list[Entry]:
@@ -329,6 +374,6 @@ def entries() -> list[Entry]:
 def _entry(command: Command) -> Entry:
     options = (*command.options, *table.GLOBAL_OPTIONS)
     return Entry(
-        name=command.name, help=command.help, words=command.words, reads=command.name in READING,
+        name=command.name, help=command.help, words=command.words,
         flags=tuple(option.flags[-1] for option in options if "--db" not in option.flags),
     )  # fmt: skip

@@ -194,6 +194,19 @@ def test_a_page_says_when_the_server_is_out_of_reach_and_when_it_is_back(open_pa
     expect(page.locator("#live")).to_have_text("live")
 
 
+def test_a_failure_on_the_overview_tells_the_command_and_the_whole_of_it_on_its_title(
+    open_page: OpenPage, server: Service, worker: Worker
+) -> None:
+    command = "exit 9 # " + "x" * 300
+    server.enqueue(command, id="fails-at-once", max_retries=0)
+    ended(server, "fails-at-once")
+    page = open_page("/")
+    line = page.locator("li[data-row]", has=page.get_by_role("link", name="fails-at-once"))
+    expect(line).to_contain_text("exit 9 # xxx")
+    expect(line).to_contain_text("exit code 9")
+    expect(line.get_by_title(command)).to_be_visible()
+
+
 # --- finding and acting ---------------------------------------------------------------------
 
 
@@ -382,20 +395,80 @@ def test_commands_are_typed_as_in_a_terminal(open_page: OpenPage, server: Servic
     typed(page, "nonsense; rm -rf /")
     expect(terminal).to_contain_text("unknown command 'nonsense;'")
     expect(terminal).to_contain_text("exit code 2")
-    typed(page, "run -- sleep 1")
-    expect(terminal).to_contain_text("follow the output on the job's page")
+    typed(page, "serve")
+    expect(terminal).to_contain_text("serve runs already")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowUp")
     expect(page.locator("#line")).to_have_value("nonsense; rm -rf /")
     page.reload()
-    page.keyboard.press("ArrowUp")
-    expect(page.locator("#line")).to_have_value("run -- sleep 1")
+    page.locator("#line").press("ArrowUp")
+    expect(page.locator("#line")).to_have_value("serve")
     page.locator("#line").fill("dlq li")
     page.keyboard.press("Tab")
     expect(page.locator("#line")).to_have_value("dlq list ")
     page.keyboard.type("--gr")
     page.keyboard.press("Tab")
     expect(page.locator("#line")).to_have_value("dlq list --group ")
+
+
+def test_the_console_opens_on_every_page_and_keeps_its_text(open_page: OpenPage, server: Service) -> None:
+    loaded: list[str] = []
+    page = open_page("/jobs")
+    page.on("request", lambda request: loaded.append(request.url))
+    panel, line = page.get_by_role("region", name="Console"), page.get_by_role("textbox", name="queuectl")
+    opener = page.get_by_role("button", name="Console", exact=True)
+    page.goto(f"{server.url}/queues")
+    expect(page.locator("#live")).to_have_text("live")
+    expect(panel).to_be_hidden()
+    assert not any("console.js" in url for url in loaded)
+    page.keyboard.press("c")
+    expect(line).to_be_focused()
+    expect(opener).to_have_attribute("aria-expanded", "true")
+    page.keyboard.type("list --queue `c/?")  # keys of the page are only signs here
+    expect(line).to_have_value("list --queue `c/?")
+    typed(page, "list --queue no-such-queue")
+    expect(panel).to_contain_text("0 jobs")
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    page.wait_for_url("**/jobs")
+    expect(panel).to_contain_text("list --queue no-such-queue")
+    expect(panel).to_contain_text("0 jobs")
+    typed(page, "nonsense")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(opener).to_have_attribute("aria-expanded", "false")
+    page.reload()
+    expect(page.locator("#live")).to_have_text("live")
+    expect(panel).to_be_hidden()
+    opener.click()
+    expect(panel).to_contain_text("unknown command 'nonsense'")
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_label("Token").fill(server.tokens["full"])
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator("#live")).to_have_text("live")
+    page.keyboard.press("`")
+    expect(line).to_be_focused()
+    expect(panel).not_to_contain_text("nonsense")
+
+
+def test_a_command_is_watched_in_the_console_and_stopped(open_page: OpenPage, server: Service, worker: Worker) -> None:
+    page = open_page("/console", viewport={"width": 390, "height": 780})
+    terminal, line = page.locator("#terminal"), page.locator("#line")
+    line.fill("run --id watched -- sh -c 'echo number $((40 + 1)); sleep 60'")
+    page.keyboard.press("Enter")
+    expect(terminal).to_contain_text("number 41")
+    page.keyboard.press("Control+c")
+    expect(terminal).to_contain_text("cancelled watched")
+    expect(terminal).to_contain_text("exit code 130")
+    expect(page.locator("#send")).to_be_visible()
+    gate = Path(server.db).with_name("watched-gate")
+    line.fill(f"run --id goes-on -- sh -c 'echo number $((40 + 2)); until [ -e {gate} ]; do sleep 0.05; done'")
+    page.keyboard.press("Enter")
+    expect(terminal).to_contain_text("number 42")
+    page.goto(f"{server.url}/queues")
+    expect(terminal).to_contain_text("its job goes on")
+    gate.touch()
+    ended(server, "goes-on")
+    assert server.queue.job("goes-on").state is JobState.COMPLETED
 
 
 def test_workers_are_started_and_stopped_in_the_console(open_page: OpenPage, server: Service) -> None:
@@ -407,7 +480,9 @@ def test_workers_are_started_and_stopped_in_the_console(open_page: OpenPage, ser
         (worker,) = [each for each in server.queue.workers() if each.name == "browser"]
         assert worker.slots == 2
         page.goto(f"{server.url}/workers")
-        expect(page.get_by_role("region", name="Worker browser")).to_contain_text("nobody")
+        region = page.get_by_role("region", name="Worker browser")
+        expect(region).to_contain_text("nobody")
+        expect(region.locator("dt", has_text="last seen").locator("+ dd")).to_have_text(re.compile(r"^\ds ago$"))
         page.goto(f"{server.url}/console")
     finally:
         typed(page, "worker stop browser")

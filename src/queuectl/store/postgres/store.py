@@ -23,6 +23,7 @@ from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError, S
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
+from queuectl.settings import Settings
 from queuectl.store import rows
 from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
@@ -337,6 +338,10 @@ class PostgresStore(Recording, Ledger):
     def alive(self, row: WorkerRow) -> bool:
         folder = supervisor_folder(self.folder, row.id)
         return is_alive(folder) if folder.exists() else bool(self.read("unexpired", worker=row.id))
+
+    def seen(self, ids: Sequence[str]) -> dict[str, float]:
+        ttl_s = Settings(self.config(), self.defaults)["lease-ttl"]
+        return {worker: expires_at - ttl_s for worker, expires_at in self.read("expiries", workers=list(ids))}
 
     def holds(self, grip: Grip) -> bool:
         found = self._select("SELECT 1 FROM {schema}.workers WHERE id = %s AND epoch = %s", grip)

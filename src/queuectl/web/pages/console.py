@@ -1,26 +1,27 @@
-"""The console's page, and the way in for its lines."""
+"""The way in for the lines of the console, a panel that every page has."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from queuectl.domain.errors import Invalid
 from queuectl.settings import SETTINGS
 from queuectl.web import console
 from queuectl.web.console import Typed
-from queuectl.web.rendering import page
-from queuectl.web.rest.operation import object_body, text_in
+from queuectl.web.rest.operation import answer, object_body, text_in
 from queuectl.web.streams import EventStream
 
 
 async def panel(request: Request) -> Response:
-    """The page. `?run=` is typed in already, but not sent."""
-    entries = [entry._asdict() for entry in console.entries()]
-    return page(
-        request, "console.html", entries=entries, settings=list(SETTINGS), line=request.query_params.get("run", "")
-    )
+    """Its address: the first page, with the panel open."""
+    return RedirectResponse("/#console", 303)
+
+
+async def commands(request: Request) -> Response:
+    """What the panel completes with."""
+    return answer({"entries": [entry._asdict() for entry in console.entries()], "settings": list(SETTINGS)})
 
 
 async def look(request: Request) -> Response:
@@ -40,6 +41,14 @@ async def run(request: Request) -> Response:
     ))  # fmt: skip
 
 
+async def stop(request: Request) -> Response:
+    """Ctrl-C."""
+    given = await object_body(request, "session")
+    running: console.Console = request.app.state.console
+    running.stop(text_in(given, "session"), request.state.visitor)
+    return Response(status_code=204)
+
+
 def _width(text: str) -> int:
     if not text:
         return console.WIDTH_LEAST
@@ -54,6 +63,6 @@ def _run(request: Request, typed: Typed) -> Response:
 
 
 routes = [
-    Route("/console", panel), Route("/console/run", look, methods=["GET"]),
-    Route("/console/run", run, methods=["POST"]),
+    Route("/console", panel), Route("/console/commands", commands), Route("/console/run", look, methods=["GET"]),
+    Route("/console/run", run, methods=["POST"]), Route("/console/stop", stop, methods=["POST"]),
 ]  # fmt: skip

@@ -148,7 +148,7 @@ COMPONENTS: dict[str, Schema] = {
     "Problem": PROBLEM,
     "Worker": fixed(
         name=TEXT, host=TEXT, pid=INTEGER, slots=COUNT, busy=COUNT, queues=listed(TEXT), started_at=TIME,
-        stopping=FLAG, orphaned=FLAG, jobs=listed(TEXT),
+        seen_at=TIME, stopping=FLAG, orphaned=FLAG, jobs=listed(TEXT),
     ),
     "Queue": fixed(name=TEXT, counts=ref("Counts"), workers=COUNT, slots=COUNT),
     "Counts": COUNTS,

@@ -1,4 +1,4 @@
-// What every page has: colours, menu, times that go on, messages, keys.
+// What every page has: colours, menu, times that go on, messages, the way to the console, keys.
 
 import { problemOf, say } from "./talk.js";
 
@@ -81,6 +81,32 @@ document.addEventListener("click", async (event) => {
   } catch { say(text); }
 });
 
+// --- console -------------------------------------------------------------------------------
+
+// Its code is fetched when it is wanted, so that no page waits for it.
+async function openConsole(line) {
+  try { (await import("./console.js")).open(line); }
+  catch { say("the server cannot be reached", true); }
+}
+
+document.addEventListener("click", async (event) => {
+  const { console: line } = event.target.closest("[data-console]:not(html)")?.dataset ?? {};
+  if (line === undefined) return;
+  if (!line && "console" in document.documentElement.dataset) (await import("./console.js")).close();
+  else openConsole(line);
+});
+if ("console" in document.documentElement.dataset) import("./console.js");
+else if (location.hash === "#console") { history.replaceState(null, "", location.pathname); openConsole(); }
+
+// Who logs out leaves no lines behind; the console itself keeps them when a page is left, so this comes after.
+document.querySelector("form[action='/logout']")?.addEventListener("submit", () => addEventListener("pagehide", () => {
+  try {
+    for (const kept of [sessionStorage, localStorage]) {
+      for (const key of Object.keys(kept)) if (key.startsWith("queuectl-console")) kept.removeItem(key);
+    }
+  } catch { /* nothing was kept */ }
+}));
+
 // --- keys ----------------------------------------------------------------------------------
 
 let afterG = 0;
@@ -101,7 +127,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   const typing = event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]");
   if (event.key === "Escape" && typing) { typing.blur(); return; }
-  if (typing || document.querySelector("dialog[open]")) return;
+  if (typing || event.target.closest("#console") || document.querySelector("dialog[open]")) return;
   if (Date.now() - afterG < 1500) {
     afterG = 0;
     const link = document.querySelector(`.nav a[data-key="${CSS.escape(event.key)}"]`);
@@ -120,6 +146,7 @@ document.addEventListener("keydown", (event) => {
     case "x": here?.querySelector("input[type=checkbox]")?.click(); break;
     case "Enter": if (here && !event.target.closest("a, button, summary")) here.querySelector("a[data-open]")?.click(); break;
     case "g": afterG = Date.now(); break;
+    case "c": case "`": event.preventDefault(); openConsole(); break;
     case "?": $("keys")?.showModal(); break;
   }
 });

@@ -1,15 +1,48 @@
 // The console: a line goes to the server, what the command prints comes back as it is printed.
+//
+// A panel of every page. What stands in it, and whether it is open, goes from page to page within one tab; the lines that
+// were typed are kept for longer.
 
 import { Ansi } from "./ansi.js";
 import { problemOf } from "./talk.js";
 
 const HISTORY = "queuectl-console", HISTORY_MAX = 200, LINES_MAX = 5000;
+const OPEN = "queuectl-console-open", TEXT = "queuectl-console-text", KEPT_SIGNS_MAX = 200_000;
 const STATES = ["blocked", "pending", "processing", "failed", "completed", "dead", "cancelled"];
 
 const $ = (id) => document.getElementById(id);
-const box = $("console"), terminal = $("terminal"), field = $("line");
-const entries = JSON.parse(box.dataset.entries), settings = JSON.parse(box.dataset.settings);
+const root = document.documentElement, box = $("console"), terminal = $("terminal"), field = $("line");
 const mayWrite = document.body.dataset.mayWrite === "yes";
+
+// --- open and closed -----------------------------------------------------------------------
+
+let before = null; // what had the focus
+
+function show(how) {
+  if (how) root.dataset.console = how;
+  else delete root.dataset.console;
+  for (const button of document.querySelectorAll("[data-console=''][aria-expanded]")) button.setAttribute("aria-expanded", String(Boolean(how)));
+  $("console-tall").setAttribute("aria-pressed", String(how === "tall"));
+  try { sessionStorage.setItem(OPEN, how); } catch { /* it is closed on the next page */ }
+}
+
+// Opens the panel, with a line typed in where one is given, but not sent.
+export function open(line) {
+  if (!box.contains(document.activeElement)) before = document.activeElement;
+  show(root.dataset.console || "open");
+  if (line) field.value = line;
+  field.focus({ preventScroll: true });
+  down();
+}
+
+export function close() {
+  show("");
+  if (box.contains(document.activeElement) || document.activeElement === document.body) (before?.isConnected ? before : $("main")).focus({ preventScroll: true });
+}
+
+$("console-close").addEventListener("click", close);
+$("console-tall").addEventListener("click", () => { show(root.dataset.console === "tall" ? "open" : "tall"); down(); });
+$("console-clear").addEventListener("click", () => { clear(); field.focus(); });
 
 // --- history -------------------------------------------------------------------------------
 
@@ -36,6 +69,24 @@ function recall(by) {
 // --- what is printed -----------------------------------------------------------------------
 
 let line = null, ansi = new Ansi();
+let said = [], signs = 0; // all that stands here, as [function, text, class]
+
+function keep(how, text, className) {
+  const last = said.at(-1);
+  if (how === "print" && last?.[0] === how && last[2] === className && last[1].length < 4096) last[1] += text;
+  else said.push([how, text, className]);
+  signs += text.length;
+  while (signs > KEPT_SIGNS_MAX && said.length > 1) signs -= said.shift()[1].length;
+}
+
+function clear() {
+  terminal.replaceChildren();
+  line = null;
+  said = [];
+  signs = 0;
+}
+
+function down() { terminal.scrollTop = terminal.scrollHeight; }
 
 function newLine(className = "") {
   line = document.createElement("div");
@@ -46,7 +97,8 @@ function newLine(className = "") {
 }
 
 function print(text, className = "") {
-  const down = terminal.scrollTop + terminal.clientHeight >= terminal.scrollHeight - 40;
+  keep("print", text, className);
+  const follows = terminal.scrollTop + terminal.clientHeight >= terminal.scrollHeight - 40;
   text.split("\n").forEach((part, number, parts) => {
     if (number === parts.length - 1 && !part) return;
     if (!line || !line.classList.contains("open") || (className && !line.classList.contains(className))) newLine(className);
@@ -54,20 +106,37 @@ function print(text, className = "") {
     ansi.render(part, line);
     if (number < parts.length - 1) { line.classList.remove("open"); line = null; ansi.endLine(); }
   });
-  if (down) terminal.scrollTop = terminal.scrollHeight;
+  if (follows) down();
 }
 
 function tell(text, className = "meta") {
+  keep("tell", text, className);
   ansi = new Ansi();
   line = null;
   newLine(className).textContent = text;
   line = null;
-  terminal.scrollTop = terminal.scrollHeight;
+  down();
 }
+
+// From page to page.
+function save() {
+  if (running) tell(`left with the page${/^run\b/.test(running.line) ? "; its job goes on" : ""}`);
+  try { sessionStorage.setItem(TEXT, JSON.stringify(said)); } catch { /* the next page begins anew */ }
+}
+
+function restore() {
+  let kept = [];
+  try { kept = JSON.parse(sessionStorage.getItem(TEXT)) ?? []; } catch { kept = []; }
+  clear();
+  for (const [how, text, className] of kept) (how === "print" ? print : tell)(text, className);
+}
+
+addEventListener("pagehide", save);
+addEventListener("pageshow", (event) => { if (event.persisted) restore(); });
 
 // --- running -------------------------------------------------------------------------------
 
-let running = null, question = null;
+let running = null, question = null; // running: its line, abort, session once that has begun, and whether it is to stop
 
 function width() {
   const probe = document.createElement("span");
@@ -79,14 +148,7 @@ function width() {
   return Math.max(40, columns);
 }
 
-const words = (text) => text.trim().replace(/^(\$\s+)?(queuectl\s+)?/, "").split(/\s+/).filter((word) => !word.startsWith("-"));
-
-function entryOf(text) {
-  const [first = "", second = ""] = words(text);
-  return entries.find(({ name }) => name === `${first} ${second}`) ?? entries.find(({ name }) => name === first);
-}
-
-function reads(text) { const entry = entryOf(text); return !text.trim() || (entry?.reads ?? false) || !mayWrite; }
+const bare = (text) => text.trim().replace(/^(\$\s+)?(queuectl(\s+|$))?/, "");
 
 async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -104,43 +166,64 @@ async function* events(response) {
 }
 
 async function run(text, answer) {
-  running = new AbortController();
+  const abort = new AbortController(), { signal } = abort;
+  running = { line: bare(text), abort, session: null, stopping: false };
   busy(true);
   try {
-    const { signal } = running;
-    const response = reads(text) && answer === undefined
-      ? await fetch(`/console/run?${new URLSearchParams({ line: text, width: width() })}`, { signal })
-      : await fetch("/console/run", {
-        method: "POST", signal, headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ line: text, width: width(), ...(answer !== undefined && { answer }) }),
-      });
+    const response = mayWrite
+      ? await post("/console/run", { line: text, width: width(), ...(answer !== undefined && { answer }) }, signal)
+      : await fetch(`/console/run?${new URLSearchParams({ line: text, width: width() })}`, { signal });
     if (!response.ok) tell(`queuectl: ${await problemOf(response)}`, "err");
     else for await (const [type, data] of events(response)) {
-      if (type === "output") print(data.text, data.stream === 2 ? "err" : "");
+      if (type === "begin") { running.session = data.session; if (running.stopping) interrupt(); }
+      else if (type === "output") print(data.text, data.stream === 2 ? "err" : "");
       else if (type === "question") { question = text; tell(data.text, "ask"); }
       else if (type === "end") {
         if (data.cut) tell("… there is more than fits here; say --limit, or use a terminal");
+        if (data.left) tell("… watched for as long as the console does; type it again to go on");
         if (data.code) tell(`exit code ${data.code}`);
       }
     }
   } catch (error) {
-    tell(error.name === "AbortError" ? "cancelled" : "queuectl: the server cannot be reached", "err");
+    if (error.name === "AbortError") tell("left", "err");
+    else {
+      await new Promise((done) => setTimeout(done, 500)); // browsers end a stream before they say that the page is left
+      tell("queuectl: the server cannot be reached", "err");
+    }
   }
   running = null;
   busy(false);
   document.dispatchEvent(new Event("refresh"));
 }
 
+function post(path, document_, signal) {
+  return fetch(path, { method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(document_) });
+}
+
+// Ctrl-C: the command hears it, and says what it still has to say. A second time, nobody waits for that.
+function stop() {
+  if (!running) return;
+  if (running.stopping || !mayWrite) { running.abort.abort(); return; }
+  running.stopping = true;
+  tell("^C");
+  if (running.session) interrupt();
+}
+
+function interrupt() {
+  const { abort, session } = running;
+  post("/console/stop", { session }).catch(() => abort.abort());
+}
+
 function busy(is) {
-  $("cancel").hidden = !is;
+  $("stop").hidden = !is;
   $("send").hidden = is;
   field.readOnly = is;
   box.setAttribute("aria-busy", String(is));
-  if (!is) field.focus({ preventScroll: true });
 }
 
 $("prompt").addEventListener("submit", (event) => {
   event.preventDefault();
+  field.focus();
   if (running) return;
   const text = field.value;
   field.value = "";
@@ -155,18 +238,30 @@ $("prompt").addEventListener("submit", (event) => {
   }
   if (!text.trim()) return;
   remember(text);
-  tell(text.trim().replace(/^(\$\s+)?queuectl(\s+|$)/, ""), "typed");
-  if (text.trim() === "clear") { terminal.replaceChildren(); return; }
+  if (bare(text) === "clear") { clear(); return; }
+  tell(bare(text), "typed");
   run(text);
 });
-$("cancel").addEventListener("click", () => running?.abort());
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey && event.key === "c" && running && !String(getSelection())) { event.preventDefault(); running.abort(); }
+$("stop").addEventListener("click", () => { stop(); field.focus(); });
+box.addEventListener("keydown", (event) => {
+  if (event.ctrlKey && event.key === "c" && running && !String(getSelection())) { event.preventDefault(); stop(); }
+  else if (event.ctrlKey && event.key === "l") { event.preventDefault(); clear(); }
+  else if (event.key === "Escape") { event.preventDefault(); close(); }
 });
 
 // --- completion ----------------------------------------------------------------------------
 
-let ids = [];
+let known = null, ids = [];
+
+// The commands, asked for once.
+async function commands() {
+  if (!known) {
+    const response = await fetch("/console/commands");
+    if (!response.ok) throw new Error(await problemOf(response));
+    known = await response.json();
+  }
+  return known;
+}
 
 async function jobIds() {
   try {
@@ -177,10 +272,12 @@ async function jobIds() {
 }
 
 async function candidates(before, word) {
-  const typed = before.trim().replace(/^queuectl\s*/, "");
+  const { entries, settings } = await commands();
+  const typed = bare(before);
   const previous = typed.split(/\s+/).at(-1) ?? "";
   if (previous === "--state") return STATES;
-  const entry = entryOf(typed);
+  const [first = "", second = ""] = typed.split(/\s+/).filter((each) => !each.startsWith("-"));
+  const entry = entries.find(({ name }) => name === `${first} ${second}`) ?? entries.find(({ name }) => name === first);
   if (!entry || (entries.some(({ name }) => name.startsWith(`${typed} `)) && !word.startsWith("-"))) {
     const depth = typed ? typed.split(/\s+/).length : 0;
     const names = entries.map(({ name }) => name.split(" ")).filter((parts) => typed === parts.slice(0, depth).join(" "));
@@ -195,7 +292,9 @@ async function candidates(before, word) {
 async function complete() {
   const end = field.selectionStart, text = field.value.slice(0, end);
   const word = /\S*$/.exec(text)[0], before = text.slice(0, text.length - word.length);
-  const found = (await candidates(before, word)).filter((each) => each.startsWith(word));
+  let found;
+  try { found = (await candidates(before, word)).filter((each) => each.startsWith(word)); }
+  catch (error) { $("completions").textContent = error.message; return; }
   if (!found.length) { $("completions").textContent = ""; return; }
   let common = found[0];
   for (const each of found) while (!each.startsWith(common)) common = common.slice(0, -1);
@@ -211,4 +310,5 @@ field.addEventListener("keydown", (event) => {
 for (const chip of document.querySelectorAll("[data-line]")) {
   chip.addEventListener("click", () => { field.value = chip.dataset.line; field.focus(); });
 }
-field.focus();
+restore();
+show(root.dataset.console ?? "");

@@ -302,6 +302,10 @@ RETURNING 1;
 -- Whether a supervisor's lease holds.
 SELECT 1 FROM {schema}.workers WHERE id = %(worker)s AND expires_at > clock_timestamp();
 
+-- name: expiries
+-- When supervisors' leases run out, by this server's clock.
+SELECT id, extract(epoch FROM expires_at)::double precision FROM {schema}.workers WHERE id = ANY (%(workers)s);
+
 -- name: ask_for_output
 -- Somebody on another machine reads what a job writes, for some time.
 INSERT INTO {schema}.followers AS known VALUES (%(job)s, clock_timestamp() + make_interval(secs => %(for_s)s))
