@@ -316,6 +316,11 @@ def test_what_another_process_pruned_does_not_break_what_this_one_inserts(store_
     assert other.get("b").spec == mine.get("b").spec == spec
 
 
+def test_adding_no_jobs_is_no_error(store: Store) -> None:
+    store.insert([])
+    assert store.counts() == {}
+
+
 def test_a_spec_goes_with_the_last_job_that_has_it(store: Store) -> None:
     for id in ("a", "b", "c"):
         store.insert([a_job(id, spec=Spec(max_retries=7 if id < "c" else 8))])
