@@ -63,6 +63,9 @@ def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:
         for name, value in os.environ.items()
         if any(fnmatchcase(name, pattern) for pattern in patterns) and not name.startswith("QUEUECTL_")
     }
-    if "TRACEPARENT" in os.environ:
-        env["TRACEPARENT"] = os.environ["TRACEPARENT"]
+    wire.utf8(cwd, "the name of the current folder", "work in another one")
+    for name, value in env.items():
+        wire.utf8(name + value, f"the variable {ascii(name)}", "change it, or what is captured: config set env-capture")
+    if (trace := os.environ.get("TRACEPARENT", "")) and trace.isascii():
+        env["TRACEPARENT"] = trace
     return {"cwd": cwd, "umask": umask, "env": env}

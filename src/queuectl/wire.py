@@ -145,16 +145,16 @@ def _text(value: object, key: str) -> str:
         raise Invalid(f"{key} must be text, not {_shown(value)}")
     if "\0" in value:
         raise Invalid(f"{key} contains a NUL byte", "no command or path can carry one")
-    if not value.isascii():
-        _check_utf8(value, key)
-    return value
+    return utf8(value, key, "put them into a script or a file")
 
 
-def _check_utf8(text: str, key: str) -> None:
+def utf8(text: str, what: str, hint: str) -> str:
+    """Text that every store and every document can hold. Raises `Invalid`."""
     try:
-        text.encode()
+        text.isascii() or text.encode()
     except UnicodeEncodeError:
-        raise Invalid(f"{key} holds bytes that are not UTF-8", "put them into a script or a file") from None
+        raise Invalid(f"{what} holds bytes that are not UTF-8", hint) from None
+    return text
 
 
 def searched(value: object, key: str) -> str:

@@ -134,6 +134,15 @@ def test_the_surroundings_are_captured(terminal: Terminal) -> None:
     assert "SECRET" not in job["env"]
 
 
+def test_surroundings_that_are_no_text_are_refused(terminal: Terminal) -> None:
+    odd = terminal.type("PATH=$PATH:$'/caf\\xe9' queuectl enqueue -- true")
+    assert (odd.code, odd.err.partition(";")[0]) == (2, "queuectl: the variable 'PATH' holds bytes that are not UTF-8")
+    there = terminal.type("mkdir $'caf\\xe9' && cd $'caf\\xe9' && queuectl enqueue -- true")
+    assert (there.code, "the name of the current folder holds bytes" in there.err) == (2, True)
+    terminal.good("TRACEPARENT=$'\\xe9' queuectl enqueue --id a -- true")
+    assert "TRACEPARENT" not in terminal.job("a")["env"]
+
+
 def test_enqueue_loads_only_what_it_needs(terminal: Terminal) -> None:
     program = "import sys; from queuectl.cli.main import main; main(sys.argv[1:]); print(*sys.modules)"
     names = set(terminal.good(f"python3 -c '{program}' enqueue -q -- true").out.split())

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from queuectl import follow
-from queuectl.domain.job import JobState
+from queuectl.domain.job import JobState, Spec
+from tests.builders import a_job
 from tests.workshop import Workshop, until
 
 
@@ -98,6 +99,7 @@ def test_commands_start_with_signals_as_the_system_has_them(shop: Workshop) -> N
 
 def test_what_cannot_start_fails_with_the_reason(shop: Workshop, tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("no program")
+    os.mkfifo(tmp_path / "pipe")
     once = {"max_retries": 0}
     jobs = shop.enqueue_all(
         [
@@ -105,6 +107,7 @@ def test_what_cannot_start_fails_with_the_reason(shop: Workshop, tmp_path: Path)
             {"command": [str(tmp_path / "plain")], **once},
             {"command": "true", "cwd": str(tmp_path / "gone"), **once},
             {"command": "true", "stdin": str(tmp_path / "gone"), **once},
+            {"command": "true", "stdin": str(tmp_path / "pipe"), **once},  # to open it would stop all the others
             {"command": "true", "output_path": str(tmp_path / "gone" / "out"), **once},
             {"command": "no-such-program", **once},
         ]
@@ -117,9 +120,29 @@ def test_what_cannot_start_fails_with_the_reason(shop: Workshop, tmp_path: Path)
         ("dead", 126, f"cannot execute {tmp_path / 'plain'}"),
         ("dead", None, f"cannot enter folder {tmp_path / 'gone'} on host {host}"),
         ("dead", None, f"cannot read stdin file {tmp_path / 'gone'}"),
+        ("dead", None, f"cannot read stdin file {tmp_path / 'pipe'}"),
         ("dead", None, f"cannot write output file {tmp_path / 'gone' / 'out'}"),
         ("dead", 127, "exit code 127"),
     ]
+
+
+def test_an_environment_that_is_no_text_harms_nobody_else(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    shop.worker(2)
+    other = shop.enqueue(f"until test -e {gate}; do sleep 0.01; done")
+    until(lambda: shop.job(other).started_at is not None, "the other one runs")
+    odd = {"bytes": "\udce9", "none": "\ud800"}
+    shop.store.insert(
+        a_job(name, at=shop.store.now(), command='printf %s "$ODD"', spec=Spec(max_retries=0, env={"ODD": value}))
+        for name, value in odd.items()
+    )
+    taken, refused = shop.finished(*odd)
+    gate.touch()
+    (unharmed,) = shop.finished(other)
+    assert (unharmed.state, unharmed.starts, unharmed.lost) == (JobState.COMPLETED, 1, 0)
+    assert (taken.state, shop.output("bytes")) == (JobState.COMPLETED, b"\xe9")
+    assert refused.state is JobState.DEAD
+    assert (refused.error or "").startswith("cannot be run with this environment")
 
 
 def test_a_killed_command_tells_its_signal(shop: Workshop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -29,12 +30,20 @@ class Surroundings:
     @classmethod
     def prepare(cls, spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings:
         """From a `spec` message."""
-        own_env = {key.encode(): value.encode() for key, value in spec.pop("env").items()}
+        own_env = {os.fsencode(key): os.fsencode(value) for key, value in spec.pop("env").items()}
         env = {**base_env, b"PWD": os.fsencode(spec["cwd"] or "/"), **own_env}
         umask = spec.pop("umask")
         return cls(
             env=env, umask=0o022 if umask is None else umask, may_skip_shell=is_plain_shell(spec["shell"], env), **spec
         )
+
+
+def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings | process.NotStarted:
+    """The surroundings of a `spec` message, or why nothing can run in them: its jobs fail, and nobody else's."""
+    try:
+        return Surroundings.prepare(spec, base_env)
+    except ValueError as error:
+        return process.NotStarted(f"cannot be run with this environment: {error}")
 
 
 @dataclass(slots=True, eq=False)
@@ -74,8 +83,10 @@ class Run:
             self.max_rss = usage.ru_maxrss * 1024
 
 
-def start(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
+def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag: int) -> Run:
     """Starts a command. Goes to its folder and umask for that, and comes back. Raises `process.NotStarted`."""
+    if isinstance(spec, process.NotStarted):
+        raise spec
     started_at = time.time()
     stdin = None
     sinks: dict[int, Sink | UserFile] = {}
@@ -88,9 +99,11 @@ def start(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
             env=_environment(spec, order, slot), stdin=stdin,
             stdout=sinks[STDOUT].open(), stderr=sinks[STDERR if spec.split_output else STDOUT].open(), tag=tag,
         )  # fmt: skip
-    except process.NotStarted:
+    except (process.NotStarted, ValueError) as error:
         for sink in sinks.values():
             sink.abandon()
+        if isinstance(error, ValueError):  # a text that no system call takes: nobody else may suffer from it
+            raise process.NotStarted(f"cannot be started: {error}") from error
         raise
     finally:
         os.umask(0o077)
@@ -111,12 +124,18 @@ def _enter(spec: Surroundings) -> None:
 
 
 def _open_stdin(path: str | None) -> int | None:
+    """The command's stdin. A named pipe is refused: opening it waits for a writer, and all other commands with us."""
     if path is None:
         return None
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise process.NotStarted(f"cannot read stdin file {path}: {error.strerror}") from error
+    if stat.S_ISFIFO(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise process.NotStarted(f"cannot read stdin file {path}: it is a named pipe; have the command open it")
+    os.set_blocking(handle, True)
+    return handle
 
 
 def _open_sinks(spec: Surroundings, slot: Slot) -> dict[int, Sink | UserFile]:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from queuectl.engine import process
 from queuectl.engine.door import Door
-from queuectl.engine.execution import Run, Slot, Surroundings, start
+from queuectl.engine.execution import Run, Slot, Surroundings, prepared, start
 from queuectl.engine.execution import result as result_of
 from queuectl.engine.journal import Journal
 from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
@@ -78,7 +78,7 @@ class Supervisor:
         self._config = config
         self._journal = Journal(config.folder / JOURNAL_NAME)
         self._free = [self._slot(config.first_slot + number) for number in reversed(range(config.slots))]
-        self._specs: dict[int, Surroundings] = {}
+        self._specs: dict[int, Surroundings | process.NotStarted] = {}
         self._waiting: dict[Key, Order] = {}
         self._runs: dict[int, Run] = {}
         """By the pid of those whose process has not been reaped."""
@@ -174,7 +174,7 @@ class Supervisor:
             case "recorded":
                 self._drop_results(words[0])
             case "spec":
-                self._specs[words[0]] = Surroundings.prepare(words[1], self._base_env)
+                self._specs[words[0]] = prepared(words[1], self._base_env)
             case "drop":
                 self._drop((words[0], words[1]))
             case "end":
