@@ -23,6 +23,8 @@ LOCAL_NAME = "queuectl.db"
 
 def locate_store(given: str | None) -> str:
     """Which store is meant: `given`, else `$QUEUECTL_DB`, else the nearest project's, else the user's own."""
+    if given == "":
+        raise Invalid("the name of the store is empty", "name a file or a URL with --db, or leave it out")
     if given:
         return given
     if from_environment := os.environ.get("QUEUECTL_DB"):
@@ -298,11 +300,12 @@ def _become_daemon(options: WorkerOptions, writer: int) -> None:
 # --- reset ----------------------------------------------------------------------------------
 
 
-def reset_store(given: str | None) -> str:
-    """Removes a store with all its jobs; where it was. Live workers end their commands and start afresh."""
+def reset_store(given: str | None) -> str | None:
+    """Removes a store with all its jobs; where it was, none where there was none. Live workers end their commands and
+    start afresh. Raises `StoreUnavailable` for what is no store of ours."""
     import shutil
 
-    from queuectl.store.connection import folder_of
+    from queuectl.store.connection import folder_of, is_ours
 
     url = locate_store(given)
     if is_server(url):
@@ -313,6 +316,10 @@ def reset_store(given: str | None) -> str:
     path = os.path.abspath(os.path.expanduser(url))
     if os.path.isdir(path):
         raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
+    if not os.path.exists(path) and not os.path.isdir(folder_of(path)):
+        return None
+    if not is_ours(path):
+        raise StoreUnavailable(f"{path} is not a queuectl store", "name another file with --db")
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             os.unlink(path + suffix)

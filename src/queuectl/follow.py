@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from queuectl.clock import boottime
-from queuectl.domain.errors import NotFound
+from queuectl.domain.errors import NotFound, StoreUnavailable
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.engine.output import PIECE_BYTES_MAX, cut_note, read_capped, read_on
 from queuectl.engine.wakeup import wakeup_for
@@ -121,12 +121,19 @@ def follow(store: Store, ref: str, stream: int | None, tail: int | None, ticks: 
                     yield which, data
             if job.finished:
                 return
+            _refuse_replaced(store)
             if ticks:
                 yield 0, b""
             if not follower.behind:
                 wakeup.wait(LOOK_EVERY_S if job.state is JobState.PROCESSING else RECHECK_EVERY_S)
     finally:
         wakeup.close()
+
+
+def _refuse_replaced(store: Store) -> None:
+    """In a file that was removed no job ever ends. Raises `StoreUnavailable`."""
+    if not store.leases and store.replaced():
+        raise StoreUnavailable(f"the store {store.url} was removed, and its jobs with it", "begin again")
 
 
 class Follower:
@@ -222,6 +229,7 @@ def wait(
             if not open_refs or (any_ and finished):
                 return list(finished.values())
             left = RECHECK_EVERY_S if deadline is None else min(RECHECK_EVERY_S, deadline - time.monotonic())
+            _refuse_replaced(store)
             if left <= 0:
                 raise TimeoutError
             tick()

@@ -65,6 +65,21 @@ def test_reset_removes_everything(terminal: Terminal) -> None:
     assert terminal.good("queuectl config get max-retries").out == "3\n"
 
 
+def test_reset_removes_nothing_but_stores(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; echo text > text.txt; mkdir empty")
+    terminal.good("python3 -c 'import sqlite3; sqlite3.connect(\"other.db\").execute(\"CREATE TABLE t (a)\")'")
+    for foreign in ("text.txt", "other.db", "empty"):
+        refused = terminal.type(f"queuectl --db {foreign} reset --yes")
+        assert (refused.code, "not a queuectl store" in refused.err) == (5, True)
+        assert (terminal.folder / foreign).exists()
+    assert "there is no store" in terminal.good("queuectl --db nowhere.db reset --yes").err
+    unasked = terminal.type("queuectl reset")
+    assert (unasked.code, unasked.err.endswith("add --yes\n")) == (2, True)
+    unnamed = terminal.type("queuectl --db '' reset --yes")
+    assert (unnamed.code, "is empty" in unnamed.err) == (2, True)
+    assert terminal.states() == {"a": "pending"}
+
+
 def test_prune_follows_the_options_or_the_settings(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true; queuectl enqueue --id b --max-retries 0 -- false")
     terminal.good("queuectl enqueue --id c --hold -- true; queuectl worker start --drain")

@@ -53,12 +53,16 @@ def reset(call: Call) -> int:
     from queuectl import bootstrap
 
     url = bootstrap.shown(bootstrap.locate_store(call.db))
+    if call.console.screen.answer is None and not call.args.yes:
+        raise Invalid(f"nobody is there to be asked whether to remove {url}", "add --yes")
     if not call.console.confirmed(f"remove {url} with all its jobs?", call.args.yes):
         call.console.note("nothing was changed")
         return 1
     removed = bootstrap.reset_store(call.db)
     if call.console.as_json:
         call.console.json({"removed": removed})
+    elif removed is None:
+        call.console.note(f"nothing to remove: there is no store {url}")
     else:
         call.console.print(removed if call.console.quiet else f"removed {removed}")
     return 0

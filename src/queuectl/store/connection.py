@@ -108,6 +108,15 @@ def _create(path: str) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
+def is_ours(path: str) -> bool:
+    """Whether a file is, or was, a store: by the id in it, or by the folder beside it, which only stores have."""
+    if os.path.isdir(folder_of(path)):
+        return True
+    with translated(path), open(path, "rb") as file:
+        head = file.read(72)
+    return head.startswith(b"SQLite format 3\0") and int.from_bytes(head[68:72], "big") == APPLICATION_ID
+
+
 @contextmanager
 def _making(path: str) -> Iterator[None]:
     """Lets one process at a time make the store."""
