@@ -64,8 +64,8 @@ def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:
         if any(fnmatchcase(name, pattern) for pattern in patterns) and not name.startswith("QUEUECTL_")
     }
     wire.utf8(cwd, "the name of the current folder", "work in another one")
-    for name, value in env.items():
-        wire.utf8(name + value, f"the variable {ascii(name)}", "change it, or what is captured: config set env-capture")
-    if (trace := os.environ.get("TRACEPARENT", "")) and trace.isascii():
-        env["TRACEPARENT"] = trace
+    for name in env:  # values are kept as they are, whatever their bytes
+        wire.utf8(name, f"the name of the variable {name!a}", "change what is captured: config set env-capture")
+    if "TRACEPARENT" in os.environ:
+        env["TRACEPARENT"] = os.environ["TRACEPARENT"]
     return {"cwd": cwd, "umask": umask, "env": env}

@@ -41,7 +41,9 @@ def parse_duration(value: object, what: str = "duration") -> float:
             seconds = float(text)
         elif text.isascii() and re.fullmatch(f"(?:{_PART})+", text.lower()):
             seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text.lower()))
-    if seconds is None or not 0 <= seconds <= DURATION_MAX:
+    if seconds is not None and seconds > DURATION_MAX:
+        raise Invalid(f"{what} {value!r} is too long", f"at most {format_duration(DURATION_MAX)}")
+    if seconds is None or seconds < 0:
         raise Invalid(f"{what} {value!r} is not a duration", "write it as 90, 90s, 10m, 1h30m or 2d")
     return seconds + 0.0
 

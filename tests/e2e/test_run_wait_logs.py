@@ -37,6 +37,16 @@ def test_run_names_what_could_not_start(served: Terminal) -> None:
     assert "no-such-program" in done.err
 
 
+def test_who_waits_is_told_when_the_store_is_removed(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id held --hold -- true")
+    waiting = {line: terminal.background(f"queuectl {line}") for line in ("wait held", "logs -f held", "run -- true")}
+    eventually(lambda: len(terminal.states()) == 2, "run has added its job")
+    terminal.good("rm queuectl.db")
+    assert {line: process.wait(20) for line, process in waiting.items()} == {
+        "wait held": 125, "logs -f held": 5, "run -- true": 125,
+    }  # fmt: skip
+
+
 def test_run_waits_for_a_worker(terminal: Terminal) -> None:
     running = terminal.background("queuectl run --id a -- echo hello")
     eventually(lambda: terminal.states() == {"a": "pending"}, "the job waits")

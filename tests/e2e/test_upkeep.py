@@ -67,7 +67,7 @@ def test_reset_removes_everything(terminal: Terminal) -> None:
 
 def test_reset_removes_nothing_but_stores(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true; echo text > text.txt; mkdir empty")
-    terminal.good("python3 -c 'import sqlite3; sqlite3.connect(\"other.db\").execute(\"CREATE TABLE t (a)\")'")
+    terminal.good('python3 -c \'import sqlite3; sqlite3.connect("other.db").execute("CREATE TABLE t (a)")\'')
     for foreign in ("text.txt", "other.db", "empty"):
         refused = terminal.type(f"queuectl --db {foreign} reset --yes")
         assert (refused.code, "not a queuectl store" in refused.err) == (5, True)

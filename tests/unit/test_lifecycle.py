@@ -159,6 +159,8 @@ def test_a_fatal_exit_code_is_not_retried() -> None:
     dead = run(a_job(spec=Spec(fatal_on=(2,))), NOON, exit_code=2)
     assert (dead.state, dead.attempts, dead.next_retry_at) == (JobState.DEAD, 1, None)
     assert dead.error == "exit code 2 (not retried: fatal exit code)"
+    other = run(a_job(spec=Spec(retry_on=(75,))), NOON, exit_code=74)
+    assert other.error == "exit code 74 (not retried: not one of retry-on)"
 
 
 def test_with_retry_on_other_exit_codes_are_fatal_but_signals_and_timeouts_are_not() -> None:

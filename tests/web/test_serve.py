@@ -102,6 +102,14 @@ def test_beyond_this_machine_it_warns_loudly_even_if_told(tmp_path: Path) -> Non
         assert token
 
 
+def test_a_certificate_that_cannot_be_used_is_refused_before_anything_is_served(tmp_path: Path) -> None:
+    (tmp_path / "junk").write_text("no certificate")
+    for path in (tmp_path / "junk", tmp_path / "gone", tmp_path):
+        refused = pytest.raises(AssertionError, match=f"cannot use --cert {path}")
+        with refused, served(tmp_path, "--cert", str(path), "--key", str(path)):
+            pass
+
+
 def test_with_a_certificate_it_speaks_https_and_the_cookie_is_secure(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = subprocess.run(

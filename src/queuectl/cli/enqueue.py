@@ -15,7 +15,7 @@ from queuectl.cli import unquoted
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import print_changed
 from queuectl.clock import SystemClock
-from queuectl.domain.errors import Invalid
+from queuectl.domain.errors import Conflict, Invalid
 from queuectl.wire import JobRequest, JsonObject, parse_request
 
 FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
@@ -129,8 +129,8 @@ def parse_json(text: str, what: str) -> Any:
         return _DECODER.decode(text)
     except JSONDecodeError as error:
         raise Invalid(f"{what} is not valid JSON: {error.msg} at column {error.pos + 1}", _json_hint(text)) from None
-    except ValueError as error:
-        raise Invalid(f"{what} is not valid JSON: {error}") from None
+    except ValueError:  # Python's own limit
+        raise Invalid(f"{what} is not valid JSON: a number has thousands of digits") from None
 
 
 def _json_hint(text: str) -> str:
@@ -167,15 +167,18 @@ def _from_file(call: Call, name: str) -> list[JobRequest]:
 def _from_lines(call: Call, file: BinaryIO, name: str, given: JsonObject) -> list[JobRequest]:
     now = SystemClock().now()
     progress = call.console.progress("read")
-    requests = []
+    requests, lines = [], dict[str, int]()
     for number, line in _numbered(file):
         try:
             document = parse_json(_decoded(line, number), "the job")
-            requests.append(parse_request(_merged(document, given), now))
+            request = parse_request(_merged(document, given), now)
+            if request.id and lines.setdefault(request.id, number) != number:
+                raise Conflict(f"id {request.id} comes twice, in line {lines[request.id]} too", "give each job its own")
+            requests.append(request)
         except RecursionError:
             raise Invalid(f"{name} line {number}: the JSON is nested too deeply", "nothing was enqueued") from None
-        except Invalid as error:
-            raise Invalid(f"{name} line {number}: {error.message}", _and_nothing(error.hint)) from None
+        except (Invalid, Conflict) as error:
+            raise type(error)(f"{name} line {number}: {error.message}", _and_nothing(error.hint)) from None
         if progress and number % PROGRESS_EVERY == 0:
             progress(number)
     call.console.progress_done()

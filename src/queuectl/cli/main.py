@@ -32,7 +32,11 @@ COLLECT_EVERY = 50_000
 def run() -> NoReturn:
     """The process: one command line. Its output is out and its store closed, so the interpreter, whose own tidying up
     would take a tenth of an enqueue's time, just ends."""
-    os._exit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt:  # before the command had begun
+        code = EXIT_INTERRUPTED
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -163,6 +167,7 @@ def _open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     if isinstance(sys.stdout, io.TextIOWrapper):

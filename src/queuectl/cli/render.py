@@ -56,6 +56,10 @@ def visible(text: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
+ALIGNED_MAX = 120
+"""In a pipe, a longer text moves the rest of its own line along, but not of all the others."""
+
+
 def width_of(text: str) -> int:
     """How many places of a terminal the text takes."""
     if text.isascii():
@@ -94,10 +98,9 @@ def table_rows(
         max([width_of(column.title), *(width_of(row[number].text) for row in cells)])
         for number, column in enumerate(columns)
     ]
-    if width is not None:
-        widths = _narrowed(columns, widths, width)
+    widths = [min(each, ALIGNED_MAX) for each in widths] if width is None else _narrowed(columns, widths, width)
     titles = [Cell(column.title, "dim") for column in columns]
-    return [list(_lines(columns, row, widths, colour)) for row in (titles, *cells)]
+    return [list(_lines(columns, row, widths, width is not None, colour)) for row in (titles, *cells)]
 
 
 def _cell(value: str | Cell) -> Cell:
@@ -120,8 +123,13 @@ def _narrowed(columns: Sequence[Column], widths: Sequence[int], width: int) -> l
     return narrowed
 
 
-def _lines(columns: Sequence[Column], row: Sequence[Cell], widths: Sequence[int], colour: bool) -> Iterator[str]:
-    pieces = [_pieces(column, cell.text, width) for column, cell, width in zip(columns, row, widths, strict=True)]
+def _lines(
+    columns: Sequence[Column], row: Sequence[Cell], widths: Sequence[int], fitting: bool, colour: bool
+) -> Iterator[str]:
+    pieces = [
+        _pieces(column, cell.text, width) if fitting else [cell.text]
+        for column, cell, width in zip(columns, row, widths, strict=True)
+    ]
     for texts in zip_longest(*pieces, fillvalue=""):
         parts = []
         for column, cell, width, text in zip(columns, row, widths, texts, strict=True):

@@ -222,7 +222,7 @@ def _failed(job: Job, event: Ended) -> Changes:
     if job.cancel_requested:
         return {"state": CANCELLED, "error": error}
     if event.cause is None and retry.is_permanent(job.spec, event.exit_code, event.signal):
-        return {"state": DEAD, "error": f"{error} (not retried: fatal exit code)"}
+        return {"state": DEAD, "error": f"{error} (not retried: {retry.why_not(job.spec, event.exit_code)})"}
     if attempt > job.spec.max_retries:
         return {"state": DEAD, "error": error}
     wait = retry.delay(job.spec, attempt, event.draw)

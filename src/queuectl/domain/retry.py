@@ -20,6 +20,12 @@ def delay(spec: Spec, attempt: int, draw: float) -> float:
     return min(grown, spec.backoff_max) * (1.0 - spec.backoff_jitter * draw)
 
 
+def why_not(spec: Spec, exit_code: int | None) -> str:
+    """Why an end is permanent, where it is."""
+    only_others = exit_code is not None and exit_code not in spec.fatal_on
+    return "not one of retry-on" if only_others else "fatal exit code"
+
+
 def is_permanent(spec: Spec, exit_code: int | None, signal: int | None) -> bool:
     """Whether this end alone sends the job to the dead letter queue.
 

@@ -61,9 +61,7 @@ class Ledger:
                 f"INSERT INTO {{schema}}.tokens ({TOKEN_COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING RETURNING id"
             )
             if not self._put(text, values):
-                raise Conflict(
-                    f"a token named {token.name} exists already", "choose another --name, or revoke that one"
-                )
+                raise Conflict(f"a token named {token.name} exists already", "choose another name, or revoke that one")
 
     def remove_token(self, token_id: str) -> bool:
         with self.transaction():

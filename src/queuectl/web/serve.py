@@ -37,6 +37,8 @@ def serve(call: Call) -> int:
     if bool(args.cert) != bool(args.key):
         raise Invalid("--cert and --key belong together", "give both, or none")
     app = _app(call)
+    if args.cert:
+        _check_certificate(args.cert, args.key)
     with bound(args.host, _port(args.port)) as listener:
         address, port = listener.getsockname()[:2]
         if not ipaddress.ip_address(address).is_loopback and not args.cert:
@@ -128,6 +130,17 @@ def _say(call: Call, url: str, token: str) -> None:
         console.note(f"log in: {login}")
         console.note("Ctrl-C ends the server; workers go on")
     console.flush()
+
+
+def _check_certificate(cert: str, key: str) -> None:
+    """Raises `Invalid` where the files are not what HTTPS takes: before anything is promised."""
+    import ssl
+
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+    except OSError as error:  # an SSLError is one
+        reason = f"cannot use --cert {cert} with --key {key}: {error.strerror or error}"
+        raise Invalid(reason, "name PEM files that belong together") from None
 
 
 def _server(app: Starlette, cert: str | None, key: str | None) -> uvicorn.Server:
