@@ -157,8 +157,10 @@ def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[obje
 
     one_of("id", selector.ids)
     any_of(f"state = {dialect.mark}", [state.value for state in selector.states])  # each with an index of its own
-    if selector.states and JobState.COMPLETED not in selector.states:
-        parts.append("state <> 'completed'")  # in these words: an index on the other states can serve
+    if set(selector.states) == {JobState.COMPLETED}:
+        parts.append("state = 'completed'")  # in these words, here and below: a partial index can serve
+    elif selector.states and JobState.COMPLETED not in selector.states:
+        parts.append("state <> 'completed'")
     one_of("queue", selector.queues)
     one_of("owner", selector.owners)
     one_of("exit_code", selector.exit_codes, dialect.integer)
