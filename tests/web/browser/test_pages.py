@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
@@ -273,6 +275,30 @@ def test_dead_jobs_are_retried_over_a_whole_filter_after_their_number(
     expect(page.get_by_text("retried 60 jobs")).to_be_visible()
     until(lambda: server.queue.count(dead) == 60, "they have died again")
     assert all(job.starts == 2 for job in server.queue.find(dead))
+
+
+def test_a_large_act_tells_how_far_it_is_and_can_be_stopped(open_page: OpenPage, server: Service) -> None:
+    for _ in range(3):
+        jobs = [{"command": "true", "queue": "large", "held": True} for _ in range(1500)]
+        assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201
+    page = open_page("/jobs?queue=large")
+    asked: list[dict[str, Any]] = []
+
+    def slowly(route: Route) -> None:
+        asked.append(json.loads(route.request.post_data or ""))
+        if len(asked) == 3:  # after the count and the first slice
+            expect(page.get_by_role("dialog")).to_contain_text("2,000 of 4,500 jobs")
+            page.get_by_role("button", name="Stop").click()
+        route.continue_()
+
+    page.route("**/api/v1/jobs/cancel", slowly)
+    page.get_by_label("Select this page").check()
+    page.get_by_role("button", name="Select all that match").click()
+    page.locator("#bulk").get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel 4,500 jobs").click()
+    expect(page.get_by_text("cancelled 4,000 jobs; stopped there")).to_be_visible()
+    assert [each.get("limit") for each in asked] == [None, 2000, 2000]
+    assert server.queue.count(Selector(queues=("large",), states=(JobState.PENDING,))) == 500
 
 
 # --- one job --------------------------------------------------------------------------------
