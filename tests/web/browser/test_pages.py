@@ -314,7 +314,12 @@ def test_the_output_is_followed_while_it_is_written(open_page: OpenPage, server:
     gate.touch()
     expect(log).to_contain_text("last")
     expect(page.locator(".page-head .state")).to_have_text("completed")
-    expect(page.locator("tr[data-attempt='1']")).to_contain_text("exit code 0")
+    attempt = page.locator("tr[data-attempt='1']")
+    expect(attempt).to_contain_text("exit code 0")
+    icon, bar = attempt.locator("svg.i").bounding_box(), attempt.locator(".bar svg").bounding_box()
+    assert icon
+    assert bar
+    assert icon["width"] < 20 < bar["width"]
 
 
 def test_hostile_output_stays_text(open_page: OpenPage, server: Service, worker: Worker) -> None:
@@ -376,6 +381,16 @@ def test_split_streams_can_be_looked_at_apart(open_page: OpenPage, server: Servi
     page.get_by_label("Stream").select_option("stdout")
     expect(log).to_contain_text("to-out")
     expect(log).not_to_contain_text("to-err")
+
+
+def test_a_new_job_is_a_shell_line_unless_it_is_said_to_be_words(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/enqueue")
+    page.get_by_label("Command", exact=True).fill("echo one | tr a-z A-Z")
+    page.get_by_label("Id", exact=True).fill("shell-line")
+    page.get_by_label("Delay", exact=True).fill("1h")
+    page.get_by_role("button", name="Enqueue").click()
+    expect(page.locator("h1")).to_have_text("shell-line")
+    assert server.queue.job("shell-line").command == "echo one | tr a-z A-Z"
 
 
 def test_a_job_is_cloned_with_the_values_that_no_page_shows(open_page: OpenPage, server: Service) -> None:
