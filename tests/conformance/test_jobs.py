@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
+from queuectl.bootstrap import open_archive
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Event, Held, Released, Retried, Started, apply
@@ -317,6 +318,21 @@ def test_what_another_process_pruned_does_not_break_what_this_one_inserts(store_
     assert other.prune(EVERYTHING, 100) == 1
     mine.insert([a_job("b", spec=spec)])
     assert other.get("b").spec == mine.get("b").spec == spec
+
+
+def test_adding_no_jobs_is_no_error(store: Store) -> None:
+    store.insert([])
+    assert store.counts() == {}
+
+
+def test_a_spec_goes_with_the_last_job_that_has_it(store: Store) -> None:
+    for id in ("a", "b", "c"):
+        store.insert([a_job(id, spec=Spec(max_retries=7 if id < "c" else 8))])
+    with closing(open_archive(store.address)) as archive:
+        for id, left in (("a", 2), ("b", 1), ("c", 0)):
+            change_one(store, id, CancelRequested())
+            assert store.prune(Selector(ids=(id,)), 100) == 1
+            assert archive.count("specs") == left
 
 
 # --- counts and backlog ---------------------------------------------------------------------

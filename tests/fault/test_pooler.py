@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ import pytest
 
 from queuectl import doctor
 from queuectl.domain.job import JobState
+from queuectl.store.postgres.connection import PREPARE_FROM
+from queuectl.store.postgres.store import PostgresStore
 from tests.server import free_port, unprivileged
 from tests.workshop import Workshop, open_workshop, until
 
@@ -68,6 +71,19 @@ def test_jobs_run_through_a_pooler_that_mixes_sessions(pooled: Workshop) -> None
 def test_the_doctor_sees_the_pooler(pooled: Workshop) -> None:
     said = [finding.what for finding in doctor.examine(pooled.address)]
     assert any(what.startswith("a pooler is in between") for what in said)
+
+
+@pytest.mark.parametrize("through", ["postgres_url", "pooled"])
+def test_queries_are_prepared_where_no_pooler_is_in_between(
+    through: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    way = request.getfixturevalue(through)
+    store = PostgresStore(way.address if isinstance(way, Workshop) else way, tmp_path)
+    with closing(store):
+        for number in range(2 * PREPARE_FROM):
+            store.set_config("max-retries", str(number))
+        ((prepared,),) = store._select("SELECT count(*) FROM pg_prepared_statements")
+    assert bool(prepared) is (through == "postgres_url")
 
 
 def test_a_worker_behind_a_pooler_notices_a_cancel_without_being_told(pooled: Workshop) -> None:

@@ -33,7 +33,7 @@ class PostgresArchive:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        tables = ", ".join(f"{self._schema}.{table}" for table in (*TABLES, "counts", "workers"))
+        tables = ", ".join(f"{self._schema}.{table}" for table in (*TABLES, "counts", "uses", "workers"))
         with translated(self._address), self._db.transaction():
             self._run(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
             yield
@@ -70,6 +70,7 @@ class PostgresArchive:
 
     def finish(self) -> None:
         self._run(RECOUNT.format(counts=f"{self._schema}.counts", jobs=f"{self._schema}.jobs"))
+        self._run(f"INSERT INTO {self._schema}.uses SELECT spec, count(*) FROM {self._schema}.jobs GROUP BY spec")
         for table, column in NUMBERED.items():
             newest = f"(SELECT max({column}) FROM {self._schema}.{table})"
             place = f"pg_get_serial_sequence('{self._schema}.{table}', '{column}')"

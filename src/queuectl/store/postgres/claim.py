@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
-from queuectl.domain.job import Job
+from queuectl.domain.job import Job, JobState
 from queuectl.store.port import Grip
 from queuectl.store.postgres.session import Session
 from queuectl.store.postgres.text import array
@@ -71,12 +71,13 @@ class Claiming(Session):
 
     def _taken_by(self, query: str, **terms: Any) -> list[Job]:
         """The jobs that a claim has taken, in its order, counted in their new state."""
-        found = sorted(self.send(query, **terms).fetchall(), key=itemgetter(0))
-        jobs = self._made([row[2:] for row in found])
-        for (_, was, *_), job in zip(found, jobs, strict=True):
-            self._counted[job.queue, was] -= 1
-            self._counted[job.queue, job.state.value] += 1
-        return jobs
+        found = self.send(query, **terms).fetchall()
+        taken = list(zip(found, self._made([row[2:] for row in found]), strict=True))
+        taken.sort(key=lambda each: (-each[1].priority, each[0][0], each[1].seq))
+        for (queue, was), jobs in Counter((job.queue, was) for (_, was, *_), job in taken).items():
+            self._counted[queue, was] -= jobs
+            self._counted[queue, JobState.PROCESSING.value] += jobs
+        return [job for _, job in taken]
 
 
 def _without_too_many_suspects(candidates: Sequence[tuple[int, bool]], room: int) -> list[int]:

@@ -1,7 +1,7 @@
 """The line to a PostgreSQL server: its address, opening it again and again, transactions, errors in our words.
 
-Nothing here depends on a session: no prepared statement, no session setting, no session lock. So a pooler that gives
-every transaction another session (pgbouncer) may stand in between.
+Nothing here depends on a session: no session setting, no session lock. So a pooler that gives every transaction
+another session (pgbouncer) may stand in between. Only where none does are queries that come again and again prepared.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ IDLE_S = 1.0
 RETRY_FIRST_S, RETRY_LAST_S = 0.1, 2.0
 """Pauses before connecting is tried again, doubling; until then every use fails at once."""
 
+PREPARE_FROM = 5
+"""So many transactions on one connection, and uses of a query then, make it worth preparing."""
+
 PLANS = dict.fromkeys(("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")
 """What we write we find by an index, row by row. Without this a planner that has not seen the latest thousands of jobs
 reads the whole table at every claim."""
@@ -45,6 +48,19 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     answer_within_s: float | None = None
     is_given_up = False
+    transactions = 0
+
+    def is_direct(self) -> bool:
+        """Whether the server itself is at the other end. A pooler shows another process number than the server."""
+        found = self.execute("SELECT pg_backend_pid()").fetchone()
+        return found == (self.info.backend_pid,)
+
+    def begins(self) -> None:
+        """Another transaction is about to begin. Whoever has had some will have more: from then on the server keeps
+        its parsed and planned queries, where all of this connection go to one session."""
+        self.transactions += 1
+        if self.transactions == PREPARE_FROM and self.is_direct():
+            self.prepare_threshold = PREPARE_FROM
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
@@ -163,6 +179,7 @@ class Line:
     def transaction(self, settings: Mapping[str, str], pipelined: bool = True) -> Iterator[None]:
         """One atomic step, in which queries travel without waiting for each other's answers, if it is `pipelined`."""
         db = self._open_afresh()
+        db.begins()
         self.in_doubt, self._inside = False, True
         try:
             with db.pipeline() if pipelined else nullcontext():

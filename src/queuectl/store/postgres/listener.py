@@ -57,12 +57,11 @@ class Listener:
         return heard
 
     def _listen(self) -> None:
-        """Begins to listen, where the server itself answers. A pooler shows another process number than the server."""
+        """Begins to listen, where the server itself answers."""
         try:
             db = self._line.open()
             db.answer_within_s = self.answer_within_s
-            found = db.execute("SELECT pg_backend_pid()").fetchone()
-            self._deaf = found != (db.info.backend_pid,)
+            self._deaf = not db.is_direct()
             if self._deaf:
                 db.close()
             else:

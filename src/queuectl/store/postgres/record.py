@@ -7,6 +7,7 @@ decided anew.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -72,10 +73,10 @@ class Recording(Claiming):
 
     def _count(self, changed: Iterable[tuple[Job, Job]]) -> None:
         """Counts jobs, each (before, after), in their new states."""
-        for before, after in changed:
-            if before.state is not after.state:
-                self._counted[before.queue, before.state.value] -= 1
-                self._counted[after.queue, after.state.value] += 1
+        moves = Counter((before.queue, before.state, after.state) for before, after in changed)
+        for (queue, was, now), jobs in moves.items():
+            self._counted[queue, was.value] -= jobs
+            self._counted[queue, now.value] += jobs
 
 
 def _as_known(grip: Grip, changes: Sequence[Change]) -> InHand:

@@ -22,6 +22,7 @@ TABLES = (
     "followers",
     "events",
     "specs",
+    "uses",
     "counts",
     "config",
     "workers",

@@ -141,13 +141,16 @@ class PostgresStore(Recording, Ledger):
         in_bulk = len(jobs) >= COPY_FROM and not self._depth
         with self.transaction(pipelined=not in_bulk):
             texts = {id(spec): wire.spec_to_text(spec) for spec in {id(job.spec): job.spec for job in jobs}.values()}
-            specs = self._keep_specs(texts.values())
-            new_rows = (rows.new_job_row(job, specs[texts[id(job.spec)]], now) for job in jobs)
+            numbers = self._keep_specs(texts.values())
+            specs = [numbers[texts[id(job.spec)]] for job in jobs]
+            new_rows = (rows.new_job_row(job, spec, now) for job, spec in zip(jobs, specs, strict=True))
             pieces = iter(lambda: list(islice(new_rows, INSERT_AT_ONCE)), [])
             self._line.execute("SAVEPOINT insertion")
             if not (self._copied(pieces) if in_bulk else self._inserted(pieces, len(jobs))):
                 self._line.execute("ROLLBACK TO insertion")
                 raise self._taken([job.id for job in jobs])
+            if specs:
+                self._send_rows("use_specs", list(Counter(specs).items()))
             self._counted.update((job.queue, job.state.value) for job in jobs)
             self._tell = True
 
@@ -245,9 +248,16 @@ class PostgresStore(Recording, Ledger):
         return found[0]
 
     def _remove(self, seqs: Sequence[int]) -> None:
-        for table in ("followers", "pieces", "outputs", "attempts", "events", "jobs"):
-            column = "seq" if table == "jobs" else "job"
-            self._line.execute(f'DELETE FROM "{self._address.schema}".{table} WHERE {column} = ANY (%s)', [list(seqs)])
+        """Removes jobs with all that only they needed."""
+        schema = f'"{self._address.schema}"'
+        for table in ("followers", "pieces", "outputs", "attempts", "events"):
+            self._line.execute(f"DELETE FROM {schema}.{table} WHERE job = ANY (%s)", [list(seqs)])
+        gone = self._line.execute(f"DELETE FROM {schema}.jobs WHERE seq = ANY (%s) RETURNING spec", [list(seqs)])
+        if left := Counter(spec for (spec,) in gone.fetchall()):
+            self._send_rows("use_specs", [(spec, -jobs) for spec, jobs in left.items()])
+            idle = [spec for (spec,) in self.send("idle_specs", specs=list(left)).fetchall()]
+            self.send("fold_uses", specs=idle)
+            self.send("forget_specs", specs=idle)
 
     def counts(self) -> dict[tuple[str, JobState], int]:
         found = self._select(
@@ -285,13 +295,11 @@ class PostgresStore(Recording, Ledger):
             return 0
         condition, values = rows.where(selector._replace(states=states), POSTGRES)
         with self.transaction():
-            text = f"SELECT seq, spec, queue, state FROM {{schema}}.jobs WHERE {condition} ORDER BY seq LIMIT %s"
+            text = f"SELECT seq, queue, state FROM {{schema}}.jobs WHERE {condition} ORDER BY seq LIMIT %s"
             found = self._select(f"{text} FOR UPDATE SKIP LOCKED", [*values, limit])
             if found:
                 self._remove([seq for seq, *_ in found])
-                self._counted.subtract((queue, state) for _, _, queue, state in found)
-                idle = self.send("idle_specs", specs=list({spec for _, spec, *_ in found})).fetchall()
-                self.send("forget_specs", specs=[spec for (spec,) in idle])
+                self._counted.subtract((queue, state) for _, queue, state in found)
         return len(found)
 
     # --- settings ---------------------------------------------------------------------------

@@ -70,9 +70,6 @@ CREATE INDEX jobs_due ON {schema}.jobs (due_at) WHERE NOT ready AND NOT held AND
 CREATE INDEX jobs_processing ON {schema}.jobs (worker) WHERE state = 'processing';
 -- Listings by state. Completed jobs are most of a history and need no index to be found; those that run have theirs.
 CREATE INDEX jobs_state ON {schema}.jobs (state, seq) WHERE state NOT IN ('processing', 'completed');
--- Which specs are still needed.
-CREATE INDEX jobs_spec ON {schema}.jobs (spec);
-
 -- How many jobs each queue has in each state: the sum over all rows of a queue and state. Each transaction adds rows
 -- of its own, so that no two ever wait for one; now and then they are folded into one.
 CREATE TABLE {schema}.counts (
@@ -80,6 +77,14 @@ CREATE TABLE {schema}.counts (
     state text COLLATE "C" NOT NULL,
     jobs  bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+
+-- How many jobs have each spec: the sum over all rows of a spec. An index of jobs would get an entry at every write of
+-- every job. Whoever prunes folds them.
+CREATE TABLE {schema}.uses (
+    spec bigint NOT NULL,                       -- specs.id
+    jobs bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX uses_spec ON {schema}.uses (spec);
 
 -- Every start of a job.
 CREATE TABLE {schema}.attempts (

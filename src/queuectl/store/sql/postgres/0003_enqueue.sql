@@ -499,6 +499,7 @@ BEGIN
             HINT = 'choose another id, or leave it out to get a new one';
     END IF;
     INSERT INTO {schema}.counts (queue, state, jobs) VALUES (lane, 'pending', 1);
+    INSERT INTO {schema}.uses (spec, jobs) VALUES (spec, 1);
     IF current_setting('queuectl.notify', true) IS DISTINCT FROM 'off' THEN
         PERFORM pg_notify('queuectl_' || current_schema(), '');
     END IF;

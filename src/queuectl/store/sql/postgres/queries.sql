@@ -45,19 +45,18 @@ WITH locked AS MATERIALIZED (
     SELECT ctid AS tid, seq, state, priority, due_at, lost_in_row >= %(losses)s AS suspect FROM {schema}.jobs
     WHERE ready AND queue = %(queue)s
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
-), taken AS MATERIALIZED (
-    SELECT tid, state, place FROM (
-        SELECT *, row_number() OVER claiming AS place, count(*) FILTER (WHERE suspect) OVER claiming AS suspects
-        FROM locked WINDOW claiming AS (ORDER BY priority DESC, due_at, seq)
-    ) AS counted WHERE NOT suspect OR suspects <= %(suspects)s
+), taken AS (
+    SELECT tid, state, due_at FROM locked WHERE NOT suspect OR seq = ANY (ARRAY(
+        SELECT seq FROM locked WHERE suspect ORDER BY priority DESC, due_at, seq LIMIT %(suspects)s
+    ))
 )
 {claim_taken};
 
 -- name: claim
 -- Hands jobs to a worker, those aside that another one is claiming just now. Equal to lifecycle.apply(job, Claimed);
--- a test holds them together. The order of the array is the order of claiming.
+-- a test holds them together. The array is in the order of claiming.
 WITH taken AS MATERIALIZED (
-    SELECT jobs.ctid AS tid, jobs.state, wanted.place FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
+    SELECT jobs.ctid AS tid, jobs.state, jobs.due_at FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
     JOIN {schema}.jobs ON jobs.seq = wanted.seq
     WHERE jobs.ready ORDER BY wanted.place LIMIT %(limit)s
     FOR NO KEY UPDATE OF jobs SKIP LOCKED
@@ -65,12 +64,12 @@ WITH taken AS MATERIALIZED (
 {claim_taken};
 
 -- name: claim_taken
--- How both of them end.
+-- How both of them end; with what each job was, and since when it was due, which no longer shows.
 UPDATE {schema}.jobs SET
     state = 'processing', ready = false, lease = lease + 1, worker = %(worker)s, host = %(host)s,
     started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = run_at, updated_at = %(now)s
 FROM taken WHERE jobs.ctid = taken.tid
-RETURNING taken.place, taken.state, {job_columns};
+RETURNING taken.due_at, taken.state, {job_columns};
 
 -- name: next_due
 -- When the next job that is not claimable yet becomes so.
@@ -194,14 +193,29 @@ SELECT digest, body FROM unnest(%s::bytea[], %s::text[], %s::boolean[]) AS new (
 WHERE NOT shared OR pg_try_advisory_xact_lock(1903519093, get_byte(digest, 0)) ORDER BY digest
 ON CONFLICT (digest) DO NOTHING;
 
+-- name: use_specs
+-- So many jobs more, or less, have these specs.
+INSERT INTO {schema}.uses (spec, jobs) SELECT * FROM unnest(%s::bigint[], %s::bigint[]);
+
 -- name: idle_specs
 -- Holds on to specs that nobody is using just now; who wants to use one waits until this transaction ends.
 SELECT id FROM {schema}.specs WHERE id = ANY (%(specs)s::bigint[]) FOR UPDATE SKIP LOCKED;
 
+-- name: fold_uses
+-- Makes few rows of the uses of specs that are held on to, and none where they come to nothing; bounded, so that it
+-- stays short.
+WITH gone AS (
+    DELETE FROM {schema}.uses WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {schema}.uses WHERE spec = ANY (%(specs)s::bigint[]) LIMIT 20000
+    ))
+    RETURNING spec, jobs
+)
+INSERT INTO {schema}.uses (spec, jobs) SELECT spec, sum(jobs) FROM gone GROUP BY spec HAVING sum(jobs) <> 0;
+
 -- name: forget_specs
 -- Removes those of them that no job needs any more.
 DELETE FROM {schema}.specs
-WHERE id = ANY (%(specs)s::bigint[]) AND NOT EXISTS (SELECT 1 FROM {schema}.jobs WHERE jobs.spec = specs.id);
+WHERE id = ANY (%(specs)s::bigint[]) AND NOT EXISTS (SELECT 1 FROM {schema}.uses WHERE uses.spec = specs.id);
 
 -- name: count
 -- Adds to how many jobs queues have in states.
