@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing, suppress
 
 import pytest
@@ -13,7 +15,9 @@ from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Event, Held, Released, Retried, Started, apply
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Note, Output, Store
-from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, an_end, claim_one, finish, record_one
+from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.sqlite import SqliteStore
+from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, an_end, claim_one, finish, in_state, record_one
 from tests.conformance.conftest import StoreFactory
 from tests.workshop import until
 
@@ -433,3 +437,44 @@ def test_a_started_job_shows_where_its_output_can_be_followed(store: Store) -> N
     (attempt,) = store.attempts(job)
     assert (attempt.number, attempt.host, attempt.output_files) == (1, HOST, ("w/0.out", "w/0.err"))
     assert (attempt.outcome, attempt.finished_at) == (None, None)
+
+
+# --- what it costs --------------------------------------------------------------------------
+
+OTHERS = 3000
+
+
+def effort(store: Store, look: Callable[[], object]) -> int:
+    """What a look costs the database, in rows read (PostgreSQL) or in steps of its machine, some ten a row (SQLite)."""
+    if isinstance(store, SqliteStore):
+        steps = itertools.count()
+        store._db.set_progress_handler(lambda: next(steps) < 0, 1)
+        look()
+        store._db.set_progress_handler(None, 0)
+        return next(steps)
+    assert isinstance(store, PostgresStore)
+    told = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'jobs' AND schemaname = %s"
+
+    def read() -> int:
+        store._select("SELECT pg_stat_force_next_flush()")
+        return int(store._select(told, [store._address.schema])[0][0])
+
+    before = read()
+    look()
+    return read() - before
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_the_newest_jobs_of_a_state_are_found_without_a_walk_over_newer_ones(store: Store, state: JobState) -> None:
+    other = JobState.DEAD if state is JobState.PENDING else JobState.PENDING
+    store.insert([in_state(state, id=f"wanted-{number}") for number in range(3)])
+    store.insert([in_state(other, id=f"other-{number}") for number in range(OTHERS)])
+    if isinstance(store, PostgresStore):
+        store._line.execute(f'ANALYZE "{store._address.schema}".jobs')
+        store._line.open().prepare_threshold = 1
+        for _ in range(10):  # from then on the server may keep a plan for all values
+            store.find(Selector(states=(state,)), limit=3, newest_first=True)
+    found: list[Job] = []
+    cost = effort(store, lambda: found.extend(store.find(Selector(states=(state,)), limit=3, newest_first=True)))
+    assert [job.id for job in found] == ["wanted-2", "wanted-1", "wanted-0"]
+    assert cost < OTHERS

@@ -124,6 +124,20 @@ def test_a_whole_filter_is_counted_first_and_then_acted_on(service: Service) -> 
     assert (counts["pending"], counts["cancelled"]) == (600, 600)
 
 
+def test_a_selector_is_acted_on_slice_by_slice(service: Service) -> None:
+    service.full.post("/api/v1/jobs", json=[{"command": "true", "held": True} for _ in range(1200)])
+    matched: list[tuple[int, int]] = []
+    cursor = None
+    while not matched or cursor:
+        body = {"selector": {"all": True}, "limit": 550, "cursor": cursor}
+        done = service.full.post("/api/v1/jobs/cancel", json=body).json()
+        matched.append((done["matched"], done["changed"]))
+        cursor = done["next"]
+    assert matched == [(550, 550), (550, 550), (100, 100)]
+    again = {"selector": {"state": ["cancelled"]}, "limit": 1, "dry_run": True}
+    assert service.full.post("/api/v1/jobs/retry", json=again).json()["matched"] == 1
+
+
 def test_ids_are_acted_on_and_what_is_refused_is_told(service: Service) -> None:
     service.enqueue(id="a")
     service.enqueue(id="b", held=True)
@@ -138,6 +152,7 @@ def test_ids_are_acted_on_and_what_is_refused_is_told(service: Service) -> None:
     "body",
     [{}, {"ids": []}, {"ids": ["a"], "selector": {"all": True}}, {"selector": {}}, {"selector": {"all": False}},
      {"selector": {"stat": ["dead"]}}, {"selector": []}, {"ids": [1]}, {"ids": ["a"], "dry_run": "yes"},
+     {"ids": ["a"], "limit": 1}, {"selector": {"all": True}, "limit": 0}, {"selector": {"all": True}, "cursor": "x"},
      {"idz": ["a"]}, [], "all"],
 )  # fmt: skip
 def test_an_act_that_does_not_say_on_what_touches_nothing(service: Service, body: object) -> None:

@@ -21,7 +21,8 @@ Do = Callable[[Client, Sequence[str], Progress | None], Changed]
 class Action(NamedTuple):
     """A verb in the forms that messages need, the states it can change, and how it is done.
 
-    A selection without `--state` means `usual` states (none: all it can change) and those jobs that it `concerns`.
+    A selection without `--state` means `usual` states (none: all it can change) and those jobs that it
+    `concerns` (none: all).
     """
 
     verb: str
@@ -29,7 +30,7 @@ class Action(NamedTuple):
     states: tuple[JobState, ...]
     do: Do
     usual: tuple[JobState, ...] = ()
-    concerns: Callable[[Job], bool] = lambda job: True
+    concerns: Callable[[Job], bool] | None = None
 
 
 RETRY = Action(
@@ -101,7 +102,8 @@ def act(call: Call, action: Action) -> int:
 def _selected(call: Call, client: Client, action: Action) -> list[Job] | None:
     """The jobs of the selectors that the action is for; none where only ids were typed."""
     jobs = chosen(call, client, action.states if call.args.state else action.usual or action.states)
-    return None if jobs is None else [job for job in jobs if action.concerns(job)]
+    concerns = action.concerns
+    return jobs if jobs is None or concerns is None else [job for job in jobs if concerns(job)]
 
 
 def _question(action: Action, jobs: Sequence[Job]) -> str:

@@ -5,9 +5,13 @@ A throw-away store with made-up work, one worker, a real server, a headless Chro
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +31,7 @@ SHOTS: tuple[tuple[str, str, dict[str, int], str], ...] = (
     ("jobs", "/jobs", DESK, "light"),
     ("job", "/jobs/encode-holiday", {"width": 1120, "height": 520}, "light"),
     ("failures", "/failures", DESK, "light"),
-    ("console", "/console", DESK, "dark"),
+    ("console", "/jobs", DESK, "dark"),
     ("phone", "/jobs", PHONE, "light"),
 )
 """Name, page, size, colours."""
@@ -39,7 +43,7 @@ ENCODE = (
 )
 
 
-def fill(server: Service) -> None:
+def fill(server: Service, folder: str) -> None:
     """Work of many kinds."""
     small = [
         {"command": f"sleep 0.{number % 4}; echo page {number}", "queue": "build", "tags": ["web"]}
@@ -51,12 +55,27 @@ def fill(server: Service) -> None:
     ]
     for jobs in (small, mails):
         assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201
-    server.enqueue(ENCODE, id="encode-holiday", queue="video", tags=["media"], priority=5, timeout="2h", cwd="/tmp")
+    server.enqueue(ENCODE, id="encode-holiday", queue="video", tags=["media"], priority=5, timeout="2h", cwd=folder)
     server.enqueue("echo connecting; exit 75", id="sync-mirror", queue="sync", backoff_initial="20m", tags=["nightly"])
     server.enqueue(["rsync", "-a", "nas:/photos", "/backup"], id="backup", queue="sync", delay="6h", tags=["nightly"])
     server.enqueue("make report | mail -s report me", id="report", queue="reports", delay="2h")
     server.enqueue(["./migrate.sh", "--all"], id="migrate", queue="db", held=True)
     server.enqueue("echo start; sleep 30", id="stuck-import", queue="db", timeout="1s", max_retries=0)
+
+
+@contextmanager
+def place() -> Iterator[Path]:
+    """A folder for the store and the work, with a short path where this user may make one: pictures show it."""
+    short = Path("/srv/media")
+    if not os.access(short.parent, os.W_OK) or short.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    short.mkdir()
+    try:
+        yield short
+    finally:
+        shutil.rmtree(short)
 
 
 def picture(browser: Browser, server: Service, shot: tuple[str, str, dict[str, int], str]) -> None:
@@ -68,7 +87,13 @@ def picture(browser: Browser, server: Service, shot: tuple[str, str, dict[str, i
     page.goto(login(server, path))
     expect(page.locator("#live")).to_have_text("live")
     if name == "console":
-        for line in ("status", """enqueue {"id":"job1","command":"echo 'Hello World'"}""", "dlq list --group"):
+        page.keyboard.press("c")
+        expect(page.locator("#line")).to_be_focused()
+        for line in (
+            """enqueue {"id":"job1","command":"echo 'Hello World'"}""",
+            "run -- echo 'as in a terminal'",
+            "dlq list --group",
+        ):
             page.locator("#line").fill(line)
             page.keyboard.press("Enter")
             expect(page.locator("#send")).to_be_visible()
@@ -88,12 +113,8 @@ def main() -> int:
         print("there is no Chromium here", file=sys.stderr)
         return 1
     FOLDER.mkdir(exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        serving(Path(folder) / "queuectl.db") as server,
-        running_browser(path) as browser,
-    ):
-        fill(server)
+    with place() as folder, serving(folder / "queuectl.db") as server, running_browser(path) as browser:
+        fill(server, str(folder))
         worker = Worker(server.db, "--count", "4", "--name", "night")
         try:
             until(lambda: server.queue.job("stuck-import").finished, "the work has mostly been done")

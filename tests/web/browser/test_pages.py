@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
@@ -275,6 +277,30 @@ def test_dead_jobs_are_retried_over_a_whole_filter_after_their_number(
     assert all(job.starts == 2 for job in server.queue.find(dead))
 
 
+def test_a_large_act_tells_how_far_it_is_and_can_be_stopped(open_page: OpenPage, server: Service) -> None:
+    for _ in range(3):
+        jobs = [{"command": "true", "queue": "large", "held": True} for _ in range(1500)]
+        assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201
+    page = open_page("/jobs?queue=large")
+    asked: list[dict[str, Any]] = []
+
+    def slowly(route: Route) -> None:
+        asked.append(json.loads(route.request.post_data or ""))
+        if len(asked) == 3:  # after the count and the first slice
+            expect(page.get_by_role("dialog")).to_contain_text("2,000 of 4,500 jobs")
+            page.get_by_role("button", name="Stop").click()
+        route.continue_()
+
+    page.route("**/api/v1/jobs/cancel", slowly)
+    page.get_by_label("Select this page").check()
+    page.get_by_role("button", name="Select all that match").click()
+    page.locator("#bulk").get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel 4,500 jobs").click()
+    expect(page.get_by_text("cancelled 4,000 jobs; stopped there")).to_be_visible()
+    assert [each.get("limit") for each in asked] == [None, 2000, 2000]
+    assert server.queue.count(Selector(queues=("large",), states=(JobState.PENDING,))) == 500
+
+
 # --- one job --------------------------------------------------------------------------------
 
 
@@ -288,7 +314,12 @@ def test_the_output_is_followed_while_it_is_written(open_page: OpenPage, server:
     gate.touch()
     expect(log).to_contain_text("last")
     expect(page.locator(".page-head .state")).to_have_text("completed")
-    expect(page.locator("tr[data-attempt='1']")).to_contain_text("exit code 0")
+    attempt = page.locator("tr[data-attempt='1']")
+    expect(attempt).to_contain_text("exit code 0")
+    icon, bar = attempt.locator("svg.i").bounding_box(), attempt.locator(".bar svg").bounding_box()
+    assert icon
+    assert bar
+    assert icon["width"] < 20 < bar["width"]
 
 
 def test_hostile_output_stays_text(open_page: OpenPage, server: Service, worker: Worker) -> None:
@@ -350,6 +381,16 @@ def test_split_streams_can_be_looked_at_apart(open_page: OpenPage, server: Servi
     page.get_by_label("Stream").select_option("stdout")
     expect(log).to_contain_text("to-out")
     expect(log).not_to_contain_text("to-err")
+
+
+def test_a_new_job_is_a_shell_line_unless_it_is_said_to_be_words(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/enqueue")
+    page.get_by_label("Command", exact=True).fill("echo one | tr a-z A-Z")
+    page.get_by_label("Id", exact=True).fill("shell-line")
+    page.get_by_label("Delay", exact=True).fill("1h")
+    page.get_by_role("button", name="Enqueue").click()
+    expect(page.locator("h1")).to_have_text("shell-line")
+    assert server.queue.job("shell-line").command == "echo one | tr a-z A-Z"
 
 
 def test_a_job_is_cloned_with_the_values_that_no_page_shows(open_page: OpenPage, server: Service) -> None:

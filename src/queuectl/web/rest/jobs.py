@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,9 +29,11 @@ from queuectl.web.rest.operation import (
     flag_in,
     json_body,
     media_type_of,
+    number_in,
     object_body,
     shown,
     shown_jobs,
+    text_in,
     texts_in,
     whole_number,
 )
@@ -43,6 +46,7 @@ REFUSED_SHOWN_MAX = 100
 IDS_MAX = 10_000
 END_WITHIN_S, LOOK_EVERY_S = 30.0, 0.2
 CURSOR_MAX = 1 << 62
+LIMIT_MAX = 100_000
 
 
 # --- adding ---------------------------------------------------------------------------------
@@ -180,20 +184,29 @@ def act_on_many(action: acting.Action) -> Any:
     """A handler that does it to the jobs of a selection: ids, or a selector."""
 
     async def handler(request: Request, query: Query) -> Response:
-        document = await object_body(request, "ids", "selector", "dry_run")
+        document = await object_body(request, "ids", "selector", "dry_run", "limit", "cursor")
         refs, dry_run = texts_in(document, "ids"), flag_in(document, "dry_run")
         if bool(refs) == ("selector" in document):
             raise Invalid("give either ids or a selector", '{"ids": ["job1"]} or {"selector": {"state": ["dead"]}}')
+        if refs and not document.keys().isdisjoint({"limit", "cursor"}):
+            raise Invalid("limit and cursor go with a selector", "leave them out")
         if len(refs) > IDS_MAX:
             raise Invalid(f"{len(refs):,} ids are more than {IDS_MAX:,}", "select jobs with a selector")
         act = _Act(request, action, dry_run)
         if refs:
             await act.named(refs)
         else:
-            await act.selected(document["selector"])
+            await act.selected(document["selector"], _cursor_in(document), number_in(document, "limit", LIMIT_MAX))
         return answer(act.document())
 
     return handler
+
+
+def _cursor_in(document: wire.JsonObject) -> int | None:
+    """After which job to go on, as an earlier answer's `next` said."""
+    if document.get("cursor") is None:
+        return None
+    return whole_number({"cursor": [text_in(document, "cursor")]}, "cursor", 1, CURSOR_MAX)
 
 
 class _Act:
@@ -207,6 +220,7 @@ class _Act:
         self._changed = 0
         self._jobs: list[wire.JsonObject] = []
         self._refused: list[QueuectlError] = []
+        self._next: int | None = None
 
     async def named(self, refs: Sequence[str]) -> None:
         """Does it to these jobs."""
@@ -215,24 +229,35 @@ class _Act:
             self._matched += len(batch)
             await ask(self._request, lambda client, batch=batch: self._do(client, batch))  # type: ignore[misc]
 
-    async def selected(self, given: object) -> None:
-        """Does it to all that the selector means now, and that the action can change."""
+    async def selected(self, given: object, after: int | None, limit: int | None) -> None:
+        """Does it to what the selector means now, and the action can change: to all, or to so many after a job."""
         selector = await ask(self._request, lambda client: selector_in(given, client.store.now()))
         among = self._action.states if selector.states else self._action.usual or self._action.states
         states = tuple(state for state in selector.states or tuple(JobState) if state in among)
-        after: int | None = None
+        left = sys.maxsize if limit is None else limit
 
         def batch(client: Client) -> int | None:
             """Up to `BATCH` jobs; the last one looked at, none at the end."""
-            found = client.store.find(selector._replace(states=states), limit=BATCH, after_seq=after)
-            jobs = [job for job in found if self._action.concerns(job)]
+            nonlocal left
+            size = min(BATCH, left)
+            found = client.store.find(selector._replace(states=states), limit=size, after_seq=after)
+            left -= size
+            concerns = self._action.concerns
+            jobs = [job for job in found if concerns is None or concerns(job)]
             self._matched += len(jobs)
             self._do(client, [job.id for job in jobs])
-            return found[-1].seq if len(found) == BATCH else None
+            return found[-1].seq if len(found) == size else None
 
+        if self._dry_run and states and limit is None and self._action.concerns is None:
+            whole = selector._replace(states=states)
+            self._matched = await ask(self._request, lambda client: client.store.count(whole))
+            return
         while states:
             after = await ask(self._request, batch)
             if after is None:
+                break
+            if limit is not None and not left:
+                self._next = after
                 break
 
     def _do(self, client: Client, refs: Sequence[str]) -> None:
@@ -249,6 +274,7 @@ class _Act:
         return {
             "dry_run": self._dry_run, "matched": self._matched, "changed": self._changed, "jobs": self._jobs,
             "refused": [problems.document(error) for error in self._refused[:REFUSED_SHOWN_MAX]],
+            "next": None if self._next is None else str(self._next),
         }  # fmt: skip
 
 

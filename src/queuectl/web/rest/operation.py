@@ -180,6 +180,14 @@ def flag_in(document: Mapping[str, Any], key: str) -> bool:
     return value
 
 
+def number_in(document: Mapping[str, Any], key: str, most: int) -> int | None:
+    """A key's whole number from 1; none where it is missing or null."""
+    value = document.get(key)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
+        raise Invalid(f"{key} must be a whole number from 1 to {most:,}")
+    return value
+
+
 def text_in(document: Mapping[str, Any], key: str) -> str:
     """A key's text. Raises `Invalid` where it is missing or no text."""
     value = document.get(key)

@@ -122,8 +122,15 @@ SELECTOR = optional(
 )  # fmt: skip
 
 SELECTION = {
-    **optional(ids={"type": "array", "items": TEXT, "minItems": 1}, selector=ref("Selector"), dry_run=FLAG),
-    "description": "either ids, or a selector that is not empty; dry_run only counts",
+    **optional(
+        ids={"type": "array", "items": TEXT, "minItems": 1},
+        selector=ref("Selector"),
+        dry_run=FLAG,
+        limit=nullable({"type": "integer", "minimum": 1, "maximum": 100_000}),
+        cursor=nullable(TEXT),
+    ),
+    "description": "either ids, or a selector that is not empty; dry_run only counts; with a selector, limit looks at "
+    "so many jobs, and cursor goes on behind them where an answer's next said",
 }
 
 PROBLEM = fixed(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT, code=TEXT, hint=TEXT)
@@ -143,7 +150,8 @@ COMPONENTS: dict[str, Schema] = {
     "Selector": SELECTOR,
     "Selection": SELECTION,
     "Changed": fixed(
-        dry_run=FLAG, matched=COUNT, changed=COUNT, jobs=listed(ref("Job")), refused=listed(ref("Problem"))
+        dry_run=FLAG, matched=COUNT, changed=COUNT, jobs=listed(ref("Job")), refused=listed(ref("Problem")),
+        next=nullable(TEXT),
     ),
     "Problem": PROBLEM,
     "Worker": fixed(

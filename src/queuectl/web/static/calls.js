@@ -2,23 +2,29 @@
 //
 //   data-call="POST /api/v1/…"   data-body='{"now": true}'   data-done="what to say then"   data-then="/where/to/go"
 //   data-ask="question"  data-text="what it means"  data-yes="the button's word"  data-danger
+//   data-past="retried"  data-total="1200": acts on that many jobs, those that the body selects
 //
 // A form's fields are added to the body, by their names.
 
-import { ask, call, say } from "./talk.js";
+import { actOn, ask, call, say, sayDone } from "./talk.js";
 
 async function act(element, more) {
-  const { call: what, body, done, then, ask: question, text = "", yes = "Yes" } = element.dataset;
+  const { call: what, body, done, then, ask: question, text = "", yes = "Yes", past, total } = element.dataset;
   const [method, path] = what.split(" ");
   const document_ = { ...(body && JSON.parse(body)), ...more };
-  const send = async () => {
+  const send = async (told, stopped) => {
+    if (past) {
+      sayDone(past, await actOn(path, document_, told, stopped));
+      document.dispatchEvent(new Event("refresh"));
+      return;
+    }
     const answer = await call(method, path, Object.keys(document_).length ? document_ : undefined);
     element.dispatchEvent(new CustomEvent("answered", { bubbles: true, detail: answer }));
     if (then) { location.href = then; return; }
-    if (done) say(done.replace("{changed}", answer?.changed?.toLocaleString("en")));
+    if (done) say(done);
     document.dispatchEvent(new Event("refresh"));
   };
-  if (question) { await ask(question, text, yes, { danger: "danger" in element.dataset, act: send }); return; }
+  if (question) { await ask(question, text, yes, { danger: "danger" in element.dataset, act: send, total: Number(total ?? 0) }); return; }
   try { await send(); } catch (error) { say(error.message, true); }
 }
 

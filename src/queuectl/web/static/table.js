@@ -1,6 +1,6 @@
 // Selecting rows of a table, and acting on them or on all that the filter matches.
 
-import { ask, call, say } from "./talk.js";
+import { actOn, ask, call, counted, say, sayDone } from "./talk.js";
 
 const bulk = document.getElementById("bulk");
 const chosen = new Set();
@@ -43,25 +43,22 @@ const WARNINGS = {
   cancel: "The commands of running ones are ended.",
 };
 const PAST = { retry: "retried", cancel: "cancelled", hold: "held", release: "released", delete: "deleted", purge: "purged" };
-const counted = (number) => `${number.toLocaleString("en")} job${number === 1 ? "" : "s"}`;
 
 async function act(verb) {
   const path = `${bulk.dataset.base}/${verb}`;
-  let matched = chosen.size;
+  let total = chosen.size;
   if (whole) { // how many it would be, before it is done
-    try { matched = (await call("POST", path, { ...selection(), dry_run: true })).matched; }
+    try { total = (await call("POST", path, { ...selection(), dry_run: true })).matched; }
     catch (error) { say(error.message, true); return; }
-    if (!matched) { say(`nothing there to ${verb}`); return; }
+    if (!total) { say(`nothing there to ${verb}`); return; }
   }
   const word = verb[0].toUpperCase() + verb.slice(1);
   const where = whole ? "All that the filter matches, on every page. " : "";
   let done = null;
-  const run = async () => { done = await call("POST", path, selection()); };
-  await ask(`${word} ${counted(matched)}?`, where + (WARNINGS[verb] ?? ""), `${word} ${counted(matched)}`, { danger: verb in WARNINGS, act: run });
+  const run = async (told, stopped) => { done = await actOn(path, selection(), told, stopped); };
+  await ask(`${word} ${counted(total)}?`, where + (WARNINGS[verb] ?? ""), `${word} ${counted(total)}`, { danger: verb in WARNINGS, act: run, total });
   if (!done) return;
-  const told = `${PAST[verb]} ${counted(done.changed)}`;
-  const refused = done.matched - done.changed;
-  say(refused ? `${told}; ${counted(refused)} refused: ${done.refused.slice(0, 3).map((each) => each.detail).join("; ")}` : told, refused > 0);
+  sayDone(PAST[verb], done);
   clear();
   document.dispatchEvent(new Event("refresh"));
 }
@@ -79,7 +76,12 @@ if (bulk) {
   });
   document.getElementById("bulk-whole").addEventListener("click", () => { whole = true; show(); });
   document.getElementById("bulk-none").addEventListener("click", clear);
-  for (const button of bulk.querySelectorAll("[data-verb]")) button.addEventListener("click", () => act(button.dataset.verb));
+  for (const button of bulk.querySelectorAll("[data-verb]")) {
+    button.addEventListener("click", async () => {
+      button.disabled = true; // while they are being counted
+      try { await act(button.dataset.verb); } finally { button.disabled = false; }
+    });
+  }
   document.addEventListener("fresh", show);
   show();
 }

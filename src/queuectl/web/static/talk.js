@@ -33,17 +33,53 @@ export async function call(method, path, document) {
   return response.status === 204 ? null : response.json();
 }
 
+// --- acting on many ------------------------------------------------------------------------
+
+const SLICE = 2000; // a second's work or two
+
+export const counted = (number) => `${number.toLocaleString("en")} job${number === 1 ? "" : "s"}`;
+
+// Acts on a selection, slice by slice, so that no request lasts long however many jobs it means. `told` hears how many
+// were looked at so far; once `stopped` says so, the rest is left as it is.
+export async function actOn(path, selection, told = () => {}, stopped = () => false) {
+  const whole = { matched: 0, changed: 0, refused: [], stopped: false };
+  for (let cursor = null; ;) {
+    const slice = selection.selector ? { limit: SLICE, ...(cursor && { cursor }) } : {};
+    let done;
+    try { done = await call("POST", path, { ...selection, ...slice }); }
+    catch (error) { throw whole.changed ? new Error(`${error.message}; ${counted(whole.changed)} had been done`) : error; }
+    whole.matched += done.matched;
+    whole.changed += done.changed;
+    whole.refused.push(...done.refused);
+    told(whole.matched);
+    cursor = done.next;
+    if (!cursor) return whole;
+    if (stopped()) return { ...whole, stopped: true };
+  }
+}
+
+// What was done, in words: `past` is the verb.
+export function sayDone(past, { matched, changed, refused, stopped }) {
+  const parts = [`${past} ${counted(changed)}`];
+  if (stopped) parts.push("stopped there");
+  if (matched > changed) parts.push(`${counted(matched - changed)} refused: ${refused.slice(0, 3).map((each) => each.detail).join("; ")}`);
+  say(parts.join("; "), matched > changed);
+}
+
 // --- questions -----------------------------------------------------------------------------
 
-// Asks in a dialog, which stays open while `act` runs; answers whether it was said and done.
-export function ask(title, text, yes, { danger = false, act } = {}) {
+// Asks in a dialog, which stays open while `act` runs; answers whether it was said and done. `act` gets a function to
+// tell how many of `total` are done, and one that says whether the dialog was closed meanwhile.
+export function ask(title, text, yes, { danger = false, act, total = 0 } = {}) {
   const dialog = $("ask"), form = dialog.querySelector("form"), progress = $("ask-progress");
   $("ask-title").textContent = title;
   $("ask-text").textContent = text;
   $("ask-yes").textContent = yes;
   $("ask-yes").classList.toggle("danger", danger);
   $("ask-yes").disabled = false;
+  $("ask-no").textContent = "Cancel";
   progress.hidden = true;
+  progress.removeAttribute("value");
   dialog.returnValue = "";
   dialog.showModal();
   $(danger ? "ask-no" : "ask-yes").focus();
@@ -52,15 +88,25 @@ export function ask(title, text, yes, { danger = false, act } = {}) {
       if (event.submitter?.value !== "yes") return;
       event.preventDefault();
       $("ask-yes").disabled = true;
+      $("ask-no").textContent = "Stop";
       progress.hidden = false;
+      let done = true;
+      let closed = false;
+      dialog.onclose = () => { closed = true; }; // from here on it is over when the act is
       try {
-        await act?.();
-        dialog.close("yes");
+        await act?.((number) => {
+          if (!total) return;
+          progress.max = total;
+          progress.value = number;
+          $("ask-text").textContent = `${number.toLocaleString("en")} of ${counted(total)}`;
+        }, () => closed);
       } catch (error) {
         say(error.message, true);
-        dialog.close("no");
+        done = false;
       }
+      dialog.close();
+      resolve(done);
     };
-    dialog.onclose = () => resolve(dialog.returnValue === "yes");
+    dialog.onclose = () => resolve(false);
   });
 }
