@@ -282,6 +282,8 @@ def _become_daemon(options: WorkerOptions, writer: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
+    os.closerange(3, writer)  # such as a lock that the shell holds, or the pipe of a script that waits for our end
+    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
 
     def started(name: str, _slots: int) -> None:
         os.write(writer, f"started {name}".encode())

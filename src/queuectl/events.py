@@ -26,6 +26,13 @@ class WorkerStopped(NamedTuple):
     name: str
 
 
+class WorkerLeft(NamedTuple):
+    """It did not wait for the store, which is away. What it could not record waits on disk."""
+
+    why: str
+    unrecorded: int
+
+
 class JobStarted(NamedTuple):
     """Told of commands that run long enough for their start to be recorded by itself."""
 
@@ -93,6 +100,7 @@ Happening = (
     WorkerStarted
     | WorkerStopping
     | WorkerStopped
+    | WorkerLeft
     | JobStarted
     | JobEnded
     | JobLost

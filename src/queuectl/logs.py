@@ -28,6 +28,8 @@ def sentence(event: events.Happening) -> str:
             return f"{event.why}: ending {_commands(event.running)}; attempts are given back"
         case events.WorkerStopped():
             return f"worker {event.name} stopped"
+        case events.WorkerLeft():
+            return f"{event.why}: leaving without the store; results for the next worker to record: {event.unrecorded}"
         case events.JobStarted():
             return f"{event.job.id} started: {_shortened(wire.command_line(event.job.command))}"
         case events.JobEnded():

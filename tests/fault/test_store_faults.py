@@ -77,6 +77,27 @@ def test_results_survive_a_worker_killed_while_the_store_was_locked(shop: Worksh
     check(shop, diary, [job])
 
 
+def test_a_third_signal_ends_a_worker_that_waits_for_the_store(shop: Workshop, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.05; done; echo kept"))
+    worker = shop.worker(1)
+    shop.started(job)
+    other = sqlite3.connect(shop.db, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    gate.touch()
+    until(lambda: "locked by another process" in log_of(shop))
+    for told in ("stopping", "attempts are given back", "for the next worker to record: 1"):
+        worker.signal(signal.SIGINT)
+        until(lambda told=told: told in log_of(shop))  # type: ignore[misc]
+    assert worker.wait() == 5
+    other.execute("ROLLBACK")
+    other.close()
+    shop.worker(1)
+    (done,) = shop.finished(job)
+    assert (done.state, done.starts, shop.output(job)) == (JobState.COMPLETED, 1, b"kept\n")
+    check(shop, diary, [job])
+
+
 def test_a_worker_that_starts_while_the_store_is_locked_waits_for_it(shop: Workshop) -> None:
     job = shop.enqueue("true")
     hold = (

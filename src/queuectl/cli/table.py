@@ -166,7 +166,7 @@ _ROWS = (
             option("--stop-timeout", "S", "end the commands S seconds after a graceful stop began"),
         ),
         description="Starts a worker in the foreground. Ctrl-C: finish the running commands, claim nothing new, exit "
-        "0; a second Ctrl-C ends them and gives their attempts back.",
+        "0; a second Ctrl-C ends them and gives their attempts back; a third does not wait for a store that is away.",
         examples=(
             "queuectl worker start --count 4",
             "queuectl worker start --queue video --queue mail",

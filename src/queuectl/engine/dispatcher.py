@@ -90,7 +90,10 @@ class Dispatcher:
         return [link.channel for link in self._crew.links if not link.channel.closed]
 
     def take_signal(self, name: str) -> None:
-        """The first one stops gracefully, a second one at once."""
+        """The first one stops gracefully, a second one at once, and a third does not wait for a store that is away."""
+        if self._stopping == NOW and self._outage.lasts:
+            self._observe(events.WorkerLeft(why=name, unrecorded=len(self._ended)))
+            self.exit_code = StoreUnavailable.exit_code
         self.stop(NOW if self._stopping else GRACEFUL, name)
 
     def stop(self, how: str, why: str) -> None:

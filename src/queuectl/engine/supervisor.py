@@ -365,6 +365,7 @@ def main() -> None:
         output_bytes_max=int(output_bytes_max),
     )  # fmt: skip
     gc.set_threshold(COLLECT_EVERY)
+    os.closerange(4, os.sysconf("SC_OPEN_MAX"))  # what a shell left open in the worker is no business of commands
     os.umask(0o077)
     hold_lock(config.folder)
     process.become_subreaper()
