@@ -72,6 +72,7 @@ def test_reset_removes_nothing_but_stores(terminal: Terminal) -> None:
         refused = terminal.type(f"queuectl --db {foreign} reset --yes")
         assert (refused.code, "not a queuectl store" in refused.err) == (5, True)
         assert (terminal.folder / foreign).exists()
+    assert terminal.type("queuectl --db /dev/null list").code == 5
     assert "there is no store" in terminal.good("queuectl --db nowhere.db reset --yes").err
     unasked = terminal.type("queuectl reset")
     assert (unasked.code, unasked.err.endswith("add --yes\n")) == (2, True)

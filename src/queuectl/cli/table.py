@@ -324,7 +324,7 @@ _ROWS = (
     Command(
         name="completion", group=SETUP, help="completion for your shell", target="upkeep:completion",
         words="SHELL", least=1, most=1,
-        description="Prints a completion script for bash, zsh or tcsh.",
+        description="Prints a completion script for bash, zsh, fish or tcsh.",
         examples=('eval "$(queuectl completion bash)"',),
     ),
     Command(

@@ -56,6 +56,8 @@ def connect(path: str, busy_timeout_s: float) -> sqlite3.Connection:
     with translated(path):
         if os.path.isdir(path):
             raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise StoreUnavailable(f"{path} is a device or a pipe, not a queuectl store", "name a file with --db")
         if not os.path.exists(path):
             _create(path)
         else:
