@@ -138,7 +138,7 @@ END $$;
 CREATE FUNCTION {schema}.enqueue_duration(value jsonb, key text) RETURNS double precision LANGUAGE plpgsql STRICT AS $$
 DECLARE
     said text := {schema}.enqueue_stripped(value #>> '{}');
-    part constant text := '([0-9]{1,255}(?:\.[0-9]{1,255})?)(d|h|ms|m|s)';
+    part constant text := '([0-9]+(?:\.[0-9]+)?)(d|h|ms|m|s)';
     units constant jsonb := '{"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}';
     seconds double precision;
 BEGIN
@@ -147,14 +147,19 @@ BEGIN
             seconds := said::numeric;
         END IF;
     ELSIF jsonb_typeof(value) = 'string' THEN
-        IF said ~ '^[0-9]{1,255}(\.[0-9]+)?$' THEN
+        IF said ~ '(^|[^.0-9])[0-9]{255}' AND said ~* ('^([0-9]+(\.[0-9]+)?|(' || part || ')+)$') THEN
+            seconds := 'infinity'; -- no number of the database's is so long
+        ELSIF said ~ '^[0-9]+(\.[0-9]+)?$' THEN
             seconds := said::numeric;
         ELSIF said ~* ('^(' || part || ')+$') THEN
             SELECT sum(each[1]::double precision * (units ->> each[2])::double precision) INTO seconds
             FROM regexp_matches(lower(said), part, 'g') AS each;
         END IF;
     END IF;
-    IF seconds IS NULL OR seconds NOT BETWEEN 0 AND 3153600000 THEN
+    IF seconds > 3153600000 THEN
+        PERFORM {schema}.enqueue_refuse(key || ' ' || {schema}.enqueue_quoted(value) || ' is too long', 'at most 36500d');
+    END IF;
+    IF seconds IS NULL THEN
         PERFORM {schema}.enqueue_refuse(key || ' ' || {schema}.enqueue_quoted(value) || ' is not a duration',
             'write it as 90, 90s, 10m, 1h30m or 2d');
     END IF;
