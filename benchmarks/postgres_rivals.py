@@ -1,8 +1,9 @@
 """`python -m benchmarks.postgres_rivals [NAME...] [--rounds 3] [--scale 1.0]`: beside other queues on one server.
 
 All have work that does nothing, done by two worker processes. Theirs is an asynchronous task in the consumer; ours is
-claimed and finished through the store, 128 at a time, as a worker does it. Beside it our worker runs real `true`
-commands, each a process with its output kept. Nobody's enqueueing and starting up counts.
+claimed and finished through the store, 128 at a time, as a worker does it. A job counts once its end is on record.
+Beside it our worker runs real `true` commands, each a process with its output kept. Nobody's enqueueing and starting up
+counts.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import os
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -43,7 +45,7 @@ async def nothing(*_, **__):
 
 class Queue(NamedTuple):
     """A queue on PostgreSQL: its package, how many jobs take it some seconds, how its tables are made and jobs
-    consumed, its part of the module `app`.
+    consumed, which jobs are not on record as done, its part of the module `app`.
 
     `app.fill(jobs)` enqueues.
     """
@@ -52,6 +54,7 @@ class Queue(NamedTuple):
     jobs: int
     install: Sequence[str]
     consumer: Sequence[str]
+    left: LiteralString
     app: str
 
 
@@ -60,6 +63,7 @@ PROCRASTINATE = Queue(
     jobs=3000,
     install=["procrastinate", "--app", "app.app", "schema", "--apply"],
     consumer=["procrastinate", "--app", "app.app", "worker", "--concurrency", "10"],
+    left="SELECT 1 FROM procrastinate_jobs WHERE status <> 'succeeded' LIMIT 1",
     app="""
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 
@@ -75,9 +79,10 @@ def fill(jobs):
 
 PGQUEUER = Queue(
     package="pgqueuer[asyncpg]",
-    jobs=20_000,
+    jobs=60_000,
     install=["pgq", "install"],
     consumer=["python", "-c", "import app; app.consume()"],  # its own command, `pgq run`, fails in 1.6.0
+    left="SELECT 1 FROM pgqueuer LIMIT 1",
     app="""
 import asyncio, asyncpg
 from pgqueuer import PgQueuer
@@ -124,7 +129,14 @@ def rival(queue: Queue, server: Server, scale: float) -> float:
             subprocess.run(words, cwd=where, env=own, check=True, capture_output=True)
         for _ in range(PROCESSES):
             consumers.enter_context(running([str(programs / queue.consumer[0]), *queue.consumer[1:]], where, own))
-        return rate(where / "marks", jobs)
+        return rate(where / "marks", jobs, partial(until_none_is_left, own["DATABASE_URL"], queue.left))
+
+
+def until_none_is_left(url: str, left: LiteralString) -> None:
+    """Waits for the ends that a consumer has not recorded yet."""
+    with psycopg.connect(url, autocommit=True) as db:
+        while db.execute(left).fetchone():
+            time.sleep(0.02)
 
 
 def ours(server: Server, scale: float) -> float:

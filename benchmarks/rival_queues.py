@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -155,8 +155,8 @@ def consume(queue: Queue, programs: Path, folder: Path, extra: dict[str, str], c
         return rate(folder / "marks", jobs)
 
 
-def rate(marks: Path, jobs: int) -> float:
-    """Jobs/s between the first mark and the last."""
+def rate(marks: Path, jobs: int, until_recorded: Callable[[], None] = lambda: None) -> float:
+    """Jobs/s between the first mark and the last, or the moment when the ends of all are on record."""
     began, first = time.perf_counter(), 0
     deadline = began + GIVE_UP_AFTER_S
     while (done := marks.stat().st_size) < jobs:
@@ -165,6 +165,7 @@ def rate(marks: Path, jobs: int) -> float:
         if time.perf_counter() > deadline:
             raise RuntimeError(f"only {done} of {jobs} jobs are done")
         time.sleep(0.005)
+    until_recorded()
     return (jobs - first) / (time.perf_counter() - began)
 
 
