@@ -461,17 +461,20 @@ def effort(store: Store, look: Callable[[], object]) -> int:
         return int(store._select(told, [store._address.schema])[0][0])
 
 
-@pytest.mark.parametrize("state", JobState)
-def test_the_newest_jobs_of_a_state_are_found_without_a_walk_over_newer_ones(store: Store, state: JobState) -> None:
-    other = JobState.DEAD if state is JobState.PENDING else JobState.PENDING
-    store.insert([in_state(state, id=f"wanted-{number}") for number in range(3)])
+@pytest.mark.parametrize("states", [*((state,) for state in JobState), (JobState.FAILED, JobState.DEAD)])
+def test_the_newest_jobs_of_a_state_are_found_without_a_walk_over_newer_ones(
+    store: Store, states: tuple[JobState, ...]
+) -> None:
+    other = JobState.COMPLETED if JobState.PENDING in states else JobState.PENDING
+    wanted = Selector(states=states)
+    store.insert([in_state(states[number % len(states)], id=f"wanted-{number}") for number in range(3)])
     store.insert([in_state(other, id=f"other-{number}") for number in range(OTHERS)])
     if isinstance(store, PostgresStore):
         store._line.execute(f'ANALYZE "{store._address.schema}".jobs')
         store._line.open().prepare_threshold = 1
         for _ in range(10):  # from then on the server may keep a plan for all values
-            store.find(Selector(states=(state,)), limit=3, newest_first=True)
+            store.find(wanted, limit=3, newest_first=True)
     found: list[Job] = []
-    cost = effort(store, lambda: found.extend(store.find(Selector(states=(state,)), limit=3, newest_first=True)))
+    cost = effort(store, lambda: found.extend(store.find(wanted, limit=3, newest_first=True)))
     assert [job.id for job in found] == ["wanted-2", "wanted-1", "wanted-0"]
     assert 3 <= cost < OTHERS

@@ -173,6 +173,34 @@ def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[obje
     return " AND ".join(parts) or "1 = 1", values
 
 
+def page(
+    selector: Selector, table: str, dialect: Dialect, *, limit: int | None, newest_first: bool, after_seq: int | None
+) -> tuple[str, list[object]]:
+    """What follows `SELECT … FROM jobs` for the first jobs of a selection after one of them, and its parameters.
+
+    Of several states each is looked for by itself: each has an order of its own in an index.
+    """
+    order = "DESC" if newest_first else "ASC"
+
+    def of(some: Selector) -> tuple[str, list[object]]:
+        condition, values = where(some, dialect)
+        if after_seq is not None:
+            condition += f" AND seq {'<' if newest_first else '>'} {dialect.mark}"
+            values.append(after_seq)
+        if limit is None:
+            return f"WHERE {condition} ORDER BY seq {order}", values
+        return f"WHERE {condition} ORDER BY seq {order} LIMIT {dialect.mark}", [*values, limit]
+
+    states = set(selector.states)
+    if limit is None or len(states) < 2:
+        return of(selector)
+    parts = [of(selector._replace(states=(state,))) for state in sorted(states)]
+    each = " UNION ALL ".join(f"SELECT seq FROM (SELECT seq FROM {table} {rest}) AS of_state" for rest, _ in parts)
+    values = [value for _, part in parts for value in part]
+    first = f"SELECT seq FROM ({each}) AS of_states ORDER BY seq {order} LIMIT {dialect.mark}"
+    return f"WHERE seq IN ({first}) ORDER BY seq {order}", [*values, limit]
+
+
 def only_one(ref: str, find: Callable[[str, list[str]], list[Job]], mark: str) -> Job:
     """The job whose id is `ref`, or whose generated id alone begins with it. Raises `NotFound` or `Invalid`.
 

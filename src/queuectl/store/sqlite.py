@@ -273,20 +273,10 @@ class SqliteStore(Ledger):
     def find(
         self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
     ) -> list[Job]:
-        if limit is not None and len(selector.states) > 1:  # each state has its own order in the index
-            with self._snapshot():
-                found: list[Job] = []
-                for state in set(selector.states):
-                    one = selector._replace(states=(state,))
-                    found += self.find(one, limit=limit, newest_first=newest_first, after_seq=after_seq)
-            return sorted(found, key=lambda job: job.seq, reverse=newest_first)[:limit]
-        condition, values = rows.where(selector)
-        if after_seq is not None:
-            condition += " AND seq < ?" if newest_first else " AND seq > ?"
-            values.append(after_seq)
-        order = "DESC" if newest_first else "ASC"
-        sql = f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE {condition} ORDER BY seq {order} LIMIT ?"
-        return self._jobs(sql, [*values, -1 if limit is None else limit])
+        rest, values = rows.page(
+            selector, "jobs", rows.SQLITE, limit=limit, newest_first=newest_first, after_seq=after_seq
+        )
+        return self._jobs(f"SELECT {rows.JOB_COLUMNS} FROM jobs {rest}", values)
 
     def count(self, selector: Selector) -> int:
         condition, values = rows.where(selector)

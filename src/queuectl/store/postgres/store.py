@@ -180,12 +180,10 @@ class PostgresStore(Recording, Ledger):
     def find(
         self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
     ) -> list[Job]:
-        condition, values = rows.where(selector, POSTGRES)
-        if after_seq is not None:
-            condition += " AND seq < %s" if newest_first else " AND seq > %s"
-            values.append(after_seq)
-        order = "DESC" if newest_first else "ASC"
-        return self._jobs(f"WHERE {condition} ORDER BY seq {order} LIMIT %s", [*values, limit])
+        rest, values = rows.page(
+            selector, "{schema}.jobs", POSTGRES, limit=limit, newest_first=newest_first, after_seq=after_seq
+        )
+        return self._jobs(rest, values)
 
     def count(self, selector: Selector) -> int:
         condition, values = rows.where(selector, POSTGRES)
