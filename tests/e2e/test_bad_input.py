@@ -222,8 +222,20 @@ def test_an_output_that_is_full_is_said(terminal: Terminal, words: str) -> None:
     one_line(terminal.type(f"queuectl {words} > /dev/full"), 1, "No space left on device")
 
 
+def test_a_ctrl_c_before_the_command_begins_ends_in_no_traceback(terminal: Terminal) -> None:
+    (terminal.folder / "early.py").write_text(
+        "from queuectl.cli import main\n\n"
+        "def interrupted():\n    raise KeyboardInterrupt\n\n"
+        "main.main = interrupted\nmain.run()\n"
+    )
+    done = terminal.type("python3 early.py")
+    assert (done.code, done.out, done.err) == (130, "", "")
+
+
 def test_closed_streams_harm_nothing(terminal: Terminal) -> None:
     assert terminal.type("queuectl enqueue --id a -- true <&- >&- 2>&-").code == 0
+    nothing = terminal.type("queuectl enqueue --file - <&-")
+    assert (nothing.code, nothing.err) == (2, "queuectl: stdin has no job; give one JSON job a line\n")
     assert terminal.type("queuectl list >&-").code == 0
     assert terminal.job("a")["state"] == "pending"
     assert terminal.good("queuectl doctor --json").json["ok"]
