@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,16 @@ def log_of(shop: Workshop) -> str:
     return "".join(path.read_text() for path in (shop.store.folder / "logs").glob("*.log"))
 
 
+@contextmanager
+def locked(shop: Workshop) -> Iterator[None]:
+    """Somebody else writes to the store, and does not end."""
+    other = sqlite3.connect(shop.db, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.execute("ROLLBACK")
+    other.close()
+
+
 # --- locked ---------------------------------------------------------------------------------
 
 
@@ -42,14 +52,11 @@ def test_while_the_store_is_locked_commands_end_and_are_recorded_afterwards(shop
     job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.05; done"))
     shop.worker(1)
     shop.started(job)
-    other = sqlite3.connect(shop.db, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    gate.touch()
-    until(lambda: len(shop.events(diary)) == 2)
-    until(lambda: "locked by another process" in log_of(shop))
-    assert shop.job(job).state is JobState.PROCESSING
-    other.execute("ROLLBACK")
-    other.close()
+    with locked(shop):
+        gate.touch()
+        until(lambda: len(shop.events(diary)) == 2)
+        until(lambda: "locked by another process" in log_of(shop))
+        assert shop.job(job).state is JobState.PROCESSING
     (done,) = shop.finished(job)
     assert (done.state, done.starts, done.lost) == (JobState.COMPLETED, 1, 0)
     until(lambda: "the store is back" in log_of(shop))
@@ -62,15 +69,12 @@ def test_results_survive_a_worker_killed_while_the_store_was_locked(shop: Worksh
     worker = shop.worker(1)
     shop.started(job)
     (row,) = shop.supervisors()
-    other = sqlite3.connect(shop.db, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    gate.touch()
-    until(lambda: len(shop.events(diary)) == 2)
-    until(lambda: b"exit_code" in (shop.store.folder / "workers" / row.id / "journal").read_bytes())
-    worker.kill()
-    os.kill(row.pid, signal.SIGKILL)
-    other.execute("ROLLBACK")
-    other.close()
+    with locked(shop):
+        gate.touch()
+        until(lambda: len(shop.events(diary)) == 2)
+        until(lambda: b"exit_code" in (shop.store.folder / "workers" / row.id / "journal").read_bytes())
+        worker.kill()
+        os.kill(row.pid, signal.SIGKILL)
     shop.worker(1)
     (done,) = shop.finished(job)
     assert (done.state, done.starts, shop.output(job)) == (JobState.COMPLETED, 1, b"kept\n")
@@ -82,16 +86,13 @@ def test_a_third_signal_ends_a_worker_that_waits_for_the_store(shop: Workshop, t
     job = shop.enqueue(diary_command(diary, f"while [ ! -e {gate} ]; do sleep 0.05; done; echo kept"))
     worker = shop.worker(1)
     shop.started(job)
-    other = sqlite3.connect(shop.db, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    gate.touch()
-    until(lambda: "locked by another process" in log_of(shop))
-    for told in ("stopping", "attempts are given back", "for the next worker to record: 1"):
-        worker.signal(signal.SIGINT)
-        until(lambda told=told: told in log_of(shop))  # type: ignore[misc]
-    assert worker.wait() == 5
-    other.execute("ROLLBACK")
-    other.close()
+    with locked(shop):
+        gate.touch()
+        until(lambda: "locked by another process" in log_of(shop))
+        for told in ("stopping", "attempts are given back", "for the next worker to record: 1"):
+            worker.signal(signal.SIGINT)
+            until(lambda told=told: told in log_of(shop))  # type: ignore[misc]
+        assert worker.wait() == 5
     shop.worker(1)
     (done,) = shop.finished(job)
     assert (done.state, done.starts, shop.output(job)) == (JobState.COMPLETED, 1, b"kept\n")
