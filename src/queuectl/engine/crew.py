@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from queuectl.engine.relay import Relay
 from queuectl.settings import Settings
 from queuectl.store.port import FIRST_EPOCH, Change, Store, WorkerRow
 
-UNSTARTED_MAX_S = 0.1
+UNSTARTED_MAX_S = 0.2
 """A claim that could not be started by then is given back."""
 
 
@@ -185,17 +185,22 @@ class Crew:
         self._host.kill_commands(link.row)
         self._host.remove(link.row.id)
 
-    def room(self, ahead: int) -> int:
-        """How many jobs may be claimed now, so that each supervisor holds so many `ahead` of its free slots."""
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs or is about to."""
+        return all(link.free_slots() == link.row.slots for link in self.links)
+
+    def room(self, ahead: Callable[[int], int] = lambda slots: 0) -> int:
+        """How many jobs may be claimed now, so that each supervisor holds so many `ahead` of its slots."""
         return sum(self.room_of(link, ahead) for link in self.links)
 
-    def room_of(self, link: Link, ahead: int) -> int:
+    def room_of(self, link: Link, ahead: Callable[[int], int]) -> int:
         """How many of them go to one supervisor. Slots taken by adopted commands are not there."""
         if not link.own or link.leaving or link.channel.closed:
             return 0
-        return max(0, link.free_slots() + ahead - self.adopted_flights())
+        return max(0, link.free_slots() + ahead(link.row.slots) - self.adopted_flights())
 
-    def claim(self, ahead: int, max_lost: int) -> Claims:
+    def claim(self, ahead: Callable[[int], int], max_lost: int) -> Claims:
         """Claims what there is room for, inside the caller's transaction. Jobs that one more loss would condemn run one
         at a time: no neighbour must be what makes them die."""
         losses = max(1, max_lost - 1)
@@ -206,7 +211,10 @@ class Crew:
                 jobs = self._claim(link, limit, suspects, losses)
                 orders.append((link, jobs))
                 room += limit
-                passed_over = passed_over or not suspects or any(job.lost_in_row >= losses for job in jobs)
+                may_pass_over = not suspects or any(job.lost_in_row >= losses for job in jobs)
+                passed_over = passed_over or may_pass_over
+                if len(jobs) < limit and not may_pass_over:
+                    break  # there was no more, so none for the others
         return Claims(orders, room, passed_over)
 
     def _claim(self, link: Link, limit: int, suspects: int, losses: int) -> list[Job]:

@@ -171,7 +171,7 @@ class Dispatcher:
         elif flight.result is None:
             flight.result = {**result, "cpu_time": used[0], "max_rss": used[1]}
             self._ended.append((link, flight))
-            self.pace.ended(self._clock.monotonic())
+            self.pace.ended(self._clock.monotonic(), result["finished_at"] - result["started_at"])
 
     def _take_welcome(self, link: Link) -> None:
         """All that a taken-over supervisor knows has been told. What it does not know was claimed, but never sent."""
@@ -192,7 +192,7 @@ class Dispatcher:
         for how in set(self._store.stop_requests([link.row.id for link in self._crew.links if link.own]).values()):
             self.stop(how, "worker stop")
         for link in self._crew.links:
-            wishes = set(self._store.wishes(link.row.id))
+            wishes = set(self._store.wishes(link.row.id)) if link.flights else ()
             for flight in link.flights.values():
                 if flight.job.seq in wishes and flight.result is None:
                     link.end(flight, "cancel")
@@ -244,9 +244,9 @@ class Dispatcher:
         return bool(self._starts) and now >= self._starts[0][1].sent_at + RECORD_START_AFTER_S
 
     def _commit_not_before(self) -> float:
-        """Slots that lie idle while there is work do not wait for a full transaction."""
-        hurries = self._look and not self._stopping and self._crew.room(0) > 0
-        return self.pace.hurry_not_before if hurries else self.pace.commit_not_before
+        """Slots that lie idle while there is work do not wait for a full transaction, nor does the last result."""
+        starved = self._look and not self._stopping and self._crew.room() > 0
+        return self.pace.hurry_not_before if starved or self._crew.is_idle else self.pace.commit_not_before
 
     def _wants_claims(self) -> bool:
         return self._look and not self._stopping and self._crew.room(self.pace.ahead) > 0

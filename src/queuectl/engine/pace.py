@@ -8,9 +8,13 @@ BUSY_FROM = 6
 BUSY_CYCLE_S = 0.02
 GAP_MAX_S = 0.2
 """However long one took: a process that was stopped while it committed has not learned that the store is slow."""
-AHEAD_S = 0.06
-"""Claims are held ready for as long at the measured rate; more would starve other workers."""
+AHEAD_S = 0.1
+"""Claims are held ready for about as long, by how long commands take; more would starve other workers."""
 AHEAD_MAX = 64
+NEW_WEIGHT = 0.1
+"""Of a new value in an average that moves."""
+SHORTEST_S, LONGEST_S = 0.0001, 10.0
+"""What one command can add to how long they take: its times are of a clock that may have been set."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
 """Pauses before a failed transaction is tried again, doubling."""
 
@@ -40,21 +44,23 @@ class Pace:
         self.commit_not_before = self.hurry_not_before = 0.0
         self._cycle_s = 1.0
         self._last_end = 0.0
+        self._took_s: float | None = None
         self._retry_s = RETRY_FIRST_S
 
-    def ended(self, now: float) -> None:
-        """An execution ended: keeps the average time between two ends."""
-        self._cycle_s += 0.1 * (min(1.0, now - self._last_end) - self._cycle_s)
+    def ended(self, now: float, took_s: float) -> None:
+        """An execution ended: keeps the average time between two ends, and that which one takes."""
+        self._cycle_s += NEW_WEIGHT * (min(1.0, now - self._last_end) - self._cycle_s)
         self._last_end = now
+        took_s = min(max(took_s, SHORTEST_S), LONGEST_S)
+        self._took_s = took_s if self._took_s is None else self._took_s + NEW_WEIGHT * (took_s - self._took_s)
 
     def is_busy(self, now: float) -> bool:
         """Whether ends come so fast that what others commit is soon seen with our own next commit."""
         return self._cycle_s < BUSY_CYCLE_S and now - self._last_end < GAP_MAX_S
 
-    @property
-    def ahead(self) -> int:
-        """How many claims to hold beyond the free slots: none where ends are rare."""
-        return min(AHEAD_MAX, int(AHEAD_S / self._cycle_s))
+    def ahead(self, slots: int) -> int:
+        """How many claims so many slots shall have in hand beyond what they run: none where commands take long."""
+        return 0 if self._took_s is None else min(AHEAD_MAX, round(slots * AHEAD_S / self._took_s))
 
     def committed(self, began: float, done: float, results: int) -> None:
         """A commit took this long and held so many results."""
