@@ -14,6 +14,7 @@ from queuectl.domain.errors import QueuectlError
 from queuectl.engine import process
 from queuectl.engine.host import Host
 from queuectl.engine.reaper import Reaper
+from queuectl.logs import sentence
 from queuectl.settings import Settings
 from queuectl.store.liveness import workers_folder
 from queuectl.store.port import Store
@@ -252,8 +253,4 @@ def clean_up(store: Store) -> list[str]:
     """Does at once what the next worker would: ends what dead workers' commands left running, records the results
     that wait in their journals, gives their jobs back, removes their folders. One line for each dead worker."""
     reaper = Reaper(store, Host(store.folder), lambda: Settings(store.config()))
-    return [
-        f"cleaned up after {settled.row.name}: "
-        f"{len(settled.recorded)} results recorded, {len(settled.lost)} executions lost"
-        for settled in reaper.clean_up()
-    ]
+    return [sentence(settled.happenings()[-1]) for settled in reaper.clean_up()]

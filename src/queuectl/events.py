@@ -79,11 +79,13 @@ class TakenOver(NamedTuple):
 
 
 class CleanedUp(NamedTuple):
-    """A dead worker's jobs were settled: `recorded` ends found in its journal, `lost` executions."""
+    """A dead worker's jobs were settled: `recorded` ends found in its journal, `lost` executions; `taken_back` losses
+    that others had counted, of executions that it had ended itself."""
 
     worker: str
     recorded: int
     lost: int
+    taken_back: int
 
 
 class Superseded(NamedTuple):

@@ -49,7 +49,9 @@ def sentence(event: events.Happening) -> str:
         case events.TakenOver():
             return f"took over {_commands(event.running)} of {event.worker}"
         case events.CleanedUp():
-            return f"cleaned up after {event.worker}: {event.recorded} results recorded, {event.lost} executions lost"
+            back = f", {event.taken_back} losses taken back" if event.taken_back else ""
+            sums = f"{event.recorded} results recorded, {event.lost} executions lost{back}"
+            return f"cleaned up after {event.worker}: {sums}"
         case events.Superseded():
             return f"{event.worker} is driven by another worker now"
         case events.LeaseLost():

@@ -17,6 +17,7 @@ from queuectl.domain.lifecycle import (
     Event,
     GivenBack,
     Held,
+    LossTakenBack,
     Lost,
     Released,
     Retried,
@@ -533,6 +534,81 @@ def test_a_lease_that_has_run_out_makes_way_for_one_other_machine(store: Store) 
     store.deregister(grip)
     with pytest.raises(Superseded):
         store.renew([grip], 60.0)
+
+
+# --- losses that were none ------------------------------------------------------------------
+
+
+def lose_to_another(store: Store, worker: str, max_lost: int = 3) -> Job:
+    """A worker starts the one job there is, and another machine counts it as lost: the job as the first knew it."""
+    row = a_worker(worker)
+    store.register(row)
+    job = claim_one(store, row.grip)
+    job = record_one(store, row.grip, Change(job=job, event=Started(at=store.now()))) or job
+    grip = store.adopt(row, 99)
+    assert grip is not None
+    assert record_one(store, grip, Change(job=job, event=Lost(max_lost=max_lost))) is not None
+    store.deregister(grip)
+    return job
+
+
+def test_a_loss_is_taken_back_once_by_the_worker_that_had_ended_it_itself(store: Store, clock: ManualClock) -> None:
+    store.insert([a_job()])
+    job = lose_to_another(store, "w~1")
+    clock.forward(7)
+    before = store.get("job1")
+    (after,) = store.take_back_losses("w~1", {(job.seq, job.lease): NOON - 1})
+    assert after == store.get("job1") == apply(before, LossTakenBack(later=0), NOON + 7)
+    assert (after.state, after.lost, after.lost_in_row) == (JobState.PENDING, 0, 0)
+    (attempt,) = store.attempts(after)
+    assert (attempt.outcome, attempt.finished_at, attempt.error) == (Outcome.STOPPED, NOON - 1, None)
+    assert store.take_back_losses("w~1", {(job.seq, job.lease): NOON - 1}) == []
+
+
+def test_nobody_takes_back_what_was_anothers_or_ended_too_late_or_is_no_loss(store: Store) -> None:
+    store.insert([a_job()])
+    job = lose_to_another(store, "w~1")
+    before = store.get("job1")
+    key = job.seq, job.lease
+    assert store.take_back_losses("w~2", {key: NOON - 1}) == []
+    assert store.take_back_losses("w~1", {key: NOON + 1}) == []
+    assert store.take_back_losses("w~1", {(job.seq, job.lease + 1): NOON - 1, (job.seq + 1, 1): NOON - 1}) == []
+    assert store.get("job1") == before
+    grip = a_grip(store, "w~3")
+    finish(store, grip, claim_one(store, grip))
+    assert store.take_back_losses("w~3", {(job.seq, 2): NOON - 1}) == []
+    store.delete(["job1"])
+    assert store.take_back_losses("w~1", {key: NOON - 1}) == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [Started(at=NOON), an_end(exit_code=1), GivenBack(), Lost(max_lost=3)],
+    ids=["start", "end", "back", "lost"],
+)
+def test_a_loss_taken_back_is_not_undone_by_the_worker_that_runs_the_job_now(store: Store, event: Event) -> None:
+    assert isinstance(event, (Started, Ended, GivenBack, Lost))
+    store.insert([a_job()])
+    job = lose_to_another(store, "w~1")
+    grip = a_grip(store, "w~2")
+    current = claim_one(store, grip)
+    if isinstance(event, Lost):
+        current = record_one(store, grip, Change(job=current, event=Started(at=NOON))) or current
+    assert current.lost == current.lost_in_row == 1
+    (taken_back,) = store.take_back_losses("w~1", {(job.seq, job.lease): NOON - 1})
+    after = record_one(store, grip, Change(job=current, event=event))
+    assert after == store.get("job1") == apply(taken_back, event, NOON)
+    assert after.lost == isinstance(event, Lost)
+
+
+def test_a_job_that_brings_its_machines_down_goes_to_the_dead_letter_queue_all_the_same(store: Store) -> None:
+    store.insert([a_job()])
+    stopped = lose_to_another(store, "w~1")
+    store.take_back_losses("w~1", {(stopped.seq, stopped.lease): NOON - 1})
+    for worker in ("w~2", "w~3", "w~4"):  # these tell nothing any more
+        assert store.get("job1").state is JobState.PENDING
+        lose_to_another(store, worker)
+    assert (store.get("job1").state, store.get("job1").lost) == (JobState.DEAD, 3)
 
 
 # --- is there work --------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def test_the_doctor_finds_and_cleans_what_a_crash_of_everything_left(shop: Works
     left = [finding.what for finding in doctor.examine(str(shop.db)) if finding.level == doctor.PROBLEM]
     assert any(f"holds {job}" in what for what in left)
     assert any("sleep" in what and "still runs" in what for what in left)
-    assert doctor.clean_up(shop.store) == [f"cleaned up after {row.name}: 0 results recorded, 1 executions lost"]
+    assert doctor.clean_up(shop.store) == [f"cleaned up after {row.id}: 0 results recorded, 1 executions lost"]
     assert (shop.job(job).state, shop.job(job).lost) == (JobState.PENDING, 1)
     assert (shop.commands(), shop.left_files(), shop.store.workers()) == ([], [], [])
     assert {finding.level for finding in doctor.examine(str(shop.db))} <= {doctor.OK, doctor.NOTE}

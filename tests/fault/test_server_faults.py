@@ -15,7 +15,7 @@ import pytest
 from queuectl import wire
 from queuectl.client import Client
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.domain.job import JobState
+from queuectl.domain.job import JobState, Outcome
 from queuectl.store.postgres.store import PostgresStore
 from tests.fault.history import beating_until, check, diary_command
 from tests.proxy import Proxy
@@ -151,13 +151,18 @@ def test_a_worker_that_is_cut_off_ends_its_commands_before_another_host_runs_the
     shop.commands()
     shop.worker(1, "--name", "there", XDG_STATE_HOME=str(tmp_path / "another host"))
     proxy.silent = True
-    until(lambda: shop.job(job).lease == 2)
-    gate.touch()
-    (done,) = shop.finished(job)
-    assert (done.state, done.lost) == (JobState.COMPLETED, 1)
+    until(lambda: shop.job(job).starts == 2)
+    assert shop.job(job).lost == 1, "nobody there can tell why it was not renewed"
     proxy.silent = False
     proxy.cut()
     until(lambda: "the lease of cut-off" in log_of(shop))
+    until(lambda: shop.job(job).lost == 0, "it has told that it had ended the command")
+    assert shop.job(job).state is JobState.PROCESSING
+    gate.touch()
+    (done,) = shop.finished(job)
+    assert (done.state, done.lost, done.attempts) == (JobState.COMPLETED, 0, 1)
+    outcomes = [attempt.outcome for attempt in shop.store.attempts(done)]
+    assert outcomes == [Outcome.STOPPED, Outcome.COMPLETED]
     assert cut_off.process.poll() is None
     both = shop.enqueue_all([{"command": diary_command(diary, "sleep 0.5")}] * 8)
     shop.finished(*both)

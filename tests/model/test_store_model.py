@@ -83,10 +83,11 @@ class Dispatcher:
 
 @dataclass
 class Known:
-    """A job as the model knows it, with its executions by number."""
+    """A job as the model knows it, with its executions by number; `losses` are the numbers of those in `job.lost`."""
 
     job: Job
     attempts: dict[int, Attempt] = field(default_factory=dict)
+    losses: list[int] = field(default_factory=list)
 
 
 class StoreAgainstModel(RuleBasedStateMachine):
@@ -162,6 +163,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
             known.attempts[job.starts] = lost._replace(
                 finished_at=self.now, outcome=Outcome.LOST, error="its worker was lost"
             )
+            known.losses.append(job.starts)
 
     # --- people ------------------------------------------------------------------------------
 
@@ -206,6 +208,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
             elif type(event) not in TRANSITIONS[known.job.state]:
                 assert isinstance(result, Conflict)
             else:
+                if isinstance(event, Retried) and known.job.finished:
+                    known.losses.clear()
                 known.job = apply(known.job, event, self.now)
                 assert result == known.job
 
@@ -340,6 +344,48 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.epochs[worker] = epoch + 1
         self.dispatchers = [*self.dispatchers[-4:], Dispatcher(grip, store, store.running(worker))]
 
+    @precondition(lambda self: self.running_workers())
+    @rule(choice=pick)
+    def lose_a_machine(self, choice: int) -> None:
+        """Another machine counts all that a supervisor runs as lost, and forgets it."""
+        running = self.running_workers()
+        worker = running[choice % len(running)]
+        self.adopt(list(self.epochs).index(worker), stale=False)
+        me = self.dispatchers[-1]
+        self.record(me, [Change(job=job, event=Lost(max_lost=3)) for job in me.jobs])
+        me.store.deregister(me.grip)
+        del self.epochs[worker]
+
+    @precondition(lambda self: self.lost_attempts())
+    @rule(choice=pick, which=pick, too_late=st.sampled_from([False, False, True]))
+    def take_back_a_loss(self, choice: int, which: int, too_late: bool) -> None:
+        """A worker that somebody has counted as lost tells that it had ended the command itself."""
+        lost = self.lost_attempts()
+        known, attempt = lost[which % len(lost)]
+        assert attempt.finished_at is not None
+        ended_at = attempt.finished_at + (0.5 if too_late else -0.5)
+        told = {(known.job.seq, attempt.lease): ended_at}
+        results = self.stores[choice % 2].take_back_losses(attempt.worker, told)
+        if too_late:
+            assert results == []
+            return
+        known.losses = [number for number in known.losses if number != attempt.number]
+        in_row = min(known.job.lost_in_row, sum(number > attempt.number for number in known.losses))
+        known.job = known.job._replace(lost=len(known.losses), lost_in_row=in_row, updated_at=self.now)
+        known.attempts[attempt.number] = attempt._replace(finished_at=ended_at, outcome=Outcome.STOPPED, error=None)
+        assert results == [known.job]
+
+    def running_workers(self) -> list[str]:
+        """Those with an execution whose start is on record."""
+        return [worker for worker in self.epochs if any(job.started_at for job in self.held_by(worker))]
+
+    def lost_attempts(self) -> list[tuple[Known, Attempt]]:
+        return [(known, known.attempts[number]) for known in self.known.values() for number in self.all_lost(known)]
+
+    def all_lost(self, known: Known) -> list[int]:
+        """The numbers of the job's executions that count as lost, also of those before a retry by hand."""
+        return [number for number, attempt in known.attempts.items() if attempt.outcome is Outcome.LOST]
+
     def end_worker(self, choice: int) -> None:
         me = self.dispatchers[choice % len(self.dispatchers)]
         held = bool(self.held_by(me.grip.worker))
@@ -370,6 +416,12 @@ class StoreAgainstModel(RuleBasedStateMachine):
     def every_execution_is_kept(self) -> None:
         for known in self.known.values():
             assert self.stores[1].attempts(known.job) == list(known.attempts.values())
+
+    @invariant()
+    def every_loss_since_a_retry_by_hand_is_counted(self) -> None:
+        for known in self.known.values():
+            assert known.job.lost == len(known.losses)
+            assert known.job.lost_in_row <= known.job.lost
 
     @invariant()
     def workers_see_their_jobs_and_what_people_want(self) -> None:

@@ -20,6 +20,7 @@ from queuectl.domain.lifecycle import (
     Event,
     GivenBack,
     Held,
+    LossTakenBack,
     Lost,
     Released,
     Retried,
@@ -44,6 +45,7 @@ EVENTS: tuple[Event, ...] = (
     an_end(signal=15, cause=Cause.STOP),
     GivenBack(),
     Lost(max_lost=3),
+    LossTakenBack(later=0),
     CancelRequested(),
     Retried(),
     Held(),
@@ -279,6 +281,39 @@ def test_an_execution_that_ended_begins_the_count_of_losses_afresh() -> None:
     job = run(lose(lose(a_job())), NOON, exit_code=1)
     assert (job.lost, job.lost_in_row) == (2, 0)
     assert lose(job).state is JobState.FAILED
+
+
+def stop(job: Job) -> Job:
+    claimed = apply(job, Claimed(worker="w~1", host=HOST), NOON)
+    return apply(claimed, an_end(NOON, signal=15, cause=Cause.STOP), NOON)
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize("between", [0, 1])
+@pytest.mark.parametrize("later", [0, 1, 2])
+def test_a_loss_taken_back_counts_as_if_it_had_been_given_back_then(before: int, between: int, later: int) -> None:
+    told_late = told_in_time = a_job()
+    for _ in range(before):
+        told_late, told_in_time = lose(told_late, 9), lose(told_in_time, 9)
+    told_late, told_in_time = lose(told_late, 9), stop(told_in_time)
+    for _ in range(between):
+        told_late, told_in_time = stop(told_late), stop(told_in_time)
+    for _ in range(later):
+        told_late, told_in_time = lose(told_late, 9), lose(told_in_time, 9)
+    assert apply(told_late, LossTakenBack(later=later), NOON) == told_in_time
+
+
+def test_a_loss_that_a_retry_by_hand_has_forgotten_takes_no_other_one_back() -> None:
+    again = lose(apply(lose(a_job(), max_lost=1), Retried(), NOON))
+    assert again.lost == 1
+    assert apply(again, LossTakenBack(later=1), NOON) == again
+    assert apply(apply(lose(a_job(), max_lost=1), Retried(), NOON), LossTakenBack(later=0), NOON).lost == 0
+
+
+def test_a_job_that_is_dead_by_its_losses_stays_dead_where_one_is_taken_back() -> None:
+    dead = lose(lose(a_job(), max_lost=2), max_lost=2)
+    after = apply(dead, LossTakenBack(later=0), LATER)
+    assert (after.state, after.lost, after.error) == (JobState.DEAD, 1, dead.error)
 
 
 def test_a_job_dead_by_losses_has_no_exit_code_of_an_earlier_execution() -> None:

@@ -1,19 +1,27 @@
-"""When a supervisor counts as orphaned: what it says of itself, against what the store says of it."""
+"""When a supervisor counts as orphaned: what it says of itself, against what the store says of it. What one that the
+store does not know any more has left to tell."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from queuectl.engine.host import Host
+from queuectl.domain.job import Job, Outcome
+from queuectl.domain.lifecycle import Held, Lost, Started
+from queuectl.engine.host import LEFT_AFTER_S, Host
+from queuectl.engine.journal import Journal
+from queuectl.engine.protocol import JOURNAL_NAME, encode
 from queuectl.engine.reaper import HELLO_WITHIN_S, Reaper
 from queuectl.settings import Settings
 from queuectl.store.liveness import hold_lock
+from queuectl.store.port import Change
 from queuectl.store.sqlite import SqliteStore
-from tests.builders import a_worker
+from tests.builders import a_job, a_worker, claim_one, record_one
 
 ORPHANED = {"epoch": 1, "driven": False, "silent": 60.0}
 Taken = Callable[[float, dict[str, Any]], bool]
@@ -84,3 +92,57 @@ def test_every_take_over_has_its_own_time(store: SqliteStore, taken: Taken) -> N
         (row,) = store.workers()
         store.adopt(row, dispatcher=12)
         assert not taken(now, ORPHANED)
+
+
+# --- what is left of those that the store does not know any more ------------------------------
+
+
+def counted_as_lost(store: SqliteStore, worker: str) -> Job:
+    """A job whose worker another machine has counted as lost: as that worker knew it."""
+    row = a_worker(worker, machine="elsewhere")
+    store.register(row)
+    store.insert([a_job(worker.replace("~", "-"), at=store.now() - 1)])
+    job = claim_one(store, row.grip)
+    job = record_one(store, row.grip, Change(job=job, event=Started(at=store.now()))) or job
+    record_one(store, row.grip, Change(job=job, event=Lost(max_lost=3)))
+    store.deregister(row.grip)
+    store.change([job.id], Held(), None)
+    return job
+
+
+def leave(host: Host, worker: str, age_s: float, **result: Any) -> None:
+    """What a supervisor leaves behind: its folder, with one result in the journal."""
+    folder = host.folder(worker)
+    folder.mkdir(parents=True)
+    Journal(folder / JOURNAL_NAME).append(encode(result))
+    os.utime(folder, (time.time() - age_s,) * 2)
+
+
+def test_a_supervisor_that_had_ended_its_commands_itself_takes_its_losses_back_when_its_folder_is_found(
+    tmp_path: Path,
+) -> None:
+    store = SqliteStore(tmp_path / "queuectl.db")
+    host = Host(store.folder)
+    stopped, ended, late = (counted_as_lost(store, f"w~{number}") for number in range(3))
+    ends = ((stopped, "stop", -0.5), (ended, None, -0.5), (late, "stop", 60.0))
+    for number, (job, cause, after_s) in enumerate(ends):
+        at = time.time() + after_s
+        leave(host, f"w~{number}", LEFT_AFTER_S + 1, seq=job.seq, lease=job.lease, finished_at=at, cause=cause)
+    (settled,) = Reaper(store, host, lambda: Settings({})).clean_up()
+    assert (settled.worker, [job.id for job in settled.taken_back]) == ("w~0", [stopped.id])
+    assert [store.get(job.id).lost for job in (stopped, ended, late)] == [0, 1, 1]
+    assert [store.attempts(job)[0].outcome for job in (stopped, ended)] == [Outcome.STOPPED, Outcome.LOST]
+    assert not any(host.has(f"w~{number}") for number in range(3))
+
+
+def test_what_was_fenced_just_now_is_not_taken_for_a_supervisor_that_is_starting(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "queuectl.db")
+    host = Host(store.folder)
+    job = counted_as_lost(store, "w~1")
+    leave(host, "w~1", 0.0, seq=job.seq, lease=job.lease, finished_at=time.time() - 0.5, cause="stop")
+    reaper = Reaper(store, host, lambda: Settings({}))
+    assert list(reaper.clean_up()) == []
+    assert host.has("w~1")
+    reaper.fenced.add("w~1")
+    assert [settled.worker for settled in reaper.clean_up()] == ["w~1"]
+    assert (store.get(job.id).lost, host.has("w~1"), reaper.fenced) == (0, False, set())

@@ -79,6 +79,16 @@ class Lost(NamedTuple):
     max_lost: int
 
 
+class LossTakenBack(NamedTuple):
+    """A worker that was taken for lost has told that it had ended the execution itself, in time: that was no loss.
+
+    `later` of the job's losses are more recent. The losses are counted as if this execution had been given back then,
+    but for those that a retry by hand has forgotten. The state stays, also where the job is dead by now.
+    """
+
+    later: int
+
+
 class CancelRequested(NamedTuple):
     """A person wants the job ended."""
 
@@ -97,12 +107,13 @@ class Released(NamedTuple):
     """The job may be claimed again."""
 
 
-Event = Claimed | Started | Ended | GivenBack | Lost | CancelRequested | Retried | Held | Released
+Event = Claimed | Started | Ended | GivenBack | Lost | LossTakenBack | CancelRequested | Retried | Held | Released
 
 TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
     BLOCKED: {CancelRequested: frozenset({CANCELLED}), Held: frozenset({BLOCKED}), Released: frozenset({BLOCKED})},
     PENDING: {
         Claimed: frozenset({PROCESSING}),
+        LossTakenBack: frozenset({PENDING}),
         CancelRequested: frozenset({CANCELLED}),
         Retried: frozenset({PENDING}),
         Held: frozenset({PENDING}),
@@ -113,20 +124,22 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
         Ended: frozenset({COMPLETED, FAILED, DEAD, CANCELLED, PENDING}),
         GivenBack: frozenset({PENDING, FAILED, CANCELLED}),
         Lost: frozenset({PENDING, FAILED, DEAD, CANCELLED}),
+        LossTakenBack: frozenset({PROCESSING}),
         CancelRequested: frozenset({PROCESSING}),
         Held: frozenset({PROCESSING}),
         Released: frozenset({PROCESSING}),
     },
     FAILED: {
         Claimed: frozenset({PROCESSING}),
+        LossTakenBack: frozenset({FAILED}),
         CancelRequested: frozenset({CANCELLED}),
         Retried: frozenset({FAILED}),
         Held: frozenset({FAILED}),
         Released: frozenset({FAILED}),
     },
-    COMPLETED: {Retried: frozenset({PENDING})},
-    DEAD: {Retried: frozenset({PENDING})},
-    CANCELLED: {Retried: frozenset({PENDING})},
+    COMPLETED: {LossTakenBack: frozenset({COMPLETED}), Retried: frozenset({PENDING})},
+    DEAD: {LossTakenBack: frozenset({DEAD}), Retried: frozenset({PENDING})},
+    CANCELLED: {LossTakenBack: frozenset({CANCELLED}), Retried: frozenset({PENDING})},
 }
 
 VERBS: dict[type[Event], str] = {
@@ -135,6 +148,7 @@ VERBS: dict[type[Event], str] = {
     Ended: "end",
     GivenBack: "be given back",
     Lost: "be lost",
+    LossTakenBack: "have a loss taken back",
     CancelRequested: "be cancelled",
     Retried: "be retried",
     Held: "be held",
@@ -182,6 +196,8 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
             return _returned(job, now)
         case Lost():
             return _lost(job, event, now)
+        case LossTakenBack():
+            return {"lost": job.lost - (event.later < job.lost), "lost_in_row": min(job.lost_in_row, event.later)}
         case CancelRequested():
             if job.state is PROCESSING:
                 return {"cancel_requested": True}

@@ -178,11 +178,15 @@ class Crew:
         self.links.remove(link)
         link.channel.close()
 
-    def destroy(self, link: Link) -> None:
-        """Ends a supervisor of our own and everything it runs, at once."""
+    def kill(self, link: Link) -> None:
+        """Ends a supervisor of our own and everything it runs, at once. Its folder tells what it had ended before."""
         if link.pid is not None:
             self._host.kill_child(link.pid)
         self._host.kill_commands(link.row)
+
+    def destroy(self, link: Link) -> None:
+        """The same, and leaves nothing of it."""
+        self.kill(link)
         self._host.remove(link.row.id)
 
     @property

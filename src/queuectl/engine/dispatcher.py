@@ -318,7 +318,7 @@ class Dispatcher:
                     self._crew.take_over(row, channel, lease, now)
                 case Frozen(row=row):
                     self._observe(events.SupervisorFrozen(worker=row.id))
-        if not self._stopping and self._beat.is_due("others", LOOK_EVERY_S, now):
+        if self._reaper.fenced or (not self._stopping and self._beat.is_due("others", LOOK_EVERY_S, now)):
             for settled in self._reaper.look({link.row.id: bool(link.flights) for link in self._crew.links}, now):
                 self._tell_settled(settled)
 
@@ -380,7 +380,8 @@ class Dispatcher:
             self._observe(told(worker=link.row.id))
             self._forget(link)
             if lapsed and link.own:
-                self._crew.destroy(link)
+                self._crew.kill(link)
+                self._reaper.fenced.add(link.row.id)
                 if not self._stopping:
                     self._crew.replace(link)
         if not lapsed:

@@ -8,12 +8,12 @@ jobs run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from queuectl import events
 from queuectl.clock import boottime
 from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import Lost, Started
+from queuectl.domain.lifecycle import Cause, Lost, Started
 from queuectl.engine.host import Host
 from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import PROTOCOL, Channel
@@ -41,17 +41,19 @@ class Adopted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
-    """A dead supervisor: its jobs as they stand now."""
+    """A dead supervisor: its jobs as they stand now. Those in `taken_back` had been counted as lost elsewhere."""
 
-    row: WorkerRow
-    recorded: list[Job]
-    lost: list[Job]
+    worker: str
+    recorded: list[Job] = field(default_factory=list)
+    lost: list[Job] = field(default_factory=list)
+    taken_back: list[Job] = field(default_factory=list)
 
     def happenings(self) -> list[events.Happening]:
         """What there is to tell of it."""
         ended: list[events.Happening] = [events.JobEnded(job=job) for job in self.recorded]
         lost = [events.JobLost(job=job) for job in self.lost]
-        return [*ended, *lost, events.CleanedUp(worker=self.row.id, recorded=len(ended), lost=len(lost))]
+        sums = {"recorded": len(ended), "lost": len(lost), "taken_back": len(self.taken_back)}
+        return [*ended, *lost, events.CleanedUp(worker=self.worker, **sums)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +83,8 @@ class Reaper:
         self._inquiries: dict[str, Inquiry] = {}
         self._untold: dict[tuple[str, int], float] = {}  # when a worker was first seen not to know of its epoch
         self._heard_at = 0.0
+        self.fenced: set[str] = set()
+        """Supervisors that lost their lease and were ended; what they can tell is not in the store yet."""
 
     def is_waiting(self) -> bool:
         """Whether answers are awaited."""
@@ -99,13 +103,25 @@ class Reaper:
 
     def clean_up(self, mine: Set[str] = frozenset()) -> Iterator[Settled]:
         """Settles the jobs of the dead, and removes what supervisors left that nobody knows any more."""
-        left = set(self._host.left_folders())  # before the rows: who registers now is none of them
+        left = self.fenced.union(self._host.left_folders())  # before the rows: who registers now is none of them
         rows = self._store.workers()
         for worker in left.difference(row.id for row in rows):
+            if taken_back := self._take_back_losses(worker):
+                yield Settled(worker=worker, taken_back=taken_back)
             self._host.remove(worker)
         for row in rows:
             if row.id not in mine and not self._store.alive(row) and (settled := self.settle(row)):
                 yield settled
+        self.fenced.clear()
+
+    def _take_back_losses(self, worker: str) -> list[Job]:
+        """What a supervisor had ended before its lease was over is no loss, though another machine counted it as one:
+        from there nobody could tell. Whoever could not look after its lease in time has no such end to show."""
+        stopped = {
+            (result["seq"], result["lease"]): self._store.of_here(result["finished_at"])
+            for result in self._host.journal(worker) if result.get("cause") == Cause.STOP
+        }  # fmt: skip
+        return self._store.take_back_losses(worker, stopped) if stopped else []
 
     def _ask(self, row: WorkerRow, now: float, own: bool) -> None:
         channel = self._host.dial(row.id)
@@ -184,7 +200,7 @@ class Reaper:
             self._host.kill_commands(row)
         known = (*self._host.journal(row.id), *witness.results)
         results = {(result["seq"], result["lease"]): result for result in known}
-        settled = Settled(row=row, recorded=[], lost=[])
+        settled = Settled(worker=row.id)
         try:
             with self._store.transaction():
                 for job in self._store.running(row.id):

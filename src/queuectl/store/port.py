@@ -329,6 +329,11 @@ class Store(Protocol):
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
         """Writes what happened; in the place of a change whose job has moved on stands none."""
 
+    def take_back_losses(self, worker: str, stopped: Mapping[tuple[int, int], float]) -> list[Job]:
+        """A supervisor that the store does not know any more tells which executions, named by `seq` and lease, it had
+        ended itself, and when. Those that count as lost since a later time count no longer; returns their jobs.
+        """
+
     def running(self, worker: str) -> list[Job]:
         """The jobs that a supervisor holds."""
 

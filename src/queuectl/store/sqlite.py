@@ -26,7 +26,7 @@ from queuectl.store.connection import connect, folder_of, sqlite3, sync_file, tr
 from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Moved, Note, Output, OutputRelay, Superseded, WorkerRow
-from queuectl.store.recording import applied, attempt_rows
+from queuectl.store.recording import applied, attempt_rows, loss_taken_back
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -486,13 +486,28 @@ class SqliteStore(Ledger):
             self._check(grip)
             asked = {"seqs": json.dumps([change.job.seq for change in changes]), "worker": grip.worker}
             found = self._db.execute(self._sql["in_hand"], asked)
-            in_hand = {(seq, lease): (bool(held), bool(cancel)) for seq, lease, held, cancel in found}
+            in_hand = {
+                (seq, lease): (bool(held), bool(cancel), lost, in_row)
+                for seq, lease, held, cancel, lost, in_row in found
+            }
             results = applied(in_hand, changes, now)
             counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
             self._write([(change.job, after) for change, after in counts], now)
             for query, values in attempt_rows(counts):
                 self._db.executemany(self._sql[query], values)
         return results
+
+    def take_back_losses(self, worker: str, stopped: Mapping[tuple[int, int], float]) -> list[Job]:
+        now, taken_back = self.now(), []
+        with self.transaction():
+            for (seq, lease), ended_at in stopped.items():
+                for job in self._jobs(f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE seq = ?", (seq,)):
+                    if found := loss_taken_back(job, self.attempts(job), worker, lease, ended_at, now):
+                        after, attempt = found
+                        self._write([(job, after)], now)
+                        self._db.execute(self._sql["break_attempt"], attempt)
+                        taken_back.append(after)
+        return taken_back
 
     def running(self, worker: str) -> list[Job]:
         return self._jobs(f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE worker = ? AND state = 'processing'", (worker,))

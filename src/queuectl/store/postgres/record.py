@@ -1,7 +1,7 @@
 """How results are written to PostgreSQL: where a job still is as the worker knows it, without asking first.
 
 What the lifecycle makes of a job is computed from what the worker knows, and replaces the row only where lease, holder,
-state and what people may have changed are still the same. A job that somebody changed meanwhile is locked, read and
+state and what others may have changed are still the same. A job that somebody changed meanwhile is locked, read and
 decided anew.
 """
 
@@ -16,7 +16,7 @@ from queuectl.store import rows
 from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.claim import Claiming
 from queuectl.store.postgres.text import array
-from queuectl.store.recording import InHand, applied, attempt_rows
+from queuectl.store.recording import InHand, applied, as_left, attempt_rows, touched
 
 
 class Recording(Claiming):
@@ -45,17 +45,14 @@ class Recording(Claiming):
         pairs = []
         for (job, *_), after in zip(changes, results, strict=True):
             if after:
-                held, cancel_requested = in_hand[job.seq, job.lease]
-                if job.held is not held or job.cancel_requested is not cancel_requested:
-                    job = job._replace(held=held, cancel_requested=cancel_requested)
-                pairs.append((job, after))
+                pairs.append((as_left(job, in_hand[job.seq, job.lease]), after))
         written = set(self._write(pairs, now).fetchall()) if pairs else ()
         return [after if after and (after.seq, after.lease) in written else None for after in results]
 
     def _in_hand(self, grip: Grip, changes: Sequence[Change]) -> InHand:
         """What the supervisor really holds of these jobs. Nobody changes them now."""
         found = self.send("in_hand", seqs=array([change.job.seq for change in changes]), worker=grip.worker)
-        return {(seq, lease): (held, cancel) for seq, lease, held, cancel in found.fetchall()}
+        return {(seq, lease): tuple(there) for seq, lease, *there in found.fetchall()}
 
     def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> Any:
         """Replaces jobs, each (before, after), where they are still as they were before; finds `seq` and lease of those
@@ -68,7 +65,8 @@ class Recording(Claiming):
         lives = []
         for key in sorted(last):  # locked in the order in which everybody locks them
             was = first[key]
-            lives.append((*rows.life_of(last[key], was.state, was.worker, now), was.held, was.cancel_requested))
+            life = rows.life_of(last[key], was.state, was.worker, now)
+            lives.append((*life, was.held, was.cancel_requested, was.lost))
         return self._send_rows("write_job", lives)
 
     def _count(self, changed: Iterable[tuple[Job, Job]]) -> None:
@@ -82,4 +80,4 @@ class Recording(Claiming):
 def _as_known(grip: Grip, changes: Sequence[Change]) -> InHand:
     """What a supervisor holds if nobody has changed it since it knew of it."""
     jobs = (change.job for change in changes if change.job.worker == grip.worker)
-    return {(job.seq, job.lease): (job.held, job.cancel_requested) for job in jobs}
+    return {(job.seq, job.lease): touched(job) for job in jobs}

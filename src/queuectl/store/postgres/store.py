@@ -46,6 +46,7 @@ from queuectl.store.postgres.record import Recording
 from queuectl.store.postgres.relay import PostgresRelay
 from queuectl.store.postgres.schema import empty
 from queuectl.store.postgres.text import copy_text
+from queuectl.store.recording import loss_taken_back
 
 INSERT_AT_ONCE = 5000
 COPY_FROM = 500
@@ -373,6 +374,18 @@ class PostgresStore(Recording, Ledger):
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]:
         text = "SELECT id, stop FROM {schema}.workers WHERE stop IS NOT NULL AND id = ANY (%s)"
         return dict(self._select(text, [list(ids)]))
+
+    def take_back_losses(self, worker: str, stopped: Mapping[tuple[int, int], float]) -> list[Job]:
+        now, taken_back = self.now(), []
+        with self.transaction():
+            for (seq, lease), ended_at in sorted(stopped.items()):
+                for job in self._jobs("WHERE seq = %s FOR UPDATE", [seq]):
+                    if found := loss_taken_back(job, self.attempts(job), worker, lease, ended_at, now):
+                        after, attempt = found
+                        self._write([(job, after)], now)
+                        self._send_rows("break_attempt", [attempt])
+                        taken_back.append(after)
+        return taken_back
 
     def running(self, worker: str) -> list[Job]:
         return self._jobs("WHERE worker = %s AND state = 'processing' ORDER BY seq", [worker])

@@ -80,10 +80,10 @@ SELECT min(due_at) FROM {schema}.jobs WHERE NOT ready AND NOT held AND state IN 
 SELECT 1 FROM {schema}.workers WHERE id = %(worker)s AND epoch = %(epoch)s FOR SHARE;
 
 -- name: in_hand
--- Which of these jobs a supervisor runs, under which lease, and what people did to them meanwhile. Nobody changes
+-- Which of these jobs a supervisor runs, under which lease, and what others did to them meanwhile. Nobody changes
 -- them now until this transaction ends. Found by `seq` alone: in the index of what a worker holds, all that it ever
 -- held may still stand while an old transaction keeps the dead rows.
-SELECT seq, lease, held, cancel_requested FROM {schema}.jobs
+SELECT seq, lease, held, cancel_requested, lost, lost_in_row FROM {schema}.jobs
 WHERE seq = ANY (%(seqs)s::bigint[]) AND worker IS NOT DISTINCT FROM %(worker)s AND state = 'processing'
 ORDER BY seq FOR NO KEY UPDATE;
 
@@ -105,15 +105,15 @@ FROM unnest(
     %s::integer[], %s::integer[], %s::integer[], %s::integer[], %s::text[], %s::text[], %s::double precision[],
     %s::double precision[], %s::double precision[], %s::integer[], %s::integer[], %s::text[], %s::double precision[],
     %s::bigint[], %s::bigint[], %s::double precision[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
-    %s::boolean[], %s::boolean[]
+    %s::boolean[], %s::boolean[], %s::integer[]
 ) AS new (
     state, held, ready, due_at, run_at, cancel_requested, attempts, starts, lost, lost_in_row, worker, host,
     started_at, finished_at, next_retry_at, exit_code, signal, error, cpu_time, max_rss, output_bytes, updated_at,
-    seq, lease, was, holder, was_held, was_cancelled
+    seq, lease, was, holder, was_held, was_cancelled, was_lost
 )
 WHERE jobs.seq = new.seq AND jobs.lease = new.lease AND jobs.state = new.was
   AND jobs.worker IS NOT DISTINCT FROM new.holder
-  AND jobs.held = new.was_held AND jobs.cancel_requested = new.was_cancelled
+  AND jobs.held = new.was_held AND jobs.cancel_requested = new.was_cancelled AND jobs.lost = new.was_lost
 RETURNING jobs.seq, jobs.lease;
 
 -- name: start_attempt

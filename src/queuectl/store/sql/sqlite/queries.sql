@@ -42,8 +42,8 @@ WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed');
 SELECT 1 FROM workers WHERE id = :worker AND epoch = :epoch;
 
 -- name: in_hand
--- Which of these jobs a supervisor runs, under which lease, and what people did to them meanwhile.
-SELECT seq, lease, held, cancel_requested FROM jobs
+-- Which of these jobs a supervisor runs, under which lease, and what others did to them meanwhile.
+SELECT seq, lease, held, cancel_requested, lost, lost_in_row FROM jobs
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND worker = :worker AND state = 'processing';
 
 -- name: wishes
