@@ -16,6 +16,7 @@ from queuectl import wire
 from queuectl.client import Client
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import JobState, Outcome
+from queuectl.store.liveness import supervisor_folder
 from queuectl.store.postgres.store import PostgresStore
 from tests.fault.history import beating_until, check, diary_command
 from tests.proxy import Proxy
@@ -168,6 +169,29 @@ def test_a_worker_that_is_cut_off_ends_its_commands_before_another_host_runs_the
     shop.finished(*both)
     assert {shop.store.attempts(shop.job(each))[0].worker.partition("~")[0] for each in both} == {"cut-off", "there"}
     check(shop, diary, [job, *both])
+
+
+def test_what_a_supervisor_ended_whose_dispatcher_was_killed_is_no_loss_once_a_worker_finds_its_journal(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, waiting_for(gate)))
+    worker = shop.worker(1)
+    shop.started(job)
+    (row,) = shop.supervisors()
+    shop.worker(1, XDG_STATE_HOME=str(tmp_path / "another host"))
+    worker.kill()
+    until(lambda: shop.job(job).starts == 2, "it runs elsewhere")
+    assert shop.job(job).lost == 1
+    left = supervisor_folder(shop.store.folder, row.id)
+    os.utime(left, (0, 0))  # folders of supervisors that are just starting are left alone
+    shop.worker(1)
+    until(lambda: shop.job(job).lost == 0, "it had ended the command itself")
+    assert not left.exists()
+    gate.touch()
+    assert shop.finished(job)[0].state is JobState.COMPLETED
+    check(shop, diary, [job])
 
 
 # --- connections that fall silent -----------------------------------------------------------
