@@ -288,6 +288,9 @@ def test_selections_and_pages_are_the_same_everywhere(anywhere: AnyClient) -> No
     assert len(anywhere.find(Selector(tags=("a",), states=(JobState.PENDING,)))) == 13
     assert anywhere.count(Selector(tags=("a",))) == 15
     assert anywhere.count(Selector(states=(JobState.CANCELLED,))) == 2
+    assert anywhere.count(Selector(states=("cancelled",))) == 2  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="lost"):
+        anywhere.count(Selector(states=("lost",)))  # type: ignore[arg-type]
     assert anywhere.find(Selector(commands=("fals*",))) == []
     (first, reason), *rest = anywhere.each(Selector())
     assert (first.id, reason, len(rest)) == ("n0", 'no live worker serves queue "default"', 29)
