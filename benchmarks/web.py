@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,12 @@ def server(client: Client) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
         process.communicate()
 
 
-def jobs_a_second(client: Client, seconds: float) -> float:
-    """Runs W1 again and again for so long."""
+def jobs_a_second(client: Client, seconds: float, look: Callable[[], object] = lambda: None) -> float:
+    """Runs W1 again and again for so long, and looks at something after each run."""
     rates, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
         rates.append(JOBS / w1_s(client))
+        look()
     return statistics.mean(rates)
 
 
@@ -75,10 +76,11 @@ def w1_s(client: Client) -> float:
     return time.perf_counter() - began
 
 
-def memory_kib(pid: int) -> int:
+def memory_mib(pid: int) -> float:
     """What a process keeps in memory."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    return round(kib / 1024, 1)
 
 
 def under_load(seconds: float) -> dict[str, Any]:
@@ -94,9 +96,8 @@ def under_load(seconds: float) -> dict[str, Any]:
             )
             time.sleep(2)
             w1_s(client)
-            early = memory_kib(process.pid)
-            beside = jobs_a_second(client, max(1.0, seconds - 15))
-            late = memory_kib(process.pid)
+            memory = [memory_mib(process.pid)]
+            beside = jobs_a_second(client, max(1.0, seconds - 15), lambda: memory.append(memory_mib(process.pid)))
             assert load.stdout
             load.stdout.readline()  # it has sent its last request; its streams are open
             cpu = sum(float(value) for value in Path(f"/proc/{process.pid}/stat").read_text().split()[13:15]) / 100
@@ -109,7 +110,7 @@ def under_load(seconds: float) -> dict[str, Any]:
     met = json.loads(said)
     return {
         "w1_alone": round(alone), "w1_beside": round(beside), "w1_after": round(after),
-        "ratio": round(beside / statistics.mean([alone, after]), 3), "memory_early_kib": early, "memory_late_kib": late,
+        "ratio": round(beside / statistics.mean([alone, after]), 3), "memory_mib": memory,
         "server_cpu_s": cpu, "sigterm_s": round(ended_s, 3), "exit_code": code, **met,
     }  # fmt: skip
 

@@ -6,6 +6,7 @@ A `Client` holds one open store and nothing else; it is for one thread. Programs
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -351,11 +352,16 @@ class Client:
 
     # --- upkeep -----------------------------------------------------------------------------
 
-    def prune(self, selectors: Sequence[Selector], progress: Progress | None = None) -> int:
-        """Deletes finished jobs that match any of the selectors, in short transactions; returns how many."""
-        done = 0
+    def prune(
+        self, selectors: Sequence[Selector], progress: Progress | None = None, *, limit: int | None = None
+    ) -> int:
+        """Deletes finished jobs that match any of the selectors, in short transactions; returns how many.
+
+        With `limit`, at most so many.
+        """
+        done, most = 0, sys.maxsize if limit is None else limit
         for selector in selectors:
-            while removed := self.store.prune(selector, BATCH):
+            while removed := self.store.prune(selector, min(BATCH, max(0, most - done))):
                 done += removed
                 if progress:
                     progress(done)

@@ -153,17 +153,9 @@ class Client(client.Client):
 
         It runs `sys.executable -m queuectl`. No queues: all. Raises what went wrong, such as `Conflict`.
         """
-        line = [sys.executable, "-m", "queuectl", "worker", "start", "--detach", "--json", "--count", str(count)]
-        line += [word for queue in queues for word in ("--queue", queue)]
-        line += ["--name", name] if name is not None else []
-        line += ["--drain"] if drain else []
-        line += ["--poll", f"{seconds_of(poll)}s"] if poll is not None else []
-        line += ["--stop-timeout", f"{seconds_of(stop_timeout)}s"] if stop_timeout is not None else []
-        environment = {**os.environ, "QUEUECTL_DB": self._stores.address}  # where others cannot read a password
-        done = subprocess.run(line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise _told(done.stderr)
-        return str(json.loads(done.stdout)["name"])
+        return start_worker(
+            self._stores.address, count, queues=queues, name=name, drain=drain, poll=poll, stop_timeout=stop_timeout
+        )
 
     def stop_workers(
         self, names: str | Sequence[str] = (), *, now: bool = False, all_hosts: bool = False,
@@ -180,6 +172,24 @@ class Client(client.Client):
                 raise TimeoutError
             time.sleep(LOOK_EVERY_S)
         return asked
+
+
+def start_worker(
+    address: str, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
+    poll: Duration | None = None, stop_timeout: Duration | None = None,
+) -> str:  # fmt: skip
+    """Starts a worker of the store at `address`, as `Client.start_worker` does; its name, once it serves."""
+    line = [sys.executable, "-m", "queuectl", "worker", "start", "--detach", "--json", "--count", str(count)]
+    line += [word for queue in queues for word in ("--queue", queue)]
+    line += ["--name", name] if name is not None else []
+    line += ["--drain"] if drain else []
+    line += ["--poll", f"{seconds_of(poll)}s"] if poll is not None else []
+    line += ["--stop-timeout", f"{seconds_of(stop_timeout)}s"] if stop_timeout is not None else []
+    environment = {**os.environ, "QUEUECTL_DB": address}  # where others cannot read a password
+    done = subprocess.run(line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise _told(done.stderr)
+    return str(json.loads(done.stdout)["name"])
 
 
 def _told(stderr: str) -> Exception:

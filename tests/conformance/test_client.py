@@ -253,7 +253,8 @@ def test_a_forked_process_has_a_connection_of_its_own(url: str, tmp_path: Path) 
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_worker_is_started_seen_and_stopped(client: Client) -> None:
+def test_a_worker_is_started_seen_and_stopped(anywhere: AnyClient) -> None:
+    client = anywhere
     assert client.start_worker(2, queues=["a", "b"], name="here", poll="30s", stop_timeout=60) == "here"
     (worker,) = client.workers()
     assert (worker.name, worker.slots, worker.queues) == ("here", 2, ("a", "b"))
@@ -287,6 +288,9 @@ def test_selections_and_pages_are_the_same_everywhere(anywhere: AnyClient) -> No
     assert len(anywhere.find(Selector(tags=("a",), states=(JobState.PENDING,)))) == 13
     assert anywhere.count(Selector(tags=("a",))) == 15
     assert anywhere.count(Selector(states=(JobState.CANCELLED,))) == 2
+    assert anywhere.count(Selector(states=("cancelled",))) == 2  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="lost"):
+        anywhere.count(Selector(states=("lost",)))  # type: ignore[arg-type]
     assert anywhere.find(Selector(commands=("fals*",))) == []
     (first, reason), *rest = anywhere.each(Selector())
     assert (first.id, reason, len(rest)) == ("n0", 'no live worker serves queue "default"', 29)
@@ -320,6 +324,24 @@ def test_a_history_tells_what_happened(served: AnyClient) -> None:
     assert figures.run.measured == 2
     assert [job.id for job in served.purge("a").jobs] == ["a"]
     assert served.count(Selector()) == 0
+
+
+def test_old_jobs_are_pruned(anywhere: AnyClient) -> None:
+    anywhere.enqueue([{"command": "true", "id": f"n{at}", "tags": ["a" if at % 2 else "b"]} for at in range(12)])
+    assert anywhere.prune([Selector()]) == 0
+    anywhere.cancel([f"n{at}" for at in range(8)])
+    told: list[int] = []
+    assert anywhere.prune([Selector(tags=("a",))], told.append, limit=3) == 3
+    assert anywhere.prune([Selector(tags=("a",)), Selector(tags=("b",))], told.append, limit=4) == 4
+    assert (told, anywhere.count(Selector())) == ([3, 1, 4], 5)
+    assert anywhere.retention() == []
+    anywhere.set_setting("retention-cancelled", "1h")
+    (cancelled_before,) = anywhere.retention()
+    assert cancelled_before.states == (JobState.CANCELLED,)
+    assert anywhere.prune([cancelled_before]) == 0
+    anywhere.set_setting("retention-cancelled", "0")
+    assert anywhere.prune(anywhere.retention()) == 1
+    assert {job.state for job in anywhere.find(Selector())} == {JobState.PENDING}
 
 
 def test_settings_are_seen_and_changed(anywhere: AnyClient) -> None:
@@ -395,7 +417,7 @@ def test_times_without_a_zone_are_those_of_who_asks(server: Server) -> None:
 
 
 def test_no_method_is_missing_or_other_afar() -> None:
-    local = {"prune", "retention", "start_worker", "store", "remote"}
+    local = {"store", "remote"}
     for name, method in inspect.getmembers(Client, inspect.isfunction):
         if not name.startswith("_") and name not in local:
             afar = inspect.signature(getattr(RemoteClient, name)).parameters

@@ -93,12 +93,13 @@ def test_an_idle_supervisor_leaves_with_its_dispatcher_and_is_cleaned_up(shop: W
 
 
 def freeze(shop: Workshop) -> list[int]:
-    """Stops all commands; their pids."""
-    pids = shop.commands()
-    for pid in pids:
+    """Stops all commands; the pids of those that it met."""
+    stopped = []
+    for pid in shop.commands():
         with suppress(ProcessLookupError):  # a short one of the command's own
             os.kill(pid, signal.SIGSTOP)
-    return pids
+            stopped.append(pid)
+    return stopped
 
 
 @pytest.mark.parametrize("with_command", [False, True])

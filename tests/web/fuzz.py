@@ -28,7 +28,9 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from queuectl.domain.selector import Selector
 from tests.web.service import Service, serving
+from tests.workshop import until
 
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
@@ -36,6 +38,7 @@ CHECKS = [
 ]  # fmt: skip
 KNOWN = ("pending", "held", "cancelled")
 """Jobs that are there; ids drawn at random would hardly ever meet one."""
+STARTS_WORKERS = "POST /api/v1/workers"
 STREAM_S = 0.05
 """Streams end after so long, so that they can be fuzzed like everything else."""
 
@@ -57,6 +60,18 @@ def furnish(service: Service) -> None:
     service.queue.set_setting("timeout", "1h")
 
 
+def without_jobs(service: Service) -> None:
+    """No job is left that a worker could run: nobody knows what random commands would do here."""
+    service.queue.delete([job.id for job, _ in service.queue.each(Selector())])
+
+
+def without_workers(service: Service) -> None:
+    """What has been started is stopped."""
+    if service.queue.workers():
+        service.queue.ask_to_stop([], now=True)
+        until(lambda: not service.queue.workers(), "the workers leave")
+
+
 def operations(service: Service) -> list[Any]:
     """All operations of the document that the server gives out."""
     schema = schemathesis.openapi.from_url(
@@ -67,6 +82,9 @@ def operations(service: Service) -> list[Any]:
 
 def try_operation(service: Service, operation: Any, examples: int, seed_: int) -> None:
     """So many right requests and as many wrong ones. Raises what does not hold."""
+    starts_workers = operation.label == STARTS_WORKERS
+    if starts_workers:
+        without_jobs(service)
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
         strategy = operation.as_strategy(generation_mode=mode)
 
@@ -80,7 +98,11 @@ def try_operation(service: Service, operation: Any, examples: int, seed_: int) -
             if known is not None and "id" in (case.path_parameters or {}):
                 case.path_parameters["id"] = known
             headers = {"Authorization": f"Bearer {service.tokens['full']}"}
-            case.call_and_validate(headers=headers, checks=CHECKS)
+            try:
+                case.call_and_validate(headers=headers, checks=CHECKS)
+            finally:
+                if starts_workers:
+                    without_workers(service)
 
         try:
             attempt()

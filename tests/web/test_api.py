@@ -257,6 +257,18 @@ def test_deletions_are_remembered_after_the_job_is_gone(service: Service) -> Non
     assert (latest["event"], latest["detail"], latest["by"]) == ("deleted", "1: a", "token:test-full")
 
 
+def test_jobs_are_pruned_as_the_settings_say_or_as_selected(service: Service) -> None:
+    for number in range(3):
+        service.enqueue(id=f"n{number}", tags=["x"] if number else [])
+    service.queue.cancel(["n0", "n1"])
+    assert service.full.post("/api/v1/jobs/prune").json() == {"pruned": 0}
+    assert service.full.post("/api/v1/jobs/prune", json={"selector": {"tag": ["x"]}}).json() == {"pruned": 1}
+    assert service.full.post("/api/v1/jobs/prune", json={"selector": {}}).status_code == 400
+    service.queue.set_setting("retention-cancelled", "0")
+    assert service.full.post("/api/v1/jobs/prune", json={"limit": 5}).json() == {"pruned": 1}
+    assert service.full.get("/api/v1/audit").json()[0]["detail"] == "1 finished"
+
+
 def test_figures_tell_what_has_ended(service: Service) -> None:
     with open_workshop(service.queue.store.folder.parent) as shop:
         for number in range(3):

@@ -1,11 +1,11 @@
 """A queue on a server, over its REST API: the same methods as `Client`, the same values, the same errors.
 
-Folder, umask and variables of a job are the server's where they are not given. Pruning and starting workers have to be
-done where the store is.
+Folder, umask and variables of a job are the server's where they are not given. Workers start on its host.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -33,6 +33,8 @@ API = "/api/v1"
 PAGE = 1000
 ACT_AT_ONCE = 100
 """Jobs acted on in one request: an answer lists so many that were refused."""
+PRUNE_AT_ONCE = 10_000
+"""Jobs deleted in one request, which none may wait for too long."""
 LOOK_FIRST_S, LOOK_LAST_S = 0.05, 1.0
 STREAMS = {1: "stdout", 2: "stderr"}
 
@@ -178,6 +180,25 @@ class RemoteClient:
         """Deletes dead jobs. Others are refused."""
         return self._act("/dlq/purge", refs, progress)
 
+    def prune(
+        self, selectors: Sequence[Selector], progress: Progress | None = None, *, limit: int | None = None
+    ) -> int:
+        """Deletes finished jobs that match any of the selectors; how many. With `limit`, at most so many."""
+        done, most = 0, sys.maxsize if limit is None else limit
+        for wanted in map(_selector, selectors):
+            more = True
+            while more and done < most:
+                size = min(PRUNE_AT_ONCE, most - done)
+                pruned = self._post("/jobs/prune", {"selector": wanted, "limit": size})["pruned"]
+                done, more = done + pruned, pruned == size
+                if pruned and progress:
+                    progress(done)
+        return done
+
+    def retention(self) -> list[Selector]:
+        """What the retention settings say is to be pruned now; empty where nothing ever is."""
+        return self.settings().retention(SystemClock().now())
+
     def _act(self, path: str, refs: str | Sequence[str], progress: Progress | None) -> Changed:
         wanted = [refs] if isinstance(refs, str) else refs
         jobs, refused = list[Job](), list[QueuectlError]()
@@ -214,6 +235,17 @@ class RemoteClient:
         running = self.find(Selector(states=(JobState.PROCESSING,))) if busy else []
         by_id = {job.id: job for job in running}
         return [answers.worker_of(each, by_id) for each in documents]
+
+    def start_worker(
+        self, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
+        poll: Duration | None = None, stop_timeout: Duration | None = None,
+    ) -> str:  # fmt: skip
+        """Starts a worker on the server's host, which outlives the server; see `Client.start_worker`."""
+        given: wire.JsonObject = {"count": count, "queues": list(queues), "drain": drain}
+        times = {"poll": poll, "stop_timeout": stop_timeout}
+        given |= {key: seconds_of(value) for key, value in times.items() if value is not None}
+        started = self._post("/workers", given if name is None else {**given, "name": name})
+        return str(started["name"])
 
     def ask_to_stop(self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False) -> list[WorkerView]:
         """Asks workers (all of the server's host, of all hosts, or those named; GLOBs work) to stop; whom it asked."""
@@ -324,13 +356,20 @@ def as_text(duration: Duration) -> str:
 def _query(selector: Selector) -> dict[str, Sequence[str | int]]:
     """A selection as the API has it."""
     given: dict[str, Sequence[str | int]] = {
-        "state": [state.value for state in selector.states], "queue": selector.queues, "tag": selector.tags,
+        "state": [JobState(state).value for state in selector.states], "queue": selector.queues, "tag": selector.tags,
         "owner": selector.owners, "exit_code": selector.exit_codes, "command": selector.commands,
         "error": selector.errors,
     }  # fmt: skip
     if selector.before is not None:
         given["older_than"] = [f"{max(0.0, SystemClock().now() - selector.before):.3f}"]
     return {name: values for name, values in given.items() if values}
+
+
+def _selector(selector: Selector) -> wire.JsonObject:
+    """The same in a body, where to mean all jobs has to be said."""
+    if selector.ids:
+        raise Invalid("over HTTP jobs are not selected by id", "act on them by their ids")
+    return dict(_query(selector)) or {"all": True}
 
 
 def _document(given: wire.JobRequest | Mapping[str, Any]) -> wire.JsonObject:

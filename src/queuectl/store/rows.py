@@ -158,7 +158,7 @@ def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[obje
     one_of("id", selector.ids)
     # States in these words, not as parameters: only so is it certain, also in a kept plan, that a partial index serves.
     if selector.states:
-        parts.append("(" + " OR ".join(f"state = '{state.value}'" for state in selector.states) + ")")
+        parts.append("(" + " OR ".join(f"state = '{JobState(state).value}'" for state in selector.states) + ")")
     if selector.states and JobState.COMPLETED not in selector.states:
         parts.append("state <> 'completed'")
     one_of("queue", selector.queues)

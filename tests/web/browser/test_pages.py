@@ -68,6 +68,10 @@ def test_every_page_says_nothing_on_the_console_and_fits_a_phone(open_page: Open
             expect(page.locator("#live")).to_have_text("live")
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, f"{path} is {wide} px too wide"
+            sideways = page.evaluate(
+                "[...document.querySelectorAll('main .scroll')].filter((each) => each.scrollWidth > each.clientWidth).length"
+            )
+            assert not sideways, f"a table of {path} scrolls sideways"
             unnamed = page.evaluate(
                 """[...document.querySelectorAll("main button, main a, main input, main select, main textarea")].filter(
                     (each) => each.offsetParent && !each.textContent.trim() && !each.ariaLabel && !each.labels?.length

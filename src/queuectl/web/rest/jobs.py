@@ -209,6 +209,19 @@ def _cursor_in(document: wire.JsonObject) -> int | None:
     return whole_number({"cursor": [text_in(document, "cursor")]}, "cursor", 1, CURSOR_MAX)
 
 
+async def prune(request: Request, query: Query) -> Response:
+    """Deletes finished jobs: those that match a selector, or those that the retention settings say."""
+    document = await object_body(request, "selector", "limit")
+    limit = number_in(document, "limit", LIMIT_MAX) or LIMIT_MAX
+
+    def do(client: Client) -> int:
+        given = "selector" in document
+        selectors = [selector_in(document["selector"], client.store.now())] if given else client.retention()
+        return client.prune(selectors, limit=limit)
+
+    return answer({"pruned": await ask(request, do)})
+
+
 class _Act:
     """One act on many jobs, batch by batch: other requests get their turn in between."""
 

@@ -5,12 +5,24 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl import documents, wire
+from queuectl import documents, library, wire
+from queuectl.cli.worker import SLOTS_MAX
 from queuectl.client import Client
 from queuectl.domain.errors import NotFound
 from queuectl.figures import STRETCHES, STRETCHES_MAX, figures
 from queuectl.web.ask import ask
-from queuectl.web.rest.operation import Query, answer, flag_in, object_body, one, shown, texts_in, whole_number
+from queuectl.web.rest.operation import (
+    Query,
+    answer,
+    flag_in,
+    number_in,
+    object_body,
+    one,
+    shown,
+    text_in,
+    texts_in,
+    whole_number,
+)
 
 WINDOW = "1h"
 
@@ -41,6 +53,25 @@ async def queue(request: Request, query: Query) -> Response:
 async def workers(request: Request, query: Query) -> Response:
     """The workers alive now."""
     return answer([documents.worker_to_json(worker) for worker in await ask(request, Client.workers)])
+
+
+async def start_worker(request: Request, query: Query) -> Response:
+    """Starts a worker on the server's host, which goes on without it."""
+    document = await object_body(request, "count", "queues", "name", "drain", "poll", "stop_timeout")
+    count = number_in(document, "count", SLOTS_MAX) or 1
+    queues, drain = texts_in(document, "queues"), flag_in(document, "drain")
+    name = text_in(document, "name") if document.get("name") is not None else None
+    poll, stop_timeout = (
+        None if document.get(key) is None else wire.parse_duration(document[key], key)
+        for key in ("poll", "stop_timeout")
+    )
+
+    def start(client: Client) -> str:
+        return library.start_worker(
+            client.store.address, count, queues=queues, name=name, drain=drain, poll=poll, stop_timeout=stop_timeout
+        )
+
+    return answer({"name": await ask(request, start), "slots": count}, 201)
 
 
 async def stop_workers(request: Request, query: Query) -> Response:

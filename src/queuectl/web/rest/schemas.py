@@ -58,6 +58,7 @@ STATE: Schema = {"type": "string", "enum": [state.value for state in JobState]}
 OUTCOME: Schema = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
 ID: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:-]{1,128}$"}
 NAME: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:/@+-]{1,128}$"}
+WORKER: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
 EXIT_CODE: Schema = {"type": "integer", "minimum": 0, "maximum": EXIT_CODE_MAX}
 COMMAND: Schema = {"anyOf": [TEXT, listed(TEXT)], "description": "text for the shell, or a list of words"}
 ENVIRONMENT: Schema = {"type": "object", "additionalProperties": STORABLE}

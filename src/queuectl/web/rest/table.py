@@ -13,6 +13,7 @@ from starlette.routing import Route
 from queuectl import metrics
 from queuectl.cli import acting
 from queuectl.cli import dead as dead_commands
+from queuectl.cli.worker import SLOTS_MAX
 from queuectl.figures import STRETCHES, STRETCHES_MAX
 from queuectl.web.feed import TOPICS
 from queuectl.web.guard import Visitor
@@ -24,11 +25,14 @@ from queuectl.web.rest.schemas import (
     DURATION,
     EXIT_CODE,
     FLAG,
+    NAME,
     STATE,
     STORABLE,
     TEXT,
+    WORKER,
     fixed,
     listed,
+    nullable,
     optional,
     ref,
 )
@@ -134,6 +138,12 @@ OPERATIONS: Sequence[Operation] = (
     ),
     *_acts(),
     Operation(
+        "POST", f"{API}/jobs/prune", "prune", JOBS,
+        "Deletes finished jobs: those selected, or else those that the retention settings say", jobs.prune,
+        (Answer(fixed(pruned=COUNT), "how many; as many as `limit` where there may be more"),),
+        body={JSON: optional(selector=ref("Selector"), limit=nullable(_number(jobs.LIMIT_MAX)))},
+    ),
+    Operation(
         "GET", f"{API}/dlq", "find_dead", DLQ, "A page of the dead jobs, with the last lines they wrote", dead.find,
         (Answer(ref("DeadPage"), "the newest first"),), query=(*SELECT, *PAGE),
     ),
@@ -154,6 +164,18 @@ OPERATIONS: Sequence[Operation] = (
               (Answer(ref("Queue"), "the queue"),), fails=(404,)),
     Operation("GET", f"{API}/workers", "workers", GOING_ON, "The workers alive now", running.workers,
               (Answer(listed(ref("Worker")), "each worker"),)),
+    Operation(
+        "POST", f"{API}/workers", "start_worker", GOING_ON,
+        "Starts a worker on the server's host, which outlives the server", running.start_worker,
+        (Answer(fixed(name=TEXT, slots=COUNT), "it serves", 201),),
+        body={
+            JSON: optional(
+                count=nullable(_number(SLOTS_MAX)), queues=listed(NAME), name=nullable(WORKER), drain=FLAG,
+                poll=nullable(DURATION), stop_timeout=nullable(DURATION),
+            )
+        },
+        fails=(409,),
+    ),
     Operation(
         "POST", f"{API}/workers/stop", "stop_workers", GOING_ON,
         "Asks workers to finish what they run and leave; `now` ends their commands", running.stop_workers,
