@@ -53,8 +53,8 @@ def slots(workers: Sequence[WorkerView]) -> int:
 
 
 def busy(workers: Sequence[WorkerView]) -> int:
-    """How many of them run a command."""
-    return sum(len(worker.running) for worker in workers)
+    """How many of them run a command. What outlives its worker is in nobody's slot."""
+    return sum(len(worker.running) for worker in workers if not worker.orphaned)
 
 
 def retry_text(job: Job, now: float) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.documents import busy, slots
 from queuectl.domain.job import JobState
 from tests.fault.history import check, diary_command
 from tests.fault.stores import on_each_store
@@ -177,6 +178,8 @@ def test_what_outlives_its_dispatcher_is_listed_as_orphaned(shop: Workshop, tmp_
     (orphan,) = shop.client.workers()
     assert (orphan.name, orphan.orphaned, orphan.slots) == ("gone", True, 0)
     assert [each.id for each in orphan.running] == [job]
+    status = shop.client.status()
+    assert (busy(status.workers), slots(status.workers)) == (0, 0)
     assert shop.client.ask_to_stop([]) == []
     shop.worker(1, "--name", "heir")
     until(lambda: [each.name for each in shop.client.workers()] == ["heir"])

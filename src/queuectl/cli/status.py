@@ -84,7 +84,7 @@ def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Co
         running = ", ".join(job.id for job in worker.running)
         queues = ", ".join(worker.queues) or "all"
         name = f"{worker.name} ({condition})" if (condition := _condition(worker)) else worker.name
-        slots = f"{len(worker.running)}/{worker.slots}"
+        slots = f"{len(worker.running)}/{'-' if worker.orphaned else worker.slots}"
         rows.append((name, slots, queues, age(now - worker.started_at), Cell(running or "-", "cyan")))
     return WORKER_COLUMNS, rows
 
