@@ -14,10 +14,12 @@ import pytest
 
 from queuectl import wire
 from queuectl.client import Client
-from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.errors import StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState, Outcome
 from queuectl.store.liveness import supervisor_folder
+from queuectl.store.port import WorkerRow
 from queuectl.store.postgres.store import PostgresStore
+from tests.builders import a_worker
 from tests.fault.history import beating_until, check, diary_command
 from tests.proxy import Proxy
 from tests.server import Server, new_schema, start_server
@@ -222,8 +224,6 @@ def test_a_worker_whose_connections_fall_silent_goes_on_over_others_before_its_l
 def test_what_a_worker_holds_that_froze_within_a_transaction_others_get_all_the_same(
     shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
 ) -> None:
-    if server.version < 17:
-        pytest.skip("PostgreSQL 17 or newer ends transactions that take too long")
     shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     shop.worker(1, QUEUECTL_DB=through(proxy, shop, server))
@@ -238,6 +238,49 @@ def test_what_a_worker_holds_that_froze_within_a_transaction_others_get_all_the_
     gate.touch()
     assert shop.finished(job)[0].state is JobState.COMPLETED
     check(shop, diary, [job])
+
+
+FREEZE_WITHIN_A_TRANSACTION = """
+import os, signal, sys
+from pathlib import Path
+from queuectl.store.postgres.store import PostgresStore
+store = PostgresStore(sys.argv[1], Path(sys.argv[2]))
+with store.transaction():
+    row, = store.workers()
+    asked = store.send("drives", **row.grip._asdict())
+    if sys.argv[3] == "answered":
+        assert asked.fetchone()
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.parametrize("state", ["asked", "answered"])
+def test_the_locks_of_a_process_that_froze_within_a_transaction_are_let_go_on_every_version(
+    postgres_url: str, tmp_path: Path, state: str
+) -> None:
+    store = PostgresStore(postgres_url, tmp_path)
+    store.register(a_worker())
+    (row,) = store.workers()
+    words = [sys.executable, "-c", FREEZE_WITHIN_A_TRANSACTION, postgres_url, str(tmp_path), state]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as holder:
+        try:
+            assert os.waitid(os.P_PID, holder.pid, os.WSTOPPED) is not None
+            store.wait_at_most(0.1, 0.4)
+            with pytest.raises(StoreBusy):
+                store.adopt(row, 99)
+            until(lambda: is_adopted(store, row), "somebody else gets the row")
+            os.kill(holder.pid, signal.SIGCONT)
+            assert "StoreUnavailable" in holder.communicate(timeout=20)[1], "it is refused when it goes on"
+        finally:
+            holder.kill()
+            store.close()
+
+
+def is_adopted(store: PostgresStore, row: WorkerRow) -> bool:
+    try:
+        return store.adopt(row, 99) is not None
+    except StoreBusy:
+        return False
 
 
 def test_late_packets_cost_time_and_nothing_else(shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from psycopg.errors import UniqueViolation
 
 from queuectl import wire
 from queuectl.clock import Clock, boottime
-from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError, StoreUnavailable
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError, StoreBusy, StoreUnavailable
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
@@ -350,8 +350,12 @@ class PostgresStore(Recording, Ledger):
         self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
     ) -> Grip | None:
         terms = {"worker": row.id, "epoch": row.epoch, "dispatcher": dispatcher, "lease_s": lease_s}
-        with self.transaction():
-            taken = self.send("adopt", **terms, only_expired=only_expired).fetchone()
+        try:
+            with self.transaction():
+                taken = self.send("adopt", **terms, only_expired=only_expired).fetchone()
+        except StoreBusy:
+            self.read("end_frozen", after_s=self._transaction_max_s or PEOPLE_LOCK_TIMEOUT_S)
+            raise
         return Grip(worker=row.id, epoch=row.epoch + 1) if taken else None
 
     def renew(self, grips: Sequence[Grip], lease_s: float) -> None:

@@ -298,6 +298,17 @@ UPDATE {schema}.workers SET
 WHERE id = %(worker)s AND epoch = %(epoch)s AND (NOT %(only_expired)s OR expires_at <= clock_timestamp())
 RETURNING 1;
 
+-- name: end_frozen
+-- Ends sessions of ours that have held supervisors' rows for too long, and wait for their client: it is frozen.
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity AS activity
+WHERE datname = current_database() AND usename = current_user
+  AND application_name = current_setting('application_name')
+  AND wait_event_type = 'Client' AND xact_start < clock_timestamp() - make_interval(secs => %(after_s)s)
+  AND EXISTS (
+      SELECT 1 FROM pg_locks
+      WHERE pg_locks.pid = activity.pid AND relation = '{schema}.workers'::regclass AND mode <> 'AccessShareLock'
+  );
+
 -- name: unexpired
 -- Whether a supervisor's lease holds.
 SELECT 1 FROM {schema}.workers WHERE id = %(worker)s AND expires_at > clock_timestamp();
