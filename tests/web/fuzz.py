@@ -163,6 +163,8 @@ def main() -> int:
             except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001
                 failed += 1
                 print(f"FAIL {label}\n{error}\n{getattr(error, 'exceptions', '')}", flush=True)
+            finally:
+                without_workers(service)
     return 1 if failed else 0
 
 
