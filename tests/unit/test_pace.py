@@ -26,6 +26,14 @@ def test_one_long_pause_does_not_slow_what_comes_after_it() -> None:
     assert pace.ahead(8) == 8
 
 
+def test_nothing_is_held_ready_while_all_slots_run_long() -> None:
+    pace = after(0.1, 0.1)
+    pace.stalled()
+    assert pace.ahead(8) == 0
+    pace.ended(3.0, 0.1)
+    assert pace.ahead(8) == 8
+
+
 def test_the_average_follows_what_runs_now() -> None:
     assert after(86400.0, *[0.1] * 50).ahead(8) == 5
     assert after(0.001, *[10.0] * 50).ahead(8) == 0

@@ -36,11 +36,13 @@ class Options:
 
 
 class Claims(NamedTuple):
-    """What was claimed: for whom, out of how much room, and whether jobs that may be poison were left for later."""
+    """What was claimed: for whom, out of how much room, and whether jobs that may be poison were left for later, be it
+    that they were given back at once."""
 
     orders: Sequence[tuple[Link, list[Job]]] = ()
     room: int = 0
     passed_over: bool = False
+    gave_back: bool = False
 
     @property
     def jobs(self) -> list[Job]:
@@ -208,25 +210,31 @@ class Crew:
         """Claims what there is room for, inside the caller's transaction. Jobs that one more loss would condemn run one
         at a time: no neighbour must be what makes them die."""
         losses = max(1, max_lost - 1)
-        orders, room, passed_over = [], 0, False
+        orders, room, passed_over, gave_back = [], 0, False, False
         for link in self.links:
             if limit := self.room_of(link, ahead):
                 suspects = int(link.free_slots() > 0 and not link.has_suspect(losses))
-                jobs = self._claim(link, limit, suspects, losses)
-                orders.append((link, jobs))
+                jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects, losses)
+                kept = self._without_poison_ahead(link, jobs)
+                orders.append((link, kept))
                 room += limit
                 may_pass_over = not suspects or any(job.lost_in_row >= losses for job in jobs)
-                passed_over = passed_over or may_pass_over
+                gave_back = gave_back or len(kept) < len(jobs)
+                passed_over = passed_over or may_pass_over or gave_back
                 if len(jobs) < limit and not may_pass_over:
                     break  # there was no more, so none for the others
-        return Claims(orders, room, passed_over)
+        return Claims(orders, room, passed_over, gave_back)
 
-    def _claim(self, link: Link, limit: int, suspects: int, losses: int) -> list[Job]:
-        """What may be poison goes into a free slot only, and its start counts before it happens."""
+    def _without_poison_ahead(self, link: Link, jobs: Sequence[Job]) -> list[Job]:
+        """What may be poison goes into a free slot only, and its start counts before it happens; or it goes back."""
+        doubtful = [job for job in jobs if may_be_poison(job)]
+        if not doubtful:
+            return list(jobs)
         free = max(0, link.free_slots())
-        jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects, losses)
-        at_once = [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs[:free]]
-        return at_once + jobs[free:]
+        if back := doubtful[free:]:
+            self._store.record(link.grip, [Change(job=job, event=GivenBack()) for job in back])
+        at_once = [self._start_on_record(link, job) for job in doubtful[:free]]
+        return at_once + [job for job in jobs if not may_be_poison(job)]
 
     def _start_on_record(self, link: Link, job: Job) -> Job:
         (started,) = self._store.record(link.grip, [Change(job=job, event=Started(at=self._store.now()))])
@@ -236,7 +244,7 @@ class Crew:
         """Has committed claims started. What has not been synced reaches the disk meanwhile, since a machine that fails
         in between ends the commands too; but before, where a start is on record that may be what makes it fail."""
         jobs = claims.jobs
-        synced = synced or not jobs
+        synced = synced or not (jobs or claims.gave_back)
         if not synced and any(job.started_at is not None for job in jobs):
             self._store.sync()
             synced = True

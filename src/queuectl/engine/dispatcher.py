@@ -148,6 +148,7 @@ class Dispatcher:
             case "dropped":
                 if flight := link.flights.get((words[0], words[1])):
                     self._returned.append((link, flight))
+                    self.pace.stalled()
             case "welcome":
                 self._take_welcome(link)
             case _:

@@ -45,22 +45,29 @@ class Pace:
         self._cycle_s = 1.0
         self._last_end = 0.0
         self._took_s: float | None = None
+        self._stalled = False
         self._retry_s = RETRY_FIRST_S
 
     def ended(self, now: float, took_s: float) -> None:
         """An execution ended: keeps the average time between two ends, and that which one takes."""
         self._cycle_s += NEW_WEIGHT * (min(1.0, now - self._last_end) - self._cycle_s)
         self._last_end = now
+        self._stalled = False
         took_s = min(max(took_s, SHORTEST_S), LONGEST_S)
         self._took_s = took_s if self._took_s is None else self._took_s + NEW_WEIGHT * (took_s - self._took_s)
+
+    def stalled(self) -> None:
+        """A claim held ready came back unstarted: what runs now takes longer than what ran before."""
+        self._stalled = True
 
     def is_busy(self, now: float) -> bool:
         """Whether ends come so fast that what others commit is soon seen with our own next commit."""
         return self._cycle_s < BUSY_CYCLE_S and now - self._last_end < GAP_MAX_S
 
     def ahead(self, slots: int) -> int:
-        """How many claims so many slots shall have in hand beyond what they run: none where commands take long."""
-        return 0 if self._took_s is None else min(AHEAD_MAX, round(slots * AHEAD_S / self._took_s))
+        """How many claims so many slots shall have in hand beyond what they run: none where commands take long, or none
+        has ended since a claim came back."""
+        return 0 if self._stalled or self._took_s is None else min(AHEAD_MAX, round(slots * AHEAD_S / self._took_s))
 
     def committed(self, began: float, done: float, results: int) -> None:
         """A commit took this long and held so many results."""
