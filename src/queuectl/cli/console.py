@@ -75,8 +75,7 @@ class Console:
 
     def lines(self, lines: Iterable[str]) -> None:
         """Lines of the result."""
-        for line in lines:
-            print(line, file=self.screen.out)
+        self.screen.out.writelines(f"{line}\n" for line in lines)
 
     def raw(self, data: bytes, stream: int = 1) -> None:
         """A command's own bytes, untouched, at once."""
