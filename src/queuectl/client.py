@@ -240,7 +240,7 @@ class Client:
         with self.store.transaction():
             results = self.store.delete(refs)
             if gone := [each.id for each in results if isinstance(each, Job)]:
-                self._note("Deleted", f"{len(gone)}: {', '.join(gone)}")
+                self.note("Deleted", f"{len(gone)}: {', '.join(gone)}")
         return results
 
     def purge(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
@@ -292,11 +292,11 @@ class Client:
         with self.store.transaction():
             self.store.set_config(name, value)
             if value is None:
-                self._note("SettingUnset", name)
+                self.note("SettingUnset", name)
             else:
-                self._note("SettingSet", f"{name}={value}")
+                self.note("SettingSet", f"{name}={value}")
 
-    def _note(self, kind: str, detail: str) -> None:
+    def note(self, kind: str, detail: str) -> None:
         """Keeps what was done for whoever asks later, where no job shows it."""
         from queuectl.store.past import Deed
 
@@ -343,7 +343,7 @@ class Client:
         how = "now" if now else "graceful"
         self.store.request_stop([row.id for worker in asked for row in worker.rows], how)
         if asked:
-            self._note("WorkersStopped", f"{how}: {', '.join(worker.name for worker in asked)}")
+            self.note("WorkersStopped", f"{how}: {', '.join(worker.name for worker in asked)}")
         return asked
 
     def still_there(self, asked: Sequence[WorkerView]) -> list[WorkerView]:
@@ -361,12 +361,12 @@ class Client:
         """
         done, most = 0, sys.maxsize if limit is None else limit
         for selector in selectors:
-            while removed := self.store.prune(selector, min(BATCH, max(0, most - done))):
+            while done < most and (removed := self.store.prune(selector, min(BATCH, most - done))):
                 done += removed
                 if progress:
                     progress(done)
         if done:
-            self._note("Pruned", f"{done} finished")
+            self.note("Pruned", f"{done} finished")
         return done
 
     def retention(self) -> list[Selector]:

@@ -16,7 +16,8 @@ from queuectl.store.past import Deed, Group, News
 NOTE_WORDS = {
     "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",
     "Deleted": "deleted", "Pruned": "pruned", "SettingSet": "setting changed", "SettingUnset": "setting put back",
-    "WorkersStopped": "workers stopped", "TokenCreated": "token created", "TokenRevoked": "token revoked",
+    "WorkersStarted": "workers started", "WorkersStopped": "workers stopped", "TokenCreated": "token created",
+    "TokenRevoked": "token revoked",
 }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from queuectl.remote.client import RemoteClient
 
 LOOK_EVERY_S = 0.05
+STARTS_WITHIN_S = 30.0
 
 
 class Client(client.Client):
@@ -179,14 +180,24 @@ def start_worker(
     poll: Duration | None = None, stop_timeout: Duration | None = None,
 ) -> str:  # fmt: skip
     """Starts a worker of the store at `address`, as `Client.start_worker` does; its name, once it serves."""
+    for queue in queues:
+        wire.parse_request({"command": "true", "queue": queue}, 0.0)  # refuses what is no name
     line = [sys.executable, "-m", "queuectl", "worker", "start", "--detach", "--json", "--count", str(count)]
-    line += [word for queue in queues for word in ("--queue", queue)]
-    line += ["--name", name] if name is not None else []
+    line += [f"--queue={queue}" for queue in queues]
+    line += [f"--name={name}"] if name is not None else []
     line += ["--drain"] if drain else []
     line += ["--poll", f"{seconds_of(poll)}s"] if poll is not None else []
     line += ["--stop-timeout", f"{seconds_of(stop_timeout)}s"] if stop_timeout is not None else []
     environment = {**os.environ, "QUEUECTL_DB": address}  # where others cannot read a password
-    done = subprocess.run(line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    try:
+        done = subprocess.run(
+            line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=STARTS_WITHIN_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise OperationFailed("the worker did not start in time", "see: queuectl worker logs") from None
+    except OSError as error:
+        raise Invalid(f"no worker can be started so: {error.strerror}", "give fewer queues, a shorter name") from None
     if done.returncode != 0:
         raise _told(done.stderr)
     return str(json.loads(done.stdout)["name"])

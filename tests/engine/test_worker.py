@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import signal
+import time
 from pathlib import Path
 
 from queuectl.domain.job import JobState, Outcome
@@ -33,6 +34,36 @@ def test_no_more_commands_run_than_there_are_slots(shop: Workshop, tmp_path: Pat
         busy ^= {slot}
         assert len(busy) <= 3
         assert int(slot) < 3
+
+
+GATED = "while [ ! -e {} ]; do sleep 0.05; done"
+
+
+def test_no_job_waits_for_one_supervisor_while_another_has_free_slots(shop: Workshop, tmp_path: Path) -> None:
+    shop.worker(8)
+    shop.finished(*shop.enqueue_all([{"command": "sleep 0.02"}] * 30))
+    gate = tmp_path / "gate"
+    long = shop.enqueue_all([{"command": GATED.format(gate)}] * 8)
+    shop.started(*long)
+    assert [shop.job(each).lease for each in long] == [1] * 8  # none was held ready and given back
+    gate.touch()
+    shop.finished(*long)
+
+
+def test_full_workers_do_not_pass_a_doubtful_job_to_and_fro(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    for name in ("one", "two"):
+        shop.worker(1, "--queue", name, "--queue", "shared")
+        shop.finished(*shop.enqueue_all([{"command": "sleep 0.02", "queue": name}] * 6))
+        shop.started(shop.enqueue(GATED.format(gate), queue=name))
+    doubtful = shop.enqueue("true", queue="shared", held=True)
+    # Claimed once, by somebody who said nothing more of it.
+    shop.store._put("UPDATE {schema}.jobs SET lease = 1 WHERE id = ? RETURNING 1", [doubtful])  # type: ignore[attr-defined]
+    shop.client.release([doubtful])
+    time.sleep(1.0)
+    assert shop.job(doubtful).lease < 5
+    gate.touch()
+    shop.finished(doubtful)
 
 
 def test_priority_goes_first_then_age(shop: Workshop, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from queuectl.web.rest.schemas import COMPONENTS
 from queuectl.web.rest.table import OPERATIONS
 from tests.builders import a_job
 from tests.web.service import Service
-from tests.workshop import open_workshop
+from tests.workshop import open_workshop, until
 
 
 def test_a_job_over_http_is_the_job_of_the_command_line(service: Service) -> None:
@@ -267,6 +267,21 @@ def test_jobs_are_pruned_as_the_settings_say_or_as_selected(service: Service) ->
     service.queue.set_setting("retention-cancelled", "0")
     assert service.full.post("/api/v1/jobs/prune", json={"limit": 5}).json() == {"pruned": 1}
     assert service.full.get("/api/v1/audit").json()[0]["detail"] == "1 finished"
+
+
+def test_a_worker_is_started_under_any_name_that_a_queue_can_have(service: Service) -> None:
+    queues = ["--x", "-h", "a/b"]
+    answer = service.full.post("/api/v1/workers", json={"count": 2, "queues": queues, "name": "here"})
+    assert (answer.status_code, answer.json()) == (201, {"name": "here", "slots": 2})
+    (worker,) = service.full.get("/api/v1/workers").json()
+    assert (worker["name"], worker["queues"]) == ("here", queues)
+    latest = service.full.get("/api/v1/audit").json()[0]
+    assert (latest["event"], latest["detail"]) == ("workers started", "here: 2 slots")
+    assert service.full.post("/api/v1/workers", json={"name": "here"}).status_code == 409
+    for wrong in ({"queues": ["a" * 200_000]}, {"queues": ["a b"]}, {"name": "n" * 200_000}, {"name": "--help"}):
+        assert service.full.post("/api/v1/workers", json=wrong).status_code == 400, wrong
+    service.queue.ask_to_stop(["here"])
+    until(lambda: not service.queue.workers(), "it leaves")
 
 
 def test_figures_tell_what_has_ended(service: Service) -> None:

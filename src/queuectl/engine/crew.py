@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from queuectl.clock import boottime
 from queuectl.domain.job import Job
@@ -18,7 +17,15 @@ from queuectl.settings import Settings
 from queuectl.store.port import FIRST_EPOCH, Change, Store, WorkerRow
 
 UNSTARTED_MAX_S = 0.2
-"""A claim that could not be started by then is given back."""
+"""A claim that could not be started by then is given back, at the next look of each second."""
+
+Ahead = Callable[[int], int]
+"""How many claims a supervisor of so many slots may hold ready."""
+
+
+def none_ahead(slots: int) -> int:
+    """Claims are made for free slots alone."""
+    return 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,14 +42,19 @@ class Options:
     stop_timeout: float | None = None
 
 
-class Claims(NamedTuple):
+@dataclass(slots=True)
+class Claims:
     """What was claimed: for whom, out of how much room, and whether jobs that may be poison were left for later, be it
     that they were given back at once."""
 
-    orders: Sequence[tuple[Link, list[Job]]] = ()
+    orders: list[tuple[Link, list[Job]]] = field(default_factory=list)
     room: int = 0
     passed_over: bool = False
     gave_back: bool = False
+
+    def add(self, link: Link, limit: int, jobs: list[Job]) -> None:
+        self.orders.append((link, jobs))
+        self.room += limit
 
     @property
     def jobs(self) -> list[Job]:
@@ -196,45 +208,52 @@ class Crew:
         """Whether nothing runs or is about to."""
         return all(link.free_slots() == link.row.slots for link in self.links)
 
-    def room(self, ahead: Callable[[int], int] = lambda slots: 0) -> int:
+    def room(self, ahead: Ahead = none_ahead) -> int:
         """How many jobs may be claimed now, so that each supervisor holds so many `ahead` of its slots."""
         return sum(self.room_of(link, ahead) for link in self.links)
 
-    def room_of(self, link: Link, ahead: Callable[[int], int]) -> int:
+    def room_of(self, link: Link, ahead: Ahead = none_ahead) -> int:
         """How many of them go to one supervisor. Slots taken by adopted commands are not there."""
         if not link.own or link.leaving or link.channel.closed:
             return 0
         return max(0, link.free_slots() + ahead(link.row.slots) - self.adopted_flights())
 
-    def claim(self, ahead: Callable[[int], int], max_lost: int) -> Claims:
-        """Claims what there is room for, inside the caller's transaction. Jobs that one more loss would condemn run one
-        at a time: no neighbour must be what makes them die."""
-        losses = max(1, max_lost - 1)
-        orders, room, passed_over, gave_back = [], 0, False, False
-        for link in self.links:
-            if limit := self.room_of(link, ahead):
-                suspects = int(link.free_slots() > 0 and not link.has_suspect(losses))
-                jobs = self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects, losses)
-                kept = self._without_poison_ahead(link, jobs)
-                orders.append((link, kept))
-                room += limit
-                may_pass_over = not suspects or any(job.lost_in_row >= losses for job in jobs)
-                gave_back = gave_back or len(kept) < len(jobs)
-                passed_over = passed_over or may_pass_over or gave_back
-                if len(jobs) < limit and not may_pass_over:
-                    break  # there was no more, so none for the others
-        return Claims(orders, room, passed_over, gave_back)
+    def claim(self, ahead: Ahead, max_lost: int) -> Claims:
+        """Claims what there is room for, inside the caller's transaction: for all free slots first, then ahead."""
+        claims = Claims()
+        rooms = [(link, self.room_of(link), self.room_of(link, ahead)) for link in self.links]
+        if self._claim_for_slots([(link, free) for link, free, _ in rooms if free], max(1, max_lost - 1), claims):
+            self._claim_ahead([(link, room - free) for link, free, room in rooms if room > free], claims)
+        return claims
 
-    def _without_poison_ahead(self, link: Link, jobs: Sequence[Job]) -> list[Job]:
-        """What may be poison goes into a free slot only, and its start counts before it happens; or it goes back."""
-        doubtful = [job for job in jobs if may_be_poison(job)]
-        if not doubtful:
-            return list(jobs)
-        free = max(0, link.free_slots())
-        if back := doubtful[free:]:
-            self._store.record(link.grip, [Change(job=job, event=GivenBack()) for job in back])
-        at_once = [self._start_on_record(link, job) for job in doubtful[:free]]
-        return at_once + [job for job in jobs if not may_be_poison(job)]
+    def _claim_for_slots(self, rooms: Sequence[tuple[Link, int]], losses: int, claims: Claims) -> bool:
+        """Claims what starts at once; whether there may be more. What may be poison starts with its start on record,
+        and jobs that one more loss would condemn run one at a time: no neighbour must be what makes them die."""
+        for link, limit in rooms:
+            suspects = int(not link.has_suspect(losses))
+            jobs = self._claim(link, limit, suspects, losses)
+            claims.add(link, limit, [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs])
+            may_pass_over = not suspects or any(job.lost_in_row >= losses for job in jobs)
+            claims.passed_over = claims.passed_over or may_pass_over
+            if len(jobs) < limit and not may_pass_over:
+                return False
+        return True
+
+    def _claim_ahead(self, rooms: Sequence[tuple[Link, int]], claims: Claims) -> None:
+        """Claims what waits in line for a slot: nothing that may be poison, whose start would count too late."""
+        for link, limit in rooms:
+            jobs = self._claim(link, limit, suspects=0, losses=1)
+            doubtful = [Change(job=job, event=GivenBack()) for job in jobs if may_be_poison(job)]
+            if doubtful:
+                self._store.record(link.grip, doubtful)
+                claims.gave_back = claims.passed_over = True
+            claims.add(link, limit, [job for job in jobs if not may_be_poison(job)])
+            if len(jobs) < limit:
+                claims.passed_over = True
+                return
+
+    def _claim(self, link: Link, limit: int, suspects: int, losses: int) -> list[Job]:
+        return self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects, losses)
 
     def _start_on_record(self, link: Link, job: Job) -> Job:
         (started,) = self._store.record(link.grip, [Change(job=job, event=Started(at=self._store.now()))])

@@ -53,7 +53,7 @@ class Dispatcher:
         self._wakeup = wakeup
         self._observe = observe
         self._settings = Settings(store.config())
-        self.pace = Pace()
+        self.pace = Pace(clock)
         self._outage = Outage(observe)
         self._crew = Crew(store, options, host)
         self._reaper = Reaper(store, host, lambda: self._settings)
@@ -268,15 +268,16 @@ class Dispatcher:
             for link in self._crew.links:
                 flights = [flight for of, flight in known if of is link and flight is link.flights.get(flight.key)]
                 if flights:
-                    jobs = self._store.record(
-                        link.grip, [change_of_flight(flight, self._store, bytes_max) for flight in flights]
-                    )
+                    changes = [change_of_flight(flight, self._store, bytes_max) for flight in flights]
+                    jobs = self._store.record(link.grip, changes)
                     after += [(link, flight, job) for flight, job in zip(flights, jobs, strict=True)]
             if wants_claims:
                 claims = self._crew.claim(self.pace.ahead, self._settings["max-lost"])
         self._ended, self._returned, self._starts, self._doubtful = [], [], [], False
         done = self._clock.monotonic()
         self._crew.start(claims, done, synced=synced)
+        if claims.gave_back:
+            self.pace.stalled()
         if known or claims.jobs:
             self._wakeup.own_commit()
         self.pace.committed(now, done, len(known))

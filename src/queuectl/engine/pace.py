@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from queuectl.clock import Clock
+
 COMMIT_GAP_S, BUSY_GAP_S = 0.003, 0.025
 """Commits are at least so far apart; those that hold many results further, and twice as far as one takes."""
 BUSY_FROM = 6
@@ -40,7 +42,8 @@ class Beat:
 class Pace:
     """Times are of a monotonic clock, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.commit_not_before = self.hurry_not_before = 0.0
         self._cycle_s = 1.0
         self._last_end = 0.0
@@ -65,9 +68,11 @@ class Pace:
         return self._cycle_s < BUSY_CYCLE_S and now - self._last_end < GAP_MAX_S
 
     def ahead(self, slots: int) -> int:
-        """How many claims so many slots shall have in hand beyond what they run: none where commands take long, or none
-        has ended since a claim came back."""
-        return 0 if self._stalled or self._took_s is None else min(AHEAD_MAX, round(slots * AHEAD_S / self._took_s))
+        """How many claims so many slots shall have in hand beyond what they run: none where commands take long, after a
+        pause, and where none has ended since a claim came back."""
+        if self._stalled or self._took_s is None or self._clock.monotonic() - self._last_end > GAP_MAX_S:
+            return 0
+        return min(AHEAD_MAX, round(slots * AHEAD_S / self._took_s))
 
     def committed(self, began: float, done: float, results: int) -> None:
         """A commit took this long and held so many results."""

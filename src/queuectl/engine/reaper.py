@@ -119,7 +119,8 @@ class Reaper:
         from there nobody could tell. Whoever could not look after its lease in time has no such end to show."""
         stopped = {
             (result["seq"], result["lease"]): self._store.of_here(result["finished_at"])
-            for result in self._host.journal(worker) if result.get("cause") == Cause.STOP
+            for result in self._host.journal(worker)
+            if result.get("cause") == Cause.STOP and not result.get("error")  # what could not be ended goes on
         }  # fmt: skip
         return self._store.take_back_losses(worker, stopped) if stopped else []
 

@@ -356,7 +356,7 @@ def as_text(duration: Duration) -> str:
 def _query(selector: Selector) -> dict[str, Sequence[str | int]]:
     """A selection as the API has it."""
     given: dict[str, Sequence[str | int]] = {
-        "state": [JobState(state).value for state in selector.states], "queue": selector.queues, "tag": selector.tags,
+        "state": [str(state) for state in selector.states], "queue": selector.queues, "tag": selector.tags,
         "owner": selector.owners, "exit_code": selector.exit_codes, "command": selector.commands,
         "error": selector.errors,
     }  # fmt: skip

@@ -158,7 +158,7 @@ def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[obje
     one_of("id", selector.ids)
     # States in these words, not as parameters: only so is it certain, also in a kept plan, that a partial index serves.
     if selector.states:
-        parts.append("(" + " OR ".join(f"state = '{JobState(state).value}'" for state in selector.states) + ")")
+        parts.append("(" + " OR ".join(f"state = '{state_of(state)}'" for state in selector.states) + ")")
     if selector.states and JobState.COMPLETED not in selector.states:
         parts.append("state <> 'completed'")
     one_of("queue", selector.queues)
@@ -171,6 +171,13 @@ def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[obje
         parts.append(f"updated_at < {dialect.mark}")
         values.append(selector.before)
     return " AND ".join(parts) or "1 = 1", values
+
+
+def state_of(name: str) -> str:
+    """A state's name, also where a program gave text for it. Raises `Invalid`."""
+    if name not in tuple(JobState):
+        raise Invalid(f"unknown state {name!r}", f"one of {', '.join(JobState)}")
+    return str(name)
 
 
 def page(

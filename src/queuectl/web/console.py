@@ -25,6 +25,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from json import JSONDecodeError, JSONDecoder
 from typing import NamedTuple
 
@@ -314,16 +315,16 @@ class Session:
 
     def _start_worker(self, call: Call) -> int:
         """Starts a worker as a process of its own, which goes on without this server."""
-        client = self._client()
-        address = client.store.address
-        client.close()
         words = [sys.executable, "-m", "queuectl", *self._words]
         if not call.args.detach:
             words.append("--detach")
-        done = subprocess.run(
-            words, env={**os.environ, "QUEUECTL_DB": address}, stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=WORKER_STARTS_WITHIN_S, check=False,
-        )  # fmt: skip
+        with closing(self._client()) as client:
+            done = subprocess.run(
+                words, env={**os.environ, "QUEUECTL_DB": client.store.address}, stdin=subprocess.DEVNULL,
+                capture_output=True, timeout=WORKER_STARTS_WITHIN_S, check=False,
+            )  # fmt: skip
+            if done.returncode == 0:
+                client.note("WorkersStarted", " ".join(self._words))
         call.console.raw(done.stdout)
         call.console.raw(done.stderr, 2)
         return done.returncode

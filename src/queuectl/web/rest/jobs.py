@@ -46,7 +46,7 @@ REFUSED_SHOWN_MAX = 100
 IDS_MAX = 10_000
 END_WITHIN_S, LOOK_EVERY_S = 30.0, 0.2
 CURSOR_MAX = 1 << 62
-LIMIT_MAX = 100_000
+LIMIT_MAX, PRUNE_MAX = 100_000, 10_000
 
 
 # --- adding ---------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def _cursor_in(document: wire.JsonObject) -> int | None:
 async def prune(request: Request, query: Query) -> Response:
     """Deletes finished jobs: those that match a selector, or those that the retention settings say."""
     document = await object_body(request, "selector", "limit")
-    limit = number_in(document, "limit", LIMIT_MAX) or LIMIT_MAX
+    limit = number_in(document, "limit", PRUNE_MAX) or PRUNE_MAX
 
     def do(client: Client) -> int:
         given = "selector" in document

@@ -67,9 +67,11 @@ async def start_worker(request: Request, query: Query) -> Response:
     )
 
     def start(client: Client) -> str:
-        return library.start_worker(
+        started = library.start_worker(
             client.store.address, count, queues=queues, name=name, drain=drain, poll=poll, stop_timeout=stop_timeout
         )
+        client.note("WorkersStarted", f"{started}: {count} slots")
+        return started
 
     return answer({"name": await ask(request, start), "slots": count}, 201)
 

@@ -141,7 +141,7 @@ OPERATIONS: Sequence[Operation] = (
         "POST", f"{API}/jobs/prune", "prune", JOBS,
         "Deletes finished jobs: those selected, or else those that the retention settings say", jobs.prune,
         (Answer(fixed(pruned=COUNT), "how many; as many as `limit` where there may be more"),),
-        body={JSON: optional(selector=ref("Selector"), limit=nullable(_number(jobs.LIMIT_MAX)))},
+        body={JSON: optional(selector=ref("Selector"), limit=nullable(_number(jobs.PRUNE_MAX)))},
     ),
     Operation(
         "GET", f"{API}/dlq", "find_dead", DLQ, "A page of the dead jobs, with the last lines they wrote", dead.find,
