@@ -7,6 +7,7 @@ Every command opens a store and few ask for any of this, so the values are impor
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -24,24 +25,24 @@ if TYPE_CHECKING:
 TOKEN_COLUMNS = "id, digest, name, role, created_at, created_by, used_at"
 
 
-class Ledger:
+class Ledger(ABC):
     """This part of a `Store` (see store/port.py). The store brings the four methods below."""
 
     _dialect = rows.SQLITE
 
-    def transaction(self) -> AbstractContextManager[None]:
-        raise NotImplementedError
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]: ...
 
+    @abstractmethod
     def _look(self, text: str, values: Sequence[object] = ()) -> list[Any]:
         """The rows of a query."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _put(self, text: str, values: Sequence[object] = ()) -> list[Any]:
         """The rows that a writing statement returns; inside a transaction only."""
-        raise NotImplementedError
 
-    def now(self) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def now(self) -> float: ...
 
     # --- tokens -----------------------------------------------------------------------------
 

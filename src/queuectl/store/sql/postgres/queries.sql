@@ -306,7 +306,8 @@ WHERE datname = current_database() AND usename = current_user
   AND wait_event_type = 'Client' AND xact_start < clock_timestamp() - make_interval(secs => %(after_s)s)
   AND EXISTS (
       SELECT 1 FROM pg_locks
-      WHERE pg_locks.pid = activity.pid AND relation = '{schema}.workers'::regclass AND mode IN ('RowShareLock', 'RowExclusiveLock')
+      WHERE pg_locks.pid = activity.pid AND relation = '{schema}.workers'::regclass
+        AND mode IN ('RowShareLock', 'RowExclusiveLock')
   );
 
 -- name: unexpired
