@@ -190,7 +190,7 @@ def test_what_a_supervisor_ended_whose_dispatcher_was_killed_is_no_loss_once_a_w
     os.utime(left, (0, 0))  # folders of supervisors that are just starting are left alone
     shop.worker(1)
     until(lambda: shop.job(job).lost == 0, "it had ended the command itself")
-    assert not left.exists()
+    until(lambda: not left.exists(), "the folder is removed once it has told")
     gate.touch()
     assert shop.finished(job)[0].state is JobState.COMPLETED
     check(shop, diary, [job])
