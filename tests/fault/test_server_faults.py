@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from queuectl import wire
@@ -18,6 +19,7 @@ from queuectl.domain.errors import StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState, Outcome
 from queuectl.store.liveness import supervisor_folder
 from queuectl.store.port import WorkerRow
+from queuectl.store.postgres.connection import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from tests.builders import a_worker
 from tests.fault.history import beating_until, check, diary_command
@@ -265,6 +267,7 @@ def test_the_locks_of_a_process_that_froze_within_a_transaction_are_let_go_on_ev
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as holder:
         try:
             assert os.waitid(os.P_PID, holder.pid, os.WSTOPPED) is not None
+            until(lambda: is_locked(postgres_url), "the server has heard what was sent before the freeze")
             store.wait_at_most(0.1, 0.4)
             with pytest.raises(StoreBusy):
                 store.adopt(row, 99)
@@ -274,6 +277,14 @@ def test_the_locks_of_a_process_that_froze_within_a_transaction_are_let_go_on_ev
         finally:
             holder.kill()
             store.close()
+
+
+def is_locked(postgres_url: str) -> bool:
+    """Whether somebody's transaction holds the one worker's row."""
+    address = parse_address(postgres_url)
+    with psycopg.connect(address.server) as db:
+        free = f"SELECT 1 FROM {address.schema}.workers FOR UPDATE SKIP LOCKED"
+        return db.execute(free.encode()).fetchone() is None
 
 
 def is_adopted(store: PostgresStore, row: WorkerRow) -> bool:
