@@ -183,12 +183,11 @@ def _integer(low: int, high: int) -> Callable[[object, str], int]:
 
 
 def _number(low: float, high: float) -> Callable[[object, str], float]:
-    def check(given: object, key: str) -> float:
-        value = given
+    def check(value: object, key: str) -> float:
         if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]+)?", value):
-            value = float(value)
+            value = float(value) if "." in value else int(value)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
-            raise Invalid(f"{key} must be a number from {low:g} to {high:g}, not {_shown(given)}")
+            raise Invalid(f"{key} must be a number from {low:g} to {high:g}, not {_shown(value)}")
         return float(value) + 0.0  # no minus before a zero
 
     return check
