@@ -154,6 +154,8 @@ class Client:
 
     def find(self, selector: Selector, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
         """Matching jobs, in the order of enqueueing or the reverse."""
+        if limit is not None and limit < 0:
+            raise Invalid(f"limit must not be below 0, not {limit}")
         return self.store.find(selector, limit=limit, newest_first=newest_first)
 
     def count(self, selector: Selector) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NotRequired, TypedDict
 
 from queuectl import wire
+from queuectl.domain.errors import Invalid
 
 Path = str | os.PathLike[str]
 Duration = float | str | timedelta
@@ -61,3 +62,10 @@ def as_json(value: Any) -> Any:
 def seconds_of(duration: Duration) -> float:
     """A duration's seconds. Raises `Invalid`."""
     return wire.parse_duration(as_json(duration))
+
+
+def stream_name(stream: int | None) -> str | None:
+    """What a stream is called; none where both are meant. Raises `Invalid`."""
+    if stream not in (None, 1, 2):
+        raise Invalid(f"there is no stream {stream!r}", "1 is stdout, 2 is stderr, None both")
+    return None if stream is None else ("stdout", "stderr")[stream - 1]

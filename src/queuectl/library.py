@@ -21,7 +21,7 @@ from queuectl.domain.errors import Invalid, OperationFailed, error_of
 from queuectl.domain.job import Job
 from queuectl.figures import STRETCHES, Figures, figures
 from queuectl.follow import Piece
-from queuectl.keywords import Duration, JobKeys, as_json, seconds_of
+from queuectl.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
 from queuectl.store.port import Store
 from queuectl.stores import Stores
 
@@ -99,7 +99,14 @@ class Client(client.Client):
             return job
         if keys or isinstance(requests, (str, Mapping)):
             raise Invalid("give many jobs as a list, or one by keywords", "enqueue(command='echo hello')")
-        return super().enqueue([self._request(each) for each in requests], connection=connection)
+        wanted = [self._numbered(number, each) for number, each in enumerate(requests, 1)]
+        return super().enqueue(wanted, connection=connection)
+
+    def _numbered(self, number: int, given: wire.JobRequest | Mapping[str, Any]) -> wire.JobRequest:
+        try:
+            return self._request(given)
+        except Invalid as error:
+            raise Invalid(f"job {number}: {error.message}", error.hint) from None
 
     def _request(self, given: wire.JobRequest | Mapping[str, Any]) -> wire.JobRequest:
         if isinstance(given, wire.JobRequest):
@@ -120,6 +127,7 @@ class Client(client.Client):
 
         `stream` is 1 or 2 for a job with `split_output`, `tail` how many last lines are wanted.
         """
+        stream_name(stream)
         store = self.store
         return b"".join(data for _, data in follow.read(store, store.get(ref), attempt, stream, tail))
 
@@ -130,6 +138,7 @@ class Client(client.Client):
 
         With `ticks`, an empty piece of stream 0 comes at least every second, for you to look at something else.
         """
+        stream_name(stream)
         store = self._stores.another()
         try:
             yield from follow.follow(store, store.get(ref).id, stream, tail, ticks)

@@ -209,9 +209,14 @@ def _positive_duration(value: object, key: str) -> float:
 
 
 def _id(value: object, key: str) -> str:
-    if isinstance(value, str) and re.fullmatch(_ID, value):
+    if isinstance(value, str) and may_be_id(value):
         return value
     raise Invalid(f"{key} {_shown(value)} is not valid", "1 to 128 of A-Z a-z 0-9 . _ : -")
+
+
+def may_be_id(ref: str) -> bool:
+    """Whether a job can have an id that begins so."""
+    return re.fullmatch(_ID, ref) is not None
 
 
 def _queue(value: object, key: str) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,18 @@ from typing import Any
 
 import pytest
 
-from queuectl import Client, Conflict, Invalid, JobState, NotFound, OperationFailed, Selector, StoreUnavailable, wire
+from queuectl import (
+    Client,
+    Conflict,
+    Invalid,
+    JobState,
+    NotFound,
+    OperationFailed,
+    QueuectlError,
+    Selector,
+    StoreUnavailable,
+    wire,
+)  # fmt: skip
 from queuectl.keywords import JobKeys
 from queuectl.remote.client import RemoteClient
 from tests.workshop import clean_environment, until
@@ -344,6 +355,27 @@ def test_old_jobs_are_pruned(anywhere: AnyClient) -> None:
     with pytest.raises(Invalid, match="pending jobs cannot be pruned"):
         anywhere.prune([Selector(states=(JobState.PENDING,))])
     assert {job.state for job in anywhere.find(Selector())} == {JobState.PENDING}
+
+
+def test_what_cannot_be_meant_is_refused_alike_everywhere(anywhere: AnyClient) -> None:
+    anywhere.enqueue(command="true", id="a", held=True)
+    refused: list[tuple[Callable[[], object], type[QueuectlError], str]] = [
+        (lambda: anywhere.job(""), NotFound, "no job "),
+        (lambda: anywhere.job("a/b ?"), NotFound, "no job a/b ?"),
+        (lambda: anywhere.set_setting("nonsense", "1"), Invalid, "unknown setting 'nonsense'"),
+        (lambda: anywhere.unset_setting("nonsense"), Invalid, "unknown setting 'nonsense'"),
+        (lambda: anywhere.enqueue([{"command": "true"}, {"comand": "true"}]), Invalid, "job 2: unknown key 'comand'"),
+        (lambda: anywhere.enqueue(command=b"true"), Invalid, "b'true'"),  # type: ignore[arg-type]
+        (lambda: anywhere.output("a", stream=3), Invalid, "there is no stream 3"),
+        (lambda: next(anywhere.follow("a", stream=3)), Invalid, "there is no stream 3"),
+        (lambda: anywhere.find(Selector(), limit=-1), Invalid, "limit must not be below 0"),
+    ]
+    for ask, kind, message in refused:
+        with pytest.raises(kind) as caught:
+            ask()
+        assert message in caught.value.message
+    assert [job.id for job in anywhere.find(Selector())] == ["a"]
+    assert anywhere.status(retries=0).next_retries == []
 
 
 def test_settings_are_seen_and_changed(anywhere: AnyClient) -> None:

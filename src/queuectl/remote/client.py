@@ -16,15 +16,15 @@ from queuectl import wire
 from queuectl.asynchronous import asynchronously
 from queuectl.client import Changed, History, Progress, Status, WorkerView, serves
 from queuectl.clock import SystemClock
-from queuectl.domain.errors import Invalid, OperationFailed, QueuectlError
+from queuectl.domain.errors import Invalid, NotFound, OperationFailed, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.figures import STRETCHES, Figures
 from queuectl.follow import Piece
-from queuectl.keywords import Duration, JobKeys, as_json, seconds_of
+from queuectl.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
 from queuectl.remote import answers
 from queuectl.remote.connection import Query, RemoteConnection, problem_of
-from queuectl.settings import Settings
+from queuectl.settings import Settings, canonical
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -36,7 +36,6 @@ ACT_AT_ONCE = 100
 PRUNE_AT_ONCE = 10_000
 """Jobs deleted in one request, which none may wait for too long."""
 LOOK_FIRST_S, LOOK_LAST_S = 0.05, 1.0
-STREAMS = {1: "stdout", 2: "stderr"}
 
 
 class RemoteClient:
@@ -104,6 +103,8 @@ class RemoteClient:
 
     def find(self, selector: Selector, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
         """Matching jobs, in the order of enqueueing or the reverse."""
+        if limit is not None and limit < 0:
+            raise Invalid(f"limit must not be below 0, not {limit}")
         return [job for job, _ in self._pages(selector, limit, newest_first)]
 
     def count(self, selector: Selector) -> int:
@@ -218,11 +219,11 @@ class RemoteClient:
 
     def set_setting(self, name: str, value: str) -> None:
         """Checks and keeps a setting. Jobs enqueued earlier keep theirs."""
-        self._line.ask("PUT", f"{API}/config/{quote(name, safe='')}", None, {"value": value})
+        self._line.ask("PUT", _of_setting(name), None, {"value": value})
 
     def unset_setting(self, name: str) -> None:
         """Puts a setting back to its default."""
-        self._line.ask("DELETE", f"{API}/config/{quote(name, safe='')}")
+        self._line.ask("DELETE", _of_setting(name))
 
     # --- workers ----------------------------------------------------------------------------
 
@@ -285,7 +286,7 @@ class RemoteClient:
         self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None
     ) -> bytes:
         """What a job has written so far, by its latest start or the one numbered `attempt`; see `Client.output`."""
-        given = {"attempt": attempt, "stream": None if stream is None else STREAMS[stream], "tail": tail}
+        given = {"attempt": attempt, "stream": stream_name(stream), "tail": tail}
         query = {name: value for name, value in given.items() if value is not None}
         return self._line.read("GET", f"{API}{_of_job(ref)}/output", query)
 
@@ -315,7 +316,7 @@ class RemoteClient:
             time.sleep(LOOK_LAST_S)
 
     def _events(self, ref: str, stream: int | None, tail: int | None) -> Generator[tuple[str, Any], None, None]:
-        given = {"stream": None if stream is None else STREAMS[stream], "tail": tail}
+        given = {"stream": stream_name(stream), "tail": tail}
         query = {name: value for name, value in given.items() if value is not None}
         return self._line.events(f"{API}{_of_job(ref)}/output/stream", query)
 
@@ -341,7 +342,13 @@ class _Pause:
 
 
 def _of_job(ref: str) -> str:
+    if not wire.may_be_id(ref):  # an address would lead elsewhere
+        raise NotFound(f"no job {ref}", "see the ids with: queuectl list")
     return f"/jobs/{quote(ref, safe='')}"
+
+
+def _of_setting(name: str) -> str:
+    return f"{API}/config/{quote(canonical(name), safe='')}"
 
 
 def _identity(worker: WorkerView) -> tuple[str, str, int, float]:

@@ -150,7 +150,7 @@ class RemoteConnection:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": f"{JSON}, */*"}
         data = None
         if body is not None:
-            data = json.dumps(body).encode()
+            data = json.dumps(body, default=_refuse).encode()
             headers["Content-Type"] = JSON
         given = f"?{urlencode(query, doseq=True)}" if query else ""
         connection.request(method, f"{self._base}{path}{given}", data, headers)
@@ -201,3 +201,7 @@ def _pass_on(answer: http.client.HTTPResponse, said: queue.SimpleQueue[Event | E
         said.put(error)  # AttributeError: http.client's answer to a connection that was closed meanwhile
     else:
         said.put(None)
+
+
+def _refuse(value: object) -> None:
+    raise Invalid(f"{value!r} cannot be sent as JSON", "give text, numbers, lists, mappings, times or paths")

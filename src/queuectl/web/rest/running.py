@@ -30,7 +30,8 @@ RETRIES_SHOWN, RETRIES_SHOWN_MAX = 5, 100
 
 async def status(request: Request, query: Query) -> Response:
     """Workers, counts by state and queue, the oldest waiting job, the next retries."""
-    retries = whole_number(query, "retries", 1, RETRIES_SHOWN_MAX) or RETRIES_SHOWN
+    given = whole_number(query, "retries", 0, RETRIES_SHOWN_MAX)
+    retries = RETRIES_SHOWN if given is None else given
     document = documents.status_to_json(await ask(request, lambda client: client.status(retries)))
     for job in document["next_retries"]:
         shown(request, job)

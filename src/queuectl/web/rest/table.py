@@ -43,8 +43,8 @@ TEXT_PLAIN = "text/plain; charset=utf-8"
 JOBS, DLQ, GOING_ON, ADMINISTRATION, SERVER = "Jobs", "Dead letter queue", "What goes on", "Administration", "Server"
 
 
-def _number(most: int) -> dict[str, object]:
-    return {"type": "integer", "minimum": 1, "maximum": most}
+def _number(most: int, least: int = 1) -> dict[str, object]:
+    return {"type": "integer", "minimum": least, "maximum": most}
 
 
 SELECT = (
@@ -158,7 +158,7 @@ OPERATIONS: Sequence[Operation] = (
               jobs.act_on_many(dead_commands.PURGE), (CHANGED,), body=SELECTION, body_required=True),
     Operation("GET", f"{API}/status", "status", GOING_ON, "Workers, counts, what comes next", running.status,
               (Answer(ref("Status"), "the whole at a glance"),),
-              query=(Parameter("retries", _number(running.RETRIES_SHOWN_MAX), "next retries, 5 unless given"),)),
+              query=(Parameter("retries", _number(running.RETRIES_SHOWN_MAX, 0), "next retries, 5 unless given"),)),
     Operation("GET", f"{API}/queues", "queues", GOING_ON, "Queues that have jobs", running.queues,
               (Answer(listed(ref("Queue")), "each queue"),)),
     Operation("GET", f"{API}/queues/{{name}}", "queue", GOING_ON, "One queue", running.queue,
