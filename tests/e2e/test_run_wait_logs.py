@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -104,6 +105,8 @@ def test_wait_gives_up_after_its_timeout(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true")
     done = terminal.type("queuectl wait a --timeout 100ms")
     assert (done.code, done.err) == (124, "gave up after 100ms: a is pending\n")
+    done = terminal.type("queuectl wait a --timeout 100ms --json")
+    assert (done.code, done.out, json.loads(done.err)["error"]["code"]) == (124, "", "failed")
 
 
 def test_what_never_ran_gives_125(terminal: Terminal) -> None:

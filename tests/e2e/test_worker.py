@@ -121,5 +121,15 @@ def test_if_none_starts_a_worker_only_where_none_serves(terminal: Terminal) -> N
     assert "started 1 worker(s)" in terminal.good(f"{start} --name night").out
     second = terminal.good(f"{start} --name day")
     assert (second.out, "night serves already" in second.err) == ("", True)
+    assert terminal.good(f"{start} --json").json == {"name": "night", "slots": 1}
     assert [worker["name"] for worker in terminal.good("queuectl worker list --json").json] == ["night"]
     assert terminal.good("queuectl worker stop").out == "stopped night\n"
+
+
+def test_a_workers_log_can_be_json(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; queuectl worker start --drain --name night")
+    *_, ended, _, _ = lines = terminal.good("queuectl worker logs night --json").json
+    assert ended["message"].startswith("a completed in ")
+    assert all(line["at"].endswith("Z") for line in lines)
+    assert terminal.good("queuectl worker logs night --json --tail 1").json == lines[-1:]
+    assert terminal.type("queuectl worker logs night --json --follow").code == 2

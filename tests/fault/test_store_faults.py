@@ -217,6 +217,24 @@ def test_a_full_disk_refuses_enqueue_clearly_and_loses_nothing(small_disk: Path,
         assert "Traceback" not in worker.said()
 
 
+@pytest.mark.parametrize("words", ["list", "enqueue -- true"])
+def test_a_disk_without_a_byte_left_is_told_from_a_broken_one(small_disk: Path, words: str) -> None:
+    db = small_disk / "queuectl.db"
+    assert queuectl(db, "enqueue", "--", "true").returncode == 0
+    fill(small_disk / "filler")
+    refused = queuectl(db, *words.split())
+    assert (refused.returncode, "disk is full" in refused.stderr) == (5, True), refused.stderr
+
+
+def test_a_disk_that_is_mounted_read_only_is_named_and_so_is_the_way_out(small_disk: Path) -> None:
+    db = small_disk / "queuectl.db"
+    assert queuectl(db, "enqueue", "--", "true").returncode == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    refused = queuectl(db, "list")
+    assert (refused.returncode, "is read-only" in refused.stderr) == (5, True), refused.stderr
+    assert "fix: its disk is mounted read-only: remount it" in queuectl(db, "doctor").stdout
+
+
 # --- durable before the answer --------------------------------------------------------------
 
 
