@@ -38,7 +38,7 @@ def test_workers_are_seen_told_and_stopped_through_the_server(fleet: Terminal) -
     assert fleet.type("queuectl wait long --timeout 20").code == 143
     assert fleet.type("queuectl run -- sh -c 'echo out; exit 7'").code == 7
     assert fleet.good("queuectl worker stop").out == "stopped here\n"
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
 
 
 def test_reset_makes_a_worker_end_what_ran_and_start_afresh(fleet: Terminal) -> None:
@@ -128,7 +128,7 @@ def test_a_queue_moves_to_a_server_when_its_running_command_has_ended(fleet: Ter
     moved = fleet.good(f"queuectl copy --to '{server}' --yes")
     assert moved.out.startswith("copied 2 jobs to postgresql://")
     assert PASSWORD not in moved.out + moved.err
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
     refused = fleet.type("queuectl list")
     assert refused.code == 5
     assert "has moved to postgresql://" in refused.err

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -38,12 +41,17 @@ def test_run_names_what_could_not_start(served: Terminal) -> None:
     assert "no-such-program" in done.err
 
 
+def waits(process: subprocess.Popen[str]) -> bool:
+    """Whether it has the store open and listens for commits."""
+    return any("inotify" in os.path.realpath(handle) for handle in Path(f"/proc/{process.pid}/fd").iterdir())
+
+
 def test_who_waits_is_told_when_the_store_is_removed(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id held --hold -- true")
     waiting = {line: terminal.background(f"queuectl {line}") for line in ("wait held", "logs -f held", "run -- true")}
-    eventually(lambda: len(terminal.states()) == 2, "run has added its job")
+    eventually(lambda: all(map(waits, waiting.values())), "all of them wait")
     terminal.good("rm queuectl.db")
-    assert {line: process.wait(20) for line, process in waiting.items()} == {
+    assert {line: process.wait(60) for line, process in waiting.items()} == {
         "wait held": 125, "logs -f held": 5, "run -- true": 125,
     }  # fmt: skip
 

@@ -81,7 +81,9 @@ def test_a_detached_worker_serves_until_it_is_stopped(terminal: Terminal) -> Non
     assert done.out == "started 2 worker(s)\n"
     assert "queuectl worker stop night" in done.err
     terminal.good("queuectl enqueue --id a -- true; queuectl wait a")
-    assert "a completed" in terminal.good("queuectl worker logs night").out
+    eventually(
+        lambda: "a completed" in terminal.good("queuectl worker logs night").out, "it is logged after the commit"
+    )
     assert terminal.good("queuectl worker logs --tail 1").out.count("\n") == 1
     assert terminal.good("queuectl worker stop night").out == "stopped night\n"
     assert terminal.type("queuectl worker logs nobody").code == 3
