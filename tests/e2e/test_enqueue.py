@@ -111,17 +111,19 @@ def test_a_file_has_a_job_a_line(terminal: Terminal, source: str) -> None:
         ('{"command": "true", "comand": 1}', "unknown key 'comand'"),
         ("[" * 100_000, "nested too deeply"),
         ('{"command": "true", "id": "y", "id": "z"}', "key 'id' comes twice"),
+        ('{"id": "there", "command": "true"}', "job there exists already"),
     ],
 )
 def test_a_file_with_one_bad_line_enqueues_nothing(terminal: Terminal, bad: str, about: str) -> None:
     lines = ['{"id": "a", "command": "true"}', "", bad, '{"id": "b", "command": "true"}']
     (terminal.folder / "jobs.jsonl").write_text("\n".join(lines))
+    terminal.good("queuectl enqueue --id there -- true")
     done = terminal.type("queuectl enqueue --file jobs.jsonl")
     assert done.code in (2, 4)
     assert about in done.err
     assert "jobs.jsonl line 3: " in done.err
     assert len(done.err.splitlines()) == 1
-    assert terminal.states() == {}
+    assert terminal.states() == {"there": "pending"}
 
 
 def test_the_surroundings_are_captured(terminal: Terminal) -> None:

@@ -44,6 +44,7 @@ def test_jobs_may_come_one_a_line(service: Service) -> None:
         (b'{"command": "true"}\n\n{', "the body line 3: the job is not valid JSON"),
         (b'{"command": "true"}\n\n{"comand": "true"}', "the body line 3: unknown key 'comand'"),
         (b'{"command": "true", "id": "c"}\n{"command": "true", "id": "c"}', "the body line 2: id c comes twice"),
+        (b'\n{"command": "true", "id": "a"}', "the body line 2: job a exists already"),
     ):
         answer = service.full.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/x-ndjson"})
         assert answer.json()["detail"].startswith(detail)

@@ -7,28 +7,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json import JSONDecodeError, JSONDecoder
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from queuectl.cli import unquoted
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import print_changed
-from queuectl.client import Progress
+from queuectl.client import Client, Progress
 from queuectl.clock import SystemClock
-from queuectl.domain.errors import Conflict, Invalid
+from queuectl.domain.errors import Conflict, IdTaken, Invalid
+from queuectl.domain.job import Job
 from queuectl.wire import JobRequest, JsonObject, parse_request
 
 FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
 PROGRESS_EVERY = 5000
 NO_OPTIONS: JsonObject = {}
+NO_LINES: Mapping[str, int] = {}
 
 
 def enqueue(call: Call) -> int:
     """Adds the jobs, all or none."""
-    requests = _requests(call)
+    given = _requests(call)
     with call.client() as client:
-        jobs = client.enqueue(requests)
+        jobs = given.added(client)
         print_changed(call.console, client, jobs, "enqueued")
         if not call.console.quiet:
             note_unserved(call, client.unserved(job.queue for job in jobs))
@@ -43,7 +45,7 @@ def note_unserved(call: Call, queues: Sequence[str]) -> None:
         call.console.note(f"no live worker serves queue {names}; start one with: {start}")
 
 
-def _requests(call: Call) -> list[JobRequest]:
+def _requests(call: Call) -> Requests:
     args = call.args
     filename = "-" if list(call.words) == ["-"] else args.file
     sources = {
@@ -60,7 +62,7 @@ def _requests(call: Call) -> list[JobRequest]:
     if filename is not None:
         return _from_file(call, filename)
     document = document_of(call) if not call.words else _document(call.words)
-    return [parse_request(_merged(document, options(call)), SystemClock().now())]
+    return Requests([parse_request(_merged(document, options(call)), SystemClock().now())])
 
 
 def document_of(call: Call) -> JsonObject:
@@ -155,7 +157,25 @@ _DECODER = JSONDecoder(object_pairs_hook=_without_doubles)
 # --- many -----------------------------------------------------------------------------------
 
 
-def _from_file(call: Call, name: str) -> list[JobRequest]:
+class Requests(NamedTuple):
+    """Jobs to be added; where they are from a file, its name and the line of each id that it gives."""
+
+    requests: list[JobRequest]
+    name: str = ""
+    lines: Mapping[str, int] = NO_LINES
+
+    def added(self, client: Client) -> list[Job]:
+        """Adds them, all or none. Raises `Conflict` naming the line, where there is one."""
+        try:
+            return client.enqueue(self.requests)
+        except IdTaken as error:
+            if error.id not in self.lines:
+                raise
+            message = f"{self.name} line {self.lines[error.id]}: {error.message}"
+            raise Conflict(message, _and_nothing(error.hint)) from None
+
+
+def _from_file(call: Call, name: str) -> Requests:
     given = options(call)
     if name == "-":
         return _from_lines(call, sys.stdin.buffer, "stdin", given)
@@ -166,17 +186,17 @@ def _from_file(call: Call, name: str) -> list[JobRequest]:
         raise Invalid(f"cannot read {name}: {error.strerror}", "give a file with one JSON job a line") from None
 
 
-def _from_lines(call: Call, file: BinaryIO, name: str, given: JsonObject) -> list[JobRequest]:
-    requests = read_lines(file, name, SystemClock().now(), given, call.console.progress("read"))
+def _from_lines(call: Call, file: BinaryIO, name: str, given: JsonObject) -> Requests:
+    read = read_lines(file, name, SystemClock().now(), given, call.console.progress("read"))
     call.console.progress_done()
-    if not requests:
+    if not read.requests:
         raise Invalid(f"{name} has no job", "give one JSON job a line")
-    return requests
+    return read
 
 
 def read_lines(
     file: Iterable[bytes], name: str, now: float, given: JsonObject = NO_OPTIONS, progress: Progress | None = None
-) -> list[JobRequest]:
+) -> Requests:
     """The jobs of a file with one JSON job a line. Raises `Invalid` or `Conflict` naming the line."""
     requests, lines = [], dict[str, int]()
     for number, line in _numbered(file):
@@ -192,7 +212,7 @@ def read_lines(
             raise type(error)(f"{name} line {number}: {error.message}", _and_nothing(error.hint)) from None
         if progress and number % PROGRESS_EVERY == 0:
             progress(number)
-    return requests
+    return Requests(requests, name, lines)
 
 
 def _numbered(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

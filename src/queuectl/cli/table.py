@@ -283,7 +283,8 @@ _ROWS = (
     ),
     Command(
         name="init", group=SETUP, help="make a store in this folder", target="upkeep:init",
-        description="Makes ./queuectl.db. Commands in this folder and below then use it by themselves.",
+        description="Makes ./queuectl.db. Commands in this folder and below then use it by themselves. Where the "
+        "store is a server, it makes the tables there.",
         examples=("queuectl init",),
     ),
     Command(

@@ -49,6 +49,14 @@ class Conflict(QueuectlError):
     http_status = 409
 
 
+class IdTaken(Conflict):
+    """The `id` of a new job belongs to another one."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"job {id} exists already", "choose another id, or leave it out to get a new one")
+        self.id = id
+
+
 class StoreUnavailable(QueuectlError):
     """The store cannot be reached or is damaged. Nothing was changed."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl import ids, wire
 from queuectl.clock import Clock, SystemClock
-from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.errors import Conflict, IdTaken, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
@@ -240,7 +240,7 @@ class SqliteStore(Ledger):
             seen.add(new_id)
         for new_id in new_ids:
             if self._read("SELECT 1 FROM jobs WHERE id = ?", (new_id,)):
-                return Conflict(f"job {new_id} exists already", "choose another id, or leave it out to get a new one")
+                return IdTaken(str(new_id))
         return Conflict("a job could not be added", "run: queuectl doctor")
 
     def _spec_id(self, spec: Spec) -> int:

@@ -19,7 +19,7 @@ from psycopg.errors import UniqueViolation
 
 from queuectl import wire
 from queuectl.clock import Clock, boottime
-from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError, StoreBusy, StoreUnavailable
+from queuectl.domain.errors import Conflict, IdTaken, Invalid, NotFound, QueuectlError, StoreBusy, StoreUnavailable
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
@@ -173,7 +173,7 @@ class PostgresStore(Recording, Ledger):
         first = next((job_id for job_id in new_ids if job_id in found), None)
         if first is None:
             return Conflict("an id was taken just now, and is free again", "try again")
-        return Conflict(f"job {first} exists already", "choose another id, or leave it out to get a new one")
+        return IdTaken(first)
 
     def get(self, ref: str) -> Job:
         return rows.only_one(ref, lambda condition, values: self._jobs(f"WHERE {condition}", values), "%s")

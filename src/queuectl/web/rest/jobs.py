@@ -63,10 +63,9 @@ async def enqueue(request: Request, query: Query) -> Response:
     def add(client: Client) -> list[wire.JsonObject]:
         now = client.store.now()
         if in_lines:
-            requests = read_lines(BytesIO(body), "the body", now)
-        else:
-            wanted = given if many else [given]
-            requests = [_request(each, now, number if many else None) for number, each in enumerate(wanted, 1)]
+            return shown_jobs(request, client, read_lines(BytesIO(body), "the body", now).added(client))
+        wanted = given if many else [given]
+        requests = [_request(each, now, number if many else None) for number, each in enumerate(wanted, 1)]
         return shown_jobs(request, client, client.enqueue(requests))
 
     added = await ask(request, add)
