@@ -90,9 +90,9 @@ def _from_elsewhere(store: Store, job: Job, number: int) -> list[Piece]:
 def _of_file(store: Store, stream: int, path: str) -> Output:
     try:
         size = os.stat(store.folder / path).st_size
-    except FileNotFoundError:
-        size = 0
-    capped = read_capped(store.folder / path, size, Settings(store.config())["output-max"])
+    except OSError:
+        size = 0  # gone, or a user's that cannot be reached any more
+    capped = read_capped(store.folder, path, size, Settings(store.config())["output-max"])
     return Output(stream=stream, head=capped.head, tail=capped.tail, cut_bytes=capped.cut_bytes)
 
 
