@@ -176,6 +176,9 @@ def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
                 (os.POSIX_SPAWN_DUP2, writer, 3),
             ],
         )  # fmt: skip
+    except BaseException:
+        os.close(reader)
+        raise
     finally:
         os.close(writer)
     try:
