@@ -237,6 +237,12 @@ def log_path(store: Store, name: str) -> Path:
     return store.folder / "logs" / f"{name}.log"
 
 
+def logged(store: Store) -> list[str]:
+    """The workers of this host that have a log, the one that wrote last first."""
+    written = {path.stem: path.stat().st_mtime for path in (store.folder / "logs").glob("*.log")}
+    return sorted(written, key=lambda name: -written[name])
+
+
 def _refuse_untrusted(store: Store) -> None:
     """A root worker runs nobody else's commands: whoever can write the store decides what runs."""
     from queuectl.store.connection import refuse_foreign

@@ -323,8 +323,12 @@ class Client:
             slots=0 if orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
             started_at=min(row.started_at for row in own),
             seen_at=max(seen.get(row.id, row.started_at) for row in rows), stopping=any(row.stop for row in own),
-            rows=rows, running=[job for row in rows for job in self.store.running(row.id)],
+            rows=rows, running=[job for row in rows for job in self._running(row)],
         )  # fmt: skip
+
+    def _running(self, row: WorkerRow) -> list[Job]:
+        """The jobs in a supervisor's slots. It may hold a few more, to start them as soon as one is free."""
+        return sorted(self.store.running(row.id), key=lambda job: job.started_at is None)[: row.slots]
 
     def ask_to_stop(self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False) -> list[WorkerView]:
         """Asks workers (all of this host, or of all hosts, or those named; GLOBs work) to stop; returns whom it asked.
