@@ -16,7 +16,7 @@ from queuectl.domain import reason as reasons
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
-from queuectl.domain.selector import Selector
+from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings, canonical
 from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Note, Store, WorkerRow
@@ -152,15 +152,15 @@ class Client:
         job = self.store.get(ref)
         return History(job=job, reason=self.reason(job), attempts=self.store.attempts(job), notes=self.store.notes(job))
 
-    def find(self, selector: Selector, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
+    def find(self, selector: Selector = ALL_JOBS, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
         """Matching jobs, in the order of enqueueing or the reverse."""
         return self.store.find(selector, limit=limit, newest_first=newest_first)
 
-    def count(self, selector: Selector) -> int:
+    def count(self, selector: Selector = ALL_JOBS) -> int:
         """How many jobs match."""
         return self.store.count(selector)
 
-    def each(self, selector: Selector) -> Iterator[tuple[Job, str | None]]:
+    def each(self, selector: Selector = ALL_JOBS) -> Iterator[tuple[Job, str | None]]:
         """All matching jobs with their reasons, in the order of enqueueing, read piece by piece."""
         after = None
         while page := self.store.find(selector, limit=PAGE, after_seq=after):
