@@ -324,12 +324,14 @@ def reset_store(given: str | None) -> str | None:
     path = os.path.abspath(os.path.expanduser(url))
     if os.path.isdir(path):
         raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
-    if not os.path.exists(path) and not os.path.isdir(folder_of(path)):
+    logs = os.path.join(folder_of(path), "logs")
+    files = [path + suffix for suffix in ("", "-wal", "-shm")]
+    if not any(map(os.path.lexists, (*files, logs))):
         return None
     if not is_ours(path):
         raise StoreUnavailable(f"{path} is not a queuectl store", "name another file with --db")
-    for suffix in ("", "-wal", "-shm"):
+    for file in files:
         with suppress(FileNotFoundError):
-            os.unlink(path + suffix)
-    shutil.rmtree(os.path.join(folder_of(path), "logs"), ignore_errors=True)
+            os.unlink(file)
+    shutil.rmtree(logs, ignore_errors=True)
     return path

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from queuectl import wire
 from queuectl.domain import reason as reasons
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import Attempt, Job, JobState
+from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.enqueueing import JobFactory
@@ -361,8 +361,10 @@ class Client:
     ) -> int:
         """Deletes finished jobs that match any of the selectors, in short transactions; returns how many.
 
-        With `limit`, at most so many.
+        With `limit`, at most so many. Raises `Invalid` for states that are not finished.
         """
+        for selector in selectors:
+            check_prunable(selector.states)
         done, most = 0, sys.maxsize if limit is None else limit
         for selector in selectors:
             while done < most and (removed := self.store.prune(selector, min(BATCH, most - done))):
@@ -381,6 +383,13 @@ class Client:
 def allowed_states(event: type[Event]) -> tuple[JobState, ...]:
     """The states in which an event is possible: what a selection for it may match."""
     return tuple(state for state, events in TRANSITIONS.items() if event in events)
+
+
+def check_prunable(states: Iterable[JobState]) -> None:
+    """Raises `Invalid` where jobs in these states are not finished."""
+    for state in states:
+        if state not in FINISHED:
+            raise Invalid(f"{state} jobs cannot be pruned", "only completed, cancelled and dead ones")
 
 
 def serves(worker: WorkerView, queue: str) -> bool:

@@ -112,7 +112,11 @@ def _rights(path: Path) -> Iterator[Finding]:
         yield Finding(level=WARNING, what=f"{path} belongs to another user", fix="use the owner's account, or --db")
     for place in (path, path.parent):
         if not os.access(place, os.W_OK):
-            yield Finding(level=PROBLEM, what=f"{place} cannot be written", fix=f"chmod u+w {place}")
+            mounted = os.statvfs(place).f_flag & os.ST_RDONLY
+            fix = "its disk is mounted read-only: remount it, or name another place with --db"
+            yield Finding(
+                level=PROBLEM, what=f"{place} cannot be written", fix=fix if mounted else f"chmod u+w {place}"
+            )
     parent = path.parent.stat()
     if parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX:
         what = f"anyone can replace {path}: the folder {path.parent} is writable by all"

@@ -341,6 +341,8 @@ def test_old_jobs_are_pruned(anywhere: AnyClient) -> None:
     assert anywhere.prune([cancelled_before]) == 0
     anywhere.set_setting("retention-cancelled", "0")
     assert anywhere.prune(anywhere.retention()) == 1
+    with pytest.raises(Invalid, match="pending jobs cannot be pruned"):
+        anywhere.prune([Selector(states=(JobState.PENDING,))])
     assert {job.state for job in anywhere.find(Selector())} == {JobState.PENDING}
 
 
@@ -421,4 +423,4 @@ def test_no_method_is_missing_or_other_afar() -> None:
     for name, method in inspect.getmembers(Client, inspect.isfunction):
         if not name.startswith("_") and name not in local:
             afar = inspect.signature(getattr(RemoteClient, name)).parameters
-            assert set(inspect.signature(method).parameters) - {"connection", "retries"} == set(afar), name
+            assert set(inspect.signature(method).parameters) - {"connection"} == set(afar), name

@@ -141,9 +141,9 @@ class RemoteClient:
         """The same for many."""
         return list(map(self.reason, jobs))
 
-    def status(self) -> Status:
+    def status(self, retries: int = 5) -> Status:
         """Workers, counts by state and queue, the oldest waiting job, the next retries."""
-        found = self._get("/status")
+        found = self._get("/status", {"retries": retries})
         return answers.status_of(found, self._workers(found["workers"]))
 
     def stats(self, window: Duration = "1h", stretches: int = STRETCHES) -> Figures:
