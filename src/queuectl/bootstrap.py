@@ -250,6 +250,12 @@ def log_path(store: Store, name: str) -> Path:
     return store.folder / "logs" / f"{name}.log"
 
 
+def logged(store: Store) -> list[str]:
+    """The workers of this host that have a log, the one that wrote last first."""
+    written = {path.stem: path.stat().st_mtime for path in (store.folder / "logs").glob("*.log")}
+    return sorted(written, key=lambda name: -written[name])
+
+
 def _refuse_untrusted(store: Store) -> None:
     """A root worker runs nobody else's commands: whoever can write the store decides what runs."""
     from queuectl.store.connection import refuse_foreign
@@ -331,12 +337,14 @@ def reset_store(given: str | None) -> str | None:
     path = os.path.abspath(os.path.expanduser(url))
     if os.path.isdir(path):
         raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
-    if not os.path.exists(path) and not os.path.isdir(folder_of(path)):
+    logs = os.path.join(folder_of(path), "logs")
+    files = [path + suffix for suffix in ("", "-wal", "-shm")]
+    if not any(map(os.path.lexists, (*files, logs))):
         return None
     if not is_ours(path):
         raise StoreUnavailable(f"{path} is not a queuectl store", "name another file with --db")
-    for suffix in ("", "-wal", "-shm"):
+    for file in files:
         with suppress(FileNotFoundError):
-            os.unlink(path + suffix)
-    shutil.rmtree(os.path.join(folder_of(path), "logs"), ignore_errors=True)
+            os.unlink(file)
+    shutil.rmtree(logs, ignore_errors=True)
     return path

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from queuectl import wire
 from queuectl.domain import reason as reasons
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import Attempt, Job, JobState
+from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
-from queuectl.domain.selector import Selector
+from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings, canonical
 from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Note, Store, WorkerRow
@@ -152,15 +152,15 @@ class Client:
         job = self.store.get(ref)
         return History(job=job, reason=self.reason(job), attempts=self.store.attempts(job), notes=self.store.notes(job))
 
-    def find(self, selector: Selector, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
+    def find(self, selector: Selector = ALL_JOBS, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
         """Matching jobs, in the order of enqueueing or the reverse."""
         return self.store.find(selector, limit=limit, newest_first=newest_first)
 
-    def count(self, selector: Selector) -> int:
+    def count(self, selector: Selector = ALL_JOBS) -> int:
         """How many jobs match."""
         return self.store.count(selector)
 
-    def each(self, selector: Selector) -> Iterator[tuple[Job, str | None]]:
+    def each(self, selector: Selector = ALL_JOBS) -> Iterator[tuple[Job, str | None]]:
         """All matching jobs with their reasons, in the order of enqueueing, read piece by piece."""
         after = None
         while page := self.store.find(selector, limit=PAGE, after_seq=after):
@@ -323,8 +323,12 @@ class Client:
             slots=0 if orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
             started_at=min(row.started_at for row in own),
             seen_at=max(seen.get(row.id, row.started_at) for row in rows), stopping=any(row.stop for row in own),
-            rows=rows, running=[job for row in rows for job in self.store.running(row.id)],
+            rows=rows, running=[job for row in rows for job in self._running(row)],
         )  # fmt: skip
+
+    def _running(self, row: WorkerRow) -> list[Job]:
+        """The jobs in a supervisor's slots. It may hold a few more, to start them as soon as one is free."""
+        return sorted(self.store.running(row.id), key=lambda job: job.started_at is None)[: row.slots]
 
     def ask_to_stop(self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False) -> list[WorkerView]:
         """Asks workers (all of this host, or of all hosts, or those named; GLOBs work) to stop; returns whom it asked.
@@ -357,8 +361,10 @@ class Client:
     ) -> int:
         """Deletes finished jobs that match any of the selectors, in short transactions; returns how many.
 
-        With `limit`, at most so many.
+        With `limit`, at most so many. Raises `Invalid` for states that are not finished.
         """
+        for selector in selectors:
+            check_prunable(selector.states)
         done, most = 0, sys.maxsize if limit is None else limit
         for selector in selectors:
             while done < most and (removed := self.store.prune(selector, min(BATCH, most - done))):
@@ -377,6 +383,13 @@ class Client:
 def allowed_states(event: type[Event]) -> tuple[JobState, ...]:
     """The states in which an event is possible: what a selection for it may match."""
     return tuple(state for state, events in TRANSITIONS.items() if event in events)
+
+
+def check_prunable(states: Iterable[JobState]) -> None:
+    """Raises `Invalid` where jobs in these states are not finished."""
+    for state in states:
+        if state not in FINISHED:
+            raise Invalid(f"{state} jobs cannot be pruned", "only completed, cancelled and dead ones")
 
 
 def serves(worker: WorkerView, queue: str) -> bool:

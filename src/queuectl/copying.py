@@ -15,6 +15,7 @@ from queuectl.client import Client, Progress
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed
 from queuectl.domain.job import JobState
 from queuectl.store.archive import TABLES, Archive, Checksum, Row
+from queuectl.store.port import LEASE_MIN_S
 
 LOOK_EVERY_S = 0.1
 
@@ -29,6 +30,7 @@ def copy(
     target_url, folder = bootstrap.prepare_target(to)
     if folder == source.store.folder:
         raise Invalid(f"{target_url} is the store that is to be copied", "name another one with --to")
+    _refuse_short_leases(source, to)
     with closing(bootstrap.open_archive(to)) as target:
         if not replace and any(target.count(table) for table in TABLES):
             hint = "name another one, or remove what is there with --replace"
@@ -39,6 +41,15 @@ def copy(
         bootstrap.prepare_target(to)
     with closing(bootstrap.open_archive(source.store.address)) as here, closing(bootstrap.open_archive(to)) as target:
         return _copy(here, target, None if keep else target_url, progress)
+
+
+def _refuse_short_leases(source: Client, to: str) -> None:
+    """A file takes a `lease-ttl` with which no worker could serve a database. Raises `Conflict`."""
+    if bootstrap.is_server(to) and (ttl := source.settings()["lease-ttl"]) < LEASE_MIN_S:
+        raise Conflict(
+            f"lease-ttl is {ttl:g}s, and must be at least {LEASE_MIN_S:g}s where machines share a store",
+            "first: queuectl config unset lease-ttl",
+        )
 
 
 def stop_workers(source: Client, say: Callable[[str], None]) -> None:

@@ -112,7 +112,11 @@ def _rights(path: Path) -> Iterator[Finding]:
         yield Finding(level=WARNING, what=f"{path} belongs to another user", fix="use the owner's account, or --db")
     for place in (path, path.parent):
         if not os.access(place, os.W_OK):
-            yield Finding(level=PROBLEM, what=f"{place} cannot be written", fix=f"chmod u+w {place}")
+            mounted = os.statvfs(place).f_flag & os.ST_RDONLY
+            fix = "its disk is mounted read-only: remount it, or name another place with --db"
+            yield Finding(
+                level=PROBLEM, what=f"{place} cannot be written", fix=fix if mounted else f"chmod u+w {place}"
+            )
     parent = path.parent.stat()
     if parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX:
         what = f"anyone can replace {path}: the folder {path.parent} is writable by all"
@@ -121,7 +125,8 @@ def _rights(path: Path) -> Iterator[Finding]:
 
 def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
-    text = f"{free / (1 << 30):.1f} GiB free in {folder}"
+    amount = f"{free / (1 << 30):.1f} GiB" if free >= 1 << 30 else f"{free >> 20} MiB"
+    text = f"{amount} free in {folder}"
     if free < DISK_FREE_BYTES_MIN:
         return Finding(level=PROBLEM, what=f"only {text}", fix="free some space, e.g. with: queuectl prune")
     return Finding(level=OK, what=text)

@@ -109,7 +109,7 @@ def setting_to_json(settings: Settings, name: str) -> wire.JsonObject:
     value = settings[name]
     return {
         "name": name, "value": list(value) if isinstance(value, tuple) else value, "text": setting_text(settings, name),
-        "default": SETTINGS[name].default, "set": not settings.is_default(name), "help": SETTINGS[name].help,
+        "default": settings.default(name), "set": not settings.is_default(name), "help": SETTINGS[name].help,
     }  # fmt: skip
 
 

@@ -114,7 +114,11 @@ class Settings:
 
     def text(self, name: str) -> str:
         """The setting as it was written, or its default."""
-        return self._stored.get(name, self._defaults.get(name, SETTINGS[name].default))
+        return self._stored.get(name, self.default(name))
+
+    def default(self, name: str) -> str:
+        """What the setting is here until it is set, as text."""
+        return self._defaults.get(name, SETTINGS[name].default)
 
     def is_default(self, name: str) -> bool:
         return name not in self._stored

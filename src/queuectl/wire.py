@@ -185,7 +185,7 @@ def _integer(low: int, high: int) -> Callable[[object, str], int]:
 def _number(low: float, high: float) -> Callable[[object, str], float]:
     def check(value: object, key: str) -> float:
         if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]+)?", value):
-            value = float(value)
+            value = float(value) if "." in value else int(value)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
             raise Invalid(f"{key} must be a number from {low:g} to {high:g}, not {_shown(value)}")
         return float(value) + 0.0  # no minus before a zero
@@ -271,6 +271,7 @@ def _env(value: object, key: str) -> dict[str, str]:
     for name, text in value.items():
         if not name or "=" in name or "\0" in name:
             raise Invalid(f"{key} has a variable named {name!r}, which no environment can hold")
+        utf8(name, f"{key} has a variable whose name", "rename it")
         _text(text, f"{key} variable {name}")
     return value
 
@@ -384,7 +385,7 @@ def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
+    text = json.dumps(value, ensure_ascii=False, default=repr).encode(errors="backslashreplace").decode()
     return text if len(text) <= 60 else text[:57] + "..."
 
 

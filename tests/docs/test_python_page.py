@@ -24,7 +24,7 @@ def test_the_page_runs_from_its_first_block_to_its_last(tmp_path: Path) -> None:
     program.write_text("\n\n".join(blocks))
     try:
         done = subprocess.run(
-            [sys.executable, "-W", "error", str(program)], cwd=tmp_path, env=clean_environment(), timeout=100,
+            [sys.executable, "-W", "error", str(program)], cwd=tmp_path, env=clean_environment(), timeout=200,
             capture_output=True, text=True,
         )  # fmt: skip
     finally:

@@ -11,6 +11,6 @@ from tests.workshop import clean_environment
 
 def test_the_smoke_test_passes_in_a_bare_checkout() -> None:
     done = subprocess.run(
-        [ROOT / "test.sh"], env=clean_environment(PYTHON=sys.executable), capture_output=True, text=True, timeout=60
+        [ROOT / "test.sh"], env=clean_environment(PYTHON=sys.executable), capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stdout + done.stderr

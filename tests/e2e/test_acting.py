@@ -75,14 +75,12 @@ def test_the_dead_letter_queue_shows_reason_and_last_words(jobs: Terminal) -> No
     assert (bad["id"], bad["error"], bad["output_tail"]) == ("bad", "exit code 3", "oops\n")
     assert "not found" in worse["error"]
     assert jobs.good("queuectl dlq list --queue video -q").out == "worse\n"
-    groups = jobs.good("queuectl dlq list --group --json").json
-    assert {
-        "jobs": 1,
-        "queue": "default",
-        "command": "echo oops >&2; exit 3",
-        "exit_code": 3,
-        "error": "exit code 3",
-    } in groups
+    (group,) = jobs.good("queuectl dlq list --group --queue default --json").json
+    assert (group["jobs"], group["queue"], group["command"]) == (1, "default", "echo oops >&2; exit 3")
+    assert (group["exit_code"], group["error"], group["last_at"]) == (3, "exit code 3", bad["finished_at"])
+    assert group["selector"]["command"] == ["echo oops >&2; exit 3"]
+    assert jobs.good("queuectl dlq list --group --limit 1 --json").json[0]["jobs"] == 1
+    assert jobs.good("queuectl dlq list --group --state pending --json").json == []
     assert "bad  dead" in jobs.good("queuectl dlq show bad").out
 
 

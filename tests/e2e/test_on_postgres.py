@@ -38,7 +38,7 @@ def test_workers_are_seen_told_and_stopped_through_the_server(fleet: Terminal) -
     assert fleet.type("queuectl wait long --timeout 20").code == 143
     assert fleet.type("queuectl run -- sh -c 'echo out; exit 7'").code == 7
     assert fleet.good("queuectl worker stop").out == "stopped here\n"
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
 
 
 def test_reset_makes_a_worker_end_what_ran_and_start_afresh(fleet: Terminal) -> None:
@@ -128,7 +128,7 @@ def test_a_queue_moves_to_a_server_when_its_running_command_has_ended(fleet: Ter
     moved = fleet.good(f"queuectl copy --to '{server}' --yes")
     assert moved.out.startswith("copied 2 jobs to postgresql://")
     assert PASSWORD not in moved.out + moved.err
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
     refused = fleet.type("queuectl list")
     assert refused.code == 5
     assert "has moved to postgresql://" in refused.err
@@ -138,3 +138,23 @@ def test_a_queue_moves_to_a_server_when_its_running_command_has_ended(fleet: Ter
     fleet.worker()
     fleet.good("queuectl release waits")
     assert fleet.type("queuectl wait runs waits").code == 0
+
+
+def test_init_makes_the_tables_of_the_server_that_is_the_store(fleet: Terminal) -> None:
+    made = fleet.good("queuectl init")
+    assert (made.out.startswith("ready: postgresql://"), made.err) == (True, "")
+    assert list(fleet.folder.iterdir()) == []
+
+
+def test_a_setting_is_shown_with_the_default_that_it_has_on_a_server(fleet: Terminal) -> None:
+    shown = fleet.good("queuectl config get env-capture --json").json
+    assert (shown["value"], shown["default"], shown["set"]) == ([], "", False)
+
+
+def test_a_queue_whose_leases_are_too_short_for_a_server_is_not_moved_to_one(fleet: Terminal) -> None:
+    server = fleet.environment.pop("QUEUECTL_DB")
+    fleet.good("queuectl config set lease-ttl 3")
+    refused = fleet.type(f"queuectl copy --to '{server}' --yes")
+    assert (refused.code, "lease-ttl is 3s, and must be at least 10s" in refused.err) == (4, True), refused
+    fleet.good("queuectl config unset lease-ttl")
+    fleet.good(f"queuectl copy --to '{server}' --yes")

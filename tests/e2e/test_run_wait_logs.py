@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -37,12 +41,17 @@ def test_run_names_what_could_not_start(served: Terminal) -> None:
     assert "no-such-program" in done.err
 
 
+def waits(process: subprocess.Popen[str]) -> bool:
+    """Whether it has the store open and listens for commits."""
+    return any("inotify" in os.path.realpath(handle) for handle in Path(f"/proc/{process.pid}/fd").iterdir())
+
+
 def test_who_waits_is_told_when_the_store_is_removed(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id held --hold -- true")
     waiting = {line: terminal.background(f"queuectl {line}") for line in ("wait held", "logs -f held", "run -- true")}
-    eventually(lambda: len(terminal.states()) == 2, "run has added its job")
+    eventually(lambda: all(map(waits, waiting.values())), "all of them wait")
     terminal.good("rm queuectl.db")
-    assert {line: process.wait(20) for line, process in waiting.items()} == {
+    assert {line: process.wait(60) for line, process in waiting.items()} == {
         "wait held": 125, "logs -f held": 5, "run -- true": 125,
     }  # fmt: skip
 
@@ -96,6 +105,8 @@ def test_wait_gives_up_after_its_timeout(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true")
     done = terminal.type("queuectl wait a --timeout 100ms")
     assert (done.code, done.err) == (124, "gave up after 100ms: a is pending\n")
+    done = terminal.type("queuectl wait a --timeout 100ms --json")
+    assert (done.code, done.out, json.loads(done.err)["error"]["code"]) == (124, "", "failed")
 
 
 def test_what_never_ran_gives_125(terminal: Terminal) -> None:

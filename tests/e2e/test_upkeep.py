@@ -61,6 +61,7 @@ def test_reset_removes_everything(terminal: Terminal) -> None:
     assert "[y/N]" in shown
     assert terminal.states() == {"a": "pending"}
     assert terminal.good("queuectl reset --yes").out == f"removed {terminal.folder}/queuectl.db\n"
+    assert "there is no store" in terminal.good("queuectl reset --yes").err
     assert terminal.states() == {}
     assert terminal.good("queuectl config get max-retries").out == "3\n"
 

@@ -81,10 +81,14 @@ def test_a_detached_worker_serves_until_it_is_stopped(terminal: Terminal) -> Non
     assert done.out == "started 2 worker(s)\n"
     assert "queuectl worker stop night" in done.err
     terminal.good("queuectl enqueue --id a -- true; queuectl wait a")
-    assert "a completed" in terminal.good("queuectl worker logs night").out
+    eventually(
+        lambda: "a completed" in terminal.good("queuectl worker logs night").out, "it is logged after the commit"
+    )
     assert terminal.good("queuectl worker logs --tail 1").out.count("\n") == 1
     assert terminal.good("queuectl worker stop night").out == "stopped night\n"
-    assert terminal.type("queuectl worker logs nobody").code == 3
+    assert "night stopped" in terminal.good("queuectl worker logs --tail 1").out
+    unknown = terminal.type("queuectl worker logs nobody")
+    assert (unknown.code, "night" in unknown.err) == (3, True)
 
 
 def test_what_a_shell_holds_open_is_let_go(terminal: Terminal) -> None:
@@ -119,5 +123,15 @@ def test_if_none_starts_a_worker_only_where_none_serves(terminal: Terminal) -> N
     assert "started 1 worker(s)" in terminal.good(f"{start} --name night").out
     second = terminal.good(f"{start} --name day")
     assert (second.out, "night serves already" in second.err) == ("", True)
+    assert terminal.good(f"{start} --json").json == {"name": "night", "slots": 1}
     assert [worker["name"] for worker in terminal.good("queuectl worker list --json").json] == ["night"]
     assert terminal.good("queuectl worker stop").out == "stopped night\n"
+
+
+def test_a_workers_log_can_be_json(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; queuectl worker start --drain --name night")
+    *_, ended, _, _ = lines = terminal.good("queuectl worker logs night --json").json
+    assert ended["message"].startswith("a completed in ")
+    assert all(line["at"].endswith("Z") for line in lines)
+    assert terminal.good("queuectl worker logs night --json --tail 1").json == lines[-1:]
+    assert terminal.type("queuectl worker logs night --json --follow").code == 2

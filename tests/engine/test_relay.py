@@ -25,7 +25,7 @@ def test_output_is_followed_from_another_machine_while_the_command_runs(there: W
     there.started(job)
     told = follow.follow(there.store, job, None, None)
     assert next(told) == (1, b"one\n")
-    assert b"".join(data for _, data in follow.read(there.store, there.job(job), None, None, None)) == b"one\n"
+    until(lambda: list(follow.read(there.store, there.job(job), None, None, None)) == [(1, b"one\n")])
     gate.touch()
     assert b"".join(data for _, data in told) == b"two\nthree\n"
 
@@ -47,7 +47,10 @@ def test_what_was_passed_on_is_removed_when_nobody_asks_any_more(there: Workshop
     there.started(job)
     relay = there.store.relay
     assert relay is not None
-    relay.ask(there.job(job), 2.0)
-    until(lambda: relay.read(there.job(job), 1, 1, 0))
-    assert relay.read(there.job(job), 1, 1, 0) == (0, 4, b"one\n")
+
+    def asked_for() -> tuple[int, int, bytes] | None:
+        relay.ask(there.job(job), 2.0)
+        return relay.read(there.job(job), 1, 1, 0)
+
+    assert until(asked_for) == (0, 4, b"one\n")
     until(lambda: relay.read(there.job(job), 1, 1, 0) is None)

@@ -113,7 +113,8 @@ def test_ctrl_c_lets_the_running_command_finish(shop: Workshop, tmp_path: Path) 
     shop.started(running)
     waiting = shop.enqueue("true")
     worker.signal(signal.SIGINT)
-    until(lambda: shop.client.workers()[0].running and worker.process.poll() is None)
+    until(lambda: "stopping" in "".join(_log(shop)))
+    assert shop.client.workers()[0].running
     gate.touch()
     assert worker.wait() == 0
     assert shop.job(running).state is JobState.COMPLETED

@@ -217,13 +217,30 @@ def test_a_full_disk_refuses_enqueue_clearly_and_loses_nothing(small_disk: Path,
         assert "Traceback" not in worker.said()
 
 
+@pytest.mark.parametrize("words", ["list", "enqueue -- true"])
+def test_a_disk_without_a_byte_left_is_told_from_a_broken_one(small_disk: Path, words: str) -> None:
+    db = small_disk / "queuectl.db"
+    assert queuectl(db, "enqueue", "--", "true").returncode == 0
+    fill(small_disk / "filler")
+    refused = queuectl(db, *words.split())
+    assert (refused.returncode, "disk is full" in refused.stderr) == (5, True), refused.stderr
+
+
+def test_a_disk_that_is_mounted_read_only_is_named_and_so_is_the_way_out(small_disk: Path) -> None:
+    db = small_disk / "queuectl.db"
+    assert queuectl(db, "enqueue", "--", "true").returncode == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    refused = queuectl(db, "list")
+    assert (refused.returncode, "is read-only" in refused.stderr) == (5, True), refused.stderr
+    assert "fix: its disk is mounted read-only: remount it" in queuectl(db, "doctor").stdout
+
+
 # --- durable before the answer --------------------------------------------------------------
 
 
 def test_every_id_that_was_printed_survives_a_kill(tmp_path: Path) -> None:
     db = tmp_path / "queuectl.db"
-    chance = random.Random(seed := random.randrange(1 << 30))
-    print(f"seed {seed}")
+    chance = random.Random(1)
     script = f'while :; do "{sys.executable}" -m queuectl --db {db} -q enqueue -- true; done'
     printed = tmp_path / "printed"
     for _ in range(5):
@@ -263,8 +280,7 @@ def test_a_wal_cut_after_an_acknowledged_enqueue_keeps_it_and_one_cut_anywhere_i
     whole = wal.read_bytes()
     for count, size in enumerate(sizes, 1):
         assert _jobs_after_cut(db, whole[:size], tmp_path / "cut") >= count
-    chance = random.Random(seed := random.randrange(1 << 30))
-    print(f"seed {seed}")
+    chance = random.Random(1)
     for _ in range(20):
         _jobs_after_cut(db, whole[: chance.randrange(len(whole))], tmp_path / "cut")
     client.close()

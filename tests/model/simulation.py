@@ -9,6 +9,7 @@ A run that goes wrong goes wrong again from its seed, as long as neither the eng
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import random
@@ -41,20 +42,20 @@ def wrong_with(seed: int) -> str | None:
     return None
 
 
-def run_many(first_seed: int, seconds: float, step: int = 1) -> tuple[int, str | None]:
+def run_many(first_seed: int, seconds: float, last_seed: float, step: int = 1) -> tuple[int, str | None]:
     """Runs one seed after the other until one goes wrong; how many, and what was wrong."""
     deadline = time.monotonic() + seconds
     runs, wrong = 0, None
-    while time.monotonic() < deadline and wrong is None:
-        wrong = wrong_with(first_seed + step * runs)
+    while time.monotonic() < deadline and wrong is None and (seed := first_seed + step * runs) <= last_seed:
+        wrong = wrong_with(seed)
         runs += 1
     return runs, wrong
 
 
-def run_everywhere(first_seed: int, seconds: float) -> tuple[int, list[str]]:
+def run_everywhere(first_seed: int, seconds: float, last_seed: float = math.inf) -> tuple[int, list[str]]:
     """The same on every core: how many runs, and what was wrong with some of them."""
     cores = os.cpu_count() or 1
-    run = partial(run_many, seconds=seconds, step=cores)
+    run = partial(run_many, seconds=seconds, last_seed=last_seed, step=cores)
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
         results = list(pool.map(run, range(first_seed, first_seed + cores)))
     return sum(runs for runs, _ in results), [wrong for _, wrong in results if wrong]

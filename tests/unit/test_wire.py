@@ -277,6 +277,8 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     ("env", [], "env must be an object of names and values, not []"),
     ("env", {"A=B": "x"}, "env has a variable named 'A=B', which no environment can hold"),
     ("env", {"": "x"}, "env has a variable named ''"),
+    ("env", {"\ud800": "x"}, "env has a variable whose name holds bytes that are not UTF-8"),
+    ("backoff_base", "0", "backoff_base must be a number from 1 to 1000, not 0"),
     ("env", {"A": 5}, "env variable A must be text, not 5"),
     ("env", {"A": "\0"}, "env variable A contains a NUL byte"),
     ("state", "completed", 'state cannot be set to "completed"'),

@@ -40,8 +40,26 @@ def test_jobs_may_come_one_a_line(service: Service) -> None:
     lines = b'{"command": "true", "id": "a"}\n\n{"command": ["echo", "b"]}\n'
     answer = service.full.post("/api/v1/jobs", content=lines, headers={"Content-Type": "application/x-ndjson"})
     assert [job["command"] for job in answer.json()] == ["true", ["echo", "b"]]
-    answer = service.full.post("/api/v1/jobs", content=b"{}\n{", headers={"Content-Type": "application/x-ndjson"})
-    assert answer.json()["detail"].startswith("line 2 is not JSON")
+    for body, detail in (
+        (b'{"command": "true"}\n\n{', "the body line 3: the job is not valid JSON"),
+        (b'{"command": "true"}\n\n{"comand": "true"}', "the body line 3: unknown key 'comand'"),
+        (b'{"command": "true", "id": "c"}\n{"command": "true", "id": "c"}', "the body line 2: id c comes twice"),
+    ):
+        answer = service.full.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/x-ndjson"})
+        assert answer.json()["detail"].startswith(detail)
+    assert service.full.get("/api/v1/jobs/c").status_code == 404
+
+
+def test_a_job_is_read_as_strictly_as_on_the_command_line(service: Service) -> None:
+    for body, detail in (
+        (b'{"command": "true", "command": "false"}', "key 'command' comes twice"),
+        (b'{"command": "true", "id": "\\ud800"}', 'id "\\ud800" is not valid'),
+        (b'{"command": "true", "env": {"\\ud800": "x"}}', "env has a variable whose name holds bytes"),
+        (b'{"command": "\xff"}', "the body is not UTF-8 text"),
+        (b"[" * 100_000, "the body is nested too deeply"),
+    ):
+        answer = service.full.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["detail"].startswith(detail)) == (400, True), answer.text
 
 
 def test_pages_lead_through_all_jobs_without_one_twice(service: Service) -> None:

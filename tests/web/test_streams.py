@@ -16,7 +16,7 @@ from queuectl.store.sqlite import SqliteStore
 from queuectl.web import feed
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish
 from tests.web.service import Service, serving
-from tests.workshop import open_workshop, until
+from tests.workshop import PATIENCE_S, open_workshop, until
 
 Event = tuple[str, dict[str, Any]]
 
@@ -42,7 +42,7 @@ class Watcher:
         self._path = path
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
-        assert self._open.wait(10)
+        assert self._open.wait(PATIENCE_S)
 
     def _read(self) -> None:
         with self._client.stream("GET", self._path) as answer:
@@ -58,7 +58,7 @@ class Watcher:
 
     def end(self) -> list[Event]:
         """All events, once the stream has ended by itself."""
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), "the stream does not end"
         self._client.close()
         return self.seen
@@ -72,11 +72,13 @@ def test_whoever_listens_is_told_of_the_life_of_a_job(tmp_path: Path) -> None:
     with serving(tmp_path / "queuectl.db") as service, open_workshop(tmp_path) as shop:
         watcher = Watcher(service, "/api/v1/events")
         shop.worker()
-        shop.enqueue("sleep 2; exit 3", id="a", max_retries=0)  # long enough for its start to be told
+        gate = tmp_path / "gate"
+        shop.enqueue(f"until [ -e {gate} ]; do sleep 0.05; done; exit 3", id="a", max_retries=0)
         _, enqueued = watcher.until(job_event("enqueued", "a"))
         assert enqueued["queue"] == "default"
         _, started = watcher.until(job_event("started", "a"))
         assert (started["attempt"], started["state"]) == (1, "processing")
+        gate.touch()
         _, ended = watcher.until(job_event("ended", "a"))
         assert (ended["outcome"], ended["exit_code"], ended["state"]) == ("failed", 3, "dead")
         service.full.post("/api/v1/jobs/a/retry")
@@ -117,13 +119,14 @@ def test_the_reader_sleeps_when_nobody_listens(service: Service) -> None:
 
 def test_output_is_followed_over_retries_to_the_end(tmp_path: Path) -> None:
     with serving(tmp_path / "queuectl.db") as service, open_workshop(tmp_path) as shop:
-        shop.enqueue(
-            "echo try $QUEUECTL_ATTEMPT; sleep 1; echo ä; exit 1", id="a", max_retries=1, backoff_initial="200ms"
-        )
+        gate = tmp_path / "gate"
+        command = f"echo try $QUEUECTL_ATTEMPT; until [ -e {gate} ]; do sleep 0.05; done; echo ä; exit 1"
+        shop.enqueue(command, id="a", max_retries=1, backoff_initial="200ms")
         watcher = Watcher(service, "/api/v1/jobs/a/output/stream")
         shop.worker()
         watcher.until(lambda event: event[0] == "output" and "try 1" in event[1]["text"])
         assert shop.job("a").state.value == "processing"  # told while it runs
+        gate.touch()
         *told, (kind, end) = watcher.end()
         assert (kind, end) == ("end", {"state": "dead", "exit_code": 1})
         by_attempt = {number: "".join(e["text"] for _, e in told if e["attempt"] == number) for number in (1, 2)}

@@ -23,16 +23,7 @@ def show(call: Call) -> int:
         call.console.lines(f"{name} = {setting_text(settings, name)}" for name in SETTINGS)
     else:
         call.console.table(
-            COLUMNS,
-            [
-                (
-                    name,
-                    Cell(setting_text(settings, name), "" if settings.is_default(name) else "bold"),
-                    row.default,
-                    row.help,
-                )
-                for name, row in SETTINGS.items()
-            ],
+            COLUMNS, [(name, _cell(settings, name), settings.default(name), row.help) for name, row in SETTINGS.items()]
         )
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from queuectl import wire
@@ -11,13 +10,16 @@ from queuectl.cli.call import Call
 from queuectl.cli.choosing import found, positive, selector_of, selects
 from queuectl.cli.console import Console
 from queuectl.cli.listing import print_jobs, tries
-from queuectl.cli.render import Cell, Column, ago, cut, table, visible
+from queuectl.cli.render import Cell, Column, ago, cut, plain, table, visible
 from queuectl.client import Client
+from queuectl.documents import group_to_json
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job, JobState
+from queuectl.store.past import Group
 
 SHOWN_MAX = 20
 """On a terminal, unless --limit says otherwise."""
+GROUPS_MAX = 1_000_000
 TAIL_LINES = 3
 TAIL_BYTES_MAX = 4096
 
@@ -69,18 +71,22 @@ def list_dead(call: Call) -> int:
         states = tuple(state for state in selector.states or dead if state in dead)
         selector = selector._replace(states=states)
         limit = _limit(call)
-        jobs = client.find(selector, limit=limit, newest_first=True)[::-1] if states else []
         if call.args.group:
-            _print_groups(console, jobs)
-        elif console.as_json:
+            return _list_groups(call, client.store.dead_groups(selector, limit or GROUPS_MAX) if states else [])
+        jobs = client.find(selector, limit=limit, newest_first=True)[::-1] if states else []
+        if console.as_json:
             console.json_array({**wire.job_to_json(job, job.error), "output_tail": tail(client, job)} for job in jobs)
         elif console.quiet:
             console.lines(job.id for job in jobs)
         elif jobs:
             _print(console, client, jobs, client.count(selector) - len(jobs))
     if not jobs:
-        console.note("the dead letter queue is empty" if not call.words else "0 jobs")
+        console.note(_nothing(call))
     return 0
+
+
+def _nothing(call: Call) -> str:
+    return "0 jobs" if call.words else "the dead letter queue is empty"
 
 
 def _limit(call: Call) -> int | None:
@@ -100,7 +106,7 @@ def _print(console: Console, client: Client, jobs: Sequence[Job], more: int) -> 
     for job, line in zip(jobs, lines, strict=True):
         console.print(line)
         for written in tail(client, job).splitlines():
-            text = visible(written)
+            text = visible(plain(written))
             shown = text if console.width is None else cut(text, console.width - 4)
             console.print(f"  {console.paint('│', 'dim')} {console.paint(shown, 'dim')}")
     if more > 0:
@@ -124,17 +130,18 @@ def tail(client: Client, job: Job) -> str:
     return data[-TAIL_BYTES_MAX:].decode("utf-8", "replace")
 
 
-def _print_groups(console: Console, jobs: Sequence[Job]) -> None:
-    groups = Counter((job.queue, wire.command_line(job.command), job.exit_code, job.error) for job in jobs)
-    found = groups.most_common()
+def _list_groups(call: Call, groups: Sequence[Group]) -> int:
+    """Dead jobs by how they failed, the most frequent first."""
+    console = call.console
     if console.as_json:
-        names = ("queue", "command", "exit_code", "error")
-        console.json_array({"jobs": number, **dict(zip(names, group, strict=True))} for group, number in found)
-    elif found:
-        console.table(
-            GROUP_COLUMNS,
-            [
-                (f"{number:,}", queue, "" if code is None else str(code), Cell(error or "", "red"), command)
-                for (queue, command, code, error), number in found
-            ],
-        )
+        console.json_array(map(group_to_json, groups))
+    elif groups:
+        console.table(GROUP_COLUMNS, map(_group_row, groups))
+    if not groups:
+        console.note(_nothing(call))
+    return 0
+
+
+def _group_row(group: Group) -> Sequence[str | Cell]:
+    code = "" if group.exit_code is None else str(group.exit_code)
+    return (f"{group.jobs:,}", group.queue, code, Cell(group.error or "", "red"), group.command)

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, BinaryIO
 
 from queuectl.cli import unquoted
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import print_changed
+from queuectl.client import Progress
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Conflict, Invalid
 from queuectl.wire import JobRequest, JsonObject, parse_request
 
 FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
 PROGRESS_EVERY = 5000
+NO_OPTIONS: JsonObject = {}
 
 
 def enqueue(call: Call) -> int:
@@ -165,8 +167,17 @@ def _from_file(call: Call, name: str) -> list[JobRequest]:
 
 
 def _from_lines(call: Call, file: BinaryIO, name: str, given: JsonObject) -> list[JobRequest]:
-    now = SystemClock().now()
-    progress = call.console.progress("read")
+    requests = read_lines(file, name, SystemClock().now(), given, call.console.progress("read"))
+    call.console.progress_done()
+    if not requests:
+        raise Invalid(f"{name} has no job", "give one JSON job a line")
+    return requests
+
+
+def read_lines(
+    file: Iterable[bytes], name: str, now: float, given: JsonObject = NO_OPTIONS, progress: Progress | None = None
+) -> list[JobRequest]:
+    """The jobs of a file with one JSON job a line. Raises `Invalid` or `Conflict` naming the line."""
     requests, lines = [], dict[str, int]()
     for number, line in _numbered(file):
         try:
@@ -181,13 +192,10 @@ def _from_lines(call: Call, file: BinaryIO, name: str, given: JsonObject) -> lis
             raise type(error)(f"{name} line {number}: {error.message}", _and_nothing(error.hint)) from None
         if progress and number % PROGRESS_EVERY == 0:
             progress(number)
-    call.console.progress_done()
-    if not requests:
-        raise Invalid(f"{name} has no job", "give one JSON job a line")
     return requests
 
 
-def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _numbered(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """The lines that are not blank, from 1."""
     return ((number, line) for number, line in enumerate(file, 1) if not line.isspace())
 

@@ -17,7 +17,7 @@ from queuectl.cli.enqueue import FORMS, document_of, note_unserved, options
 from queuectl.cli.render import counted
 from queuectl.client import Client
 from queuectl.clock import SystemClock
-from queuectl.domain.errors import Invalid
+from queuectl.domain.errors import Invalid, OperationFailed
 from queuectl.domain.job import Job, JobState
 
 OWN_FAILURE = 125
@@ -165,7 +165,11 @@ def wait(call: Call) -> int:
         try:
             finished = _wait(client, refs, call.args.any, timeout, console.interruptible)
         except TimeoutError:
-            console.note(_still_waiting(client, refs, wire.format_duration(timeout or 0.0)))
+            waited = _still_waiting(client, refs, wire.format_duration(timeout or 0.0))
+            if console.as_json:
+                console.error(OperationFailed(waited, "give a longer --timeout"))
+            else:
+                console.note(waited)
             return TIMED_OUT
     if console.as_json:
         console.json_array(wire.job_to_json(job, job.error if job.state is JobState.DEAD else None) for job in finished)

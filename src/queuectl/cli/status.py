@@ -42,9 +42,8 @@ def _print(call: Call, found: Status) -> None:
     if found.workers:
         console.table(*worker_table(found.workers, found.at))
         console.print()
-    _heading(
-        console, "Jobs", _counts_line(console, found) if total else "none yet; add one: queuectl enqueue -- echo hi"
-    )
+    none_yet = f"none yet; add one: {call.command('enqueue -- echo hi')}"
+    _heading(console, "Jobs", _counts_line(console, found) if total else none_yet)
     if len(found.queues) > 1:
         console.table(*_queue_table(found))
         console.print()

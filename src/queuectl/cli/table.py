@@ -195,7 +195,7 @@ _ROWS = (
             flag("-f", "--follow", "go on until the worker has gone"),
             option("--tail", "N", "only the last N lines"),
         ),
-        description="Prints a worker's log: of the one named, or of the only one alive.",
+        description="Prints a worker's log: of the one named, the only one alive, or where none is, the last.",
         examples=("queuectl worker logs night", "queuectl worker logs -f"),
     ),
     Command(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from queuectl.cli.call import Call
 from queuectl.cli.render import counted, visible
-from queuectl.client import Client
+from queuectl.client import Client, check_prunable
 from queuectl.domain.errors import Invalid, OperationFailed
 from queuectl.domain.job import FINISHED
 from queuectl.domain.selector import Selector
@@ -18,11 +18,12 @@ LEVEL_STYLES = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "
 
 
 def init(call: Call) -> int:
-    """Makes a project-local store."""
+    """Makes a project-local store, or a server's tables where that is the store."""
     from queuectl import bootstrap
 
-    if call.db is not None and bootstrap.is_server(call.db):
-        return _init_server(call, call.db)
+    named = call.db or os.environ.get("QUEUECTL_DB", "")
+    if bootstrap.is_server(named):
+        return _init_server(call, named)
     path = Path(os.path.abspath(os.path.expanduser(call.db or bootstrap.LOCAL_NAME)))
     there = path.exists() and path.stat().st_size > 0
     bootstrap.open_store(str(path)).close()
@@ -125,8 +126,7 @@ def prune(call: Call) -> int:
 def _prunable(call: Call, client: Client) -> list[Selector]:
     """What the options say, or else the retention settings."""
     states = parse_states(call.args.state)
-    if running := [state for state in states if state not in FINISHED]:
-        raise Invalid(f"{running[0]} jobs cannot be pruned", "only completed, cancelled and dead ones")
+    check_prunable(states)
     if call.args.older_than is not None:
         before = client.store.now() - parse_duration(call.args.older_than, "--older-than")
         return [Selector(states=states or tuple(sorted(FINISHED)), before=before)]

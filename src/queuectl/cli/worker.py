@@ -23,6 +23,7 @@ SLOTS_MAX = 4096
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_AGAIN_S = 0.05
 READ_BYTES = 1 << 16
+NAMES_SHOWN_MAX = 5
 
 
 def start(call: Call) -> int:
@@ -33,7 +34,9 @@ def start(call: Call) -> int:
     slots = positive(args.count, "--count", SLOTS_MAX)
     assert slots is not None
     if args.if_none and (serving := _serving(call, args.queue)):
-        call.console.note(f"{serving} serves already")
+        if call.console.as_json:
+            call.console.json({"name": serving.name, "slots": serving.slots})
+        call.console.note(f"{serving.name} serves already")
         return 0
     options = bootstrap.WorkerOptions(
         db=call.db, slots=slots, queues=tuple(dict.fromkeys(map(_queue, args.queue))),
@@ -53,13 +56,13 @@ def start(call: Call) -> int:
         return bootstrap.run_worker(options, on_started, lambda line: _echo(call, line))
 
 
-def _serving(call: Call, queues: list[str]) -> str | None:
+def _serving(call: Call, queues: list[str]) -> WorkerView | None:
     """A live worker that serves all these queues (none: every queue), if there is one."""
     with call.client() as client:
         for worker in client.workers():
             serves = not worker.queues or (queues and set(queues) <= set(worker.queues))
             if serves and not (worker.orphaned or worker.stopping):
-                return worker.name
+                return worker
     return None
 
 
@@ -187,13 +190,20 @@ def logs(call: Call) -> int:
     from queuectl import bootstrap
 
     tail = positive(call.args.tail, "--tail")
+    if call.console.as_json and call.args.follow:
+        raise Invalid("--follow gives lines as they come, never JSON", "leave out --json or --follow")
     with call.client() as client:
-        name = call.words[0] if call.words else _only_worker(client)
+        name = call.words[0] if call.words else _only_worker(client, bootstrap.logged(client.store))
         path = bootstrap.log_path(client.store, _name(name))
         if not path.exists():
-            raise NotFound(f"worker {name} has no log", "see the names of live workers with: queuectl worker list")
+            known = ", ".join(bootstrap.logged(client.store)[:NAMES_SHOWN_MAX]) or "none yet"
+            raise NotFound(f"worker {name} has no log on this host", f"there are, the latest first: {known}")
         with path.open("rb") as file:
-            call.console.raw(b"".join(deque(file, tail)))
+            lines = deque(file, tail)
+            if call.console.as_json:
+                call.console.json_array(_logged(line) for line in lines)
+                return 0
+            call.console.raw(b"".join(lines))
             while call.args.follow:
                 alive = any(worker.name == name for worker in client.workers())
                 while data := file.read(READ_BYTES):
@@ -204,9 +214,15 @@ def logs(call: Call) -> int:
     return 0
 
 
-def _only_worker(client: Client) -> str:
-    names = [worker.name for worker in client.workers()]
+def _logged(line: bytes) -> wire.JsonObject:
+    """A line of a log, which begins with its time."""
+    at, _, message = line.decode(errors="replace").rstrip("\n").partition(" ")
+    return {"at": at, "message": message}
+
+
+def _only_worker(client: Client, logged: list[str]) -> str:
+    """The worker that must be meant where none is named: the only one alive, or where none is, the last one."""
+    names = [worker.name for worker in client.workers()] or logged[:1]
     if len(names) != 1:
-        there = f"alive now: {', '.join(names)}" if names else "no worker is running"
-        raise Invalid("which worker?", f"name one; {there}")
+        raise Invalid("no worker was named", f"alive now: {', '.join(names)}" if names else "none has run here yet")
     return names[0]

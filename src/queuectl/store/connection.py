@@ -198,11 +198,13 @@ def translated(path: str) -> Iterator[None]:
 
 
 def _translate(text: str, path: str) -> QueuectlError:
+    if "disk I/O error" in text or "unable to open" in text:
+        text = _of_file_system(path) or text
     known: tuple[tuple[str, type[QueuectlError], str, str], ...] = (
         ("locked", StoreBusy, "is locked by another process", "try again; see who holds it with: fuser {path}"),
         ("disk is full", StoreUnavailable, "cannot grow: the disk is full", "free some space and try again"),
         ("disk I/O error", StoreUnavailable, "cannot be read or written: disk I/O error", "check the disk and dmesg"),
-        ("readonly", StoreUnavailable, "is read-only", "check the file's and the folder's rights"),
+        ("readonly", StoreUnavailable, "is read-only", "check the rights of file and folder, and the mount"),
         ("not a database", StoreUnavailable, "is not a database", "name another file with --db, or remove this one"),
         ("malformed", StoreUnavailable, "is damaged", "restore a backup, or start afresh with: queuectl reset"),
         ("unable to open", StoreUnavailable, "cannot be opened", "check the folder and its rights"),
@@ -211,3 +213,14 @@ def _translate(text: str, path: str) -> QueuectlError:
         if word in text:
             return kind(f"the store {path} {message}", hint.format(path=path))
     return StoreUnavailable(f"the store {path} failed: {text}", "run: queuectl doctor")
+
+
+def _of_file_system(path: str) -> str | None:
+    """What the file system says of itself, where SQLite only tells that something has failed."""
+    with suppress(OSError):
+        found = os.statvfs(os.path.dirname(path))
+        if found.f_flag & os.ST_RDONLY:
+            return "readonly"
+        if not found.f_bavail:
+            return "disk is full"
+    return None

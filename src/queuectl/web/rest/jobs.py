@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from starlette.responses import Response
 
 from queuectl import documents, wire
 from queuectl.cli import acting
+from queuectl.cli.enqueue import read_lines
 from queuectl.client import BATCH, Client
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
@@ -24,15 +26,14 @@ from queuectl.web.ask import ask
 from queuectl.web.rest.operation import (
     Query,
     answer,
-    decoded,
     flag,
     flag_in,
-    json_body,
     media_type_of,
     number_in,
     object_body,
     shown,
     shown_jobs,
+    strictly_decoded,
     text_in,
     texts_in,
     whole_number,
@@ -54,17 +55,18 @@ LIMIT_MAX, PRUNE_MAX = 100_000, 10_000
 
 async def enqueue(request: Request, query: Query) -> Response:
     """Adds a job, or a list of jobs, all or none."""
-    if media_type_of(request) == LINES:
-        lines = [line for line in (await request.body()).splitlines() if line.strip()]
-        given: Any = [decoded(line, f"line {number}") for number, line in enumerate(lines, 1)]
-    else:
-        given = await json_body(request)
-    many = isinstance(given, list)
-    wanted = given if many else [given]
+    in_lines = media_type_of(request) == LINES
+    body = await request.body()
+    given: Any = None if in_lines else strictly_decoded(request, body)
+    many = in_lines or isinstance(given, list)
 
     def add(client: Client) -> list[wire.JsonObject]:
         now = client.store.now()
-        requests = [_request(each, now, number if many else None) for number, each in enumerate(wanted, 1)]
+        if in_lines:
+            requests = read_lines(BytesIO(body), "the body", now)
+        else:
+            wanted = given if many else [given]
+            requests = [_request(each, now, number if many else None) for number, each in enumerate(wanted, 1)]
         return shown_jobs(request, client, client.enqueue(requests))
 
     added = await ask(request, add)

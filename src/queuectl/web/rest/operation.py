@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from queuectl import wire
+from queuectl.cli.enqueue import parse_json
 from queuectl.client import Client
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job
@@ -144,19 +145,29 @@ def media_type_of(request: Request) -> str:
 
 async def json_body(request: Request) -> Any:
     """The body as JSON. Raises `Unreadable`, `Invalid`."""
+    _refuse_other_kinds(request)
+    try:
+        return msgspec.json.decode(await request.body())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise Invalid("the body is nested too deeply") from None
+
+
+def _refuse_other_kinds(request: Request) -> None:
     if media_type_of(request) != JSON:
         raise Unreadable(f"the body must be {JSON}", f"send the header Content-Type: {JSON}")
-    return decoded(await request.body())
 
 
-def decoded(data: bytes, what: str = "the body") -> Any:
-    """JSON as values. Raises `Invalid`."""
+def strictly_decoded(request: Request, body: bytes) -> Any:
+    """The same as a command line reads it, where a key that comes twice is an error. Raises `Unreadable`, `Invalid`."""
+    _refuse_other_kinds(request)
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"{what} is not JSON: {error}") from None
+        return parse_json(body.decode("utf-8-sig"), "the body")
+    except UnicodeDecodeError:
+        raise Invalid("the body is not UTF-8 text") from None
     except RecursionError:
-        raise Invalid(f"{what} is nested too deeply") from None
+        raise Invalid("the body is nested too deeply") from None
 
 
 async def object_body(request: Request, *known: str) -> dict[str, Any]:

@@ -25,11 +25,13 @@ from queuectl.web.rest.operation import (
 )
 
 WINDOW = "1h"
+RETRIES_SHOWN, RETRIES_SHOWN_MAX = 5, 100
 
 
 async def status(request: Request, query: Query) -> Response:
     """Workers, counts by state and queue, the oldest waiting job, the next retries."""
-    document = documents.status_to_json(await ask(request, Client.status))
+    retries = whole_number(query, "retries", 1, RETRIES_SHOWN_MAX) or RETRIES_SHOWN
+    document = documents.status_to_json(await ask(request, lambda client: client.status(retries)))
     for job in document["next_retries"]:
         shown(request, job)
     return answer(document)
