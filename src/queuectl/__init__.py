@@ -20,6 +20,10 @@ __all__ = [
 _WHERE = {"Client": "library", "Job": "domain.job", "JobState": "domain.job", "Selector": "domain.selector"}
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     """The public names, loaded when they are asked for: the command line starts without most of them."""
     if name not in __all__:

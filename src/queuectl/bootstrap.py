@@ -172,6 +172,7 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
 
     if not 1 <= options.slots <= SLOTS_MAX:
         raise Invalid(f"--count must be from 1 to {SLOTS_MAX}, not {options.slots}")
+    _refuse_without_files(options.slots)
     url = locate_store(options.db)
     name = options.name or f"{os.uname().nodename.partition('.')[0]}-{ids.random_id(4)}"
     while True:
@@ -181,6 +182,18 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
         if not is_server(url) and not os.path.isdir(os.path.dirname(os.path.abspath(url))):
             raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
         on_started = _say_nothing
+
+
+def _refuse_without_files(slots: int) -> None:
+    """A supervisor has a file open for each of its slots."""
+    from queuectl.engine.output import FILES_BESIDE, open_files_max
+
+    needed, allowed = -(-slots // _supervisors(slots)) + FILES_BESIDE, open_files_max()
+    if needed > allowed:
+        raise Invalid(
+            f"--count {slots} needs {needed} open files in a process, and {allowed} are allowed here",
+            f"ulimit -n {2 * needed}",
+        )
 
 
 def _say_nothing(_name: str, _slots: int) -> None:
@@ -235,6 +248,12 @@ def _supervisors(slots: int) -> int:
 def log_path(store: Store, name: str) -> Path:
     """Where a worker of this host writes its log."""
     return store.folder / "logs" / f"{name}.log"
+
+
+def logged(store: Store) -> list[str]:
+    """The workers of this host that have a log, the one that wrote last first."""
+    written = {path.stem: path.stat().st_mtime for path in (store.folder / "logs").glob("*.log")}
+    return sorted(written, key=lambda name: -written[name])
 
 
 def _refuse_untrusted(store: Store) -> None:

@@ -16,7 +16,7 @@ from queuectl.domain import reason as reasons
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
-from queuectl.domain.selector import Selector
+from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings, canonical
 from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Note, Store, WorkerRow
@@ -152,17 +152,17 @@ class Client:
         job = self.store.get(ref)
         return History(job=job, reason=self.reason(job), attempts=self.store.attempts(job), notes=self.store.notes(job))
 
-    def find(self, selector: Selector, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
+    def find(self, selector: Selector = ALL_JOBS, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
         """Matching jobs, in the order of enqueueing or the reverse."""
         if limit is not None and limit < 0:
             raise Invalid(f"limit must not be below 0, not {limit}")
         return self.store.find(selector, limit=limit, newest_first=newest_first)
 
-    def count(self, selector: Selector) -> int:
+    def count(self, selector: Selector = ALL_JOBS) -> int:
         """How many jobs match."""
         return self.store.count(selector)
 
-    def each(self, selector: Selector) -> Iterator[tuple[Job, str | None]]:
+    def each(self, selector: Selector = ALL_JOBS) -> Iterator[tuple[Job, str | None]]:
         """All matching jobs with their reasons, in the order of enqueueing, read piece by piece."""
         after = None
         while page := self.store.find(selector, limit=PAGE, after_seq=after):
@@ -325,8 +325,12 @@ class Client:
             slots=0 if orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
             started_at=min(row.started_at for row in own),
             seen_at=max(seen.get(row.id, row.started_at) for row in rows), stopping=any(row.stop for row in own),
-            rows=rows, running=[job for row in rows for job in self.store.running(row.id)],
+            rows=rows, running=[job for row in rows for job in self._running(row)],
         )  # fmt: skip
+
+    def _running(self, row: WorkerRow) -> list[Job]:
+        """The jobs in a supervisor's slots. It may hold a few more, to start them as soon as one is free."""
+        return sorted(self.store.running(row.id), key=lambda job: job.started_at is None)[: row.slots]
 
     def ask_to_stop(self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False) -> list[WorkerView]:
         """Asks workers (all of this host, or of all hosts, or those named; GLOBs work) to stop; returns whom it asked.

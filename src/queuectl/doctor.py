@@ -125,7 +125,8 @@ def _rights(path: Path) -> Iterator[Finding]:
 
 def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
-    text = f"{free / (1 << 30):.1f} GiB free in {folder}"
+    amount = f"{free / (1 << 30):.1f} GiB" if free >= 1 << 30 else f"{free >> 20} MiB"
+    text = f"{amount} free in {folder}"
     if free < DISK_FREE_BYTES_MIN:
         return Finding(level=PROBLEM, what=f"only {text}", fix="free some space, e.g. with: queuectl prune")
     return Finding(level=OK, what=text)

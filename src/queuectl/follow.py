@@ -26,6 +26,8 @@ TELLS_WITHIN_S = 2.5
 ASK_FOR_S = 5.0
 """For how long a look at another machine's running output asks for more of it."""
 
+NAMES_TOLD_MAX = 5
+
 Piece = tuple[int, bytes]
 """A stream (1 or 2) and what was written to it."""
 
@@ -90,9 +92,9 @@ def _from_elsewhere(store: Store, job: Job, number: int) -> list[Piece]:
 def _of_file(store: Store, stream: int, path: str) -> Output:
     try:
         size = os.stat(store.folder / path).st_size
-    except FileNotFoundError:
-        size = 0
-    capped = read_capped(store.folder / path, size, Settings(store.config())["output-max"])
+    except OSError:
+        size = 0  # gone, or a user's that cannot be reached any more
+    capped = read_capped(store.folder, path, size, Settings(store.config())["output-max"])
     return Output(stream=stream, head=capped.head, tail=capped.tail, cut_bytes=capped.cut_bytes)
 
 
@@ -209,6 +211,12 @@ def rest(output: Output, told: int) -> bytes:
     return output.tail[max(0, behind) :]
 
 
+def not_yet(done: str, names: Sequence[str]) -> str:
+    """What has not come true when the time is over: `not finished yet: a, b`."""
+    more = f" and {len(names) - NAMES_TOLD_MAX:,} more" if len(names) > NAMES_TOLD_MAX else ""
+    return f"not {done} yet: {', '.join(names[:NAMES_TOLD_MAX])}{more}"
+
+
 def wait(
     store: Store, refs: Sequence[str], any_: bool, timeout: float | None, tick: Callable[[], None] = lambda: None
 ) -> list[Job]:
@@ -231,7 +239,7 @@ def wait(
             left = RECHECK_EVERY_S if deadline is None else min(RECHECK_EVERY_S, deadline - time.monotonic())
             _refuse_replaced(store)
             if left <= 0:
-                raise TimeoutError
+                raise TimeoutError(not_yet("finished", open_refs))
             tick()
             wakeup.wait(left)
     finally:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from queuectl import client, follow, wire
 from queuectl.asynchronous import asynchronously
+from queuectl.bootstrap import shown
 from queuectl.client import WorkerView
 from queuectl.domain.errors import Invalid, OperationFailed, error_of
 from queuectl.domain.job import Job
@@ -64,6 +65,9 @@ class Client(client.Client):
     def close(self) -> None:
         """Closes the connections of all threads, none of which may be using it any more."""
         self._stores.close()
+
+    def __repr__(self) -> str:
+        return f"<queuectl.Client of {shown(self._stores.address)}>"
 
     def __enter__(self) -> Client:
         return self
@@ -177,9 +181,9 @@ class Client(client.Client):
         """
         deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
-        while self.still_there(asked):
+        while left := self.still_there(asked):
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError
+                raise TimeoutError(follow.not_yet("stopped", [worker.name for worker in left]))
             time.sleep(LOOK_EVERY_S)
         return asked
 

@@ -20,7 +20,8 @@ def sentence(event: events.Happening) -> str:
     match event:
         case events.WorkerStarted():
             served = "queues " + ", ".join(event.queues) if event.queues else "all queues"
-            return f"worker {event.name} started: {event.slots} slots, {served}, store {event.store}"
+            slots = "1 slot" if event.slots == 1 else f"{event.slots} slots"
+            return f"worker {event.name} started: {slots}, {served}, store {event.store}"
         case events.WorkerStopping(how="graceful"):
             rest = f"; {_commands(event.running)} will finish first" if event.running else ""
             return f"{event.why}: stopping{rest}"

@@ -45,7 +45,7 @@ METRICS = {
         Row("queuectl_workers", "Workers alive."),
         Row("queuectl_worker_slots", "Places for commands on live workers."),
         Row("queuectl_worker_slots_busy", "Places in which a command runs."),
-        Row("queuectl_executions", "Executions that have ended, by outcome.", ("outcome",), counter=True),
+        Row("queuectl_executions", "Executions ended since this server began, by outcome.", ("outcome",), counter=True),
         Row("queuectl_run_seconds", "How long executions of the last 5 minutes took.", ("quantile",)),
         Row("queuectl_wait_seconds", "How long their jobs waited, from due to started.", ("quantile",)),
         Row("queuectl_build_info", "1, with the version.", ("version",)),

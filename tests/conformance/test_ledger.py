@@ -91,6 +91,14 @@ def test_spans_tell_how_long_executions_took_and_waited(store: Store, clock: Man
     assert store.spans(NOON, 0) == []
 
 
+def test_no_job_has_waited_since_before_it_was_added(store: Store, clock: ManualClock) -> None:
+    grip = a_grip(store)
+    store.insert([a_job(at=NOON, run_at=NOON - 3600)])
+    clock.forward(5)
+    finish(store, grip, claim_one(store, grip), took=2)
+    assert [span.waited for span in store.spans(NOON, 10)] == [3]
+
+
 def test_the_wait_of_a_retry_is_not_told(store: Store, clock: ManualClock) -> None:
     grip = a_grip(store)
     store.insert([a_job()])

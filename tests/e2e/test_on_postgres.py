@@ -94,6 +94,13 @@ def test_a_role_that_may_not_make_tables_is_told_what_to_have_done(fleet: Termin
     assert fleet.good("queuectl list --json").json == []
 
 
+def test_a_server_that_answers_is_not_asked_for(terminal: Terminal, postgres_server: str) -> None:
+    place, _, _ = postgres_server.rpartition("/")
+    refused = terminal.type(f"queuectl list --db {place}/not_made")
+    assert (refused.code, "createdb" in refused.err) == (5, True)
+    assert "is the server running?" not in refused.err
+
+
 def test_many_hosts_may_start_on_a_new_database_at_once(fleet: Terminal) -> None:
     starts = [fleet.background("queuectl enqueue -q -- true") for _ in range(6)]
     printed = [start.communicate(timeout=60)[0].strip() for start in starts]

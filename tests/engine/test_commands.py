@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
+
+import pytest
 
 from queuectl import follow
 from queuectl.domain.job import JobState, Spec
@@ -52,6 +55,17 @@ def test_output_path_receives_the_output_and_logs_still_have_it(shop: Workshop, 
     shop.finished(job)
     assert path.read_text() == "fresh\n"
     assert shop.output(job) == b"fresh\n"
+
+
+@pytest.mark.parametrize("deed", ["mkdir", "mkfifo"])
+def test_what_a_command_makes_of_its_output_file_hinders_no_other(shop: Workshop, tmp_path: Path, deed: str) -> None:
+    path = tmp_path / "out"
+    odd = shop.enqueue(f"echo before; rm {path}; {deed} {path}", output_path=str(path))
+    other = shop.enqueue("echo other")
+    shop.worker()
+    states = [job.state for job in shop.finished(odd, other)]
+    assert states == [JobState.COMPLETED, JobState.COMPLETED]
+    assert (shop.output(odd), shop.output(other)) == (b"", b"other\n")
 
 
 def test_a_command_sees_who_it_is_and_where_it_was_enqueued(shop: Workshop, tmp_path: Path) -> None:
@@ -124,6 +138,29 @@ def test_what_cannot_start_fails_with_the_reason(shop: Workshop, tmp_path: Path)
         ("dead", None, f"cannot write output file {tmp_path / 'gone' / 'out'}"),
         ("dead", 127, "exit code 127"),
     ]
+
+
+def test_long_words_that_cannot_be_started_cost_no_worker(shop: Workshop) -> None:
+    named = shop.enqueue_all([{"command": ["x" * 120_000], "max_retries": 0}] * 30)
+    shop.worker()
+    for job in shop.finished(*named):
+        assert (job.state, job.attempts, job.lost, job.starts) == (JobState.DEAD, 1, 0, 1)
+        assert job.error
+        assert job.error.startswith("command not found: xxx")
+
+
+def test_a_command_waits_while_its_machine_has_no_descriptor_left(shop: Workshop) -> None:
+    shop.worker()
+    (row,) = shop.store.workers()
+    opened = {int(name) for name in os.listdir(f"/proc/{row.pid}/fd")}
+    before = resource.prlimit(row.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(row.pid, resource.RLIMIT_NOFILE, (min(set(range(999)) - opened), before[1]))
+    job = shop.enqueue("echo later", max_retries=0)
+    until(lambda: shop.job(job).lease > 1, "the claim comes back, since nothing could be started")
+    resource.prlimit(row.pid, resource.RLIMIT_NOFILE, before)
+    (done,) = shop.finished(job)
+    assert (done.state, done.attempts, done.lost) == (JobState.COMPLETED, 1, 0)
+    assert shop.store.workers() == [row]
 
 
 def test_an_environment_that_is_no_text_harms_nobody_else(shop: Workshop, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 from queuectl.domain.job import JobState, Outcome
+from queuectl.domain.lifecycle import GivenBack
+from queuectl.store.port import Change
+from tests.builders import a_worker
 from tests.workshop import Workshop, until
 
 
@@ -64,6 +67,17 @@ def test_full_workers_do_not_pass_a_doubtful_job_to_and_fro(shop: Workshop, tmp_
     assert shop.job(doubtful).lease < 5
     gate.touch()
     shop.finished(doubtful)
+
+
+def test_doubtful_jobs_run_one_after_the_other_without_a_look_at_the_clock(shop: Workshop) -> None:
+    jobs = shop.enqueue_all([{"command": "true"}] * 30)
+    row = a_worker("before~1")
+    shop.store.register(row)
+    claimed = shop.store.claim(row.grip, row.host, len(jobs), [])
+    shop.store.record(row.grip, [Change(job=job, event=GivenBack()) for job in claimed])
+    shop.store.deregister(row.grip)
+    shop.worker(2, "--poll", "3600")
+    assert {job.state for job in shop.finished(*jobs)} == {JobState.COMPLETED}
 
 
 def test_priority_goes_first_then_age(shop: Workshop, tmp_path: Path) -> None:

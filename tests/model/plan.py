@@ -23,6 +23,7 @@ class Plan:
     killed_at_a_point: float
     asleep_at_a_point: float
     fails_at_commit: float
+    loses_answers: float
     is_deaf: bool
     """Whether wake-ups get lost, so that only polling helps."""
 
@@ -33,7 +34,8 @@ class Plan:
             faults=[fault for fault in FAULTS if chance.random() < 0.6] or ["start a worker"],
             faults_a_second=chance.choice((0.3, 1.0, 3.0)), acts_a_second=chance.choice((0.5, 2.0)),
             killed_at_a_point=chance.choice((0.0, 0.001, 0.01)), asleep_at_a_point=chance.choice((0.0, 0.001, 0.01)),
-            fails_at_commit=chance.choice((0.0, 0.0, 0.05)), is_deaf=chance.random() < 0.1,
+            fails_at_commit=chance.choice((0.0, 0.0, 0.05)),
+            loses_answers=chance.choice((0.0, 0.0, 0.05)), is_deaf=chance.random() < 0.1,
         )  # fmt: skip
 
     @staticmethod

@@ -67,6 +67,8 @@ class Weather:
         self.locked = False
         self.away = False
         self.fails_at_commit: Callable[[], bool] = lambda: False
+        self.loses_answer: Callable[[], bool] = lambda: False
+        """Whether a worker is told of a commit that it failed, as where the connection to a server breaks."""
 
     def check(self, *, writes: bool) -> None:
         if self.away:
@@ -118,6 +120,9 @@ class SimStore(SqliteStore):
         self._tell(self._machine.history)
         self._committed(self)
         self._point("after a commit")
+        if self._process is not None and self._weather.loses_answer():
+            self.unsynced = False  # only a server's answers get lost, and it syncs every commit
+            raise StoreUnavailable("the connection to the store is lost")
 
     def sync(self) -> None:
         self._point("before a sync")
@@ -149,7 +154,8 @@ class SimStore(SqliteStore):
         except Superseded:
             process = self._process
             if process is not None and grip.worker in (*process.children, *process.driven):
-                process.refused = self._machine.is_alive(grip.worker)
+                is_known = self._db.execute("SELECT 1 FROM workers WHERE id = ?", (grip.worker,)).fetchone()
+                process.refused = is_known is not None and self._machine.is_alive(grip.worker)
             raise
 
     def abandon(self) -> None:

@@ -69,6 +69,7 @@ class World:
         self._machine.kill_parent = self._kill_parent
         self._weather = Weather()
         self._weather.fails_at_commit = lambda: self._happens(self._plan.fails_at_commit)
+        self._weather.loses_answer = lambda: self._happens(self._plan.loses_answers)
         self._path = _fresh_store(folder)
         self._store = self._open(None)
         self._people = People(self._store, self._time, self._chance, self._history)

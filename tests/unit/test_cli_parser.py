@@ -22,6 +22,15 @@ def test_a_group_and_its_verb_are_one_command() -> None:
     assert parser.find_command(["dlq"]) == ("dlq", [])
 
 
+def test_what_other_tools_call_it_leads_to_a_command_there_is() -> None:
+    for word, meant in parser.FAMILIAR.items():
+        assert word not in COMMANDS
+        assert meant.removesuffix(" -f") in {*COMMANDS, "--version"}
+    with pytest.raises(Invalid) as refused:
+        parser.find_command(["ls"])
+    assert refused.value.hint == "did you mean 'list'?"
+
+
 def test_ids_may_stand_between_options() -> None:
     args, typed = parser.parse(COMMANDS["retry"], ["a", "--yes", "b", "--state", "dead", "c"])
     assert (typed, args.yes, args.state) == (["a", "b", "c"], True, ["dead"])
@@ -51,7 +60,15 @@ def test_a_value_may_begin_with_a_dash() -> None:
         ("list", ["--sate", "dead"], "unknown option --sate", "--state"),
         ("list", ["--queue"], "--queue needs a value", "queuectl list --help"),
         ("list", ["--color", "pink"], "pink", "queuectl list --help"),
-        ("enqueue", ["ls", "-la"], "unknown option -la", "--"),
+        ("enqueue", ["ls", "-la"], "unknown option -la", "put -- before the command: queuectl enqueue -- ls …"),
+        (
+            "run",
+            ["--queue", "q", "make", "-j4"],
+            "unknown option -j4",
+            "put -- before the command: queuectl run -- make …",
+        ),
+        ("run", ["--prio", "5", "make"], "unknown option --prio", "did you mean '--priority'?"),
+        ("enqueue", ['{"command": "x"}', "--prio", "5"], "unknown option --prio", "did you mean '--priority'?"),
         ("completion", [], "completion needs SHELL", "usage: queuectl completion SHELL"),
         ("config set", ["max-retries"], "config set needs VALUE", "config set NAME VALUE"),
         ("status", ["extra"], "status does not take 'extra'", "usage: queuectl status"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.cli.render import Cell, Column, age, counted, cut, paint, size, table, visible, width_of
+from queuectl.cli.render import Cell, Column, age, counted, cut, paint, plain, size, table, visible, width_of
 
 COLUMNS = (Column("ID"), Column("N", right=True), Column("COMMAND", least=10))
 
@@ -54,6 +54,10 @@ def test_wide_signs_count_twice() -> None:
     assert width_of("日本") == 4
     assert cut("日本語", 5) == "日本…"
     assert width_of("e\u0301") == 1
+
+
+def test_a_commands_words_are_plain_without_colours_titles_and_movements() -> None:
+    assert plain("\x1b[1;31mred\x1b[0m \x1b]0;title\x07a\x1b[2Kb\x1b]8;;http://x\x1b\\link\x1b(B") == "red ablink"
 
 
 @given(st.text(), st.integers(1, 30))

@@ -17,13 +17,13 @@ from queuectl import wire
 from queuectl.client import Client, allowed_states
 from queuectl.domain.errors import Conflict, Invalid, NotFound
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.lifecycle import CancelRequested, Retried
+from queuectl.domain.lifecycle import CancelRequested, Retried, Started
 from queuectl.domain.selector import Selector
 from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings
-from queuectl.store.port import WorkerRow
+from queuectl.store.port import Change, WorkerRow
 from queuectl.store.sqlite import SqliteStore
-from tests.builders import HOST, NOON, ManualClock, a_grip, a_worker, claim_one, finish
+from tests.builders import HOST, NOON, ManualClock, a_grip, a_worker, claim_one, finish, record_one
 
 
 @pytest.fixture
@@ -231,6 +231,18 @@ def test_only_workers_whose_lock_is_held_are_shown(client: Client) -> None:
     assert client.workers() == []
 
 
+def test_what_is_held_ready_is_in_no_slot(client: Client) -> None:
+    for _ in range(3):
+        enqueue(client)
+    row = a_worker("box~1", slots=1)
+    with a_live_worker(client, row):
+        claims = client.store.claim(row.grip, HOST, 3, ())
+        assert len(claims) == 3
+        record_one(client.store, row.grip, Change(job=claims[1], event=Started(at=client.store.now())))
+        (worker,) = client.workers()
+        assert [job.id for job in worker.running] == [claims[1].id]
+
+
 def test_a_queue_is_served_by_a_worker_of_all_queues_or_of_its_own(client: Client) -> None:
     assert client.unserved(["a", "b", "a"]) == ["a", "b"]
     with a_live_worker(client, a_worker("box~1", queues=("a",))):
@@ -249,7 +261,7 @@ def test_a_waiting_job_knows_why(client: Client) -> None:
         third = enqueue(client)
         assert client.reason(client.job(first.id)) is None
         assert client.reason(second) == "next in line"
-        assert client.reason(third) == "all 1 slots busy, 2nd in line"
+        assert client.reason(third) == "the only slot busy, 2nd in line"
 
 
 # --- stop -----------------------------------------------------------------------------------

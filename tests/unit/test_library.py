@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,18 @@ def test_the_package_alone_loads_nothing_of_itself() -> None:
 @pytest.mark.parametrize("name", queuectl.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(queuectl, name)
+
+
+def test_the_public_names_are_offered() -> None:
+    assert set(queuectl.__all__) <= set(dir(queuectl))
+
+
+def test_a_traceback_says_what_would_be_right(tmp_path: Path) -> None:
+    with Client(tmp_path / "jobs.db") as client:
+        with pytest.raises(queuectl.Invalid) as refused:
+            client.enqueue([{"comand": "true"}])
+        assert "did you mean 'command'?" in "".join(traceback.format_exception(refused.value))
+        assert repr(client) == f"<queuectl.Client of {tmp_path / 'jobs.db'}>"
 
 
 def test_what_is_not_public_is_not_there() -> None:

@@ -48,6 +48,7 @@ def test_a_job_explains_itself_where_it_can(job: Job, words: str | None) -> None
         (4, 2, 1, "next in line"),
         (4, 2, 2, "3rd in line"),
         (8, 8, 0, "next in line"),
+        (1, 1, 1, "the only slot busy, 2nd in line"),
         (8, 8, 36, "all 8 slots busy, 37th in line"),
         (8, 9, 36, "all 8 slots busy, 37th in line"),
         (8, 8, 1000, "all 8 slots busy, 1000 or more before it"),

@@ -470,6 +470,23 @@ def test_migrations_are_numbered_from_1_without_a_gap() -> None:
     assert list(migrations.numbered("sqlite")) == list(range(1, len(migrations.numbered("sqlite")) + 1))
 
 
+def test_a_store_of_0_1_0_counts_right_and_finds_its_retries(path: Path) -> None:
+    with opened(path) as store:
+        store.insert([a_job("before")])
+        store._db.execute("DROP INDEX jobs_retries")
+        store._db.execute(
+            "CREATE TRIGGER jobs_insert_counts AFTER INSERT ON jobs BEGIN INSERT INTO counts "
+            "VALUES (new.queue, new.state, 1) ON CONFLICT DO UPDATE SET jobs = jobs + 1; END"
+        )
+        store.insert([a_job("counted-twice")])
+        store._db.execute("DELETE FROM meta WHERE name = 'oldest reader of schema 4'")
+        store._db.execute("PRAGMA user_version = 3")
+    with opened(path) as store:
+        store.insert([a_job("after")])
+        assert store.counts() == {("default", JobState.PENDING): 3}
+        assert store.backlog(5).next_retries == []
+
+
 def test_only_missing_steps_are_run_in_their_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tmp_path / "sql" / "some"
     folder.mkdir(parents=True)

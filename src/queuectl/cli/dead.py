@@ -10,7 +10,7 @@ from queuectl.cli.call import Call
 from queuectl.cli.choosing import found, positive, selector_of, selects
 from queuectl.cli.console import Console
 from queuectl.cli.listing import print_jobs, tries
-from queuectl.cli.render import Cell, Column, ago, cut, table, visible
+from queuectl.cli.render import Cell, Column, ago, cut, plain, table, visible
 from queuectl.client import Client
 from queuectl.documents import group_to_json
 from queuectl.domain.errors import Conflict
@@ -106,7 +106,7 @@ def _print(console: Console, client: Client, jobs: Sequence[Job], more: int) -> 
     for job, line in zip(jobs, lines, strict=True):
         console.print(line)
         for written in tail(client, job).splitlines():
-            text = visible(written)
+            text = visible(plain(written))
             shown = text if console.width is None else cut(text, console.width - 4)
             console.print(f"  {console.paint('│', 'dim')} {console.paint(shown, 'dim')}")
     if more > 0:

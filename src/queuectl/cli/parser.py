@@ -18,6 +18,15 @@ from queuectl.wire import nearest
 WITH_VALUE = frozenset({"--db", "--color"})
 """Global options whose value is a word of its own."""
 
+FAMILIAR = {
+    "add": "enqueue", "submit": "enqueue", "ls": "list", "ps": "list", "jobs": "list", "inspect": "show",
+    "info": "show", "why": "explain", "log": "logs", "follow": "logs -f", "tail": "logs -f", "kill": "cancel",
+    "pause": "hold", "resume": "release", "restart": "retry", "rm": "delete", "remove": "delete", "clean": "prune",
+    "gc": "prune", "top": "status", "start": "worker start", "stop": "worker stop", "dead": "dlq list",
+    "version": "--version",
+}  # fmt: skip
+"""What other tools call it: a hint, never an alias."""
+
 HELP_WIDTH_MAX = 80
 
 
@@ -59,7 +68,8 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
     if not members:
         known = sorted({command.partition(" ")[0] for command in COMMANDS})
         harmless = [each for each in known if each != "reset"]  # no typing error shall be led there
-        raise Invalid(f"unknown command {name!r}", nearest(name, harmless) if known else "")
+        hint = f"did you mean '{FAMILIAR[name]}'?" if name in FAMILIAR else nearest(name, harmless)
+        raise Invalid(f"unknown command {name!r}", hint)
     verb_at = _next_word(rest, at)
     if verb_at is None:
         return name, rest
@@ -83,10 +93,11 @@ def parse(command: Command, words: Sequence[str]) -> tuple[argparse.Namespace, l
     """The options and the other words of a command. Raises `Invalid`; `--help` prints and ends the process."""
     parser = build(command)
     args, extras = parser.parse_known_args(_with_values(parser, words))
+    typed: list[str] = [*args.words, *extras] if command.words else extras
     for extra in extras:
         if extra.startswith("-") and extra != "-":
-            raise Invalid(f"unknown option {extra.partition('=')[0]}", _option_hint(parser, command, extra))
-    typed: list[str] = [*args.words, *extras] if command.words else extras
+            hint = _option_hint(parser, command, words, typed, extra)
+            raise Invalid(f"unknown option {extra.partition('=')[0]}", hint)
     return args, typed
 
 
@@ -119,9 +130,16 @@ def check_arity(command: Command, words: Sequence[str]) -> None:
         raise Invalid(f"{command.name} does not take {words[most]!r}", hint)
 
 
-def _option_hint(parser: argparse.ArgumentParser, command: Command, typed: str) -> str:
+def _option_hint(
+    parser: argparse.ArgumentParser, command: Command, words: Sequence[str], typed: Sequence[str], unknown: str
+) -> str:
+    """What would be right, where `typed` are the words that are no option, or belong to an unknown one."""
+    first = next((word for word in typed if not word.startswith("-")), None)
+    is_command = command.takes_command and first is not None and not set("{:") & set(first)
+    if is_command and words.index(first) < words.index(unknown):
+        return f"put -- before the command: queuectl {command.name} -- {first} …"
     known = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
-    hint = nearest(typed.partition("=")[0], known)
+    hint = nearest(unknown.partition("=")[0], known)
     if hint.startswith("did you mean"):
         return hint
     if command.takes_command:

@@ -6,6 +6,7 @@ columns that may be cut. Control signs in a cell are shown, never sent to the te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
@@ -54,6 +55,15 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])"
+"""What a terminal obeys and does not show: colours, movements, titles."""
+
+
+def plain(text: str) -> str:
+    """A command's words without its colours and movements."""
+    return re.sub(ESCAPES, "", text)
 
 
 ALIGNED_MAX = 120

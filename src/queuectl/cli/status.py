@@ -14,8 +14,8 @@ from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.selector import Selector
 
 WORKER_COLUMNS = (
-    Column("NAME"), Column("SLOTS", right=True), Column("QUEUES", least=8), Column("UP", right=True),
-    Column("RUNNING", least=20),
+    Column("NAME"), Column("HOST", least=8), Column("SLOTS", right=True), Column("QUEUES", least=8),
+    Column("UP", right=True), Column("RUNNING", least=20),
 )  # fmt: skip
 
 
@@ -42,9 +42,8 @@ def _print(call: Call, found: Status) -> None:
     if found.workers:
         console.table(*worker_table(found.workers, found.at))
         console.print()
-    _heading(
-        console, "Jobs", _counts_line(console, found) if total else "none yet; add one: queuectl enqueue -- echo hi"
-    )
+    none_yet = f"none yet; add one: {call.command('enqueue -- echo hi')}"
+    _heading(console, "Jobs", _counts_line(console, found) if total else none_yet)
     if len(found.queues) > 1:
         console.table(*_queue_table(found))
         console.print()
@@ -78,15 +77,17 @@ def _counts_line(console: Console, found: Status) -> str:
 
 
 def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Column], list[Sequence[str | Cell]]]:
-    """Columns and rows that show live workers."""
+    """Columns and rows that show live workers; their hosts where there are several."""
+    hosts = len({worker.host for worker in workers}) > 1
     rows: list[Sequence[str | Cell]] = []
     for worker in workers:
         running = ", ".join(job.id for job in worker.running)
         queues = ", ".join(worker.queues) or "all"
         name = f"{worker.name} ({condition})" if (condition := _condition(worker)) else worker.name
         slots = f"{len(worker.running)}/{'-' if worker.orphaned else worker.slots}"
-        rows.append((name, slots, queues, age(now - worker.started_at), Cell(running or "-", "cyan")))
-    return WORKER_COLUMNS, rows
+        where = [worker.host] if hosts else []
+        rows.append((name, *where, slots, queues, age(now - worker.started_at), Cell(running or "-", "cyan")))
+    return [column for column in WORKER_COLUMNS if hosts or column.title != "HOST"], rows
 
 
 def _condition(worker: WorkerView) -> str:

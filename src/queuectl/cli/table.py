@@ -159,7 +159,7 @@ _ROWS = (
             option("--count", "N", "commands at the same time (default: 1)", default="1"),
             many("--queue", "QUEUE", "serve only this queue; may be repeated"),
             option("--poll", "S", "look for work at least every S seconds"),
-            flag("--drain", "exit once nothing is left to do"),
+            flag("--drain", "exit once no job is left, not even one for later"),
             flag("--if-none", "only if no live worker serves these queues yet"),
             flag("--detach", "go to the background"),
             option("--name", "NAME", "the worker's name (default: host and number)"),
@@ -195,7 +195,7 @@ _ROWS = (
             flag("-f", "--follow", "go on until the worker has gone"),
             option("--tail", "N", "only the last N lines"),
         ),
-        description="Prints a worker's log: of the one named, or of the only one alive.",
+        description="Prints a worker's log: of the one named, the only one alive, or where none is, the last.",
         examples=("queuectl worker logs night", "queuectl worker logs -f"),
     ),
     Command(

@@ -23,6 +23,7 @@ SLOTS_MAX = 4096
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_AGAIN_S = 0.05
 READ_BYTES = 1 << 16
+NAMES_SHOWN_MAX = 5
 
 
 def start(call: Call) -> int:
@@ -192,10 +193,11 @@ def logs(call: Call) -> int:
     if call.console.as_json and call.args.follow:
         raise Invalid("--follow gives lines as they come, never JSON", "leave out --json or --follow")
     with call.client() as client:
-        name = call.words[0] if call.words else _only_worker(client)
+        name = call.words[0] if call.words else _only_worker(client, bootstrap.logged(client.store))
         path = bootstrap.log_path(client.store, _name(name))
         if not path.exists():
-            raise NotFound(f"worker {name} has no log", "see the names of live workers with: queuectl worker list")
+            known = ", ".join(bootstrap.logged(client.store)[:NAMES_SHOWN_MAX]) or "none yet"
+            raise NotFound(f"worker {name} has no log on this host", f"there are, the latest first: {known}")
         with path.open("rb") as file:
             lines = deque(file, tail)
             if call.console.as_json:
@@ -218,9 +220,9 @@ def _logged(line: bytes) -> wire.JsonObject:
     return {"at": at, "message": message}
 
 
-def _only_worker(client: Client) -> str:
-    names = [worker.name for worker in client.workers()]
+def _only_worker(client: Client, logged: list[str]) -> str:
+    """The worker that must be meant where none is named: the only one alive, or where none is, the last one."""
+    names = [worker.name for worker in client.workers()] or logged[:1]
     if len(names) != 1:
-        there = f"alive now: {', '.join(names)}" if names else "no worker is running"
-        raise Invalid("which worker?", f"name one; {there}")
+        raise Invalid("no worker was named", f"alive now: {', '.join(names)}" if names else "none has run here yet")
     return names[0]

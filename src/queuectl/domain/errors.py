@@ -19,6 +19,8 @@ class QueuectlError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(hint)  # which a traceback shows
 
 
 class OperationFailed(QueuectlError):

@@ -47,7 +47,9 @@ def reason(
     if around.ahead < max(1, around.slots - around.busy):
         return "next in line"
     place = f"{ordinal(around.ahead + 1)} in line" if around.ahead < AHEAD_MAX else f"{AHEAD_MAX} or more before it"
-    return place if around.busy < around.slots else f"all {around.slots} slots busy, {place}"
+    if around.busy < around.slots:
+        return place
+    return f"{'the only slot' if around.slots == 1 else f'all {around.slots} slots'} busy, {place}"
 
 
 def ordinal(number: int) -> str:

@@ -23,3 +23,6 @@ class Selector(NamedTuple):
     commands: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     before: float | None = None
+
+
+ALL_JOBS = Selector()

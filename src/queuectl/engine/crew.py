@@ -14,7 +14,7 @@ from queuectl.engine.link import Flight, Link, may_be_poison
 from queuectl.engine.protocol import Channel
 from queuectl.engine.relay import Relay
 from queuectl.settings import Settings
-from queuectl.store.port import FIRST_EPOCH, Change, Store, WorkerRow
+from queuectl.store.port import FIRST_EPOCH, Change, Store, Superseded, WorkerRow
 
 UNSTARTED_MAX_S = 0.2
 """A claim that could not be started by then is given back, at the next look of each second."""
@@ -137,7 +137,7 @@ class Crew:
     def renew_leases(self, lease_s: float, now: float) -> None:
         """Puts off the end of all leases, when it is time. Raises `StoreUnavailable`: then they go on running out, and
         the next call tries again."""
-        links = [link for link in self.links if not link.channel.closed]
+        links = [link for link in self.links if not link.channel.closed and not link.dismissed]
         if not self._store.leases or not links or now < self._renew_at:
             return
         lease = Lease.granted(boottime(), lease_s)
@@ -178,6 +178,17 @@ class Crew:
             for flight in link.flights.values():
                 if flight.is_unstarted() and now - flight.sent_at > UNSTARTED_MAX_S:
                     link.drop(flight)
+
+    def dismiss(self, link: Link) -> None:
+        """Lets a supervisor leave, which runs nothing. An earlier try may have succeeded, though we were told that it
+        failed. Raises `Superseded`."""
+        again, link.dismissed = link.dismissed, True
+        try:
+            self._store.deregister(link.grip)
+        except Superseded:
+            if not again or any(row.id == link.row.id for row in self._store.workers()):
+                raise
+        link.leave()
 
     def fallen(self) -> list[Link]:
         """The supervisors whose end of the line is closed: they have left, died, or follow somebody else."""

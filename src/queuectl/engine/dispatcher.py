@@ -235,7 +235,7 @@ class Dispatcher:
     # --- the transaction --------------------------------------------------------------------
 
     def _is_commit_pending(self) -> bool:
-        return bool(self._ended or self._returned or self._wants_claims())
+        return bool(self._ended or self._returned or self._doubtful or self._wants_claims())
 
     def _is_commit_due(self, now: float) -> bool:
         if now < self._commit_not_before():
@@ -282,11 +282,11 @@ class Dispatcher:
             self._wakeup.own_commit()
         self.pace.committed(now, done, len(known))
         self._passed_over = self._passed_over or claims.passed_over
-        self._settle(after)
         if wants_claims:
             self._look = len(claims.jobs) >= claims.room
-            if not self._look:
-                self._next_due = self._store.next_due()
+        self._settle(after)  # may want another look: what ended was still in hand when these claims passed others over
+        if wants_claims and not self._look:
+            self._next_due = self._store.next_due()
         self._notice_people()  # their commit may have been signalled together with ours
         self._stop_if_drained()
 
@@ -392,11 +392,10 @@ class Dispatcher:
     # --- leaving ----------------------------------------------------------------------------
 
     def _let_go(self) -> None:
-        """Dismisses supervisors that nothing ties to us any more."""
-        for link in self._crew.links:
+        """Dismisses supervisors that nothing ties to us any more, as far as is known."""
+        for link in self._crew.links if not self._doubtful else ():
             if not link.flights and not link.leaving and (self._stopping or not link.own):
-                self._store.deregister(link.grip)
-                link.leave()
+                self._crew.dismiss(link)
         if self._stopping and not self._crew.links and self.exit_code is None:
             self._observe(events.WorkerStopped(name=self._options.name))
             self.exit_code = 0

@@ -15,6 +15,7 @@ from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message, encode
 
 FLUSH_AFTER_S = 0.008
 FLUSH_MESSAGES = 64
+NO_ROOM_S = 0.01
 
 
 class Door:
@@ -68,7 +69,11 @@ class Door:
             self._attend(channel)
 
     def _accept(self) -> None:
-        sock, _ = self._listener.accept()
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            time.sleep(NO_ROOM_S)  # no descriptor is left: whoever knocks goes on waiting
+            return
         channel = Channel(sock)
         self._channels[channel.fileno()] = channel
         self._poll.register(channel.fileno(), select.POLLIN)

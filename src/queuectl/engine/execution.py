@@ -13,6 +13,9 @@ from queuectl.engine.output import STDERR, STDOUT, Sink, UserFile
 from queuectl.engine.protocol import Message, Order
 from queuectl.engine.shell import is_plain_shell
 
+SIGNS_MAX = 500
+"""What an execution's end may say of what went wrong."""
+
 
 @dataclass(slots=True)
 class Surroundings:
@@ -84,7 +87,10 @@ class Run:
 
 
 def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag: int) -> Run:
-    """Starts a command. Goes to its folder and umask for that, and comes back. Raises `process.NotStarted`."""
+    """Starts a command. Goes to its folder and umask for that, and comes back.
+
+    Raises `process.NotStarted`, or `process.Shortage` where it may start later.
+    """
     if isinstance(spec, process.NotStarted):
         raise spec
     started_at = time.time()
@@ -99,9 +105,11 @@ def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag
             env=_environment(spec, order, slot), stdin=stdin,
             stdout=sinks[STDOUT].open(), stderr=sinks[STDERR if spec.split_output else STDOUT].open(), tag=tag,
         )  # fmt: skip
-    except (process.NotStarted, ValueError) as error:
+    except (process.NotStarted, ValueError, OSError) as error:
         for sink in sinks.values():
             sink.abandon()
+        if _is_shortage(error):
+            raise process.Shortage from error
         if isinstance(error, ValueError):  # a text that no system call takes: nobody else may suffer from it
             raise process.NotStarted(f"cannot be started: {error}") from error
         raise
@@ -111,6 +119,13 @@ def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag
         if stdin is not None:
             os.close(stdin)
     return Run(order=order, slot=slot, tag=tag, pid=pid, started_at=started_at, sinks=sinks)
+
+
+def _is_shortage(error: Exception) -> bool:
+    """Whether it is the machine that is short of something; of disk space, only where our own file has none."""
+    if isinstance(error, OSError):
+        return error.errno in process.SHORTAGES | process.DISK_SHORTAGES
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in process.SHORTAGES
 
 
 def _enter(spec: Surroundings) -> None:
@@ -128,7 +143,7 @@ def _open_stdin(path: str | None) -> int | None:
     if path is None:
         return None
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         raise process.NotStarted(f"cannot read stdin file {path}: {error.strerror}") from error
     if stat.S_ISFIFO(os.fstat(handle).st_mode):
@@ -157,8 +172,15 @@ def _environment(spec: Surroundings, order: Order, slot: Slot) -> dict[bytes, by
     }
 
 
+def _cut(error: str) -> str:
+    """A command's name may be as long as a program; the journal has room for a line."""
+    return error if len(error) <= SIGNS_MAX else f"{error[: SIGNS_MAX - 1]}…"
+
+
 def result(order: Order, started_at: float, **known: Any) -> dict[str, Any]:
     """What is known of an execution's end. `outputs`: per stream `{text, size}` or `{path, size}`."""
     ended = {"seq": order.seq, "lease": order.lease, "started_at": started_at, "finished_at": time.time()}
+    if known.get("error"):
+        known["error"] = _cut(known["error"])
     ended.update({name: value for name, value in known.items() if value is not None})
     return ended

@@ -81,8 +81,7 @@ class Host:
             return Launched(worker=worker, pid=pid, tag_bits=bits, channel=dial(folder))
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            reason = error.strerror or str(error)
-            raise OperationFailed(f"the supervisor did not start: {reason}", f"is {self.below} writable?") from error
+            raise _not_started(error.strerror or str(error), self.below) from error
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -148,6 +147,10 @@ class Host:
         shutil.rmtree(self.folder(worker), ignore_errors=True)
 
 
+def _not_started(reason: str, below: Path) -> OperationFailed:
+    return OperationFailed(f"the supervisor did not start: {reason}", f"is {below} writable, with free space?")
+
+
 def _is_left(folder: Path) -> bool:
     """Whether nobody lives in a folder that is not quite new (a supervisor takes its lock a moment later)."""
     try:
@@ -176,13 +179,16 @@ def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
                 (os.POSIX_SPAWN_DUP2, writer, 3),
             ],
         )  # fmt: skip
+    except BaseException:
+        os.close(reader)
+        raise
     finally:
         os.close(writer)
     try:
         if os.read(reader, 1) != b"\n":
             os.waitpid(pid, 0)
-            reason = (folder / "errors").read_text(errors="replace").strip().rpartition("\n")[2]
-            raise OperationFailed(f"the supervisor did not start: {reason}", f"is {below} writable?")
+            said = (folder / "errors").read_text(errors="replace").strip().rpartition("\n")[2]
+            raise _not_started(said or "it said nothing", below)  # as on a full disk, which has no room for its words
         return pid
     finally:
         os.close(reader)

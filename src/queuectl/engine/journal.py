@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 JOURNAL_BYTES = 1 << 20
+RESERVE_BYTES = 8192
+"""No result is larger, but for output in it: a user's path of 4,096, an error of `execution.SIGNS_MAX`, a few names.
+The journal has so much more for each slot, or not all of them could be busy."""
 MAGIC = b"queuectl journal 1\n".ljust(32, b"\0")
 
 _RECORD = struct.Struct("<II")
@@ -24,21 +27,22 @@ _RECORD = struct.Struct("<II")
 class Journal:
     """The writing end. One process writes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, slots: int = 1) -> None:
+        size = JOURNAL_BYTES + slots * RESERVE_BYTES
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(handle, 0, JOURNAL_BYTES)
-            self._map = mmap.mmap(handle, JOURNAL_BYTES)
+            os.posix_fallocate(handle, 0, size)
+            self._map = mmap.mmap(handle, size)
         finally:
             os.close(handle)
         self._map[: len(MAGIC)] = MAGIC
         self._end = len(MAGIC)
         self.clear()
 
-    @property
-    def free(self) -> int:
-        """Bytes that still fit, as one record's JSON."""
-        return JOURNAL_BYTES - self._end - 2 * _RECORD.size
+    def spare(self, running: int) -> int:
+        """Bytes that still fit, beyond the results of so many running commands and of one more; below 0 where even
+        these might not."""
+        return len(self._map) - self._end - (running + 1) * RESERVE_BYTES
 
     def append(self, result: str) -> None:
         """Keeps a result's JSON. The caller has made sure that it fits."""

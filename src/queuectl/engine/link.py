@@ -43,6 +43,8 @@ class Link:
         self.channel = channel
         self.pid = pid
         self.flights: dict[Key, Flight] = {}
+        self.dismissed = False
+        """Whether the store has been asked to forget it. It may have, whatever it said."""
         self.leaving = False
         self.lease: Lease | None = None
         self._specs: dict[int, tuple[Spec, int]] = {}

@@ -7,10 +7,14 @@ behind which may still write.
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
+import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 INLINE_BYTES_MAX = 16 << 10
 """Larger outputs stay in their file until they are recorded."""
@@ -19,6 +23,15 @@ PIECE_BYTES_MAX = 1 << 20
 """What is read at a time of an output that is still being written."""
 
 STDOUT, STDERR = 1, 2
+
+FILES_BESIDE = 32
+"""How many files a supervisor may have to open beside those of its slots."""
+
+
+def open_files_max() -> int:
+    """How many files this process, or a supervisor that it starts, may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 class Sink:
@@ -33,12 +46,16 @@ class Sink:
         self.path = ""
 
     def open(self) -> int:
-        """The descriptor that a command shall write to."""
+        """The descriptor that a command shall write to. Raises `OSError` where there is none to spare."""
         if self._handle < 0:
             self._generation += 1
             file = self._folder / f"{self._name}-{self._generation}"
-            self._handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self.path = str(file.relative_to(self._below))
+            handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if handle >= open_files_max() - FILES_BESIDE:
+                os.close(handle)
+                file.unlink()
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            self._handle, self.path = handle, str(file.relative_to(self._below))
         return self._handle
 
     def size(self) -> int:
@@ -86,7 +103,8 @@ class UserFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        how = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOCTTY
+        self._handle = os.open(path, how, 0o666)
 
     def open(self) -> int:
         """The descriptor that the command shall write to."""
@@ -126,10 +144,23 @@ class Capped:
     cut_bytes: int = 0
 
 
-def read_capped(path: Path, size: int, bytes_max: int) -> Capped:
-    """At most `bytes_max` of a file's first `size` bytes: half from either end. A file that is gone reads as empty."""
+def is_users(path: str) -> bool:
+    """Whether it names a user's file: those of slots are relative to the store's folder."""
+    return path.startswith("/")
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, without waiting for it: a command may have put a named pipe into the place of its output."""
+    return cast(BinaryIO, open(path, "rb", buffering=0, opener=lambda name, how: os.open(name, how | os.O_NONBLOCK)))
+
+
+def read_capped(below: Path, path: str, size: int, bytes_max: int) -> Capped:
+    """At most `bytes_max` of a file's first `size` bytes: half from either end. A file that is gone reads as empty, and
+    so does a user's that cannot be read any more. Raises `OSError` for one of ours: who asks again may read it."""
     try:
-        with open(path, "rb") as file:
+        with _opened(below / path) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return Capped(head=b"")
             if size <= bytes_max:
                 return Capped(head=file.read(size))
             half = bytes_max // 2
@@ -138,12 +169,16 @@ def read_capped(path: Path, size: int, bytes_max: int) -> Capped:
             return Capped(head=head, tail=file.read(half), cut_bytes=size - 2 * half)
     except FileNotFoundError:
         return Capped(head=b"")
+    except OSError:
+        if is_users(path):
+            return Capped(head=b"")  # what its command has made of it is no business of other jobs
+        raise
 
 
 def read_on(path: Path, offset: int) -> tuple[bytes, int]:
     """The next bytes of a running output, bounded, and where to go on; a middle that was freed is skipped."""
     try:
-        with open(path, "rb", buffering=0) as file:
+        with _opened(path) as file:
             start = os.lseek(file.fileno(), offset, os.SEEK_DATA)
             data = file.read(PIECE_BYTES_MAX)
     except OSError:

@@ -9,16 +9,20 @@ A tag is 31 random bits of the supervisor and 32 bits that count its executions.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from queuectl.engine.shell import plain_words
 
 RLIMIT_LOCKS = 10
 PAGE_BYTES = 4096
 TAG_SHIFT = 32
+
+NAMES_MAX = 10
+"""So many processes are named where there may be thousands."""
 
 EXIT_NOT_FOUND = 127
 EXIT_NOT_EXECUTABLE = 126
@@ -44,6 +48,14 @@ class NotStarted(Exception):
     def __init__(self, message: str, exit_code: int | None = None) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+DISK_SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Shortage(Exception):
+    """The machine has no process, memory, descriptor or disk space left for a command. It is not the job's fault."""
 
 
 def spawn(
@@ -200,6 +212,12 @@ def name_of(pid: int) -> str:
             return f"{file.read().strip()} (pid {pid})"
     except OSError:
         return f"pid {pid}"
+
+
+def names_of(pids: Collection[int]) -> str:
+    """The same for several, of many the first few."""
+    first, more = sorted(pids)[:NAMES_MAX], len(pids) - NAMES_MAX
+    return ", ".join([*map(name_of, first), *([f"and {more:,} more"] if more > 0 else [])])
 
 
 # --- this machine, and children -------------------------------------------------------------

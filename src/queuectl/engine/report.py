@@ -56,7 +56,7 @@ def change_of(job: Job, result: dict[str, Any], store: Store, output_bytes_max: 
 def _output(stream: int, kept: dict[str, Any], below: Path, output_bytes_max: int) -> Output:
     if "text" in kept:
         return Output(stream=stream, head=kept["text"].encode("latin-1"))
-    capped = read_capped(below / kept["path"], kept["size"], output_bytes_max)
+    capped = read_capped(below, kept["path"], kept["size"], output_bytes_max)
     return Output(stream=stream, head=capped.head, tail=capped.tail, cut_bytes=capped.cut_bytes)
 
 
@@ -101,5 +101,5 @@ def _end_seen(flight: Flight, below: Path) -> dict[str, Any] | None:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+    except OSError:
+        return 0  # gone, or a user's that cannot be reached any more

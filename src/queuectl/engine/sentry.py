@@ -31,11 +31,13 @@ class Sentry:
         self._pipe: int | None = None
 
     def post(self, kill_at: float) -> None:
-        """Has everything dead by this time, of the clock that also runs in suspension, unless told another one."""
+        """Has everything dead by this time, of the clock that also runs in suspension, unless told another one. Where
+        the machine has no room for a sentry just now, the next lease tries again."""
         if self._pipe is None or not self._say(f"{kill_at}"):
             self.dismiss()
-            self._pipe = _spawn(self._bits)
-            self._say(f"{kill_at}")
+            with suppress(OSError):
+                self._pipe = _spawn(self._bits)
+                self._say(f"{kill_at}")
 
     def dismiss(self) -> None:
         """The supervisor leaves; what its commands left running is not touched."""
@@ -64,6 +66,9 @@ def _spawn(bits: int) -> int:
             sys.executable, [sys.executable, "-I", "-S", "-c", program, str(bits)], os.environ, setsid=True,
             setsigmask=(), file_actions=[(os.POSIX_SPAWN_DUP2, reader, 0)],
         )  # fmt: skip
+    except BaseException:
+        os.close(writer)
+        raise
     finally:
         os.close(reader)
     return writer

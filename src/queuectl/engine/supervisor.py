@@ -31,7 +31,7 @@ from queuectl.engine.execution import result as result_of
 from queuectl.engine.journal import Journal
 from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
 from queuectl.engine.lease import Fence, Lease
-from queuectl.engine.output import Sink
+from queuectl.engine.output import Sink, is_users
 from queuectl.engine.protocol import JOURNAL_NAME, Key, Message, Order, encode, listen
 from queuectl.engine.sentry import Sentry
 from queuectl.store.liveness import hold_lock, remove_folder
@@ -40,14 +40,16 @@ CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
 
 SCAN_EVERY_S = 0.05
 UNKILLABLE_AFTER_S = 5.0
+TRY_AGAIN_AFTER_S = 0.5
+"""After the machine had no room for another command."""
+INLINE_SHARE = 16
+"""Only such a part of the journal's room is for one output: there are two, and as JSON a byte may become six."""
 PUNCH_EVERY_S = 1.0
 LOOK_UP_AFTER_S = 0.01
 """Starts come in runs of so long: each other thing then costs once a run, and in a cache that starts have emptied."""
 HELLO_WITHIN_S, LOOK_FOR_PARENT_S = 10.0, 0.5
 COLLECT_EVERY = 50_000
 """Objects made between two searches for garbage in cycles, of which there is next to none."""
-JOURNAL_RESERVE_BYTES = 2048
-"""Kept free in the journal for the result of each running command."""
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ class Supervisor:
 
     def __init__(self, config: Config, listener: socket.socket) -> None:
         self._config = config
-        self._journal = Journal(config.folder / JOURNAL_NAME)
+        self._journal = Journal(config.folder / JOURNAL_NAME, config.slots)
         self._free = [self._slot(config.first_slot + number) for number in reversed(range(config.slots))]
         self._specs: dict[int, Surroundings | process.NotStarted] = {}
         self._waiting: dict[Key, Order] = {}
@@ -91,6 +93,7 @@ class Supervisor:
         self._executions = 0
         self._parent = os.getppid()
         self._punch_at = 0.0
+        self._short_until: float | None = None
         self._leaving = False
         self._fence = Fence()
         self._sentry = Sentry(config.bits)
@@ -150,6 +153,8 @@ class Supervisor:
         wake = [self._timers[0][0]] if self._timers else []
         if (flush_at := self._door.flush_at()) is not None:
             wake.append(flush_at)
+        if self._short_until is not None:
+            wake.append(self._short_until)
         if self._runs:
             wake.append(self._punch_at)
             if self._fence.watched:
@@ -207,12 +212,12 @@ class Supervisor:
     # --- starting ---------------------------------------------------------------------------
 
     def _can_start(self) -> bool:
-        reserve = JOURNAL_RESERVE_BYTES * (len(self._by_key) + 1)
         return bool(
             self._waiting
             and self._free
+            and self._short_until is None
             and self._door.driven
-            and self._journal.free > reserve
+            and self._journal.spare(len(self._by_key)) > 0
             and not self._fence.is_near()
         )
 
@@ -223,6 +228,11 @@ class Supervisor:
         began = time.time()
         try:
             run = start(order, self._specs[order.spec], slot, process.tag(self._config.bits, self._executions))
+        except process.Shortage:
+            self._free.append(slot)
+            self._waiting = {order.key: order, **self._waiting}
+            self._short_until = time.monotonic() + TRY_AGAIN_AFTER_S
+            return
         except process.NotStarted as failure:
             self._free.append(slot)
             self._keep(result_of(order, began, exit_code=failure.exit_code, error=str(failure)))
@@ -238,6 +248,8 @@ class Supervisor:
         heapq.heappush(self._timers, (at, run.tag, run))
 
     def _run_timers(self, now: float) -> None:
+        if self._short_until is not None and now >= self._short_until:
+            self._short_until = None
         while self._timers and self._timers[0][0] <= now:
             _, _, run = heapq.heappop(self._timers)
             if self._by_key.get(run.order.key) is run:
@@ -285,8 +297,7 @@ class Supervisor:
         if not left and run.exit is not None:
             self._finish(run, None)
         elif now > run.kill_at + UNKILLABLE_AFTER_S:
-            names = ", ".join(process.name_of(pid) for pid in left)
-            self._finish(run, f"could not be ended: {names}")
+            self._finish(run, f"could not be ended: {process.names_of(left)}")
         else:
             self._set_timer(min(max(run.kill_at, now + 0.01), now + SCAN_EVERY_S), run)
 
@@ -317,13 +328,13 @@ class Supervisor:
         left = set() if run.cause else self._left_by(run)
         outputs = {}
         for stream, sink in run.sinks.items():
-            room = self._journal.free // 4 - JOURNAL_RESERVE_BYTES * (len(self._runs) + 1)
+            room = self._journal.spare(len(self._by_key)) // INLINE_SHARE
             if kept := sink.collect(still_written=bool(left), room=room):
                 outputs[stream] = kept
         exit_code, signum = run.exit or (None, None)
         result = result_of(
             run.order, run.started_at, exit_code=exit_code, signal=signum, error=error, cause=run.cause,
-            outputs=outputs or None, leftover=", ".join(process.name_of(pid) for pid in sorted(left)) or None,
+            outputs=outputs or None, leftover=process.names_of(left) or None,
         )  # fmt: skip
         del self._by_key[run.order.key]
         self._free.append(run.slot)
@@ -343,7 +354,7 @@ class Supervisor:
         used = encode((run.cpu_time, run.max_rss) if run else (None, None))
         files = [kept["path"] for kept in result.get("outputs", {}).values() if "path" in kept]
         key = result["seq"], result["lease"]
-        self._results[key] = Result(f'["ended",{body},{used}]', [path for path in files if not path.startswith("/")])
+        self._results[key] = Result(f'["ended",{body},{used}]', [path for path in files if not is_users(path)])
         self._door.say(key, self._results[key].message)
 
 

@@ -18,9 +18,9 @@ from queuectl.client import Changed, History, Progress, Status, WorkerView, serv
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, NotFound, OperationFailed, QueuectlError
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.selector import Selector
+from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.figures import STRETCHES, Figures
-from queuectl.follow import Piece
+from queuectl.follow import Piece, not_yet
 from queuectl.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
 from queuectl.remote import answers
 from queuectl.remote.connection import Query, RemoteConnection, problem_of
@@ -101,13 +101,13 @@ class RemoteClient:
     def _show(self, ref: str) -> Any:
         return self._get(_of_job(ref))
 
-    def find(self, selector: Selector, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
+    def find(self, selector: Selector = ALL_JOBS, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
         """Matching jobs, in the order of enqueueing or the reverse."""
         if limit is not None and limit < 0:
             raise Invalid(f"limit must not be below 0, not {limit}")
         return [job for job, _ in self._pages(selector, limit, newest_first)]
 
-    def count(self, selector: Selector) -> int:
+    def count(self, selector: Selector = ALL_JOBS) -> int:
         """How many jobs match."""
         if not selector.ids:
             known: int | None = self._get("/jobs", {**_query(selector), "limit": 1})["count"]
@@ -115,7 +115,7 @@ class RemoteClient:
                 return known
         return sum(1 for _ in self._pages(selector))
 
-    def each(self, selector: Selector) -> Iterator[tuple[Job, str | None]]:
+    def each(self, selector: Selector = ALL_JOBS) -> Iterator[tuple[Job, str | None]]:
         """All matching jobs with their reasons, in the order of enqueueing, read piece by piece."""
         return self._pages(selector)
 
@@ -264,8 +264,8 @@ class RemoteClient:
         """Stops workers and waits until they have gone; see `Client.stop_workers`."""
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
         pause = _Pause(timeout)
-        while self.still_there(asked):
-            pause.wait()
+        while left := self.still_there(asked):
+            pause.wait(not_yet("stopped", [worker.name for worker in left]))
         return asked
 
     # --- wait, follow -----------------------------------------------------------------------
@@ -280,7 +280,7 @@ class RemoteClient:
             open_refs = [ref for ref in open_refs if ref not in finished]
             if not open_refs or (any and finished):
                 return list(finished.values())
-            pause.wait()
+            pause.wait(not_yet("finished", open_refs))
 
     def output(
         self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None
@@ -332,11 +332,11 @@ class _Pause:
         self._deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
         self._next_s = LOOK_FIRST_S
 
-    def wait(self) -> None:
-        """Sleeps a little. Raises `TimeoutError`."""
+    def wait(self, what: str) -> None:
+        """Sleeps a little. Raises `TimeoutError`, which says what has been waited for."""
         left = self._next_s if self._deadline is None else min(self._next_s, self._deadline - time.monotonic())
         if left <= 0:
-            raise TimeoutError
+            raise TimeoutError(what)
         time.sleep(left)
         self._next_s = min(LOOK_LAST_S, 1.5 * self._next_s)
 

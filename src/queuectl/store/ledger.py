@@ -121,14 +121,15 @@ class Ledger(ABC):
         from queuectl.store.past import Span
 
         text = (
-            "SELECT attempts.finished_at - attempts.started_at, attempts.started_at - jobs.run_at, attempts.number "
+            "SELECT attempts.finished_at - attempts.started_at, attempts.started_at - jobs.run_at, "
+            "attempts.started_at - jobs.created_at, attempts.number "
             "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
             "WHERE attempts.finished_at >= ? AND attempts.outcome IN ('completed', 'failed', 'timeout') "
             "ORDER BY attempts.finished_at DESC LIMIT ?"
         )
         return [
-            Span(ran=max(0.0, ran), waited=max(0.0, waited) if number == 1 else None)
-            for ran, waited, number in self._look(text, [since, limit])
+            Span(ran=max(0.0, ran), waited=max(0.0, min(since_due, since_created)) if number == 1 else None)
+            for ran, since_due, since_created, number in self._look(text, [since, limit])
         ]
 
     def place(self) -> Place:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from queuectl.domain.job import JobState
@@ -154,6 +155,22 @@ def test_the_overview_counts_a_new_job_without_a_reload(open_page: OpenPage, ser
     before = int(pending.inner_text().replace(",", ""))
     server.enqueue(delay="1h")
     expect(pending).to_have_text(f"{before + 1:,}")
+
+
+@pytest.mark.parametrize("width", [375, 1000, 1280])
+def test_long_times_lie_on_no_other(open_page: OpenPage, server: Service, width: int) -> None:
+    page = open_page("/", viewport={"width": width, "height": 700})
+    over = """(lists) => {
+        const wide = (dd) => [dd, dd.parentElement].some((each) => each.scrollWidth > each.clientWidth);
+        return lists.flatMap((each) => [...each.querySelectorAll("dd")])
+            .map((dd) => { dd.textContent = "19h56m"; return dd; }).filter(wide).length;
+    }"""
+    expect(page.locator(".percentiles dd")).to_have_count(6)
+    assert page.locator(".percentiles").evaluate_all(over) == 0
+    gaps = page.locator(".tiles").evaluate(
+        "(tiles) => tiles.lastElementChild.getBoundingClientRect().right - tiles.getBoundingClientRect().right"
+    )
+    assert abs(gaps) <= 2, "the last state reaches the edge"
 
 
 def test_a_row_follows_its_job_and_stays_selected(open_page: OpenPage, server: Service, worker: Worker) -> None:

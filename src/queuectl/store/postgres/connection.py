@@ -255,7 +255,9 @@ def _translate(error: psycopg.Error, address: Address) -> QueuectlError:
         if state.startswith(beginning):
             return kind(f"the store {address.shown} {what.format(why=why)}", hint)
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return StoreUnavailable(f"cannot reach the store {address.shown}: {why}", "is the server running?")
+        answered = "FATAL:" in why  # a refused connection has no code, only the server's words
+        hint = "it answered; a missing database is made by: createdb NAME" if answered else "is the server running?"
+        return StoreUnavailable(f"cannot reach the store {address.shown}: {why}", hint)
     if isinstance(error, psycopg.DataError):
         return Invalid(f"the store cannot hold a value: {why}", "text must be UTF-8 without NUL")
     return StoreUnavailable(f"the store {address.shown} failed: {why}", "run: queuectl doctor")

@@ -1,0 +1,23 @@
+"""Tables of the status."""
+
+from __future__ import annotations
+
+from queuectl.cli.status import worker_table
+from queuectl.client import WorkerView
+from tests.builders import NOON
+
+
+def a_view(name: str, host: str) -> WorkerView:
+    return WorkerView(
+        name=name, host=host, pid=1, slots=2, queues=(), started_at=NOON, seen_at=NOON, running=[], stopping=False,
+        orphaned=False, rows=[],
+    )  # fmt: skip
+
+
+def test_hosts_are_told_where_there_are_several() -> None:
+    columns, (here, there) = worker_table([a_view("a", "here"), a_view("b", "there")], NOON)
+    assert [column.title for column in columns] == ["NAME", "HOST", "SLOTS", "QUEUES", "UP", "RUNNING"]
+    assert (here[:3], there[:3]) == (("a", "here", "0/2"), ("b", "there", "0/2"))
+    columns, (alone,) = worker_table([a_view("a", "here")], NOON)
+    assert [column.title for column in columns] == ["NAME", "SLOTS", "QUEUES", "UP", "RUNNING"]
+    assert len(alone) == len(columns)
