@@ -8,7 +8,7 @@ from typing import Any
 
 from queuectl.domain.job import Job, Spec
 from queuectl.engine.lease import Lease
-from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message, Order
+from queuectl.engine.protocol import PROTOCOL, SPECS_MAX, Channel, Key, Message, Order
 from queuectl.store.port import WorkerRow
 
 
@@ -48,6 +48,7 @@ class Link:
         self.leaving = False
         self.lease: Lease | None = None
         self._specs: dict[int, tuple[Spec, int]] = {}
+        self._specs_sent = 0
 
     @property
     def own(self) -> bool:
@@ -82,7 +83,10 @@ class Link:
         messages: list[Message] = []
         known = self._specs.get(id(job.spec))
         if known is None:
-            known = self._specs[id(job.spec)] = (job.spec, len(self._specs))
+            if len(self._specs) >= SPECS_MAX:
+                self._specs.clear()
+            known = self._specs[id(job.spec)] = (job.spec, self._specs_sent)
+            self._specs_sent += 1
             messages.append(["spec", known[1], _surroundings(job.spec)])
         number = job.starts + (job.started_at is None)
         order = Order(

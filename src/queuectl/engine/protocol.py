@@ -37,6 +37,9 @@ PROTOCOL = 1
 SOCKET_NAME = "socket"
 JOURNAL_NAME = "journal"
 PACKET_BYTES_MAX = 64 << 20
+SPECS_MAX = 5000
+"""A dispatcher refers to no more of the last specs that it sent; more than a supervisor can have starts in line. So a
+supervisor needs to remember twice as many, however many jobs have surroundings of their own."""
 
 Message = list[Any]
 

@@ -32,7 +32,7 @@ from queuectl.engine.journal import Journal
 from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
 from queuectl.engine.lease import Fence, Lease
 from queuectl.engine.output import Sink, is_users
-from queuectl.engine.protocol import JOURNAL_NAME, Key, Message, Order, encode, listen
+from queuectl.engine.protocol import JOURNAL_NAME, SPECS_MAX, Key, Message, Order, encode, listen
 from queuectl.engine.sentry import Sentry
 from queuectl.store.liveness import hold_lock, remove_folder
 
@@ -180,6 +180,7 @@ class Supervisor:
                 self._drop_results(words[0])
             case "spec":
                 self._specs[words[0]] = prepared(words[1], self._base_env)
+                self._specs.pop(words[0] - 2 * SPECS_MAX, None)
             case "drop":
                 self._drop((words[0], words[1]))
             case "end":

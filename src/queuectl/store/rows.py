@@ -19,6 +19,8 @@ from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Output
 
 COMPRESS_FROM_BYTES = 256
+SPECS_KNOWN_MAX = 5000
+"""So many specs a store remembers, for most jobs share a few, and some have one each."""
 PREFIX_MIN = 4
 """Fewer letters stand for no id."""
 

@@ -256,6 +256,8 @@ class SqliteStore(Ledger):
     def _spec(self, spec_id: int) -> Spec:
         spec = self._specs.get(spec_id)
         if spec is None:
+            if len(self._specs) >= rows.SPECS_KNOWN_MAX:
+                self._specs.clear()
             ((body,),) = self._db.execute("SELECT body FROM specs WHERE id = ?", (spec_id,)).fetchall()
             spec = self._specs[spec_id] = wire.spec_from_text(body)
         return spec

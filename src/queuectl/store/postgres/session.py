@@ -198,6 +198,8 @@ class Session:
         return {texts[digest]: spec_id for spec_id, digest in found}
 
     def _learn_specs(self, spec_ids: set[int]) -> None:
+        if len(self._specs) >= rows.SPECS_KNOWN_MAX:
+            self._specs.clear()
         if unknown := spec_ids - self._specs.keys():
             found = self._select("SELECT id, body FROM {schema}.specs WHERE id = ANY (%s)", [list(unknown)])
             self._specs.update({spec_id: wire.spec_from_text(body) for spec_id, body in found})
