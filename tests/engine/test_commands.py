@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from queuectl import follow
 from queuectl.domain.job import JobState, Spec
-from tests.builders import a_job
+from queuectl.domain.lifecycle import GivenBack
+from queuectl.engine.output import FILES_BESIDE
+from queuectl.store.port import Change
+from tests.builders import a_job, a_worker
 from tests.workshop import Workshop, until
 
 
@@ -149,18 +154,63 @@ def test_long_words_that_cannot_be_started_cost_no_worker(shop: Workshop) -> Non
         assert job.error.startswith("command not found: xxx")
 
 
-def test_a_command_waits_while_its_machine_has_no_descriptor_left(shop: Workshop) -> None:
-    shop.worker()
+@contextmanager
+def files_left(pid: int, number: int) -> Iterator[None]:
+    """Lets a process open so many more files."""
+    opened = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    free = sorted(set(range(len(opened) + 999)) - opened)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free[number], before[1]))
+    yield
+    with suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def test_one_command_waits_while_its_machine_has_no_descriptor_left_and_others_run_elsewhere(shop: Workshop) -> None:
+    shop.worker(4)
     (row,) = shop.store.workers()
-    opened = {int(name) for name in os.listdir(f"/proc/{row.pid}/fd")}
-    before = resource.prlimit(row.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(row.pid, resource.RLIMIT_NOFILE, (min(set(range(999)) - opened), before[1]))
-    job = shop.enqueue("echo later", max_retries=0)
-    until(lambda: shop.job(job).lease > 1, "the claim comes back, since nothing could be started")
-    resource.prlimit(row.pid, resource.RLIMIT_NOFILE, before)
-    (done,) = shop.finished(job)
-    assert (done.state, done.attempts, done.lost) == (JobState.COMPLETED, 1, 0)
+    with files_left(row.pid, 0):
+        jobs = shop.enqueue_all([{"command": "echo later", "max_retries": 0}] * 4)
+        until(lambda: [job.state for job in map(shop.job, jobs)].count(JobState.PENDING) == 3, "three come back")
+        elsewhere = shop.worker(2)
+        until(lambda: sum(job.finished for job in map(shop.job, jobs)) == 3, "another worker runs them")
+        (waits,) = [job for job in map(shop.job, jobs) if not job.finished]
+        assert (waits.state, waits.lease, waits.started_at) == (JobState.PROCESSING, 1, None)
+    done = shop.finished(*jobs)
+    assert {(job.state, job.attempts, job.lost) for job in done} == {(JobState.COMPLETED, 1, 0)}
+    elsewhere.stop()
     assert shop.store.workers() == [row]
+
+
+def test_a_stop_does_not_wait_for_a_machine_without_room(shop: Workshop) -> None:
+    job = shop.enqueue("true")
+    before = a_worker("before~1")
+    shop.store.register(before)
+    (claimed,) = shop.store.claim(before.grip, before.host, 1, [])
+    shop.store.record(before.grip, [Change(job=claimed, event=GivenBack())])
+    shop.store.deregister(before.grip)
+    shop.client.hold([job])
+    worker = shop.worker()
+    (row,) = shop.store.workers()
+    with files_left(row.pid, 0):
+        shop.client.release([job])
+        shop.started(job)  # on record, since it had been given back before
+        assert worker.stop() == 0
+        assert (shop.job(job).state, shop.job(job).attempts, shop.job(job).lost) == (JobState.PENDING, 0, 0)
+
+
+def test_files_of_slots_at_rest_make_room_for_a_command_that_needs_two(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    shop.worker(2)
+    (row,) = shop.store.workers()
+    pair = shop.enqueue_all([{"command": f"while [ ! -e {gate} ]; do sleep 0.05; done"}] * 2)
+    shop.started(*pair)
+    with files_left(row.pid, FILES_BESIDE):
+        gate.touch()
+        shop.finished(*pair)
+        job = shop.enqueue("echo out; echo err >&2", split_output=True)
+        shop.finished(job)
+    assert (shop.output(job), shop.output(job, stream=2)) == (b"out\n", b"err\n")
 
 
 def test_an_environment_that_is_no_text_harms_nobody_else(shop: Workshop, tmp_path: Path) -> None:

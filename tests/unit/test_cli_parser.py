@@ -67,6 +67,7 @@ def test_a_value_may_begin_with_a_dash() -> None:
             "unknown option -j4",
             "put -- before the command: queuectl run -- make …",
         ),
+        ("run", ["make", "-qx"], "", ""),
         ("run", ["--prio", "5", "make"], "unknown option --prio", "did you mean '--priority'?"),
         ("enqueue", ['{"command": "x"}', "--prio", "5"], "unknown option --prio", "did you mean '--priority'?"),
         ("completion", [], "completion needs SHELL", "usage: queuectl completion SHELL"),

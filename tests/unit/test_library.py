@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import traceback
@@ -35,6 +36,16 @@ def test_a_traceback_says_what_would_be_right(tmp_path: Path) -> None:
             client.enqueue([{"comand": "true"}])
         assert "did you mean 'command'?" in "".join(traceback.format_exception(refused.value))
         assert repr(client) == f"<queuectl.Client of {tmp_path / 'jobs.db'}>"
+
+
+def test_an_error_survives_being_sent_to_another_process(tmp_path: Path) -> None:
+    with Client(tmp_path / "jobs.db") as client:
+        client.enqueue(command="true", id="mine")
+        with pytest.raises(queuectl.Conflict) as refused:
+            client.enqueue(command="true", id="mine")
+    sent = pickle.loads(pickle.dumps(refused.value))
+    assert (type(sent), str(sent), sent.hint) == (type(refused.value), "job mine exists already", refused.value.hint)
+    assert sent.__notes__ == [sent.hint]
 
 
 def test_what_is_not_public_is_not_there() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 from queuectl.domain.job import Spec
+from queuectl.engine.host import Host, Plan
 from queuectl.engine.link import Link
-from queuectl.engine.protocol import SPECS_MAX, Channel, Order
+from queuectl.engine.protocol import SPECS_MAX, Channel, Message, Order
 from tests.builders import a_job, a_worker
+from tests.workshop import until
 
 
 def test_every_start_refers_to_one_of_the_last_surroundings_that_were_sent() -> None:
@@ -34,3 +37,34 @@ def test_every_start_refers_to_one_of_the_last_surroundings_that_were_sent() -> 
     assert len(sent) < 2 * SPECS_MAX + 20, "shared surroundings are sent anew only now and then"
     near.close()
     far.close()
+
+
+def test_what_waits_in_line_keeps_its_surroundings_however_many_others_are_sent(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    plan = Plan(name="w", store_address="", first_slot=0, slots=1, output_bytes_max=1)
+    launched = host.launch(plan)
+    link = Link(a_worker(launched.worker), launched.channel, pid=launched.pid)
+    gate, out = tmp_path / "gate", tmp_path / "out"
+    first = a_job("first", command=f"while [ ! -e {gate} ]; do sleep 0.02; done")
+    waits = a_job("waits", command="echo $OWN", spec=Spec(env={"OWN": "mine"}, output_path=str(out)))
+    others = [a_job(str(number), spec=Spec(env={"OWN": str(number)})) for number in range(2 * SPECS_MAX + 10)]
+    try:
+        link.hello()
+        link.start([job._replace(seq=seq) for seq, job in enumerate([first, waits])], 0.0)
+        for seq, job in enumerate(others, 2):  # each is dropped again, as where a queue is cancelled
+            link.start([job._replace(seq=seq)], 0.0)
+            link.drop(link.flights[seq, job.lease])
+        told: list[Message] = []
+
+        def has_told(message: Message) -> bool:
+            link.channel.flush()
+            told.extend(link.channel.receive())
+            return message in told or message in [[kind, words[0]["seq"]] for kind, *words in told if kind == "ended"]
+
+        until(lambda: has_told(["dropped", len(others) + 1, waits.lease]), "all of it is heard")
+        gate.touch()
+        until(lambda: has_told(["ended", 1]), "the one that waited has run")
+        assert out.read_text() == "mine\n"
+    finally:
+        link.channel.close()
+        host.kill_child(launched.pid)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, BinaryIO, NamedTuple
@@ -146,7 +147,7 @@ def _json_hint(text: str) -> str:
 def _without_doubles(pairs: list[tuple[str, Any]]) -> JsonObject:
     document = dict(pairs)
     if len(document) < len(pairs):
-        twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
         raise Invalid(f"key {twice!r} comes twice", "give it once")
     return document
 

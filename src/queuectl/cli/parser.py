@@ -136,7 +136,7 @@ def _option_hint(
     """What would be right, where `typed` are the words that are no option, or belong to an unknown one."""
     first = next((word for word in typed if not word.startswith("-")), None)
     is_command = command.takes_command and first is not None and not set("{:") & set(first)
-    if is_command and words.index(first) < words.index(unknown):
+    if is_command and unknown not in words[: words.index(first)]:
         return f"put -- before the command: queuectl {command.name} -- {first} …"
     known = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
     hint = nearest(unknown.partition("=")[0], known)

@@ -58,6 +58,9 @@ class IdTaken(Conflict):
         super().__init__(f"job {id} exists already", "choose another id, or leave it out to get a new one")
         self.id = id
 
+    def __reduce__(self) -> tuple[type[IdTaken], tuple[str]]:
+        return IdTaken, (self.id,)
+
 
 class StoreUnavailable(QueuectlError):
     """The store cannot be reached or is damaged. Nothing was changed."""

@@ -176,7 +176,8 @@ class Crew:
         """Asks back what was sent long ago and has not been started."""
         for link in self.links:
             for flight in link.flights.values():
-                if flight.is_unstarted() and now - flight.sent_at > UNSTARTED_MAX_S:
+                is_late = flight.is_unstarted() and now - flight.sent_at > UNSTARTED_MAX_S
+                if is_late and flight.key != link.short_of_room_for:
                     link.drop(flight)
 
     def dismiss(self, link: Link) -> None:
@@ -225,7 +226,7 @@ class Crew:
 
     def room_of(self, link: Link, ahead: Ahead = none_ahead) -> int:
         """How many of them go to one supervisor. Slots taken by adopted commands are not there."""
-        if not link.own or link.leaving or link.channel.closed:
+        if not link.own or link.leaving or link.channel.closed or link.is_short():
             return 0
         return max(0, link.free_slots() + ahead(link.row.slots) - self.adopted_flights())
 

@@ -107,7 +107,7 @@ class Dispatcher:
         self._observe(events.WorkerStopping(why=why, how=how, running=running))
         for link in self._crew.links:
             for flight in link.flights.values():
-                if flight.is_unstarted():
+                if flight.may_wait():
                     link.drop(flight)
                 elif how == NOW and flight.result is None:
                     link.end(flight, "stop")
@@ -149,6 +149,8 @@ class Dispatcher:
                 if flight := link.flights.get((words[0], words[1])):
                     self._returned.append((link, flight))
                     self.pace.stalled()
+            case "short":
+                self._take_shortage(link, (words[0], words[1]))
             case "welcome":
                 self._take_welcome(link)
             case _:
@@ -173,6 +175,13 @@ class Dispatcher:
             flight.result = {**result, "cpu_time": used[0], "max_rss": used[1]}
             self._ended.append((link, flight))
             self.pace.ended(self._clock.monotonic(), result["finished_at"] - result["started_at"])
+
+    def _take_shortage(self, link: Link, waits: Key) -> None:
+        """One order waits until its machine has room again; what is behind it others may run."""
+        link.short_of_room_for = waits
+        for flight in link.flights.values():
+            if flight.may_wait() and flight.key != waits:
+                link.drop(flight)
 
     def _take_welcome(self, link: Link) -> None:
         """All that a taken-over supervisor knows has been told. What it does not know was claimed, but never sent."""

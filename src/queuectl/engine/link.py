@@ -28,9 +28,13 @@ class Flight:
     def key(self) -> Key:
         return self.job.seq, self.job.lease
 
-    def is_unstarted(self) -> bool:
+    def may_wait(self) -> bool:
         """Whether it may still wait in its supervisor's line, for all we know."""
-        return self.pid is None and self.result is None and self.job.started_at is None
+        return self.pid is None and self.result is None
+
+    def is_unstarted(self) -> bool:
+        """The same, where its start is not on record either."""
+        return self.may_wait() and self.job.started_at is None
 
 
 class Link:
@@ -47,6 +51,8 @@ class Link:
         """Whether the store has been asked to forget it. It may have, whatever it said."""
         self.leaving = False
         self.lease: Lease | None = None
+        self.short_of_room_for: Key | None = None
+        """The order that waits for its machine, unless it has been started or dropped since."""
         self._specs: dict[int, tuple[Spec, int]] = {}
         self._specs_sent = 0
 
@@ -62,6 +68,11 @@ class Link:
     def free_slots(self) -> int:
         """Slots for which nothing is in hand; below 0 where orders are held ready."""
         return self.row.slots - sum(flight.result is None for flight in self.flights.values())
+
+    def is_short(self) -> bool:
+        """Whether its machine has no room for another command: an order waits for that, and need not be joined."""
+        waits = self.flights.get(self.short_of_room_for) if self.short_of_room_for else None
+        return waits is not None and waits.may_wait()
 
     def has_suspect(self, losses: int) -> bool:
         """Whether a job that has lost so many workers in a row is in hand."""

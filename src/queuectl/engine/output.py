@@ -34,6 +34,15 @@ def open_files_max() -> int:
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
+def open_sparing(path: str | Path, how: int, mode: int) -> int:
+    """Opens a file for a command to write to, or raises `OSError` as if the last descriptors were taken already."""
+    handle = os.open(path, how | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    if handle >= open_files_max() - FILES_BESIDE:
+        os.close(handle)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return handle
+
+
 class Sink:
     """The file that one stream of one slot is written to. `path` is relative to the store's folder."""
 
@@ -48,14 +57,9 @@ class Sink:
     def open(self) -> int:
         """The descriptor that a command shall write to. Raises `OSError` where there is none to spare."""
         if self._handle < 0:
+            file = self._folder / f"{self._name}-{self._generation + 1}"
+            self._handle, self.path = open_sparing(file, 0, 0o600), str(file.relative_to(self._below))
             self._generation += 1
-            file = self._folder / f"{self._name}-{self._generation}"
-            handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            if handle >= open_files_max() - FILES_BESIDE:
-                os.close(handle)
-                file.unlink()
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            self._handle, self.path = handle, str(file.relative_to(self._below))
         return self._handle
 
     def size(self) -> int:
@@ -86,6 +90,11 @@ class Sink:
     def abandon(self) -> None:
         """The command did not start; the file serves the next one."""
 
+    def rest(self) -> None:
+        """No command writes to it now, and others need its descriptor."""
+        if self._handle >= 0:
+            self._let_go(remove=True)
+
     def _let_go(self, remove: bool) -> None:
         if remove:
             (self._below / self.path).unlink(missing_ok=True)
@@ -103,8 +112,7 @@ class UserFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        how = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOCTTY
-        self._handle = os.open(path, how, 0o666)
+        self._handle = open_sparing(path, os.O_TRUNC | os.O_NOCTTY, 0o666)
 
     def open(self) -> int:
         """The descriptor that the command shall write to."""

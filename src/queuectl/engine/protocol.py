@@ -21,6 +21,7 @@ Bytes of output travel as Latin-1 text. A job's execution is named by `[seq, lea
       started   seq, lease, at, pid, file
       ended     {seq, lease, ...}, [cpu, rss]   see execution.result; what it used is known only once it is reaped
       dropped   seq, lease
+      short     seq, lease                      it waits, as does all behind it: the machine has no room for it now
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ SOCKET_NAME = "socket"
 JOURNAL_NAME = "journal"
 PACKET_BYTES_MAX = 64 << 20
 SPECS_MAX = 5000
-"""A dispatcher refers to no more of the last specs that it sent; more than a supervisor can have starts in line. So a
-supervisor needs to remember twice as many, however many jobs have surroundings of their own."""
+"""A dispatcher refers to no more of the last specs that it sent, and a supervisor needs to remember no more, however
+many jobs have surroundings of their own."""
 
 Message = list[Any]
 

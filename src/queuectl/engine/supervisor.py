@@ -81,7 +81,7 @@ class Supervisor:
         self._journal = Journal(config.folder / JOURNAL_NAME, config.slots)
         self._free = [self._slot(config.first_slot + number) for number in reversed(range(config.slots))]
         self._specs: dict[int, Surroundings | process.NotStarted] = {}
-        self._waiting: dict[Key, Order] = {}
+        self._waiting: dict[Key, tuple[Order, Surroundings | process.NotStarted]] = {}
         self._runs: dict[int, Run] = {}
         """By the pid of those whose process has not been reaped."""
         self._by_key: dict[Key, Run] = {}
@@ -175,12 +175,12 @@ class Supervisor:
         match kind:
             case "start":
                 order = Order(*words)
-                self._waiting[order.key] = order
+                self._waiting[order.key] = order, self._specs[order.spec]  # which may be forgotten while it waits
             case "recorded":
                 self._drop_results(words[0])
             case "spec":
                 self._specs[words[0]] = prepared(words[1], self._base_env)
-                self._specs.pop(words[0] - 2 * SPECS_MAX, None)
+                self._specs.pop(words[0] - SPECS_MAX, None)
             case "drop":
                 self._drop((words[0], words[1]))
             case "end":
@@ -223,25 +223,34 @@ class Supervisor:
         )
 
     def _start_next(self) -> None:
-        order = self._waiting.pop(next(iter(self._waiting)))
+        order, spec = next(iter(self._waiting.values()))
         slot = self._free.pop()
         self._executions += 1
         began = time.time()
         try:
-            run = start(order, self._specs[order.spec], slot, process.tag(self._config.bits, self._executions))
+            run = start(order, spec, slot, process.tag(self._config.bits, self._executions))
         except process.Shortage:
             self._free.append(slot)
-            self._waiting = {order.key: order, **self._waiting}
-            self._short_until = time.monotonic() + TRY_AGAIN_AFTER_S
+            self._wait_for_room(order)
             return
         except process.NotStarted as failure:
             self._free.append(slot)
+            del self._waiting[order.key]
             self._keep(result_of(order, began, exit_code=failure.exit_code, error=str(failure)))
             return
+        del self._waiting[order.key]
         self._runs[run.pid] = self._by_key[order.key] = run
         if order.timeout is not None:
             self._set_timer(time.monotonic() + order.timeout, run)
         self._door.say(order.key, encode(run.started_message()))
+
+    def _wait_for_room(self, order: Order) -> None:
+        """The machine has no room for another command: tries again soon, with what no other command uses given up."""
+        self._short_until = time.monotonic() + TRY_AGAIN_AFTER_S
+        for slot in self._free:
+            slot.out.rest()
+            slot.err.rest()
+        self._door.say(order.key, encode(["short", *order.key]))
 
     # --- ending -----------------------------------------------------------------------------
 

@@ -55,26 +55,23 @@ LIMIT_MAX, PRUNE_MAX = 100_000, 10_000
 
 async def enqueue(request: Request, query: Query) -> Response:
     """Adds a job, or a list of jobs, all or none."""
-    in_lines = media_type_of(request) == LINES
     body = await request.body()
-    given: Any = None if in_lines else strictly_decoded(request, body)
-    many = in_lines or isinstance(given, list)
 
-    def add(client: Client) -> list[wire.JsonObject]:
+    def add(client: Client) -> Response:  # reads the body too, for which nobody else shall wait
         now = client.store.now()
-        if in_lines:
-            return shown_jobs(request, client, read_lines(BytesIO(body), "the body", now).added(client))
-        wanted = given if many else [given]
-        requests = [_request(each, now, number if many else None) for number, each in enumerate(wanted, 1)]
-        return shown_jobs(request, client, client.enqueue(requests))
+        if media_type_of(request) == LINES:
+            return answer(shown_jobs(request, client, read_lines(BytesIO(body), "the body", now).added(client)), 201)
+        given = strictly_decoded(request, body)
+        if isinstance(given, list):
+            requests = [_request(each, now, number) for number, each in enumerate(given, 1)]
+            return answer(shown_jobs(request, client, client.enqueue(requests)), 201)
+        (added,) = shown_jobs(request, client, client.enqueue([_request(given, now)]))
+        return answer(added, 201, {"Location": f"/api/v1/jobs/{quote(added['id'])}"})
 
-    added = await ask(request, add)
-    if many:
-        return answer(added, 201)
-    return answer(added[0], 201, {"Location": f"/api/v1/jobs/{quote(added[0]['id'])}"})
+    return await ask(request, add)
 
 
-def _request(document: object, now: float, number: int | None) -> wire.JobRequest:
+def _request(document: object, now: float, number: int | None = None) -> wire.JobRequest:
     """What a document asks for; in a list the error says which it was."""
     try:
         return wire.parse_request(document, now)
