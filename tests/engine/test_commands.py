@@ -73,6 +73,18 @@ def test_what_a_command_makes_of_its_output_file_hinders_no_other(shop: Workshop
     assert (shop.output(odd), shop.output(other)) == (b"", b"other\n")
 
 
+def test_what_a_command_makes_of_its_slots_file_hinders_no_other(shop: Workshop) -> None:
+    odd = shop.enqueue("f=$(readlink /proc/self/fd/2); rm $f; mkdir $f; seq 9999 >&2; echo $f >&2")
+    other = shop.enqueue("echo other")
+    shop.worker(1)
+    (row,) = shop.store.workers()
+    states = [job.state for job in shop.finished(odd, other)]
+    assert states == [JobState.COMPLETED, JobState.COMPLETED]
+    assert (shop.output(odd), shop.output(other)) == (b"[queuectl: cannot be read: Is a directory]\n", b"other\n")
+    shop.finished(shop.enqueue("true"))
+    assert shop.store.workers() == [row]
+
+
 def test_a_command_sees_who_it_is_and_where_it_was_enqueued(shop: Workshop, tmp_path: Path) -> None:
     job = shop.enqueue(
         'echo "$QUEUECTL_JOB_ID $QUEUECTL_ATTEMPT $QUEUECTL_QUEUE $QUEUECTL_LEASE $QUEUECTL_DB"; '

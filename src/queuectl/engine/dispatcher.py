@@ -62,8 +62,7 @@ class Dispatcher:
         self._starts: list[tuple[Link, Flight]] = []
         self._stopping: str | None = None
         self._stop_by: float | None = None
-        self._look, self._passed_over, self._doubtful = True, False, False
-        self._more_to_prune = False
+        self._look, self._passed_over, self._doubtful, self._more_to_prune = True, False, False, False
         self._next_due: float | None = None
         self._beat = Beat()
         self.exit_code: int | None = None
@@ -150,7 +149,7 @@ class Dispatcher:
                     self._returned.append((link, flight))
                     self.pace.stalled()
             case "short":
-                self._take_shortage(link, (words[0], words[1]))
+                link.take_shortage((words[0], words[1]))
             case "welcome":
                 self._take_welcome(link)
             case _:
@@ -175,13 +174,6 @@ class Dispatcher:
             flight.result = {**result, "cpu_time": used[0], "max_rss": used[1]}
             self._ended.append((link, flight))
             self.pace.ended(self._clock.monotonic(), result["finished_at"] - result["started_at"])
-
-    def _take_shortage(self, link: Link, waits: Key) -> None:
-        """One order waits until its machine has room again; what is behind it others may run."""
-        link.short_of_room_for = waits
-        for flight in link.flights.values():
-            if flight.may_wait() and flight.key != waits:
-                link.drop(flight)
 
     def _take_welcome(self, link: Link) -> None:
         """All that a taken-over supervisor knows has been told. What it does not know was claimed, but never sent."""

@@ -69,6 +69,13 @@ class Link:
         """Slots for which nothing is in hand; below 0 where orders are held ready."""
         return self.row.slots - sum(flight.result is None for flight in self.flights.values())
 
+    def take_shortage(self, waits: Key) -> None:
+        """One order waits until its machine has room again; asks for what is behind it, which others may run."""
+        self.short_of_room_for = waits
+        for flight in self.flights.values():
+            if flight.may_wait() and flight.key != waits:
+                self.drop(flight)
+
     def is_short(self) -> bool:
         """Whether its machine has no room for another command: an order waits for that, and need not be joined."""
         waits = self.flights.get(self.short_of_room_for) if self.short_of_room_for else None

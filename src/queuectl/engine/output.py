@@ -12,9 +12,13 @@ import os
 import resource
 import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from queuectl.domain.errors import OperationFailed
+from queuectl.engine.process import SHORTAGES
 
 INLINE_BYTES_MAX = 16 << 10
 """Larger outputs stay in their file until they are recorded."""
@@ -97,7 +101,7 @@ class Sink:
 
     def _let_go(self, remove: bool) -> None:
         if remove:
-            (self._below / self.path).unlink(missing_ok=True)
+            discard(self._below / self.path)
         os.close(self._handle)
         self._handle = -1
 
@@ -105,6 +109,12 @@ class Sink:
         """Frees the middle of a huge running output; beginning and end stay for `read_capped`."""
         if self._handle >= 0 and (size := self.size()) > 2 * kept_bytes:
             punch_hole(self._handle, kept_bytes, size - 2 * kept_bytes)
+
+
+def discard(path: Path) -> None:
+    """Removes a file of ours. What a command has put into its place goes with the supervisor's folder."""
+    with suppress(OSError):
+        path.unlink()
 
 
 class UserFile:
@@ -164,7 +174,7 @@ def _opened(path: Path) -> BinaryIO:
 
 def read_capped(below: Path, path: str, size: int, bytes_max: int) -> Capped:
     """At most `bytes_max` of a file's first `size` bytes: half from either end. A file that is gone reads as empty, and
-    so does a user's that cannot be read any more. Raises `OSError` for one of ours: who asks again may read it."""
+    so does a user's that cannot be read any more. Raises `OperationFailed` where the machine is short of something."""
     try:
         with _opened(below / path) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -177,10 +187,11 @@ def read_capped(below: Path, path: str, size: int, bytes_max: int) -> Capped:
             return Capped(head=head, tail=file.read(half), cut_bytes=size - 2 * half)
     except FileNotFoundError:
         return Capped(head=b"")
-    except OSError:
-        if is_users(path):
-            return Capped(head=b"")  # what its command has made of it is no business of other jobs
-        raise
+    except OSError as error:
+        if error.errno in SHORTAGES:
+            raise OperationFailed(f"an output cannot be read: {error.strerror}", f"try again: {path}") from error
+        # What its command has made of it is no business of other jobs.
+        return Capped(head=b"" if is_users(path) else f"[queuectl: cannot be read: {error.strerror}]\n".encode())
 
 
 def read_on(path: Path, offset: int) -> tuple[bytes, int]:

@@ -31,7 +31,7 @@ from queuectl.engine.execution import result as result_of
 from queuectl.engine.journal import Journal
 from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
 from queuectl.engine.lease import Fence, Lease
-from queuectl.engine.output import Sink, is_users
+from queuectl.engine.output import Sink, discard, is_users
 from queuectl.engine.protocol import JOURNAL_NAME, SPECS_MAX, Key, Message, Order, encode, listen
 from queuectl.engine.sentry import Sentry
 from queuectl.store.liveness import hold_lock, remove_folder
@@ -206,7 +206,7 @@ class Supervisor:
         for seq, lease in keys:
             result = self._results.pop((seq, lease), None)
             for path in result.files if result else ():
-                (self._config.below / path).unlink(missing_ok=True)
+                discard(self._config.below / path)
         if not self._results:
             self._journal.clear()
 
