@@ -26,7 +26,7 @@ from queuectl.client import Client
 from queuectl.domain.job import FINISHED
 from queuectl.domain.lifecycle import Ended
 from queuectl.domain.selector import Selector
-from queuectl.engine.dispatcher import PRUNE_JOBS
+from queuectl.engine.pruning import BATCH_JOBS
 from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.connection import parse_address
 from queuectl.store.postgres.store import PostgresStore
@@ -108,7 +108,7 @@ class Soak:
     def _prune(self) -> None:
         """Removes what finished some time ago, in a worker's batches."""
         old = Selector(states=tuple(FINISHED), before=self._client.store.now() - KEPT_S)
-        while self._client.store.prune(old, PRUNE_JOBS) == PRUNE_JOBS:
+        while self._client.store.prune(old, BATCH_JOBS) == BATCH_JOBS:
             pass
 
     def _cycle(self, grip: Grip) -> None:

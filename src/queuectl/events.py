@@ -22,6 +22,13 @@ class WorkerStopping(NamedTuple):
     running: int
 
 
+class DrainWaits(NamedTuple):
+    """Nothing can run `until` the next job is due, `after` so many seconds; yet it shall stay until none is left."""
+
+    until: float
+    after: float
+
+
 class WorkerStopped(NamedTuple):
     name: str
 
@@ -101,6 +108,7 @@ class LeaseLost(NamedTuple):
 Happening = (
     WorkerStarted
     | WorkerStopping
+    | DrainWaits
     | WorkerStopped
     | WorkerLeft
     | JobStarted

@@ -27,6 +27,8 @@ def sentence(event: events.Happening) -> str:
             return f"{event.why}: stopping{rest}"
         case events.WorkerStopping():
             return f"{event.why}: ending {_commands(event.running)}; attempts are given back"
+        case events.DrainWaits():
+            return f"nothing to run before {wire.format_time(event.until)}, in {wire.format_duration(event.after)}"
         case events.WorkerStopped():
             return f"worker {event.name} stopped"
         case events.WorkerLeft():

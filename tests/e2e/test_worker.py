@@ -105,6 +105,15 @@ def test_a_worker_serves_its_queues_only(terminal: Terminal) -> None:
     assert terminal.states() == {"a": "pending", "b": "completed"}
 
 
+def test_a_draining_worker_says_what_it_waits_for(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id tonight --delay 5h -- true")
+    terminal.worker("--drain")
+    eventually(lambda: "nothing to run before 20" in terminal.good("queuectl worker logs").out, "it says so")
+    terminal.good("queuectl cancel tonight")
+    eventually(lambda: "drained: stopping" in terminal.good("queuectl worker logs").out, "nothing is left")
+    assert terminal.good("queuectl worker logs").out.count("nothing to run before") == 1
+
+
 def test_status_shows_what_runs(terminal: Terminal) -> None:
     terminal.worker("--count 2 --name night")
     terminal.good("queuectl enqueue --id a -- sleep 600")

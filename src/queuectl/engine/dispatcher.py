@@ -18,11 +18,13 @@ from queuectl.clock import Clock
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.domain.job import CLAIMABLE, Job
 from queuectl.engine.crew import Claims, Crew, Options
+from queuectl.engine.drain import Drain
 from queuectl.engine.host import Host
 from queuectl.engine.link import Flight, Link
 from queuectl.engine.outage import Outage
 from queuectl.engine.pace import Beat, Pace
 from queuectl.engine.protocol import Channel, Key, Message
+from queuectl.engine.pruning import Pruning
 from queuectl.engine.reaper import LOOK_EVERY_S, Adopted, Frozen, Reaper, Settled
 from queuectl.engine.report import change_of_flight
 from queuectl.engine.wakeup import Wakeup
@@ -31,7 +33,6 @@ from queuectl.store.port import Store, Superseded
 
 TICK_S = 1.0
 PINGS_A_TTL = 5
-PRUNE_EVERY_S, PRUNE_JOBS = 60.0, 500
 RECORD_START_AFTER_S = 0.1
 """A command that has ended by then needs no transaction for its start."""
 GRACEFUL, NOW = "graceful", "now"
@@ -56,13 +57,15 @@ class Dispatcher:
         self.pace = Pace(clock)
         self._outage = Outage(observe)
         self._crew = Crew(store, options, host)
+        self._drain = Drain(store, options.queues, observe)
+        self._pruning = Pruning(store)
         self._reaper = Reaper(store, host, lambda: self._settings)
         self._ended: list[tuple[Link, Flight]] = []
         self._returned: list[tuple[Link, Flight]] = []
         self._starts: list[tuple[Link, Flight]] = []
         self._stopping: str | None = None
         self._stop_by: float | None = None
-        self._look, self._passed_over, self._doubtful, self._more_to_prune = True, False, False, False
+        self._look, self._passed_over, self._doubtful = True, False, False
         self._next_due: float | None = None
         self._beat = Beat()
         self.exit_code: int | None = None
@@ -219,18 +222,13 @@ class Dispatcher:
             self._crew.attend(now)
             self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
             self._stop_if_drained()
-            self._prune(now)
+            if not self._stopping:
+                self._pruning.go_on(self._settings, now)
         self._look_after_others(now)
-
-    def _prune(self, now: float) -> None:
-        """Removes old jobs in batches, small so that nobody waits; one a second until few are left."""
-        if not self._stopping and (self._more_to_prune or self._beat.is_due("prune", PRUNE_EVERY_S, now)):
-            old = self._settings.retention(self._store.now())
-            self._more_to_prune = PRUNE_JOBS in [self._store.prune(selector, PRUNE_JOBS) for selector in old]
 
     def _stop_if_drained(self) -> None:
         idle = self._options.drain and not self._stopping and not any(link.flights for link in self._crew.links)
-        if idle and not self._store.has_work(self._options.queues):
+        if idle and self._drain.is_over(self._next_due):
             self.stop(GRACEFUL, "drained")
 
     # --- the transaction --------------------------------------------------------------------
