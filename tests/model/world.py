@@ -137,7 +137,7 @@ class World:
     def _become_calm(self) -> None:
         self._weather.locked = self._weather.away = False
         for worker in self._living():
-            worker.asleep = False
+            self._thaw(worker)
             self._wake(worker)
             if self._chance.random() < 0.5:
                 self._kill(worker.process, "in the end")
@@ -357,17 +357,17 @@ class World:
                 self._people.ask_to_stop(self._chance.choice(workers).options.name)
 
     def _freeze_worker(self, worker: SimWorker) -> None:
-        def thaw() -> None:
-            if worker.process.alive and worker.asleep:
-                self._say("%s goes on", worker.process.name)
-                worker.asleep = False
-                worker.process.awake_since = self._time.monotonic()
-                worker.wake_at = None
-                self._wake(worker)
-
         self._say("%s is frozen", worker.process.name)
         worker.asleep = True
-        self._time.later(self._plan.nap_s(self._chance), thaw)
+        self._time.later(self._plan.nap_s(self._chance), lambda: self._thaw(worker))
+
+    def _thaw(self, worker: SimWorker) -> None:
+        if worker.process.alive and worker.asleep:
+            self._say("%s goes on", worker.process.name)
+            worker.asleep = False
+            worker.process.awake_since = self._time.monotonic()
+            worker.wake_at = None
+            self._wake(worker)
 
     def _spoil(self, how: str) -> None:
         self._say("the store is %s", how)
