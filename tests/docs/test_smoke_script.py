@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.docs.line_links import ROOT
+from tests.docs.links import ROOT
 from tests.workshop import clean_environment
 
 
