@@ -7,10 +7,11 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from queuectl.bootstrap import is_server, locate_store, open_store
 from queuectl.domain.errors import QueuectlError
+from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
 from queuectl.engine import process
 from queuectl.engine.host import Host
 from queuectl.engine.reaper import Reaper
@@ -27,19 +28,6 @@ DISK_FREE_BYTES_MIN = 100 << 20
 CLOCK_OFF_S = 5.0
 TRANSACTION_OLD_S = 600.0
 
-OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
-
-
-class Finding(NamedTuple):
-    """One thing looked at: `ok`, `note`, `warning` or `problem`; what it is, and what would put it right."""
-
-    level: str
-    what: str
-    fix: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        return self._asdict()
-
 
 def examine(given: str | None) -> list[Finding]:
     """All findings about the store meant by `given` (see `locate_store`). Makes no store."""
@@ -50,7 +38,7 @@ def _examine(given: str | None) -> Iterator[Finding]:
     try:
         url = locate_store(given)
     except QueuectlError as error:
-        yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+        yield _failed(error)
         return
     if is_server(url):
         yield from _server(url)
@@ -65,14 +53,19 @@ def _examine(given: str | None) -> Iterator[Finding]:
     try:
         store = open_store(given)
     except QueuectlError as error:
-        yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+        yield _failed(error)
         return
     try:
         yield from _store(store)
     except QueuectlError as error:
-        yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+        yield _failed(error)
     finally:
         store.close()
+
+
+def _failed(error: QueuectlError) -> Finding:
+    """What could not be looked at, with the error's own code."""
+    return Finding(level=PROBLEM, code=error.code, message=error.message, fix=error.hint or None)
 
 
 def _library() -> Finding:
@@ -80,24 +73,27 @@ def _library() -> Finding:
 
     version = library_version()
     if library_is_safe():
-        return Finding(level=OK, what=f"SQLite {version}")
+        return Finding(level=OK, code="sqlite_library", message=f"SQLite {version}")
     return Finding(
-        level=WARNING, what=f"SQLite {version} can, very rarely, damage a store that several processes write",
+        level=WARNING, code="sqlite_library_old",
+        message=f"SQLite {version} can, very rarely, damage a store that several processes write",
         fix="install a newer SQLite into queuectl's Python: pip install pysqlite3",
     )  # fmt: skip
 
 
 def _without_store(path: Path) -> Iterator[Finding]:
-    yield Finding(level=NOTE, what=f"there is no store at {path} yet; it is made at first use")
+    yield Finding(level=NOTE, code="store_absent", message=f"there is no store at {path} yet; it is made at first use")
     parent = next(folder for folder in path.parents if folder.exists())
     if not os.access(parent, os.W_OK | os.X_OK):
         fix = f"chmod u+wx {parent}, or name another place with --db"
-        yield Finding(level=PROBLEM, what=f"the folder {parent} cannot be written", fix=fix)
+        yield Finding(
+            level=PROBLEM, code="folder_not_writable", message=f"the folder {parent} cannot be written", fix=fix
+        )
     for suffix in ("-wal", "-shm"):
         left = path.with_name(path.name + suffix)
         if left.exists():
             what = f"{left} is left from a store that was removed; the next store made here removes it"
-            yield Finding(level=NOTE, what=what, fix=f"or now: rm {left}")
+            yield Finding(level=NOTE, code="leftover_store_file", message=what, fix=f"or now: rm {left}")
 
 
 def _rights(path: Path) -> Iterator[Finding]:
@@ -107,20 +103,28 @@ def _rights(path: Path) -> Iterator[Finding]:
         what = (
             f"{path} can be used by others (mode {stat.S_IMODE(found.st_mode):04o}); who may enqueue may run commands"
         )
-        yield Finding(level=WARNING, what=what, fix=f"chmod 600 {path}")
+        yield Finding(level=WARNING, code="store_open_to_others", message=what, fix=f"chmod 600 {path}")
     if found.st_uid != os.geteuid():
-        yield Finding(level=WARNING, what=f"{path} belongs to another user", fix="use the owner's account, or --db")
+        yield Finding(
+            level=WARNING,
+            code="store_of_another_user",
+            message=f"{path} belongs to another user",
+            fix="use the owner's account, or --db",
+        )
     for place in (path, path.parent):
         if not os.access(place, os.W_OK):
             mounted = os.statvfs(place).f_flag & os.ST_RDONLY
             fix = "its disk is mounted read-only: remount it, or name another place with --db"
             yield Finding(
-                level=PROBLEM, what=f"{place} cannot be written", fix=fix if mounted else f"chmod u+w {place}"
+                level=PROBLEM,
+                code="store_not_writable",
+                message=f"{place} cannot be written",
+                fix=fix if mounted else f"chmod u+w {place}",
             )
     parent = path.parent.stat()
     if parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX:
         what = f"anyone can replace {path}: the folder {path.parent} is writable by all"
-        yield Finding(level=PROBLEM, what=what, fix=f"chmod o-w {path.parent}")
+        yield Finding(level=PROBLEM, code="store_replaceable", message=what, fix=f"chmod o-w {path.parent}")
 
 
 def _disk(folder: Path) -> Finding:
@@ -128,8 +132,10 @@ def _disk(folder: Path) -> Finding:
     amount = f"{free / (1 << 30):.1f} GiB" if free >= 1 << 30 else f"{free >> 20} MiB"
     text = f"{amount} free in {folder}"
     if free < DISK_FREE_BYTES_MIN:
-        return Finding(level=PROBLEM, what=f"only {text}", fix="free some space, e.g. with: queuectl prune")
-    return Finding(level=OK, what=text)
+        return Finding(
+            level=PROBLEM, code="disk_full", message=f"only {text}", fix="free some space, e.g. with: queuectl prune"
+        )
+    return Finding(level=OK, code="disk_space", message=text)
 
 
 def _server(url: str) -> Iterator[Finding]:
@@ -140,13 +146,13 @@ def _server(url: str) -> Iterator[Finding]:
         store = open_store(url)
         assert isinstance(store, PostgresStore)
     except QueuectlError as error:
-        yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+        yield _failed(error)
         return
     try:
         yield from judged(store.url, store.health())
         yield from _workers(store)
     except QueuectlError as error:
-        yield Finding(level=PROBLEM, what=error.message, fix=error.hint)
+        yield _failed(error)
     finally:
         store.close()
 
@@ -155,40 +161,55 @@ def judged(url: str, found: Health) -> Iterator[Finding]:
     """What of a server's settings and state costs promises, speed or sleep."""
     yield Finding(
         level=PROBLEM if found.is_old else OK,
-        what=f"{url}: PostgreSQL {found.version}",
-        fix="14 or newer" if found.is_old else "",
+        code="server_too_old" if found.is_old else "server",
+        message=f"{url}: PostgreSQL {found.version}",
+        fix="use PostgreSQL 14 or newer" if found.is_old else None,
     )
     if found.is_pooled:
         what = "a pooler is in between: new jobs are found by looking twice a second, not by notice"
-        yield Finding(level=NOTE, what=what, fix="for the quickest starts give workers the server's own address")
+        yield Finding(
+            level=NOTE, code="pooler", message=what, fix="for the quickest starts give workers the server's own address"
+        )
     if abs(found.clock_ahead_s) > CLOCK_OFF_S:
         what = f"this machine's clock and the server's are {abs(found.clock_ahead_s):.0f}s apart; the server's counts"
-        yield Finding(level=NOTE, what=what, fix="keep both in step, e.g. with chrony")
+        yield Finding(level=NOTE, code="clock_apart", message=what, fix="keep both in step, e.g. with chrony")
     if not found.fsync:
-        yield Finding(level=PROBLEM, what="the server does not sync to disk (fsync = off)", fix="set fsync = on")
+        yield Finding(
+            level=PROBLEM,
+            code="fsync_off",
+            message="the server does not sync to disk (fsync = off)",
+            fix="set fsync = on",
+        )
     if found.synchronous_commit in ("off", "local"):
         what = (
             f"synchronous_commit is {found.synchronous_commit}: queuectl asks for more by itself, but what an "
             "application enqueues in its own transaction may be lost"
         )
         fix = "ALTER ROLE … SET synchronous_commit = on, for the applications' roles"
-        yield Finding(level=NOTE, what=what, fix=fix)
+        yield Finding(level=NOTE, code="synchronous_commit_off", message=what, fix=fix)
     if found.async_standbys and not found.sync_standbys:
         what = (
             "the standbys are asynchronous: after a failover the last commits may be gone, acknowledged jobs and "
             "fencing tokens (QUEUECTL_LEASE) among them"
         )
-        yield Finding(level=WARNING, what=what, fix="name one in synchronous_standby_names")
+        yield Finding(
+            level=WARNING, code="standby_asynchronous", message=what, fix="name one in synchronous_standby_names"
+        )
     if found.hidden_standbys:
         what = "the server has standbys, but this role may not see whether commits wait for one"
-        yield Finding(level=NOTE, what=what, fix="GRANT pg_monitor TO this role; or ask whoever keeps the server")
+        yield Finding(
+            level=NOTE,
+            code="standby_hidden",
+            message=what,
+            fix="GRANT pg_monitor TO this role; or ask whoever keeps the server",
+        )
     if found.oldest_s is not None and found.oldest_s > TRANSACTION_OLD_S:
         what = (
             f"a transaction has been open for {found.oldest_s / 60:.0f} minutes: dead rows cannot be cleaned away, and "
             f"claims slow down ({found.dead_rows} are waiting)"
         )
         fix = f"end it: {found.oldest_ended_by} and set idle_in_transaction_session_timeout"
-        yield Finding(level=WARNING, what=what, fix=fix)
+        yield Finding(level=WARNING, code="transaction_old", message=what, fix=fix)
     yield from _rights_of_role(found)
 
 
@@ -198,13 +219,23 @@ def _rights_of_role(found: Health) -> Iterator[Finding]:
         what = f"the role {found.role} may not read and write all tables of the store: {', '.join(found.closed_tables)}"
         granted = f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{found.schema}" TO "{found.role}";'
         fix = f"as their owner: {granted}"
-        yield Finding(level=PROBLEM, what=what, fix=fix)
+        yield Finding(level=PROBLEM, code="role_lacks_rights", message=what, fix=fix)
     if not found.sees_all:
         what = f"the role {found.role} is not told of others' transactions and of standbys: they were not checked"
-        yield Finding(level=NOTE, what=what, fix=f'as a superuser: GRANT pg_read_all_stats TO "{found.role}";')
+        yield Finding(
+            level=NOTE,
+            code="role_sees_part",
+            message=what,
+            fix=f'as a superuser: GRANT pg_read_all_stats TO "{found.role}";',
+        )
     if not found.may_migrate:
         what = "this role may use the store, but could not bring it up to date for a newer queuectl"
-        yield Finding(level=NOTE, what=what, fix="then let the schema's owner run: queuectl init --db URL")
+        yield Finding(
+            level=NOTE,
+            code="role_cannot_migrate",
+            message=what,
+            fix="then let the schema's owner run: queuectl init --db URL",
+        )
 
 
 def _store(store: Store) -> Iterator[Finding]:
@@ -214,10 +245,15 @@ def _store(store: Store) -> Iterator[Finding]:
         wrong = store.integrity()
         for line in wrong[:10]:
             yield Finding(
-                level=PROBLEM, what=f"damage in {store.url}: {line}", fix="restore a backup, or: queuectl reset"
+                level=PROBLEM,
+                code="store_damaged",
+                message=f"damage in {store.url}: {line}",
+                fix="restore a backup, or: queuectl reset",
             )
         if not wrong:
-            yield Finding(level=OK, what=f"{store.url} is sound, schema {store.schema_version()}")
+            yield Finding(
+                level=OK, code="store_sound", message=f"{store.url} is sound, schema {store.schema_version()}"
+            )
     yield from _workers(store)
 
 
@@ -226,7 +262,7 @@ def _workers(store: Store) -> Iterator[Finding]:
     rows = store.workers()
     alive = [row for row in rows if store.alive(row)]
     names = ", ".join(sorted({row.name for row in alive}))
-    yield Finding(level=OK, what=f"live workers: {names}" if alive else "no live worker")
+    yield Finding(level=OK, code="workers_live", message=f"live workers: {names}" if alive else "no live worker")
     for row in rows:
         if row in alive:
             continue
@@ -234,14 +270,18 @@ def _workers(store: Store) -> Iterator[Finding]:
         what = f"worker {row.name} is dead but still listed"
         if held:
             yield Finding(
-                level=PROBLEM, what=f"{what} and holds {', '.join(held)}",
+                level=PROBLEM, code="worker_dead_with_jobs", message=f"{what} and holds {', '.join(held)}",
                 fix=f"start a worker, which settles them, or: {CLEAN}",
             )  # fmt: skip
         else:
-            yield Finding(level=NOTE, what=what, fix=f"the next worker that starts does, or: {CLEAN}")
+            yield Finding(
+                level=NOTE, code="worker_dead", message=what, fix=f"the next worker that starts does, or: {CLEAN}"
+            )
         for pid in process.tagged(*process.whole_range(row.tag)):
             what = f"{process.name_of(pid)}, started by dead worker {row.name}, still runs"
-            yield Finding(level=PROBLEM, what=what, fix=f"end it and run its job again: {CLEAN}")
+            yield Finding(
+                level=PROBLEM, code="process_left", message=what, fix=f"end it and run its job again: {CLEAN}"
+            )
     yield from _folders(store, {row.id for row in rows})
 
 
@@ -250,7 +290,10 @@ def _folders(store: Store, known: set[str]) -> Iterator[Finding]:
     left = sorted(path for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
     for path in left:
         yield Finding(
-            level=NOTE, what=f"{path} is left from a dead worker", fix=f"the next worker that starts does, or: {CLEAN}"
+            level=NOTE,
+            code="folder_left",
+            message=f"{path} is left from a dead worker",
+            fix=f"the next worker that starts does, or: {CLEAN}",
         )
 
 

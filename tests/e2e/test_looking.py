@@ -43,6 +43,15 @@ def test_status_check_tells_what_is_wrong(terminal: Terminal) -> None:
     assert "the oldest due job waits" in done.out
     terminal.worker("--queue other")
     assert terminal.type("queuectl status --check").out == "no live worker serves queue video\n"
+    assert terminal.type("queuectl status --check --json").json == {
+        "ok": False,
+        "findings": [
+            {
+                "level": "problem", "code": "queue_unserved", "message": "no live worker serves queue video",
+                "fix": "queuectl worker start --queue video",
+            }
+        ],
+    }  # fmt: skip
     terminal.good("queuectl cancel --all")
     assert terminal.good("queuectl status --check").out == ""
 

@@ -89,9 +89,9 @@ def _answers(shop: Workshop) -> bool:
 def test_the_doctor_warns_of_an_asynchronous_standby_alone(pair: tuple[Server, Server]) -> None:
     primary, _ = pair
     url = new_schema(primary.url)
-    warned = [finding for finding in examine(url) if "asynchronous" in finding.what]
+    warned = [finding for finding in examine(url) if "asynchronous" in finding.message]
     assert len(warned) == 1
     assert "fencing" in warned[0].what
     assert "synchronous_standby_names" in warned[0].fix
     primary.commit_with_standbys()
-    assert not [finding for finding in examine(url) if "asynchronous" in finding.what]
+    assert not [finding for finding in examine(url) if "asynchronous" in finding.message]

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from queuectl import doctor
+from queuectl.domain.finding import NOTE, OK, PROBLEM
 from queuectl.domain.job import JobState, Outcome
 from tests.fault.history import check, diary_command
 from tests.fault.stores import on_each_store
@@ -153,10 +154,10 @@ def test_the_doctor_finds_and_cleans_what_a_crash_of_everything_left(shop: Works
     worker.kill()
     os.kill(row.pid, signal.SIGKILL)
     until(lambda: not shop.supervisors())
-    left = [finding.what for finding in doctor.examine(str(shop.db)) if finding.level == doctor.PROBLEM]
+    left = [finding.message for finding in doctor.examine(str(shop.db)) if finding.level == PROBLEM]
     assert any(f"holds {job}" in what for what in left)
     assert any("sleep" in what and "still runs" in what for what in left)
     assert doctor.clean_up(shop.store) == [f"cleaned up after {row.id}: 0 results recorded, 1 executions lost"]
     assert (shop.job(job).state, shop.job(job).lost) == (JobState.PENDING, 1)
     assert (shop.commands(), shop.left_files(), shop.store.workers()) == ([], [], [])
-    assert {finding.level for finding in doctor.examine(str(shop.db))} <= {doctor.OK, doctor.NOTE}
+    assert {finding.level for finding in doctor.examine(str(shop.db))} <= {OK, NOTE}

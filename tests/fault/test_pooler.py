@@ -69,7 +69,7 @@ def test_jobs_run_through_a_pooler_that_mixes_sessions(pooled: Workshop) -> None
 
 
 def test_the_doctor_sees_the_pooler(pooled: Workshop) -> None:
-    said = [finding.what for finding in doctor.examine(pooled.address)]
+    said = [finding.message for finding in doctor.examine(pooled.address)]
     assert any(what.startswith("a pooler is in between") for what in said)
 
 

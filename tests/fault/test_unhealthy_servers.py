@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from queuectl import bootstrap, doctor, ids
-from queuectl.doctor import NOTE, OK, PROBLEM, WARNING, Finding
+from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
 from queuectl.store.postgres.health import Health
 from queuectl.store.postgres.store import PostgresStore
 from tests.server import Server, binaries, drop_schema, new_schema, start_server
@@ -49,7 +49,7 @@ def other(server: Server) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
 
 def findings(found: Health) -> dict[str, Finding]:
     """What is said of a server, by its first words."""
-    return {" ".join(finding.what.split()[:3]): finding for finding in doctor.judged("here", found)}
+    return {" ".join(finding.message.split()[:3]): finding for finding in doctor.judged("here", found)}
 
 
 def execute(server: Server, text: str) -> None:
@@ -146,13 +146,13 @@ def test_a_role_with_too_few_rights_is_told_which_and_the_advice_helps(
         assert (refused.level, "does not let this role work" in refused.what) == (PROBLEM, True)
         execute(server, f"GRANT USAGE ON SCHEMA {schema} TO {role}")
         execute(server, f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
-        said = {" ".join(finding.what.split()[3:5]): finding for finding in doctor.examine(address)}
+        said = {" ".join(finding.message.split()[3:5]): finding for finding in doctor.examine(address)}
         assert "jobs" in said["may not"].what
         assert said["may not"].level == PROBLEM
         assert said["is not"].level == NOTE
         for finding in (said["may not"], said["is not"]):
             execute(server, finding.fix.partition(": ")[2])
-        told = [finding.what for finding in doctor.examine(address)]
+        told = [finding.message for finding in doctor.examine(address)]
         assert not any("may not" in what or "is not told" in what for what in told)
         assert any("could not bring it up to date" in what for what in told)
         worker = bootstrap.open_store(address)

@@ -15,7 +15,7 @@ def levels(path: Path) -> dict[str, list[str]]:
     """What was found, by level."""
     found: dict[str, list[str]] = {}
     for finding in doctor.examine(str(path)):
-        found.setdefault(finding.level, []).append(finding.what)
+        found.setdefault(finding.level, []).append(finding.message)
     return found
 
 
@@ -79,3 +79,19 @@ def test_a_damaged_store_is_a_problem_with_a_fix(path: Path) -> None:
     path.write_text("no database at all" * 1000)
     (finding,) = [finding for finding in doctor.examine(str(path)) if finding.level == "problem"]
     assert finding.fix
+
+
+def test_a_finding_is_an_object_with_code_message_and_fix(path: Path) -> None:
+    SqliteStore(path).close()
+    path.chmod(0o666)
+    (open_store,) = [finding for finding in doctor.examine(str(path)) if finding.code == "store_open_to_others"]
+    assert open_store._asdict() == {
+        "level": "warning", "code": "store_open_to_others", "fix": f"chmod 600 {path}",
+        "message": f"{path} can be used by others (mode 0666); who may enqueue may run commands",
+    }  # fmt: skip
+
+
+def test_a_check_that_failed_has_its_errors_code(path: Path) -> None:
+    path.write_text("no database at all" * 1000)
+    (problem,) = [finding for finding in doctor.examine(str(path)) if finding.level == "problem"]
+    assert problem.code == "store_unavailable"

@@ -10,6 +10,7 @@ from queuectl.cli.console import Console
 from queuectl.cli.render import STATE_STYLES, Cell, Column, age, counted, cut, short
 from queuectl.client import Client, Status, WorkerView
 from queuectl.documents import busy, retry_text, slots, status_to_json
+from queuectl.domain.finding import PROBLEM, Finding
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.selector import Selector
 
@@ -112,30 +113,47 @@ def _queue_table(found: Status) -> tuple[Sequence[Column], list[Sequence[str | C
 def _check(call: Call, client: Client) -> int:
     max_wait = wire.parse_duration(call.args.max_wait, "--max-wait")
     dead_within = wire.parse_duration(call.args.dead_within, "--dead-within")
-    findings = list(_findings(client, max_wait, dead_within))
+    findings = list(_findings(call, client, max_wait, dead_within))
     if call.console.as_json:
-        call.console.json({"ok": not findings, "findings": findings})
+        call.console.json({"ok": not findings, "findings": [finding._asdict() for finding in findings]})
     elif findings:
-        call.console.lines(findings)
+        call.console.lines(finding.message for finding in findings)
     else:
         call.console.note("all well")
     return 1 if findings else 0
 
 
-def _findings(client: Client, max_wait: float, dead_within: float) -> Iterator[str]:
+def _findings(call: Call, client: Client, max_wait: float, dead_within: float) -> Iterator[Finding]:
+    """What needs a person's attention now."""
     found = client.status()
     waiting = sum(number for state, number in found.counts.items() if state not in FINISHED)
     if not found.workers:
-        yield "no live worker" + (f", and {counted(waiting, 'job')} not finished" if waiting else "")
+        message = "no live worker" + (f", and {counted(waiting, 'job')} not finished" if waiting else "")
+        yield Finding(level=PROBLEM, code="no_worker", message=message, fix=call.command("worker start"))
     else:
         busy = [
             queue for queue, counts in found.queues.items() if any(counts[s] for s in JobState if s not in FINISHED)
         ]
         for queue in client.unserved(busy):
-            yield f"no live worker serves queue {queue}"
+            yield Finding(
+                level=PROBLEM,
+                code="queue_unserved",
+                message=f"no live worker serves queue {queue}",
+                fix=call.command(f"worker start --queue {queue}"),
+            )
     dead = Selector(states=(JobState.DEAD,))
     recent = found.counts[JobState.DEAD] - client.count(Selector(states=dead.states, before=found.at - dead_within))
     if recent > 0:
-        yield f"{counted(recent, 'job')} died within {wire.format_duration(dead_within)}"
+        yield Finding(
+            level=PROBLEM,
+            code="jobs_died",
+            message=f"{counted(recent, 'job')} died within {wire.format_duration(dead_within)}",
+            fix=call.command("dlq list"),
+        )
     if found.oldest_due is not None and (waited := found.at - found.oldest_due) > max_wait:
-        yield f"the oldest due job waits for {short(waited)} (more than {wire.format_duration(max_wait)})"
+        yield Finding(
+            level=PROBLEM,
+            code="waiting_too_long",
+            message=f"the oldest due job waits for {short(waited)} (more than {wire.format_duration(max_wait)})",
+            fix=call.command("worker list"),
+        )

@@ -154,12 +154,12 @@ def doctor(call: Call) -> int:
     findings = checks.examine(call.db)
     bad = any(finding.level == "problem" for finding in findings)
     if console.as_json:
-        console.json({"ok": not bad, "findings": [finding.to_json() for finding in findings]})
+        console.json({"ok": not bad, "findings": [finding._asdict() for finding in findings]})
         return 1 if bad else 0
     for finding in findings:
         if console.quiet and finding.level == "ok":
             continue
-        console.print(f"{console.paint(f'{finding.level:<8}', LEVEL_STYLES[finding.level])} {visible(finding.what)}")
+        console.print(f"{console.paint(f'{finding.level:<8}', LEVEL_STYLES[finding.level])} {visible(finding.message)}")
         if finding.fix:
             console.print(f"{'':<8} fix: {visible(finding.fix)}")
     return 1 if bad else 0
