@@ -65,7 +65,7 @@ def _examine(given: str | None) -> Iterator[Finding]:
 
 def _failed(error: QueuectlError) -> Finding:
     """What could not be looked at, with the error's own code."""
-    return Finding(level=PROBLEM, code=error.code, message=error.message, fix=error.hint or None)
+    return Finding(level=PROBLEM, code=error.code, message=error.message, fix=error.hint)
 
 
 def _library() -> Finding:
@@ -163,7 +163,7 @@ def judged(url: str, found: Health) -> Iterator[Finding]:
         level=PROBLEM if found.is_old else OK,
         code="server_too_old" if found.is_old else "server",
         message=f"{url}: PostgreSQL {found.version}",
-        fix="use PostgreSQL 14 or newer" if found.is_old else None,
+        fix="use PostgreSQL 14 or newer" if found.is_old else "",
     )
     if found.is_pooled:
         what = "a pooler is in between: new jobs are found by looking twice a second, not by notice"

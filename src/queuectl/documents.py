@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from queuectl import wire
 from queuectl.client import History, Status, WorkerView, serves
+from queuectl.domain.finding import Finding
 from queuectl.domain.job import Attempt, Job, Outcome
 from queuectl.domain.token import Token
 from queuectl.figures import Figures
@@ -140,6 +141,11 @@ def group_to_json(group: Group) -> wire.JsonObject:
         "error": group.error, "first_at": wire.format_time(group.first_at), "last_at": wire.format_time(group.last_at),
         "selector": selector,
     }  # fmt: skip
+
+
+def finding_to_json(finding: Finding) -> wire.JsonObject:
+    """A finding of a check; `fix` is null where there is nothing to do."""
+    return {**finding._asdict(), "fix": finding.fix or None}
 
 
 def figures_to_json(found: Figures) -> wire.JsonObject:

@@ -91,7 +91,7 @@ def test_the_doctor_warns_of_an_asynchronous_standby_alone(pair: tuple[Server, S
     url = new_schema(primary.url)
     warned = [finding for finding in examine(url) if "asynchronous" in finding.message]
     assert len(warned) == 1
-    assert "fencing" in warned[0].what
+    assert "fencing" in warned[0].message
     assert "synchronous_standby_names" in warned[0].fix
     primary.commit_with_standbys()
     assert not [finding for finding in examine(url) if "asynchronous" in finding.message]

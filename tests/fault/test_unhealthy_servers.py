@@ -77,7 +77,7 @@ def test_a_session_that_idles_in_its_transaction_is_found_by_what_it_has_read_or
     assert found.oldest_s is not None
     said = findings(found._replace(oldest_s=3600.0))["a transaction has"]
     assert said.level == WARNING
-    assert said.what.startswith("a transaction has been open for 60 minutes")
+    assert said.message.startswith("a transaction has been open for 60 minutes")
     execute(server, _advised(said))
     until(lambda: store.health().oldest_s is None, "the session is ended")
     with pytest.raises(psycopg.OperationalError):
@@ -131,7 +131,7 @@ def test_clocks_that_are_apart_are_named(store: PostgresStore) -> None:
     found = store.health()
     assert abs(found.clock_ahead_s) < doctor.CLOCK_OFF_S
     said = findings(found._replace(clock_ahead_s=-70.0))["this machine's clock"]
-    assert (said.level, "70s apart" in said.what) == (NOTE, True)
+    assert (said.level, "70s apart" in said.message) == (NOTE, True)
 
 
 def test_a_role_with_too_few_rights_is_told_which_and_the_advice_helps(
@@ -143,11 +143,11 @@ def test_a_role_with_too_few_rights_is_told_which_and_the_advice_helps(
     execute(server, f"CREATE ROLE {role} LOGIN")
     try:
         (refused,) = doctor.examine(address)
-        assert (refused.level, "does not let this role work" in refused.what) == (PROBLEM, True)
+        assert (refused.level, "does not let this role work" in refused.message) == (PROBLEM, True)
         execute(server, f"GRANT USAGE ON SCHEMA {schema} TO {role}")
         execute(server, f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
         said = {" ".join(finding.message.split()[3:5]): finding for finding in doctor.examine(address)}
-        assert "jobs" in said["may not"].what
+        assert "jobs" in said["may not"].message
         assert said["may not"].level == PROBLEM
         assert said["is not"].level == NOTE
         for finding in (said["may not"], said["is not"]):

@@ -9,7 +9,7 @@ from queuectl.cli.call import Call
 from queuectl.cli.console import Console
 from queuectl.cli.render import STATE_STYLES, Cell, Column, age, counted, cut, short
 from queuectl.client import Client, Status, WorkerView
-from queuectl.documents import busy, retry_text, slots, status_to_json
+from queuectl.documents import busy, finding_to_json, retry_text, slots, status_to_json
 from queuectl.domain.finding import PROBLEM, Finding
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.selector import Selector
@@ -115,7 +115,7 @@ def _check(call: Call, client: Client) -> int:
     dead_within = wire.parse_duration(call.args.dead_within, "--dead-within")
     findings = list(_findings(call, client, max_wait, dead_within))
     if call.console.as_json:
-        call.console.json({"ok": not findings, "findings": [finding._asdict() for finding in findings]})
+        call.console.json({"ok": not findings, "findings": [finding_to_json(finding) for finding in findings]})
     elif findings:
         call.console.lines(finding.message for finding in findings)
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from queuectl.cli.call import Call
 from queuectl.cli.render import counted, visible
 from queuectl.client import Client, check_prunable
+from queuectl.documents import finding_to_json
 from queuectl.domain.errors import Invalid, OperationFailed
 from queuectl.domain.job import FINISHED
 from queuectl.domain.selector import Selector
@@ -154,7 +155,7 @@ def doctor(call: Call) -> int:
     findings = checks.examine(call.db)
     bad = any(finding.level == "problem" for finding in findings)
     if console.as_json:
-        console.json({"ok": not bad, "findings": [finding._asdict() for finding in findings]})
+        console.json({"ok": not bad, "findings": [finding_to_json(finding) for finding in findings]})
         return 1 if bad else 0
     for finding in findings:
         if console.quiet and finding.level == "ok":

@@ -12,10 +12,10 @@ class Finding(NamedTuple):
 
     `level` is `ok`, `note`, `warning` or `problem`. `code` is what scripts compare: lower-case words joined by `_`, the
     same for every finding of its kind, and it never changes. `message` is one line for people. `fix` is the command or
-    step that puts it right, None where there is nothing to do.
+    step that puts it right, empty where there is nothing to do.
     """
 
     level: str
     code: str
     message: str
-    fix: str | None = None
+    fix: str = ""
