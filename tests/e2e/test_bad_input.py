@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -167,14 +169,17 @@ def test_a_place_under_a_file_is_refused(terminal: Terminal) -> None:
 
 
 def unprivileged(terminal: Terminal, line: str) -> Done:
-    """Types a line as a user whom file rights concern: root is none."""
+    """Types a line as a user whom file rights bind; root keeps only those of the clone's owner."""
     if os.geteuid() == 0:
         for folder in (terminal.folder, *terminal.folder.parents):
-            if str(folder).startswith("/tmp"):
+            if str(folder).startswith(tempfile.gettempdir() + "/"):
                 folder.chmod(folder.stat().st_mode | 0o055)
         main = Path(__file__).parents[2] / "main.py"
-        line = line.replace("queuectl ", f"/usr/bin/env python3 {main} ", 1)
-        line = f"setpriv --reuid=65534 --regid=65534 --clear-groups {line}"
+        owner = main.stat()
+        line = line.replace("queuectl ", f"/usr/bin/env python3 {shlex.quote(str(main))} ", 1)
+        fewer = "-dac_override,-dac_read_search"
+        user = f"--reuid={owner.st_uid} --regid={owner.st_gid} --clear-groups"
+        line = f"setpriv {user} --bounding-set={fewer} --inh-caps={fewer} {line}"
     return terminal.type(line)
 
 

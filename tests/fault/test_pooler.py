@@ -18,7 +18,7 @@ from queuectl import doctor
 from queuectl.domain.job import JobState
 from queuectl.store.postgres.connection import PREPARE_FROM
 from queuectl.store.postgres.store import PostgresStore
-from tests.server import free_port, unprivileged
+from tests.server import UNPRIVILEGED, free_port
 from tests.workshop import Workshop, open_workshop, until
 
 PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
@@ -42,10 +42,9 @@ def pooled(postgres_url: str, tmp_path: Path) -> Iterator[Workshop]:
     """A workshop that reaches its server only through pgbouncer, in transaction mode, over three connections."""
     server, port = urlsplit(postgres_url), free_port()
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)  # pgbouncer refuses to run as root, too
         config = Path(folder, "pgbouncer.ini")
         config.write_text(CONFIG.format(host=server.hostname, server=server.port, port=port))
-        pooler = subprocess.Popen([PROGRAM, "-q", str(config)], stderr=subprocess.DEVNULL, **unprivileged())
+        pooler = subprocess.Popen([*UNPRIVILEGED, PROGRAM, "-q", str(config)], stderr=subprocess.DEVNULL)
         try:
             until(lambda: _answers(port), "pgbouncer listens")
             with open_workshop(tmp_path, postgres_url.replace(f":{server.port}", f":{port}")) as workshop:
