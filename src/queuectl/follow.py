@@ -104,8 +104,20 @@ def whole(output: Output) -> bytes:
 
 
 def last_lines(data: bytes, lines: int) -> bytes:
-    """The last `lines` lines."""
-    return b"".join(data.splitlines(keepends=True)[-lines:]) if lines > 0 else b""
+    """The last `lines` lines. A line ends at `\\n`; one that was redrawn with `\\r` is given in its last state."""
+    start = len(data) - data.endswith(b"\n")
+    for _ in range(lines):
+        start = data.rfind(b"\n", 0, start)
+        if start < 0:
+            break
+    wanted = data[start + 1 :] if lines > 0 else b""
+    return b"\n".join(map(_last_state, wanted.split(b"\n"))) if b"\r" in wanted else wanted
+
+
+def _last_state(line: bytes) -> bytes:
+    """What of a line came after its last carriage return. One at its end redraws nothing: it may belong to `\\r\\n`."""
+    shown = line.rstrip(b"\r")
+    return shown[shown.rfind(b"\r") + 1 :]
 
 
 def follow(store: Store, ref: str, stream: int | None, tail: int | None, ticks: bool = False) -> Iterator[Piece]:

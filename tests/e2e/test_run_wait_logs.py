@@ -121,6 +121,16 @@ def test_logs_are_the_bytes_that_were_written(served: Terminal) -> None:
     assert served.good("queuectl logs a --tail 2").out == "4\n5\n"
 
 
+def test_a_progress_bar_does_not_hide_the_error_before_it(served: Terminal) -> None:
+    bar = r"""echo 'Error: quota'; for i in 1 2 3 4; do printf '\r%d%%' $i; done; exit 1"""
+    served.good(f'queuectl enqueue --id a --max-retries 0 -c "{bar}"'.replace("$", r"\$"))
+    served.type("queuectl wait a")
+    assert served.good("queuectl logs a").out == "Error: quota\n\r1%\r2%\r3%\r4%"
+    assert served.good("queuectl logs a --tail 3").out == "Error: quota\n4%"
+    assert served.good("queuectl dlq list").out.splitlines()[2:] == ["  │ Error: quota", "  │ 4%"]
+    assert served.good("queuectl dlq list --json").json[0]["output_tail"] == "Error: quota\n4%"
+
+
 def test_logs_of_every_attempt(served: Terminal) -> None:
     served.good("queuectl enqueue --id a --max-retries 1 --backoff-initial 10ms -c 'echo $QUEUECTL_ATTEMPT; exit 1'")
     served.type("queuectl wait a")

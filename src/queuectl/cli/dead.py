@@ -105,7 +105,8 @@ def _print(console: Console, client: Client, jobs: Sequence[Job], more: int) -> 
     console.print(titles)
     for job, line in zip(jobs, lines, strict=True):
         console.print(line)
-        for written in tail(client, job).splitlines():
+        words = tail(client, job).removesuffix("\n")
+        for written in words.split("\n") if words else ():
             text = visible(plain(written))
             shown = text if console.width is None else cut(text, console.width - 4)
             console.print(f"  {console.paint('│', 'dim')} {console.paint(shown, 'dim')}")
