@@ -64,6 +64,14 @@ def format_duration(seconds: float) -> str:
     return f"{whole}s"
 
 
+_MOMENT = (
+    r"[0-9]{4}(-?)[0-9]{2}\1[0-9]{2}"
+    r"(?:.(?!24)[0-9]{2}(?:(:?)[0-9]{2}(?:\2[0-9]{2}(?:[.,][0-9]+)?)?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+"""RFC 3339, also with fewer parts or in ISO 8601's basic format. `fromisoformat` takes more, and more with each Python:
+weeks, and from 3.14 on 24:00. The SQL function has the same pattern."""
+
+
 def parse_time(value: object, now: float, what: str = "time") -> float:
     """Seconds since the epoch from RFC 3339, `2026-11-21 18:00` (local), `18:00` (next one) or `+10m`."""
     if isinstance(value, str):
@@ -73,9 +81,10 @@ def parse_time(value: object, now: float, what: str = "time") -> float:
         try:
             if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", text):
                 return _next_time_of_day(text, now)
-            then = datetime.fromisoformat(text).timestamp()
-            datetime.fromtimestamp(then, UTC)  # an offset can push it out of the years that can be shown
-            return then
+            if re.fullmatch(_MOMENT, text, re.DOTALL):
+                then = datetime.fromisoformat(text.replace("z", "Z")).timestamp()
+                datetime.fromtimestamp(then, UTC)  # an offset can push it out of the years that can be shown
+                return then
         except (ValueError, OverflowError, OSError):
             pass
     raise Invalid(

@@ -31,6 +31,11 @@ def test_what_other_tools_call_it_leads_to_a_command_there_is() -> None:
     assert refused.value.hint == "did you mean 'list'?"
 
 
+def test_help_is_never_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert all("\x1b" not in parser.build(command).format_help() for command in COMMANDS.values())
+
+
 def test_ids_may_stand_between_options() -> None:
     args, typed = parser.parse(COMMANDS["retry"], ["a", "--yes", "b", "--state", "dead", "c"])
     assert (typed, args.yes, args.state) == (["a", "b", "c"], True, ["dead"])

@@ -260,6 +260,8 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     ("retry_on", "75,many", "an exit code of retry_on must be a whole number from 1 to 255"),
     ("fatal_on", {"2": 1}, "fatal_on must be a list of exit codes"),
     ("run_at", "soon", "run_at 'soon' is not a time"),
+    ("run_at", "2030-01-01T24:00", "run_at '2030-01-01T24:00' is not a time"),
+    ("run_at", "2026-W47-6", "run_at '2026-W47-6' is not a time"),
     ("run_at", 5, "run_at 5 is not a time"),
     ("delay", "soon", "delay 'soon' is not a duration"),
     ("tags", [5], "tag 5 is not valid"),

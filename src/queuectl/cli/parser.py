@@ -33,6 +33,10 @@ HELP_WIDTH_MAX = 80
 class _Parser(argparse.ArgumentParser):
     """argparse, with its errors as ours."""
 
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self.color = False  # Python 3.14 would colour the help, whatever --color says
+
     def error(self, message: str) -> NoReturn:
         needs = re.fullmatch(r"argument (\S+?)(/\S+)?: expected (?:one|at least one) argument", message)
         raise Invalid(f"{needs[1]} needs a value" if needs else message, f"see: {self.prog} --help")
