@@ -17,7 +17,7 @@ MODULES = sorted(SRC.rglob("*.py"))
 
 LINES_MAX = 420
 LARGER_FOR_A_REASON = {
-    "wire.py": 520,  # all that a job's JSON may say and shows, on one page
+    "wire.py": 440,  # all that a job's JSON may say and shows, on one page
     "store/sqlite.py": 560,  # one class, one protocol
 }
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl import wire
+from queuectl import times, wire
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, Attempt, Job, JobState, Outcome, Spec
 from tests.builders import HOST, NOON, a_job
@@ -417,7 +417,7 @@ def test_a_list_of_words_is_shown_as_a_line_that_a_shell_reads_the_same_way(word
 
 # --- specs ----------------------------------------------------------------------------------
 
-durations = st.floats(0, wire.DURATION_MAX)
+durations = st.floats(0, times.DURATION_MAX)
 texts = st.none() | st.text()
 specs = st.builds(
     Spec, max_retries=st.integers(0, 10**6), backoff_base=durations, backoff_initial=durations, backoff_max=durations,
