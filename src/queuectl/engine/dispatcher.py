@@ -36,6 +36,8 @@ PINGS_A_TTL = 5
 RECORD_START_AFTER_S = 0.1
 """A command that has ended by then needs no transaction for its start."""
 GRACEFUL, NOW = "graceful", "now"
+NOT_TOLD = (None, None)
+"""What a command used, where its supervisor is of 0.1.0."""
 
 STORE_REPLACED = -1
 """The exit code when the store was removed or replaced."""
@@ -168,7 +170,7 @@ class Dispatcher:
         if self._stopping == NOW:
             link.end(flight, "stop")
 
-    def _take_end(self, link: Link, result: dict[str, Any], used: tuple[float | None, int | None]) -> None:
+    def _take_end(self, link: Link, result: dict[str, Any], used: Sequence[float | int | None] = NOT_TOLD) -> None:
         key = result["seq"], result["lease"]
         flight = link.flights.get(key)
         if flight is None:

@@ -162,7 +162,7 @@ class Reaper:
 
     def _is_orphaned(self, row: WorkerRow, state: dict[str, float | bool], now: float) -> bool:
         """Whether nobody drives it, nor is about to: who has just taken it in the store has yet to tell it."""
-        if state["epoch"] == row.epoch:
+        if state.get("epoch", row.epoch) == row.epoch:  # 0.1.0 does not say
             self._untold.pop((row.id, row.epoch), None)
             return not state["driven"] or state["silent"] > self._silent_max_s()
         return now - self._untold.setdefault((row.id, row.epoch), now) > HELLO_WITHIN_S
