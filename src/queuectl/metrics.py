@@ -1,16 +1,16 @@
-"""Every metric, one row each, and its value read at the moment it is asked for. Cheap whatever the history.
+"""Every metric, one row each, read when it is asked for. The cost does not grow with the history.
 
-Needs prometheus-client, which writes the text that Prometheus reads.
+Needs prometheus-client, which writes the two text formats that Prometheus reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 import queuectl
 from queuectl.client import Client, Status
@@ -19,7 +19,6 @@ from queuectl.domain.job import Outcome
 from queuectl.figures import Percentiles, of_spans
 from queuectl.store.port import Store
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 WINDOW_S = 300.0
 """Quantiles are of what has ended in so many seconds, the latest `SPANS_MAX` executions at most."""
 SPANS_MAX = 2000
@@ -29,12 +28,18 @@ QUANTILES = {"0.5": "p50", "0.9": "p90", "0.99": "p99"}
 
 
 class Row(NamedTuple):
-    """One metric. A `counter` counts since the server began."""
+    """One metric: a gauge, counter or summary. A counter counts since the server began. A summary has only quantiles of
+    what ended lately; a gauge must not have a label `quantile`."""
 
     name: str
     help: str
     labels: tuple[str, ...] = ()
-    counter: bool = False
+    kind: str = "gauge"
+
+    @property
+    def sample(self) -> str:
+        """The name of its samples."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
 
 
 METRICS = {
@@ -45,9 +50,9 @@ METRICS = {
         Row("queuectl_workers", "Workers alive."),
         Row("queuectl_worker_slots", "Places for commands on live workers."),
         Row("queuectl_worker_slots_busy", "Places in which a command runs."),
-        Row("queuectl_executions", "Executions ended since this server began, by outcome.", ("outcome",), counter=True),
-        Row("queuectl_run_seconds", "How long executions of the last 5 minutes took.", ("quantile",)),
-        Row("queuectl_wait_seconds", "How long their jobs waited, from due to started.", ("quantile",)),
+        Row("queuectl_executions", "Executions ended since this server began, by outcome.", ("outcome",), "counter"),
+        Row("queuectl_run_seconds", "How long executions of the last 5 minutes took.", ("quantile",), "summary"),
+        Row("queuectl_wait_seconds", "How long their jobs waited, from due to started.", ("quantile",), "summary"),
         Row("queuectl_build_info", "1, with the version.", ("version",)),
     )
 }
@@ -86,11 +91,36 @@ def read(client: Client, counter: EndCounter | None = None) -> Reading:
     return Reading(status=client.status(retries=0), run=run, wait=wait, ended=counter.ended if counter else {})
 
 
-def text(reading: Reading) -> bytes:
+class Format(NamedTuple):
+    """A text format: its media type, and what writes it."""
+
+    content_type: str
+    write: Callable[[CollectorRegistry], bytes]
+
+
+PLAIN = Format("text/plain; version=0.0.4; charset=utf-8", generate_latest)
+OPENMETRICS = Format("application/openmetrics-text; version=1.0.0; charset=utf-8", generate_openmetrics)
+
+
+def negotiated(accept: str) -> Format:
+    """The format that an Accept header asks for: OpenMetrics where it is named and not less wanted than plain text."""
+    weights = dict(sorted(_weight(each) for each in accept.split(",")))  # of a type named twice the larger weight
+    wanted = weights.get("application/openmetrics-text", 0.0)
+    return OPENMETRICS if wanted and wanted >= weights.get("text/plain", 0.0) else PLAIN
+
+
+def _weight(accepted: str) -> tuple[str, float]:
+    """A media type of an Accept header and its weight. One that is not a number counts as 1."""
+    kind, *parameters = (part.strip().lower() for part in accepted.split(";"))
+    given = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+    return kind, float(given) if given.replace(".", "", 1).isdecimal() else 1.0
+
+
+def text(reading: Reading, form: Format = PLAIN) -> bytes:
     """The metrics as Prometheus reads them."""
     registry = CollectorRegistry()
     registry.register(_Collector(reading))
-    return generate_latest(registry)
+    return form.write(registry)
 
 
 class _Collector:
@@ -103,11 +133,10 @@ class _Collector:
         """All metrics."""
         for name, values in _values(self._reading).items():
             row = METRICS[name]
-            kind = CounterMetricFamily if row.counter else GaugeMetricFamily
-            family = kind(name, row.help, labels=row.labels)
+            metric = Metric(name, row.help, row.kind)
             for labels, value in values.items():
-                family.add_metric(labels, value)
-            yield family
+                metric.add_sample(row.sample, dict(zip(row.labels, labels, strict=True)), value)
+            yield metric
 
 
 def _values(reading: Reading) -> dict[str, dict[tuple[str, ...], float]]:

@@ -25,13 +25,13 @@ class Health:
         self._counter: metrics.EndCounter | None = None
         self._lock = threading.Lock()
 
-    def metrics(self, client: Client) -> bytes:
+    def metrics(self, client: Client, form: metrics.Format) -> bytes:
         """The metrics' text. One scrape at a time counts."""
         with self._lock:
             if self._counter is None:
                 self._counter = metrics.EndCounter(client.store)
             reading = metrics.read(client, self._counter)
-        return metrics.text(reading)
+        return metrics.text(reading, form)
 
 
 async def alive(request: Request, query: Query) -> Response:
@@ -52,4 +52,6 @@ async def ready(request: Request, query: Query) -> Response:
 async def exposition(request: Request, query: Query) -> Response:
     """Metrics for Prometheus."""
     health: Health = request.app.state.health
-    return Response(await ask(request, health.metrics), media_type=metrics.CONTENT_TYPE)
+    form = metrics.negotiated(request.headers.get("accept", ""))
+    exposed = await ask(request, lambda client: health.metrics(client, form))
+    return Response(exposed, headers={"Content-Type": form.content_type, "Vary": "Accept"})

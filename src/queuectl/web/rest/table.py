@@ -244,7 +244,8 @@ OPERATIONS: Sequence[Operation] = (
     Operation("GET", "/readyz", "readyz", SERVER, "Whether the store answers, too", health.ready,
               (Answer(fixed(status=TEXT), "it does"),), open=True),
     Operation("GET", "/metrics", "metrics", SERVER, "Metrics for Prometheus", health.exposition,
-              (Answer(TEXT, "the metrics", media_type=metrics.CONTENT_TYPE),)),
+              (Answer(TEXT, "the metrics; as OpenMetrics where Accept asks for it",
+                      media_type=metrics.PLAIN.content_type),)),
 )  # fmt: skip
 
 
