@@ -166,9 +166,19 @@ def test_long_words_that_cannot_be_started_cost_no_worker(shop: Workshop) -> Non
         assert job.error.startswith("command not found: xxx")
 
 
+def open_sockets(pid: int) -> int:
+    folder = Path(f"/proc/{pid}/fd")
+    found = 0
+    for name in os.listdir(folder):
+        with suppress(FileNotFoundError):  # just closed
+            found += os.readlink(folder / name).startswith("socket:")
+    return found
+
+
 @contextmanager
 def files_left(pid: int, number: int) -> Iterator[None]:
-    """Lets a process open so many more files."""
+    """Lets a supervisor, once its dispatcher has come in, open `number` more files."""
+    until(lambda: open_sockets(pid) == 2, "the dispatcher has come in")
     opened = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     free = sorted(set(range(len(opened) + 999)) - opened)
