@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import needs
 from tests.server import drop_schema, new_schema, start_server
 
 # Always the same examples, so that a change is told from luck, and the machine's noise is no failure.
@@ -19,6 +20,13 @@ settings.register_profile(
     "explore", settings.get_profile("queuectl"), derandomize=False, max_examples=1000, print_blob=True
 )
 settings.load_profile("queuectl")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what was not tested, or less than it could be."""
+    reports = [each for kind in ("passed", "skipped") for each in terminalreporter.getreports(kind)]
+    for line in needs.told(reports):
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -15,19 +15,26 @@ from queuectl.domain.job import JobState
 from queuectl.store.port import WorkerRow
 from tests.fault.fleet import Fleet, open_fleet
 from tests.fault.history import beating_until, check, diary_command
-from tests.machines import Machine, why_none
+from tests.machines import FAKE_CLOCK, Machine, why_none
+from tests.needs import is_weaker, lacks
 from tests.workshop import Workshop, until
 
 LEASE_S = 10.0
 RUN_AGAIN_WITHIN_S = LEASE_S + 15.0
 """After their lease and before the lease that workers have by default, however slow the machine."""
-MISSING = why_none()
 
-pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"no machines can be made here (root?): {MISSING}")
+
+@pytest.fixture(scope="module")
+def missing() -> str | None:
+    return why_none()
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
+def fleet(tmp_path: Path, request: pytest.FixtureRequest, missing: str | None) -> Iterator[Fleet]:
+    if missing is not None:
+        lacks(f"a way to make machines ({missing})", "run as root, apt-get install iproute2")
+    if FAKE_CLOCK is None:
+        is_weaker(request, "clocks that differ", "apt-get install libfaketime")
     with open_fleet(tmp_path) as found:
         found.shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
         yield found

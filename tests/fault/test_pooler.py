@@ -18,6 +18,7 @@ from queuectl import doctor
 from queuectl.domain.job import JobState
 from queuectl.store.postgres.connection import PREPARE_FROM
 from queuectl.store.postgres.store import PostgresStore
+from tests.needs import lacks
 from tests.server import UNPRIVILEGED, free_port
 from tests.workshop import Workshop, open_workshop, until
 
@@ -34,12 +35,12 @@ pool_mode = transaction
 default_pool_size = 3
 """
 
-pytestmark = pytest.mark.skipif(not os.path.exists(PROGRAM), reason="pgbouncer is not installed")
-
 
 @pytest.fixture
 def pooled(postgres_url: str, tmp_path: Path) -> Iterator[Workshop]:
     """A workshop that reaches its server only through pgbouncer, in transaction mode, over three connections."""
+    if not os.path.exists(PROGRAM):
+        lacks("pgbouncer", "apt-get install pgbouncer")
     server, port = urlsplit(postgres_url), free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "pgbouncer.ini")

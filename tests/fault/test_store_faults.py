@@ -22,6 +22,7 @@ from queuectl.domain.job import JobState
 from queuectl.store.connection import sqlite3  # two SQLite libraries in one process would drop each other's locks
 from queuectl.store.sqlite import SqliteStore
 from tests.fault.history import check, diary_command
+from tests.needs import lacks
 from tests.workshop import Workshop, clean_environment, open_workshop, pids_of, until
 
 
@@ -179,7 +180,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", str(place)], capture_output=True)
     if mounted.returncode:
-        pytest.skip(f"no right to mount a small file system: {mounted.stderr.decode().strip()}")
+        lacks(f"the right to mount a file system ({mounted.stderr.decode().strip()})", "run as root")
     try:
         yield place
     finally:
