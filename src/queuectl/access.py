@@ -11,8 +11,9 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
-from queuectl import ids, wire
+from queuectl import ids
 from queuectl.domain.errors import Conflict, Invalid, NotFound
+from queuectl.domain.likeness import nearest
 from queuectl.domain.token import Role, Token
 from queuectl.store.past import Deed
 from queuectl.store.port import Store
@@ -34,7 +35,7 @@ def create(store: Store, name: str, role: str, who: str) -> tuple[Token, str]:
             f"token name {name!r} is not valid", "1 to 64 of A-Z a-z 0-9 . _ @ -, the first a letter or digit"
         )
     if role not in (*Role,):
-        raise Invalid(f"unknown role {role!r}", wire.nearest(role, [each.value for each in Role]))
+        raise Invalid(f"unknown role {role!r}", nearest(role, [each.value for each in Role]))
     text = ids.token_text()
     token = Token(
         id=ids.random_id(8), digest=digest(text), name=name, role=Role(role), created_at=store.now(), created_by=who

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, Attempt, Job, Spec
+from queuectl.domain.likeness import KEYS, nearest
 from queuectl.times import format_duration as format_duration
 from queuectl.times import format_second as format_second
 from queuectl.times import format_time as format_time
@@ -242,8 +243,8 @@ INPUT_KEYS = (*_JOB_KEYS, *SPEC_KEYS, *_ALIASES)
 """Every key that a job's JSON may bring."""
 
 
-def parse_request(document: object, now: float) -> JobRequest:
-    """What a job's JSON asks for. Raises `Invalid` naming the key and the value."""
+def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOTHING) -> JobRequest:
+    """What a job's JSON asks for. Raises `Invalid` naming the key, or how it was `spelled`, and the value."""
     if not isinstance(document, dict):
         raise Invalid(f"a job must be a JSON object, not {_shown(document)}", 'e.g. {"command": "echo hello"}')
     job: dict[str, Any] = {}
@@ -255,18 +256,19 @@ def parse_request(document: object, now: float) -> JobRequest:
             raise Invalid(f"{key} comes twice", "give it once")
         if key in _JOB_KEYS:
             if value is not None:
-                job[key] = _JOB_KEYS[key](value, key)
+                job[key] = _JOB_KEYS[key](value, spelled.get(key, key))
         elif key in SPEC_KEYS:
             if value is not None:
-                spec[key] = SPEC_KEYS[key](value, key)
+                spec[key] = SPEC_KEYS[key](value, spelled.get(key, key))
         else:
             _check_other(given, key, value)
     if "command" not in job:
         raise Invalid("a job needs a command", 'e.g. {"command": "echo hello"}')
     if "run_at" in job:
+        named = spelled.get("run_at", "run_at")
         if "delay" in job:
-            raise Invalid("run_at and delay exclude each other", "give one of them")
-        job["run_at"] = parse_time(job["run_at"], now, "run_at")
+            raise Invalid(f"{named} and {spelled.get('delay', 'delay')} exclude each other", "give one of them")
+        job["run_at"] = parse_time(job["run_at"], now, named)
     return JobRequest(spec=spec, **job)
 
 
@@ -284,15 +286,7 @@ def _check_other(given: str, key: str, value: object) -> None:
     elif key in _WRITTEN:
         raise Invalid(f"{key} is written by queuectl and cannot be set", "leave the key out")
     else:
-        raise Invalid(f"unknown key {given!r}", nearest(key, INPUT_KEYS))
-
-
-def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:
-    """A hint that names the known word most like `word`, or them all."""
-    from difflib import get_close_matches  # 3 ms that only a mistake has to pay
-
-    close = get_close_matches(word, known, 1, 0.6)
-    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)
+        raise Invalid(f"unknown key {given!r}", nearest(key, INPUT_KEYS, KEYS))
 
 
 def _shown(value: object) -> str:

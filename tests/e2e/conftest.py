@@ -124,7 +124,7 @@ class Terminal:
     def close(self) -> None:
         """Ends what was started."""
         subprocess.run(
-            ["queuectl", "worker", "stop", "--now", "-q"], cwd=self.folder, env=self.environment, check=False,
+            ["queuectl", "worker", "stop", "--now", "--quiet"], cwd=self.folder, env=self.environment, check=False,
             capture_output=True, timeout=DEADLINE_S,
         )  # fmt: skip
         for process in self.started:

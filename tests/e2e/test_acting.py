@@ -24,7 +24,7 @@ def test_each_verb_says_what_it_changed(jobs: Terminal) -> None:
     assert jobs.good("queuectl release todo kept").out == "released todo\nreleased kept\n"
     assert jobs.good("queuectl cancel todo").out == "cancelled todo\n"
     assert jobs.good("queuectl retry ok todo").out == "retried ok\nretried todo\n"
-    assert jobs.good("queuectl delete ok -q").out == "ok\n"
+    assert jobs.good("queuectl delete ok --quiet").out == "ok\n"
     assert jobs.states() == {"bad": "dead", "worse": "dead", "todo": "pending", "kept": "pending"}
     (job,) = jobs.good("queuectl cancel todo --json").json
     assert (job["id"], job["state"]) == ("todo", "cancelled")
@@ -74,7 +74,7 @@ def test_the_dead_letter_queue_shows_reason_and_last_words(jobs: Terminal) -> No
     bad, worse = jobs.good("queuectl dlq list --json").json
     assert (bad["id"], bad["error"], bad["output_tail"]) == ("bad", "exit code 3", "oops\n")
     assert "not found" in worse["error"]
-    assert jobs.good("queuectl dlq list --queue video -q").out == "worse\n"
+    assert jobs.good("queuectl dlq list --queue video --quiet").out == "worse\n"
     (group,) = jobs.good("queuectl dlq list --group --queue default --json").json
     assert (group["jobs"], group["queue"], group["command"]) == (1, "default", "echo oops >&2; exit 3")
     assert (group["exit_code"], group["error"], group["last_at"]) == (3, "exit code 3", bad["finished_at"])

@@ -32,7 +32,7 @@ BAD = {
     "a wrong type of retries": ("""enqueue '{"command": "true", "max_retries": "many"}'""", 2, "max_retries"),
     "a fraction of retries": ("""enqueue '{"command": "true", "max_retries": 1.5}'""", 2, "max_retries"),
     "negative retries": ("""enqueue '{"command": "true", "max_retries": -1}'""", 2, "max_retries"),
-    "negative retries as an option": ("enqueue --max-retries -1 -- true", 2, "max_retries"),
+    "negative retries as an option": ("enqueue --max-retries -1 -- true", 2, "--max-retries must"),
     "an unknown key": ("""enqueue '{"comand": "true"}'""", 2, "did you mean 'command'"),
     "an unquoted unknown key": ("""enqueue {"id":"x","comand":"true"}""", 2, "did you mean 'command'"),
     "a key twice": ("""enqueue '{"command": "true", "command": "false"}'""", 2, "comes twice"),
@@ -41,7 +41,10 @@ BAD = {
     "set attempts": ("""enqueue '{"command": "true", "attempts": 3}'""", 2, "attempts cannot be set"),
     "a bad id": ("enqueue --id 'a b' -- true", 2, "id"),
     "an unparsable delay": ("enqueue --delay soon -- true", 2, "write it as 90"),
-    "an unparsable time": ("enqueue --at tomorrowish -- true", 2, "is not a time"),
+    "an unparsable time": ("enqueue --at 'tomorrow 9am' -- true", 2, "--at 'tomorrow 9am' is not a time"),
+    "a shell's line as one word": ("enqueue 'true && false'", 2, "write: queuectl enqueue -c 'true && false', or a J"),
+    "another tool's state": ("list --state running", 2, "did you mean 'processing'"),
+    "an age as an option": ("list --older-than x", 2, "--older-than 'x' is not a duration"),
     "an unparsable timeout": ("enqueue --timeout 0 -- true", 2, "timeout"),
     "a NUL byte": (r"""enqueue '{"command": "echo \u0000"}'""", 2, "NUL"),
     "half a surrogate": (r"""enqueue '{"command": "echo \ud800"}'""", 2, "UTF-8"),
@@ -208,8 +211,8 @@ def test_a_store_that_is_read_only_is_refused(terminal: Terminal, words: str) ->
 
 def test_a_reader_that_has_enough_is_no_error(terminal: Terminal) -> None:
     (terminal.folder / "jobs.jsonl").write_text('{"command": "true"}\n' * 3000)
-    terminal.good("queuectl enqueue -q --file jobs.jsonl")
-    for words in ("list", "list --json", "list -q"):
+    terminal.good("queuectl enqueue --quiet --file jobs.jsonl")
+    for words in ("list", "list --json", "list --quiet"):
         done = terminal.type(f"queuectl {words} | head -1")
         assert (done.code, done.err) == (0, "")
         assert len(done.out.splitlines()) == 1

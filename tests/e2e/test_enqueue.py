@@ -146,7 +146,7 @@ def test_surroundings_that_are_no_text_are_taken_where_they_can_be(terminal: Ter
 
 def test_enqueue_loads_only_what_it_needs(terminal: Terminal) -> None:
     program = "import sys; from queuectl.cli.main import main; main(sys.argv[1:]); print(*sys.modules)"
-    names = set(terminal.good(f"python3 -c '{program}' enqueue -q -- true").out.split())
+    names = set(terminal.good(f"python3 -c '{program}' enqueue --quiet -- true").out.split())
     assert "queuectl.cli.enqueue" in names
     assert not names & {"queuectl.follow", "queuectl.cli.listing", "subprocess", "asyncio", "logging", "tempfile"}
     assert not [name for name in names if name.startswith("queuectl.engine")]

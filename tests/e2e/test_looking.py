@@ -67,7 +67,7 @@ def test_a_list_in_a_pipe_is_plain_and_complete(terminal: Terminal) -> None:
 
 def test_a_list_on_a_terminal_fits_it(terminal: Terminal) -> None:
     terminal.good(f"queuectl enqueue --id an-id-that-is-quite-long -c 'echo {'x' * 300}'")
-    terminal.good("for i in 1 2 3 4 5; do queuectl enqueue -q --queue video -- true; done")
+    terminal.good("for i in 1 2 3 4 5; do queuectl enqueue --quiet --queue video -- true; done")
     code, shown = terminal.watched("queuectl list")
     assert code == 0
     lines = re.sub(r"\x1b\[\d*m", "", shown).splitlines()
@@ -82,7 +82,7 @@ def test_a_list_on_a_terminal_fits_it(terminal: Terminal) -> None:
 
 def test_a_list_that_is_cut_says_how_many_more(terminal: Terminal) -> None:
     (terminal.folder / "jobs.jsonl").write_text("".join(f'{{"id": "j{n}", "command": "true"}}\n' for n in range(100)))
-    terminal.good("queuectl enqueue -q --file jobs.jsonl")
+    terminal.good("queuectl enqueue --quiet --file jobs.jsonl")
     _, shown = terminal.watched("queuectl list --color never")
     assert "80 more not shown; see all with --limit all" in shown
     assert "j99 " in shown
@@ -111,7 +111,7 @@ def test_selectors_narrow_and_widen(terminal: Terminal) -> None:
         terminal.good(f"queuectl enqueue {line}")
 
     def chosen(options: str) -> list[str]:
-        return terminal.good(f"queuectl list -q {options}").out.split()
+        return terminal.good(f"queuectl list --quiet {options}").out.split()
 
     assert chosen("--queue video") == ["a", "b"]
     assert chosen("--queue video --queue mail") == ["a", "b", "c"]
@@ -135,7 +135,7 @@ def test_the_reason_is_in_words(terminal: Terminal) -> None:
 
 
 def test_a_unique_prefix_stands_for_a_generated_id(terminal: Terminal) -> None:
-    job_id = terminal.good("queuectl enqueue -q -- true").out.strip()
+    job_id = terminal.good("queuectl enqueue --quiet -- true").out.strip()
     assert terminal.job(job_id[:4])["id"] == job_id
     terminal.good("queuectl enqueue --id chosen -- true")
     assert terminal.type("queuectl show chos").code == 3
@@ -143,8 +143,8 @@ def test_a_unique_prefix_stands_for_a_generated_id(terminal: Terminal) -> None:
 
 def test_show_takes_selectors_and_several_ids(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true; queuectl enqueue --id b --queue video -- true")
-    assert terminal.good("queuectl show --queue video -q").out == "b\n"
+    assert terminal.good("queuectl show --queue video --quiet").out == "b\n"
     assert [job["id"] for job in terminal.good("queuectl show a b --json").json] == ["a", "b"]
-    done = terminal.type("queuectl show a nosuch -q")
+    done = terminal.type("queuectl show a nosuch --quiet")
     assert (done.code, done.out) == (3, "a\n")
     assert terminal.good("queuectl explain --all").out.count("pending") == 2

@@ -24,7 +24,7 @@ def test_a_job_runs_fails_is_retried_and_dies_and_all_of_it_is_shown(fleet: Term
     assert fleet.type("queuectl wait job1").code == 3
     job = fleet.job("job1")
     assert (job["state"], job["attempts"], job["lost"]) == ("dead", 2, 0)
-    assert fleet.good("queuectl prune --state dead --yes -q").out == "1\n"
+    assert fleet.good("queuectl prune --state dead --yes --quiet").out == "1\n"
     assert fleet.good("queuectl list --json").json == []
 
 
@@ -102,7 +102,7 @@ def test_a_server_that_answers_is_not_asked_for(terminal: Terminal, postgres_ser
 
 
 def test_many_hosts_may_start_on_a_new_database_at_once(fleet: Terminal) -> None:
-    starts = [fleet.background("queuectl enqueue -q -- true") for _ in range(6)]
+    starts = [fleet.background("queuectl enqueue --quiet -- true") for _ in range(6)]
     printed = [start.communicate(timeout=60)[0].strip() for start in starts]
     assert sorted(job["id"] for job in fleet.good("queuectl list --json").json) == sorted(printed)
 

@@ -10,7 +10,7 @@ from tests.e2e.conftest import Terminal, eventually
 def test_two_workers_run_every_job_once(terminal: Terminal) -> None:
     lines = "".join(f'{{"id": "j{n}", "command": "echo {n} >> out"}}\n' for n in range(100))
     (terminal.folder / "jobs.jsonl").write_text(lines)
-    terminal.good("queuectl enqueue -q --file jobs.jsonl")
+    terminal.good("queuectl enqueue --quiet --file jobs.jsonl")
     workers = [terminal.background("queuectl worker start --count 4 --drain") for _ in range(2)]
     assert [worker.wait(60) for worker in workers] == [0, 0]
     assert sorted(map(int, (terminal.folder / "out").read_text().split())) == list(range(100))
@@ -72,7 +72,7 @@ def test_a_named_worker_alone_is_stopped(terminal: Terminal) -> None:
     assert "0/3" in listed
     assert "video" in listed
     assert terminal.good("queuectl worker stop one").out == "stopped one\n"
-    assert terminal.good("queuectl worker list -q").out == "two\n"
+    assert terminal.good("queuectl worker list --quiet").out == "two\n"
     assert terminal.type("queuectl worker start --name two").code == 4
 
 

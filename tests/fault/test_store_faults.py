@@ -242,7 +242,7 @@ def test_a_disk_that_is_mounted_read_only_is_named_and_so_is_the_way_out(small_d
 def test_every_id_that_was_printed_survives_a_kill(tmp_path: Path) -> None:
     db = tmp_path / "queuectl.db"
     chance = random.Random(1)
-    script = f'while :; do "{sys.executable}" -m queuectl --db {db} -q enqueue -- true; done'
+    script = f'while :; do "{sys.executable}" -m queuectl --db {db} --quiet enqueue -- true; done'
     printed = tmp_path / "printed"
     for _ in range(5):
         with printed.open("ab") as out:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.cli import parser
+from queuectl.cli import familiar, parser
 from queuectl.cli.table import COMMANDS
 from queuectl.domain.errors import Invalid
 
@@ -23,12 +23,30 @@ def test_a_group_and_its_verb_are_one_command() -> None:
 
 
 def test_what_other_tools_call_it_leads_to_a_command_there_is() -> None:
-    for word, meant in parser.FAMILIAR.items():
+    for word, meant in familiar.COMMANDS.items():
         assert word not in COMMANDS
-        assert meant.removesuffix(" -f") in {*COMMANDS, "--version"}
-    with pytest.raises(Invalid) as refused:
-        parser.find_command(["ls"])
-    assert refused.value.hint == "did you mean 'list'?"
+        assert meant == "--version" or parser.find_command(meant.split())[0] in COMMANDS.values()
+        with pytest.raises(Invalid) as refused:
+            parser.find_command(word.split())
+        assert refused.value.hint == f"did you mean '{meant}'?"
+
+
+def test_an_unknown_word_like_no_command_leads_to_the_help() -> None:
+    for words, hint in ((["foo"], "see: queuectl --help"), (["dlq", "foo"], "see: queuectl dlq --help")):
+        with pytest.raises(Invalid) as refused:
+            parser.find_command(words)
+        assert refused.value.hint == hint
+
+
+def test_a_short_q_is_a_queue_wherever_one_can_be_given() -> None:
+    for command in COMMANDS.values():
+        if any("--queue" in option.flags for option in command.options):
+            args, _ = parser.parse(command, ["-q", "video"])
+            assert "video" in vars(args).get("key:queue", args.__dict__.get("queue"))
+        else:
+            with pytest.raises(Invalid) as refused:
+                parser.parse(command, ["-q", "video"])
+            assert refused.value.hint in ("did you mean '--quiet'?", f"see: queuectl {command.name} --help")
 
 
 def test_help_is_never_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +71,7 @@ def test_a_negative_number_is_a_value() -> None:
 
 
 def test_a_value_may_begin_with_a_dash() -> None:
-    args, typed = parser.parse(COMMANDS["list"], ["--sort", "-id", "-q", "a"])
+    args, typed = parser.parse(COMMANDS["list"], ["--sort", "-id", "--quiet", "a"])
     assert (args.sort, args.quiet, typed) == ("-id", True, ["a"])
     args, _ = parser.parse(COMMANDS["enqueue"], ["-c", "-x y"])
     assert args.shell_command == "-x y"
@@ -72,7 +90,8 @@ def test_a_value_may_begin_with_a_dash() -> None:
             "unknown option -j4",
             "put -- before the command: queuectl run -- make …",
         ),
-        ("run", ["make", "-qx"], "", ""),
+        ("run", ["make && rm x", "-y"], "unknown option -y", "write: queuectl run -c 'make && rm x'"),
+        ("list", ["--newer-than", "1d"], "unknown option --newer-than", "see: queuectl list --help"),
         ("run", ["--prio", "5", "make"], "unknown option --prio", "did you mean '--priority'?"),
         ("enqueue", ['{"command": "x"}', "--prio", "5"], "unknown option --prio", "did you mean '--priority'?"),
         ("completion", [], "completion needs SHELL", "usage: queuectl completion SHELL"),

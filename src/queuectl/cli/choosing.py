@@ -22,7 +22,8 @@ LINES_MAX = 20
 def selector_of(args: Namespace, now: float) -> Selector:
     """The selection that the options describe."""
     given = {key: getattr(args, key) for key in KEYS if key != "older_than"}
-    return parse_selection({**given, "older_than": [] if args.older_than is None else [args.older_than]}, now)
+    ages = [] if args.older_than is None else [args.older_than]
+    return parse_selection({**given, "older_than": ages}, now, lambda key: f"--{key.replace('_', '-')}")
 
 
 def selects(args: Namespace) -> bool:

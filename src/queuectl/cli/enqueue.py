@@ -15,6 +15,8 @@ from typing import Any, BinaryIO, NamedTuple
 from queuectl.cli import unquoted
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import print_changed
+from queuectl.cli.familiar import lines_for
+from queuectl.cli.options import FLAGS
 from queuectl.client import Client, Progress
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Conflict, IdTaken, Invalid
@@ -63,7 +65,8 @@ def _requests(call: Call) -> Requests:
     if filename is not None:
         return _from_file(call, filename)
     document = document_of(call) if not call.words else _document(call.words)
-    return Requests([parse_request(_merged(document, options(call)), SystemClock().now())])
+    given = options(call)
+    return Requests([parse_request(_merged(document, given), SystemClock().now(), spelled(given))])
 
 
 def document_of(call: Call) -> JsonObject:
@@ -82,6 +85,11 @@ def options(call: Call) -> JsonObject:
     if call.args.env:
         document["env"] = dict(map(_variable, call.args.env))
     return document
+
+
+def spelled(given: JsonObject) -> Mapping[str, str]:
+    """How these keys of a job were typed: as options."""
+    return {key: FLAGS.get(key, f"--{key}") for key in given}
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -115,17 +123,9 @@ def _document(words: Sequence[str]) -> Any:
         raise Invalid("the job is empty", f"write: {FORMS}")
     if text.lstrip()[0] in '{["' or (len(words) == 1 and text.strip() in ("null", "true", "false")):
         return parse_json(text, "the job")
-    raise Invalid(f"{text!r} is not a job in JSON", f"write: {_right_forms(words)}")
-
-
-def _right_forms(words: Sequence[str]) -> str:
-    from shlex import join, quote
-
-    line = join(words) if len(words) > 1 else words[0]
-    if len(line) > 60 or not line.isprintable():
-        return FORMS
-    as_string = quote(" ".join(words))
-    return f"queuectl enqueue -- {line}, or -c {as_string}, or a JSON object in single quotes"
+    raise Invalid(
+        f"{text!r} is not a job in JSON", f"write: {lines_for('enqueue', words)}, or a JSON object in single quotes"
+    )
 
 
 def parse_json(text: str, what: str) -> Any:
@@ -203,7 +203,7 @@ def read_lines(
     for number, line in _numbered(file):
         try:
             document = parse_json(_decoded(line, number), "the job")
-            request = parse_request(_merged(document, given), now)
+            request = parse_request(_merged(document, given), now, spelled(given))
             if request.id and lines.setdefault(request.id, number) != number:
                 raise Conflict(f"id {request.id} comes twice, in line {lines[request.id]} too", "give each job its own")
             requests.append(request)

@@ -15,6 +15,7 @@ from queuectl.client import Client
 from queuectl.documents import history_to_json
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
+from queuectl.domain.likeness import nearest
 
 LINES_KEPT_FREE = 4
 """Of a terminal's height: the titles, the line that says how many more, the prompt."""
@@ -70,7 +71,7 @@ def _order(key: str | None) -> Callable[[list[Job]], None] | None:
         return None
     name = key.removeprefix("-")
     if name not in SORT_KEYS:
-        raise Invalid(f"--sort {key!r} is no sort key", wire.nearest(name, [*SORT_KEYS]))
+        raise Invalid(f"--sort {key!r} is no sort key", nearest(name, [*SORT_KEYS]))
     return lambda jobs: jobs.sort(key=SORT_KEYS[name], reverse=key.startswith("-"))
 
 

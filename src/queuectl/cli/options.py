@@ -44,7 +44,7 @@ def _key(*words: str, action: str = "store") -> Option:
 ENQUEUE = (
     option("-c", "STRING", "the command as one string for the shell", dest="shell_command"),
     _key("--id", "ID", "the job's id (default: a random one)"),
-    _key("--queue", "QUEUE", "the queue (default: default)"),
+    _key("-q", "--queue", "QUEUE", "the queue (default: default)"),
     _key("--priority", "N", "higher runs first (default: 0)"),
     _key("--delay", "DURATION", "not before this has passed: 90, 10m, 1h30m"),
     _key("--at", "TIME", "key:run_at", "not before: 18:00, '2026-11-21 18:00', RFC 3339"),
@@ -61,6 +61,7 @@ ENQUEUE = (
         ("--env",), "a variable for the command (without =: as it is here)",
         {"metavar": "NAME[=VALUE]", "action": "append", "default": []},
     ),
+    _key("--shell", "PATH", "what runs a command that is a string (default: /bin/sh)"),
     _key("--cwd", "FOLDER", "where it runs (default: here)"),
     _key("--stdin", "FILE", "its input, opened at each attempt (default: empty)"),
     _key("--output", "PATH", "key:output_path", "also write its output to this file"),
@@ -69,11 +70,14 @@ ENQUEUE = (
     _key("--hold", "key:held", "do not run it until it is released", action="store_true"),
 )  # fmt: skip
 
+FLAGS = {option.how["dest"][4:]: option.flags[-1] for option in ENQUEUE if "key:" in str(option.how.get("dest"))}
+"""By which option each key of a job is given."""
+
 FILE = option("-f", "--file", "FILE", "one JSON job a line, all or nothing; - reads stdin", dest="file")
 
 SELECT = (
     many("--state", "STATE", "jobs in this state"),
-    many("--queue", "QUEUE", "jobs of this queue"),
+    many("-q", "--queue", "QUEUE", "jobs of this queue"),
     many("--tag", "TAG", "jobs with this tag"),
     many("--owner", "NAME", "jobs enqueued by this user"),
     many("--exit-code", "N", "jobs whose latest exit code is N"),

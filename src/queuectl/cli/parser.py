@@ -11,23 +11,17 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from queuectl.cli.familiar import command_hint, lines_for, option_meant
 from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, Command, Option
 from queuectl.domain.errors import Invalid
-from queuectl.wire import nearest
 
 WITH_VALUE = frozenset({"--db", "--color"})
 """Global options whose value is a word of its own."""
 
-FAMILIAR = {
-    "add": "enqueue", "submit": "enqueue", "ls": "list", "ps": "list", "jobs": "list", "inspect": "show",
-    "info": "show", "why": "explain", "log": "logs", "follow": "logs -f", "tail": "logs -f", "kill": "cancel",
-    "pause": "hold", "resume": "release", "restart": "retry", "rm": "delete", "remove": "delete", "clean": "prune",
-    "gc": "prune", "top": "status", "start": "worker start", "stop": "worker stop", "dead": "dlq list",
-    "version": "--version",
-}  # fmt: skip
-"""What other tools call it: a hint, never an alias."""
-
 HELP_WIDTH_MAX = 80
+
+NEVER_PROPOSED = frozenset({"reset"})
+"""No typing error leads to these."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,16 +64,14 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
         return COMMANDS[name], rest
     members = [command.name.partition(" ")[2] for command in COMMANDS.values() if command.name.startswith(name + " ")]
     if not members:
-        known = sorted({command.partition(" ")[0] for command in COMMANDS})
-        harmless = [each for each in known if each != "reset"]  # no typing error shall be led there
-        hint = f"did you mean '{FAMILIAR[name]}'?" if name in FAMILIAR else nearest(name, harmless)
-        raise Invalid(f"unknown command {name!r}", hint)
+        known = {command.partition(" ")[0] for command in COMMANDS}
+        raise Invalid(f"unknown command {name!r}", command_hint(name, sorted(known - NEVER_PROPOSED)))
     verb_at = _next_word(rest, at)
     if verb_at is None:
         return name, rest
     verb = rest.pop(verb_at)
     if f"{name} {verb}" not in COMMANDS:
-        raise Invalid(f"unknown command '{name} {verb}'", nearest(verb, members))
+        raise Invalid(f"unknown command '{name} {verb}'", command_hint(verb, members, name))
     return COMMANDS[f"{name} {verb}"], rest
 
 
@@ -126,11 +118,7 @@ def check_arity(command: Command, words: Sequence[str]) -> None:
         raise Invalid(f"{command.name} needs {missing}", usage)
     most = command.most if command.words else 0
     if most is not None and len(words) > most:
-        hint = usage
-        if command.takes_command:
-            from shlex import join
-
-            hint = f"write: queuectl {command.name} -- {join(words)}"
+        hint = f"write: {lines_for(command.name, words)}" if command.takes_command else usage
         raise Invalid(f"{command.name} does not take {words[most]!r}", hint)
 
 
@@ -141,11 +129,12 @@ def _option_hint(
     first = next((word for word in typed if not word.startswith("-")), None)
     is_command = command.takes_command and first is not None and not set("{:") & set(first)
     if is_command and unknown not in words[: words.index(first)]:
-        return f"put -- before the command: queuectl {command.name} -- {first} …"
+        if re.fullmatch(r"[A-Za-z0-9_./-]+", first):
+            return f"put -- before the command: queuectl {command.name} -- {first} …"
+        return f"write: {lines_for(command.name, [first])}"
     known = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
-    hint = nearest(unknown.partition("=")[0], known)
-    if hint.startswith("did you mean"):
-        return hint
+    if meant := option_meant(unknown.partition("=")[0], known):
+        return f"did you mean {meant!r}?"
     if command.takes_command:
         return f"options of the command itself go behind --: queuectl {command.name} -- CMD ARG"
     return f"see: queuectl {command.name} --help"

@@ -13,7 +13,7 @@ from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import chosen
 from queuectl.cli.console import Screen
-from queuectl.cli.enqueue import FORMS, document_of, note_unserved, options
+from queuectl.cli.enqueue import FORMS, document_of, note_unserved, options, spelled
 from queuectl.cli.render import counted
 from queuectl.client import Client
 from queuectl.clock import SystemClock
@@ -74,7 +74,7 @@ def _ignored(number: int) -> bool:
 
 def run(call: Call) -> int:
     """Enqueues a command, follows it, and exits as it does."""
-    request = wire.parse_request(_document(call), SystemClock().now())
+    request = wire.parse_request(_document(call), SystemClock().now(), spelled(options(call)))
     with call.client() as client, _stop_signals(call.console.screen) as stop:
         (job,) = client.enqueue([request])
         try:

@@ -18,7 +18,7 @@ GROUPS = (JOBS, WORKERS, DLQ, WEB, SETUP)
 GLOBAL_OPTIONS = (
     option("--db", "PATH", "the store (default: $QUEUECTL_DB or the nearest)"),
     flag("--json", "print JSON, and nothing else, on stdout"),
-    flag("-q", "--quiet", "print bare ids, no messages"),
+    flag("--quiet", "print bare ids, no messages"),
     Option(
         ("--color",), "colours (auto: only on a terminal)", {"choices": ("auto", "always", "never"), "default": "auto"}
     ),
@@ -157,7 +157,7 @@ _ROWS = (
         name="worker start", group=WORKERS, help="run jobs", target="worker:start",
         options=(
             option("--count", "N", "commands at the same time (default: 1)", default="1"),
-            many("--queue", "QUEUE", "serve only this queue; may be repeated"),
+            many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated"),
             option("--poll", "S", "look for work at least every S seconds"),
             flag("--drain", "exit once no job is left, not even one for later"),
             flag("--if-none", "only if no live worker serves these queues yet"),

@@ -18,7 +18,9 @@ from itertools import pairwise
 from typing import Any
 
 from queuectl.domain.errors import Invalid
-from queuectl.wire import INPUT_KEYS, nearest
+from queuectl.domain.likeness import KEYS as SYNONYMS
+from queuectl.domain.likeness import nearest
+from queuectl.wire import INPUT_KEYS
 
 IGNORED_KEYS = ("state", "attempts", "created_at", "updated_at")
 """Keys of a job's JSON that input may repeat."""
@@ -97,7 +99,7 @@ def _name_misspelt(inner: str) -> None:
     """Without a command, the likeliest mistake is a misspelt key, which a comma does not separate."""
     for match in re.finditer(r"(?:^|,)\s*([A-Za-z][A-Za-z_-]*)\s*:", inner):
         if not _known(match[1]):
-            raise Invalid(f"unknown key {match[1]!r}", nearest(match[1].replace("-", "_"), INPUT_KEYS))
+            raise Invalid(f"unknown key {match[1]!r}", nearest(match[1].replace("-", "_"), INPUT_KEYS, SYNONYMS))
 
 
 def _value(key: str, text: str) -> Any:

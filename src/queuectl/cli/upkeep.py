@@ -11,9 +11,10 @@ from queuectl.client import Client, check_prunable
 from queuectl.documents import finding_to_json
 from queuectl.domain.errors import Invalid, OperationFailed
 from queuectl.domain.job import FINISHED
+from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
 from queuectl.selections import parse_states
-from queuectl.wire import nearest, parse_duration
+from queuectl.wire import parse_duration
 
 LEVEL_STYLES = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "red"}
 

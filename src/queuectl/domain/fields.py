@@ -173,7 +173,10 @@ FIELDS: tuple[Field, ...] = (
         input=Input("--env", "NAME[=VALUE]", "a variable for the command (without =: as it is here)", "Variables"),
     ),
     Field("secrets", _unsupported, _NOWHERE, Setter.LATER),
-    Field("shell", Kind(Shape.FILLED_TEXT), _SPEC, told=True),
+    Field(
+        "shell", Kind(Shape.FILLED_TEXT), _SPEC, told=True,
+        input=Input("--shell", "PATH", "what runs a command that is a string (default: /bin/sh)", "Shell"),
+    ),
     Field(
         "stdin", _path, _SPEC, told=True,
         input=Input("--stdin", "FILE", "its input, opened at each attempt (default: empty)", "Input from file"),

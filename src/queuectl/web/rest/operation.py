@@ -18,6 +18,7 @@ from queuectl.cli.enqueue import parse_json
 from queuectl.client import Client
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job
+from queuectl.domain.likeness import nearest
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Unreadable
 
@@ -104,7 +105,7 @@ def query_of(request: Request, parameters: Sequence[Parameter]) -> Query:
     values: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
-            raise Invalid(f"unknown parameter {name!r}", wire.nearest(name, list(known)) if known else "there is none")
+            raise Invalid(f"unknown parameter {name!r}", nearest(name, list(known)) if known else "there is none")
         values.setdefault(name, []).append(value)
     for name, given in values.items():
         if len(given) > 1 and not known[name].many:
@@ -179,7 +180,7 @@ async def object_body(request: Request, *known: str) -> dict[str, Any]:
         raise Invalid("the body must be a JSON object")
     for key in document:
         if key not in known:
-            raise Invalid(f"unknown key {key!r}", wire.nearest(key, known))
+            raise Invalid(f"unknown key {key!r}", nearest(key, known))
     return document
 
 

@@ -8,10 +8,11 @@ import codecs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl import follow, wire
+from queuectl import follow
 from queuectl.client import Client
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.likeness import nearest
 from queuectl.store.port import STDERR, STDOUT
 from queuectl.web import problems
 from queuectl.web.ask import ask
@@ -47,7 +48,7 @@ async def events(request: Request, query: Query) -> Response:
     topics = [topic.strip() for text in query.get("topics", [EVENTS]) for topic in text.split(",")]
     for topic in topics:
         if topic not in TOPICS:
-            raise Invalid(f"unknown topic {topic!r}", wire.nearest(topic, TOPICS))
+            raise Invalid(f"unknown topic {topic!r}", nearest(topic, TOPICS))
     feed: Feed = request.app.state.feed
     place = await ask(request, lambda client: client.store.place())  # what happens from here on is told
     return EventStream(_Listening(feed, feed.listen(topics, visitor_of(request).token.id, place)))
@@ -99,7 +100,7 @@ def _stream(query: Query) -> int | None:
     if name is None:
         return None
     if name not in STREAMS:
-        raise Invalid(f"unknown stream {name!r}", wire.nearest(name, list(STREAMS)))
+        raise Invalid(f"unknown stream {name!r}", nearest(name, list(STREAMS)))
     return STREAMS[name]
 
 

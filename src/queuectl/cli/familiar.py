@@ -1,0 +1,89 @@
+"""What to answer to a word that is no command or option here: other tools' words, near words, lines safe to paste."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from queuectl.domain.likeness import near
+
+COMMANDS = {
+    "abort": "cancel", "add": "enqueue", "at": "enqueue --at", "atq": "list", "atrm": "cancel", "batch": "enqueue",
+    "bg": "enqueue", "cat": "logs", "check": "doctor", "clean": "prune", "continue": "release", "create": "enqueue",
+    "daemon": "worker start", "dashboard": "serve", "dead": "dlq list", "describe": "show", "exec": "run",
+    "failed": "dlq list", "fg": "logs -f", "follow": "logs -f", "gc": "prune", "get": "show", "health": "doctor",
+    "info": "show", "inspect": "show", "jobs": "list", "kill": "cancel", "log": "logs", "ls": "list", "new": "enqueue",
+    "output": "logs", "pause": "hold", "ps": "list", "purge": "dlq purge", "push": "enqueue", "put": "enqueue",
+    "qdel": "cancel", "qhold": "hold", "qrls": "release", "qstat": "list", "qsub": "enqueue", "remove": "delete",
+    "requeue": "retry", "rerun": "retry", "restart": "retry", "resume": "release", "rm": "delete", "sacct": "list",
+    "sbatch": "enqueue", "scancel": "cancel", "scontrol": "show", "settings": "config show", "sinfo": "worker list",
+    "squeue": "list", "srun": "run", "start": "worker start", "stash": "hold", "stop": "worker stop",
+    "submit": "enqueue", "suspend": "hold", "tail": "logs -f", "tasks": "list", "terminate": "cancel",
+    "top": "status", "ui": "serve", "unhold": "release", "unpause": "release", "version": "--version",
+    "watch": "status", "web": "serve", "why": "explain", "work": "worker start", "workers": "worker list",
+    "config delete": "config unset", "config list": "config show", "config ls": "config show",
+    "config remove": "config unset", "config reset": "config unset", "config rm": "config unset",
+    "dlq clear": "dlq purge", "dlq delete": "dlq purge", "dlq inspect": "dlq show", "dlq ls": "dlq list",
+    "dlq replay": "dlq retry", "dlq requeue": "dlq retry", "dlq rm": "dlq purge", "token add": "token create",
+    "token delete": "token revoke", "token ls": "token list", "token new": "token create", "token rm": "token revoke",
+    "worker add": "worker start", "worker kill": "worker stop --now", "worker log": "worker logs",
+    "worker ls": "worker list", "worker ps": "worker list", "worker run": "worker start",
+    "worker show": "worker list", "worker status": "worker list",
+}  # fmt: skip
+"""What other tools call a command: a hint, never an alias."""
+
+OPTIONS = {
+    "--array": "--file", "--attempts": "--max-retries", "--background": "--detach", "--begin": "--at",
+    "--burst": "--drain", "--chdir": "--cwd", "--concurrency": "--count", "--daemon": "--detach",
+    "--database": "--db", "--deadline": "--timeout", "--defer": "--delay", "--dir": "--cwd", "--directory": "--cwd",
+    "--environment": "--env", "--error-code": "--exit-code", "--executable": "--shell", "--export": "--env",
+    "--format": "--json", "--grep": "--command", "--group": "--queue", "--head": "--limit", "--held": "--hold",
+    "--in": "--delay", "--input": "--stdin", "--interval": "--poll", "--job-name": "--id", "--jobs": "--count",
+    "--label": "--tag", "--last": "--limit", "--lines": "--tail", "--log": "--output", "--logfile": "--output",
+    "--match": "--command", "--max-attempts": "--max-retries", "--max-tries": "--max-retries", "--name": "--id",
+    "--nice": "--priority", "--no-color": "--color", "--no-colour": "--color", "--order": "--sort",
+    "--order-by": "--sort", "--out": "--output", "--parallel": "--count", "--partition": "--queue",
+    "--paused": "--hold", "--processes": "--count", "--rc": "--exit-code", "--retries": "--max-retries",
+    "--run-at": "--at", "--schedule": "--at", "--silent": "--quiet", "--slots": "--count", "--stashed": "--hold",
+    "--start-at": "--at", "--status": "--state", "--store": "--db", "--threads": "--count", "--time": "--timeout",
+    "--time-limit": "--timeout", "--tries": "--max-retries", "--user": "--owner", "--username": "--owner",
+    "--when": "--at", "--workdir": "--cwd", "--workers": "--count", "--working-dir": "--cwd",
+    "--working-directory": "--cwd", "-C": "--cwd", "-d": "--detach", "-e": "--env", "-g": "--queue",
+    "-j": "--count", "-o": "--output", "-p": "--priority", "-q": "--quiet", "-t": "--timeout",
+}  # fmt: skip
+"""What other tools call an option. It counts only for commands that have the option it stands for."""
+
+PLAIN = r"[A-Za-z0-9_@%+=:,./ -]+"
+"""A text in which a shell finds nothing but words."""
+SHOWN_MAX = 60
+
+
+def command_hint(word: str, known: Iterable[str], group: str = "") -> str:
+    """What may have been meant by an unknown command, or an unknown verb of a group."""
+    synonym = COMMANDS.get(f"{group} {word}".strip())
+    found = near(word, list(known))
+    meant = synonym or (f"{group} {found}".strip() if found else None)
+    return f"did you mean '{meant}'?" if meant else f"see: queuectl {group} --help".replace("  ", " ")
+
+
+def option_meant(flag: str, known: Sequence[str]) -> str | None:
+    """The option that an unknown one stands for, or nearly is; None where there is none."""
+    return near(flag, known, OPTIONS)
+
+
+def lines_for(command: str, words: Sequence[str]) -> str:
+    """How to give these words to a command as its job; pasted, every line means just that.
+
+    One word that a shell would act on can only be meant for a shell.
+    """
+    import re
+    from shlex import join, quote
+
+    if len(words) == 1 and not re.fullmatch(PLAIN, words[0]):
+        line = f"queuectl {command} -c {quote(words[0])}"
+    elif len(words) == 1:
+        line = f"queuectl {command} -- {words[0].strip()}, or -c {quote(words[0])}"
+    else:
+        line = f"queuectl {command} -- {join(words)}, or -c {quote(join(words))}"
+    return (
+        line if len(line) <= 2 * SHOWN_MAX and line.isprintable() else f"queuectl {command} -- CMD ARG, or -c 'CMD ARG'"
+    )
