@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from queuectl import wire
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import FINISHED, Spec
-from queuectl.domain.likeness import nearest
+from queuectl.domain.likeness import KEYS, nearest
 from queuectl.domain.selector import Selector
 
 DURABILITY = ("full", "normal")
@@ -100,7 +100,8 @@ def canonical(name: str) -> str:
     key = name.replace("_", "-")
     key = ALIASES.get(key, key)
     if key not in SETTINGS:
-        raise Invalid(f"unknown setting {name!r}", nearest(key, [*SETTINGS, *ALIASES]))
+        words = {word.replace("_", "-"): meant.replace("_", "-") for word, meant in KEYS.items()}
+        raise Invalid(f"unknown setting {name!r}", nearest(key, [*SETTINGS, *ALIASES], words))
     return key
 
 

@@ -42,7 +42,7 @@ def test_a_short_q_is_a_queue_wherever_one_can_be_given() -> None:
     for command in COMMANDS.values():
         if any("--queue" in option.flags for option in command.options):
             args, _ = parser.parse(command, ["-q", "video"])
-            assert "video" in vars(args).get("key:queue", args.__dict__.get("queue"))
+            assert "video" in (vars(args).get("key:queue"), *vars(args).get("queue", ()))
         else:
             with pytest.raises(Invalid) as refused:
                 parser.parse(command, ["-q", "video"])

@@ -65,8 +65,8 @@ def _requests(call: Call) -> Requests:
     if filename is not None:
         return _from_file(call, filename)
     document = document_of(call) if not call.words else _document(call.words)
-    given = options(call)
-    return Requests([parse_request(_merged(document, given), SystemClock().now(), spelled(given))])
+    keys = options(call)
+    return Requests([parse_request(_merged(document, keys), SystemClock().now(), spelled(keys))])
 
 
 def document_of(call: Call) -> JsonObject:

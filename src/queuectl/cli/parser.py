@@ -32,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
         self.color = False  # Python 3.14 would colour the help, whatever --color says
 
     def error(self, message: str) -> NoReturn:
-        needs = re.fullmatch(r"argument (\S+?)(/\S+)?: expected (?:one|at least one) argument", message)
+        needs = re.fullmatch(r"argument (?:\S+/)?(\S+): expected (?:one|at least one) argument", message)
         raise Invalid(f"{needs[1]} needs a value" if needs else message, f"see: {self.prog} --help")
 
 
@@ -127,8 +127,8 @@ def _option_hint(
 ) -> str:
     """What would be right, where `typed` are the words that are no option, or belong to an unknown one."""
     first = next((word for word in typed if not word.startswith("-")), None)
-    is_command = command.takes_command and first is not None and not set("{:") & set(first)
-    if is_command and unknown not in words[: words.index(first)]:
+    is_command = command.takes_command and not set("{:") & set(first or "{")
+    if first is not None and is_command and unknown not in words[: words.index(first)]:
         if re.fullmatch(r"[A-Za-z0-9_./-]+", first):
             return f"put -- before the command: queuectl {command.name} -- {first} …"
         return f"write: {lines_for(command.name, [first])}"
