@@ -117,7 +117,7 @@ class Workshop:
         given = {"XDG_STATE_HOME": str(self.folder), **environment}
         worker = Worker(self.address, "--count", str(count), *options, machine=None, **given)
         self._workers.append(worker)
-        self._tags.update(row.tag for row in self.store.workers())
+        self._tags.update(row.tag for row in self.store.workers() if self.store.is_at_home(row))
         return worker
 
     def enqueue(self, command: str | list[str], **fields: Any) -> str:

@@ -18,7 +18,7 @@ from queuectl.engine.reaper import Reaper
 from queuectl.logs import sentence
 from queuectl.settings import Settings
 from queuectl.store.liveness import workers_folder
-from queuectl.store.port import Store
+from queuectl.store.port import Store, WorkerRow
 
 if TYPE_CHECKING:
     from queuectl.store.postgres.health import Health
@@ -264,25 +264,39 @@ def _workers(store: Store) -> Iterator[Finding]:
     names = ", ".join(sorted({row.name for row in alive}))
     yield Finding(level=OK, code="workers_live", message=f"live workers: {names}" if alive else "no live worker")
     for row in rows:
-        if row in alive:
-            continue
-        held = [job.id for job in store.running(row.id)]
-        what = f"worker {row.name} is dead but still listed"
-        if held:
-            yield Finding(
-                level=PROBLEM, code="worker_dead_with_jobs", message=f"{what} and holds {', '.join(held)}",
-                fix=f"start a worker, which settles them, or: {CLEAN}",
-            )  # fmt: skip
-        else:
-            yield Finding(
-                level=NOTE, code="worker_dead", message=what, fix=f"the next worker that starts does, or: {CLEAN}"
-            )
-        for pid in process.tagged(*process.whole_range(row.tag)):
-            what = f"{process.name_of(pid)}, started by dead worker {row.name}, still runs"
-            yield Finding(
-                level=PROBLEM, code="process_left", message=what, fix=f"end it and run its job again: {CLEAN}"
-            )
+        if not store.is_at_home(row):
+            yield _of_original(store, row)
+        elif row not in alive:
+            yield from _dead(store, row)
     yield from _folders(store, {row.id for row in rows})
+
+
+def _of_original(store: Store, row: WorkerRow) -> Finding:
+    """A worker that was registered in the store from which this one was copied. It may live there."""
+    held = [job.id for job in store.running(row.id)]
+    what = f"this store is a copy: worker {row.name} belongs to the original, and nothing of it is touched"
+    if held:
+        what += f"; here {', '.join(held)} will be given back"
+    fix = f"the next worker that starts here does, or: {CLEAN}"
+    return Finding(level=NOTE, code="worker_of_original", message=what, fix=fix)
+
+
+def _dead(store: Store, row: WorkerRow) -> Iterator[Finding]:
+    """What a dead worker left in the store, and its processes."""
+    held = [job.id for job in store.running(row.id)]
+    what = f"worker {row.name} is dead but still listed"
+    if held:
+        yield Finding(
+            level=PROBLEM, code="worker_dead_with_jobs", message=f"{what} and holds {', '.join(held)}",
+            fix=f"start a worker, which settles them, or: {CLEAN}",
+        )  # fmt: skip
+    else:
+        yield Finding(
+            level=NOTE, code="worker_dead", message=what, fix=f"the next worker that starts does, or: {CLEAN}"
+        )
+    for pid in process.tagged(*process.whole_range(row.tag)):
+        what = f"{process.name_of(pid)}, started by dead worker {row.name}, still runs"
+        yield Finding(level=PROBLEM, code="process_left", message=what, fix=f"end it and run its job again: {CLEAN}")
 
 
 def _folders(store: Store, known: set[str]) -> Iterator[Finding]:

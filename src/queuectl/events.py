@@ -95,6 +95,15 @@ class CleanedUp(NamedTuple):
     taken_back: int
 
 
+class CopyReleased(NamedTuple):
+    """The store is a copy, and lists a supervisor of the original: `recorded` ends found in the copy of its journal;
+    `given_back` jobs that the original's worker runs, or has run."""
+
+    worker: str
+    recorded: int
+    given_back: int
+
+
 class Superseded(NamedTuple):
     worker: str
 
@@ -121,6 +130,7 @@ Happening = (
     | SupervisorFrozen
     | TakenOver
     | CleanedUp
+    | CopyReleased
     | Superseded
     | LeaseLost
 )

@@ -55,6 +55,9 @@ def sentence(event: events.Happening) -> str:
             back = f", {event.taken_back} losses taken back" if event.taken_back else ""
             sums = f"{event.recorded} results recorded, {event.lost} executions lost{back}"
             return f"cleaned up after {event.worker}: {sums}"
+        case events.CopyReleased():
+            jobs = f"{event.given_back} jobs given back, {event.recorded} results recorded"
+            return f"this store is a copy: {event.worker} belongs to the original and was not touched; {jobs}"
         case events.Superseded():
             return f"{event.worker} is driven by another worker now"
         case events.LeaseLost():

@@ -491,7 +491,17 @@ def test_a_worker_comes_back_as_it_was_registered(store: Store) -> None:
     rows = [a_worker("w~1", queues=("a", "b c")), a_worker("w~2", started_at=NOON - 1, stop="now", tag=(1 << 31) - 1)]
     for row in rows:
         store.register(row)
-    assert store.workers() == [rows[1], rows[0]]
+    found = store.workers()
+    assert [row._replace(home=None) for row in found] == [rows[1], rows[0]]
+    assert all(store.is_at_home(row) for row in found)
+
+
+def test_a_worker_registered_in_another_store_is_not_at_home(store: Store) -> None:
+    store.register(a_worker())
+    (row,) = store.workers()
+    assert row.home
+    assert not store.is_at_home(row._replace(home="1:1 1:2"))
+    assert store.is_at_home(row._replace(home=None)), "of an older release"
 
 
 def test_a_request_to_stop_touches_those_it_names(store: Store) -> None:

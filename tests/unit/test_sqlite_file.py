@@ -479,7 +479,8 @@ def test_a_store_of_0_1_0_counts_right_and_finds_its_retries(path: Path) -> None
             "VALUES (new.queue, new.state, 1) ON CONFLICT DO UPDATE SET jobs = jobs + 1; END"
         )
         store.insert([a_job("counted-twice")])
-        store._db.execute("DELETE FROM meta WHERE name = 'oldest reader of schema 4'")
+        store._db.execute("ALTER TABLE workers DROP COLUMN home")
+        store._db.execute("DELETE FROM meta WHERE name IN ('oldest reader of schema 4', 'oldest reader of schema 5')")
         store._db.execute("PRAGMA user_version = 3")
     with opened(path) as store:
         store.insert([a_job("after")])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from queuectl import events
 from queuectl.clock import boottime
 from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import Cause, Lost, Started
+from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started
 from queuectl.engine.host import Host
 from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import PROTOCOL, Channel
@@ -41,17 +41,23 @@ class Adopted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
-    """A dead supervisor: its jobs as they stand now. Those in `taken_back` had been counted as lost elsewhere."""
+    """A dead supervisor, or one of another store: its jobs as they stand now. Those in `given_back` another store's
+    worker ran, when this one was copied from it; those in `taken_back` had been counted as lost elsewhere."""
 
     worker: str
     recorded: list[Job] = field(default_factory=list)
     lost: list[Job] = field(default_factory=list)
+    given_back: list[Job] = field(default_factory=list)
+    is_of_copy: bool = False
     taken_back: list[Job] = field(default_factory=list)
 
     def happenings(self) -> list[events.Happening]:
         """What there is to tell of it."""
         ended: list[events.Happening] = [events.JobEnded(job=job) for job in self.recorded]
         lost = [events.JobLost(job=job) for job in self.lost]
+        if self.is_of_copy:
+            counts = {"recorded": len(ended), "given_back": len(self.given_back)}
+            return [*ended, events.CopyReleased(worker=self.worker, **counts)]
         sums = {"recorded": len(ended), "lost": len(lost), "taken_back": len(self.taken_back)}
         return [*ended, *lost, events.CleanedUp(worker=self.worker, **sums)]
 
@@ -190,24 +196,28 @@ class Reaper:
         """Ends what a dead supervisor left, records the ends that are known, and reports the rest lost.
 
         Known is what its journal has, and what its own dispatcher can `testify`. Of one on another machine nothing is
-        known, but that its lease has run out. None where another worker was faster.
+        known, but that its lease has run out. One that was registered in the store of which this is a copy may live
+        there: no process of it is touched, and its jobs are given back. None where another worker was faster.
         """
         here = self._is_here(row)
-        grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=not here)
+        at_home = self._store.is_at_home(row)
+        grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=at_home and not here)
         if grip is None:
             return None
         witness = testify()
-        if here:
+        if here and at_home:
             self._host.kill_commands(row)
         known = (*self._host.journal(row.id), *witness.results)
         results = {(result["seq"], result["lease"]): result for result in known}
-        settled = Settled(worker=row.id)
+        settled = Settled(worker=row.id, is_of_copy=not at_home)
         try:
             with self._store.transaction():
                 for job in self._store.running(row.id):
                     if result := results.get((job.seq, job.lease)):
                         change = change_of(job, result, self._store, self._settings()["output-max"])
                         settled.recorded.extend(filter(None, self._store.record(grip, [change])))
+                    elif not at_home:
+                        settled.given_back.extend(filter(None, self._store.record(grip, [Change(job, GivenBack())])))
                     else:
                         settled.lost.extend(filter(None, self._store.record(grip, [self._loss(grip, job, witness)])))
                 self._store.deregister(grip)

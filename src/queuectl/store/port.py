@@ -63,7 +63,8 @@ class Grip(NamedTuple):
 
 
 class WorkerRow(NamedTuple):
-    """A supervisor as the store knows it. `machine` is the boot and PID namespace its pids belong to."""
+    """A supervisor as the store knows it. `machine` is the boot and PID namespace its pids belong to; `home` is the
+    store it was registered in, see store/identity.py."""
 
     id: str
     name: str
@@ -78,6 +79,7 @@ class WorkerRow(NamedTuple):
     version: str
     started_at: float
     stop: str | None = None
+    home: str | None = None
 
     @property
     def grip(self) -> Grip:
@@ -291,6 +293,9 @@ class Store(Protocol):
         """Forgets a supervisor that holds no job. Raises `Superseded`, or `Conflict` while it holds one."""
 
     def workers(self) -> list[WorkerRow]: ...
+
+    def is_at_home(self, row: WorkerRow) -> bool:
+        """Whether the supervisor was registered in this store, and not in one that this is a copy of."""
 
     def alive(self, row: WorkerRow) -> bool:
         """Whether the supervisor lives, as far as this store can tell."""

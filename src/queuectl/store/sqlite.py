@@ -21,7 +21,7 @@ from queuectl.domain.errors import Conflict, IdTaken, Invalid, NotFound, Queuect
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
-from queuectl.store import migrations, rows
+from queuectl.store import identity, migrations, rows
 from queuectl.store.connection import connect, folder_of, sqlite3, sync_file, translated
 from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
@@ -395,6 +395,7 @@ class SqliteStore(Ledger):
     # --- workers ----------------------------------------------------------------------------
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
+        row = row._replace(home=self._home())
         values = [getattr(row, name) for name in WorkerRow._fields]
         values[WorkerRow._fields.index("queues")] = json.dumps(row.queues)
         with self.transaction():
@@ -415,6 +416,12 @@ class SqliteStore(Ledger):
             WorkerRow(**{**dict(zip(names, row, strict=True)), "queues": tuple(json.loads(row[names.index("queues")]))})
             for row in found
         ]
+
+    def _home(self) -> str:
+        return identity.home_of_file(self.path, folder_of(self.path))
+
+    def is_at_home(self, row: WorkerRow) -> bool:
+        return identity.is_same(row.home, self._home())
 
     def alive(self, row: WorkerRow) -> bool:
         return is_alive(supervisor_folder(self.folder, row.id))

@@ -6,12 +6,14 @@ Any number of hosts may start at once: each step is taken under a lock that ends
 from __future__ import annotations
 
 import zlib
+from typing import NamedTuple
 
 import psycopg
 
 from queuectl import ids
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.store import migrations
+from queuectl.store.identity import home_in_server, is_same
 from queuectl.store.postgres.connection import Address, Line, translated
 
 TABLES = (
@@ -30,7 +32,19 @@ TABLES = (
 )
 
 
-def bring_up_to_date(line: Line, address: Address) -> str:
+HOME_STEP = 6
+"""The migration that records where a store is at home."""
+
+
+class Identity(NamedTuple):
+    """Which store this is. `is_copy`: its tables came from another database, by a dump or in some other way."""
+
+    store_id: str
+    home: str
+    is_copy: bool
+
+
+def bring_up_to_date(line: Line, address: Address) -> Identity:
     """Makes what is missing; the store's identity. Raises `StoreUnavailable`."""
 
     def oldest_reader(schema: int) -> int | None:
@@ -41,9 +55,30 @@ def bring_up_to_date(line: Line, address: Address) -> str:
         migrations.migrate(
             "postgres", current, address.shown, oldest_reader, lambda number, sql: _run_step(line, address, number, sql)
         )
-        found = line.execute(f"SELECT value FROM \"{address.schema}\".meta WHERE name = 'store_id'").fetchone()
-        assert found is not None
-        return str(found[0])
+        return find_identity(line, address)
+
+
+def find_identity(line: Line, address: Address) -> Identity:
+    """Which store is there now."""
+    with translated(address):
+        facts = f"SELECT name, value FROM \"{address.schema}\".meta WHERE name IN ('store_id', 'home')"
+        known = dict(line.fetch(facts))
+        home = find_home(line, address)
+        return Identity(str(known.get("store_id")), home, not is_same(known.get("home"), home))
+
+
+def find_home(line: Line, address: Address) -> str:
+    """Where the store is, see store/identity.py. Every role may read that unless an administrator revoked it; then
+    it is empty, which counts as the same place."""
+    query = (
+        "SELECT (SELECT system_identifier FROM pg_control_system()), "
+        "(SELECT oid::bigint FROM pg_database WHERE datname = current_database()), to_regclass(%s)::oid::bigint"
+    )
+    try:
+        ((cluster, database, table),) = line.fetch(query, [f'"{address.schema}".workers'])
+    except psycopg.errors.InsufficientPrivilege:
+        return ""
+    return home_in_server(cluster, database, table)
 
 
 def _number(line: Line, address: Address, name: str) -> int | None:
@@ -58,6 +93,7 @@ def _number(line: Line, address: Address, name: str) -> int | None:
 def _run_step(line: Line, address: Address, number: int, text: str) -> None:
     schema = f'"{address.schema}"'
     db = line.open()
+    home = find_home(line, address) if number == HOME_STEP else ""  # an error would end the transaction
     try:
         with db.transaction():
             line.execute("SELECT pg_advisory_xact_lock(%s, %s)", (zlib.crc32(b"queuectl") >> 1, _key(address)))
@@ -69,6 +105,8 @@ def _run_step(line: Line, address: Address, number: int, text: str) -> None:
             facts = {"schema": str(number), f"oldest reader of schema {number}": str(migrations.oldest_reader(text))}
             if number == 1:
                 facts["store_id"] = ids.random_id(16)
+            if number == HOME_STEP:
+                facts["home"] = home
             for name, value in facts.items():
                 line.execute(f"DELETE FROM {schema}.meta WHERE name = %s", (name,))
                 line.execute(f"INSERT INTO {schema}.meta VALUES (%s, %s)", (name, value))
@@ -103,8 +141,12 @@ def _may_not(address: Address, role: str, database: str, error: psycopg.Error) -
 def empty(line: Line, address: Address) -> None:
     """Removes everything from a store and gives it a new identity."""
     schema = f'"{address.schema}"'
+    home = find_home(line, address)
     with translated(address), line.open().transaction():
         line.execute("TRUNCATE " + ", ".join(f"{schema}.{table}" for table in TABLES))
         line.execute(f"DROP FUNCTION IF EXISTS {schema}.moved CASCADE")
         line.execute(f"DELETE FROM {schema}.meta WHERE name = 'moved to'")
-        line.execute(f"UPDATE {schema}.meta SET value = %s WHERE name = 'store_id'", (ids.random_id(16),))
+        facts = {"store_id": ids.random_id(16), "home": home}
+        line.execute(f"DELETE FROM {schema}.meta WHERE name = ANY (%s)", (list(facts),))
+        for fact in facts.items():
+            line.execute(f"INSERT INTO {schema}.meta VALUES (%s, %s)", fact)

@@ -69,7 +69,7 @@ class Session:
         self._specs: dict[int, Spec] = {}
         self._settings: dict[str, str] = {}
         try:
-            self._store_id = bring_up_to_date(self._line, address)
+            self._identity = bring_up_to_date(self._line, address)
             self._line.answer_within_s = PEOPLE_ANSWER_WITHIN_S
             self._greet()
         except BaseException:

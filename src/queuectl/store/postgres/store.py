@@ -25,6 +25,7 @@ from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.settings import Settings
 from queuectl.store import rows
+from queuectl.store.identity import is_same
 from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import (
@@ -44,7 +45,7 @@ from queuectl.store.postgres.health import Health, health
 from queuectl.store.postgres.listener import Listener
 from queuectl.store.postgres.record import Recording
 from queuectl.store.postgres.relay import PostgresRelay
-from queuectl.store.postgres.schema import empty
+from queuectl.store.postgres.schema import empty, find_identity
 from queuectl.store.postgres.text import copy_text
 from queuectl.store.recording import loss_taken_back
 
@@ -78,7 +79,9 @@ class PostgresStore(Recording, Ledger):
 
     @property
     def folder(self) -> Path:
-        return self._below / f"{self._store_id}-{os.uname().nodename}"
+        """A copy of a store, which has the same id, has a folder of its own."""
+        store_id, home, is_copy = self._identity
+        return self._below / "-".join([store_id, *([home.replace("/", "-")] if is_copy else []), os.uname().nodename])
 
     @property
     def wake_handle(self) -> int:
@@ -102,7 +105,8 @@ class PostgresStore(Recording, Ledger):
 
     def replaced(self) -> bool:
         try:
-            return bool(self.read("hello")[0][1] != self._store_id)
+            here = find_identity(self._line, self._address)
+            return here.store_id != self._identity.store_id or not is_same(here.home, self._identity.home)
         except QueuectlError:
             return False  # away, for all we know; who wants to use it learns why
 
@@ -318,7 +322,8 @@ class PostgresStore(Recording, Ledger):
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
         with self.transaction():
-            self.send("register", **{**row._asdict(), "queues": json.dumps(row.queues)}, lease_s=lease_s)
+            values = {**row._asdict(), "home": self._identity.home, "queues": json.dumps(row.queues)}
+            self.send("register", **values, lease_s=lease_s)
 
     def deregister(self, grip: Grip) -> None:
         with self.transaction():
@@ -334,7 +339,12 @@ class PostgresStore(Recording, Ledger):
         made = (WorkerRow(*row) for row in found)
         return [row._replace(queues=tuple(json.loads(str(row.queues)))) for row in made]
 
+    def is_at_home(self, row: WorkerRow) -> bool:
+        return is_same(row.home, self._identity.home)
+
     def alive(self, row: WorkerRow) -> bool:
+        if not self.is_at_home(row):
+            return False
         folder = supervisor_folder(self.folder, row.id)
         return is_alive(folder) if folder.exists() else bool(self.read("unexpired", worker=row.id))
 
