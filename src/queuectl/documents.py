@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from queuectl import wire
 from queuectl.client import History, Status, WorkerView, serves
@@ -14,12 +15,23 @@ from queuectl.selections import exactly
 from queuectl.settings import SETTINGS, Settings
 from queuectl.store.past import Deed, Group, News
 
-NOTE_WORDS = {
+DEEDS = {
     "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",
-    "Deleted": "deleted", "Pruned": "pruned", "SettingSet": "setting changed", "SettingUnset": "setting put back",
-    "WorkersStarted": "workers started", "WorkersStopped": "workers stopped", "TokenCreated": "token created",
-    "TokenRevoked": "token revoked",
+    "Deleted": "deleted", "Pruned": "pruned", "SettingSet": "setting_changed", "SettingUnset": "setting_unset",
+    "WorkersStarted": "workers_started", "WorkersStopped": "workers_stopped", "TokenCreated": "token_created",
+    "TokenRevoked": "token_revoked",
 }  # fmt: skip
+"""What people did, by the kind that the store keeps: the event's name in JSON, which people see with blanks."""
+
+
+def event_of(kind: str) -> str:
+    """The event's name in JSON. A kind that a newer release keeps is its own name."""
+    return DEEDS.get(kind, kind)
+
+
+def deed_words(kind: str) -> str:
+    """What was done, for people."""
+    return event_of(kind).replace("_", " ")
 
 
 def status_to_json(found: Status) -> wire.JsonObject:
@@ -71,31 +83,64 @@ def history_to_json(history: History) -> wire.JsonObject:
     return {
         **wire.job_to_json(history.job, history.reason),
         "executions": [wire.attempt_to_json(attempt) for attempt in history.attempts],
-        "events": [
-            {"at": wire.format_time(at), "event": what, "by": who, "detail": detail or None}
-            for at, what, who, detail in events(history)
-        ],
+        "events": [event_to_json(event) for event in events(history)],
     }
 
 
-def events(history: History) -> list[tuple[float, str, str | None, str]]:
-    """What happened, in order: when, what, by whom, and a detail."""
+class Event(NamedTuple):
+    """Something that happened to a job: it was `enqueued`, an attempt `started` or `ended`, or a person acted on it
+    (see `DEEDS`)."""
+
+    at: float
+    name: str
+    who: str | None = None
+    attempt: Attempt | None = None
+
+    @property
+    def words(self) -> str:
+        """What happened, for people."""
+        if self.attempt is None:
+            return self.name.replace("_", " ")
+        ending = ENDINGS.get(self.attempt.outcome, "ended") if self.attempt.outcome else "ended"
+        return f"attempt {self.attempt.number} {ending if self.name == 'ended' else self.name}"
+
+    @property
+    def detail(self) -> str:
+        """Where an attempt started, or how it ended."""
+        if self.attempt is None:
+            return ""
+        return how_it_ended(self.attempt) if self.name == "ended" else f"on {wire.worker_name(self.attempt.worker)}"
+
+
+ENDINGS = {
+    Outcome.COMPLETED: "completed", Outcome.FAILED: "failed", Outcome.TIMEOUT: "timed out",
+    Outcome.CANCELLED: "was cancelled", Outcome.STOPPED: "was given back", Outcome.LOST: "was lost",
+}  # fmt: skip
+
+
+def events(history: History) -> list[Event]:
+    """What happened to a job, in order."""
     job = history.job
-    found: list[tuple[float, str, str | None, str]] = [(job.created_at, "enqueued", job.owner, "")]
+    found = [Event(job.created_at, "enqueued", who=job.owner)]
     for attempt in history.attempts:
-        worker = f"on {wire.worker_name(attempt.worker)}"
-        found.append((attempt.started_at, f"attempt {attempt.number} started", None, worker))
+        found.append(Event(attempt.started_at, "started", attempt=attempt))
         if attempt.finished_at is not None and attempt.outcome:
-            what = f"attempt {attempt.number} {_ending(attempt.outcome)}"
-            found.append((attempt.finished_at, what, None, how_it_ended(attempt)))
-    found += [(note.at, NOTE_WORDS.get(note.kind, note.kind.lower()), note.who, "") for note in history.notes]
-    return sorted(found, key=lambda event: event[0])
+            found.append(Event(attempt.finished_at, "ended", attempt=attempt))
+    found += [Event(note.at, event_of(note.kind), who=note.who) for note in history.notes]
+    return sorted(found, key=lambda event: event.at)
 
 
-def _ending(outcome: Outcome) -> str:
-    return {Outcome.TIMEOUT: "timed out", Outcome.CANCELLED: "was cancelled", Outcome.STOPPED: "was given back"}.get(
-        outcome, "was lost" if outcome is Outcome.LOST else outcome.value
-    )
+def event_to_json(event: Event) -> wire.JsonObject:
+    """An event as JSON: what its attempt is or came to, as fields."""
+    attempt, ended = event.attempt, event.attempt if event.name == "ended" else None
+    return {
+        "at": wire.format_time(event.at), "event": event.name, "by": event.who,
+        "attempt": attempt.number if attempt else None,
+        "worker": wire.worker_name(attempt.worker) if attempt else None,
+        "outcome": ended.outcome.value if ended and ended.outcome else None,
+        "exit_code": ended.exit_code if ended else None, "signal": ended.signal if ended else None,
+        "error": ended.error if ended else None,
+    }  # fmt: skip
 
 
 def how_it_ended(attempt: Attempt) -> str:
@@ -166,7 +211,7 @@ def figures_to_json(found: Figures) -> wire.JsonObject:
 def deed_to_json(deed: Deed) -> wire.JsonObject:
     """Something that a person did."""
     return {
-        "id": deed.id, "at": wire.format_time(deed.at), "event": NOTE_WORDS.get(deed.kind, deed.kind), "by": deed.who,
+        "id": deed.id, "at": wire.format_time(deed.at), "event": event_of(deed.kind), "by": deed.who,
         "job": deed.job, "detail": deed.detail,
     }  # fmt: skip
 
@@ -174,7 +219,7 @@ def deed_to_json(deed: Deed) -> wire.JsonObject:
 def news_to_json(news: News) -> wire.JsonObject:
     """Something that happened."""
     return {
-        "at": wire.format_time(news.at), "event": NOTE_WORDS.get(news.kind, news.kind), "job": news.job,
+        "at": wire.format_time(news.at), "event": event_of(news.kind), "job": news.job,
         "queue": news.queue, "state": news.state.value if news.state else None, "attempt": news.number,
         "outcome": news.outcome.value if news.outcome else None, "exit_code": news.exit_code, "error": news.error,
         "worker": news.worker, "by": news.who, "detail": news.detail,

@@ -11,6 +11,7 @@ from pathlib import Path
 from queuectl.cli.options import ACT, ENQUEUE, SELECT, Option
 from queuectl.cli.parser import usage_of
 from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, Command
+from queuectl.cli.topics import SEEN, topics
 from queuectl.settings import ALIASES, SETTINGS
 from queuectl.wire import INPUT_KEYS
 
@@ -31,22 +32,15 @@ A job's JSON has `command` (a string for the shell, or a list of words) and any 
 the options above: {keys}.
 """
 
+TOPICS = """\
+## Topics
+
+What scripts rely on. The same is printed by `queuectl help exit-codes`, `json`, `environment` and `states`.
+"""
+
 SURROUNDINGS = """\
-## What a command sees
-
-The worker's environment, with the variables captured at enqueue (`env-capture`) and `--env` laid over it, and:
-
-| variable | |
-|---|---|
-| `QUEUECTL_JOB_ID` | the job's id |
-| `QUEUECTL_ATTEMPT` | the number of this start of the job, from 1, never reset |
-| `QUEUECTL_QUEUE` | its queue |
-| `QUEUECTL_SLOT` | its place on the worker, from 0 |
-| `QUEUECTL_LEASE` | the fencing token: it grows with every claim of the job |
-| `QUEUECTL_DB` | the store |
-
-It runs in the folder and with the umask of whoever added it, in a session of its own, without a terminal. Its input is
-empty unless `--stdin` names a file.
+A command runs in the folder and with the umask of whoever added it, in a session of its own, without a terminal. Its
+input is empty unless `--stdin` names a file.
 """
 
 SHARED = (("Options of a new job", ENQUEUE), ("Selectors", SELECT), ("Options of acting commands", ACT))
@@ -125,6 +119,22 @@ def settings() -> Iterator[str]:
         yield f"| `{name}`{others} | `{row.default}` | {cell(row.help)} |"
 
 
+def about() -> Iterator[str]:
+    """The topics of `queuectl help`."""
+    yield TOPICS
+    for sections in topics().values():
+        for section in sections:
+            yield f"### {section.title}"
+            yield ""
+            yield "| | |"
+            yield "|---|---|"
+            for word, meaning in section.rows:
+                yield f"| `{word}` | {cell(meaning)} |"
+            yield ""
+            if section.rows is SEEN:
+                yield SURROUNDINGS
+
+
 def page() -> str:
     """The whole page."""
     lines = [HEAD]
@@ -141,7 +151,7 @@ def page() -> str:
         for command in COMMANDS.values():
             if command.group == group:
                 lines += section(command)
-    return "\n".join([*lines, SURROUNDINGS, *settings()]) + "\n"
+    return "\n".join([*lines, *about(), *settings()]) + "\n"
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class Terminal:
 
     def job(self, ref: str) -> dict[str, Any]:
         """A job with its history."""
-        found: dict[str, Any] = self.good(f"queuectl show {ref} --json").json
+        found: dict[str, Any] = self.good(f"queuectl show {ref} --json").json[0]
         return found
 
     def states(self) -> dict[str, str]:

@@ -42,9 +42,9 @@ def test_the_audit_log_says_who_did_what(terminal: Terminal) -> None:
     deeds = terminal.good("queuectl audit --json").json
     assert [(deed["event"], deed["job"], deed["detail"]) for deed in deeds] == [
         ("held", "a", None),
-        ("setting changed", None, "timeout=1h"),
+        ("setting_changed", None, "timeout=1h"),
         ("deleted", None, "1: b"),
-        ("token created", None, "x (read-only)"),
+        ("token_created", None, "x (read-only)"),
     ]
     assert all(deed["by"] for deed in deeds)
     assert len(terminal.good("queuectl audit --json --limit 2").json) == 2

@@ -104,9 +104,9 @@ def test_wait_for_any_ends_with_the_first(served: Terminal) -> None:
 def test_wait_gives_up_after_its_timeout(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true")
     done = terminal.type("queuectl wait a --timeout 100ms")
-    assert (done.code, done.err) == (124, "gave up after 100ms: a is pending\n")
+    assert (done.code, done.err) == (124, "queuectl: gave up after 100ms: a is pending; give a longer --timeout\n")
     done = terminal.type("queuectl wait a --timeout 100ms --json")
-    assert (done.code, done.out, json.loads(done.err)["error"]["code"]) == (124, "", "failed")
+    assert (done.code, done.out, json.loads(done.err)["error"]["code"]) == (124, "", "timeout")
 
 
 def test_what_never_ran_gives_125(terminal: Terminal) -> None:

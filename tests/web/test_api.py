@@ -232,7 +232,7 @@ def test_workers_are_listed_and_stopped(service: Service) -> None:
         assert (asked.status_code, [each["name"] for each in asked.json()]) == (202, ["night"])
         assert worker.wait() == 0
     assert service.full.get("/api/v1/workers").json() == []
-    (deed,) = [each for each in service.full.get("/api/v1/audit").json() if each["event"] == "workers stopped"]
+    (deed,) = [each for each in service.full.get("/api/v1/audit").json() if each["event"] == "workers_stopped"]
     assert (deed["by"], deed["detail"]) == ("token:test-full", "graceful: night")
 
 
@@ -253,7 +253,7 @@ def test_settings_are_changed_and_put_back(service: Service) -> None:
     assert service.enqueue(id="a")["max_retries"] == 7
     assert service.full.delete("/api/v1/config/max-retries").json()["set"] is False
     told = [(each["event"], each["detail"]) for each in service.full.get("/api/v1/audit?limit=2").json()]
-    assert told == [("setting put back", "max-retries"), ("setting changed", "max-retries=7")]
+    assert told == [("setting_unset", "max-retries"), ("setting_changed", "max-retries=7")]
 
 
 def test_tokens_are_made_listed_and_revoked(service: Service) -> None:
@@ -295,7 +295,7 @@ def test_a_worker_is_started_under_any_name_that_a_queue_can_have(service: Servi
     (worker,) = service.full.get("/api/v1/workers").json()
     assert (worker["name"], worker["queues"]) == ("here", queues)
     latest = service.full.get("/api/v1/audit").json()[0]
-    assert (latest["event"], latest["detail"]) == ("workers started", "here: 2 slots")
+    assert (latest["event"], latest["detail"]) == ("workers_started", "here: 2 slots")
     assert service.full.post("/api/v1/workers", json={"name": "here"}).status_code == 409
     for wrong in ({"queues": ["a" * 200_000]}, {"queues": ["a b"]}, {"name": "n" * 200_000}, {"name": "--help"}):
         assert service.full.post("/api/v1/workers", json=wrong).status_code == 400, wrong

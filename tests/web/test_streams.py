@@ -86,7 +86,7 @@ def test_whoever_listens_is_told_of_the_life_of_a_job(tmp_path: Path) -> None:
         assert retried["by"] == "token:test-full"
         service.full.put("/api/v1/config/timeout", json={"value": "1h"})
         _, deed = watcher.until(lambda event: event[0] == "deed")
-        assert (deed["event"], deed["detail"]) == ("setting changed", "timeout=1h")
+        assert (deed["event"], deed["detail"]) == ("setting_changed", "timeout=1h")
         told = [json.dumps(event[1], sort_keys=True) for event in watcher.seen]
         assert len(told) == len(set(told)), "something was told twice"
     watcher.end()

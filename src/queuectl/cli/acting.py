@@ -83,14 +83,14 @@ def act(call: Call, action: Action) -> int:
         if jobs is not None and not jobs:
             if console.as_json:
                 console.json_array([])
-            console.note("0 jobs")
+            console.note("0 jobs", "no_jobs")
             return 0
         if call.args.dry_run:
             named = jobs if jobs is not None else [client.job(ref) for ref in call.words]
             print_changed(console, client, named, f"would {action.verb}")
             return 0
         if jobs is not None and not console.confirmed(_question(action, jobs), call.args.yes):
-            console.note("nothing was changed")
+            console.note("nothing was changed", "nothing_changed")
             return 1
         refs = call.words if jobs is None else [job.id for job in jobs]
         changed = action.do(client, refs, console.progress(action.done, len(refs)) if len(refs) > 1 else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
 from queuectl.cli.render import Column, local_time, visible
-from queuectl.documents import NOTE_WORDS, deed_to_json
+from queuectl.documents import deed_to_json, deed_words
 from queuectl.store.past import Deed
 
 SHOWN = 50
@@ -23,10 +23,9 @@ def audit(call: Call) -> int:
     elif deeds:
         console.table(COLUMNS, [_row(deed) for deed in deeds])
     else:
-        console.note("nobody has done anything yet beyond adding jobs")
+        console.note("nobody has done anything yet beyond adding jobs", "no_deeds")
     return 0
 
 
 def _row(deed: Deed) -> tuple[str, ...]:
-    what = NOTE_WORDS.get(deed.kind, deed.kind)
-    return local_time(deed.at), deed.who or "", what, deed.job or "", visible(deed.detail or "")
+    return local_time(deed.at), deed.who or "", deed_words(deed.kind), deed.job or "", visible(deed.detail or "")

@@ -65,7 +65,7 @@ def found(call: Call, client: Client) -> tuple[list[Job], list[QueuectlError]]:
     selected = chosen(call, client)
     if selected is not None:
         if not selected:
-            call.console.note("0 jobs")
+            call.console.note("0 jobs", "no_jobs")
         return selected, []
     jobs: list[Job] = []
     missing: list[QueuectlError] = []

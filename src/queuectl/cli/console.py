@@ -66,6 +66,7 @@ class Console:
         self.terminal = self.screen.terminal
         self.colour = _wants_colour(color, self.terminal)
         self.width = self.screen.width
+        self._drawn = 0
 
     # --- results ----------------------------------------------------------------------------
 
@@ -115,11 +116,12 @@ class Console:
 
     # --- messages ---------------------------------------------------------------------------
 
-    def note(self, text: str) -> None:
-        """A line for people; `--quiet` silences it."""
+    def note(self, text: str, code: str = "info") -> None:
+        """A line for people, with `--json` an object whose `code` says which; `--quiet` silences it."""
         if not self.quiet:
             self.screen.out.flush()
-            print(text, file=self.screen.err, flush=True)
+            shown = json.dumps({"note": {"code": code, "message": text}}) if self.as_json else text
+            print(shown, file=self.screen.err, flush=True)
 
     def error(self, error: QueuectlError) -> None:
         """The one form in which every error is shown."""
@@ -143,20 +145,26 @@ class Console:
         return answer(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
     def progress(self, verb: str, total: int | None = None) -> Callable[[int], None] | None:
-        """Shows how far long work is, on a terminal; none where nobody looks. Call `progress_done` at its end."""
-        if self.quiet or not self.screen.progress:
+        """Shows on a terminal how far long work is; None where nobody looks. Call `progress_done` at its end.
+
+        The line is written over without an escape sequence, so that a simple terminal shows it as well.
+        """
+        if self.quiet or self.as_json or not self.screen.progress:
             return None
         of = "" if total is None else f" of {total:,}"
 
         def show(done: int) -> None:
-            print(f"\r{verb} {done:,}{of} ", end="", file=self.screen.err, flush=True)
+            text = f"{verb} {done:,}{of} "
+            self._drawn = max(self._drawn, len(text))
+            print(f"\r{text}", end="", file=self.screen.err, flush=True)
 
         return show
 
     def progress_done(self) -> None:
         """Removes the progress line."""
-        if not self.quiet and self.screen.progress:
-            print("\r\x1b[K", end="", file=self.screen.err, flush=True)
+        if self._drawn:
+            print(f"\r{'':{self._drawn}}\r", end="", file=self.screen.err, flush=True)
+            self._drawn = 0
 
     def _dumped(self, value: Any, indent: int | None) -> str:
         plain = (self.screen.out.encoding or "").lower().replace("-", "") != "utf8"

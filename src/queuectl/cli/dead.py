@@ -81,7 +81,7 @@ def list_dead(call: Call) -> int:
         elif jobs:
             _print(console, client, jobs, client.count(selector) - len(jobs))
     if not jobs:
-        console.note(_nothing(call))
+        console.note(_nothing(call), "no_jobs")
     return 0
 
 
@@ -111,7 +111,7 @@ def _print(console: Console, client: Client, jobs: Sequence[Job], more: int) -> 
             shown = text if console.width is None else cut(text, console.width - 4)
             console.print(f"  {console.paint('│', 'dim')} {console.paint(shown, 'dim')}")
     if more > 0:
-        console.note(f"{more:,} more not shown; see all with --limit all")
+        console.note(f"{more:,} more not shown; see all with --limit all", "more")
 
 
 def _row(job: Job, now: float) -> Sequence[str | Cell]:
@@ -139,7 +139,7 @@ def _list_groups(call: Call, groups: Sequence[Group]) -> int:
     elif groups:
         console.table(GROUP_COLUMNS, map(_group_row, groups))
     if not groups:
-        console.note(_nothing(call))
+        console.note(_nothing(call), "no_jobs")
     return 0
 
 

@@ -13,7 +13,7 @@ from shlex import join
 
 import queuectl
 from queuectl.cli.call import Call
-from queuectl.domain.errors import OperationFailed
+from queuectl.domain.errors import Invalid, OperationFailed
 
 FLAKY = 'echo "attempt $QUEUECTL_ATTEMPT"; test "$QUEUECTL_ATTEMPT" -ge 3'
 
@@ -45,6 +45,8 @@ LOOKS = (
 
 def demo(call: Call) -> int:
     """Plays the demo from beginning to end."""
+    if call.console.as_json:
+        raise Invalid("the demo is for people: it prints no JSON", "leave out --json")
     with _stage() as folder:
         environment = _environment(folder)
 

@@ -45,7 +45,7 @@ def note_unserved(call: Call, queues: Sequence[str]) -> None:
     if queues:
         names = ", ".join(queues)
         start = call.command("worker start")
-        call.console.note(f"no live worker serves queue {names}; start one with: {start}")
+        call.console.note(f"no live worker serves queue {names}; start one with: {start}", "no_worker")
 
 
 def _requests(call: Call) -> Requests:

@@ -47,8 +47,9 @@ def print_history(console: Console, history: History, now: float) -> None:
     console.print()
     console.print(console.paint("Events", "bold"))
     console.lines(
-        f"  {local_time(at)}  {what}{f' by {who}' if who else ''}{f': {visible(detail)}' if detail else ''}"
-        for at, what, who, detail in events(history)
+        f"  {local_time(event.at)}  {event.words}{f' by {event.who}' if event.who else ''}"
+        + (f": {visible(event.detail)}" if event.detail else "")
+        for event in events(history)
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from queuectl import wire
 from queuectl.cli import history
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import found, positive, report_refused, selector_of, selects
+from queuectl.cli.choosing import found, positive, report_refused, selector_of
 from queuectl.cli.console import Console
 from queuectl.cli.render import Cell, Column, age, ago, short, state_cell
 from queuectl.client import Client
@@ -60,9 +60,9 @@ def list_jobs(call: Call) -> int:
             order(jobs)
         _print(console, client, jobs)
         if limit is not None and len(jobs) == limit and (more := client.count(selector) - limit) > 0:
-            console.note(f"{more:,} more not shown; see all with --limit all")
+            console.note(f"{more:,} more not shown; see all with --limit all", "more")
         elif not jobs:
-            console.note("0 jobs")
+            console.note("0 jobs", "no_jobs")
     return 0
 
 
@@ -125,16 +125,11 @@ def show(call: Call) -> int:
 
 
 def print_jobs(call: Call, client: Client, jobs: Sequence[Job], refused: Sequence[QueuectlError]) -> int:
-    """Prints the jobs' histories; JSON is one object for one id, else an array."""
+    """Prints the jobs' histories; as JSON always an array."""
     console = call.console
     histories = [client.history(job.id) for job in jobs]
     if console.as_json:
-        documents = [history_to_json(one) for one in histories]
-        if len(call.words) == 1 and not selects(call.args):
-            for document in documents:
-                console.json(document)
-        else:
-            console.json_array(documents)
+        console.json_array(map(history_to_json, histories))
     elif console.quiet:
         console.lines(job.id for job in jobs)
     else:

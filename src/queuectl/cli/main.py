@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from queuectl.cli.call import Call
-    from queuectl.cli.console import Screen
+    from queuectl.cli.console import Console, Screen
     from queuectl.cli.table import Command
     from queuectl.client import Client
     from queuectl.domain.errors import QueuectlError
@@ -67,7 +67,7 @@ def execute(
     from queuectl.cli import parser, table
     from queuectl.cli.call import open_client as usual
     from queuectl.cli.console import Console, own_screen
-    from queuectl.domain.errors import Invalid, OperationFailed, QueuectlError
+    from queuectl.domain.errors import Invalid, QueuectlError, SystemFailure
 
     words, after = parser.split_words(argv)
     screen = screen or own_screen()
@@ -75,6 +75,10 @@ def execute(
     own_failure: int | None = None
     try:
         if words[:1] == ["help"]:
+            from queuectl.cli import topics
+
+            if topic := next((word for word in words if word in topics.NAMES), None):
+                return _told(console, "help", topics.text(topic))
             words = [*words[1:], "--help"]
         command, words = parser.find_command(words)
         own_failure = command.own_failure if isinstance(command, table.Command) else None
@@ -88,7 +92,7 @@ def execute(
     except RecursionError:
         shown = Invalid("the JSON is nested too deeply")
     except MemoryError:
-        shown = OperationFailed("out of memory", "give it less at a time")
+        shown = SystemFailure("out of memory", "give it less at a time")
     except UnicodeError as error:
         shown = Invalid(f"not UTF-8 text: {error}")
     except OSError as error:
@@ -98,12 +102,12 @@ def execute(
 
 
 def _system_failure(error: OSError) -> QueuectlError:
-    from queuectl.domain.errors import OperationFailed
+    from queuectl.domain.errors import SystemFailure
 
     reason = error.strerror or str(error)
     if error.filename:
-        return OperationFailed(f"{os.fsdecode(error.filename)}: {reason}")
-    return OperationFailed(f"cannot write the output: {reason}", "what was asked for may have been done all the same")
+        return SystemFailure(f"{os.fsdecode(error.filename)}: {reason}")
+    return SystemFailure(f"cannot write the output: {reason}", "what was asked for may have been done all the same")
 
 
 def _called(
@@ -117,22 +121,21 @@ def _called(
 
     if not isinstance(command, table.Command):
         if command is not None or not {"-h", "--help"}.isdisjoint(words):
-            return _group(command, words, screen)
+            return _group(command, words, Console(screen, as_json="--json" in words))
         command = table.COMMANDS["status"]
     args, typed = parser.parse(command, words)
+    console = Console(screen, as_json=args.json, quiet=args.quiet, color=args.color)
     if args.help:
-        print(parser.build(command).format_help(), end="", file=screen.out)
-        return 0
+        return _told(console, "help", parser.build(command).format_help().rstrip("\n"))
     if args.version:
-        return _version(screen)
+        return _version(console)
     if after is not None and not command.takes_command:
         typed += after
     parser.check_arity(command, typed)
-    console = Console(screen, as_json=args.json, quiet=args.quiet, color=args.color)
     return do(command, Call(args=args, words=typed, after=after, console=console, open_client=open_client))
 
 
-def _group(name: str | None, words: list[str], screen: Screen) -> int:
+def _group(name: str | None, words: list[str], console: Console) -> int:
     """`queuectl --help`, or a group's name without a verb."""
     from queuectl.cli import parser, table
     from queuectl.domain.errors import Invalid
@@ -140,14 +143,21 @@ def _group(name: str | None, words: list[str], screen: Screen) -> int:
     if {"-h", "--help"}.isdisjoint(words):
         verbs = [row.removeprefix(f"{name} ") for row in table.COMMANDS if row.startswith(f"{name} ")]
         raise Invalid(f"{name} needs one of: {', '.join(verbs)}", f"see: queuectl {name} --help")
-    print(parser.overview(name), file=screen.out)
-    return 0
+    return _told(console, "help", parser.overview(name))
 
 
-def _version(screen: Screen) -> int:
+def _version(console: Console) -> int:
     from queuectl import __version__
 
-    print(f"queuectl {__version__}", file=screen.out)
+    return _told(console, "version", __version__ if console.as_json else f"queuectl {__version__}")
+
+
+def _told(console: Console, name: str, text: str) -> int:
+    """Prints what no store is needed for; as JSON it is an object with one key."""
+    if console.as_json:
+        console.json({name: text})
+    else:
+        console.print(text)
     return 0
 
 

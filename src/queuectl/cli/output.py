@@ -40,13 +40,13 @@ def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int |
     numbers = _numbers(call.args.attempt, job, client.history(job.id).attempts)
     if not numbers:
         reason = client.reason(job)
-        note(f"job {job.id} has not run" + (f": {reason}" if reason else ""))
+        note(f"job {job.id} has not run" + (f": {reason}" if reason else ""), "not_run")
     for number in numbers:
         if named or call.args.attempt == "all":
-            note(f"==> {f'{job.id} ' if named else ''}attempt {number} <==")
+            note(f"==> {f'{job.id} ' if named else ''}attempt {number} <==", "attempt")
         _print_attempt(call, client, job, number, stream, tail)
     if stream == STDERR and numbers and not job.spec.split_output:
-        note(f"job {job.id} keeps both streams in one; see: {call.command(f'logs {job.id}')}")
+        note(f"job {job.id} keeps both streams in one; see: {call.command(f'logs {job.id}')}", "one_stream")
 
 
 def _numbers(given: str | None, job: Job, attempts: Sequence[Attempt]) -> list[int]:

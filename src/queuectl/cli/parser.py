@@ -197,6 +197,8 @@ def overview(group: str | None = None) -> str:
     """The help of all commands, or of one group such as `worker`."""
     prefix = f"{group} " if group else ""
     shown = [command for command in COMMANDS.values() if command.name.startswith(prefix)]
+    from queuectl.cli import topics
+
     lines = [
         f"usage: queuectl {group or ''}".rstrip() + " COMMAND [options]",
         "",
@@ -211,7 +213,7 @@ def overview(group: str | None = None) -> str:
         lines.append(f"  {_spelled(option):<29}{option.help}")
     lines += ["", f"More about a command, with examples: queuectl {prefix}COMMAND --help"]
     if not group:
-        lines += ["Start here: queuectl demo"]
+        lines += [f"About: queuectl help {'|'.join(topics.NAMES)}", "Start here: queuectl demo"]
     return "\n".join(lines)
 
 

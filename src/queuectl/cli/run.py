@@ -17,7 +17,7 @@ from queuectl.cli.enqueue import FORMS, document_of, note_unserved, options, spe
 from queuectl.cli.render import counted
 from queuectl.client import Client
 from queuectl.clock import SystemClock
-from queuectl.domain.errors import Invalid, OperationFailed
+from queuectl.domain.errors import Invalid, TimedOut
 from queuectl.domain.job import Job, JobState
 
 OWN_FAILURE = 125
@@ -90,7 +90,7 @@ def run(call: Call) -> int:
     if call.console.as_json:
         call.console.json_array([wire.job_to_json(finished)])
     elif finished.state is not JobState.COMPLETED and finished.error != f"exit code {finished.exit_code}":
-        call.console.note(f"queuectl: job {finished.id} is {finished.state}: {finished.error}")
+        call.console.note(f"queuectl: job {finished.id} is {finished.state}: {finished.error}", "job_ended")
     return exit_code_of(finished)
 
 
@@ -125,16 +125,16 @@ def _interrupted(call: Call, client: Client, job: Job, number: int) -> int:
     """Cancels the job and waits for its end, or leaves it with `--keep`."""
     console = call.console
     if call.args.keep:
-        console.note(f"job {job.id} goes on; follow it with: {call.command(f'logs -f {job.id}')}")
+        console.note(f"job {job.id} goes on; follow it with: {call.command(f'logs -f {job.id}')}", "kept")
         return BY_SIGNAL + number
     from queuectl import follow
 
     client.cancel([job.id])
     try:
         follow.wait(client.store, [job.id], False, job.spec.kill_grace + CANCEL_MARGIN_S)
-        console.note(f"cancelled {job.id}")
+        console.note(f"cancelled {job.id}", "cancelled")
     except TimeoutError:
-        console.note(f"job {job.id} is being cancelled")
+        console.note(f"job {job.id} is being cancelled", "cancelling")
     return BY_SIGNAL + number
 
 
@@ -160,16 +160,13 @@ def wait(call: Call) -> int:
         if not refs:
             if console.as_json:
                 console.json_array([])
-            console.note("0 jobs")
+            console.note("0 jobs", "no_jobs")
             return 0
         try:
             finished = _wait(client, refs, call.args.any, timeout, console.interruptible)
         except TimeoutError:
             waited = _still_waiting(client, refs, wire.format_duration(timeout or 0.0))
-            if console.as_json:
-                console.error(OperationFailed(waited, "give a longer --timeout"))
-            else:
-                console.note(waited)
+            console.error(TimedOut(waited, "give a longer --timeout"))
             return TIMED_OUT
     if console.as_json:
         console.json_array(wire.job_to_json(job, job.error if job.state is JobState.DEAD else None) for job in finished)

@@ -119,7 +119,7 @@ def _check(call: Call, client: Client) -> int:
     elif findings:
         call.console.lines(finding.message for finding in findings)
     else:
-        call.console.note("all well")
+        call.console.note("all well", "all_well")
     return 1 if findings else 0
 
 

@@ -19,7 +19,7 @@ def create(call: Call) -> int:
         call.console.json({**token_to_json(token), "token": text})
         return 0
     call.console.print(text)
-    call.console.note(f"token {token.name} ({token.role}); it is not shown again")
+    call.console.note(f"token {token.name} ({token.role}); it is not shown again", "shown_once")
     return 0
 
 
@@ -42,7 +42,7 @@ def list_tokens(call: Call) -> int:
         ]  # fmt: skip
         console.table(COLUMNS, rows)
     else:
-        console.note(f"no token yet; the first one is made by: {call.command('serve')}")
+        console.note(f"no token yet; the first one is made by: {call.command('serve')}", "no_token")
     return 0
 
 

@@ -34,7 +34,7 @@ def init(call: Call) -> int:
     else:
         call.console.print(str(path) if call.console.quiet else f"{'found' if there else 'made'} {path}")
     if call.db is None and (other := os.environ.get("QUEUECTL_DB")):
-        call.console.note(f"commands here use another store all the same: QUEUECTL_DB is {other}")
+        call.console.note(f"commands here use another store all the same: QUEUECTL_DB is {other}", "other_store")
     return 0
 
 
@@ -59,13 +59,13 @@ def reset(call: Call) -> int:
     if call.console.screen.answer is None and not call.args.yes:
         raise Invalid(f"nobody is there to be asked whether to remove {url}", "add --yes")
     if not call.console.confirmed(f"remove {url} with all its jobs?", call.args.yes):
-        call.console.note("nothing was changed")
+        call.console.note("nothing was changed", "nothing_changed")
         return 1
     removed = bootstrap.reset_store(call.db)
     if call.console.as_json:
         call.console.json({"removed": removed})
     elif removed is None:
-        call.console.note(f"nothing to remove: there is no store {url}")
+        call.console.note(f"nothing to remove: there is no store {url}", "no_store")
     else:
         call.console.print(removed if call.console.quiet else f"removed {removed}")
     return 0
@@ -85,7 +85,7 @@ def copy(call: Call) -> int:
     with call.client() as client:
         from_url = client.store.url
         if not console.confirmed(f"stop all workers of {from_url} and copy it?", args.yes):
-            console.note("nothing was changed")
+            console.note("nothing was changed", "nothing_changed")
             return 1
         progress = console.progress("copied")
         try:
@@ -113,7 +113,7 @@ def prune(call: Call) -> int:
         number = sum(client.count(selector) for selector in selectors)
         if not args.dry_run:
             if number and not console.confirmed(f"delete {counted(number, 'finished job')}?", args.yes):
-                console.note("nothing was changed")
+                console.note("nothing was changed", "nothing_changed")
                 return 1
             number = client.prune(selectors, console.progress("deleted", number)) if number else 0
             console.progress_done()
@@ -152,7 +152,7 @@ def doctor(call: Call) -> int:
     if call.args.clean:
         with call.client() as client:
             for line in checks.clean_up(client.store):
-                console.note(line)
+                console.note(line, "cleaned_up")
     findings = checks.examine(call.db)
     bad = any(finding.level == "problem" for finding in findings)
     if console.as_json:
@@ -185,5 +185,9 @@ def completion(call: Call) -> int:
     known = tuple(shtab.SUPPORTED_SHELLS)
     if shell not in known:
         raise Invalid(f"no completion for {shell!r}", nearest(shell, known))
-    call.console.print(shtab.complete(parser.full({"file": shtab.FILE, "folder": shtab.DIRECTORY}), shell))
+    script = shtab.complete(parser.full({"file": shtab.FILE, "folder": shtab.DIRECTORY}), shell)
+    if call.console.as_json:
+        call.console.json({"shell": shell, "script": script})
+    else:
+        call.console.print(script)
     return 0

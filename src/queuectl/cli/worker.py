@@ -36,7 +36,7 @@ def start(call: Call) -> int:
     if args.if_none and (serving := _serving(call, args.queue)):
         if call.console.as_json:
             call.console.json({"name": serving.name, "slots": serving.slots})
-        call.console.note(f"{serving.name} serves already")
+        call.console.note(f"{serving.name} serves already", "already_served")
         return 0
     options = bootstrap.WorkerOptions(
         db=call.db, slots=slots, queues=tuple(dict.fromkeys(map(_queue, args.queue))),
@@ -91,11 +91,15 @@ def _one_end() -> Iterator[Callable[[], None]]:
 
 
 def _echo(call: Call, line: str) -> None:
-    """A line of the worker's log. A terminal that is gone must not end a worker."""
+    """Lines of the worker's log. A terminal that is gone must not end a worker."""
     if not call.console.quiet:
         try:
-            sys.stderr.write(line)
-            sys.stderr.flush()
+            if call.console.as_json:
+                for each in line.splitlines():
+                    call.console.note(each, "worker_log")
+            else:
+                sys.stderr.write(line)
+                sys.stderr.flush()
         except OSError:
             pass
 
@@ -109,9 +113,11 @@ def _started(call: Call, name: str, slots: int) -> None:
         call.console.print(f"started {slots} worker(s)")
     call.console.flush()
     if call.args.detach:
-        call.console.note(f"{name} runs in the background; stop it with: {call.command(f'worker stop {name}')}")
+        call.console.note(
+            f"{name} runs in the background; stop it with: {call.command(f'worker stop {name}')}", "detached"
+        )
     else:
-        call.console.note("Ctrl-C: finish the running commands and exit; twice: end them at once")
+        call.console.note("Ctrl-C: finish the running commands and exit; twice: end them at once", "how_to_stop")
 
 
 def _queue(name: str) -> str:
@@ -140,11 +146,13 @@ def stop(call: Call) -> int:
             if console.as_json:
                 console.json_array([])
             elsewhere = "" if call.args.all_hosts or not client.workers() else " on this host; see: worker list"
-            console.note(f"no worker is running{elsewhere}")
+            console.note(f"no worker is running{elsewhere}", "no_worker")
             return 0
         running = sum(len(worker.running) for worker in asked)
         if running and not call.args.now:
-            console.note(f"waiting for {counted(running, 'running command')}; end them with: worker stop --now")
+            console.note(
+                f"waiting for {counted(running, 'running command')}; end them with: worker stop --now", "waiting"
+            )
         _wait_until_gone(call, client, asked)
     if console.as_json:
         console.json_array(worker_to_json(worker) for worker in asked)
@@ -178,7 +186,7 @@ def list_workers(call: Call) -> int:
     elif workers:
         console.table(*worker_table(workers, now))
     else:
-        console.note(f"no worker is running; start one with: {call.command('worker start')}")
+        console.note(f"no worker is running; start one with: {call.command('worker start')}", "no_worker")
     return 0
 
 

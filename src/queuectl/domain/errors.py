@@ -27,6 +27,19 @@ class OperationFailed(QueuectlError):
     """The request was right, but could not be carried out."""
 
 
+class TimedOut(OperationFailed):
+    """What was waited for has not come true in the time given."""
+
+    code = "timeout"
+    http_status = 504
+
+
+class SystemFailure(OperationFailed):
+    """The operating system refused: a file, the output, memory."""
+
+    code = "system"
+
+
 class Invalid(QueuectlError):
     """The request itself is wrong: bad words, bad values, bad input."""
 
@@ -78,7 +91,7 @@ class StoreBusy(StoreUnavailable):
 
 def error_of(code: str, message: str, hint: str = "") -> QueuectlError:
     """The error that another process told of by its code; one unknown here just failed, and keeps its code."""
-    kinds = (Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable)
+    kinds = (Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable, TimedOut, SystemFailure)
     error = next((kind for kind in kinds if kind.code == code), OperationFailed)(message, hint)
     error.code = code
     return error

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from queuectl.client import History, Status, WorkerView
-from queuectl.documents import NOTE_WORDS
+from queuectl.documents import DEEDS
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
 from queuectl.figures import Figures, Percentiles
 from queuectl.settings import SETTINGS, Settings
@@ -30,7 +30,7 @@ SAME_IN_ATTEMPT = (
     "number", "lease", "worker", "host", "exit_code", "signal", "error", "cpu_time", "max_rss", "output_bytes",
     "leftover",
 )  # fmt: skip
-KINDS = {word: kind for kind, word in NOTE_WORDS.items()}
+KINDS = {name: kind for kind, name in DEEDS.items()}
 
 
 def job_of(document: Document) -> Job:

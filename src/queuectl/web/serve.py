@@ -108,7 +108,8 @@ def _beyond_this_machine(call: Call, address: str) -> None:
         )
     call.console.note(
         "WARNING: listening beyond this machine without HTTPS. Whoever reads the traffic gets the token, and can run "
-        "commands as you."
+        "commands as you.",
+        "insecure",
     )
 
 
@@ -127,8 +128,8 @@ def _say(call: Call, url: str, token: str) -> None:
         console.json({"url": url, "login": login})
     else:
         console.print(url if console.quiet else f"serving {url}")
-        console.note(f"log in: {login}")
-        console.note("Ctrl-C ends the server; workers go on")
+        console.note(f"log in: {login}", "login")
+        console.note("Ctrl-C ends the server; workers go on", "how_to_stop")
     console.flush()
 
 

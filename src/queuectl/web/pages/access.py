@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from queuectl.client import Client
-from queuectl.documents import NOTE_WORDS
+from queuectl.documents import deed_words
 from queuectl.domain.token import Role
 from queuectl.web.ask import ask
 from queuectl.web.pages.jobs import cursor
@@ -33,7 +33,7 @@ async def access(request: Request) -> Response:
     found: dict[str, Any] = {"now": 0.0, "tokens": (), "deeds": (), "older": None}
     if visitor.may_write:
         found = await ask(request, look)
-    return page(request, "access.html", part="_access.html", words=NOTE_WORDS, roles=list(Role), **found)
+    return page(request, "access.html", part="_access.html", words=deed_words, roles=list(Role), **found)
 
 
 routes = [Route("/access", access)]

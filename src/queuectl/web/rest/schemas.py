@@ -92,7 +92,10 @@ EXECUTION = fixed(
     leftover=nullable(TEXT),
 )  # fmt: skip
 
-EVENT = fixed(at=TIME, event=TEXT, by=nullable(TEXT), detail=nullable(TEXT))
+EVENT = fixed(
+    at=TIME, event=TEXT, by=nullable(TEXT), attempt=nullable(COUNT), worker=nullable(TEXT), outcome=nullable(OUTCOME),
+    exit_code=nullable(INTEGER), signal=nullable(INTEGER), error=nullable(TEXT),
+)  # fmt: skip
 
 NEW_JOB = {
     **optional(

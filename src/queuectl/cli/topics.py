@@ -1,0 +1,159 @@
+"""`queuectl help exit-codes|json|environment|states`: what scripts and readers rely on, as tables.
+
+The reference page is written from the same tables, and tests hold them to the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from queuectl.domain import errors
+from queuectl.domain.job import JobState
+
+WIDTH = 80
+
+EXIT_CODES = (
+    ("0", "done"),
+    ("1", "the operation failed, a check found something, or a question was answered with no"),
+    ("2", "wrong usage or bad input"),
+    ("3", "no such job, worker, setting or token"),
+    ("4", "conflict: the id is taken, or the job is in a state that does not allow it"),
+    ("5", "the store cannot be reached or is damaged"),
+    ("124", "wait: the time given with --timeout is over"),
+    ("125", "run, wait: a failure of queuectl itself, or the job never ran"),
+    ("128+n", "run, wait: the command was ended by signal n; 130 is Ctrl-C everywhere"),
+    ("other", "run, wait: the command's own exit code"),
+)
+
+SHAPES = (
+    ("stdout", "with --json: JSON and nothing else"),
+    ("stderr", "with --json: one object a line, an error or a note"),
+    ("times", "RFC 3339 in UTC; null where there is none"),
+    ("durations", "seconds, as numbers"),
+    ("jobs", "every key is always there. Commands that take several ids print an array, for one id as well"),
+    ("show", "a job with its executions and events; an event has event, at, attempt and more as fields"),
+    ("findings", "of doctor and status --check: level, code, message, fix"),
+    ('{"error": {…}}', "code, message and hint; an error's code is one of those below"),
+    ('{"note": {…}}', "code and message"),
+)
+
+NOTES = (
+    ("all_well", "status --check found nothing"),
+    ("already_served", "worker start --if-none: a live worker serves these queues"),
+    ("attempt", "which attempt the output that follows belongs to"),
+    ("cancelled", "run: its job is cancelled"),
+    ("cancelling", "run: its job is being cancelled"),
+    ("cleaned_up", "doctor --clean: a dead worker was cleaned up after"),
+    ("detached", "the worker runs in the background"),
+    ("how_to_stop", "how to stop the worker or server that has started"),
+    ("info", "anything else"),
+    ("insecure", "serve: listens beyond this machine without HTTPS"),
+    ("job_ended", "run: how its job ended, where its exit code does not say it"),
+    ("login", "serve: the address that logs a browser in"),
+    ("kept", "run --keep: the job goes on"),
+    ("more", "there is more than the limit shows"),
+    ("no_deeds", "nobody has done anything yet"),
+    ("no_jobs", "nothing matches"),
+    ("no_store", "there is no store to remove"),
+    ("no_token", "there is no token yet"),
+    ("no_worker", "no live worker serves this"),
+    ("not_run", "the job has not run yet"),
+    ("nothing_changed", "the question was answered with no"),
+    ("one_stream", "the job keeps stdout and stderr in one"),
+    ("other_store", "commands here use another store"),
+    ("shown_once", "the token is not shown again"),
+    ("waiting", "running commands are waited for"),
+    ("worker_log", "a line of the worker's log"),
+)
+
+READ = (
+    ("QUEUECTL_DB", "the store: a path or postgresql://…"),
+    ("XDG_DATA_HOME", "holds queuectl/queuectl.db, where no store is named or near (default: ~/.local/share)"),
+    ("XDG_STATE_HOME", "holds queuectl's files of a store on a server (default: ~/.local/state)"),
+    ("NO_COLOR", "if it is not empty: no colours"),
+    ("TERM", "dumb: no colours"),
+    ("COLUMNS", "the width of tables and help"),
+    ("TZ", "the zone of times as people see them"),
+    ("TRACEPARENT", "is passed on to the command of a new job"),
+)
+
+SEEN = (
+    ("QUEUECTL_JOB_ID", "the job's id"),
+    ("QUEUECTL_ATTEMPT", "the number of this start of the job, from 1, never reset"),
+    ("QUEUECTL_QUEUE", "its queue"),
+    ("QUEUECTL_SLOT", "its place on the worker, from 0"),
+    ("QUEUECTL_LEASE", "the fencing token: it grows with every claim of the job"),
+    ("QUEUECTL_DB", "the store"),
+)
+
+STATES = (
+    (JobState.BLOCKED.value, "waits for the jobs it depends on"),
+    (JobState.PENDING.value, "waits for a worker, not before its run_at"),
+    (JobState.PROCESSING.value, "a worker holds its lease and runs it; until its command has begun, it is starting"),
+    (JobState.FAILED.value, "the last attempt failed; it runs again at next_retry_at"),
+    (JobState.COMPLETED.value, "its command ended with exit code 0"),
+    (JobState.DEAD.value, "retries are used up, or the failure is permanent: it is in the dead letter queue"),
+    (JobState.CANCELLED.value, "a person or a dependency ended it"),
+)
+
+
+class Section(NamedTuple):
+    """A table of words and what they mean, under a title."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+def error_codes() -> tuple[tuple[str, str], ...]:
+    """Every code of an error that a command can end with, and when; each class of the error tree has one."""
+    found: dict[str, str] = {}
+    kinds = [errors.QueuectlError]
+    while kinds:
+        kind = kinds.pop(0)
+        kinds += [each for each in kind.__subclasses__() if each.__module__ == errors.__name__]
+        if kind is not errors.QueuectlError:
+            found.setdefault(
+                kind.code, f"{(kind.__doc__ or '').partition('. ')[0].rstrip('.')} (exit {kind.exit_code})"
+            )
+    return tuple(found.items())
+
+
+def topics() -> dict[str, tuple[Section, ...]]:
+    """All topics by name."""
+    return {
+        "exit-codes": (Section("Exit codes", EXIT_CODES),),
+        "json": (
+            Section("What --json prints", SHAPES),
+            Section("Codes of errors", error_codes()),
+            Section("Codes of notes", NOTES),
+        ),
+        "environment": (
+            Section("Variables that queuectl reads", READ),
+            Section("Variables that a command sees, beside the worker's, env-capture's and --env's", SEEN),
+        ),
+        "states": (Section("States of a job", STATES),),
+    }
+
+
+NAMES = ("exit-codes", "json", "environment", "states")
+
+
+def text(name: str) -> str:
+    """A topic as `queuectl help` prints it."""
+    return "\n\n".join("\n".join(_lines(section)) for section in topics()[name])
+
+
+def _lines(section: Section) -> Iterator[str]:
+    from textwrap import wrap
+
+    yield f"{section.title}:"
+    width = 4 + max(len(word) for word, _ in section.rows)
+    for word, meaning in section.rows:
+        yield from wrap(
+            meaning,
+            WIDTH,
+            initial_indent=f"  {word:<{width - 2}}",
+            subsequent_indent=" " * width,
+            break_on_hyphens=False,
+        )

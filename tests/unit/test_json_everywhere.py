@@ -1,0 +1,138 @@
+"""Under --json every command prints JSON and nothing else, and what it says beside that is an object a line."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from queuectl.cli import console, main, topics
+from queuectl.cli.console import Screen
+from queuectl.cli.table import COMMANDS
+from queuectl.domain.errors import error_of
+from queuectl.domain.job import JobState
+
+CLI = Path(console.__file__).parent
+
+LINES = {
+    "enqueue": "enqueue --id c -- true",
+    "status": "status",
+    "list": "list",
+    "show": "show a",
+    "explain": "explain a",
+    "logs": "logs a",
+    "wait": "wait b --timeout 0.01",
+    "retry": "retry a",
+    "cancel": "cancel a",
+    "hold": "hold a",
+    "release": "release --all --yes",
+    "delete": "delete a",
+    "worker stop": "worker stop",
+    "worker list": "worker list",
+    "worker logs": "worker logs",
+    "dlq list": "dlq list",
+    "dlq show": "dlq show a",
+    "dlq retry": "dlq retry --all --yes",
+    "dlq purge": "dlq purge nosuch",
+    "token create": "token create x",
+    "token list": "token list",
+    "token revoke": "token revoke nosuch",
+    "audit": "audit",
+    "config show": "config show",
+    "config get": "config get timeout",
+    "config set": "config set timeout 1h",
+    "config unset": "config unset timeout",
+    "init": "init",
+    "prune": "prune --older-than 1d --yes",
+    "doctor": "doctor",
+    "reset": "reset --yes",
+    "completion": "completion bash",
+    "demo": "demo",
+}
+FOR_LONG = {"run", "worker start", "serve", "copy"}
+"""Seen end to end elsewhere: they start processes, or want a second store."""
+
+
+def typed(db: Path, line: str) -> tuple[int, str, str]:
+    """The exit code of a command line, and what it wrote to each stream."""
+    written, told = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(each, "utf-8", newline="", write_through=True) for each in (written, told))
+    screen = Screen(out=out, err=err, terminal=False, width=None, height=None, answer=None, progress=True)
+    first, *rest = line.split()
+    code = main.execute([first, "--db", str(db), *rest], screen)
+    return code, written.getvalue().decode(), told.getvalue().decode()
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    path = tmp_path / "queuectl.db"
+    assert typed(path, "enqueue --id a -- true")[0] == typed(path, "enqueue --id b -- true")[0] == 0
+    return path
+
+
+def test_every_command_is_tried() -> None:
+    assert set(LINES) | FOR_LONG == set(COMMANDS)
+
+
+OTHER_LINES = (
+    "show nosuch", "list --limit x", "help states", "list --help", "--version", "worker", "logs a --attempt 7",
+    "status --check",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [*LINES.values(), *OTHER_LINES])
+def test_stdout_is_json_and_stderr_an_object_a_line(db: Path, line: str) -> None:
+    first, _, rest = line.partition(" ")
+    code, out, err = typed(db, f"{first} --json {rest}")
+    if out or not code:
+        json.loads(out)
+    told = [json.loads(each) for each in err.splitlines()]
+    for each in told:
+        (kind,) = each
+        assert set(each[kind]) == ({"code", "message", "hint"} if kind == "error" else {"code", "message"})
+    assert (code in (0, 1)) or "error" in told[-1]
+
+
+def test_one_id_is_shown_in_an_array_like_two(db: Path) -> None:
+    assert [job["id"] for job in json.loads(typed(db, "show a --json")[1])] == ["a"]
+    assert [job["id"] for job in json.loads(typed(db, "show a b --json")[1])] == ["a", "b"]
+    assert json.loads(typed(db, "show nosuch --json")[1]) == []
+
+
+def test_a_time_limit_of_wait_is_an_error_of_its_own_kind(db: Path) -> None:
+    code, out, err = typed(db, "wait b --timeout 0.01 --json")
+    assert (code, out, json.loads(err)["error"]["code"]) == (124, "", "timeout")
+
+
+def test_every_note_has_a_code_that_help_explains() -> None:
+    known = {code for code, _ in topics.NOTES}
+    used = set()
+    for path in [*CLI.glob("*.py"), CLI.parent / "web" / "serve.py"]:
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) == "note":
+                assert len(call.args) == 2, f"{path.name}:{call.lineno} says no code"
+                assert isinstance(call.args[1], ast.Constant)
+                used.add(call.args[1].value)
+    assert used | {"info"} == known
+
+
+def test_help_names_every_error_code_and_state_and_variable() -> None:
+    codes = dict(topics.error_codes())
+    assert {"failed", "invalid", "not_found", "conflict", "store_unavailable", "store_busy", "timeout"} <= set(codes)
+    assert all(error_of(code, "").code == code for code in codes)
+    assert [state for state, _ in topics.STATES] == [state.value for state in JobState]
+    read = set()
+    for path in CLI.parent.rglob("*.py"):
+        read |= set(re.findall(r"""environ(?:\.get\(|\[)"(\w+)\"""", path.read_text()))
+    assert read - {"PYTHONPATH"} <= {name for name, _ in topics.READ}
+
+
+@pytest.mark.parametrize("name", topics.NAMES)
+def test_a_topic_fits_a_terminal(name: str, db: Path) -> None:
+    assert set(topics.topics()) == set(topics.NAMES)
+    assert all(len(line) <= 80 for line in topics.text(name).splitlines())
+    assert typed(db, f"help {name}")[1] == topics.text(name) + "\n"
