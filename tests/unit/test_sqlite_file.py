@@ -17,7 +17,7 @@ import pytest
 from queuectl.domain.errors import QueuectlError, StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
-from queuectl.store import connection, migrations, sqlite
+from queuectl.store import migrations, sqlite
 from queuectl.store.connection import folder_of
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, claim_one, finish
@@ -301,20 +301,35 @@ def test_a_place_below_a_file_is_refused(tmp_path: Path) -> None:
     refusal(tmp_path / "file" / "queuectl.db")
 
 
-def test_a_store_on_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel's list of mounts is stood in for: a test cannot mount."""
-    mounts = path.parent / "mounts"
-    escaped = str(path.parent).replace(" ", "\\040")
-    mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\nserver:/home {escaped} nfs4 rw 0 0\n")
+def test_a_file_under_two_names_is_refused(path: Path, tmp_path: Path) -> None:
+    with opened(path) as store:
+        store.insert([a_job()])
+    other = tmp_path / "other.db"
+    other.hardlink_to(path)
+    assert "under several names" in refusal(path).message
+    assert "under several names" in refusal(other).message
+    other.unlink()
     with opened(path):
         pass
-    monkeypatch.setattr(connection, "MOUNTS", mounts)
-    assert "network file system (nfs4)" in refusal(path).message
-    path.unlink()
-    assert "network file system (nfs4)" in refusal(path).message
-    mounts.write_text(f"server:/home / nfs rw 0 0\n/dev/sdb1 {escaped} ext4 rw 0 0\n")
+
+
+def test_a_store_that_was_moved_without_its_folder_gets_a_new_one(path: Path, tmp_path: Path) -> None:
     with opened(path):
         pass
+    moved = tmp_path / "elsewhere" / "queuectl.db"
+    moved.parent.mkdir()
+    path.rename(moved)
+    with opened(moved) as store:
+        assert rights(store.folder) == 0o700
+        assert (store.folder / ".gitignore").read_text() == "*\n"
+
+
+def test_a_database_of_somebody_else_gets_no_folder(path: Path) -> None:
+    with plain_sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE theirs (x)")
+    other.close()
+    assert "not a queuectl store" in refusal(path).message
+    assert not Path(folder_of(str(path))).exists()
 
 
 def test_a_folder_that_cannot_be_written_is_refused() -> None:

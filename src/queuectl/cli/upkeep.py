@@ -33,9 +33,22 @@ def init(call: Call) -> int:
         call.console.json({"store": str(path), "made": not there})
     else:
         call.console.print(str(path) if call.console.quiet else f"{'found' if there else 'made'} {path}")
+    _hide_from_git(call, str(path))
     if call.db is None and (other := os.environ.get("QUEUECTL_DB")):
         call.console.note(f"commands here use another store all the same: QUEUECTL_DB is {other}", "other_store")
     return 0
+
+
+def _hide_from_git(call: Call, path: str) -> None:
+    """Making the store has done so; one that was there already may need it."""
+    from queuectl.store.connection import exclude_from_git
+
+    try:
+        if listed := exclude_from_git(os.path.realpath(path)):
+            call.console.note(f"git ignores the store's files, by {listed}", "hidden_from_git")
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        call.console.note(f"git clean would remove the store's files: {reason}", "not_hidden_from_git")
 
 
 def _init_server(call: Call, url: str) -> int:

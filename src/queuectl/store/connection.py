@@ -6,13 +6,13 @@ Paths are text here and wherever each command comes by: `pathlib` would be a ten
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreUnavailable
+from queuectl.store.mounts import refuse_unsafe
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,13 +25,6 @@ else:
 __all__ = ["connect", "folder_of", "library_is_safe", "library_version", "sqlite3", "sync_file", "translated"]
 
 APPLICATION_ID = 0x71756575  # "queu": tells our files from other SQLite databases
-
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "glusterfs"}
-)
-
-MOUNTS = "/proc/self/mounts"
-"""The kernel's list of mounted file systems; none on macOS."""
 
 
 def library_version() -> str:
@@ -54,14 +47,11 @@ def folder_of(path: str) -> str:
 def connect(path: str, busy_timeout_s: float) -> sqlite3.Connection:
     """An open connection in WAL mode, every commit synced. The file is made, for its owner only, if it is missing."""
     with translated(path):
-        if os.path.isdir(path):
-            raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise StoreUnavailable(f"{path} is a device or a pipe, not a queuectl store", "name a file with --db")
-        if not os.path.exists(path):
+        if (found := _stat(path)) is None:
             _create(path)
         else:
-            _refuse_network(path)
+            _refuse_no_store(path, found)
+            refuse_unsafe(path, folder_of(path))
         connection = sqlite3.connect(
             _existing(path),
             uri=True,
@@ -76,6 +66,27 @@ def connect(path: str, busy_timeout_s: float) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _refuse_no_store(path: str, found: os.stat_result) -> None:
+    """Raises `StoreUnavailable` for what cannot be a store."""
+    if stat.S_ISDIR(found.st_mode):
+        raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreUnavailable(f"{path} is a device or a pipe, not a queuectl store", "name a file with --db")
+    if found.st_nlink > 1:
+        raise StoreUnavailable(
+            f"{path} is one file under several names (hard links): each would have its own -wal, and damage it",
+            f"find the others with: find / -xdev -samefile {path}; or make it a file of its own: "
+            f"cp {path} {path}.new && mv {path}.new {path}",
+        )
 
 
 def _existing(path: str) -> str:
@@ -93,6 +104,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     elif application_id != APPLICATION_ID:
         raise StoreUnavailable(f"{path} is an SQLite database, but not a queuectl store", "name another file with --db")
+    _make_folder(path)  # only now: beside a database that is not ours it would make `reset` remove that
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the platter
 
@@ -100,7 +112,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
 def _create(path: str) -> None:
     """Makes the empty file. Left-over `-wal` and `-shm` of a removed store would corrupt the new one."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    _refuse_network(path)
+    refuse_unsafe(path, folder_of(path))
     with _making(path):
         if os.path.exists(path):
             return
@@ -108,6 +120,15 @@ def _create(path: str) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(path + suffix)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with suppress(OSError):  # a repository that cannot be written is no reason to refuse a store; `init` says so
+        exclude_from_git(path)
+
+
+def exclude_from_git(path: str) -> str | None:
+    """Has git ignore the store's files; see store/git.py."""
+    from queuectl.store.git import exclude
+
+    return exclude(path, folder_of(path))
 
 
 def is_ours(path: str) -> bool:
@@ -125,8 +146,7 @@ def _making(path: str) -> Iterator[None]:
     import fcntl
 
     folder = folder_of(path)
-    with suppress(FileExistsError):
-        os.mkdir(folder, mode=0o700)
+    _make_folder(path)
     refuse_foreign(folder, path)
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -134,6 +154,22 @@ def _making(path: str) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _make_folder(path: str) -> None:
+    """Makes the store's folder, where it did not come along with a file that was moved or restored."""
+    folder = folder_of(path)
+    with suppress(FileExistsError):
+        os.mkdir(folder, mode=0o700)
+        _write_new(os.path.join(folder, ".gitignore"), b"*\n")  # `git clean` leaves alone what is ignored
+
+
+def _write_new(path: str, text: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(handle, text)
+    finally:
+        os.close(handle)
 
 
 def refuse_foreign(folder: str, path: str) -> None:
@@ -144,27 +180,6 @@ def refuse_foreign(folder: str, path: str) -> None:
         raise StoreUnavailable(
             f"{folder}, the folder of the store {path}, belongs to somebody else, or others can write it",
             f"chmod 700 {folder}, or remove it",
-        )
-
-
-def _refuse_network(path: str) -> None:
-    """WAL needs shared memory, which no network file system has. Raises `StoreUnavailable`."""
-    if not os.path.exists(MOUNTS):
-        return
-    target = os.path.realpath(os.path.dirname(path)) + "/"
-    best = ("", "")
-    with open(MOUNTS) as mounts:
-        lines = mounts.read().splitlines()
-    for line in lines:
-        _, place, kind, *_ = line.split(" ")
-        if "\\" in place:
-            place = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), place)
-        if target.startswith(place.rstrip("/") + "/") and len(place) >= len(best[0]):
-            best = (place, kind)
-    if best[1] in NETWORK_FILE_SYSTEMS:
-        raise StoreUnavailable(
-            f"{path} is on a network file system ({best[1]}), where SQLite cannot work safely",
-            "put the store on a local disk, e.g. --db ~/queuectl.db",
         )
 
 

@@ -1,0 +1,60 @@
+"""Keeps a store's files out of git's sight: `git clean -fd` removes what is neither tracked nor ignored.
+
+A repository that ignores `*.db` would otherwise lose the `-wal`, with the jobs in it, and keep the file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+SPECIAL = re.compile(r"([\\*?\[ ])")
+"""What has a meaning in a pattern of git's."""
+
+
+def exclude(path: str, folder: str) -> str | None:
+    """Adds all names of the store at `path` to the list of the repository around it, which is not committed.
+
+    Returns the list's path; None where there is no repository of this user's. Raises `OSError` where the list cannot
+    be written.
+    """
+    root = os.path.dirname(path)
+    while not os.path.lexists(os.path.join(root, ".git")):
+        if root == (root := os.path.dirname(root)):
+            return None
+    common = _common_folder(root)
+    if common is None or "\n" in path or os.stat(common).st_uid != os.geteuid():
+        return None
+    below = SPECIAL.sub(r"\\\1", os.path.relpath(path, root))
+    beside = SPECIAL.sub(r"\\\1", os.path.relpath(folder, root))
+    listed = os.path.join(common, "info", "exclude")
+    _append(listed, [f"/{below}", f"/{below}-wal", f"/{below}-shm", f"/{beside}/"])
+    return listed
+
+
+def _common_folder(root: str) -> str | None:
+    """Where the repository keeps what all its work trees share. In a work tree or submodule `.git` is a file."""
+    place = os.path.join(root, ".git")
+    if os.path.isdir(place):
+        return place
+    with open(place, encoding="utf-8", errors="surrogateescape") as file:
+        kind, _, place = file.read().strip().partition("gitdir: ")
+    place = os.path.join(root, place)
+    if kind or not os.path.isdir(place):
+        return None
+    try:
+        with open(os.path.join(place, "commondir"), encoding="utf-8", errors="surrogateescape") as file:
+            return os.path.normpath(os.path.join(place, file.read().strip()))
+    except FileNotFoundError:
+        return place
+
+
+def _append(listed: str, lines: list[str]) -> None:
+    """Adds what is missing. Never follows a link: it could lead to any file of this user's."""
+    os.makedirs(os.path.dirname(listed), exist_ok=True)
+    handle = os.open(listed, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with open(handle, "r+", encoding="utf-8", errors="surrogateescape") as file:
+        there = file.read()
+        missing = [line for line in lines if line not in there.split("\n")]
+        if missing:
+            file.write("".join(["" if not there or there.endswith("\n") else "\n", *(f"{line}\n" for line in missing)]))
