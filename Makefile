@@ -4,13 +4,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench rivals chaos chaos-fleet simulate fuzz clean
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet simulate fuzz clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
 
-test: $(VENV)/test-ready lint
-	@$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+# Linters take the processors while tests wait; that is also why there are more test processes than processors.
+test: $(VENV)/test-ready
+	@$(MAKE) --no-print-directory --jobs 2 lint tests
+
+tests: $(VENV)/test-ready
+	@$(BIN)/python -m pytest --numprocesses 6 --dist worksteal
 
 lint: $(VENV)/test-ready
 	@$(BIN)/ruff check .

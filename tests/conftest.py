@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import needs
-from tests.server import drop_schema, new_schema, start_server
+from tests.server import drop_schema, new_database, new_schema, shared_server
+
+# A shell has what it puts in the background ignore these, and whatever is started from here would inherit that.
+for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(signum) is signal.SIG_IGN:
+        signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
 
 # Always the same examples, so that a change is told from luck, and the machine's noise is no failure.
 # `--hypothesis-profile=explore` goes where nobody has been; a failing example is printed with the blob that repeats it.
@@ -30,14 +36,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server for the whole session."""
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of this process's own database on a PostgreSQL server for the whole run.
+
+    Other processes use the server at the same time: a test that changes more than its database starts another one.
+    """
     if given := os.environ.get("QUEUECTL_TEST_POSTGRES"):
         yield given
         return
-    server = start_server()
-    yield server.url
-    server.remove()
+    process = os.environ.get("PYTEST_XDIST_WORKER", "")
+    folder = tmp_path_factory.getbasetemp()
+    with shared_server(folder.parent if process else folder) as url:
+        yield new_database(url, process or "alone")
 
 
 @pytest.fixture

@@ -13,11 +13,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -25,7 +27,7 @@ from queuectl import ids
 from tests.machines import NETWORK, Machine, inner_process
 
 SETTINGS = {
-    "fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_connections": "100",
+    "fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "max_connections": "200",
     "autovacuum_naptime": "5s", "log_min_messages": "fatal", "max_wal_size": "512MB",
 }  # fmt: skip
 CLUSTER = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
@@ -166,6 +168,33 @@ def start_server(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+@contextmanager
+def shared_server(folder: Path) -> Iterator[str]:
+    """The URL of one server for all processes of a test run, which share `folder`. The first to come starts it, and
+    removes it once the others have left."""
+    with (folder / "postgres.gate").open("w") as gate, (folder / "postgres.users").open("w") as users:
+        known, own = folder / "postgres.url", None
+        flock(gate, LOCK_EX)
+        flock(users, LOCK_SH)
+        if not known.exists():
+            own = start_server()
+            known.write_text(own.url)
+        url = known.read_text()
+        flock(gate, LOCK_UN)
+        yield url
+        if own is not None:
+            flock(users, LOCK_EX)
+            known.unlink()
+            own.remove()
+
+
+def new_database(url: str, name: str) -> str:
+    """The URL of a new database of the server at `url`."""
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute(f'CREATE DATABASE "{name}"'.encode())
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
 def binaries() -> Path:

@@ -26,15 +26,19 @@ from tests.machines import Machine, inner_process
 PATIENCE_S = 40.0
 """No test waits longer for anything; what is asserted is that it happens, not how fast."""
 
+LATER_BY, PAUSE_MAX_S = 0.05, 0.25
+"""What is waited for is seen at most by such a part later, and never by more."""
+
 T = TypeVar("T")
 
 
-def until(happened: Callable[[], T], what: str = "") -> T:
-    """The first true answer."""
-    deadline = time.monotonic() + PATIENCE_S
+def until(happened: Callable[[], T], what: str = "", patience_s: float = PATIENCE_S) -> T:
+    """The first true answer. Asks more rarely the longer it waits, since asking takes time from those waited for."""
+    began = time.monotonic()
     while not (answer := happened()):
-        assert time.monotonic() < deadline, f"waited in vain: {what or happened}"
-        time.sleep(0.01)
+        waited = time.monotonic() - began
+        assert waited < patience_s, f"waited in vain: {what or happened}"
+        time.sleep(min(0.005 + waited * LATER_BY, PAUSE_MAX_S))
     return answer
 
 

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fcntl import ioctl
@@ -22,11 +21,11 @@ import pytest
 
 from queuectl import ids
 from tests.server import new_schema
+from tests.workshop import until
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60.0
 PASSWORD = "correct-horse"
-LOOK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,8 @@ class Done:
 
 
 def eventually(check: Callable[[], Any], what: str) -> Any:
-    """The first true answer of `check`; fails when none comes before the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        if answer := check():
-            return answer
-        time.sleep(LOOK_EVERY_S)
-    raise AssertionError(f"never happened: {what}")
+    """The first true answer of `check`, which may run commands."""
+    return until(check, what, DEADLINE_S)
 
 
 @dataclass
@@ -157,7 +151,7 @@ def login(postgres_server: str) -> Iterator[str]:
     role = f"test_{ids.random_id(10)}"
     with psycopg.connect(postgres_server, autocommit=True) as db:
         db.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'".encode())
-        db.execute(f"GRANT CREATE ON DATABASE postgres TO {role}".encode())
+        db.execute(f"GRANT CREATE ON DATABASE {db.info.dbname} TO {role}".encode())
         yield postgres_server.replace("postgres@", f"{role}:{PASSWORD}@")
         db.execute(f"DROP OWNED BY {role} CASCADE".encode())
         db.execute(f"DROP ROLE {role}".encode())

@@ -85,7 +85,7 @@ def test_no_password_is_shown_to_anybody(fleet: Terminal) -> None:
 def test_a_role_that_may_not_make_tables_is_told_what_to_have_done(fleet: Terminal, postgres_server: str) -> None:
     role = fleet.environment["QUEUECTL_DB"].partition("://")[2].partition(":")[0]
     with psycopg.connect(postgres_server, autocommit=True) as db:
-        db.execute(f"REVOKE CREATE ON DATABASE postgres FROM {role}".encode())
+        db.execute(f"REVOKE CREATE ON DATABASE {db.info.dbname} FROM {role}".encode())
         refused = fleet.type("queuectl list")
         assert refused.code == 5
         assert f"the role {role} may not make the tables" in refused.err

@@ -25,7 +25,7 @@ from tests.workshop import Workshop, open_workshop, until
 PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 CONFIG = """
 [databases]
-postgres = host={host} port={server} dbname=postgres user=postgres
+* = host={host} port={server} user=postgres
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}

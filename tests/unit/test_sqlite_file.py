@@ -59,6 +59,8 @@ def refusal(path: Path) -> QueuectlError:
 def ordinary_user() -> Iterator[Path]:
     """A folder, and no more rights than its owner has: root may write everywhere."""
     with tempfile.TemporaryDirectory() as folder:
+        with opened(Path(folder, "first.db")):
+            pass  # the schema has been read: nobody else may be able to read it where this clone lies
         me, nobody = os.geteuid(), 65534
         if me == 0:
             os.chown(folder, nobody, -1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from queuectl.store.port import LEASE_S
-from tests.web import fuzz
 from tests.web.service import Service, serving
 from tests.web.test_streams import Watcher, job_event
 from tests.workshop import open_workshop
@@ -60,7 +60,7 @@ def test_no_pattern_breaks_a_search(service: Service, glob: str) -> None:
         assert service.full.get(path, params={"command": glob}).status_code in (200, 400)
 
 
-def test_operations_that_reach_into_the_database_keep_what_the_document_says(service: Service) -> None:
+def test_operations_that_reach_into_the_database_keep_what_the_document_says(service: Service, fuzz: Any) -> None:
     fuzz.furnish(service)
     tried = [each for each in fuzz.operations(service) if each.definition.raw["operationId"] in OPERATIONS]
     assert len(tried) == len(OPERATIONS)

@@ -10,18 +10,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from functools import cache
 
 from queuectl.domain.errors import StoreUnavailable
 
 SQL_FOLDER = os.path.join(os.path.dirname(__file__), "sql")
 
 
+@cache
 def sql_text(dialect: str, name: str) -> str:
     """A file of a dialect's folder."""
     with open(os.path.join(SQL_FOLDER, dialect, name), encoding="utf-8") as file:
         return file.read()
 
 
+@cache
 def numbered(dialect: str) -> dict[int, str]:
     """The names of a dialect's migration files by their number."""
     return {int(name[:4]): name for name in sorted(os.listdir(os.path.join(SQL_FOLDER, dialect))) if name[:4].isdigit()}
