@@ -28,7 +28,7 @@ from queuectl.client import Client
 from queuectl.domain.lifecycle import Ended
 from queuectl.store import rows
 from queuectl.store.port import Change
-from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from tests.server import Server, binaries, drop_schema, new_schema, start_server
 

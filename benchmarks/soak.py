@@ -28,7 +28,7 @@ from queuectl.domain.lifecycle import Ended
 from queuectl.domain.selector import Selector
 from queuectl.engine.pruning import BATCH_JOBS
 from queuectl.store.port import Change, Grip
-from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from tests.server import Server, new_schema, start_server
 

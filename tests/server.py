@@ -212,7 +212,7 @@ def new_schema(url: str) -> str:
 
 def drop_schema(url: str) -> None:
     """Removes what a test made."""
-    from queuectl.store.postgres.connection import parse_address
+    from queuectl.store.postgres.address import parse_address
 
     address = parse_address(url)
     with psycopg.connect(address.server, autocommit=True) as db:

@@ -116,7 +116,7 @@ def shown(url: str) -> str:
     if not is_server(url):
         return url
     with _needing_psycopg():
-        from queuectl.store.postgres.connection import parse_address
+        from queuectl.store.postgres.address import parse_address
     return parse_address(url).shown
 
 

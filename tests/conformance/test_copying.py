@@ -18,7 +18,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store.archive import TABLES
 from queuectl.store.connection import connect
 from queuectl.store.port import FIRST_EPOCH, Change, Output, WorkerRow
-from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.address import parse_address
 from tests.server import drop_schema, new_schema
 
 Places = Callable[[str], str]

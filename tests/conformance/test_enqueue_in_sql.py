@@ -18,7 +18,7 @@ from queuectl import wire
 from queuectl.client import Client
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
 from queuectl.settings import Settings
-from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from tests.server import drop_schema, new_schema
 from tests.unit.test_wire import BAD_INPUT, BAD_VALUES

@@ -20,7 +20,7 @@ from queuectl.client import Client
 from queuectl.domain.errors import Conflict, Invalid
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
-from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite import SqliteStore
 from tests.workshop import Workshop, open_workshop, until

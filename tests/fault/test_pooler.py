@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,46 +12,15 @@ from queuectl import doctor
 from queuectl.domain.job import JobState
 from queuectl.store.postgres.connection import PREPARE_FROM
 from queuectl.store.postgres.store import PostgresStore
-from tests.needs import lacks
-from tests.server import UNPRIVILEGED, free_port
-from tests.workshop import Workshop, open_workshop, until
-
-PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-CONFIG = """
-[databases]
-* = host={host} port={server} user=postgres
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 3
-"""
+from tests.pooler import pooled_by
+from tests.workshop import Workshop, open_workshop
 
 
 @pytest.fixture
 def pooled(postgres_url: str, tmp_path: Path) -> Iterator[Workshop]:
-    """A workshop that reaches its server only through pgbouncer, in transaction mode, over three connections."""
-    if not os.path.exists(PROGRAM):
-        lacks("pgbouncer", "apt-get install pgbouncer")
-    server, port = urlsplit(postgres_url), free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder, "pgbouncer.ini")
-        config.write_text(CONFIG.format(host=server.hostname, server=server.port, port=port))
-        pooler = subprocess.Popen([*UNPRIVILEGED, PROGRAM, "-q", str(config)], stderr=subprocess.DEVNULL)
-        try:
-            until(lambda: _answers(port), "pgbouncer listens")
-            with open_workshop(tmp_path, postgres_url.replace(f":{server.port}", f":{port}")) as workshop:
-                yield workshop
-        finally:
-            pooler.kill()
-            pooler.wait()
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as line:
-        return line.connect_ex(("127.0.0.1", port)) == 0
+    """A workshop that reaches its server only through a pooler."""
+    with pooled_by(postgres_url) as address, open_workshop(tmp_path, address) as workshop:
+        yield workshop
 
 
 def test_jobs_run_through_a_pooler_that_mixes_sessions(pooled: Workshop) -> None:

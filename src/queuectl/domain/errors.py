@@ -76,7 +76,7 @@ class IdTaken(Conflict):
 
 
 class StoreUnavailable(QueuectlError):
-    """The store cannot be reached or is damaged. Nothing was changed."""
+    """The store cannot be reached or is damaged. Nothing was changed, unless it is an `OutcomeUnknown`."""
 
     code = "store_unavailable"
     exit_code = 5
@@ -89,9 +89,15 @@ class StoreBusy(StoreUnavailable):
     code = "store_busy"
 
 
+class OutcomeUnknown(StoreUnavailable):
+    """The store did not say whether it made a change: no answer came to its commit."""
+
+    code = "outcome_unknown"
+
+
 def error_of(code: str, message: str, hint: str = "") -> QueuectlError:
     """The error that another process told of by its code; one unknown here just failed, and keeps its code."""
-    kinds = (Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable, TimedOut, SystemFailure)
+    kinds = (Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable, OutcomeUnknown, TimedOut, SystemFailure)
     error = next((kind for kind in kinds if kind.code == code), OperationFailed)(message, hint)
     error.code = code
     return error

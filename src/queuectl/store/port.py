@@ -7,7 +7,8 @@ Rules that every store keeps:
 - A worker's write counts only if the worker still holds the supervisor's current epoch (else `Superseded`)
   and the job's current lease (else that one change is refused).
 - States are decided by `lifecycle.apply` alone, under the store's lock; the store writes what it says.
-- Every failure of the store itself is a `StoreUnavailable`; nothing of the transaction has then happened.
+- Every failure of the store itself is a `StoreUnavailable`; nothing of the transaction has then happened. Where
+  nobody knows whether it has, it is an `OutcomeUnknown`.
 """
 
 from __future__ import annotations

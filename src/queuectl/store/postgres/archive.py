@@ -9,9 +9,13 @@ from hashlib import sha256
 import psycopg
 
 from queuectl.store.archive import MOVED_TO, RECOUNT, TABLES, Row, normal
-from queuectl.store.postgres.connection import PATIENCE, parse_address, translated
+from queuectl.store.postgres.address import parse_address
+from queuectl.store.postgres.connection import Line
+from queuectl.store.postgres.errors import translated
 
 AT_ONCE = 2000
+PATIENT = {"idle_in_transaction_session_timeout": "0"}
+"""The other store decides how long this one waits."""
 NUMBERED = {"specs": "id", "jobs": "seq", "events": "id"}
 REFUSE = """
 CREATE FUNCTION {schema}.moved() RETURNS trigger LANGUAGE plpgsql AS
@@ -27,14 +31,13 @@ class PostgresArchive:
     def __init__(self, url: str) -> None:
         self._address = parse_address(url)
         self._schema = f'"{self._address.schema}"'
-        with translated(self._address):
-            options = {**PATIENCE, **psycopg.conninfo.conninfo_to_dict(self._address.server)}
-            self._db = psycopg.connect(**options, autocommit=True, prepare_threshold=None)
+        self._line = Line(self._address)
+        self._db = self._line.open()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         tables = ", ".join(f"{self._schema}.{table}" for table in (*TABLES, "counts", "uses", "workers"))
-        with translated(self._address), self._db.transaction():
+        with translated(self._address), self._line.transaction(PATIENT, pipelined=False):
             self._run(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
             yield
 
@@ -81,4 +84,4 @@ class PostgresArchive:
         self._run(REFUSE.format(schema=self._schema))
 
     def close(self) -> None:
-        self._db.close()
+        self._line.close()

@@ -1,29 +1,24 @@
-"""The line to a PostgreSQL server: its address, opening it again and again, transactions, errors in our words.
+"""The line to a PostgreSQL server: opening it again and again, and transactions.
 
-Nothing here depends on a session: no session setting, no session lock. So a pooler that gives every transaction
-another session (pgbouncer) may stand in between. Only where none does are queries that come again and again prepared.
+A connection is worth nothing after a surprise: errors.py says which errors are one, and then it is closed. Nothing
+relies on a session that others may have had before: what our queries rely on is set for each connection, or, behind a
+pooler that gives every transaction another session (pgbouncer), in each transaction. Only where no pooler is in
+between are queries that come again and again prepared.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import Any
 
 import psycopg
 from psycopg import conninfo
 
-from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreUnavailable
-
-DEFAULT_SCHEMA = "queuectl"
-SECRET_OPTIONS = frozenset({"password", "sslpassword"})
-ADDRESS_FORM = (
-    "write it as postgresql://USER@HOST:PORT/DATABASE, with ?schema=NAME for another schema than queuectl; the signs "
-    "/ @ : ? # in a password as %2F %40 %3A %3F %23"
-)
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.store.postgres.address import Address
+from queuectl.store.postgres.errors import Whose, is_definite, passes_with_connection, translated, whose
 
 PATIENCE: Mapping[str, Any] = {
     "connect_timeout": 3, "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
@@ -36,11 +31,34 @@ RETRY_FIRST_S, RETRY_LAST_S = 0.1, 2.0
 """Pauses before connecting is tried again, doubling; until then every use fails at once."""
 
 PREPARE_FROM = 5
-"""So many transactions on one connection, and uses of a query then, make it worth preparing."""
+"""A query that has been used so often on one connection is worth preparing."""
 
-PLANS = dict.fromkeys(("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")
-"""What we write we find by an index, row by row. Without this a planner that has not seen the latest thousands of jobs
-reads the whole table at every claim."""
+RELIED_ON: Mapping[str, str] = {
+    "DateStyle": "ISO, MDY", "IntervalStyle": "postgres", "array_nulls": "on", "bytea_output": "hex",
+    "default_transaction_isolation": "read committed", "default_transaction_read_only": "off",
+    "extra_float_digits": "1", "idle_in_transaction_session_timeout": "5min", "lock_timeout": "0",
+    "search_path": "pg_catalog", "standard_conforming_strings": "on", "statement_timeout": "0",
+    "transform_null_equals": "off",
+}  # fmt: skip
+"""What our queries rely on, whatever a server, a database or a role says. How long one may take, its client knows."""
+RELIED_ON_SINCE: Mapping[str, tuple[int, str]] = {
+    "idle_session_timeout": (140000, "0"), "transaction_timeout": (170000, "0"),
+}  # fmt: skip
+"""The same, from a version of the server on."""
+ABANDONED: Mapping[str, str] = {
+    "tcp_user_timeout": "5s", "tcp_keepalives_idle": "3", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"
+}  # fmt: skip
+"""How soon the server notices that its client's machine has vanished, or that its client is suspended and takes in
+nothing more. Else the locks of a host that was cut off would be held for hours, and nobody could take what it ran."""
+DURABLE = """set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
+"""A server may ask for more than `on`, but not for less."""
+SETTLE = """SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)
+WHERE pg_backend_pid() = %s"""
+"""Changes nothing behind a pooler, which shows another process number than the server."""
+
+WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+READING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -48,19 +66,23 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     answer_within_s: float | None = None
     is_given_up = False
-    transactions = 0
+    is_direct = False
+    """Whether the server itself is at the other end, not a pooler."""
+    pid = 0
 
-    def is_direct(self) -> bool:
-        """Whether the server itself is at the other end. A pooler shows another process number than the server."""
-        found = self.execute("SELECT pg_backend_pid()").fetchone()
-        return found == (self.info.backend_pid,)
-
-    def begins(self) -> None:
-        """Another transaction is about to begin. Whoever has had some will have more: from then on the server keeps
-        its parsed and planned queries, where all of this connection go to one session."""
-        self.transactions += 1
-        if self.transactions == PREPARE_FROM and self.is_direct():
+    def settle(self) -> None:
+        """Has the session do what queries rely on, where it is ours alone."""
+        self.pid = self.info.backend_pid
+        wanted = self.relied_on()
+        self.is_direct = bool(self.execute(SETTLE, (list(wanted), list(wanted.values()), self.pid)).fetchall())
+        if self.is_direct:
             self.prepare_threshold = PREPARE_FROM
+
+    def relied_on(self) -> dict[str, str]:
+        """`RELIED_ON` for this server's version."""
+        version = self.info.server_version
+        newer = {name: value for name, (since, value) in RELIED_ON_SINCE.items() if version >= since}
+        return {**RELIED_ON, **newer}
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
@@ -71,35 +93,6 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
                 self.close()  # whatever comes now comes too late
                 raise psycopg.OperationalError(f"no answer within {self.answer_within_s:g} seconds") from None
             raise
-
-
-class Address(NamedTuple):
-    """Where a store is: as `given` (with any password, for programs), as `shown` to people, and in parts."""
-
-    given: str
-    shown: str
-    server: str
-    schema: str
-
-
-def parse_address(url: str) -> Address:
-    """The address in a URL. Raises `Invalid`, which never repeats a password."""
-    try:
-        parts = urlsplit(url)
-        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        server = urlunsplit(parts._replace(query=urlencode([each for each in options if each[0] != "schema"])))
-        conninfo.conninfo_to_dict(server)
-        if "@" in parts.path:
-            raise ValueError("a password with a slash in it")
-    except (ValueError, psycopg.Error):
-        raise Invalid("that is no PostgreSQL address", ADDRESS_FORM) from None
-    schema = dict(options).get("schema", DEFAULT_SCHEMA)
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,47}", schema):
-        raise Invalid(f"{schema!r} is no name for a schema", "up to 48 of A-Z a-z 0-9 _, the first no digit")
-    user, at, host = parts.netloc.rpartition("@")
-    harmless = urlencode([each for each in options if each[0] not in SECRET_OPTIONS], safe="/")
-    shown = urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host, query=harmless))
-    return Address(given=url, shown=shown, server=server, schema=schema)
 
 
 class Line:
@@ -114,6 +107,7 @@ class Line:
         self.answer_within_s: float | None = None
         self.in_doubt = False
         """Whether the last transaction failed while it was being committed: nobody knows whether it was."""
+        self._unanswered = 0
         self._inside = False
         self._used_at = 0.0
 
@@ -122,7 +116,7 @@ class Line:
         if self._db is not None and not self._db.closed:
             return self._db
         if self._refusal is not None and time.monotonic() < self._retry_at:
-            raise StoreUnavailable(self._refusal.message, self._refusal.hint)
+            raise type(self._refusal)(self._refusal.message, self._refusal.hint)
         try:
             with translated(self._address):
                 self._db = self._connect()
@@ -140,14 +134,32 @@ class Line:
         if time.monotonic() - self._used_at > IDLE_S:
             try:
                 db.execute("SELECT 1")
-            except psycopg.OperationalError:
+            except psycopg.Error:
                 db.close()
                 db = self.open()
         return db
 
     def _connect(self) -> Connection:
         options = {**PATIENCE, **conninfo.conninfo_to_dict(self._address.server)}
-        return Connection.connect(**options, autocommit=True, prepare_threshold=None)
+        db = Connection.connect(**options, autocommit=True, prepare_threshold=None)
+        try:
+            db.answer_within_s = self.answer_within_s
+            db.settle()
+        except BaseException:
+            db.close()
+            raise
+        self._used_at = time.monotonic()
+        return db
+
+    def _refuse_to_pile_up(self, db: Connection) -> None:
+        """While the server still waits for a standby at our last commit, another one would only wait beside it."""
+        waits = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'"
+        if db.execute(waits, (self._unanswered,)).fetchone():
+            raise StoreUnavailable(
+                f"the store {self._address.shown} waits for a synchronous standby before it commits",
+                "start the standby, or take it out of synchronous_standby_names",
+            )
+        self._unanswered = 0
 
     def execute(self, query: str, parameters: Any = None) -> psycopg.Cursor[tuple[Any, ...]]:
         """Runs a query, or in a transaction sends it; what it finds is waited for when it is fetched."""
@@ -166,42 +178,79 @@ class Line:
 
     def fetch(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a query. Outside a transaction, over a new connection where the old one turns out to be dead."""
+        if self._inside:
+            return self.execute(query, parameters).fetchall()
         db = self.open()
         try:
-            return self.execute(query, parameters).fetchall()
-        except psycopg.OperationalError as error:
-            if self._inside or db.is_given_up or not _is_lost(error):
+            return self._fetched(db, query, parameters)
+        except psycopg.Error as error:
+            if db.is_given_up or not passes_with_connection(error):
                 raise
-            db.close()
+            return self._fetched(self.open(), query, parameters)
+
+    def _fetched(self, db: Connection, query: str, parameters: Any) -> list[tuple[Any, ...]]:
+        if not db.is_direct:
+            with self._begun(db, READING, {}):
+                found = self.execute(query, parameters)
+            return found.fetchall()
+        try:
             return self.execute(query, parameters).fetchall()
+        except psycopg.Error as error:
+            if whose(error) is Whose.CONNECTION:
+                db.close()
+            raise
 
     @contextmanager
     def transaction(self, settings: Mapping[str, str], pipelined: bool = True) -> Iterator[None]:
-        """One atomic step, in which queries travel without waiting for each other's answers, if it is `pipelined`."""
+        """One atomic step, in which queries travel without waiting for each other's answers, if it is `pipelined`.
+
+        `settings` are set for the time of the transaction.
+        """
+        self.in_doubt = False
         db = self._open_afresh()
-        db.begins()
-        self.in_doubt, self._inside = False, True
+        if self._unanswered:
+            self._refuse_to_pile_up(db)
+        with self._begun(db, WRITING, settings, pipelined):
+            yield
+
+    @contextmanager
+    def _begun(self, db: Connection, begin: str, settings: Mapping[str, str], pipelined: bool = True) -> Iterator[None]:
+        """A transaction; what went wrong in it leaves a connection that is as good as new, or none."""
+        committing, self._inside = False, True
         try:
             with db.pipeline() if pipelined else nullcontext():
-                self.execute("BEGIN")
-                chosen = {**PLANS, **settings}
-                marks = ", ".join(["set_config(%s, %s, true)"] * len(chosen))
-                self.execute(f"SELECT {marks}", [word for each in chosen.items() for word in each])
+                self.execute(begin)
+                self._set({**({} if db.is_direct else db.relied_on()), **settings})
                 yield
-                self.in_doubt = True
+                committing = True
                 self.execute("COMMIT")
-            self.in_doubt = False
+        except psycopg.Error as error:
+            if committing and begin == WRITING and not is_definite(error):
+                self.in_doubt, self._unanswered = True, db.pid
+            # Refused at BEGIN or COMMIT itself: then the driver cannot tell which of the queries behind were prepared.
+            if whose(error) is Whose.CONNECTION or _is_idle(db):
+                db.close()
+            self._roll_back(db)
+            raise
         except BaseException:
             self._roll_back(db)
             raise
         finally:
             self._inside = False
 
+    def _set(self, settings: Mapping[str, str]) -> None:
+        """Settings for the time of a transaction, and that its commit is durable unless they say otherwise."""
+        calls = ["set_config(%s, %s, true)"] * len(settings)
+        if "synchronous_commit" not in settings:
+            calls.append(DURABLE)
+        self.execute("SELECT " + ", ".join(calls), [word for each in settings.items() for word in each])
+
     def _roll_back(self, db: Connection) -> None:
-        if db.closed or db.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
+        """By the driver's own method, which also forgets what it believes to be prepared."""
+        if db.closed or _is_idle(db):
             return
         try:
-            db.execute("ROLLBACK")
+            db.rollback()
         except psycopg.Error:
             db.close()  # the server rolls back what it no longer hears of
 
@@ -210,63 +259,5 @@ class Line:
             self._db.close()
 
 
-def _is_lost(error: psycopg.Error) -> bool:
-    """Whether an error is the end of its connection."""
-    return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
-
-
-@contextmanager
-def translated(address: Address) -> Iterator[None]:
-    """The driver's errors as the error tree's. Nothing of the transaction has happened then, unless its COMMIT had
-    been sent: then nobody knows."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise _translate(error, address) from None  # the driver's own words may hold the password
-    except (UnicodeEncodeError, OverflowError) as error:
-        raise Invalid(
-            f"the store cannot hold a value: {error}", "text must be UTF-8, numbers fit into 64 bits"
-        ) from error
-
-
-BY_STATE: tuple[tuple[str, type[QueuectlError], str, str], ...] = (
-    ("55P03", StoreBusy, "is locked by another session", "try again; see who: SELECT * FROM pg_stat_activity"),
-    ("40", StoreBusy, "was busy with another session", "try again"),
-    ("57014", StoreBusy, "took too long", "try again"),
-    ("57P", StoreUnavailable, "is shutting down or starting", "wait until it is there again"),
-    ("22", Invalid, "cannot hold a value: {why}", "text must be UTF-8 without NUL, numbers fit into 64 bits"),
-    ("23", Conflict, "refused the change: {why}", ""),
-    ("28", StoreUnavailable, "refused the login: {why}", "check user and password, e.g. in ~/.pgpass"),
-    ("3D000", StoreUnavailable, "cannot be used: {why}", "make the database first: createdb NAME"),
-    ("3F000", StoreUnavailable, "is no queuectl store any more: {why}", "make it anew with: queuectl init"),
-    ("42P01", StoreUnavailable, "is no queuectl store any more: {why}", "make it anew with: queuectl init"),
-    ("42501", StoreUnavailable, "does not let this role work: {why}", "GRANT it what is missing, or use another role"),
-    ("25006", StoreUnavailable, "is read-only, perhaps a standby", "connect to the primary server"),
-    ("53100", StoreUnavailable, "cannot grow: the disk is full", "free some space on the server"),
-    ("53300", StoreUnavailable, "has no free connection", "raise max_connections, or put pgbouncer in between"),
-)
-"""What the server's error codes mean (by their beginnings), and what would put it right."""
-
-
-def _translate(error: psycopg.Error, address: Address) -> QueuectlError:
-    why = _first_line(error, address)
-    state = error.sqlstate or ""
-    for beginning, kind, what, hint in BY_STATE:
-        if state.startswith(beginning):
-            return kind(f"the store {address.shown} {what.format(why=why)}", hint)
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        answered = "FATAL:" in why  # a refused connection has no code, only the server's words
-        hint = "it answered; a missing database is made by: createdb NAME" if answered else "is the server running?"
-        return StoreUnavailable(f"cannot reach the store {address.shown}: {why}", hint)
-    if isinstance(error, psycopg.DataError):
-        return Invalid(f"the store cannot hold a value: {why}", "text must be UTF-8 without NUL")
-    return StoreUnavailable(f"the store {address.shown} failed: {why}", "run: queuectl doctor")
-
-
-def _first_line(error: psycopg.Error, address: Address) -> str:
-    text = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
-    text = re.sub(r'^connection failed: |^connection to server (at|on socket) ".*?(?<!:) failed: ', "", text)
-    secrets = {value for name, value in conninfo.conninfo_to_dict(address.server).items() if name in SECRET_OPTIONS}
-    for secret in secrets:
-        text = text.replace(str(secret), "***")
-    return text
+def _is_idle(db: Connection) -> bool:
+    return not db.closed and db.info.transaction_status is psycopg.pq.TransactionStatus.IDLE

@@ -13,7 +13,7 @@ from typing import Any
 from queuectl import wire
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
 from queuectl.domain.job import Job
-from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.address import parse_address
 
 ADD = "SELECT {schema}.enqueue(job) AS id FROM jsonb_array_elements(CAST(%s AS jsonb)) AS job"
 

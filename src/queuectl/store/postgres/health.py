@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from queuectl.clock import SystemClock
-from queuectl.store.postgres.connection import Address, Line, translated
+from queuectl.store.postgres.address import Address
+from queuectl.store.postgres.connection import Line
+from queuectl.store.postgres.errors import translated
 
 QUERY = """
 SELECT current_setting('server_version_num')::integer, current_setting('server_version'),

@@ -8,7 +8,8 @@ import psycopg
 
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.store.port import ANSWER_WITHIN_S
-from queuectl.store.postgres.connection import Address, Line
+from queuectl.store.postgres.address import Address
+from queuectl.store.postgres.connection import ABANDONED, Line
 
 POLL_EVERY_S = 0.5
 """How often to look where nothing can be heard: while the server is away, or behind a pooler."""
@@ -61,10 +62,12 @@ class Listener:
         try:
             db = self._line.open()
             db.answer_within_s = self.answer_within_s
-            self._deaf = not db.is_direct()
+            self._deaf = not db.is_direct
             if self._deaf:
                 db.close()
             else:
+                for name, value in ABANDONED.items():
+                    db.execute("SELECT set_config(%s, %s, false)", (name, value))
                 db.execute(f'LISTEN "{self._channel}"'.encode())
                 self._hears = db
         except (StoreUnavailable, psycopg.Error):

@@ -6,6 +6,7 @@ Any number of hosts may start at once: each step is taken under a lock that ends
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import psycopg
@@ -14,7 +15,9 @@ from queuectl import ids
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.store import migrations
 from queuectl.store.identity import home_in_server, is_same
-from queuectl.store.postgres.connection import Address, Line, translated
+from queuectl.store.postgres.address import Address
+from queuectl.store.postgres.connection import Line
+from queuectl.store.postgres.errors import translated
 
 TABLES = (
     "jobs",
@@ -48,23 +51,26 @@ def bring_up_to_date(line: Line, address: Address) -> Identity:
     """Makes what is missing; the store's identity. Raises `StoreUnavailable`."""
 
     def oldest_reader(schema: int) -> int | None:
-        return _number(line, address, f"oldest reader of schema {schema}")
+        found = facts.get(f"oldest reader of schema {schema}")
+        return int(found) if found else None
 
     with translated(address):
-        current = _number(line, address, "schema") or 0
+        facts = _facts(line, address)
+        current = int(facts.get("schema", 0))
         migrations.migrate(
             "postgres", current, address.shown, oldest_reader, lambda number, sql: _run_step(line, address, number, sql)
         )
-        return find_identity(line, address)
+        return _identity(facts if current else _facts(line, address), find_home(line, address))
 
 
 def find_identity(line: Line, address: Address) -> Identity:
     """Which store is there now."""
     with translated(address):
-        facts = f"SELECT name, value FROM \"{address.schema}\".meta WHERE name IN ('store_id', 'home')"
-        known = dict(line.fetch(facts))
-        home = find_home(line, address)
-        return Identity(str(known.get("store_id")), home, not is_same(known.get("home"), home))
+        return _identity(_facts(line, address), find_home(line, address))
+
+
+def _identity(facts: Mapping[str, str], home: str) -> Identity:
+    return Identity(str(facts.get("store_id")), home, not is_same(facts.get("home"), home))
 
 
 def find_home(line: Line, address: Address) -> str:
@@ -81,27 +87,27 @@ def find_home(line: Line, address: Address) -> str:
     return home_in_server(cluster, database, table)
 
 
-def _number(line: Line, address: Address, name: str) -> int | None:
-    """A number in the table of facts about the store; none where it, or the table, is missing."""
+def _facts(line: Line, address: Address) -> dict[str, str]:
+    """All that the store's table of facts says; nothing where it is missing."""
     try:
-        found = line.execute(f'SELECT value FROM "{address.schema}".meta WHERE name = %s', [name]).fetchone()
+        return dict(line.fetch(f'SELECT name, value FROM "{address.schema}".meta'))
     except psycopg.errors.UndefinedTable:
-        return None
-    return int(found[0]) if found else None
+        return {}
 
 
 def _run_step(line: Line, address: Address, number: int, text: str) -> None:
     schema = f'"{address.schema}"'
     db = line.open()
     home = find_home(line, address) if number == HOME_STEP else ""  # an error would end the transaction
+    role, database = db.info.user, db.info.dbname
     try:
-        with db.transaction():
+        with line.transaction({}, pipelined=False):
             line.execute("SELECT pg_advisory_xact_lock(%s, %s)", (zlib.crc32(b"queuectl") >> 1, _key(address)))
-            if (_known_now(line, address) or 0) >= number:  # another host was faster
+            if _known_now(line, address) >= number:  # another host was faster
                 return
             if number == 1:
-                _make_schema(line, address)
-            db.execute(text.replace("{schema}", schema).encode())
+                _make_schema(line, address, database)
+            line.execute(text.replace("{schema}", schema))
             facts = {"schema": str(number), f"oldest reader of schema {number}": str(migrations.oldest_reader(text))}
             if number == 1:
                 facts["store_id"] = ids.random_id(16)
@@ -111,16 +117,24 @@ def _run_step(line: Line, address: Address, number: int, text: str) -> None:
                 line.execute(f"DELETE FROM {schema}.meta WHERE name = %s", (name,))
                 line.execute(f"INSERT INTO {schema}.meta VALUES (%s, %s)", (name, value))
     except psycopg.errors.InsufficientPrivilege as error:
-        raise _may_not(address, db.info.user, db.info.dbname, error) from None
+        raise _may_not(address, role, database, error) from None
 
 
-def _known_now(line: Line, address: Address) -> int | None:
-    """The same as `_number("schema")`, without an error that would end the transaction."""
-    there = line.execute("SELECT to_regclass(%s)", (f'"{address.schema}".meta',)).fetchone()
-    return _number(line, address, "schema") if there and there[0] else None
+def _known_now(line: Line, address: Address) -> int:
+    """The schema's number, asked without an error that would end the transaction."""
+    table = f'"{address.schema}".meta'
+    ((there,),) = line.fetch("SELECT to_regclass(%s)", (table,))
+    found = line.fetch(f"SELECT value FROM {table} WHERE name = 'schema'") if there else []
+    return int(found[0][0]) if found else 0
 
 
-def _make_schema(line: Line, address: Address) -> None:
+def _make_schema(line: Line, address: Address, database: str) -> None:
+    ((encoding,),) = line.fetch("SELECT current_setting('server_encoding')")
+    if encoding != "UTF8":
+        raise StoreUnavailable(
+            f"the database {database} has the encoding {encoding}, and queuectl needs UTF8",
+            "make it with: createdb -E UTF8 -T template0 NAME",
+        )
     there = line.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (address.schema,)).fetchone()
     if there is None:
         line.execute(f'CREATE SCHEMA "{address.schema}"')
@@ -142,7 +156,7 @@ def empty(line: Line, address: Address) -> None:
     """Removes everything from a store and gives it a new identity."""
     schema = f'"{address.schema}"'
     home = find_home(line, address)
-    with translated(address), line.open().transaction():
+    with translated(address), line.transaction({}, pipelined=False):
         line.execute("TRUNCATE " + ", ".join(f"{schema}.{table}" for table in TABLES))
         line.execute(f"DROP FUNCTION IF EXISTS {schema}.moved CASCADE")
         line.execute(f"DELETE FROM {schema}.meta WHERE name = 'moved to'")

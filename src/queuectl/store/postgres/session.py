@@ -11,10 +11,13 @@ from typing import Any
 
 from queuectl import ids, wire
 from queuectl.clock import Clock, SystemClock, boottime
+from queuectl.domain.errors import OutcomeUnknown, StoreUnavailable
 from queuectl.domain.job import Job, Spec
 from queuectl.store import migrations, rows
 from queuectl.store.port import Grip, Superseded, WorkerRow
-from queuectl.store.postgres.connection import Address, Line, translated
+from queuectl.store.postgres.address import Address
+from queuectl.store.postgres.connection import ABANDONED, Line
+from queuectl.store.postgres.errors import translated
 from queuectl.store.postgres.schema import bring_up_to_date
 from queuectl.store.postgres.text import array
 
@@ -23,11 +26,9 @@ FOLD_EVERY = 500
 
 PEOPLE_ANSWER_WITHIN_S = 60.0
 """Large work takes its time; but no command waits for ever."""
-ABANDONED = {
-    "tcp_user_timeout": "5s", "tcp_keepalives_idle": "3", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"
-}  # fmt: skip
-"""How soon the server notices, within a transaction, that its client's machine has vanished. Else the locks of a host
-that was cut off would be held for hours, and nobody could take what it ran."""
+PLANS = dict.fromkeys(("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")
+"""What we write we find by an index, row by row. Without this a planner that has not seen the latest thousands of jobs
+reads the whole table at every claim."""
 
 KEYS = {"start_attempt": 2, "end_attempt": 2, "write_output": 3}
 """How many columns, from the first, name a row: one statement may write each only once."""
@@ -77,17 +78,15 @@ class Session:
             raise
 
     def _greet(self) -> None:
-        """Learns what holds for a connection: the server's time, and how durable commits are to be."""
+        """Learns the server's time, and how durable commits are to be."""
         asked_at = boottime()
-        ((now, _, _, durability, synchronous),) = self.read("hello")
+        ((now, _, _, durability),) = self.read("hello")
         self._set_clock(now, asked_at)
-        self._settings = {**ABANDONED, "lock_timeout": f"{max(1, round(self._lock_timeout_s * 1000))}ms"}
+        self._settings = {**PLANS, **ABANDONED, "lock_timeout": f"{max(1, round(self._lock_timeout_s * 1000))}ms"}
         if self._transaction_max_s is not None and self._line.open().info.server_version >= 170000:
             self._settings["transaction_timeout"] = f"{round(self._transaction_max_s * 1000)}ms"
         if durability == "normal":
             self._settings["synchronous_commit"] = "off"
-        elif synchronous in ("off", "local"):
-            self._settings["synchronous_commit"] = "on"
 
     def _set_clock(self, now: float, asked_at: float) -> None:
         """The server told its time, in between the moment it was asked at and this one."""
@@ -121,6 +120,12 @@ class Session:
                 self._write_counts()
                 if self._tell:
                     self._line.execute("SELECT pg_notify(%s, %s)", (self._channel, self._me))
+        except StoreUnavailable as error:
+            if not self._line.in_doubt:
+                raise
+            raise OutcomeUnknown(
+                f"{error.message}; not known whether the change was made", "look before you repeat it"
+            ) from None
         finally:
             self._depth, self._tell = 0, False
             self._checked.clear()

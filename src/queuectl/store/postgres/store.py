@@ -19,7 +19,16 @@ from psycopg.errors import UniqueViolation
 
 from queuectl import wire
 from queuectl.clock import Clock, boottime
-from queuectl.domain.errors import Conflict, IdTaken, Invalid, NotFound, QueuectlError, StoreBusy, StoreUnavailable
+from queuectl.domain.errors import (
+    Conflict,
+    IdTaken,
+    Invalid,
+    NotFound,
+    OutcomeUnknown,
+    QueuectlError,
+    StoreBusy,
+    StoreUnavailable,
+)
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
@@ -39,7 +48,7 @@ from queuectl.store.port import (
     Superseded,
     WorkerRow,
 )  # fmt: skip
-from queuectl.store.postgres.connection import parse_address
+from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.dialect import POSTGRES
 from queuectl.store.postgres.health import Health, health
 from queuectl.store.postgres.listener import Listener
@@ -127,11 +136,25 @@ class PostgresStore(Recording, Ledger):
         jobs = list(jobs)
         try:
             self._insert(jobs)
-        except StoreUnavailable:
-            if self._depth or not self._line.in_doubt:
+        except OutcomeUnknown:
+            if self._depth:
                 raise
+            self._make_sure_of(jobs)
+
+    def _make_sure_of(self, jobs: Sequence[Job]) -> None:
+        """Adds jobs unless an unanswered commit has added them, which may still be going on."""
+        try:
             if not self._are_there(jobs):
                 self._insert(jobs)
+        except IdTaken:
+            if not self._are_there(jobs):
+                raise
+        except StoreUnavailable as error:
+            what = "it was" if len(jobs) == 1 else "they were"
+            raise OutcomeUnknown(
+                f"{error.message.partition('; not known')[0]}; not known whether {what} added",
+                f"look first: queuectl show {jobs[0].id}",
+            ) from None
 
     def _are_there(self, jobs: Sequence[Job]) -> bool:
         """Whether a transaction in doubt has added these jobs, and not somebody else others of these ids."""

@@ -5,8 +5,7 @@
 SELECT extract(epoch FROM clock_timestamp())::double precision,
        (SELECT value FROM {schema}.meta WHERE name = 'store_id'),
        (SELECT value::integer FROM {schema}.meta WHERE name = 'schema'),
-       (SELECT value FROM {schema}.config WHERE name = 'durability'),
-       current_setting('synchronous_commit');
+       (SELECT value FROM {schema}.config WHERE name = 'durability');
 
 -- name: promote
 -- Moves jobs whose time has come into the claim index; bounded, so that a claim stays short.
@@ -183,7 +182,7 @@ SELECT %(now)s, job, %(kind)s, %(who)s FROM unnest(%(seqs)s::bigint[]) AS job;
 
 -- name: find_specs
 -- Specs that are known already. Nobody removes them until this transaction ends.
-SELECT id, digest FROM {schema}.specs WHERE digest = ANY (%(digests)s::bytea[]) ORDER BY id FOR KEY SHARE;
+SELECT id, digest FROM {schema}.specs WHERE digest = ANY (%(digests)b::bytea[]) ORDER BY id FOR KEY SHARE;
 
 -- name: add_spec
 -- Keeps new specs; of those to be `shared` not the ones that another session has added or may just be adding: for that
@@ -337,7 +336,7 @@ WHERE worker = %(worker)s AND state = 'processing' AND until > clock_timestamp()
 -- name: add_piece
 -- What a running job has written since the last piece.
 INSERT INTO {schema}.pieces (job, number, stream, start, stop, data)
-SELECT seq, starts, %(stream)s, %(start)s, %(stop)s, %(data)s FROM {schema}.jobs
+SELECT seq, starts, %(stream)s, %(start)s, %(stop)s, %(data)b FROM {schema}.jobs
 WHERE seq = %(job)s AND lease = %(lease)s AND worker = %(worker)s AND state = 'processing'
 ON CONFLICT (job, number, stream, start) DO UPDATE SET stop = excluded.stop, data = excluded.data;
 

@@ -1,0 +1,80 @@
+"""Where a PostgreSQL store is: the URLs that libpq takes, and `?schema=NAME` for us.
+
+The text of a URL is left as it was given, for libpq reads it by rules of its own (a `+` is no blank, for example).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+import psycopg
+from psycopg import conninfo
+
+from queuectl.domain.errors import Invalid
+
+DEFAULT_SCHEMA = "queuectl"
+SECRET_OPTIONS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
+ADDRESS_FORM = (
+    "write it as postgresql://USER@HOST:PORT/DATABASE, with ?schema=NAME for another schema than queuectl; the "
+    "characters / @ : ? # in a password as %2F %40 %3A %3F %23"
+)
+
+
+class Address(NamedTuple):
+    """Where a store is: as `given` (with any password, for programs), as `shown` to people, and in parts."""
+
+    given: str
+    shown: str
+    server: str
+    schema: str
+
+
+def parse_address(url: str) -> Address:
+    """The address in a URL. Raises `Invalid`, which never repeats a password."""
+    kind, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    login, at, host = place.rpartition("@")
+    options = [option for option in query.split("&") if option]
+    server = _url(kind, place, [option for option in options if _key(option) != "schema"])
+    if "/" in login or "@" in login or not _is_taken_by_libpq(server):
+        raise Invalid("that is not a PostgreSQL address", ADDRESS_FORM)
+    schemas = [unquote(option.partition("=")[2]) for option in options if _key(option) == "schema"]
+    schema = schemas[-1] if schemas else DEFAULT_SCHEMA
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,47}", schema):
+        raise Invalid(f"{schema!r} is not a name for a schema", "up to 48 of A-Z a-z 0-9 _, the first not a digit")
+    harmless = [option for option in options if _key(option) not in SECRET_OPTIONS]
+    shown = _url(kind, login.partition(":")[0] + at + host, harmless)
+    return Address(given=url, shown=shown, server=server, schema=schema)
+
+
+def _key(option: str) -> str:
+    return unquote(option.partition("=")[0])
+
+
+def _url(kind: str, place: str, options: list[str]) -> str:
+    return f"{kind}://{place}{'?' if options else ''}{'&'.join(options)}"
+
+
+def _is_taken_by_libpq(server: str) -> bool:
+    try:
+        conninfo.conninfo_to_dict(server)
+    except (ValueError, psycopg.Error):
+        return False
+    return True
+
+
+def url_of_words(words: str) -> str:
+    """The URL that means the same as a connection string (`host=db dbname=work`), without its secrets."""
+    try:
+        parts = {name: str(value) for name, value in conninfo.conninfo_to_dict(words).items()}
+    except (ValueError, psycopg.Error):
+        return "postgresql://USER@HOST:PORT/DATABASE"
+    host = parts.pop("host", "")
+    if "/" in host or "," in host:
+        parts["host"], host = host, ""
+    user, port = parts.pop("user", ""), parts.pop("port", "") if host else ""
+    place = f"{quote(user, '')}{'@' if user else ''}{host}{':' if port else ''}{port}/{quote(parts.pop('dbname', ''))}"
+    options = [f"{name}={quote(value, '/,')}" for name, value in parts.items() if name not in SECRET_OPTIONS]
+    return _url("postgresql", place, options)

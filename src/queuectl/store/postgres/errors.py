@@ -1,0 +1,174 @@
+"""What the server's errors mean: whose fault each is, and what it is in our words.
+
+This is the only place that decides it. An error is the *request*'s (it will never be done), the *moment*'s (the same
+request may be done soon, over the same connection), or the *connection*'s: then nothing that the driver knows about
+the session can be trusted, and the connection is closed. What is not listed here is the connection's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import NamedTuple
+
+import psycopg
+from psycopg import conninfo
+
+from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreUnavailable
+from queuectl.store.postgres.address import SECRET_OPTIONS, Address
+
+
+class Whose(Enum):
+    """Whose fault an error is."""
+
+    REQUEST = "request"
+    MOMENT = "moment"
+    CONNECTION = "connection"
+
+
+class Meaning(NamedTuple):
+    """What an error means. `what` follows "the store URL"; `{why}` in it is the server's own message."""
+
+    whose: Whose
+    kind: type[QueuectlError]
+    what: str
+    hint: str
+
+
+REQUEST, MOMENT, CONNECTION = Whose.REQUEST, Whose.MOMENT, Whose.CONNECTION
+GONE = "is not a queuectl store any more: {why}"
+READ_ONLY = Meaning(
+    CONNECTION, StoreUnavailable, "is read-only: {why}", "if it is a standby, connect to the primary server"
+)
+
+BY_STATE: dict[str, Meaning] = {
+    "0A000": READ_ONLY,
+    "22": Meaning(
+        REQUEST, Invalid, "cannot hold a value: {why}", "text must be UTF-8 without NUL, numbers fit into 64 bits"
+    ),
+    "23": Meaning(REQUEST, Conflict, "refused the change: {why}", ""),
+    "25006": READ_ONLY,
+    "25P": Meaning(CONNECTION, StoreBusy, "broke off what took too long: {why}", "try again"),
+    "28": Meaning(
+        CONNECTION, StoreUnavailable, "refused the login: {why}", "check user and password, e.g. in ~/.pgpass"
+    ),
+    "28HBA": Meaning(
+        CONNECTION,
+        StoreUnavailable,
+        "refused the login: {why}",
+        "allow it in the server's pg_hba.conf, or connect with TLS (?sslmode=require)",
+    ),
+    "28ROL": Meaning(
+        CONNECTION,
+        StoreUnavailable,
+        "refused the login: {why}",
+        "name another user in the address, or make the role: createuser NAME",
+    ),
+    "3D000": Meaning(CONNECTION, StoreUnavailable, "cannot be used: {why}", "make the database first: createdb NAME"),
+    "3F000": Meaning(REQUEST, StoreUnavailable, GONE, "make it again with: queuectl init"),
+    "40": Meaning(MOMENT, StoreBusy, "was busy with another session", "try again"),
+    "42501": Meaning(
+        REQUEST, StoreUnavailable, "does not let this role work: {why}", "GRANT it what is missing, or use another role"
+    ),
+    "42P01": Meaning(REQUEST, StoreUnavailable, GONE, "make it again with: queuectl init"),
+    "53100": Meaning(CONNECTION, StoreUnavailable, "cannot grow: the disk is full", "free some space on the server"),
+    "53300": Meaning(
+        CONNECTION,
+        StoreUnavailable,
+        "has no free connection: {why}",
+        "raise max_connections, or put pgbouncer in between",
+    ),
+    "55P03": Meaning(
+        MOMENT, StoreBusy, "is locked by another session", "try again; see who: SELECT * FROM pg_stat_activity"
+    ),
+    "57014": Meaning(MOMENT, StoreBusy, "took too long: {why}", "try again"),
+    "57P": Meaning(CONNECTION, StoreUnavailable, "is shutting down or starting", "wait until it is there again"),
+    "57P05": Meaning(CONNECTION, StoreUnavailable, "closed an idle session", "try again"),
+    "TLS": Meaning(
+        CONNECTION,
+        StoreUnavailable,
+        "cannot be reached with TLS as asked: {why}",
+        "check sslmode and the certificates, on the server and in the address",
+    ),
+}
+"""By the beginnings of the server's error codes; the longest that fits counts."""
+
+WORDS: tuple[tuple[str, str], ...] = (
+    (r"no pg_hba\.conf entry|pg_hba\.conf rejects", "28HBA"),
+    (r'role ".*" does not exist|is not permitted to log in', "28ROL"),
+    (r"authentication failed|no password supplied|password is required|authentication method", "28"),
+    (r'database ".*" does not exist', "3D000"),
+    (r"too many clients|too many connections|remaining connection slots|no more connections|max_client_conn", "53300"),
+    (r"the database system is|shutting down|terminating connection", "57P"),
+    (r"\bSSL\b|\bTLS\b|certificate", "TLS"),
+)
+"""Codes for what is said where none is sent: libpq keeps to itself the code with which a login was refused."""
+
+
+def state_of(error: psycopg.Error) -> str:
+    """The error's code; empty where there is none and the words are not known."""
+    if error.sqlstate is not None:
+        return error.sqlstate
+    text = str(error)
+    return next((state for words, state in WORDS if re.search(words, text)), "")
+
+
+def meaning_of(error: psycopg.Error) -> Meaning | None:
+    """What an error means; None for one that nobody expects."""
+    state = state_of(error)
+    return next((BY_STATE[state[:end]] for end in range(len(state), 0, -1) if state[:end] in BY_STATE), None)
+
+
+def whose(error: psycopg.Error) -> Whose:
+    """Whose fault an error is."""
+    meaning = meaning_of(error)
+    return meaning.whose if meaning and error.sqlstate is not None else CONNECTION
+
+
+def passes_with_connection(error: psycopg.Error) -> bool:
+    """Whether a question may well be answered over another connection at once."""
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "0A", "25P", "26", "57P"))
+
+
+def is_definite(error: psycopg.Error) -> bool:
+    """Whether the server itself has said that a transaction failed. One that it breaks off may be committed."""
+    return error.sqlstate is not None and error.diag.severity_nonlocalized == "ERROR"
+
+
+@contextmanager
+def translated(address: Address) -> Iterator[None]:
+    """The driver's errors as the error tree's."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _translate(error, address) from None  # the driver's own words may hold the password
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise Invalid(
+            f"the store cannot hold a value: {error}", "text must be UTF-8, numbers fit into 64 bits"
+        ) from error
+
+
+def _translate(error: psycopg.Error, address: Address) -> QueuectlError:
+    why = _first_line(error, address)
+    if meaning := meaning_of(error):
+        return meaning.kind(f"the store {address.shown} {meaning.what.format(why=why)}", meaning.hint)
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        hint = "the server answered; its own words say why" if "FATAL:" in str(error) else "is the server running?"
+        return StoreUnavailable(f"cannot reach the store {address.shown}: {why}", hint)
+    if isinstance(error, psycopg.DataError):
+        return Invalid(f"the store cannot hold a value: {why}", "text must be UTF-8 without NUL")
+    return StoreUnavailable(f"the store {address.shown} failed: {why}", "run: queuectl doctor")
+
+
+PREFACE = re.compile(r'^(connection failed: )?(connection to server (at|on socket) ".*?(?<!:) failed: )?(FATAL:  )?')
+
+
+def _first_line(error: psycopg.Error, address: Address) -> str:
+    text = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
+    text = PREFACE.sub("", text)
+    for name, secret in conninfo.conninfo_to_dict(address.server).items():
+        if name in SECRET_OPTIONS:
+            text = text.replace(str(secret), "***")
+    return text
