@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from queuectl.store.sqlite import SqliteStore
 
 LOCAL_NAME = "queuectl.db"
+CONNECTION_STRING = re.compile(
+    r"\s*(host|hostaddr|port|dbname|user|password|passfile|service|sslmode|options|connect_timeout|application_name|"
+    r"target_session_attrs)\s*="
+)
+"""How libpq's other kind of address begins. A file of such a name is meant by `./host=…`."""
 
 
 def locate_store(given: str | None) -> str:
@@ -105,10 +111,18 @@ def open_archive(url: str) -> Archive:
 
 def is_server(url: str) -> bool:
     """Whether a store is in a database server, and not in a file. Raises `Invalid` where it is in neither."""
+    if CONNECTION_STRING.match(url):
+        raise Invalid("a connection string is not the address of a store", f"write it as: {_as_url(url)}")
     kind, separator, _ = url.partition("://")
     if separator and kind not in ("postgresql", "postgres"):
         raise Invalid(f"no such kind of store: {kind}://", "give the path of an SQLite file, or postgresql://…")
     return bool(separator)
+
+
+def _as_url(words: str) -> str:
+    with _needing_psycopg():
+        from queuectl.store.postgres.address import url_of_words
+    return url_of_words(words)
 
 
 def shown(url: str) -> str:

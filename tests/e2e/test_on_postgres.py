@@ -111,10 +111,11 @@ def test_many_hosts_may_start_on_a_new_database_at_once(fleet: Terminal) -> None
     ("address", "said"),
     [
         ("mysql://localhost/x", "no such kind of store: mysql://"),
-        ("postgresql://localhost/x?schema=a-b", "'a-b' is no name for a schema"),
-        ("postgresql://user:correct-horse@[host/db", "no PostgreSQL address"),
-        ("postgresql://user:correct-horse/battery@host/db", "no PostgreSQL address"),
-        ("postgresql://localhost/x?nonsense=1", "no PostgreSQL address"),
+        ("postgresql://localhost/x?schema=a-b", "'a-b' is not a name for a schema"),
+        ("postgresql://user:correct-horse@[host/db", "not a PostgreSQL address"),
+        ("postgresql://user:correct-horse/battery@host/db", "not a PostgreSQL address"),
+        ("postgresql://localhost/x?nonsense=1", "not a PostgreSQL address"),
+        ("host=db user=me password=correct-horse dbname=work", "write it as: postgresql://me@db/work"),
     ],
 )
 def test_an_address_that_is_none_is_bad_input(terminal: Terminal, address: str, said: str) -> None:

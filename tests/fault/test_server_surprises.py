@@ -148,7 +148,8 @@ HOSTILE = {
     "array_nulls": "off", "standard_conforming_strings": "off", "bytea_output": "escape", "DateStyle": "German",
     "IntervalStyle": "iso_8601", "extra_float_digits": "-12", "search_path": "public", "synchronous_commit": "off",
     "default_transaction_isolation": "serializable", "default_transaction_read_only": "on",
-    "statement_timeout": "250ms", "lock_timeout": "250ms", "idle_in_transaction_session_timeout": "250ms", "transaction_timeout": "250ms",
+    "statement_timeout": "250ms", "lock_timeout": "250ms",
+    "idle_in_transaction_session_timeout": "250ms", "transaction_timeout": "250ms",
     "idle_session_timeout": "250ms", "transform_null_equals": "on", "client_encoding": "LATIN1",
 }  # fmt: skip
 

@@ -34,19 +34,25 @@ class Address(NamedTuple):
 def parse_address(url: str) -> Address:
     """The address in a URL. Raises `Invalid`, which never repeats a password."""
     kind, _, rest = url.partition("://")
-    place, _, query = rest.partition("?")
-    login, at, host = place.rpartition("@")
+    login, at = _login(rest)
+    place, _, query = rest[len(login + at) :].partition("?")
     options = [option for option in query.split("&") if option]
-    server = _url(kind, place, [option for option in options if _key(option) != "schema"])
-    if "/" in login or "@" in login or not _is_taken_by_libpq(server):
+    server = _url(kind, login + at + place, [option for option in options if _key(option) != "schema"])
+    if "@" in place or not _is_taken_by_libpq(server):
         raise Invalid("that is not a PostgreSQL address", ADDRESS_FORM)
     schemas = [unquote(option.partition("=")[2]) for option in options if _key(option) == "schema"]
     schema = schemas[-1] if schemas else DEFAULT_SCHEMA
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,47}", schema):
         raise Invalid(f"{schema!r} is not a name for a schema", "up to 48 of A-Z a-z 0-9 _, the first not a digit")
     harmless = [option for option in options if _key(option) not in SECRET_OPTIONS]
-    shown = _url(kind, login.partition(":")[0] + at + host, harmless)
+    shown = _url(kind, login.partition(":")[0] + at + place, harmless)
     return Address(given=url, shown=shown, server=server, schema=schema)
+
+
+def _login(rest: str) -> tuple[str, str]:
+    """User and password, with the `@` behind them: as libpq does it, up to the first `@`, if no `/` comes before."""
+    found = re.match(r"([^@/]*)(@)", rest)
+    return (found[1], found[2]) if found else ("", "")
 
 
 def _key(option: str) -> str:
