@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable, error_of
+from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable, error_of, no_store
 from queuectl.store.port import Moved, Store
 
 if TYPE_CHECKING:
@@ -76,16 +76,36 @@ def _stat(path: str) -> os.stat_result | None:
 
 def open_store(given: str | None = None) -> Store:
     """The open store. It is made if it does not exist. Raises `StoreUnavailable`, also where it has moved."""
-    store = _open(locate_store(given))
+    return _unless_moved(_open(locate_store(given)))
+
+
+def open_existing(given: str | None = None) -> Store:
+    """The open store, for a command that makes none: without one, or after its removal, an empty one in memory.
+
+    Raises `StoreUnavailable`, also where one was named that is not there and never was.
+    """
+    url = locate_store(given)
+    path = os.path.abspath(os.path.expanduser(url))
+    if is_server(url) or os.path.exists(path):
+        return _unless_moved(_open(url, make=False))
+    from queuectl.store.connection import folder_of
+    from queuectl.store.sqlite import SqliteStore
+
+    if (given or os.environ.get("QUEUECTL_DB")) and not os.path.isdir(folder_of(os.path.realpath(path))):
+        raise no_store(path)
+    return SqliteStore(path, make=False)
+
+
+def _unless_moved(store: SqliteStore | PostgresStore) -> Store:
     if place := store.moved_to():
         store.close()
         raise Moved(store.url, place)
     return store
 
 
-def _open(url: str) -> SqliteStore | PostgresStore:
+def _open(url: str, make: bool = True) -> SqliteStore | PostgresStore:
     if is_server(url):
-        return _open_postgres(url)
+        return _open_postgres(url, make)
     from queuectl.store.sqlite import SqliteStore
 
     return SqliteStore(os.path.expanduser(url))
@@ -145,13 +165,13 @@ def _needing_psycopg() -> Iterator[None]:
         ) from None
 
 
-def _open_postgres(url: str) -> PostgresStore:
+def _open_postgres(url: str, make: bool = True) -> PostgresStore:
     with _needing_psycopg():
         from pathlib import Path
 
         from queuectl.store.postgres.store import PostgresStore
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return PostgresStore(url, Path(state, "queuectl"))
+    return PostgresStore(url, Path(state, "queuectl"), make=make)
 
 
 # --- workers --------------------------------------------------------------------------------

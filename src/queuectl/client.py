@@ -9,17 +9,21 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
 from queuectl import wire
 from queuectl.domain import reason as reasons
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import FINISHED, Attempt, Job, JobState
+from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings, canonical
-from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Note, Store, WorkerRow
+from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Store, WorkerRow
+from queuectl.values import Changed as Changed
+from queuectl.values import History as History
+from queuectl.values import Status as Status
+from queuectl.values import WorkerView as WorkerView
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
@@ -35,54 +39,6 @@ DETAIL_MAX = 2000
 
 Progress = Callable[[int], None]
 """Told how many jobs are done so far."""
-
-
-class Changed(NamedTuple):
-    """What an acting command did: the jobs it changed, and what it could not change."""
-
-    jobs: Sequence[Job]
-    refused: Sequence[QueuectlError] = ()
-
-
-class WorkerView(NamedTuple):
-    """A live worker: its slots, what it runs, and whether it is about to stop.
-
-    An `orphaned` one has lost its dispatcher: it starts nothing, but what it runs goes on until a worker takes over.
-    `seen_at`: when it was heard of last, which is now where a lock tells, and else when it renewed its lease.
-    """
-
-    name: str
-    host: str
-    pid: int
-    slots: int
-    queues: tuple[str, ...]
-    started_at: float
-    seen_at: float
-    running: Sequence[Job]
-    stopping: bool
-    orphaned: bool
-    rows: Sequence[WorkerRow]
-
-
-class Status(NamedTuple):
-    """The whole at a glance."""
-
-    url: str
-    at: float
-    workers: Sequence[WorkerView]
-    counts: dict[JobState, int]
-    queues: dict[str, dict[JobState, int]]
-    oldest_due: float | None
-    next_retries: Sequence[Job]
-
-
-class History(NamedTuple):
-    """A job with all that happened to it."""
-
-    job: Job
-    reason: str | None
-    attempts: Sequence[Attempt] = ()
-    notes: Sequence[Note] = ()
 
 
 class _Uncounted(Exception):
@@ -164,9 +120,18 @@ class Client:
 
     def each(self, selector: Selector = ALL_JOBS) -> Iterator[tuple[Job, str | None]]:
         """All matching jobs with their reasons, in the order of enqueueing, read piece by piece."""
+        for page in self._pages_of(selector):
+            yield from zip(page, self.reasons(page), strict=True)
+
+    def jobs(self, selector: Selector = ALL_JOBS) -> Iterator[Job]:
+        """All matching jobs, in the order of enqueueing, read piece by piece."""
+        for page in self._pages_of(selector):
+            yield from page
+
+    def _pages_of(self, selector: Selector) -> Iterator[list[Job]]:
         after = None
         while page := self.store.find(selector, limit=PAGE, after_seq=after):
-            yield from zip(page, self.reasons(page), strict=True)
+            yield page
             after = page[-1].seq
 
     def reason(self, job: Job) -> str | None:

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 
 from queuectl import ids
+from queuectl.store.sqlite import SqliteStore
 from tests.server import new_schema
 from tests.workshop import until
 
@@ -143,6 +144,13 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     found = Terminal(folder, environment)
     yield found
     found.close()
+
+
+@pytest.fixture
+def stored(terminal: Terminal) -> Terminal:
+    """The same, where the store has been made."""
+    SqliteStore(terminal.folder / "queuectl.db").close()
+    return terminal
 
 
 @pytest.fixture

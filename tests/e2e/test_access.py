@@ -35,11 +35,11 @@ def test_a_revoked_token_is_gone(terminal: Terminal) -> None:
     assert terminal.type("queuectl token revoke a").code == 3
 
 
-def test_the_audit_log_says_who_did_what(terminal: Terminal) -> None:
-    assert terminal.good("queuectl audit --json").json == []
-    terminal.good("queuectl enqueue --id a -- true; queuectl enqueue --id b -- true; queuectl hold a")
-    terminal.good("queuectl config set timeout 1h; queuectl delete b --yes; queuectl token create x")
-    deeds = terminal.good("queuectl audit --json").json
+def test_the_audit_log_says_who_did_what(stored: Terminal) -> None:
+    assert stored.good("queuectl audit --json").json == []
+    stored.good("queuectl enqueue --id a -- true; queuectl enqueue --id b -- true; queuectl hold a")
+    stored.good("queuectl config set timeout 1h; queuectl delete b --yes; queuectl token create x")
+    deeds = stored.good("queuectl audit --json").json
     assert [(deed["event"], deed["job"], deed["detail"]) for deed in deeds] == [
         ("held", "a", None),
         ("setting_changed", None, "timeout=1h"),
@@ -47,8 +47,8 @@ def test_the_audit_log_says_who_did_what(terminal: Terminal) -> None:
         ("token_created", None, "x (read-only)"),
     ]
     assert all(deed["by"] for deed in deeds)
-    assert len(terminal.good("queuectl audit --json --limit 2").json) == 2
-    assert "setting changed" in terminal.good("queuectl audit").out
+    assert len(stored.good("queuectl audit --json --limit 2").json) == 2
+    assert "setting changed" in stored.good("queuectl audit").out
 
 
 def test_serve_says_what_it_needs(terminal: Terminal) -> None:

@@ -66,6 +66,30 @@ def test_on_a_terminal_a_selection_is_asked_about(jobs: Terminal) -> None:
     assert "?" not in shown
 
 
+@pytest.mark.parametrize("elsewhere", ["2>/dev/null", ">/dev/null", ">/dev/null 2>&1", "--json"])
+def test_a_selection_is_asked_about_wherever_stdin_is_a_terminal(jobs: Terminal, elsewhere: str) -> None:
+    code, shown = jobs.watched(f"queuectl delete --state pending --all {elsewhere}", keys="n\n")
+    assert code == 1
+    assert "delete 2 jobs? [y/N]" in shown
+    assert jobs.states()["todo"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("line", "would"),
+    [("delete --all", "5 jobs would be deleted"), ("delete --all --force", "5 jobs would be deleted"),
+     ("dlq purge --all", "2 jobs would be deleted"), ("delete ok --state completed", "1 job would be deleted")],
+)  # fmt: skip
+def test_where_nobody_can_be_asked_deleting_a_selection_wants_yes(jobs: Terminal, line: str, would: str) -> None:
+    done = jobs.type(f"echo n | queuectl {line}")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"queuectl: {would}; confirm with --yes\n"
+    assert len(jobs.states()) == 5
+    assert jobs.good(f"queuectl {line} --dry-run").out.startswith("would delete ")
+    assert jobs.good(f"queuectl {line.replace('--all', '--tag nothing')} --tag nothing").err == "0 jobs\n"
+    jobs.good(f"queuectl {line} --yes")
+    assert len(jobs.states()) < 5
+
+
 def test_the_dead_letter_queue_shows_reason_and_last_words(jobs: Terminal) -> None:
     out = jobs.good("queuectl dlq list").out
     assert "exit code 3" in out
@@ -90,7 +114,7 @@ def test_a_retry_from_the_dead_letter_queue_starts_afresh(jobs: Terminal) -> Non
     assert (job["state"], job["attempts"], job["error"], len(job["executions"])) == ("pending", 0, None, 1)
     jobs.good("queuectl worker start --drain")
     assert [execution["number"] for execution in jobs.job("bad")["executions"]] == [1, 2]
-    assert jobs.good("queuectl dlq purge --all").out == "deleted bad\ndeleted worse\n"
+    assert jobs.good("queuectl dlq purge --all --yes").out == "deleted bad\ndeleted worse\n"
 
 
 def test_a_running_job_is_ended_by_cancel_and_by_forced_delete(terminal: Terminal) -> None:

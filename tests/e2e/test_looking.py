@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+import pytest
 
 from tests.e2e.conftest import Terminal
 
@@ -27,12 +30,12 @@ def test_the_json_of_a_job_has_every_key(terminal: Terminal) -> None:
     assert isinstance(shown["attempts"], int)
 
 
-def test_queuectl_alone_is_status(terminal: Terminal) -> None:
-    assert "none alive" in terminal.good("queuectl").out
-    terminal.good("queuectl enqueue -- true")
-    found = terminal.good("queuectl --json").json
+def test_queuectl_alone_is_status(stored: Terminal) -> None:
+    assert "none alive" in stored.good("queuectl").out
+    stored.good("queuectl enqueue -- true")
+    found = stored.good("queuectl --json").json
     assert found["counts"]["pending"] == 1
-    assert found["store"] == f"{terminal.folder}/queuectl.db"
+    assert found["store"] == f"{stored.folder}/queuectl.db"
 
 
 def test_status_check_tells_what_is_wrong(terminal: Terminal) -> None:
@@ -148,3 +151,43 @@ def test_show_takes_selectors_and_several_ids(terminal: Terminal) -> None:
     done = terminal.type("queuectl show a nosuch --quiet")
     assert (done.code, done.out) == (3, "a\n")
     assert terminal.good("queuectl explain --all").out.count("pending") == 2
+
+
+READING = [
+    "status", "list", "wait --all", "wait --all --allow-none", "show --all", "logs --all", "explain --all",
+    "retry --all", "delete --all --yes", "prune --older-than 1d", "dlq list", "dlq retry --all", "worker list",
+    "worker stop", "config show", "config get timeout", "config unset timeout", "audit", "token list", "doctor",
+]  # fmt: skip
+
+
+def test_a_command_that_only_reads_makes_nothing(terminal: Terminal) -> None:
+    del terminal.environment["QUEUECTL_DB"]
+    for line in READING:
+        assert terminal.type(f"queuectl {line}").code in (0, 3), line
+    assert not list(terminal.folder.iterdir())
+    assert not Path(terminal.environment["HOME"]).exists()
+
+
+@pytest.mark.parametrize("line", ["list", "status --check", "retry --all", "dlq list --json", "config get timeout"])
+def test_a_store_that_was_named_and_is_not_there_is_an_error(terminal: Terminal, line: str) -> None:
+    for named in (f"queuectl --db typo/x.db {line}", f"QUEUECTL_DB=typo/x.db queuectl {line}"):
+        done = terminal.type(named)
+        assert (done.code, done.out) == (5, "")
+        assert f"there is no store {terminal.folder}/typo/x.db" in done.err
+    assert terminal.type("queuectl --db typo/x.db wait --all").code == 125
+    assert not list(terminal.folder.iterdir())
+
+
+def test_a_limit_counts_after_the_sorting(terminal: Terminal) -> None:
+    terminal.good("for i in 3 1 4 1 5 9 2 6; do queuectl enqueue --priority $i --id $i$RANDOM -- true; done")
+
+    def listed(options: str) -> list[int]:
+        return [job["priority"] for job in terminal.good(f"queuectl list --json {options}").json]
+
+    assert listed("--sort -priority --limit 3") == [9, 6, 5]
+    assert listed("--sort priority --limit 3") == [1, 1, 2]
+    assert listed("--limit 3") == [9, 2, 6]
+    assert listed("--sort priority") == sorted(listed(""))
+    done = terminal.good("queuectl list --sort -priority --limit 3")
+    assert done.err == "5 more not shown; see all with --limit all\n"
+    assert terminal.good("queuectl list --quiet --sort -priority --limit 1").out.startswith("9")

@@ -92,7 +92,9 @@ def test_wait_gives_the_highest_exit_code(served: Terminal) -> None:
     assert done.code == 3
     assert sorted(done.out.splitlines()) == ["a completed", "b dead"]
     assert served.type("queuectl wait --all").code == 3
-    assert served.good("queuectl wait --queue nothing").err == "0 jobs\n"
+    none = served.type("queuectl wait --queue nothing")
+    assert (none.code, none.err) == (3, "0 jobs\n")
+    assert served.good("queuectl wait --queue nothing --allow-none").err == "0 jobs\n"
     assert {job["id"] for job in served.type("queuectl wait a b --json").json} == {"a", "b"}
 
 

@@ -57,12 +57,12 @@ def test_worker_stop_from_another_terminal(terminal: Terminal) -> None:
     assert terminal.states() == {"a": "completed"}
 
 
-def test_worker_stop_without_workers_affects_none_started_later(terminal: Terminal) -> None:
-    done = terminal.good("queuectl worker stop")
+def test_worker_stop_without_workers_affects_none_started_later(stored: Terminal) -> None:
+    done = stored.good("queuectl worker stop")
     assert (done.out, done.err) == ("", "no worker is running\n")
-    terminal.worker("--name later")
-    terminal.good("queuectl enqueue --id a -- true; queuectl wait a")
-    assert [worker["name"] for worker in terminal.good("queuectl worker list --json").json] == ["later"]
+    stored.worker("--name later")
+    stored.good("queuectl enqueue --id a -- true; queuectl wait a")
+    assert [worker["name"] for worker in stored.good("queuectl worker list --json").json] == ["later"]
 
 
 def test_a_named_worker_alone_is_stopped(terminal: Terminal) -> None:

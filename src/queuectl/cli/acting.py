@@ -22,7 +22,7 @@ class Action(NamedTuple):
     """A verb in the forms that messages need, the states it can change, and how it is done.
 
     A selection without `--state` means `usual` states (none: all it can change) and those jobs that it
-    `concerns` (none: all).
+    `concerns` (none: all). Where nobody can be asked, a `final` verb on a selection has to be confirmed by `--yes`.
     """
 
     verb: str
@@ -31,6 +31,7 @@ class Action(NamedTuple):
     do: Do
     usual: tuple[JobState, ...] = ()
     concerns: Callable[[Job], bool] | None = None
+    final: bool = False
 
 
 RETRY = Action(
@@ -43,7 +44,7 @@ RELEASE = Action(
     verb="release", done="released", states=allowed_states(Released), do=Client.release, concerns=lambda job: job.held
 )
 DELETE = Action(
-    verb="delete", done="deleted", do=Client.delete,
+    verb="delete", done="deleted", do=Client.delete, final=True,
     states=tuple(state for state in JobState if state is not JobState.PROCESSING),
 )  # fmt: skip
 
@@ -72,7 +73,7 @@ def delete(call: Call) -> int:
     """Removes jobs; with `--force` running ones are cancelled first."""
     if not call.args.force:
         return act(call, DELETE)
-    return act(call, Action(verb="delete", done="deleted", states=tuple(JobState), do=_cancel_and_delete))
+    return act(call, Action(verb="delete", done="deleted", states=tuple(JobState), do=_cancel_and_delete, final=True))
 
 
 def act(call: Call, action: Action) -> int:
@@ -89,7 +90,7 @@ def act(call: Call, action: Action) -> int:
             named = jobs if jobs is not None else [client.job(ref) for ref in call.words]
             print_changed(console, client, named, f"would {action.verb}")
             return 0
-        if jobs is not None and not console.confirmed(_question(action, jobs), call.args.yes):
+        if jobs is not None and not _confirmed(call, action, counted(len(jobs), "job")):
             console.note("nothing was changed", "nothing_changed")
             return 1
         refs = call.words if jobs is None else [job.id for job in jobs]
@@ -106,8 +107,9 @@ def _selected(call: Call, client: Client, action: Action) -> list[Job] | None:
     return jobs if jobs is None or concerns is None else [job for job in jobs if concerns(job)]
 
 
-def _question(action: Action, jobs: Sequence[Job]) -> str:
-    return f"{action.verb} {counted(len(jobs), 'job')}?"
+def _confirmed(call: Call, action: Action, number: str) -> bool:
+    unasked = f"{number} would be {action.done}" if action.final else ""
+    return call.console.confirmed(f"{action.verb} {number}?", call.args.yes, unasked)
 
 
 def _cancel_and_delete(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:

@@ -18,6 +18,13 @@ def open_client(db: str | None) -> Client:
     return Client(open_store(db))
 
 
+def open_existing(db: str | None) -> Client:
+    """The same for a command that makes no store. Raises `StoreUnavailable` where the one named is not there."""
+    from queuectl.bootstrap import open_existing
+
+    return Client(open_existing(db))
+
+
 class Call(NamedTuple):
     """What a command's function gets. `after` has the words behind `--`, none where there was no `--`."""
 

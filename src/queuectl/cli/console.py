@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from queuectl.cli import render
-from queuectl.domain.errors import QueuectlError
+from queuectl.domain.errors import Invalid, QueuectlError
 
 PROGRESS_EVERY = 1000
 
@@ -41,16 +41,20 @@ class Screen(NamedTuple):
 def own_screen() -> Screen:
     """This process's standard streams, as they are now."""
     terminal = _is_terminal(sys.stdout)
-    asks = _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
     return Screen(
         out=sys.stdout, err=sys.stderr, terminal=terminal, width=_terminal_width() if terminal else None,
-        height=_terminal_height() if terminal else None, answer=_typed if asks else None,
+        height=_terminal_height() if terminal else None, answer=_typed if _is_terminal(sys.stdin) else None,
         progress=_is_terminal(sys.stderr), own=True,
     )  # fmt: skip
 
 
 def _typed(question: str) -> str:
-    print(question, end="", file=sys.stderr, flush=True)
+    """Puts a question to whoever sits at the terminal that stdin is, wherever stderr goes."""
+    if _is_terminal(sys.stderr):
+        print(question, end="", file=sys.stderr, flush=True)
+    else:
+        with open(os.ttyname(sys.stdin.fileno()), "w") as terminal:
+            terminal.write(question)
     return sys.stdin.readline()
 
 
@@ -136,9 +140,14 @@ class Console:
             text = f"{error.message}; {error.hint}" if error.hint else error.message
             print(f"queuectl: {render.visible(text)}", file=self.screen.err)
 
-    def confirmed(self, question: str, yes: bool) -> bool:
-        """Whether to go on: asks where a person sits at the terminal and has not said `--yes`."""
+    def confirmed(self, question: str, yes: bool, unasked: str = "") -> bool:
+        """Whether to go on: asks where a person sits at the terminal and has not said `--yes`.
+
+        Where nobody can be asked it goes on, unless `unasked` says what would then happen: that is refused (`Invalid`).
+        """
         answer = self.screen.answer
+        if not yes and answer is None and unasked:
+            raise Invalid(unasked, "confirm with --yes")
         if yes or answer is None:
             return True
         self.screen.out.flush()

@@ -33,7 +33,7 @@ GROUP_COLUMNS = (
 )  # fmt: skip
 
 RETRY = Action(verb="retry", done="retried", states=(JobState.DEAD,), do=Client.retry_dead)
-PURGE = Action(verb="delete", done="deleted", states=(JobState.DEAD,), do=Client.purge)
+PURGE = Action(verb="delete", done="deleted", states=(JobState.DEAD,), do=Client.purge, final=True)
 
 
 def retry(call: Call) -> int:

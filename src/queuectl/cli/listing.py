@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from queuectl import wire
@@ -55,9 +55,10 @@ def list_jobs(call: Call) -> int:
             return 0
         if limit is None and args.limit is None and console.terminal and not (console.as_json or console.quiet):
             limit = max(5, (console.screen.height or 24) - LINES_KEPT_FREE)
-        jobs = client.find(selector, limit=limit, newest_first=True)[::-1]
-        if order:
-            order(jobs)
+        if order is None:
+            jobs = client.find(selector, limit=limit, newest_first=True)[::-1]
+        else:
+            jobs = order(client.jobs(selector), limit)
         _print(console, client, jobs)
         if limit is not None and len(jobs) == limit and (more := client.count(selector) - limit) > 0:
             console.note(f"{more:,} more not shown; see all with --limit all", "more")
@@ -66,13 +67,23 @@ def list_jobs(call: Call) -> int:
     return 0
 
 
-def _order(key: str | None) -> Callable[[list[Job]], None] | None:
+def _order(key: str | None) -> Callable[[Iterable[Job], int | None], list[Job]] | None:
+    """What sorts jobs by a key, and keeps as many as the limit says, in memory too. None where no key is given."""
     if key is None:
         return None
-    name = key.removeprefix("-")
+    name, descending = key.removeprefix("-"), key.startswith("-")
     if name not in SORT_KEYS:
         raise Invalid(f"--sort {key!r} is no sort key", nearest(name, [*SORT_KEYS]))
-    return lambda jobs: jobs.sort(key=SORT_KEYS[name], reverse=key.startswith("-"))
+    by = SORT_KEYS[name]
+
+    def order(jobs: Iterable[Job], limit: int | None) -> list[Job]:
+        if limit is None:
+            return sorted(jobs, key=by, reverse=descending)
+        from heapq import nlargest, nsmallest
+
+        return nlargest(limit, jobs, by) if descending else nsmallest(limit, jobs, by)
+
+    return order
 
 
 def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:

@@ -65,7 +65,6 @@ def execute(
     and an `open_client` of its own, a call can run in any thread.
     """
     from queuectl.cli import parser, table
-    from queuectl.cli.call import open_client as usual
     from queuectl.cli.console import Console, own_screen
     from queuectl.domain.errors import Invalid, QueuectlError, SystemFailure
 
@@ -82,7 +81,7 @@ def execute(
             words = [*words[1:], "--help"]
         command, words = parser.find_command(words)
         own_failure = command.own_failure if isinstance(command, table.Command) else None
-        return _called(command, words, after, screen, do, open_client or usual)
+        return _called(command, words, after, screen, do, open_client)
     except BrokenPipeError:
         return EXIT_PIPE_CLOSED
     except QueuectlError as error:
@@ -112,11 +111,11 @@ def _system_failure(error: OSError) -> QueuectlError:
 
 def _called(
     command: Command | str | None, words: list[str], after: list[str] | None, screen: Screen,
-    do: Callable[[Command, Call], int], open_client: Callable[[str | None], Client],
+    do: Callable[[Command, Call], int], given: Callable[[str | None], Client] | None,
 ) -> int:  # fmt: skip
     """Parses the rest of a command line and calls the command's function."""
     from queuectl.cli import parser, table
-    from queuectl.cli.call import Call
+    from queuectl.cli.call import Call, open_client, open_existing
     from queuectl.cli.console import Console
 
     if not isinstance(command, table.Command):
@@ -132,7 +131,8 @@ def _called(
     if after is not None and not command.takes_command:
         typed += after
     parser.check_arity(command, typed)
-    return do(command, Call(args=args, words=typed, after=after, console=console, open_client=open_client))
+    opens = given or (open_client if command.makes_store else open_existing)
+    return do(command, Call(args=args, words=typed, after=after, console=console, open_client=opens))
 
 
 def _group(name: str | None, words: list[str], console: Console) -> int:

@@ -17,12 +17,13 @@ from queuectl.cli.enqueue import FORMS, document_of, note_unserved, options, spe
 from queuectl.cli.render import counted
 from queuectl.client import Client
 from queuectl.clock import SystemClock
-from queuectl.domain.errors import Invalid, TimedOut
+from queuectl.domain.errors import Invalid, NotFound, TimedOut
 from queuectl.domain.job import Job, JobState
 
 OWN_FAILURE = 125
 TIMED_OUT = 124
 BY_SIGNAL = 128
+NONE_SELECTED = NotFound.exit_code
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CANCEL_MARGIN_S = 10.0
 """Beyond its kill-grace, how long a cancelled job's end is waited for."""
@@ -161,7 +162,7 @@ def wait(call: Call) -> int:
             if console.as_json:
                 console.json_array([])
             console.note("0 jobs", "no_jobs")
-            return 0
+            return 0 if call.args.allow_none else NONE_SELECTED
         try:
             finished = _wait(client, refs, call.args.any, timeout, console.interruptible)
         except TimeoutError:

@@ -31,7 +31,7 @@ class Command(NamedTuple):
     """One row. `target` is `module:function` as seen from `queuectl.cli`, found by name when it is called; `words` is
     how its positional words are shown, of which there may be `least` to `most` (none: any number). `takes_command`:
     words behind `--` are a command. `own_failure` replaces the exit code of queuectl's own errors where the
-    command's codes are passed through."""
+    command's codes are passed through. `makes_store`: it writes, and makes the store where there is none."""
 
     name: str
     group: str
@@ -45,11 +45,12 @@ class Command(NamedTuple):
     options: tuple[Option, ...] = ()
     takes_command: bool = False
     own_failure: int | None = None
+    makes_store: bool = False
 
 
 _ROWS = (
     Command(
-        name="enqueue", group=JOBS, help="add a job", target="enqueue:enqueue",
+        name="enqueue", group=JOBS, makes_store=True, help="add a job", target="enqueue:enqueue",
         words="[JSON]", options=(*ENQUEUE, FILE), takes_command=True,
         description="Adds a job: given as JSON, as words behind --, as a shell string with -c, or many from a file. "
         "When its id is printed, the job survives a crash and a power cut.",
@@ -62,6 +63,7 @@ _ROWS = (
     ),
     Command(
         name="run", group=JOBS, help="add a job, follow its output, exit as it does", target="run:run",
+        makes_store=True,
         options=(*ENQUEUE, flag("--keep", "Ctrl-C leaves the job in the queue")), takes_command=True, own_failure=125,
         description="Enqueues a command (without retries, unless --max-retries is given), shows its output as it "
         "comes and exits with its exit code; 125 is a failure of queuectl itself. Ctrl-C cancels the job.",
@@ -82,7 +84,7 @@ _ROWS = (
         name="list", group=JOBS, help="list jobs", target="listing:list_jobs", words="[ID...]",
         options=(
             *SELECT,
-            option("--limit", "N", "at most the N newest (or all)"),
+            option("--limit", "N", "at most the N newest, or the first N of --sort (or all)"),
             option("--sort", "KEY", "by id, state, queue, priority, attempts, created, updated; -KEY: reverse"),
         ),
         description="Lists jobs, the newest last. On a terminal it shows as many as fit; in a pipe and as JSON all "
@@ -116,11 +118,12 @@ _ROWS = (
         options=(
             flag("--any", "until the first of them has finished"),
             option("--timeout", "DURATION", "give up after this long, with exit code 124"),
+            flag("--allow-none", "a selection of no job is no failure"),
             *SELECT,
         ),
         own_failure=125,
         description="Blocks until the jobs are completed, dead or cancelled. Exits with the job's exit code (of "
-        "several the highest; 128+n for signal n; 125 if it never ran).",
+        "several the highest; 128+n for signal n; 125 if it never ran). A selection of no job is exit code 3.",
         examples=("queuectl wait job1 job2", "queuectl wait --tag nightly --timeout 1h"),
     ),
     Command(
@@ -154,7 +157,7 @@ _ROWS = (
         examples=("queuectl delete job1", "queuectl delete --state completed --older-than 7d"),
     ),
     Command(
-        name="worker start", group=WORKERS, help="run jobs", target="worker:start",
+        name="worker start", group=WORKERS, makes_store=True, help="run jobs", target="worker:start",
         options=(
             option("--count", "N", "commands at the same time (default: 1)", default="1"),
             many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated"),
@@ -226,6 +229,7 @@ _ROWS = (
     ),
     Command(
         name="serve", group=WEB, help="dashboard, REST API and metrics in a server", target=".web.serve:serve",
+        makes_store=True,
         options=(
             option("--host", "ADDRESS", "where to listen (default: 127.0.0.1, this machine only)", default="127.0.0.1"),
             option("--port", "N", "the port (default: 8321; 0: any free one)", default="8321"),
@@ -240,7 +244,7 @@ _ROWS = (
     ),
     Command(
         name="token create", group=WEB, help="let somebody in over HTTP", target="token:create", words="NAME",
-        least=1, most=1,
+        makes_store=True, least=1, most=1,
         options=(option("--role", "ROLE", "full or read-only (default: read-only)", default="read-only"),),
         description="Makes a token for the REST API and the dashboard and prints it, once; the store keeps only its "
         "digest. A full token may run commands.",
@@ -273,6 +277,7 @@ _ROWS = (
     ),
     Command(
         name="config set", group=SETUP, help="change a setting", target="config:set_value", words="NAME VALUE",
+        makes_store=True,
         least=2, most=2, description="Changes a setting for jobs enqueued from now on; others keep theirs.",
         examples=("queuectl config set max-retries 5", "queuectl config set backoff-base 3"),
     ),
@@ -282,7 +287,7 @@ _ROWS = (
         examples=("queuectl config unset max-retries",),
     ),
     Command(
-        name="init", group=SETUP, help="make a store in this folder", target="upkeep:init",
+        name="init", group=SETUP, makes_store=True, help="make a store in this folder", target="upkeep:init",
         description="Makes ./queuectl.db. Commands in this folder and below then use it by themselves. Where the "
         "store is a server, it makes the tables there.",
         examples=("queuectl init",),
@@ -329,7 +334,7 @@ _ROWS = (
         examples=('eval "$(queuectl completion bash)"',),
     ),
     Command(
-        name="demo", group=SETUP, help="see it work, in a throw-away queue", target="demo:demo",
+        name="demo", group=SETUP, makes_store=True, help="see it work, in a throw-away queue", target="demo:demo",
         description="Enqueues a handful of real jobs into a temporary store, runs two workers until all is done, and "
         "shows what happened. It takes some seconds and leaves nothing behind.",
         examples=("queuectl demo",),

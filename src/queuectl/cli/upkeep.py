@@ -69,9 +69,8 @@ def reset(call: Call) -> int:
     from queuectl import bootstrap
 
     url = bootstrap.shown(bootstrap.locate_store(call.db))
-    if call.console.screen.answer is None and not call.args.yes:
-        raise Invalid(f"nobody is there to be asked whether to remove {url}", "add --yes")
-    if not call.console.confirmed(f"remove {url} with all its jobs?", call.args.yes):
+    unasked = f"{url} would be removed with all its jobs"
+    if not call.console.confirmed(f"remove {url} with all its jobs?", call.args.yes, unasked):
         call.console.note("nothing was changed", "nothing_changed")
         return 1
     removed = bootstrap.reset_store(call.db)

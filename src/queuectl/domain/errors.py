@@ -83,6 +83,11 @@ class StoreUnavailable(QueuectlError):
     http_status = 503
 
 
+def no_store(place: str) -> StoreUnavailable:
+    """What was named is not there, and only looked at."""
+    return StoreUnavailable(f"there is no store {place}", "check the name; the first job makes it: queuectl enqueue")
+
+
 class StoreBusy(StoreUnavailable):
     """Another process holds the store's write lock. Trying again later is right."""
 

@@ -119,6 +119,10 @@ class RemoteClient:
         """All matching jobs with their reasons, in the order of enqueueing, read piece by piece."""
         return self._pages(selector)
 
+    def jobs(self, selector: Selector = ALL_JOBS) -> Iterator[Job]:
+        """All matching jobs, in the order of enqueueing, read piece by piece."""
+        return (job for job, _ in self._pages(selector))
+
     def _pages(
         self, selector: Selector, limit: int | None = None, newest_first: bool = False
     ) -> Iterator[tuple[Job, str | None]]:

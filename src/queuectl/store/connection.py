@@ -22,7 +22,16 @@ else:
     except ImportError:
         import sqlite3
 
-__all__ = ["connect", "folder_of", "library_is_safe", "library_version", "sqlite3", "sync_file", "translated"]
+__all__ = [
+    "connect",
+    "connect_in_memory",
+    "folder_of",
+    "library_is_safe",
+    "library_version",
+    "sqlite3",
+    "sync_file",
+    "translated",
+]
 
 APPLICATION_ID = 0x71756575  # "queu": tells our files from other SQLite databases
 
@@ -87,6 +96,11 @@ def _refuse_no_store(path: str, found: os.stat_result) -> None:
             f"find the others with: find / -xdev -samefile {path}; or make it a file of its own: "
             f"cp {path} {path}.new && mv {path}.new {path}",
         )
+
+
+def connect_in_memory() -> sqlite3.Connection:
+    """A connection to an empty database that is nowhere."""
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
 
 def _existing(path: str) -> str:

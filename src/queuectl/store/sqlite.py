@@ -22,7 +22,7 @@ from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.store import identity, migrations, rows
-from queuectl.store.connection import connect, folder_of, sqlite3, sync_file, translated
+from queuectl.store.connection import connect, connect_in_memory, folder_of, sqlite3, sync_file, translated
 from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_alive, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Moved, Note, Output, OutputRelay, Superseded, WorkerRow
@@ -47,8 +47,10 @@ class SqliteStore(Ledger):
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
     def __init__(
-        self, path: str | Path, clock: Clock | None = None, busy_timeout_s: float = PEOPLE_BUSY_TIMEOUT_S
-    ) -> None:
+        self, path: str | Path, clock: Clock | None = None, busy_timeout_s: float = PEOPLE_BUSY_TIMEOUT_S,
+        make: bool = True,
+    ) -> None:  # fmt: skip
+        """Makes the file where it is missing; without `make`, an empty store in memory stands in for it."""
         self.url = self.address = os.path.abspath(path)
         self.path = os.path.realpath(path)  # all names of one file must lead to the same locks
         self.watch: str | None = f"{self.path}-wal"
@@ -61,9 +63,9 @@ class SqliteStore(Ledger):
         self._counted: Counter[tuple[str, str]] = Counter()
         self._specs: dict[int, Spec] = {}
         self._spec_ids: dict[int, tuple[Spec, int]] = {}
-        self._db = connect(self.path, busy_timeout_s)
+        self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
         try:
-            self._identity = _identity(self.path)
+            self._identity = _identity(self.path) if make else None
             self._migrate()
             self._may_sync = self.config().get("durability") != "normal"
             self._version = self._data_version()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import psycopg
 
 from queuectl import ids
-from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.errors import StoreUnavailable, no_store
 from queuectl.store import migrations
 from queuectl.store.identity import home_in_server, is_same
 from queuectl.store.postgres.address import Address
@@ -47,8 +47,8 @@ class Identity(NamedTuple):
     is_copy: bool
 
 
-def bring_up_to_date(line: Line, address: Address) -> Identity:
-    """Makes what is missing; the store's identity. Raises `StoreUnavailable`."""
+def bring_up_to_date(line: Line, address: Address, make: bool) -> Identity:
+    """Makes what is missing; the store's identity. Raises `StoreUnavailable`, also for a missing one not to `make`."""
 
     def oldest_reader(schema: int) -> int | None:
         found = facts.get(f"oldest reader of schema {schema}")
@@ -57,6 +57,8 @@ def bring_up_to_date(line: Line, address: Address) -> Identity:
     with translated(address):
         facts = _facts(line, address)
         current = int(facts.get("schema", 0))
+        if not current and not make:
+            raise no_store(address.shown)
         migrations.migrate(
             "postgres", current, address.shown, oldest_reader, lambda number, sql: _run_step(line, address, number, sql)
         )

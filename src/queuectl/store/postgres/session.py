@@ -52,7 +52,7 @@ class Session:
     `tell`: what this transaction does concerns workers. `counted`: by how many jobs it changes each queue and state.
     """
 
-    def __init__(self, address: Address, clock: Clock | None, lock_timeout_s: float) -> None:
+    def __init__(self, address: Address, clock: Clock | None, lock_timeout_s: float, make: bool) -> None:
         """`clock` stands in for the server's, in tests."""
         self._address = address
         self._clock = clock
@@ -70,7 +70,7 @@ class Session:
         self._specs: dict[int, Spec] = {}
         self._settings: dict[str, str] = {}
         try:
-            self._identity = bring_up_to_date(self._line, address)
+            self._identity = bring_up_to_date(self._line, address, make)
             self._line.answer_within_s = PEOPLE_ANSWER_WITHIN_S
             self._greet()
         except BaseException:

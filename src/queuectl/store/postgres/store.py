@@ -58,10 +58,12 @@ class PostgresStore(Recording, Inserting, Ledger):
     _dialect = POSTGRES
 
     def __init__(
-        self, url: str, below: Path, clock: Clock | None = None, lock_timeout_s: float = PEOPLE_LOCK_TIMEOUT_S
-    ) -> None:
-        """`below` is where this machine keeps the folders of stores. `clock` stands in for the server's, in tests."""
-        super().__init__(parse_address(url), clock, lock_timeout_s)
+        self, url: str, below: Path, clock: Clock | None = None, lock_timeout_s: float = PEOPLE_LOCK_TIMEOUT_S,
+        make: bool = True,
+    ) -> None:  # fmt: skip
+        """`below` is where this machine keeps the folders of stores. `clock` stands in for the server's, in tests.
+        Without `make`, tables that are missing are a `StoreUnavailable`."""
+        super().__init__(parse_address(url), clock, lock_timeout_s, make)
         self.address, self.url = self._address.given, self._address.shown
         self.watch: str | None = None
         self.leases = True
