@@ -219,10 +219,10 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
 
 
 def _refuse_without_files(slots: int) -> None:
-    """A supervisor has a file open for each of its slots."""
-    from queuectl.engine.output import FILES_BESIDE, open_files_max
+    """A supervisor has a pipe and a file open for each of its slots."""
+    from queuectl.engine.sink import FILES_A_SLOT, FILES_BESIDE, open_files_max
 
-    needed, allowed = -(-slots // _supervisors(slots)) + FILES_BESIDE, open_files_max()
+    needed, allowed = FILES_A_SLOT * -(-slots // _supervisors(slots)) + FILES_BESIDE, open_files_max()
     if needed > allowed:
         raise Invalid(
             f"--count {slots} needs {needed} open files in a process, and {allowed} are allowed here",

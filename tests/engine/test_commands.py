@@ -13,7 +13,7 @@ import pytest
 from queuectl import follow
 from queuectl.domain.job import JobState, Spec
 from queuectl.domain.lifecycle import GivenBack
-from queuectl.engine.output import FILES_BESIDE
+from queuectl.engine.sink import FILES_BESIDE
 from queuectl.store.port import Change
 from tests.builders import a_job, a_worker
 from tests.workshop import Workshop, until
@@ -74,7 +74,9 @@ def test_what_a_command_makes_of_its_output_file_hinders_no_other(shop: Workshop
 
 
 def test_what_a_command_makes_of_its_slots_file_hinders_no_other(shop: Workshop) -> None:
-    odd = shop.enqueue("f=$(readlink /proc/self/fd/2); rm $f; mkdir $f; seq 9999 >&2; echo $f >&2")
+    folder = shop.store.folder / "workers"
+    file = f"$(find {folder} -name 'slot-*')"
+    odd = shop.enqueue(f'echo x; until test -e "{file}"; do sleep 0.01; done; f={file}; rm $f; mkdir $f; seq 9999')
     other = shop.enqueue("echo other")
     shop.worker(1)
     (row,) = shop.store.workers()

@@ -218,6 +218,21 @@ def test_a_full_disk_refuses_enqueue_clearly_and_loses_nothing(small_disk: Path,
         assert "Traceback" not in worker.said()
 
 
+def test_a_command_that_writes_more_than_its_disk_holds_is_cut_and_recorded(small_disk: Path, tmp_path: Path) -> None:
+    with open_workshop(small_disk) as shop:
+        shop.client.set_setting("output-max", "2mb")
+        job = shop.enqueue("head -c 20000000 /dev/zero | tr '\\0' x; echo; echo END")
+        after = shop.enqueue("echo after")
+        shop.worker(1)
+        done, _ = shop.finished(job, after)
+        (kept,) = shop.store.outputs(done, 1)
+        assert (done.state, kept.head[:3], kept.tail[-4:]) == (JobState.COMPLETED, b"xxx", b"END\n")
+        assert b"bytes cut here" in kept.head + kept.tail or kept.cut_bytes
+        assert shop.output(after) == b"after\n"
+        assert "Traceback" not in log_of(shop)
+        assert os.statvfs(small_disk).f_bavail * 4096 > 1 << 20
+
+
 @pytest.mark.parametrize("words", ["list", "enqueue -- true"])
 def test_a_disk_without_a_byte_left_is_told_from_a_broken_one(small_disk: Path, words: str) -> None:
     db = small_disk / "queuectl.db"

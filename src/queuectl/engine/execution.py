@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from queuectl.engine import process
-from queuectl.engine.output import STDERR, STDOUT, Sink, UserFile
 from queuectl.engine.protocol import Message, Order
 from queuectl.engine.shell import is_plain_shell
+from queuectl.engine.sink import STDERR, STDOUT, Sink, UserFile
 
 SIGNS_MAX = 500
 """What an execution's end may say of what went wrong."""

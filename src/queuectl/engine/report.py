@@ -56,7 +56,8 @@ def change_of(job: Job, result: dict[str, Any], store: Store, output_bytes_max: 
 def _output(stream: int, kept: dict[str, Any], below: Path, output_bytes_max: int) -> Output:
     if "text" in kept:
         return Output(stream=stream, head=kept["text"].encode("latin-1"))
-    capped = read_capped(below, kept["path"], kept["size"], output_bytes_max)
+    bytes_max = min(output_bytes_max, kept.get("kept", output_bytes_max))
+    capped = read_capped(below, kept["path"], kept["size"], bytes_max)
     return Output(stream=stream, head=capped.head, tail=capped.tail, cut_bytes=capped.cut_bytes)
 
 

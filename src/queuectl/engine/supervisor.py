@@ -31,9 +31,11 @@ from queuectl.engine.execution import result as result_of
 from queuectl.engine.journal import Journal
 from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
 from queuectl.engine.lease import Fence, Lease
-from queuectl.engine.output import Sink, discard, is_users
+from queuectl.engine.leftovers import Leftovers
+from queuectl.engine.output import discard, is_users
 from queuectl.engine.protocol import JOURNAL_NAME, SPECS_MAX, Key, Message, Order, encode, listen
 from queuectl.engine.sentry import Sentry
+from queuectl.engine.sink import Drains, Sink
 from queuectl.store.liveness import hold_lock, remove_folder
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
@@ -44,7 +46,6 @@ TRY_AGAIN_AFTER_S = 0.5
 """After the machine had no room for another command."""
 INLINE_SHARE = 16
 """Only such a part of the journal's room is for one output: there are two, and as JSON a byte may become six."""
-PUNCH_EVERY_S = 1.0
 LOOK_UP_AFTER_S = 0.01
 """Starts come in runs of so long: each other thing then costs once a run, and in a cache that starts have emptied."""
 HELLO_WITHIN_S, LOOK_FOR_PARENT_S = 10.0, 0.5
@@ -79,6 +80,7 @@ class Supervisor:
     def __init__(self, config: Config, listener: socket.socket) -> None:
         self._config = config
         self._journal = Journal(config.folder / JOURNAL_NAME, config.slots)
+        self._leftovers = Leftovers()
         self._free = [self._slot(config.first_slot + number) for number in reversed(range(config.slots))]
         self._specs: dict[int, Surroundings | process.NotStarted] = {}
         self._waiting: dict[Key, tuple[Order, Surroundings | process.NotStarted]] = {}
@@ -92,22 +94,23 @@ class Supervisor:
         self._children = process.Children()
         self._executions = 0
         self._parent = os.getppid()
-        self._punch_at = 0.0
         self._short_until: float | None = None
         self._leaving = False
         self._fence = Fence()
         self._sentry = Sentry(config.bits)
         self._poll = select.poll()
+        self._drains = Drains(self._poll)
         self._door = Door(listener, self._poll, self._news)
         self._wakeup = _signal_pipe()
         self._poll.register(self._wakeup, select.POLLIN)
         self._base_env = {k: v for k, v in os.environb.items() if not k.startswith(b"QUEUECTL_") or k == b"QUEUECTL_DB"}
 
     def _slot(self, index: int) -> Slot:
-        folder, below = self._config.folder, self._config.below
-        return Slot(
-            index=index, out=Sink(folder, f"slot-{index}.out", below), err=Sink(folder, f"slot-{index}.err", below)
-        )
+        return Slot(index=index, out=self._sink(f"slot-{index}.out"), err=self._sink(f"slot-{index}.err"))
+
+    def _sink(self, name: str) -> Sink:
+        config = self._config
+        return Sink(config.folder, name, config.below, config.output_bytes_max, self._leftovers)
 
     @property
     def ever_driven(self) -> bool:
@@ -126,6 +129,7 @@ class Supervisor:
             now = time.monotonic()
             self._run_timers(now)
             self._obey_lease(now)
+            self._drains.go_on(now)
             self._door.flush(now, patient=bool(self._waiting))
             if self._done():
                 self._sentry.dismiss()
@@ -133,7 +137,7 @@ class Supervisor:
             for handle, _ in self._poll.poll(self._pause_ms(now)):
                 if handle == self._wakeup:
                     os.read(handle, 4096)
-                else:
+                elif not self._drains.drain(handle):
                     for message in self._door.receive(handle):
                         self._obey(message)
 
@@ -155,10 +159,10 @@ class Supervisor:
             wake.append(flush_at)
         if self._short_until is not None:
             wake.append(self._short_until)
-        if self._runs:
-            wake.append(self._punch_at)
-            if self._fence.watched:
-                wake.append(now + LEASE_LOOK_EVERY_S)
+        if (watch_at := self._drains.wake_at()) is not None:
+            wake.append(watch_at)
+        if self._runs and self._fence.watched:
+            wake.append(now + LEASE_LOOK_EVERY_S)
         if not self._door.ever_driven:
             wake.append(now + LOOK_FOR_PARENT_S)
         return max(0.0, (min(wake) - now) * 1000 + 0.5) if wake else None
@@ -240,6 +244,7 @@ class Supervisor:
             return
         del self._waiting[order.key]
         self._runs[run.pid] = self._by_key[order.key] = run
+        self._drains.begin(run.sinks.values())
         if order.timeout is not None:
             self._set_timer(time.monotonic() + order.timeout, run)
         self._door.say(order.key, encode(run.started_message()))
@@ -267,11 +272,6 @@ class Supervisor:
                     self._end(run, TIMEOUT, now)
                 else:
                     self._pursue(run, now)
-        if self._runs and now >= self._punch_at:
-            self._punch_at = now + PUNCH_EVERY_S
-            for run in self._runs.values():
-                for sink in run.sinks.values():
-                    sink.punch(self._config.output_bytes_max)
 
     def _end_by_wish(self, key: Key, cause: str) -> None:
         if self._drop(key):
@@ -337,9 +337,10 @@ class Supervisor:
         """Makes the result, keeps it, frees the slot, and only then reaps."""
         left = set() if run.cause else self._left_by(run)
         outputs = {}
+        self._drains.end(run.sinks.values())
         for stream, sink in run.sinks.items():
             room = self._journal.spare(len(self._by_key)) // INLINE_SHARE
-            if kept := sink.collect(still_written=bool(left), room=room):
+            if kept := sink.collect(still_written=bool(left or error), room=room):
                 outputs[stream] = kept
         exit_code, signum = run.exit or (None, None)
         result = result_of(
