@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
-from queuectl import ids, wire
+from queuectl import environment, ids, wire
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
 from queuectl.settings import Settings
@@ -58,14 +57,11 @@ def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:
         cwd = os.getcwd()
     except FileNotFoundError:
         raise Invalid("the current folder no longer exists", "cd to a folder that does") from None
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if any(fnmatchcase(name, pattern) for pattern in patterns) and not name.startswith("QUEUECTL_")
-    }
+    variables = environment.given()
+    env = {name: value for name, value in variables.items() if environment.is_captured(name, patterns)}
     wire.utf8(cwd, "the name of the current folder", "work in another one")
     for name in env:  # values are kept as they are, whatever their bytes
         wire.utf8(name, f"the name of the variable {name!a}", "change what is captured: config set env-capture")
-    if "TRACEPARENT" in os.environ:
-        env["TRACEPARENT"] = os.environ["TRACEPARENT"]
-    return {"cwd": cwd, "umask": umask, "env": env}
+    if "TRACEPARENT" in variables:
+        env["TRACEPARENT"] = variables["TRACEPARENT"]
+    return {"cwd": cwd, "umask": umask, "env": env, "captured": tuple(patterns)}

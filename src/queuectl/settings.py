@@ -82,7 +82,7 @@ SETTINGS = {
         Setting("output-max", _size, "10m", "output kept of one attempt; the middle of more is cut"),
         Setting(
             "env-capture", _patterns, "PATH,LANG,LC_*,TZ,VIRTUAL_ENV,CONDA_PREFIX",
-            "variables a job takes from where it is enqueued; * takes all",
+            "variables a job has, or lacks, as where it is enqueued; * means all",
         ),
         Setting("retention-completed", _or_never, NEVER, "completed jobs older than this are pruned"),
         Setting("retention-cancelled", _or_never, NEVER, "cancelled jobs older than this are pruned"),

@@ -402,14 +402,17 @@ def _rounded(seconds: float | None) -> float | None:
 
 
 def spec_to_text(spec: Spec) -> str:
-    """Canonical JSON: equal specs give equal text."""
-    return json.dumps({**spec._asdict(), "env": dict(spec.env)}, sort_keys=True, separators=(",", ":"))
+    """Canonical JSON: equal specs give equal text, whether an older version has written it or this one."""
+    fields = {**spec._asdict(), "env": dict(spec.env)}
+    if not spec.captured:
+        del fields["captured"]  # older versions do not write it
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 def spec_from_text(text: str) -> Spec:
     """The inverse of `spec_to_text`. Fields of a newer version are ignored, missing ones get their default."""
     fields = json.loads(text)
     known = {name: fields[name] for name in Spec._fields if name in fields}
-    for name in ("retry_on", "fatal_on"):
+    for name in ("retry_on", "fatal_on", "captured"):
         known[name] = tuple(known.get(name, ()))
     return Spec(**known)

@@ -135,6 +135,19 @@ def test_the_surroundings_are_captured(terminal: Terminal) -> None:
     assert "SECRET" not in job["env"]
 
 
+def test_the_locale_that_python_chose_itself_is_no_ones_variable(terminal: Terminal) -> None:
+    bare = 'env -i QUEUECTL_DB="$QUEUECTL_DB"'
+    terminal.good(f"{bare} $(command -v queuectl) enqueue --id a -- env")
+    assert terminal.job("a")["env"] == {}
+    terminal.good(f"{bare} LC_CTYPE=C.UTF-8 $(command -v queuectl) enqueue --id b -- env")
+    assert terminal.job("b")["env"] == {"LC_CTYPE": "C.UTF-8"}
+    terminal.good(f"{bare} HERE=1 $(command -v queuectl) worker start --drain")
+    without, given = (terminal.good(f"queuectl logs {job}").out.split() for job in "ab")
+    assert "HERE=1" in without
+    assert [line for line in without if line.startswith("LC_")] == []
+    assert "LC_CTYPE=C.UTF-8" in given
+
+
 def test_surroundings_that_are_no_text_are_taken_where_they_can_be(terminal: Terminal) -> None:
     terminal.good(r"PATH=$PATH:$'/caf\xe9' queuectl enqueue --id a -- printenv PATH; queuectl worker start --drain")
     assert terminal.good(r"queuectl logs a | LC_ALL=C grep -c $'/caf\xe9$'").out == "1\n"

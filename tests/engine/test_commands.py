@@ -98,6 +98,20 @@ def test_a_command_sees_who_it_is_and_where_it_was_enqueued(shop: Workshop, tmp_
     assert shop.output(job).decode().split("\n")[:-1] == [f"who 1 q1 1 {shop.address}", str(tmp_path), "0027", "yes"]
 
 
+def test_a_captured_variable_that_was_unset_is_unset(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.store.set_config("env-capture", "VIRTUAL_ENV,LC_*")
+    for name in ("VIRTUAL_ENV", "LC_ALL", "LC_TIME", "TRACEPARENT", "OTHER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LC_TIME", "C")
+    told = "echo ${VIRTUAL_ENV-unset} ${LC_ALL-unset} ${LC_TIME-unset} ${TRACEPARENT-unset} $OTHER"
+    job = shop.enqueue(told)
+    asked = shop.enqueue(told, env={"LC_ALL": "POSIX"})
+    shop.worker(VIRTUAL_ENV="/worker", LC_ALL="C.UTF-8", LC_TIME="C.UTF-8", TRACEPARENT="00-1-2-01", OTHER="worker")
+    shop.finished(job, asked)
+    assert shop.output(job) == b"unset unset C unset worker\n"
+    assert shop.output(asked) == b"unset POSIX C unset worker\n"
+
+
 def test_a_list_runs_without_a_shell(shop: Workshop) -> None:
     job = shop.enqueue(["printf", "%s|", "a b", "$HOME", "*"])
     shop.worker()

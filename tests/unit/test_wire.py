@@ -162,7 +162,7 @@ def test_every_key_can_be_given() -> None:
             "env": {"A": "=x\n"}, "shell": "/bin/bash", "stdin": "in", "output_path": "out", "split_output": True,
         },
     )  # fmt: skip
-    assert set(Spec._fields) - set(asked.spec) == {"max_retries"}
+    assert set(Spec._fields) - set(asked.spec) == {"max_retries", "captured"}
 
 
 def test_both_spellings_of_a_key_are_taken_and_the_alias_too() -> None:
@@ -433,6 +433,11 @@ def test_a_spec_comes_back_from_its_text_as_it_was(spec: Spec) -> None:
     text = wire.spec_to_text(spec)
     assert wire.spec_from_text(text) == spec
     assert text.isascii()  # also where the environment held bytes that are no UTF-8
+
+
+def test_specs_that_capture_nothing_are_written_as_by_older_releases() -> None:
+    assert "captured" not in wire.spec_to_text(Spec())
+    assert wire.spec_from_text(wire.spec_to_text(Spec(captured=("LC_*",)))).captured == ("LC_*",)
 
 
 def test_a_spec_of_another_release_is_read_with_what_both_know() -> None:

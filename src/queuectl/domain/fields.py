@@ -172,6 +172,7 @@ FIELDS: tuple[Field, ...] = (
         "env", Kind(Shape.VARIABLES), _SPEC, told=True,
         input=Input("--env", "NAME[=VALUE]", "a variable for the command (without =: as it is here)", "Variables"),
     ),
+    Field("captured", Kind(Shape.NAMES), _SPEC, _OURS, told=True, shown=False),
     Field("secrets", _unsupported, _NOWHERE, Setter.LATER),
     Field(
         "shell", Kind(Shape.FILLED_TEXT), _SPEC, told=True,

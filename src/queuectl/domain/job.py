@@ -44,8 +44,9 @@ NO_ENV: Mapping[str, str] = MappingProxyType({})
 class Spec(NamedTuple):
     """Everything about a job that is fixed when it is enqueued and that many jobs share.
 
-    Its retry policy, its time limit, and the surroundings of its command. Stores keep equal
-    specs once.
+    Its retry policy, its time limit, and the surroundings of its command. `env` is laid over the
+    worker's environment; what `captured` matches comes from `env` alone. Stores keep equal specs
+    once.
     """
 
     max_retries: int = 3
@@ -60,6 +61,7 @@ class Spec(NamedTuple):
     cwd: str | None = None
     umask: int | None = None
     env: Mapping[str, str] = NO_ENV
+    captured: tuple[str, ...] = ()
     shell: str = "/bin/sh"
     stdin: str | None = None
     output_path: str | None = None

@@ -12,6 +12,7 @@ from queuectl.engine import process
 from queuectl.engine.protocol import Message, Order
 from queuectl.engine.shell import is_plain_shell
 from queuectl.engine.sink import STDERR, STDOUT, Sink, UserFile
+from queuectl.environment import is_captured
 
 SIGNS_MAX = 500
 """What an execution's end may say of what went wrong."""
@@ -19,7 +20,8 @@ SIGNS_MAX = 500
 
 @dataclass(slots=True)
 class Surroundings:
-    """Where commands run: the worker's environment with the jobs' laid over it, as bytes, prepared once."""
+    """Where commands run, prepared once. `env` is the worker's with the jobs' laid over it, as bytes. A variable that
+    jobs capture where they are enqueued is unset if it was unset there, whatever the worker has."""
 
     cwd: str | None
     umask: int
@@ -34,7 +36,9 @@ class Surroundings:
     def prepare(cls, spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings:
         """From a `spec` message."""
         own_env = {os.fsencode(key): os.fsencode(value) for key, value in spec.pop("env").items()}
-        env = {**base_env, b"PWD": os.fsencode(spec["cwd"] or "/"), **own_env}
+        captured = spec.pop("captured")
+        workers = {key: value for key, value in base_env.items() if not is_captured(os.fsdecode(key), captured)}
+        env = {**workers, b"PWD": os.fsencode(spec["cwd"] or "/"), **own_env}
         umask = spec.pop("umask")
         return cls(
             env=env, umask=0o022 if umask is None else umask, may_skip_shell=is_plain_shell(spec["shell"], env), **spec

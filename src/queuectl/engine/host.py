@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import queuectl
-from queuectl import ids
+from queuectl import environment, ids
 from queuectl.domain.errors import OperationFailed
 from queuectl.engine import process
 from queuectl.engine.journal import read_journal
@@ -167,7 +167,8 @@ def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
         sys.executable, "-I", "-S", "-c", program, str(below), str(folder), str(bits),
         str(plan.first_slot), str(plan.slots), str(plan.output_bytes_max),
     ]  # fmt: skip
-    surroundings = {**os.environ, "QUEUECTL_DB": plan.store_address}  # not an argument: those are there for all to see
+    # Not an argument: those are there for all to see.
+    surroundings = {**environment.given(), "QUEUECTL_DB": plan.store_address}
     reader, writer = os.pipe()
     try:
         pid = os.posix_spawn(

@@ -144,7 +144,8 @@ class Link:
 
 def _surroundings(spec: Spec) -> dict[str, Any]:
     return {
-        "cwd": spec.cwd, "umask": spec.umask, "env": dict(spec.env), "shell": spec.shell, "stdin": spec.stdin,
+        "cwd": spec.cwd, "umask": spec.umask, "env": dict(spec.env), "captured": spec.captured,
+        "shell": spec.shell, "stdin": spec.stdin,
         "output_path": spec.output_path, "split_output": spec.split_output,
     }  # fmt: skip
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from queuectl import environment
 from queuectl.engine import process
 from queuectl.engine.door import Door
 from queuectl.engine.execution import Run, Slot, Surroundings, prepared, start
@@ -103,7 +104,7 @@ class Supervisor:
         self._door = Door(listener, self._poll, self._news)
         self._wakeup = _signal_pipe()
         self._poll.register(self._wakeup, select.POLLIN)
-        self._base_env = {k: v for k, v in os.environb.items() if not k.startswith(b"QUEUECTL_") or k == b"QUEUECTL_DB"}
+        self._base_env = environment.for_commands()
 
     def _slot(self, index: int) -> Slot:
         return Slot(index=index, out=self._sink(f"slot-{index}.out"), err=self._sink(f"slot-{index}.err"))
