@@ -251,8 +251,7 @@ def _serve(
     store = open_store(url)
     try:
         _refuse_untrusted(store)
-        if any(row.name == name and store.alive(row) for row in store.workers()):
-            raise Conflict(f"a worker named {name} is running", "choose another --name, or stop that one first")
+        _refuse_taken(store, name)
         plan = Options(
             name=name, slots=options.slots, queues=options.queues, drain=options.drain,
             poll=DEFAULT_POLL_S if options.poll is None else options.poll, stop_timeout=options.stop_timeout,
@@ -273,6 +272,20 @@ def _serve(
             loop.close()
     finally:
         store.close()
+
+
+def _refuse_taken(store: Store, name: str) -> None:
+    """The name of a worker that lives is taken; that of one of which only supervisors are left is not."""
+    from queuectl.domain.condition import Condition
+    from queuectl.engine.condition import condition_of
+
+    for row in store.workers():
+        if row.name == name and store.alive(row):
+            condition = condition_of(row, store.folder)
+            if condition is Condition.SUSPENDED:
+                raise Conflict(f"a worker named {name} is suspended", f"kill -CONT {row.dispatcher}")
+            if condition is not Condition.ORPHANED:
+                raise Conflict(f"a worker named {name} is running", "choose another --name, or stop that one first")
 
 
 def _supervisors(slots: int) -> int:

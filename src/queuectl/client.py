@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -19,11 +19,12 @@ from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held,
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings, canonical
-from queuectl.store.port import FIRST_EPOCH, LEASE_MIN_S, Store, WorkerRow
+from queuectl.store.port import LEASE_MIN_S, Store
 from queuectl.values import Changed as Changed
 from queuectl.values import History as History
 from queuectl.values import Status as Status
 from queuectl.values import WorkerView as WorkerView
+from queuectl.workers import resume, serves, workers_of
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
@@ -273,36 +274,17 @@ class Client:
 
     def workers(self) -> list[WorkerView]:
         """The workers alive now, and supervisors that outlived theirs."""
-        by_dispatcher: dict[tuple[str, int], list[WorkerRow]] = {}
-        for row in self.store.workers():
-            if self.store.alive(row):
-                by_dispatcher.setdefault((row.machine, row.dispatcher), []).append(row)
-        seen = self.store.seen([row.id for rows in by_dispatcher.values() for row in rows]) if by_dispatcher else {}
-        return [self._worker(rows, seen) for rows in by_dispatcher.values()]
+        return workers_of(self.store)
 
-    def _worker(self, rows: list[WorkerRow], seen: Mapping[str, float]) -> WorkerView:
-        from queuectl.engine.process import is_there, machine_id
-
-        orphaned = rows[0].machine == machine_id() and not is_there(rows[0].dispatcher)
-        own = [row for row in rows if row.epoch == FIRST_EPOCH] or rows
-        return WorkerView(
-            name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, orphaned=orphaned,
-            slots=0 if orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
-            started_at=min(row.started_at for row in own),
-            seen_at=max(seen.get(row.id, row.started_at) for row in rows), stopping=any(row.stop for row in own),
-            rows=rows, running=[job for row in rows for job in self._running(row)],
-        )  # fmt: skip
-
-    def _running(self, row: WorkerRow) -> list[Job]:
-        """The jobs in a supervisor's slots. It may hold a few more, to start them as soon as one is free."""
-        return sorted(self.store.running(row.id), key=lambda job: job.started_at is None)[: row.slots]
-
-    def ask_to_stop(self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False) -> list[WorkerView]:
+    def ask_to_stop(
+        self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False, orphaned: bool = False
+    ) -> list[WorkerView]:
         """Asks workers (all of this host, or of all hosts, or those named; GLOBs work) to stop; returns whom it asked.
 
-        Raises `NotFound` where a name means none. Supervisors that outlived their worker hear nobody.
+        Raises `NotFound` where a name means none. A suspended one is continued, so that it hears of it. An orphaned one
+        hears nobody: it is asked only where the caller drives it then (see engine/guardian.py).
         """
-        live = [worker for worker in self.workers() if not worker.orphaned]
+        live = [worker for worker in self.workers() if orphaned or not worker.orphaned]
         for name in names:
             if not any(fnmatchcase(worker.name, name) for worker in live):
                 raise NotFound(f"no live worker {name}", "see: queuectl worker list")
@@ -313,6 +295,9 @@ class Client:
             asked = [worker for worker in live if everywhere or worker.host == here]
         how = "now" if now else "graceful"
         self.store.request_stop([row.id for worker in asked for row in worker.rows], how)
+        for worker in asked:
+            if worker.suspended:
+                resume(worker)
         if asked:
             self.note("WorkersStopped", f"{how}: {', '.join(worker.name for worker in asked)}")
         return asked
@@ -357,11 +342,6 @@ def check_prunable(states: Iterable[JobState]) -> None:
     for state in states:
         if state not in FINISHED:
             raise Invalid(f"{state} jobs cannot be pruned", "only completed, cancelled and dead ones")
-
-
-def serves(worker: WorkerView, queue: str) -> bool:
-    """Whether a worker takes jobs of a queue."""
-    return not worker.orphaned and (not worker.queues or queue in worker.queues)
 
 
 def _in_batches(

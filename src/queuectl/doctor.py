@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queuectl.bootstrap import is_server, locate_store, open_store
+from queuectl.clock import boottime
+from queuectl.domain.condition import Condition, finding
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
 from queuectl.engine import process
+from queuectl.engine.condition import condition_of
 from queuectl.engine.host import Host
 from queuectl.engine.reaper import Reaper
 from queuectl.logs import sentence
@@ -260,9 +263,14 @@ def _store(store: Store) -> Iterator[Finding]:
 def _workers(store: Store) -> Iterator[Finding]:
     """Live workers, what dead ones left in the store, and what they left on disk."""
     rows = store.workers()
-    alive = [row for row in rows if store.alive(row)]
-    names = ", ".join(sorted({row.name for row in alive}))
-    yield Finding(level=OK, code="workers_live", message=f"live workers: {names}" if alive else "no live worker")
+    alive = {row: condition_of(row, store.folder) for row in rows if store.alive(row)}
+    names = sorted({row.name for row, condition in alive.items() if condition is not Condition.ORPHANED})
+    message = f"live workers: {', '.join(names)}" if names else "no live worker"
+    yield Finding(level=OK, code="workers_live", message=message)
+    for row, condition in alive.items():
+        held = [job.id for job in store.running(row.id)]
+        if condition is not None and (told := finding(row.name, condition, row.dispatcher, held)):
+            yield told
     for row in rows:
         if not store.is_at_home(row):
             yield _of_original(store, row)
@@ -315,4 +323,4 @@ def clean_up(store: Store) -> list[str]:
     """Does at once what the next worker would: ends what dead workers' commands left running, records the results
     that wait in their journals, gives their jobs back, removes their folders. One line for each dead worker."""
     reaper = Reaper(store, Host(store.folder), lambda: Settings(store.config()))
-    return [sentence(settled.happenings()[-1]) for settled in reaper.clean_up()]
+    return [sentence(settled.happenings()[-1]) for settled in reaper.clean_up(boottime())]

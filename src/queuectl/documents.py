@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from queuectl import wire
-from queuectl.client import History, Status, WorkerView, serves
+from queuectl.client import History, Status
 from queuectl.domain.finding import Finding
 from queuectl.domain.job import Attempt, Job, Outcome
 from queuectl.domain.token import Token
@@ -14,6 +14,8 @@ from queuectl.figures import Figures
 from queuectl.selections import exactly
 from queuectl.settings import SETTINGS, Settings
 from queuectl.store.past import Deed, Group, News
+from queuectl.values import WorkerView
+from queuectl.workers import serves
 
 DEEDS = {
     "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",
@@ -57,6 +59,7 @@ def worker_to_json(worker: WorkerView) -> wire.JsonObject:
         "name": worker.name, "host": worker.host, "pid": worker.pid, "slots": worker.slots,
         "busy": len(worker.running), "queues": list(worker.queues), "started_at": wire.format_time(worker.started_at),
         "seen_at": wire.format_time(worker.seen_at), "stopping": worker.stopping, "orphaned": worker.orphaned,
+        "condition": worker.condition.value,
         "jobs": [job.id for job in worker.running],
     }  # fmt: skip
 

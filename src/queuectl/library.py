@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from queuectl import client, follow, wire
 from queuectl.asynchronous import asynchronously
 from queuectl.bootstrap import shown
-from queuectl.client import WorkerView
 from queuectl.domain.errors import Invalid, OperationFailed, error_of
 from queuectl.domain.job import Job
 from queuectl.figures import STRETCHES, Figures, figures
@@ -25,6 +24,7 @@ from queuectl.follow import Piece
 from queuectl.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
 from queuectl.store.port import Store
 from queuectl.stores import Stores
+from queuectl.values import WorkerView
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from queuectl.domain.condition import Condition
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.store.port import Note, WorkerRow
@@ -20,8 +21,9 @@ class Changed(NamedTuple):
 class WorkerView(NamedTuple):
     """A live worker: its slots, what it runs, and whether it is about to stop.
 
-    An `orphaned` one has lost its dispatcher: it starts nothing, but what it runs goes on until a worker takes over.
-    `seen_at`: when it was heard of last, which is now where a lock tells, and else when it renewed its lease.
+    `condition`: whether it is driven, as far as that can be told from here. An orphaned one has lost its dispatcher: it
+    starts nothing, but what it runs goes on until a worker takes over. `seen_at`: when it was heard of last, which is
+    now where a lock tells, and else when it renewed its lease.
     """
 
     name: str
@@ -33,8 +35,21 @@ class WorkerView(NamedTuple):
     seen_at: float
     running: Sequence[Job]
     stopping: bool
-    orphaned: bool
+    condition: Condition
     rows: Sequence[WorkerRow]
+
+    @property
+    def orphaned(self) -> bool:
+        return self.condition is Condition.ORPHANED
+
+    @property
+    def suspended(self) -> bool:
+        return self.condition is Condition.SUSPENDED
+
+    @property
+    def serving(self) -> bool:
+        """Whether it takes new jobs, for all that is known."""
+        return self.condition is Condition.DRIVEN and not self.stopping
 
 
 class Status(NamedTuple):

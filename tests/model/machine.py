@@ -39,6 +39,8 @@ class Machine:
         self._pids = 1000
         self.kill_parent: Callable[[str], None] = lambda worker: None
         """Has the process die that started a supervisor."""
+        self.is_awake: Callable[[int], bool] = lambda pid: False
+        """Whether a process lives and is not suspended."""
 
     def new_pid(self) -> int:
         self._pids += 1

@@ -84,7 +84,8 @@ class SimStore(SqliteStore):
         self, path: Path, time: Timeline, machine: Machine, weather: Weather, process: Process | None,
         committed: Callable[[SimStore], None], taken: Callable[[Process, str], None],
     ) -> None:  # fmt: skip
-        """`committed` hears of every commit, `taken` of every living supervisor that is taken over."""
+        """`committed` hears of every commit, `taken` of every supervisor that is taken over, be it
+        to settle its jobs."""
         self._machine = machine
         self._weather = weather
         self._process = process
@@ -139,7 +140,7 @@ class SimStore(SqliteStore):
                 self._process.adopted.append(news.worker)
                 if self._machine.is_alive(news.worker):
                     self._process.driven.append(news.worker)
-                    self._took(self._process, news.worker)
+                self._took(self._process, news.worker)
         self._news.clear()
 
     def _read(self, sql: str, parameters: Any = ()) -> list[Any]:
@@ -238,6 +239,9 @@ class SimHost(Host):
 
     def kill(self, row: WorkerRow) -> None:
         self._simulated.kill_frozen(row.id)
+
+    def is_awake(self, pid: int) -> bool:
+        return self._simulated.is_awake(pid)
 
     def kill_commands(self, row: WorkerRow) -> None:
         self._process.point("before it ends commands")

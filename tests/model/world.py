@@ -67,6 +67,7 @@ class World:
         self._history = History(self._say)
         self._machine = Machine(self._time, self._chance, self._history, self._delay)
         self._machine.kill_parent = self._kill_parent
+        self._machine.is_awake = self._is_awake
         self._weather = Weather()
         self._weather.fails_at_commit = lambda: self._happens(self._plan.fails_at_commit)
         self._weather.loses_answer = lambda: self._happens(self._plan.loses_answers)
@@ -76,6 +77,7 @@ class World:
         self._workers: list[SimWorker] = []
         self._made = 0
         self._asleep = 0
+        self._spoilt_at = 0.0
         self._calm_at = self._time.monotonic() + self._plan.lasts_s
 
     def _say(self, text: str, *values: object) -> None:
@@ -136,6 +138,7 @@ class World:
 
     def _become_calm(self) -> None:
         self._weather.locked = self._weather.away = False
+        self._spoilt_at = self._time.monotonic()
         for worker in self._living():
             self._thaw(worker)
             self._wake(worker)
@@ -292,15 +295,24 @@ class World:
         worker.store.close()
 
     def _check_taken(self, by: Process, supervisor_id: str) -> None:
-        """A supervisor is only taken from a worker that is dead, or has been silent for long."""
+        """A supervisor is only taken from a worker that is dead, or has been silent for long, be it to settle it."""
         supervisor = self._machine.supervisors[supervisor_id]
         lately = self._time.monotonic() - LEASE_TTL_S
-        if supervisor.frozen or supervisor.thawed_at > lately or by.awake_since > lately:
+        if by.awake_since > lately:
             return  # what it knew then was right
+        if supervisor.alive and (supervisor.frozen or supervisor.thawed_at > lately):
+            return
+        if not supervisor.alive and not self._can_settle_since(lately):
+            return
         for worker in self._living():
             is_well = not worker.busy and not worker.asleep and worker.process.awake_since < lately
             if is_well and worker.process is not by and supervisor.driver in worker.process.channels:
                 raise Violation(f"{by.name} takes {supervisor_id} from {worker.process.name}, which is well")
+
+    def _can_settle_since(self, moment: float) -> bool:
+        """Whether nothing has kept a dispatcher from settling its dead supervisor since then."""
+        has_failed = self._plan.fails_at_commit or self._plan.loses_answers
+        return self._spoilt_at < moment and not (self._weather.locked or self._weather.away or has_failed)
 
     def _check_deposed(self, worker: SimWorker) -> None:
         """Only another one makes a worker give up."""
@@ -322,6 +334,9 @@ class World:
         for each in self._living():
             if worker in each.process.children:
                 self._kill(each.process, "by a command")
+
+    def _is_awake(self, pid: int) -> bool:
+        return any(worker.process.pid == pid and not worker.asleep for worker in self._living())
 
     def _committed(self, by: SimStore) -> None:
         """The system wakes whoever watches the store."""
@@ -372,7 +387,11 @@ class World:
     def _spoil(self, how: str) -> None:
         self._say("the store is %s", how)
         setattr(self._weather, how, True)
-        self._time.later(self._plan.nap_s(self._chance), lambda: setattr(self._weather, how, False))
+        self._time.later(self._plan.nap_s(self._chance), lambda: self._clear_up(how))
+
+    def _clear_up(self, how: str) -> None:
+        setattr(self._weather, how, False)
+        self._spoilt_at = self._time.monotonic()
 
 
 @cache

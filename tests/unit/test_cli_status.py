@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from queuectl.cli.status import worker_table
-from queuectl.client import WorkerView
+from queuectl.domain.condition import Condition
+from queuectl.values import WorkerView
 from tests.builders import NOON
 
 
 def a_view(name: str, host: str) -> WorkerView:
     return WorkerView(
         name=name, host=host, pid=1, slots=2, queues=(), started_at=NOON, seen_at=NOON, running=[], stopping=False,
-        orphaned=False, rows=[],
+        condition=Condition.DRIVEN, rows=[],
     )  # fmt: skip
 
 

@@ -16,12 +16,15 @@ from queuectl.domain.lifecycle import Held, Lost, Started
 from queuectl.engine.host import LEFT_AFTER_S, Host
 from queuectl.engine.journal import Journal
 from queuectl.engine.protocol import JOURNAL_NAME, encode
-from queuectl.engine.reaper import HELLO_WITHIN_S, Reaper
+from queuectl.engine.reaper import HELLO_WITHIN_S, LEFT_TO_OWN_S, LOOK_EVERY_S, Reaper
 from queuectl.settings import Settings
 from queuectl.store.liveness import hold_lock
 from queuectl.store.port import Change
 from queuectl.store.sqlite import SqliteStore
-from tests.builders import a_job, a_worker, claim_one, record_one
+from tests.builders import HOST, a_job, a_worker, claim_one, record_one
+
+NOBODY = (1 << 31) - 1
+"""A pid that no process has."""
 
 ORPHANED = {"epoch": 1, "driven": False, "silent": 60.0}
 Taken = Callable[[float, dict[str, Any]], bool]
@@ -94,6 +97,41 @@ def test_every_take_over_has_its_own_time(store: SqliteStore, taken: Taken) -> N
         assert not taken(now, ORPHANED)
 
 
+# --- what is left to a supervisor's own dispatcher --------------------------------------------
+
+
+def a_dead_supervisor(tmp_path: Path, dispatcher: int) -> tuple[SqliteStore, Host]:
+    """One that has a job in hand, and whose process is gone."""
+    store = SqliteStore(tmp_path / "queuectl.db")
+    host = Host(store.folder)
+    store.register(a_worker(machine=host.machine, dispatcher=dispatcher, pid=NOBODY))
+    store.insert([a_job(at=0.0)])
+    (row,) = store.workers()
+    store.claim(row.grip, HOST, 1, ())
+    return store, host
+
+
+def test_a_dead_supervisor_is_left_to_its_dispatcher_while_that_is_awake(tmp_path: Path) -> None:
+    store, host = a_dead_supervisor(tmp_path, dispatcher=os.getppid())
+    reaper = Reaper(store, host, lambda: Settings({}))
+    looks = [list(reaper.clean_up(now)) for now in (0.0, LOOK_EVERY_S, LEFT_TO_OWN_S - 0.1)]
+    assert looks == [[], [], []]
+    (settled,) = reaper.clean_up(LEFT_TO_OWN_S + 0.1)
+    assert [job.id for job in settled.lost] == ["job1"]
+
+
+def test_the_time_a_dispatcher_has_begins_anew_after_a_store_that_was_away(tmp_path: Path) -> None:
+    store, host = a_dead_supervisor(tmp_path, dispatcher=os.getppid())
+    reaper = Reaper(store, host, lambda: Settings({}))
+    assert list(reaper.clean_up(0.0)) == []
+    assert list(reaper.clean_up(2 * LEFT_TO_OWN_S)) == []
+
+
+def test_a_dead_supervisor_without_dispatcher_is_settled_at_once(tmp_path: Path) -> None:
+    store, host = a_dead_supervisor(tmp_path, dispatcher=NOBODY)
+    assert len(list(Reaper(store, host, lambda: Settings({})).clean_up(0.0))) == 1
+
+
 # --- what is left of those that the store does not know any more ------------------------------
 
 
@@ -128,7 +166,7 @@ def test_a_supervisor_that_had_ended_its_commands_itself_takes_its_losses_back_w
     for number, (job, cause, after_s) in enumerate(ends):
         at = time.time() + after_s
         leave(host, f"w~{number}", LEFT_AFTER_S + 1, seq=job.seq, lease=job.lease, finished_at=at, cause=cause)
-    (settled,) = Reaper(store, host, lambda: Settings({})).clean_up()
+    (settled,) = Reaper(store, host, lambda: Settings({})).clean_up(0.0)
     assert (settled.worker, [job.id for job in settled.taken_back]) == ("w~0", [stopped.id])
     assert [store.get(job.id).lost for job in (stopped, ended, late)] == [0, 1, 1]
     assert [store.attempts(job)[0].outcome for job in (stopped, ended)] == [Outcome.STOPPED, Outcome.LOST]
@@ -141,8 +179,8 @@ def test_what_was_fenced_just_now_is_not_taken_for_a_supervisor_that_is_starting
     job = counted_as_lost(store, "w~1")
     leave(host, "w~1", 0.0, seq=job.seq, lease=job.lease, finished_at=time.time() - 0.5, cause="stop")
     reaper = Reaper(store, host, lambda: Settings({}))
-    assert list(reaper.clean_up()) == []
+    assert list(reaper.clean_up(0.0)) == []
     assert host.has("w~1")
     reaper.fenced.add("w~1")
-    assert [settled.worker for settled in reaper.clean_up()] == ["w~1"]
+    assert [settled.worker for settled in reaper.clean_up(0.0)] == ["w~1"]
     assert (store.get(job.id).lost, host.has("w~1"), reaper.fenced) == (0, False, set())

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import re
 import sqlite3 as plain_sqlite3
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
 from queuectl.store import migrations, sqlite
 from queuectl.store.connection import folder_of
+from queuectl.store.liveness import machine_id
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, claim_one, finish
 
@@ -398,6 +400,26 @@ def test_a_supervisor_is_alive_while_its_lock_is_held(store: SqliteStore) -> Non
     assert store.alive(row)
     os.close(lock)
     assert not store.alive(row)
+
+
+def test_a_supervisor_without_its_lock_file_is_told_by_its_process(store: SqliteStore) -> None:
+    row = a_worker(machine=machine_id(), pid=os.getpid())
+    assert not store.alive(row)
+    with subprocess.Popen(["sh", "-c", "read line", f"/elsewhere/workers/{row.id}"], stdin=subprocess.PIPE) as process:
+        assert store.alive(row._replace(pid=process.pid))
+        process.kill()
+    assert not store.alive(row._replace(pid=process.pid))
+
+
+def test_whether_a_supervisor_of_another_pid_namespace_lives_is_told_by_its_lock_alone(store: SqliteStore) -> None:
+    boot = machine_id().partition("/")[0]
+    row = a_worker(machine=f"{boot}/1")
+    assert store.alive(row), "for all that can be told"
+    file = store.folder / "workers" / row.id / "lock"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert not store.alive(row)
+    assert not store.alive(a_worker("w~2", machine="an-earlier-boot/1"))
 
 
 def test_asking_who_lives_makes_no_file(store: SqliteStore) -> None:

@@ -14,6 +14,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Held, Released, Retried
 
 FORCED_DELETE_WAIT_S = 60.0
+LOOK_AGAIN_S = 0.05
 
 Do = Callable[[Client, Sequence[str], Progress | None], Changed]
 
@@ -55,8 +56,31 @@ def retry(call: Call) -> int:
 
 
 def cancel(call: Call) -> int:
-    """Ends jobs for good."""
-    return act(call, CANCEL)
+    """Ends jobs for good, also those that only an orphaned supervisor runs."""
+    return act(call, CANCEL._replace(do=_cancel))
+
+
+def _cancel(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
+    changed = client.cancel(refs, progress)
+    ended = _end_orphaned(client, changed.jobs)
+    return changed._replace(jobs=[client.job(job.id) if job.id in ended else job for job in changed.jobs])
+
+
+def _end_orphaned(client: Client, jobs: Sequence[Job]) -> set[str]:
+    """Has cancelled jobs ended from here where only supervisors are left of their worker; the ids of those."""
+    running = {job.id for job in jobs if job.state is JobState.PROCESSING}
+    if not running:
+        return set()
+    from queuectl.engine.guardian import guarding, orphans
+
+    workers = {job.worker for job in jobs if job.id in running and job.worker}
+    wards = orphans(client.store, workers)
+    ended = {job.id for row in wards for job in client.store.running(row.id)} & running
+    if ended:
+        with guarding(client.store, wards) as guardian:
+            while any(client.job(each).state is JobState.PROCESSING for each in ended):
+                guardian.turn(LOOK_AGAIN_S)
+    return ended
 
 
 def hold(call: Call) -> int:
@@ -117,7 +141,7 @@ def _cancel_and_delete(client: Client, refs: Sequence[str], progress: Progress |
     if running:
         from queuectl import follow
 
-        client.cancel(running)
+        _end_orphaned(client, client.cancel(running).jobs)
         try:
             follow.wait(client.store, running, False, FORCED_DELETE_WAIT_S)
         except TimeoutError:

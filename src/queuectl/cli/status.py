@@ -8,16 +8,23 @@ from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.console import Console
 from queuectl.cli.render import STATE_STYLES, Cell, Column, age, counted, cut, short
-from queuectl.client import Client, Status, WorkerView
+from queuectl.client import Client, Status
 from queuectl.documents import busy, finding_to_json, retry_text, slots, status_to_json
+from queuectl.domain.condition import Condition, finding
 from queuectl.domain.finding import PROBLEM, Finding
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.selector import Selector
+from queuectl.values import WorkerView
 
 WORKER_COLUMNS = (
     Column("NAME"), Column("HOST", least=8), Column("SLOTS", right=True), Column("QUEUES", least=8),
     Column("UP", right=True), Column("RUNNING", least=20),
 )  # fmt: skip
+
+CONDITIONS = {
+    Condition.SUSPENDED: "suspended", Condition.ORPHANED: "orphaned", Condition.UNKNOWN: "cannot be told from here"
+}  # fmt: skip
+"""What a worker is called that does not serve, or may not."""
 
 
 def status(call: Call) -> int:
@@ -66,8 +73,9 @@ def _heading(console: Console, title: str, text: str) -> None:
 def _workers_line(call: Call, found: Status) -> str:
     if not found.workers:
         return f"none alive; start one with: {call.command('worker start')}"
-    alive = sum(not worker.orphaned for worker in found.workers)
-    return f"{alive:,} alive, {busy(found.workers)} of {counted(slots(found.workers), 'slot')} busy"
+    lost = [worker for worker in found.workers if worker.orphaned]
+    alive = f"{len(found.workers) - len(lost):,} alive{f', {len(lost):,} orphaned' if lost else ''}"
+    return f"{alive}, {busy(found.workers)} of {counted(slots(found.workers), 'slot')} busy"
 
 
 def _counts_line(console: Console, found: Status) -> str:
@@ -92,7 +100,7 @@ def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Co
 
 
 def _condition(worker: WorkerView) -> str:
-    return "orphaned" if worker.orphaned else "stopping" if worker.stopping else ""
+    return CONDITIONS.get(worker.condition) or ("stopping" if worker.stopping else "")
 
 
 def _queue_table(found: Status) -> tuple[Sequence[Column], list[Sequence[str | Cell]]]:
@@ -127,7 +135,11 @@ def _findings(call: Call, client: Client, max_wait: float, dead_within: float) -
     """What needs a person's attention now."""
     found = client.status()
     waiting = sum(number for state, number in found.counts.items() if state not in FINISHED)
-    if not found.workers:
+    for worker in found.workers:
+        jobs = [job.id for job in worker.running]
+        if told := finding(worker.name, worker.condition, worker.pid, jobs):
+            yield told
+    if not any(worker.condition is not Condition.ORPHANED for worker in found.workers):
         message = "no live worker" + (f", and {counted(waiting, 'job')} not finished" if waiting else "")
         yield Finding(level=PROBLEM, code="no_worker", message=message, fix=call.command("worker start"))
     else:

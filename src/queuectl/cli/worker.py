@@ -15,9 +15,10 @@ from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
 from queuectl.cli.render import counted
 from queuectl.cli.status import worker_table
-from queuectl.client import Client, WorkerView
+from queuectl.client import Client
 from queuectl.documents import worker_to_json
 from queuectl.domain.errors import Invalid, NotFound
+from queuectl.values import WorkerView
 
 SLOTS_MAX = 4096
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -61,7 +62,7 @@ def _serving(call: Call, queues: list[str]) -> WorkerView | None:
     with call.client() as client:
         for worker in client.workers():
             serves = not worker.queues or (queues and set(queues) <= set(worker.queues))
-            if serves and not (worker.orphaned or worker.stopping):
+            if serves and worker.serving:
                 return worker
     return None
 
@@ -138,10 +139,13 @@ def _seconds(text: str, what: str) -> float:
 
 
 def stop(call: Call) -> int:
-    """Asks workers to stop and waits until they have."""
+    """Asks workers to stop and waits until they have; drives those that have lost their dispatcher."""
+    from queuectl.engine.dispatcher import GRACEFUL, NOW
+    from queuectl.engine.guardian import guarding
+
     console = call.console
     with call.client() as client:
-        asked = client.ask_to_stop(call.words, now=call.args.now, all_hosts=call.args.all_hosts)
+        asked = client.ask_to_stop(call.words, now=call.args.now, all_hosts=call.args.all_hosts, orphaned=True)
         if not asked:
             if console.as_json:
                 console.json_array([])
@@ -153,14 +157,19 @@ def stop(call: Call) -> int:
             console.note(
                 f"waiting for {counted(running, 'running command')}; end them with: worker stop --now", "waiting"
             )
-        _wait_until_gone(call, client, asked)
+        orphans = [row for worker in asked if worker.orphaned for row in worker.rows]
+        if orphans:
+            with guarding(client.store, orphans, NOW if call.args.now else GRACEFUL) as guardian:
+                _wait_until_gone(call, client, asked, guardian.turn)
+        else:
+            _wait_until_gone(call, client, asked, console.screen.pause)
     if console.as_json:
         console.json_array(worker_to_json(worker) for worker in asked)
     return 0
 
 
-def _wait_until_gone(call: Call, client: Client, asked: list[WorkerView]) -> None:
-    """Says of each worker when it has gone."""
+def _wait_until_gone(call: Call, client: Client, asked: list[WorkerView], let_pass: Callable[[float], None]) -> None:
+    """Says of each worker when it has gone. `let_pass` spends so many seconds between two looks."""
     console = call.console
     waiting = asked
     while waiting:
@@ -170,7 +179,7 @@ def _wait_until_gone(call: Call, client: Client, asked: list[WorkerView]) -> Non
                 console.print(worker.name if console.quiet else f"stopped {worker.name}")
         waiting = left
         if waiting:
-            console.screen.pause(LOOK_AGAIN_S)
+            let_pass(LOOK_AGAIN_S)
 
 
 def list_workers(call: Call) -> int:

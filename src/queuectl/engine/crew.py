@@ -30,7 +30,8 @@ def none_ahead(slots: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What a worker serves. No queues: all. `poll` is how often to look at the store without being woken."""
+    """What a worker serves. No queues: all. `poll` is how often to look at the store without being woken. `wards` are
+    the only supervisors that it may take over; None: any."""
 
     name: str
     slots: int
@@ -40,6 +41,7 @@ class Options:
     poll: float = 5.0
     drain: bool = False
     stop_timeout: float | None = None
+    wards: frozenset[str] | None = None
 
 
 @dataclass(slots=True)

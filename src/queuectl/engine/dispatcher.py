@@ -61,7 +61,7 @@ class Dispatcher:
         self._crew = Crew(store, options, host)
         self._drain = Drain(store, options.queues, observe)
         self._pruning = Pruning(store)
-        self._reaper = Reaper(store, host, lambda: self._settings)
+        self._reaper = Reaper(store, host, lambda: self._settings, options.wards)
         self._ended: list[tuple[Link, Flight]] = []
         self._returned: list[tuple[Link, Flight]] = []
         self._starts: list[tuple[Link, Flight]] = []
@@ -224,7 +224,7 @@ class Dispatcher:
             self._crew.attend(now)
             self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
             self._stop_if_drained()
-            if not self._stopping:
+            if not self._stopping and self._options.slots:
                 self._pruning.go_on(self._settings, now)
         self._look_after_others(now)
 
@@ -319,6 +319,7 @@ class Dispatcher:
             match found:
                 case Adopted(row=row, channel=channel, lease=lease):
                     self._crew.take_over(row, channel, lease, now)
+                    self._obey_people()  # who asked for something while nobody drove it waits for that
                 case Frozen(row=row):
                     self._observe(events.SupervisorFrozen(worker=row.id))
         if self._reaper.fenced or (not self._stopping and self._beat.is_due("others", LOOK_EVERY_S, now)):

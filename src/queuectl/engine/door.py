@@ -34,6 +34,13 @@ class Door:
         self._outbox_since = 0.0
         poll.register(listener, select.POLLIN)
 
+    def listen_at(self, listener: socket.socket) -> None:
+        """Whoever comes in from now on comes in by this socket; those who are in stay."""
+        self._poll.unregister(self._listener)
+        self._listener.close()
+        self._listener = listener
+        self._poll.register(listener, select.POLLIN)
+
     @property
     def driven(self) -> bool:
         """Whether a dispatcher is connected."""

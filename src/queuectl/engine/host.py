@@ -24,7 +24,7 @@ from queuectl.engine.journal import read_journal
 from queuectl.engine.link import Flight
 from queuectl.engine.protocol import JOURNAL_NAME, Channel, dial
 from queuectl.engine.report import Witness, witness_of
-from queuectl.store.liveness import is_alive, supervisor_folder, workers_folder
+from queuectl.store.liveness import is_held, machine_id, supervisor_folder, workers_folder
 from queuectl.store.port import WorkerRow
 
 LEFT_AFTER_S = 60.0
@@ -57,7 +57,7 @@ class Host:
     def __init__(self, below: Path) -> None:
         self.below = below
         self.name = os.uname().nodename
-        self.machine = process.machine_id()
+        self.machine = machine_id()
         self.pid = os.getpid()
         self._children = process.Children()
 
@@ -120,6 +120,10 @@ class Host:
         finally:
             os.close(handle)
 
+    def is_awake(self, pid: int) -> bool:
+        """Whether a process of this machine lives and is not suspended."""
+        return process.state_of(pid) not in process.ENDED | process.SUSPENDED
+
     def kill_commands(self, row: WorkerRow) -> None:
         """Ends everything that a supervisor's commands have started."""
         process.kill_tagged(*process.whole_range(row.tag))
@@ -157,7 +161,7 @@ def _is_left(folder: Path) -> bool:
         age_s = time.time() - folder.stat().st_mtime
     except FileNotFoundError:
         return False  # somebody else was faster
-    return age_s > LEFT_AFTER_S and not is_alive(folder)
+    return age_s > LEFT_AFTER_S and not is_held(folder)
 
 
 def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:

@@ -28,16 +28,16 @@ class Journal:
     """The writing end. One process writes."""
 
     def __init__(self, path: Path, slots: int = 1) -> None:
-        size = JOURNAL_BYTES + slots * RESERVE_BYTES
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.posix_fallocate(handle, 0, size)
-            self._map = mmap.mmap(handle, size)
-        finally:
-            os.close(handle)
+        self._map = _allocated(path, JOURNAL_BYTES + slots * RESERVE_BYTES)
         self._map[: len(MAGIC)] = MAGIC
         self._end = len(MAGIC)
         self.clear()
+
+    def move(self, path: Path) -> None:
+        """Goes on in another file, with all that it holds. Raises `OSError` where there is no room for it."""
+        moved = _allocated(path, len(self._map))
+        moved[:] = self._map[:]
+        self._map = moved
 
     def spare(self, running: int) -> int:
         """Bytes that still fit, beyond the results of so many running commands and of one more; below 0 where even
@@ -58,6 +58,15 @@ class Journal:
         """Forgets all: every result has been recorded."""
         self._end = len(MAGIC)
         self._map[self._end : self._end + _RECORD.size] = bytes(_RECORD.size)
+
+
+def _allocated(path: Path, size: int) -> mmap.mmap:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, size)
+        return mmap.mmap(handle, size)
+    finally:
+        os.close(handle)
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

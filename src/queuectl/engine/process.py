@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from queuectl.engine.shell import plain_words
 
@@ -152,17 +153,39 @@ def tagged(low: int, high: int) -> list[int]:
 
 def is_zombie(pid: int) -> bool:
     """Whether the process has ended and only waits to be reaped (or is gone)."""
-    state = _stat(pid)
-    return state is None or state[0] in (b"Z", b"X")
+    return state_of(pid) in ENDED
 
 
-def _stat(pid: int) -> list[bytes] | None:
-    """The fields of /proc/PID/stat from the state on."""
+ENDED = frozenset({None, b"Z", b"X"})
+SUSPENDED = frozenset({b"T", b"t"})
+"""States of a process: over, if not reaped; stopped by SIGSTOP, Ctrl-Z or a debugger."""
+
+
+def state_of(pid: int) -> bytes | None:
+    """The letter that the kernel has for what a process does; None where there is none."""
+    fields = _stat(pid)
+    return fields[0] if fields else None
+
+
+def began(pid: int) -> int | None:
+    """When a process was started, in ticks since the machine was; None where there is none."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat from the state on; empty where there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             return file.read(2048).rpartition(b") ")[2].split()
     except OSError:
-        return None
+        return []
+
+
+def resume(pid: int) -> None:
+    """Continues a suspended process. Raises `PermissionError` where it is another user's."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
 def signal_tagged(low: int, high: int, signum: int) -> list[int]:
@@ -220,17 +243,7 @@ def names_of(pids: Collection[int]) -> str:
     return ", ".join([*map(name_of, first), *([f"and {more:,} more"] if more > 0 else [])])
 
 
-# --- this machine, and children -------------------------------------------------------------
-
-
-def machine_id() -> str:
-    """The boot and PID namespace in which a pid means one process (the boot id alone is equal in all containers)."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            boot = file.read().strip()
-        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        return os.uname().nodename
+# --- children -------------------------------------------------------------
 
 
 def exceeds_own_peak(kib: int) -> bool:
@@ -279,14 +292,3 @@ def reap_strays(children: Children, but: set[int]) -> None:
     """Reaps children that came to us as their parents died; `but` are the ones somebody waits for."""
     for pid in children.pids() - but:
         reap(pid)
-
-
-def is_there(pid: int) -> bool:
-    """Whether a process of this machine has this pid."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

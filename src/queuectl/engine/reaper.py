@@ -1,17 +1,19 @@
 """Looks after supervisors that nobody drives: takes over those that live, settles the jobs of those that died.
 
-A supervisor is dead only when its lock is free. One that lives but has no dispatcher (it says so itself) is
-adopted: its commands go on. One that answers nothing is frozen, and is ended with all its commands before their
-jobs run again.
+A supervisor is dead only where the store says so (see store/liveness.py). One that lives but has no dispatcher (it
+says so itself) is adopted: its commands go on. One that answers nothing is frozen, and is ended with all its commands
+before their jobs run again. All this is left to the supervisor's own dispatcher as long as that is awake: it alone can
+read the exit status of a command that ended unseen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from queuectl import events
 from queuectl.clock import boottime
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started
 from queuectl.engine.host import Host
@@ -24,8 +26,12 @@ from queuectl.store.port import Change, Grip, Store, Superseded, WorkerRow
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0
 """At least so long, and for `lease-ttl`, a supervisor must not have answered to be taken for frozen."""
+LEFT_TO_OWN_S = 5.0
+"""A dispatcher that is awake has so long to end its own frozen supervisor, and as long again to settle it."""
 HELLO_WITHIN_S = 1.5
 """Who has started or taken over a supervisor in the store gets so long to tell it; a dead one never does."""
+OVERLOOKED_S = 2 * LOOK_EVERY_S
+"""Between two looks at the dead: after longer, the time that others had to settle them begins anew."""
 OVERSLEPT_S = 1.5
 """A worker that has not looked for so long was frozen itself, perhaps with everybody else."""
 
@@ -82,13 +88,18 @@ class Inquiry:
 class Reaper:
     """Works in small steps inside a dispatcher's loop, and never waits for an answer."""
 
-    def __init__(self, store: Store, host: Host, settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self, store: Store, host: Host, settings: Callable[[], Settings], wards: Set[str] | None = None
+    ) -> None:
+        """`wards`: the only supervisors that may be taken over, or ended as frozen; None: any."""
         self._store = store
         self._host = host
         self._settings = settings
+        self._wards = wards
         self._inquiries: dict[str, Inquiry] = {}
         self._untold: dict[tuple[str, int], float] = {}  # when a worker was first seen not to know of its epoch
-        self._heard_at = 0.0
+        self._heard_at = self._looked_at = 0.0
+        self._dead_since: dict[str, float] = {}
         self.fenced: set[str] = set()
         """Supervisors that lost their lease and were ended; what they can tell is not in the store yet."""
 
@@ -101,13 +112,16 @@ class Reaper:
 
         `mine` are buried by their own, and asked only while they have (True) something to do.
         """
-        yield from self.clean_up(mine.keys())
+        yield from self.clean_up(now, mine.keys())
         for row in self._store.workers():
-            is_wanted = row.machine == self._host.machine and mine.get(row.id, True) and row.id not in self._inquiries
-            if is_wanted and self._store.alive(row):
+            is_wanted = mine.get(row.id, self._wards is None or row.id in self._wards)
+            if is_wanted and self._may_ask(row) and self._store.alive(row):
                 self._ask(row, now, own=row.id in mine)
 
-    def clean_up(self, mine: Set[str] = frozenset()) -> Iterator[Settled]:
+    def _may_ask(self, row: WorkerRow) -> bool:
+        return row.machine == self._host.machine and row.id not in self._inquiries
+
+    def clean_up(self, now: float, mine: Set[str] = frozenset()) -> Iterator[Settled]:
         """Settles the jobs of the dead, and removes what supervisors left that nobody knows any more."""
         left = self.fenced.union(self._host.left_folders())  # before the rows: who registers now is none of them
         rows = self._store.workers()
@@ -115,10 +129,37 @@ class Reaper:
             if taken_back := self._take_back_losses(worker):
                 yield Settled(worker=worker, taken_back=taken_back)
             self._host.remove(worker)
-        for row in rows:
-            if row.id not in mine and not self._store.alive(row) and (settled := self.settle(row)):
+        dead = [row for row in rows if row.id not in mine and not self._store.alive(row)]
+        self._forget_the_settled(dead, now)
+        for row in dead:
+            if not self._is_left_to_own(row, now) and (settled := self._settle_in_time(row)):
                 yield settled
         self.fenced.clear()
+
+    def _settle_in_time(self, row: WorkerRow) -> Settled | None:
+        try:
+            return self.settle(row)
+        except StoreUnavailable:
+            self._dead_since.clear()  # its own dispatcher could not settle it either
+            raise
+
+    def _forget_the_settled(self, dead: Sequence[WorkerRow], now: float) -> None:
+        """Nobody can settle while the store is away, or while this process sleeps: such time does not count."""
+        if now - self._looked_at > OVERLOOKED_S:
+            self._dead_since.clear()
+        self._looked_at = now
+        self._dead_since = {row.id: self._dead_since.get(row.id, now) for row in dead}
+
+    def _is_left_to_own(self, row: WorkerRow, now: float) -> bool:
+        """Whether the dispatcher that drove a dead supervisor is about to settle it."""
+        return (
+            self._store.is_at_home(row) and self._is_own_awake(row) and now - self._dead_since[row.id] < LEFT_TO_OWN_S
+        )
+
+    def _is_own_awake(self, row: WorkerRow) -> bool:
+        """Whether another process of this machine drives a supervisor, and is not suspended."""
+        here = row.machine == self._host.machine and row.dispatcher != self._host.pid
+        return here and self._host.is_awake(row.dispatcher)
 
     def _take_back_losses(self, worker: str) -> list[Job]:
         """What a supervisor had ended before its lease was over is no loss, though another machine counted it as one:
@@ -149,11 +190,17 @@ class Reaper:
                     yield adopted
             elif inquiry.channel.closed:
                 self._close(inquiry)
-            elif now - inquiry.since > max(FROZEN_AFTER_S, self._settings()["lease-ttl"]):
+            elif now - inquiry.since > self._patience_s(inquiry):
                 self._close(inquiry)
                 if self._store.alive(inquiry.row):
                     self._host.kill(inquiry.row)
                     yield Frozen(row=inquiry.row)
+
+    def _patience_s(self, inquiry: Inquiry) -> float:
+        """How long a supervisor may say nothing before it is ended as frozen: by its own dispatcher first."""
+        lease_s: float = self._settings()["lease-ttl"]
+        left_to_own = not inquiry.own and self._is_own_awake(inquiry.row)
+        return max(FROZEN_AFTER_S, lease_s) + (LEFT_TO_OWN_S if left_to_own else 0.0)
 
     def _excuse_all_if_asleep(self, now: float) -> None:
         """Time that this process did not see is nobody's silence."""
@@ -178,9 +225,6 @@ class Reaper:
         lease_s: float = self._settings()["lease-ttl"]
         return lease_s / 2 if self._store.leases else lease_s
 
-    def _is_here(self, row: WorkerRow) -> bool:
-        return row.machine == self._host.machine and self._host.has(row.id)
-
     def _adopt(self, row: WorkerRow) -> Adopted | None:
         lease_s = self._settings()["lease-ttl"]
         lease = Lease.granted(boottime(), lease_s)
@@ -199,9 +243,11 @@ class Reaper:
         known, but that its lease has run out. One that was registered in the store of which this is a copy may live
         there: no process of it is touched, and its jobs are given back. None where another worker was faster.
         """
-        here = self._is_here(row)
+        here = row.machine == self._host.machine
         at_home = self._store.is_at_home(row)
-        grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=at_home and not here)
+        is_known_dead = here and (self._host.has(row.id) or not self._store.leases)  # else another user's, perhaps
+        only_expired = at_home and not is_known_dead
+        grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=only_expired)
         if grip is None:
             return None
         witness = testify()

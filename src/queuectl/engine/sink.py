@@ -246,6 +246,24 @@ class Sink:
         self._leftovers.take(self.reader)
         self.reader = self._writer = -1
 
+    def move(self) -> None:
+        """Goes on in a new file with what the old one holds, which was removed. Where there is no room for both,
+        the old one is written on, unseen."""
+        old, self._file = self._file, -1
+        if old < 0:
+            return
+        try:
+            self._copy(old, 0, min(self._keep, self._stored))
+            self._copy(old, self._freed, self._stored)
+        except OSError:
+            old, self._file = self._file, old
+        if old >= 0:
+            os.close(old)
+
+    def _copy(self, old: int, start: int, end: int) -> None:
+        while start < end and (copied := os.copy_file_range(old, self._opened(), end - start, start, start)):
+            start += copied
+
     def abandon(self) -> None:
         """The command did not start; the pipe serves the next one."""
 

@@ -16,10 +16,10 @@ import heapq
 import os
 import select
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,7 @@ from queuectl.engine import process
 from queuectl.engine.door import Door
 from queuectl.engine.execution import Run, Slot, Surroundings, prepared, start
 from queuectl.engine.execution import result as result_of
+from queuectl.engine.home import Home
 from queuectl.engine.journal import Journal
 from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
 from queuectl.engine.lease import Fence, Lease
@@ -37,7 +38,7 @@ from queuectl.engine.output import discard, is_users
 from queuectl.engine.protocol import JOURNAL_NAME, SPECS_MAX, Key, Message, Order, encode, listen
 from queuectl.engine.sentry import Sentry
 from queuectl.engine.sink import Drains, Sink
-from queuectl.store.liveness import hold_lock, remove_folder
+from queuectl.store.liveness import remove_folder
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
 
@@ -78,8 +79,9 @@ class Result(NamedTuple):
 class Supervisor:
     """See the module. `serve` runs until there is nothing left to do."""
 
-    def __init__(self, config: Config, listener: socket.socket) -> None:
+    def __init__(self, config: Config, home: Home) -> None:
         self._config = config
+        self._home = home
         self._journal = Journal(config.folder / JOURNAL_NAME, config.slots)
         self._leftovers = Leftovers()
         self._free = [self._slot(config.first_slot + number) for number in reversed(range(config.slots))]
@@ -101,7 +103,7 @@ class Supervisor:
         self._sentry = Sentry(config.bits)
         self._poll = select.poll()
         self._drains = Drains(self._poll)
-        self._door = Door(listener, self._poll, self._news)
+        self._door = Door(listen(config.folder), self._poll, self._news)
         self._wakeup = _signal_pipe()
         self._poll.register(self._wakeup, select.POLLIN)
         self._base_env = environment.for_commands()
@@ -162,8 +164,10 @@ class Supervisor:
             wake.append(self._short_until)
         if (watch_at := self._drains.wake_at()) is not None:
             wake.append(watch_at)
-        if self._runs and self._fence.watched:
-            wake.append(now + LEASE_LOOK_EVERY_S)
+        if self._runs:
+            wake.append(self._home.look_at)
+            if self._fence.watched:
+                wake.append(now + LEASE_LOOK_EVERY_S)
         if not self._door.ever_driven:
             wake.append(now + LOOK_FOR_PARENT_S)
         return max(0.0, (min(wake) - now) * 1000 + 0.5) if wake else None
@@ -273,6 +277,17 @@ class Supervisor:
                     self._end(run, TIMEOUT, now)
                 else:
                     self._pursue(run, now)
+        if self._home.is_lost(now):
+            self._make_home_again()
+
+    def _make_home_again(self) -> None:
+        """Somebody removed our folder: what runs goes on, and others see and reach us again. If it cannot be made now,
+        the next look tries again."""
+        with suppress(OSError):
+            self._door.listen_at(self._home.make_again(self._journal))
+            for slot in (*self._free, *(run.slot for run in self._runs.values())):
+                slot.out.move()
+                slot.err.move()
 
     def _end_by_wish(self, key: Key, cause: str) -> None:
         if self._drop(key):
@@ -390,9 +405,9 @@ def main() -> None:
     gc.set_threshold(COLLECT_EVERY)
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))  # what a shell left open in the worker is no business of commands
     os.umask(0o077)
-    hold_lock(config.folder)
+    home = Home(config.below, config.folder)
     process.become_subreaper()
-    supervisor = Supervisor(config, listen(config.folder))
+    supervisor = Supervisor(config, home)
     os.write(3, b"\n")
     os.close(3)
     os.chdir("/")

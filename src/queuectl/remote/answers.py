@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from queuectl.client import History, Status, WorkerView
+from queuectl.client import History, Status
 from queuectl.documents import DEEDS
+from queuectl.domain.condition import Condition
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
 from queuectl.figures import Figures, Percentiles
 from queuectl.settings import SETTINGS, Settings
 from queuectl.store.port import Note
+from queuectl.values import WorkerView
 
 Document = Mapping[str, Any]
 
@@ -84,7 +86,8 @@ def worker_of(document: Document, running: Mapping[str, Job]) -> WorkerView:
         name=document["name"], host=document["host"], pid=document["pid"], slots=document["slots"],
         queues=tuple(document["queues"]), started_at=_moment(document["started_at"]),
         seen_at=_moment(document["seen_at"]), stopping=document["stopping"],
-        orphaned=document["orphaned"], running=[running[job] for job in document["jobs"] if job in running], rows=(),
+        condition=Condition(document["condition"]), rows=(),
+        running=[running[job] for job in document["jobs"] if job in running],
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from queuectl import wire
 from queuectl.asynchronous import asynchronously
-from queuectl.client import Changed, History, Progress, Status, WorkerView, serves
+from queuectl.client import Changed, History, Progress, Status
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, NotFound, OperationFailed, QueuectlError
 from queuectl.domain.job import Job, JobState
@@ -25,6 +25,8 @@ from queuectl.keywords import Duration, JobKeys, as_json, seconds_of, stream_nam
 from queuectl.remote import answers
 from queuectl.remote.connection import Query, RemoteConnection, problem_of
 from queuectl.settings import Settings, canonical
+from queuectl.values import WorkerView
+from queuectl.workers import serves
 
 if TYPE_CHECKING:
     from ssl import SSLContext

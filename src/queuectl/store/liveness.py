@@ -1,6 +1,9 @@
-"""Who is alive on this machine: a supervisor holds a lock on its lock file exactly as long as it lives.
+"""Who is alive on this machine, by more than one sign.
 
-The kernel frees the lock when the process is gone, whatever ended it, and keeps it while the process is only frozen.
+A supervisor holds a lock on its lock file exactly as long as it lives: the kernel frees the lock when the process is
+gone, whatever ended it, and keeps it while the process is only frozen. A held lock proves life. A free or missing one
+proves nothing by itself, since files can be removed, copied and restored under a running process: then the process is
+looked at too.
 """
 
 from __future__ import annotations
@@ -8,10 +11,15 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from queuectl.store.port import WorkerRow
+
+LOCK_NAME = "lock"
 
 
 def workers_folder(below: Path) -> Path:
@@ -24,18 +32,24 @@ def supervisor_folder(below: Path, worker: str) -> Path:
     return workers_folder(below) / worker
 
 
-def hold_lock(folder: Path) -> None:
-    """Takes this process's lock, for its whole life. Commands do not inherit it."""
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def hold_lock(folder: Path) -> int:
+    """Takes this process's lock, for its whole life; its descriptor. Commands do not inherit it.
+
+    The file gets its name once it is locked: nobody ever sees a running supervisor's lock free.
+    """
+    taken = folder / f"{LOCK_NAME}.new"
+    lock = os.open(taken, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.rename(taken, folder / LOCK_NAME)
+    return lock
 
 
-def is_alive(folder: Path) -> bool:
-    """Whether the supervisor of this folder lives. Never makes the file: that would bring a name back to life."""
+def is_held(folder: Path) -> bool | None:
+    """Whether somebody holds the lock of this folder; None where there is no lock file. Never makes the file."""
     try:
-        lock = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return None
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -45,9 +59,50 @@ def is_alive(folder: Path) -> bool:
     return False
 
 
+def lives(folder: Path, row: WorkerRow) -> bool | None:
+    """Whether a supervisor lives, by its lock and its process; None where that cannot be told from here: the lock is
+    missing, and its pid belongs to another machine or PID namespace."""
+    held = is_held(folder)
+    if held:
+        return True
+    if row.machine == machine_id():
+        return is_supervisor(row.pid, row.id)
+    return held
+
+
+def is_supervisor(pid: int, worker: str) -> bool:
+    """Whether this process is that supervisor, and has not ended. Its command line names its folder, and is empty from
+    before the kernel frees its lock."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:
+            words = file.read().split(b"\0")
+    except OSError:
+        return False
+    return any(os.path.basename(word) == os.fsencode(worker) for word in words)
+
+
 def remove_folder(folder: Path) -> None:
     """Removes a supervisor's folder and what lies in it; somebody else may be doing the same."""
     with suppress(FileNotFoundError):
         for name in os.listdir(folder):
             (folder / name).unlink(missing_ok=True)
         folder.rmdir()
+
+
+# --- this machine -----------------------------------------------------------------------------
+
+
+@cache
+def machine_id() -> str:
+    """The boot and PID namespace in which a pid means one process (the boot id alone is equal in all containers)."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read().strip()
+        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return os.uname().nodename
+
+
+def is_this_boot(machine: str) -> bool:
+    """Whether a machine's id is of the kernel that runs here now, in whatever PID namespace."""
+    return machine.partition("/")[0] == machine_id().partition("/")[0]

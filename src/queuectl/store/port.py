@@ -299,7 +299,7 @@ class Store(Protocol):
         """Whether the supervisor was registered in this store, and not in one that this is a copy of."""
 
     def alive(self, row: WorkerRow) -> bool:
-        """Whether the supervisor lives, as far as this store can tell."""
+        """Whether the supervisor lives, or may: only what is proven dead does not."""
 
     def seen(self, ids: Sequence[str]) -> dict[str, float]:
         """Of supervisors that live: when they were heard of last. Where a lock tells, now; else at the last renewal."""

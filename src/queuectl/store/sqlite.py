@@ -24,7 +24,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store import identity, migrations, rows
 from queuectl.store.connection import connect, connect_in_memory, folder_of, sqlite3, sync_file, translated
 from queuectl.store.ledger import Ledger
-from queuectl.store.liveness import is_alive, supervisor_folder
+from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_folder
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Moved, Note, Output, OutputRelay, Superseded, WorkerRow
 from queuectl.store.recording import applied, attempt_rows, loss_taken_back
 
@@ -426,7 +426,11 @@ class SqliteStore(Ledger):
         return identity.is_same(row.home, self._home())
 
     def alive(self, row: WorkerRow) -> bool:
-        return is_alive(supervisor_folder(self.folder, row.id))
+        folder = supervisor_folder(self.folder, row.id)
+        if not self.is_at_home(row):
+            return bool(is_held(folder))
+        sign = lives(folder, row)
+        return is_this_boot(row.machine) if sign is None else sign
 
     def seen(self, ids: Sequence[str]) -> dict[str, float]:
         return dict.fromkeys(ids, self.now())  # their locks tell

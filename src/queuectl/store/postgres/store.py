@@ -23,7 +23,7 @@ from queuectl.settings import Settings
 from queuectl.store import rows
 from queuectl.store.identity import is_same
 from queuectl.store.ledger import Ledger
-from queuectl.store.liveness import is_alive, supervisor_folder
+from queuectl.store.liveness import lives, machine_id, supervisor_folder
 from queuectl.store.port import (
     ANSWER_WITHIN_S,
     LEASE_S,
@@ -285,7 +285,8 @@ class PostgresStore(Recording, Inserting, Ledger):
         if not self.is_at_home(row):
             return False
         folder = supervisor_folder(self.folder, row.id)
-        return is_alive(folder) if folder.exists() else bool(self.read("unexpired", worker=row.id))
+        sign = lives(folder, row) if folder.exists() or row.machine == machine_id() else None
+        return bool(self.read("unexpired", worker=row.id)) if sign is None else sign
 
     def seen(self, ids: Sequence[str]) -> dict[str, float]:
         ttl_s = Settings(self.config(), self.defaults)["lease-ttl"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.token import Role
 from queuectl.selections import EXIT_CODE_MAX
@@ -55,6 +56,7 @@ DURATION: Schema = {
     "description": "seconds, or text as 90s, 10m, 1h30m, 2d",
 }
 STATE: Schema = {"type": "string", "enum": [state.value for state in JobState]}
+CONDITION: Schema = {"type": "string", "enum": [condition.value for condition in Condition]}
 OUTCOME: Schema = {"type": "string", "enum": [outcome.value for outcome in Outcome]}
 ID: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:-]{1,128}$"}
 NAME: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:/@+-]{1,128}$"}
@@ -160,7 +162,7 @@ COMPONENTS: dict[str, Schema] = {
     "Problem": PROBLEM,
     "Worker": fixed(
         name=TEXT, host=TEXT, pid=INTEGER, slots=COUNT, busy=COUNT, queues=listed(TEXT), started_at=TIME,
-        seen_at=TIME, stopping=FLAG, orphaned=FLAG, jobs=listed(TEXT),
+        seen_at=TIME, stopping=FLAG, orphaned=FLAG, condition=CONDITION, jobs=listed(TEXT),
     ),
     "Queue": fixed(name=TEXT, counts=ref("Counts"), workers=COUNT, slots=COUNT),
     "Counts": COUNTS,

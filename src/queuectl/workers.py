@@ -1,0 +1,72 @@
+"""Workers as people see them: what one consists of, how it fares, and what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuectl.domain.condition import Condition
+from queuectl.domain.errors import OperationFailed
+from queuectl.domain.job import Job
+from queuectl.settings import Settings
+from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
+from queuectl.values import WorkerView
+
+
+def workers_of(store: Store) -> list[WorkerView]:
+    """The workers alive now, and supervisors that outlived theirs."""
+    by_dispatcher: dict[tuple[str, int], list[WorkerRow]] = {}
+    for row in store.workers():
+        if store.alive(row):
+            by_dispatcher.setdefault((row.machine, row.dispatcher), []).append(row)
+    seen = store.seen([row.id for rows in by_dispatcher.values() for row in rows]) if by_dispatcher else {}
+    return [
+        _view(store, rows, max(seen.get(row.id, row.started_at) for row in rows)) for rows in by_dispatcher.values()
+    ]
+
+
+def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView:
+    own = [row for row in rows if row.epoch == FIRST_EPOCH] or rows
+    condition = _condition(store, rows, seen_at)
+    is_orphaned = condition is Condition.ORPHANED
+    return WorkerView(
+        name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, condition=condition,
+        slots=0 if is_orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
+        started_at=min(row.started_at for row in own), seen_at=seen_at, stopping=any(row.stop for row in own),
+        rows=rows, running=[job for row in rows for job in _running(store, row)],
+    )  # fmt: skip
+
+
+def _condition(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> Condition:
+    """The worst condition of a worker's supervisors. On other machines a worker that renews its lease is driven."""
+    from queuectl.engine.condition import condition_of
+
+    found = {condition_of(row, store.folder) for row in rows}
+    if None in found:
+        silent_max_s = Settings(store.config(), store.defaults)["lease-ttl"] / 2
+        renews = store.leases and store.now() - seen_at < silent_max_s
+        return Condition.DRIVEN if renews else Condition.UNKNOWN
+    return next(each for each in reversed(list(Condition)) if each in found)
+
+
+def _running(store: Store, row: WorkerRow) -> list[Job]:
+    """The jobs in a supervisor's slots. It may hold a few more, to start them as soon as one is free."""
+    return sorted(store.running(row.id), key=lambda job: job.started_at is None)[: row.slots]
+
+
+def serves(worker: WorkerView, queue: str) -> bool:
+    """Whether a worker takes jobs of a queue."""
+    is_there = worker.condition in (Condition.DRIVEN, Condition.UNKNOWN)
+    return is_there and (not worker.queues or queue in worker.queues)
+
+
+def resume(worker: WorkerView) -> None:
+    """Continues a suspended worker. Raises `OperationFailed` where another user suspended it."""
+    from queuectl.engine import process
+
+    try:
+        for pid in (worker.pid, *(row.pid for row in worker.rows)):
+            process.resume(pid)
+    except PermissionError:
+        raise OperationFailed(
+            f"worker {worker.name} is suspended, and belongs to another user", f"as its user: kill -CONT {worker.pid}"
+        ) from None

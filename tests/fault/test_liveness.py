@@ -1,0 +1,204 @@
+"""No single sign makes a worker dead: files may be removed under it, its parts suspended, its dispatcher gone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.job import JobState
+from tests.fault.history import check, diary_command
+from tests.fault.stores import on_each_store
+from tests.workshop import PATIENCE_S, Workshop, clean_environment, until
+
+
+def gated(gate: Path, then: str = "true") -> str:
+    """A command that runs until the gate is there."""
+    return f"while [ ! -e {gate} ]; do sleep 0.1; done; {then}"
+
+
+def queuectl(shop: Workshop, *words: str) -> subprocess.CompletedProcess[str]:
+    surroundings = clean_environment(QUEUECTL_DB=shop.address, XDG_STATE_HOME=str(shop.folder))
+    return subprocess.run(
+        [sys.executable, "-m", "queuectl", *words], env=surroundings, capture_output=True, text=True,
+        timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+
+
+# --- files removed under a worker -------------------------------------------------------------
+
+
+@on_each_store
+def test_removing_the_workers_folder_repeats_and_loses_nothing(shop: Workshop, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    commands = (gated(gate, "echo done"), "echo begun; " + gated(gate, "seq 20000"))
+    jobs = [shop.enqueue(diary_command(diary, command)) for command in commands]
+    workers = [shop.worker(2), shop.worker(2)]
+    shop.started(*jobs)
+    rows = shop.supervisors()
+    shutil.rmtree(shop.store.folder / "workers")
+    assert shop.supervisors() == rows, "they live, and are seen to"
+    until(lambda: len(shop.left_files()) == len(rows), "each supervisor makes its folder again")
+    gate.touch()
+    assert {(job.state, job.starts, job.lost) for job in shop.finished(*jobs)} == {(JobState.COMPLETED, 1, 0)}
+    assert [len(shop.output(job)) for job in jobs] == [5, 108900]
+    assert shop.supervisors() == rows
+    check(shop, diary, jobs)
+    assert [worker.stop() for worker in workers] == [0, 0]
+    assert shop.left_files() == []
+
+
+def test_a_supervisor_without_folder_and_dispatcher_is_taken_over(shop: Workshop, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, gated(gate, "exit 7")), max_retries=0)
+    worker = shop.worker(1)
+    shop.started(job)
+    shutil.rmtree(shop.store.folder / "workers")
+    worker.kill()
+    shop.worker(1)
+    until(lambda: any(row.epoch == 2 for row in shop.store.workers()), "it is taken over")
+    gate.touch()
+    (done,) = shop.finished(job)
+    assert (done.exit_code, done.starts, done.lost) == (7, 1, 0)
+    check(shop, diary, [job])
+
+
+# --- a frozen supervisor whose dispatcher lives -----------------------------------------------
+
+
+def test_a_command_that_ended_under_a_frozen_supervisor_is_not_repeated(shop: Workshop, tmp_path: Path) -> None:
+    shop.client.set_setting("lease-ttl", "1s")
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    owner = shop.worker(1)
+    job = shop.enqueue(diary_command(diary, gated(gate, "exit 3")), max_retries=0)
+    shop.started(job)
+    (row,) = [row for row in shop.supervisors() if row.id == shop.job(job).worker]
+    others = [shop.worker(1) for _ in range(2)]
+    os.kill(row.pid, signal.SIGSTOP)
+    gate.touch()
+    (done,) = shop.finished(job)
+    assert (done.exit_code, done.starts, done.lost) == (3, 1, 0)
+    check(shop, diary, [job])
+    assert [worker.process.poll() for worker in (owner, *others)] == [None] * 3
+
+
+# --- a worker of which only supervisors are left ------------------------------------------------
+
+
+@on_each_store
+def test_the_name_of_a_killed_worker_is_free_and_its_commands_are_taken_over(shop: Workshop, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = shop.enqueue(diary_command(diary, gated(gate)))
+    worker = shop.worker(1, "--name", "alpha")
+    shop.started(job)
+    worker.kill()
+    shop.worker(1, "--name", "alpha")
+    until(lambda: any(row.epoch == 2 for row in shop.store.workers()), "it is taken over")
+    gate.touch()
+    (done,) = shop.finished(job)
+    assert (done.state, done.starts, done.lost) == (JobState.COMPLETED, 1, 0)
+    check(shop, diary, [job])
+
+
+def test_a_name_is_taken_while_its_worker_lives(shop: Workshop) -> None:
+    shop.worker(1, "--name", "alpha")
+    refused = queuectl(shop, "worker", "start", "--name", "alpha")
+    assert refused.returncode == 4
+    assert "a worker named alpha is running" in refused.stderr
+
+
+@on_each_store
+def test_cancel_ends_what_only_an_orphaned_supervisor_runs(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    cancelled, other = shop.enqueue("sleep 300"), shop.enqueue(gated(gate))
+    worker = shop.worker(2)
+    shop.started(cancelled, other)
+    worker.kill()
+    said = queuectl(shop, "cancel", cancelled)
+    assert said.returncode == 0, said.stderr
+    assert shop.job(cancelled).state is JobState.CANCELLED
+    assert shop.job(other).state is JobState.PROCESSING
+    gate.touch()
+    shop.worker(1)
+    (done,) = shop.finished(other)
+    assert (done.state, done.starts, done.lost) == (JobState.COMPLETED, 1, 0)
+
+
+def test_delete_with_force_ends_and_deletes_what_an_orphan_runs(shop: Workshop) -> None:
+    job = shop.enqueue("sleep 300")
+    worker = shop.worker(1)
+    shop.started(job)
+    worker.kill()
+    assert queuectl(shop, "delete", "--force", "--yes", job).returncode == 0
+    assert queuectl(shop, "show", job).returncode == 3
+    until(lambda: shop.commands() == [])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_worker_stop_now_ends_an_orphan_and_gives_its_job_back(shop: Workshop, named: bool) -> None:
+    job = shop.enqueue("sleep 300")
+    worker = shop.worker(1, "--name", "gone")
+    shop.started(job)
+    worker.kill()
+    said = queuectl(shop, "worker", "stop", "--now", *(["gone"] if named else []))
+    assert (said.returncode, said.stdout) == (0, "stopped gone\n")
+    assert (shop.job(job).state, shop.job(job).lost) == (JobState.PENDING, 0)
+    assert (shop.store.workers(), shop.commands(), shop.left_files()) == ([], [], [])
+
+
+def test_worker_stop_waits_for_an_orphans_command_and_records_it(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = shop.enqueue(gated(gate, "exit 5"), max_retries=0)
+    worker = shop.worker(1, "--name", "gone")
+    shop.started(job)
+    worker.kill()
+    (row,) = shop.supervisors()
+    surroundings = clean_environment(QUEUECTL_DB=shop.address)
+    words = [sys.executable, "-m", "queuectl", "worker", "stop", "gone"]
+    with subprocess.Popen(words, env=surroundings, stdout=subprocess.PIPE, text=True) as stop:
+        until(lambda: [each.epoch for each in shop.store.workers()] == [row.epoch + 1], "it is driven")
+        gate.touch()
+        assert stop.communicate(timeout=PATIENCE_S)[0] == "stopped gone\n"
+    assert shop.job(job).exit_code == 5
+
+
+# --- a suspended worker -----------------------------------------------------------------------
+
+
+@on_each_store
+def test_a_suspended_worker_is_said_to_be_and_goes_on_to_stop(shop: Workshop) -> None:
+    worker = shop.worker(1, "--name", "held")
+    worker.signal(signal.SIGSTOP)
+    until(lambda: [each.suspended for each in shop.client.workers()] == [True])
+    assert "held (suspended)" in queuectl(shop, "worker", "list").stdout
+    checked = queuectl(shop, "status", "--check")
+    assert checked.returncode == 1
+    assert "worker held is suspended" in checked.stdout
+    assert "worker held is suspended" in queuectl(shop, "doctor").stdout
+    said = queuectl(shop, "worker", "stop")
+    assert (said.returncode, said.stdout) == (0, "stopped held\n")
+    assert worker.wait() == 0
+
+
+def test_a_suspended_supervisor_suspends_its_worker(shop: Workshop) -> None:
+    shop.worker(1)
+    (row,) = shop.supervisors()
+    os.kill(row.pid, signal.SIGSTOP)
+    until(lambda: [each.suspended for each in shop.client.workers()] == [True])
+    os.kill(row.pid, signal.SIGCONT)
+    until(lambda: [each.suspended for each in shop.client.workers()] == [False])
+
+
+def test_doctor_names_an_orphan_with_its_commands(shop: Workshop) -> None:
+    job = shop.enqueue("sleep 300")
+    worker = shop.worker(1, "--name", "gone")
+    shop.started(job)
+    worker.kill()
+    said = queuectl(shop, "doctor").stdout
+    assert "no live worker" in said
+    assert f"worker gone is orphaned: its dispatcher is gone, and it runs {job}" in said
