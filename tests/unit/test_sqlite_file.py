@@ -405,7 +405,10 @@ def test_a_supervisor_is_alive_while_its_lock_is_held(store: SqliteStore) -> Non
 def test_a_supervisor_without_its_lock_file_is_told_by_its_process(store: SqliteStore) -> None:
     row = a_worker(machine=machine_id(), pid=os.getpid())
     assert not store.alive(row)
-    with subprocess.Popen(["sh", "-c", "read line", f"/elsewhere/workers/{row.id}"], stdin=subprocess.PIPE) as process:
+    words = ["sh", "-c", "echo up; read line", f"/elsewhere/workers/{row.id}"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         assert store.alive(row._replace(pid=process.pid))
         process.kill()
     assert not store.alive(row._replace(pid=process.pid))
