@@ -79,10 +79,8 @@ class Dispatcher:
         self._host.prepare()
         self._crew.launch_all(self._settings)
         self._store.changed()
-        options = self._options
-        self._observe(
-            events.WorkerStarted(name=options.name, slots=options.slots, queues=options.queues, store=self._store.url)
-        )
+        given = self._options
+        self._observe(events.WorkerStarted(given.name, given.slots, given.queues, self._store.url))
 
     def close(self) -> None:
         """Lets go of everything but the commands, which go on under their supervisors."""
