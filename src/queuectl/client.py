@@ -14,6 +14,7 @@ from typing import Any
 from queuectl import wire
 from queuectl.domain import reason as reasons
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.finding import Finding
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
 from queuectl.domain.selector import ALL_JOBS, Selector
@@ -271,6 +272,12 @@ class Client:
         self.store.add_deed(Deed(at=self.store.now(), kind=kind, who=self.who, detail=detail[:DETAIL_MAX]))
 
     # --- workers ----------------------------------------------------------------------------
+
+    def out_of_order(self) -> list[Finding]:
+        """What is wrong with the store just now, and workers that seem not to reach it."""
+        from queuectl import doctor
+
+        return [*doctor.unwritable(self.store), *doctor.out_of_touch(self.store)]
 
     def workers(self) -> list[WorkerView]:
         """The workers alive now, and supervisors that outlived theirs."""

@@ -153,11 +153,39 @@ def _server(url: str) -> Iterator[Finding]:
         return
     try:
         yield from judged(store.url, store.health())
+        yield from unwritable(store)
         yield from _workers(store)
+        yield from out_of_touch(store)
     except QueuectlError as error:
         yield _failed(error)
     finally:
         store.close()
+
+
+def unwritable(store: Store) -> Iterator[Finding]:
+    """A store to which nothing can be written, whatever can be read from it."""
+    try:
+        store.try_write()
+    except QueuectlError as error:
+        yield Finding(level=PROBLEM, code="store_unwritable", message=error.message, fix=error.hint)
+
+
+def out_of_touch(store: Store) -> Iterator[Finding]:
+    """Workers that have not renewed their lease for half its time or longer, and hold jobs or still live here."""
+    if not store.leases:
+        return
+    rows = [row for row in store.workers() if store.is_at_home(row)]
+    seen, ttl_s = store.seen([row.id for row in rows]), Settings(store.config(), store.defaults)["lease-ttl"]
+    silent_s = {row.name: store.now() - seen[row.id] for row in rows if store.alive(row) or store.running(row.id)}
+    for name, seconds in silent_s.items():
+        if seconds > ttl_s / 2:
+            over = f"; it ran out {seconds - ttl_s:.0f}s ago" if seconds > ttl_s else ""
+            yield Finding(
+                level=WARNING,
+                code="worker_out_of_touch",
+                message=f"worker {name} has not renewed its lease for {seconds:.0f}s{over}",
+                fix=f"it cannot reach the store, is suspended, or is gone; on its host: queuectl worker logs {name}",
+            )
 
 
 def judged(url: str, found: Health) -> Iterator[Finding]:
@@ -190,7 +218,8 @@ def judged(url: str, found: Health) -> Iterator[Finding]:
         )
         fix = "ALTER ROLE … SET synchronous_commit = on, for the applications' roles"
         yield Finding(level=NOTE, code="synchronous_commit_off", message=what, fix=fix)
-    if found.async_standbys and not found.sync_standbys:
+    yield from _writing(found)
+    if found.async_standbys and not found.sync_standbys and not found.named_standbys:
         what = (
             "the standbys are asynchronous: after a failover the last commits may be gone, acknowledged jobs and "
             "fencing tokens (QUEUECTL_LEASE) among them"
@@ -214,6 +243,39 @@ def judged(url: str, found: Health) -> Iterator[Finding]:
         fix = f"end it: {found.oldest_ended_by} and set idle_in_transaction_session_timeout"
         yield Finding(level=WARNING, code="transaction_old", message=what, fix=fix)
     yield from _rights_of_role(found)
+
+
+def _writing(found: Health) -> Iterator[Finding]:
+    """What keeps a server, or a commit, from writing."""
+    if found.is_standby:
+        yield Finding(
+            level=PROBLEM,
+            code="server_is_standby",
+            message="the server is a standby: nothing can be written",
+            fix="connect to the primary server, e.g. with ?target_session_attrs=read-write",
+        )
+    elif found.is_read_only_by_default:
+        yield Finding(
+            level=WARNING,
+            code="read_only_by_default",
+            message="sessions are read-only by default (default_transaction_read_only); queuectl writes all the same",
+            fix="if a full disk is why, free some space; then: ALTER DATABASE … RESET default_transaction_read_only",
+        )
+    if found.named_standbys and not found.sync_standbys and not found.hidden_standbys:
+        yield Finding(
+            level=PROBLEM,
+            code="standby_missing",
+            message=f"commits wait for a synchronous standby ({found.named_standbys}), and none is connected",
+            fix="start it, or: ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf();",
+        )
+    for table in found.unidentified_tables:
+        name = f'"{found.schema}".{table}'
+        yield Finding(
+            level=PROBLEM,
+            code="replica_identity_missing",
+            message=f"{name} is published without a replica identity: its rows cannot be changed or removed",
+            fix=f"ALTER TABLE {name} REPLICA IDENTITY FULL;",
+        )
 
 
 def _rights_of_role(found: Health) -> Iterator[Finding]:

@@ -183,6 +183,23 @@ def test_jobs_run_whatever_settings_a_database_hands_out(
         assert len(shop.client.find()) == 601
 
 
+def test_an_application_enqueues_the_same_job_whatever_its_session_is_set_to(hostile: str, tmp_path: Path) -> None:
+    document = {
+        "command": ["printf", "a\\b\n'é\x7f\x01"],
+        "cwd": "/tmp",
+        "umask": "022",
+        "env": {"A": "\\x41 'é"},
+        "timeout": 0.1,
+    }
+    with closing(Client(PostgresStore(hostile, tmp_path))) as client, psycopg.connect(hostile) as application:
+        application.execute("SET TRANSACTION READ WRITE")
+        client.enqueue([wire.parse_request(document, time.time())])
+        client.enqueue([wire.parse_request(document, time.time())], connection=application)
+        application.commit()
+        mine, theirs = client.find()
+        assert (theirs.command, theirs.spec) == (mine.command, mine.spec)
+
+
 @pytest.mark.parametrize("way", [nullcontext, pooled_by], ids=["direct", "pooled"])
 def test_no_time_limit_of_a_database_ends_what_takes_longer(
     hostile: str, tmp_path: Path, way: Callable[[str], AbstractContextManager[str]]

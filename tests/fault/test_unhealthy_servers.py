@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from queuectl import bootstrap, doctor, ids
+from queuectl import bootstrap, doctor, ids, wire
+from queuectl.client import Client
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
+from queuectl.domain.job import JobState
+from queuectl.domain.selector import Selector
 from queuectl.store.postgres.health import Health
 from queuectl.store.postgres.store import PostgresStore
+from tests.builders import a_worker
 from tests.server import Server, binaries, drop_schema, new_schema, start_server
 from tests.workshop import until
 
@@ -161,3 +167,168 @@ def test_a_role_with_too_few_rights_is_told_which_and_the_advice_helps(
     finally:
         execute(server, f"DROP OWNED BY {role} CASCADE")
         execute(server, f"DROP ROLE {role}")
+
+
+# --- writing --------------------------------------------------------------------------------
+
+
+def test_a_database_that_is_read_only_by_default_is_named_and_written_all_the_same(
+    url: str, server: Server, tmp_path: Path
+) -> None:
+    execute(server, "ALTER DATABASE postgres SET default_transaction_read_only = on")
+    try:
+        with closing(PostgresStore(url, tmp_path)) as store:
+            store.try_write()
+            said = findings(store.health())["sessions are read-only"]
+            assert (said.level, said.code) == (WARNING, "read_only_by_default")
+    finally:
+        with psycopg.connect(server.url, autocommit=True) as db:
+            db.execute("SET default_transaction_read_only = off")
+            db.execute("ALTER DATABASE postgres RESET default_transaction_read_only")
+
+
+def test_a_standby_is_named_where_nothing_can_be_written(server: Server, store: PostgresStore, tmp_path: Path) -> None:
+    standby = start_server({"max_prepared_transactions": "2"}, primary=server)
+    try:
+        until(lambda: has_caught_up(server), "the tables are there, too")
+        address = store.address.replace(f":{server.port}", f":{standby.port}")
+        with closing(PostgresStore(address, tmp_path)) as there:
+            assert there.config() == {}
+            with pytest.raises(StoreUnavailable, match="is read-only") as refused:
+                there.try_write()
+            assert "primary" in refused.value.hint
+        codes = {finding.code: finding for finding in doctor.examine(address)}
+        assert codes["server_is_standby"].level == PROBLEM
+        assert codes["store_unwritable"].level == PROBLEM
+    finally:
+        standby.remove()
+
+
+def has_caught_up(server: Server) -> bool:
+    with psycopg.connect(server.url) as db:
+        query = "SELECT 1 FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_insert_lsn()"
+        return db.execute(query).fetchone() is not None
+
+
+def test_a_named_standby_that_is_not_connected_is_a_problem(store: PostgresStore, server: Server) -> None:
+    assert "commits wait for" not in findings(store.health())
+    execute(server, "ALTER SYSTEM SET synchronous_standby_names = 'absent'")
+    execute(server, "SELECT pg_reload_conf()")
+    try:
+        until(lambda: store.health().named_standbys == "absent")
+        store.try_write()  # waits for nobody
+        said = findings(store.health())["commits wait for"]
+        assert (said.level, "absent" in said.message) == (PROBLEM, True)
+        for words in said.fix.partition("or: ")[2].split("; "):
+            execute(server, words)
+        until(lambda: not store.health().named_standbys, "the advice helps")
+    finally:
+        execute(server, "ALTER SYSTEM RESET synchronous_standby_names")
+        execute(server, "SELECT pg_reload_conf()")
+
+
+def test_a_store_that_somebody_locks_or_a_role_may_not_write_is_said_to_be_unwritable(
+    store: PostgresStore, url: str, other: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    assert list(doctor.unwritable(store)) == []
+    other.execute(f"LOCK TABLE {store.health().schema}.counts IN SHARE MODE".encode())
+    store.wait_at_most(0.05)
+    (said,) = Client(store).out_of_order()
+    assert (said.level, said.code, "is locked" in said.message) == (PROBLEM, "store_unwritable", True)
+
+
+def test_a_worker_that_does_not_renew_its_lease_is_named(store: PostgresStore) -> None:
+    ttl_s, row = 20.0, a_worker()
+    store.set_config("lease-ttl", f"{ttl_s:g}s")
+    store.register(row, ttl_s)
+    assert Client(store).out_of_order() == []
+    store.renew([row.grip], 0.4 * ttl_s)  # as if it had done so long ago
+    (said,) = Client(store).out_of_order()
+    assert (said.level, said.code) == (WARNING, "worker_out_of_touch")
+    assert said.message == f"worker {row.name} has not renewed its lease for 12s"
+
+
+# --- logical replication --------------------------------------------------------------------
+
+
+def test_a_publication_of_all_tables_stops_nothing(store: PostgresStore, server: Server) -> None:
+    execute(server, "CREATE PUBLICATION everything FOR ALL TABLES")
+    try:
+        client = Client(store)
+        for _ in range(3):
+            client.enqueue([wire.parse_request({"command": "true"}, store.now())])
+        first, second, _ = client.find()
+        store.fold_counts()
+        client.cancel([first.id])
+        client.delete([second.id])
+        assert client.prune([Selector(states=(JobState.CANCELLED,))]) == 1
+        assert client.count() == 1
+        store.reset()
+        assert store.health().unidentified_tables == []
+    finally:
+        execute(server, "DROP PUBLICATION everything")
+
+
+def test_a_published_table_without_a_replica_identity_is_named_and_the_advice_helps(
+    store: PostgresStore, server: Server
+) -> None:
+    table = f"{store.health().schema}.counts"
+    execute(server, f"CREATE PUBLICATION counts FOR TABLE {table}; ALTER TABLE {table} REPLICA IDENTITY DEFAULT")
+    try:
+        (said,) = (each for each in doctor.judged("here", store.health()) if each.code == "replica_identity_missing")
+        assert said.level == PROBLEM
+        execute(server, said.fix)
+        assert store.health().unidentified_tables == []
+    finally:
+        execute(server, "DROP PUBLICATION counts")
+
+
+# --- what refuses a connection --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "SQL_ASCII"])
+def test_a_database_in_another_encoding_is_refused_with_the_way_to_make_one(
+    server: Server, tmp_path: Path, encoding: str
+) -> None:
+    name = f"in_{encoding.lower()}"
+    execute(server, f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
+    with pytest.raises(StoreUnavailable, match=f"has the encoding {encoding}, and queuectl needs UTF8") as refused:
+        PostgresStore(server.url.rpartition("/")[0] + f"/{name}", tmp_path)
+    assert refused.value.hint == "make it with: createdb -E UTF8 -T template0 NAME"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said", "hint"),
+    [
+        ("postgres@", "guarded:wrong@", "refused the login: password authentication failed", "check user and password"),
+        ("postgres@", "guarded@", "refused the login: .*no password supplied", "check user and password"),
+        ("postgres@", "stranger@", "refused the login: pg_hba.conf rejects", "pg_hba.conf"),
+        ("postgres@", "nobody_here@", 'role "nobody_here" does not exist', "createuser"),
+        ("postgres@", "crowd@", "has no free connection: too many connections for role", "pgbouncer"),
+        ("/postgres", "/missing?user=postgres", 'database "missing" does not exist', "createdb NAME"),
+        ("/postgres", "/postgres?sslmode=require", "cannot be reached with TLS as asked", "sslmode"),
+        ("127.0.0.1:{port}", "127.0.0.1:1", "cannot reach the store", "is the server running?"),
+    ],
+)
+def test_what_refuses_a_connection_is_told_with_what_would_help(
+    guarded: Server, tmp_path: Path, before: str, after: str, said: str, hint: str
+) -> None:
+    url = after.join(guarded.url.rsplit(before.format(port=guarded.port), 1))
+    with pytest.raises(StoreUnavailable, match=said) as refused:
+        PostgresStore(url, tmp_path)
+    assert hint in refused.value.hint
+
+
+@pytest.fixture(scope="module")
+def guarded(server: Server) -> Server:
+    """The server, with roles that it does not let in just so."""
+    with psycopg.connect(server.url_here, autocommit=True) as db:
+        db.execute("CREATE ROLE guarded LOGIN PASSWORD 'right'; CREATE ROLE stranger LOGIN")
+        db.execute("CREATE ROLE crowd LOGIN CONNECTION LIMIT 0")
+        ((rules,),) = db.execute("SHOW hba_file").fetchall()
+        trusted = Path(str(rules)).read_text()
+        own = "host all guarded all scram-sha-256\nhost all stranger all reject\n"
+        Path(str(rules)).write_text(own + trusted)
+        db.execute("SELECT pg_reload_conf()")
+        until(lambda: db.execute("SELECT 1 FROM pg_hba_file_rules WHERE auth_method = 'reject'").fetchone())
+    return server

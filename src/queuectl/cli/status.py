@@ -133,6 +133,7 @@ def _check(call: Call, client: Client) -> int:
 
 def _findings(call: Call, client: Client, max_wait: float, dead_within: float) -> Iterator[Finding]:
     """What needs a person's attention now."""
+    yield from client.out_of_order()
     found = client.status()
     waiting = sum(number for state, number in found.counts.items() if state not in FINISHED)
     for worker in found.workers:

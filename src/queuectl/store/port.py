@@ -186,6 +186,9 @@ class Store(Protocol):
         that several machines share syncs always.
         """
 
+    def try_write(self) -> None:
+        """Changes nothing. Raises `StoreUnavailable` where nothing could be changed just now."""
+
     def sync(self) -> None:
         """Makes all that was committed without being synced survive the machine too."""
 

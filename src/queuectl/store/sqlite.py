@@ -123,6 +123,10 @@ class SqliteStore(Ledger):
                 self._depth = 0
                 self._spec_ids.clear()  # another process may prune a spec as soon as the lock is free
 
+    def try_write(self) -> None:
+        with self.transaction():
+            pass  # it begins with the lock of whoever writes
+
     def sync(self) -> None:
         if self._may_sync:
             with translated(self.path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from queuectl.clock import SystemClock
@@ -10,15 +11,17 @@ from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated
 
 QUERY = """
-SELECT current_setting('server_version_num')::integer, current_setting('server_version'),
-       pg_backend_pid(), extract(epoch FROM clock_timestamp())::double precision,
+SELECT current_setting('server_version'), current_setting('server_version_num')::integer < 140000,
+       pg_backend_pid() <> %(pid)s, extract(epoch FROM clock_timestamp())::double precision,
        current_setting('synchronous_commit'), current_setting('fsync') = 'on', current_user::text,
        (SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'async'),
        (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')),
        (SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL),
+       current_setting('synchronous_standby_names'), pg_is_in_recovery(),
+       (SELECT reset_val = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only'),
        oldest.age, oldest.ended_by,
        pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
-       has_schema_privilege(current_user, %(schema)s, 'CREATE'),
+       has_schema_privilege(current_user, %(schema)s, 'CREATE'), %(schema)s::text,
        ARRAY(
            SELECT tablename::text FROM pg_tables CROSS JOIN LATERAL (
                SELECT bool_and(has_table_privilege(format('%%I.%%I', schemaname, tablename), needed)) AS open
@@ -26,7 +29,17 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_v
            ) AS rights
            WHERE schemaname = %(schema)s AND NOT open ORDER BY tablename
        ),
-       (SELECT n_dead_tup FROM pg_stat_user_tables WHERE schemaname = %(schema)s AND relname = 'jobs')
+       ARRAY(
+           SELECT relname::text FROM pg_publication_tables
+           JOIN pg_namespace ON nspname = schemaname
+           JOIN pg_class ON relname = tablename AND relnamespace = pg_namespace.oid
+           WHERE schemaname = %(schema)s AND (relreplident = 'n' OR (relreplident = 'd' AND NOT EXISTS (
+               SELECT 1 FROM pg_index WHERE indrelid = pg_class.oid AND indisprimary
+           )))
+           GROUP BY relname ORDER BY relname
+       ),
+       (SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables
+        WHERE schemaname = %(schema)s AND relname = 'jobs')
 FROM (SELECT 1) AS once LEFT JOIN LATERAL (
     SELECT extract(epoch FROM clock_timestamp() - xact_start)::double precision AS age,
            format('SELECT pg_terminate_backend(%%s);', pid) AS ended_by
@@ -42,11 +55,14 @@ FROM (SELECT 1) AS once LEFT JOIN LATERAL (
 
 
 class Health(NamedTuple):
-    """`clock_ahead_s`: how far the server's clock is before this machine's. `oldest_s`: the age of the oldest open or
+    """In the order of the query.
+
+    `clock_ahead_s`: how far the server's clock is before this machine's. `oldest_s`: the age of the oldest open or
     prepared transaction of another session that has seen or written anything: no row that died since can be cleaned
     away; `oldest_ended_by` is the SQL that ends it. `sees_all`: whether the role is told of others' transactions and of
     standbys; `hidden_standbys`: those of which it may not see how they follow. `closed_tables` are those that it may
-    not both read and write.
+    not both read and write. `is_read_only_by_default`: whether sessions begin so, which we overrule. `named_standbys`:
+    for which a commit waits, as the server is told. `unidentified_tables`: published, and without a replica identity.
     """
 
     version: str
@@ -59,12 +75,16 @@ class Health(NamedTuple):
     async_standbys: int
     sync_standbys: int
     hidden_standbys: int
+    named_standbys: str
+    is_standby: bool
+    is_read_only_by_default: bool
     oldest_s: float | None
     oldest_ended_by: str | None
     sees_all: bool
     may_migrate: bool
     schema: str
-    closed_tables: tuple[str, ...]
+    closed_tables: Sequence[str]
+    unidentified_tables: Sequence[str]
     dead_rows: int
 
 
@@ -72,13 +92,5 @@ def health(line: Line, address: Address) -> Health:
     """Asks the server."""
     with translated(address):
         here = SystemClock().now()
-        row = line.execute(QUERY, {"schema": address.schema}).fetchone()
-        assert row is not None
-        number, version, pid, at, synchronous, fsync, role, *standbys, age, ended_by, sees, may, closed, dead = row
-        return Health(
-            version=version, is_old=number < 140000, is_pooled=pid != line.open().info.backend_pid,
-            clock_ahead_s=at - here, synchronous_commit=synchronous, fsync=fsync, role=role,
-            async_standbys=standbys[0], sync_standbys=standbys[1], hidden_standbys=standbys[2], oldest_s=age,
-            oldest_ended_by=ended_by,
-            sees_all=sees, may_migrate=may, schema=address.schema, closed_tables=tuple(closed), dead_rows=dead or 0,
-        )  # fmt: skip
+        found = Health._make(line.fetch(QUERY, {"schema": address.schema, "pid": line.open().info.backend_pid})[0])
+        return found._replace(clock_ahead_s=found.clock_ahead_s - here)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from queuectl import ids, wire
 from queuectl.clock import Clock, SystemClock, boottime
 from queuectl.domain.errors import OutcomeUnknown, StoreUnavailable
-from queuectl.domain.job import Job, Spec
+from queuectl.domain.job import Job, JobState, Spec
 from queuectl.store import migrations, rows
 from queuectl.store.port import Grip, Superseded, WorkerRow
 from queuectl.store.postgres.address import Address
@@ -44,6 +44,10 @@ def _queries(schema: str) -> dict[str, str]:
     }  # fmt: skip
     claim_taken = rows.named_queries(text)["claim_taken"]
     return dict(rows.named_queries(text, claim_taken=claim_taken, schema=f'"{schema}"', **names))
+
+
+class _TakenBack(Exception):
+    """A transaction has shown what it was for."""
 
 
 class Session:
@@ -130,6 +134,16 @@ class Session:
             self._depth, self._tell = 0, False
             self._checked.clear()
             self._counted.clear()
+
+    def try_write(self) -> None:
+        """Writes, and takes it back before it would be committed, where a commit might wait for a standby."""
+        names = ("workers", "jobs", "attempts", "outputs", "specs", "uses", "counts")
+        tables = ", ".join(f'"{self._address.schema}".{name}' for name in names)
+        with suppress(_TakenBack), self.transaction():
+            self._line.execute(f"LOCK TABLE {tables} IN ROW EXCLUSIVE MODE")
+            self._send_rows("count", [("", JobState.PENDING.value, 0)])
+            self._select("SELECT 1")  # waits for the answers to all three
+            raise _TakenBack
 
     def _write_counts(self) -> None:
         changes = [(*key, change) for key, change in self._counted.items() if change]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from queuectl import metrics
 from queuectl.client import Client
+from queuectl.domain.errors import StoreBusy
 from queuectl.web.ask import Clients, ask
 from queuectl.web.rest.operation import Query, answer
 
@@ -40,13 +42,19 @@ async def alive(request: Request, query: Query) -> Response:
 
 
 async def ready(request: Request, query: Query) -> Response:
-    """The store answers, too."""
+    """The store answers, and can be written."""
     health: Health = request.app.state.health
     if time.monotonic() > health.ready_until:
         clients: Clients = request.app.state.clients
-        await clients.run("", lambda client: client.store.counts())
+        await clients.run("", _prove)
         health.ready_until = time.monotonic() + READY_FOR_S
     return answer({"status": "ok"})
+
+
+def _prove(client: Client) -> None:
+    client.store.counts()
+    with suppress(StoreBusy):  # somebody else writes
+        client.store.try_write()
 
 
 async def exposition(request: Request, query: Query) -> Response:
