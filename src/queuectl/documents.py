@@ -12,7 +12,7 @@ from queuectl.domain.job import Attempt, Job, Outcome
 from queuectl.domain.token import Token
 from queuectl.figures import Figures
 from queuectl.selections import exactly
-from queuectl.settings import SETTINGS, Settings
+from queuectl.settings import SETTINGS, Settings, with_unit
 from queuectl.store.past import Deed, Group, News
 from queuectl.values import WorkerView
 from queuectl.workers import serves
@@ -165,7 +165,7 @@ def setting_to_json(settings: Settings, name: str) -> wire.JsonObject:
 def setting_text(settings: Settings, name: str) -> str:
     """The value as written; one that follows another setting shows what it comes to."""
     text = settings.text(name)
-    return settings.text(text) if text in SETTINGS else text
+    return with_unit(name, settings.text(text)) if text in SETTINGS else text
 
 
 def queue_to_json(found: Status, queue: str) -> wire.JsonObject:

@@ -23,6 +23,7 @@ class JobFactory:
         self._now = now
         self._who = who
         self._fields: dict[str, Any] = {**settings.spec_defaults(), **_surroundings(settings["env-capture"])}
+        self._fields["shell"] = _program(self._fields["shell"])
         self._backoff_initial_given = settings.text("backoff-initial") != "backoff-base"
         self._plain = Spec(**self._fields)
 
@@ -46,7 +47,17 @@ class JobFactory:
         for name in ("cwd", "stdin", "output_path"):
             if fields.get(name) is not None:
                 fields[name] = os.path.normpath(os.path.join(here, os.path.expanduser(fields[name])))
+        fields["shell"] = _program(fields["shell"])
         return Spec(**fields)
+
+
+def _program(name: str) -> str:
+    """A shell's whole path, where it was named as one types it."""
+    if "/" in name:
+        return name
+    from shutil import which
+
+    return which(name) or name
 
 
 def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from queuectl.domain.selector import Selector
 
 DURABILITY = ("full", "normal")
 NEVER = "never"
+RETENTION_BARE_S = 3600.0
+"""A shorter retention without its unit was most likely meant in days."""
 
 
 def _durability(value: object, key: str) -> str:
@@ -54,12 +56,16 @@ def _patterns(value: object, key: str) -> tuple[str, ...]:
 
 
 class Setting(NamedTuple):
-    """One row. `parse(text, name)` gives the value or raises `Invalid`; `default` is text too."""
+    """One row. `parse(text, name)` gives the value or raises `Invalid`; `default` is text too.
+
+    `least_bare_s`: a duration, which as a number without its unit has to be so long in seconds; None for what is none.
+    """
 
     name: str
     parse: Callable[[object, str], Any]
     default: str
     help: str
+    least_bare_s: float | None = None
 
 
 def _spec(key: str) -> Callable[[object, str], Any]:
@@ -71,28 +77,38 @@ SETTINGS = {
     for row in (
         Setting("max-retries", _spec("max_retries"), "3", "retries after the first run; then the job is dead"),
         Setting("backoff-base", _spec("backoff_base"), "2", "each delay is this many times the one before"),
-        Setting("backoff-initial", _spec("backoff_initial"), "backoff-base", "delay before the first retry"),
-        Setting("backoff-max", _spec("backoff_max"), "1h", "no delay is longer"),
+        Setting("backoff-initial", _spec("backoff_initial"), "backoff-base", "delay before the first retry", 0),
+        Setting("backoff-max", _spec("backoff_max"), "1h", "no delay is longer", 0),
         Setting("backoff-jitter", _spec("backoff_jitter"), "0", "fraction (0..1) of a delay taken off at random"),
-        Setting("timeout", _optional_timeout, "none", "time limit of one attempt"),
-        Setting("kill-grace", _spec("kill_grace"), "10s", "from SIGTERM to SIGKILL when a command is ended"),
-        Setting("lease-ttl", _lease_ttl, "15s", "a worker silent for so long is frozen and may be replaced"),
+        Setting("timeout", _optional_timeout, "none", "time limit of one attempt", 0),
+        Setting("kill-grace", _spec("kill_grace"), "10s", "from SIGTERM to SIGKILL when a command is ended", 0),
+        Setting("lease-ttl", _lease_ttl, "15s", "a worker silent for so long is frozen and may be replaced", 0),
         Setting("max-lost", _spec("max_retries"), "3", "workers a job may lose in a row before it is dead"),
+        Setting("shell", _spec("shell"), "/bin/sh", "what runs a command that is a string"),
         Setting("durability", _durability, "full", "full survives power loss; normal only process crashes"),
         Setting("output-max", _size, "10m", "output kept of one attempt; the middle of more is cut"),
         Setting(
             "env-capture", _patterns, "PATH,LANG,LC_*,TZ,VIRTUAL_ENV,CONDA_PREFIX",
             "variables a job has, or lacks, as where it is enqueued; * means all",
         ),
-        Setting("retention-completed", _or_never, NEVER, "completed jobs older than this are pruned"),
-        Setting("retention-cancelled", _or_never, NEVER, "cancelled jobs older than this are pruned"),
-        Setting("retention-dead", _or_never, NEVER, "dead jobs older than this are pruned"),
+        Setting("retention-completed", _or_never, NEVER, "completed jobs older than this are pruned", RETENTION_BARE_S),
+        Setting("retention-cancelled", _or_never, NEVER, "cancelled jobs older than this are pruned", RETENTION_BARE_S),
+        Setting("retention-dead", _or_never, NEVER, "dead jobs older than this are pruned", RETENTION_BARE_S),
     )
 }  # fmt: skip
 
 NO_DEFAULTS: Mapping[str, str] = {}
 
 ALIASES = {"base-backoff-seconds": "backoff-initial"}
+
+
+def with_unit(name: str, text: str) -> str:
+    """A setting's text; of a duration in bare seconds, with their unit."""
+    return f"{text.strip()}s" if SETTINGS[name].least_bare_s is not None and _is_bare(text) else text
+
+
+def _is_bare(text: str) -> bool:
+    return text.strip().replace(".", "", 1).isdecimal()
 
 
 def canonical(name: str) -> str:
@@ -115,8 +131,8 @@ class Settings:
         self._values: dict[str, Any] = {}
 
     def text(self, name: str) -> str:
-        """The setting as it was written, or its default."""
-        return self._stored.get(name, self.default(name))
+        """The setting as it was written, or its default; a duration with its unit."""
+        return with_unit(name, self._stored.get(name, self.default(name)))
 
     def default(self, name: str) -> str:
         """What the setting is here until it is set, as text."""
@@ -138,9 +154,15 @@ class Settings:
         return [Selector(states=(state,), before=now - age) for state, age in ages if age is not None]
 
     def check(self, name: str, text: str) -> None:
-        """Raises `Invalid` where `text` is no value of the setting."""
-        if (name, text) != ("backoff-initial", "backoff-base"):
-            SETTINGS[name].parse(text, name)
+        """Raises `Invalid` where `text` is no value of the setting, or not meant as it stands."""
+        if (name, text) == ("backoff-initial", "backoff-base"):
+            return
+        value, least_s = SETTINGS[name].parse(text, name), SETTINGS[name].least_bare_s
+        if least_s is not None and _is_bare(text) and value < least_s:
+            days = text.strip()
+            raise Invalid(
+                f"{name} {text} would be {days} seconds", f"give the unit: {days}d for days, {days}s for seconds"
+            )
 
     def spec_defaults(self) -> dict[str, Any]:
         """The fields of `Spec` that settings give to a new job."""

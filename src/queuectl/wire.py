@@ -181,8 +181,8 @@ def _env(value: object, key: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise Invalid(f"{key} must be an object of names and values, not {_shown(value)}")
     for name, text in value.items():
-        if not name or "=" in name or "\0" in name:
-            raise Invalid(f"{key} has a variable named {name!r}, which no environment can hold")
+        if not name or re.search(r"[=\0 \t\n\r\v\f]", name):
+            raise Invalid(f"{key} has a variable named {name!r}; a name has neither blanks nor =")
         utf8(name, f"{key} has a variable whose name", "rename it")
         _text(text, f"{key} variable {name}")
     return value
@@ -264,6 +264,9 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
             _check_other(given, key, value)
     if "command" not in job:
         raise Invalid("a job needs a command", 'e.g. {"command": "echo hello"}')
+    if both := sorted({*spec.get("retry_on", ())} & {*spec.get("fatal_on", ())}):
+        named = " and in ".join(spelled.get(key, key) for key in ("retry_on", "fatal_on"))
+        raise Invalid(f"exit code {both[0]} is in {named}", "either it retries, or it never does")
     if "run_at" in job:
         named = spelled.get("run_at", "run_at")
         if "delay" in job:

@@ -350,7 +350,7 @@ def test_old_jobs_are_pruned(anywhere: AnyClient) -> None:
     (cancelled_before,) = anywhere.retention()
     assert cancelled_before.states == (JobState.CANCELLED,)
     assert anywhere.prune([cancelled_before]) == 0
-    anywhere.set_setting("retention-cancelled", "0")
+    anywhere.set_setting("retention-cancelled", "0s")
     assert anywhere.prune(anywhere.retention()) == 1
     with pytest.raises(Invalid, match="pending jobs cannot be pruned"):
         anywhere.prune([Selector(states=(JobState.PENDING,))])

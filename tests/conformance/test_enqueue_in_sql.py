@@ -247,7 +247,7 @@ def test_an_id_that_is_taken_is_a_conflict_in_the_same_words(both: Both) -> None
 SETTINGS = {
     "max-retries": ("7", "5"), "backoff-base": ("3", "2"), "backoff-initial": ("9s", "backoff-base"),
     "backoff-max": ("2h", "1h"), "backoff-jitter": ("0.5", "0"), "timeout": ("1h30m", "none"),
-    "kill-grace": ("3s", "10s"),
+    "kill-grace": ("3s", "10s"), "shell": ("/bin/bash", "/bin/sh"),
 }  # fmt: skip
 
 
@@ -263,6 +263,13 @@ def test_the_settings_are_the_policy_of_both(both: Both) -> None:
     finally:
         for name in SETTINGS:
             both.client.unset_setting(name)
+
+
+def test_a_time_in_the_past_is_due_since_now(both: Both) -> None:
+    for by in (both.by_client, both.by_sql):
+        row = by({"command": "true", "run_at": "2020-01-01T00:00:00Z"})
+        assert isinstance(row, dict)
+        assert row["run_at"] < row["created_at"] == row["due_at"]
 
 
 def test_what_the_counts_say_is_true(both: Both) -> None:

@@ -12,7 +12,7 @@ import pytest
 from queuectl.bootstrap import open_archive
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job, JobState, Spec
-from queuectl.domain.lifecycle import CancelRequested, Event, Held, Released, Retried, Started, apply
+from queuectl.domain.lifecycle import CancelRequested, Event, GivenBack, Held, Released, Retried, Started, apply
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Note, Output, Store
 from queuectl.store.postgres.store import PostgresStore
@@ -222,6 +222,21 @@ def test_a_listing_goes_on_behind_a_job(crowd: Store) -> None:
 def test_a_value_that_no_store_can_hold_is_bad_input(store: Store, selector: Selector) -> None:
     with pytest.raises(Invalid):
         store.find(selector)
+
+
+def test_a_job_for_a_time_in_the_past_jumps_no_queue(store: Store, clock: ManualClock) -> None:
+    store.insert([a_job("first")])
+    clock.forward(5)
+    store.insert([a_job("past", at=NOON + 5, run_at=NOON - 1e8), a_job("last", at=NOON + 6)])
+    clock.forward(5)
+    assert store.backlog(5).oldest_due == NOON
+    assert store.ahead(store.get("past"), 10) == 1
+    grip = a_grip(store)
+    assert ids_of(store.claim(grip, HOST, 1, ())) == ["first"]
+    assert store.backlog(5).oldest_due == NOON + 5
+    (claimed,) = store.claim(grip, HOST, 1, ())
+    store.record(grip, [Change(job=claimed, event=GivenBack())])
+    assert ids_of(store.claim(grip, HOST, 2, ())) == ["past", "last"]
 
 
 # --- change ---------------------------------------------------------------------------------

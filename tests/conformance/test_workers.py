@@ -51,7 +51,7 @@ def test_a_supervisor_was_seen_at_its_latest_renewal(store: Store) -> None:
 
 
 def test_a_claim_is_what_the_lifecycle_says(store: Store, clock: ManualClock) -> None:
-    store.insert([a_job(tags=("t",), run_at=NOON - 5)])
+    store.insert([a_job(tags=("t",), at=NOON - 5)])
     before = store.get("job1")
     grip = a_grip(store)
     clock.forward(3)
@@ -75,9 +75,9 @@ def test_urgent_jobs_are_claimed_first_then_the_longest_due_then_the_first_enque
         [
             a_job("third"),
             a_job("fourth"),
-            a_job("second", run_at=NOON - 5),
+            a_job("second", at=NOON - 5),
             a_job("first", priority=1),
-            a_job("last", priority=-1, run_at=NOON - 9),
+            a_job("last", priority=-1, at=NOON - 9),
         ]
     )
     a_grip(store)
@@ -90,7 +90,7 @@ def test_the_order_of_claims_holds_across_queues(store: Store) -> None:
     store.insert(
         [
             a_job("c", queue="x"),
-            a_job("b", queue="y", run_at=NOON - 1),
+            a_job("b", queue="y", at=NOON - 1),
             a_job("a", queue="x", priority=2),
             a_job("d", queue="z"),
             a_job("e", queue="x"),

@@ -163,3 +163,32 @@ def test_enqueue_loads_only_what_it_needs(terminal: Terminal) -> None:
     assert "queuectl.cli.enqueue" in names
     assert not names & {"queuectl.follow", "queuectl.cli.listing", "subprocess", "asyncio", "logging", "tempfile"}
     assert not [name for name in names if name.startswith("queuectl.engine")]
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [("--cwd nosuchdir", "there is no folder {here}/nosuchdir here (--cwd)"),
+     ("--stdin nofile", "there is no file {here}/nofile here (--stdin)"),
+     ("--output no/log", "there is no folder {here}/no here (--output)"),
+     ("--shell /no/sh", "there is no program /no/sh here (--shell)"),
+     ("--shell no-such-shell", "there is no program no-such-shell here (--shell)")],
+)  # fmt: skip
+def test_what_is_not_here_yet_is_warned_of(terminal: Terminal, options: str, missing: str) -> None:
+    done = terminal.good(f"queuectl enqueue {options} -- true")
+    warned = f"{missing.format(here=terminal.folder)}: the job fails unless it is there when it starts\n"
+    assert warned in done.err
+    assert "there is no" not in terminal.good("queuectl enqueue --cwd / --stdin /dev/null --shell sh -- true").err
+
+
+@pytest.mark.parametrize("options", ["--retry-on 75 --fatal-on 75", "--env 'BAD NAME=1'"])
+def test_what_can_never_work_is_refused(terminal: Terminal, options: str) -> None:
+    assert terminal.type(f"queuectl enqueue {options} -- true").code == 2
+    assert not (terminal.folder / "queuectl.db").exists()
+
+
+def test_a_shell_is_chosen_by_option_or_setting(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a --shell bash -c '[[ a == a ]] && echo $BASH'")
+    terminal.good("queuectl config set shell bash; queuectl enqueue --id b -c '[[ b == b ]] && echo $BASH'")
+    terminal.good("queuectl worker start --drain")
+    shell = terminal.good("command -v bash").out
+    assert terminal.good("queuectl logs a").out == terminal.good("queuectl logs b").out == shell

@@ -12,7 +12,7 @@ from tests.e2e.conftest import Terminal
 def test_settings_are_shown_changed_and_put_back(stored: Terminal) -> None:
     assert stored.good("queuectl config get max-retries").out == "3\n"
     assert stored.good("queuectl config set max_retries 1").out == "max-retries = 1\n"
-    assert stored.good("queuectl config set base_backoff_seconds 1").out == "backoff-initial = 1\n"
+    assert stored.good("queuectl config set base_backoff_seconds 1").out == "backoff-initial = 1s\n"
     assert stored.good("queuectl config get backoff-initial --json").json["value"] == 1.0
     stored.good("queuectl enqueue --id a -- true")
     stored.good("queuectl config set max-retries 9")
@@ -26,7 +26,14 @@ def test_settings_are_shown_changed_and_put_back(stored: Terminal) -> None:
 
 def test_the_first_delay_follows_the_base_until_it_is_set(terminal: Terminal) -> None:
     terminal.good("queuectl config set backoff-base 3")
-    assert terminal.good("queuectl config get backoff-initial").out == "3\n"
+    assert terminal.good("queuectl config get backoff-initial").out == "3s\n"
+
+
+def test_a_retention_is_echoed_with_its_unit_and_refused_where_it_is_short_without(stored: Terminal) -> None:
+    refused = stored.type("queuectl config set retention-completed 30")
+    assert (refused.code, "30d for days" in refused.err) == (2, True)
+    assert stored.good("queuectl config set retention-completed 30d").out == "retention-completed = 30d\n"
+    assert stored.good("queuectl config set retention-completed 86400").out == "retention-completed = 86400s\n"
 
 
 def test_init_makes_a_store_for_this_folder_and_those_below(terminal: Terminal) -> None:

@@ -348,13 +348,23 @@ def test_a_retry_by_hand_brings_a_scheduled_job_forward() -> None:
     assert apply(a_job(run_at=LATER), Retried(), NOON).due_at == NOON
 
 
+def test_a_time_before_the_job_was_enqueued_counts_as_that_moment() -> None:
+    assert a_job(run_at=NOON - 1e8).due_at == NOON
+    assert a_job(run_at=NOON + 60).due_at == NOON + 60
+
+
+@pytest.mark.parametrize("state", sorted(FINISHED))
+def test_a_finished_job_that_runs_again_waits_from_then_on(state: JobState) -> None:
+    assert apply(in_state(state, finished_at=NOON), Retried(), LATER).due_at == LATER
+
+
 @pytest.mark.parametrize("state", sorted(FINISHED))
 def test_a_retry_by_hand_of_a_finished_job_begins_afresh_but_keeps_its_history(state: JobState) -> None:
     job = in_state(
         state, attempts=4, lost=2, lost_in_row=1, starts=6, lease=6, error="exit code 1", exit_code=1, signal=9,
         started_at=NOON, finished_at=NOON, cpu_time=1.0, max_rss=1, output_bytes=1, worker="w~1", host=HOST,
     )  # fmt: skip
-    assert apply(job, Retried(), LATER) == a_job()._replace(starts=6, lease=6, updated_at=LATER)
+    assert apply(job, Retried(), LATER) == a_job()._replace(starts=6, lease=6, run_at=LATER, updated_at=LATER)
 
 
 def test_holding_changes_nothing_but_the_flag() -> None:

@@ -23,6 +23,7 @@ def test_the_defaults_are_those_of_a_plain_spec() -> None:
     assert given == {name: getattr(plain, name) for name in given}
     assert set(given) == {
         "max_retries", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "timeout", "kill_grace",
+        "shell",
     }  # fmt: skip
 
 
@@ -73,3 +74,26 @@ def test_values_are_read(name: str, text: str, value: object) -> None:
 def test_what_is_no_value_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(Invalid, match=name):
         Settings({}).check(name, text)
+
+
+@pytest.mark.parametrize("name", [name for name in SETTINGS if name.startswith("retention-")])
+@pytest.mark.parametrize("text", ["30", "0", "7.5", "3599"])
+def test_a_short_retention_needs_its_unit(name: str, text: str) -> None:
+    with pytest.raises(Invalid, match=f"{name} {text} would be {text} seconds") as refused:
+        Settings({}).check(name, text)
+    assert f"{text}d for days" in refused.value.hint
+    for unit in ("s", "d"):
+        Settings({}).check(name, f"{text}{unit}")
+    Settings({}).check(name, "3600")
+    assert Settings({name: text})[name] == float(text)  # as an earlier release has kept it
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [("timeout", "90", "90s"), ("timeout", "none", "none"), ("kill-grace", "1.5", "1.5s"), ("backoff-max", "2h", "2h"),
+     ("max-retries", "3", "3"), ("retention-dead", "never", "never"),
+     ("backoff-initial", "backoff-base", "backoff-base"),
+     ("retention-dead", "7200", "7200s"), ("output-max", "2048", "2048")],
+)  # fmt: skip
+def test_a_duration_is_shown_with_its_unit(name: str, text: str, shown: str) -> None:
+    assert Settings({name: text}).text(name) == shown

@@ -213,6 +213,7 @@ BAD_INPUT: list[tuple[object, str]] = [
     ({"command": 5}, "command must be text, not 5"),
     ({"command": {"a": 1}}, 'command must be text, not {"a": 1}'),
     ({"command": True}, "command must be text, not true"),
+    ({"command": "x", "retry_on": [75, 2], "fatal_on": "1,75"}, "exit code 75 is in retry_on and in fatal_on"),
     ({"command": []}, "command is an empty list"),
     ({"command": [""]}, "command's first word is empty"),
     ({"command": ["echo", 5]}, "a word of command must be text, not 5"),
@@ -277,7 +278,8 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     ("umask", "0999", "umask must be octal text"),
     ("umask", "7777", "umask must be octal text"),
     ("env", [], "env must be an object of names and values, not []"),
-    ("env", {"A=B": "x"}, "env has a variable named 'A=B', which no environment can hold"),
+    ("env", {"A=B": "x"}, "env has a variable named 'A=B'; a name has neither blanks nor ="),
+    ("env", {"BAD NAME": "1"}, "env has a variable named 'BAD NAME'; a name has neither blanks nor ="),
     ("env", {"": "x"}, "env has a variable named ''"),
     ("env", {"\ud800": "x"}, "env has a variable whose name holds bytes that are not UTF-8"),
     ("backoff_base", "0", "backoff_base must be a number from 1 to 1000, not 0"),
@@ -442,3 +444,10 @@ def test_specs_that_capture_nothing_are_written_as_by_older_releases() -> None:
 
 def test_a_spec_of_another_release_is_read_with_what_both_know() -> None:
     assert wire.spec_from_text('{"max_retries": 7, "from_the_future": [1]}') == Spec(max_retries=7)
+
+
+def test_a_key_is_named_as_it_was_spelled() -> None:
+    with pytest.raises(Invalid, match="--at 'tomorrow 9am' is not a time"):
+        wire.parse_request({"command": "true", "run_at": "tomorrow 9am"}, NOON, {"run_at": "--at"})
+    with pytest.raises(Invalid, match="exit code 7 is in --retry-on and in fatal_on"):
+        wire.parse_request({"command": "true", "retry_on": "7", "fatal_on": "7"}, NOON, {"retry_on": "--retry-on"})

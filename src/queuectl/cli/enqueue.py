@@ -20,7 +20,7 @@ from queuectl.cli.options import FLAGS
 from queuectl.client import Client, Progress
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Conflict, IdTaken, Invalid
-from queuectl.domain.job import Job
+from queuectl.domain.job import Job, Spec
 from queuectl.wire import JobRequest, JsonObject, parse_request
 
 FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
@@ -36,8 +36,27 @@ def enqueue(call: Call) -> int:
         jobs = given.added(client)
         print_changed(call.console, client, jobs, "enqueued")
         if not call.console.quiet:
+            note_missing(call, jobs)
             note_unserved(call, client.unserved(job.queue for job in jobs))
     return 0
+
+
+def note_missing(call: Call, jobs: Sequence[Job]) -> None:
+    """Says which folders and files of these jobs are not here, as they may be when the jobs start."""
+    specs = {id(job.spec): job.spec for job in jobs}.values()
+    for what in dict.fromkeys(missing for spec in specs for missing in _missing(spec)):
+        call.console.note(f"{what}: the job fails unless it is there when it starts", "missing")
+
+
+def _missing(spec: Spec) -> Iterator[str]:
+    if spec.cwd is not None and not os.path.isdir(spec.cwd):
+        yield f"there is no folder {spec.cwd} here (--cwd)"
+    if spec.stdin is not None and not os.path.exists(spec.stdin):
+        yield f"there is no file {spec.stdin} here (--stdin)"
+    if spec.output_path is not None and not os.path.isdir(folder := os.path.dirname(spec.output_path)):
+        yield f"there is no folder {folder} here (--output)"
+    if not os.access(os.path.join(spec.cwd or "/", spec.shell), os.X_OK):
+        yield f"there is no program {spec.shell} here (--shell)"
 
 
 def note_unserved(call: Call, queues: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import chosen
 from queuectl.cli.console import Screen
-from queuectl.cli.enqueue import FORMS, document_of, note_unserved, options, spelled
+from queuectl.cli.enqueue import FORMS, document_of, note_missing, note_unserved, options, spelled
 from queuectl.cli.render import counted
 from queuectl.client import Client
 from queuectl.clock import SystemClock
@@ -80,6 +80,7 @@ def run(call: Call) -> int:
         (job,) = client.enqueue([request])
         try:
             stop.now()
+            note_missing(call, [job])
             note_unserved(call, client.unserved([job.queue]))
             _follow(call, client, job)
         except KeyboardInterrupt as stopped:

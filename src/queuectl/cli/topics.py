@@ -56,6 +56,7 @@ NOTES = (
     ("more", "there is more than the limit shows"),
     ("no_deeds", "nobody has done anything yet"),
     ("no_jobs", "nothing matches"),
+    ("missing", "a folder, file or program that a new job names is not here"),
     ("no_store", "there is no store to remove"),
     ("no_token", "there is no token yet"),
     ("no_worker", "no live worker serves this"),

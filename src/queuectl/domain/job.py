@@ -112,10 +112,10 @@ class Job(NamedTuple):
 
     @property
     def due_at(self) -> float:
-        """When the job may be claimed at the earliest."""
+        """When the job may be claimed at the earliest. A time before it was enqueued puts it before nobody in line."""
         if self.next_retry_at is not None:
             return self.next_retry_at
-        return self.run_at
+        return max(self.run_at, self.created_at)
 
     @property
     def finished(self) -> bool:

@@ -270,8 +270,9 @@ def _lost(job: Job, event: Lost, now: float) -> Changes:
 def _retried(job: Job, now: float) -> Changes:
     if job.state is FAILED:
         return {"next_retry_at": min(job.due_at, now)}
-    due = {"run_at": min(job.run_at, now)}
-    return due if job.state is PENDING else {**PUT_DOWN, **AFRESH, **due, "state": PENDING}
+    if job.state is PENDING:
+        return {"run_at": min(job.run_at, now)}
+    return {**PUT_DOWN, **AFRESH, "run_at": now, "state": PENDING}
 
 
 def outcome(event: Ended) -> Outcome:

@@ -66,7 +66,7 @@ WITH taken AS MATERIALIZED (
 -- How both of them end; with what each job was, and since when it was due, which no longer shows.
 UPDATE {schema}.jobs SET
     state = 'processing', ready = false, lease = lease + 1, worker = %(worker)s, host = %(host)s,
-    started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = run_at, updated_at = %(now)s
+    started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = greatest(jobs.run_at, jobs.created_at), updated_at = %(now)s
 FROM taken WHERE jobs.ctid = taken.tid
 RETURNING taken.due_at, taken.state, {job_columns};
 
