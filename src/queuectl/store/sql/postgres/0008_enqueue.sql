@@ -80,7 +80,8 @@ END $$;
 -- (bad input), 23505 (the id is taken). Where `queuectl.notify` is set to `off` no notice is given, and workers find
 -- the job when they next look.
 CREATE OR REPLACE FUNCTION {schema}.enqueue(job jsonb) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = {schema}, pg_temp SET extra_float_digits = 1 SET enable_seqscan = off AS $$
+SET search_path = {schema}, pg_temp SET extra_float_digits = 1 SET enable_seqscan = off
+SET standard_conforming_strings = on AS $$
 DECLARE
     keys jsonb := {schema}.enqueue_keys(job);
     now double precision := extract(epoch FROM clock_timestamp());
