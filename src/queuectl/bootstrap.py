@@ -208,7 +208,7 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
         raise Invalid(f"--count must be from 1 to {SLOTS_MAX}, not {options.slots}")
     _refuse_without_files(options.slots)
     url = locate_store(options.db)
-    name = options.name or f"{os.uname().nodename.partition('.')[0]}-{ids.random_id(4)}"
+    name = options.name or default_name(os.uname().nodename, ids.random_id(4))
     while True:
         code = _serve(url, name, options, on_started, echo)
         if code != STORE_REPLACED:
@@ -216,6 +216,17 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
         if not is_server(url) and not os.path.isdir(os.path.dirname(os.path.abspath(url))):
             raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
         on_started = _say_nothing
+
+
+NAME_LENGTH_MAX = 64
+
+
+def default_name(host: str, suffix: str) -> str:
+    """A worker's name where none is given: its host's, cut and changed where a name could not hold it."""
+    from re import sub
+
+    kept = sub(r"[^A-Za-z0-9._-]", "-", host.partition(".")[0]).lstrip("._-")
+    return f"{kept[: NAME_LENGTH_MAX - len(suffix) - 1] or 'worker'}-{suffix}"
 
 
 def _refuse_without_files(slots: int) -> None:

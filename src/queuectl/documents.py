@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from queuectl import wire
 from queuectl.client import History, Status
 from queuectl.domain.finding import Finding
-from queuectl.domain.job import Attempt, Job, Outcome
+from queuectl.domain.job import STARTING, Attempt, Job, JobState, Outcome
 from queuectl.domain.token import Token
 from queuectl.figures import Figures
 from queuectl.selections import exactly
@@ -44,6 +45,7 @@ def status_to_json(found: Status) -> wire.JsonObject:
         "workers": [worker_to_json(worker) for worker in found.workers],
         "slots": {"total": slots(found.workers), "busy": busy(found.workers)},
         "counts": {state.value: number for state, number in found.counts.items()},
+        "starting": starting(found.workers).total(),
         "queues": {
             queue: {state.value: number for state, number in counts.items()} for queue, counts in found.queues.items()
         },
@@ -60,7 +62,7 @@ def worker_to_json(worker: WorkerView) -> wire.JsonObject:
         "busy": len(worker.running), "queues": list(worker.queues), "started_at": wire.format_time(worker.started_at),
         "seen_at": wire.format_time(worker.seen_at), "stopping": worker.stopping, "orphaned": worker.orphaned,
         "condition": worker.condition.value,
-        "jobs": [job.id for job in worker.running],
+        "jobs": [job.id for job in worker.running], "starting": [job.id for job in worker.starting],
     }  # fmt: skip
 
 
@@ -72,6 +74,20 @@ def slots(workers: Sequence[WorkerView]) -> int:
 def busy(workers: Sequence[WorkerView]) -> int:
     """How many of them run a command. What outlives its worker is in nobody's slot."""
     return sum(len(worker.running) for worker in workers if not worker.orphaned)
+
+
+def starting(workers: Sequence[WorkerView]) -> Counter[str]:
+    """How many jobs of which queue are claimed ahead of a free slot. They are `processing`, but nothing runs yet."""
+    return Counter(job.queue for worker in workers for job in worker.starting)
+
+
+def seen_counts(found: Status, queue: str | None = None) -> dict[str, int]:
+    """Jobs (of a queue) by state for people: what is only starting is told apart from what runs."""
+    by_queue = starting(found.workers)
+    counted, ahead = (found.counts, by_queue.total()) if queue is None else (found.queues[queue], by_queue[queue])
+    running = max(0, counted[JobState.PROCESSING] - ahead)  # the two were read one after the other
+    seen = {state.value: number for state, number in counted.items()} | {JobState.PROCESSING.value: running}
+    return {**seen, STARTING: ahead}
 
 
 def retry_text(job: Job, now: float) -> str:

@@ -28,7 +28,7 @@ def sentence(event: events.Happening) -> str:
         case events.WorkerStopping():
             return f"{event.why}: ending {_commands(event.running)}; attempts are given back"
         case events.DrainWaits():
-            return f"nothing to run before {wire.format_time(event.until)}, in {wire.format_duration(event.after)}"
+            return f"nothing to run for {wire.format_duration(event.after)}"
         case events.WorkerStopped():
             return f"worker {event.name} stopped"
         case events.WorkerLeft():
@@ -83,7 +83,7 @@ def _ended(job: Job) -> str:
         case JobState.CANCELLED:
             return f"{job.id} cancelled after {took}"
         case _:
-            return f"{job.id} given back after {took}"
+            return f"{job.id} given back" + (f" after {took}" if job.duration else "")
 
 
 def _harmless(text: str) -> str:

@@ -24,6 +24,7 @@ class WorkerView(NamedTuple):
     `condition`: whether it is driven, as far as that can be told from here. An orphaned one has lost its dispatcher: it
     starts nothing, but what it runs goes on until a worker takes over. `seen_at`: when it was heard of last, which is
     now where a lock tells, and else when it renewed its lease.
+    `starting` are the jobs that it has claimed beyond its slots, to start each as soon as a slot is free.
     """
 
     name: str
@@ -37,6 +38,7 @@ class WorkerView(NamedTuple):
     stopping: bool
     condition: Condition
     rows: Sequence[WorkerRow]
+    starting: Sequence[Job] = ()
 
     @property
     def orphaned(self) -> bool:

@@ -28,11 +28,13 @@ def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView
     own = [row for row in rows if row.epoch == FIRST_EPOCH] or rows
     condition = _condition(store, rows, seen_at)
     is_orphaned = condition is Condition.ORPHANED
+    claimed = [(row, _claimed(store, row)) for row in rows]
     return WorkerView(
         name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, condition=condition,
         slots=0 if is_orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
         started_at=min(row.started_at for row in own), seen_at=seen_at, stopping=any(row.stop for row in own),
-        rows=rows, running=[job for row in rows for job in _running(store, row)],
+        rows=rows, running=[job for row, jobs in claimed for job in jobs[: row.slots]],
+        starting=[job for row, jobs in claimed for job in jobs[row.slots :]],
     )  # fmt: skip
 
 
@@ -48,9 +50,9 @@ def _condition(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> Condi
     return next(each for each in reversed(list(Condition)) if each in found)
 
 
-def _running(store: Store, row: WorkerRow) -> list[Job]:
-    """The jobs in a supervisor's slots. It may hold a few more, to start them as soon as one is free."""
-    return sorted(store.running(row.id), key=lambda job: job.started_at is None)[: row.slots]
+def _claimed(store: Store, row: WorkerRow) -> list[Job]:
+    """The jobs that a supervisor holds: first those in its slots, then those to start as soon as one is free."""
+    return sorted(store.running(row.id), key=lambda job: job.started_at is None)
 
 
 def serves(worker: WorkerView, queue: str) -> bool:

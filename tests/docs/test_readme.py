@@ -10,7 +10,7 @@ from tests.docs.readme_session import BLOCK, LEFT_OUT, PAGE, session, steps_of
 LOGGED = "TIME "
 """A worker's log may say more where the machine is slow, such as that a command has started."""
 VARYING = (
-    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+Z)?|\b\d\d:\d\d:\d\d\b", "TIME"),
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?|\b\d\d:\d\d:\d\d\b", "TIME"),
     (r"\b\d+(\.\d+)?(ms|s|m|h)(\d+[smh])?( ago)?\b|\bnow\b", "AGE"),
     (r"\blaptop-[0-9a-z]{4}\b", "WORKER"),
     (r"\b\d+(\.\d+)? (B|KiB|MiB)\b", "SIZE"),

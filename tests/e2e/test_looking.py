@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -66,6 +67,52 @@ def test_a_list_in_a_pipe_is_plain_and_complete(terminal: Terminal) -> None:
     assert command in out
     assert max(len(line) for line in out.splitlines() if command not in line) < 250  # no other one is long
     assert "\x1b" not in out
+
+
+def test_one_screen_has_one_zone_with_its_offset_and_json_is_utc(terminal: Terminal) -> None:
+    terminal.environment["TZ"] = "Asia/Kolkata"
+    terminal.good("queuectl enqueue --id later --delay 5h -- true; queuectl enqueue --id now --priority 1 -- true")
+    terminal.good("queuectl hold later; queuectl config set timeout 1h; queuectl release later")
+    terminal.worker("--name night")
+    terminal.good("queuectl wait now")
+    shown = [
+        terminal.good(f"queuectl {line}").out
+        for line in ("show later", "show now", "explain later", "audit", "worker logs night", "list", "status")
+    ]
+    moment = r"\b20\d\d-\d\d-\d\d\S*[ T]\d\d:\d\d:\d\d\S*"
+    times = [[*re.findall(moment, text)] for text in shown]
+    assert all(each.rstrip(",)").endswith("+05:30") for found in times for each in found), times
+    assert [len(found) > 0 for found in times] == [True, True, True, True, True, False, False]
+    described = json.loads(terminal.good("queuectl show later --json").out)[0]
+    assert all(described[key].endswith("Z") for key in ("created_at", "run_at", "updated_at"))
+    assert described["reason"] == f"scheduled for {described['run_at'][:19]}Z"
+    assert terminal.good("queuectl worker logs night --json").json[0]["at"].endswith("Z")
+
+
+def test_a_list_that_a_terminal_cuts_has_what_matters_first(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id oops --max-retries 0 -- false; queuectl worker start --drain")
+    terminal.good('for i in $(seq 30); do echo \'{"command":"true"}\'; done | queuectl enqueue --file - --quiet')
+    terminal.good(
+        "queuectl enqueue --id newest --delay 5h -- python make_report.py --all --out /srv/reports/night.html"
+    )
+    _, shown = terminal.watched("queuectl --color never list", columns=80)
+    titles, first, *_, last, more = [line for line in shown.splitlines() if line]
+    assert titles.split() == ["ID", "STATE", "TRIES", "AGE", "COMMAND", "INFO"]
+    assert first.split()[:2] == ["oops", "dead"]
+    assert last.split()[:2] == ["newest", "pending"]
+    assert re.search(r"python make_report\.py\S* .*…  starts in (5h|4h59m)$", last)
+    assert more.endswith("more not shown; see all with --limit all")
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    _, shown = terminal.watched("queuectl --color never list --limit 2", columns=80)
+    assert "oops" not in shown
+
+
+def test_a_simple_terminal_gets_no_escape_sequence(terminal: Terminal) -> None:
+    terminal.good('for i in $(seq 30); do echo \'{"command":"true"}\'; done | queuectl enqueue --file - --quiet')
+    for setting in ("TERM=dumb", "NO_COLOR=1"):
+        for line in ("list", "status", "cancel --all --yes", "delete --all --yes"):
+            code, shown = terminal.watched(f"{setting} queuectl {line}")
+            assert (code, "\x1b" in shown) == (0, False), (setting, line, shown)
 
 
 def test_a_list_on_a_terminal_fits_it(terminal: Terminal) -> None:

@@ -108,10 +108,10 @@ def test_a_worker_serves_its_queues_only(terminal: Terminal) -> None:
 def test_a_draining_worker_says_what_it_waits_for(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id tonight --delay 5h -- true")
     terminal.worker("--drain")
-    eventually(lambda: "nothing to run before 20" in terminal.good("queuectl worker logs").out, "it says so")
+    eventually(lambda: "nothing to run for" in terminal.good("queuectl worker logs").out, "it says so")
     terminal.good("queuectl cancel tonight")
     eventually(lambda: "drained: stopping" in terminal.good("queuectl worker logs").out, "nothing is left")
-    assert terminal.good("queuectl worker logs").out.count("nothing to run before") == 1
+    assert terminal.good("queuectl worker logs").out.count("nothing to run for") == 1
 
 
 def test_status_shows_what_runs(terminal: Terminal) -> None:

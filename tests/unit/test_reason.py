@@ -45,7 +45,7 @@ def test_a_job_explains_itself_where_it_can(job: Job, words: str | None) -> None
     [
         (0, 0, 5, 'no live worker serves queue "default"'),
         (4, 0, 0, "next in line"),
-        (4, 2, 1, "next in line"),
+        (4, 2, 1, "2nd in line"),
         (4, 2, 2, "3rd in line"),
         (8, 8, 0, "next in line"),
         (1, 1, 1, "the only slot busy, 2nd in line"),

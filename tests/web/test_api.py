@@ -101,8 +101,9 @@ def test_filters_mean_what_they_mean_on_the_command_line(service: Service) -> No
 @pytest.mark.parametrize(
     ("query", "detail"),
     [("state=ded", "unknown state 'ded'"), ("limit=0", "limit must be"), ("limit=1&limit=2", "limit is given 2 times"),
-     ("cursor=x", "cursor must be"), ("older_than=soon", "is not a duration"), ("exit_code=256", "exit code '256'"),
-     ("queu=x", "unknown parameter 'queu'"), ("oldest_first=1", "must be true or false"), ("tag=%00", "NUL"),
+     ("cursor=x", "cursor must be"), ("older_than=soon", "is not a duration"),
+     ("exit_code=256", "'256' is not an exit code"), ("queu=x", "unknown parameter 'queu'"),
+     ("oldest_first=1", "must be true or false"), ("tag=%00", "NUL"),
      ("command=" + "a" * 5000, "selects by too much")],
 )  # fmt: skip
 def test_a_wrong_query_is_refused_by_name(service: Service, query: str, detail: str) -> None:

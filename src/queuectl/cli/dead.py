@@ -9,8 +9,8 @@ from queuectl.cli.acting import Action, act
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import found, positive, selector_of, selects
 from queuectl.cli.console import Console
-from queuectl.cli.listing import print_jobs, tries
-from queuectl.cli.render import Cell, Column, ago, cut, plain, table, visible
+from queuectl.cli.listing import print_jobs
+from queuectl.cli.render import Cell, Column, ago, cut, plain, table, tries, visible
 from queuectl.client import Client
 from queuectl.documents import group_to_json
 from queuectl.domain.errors import Conflict

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from queuectl import wire
 from queuectl.cli.console import Console
-from queuectl.cli.render import STATE_STYLES, Cell, Column, ago, local_time, short, size, visible
+from queuectl.cli.render import STATE_STYLES, Cell, Column, ago, local_time, reason_words, short, size, tries, visible
 from queuectl.client import History
 from queuectl.documents import events, how_it_ended
-from queuectl.domain.job import Attempt, Job, Outcome
+from queuectl.domain.job import Attempt, Job, Outcome, seen_state
 
 OUTCOME_STYLES = {
     Outcome.COMPLETED: "green", Outcome.FAILED: "red", Outcome.TIMEOUT: "red", Outcome.CANCELLED: "dim",
@@ -18,8 +20,8 @@ OUTCOME_STYLES = {
 
 ATTEMPT_COLUMNS = (
     Column("#", right=True), Column("STARTED"), Column("TOOK", right=True), Column("OUTCOME"),
-    Column("HOW", least=11), Column("WORKER", least=8), Column("CPU", right=True), Column("MEMORY", right=True),
-    Column("OUTPUT", right=True),
+    Column("HOW", least=11), Column("WORKER", least=8, middle=True), Column("CPU", right=True),
+    Column("MEMORY", right=True), Column("OUTPUT", right=True),
 )  # fmt: skip
 
 DATE_LENGTH = len("2026-11-21")
@@ -28,12 +30,15 @@ DATE_LENGTH = len("2026-11-21")
 def print_history(console: Console, history: History, now: float) -> None:
     """The job, its attempts, and what happened to it, under headings."""
     job = history.job
-    state = console.paint(job.state.value, STATE_STYLES[job.state])
-    reason = f"  {visible(history.reason)}" if history.reason else ""
+    seen = seen_state(job)
+    state = console.paint(seen, STATE_STYLES[seen])
+    words = reason_words(job, history.reason, now)
+    reason = f"  {visible(words)}" if words else ""
     console.print(f"{console.paint(job.id, 'bold')}  {state}{reason}")
     console.print()
-    for name, text in fields(job, now):
-        console.print(f"  {console.paint(f'{name:<10}', 'dim')}  {visible(text)}")
+    for fact in fields(job, now):
+        when = "" if fact.at is None else f"{local_time(fact.at)} "
+        console.print(f"  {console.paint(f'{fact.name:<10}', 'dim')}  {visible(when + fact.text).rstrip()}")
     if history.attempts:
         console.print()
         console.print(console.paint("Attempts", "bold"))
@@ -53,8 +58,20 @@ def print_history(console: Console, history: History, now: float) -> None:
     )
 
 
-def fields(job: Job, now: float) -> Iterator[tuple[str, str]]:
-    """What there is to know about a job, by name; what is absent or usual is left out."""
+class Fact(NamedTuple):
+    """What there is to know about a job under a name: a text, and the time to be shown before it (None: none)."""
+
+    name: str
+    text: str
+    at: float | None = None
+
+
+def fields(job: Job, now: float) -> Iterator[Fact]:
+    """What there is to know about a job; what is absent or usual is left out."""
+    return itertools.starmap(Fact, _fields(job, now))
+
+
+def _fields(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, float]]:
     spec = job.spec
     yield "command", wire.command_line(job.command)
     if isinstance(job.command, str) and spec.shell != "/bin/sh":
@@ -62,19 +79,16 @@ def fields(job: Job, now: float) -> Iterator[tuple[str, str]]:
     yield "queue", job.queue + (f", priority {job.priority}" if job.priority else "")
     if job.tags:
         yield "tags", ", ".join(job.tags)
-    yield "attempts", f"{job.attempts} of at most {spec.max_retries + 1}" + (f", {job.lost} lost" if job.lost else "")
+    yield "attempts", tries(job).replace("/", " of at most ") + (f", {job.lost} lost" if job.lost else "")
     yield "retry", _policy(job)
     if spec.timeout:
         grace = wire.format_duration(spec.kill_grace)
         yield "time limit", f"{wire.format_duration(spec.timeout)}, then {grace} from SIGTERM to SIGKILL"
-    yield (
-        "created",
-        f"{local_time(job.created_at)} ({ago(now - job.created_at)})" + (f" by {job.owner}" if job.owner else ""),
-    )
+    yield "created", f"({ago(now - job.created_at)})" + (f" by {job.owner}" if job.owner else ""), job.created_at
     if job.run_at > job.created_at + 0.001:
-        yield "not before", local_time(job.run_at)
+        yield "not before", "", job.run_at
     if job.next_retry_at:
-        yield "next retry", f"{local_time(job.next_retry_at)} (in {short(max(0.0, job.next_retry_at - now))})"
+        yield "next retry", f"(in {short(max(0.0, job.next_retry_at - now))})", job.next_retry_at
     if job.worker:
         yield "worker", f"{wire.worker_name(job.worker)} on {job.host}"
     yield from _result(job)

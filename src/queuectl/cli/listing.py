@@ -10,26 +10,30 @@ from queuectl.cli import history
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import found, positive, report_refused, selector_of
 from queuectl.cli.console import Console
-from queuectl.cli.render import Cell, Column, age, ago, short, state_cell
+from queuectl.cli.render import Cell, Column, age, ago, natural, reason_words, short, state_cell, tries
 from queuectl.client import Client
 from queuectl.documents import history_to_json
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 from queuectl.domain.likeness import nearest
+from queuectl.domain.selector import Selector
 
 LINES_KEPT_FREE = 4
 """Of a terminal's height: the titles, the line that says how many more, the prompt."""
 
-QUEUE = Column("QUEUE", least=8)
+FIRST_STATES = (JobState.PROCESSING, JobState.DEAD, JobState.FAILED)
+"""What is shown first where a terminal cuts."""
+
+QUEUE, TRIES = Column("QUEUE", least=8), Column("TRIES", right=True)
 COLUMNS = (
-    Column("ID"), Column("STATE"), QUEUE, Column("TRIES", right=True), Column("AGE", right=True),
-    Column("COMMAND", least=22), Column("INFO", least=14),
+    Column("ID"), Column("STATE"), QUEUE, TRIES, Column("AGE", right=True), Column("COMMAND", least=22),
+    Column("INFO", least=18),
 )  # fmt: skip
 
 SORT_KEYS: dict[str, Callable[[Job], Any]] = {
     "id": lambda job: job.id,
     "state": lambda job: tuple(JobState).index(job.state),
-    "queue": lambda job: job.queue,
+    "queue": lambda job: natural(job.queue),
     "priority": lambda job: job.priority,
     "attempts": lambda job: job.attempts,
     "created": lambda job: (job.created_at, job.seq),
@@ -53,18 +57,37 @@ def list_jobs(call: Call) -> int:
             else:
                 console.lines(job.id for job, _ in client.each(selector))
             return 0
-        if limit is None and args.limit is None and console.terminal and not (console.as_json or console.quiet):
+        fitting = args.limit is None and console.terminal and not (console.as_json or console.quiet)
+        if fitting:
             limit = max(5, (console.screen.height or 24) - LINES_KEPT_FREE)
-        if order is None:
-            jobs = client.find(selector, limit=limit, newest_first=True)[::-1]
-        else:
+        if order is not None:
             jobs = order(client.jobs(selector), limit)
+        elif fitting and limit is not None:
+            jobs = _most_telling(client, selector, limit)
+        else:
+            jobs = client.find(selector, limit=limit, newest_first=True)[::-1]
         _print(console, client, jobs)
         if limit is not None and len(jobs) == limit and (more := client.count(selector) - limit) > 0:
             console.note(f"{more:,} more not shown; see all with --limit all", "more")
         elif not jobs:
             console.note("0 jobs", "no_jobs")
     return 0
+
+
+def _most_telling(client: Client, selector: Selector, limit: int) -> list[Job]:
+    """As many jobs as a terminal shows: where not all fit, first what runs, is dead or has failed, in up to two thirds
+    of the lines, then the newest others."""
+    newest = client.find(selector, limit=limit, newest_first=True)
+    if len(newest) < limit:
+        return newest[::-1]
+    first: list[Job] = []
+    for state in FIRST_STATES:
+        room = limit - limit // 3 - len(first)
+        if room and (not selector.states or state in selector.states):
+            first += client.find(selector._replace(states=(state,)), limit=room, newest_first=True)[::-1]
+    there = {job.seq for job in first}
+    others = [job for job in newest if job.seq not in there]
+    return first + others[: limit - len(first)][::-1]
 
 
 def _order(key: str | None) -> Callable[[Iterable[Job], int | None], list[Job]] | None:
@@ -96,24 +119,18 @@ def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
         now = client.store.now()
         reasons = client.reasons(jobs)
         rows = [_row(job, reason, now) for job, reason in zip(jobs, reasons, strict=True)]
-        columns: Sequence[Column] = COLUMNS
-        if console.terminal and all(job.queue == DEFAULT_QUEUE for job in jobs):  # room for what differs
-            shown = [number for number, column in enumerate(COLUMNS) if column is not QUEUE]
-            columns = tuple(COLUMNS[number] for number in shown)
-            rows = [[row[number] for number in shown] for row in rows]
-        console.table(columns, rows)
+        shown = list(range(len(COLUMNS)))
+        if console.terminal:  # room for what differs
+            same = {QUEUE: all(job.queue == DEFAULT_QUEUE for job in jobs), TRIES: not any(job.starts for job in jobs)}
+            shown = [number for number, column in enumerate(COLUMNS) if not same.get(column)]
+        console.table([COLUMNS[number] for number in shown], [[row[number] for number in shown] for row in rows])
 
 
 def _row(job: Job, reason: str | None, now: float) -> Sequence[str | Cell]:
     return (
-        job.id, state_cell(job.state), job.queue, tries(job), age(now - job.created_at),
+        job.id, state_cell(job), job.queue, tries(job), age(now - job.created_at),
         wire.command_line(job.command), Cell(info(job, reason, now), "dim"),
     )  # fmt: skip
-
-
-def tries(job: Job) -> str:
-    """Attempts so far, of how many there may be."""
-    return f"{job.attempts}/{job.spec.max_retries + 1}"
 
 
 def info(job: Job, reason: str | None, now: float) -> str:
@@ -126,6 +143,8 @@ def info(job: Job, reason: str | None, now: float) -> str:
         return f"{reason}: {job.error}" if reason else job.error
     if reason and reason.startswith("no live worker"):
         return "no live worker"
+    if reason and reason.startswith("scheduled for "):
+        return f"starts in {short(max(0.0, job.due_at - now))}"
     return reason or job.error or ""
 
 
@@ -181,4 +200,4 @@ def explanation(job: Job, reason: str | None, now: float) -> str:
         case JobState.CANCELLED:
             return f"was cancelled {ago(now - (job.finished_at or now))}: {job.error}"
         case _:
-            return f"is {job.state}: {reason}"
+            return f"is {job.state}: {reason_words(job, reason, now)}"

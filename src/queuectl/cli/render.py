@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from queuectl.domain.job import JobState
+from queuectl.domain.job import STARTING, Job, JobState, seen_state
 from queuectl.wire import format_duration
 
 STYLES = {
@@ -19,9 +19,11 @@ STYLES = {
 }  # fmt: skip
 
 STATE_STYLES = {
-    JobState.BLOCKED: "magenta", JobState.PENDING: "blue", JobState.PROCESSING: "cyan", JobState.FAILED: "yellow",
-    JobState.COMPLETED: "green", JobState.DEAD: "red", JobState.CANCELLED: "dim",
+    JobState.BLOCKED.value: "magenta", JobState.PENDING.value: "blue", JobState.PROCESSING.value: "cyan",
+    STARTING: "cyan", JobState.FAILED.value: "yellow", JobState.COMPLETED.value: "green", JobState.DEAD.value: "red",
+    JobState.CANCELLED.value: "dim",
 }  # fmt: skip
+"""By what people see of a state."""
 
 GAP = "  "
 FLOOR = 5
@@ -30,12 +32,13 @@ FLOOR = 5
 
 class Column(NamedTuple):
     """A column of a table. With `least` it gives way down to so many places where the terminal is too narrow: its
-    texts are cut, or with `wrap` continued on further lines."""
+    texts are cut, with `middle` in their middle, or with `wrap` continued on further lines."""
 
     title: str
     right: bool = False
     least: int = 0
     wrap: bool = False
+    middle: bool = False
 
 
 class Cell(NamedTuple):
@@ -90,6 +93,18 @@ def cut(text: str, width: int) -> str:
             break
         kept += sign
     return kept + "…"
+
+
+def cut_middle(text: str, width: int) -> str:
+    """The text, or as much of its beginning and its end as fits around a `…`: names of hosts differ at their ends."""
+    if width_of(text) <= width:
+        return text
+    end = ""
+    for character in reversed(text):
+        if width_of(character + end) > (width - 1) // 2:
+            break
+        end = character + end
+    return cut(text, width - width_of(end)) + end
 
 
 def table(
@@ -154,15 +169,29 @@ def _pieces(column: Column, text: str, width: int) -> list[str]:
     if not column.least or width_of(text) <= width:
         return [text]
     if not column.wrap:
-        return [cut(text, width)]
+        return [cut_middle(text, width) if column.middle else cut(text, width)]
     from textwrap import wrap
 
     return wrap(text, width)
 
 
-def state_cell(state: JobState) -> Cell:
-    """A state in its colour."""
-    return Cell(state.value, STATE_STYLES[state])
+def state_cell(job: Job) -> Cell:
+    """A job's state as people see it, in its colour."""
+    state = seen_state(job)
+    return Cell(state, STATE_STYLES[state])
+
+
+def tries(job: Job) -> str:
+    """Attempts, the running one included, of how many there may be."""
+    running = job.state is JobState.PROCESSING and job.started_at is not None
+    return f"{job.attempts + running}/{job.spec.max_retries + 1}"
+
+
+def reason_words(job: Job, reason: str | None, now: float) -> str | None:
+    """The reason for people: a time is theirs."""
+    if reason and reason.startswith("scheduled for "):
+        return f"scheduled for {local_time(job.due_at)} (in {short(max(0.0, job.due_at - now))})"
+    return reason
 
 
 def ago(seconds: float) -> str:
@@ -181,10 +210,26 @@ def short(seconds: float) -> str:
 
 
 def local_time(seconds: float) -> str:
-    """A point in time on the reader's own clock, to the second."""
-    import time
+    """A point in time in the reader's zone, to the second: `2026-11-21 18:00:05+01:00`, as `--at` takes it too."""
+    from datetime import datetime
 
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
+
+
+def local_log(line: str) -> str:
+    """A line of a worker's log with its time in the reader's zone. A line that begins otherwise is left alone."""
+    from datetime import datetime
+
+    at, blank, message = line.partition(" ")
+    try:
+        return f"{local_time(datetime.fromisoformat(at).timestamp())}{blank}{message}" if at.endswith("Z") else line
+    except ValueError:
+        return line
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """A key that sorts names as people count: q2 before q10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text)]
 
 
 def size(count: int | None) -> str:

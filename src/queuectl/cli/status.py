@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.console import Console
-from queuectl.cli.render import STATE_STYLES, Cell, Column, age, counted, cut, short
+from queuectl.cli.render import STATE_STYLES, Cell, Column, age, counted, cut, natural, short
 from queuectl.client import Client, Status
-from queuectl.documents import busy, finding_to_json, retry_text, slots, status_to_json
+from queuectl.documents import busy, finding_to_json, retry_text, seen_counts, slots, status_to_json
 from queuectl.domain.condition import Condition, finding
 from queuectl.domain.finding import PROBLEM, Finding
 from queuectl.domain.job import FINISHED, JobState
@@ -17,7 +17,8 @@ from queuectl.domain.selector import Selector
 from queuectl.values import WorkerView
 
 WORKER_COLUMNS = (
-    Column("NAME"), Column("HOST", least=8), Column("SLOTS", right=True), Column("QUEUES", least=8),
+    Column("NAME", least=20, middle=True), Column("HOST", least=8, middle=True), Column("SLOTS", right=True),
+    Column("QUEUES", least=8),
     Column("UP", right=True), Column("RUNNING", least=20),
 )  # fmt: skip
 
@@ -80,7 +81,9 @@ def _workers_line(call: Call, found: Status) -> str:
 
 def _counts_line(console: Console, found: Status) -> str:
     parts = [
-        console.paint(f"{number:,} {state}", STATE_STYLES[state]) for state, number in found.counts.items() if number
+        console.paint(f"{number:,} {state}", STATE_STYLES[state])
+        for state, number in seen_counts(found).items()
+        if number
     ]
     return ", ".join(parts)
 
@@ -104,10 +107,11 @@ def _condition(worker: WorkerView) -> str:
 
 
 def _queue_table(found: Status) -> tuple[Sequence[Column], list[Sequence[str | Cell]]]:
-    states = [state for state in JobState if found.counts[state]]
-    columns = [Column("QUEUE", least=8), *(Column(state.value.upper(), right=True) for state in states)]
+    states = [state for state, number in seen_counts(found).items() if number]
+    columns = [Column("QUEUE", least=8), *(Column(state.upper(), right=True) for state in states)]
     rows: list[Sequence[str | Cell]] = []
-    for queue, counts in sorted(found.queues.items()):
+    for queue in sorted(found.queues, key=natural):
+        counts = seen_counts(found, queue)
         numbers = [
             Cell(f"{counts[state]:,}", STATE_STYLES[state]) if counts[state] else Cell("0", "dim") for state in states
         ]

@@ -6,14 +6,14 @@ import re
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
-from queuectl.cli.render import counted
+from queuectl.cli.render import counted, local_log
 from queuectl.cli.status import worker_table
 from queuectl.client import Client
 from queuectl.documents import worker_to_json
@@ -23,7 +23,6 @@ from queuectl.values import WorkerView
 SLOTS_MAX = 4096
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_AGAIN_S = 0.05
-READ_BYTES = 1 << 16
 NAMES_SHOWN_MAX = 5
 
 
@@ -99,7 +98,7 @@ def _echo(call: Call, line: str) -> None:
                 for each in line.splitlines():
                     call.console.note(each, "worker_log")
             else:
-                sys.stderr.write(line)
+                sys.stderr.write("".join(map(local_log, line.splitlines(keepends=True))))
                 sys.stderr.flush()
         except OSError:
             pass
@@ -113,12 +112,11 @@ def _started(call: Call, name: str, slots: int) -> None:
     else:
         call.console.print(f"started {slots} worker(s)")
     call.console.flush()
+    runs = f"{name} runs up to {counted(slots, 'command')} at a time"
     if call.args.detach:
-        call.console.note(
-            f"{name} runs in the background; stop it with: {call.command(f'worker stop {name}')}", "detached"
-        )
+        call.console.note(f"{runs}, in the background; stop it with: {call.command(f'worker stop {name}')}", "detached")
     else:
-        call.console.note("Ctrl-C: finish the running commands and exit; twice: end them at once", "how_to_stop")
+        call.console.note(f"{runs}. Ctrl-C: finish them and exit; twice: end them at once", "how_to_stop")
 
 
 def _queue(name: str) -> str:
@@ -220,15 +218,20 @@ def logs(call: Call) -> int:
             if call.console.as_json:
                 call.console.json_array(_logged(line) for line in lines)
                 return 0
-            call.console.raw(b"".join(lines))
+            _print_log(call, lines)
             while call.args.follow:
                 alive = any(worker.name == name for worker in client.workers())
-                while data := file.read(READ_BYTES):
-                    call.console.raw(data)
+                _print_log(call, iter(file.readline, b""))
                 if not alive:
                     break
                 call.console.screen.pause(LOOK_AGAIN_S * 4)
     return 0
+
+
+def _print_log(call: Call, lines: Iterable[bytes]) -> None:
+    """Lines of a log, with times in the reader's zone."""
+    for line in lines:
+        call.console.raw(local_log(line.decode(errors="replace")).encode(errors="replace"))
 
 
 def _logged(line: bytes) -> wire.JsonObject:

@@ -164,3 +164,11 @@ class Attempt(NamedTuple):
     output_bytes: int | None = None
     output_files: tuple[str, ...] = ()
     leftover: str | None = None
+
+
+STARTING = "starting"
+
+
+def seen_state(job: Job) -> str:
+    """The job's state for people: a claimed job whose command has not begun is starting."""
+    return STARTING if job.state is JobState.PROCESSING and job.started_at is None else job.state.value

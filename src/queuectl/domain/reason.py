@@ -44,7 +44,7 @@ def reason(
     around = look_around()
     if not around.slots:
         return f'no live worker serves queue "{job.queue}"'
-    if around.ahead < max(1, around.slots - around.busy):
+    if not around.ahead:
         return "next in line"
     place = f"{ordinal(around.ahead + 1)} in line" if around.ahead < AHEAD_MAX else f"{AHEAD_MAX} or more before it"
     if around.busy < around.slots:

@@ -88,6 +88,7 @@ def worker_of(document: Document, running: Mapping[str, Job]) -> WorkerView:
         seen_at=_moment(document["seen_at"]), stopping=document["stopping"],
         condition=Condition(document["condition"]), rows=(),
         running=[running[job] for job in document["jobs"] if job in running],
+        starting=[running[job] for job in document.get("starting", ()) if job in running],
     )  # fmt: skip
 
 

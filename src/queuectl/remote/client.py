@@ -238,7 +238,7 @@ class RemoteClient:
         return self._workers(self._get("/workers"))
 
     def _workers(self, documents: Sequence[answers.Document]) -> list[WorkerView]:
-        busy = any(each["jobs"] for each in documents)
+        busy = any(each["jobs"] or each.get("starting") for each in documents)
         running = self.find(Selector(states=(JobState.PROCESSING,))) if busy else []
         by_id = {job.id: job for job in running}
         return [answers.worker_of(each, by_id) for each in documents]

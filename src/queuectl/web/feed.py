@@ -292,9 +292,9 @@ def snapshot(client: Client) -> dict[str, Any]:
     found = client.status(retries=0)
     recent = figures(client.store, RATE_WINDOW_S, 1, RATE_SPANS)
     alive = [worker for worker in found.workers if not worker.orphaned]
-    whole = documents.status_to_json(found._replace(workers=[], next_retries=[]))
+    whole = documents.status_to_json(found._replace(next_retries=[]))
     return {
-        "at": whole["at"], "counts": whole["counts"],
+        "at": whole["at"], "counts": whole["counts"], "starting": whole["starting"],
         "queues": dict(list(whole["queues"].items())[:QUEUES_MAX]),
         "workers": len(alive), "slots": {"total": documents.slots(alive), "busy": documents.busy(found.workers)},
         "oldest_waiting": whole["oldest_waiting"],

@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from queuectl import __version__, wire
-from queuectl.cli.listing import info, tries
-from queuectl.cli.render import age, local_time, short, size
+from queuectl.cli.listing import info
+from queuectl.cli.render import age, natural, short, size, tries
+from queuectl.domain.job import seen_state
 from queuectl.web.assets import address
 
 
@@ -26,8 +27,9 @@ templates = Environment(
 )  # fmt: skip
 templates.globals.update(asset=address, version=__version__)
 templates.filters.update(
-    duration=wire.format_duration, time=wire.format_time, command=wire.command_line, worker=wire.worker_name, age=age,
-    local=local_time, short=short, size=size, number="{:,}".format, tries=tries, job_info=info, printable=printable,
+    duration=wire.format_duration, time=wire.format_time, second=wire.format_second, command=wire.command_line,
+    worker=wire.worker_name, age=age, short=short, size=size, number="{:,}".format, tries=tries, seen_state=seen_state,
+    natural=lambda names: sorted(names, key=natural), job_info=info, printable=printable,
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from queuectl.cli.render import natural
 from queuectl.client import Client
 from queuectl.web import spelling
 from queuectl.web.ask import ask
@@ -34,7 +35,7 @@ async def form(request: Request) -> Response:
     def look(client: Client) -> dict[str, Any]:
         settings = client.settings()
         given = spelling.document(client.job(clone), settings) if clone else {}
-        queues = sorted({queue for queue, _ in client.store.counts()})
+        queues = sorted({queue for queue, _ in client.store.counts()}, key=natural)
         return {"given": given, "queues": queues, "settings": settings, "command": spelled(given.get("command", ""))}
 
     return page(request, "enqueue.html", clone=clone, **await ask(request, look))

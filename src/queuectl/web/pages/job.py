@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.cli.history import fields, signal_name
+from queuectl.cli.history import Fact, fields, signal_name
 from queuectl.client import Client, History, allowed_states
 from queuectl.documents import events, how_it_ended
 from queuectl.domain.job import Attempt, Job, JobState
@@ -39,7 +39,7 @@ class View(NamedTuple):
 
     now: float
     history: History
-    facts: Sequence[tuple[str, str]]
+    facts: Sequence[Fact]
     bars: Sequence[Bar]
     verbs: Sequence[str]
     command_line: str
@@ -51,7 +51,7 @@ def view(client: Client, ref: str) -> View:
     now = client.store.now()
     job = history.job
     return View(
-        now=now, history=history, facts=[fact for fact in fields(job, now) if fact[0] not in SHOWN_ELSEWHERE],
+        now=now, history=history, facts=[fact for fact in fields(job, now) if fact.name not in SHOWN_ELSEWHERE],
         bars=bars(history.attempts[-ATTEMPTS_SHOWN:], now), verbs=verbs(job),
         command_line=spelling.command_line(job, client.settings()),
     )  # fmt: skip

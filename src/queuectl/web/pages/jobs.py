@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from queuectl.cli.render import natural
 from queuectl.client import Client
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
@@ -69,7 +70,7 @@ def _counts(client: Client, wanted: Filter) -> tuple[dict[JobState, int], list[s
         queues.add(queue)
         if queue in wanted.given.get("queue", (queue,)):
             counts[state] += number
-    return counts, sorted(queues)
+    return counts, sorted(queues, key=natural)
 
 
 def _exact(client: Client, text: str) -> Job | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -9,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from queuectl.client import Client, Status
-from queuectl.documents import busy, slots
+from queuectl.documents import busy, seen_counts, slots
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.figures import Figures, figures
@@ -26,6 +27,7 @@ class Glance(NamedTuple):
     """What the page shows."""
 
     status: Status
+    counts: Mapping[str, int]
     failures: list[Job]
     slots: int
     busy: int
@@ -37,7 +39,7 @@ def glance(client: Client) -> Glance:
     status = client.status(SHOWN_MAX)
     unhappy = Selector(states=(JobState.DEAD, JobState.FAILED))
     return Glance(
-        status=status, failures=client.find(unhappy, limit=SHOWN_MAX, newest_first=True),
+        status=status, counts=seen_counts(status), failures=client.find(unhappy, limit=SHOWN_MAX, newest_first=True),
         slots=slots(status.workers), busy=busy(status.workers), figures=figures(client.store, WINDOW_S, 1),
     )  # fmt: skip
 

@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from queuectl.cli.render import natural
 from queuectl.client import Client
-from queuectl.documents import queue_to_json
-from queuectl.domain.job import JobState
+from queuectl.documents import queue_to_json, seen_counts
+from queuectl.domain.job import STARTING, JobState
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page
 
@@ -16,8 +17,17 @@ from queuectl.web.rendering import page
 async def queues(request: Request) -> Response:
     """Every queue with its counts and who serves it. A queue's pause and limits will stand in its row."""
     status = await ask(request, Client.status)
-    found = [queue_to_json(status, name) for name in sorted(status.queues)]
-    return page(request, "queues.html", part="_queues.html", queues=found, states=list(JobState))
+    found = [
+        {**queue_to_json(status, name), "counts": seen_counts(status, name)}
+        for name in sorted(status.queues, key=natural)
+    ]
+    return page(
+        request,
+        "queues.html",
+        part="_queues.html",
+        queues=found,
+        states=[state.value for state in JobState] + [STARTING],
+    )
 
 
 async def workers(request: Request) -> Response:

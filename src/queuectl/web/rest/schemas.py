@@ -163,11 +163,13 @@ COMPONENTS: dict[str, Schema] = {
     "Worker": fixed(
         name=TEXT, host=TEXT, pid=INTEGER, slots=COUNT, busy=COUNT, queues=listed(TEXT), started_at=TIME,
         seen_at=TIME, stopping=FLAG, orphaned=FLAG, condition=CONDITION, jobs=listed(TEXT),
+        starting=listed(TEXT),
     ),
     "Queue": fixed(name=TEXT, counts=ref("Counts"), workers=COUNT, slots=COUNT),
     "Counts": COUNTS,
     "Status": fixed(
         store=TEXT, at=TIME, workers=listed(ref("Worker")), slots=fixed(total=COUNT, busy=COUNT), counts=ref("Counts"),
+        starting=COUNT,
         queues={"type": "object", "additionalProperties": ref("Counts")}, oldest_waiting_since=nullable(TIME),
         oldest_waiting=nullable(NUMBER), next_retries=listed(ref("Job")),
     ),

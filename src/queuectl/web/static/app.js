@@ -1,6 +1,7 @@
 // What every page has: colours, menu, times that go on, messages, the way to the console, keys.
 
 import { problemOf, say } from "./talk.js";
+import { choose, moment, zone } from "./times.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -53,13 +54,31 @@ function tick() {
     const at = Date.parse(time.dateTime) / 1000;
     const text = age("age" in time.dataset ? now - at : at - now);
     if (time.textContent !== text) time.textContent = text;
-    if (!time.title) time.title = new Date(at * 1000).toLocaleString();
+    const title = moment(at * 1000);
+    if (time.title !== title) time.title = title;
   }
-  for (const time of document.querySelectorAll("time[data-local]:not([title])")) {
-    time.title = time.dateTime;
-    time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  for (const time of document.querySelectorAll("time[data-local]")) {
+    const text = moment(Date.parse(time.dateTime));
+    if (time.textContent !== text) time.textContent = text;
+    if (time.title !== time.dateTime) time.title = time.dateTime;
+  }
+  for (const drawing of document.querySelectorAll("svg[data-moment]")) {
+    const text = moment(Date.parse(drawing.dataset.moment)), title = drawing.querySelector("title");
+    if (title.textContent !== text) { title.textContent = text; drawing.setAttribute("aria-label", text); }
   }
 }
+
+function showZone() {
+  const button = $("zone");
+  if (!button) return;
+  const text = zone() === "UTC" ? "UTC" : zone().replaceAll("_", " ");
+  button.textContent = text;
+  button.title = `Times are in ${text}; switch to ${zone() === "UTC" ? "the browser's zone" : "UTC"}`;
+  button.setAttribute("aria-pressed", String(zone() === "UTC"));
+}
+$("zone")?.addEventListener("click", () => choose(zone() !== "UTC"));
+document.addEventListener("zone", () => { showZone(); tick(); });
+showZone();
 tick();
 setInterval(() => { if (!document.hidden) tick(); }, 1000);
 document.addEventListener("fresh", tick);

@@ -1,5 +1,7 @@
 // The charts of the first page: what ended in the last hour, minute by minute.
 
+import { clock, moment } from "./times.js";
+
 const STATS = "/api/v1/stats?window=1h&stretches=60";
 const EVERY_MS = 10000;
 
@@ -18,7 +20,6 @@ function colour(name) {
   return found;
 }
 
-const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 const faded = (rgb) => rgb.replace("rgb(", "rgba(").replace(")", ", .14)");
 
 function size(box) { return { width: box.clientWidth - 16, height: box.clientHeight - 16 }; }
@@ -31,11 +32,11 @@ function draw(box, state, data) {
     legend: { show: false },
     cursor: { points: { size: 6 }, drag: { x: false, y: false } },
     scales: { y: { range: (self, low, high) => [0, Math.max(4, high * 1.1)] } },
-    axes: [{ ...axis, size: 28, space: 60, values: (self, ticks) => ticks.map(clock) }, { ...axis, size: 48, space: 36, values: (self, ticks) => ticks.map((tick) => Number.isInteger(tick) ? tick.toLocaleString("en") : "") }],
+    axes: [{ ...axis, size: 28, space: 60, values: (self, ticks) => ticks.map((tick) => clock(tick * 1000)) }, { ...axis, size: 48, space: 36, values: (self, ticks) => ticks.map((tick) => Number.isInteger(tick) ? tick.toLocaleString("en") : "") }],
     series: [{}, { label: state, stroke, fill: faded(stroke), width: 1.5, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) }],
     hooks: { setCursor: [(self) => {
       const at = self.cursor.idx;
-      box.title = at == null ? "" : `${new Date(self.data[0][at] * 1000).toLocaleTimeString()}: ${self.data[1][at]} ${state}`;
+      box.title = at == null ? "" : `${moment(self.data[0][at] * 1000)}: ${self.data[1][at]} ${state}`;
     }] },
   }, data, box);
 }
@@ -72,6 +73,7 @@ async function load() {
 document.addEventListener("fresh", load);
 document.addEventListener("snapshot", load);
 document.addEventListener("theme", () => show(true));
+document.addEventListener("zone", () => show(true));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(true));
 new ResizeObserver(() => { for (const [id, chart] of drawn) chart.setSize(size(document.getElementById(id))); }).observe(document.getElementById("main"));
 load();

@@ -87,7 +87,12 @@ document.addEventListener("refresh", () => freshen(true));
 let shown = "";
 
 function show(snapshot) {
-  const numbers = { ...snapshot.counts };
+  const { starting } = snapshot; // claimed, but nothing runs yet
+  const numbers = { ...snapshot.counts, processing: Math.max(0, snapshot.counts.processing - starting) };
+  for (const element of document.querySelectorAll("[data-starting]")) {
+    const text = starting ? `+ ${starting.toLocaleString("en")} starting` : "";
+    if (element.textContent !== text) element.textContent = text;
+  }
   for (const element of document.querySelectorAll("[data-count]")) {
     const number = numbers[element.dataset.count];
     const text = number || !element.closest(".nav") ? Number(number).toLocaleString("en") : "";

@@ -1,0 +1,151 @@
+"""What people see of jobs, queues and times."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from queuectl import bootstrap, events
+from queuectl.cli import render
+from queuectl.cli.console import Console, Screen
+from queuectl.client import Client, Status
+from queuectl.documents import busy, seen_counts, status_to_json
+from queuectl.domain.condition import Condition
+from queuectl.domain.job import Job, JobState, seen_state
+from queuectl.logs import sentence
+from queuectl.store.sqlite import SqliteStore
+from queuectl.values import WorkerView
+from tests.builders import HOST, NOON, a_job, a_worker, in_state
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def running(**what: object) -> Job:
+    return in_state(JobState.PROCESSING, started_at=NOON, **what)
+
+
+def test_tries_count_the_running_attempt() -> None:
+    assert render.tries(running(attempts=0)) == "1/4"
+    assert render.tries(running(attempts=2)) == "3/4"
+    assert render.tries(in_state(JobState.PROCESSING, started_at=None, attempts=0)) == "0/4"
+    assert render.tries(in_state(JobState.FAILED, attempts=1)) == "1/4"
+
+
+def test_a_claimed_job_whose_command_has_not_begun_is_starting() -> None:
+    assert seen_state(in_state(JobState.PROCESSING, started_at=None)) == "starting"
+    assert seen_state(running()) == "processing"
+    assert seen_state(a_job()) == "pending"
+
+
+def test_processing_agrees_with_the_slots_that_are_busy(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "queuectl.db")
+    worker = a_worker(slots=3)
+    store.register(worker)
+    store.insert([a_job(f"job{number}", at=0.0, queue="video") for number in range(14)])
+    store.claim(worker.grip, HOST, 14, ())
+    rows = store.workers()
+    jobs = store.running(rows[0].id)
+    store.close()
+    view = WorkerView(
+        name="w", host="h", pid=1, slots=3, queues=(), started_at=NOON, seen_at=NOON, running=jobs[:3],
+        starting=jobs[3:], stopping=False, condition=Condition.DRIVEN, rows=rows,
+    )  # fmt: skip
+    counts = {**dict.fromkeys(JobState, 0), JobState.PROCESSING: 14}
+    found = Status(
+        url="u", at=NOON, workers=[view], counts=counts, queues={"video": counts}, oldest_due=None, next_retries=[]
+    )
+    for seen in (seen_counts(found), seen_counts(found, "video")):
+        assert (seen["processing"], seen["starting"]) == (busy(found.workers), 11) == (3, 11)
+    document = status_to_json(found)
+    assert (document["counts"]["processing"], document["starting"]) == (14, 11)
+
+
+def test_a_client_tells_what_a_worker_runs_from_what_it_will_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(tmp_path / "queuectl.db")
+    worker = a_worker(slots=2)
+    store.register(worker)
+    store.insert([a_job(f"job{number}", at=0.0) for number in range(5)])
+    store.claim(worker.grip, HOST, 5, ())
+    monkeypatch.setattr(store, "alive", lambda row: True)
+    (view,) = Client(store, "tests").workers()
+    store.close()
+    assert (len(view.running), len(view.starting)) == (2, 3)
+
+
+def test_queues_are_sorted_as_people_count() -> None:
+    assert sorted(["q10", "q2", "q1", "a", "q", "q1b"], key=render.natural) == ["a", "q", "q1", "q1b", "q2", "q10"]
+
+
+@pytest.mark.usefixtures("berlin")
+def test_a_time_for_people_is_in_their_zone_and_names_its_offset() -> None:
+    assert render.local_time(NOON) == "2027-01-15 09:00:00+01:00"
+    scheduled = a_job(run_at=NOON + 3600)
+    words = render.reason_words(scheduled, "scheduled for 2027-01-15T09:00:00Z", NOON)
+    assert words == "scheduled for 2027-01-15 10:00:00+01:00 (in 1h)"
+    assert render.reason_words(scheduled, "held", NOON) == "held"
+
+
+@pytest.mark.usefixtures("berlin")
+def test_a_line_of_a_workers_log_is_shown_in_the_readers_zone() -> None:
+    assert render.local_log("2027-01-15T08:00:00.250000Z a started: date +%FT%TZ\n") == (
+        "2027-01-15 09:00:00+01:00 a started: date +%FT%TZ\n"
+    )
+    for line in ("Traceback (most recent call last):\n", "\n", "2027Z x\n", "9999Z\n"):
+        assert render.local_log(line) == line
+
+
+def test_no_sentence_of_a_workers_log_has_a_time_of_its_own() -> None:
+    assert sentence(events.DrainWaits(until=NOON, after=7200)) == "nothing to run for 2h"
+
+
+def test_what_never_ran_was_not_given_back_after_some_time() -> None:
+    assert sentence(events.JobEnded(a_job("a"))) == "a given back"
+    assert (
+        sentence(events.JobEnded(a_job("a")._replace(started_at=NOON, finished_at=NOON + 2))) == "a given back after 2s"
+    )
+
+
+def test_names_are_cut_in_their_middle() -> None:
+    assert render.cut_middle("short", 10) == "short"
+    assert render.cut_middle("a" * 60 + "-x7k2", 20) == "a" * 10 + "…" + "aaaa-x7k2"
+    name = "n" * 63 + "-x7k2"
+    lines = render.table((render.Column("NAME", least=20, middle=True), render.Column("N")), [(name, "1")], width=40)
+    assert lines[1].startswith("nnnn")
+    assert "-x7k2" in lines[1]
+    assert max(map(render.width_of, lines)) <= 40
+
+
+@pytest.mark.parametrize("host", ["h" * 64, "h" * 63 + ".example.org", "under_score", "_x", "ünïcode", ""])
+def test_a_workers_own_name_is_one_that_commands_take(host: str) -> None:
+    from queuectl.cli.worker import _name
+
+    name = bootstrap.default_name(host, "x7k2")
+    assert _name(name) == name
+    assert name.endswith("-x7k2")
+
+
+def test_progress_needs_no_escape_sequence() -> None:
+    err = io.StringIO()
+    screen = Screen(
+        out=io.StringIO(), err=err, terminal=True, width=80, height=24, answer=None, progress=True,
+    )  # fmt: skip
+    console = Console(screen)
+    show = console.progress("deleted", 2000)
+    assert show is not None
+    show(1000)
+    console.progress_done()
+    assert err.getvalue() == "\rdeleted 1,000 of 2,000 \r" + " " * 23 + "\r"
+    assert Console(screen, as_json=True).progress("deleted") is None
