@@ -31,6 +31,8 @@ SETTINGS = {
     "autovacuum_naptime": "5s", "log_min_messages": "fatal", "max_wal_size": "512MB",
 }  # fmt: skip
 CLUSTER = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+WITH_PASSWORD = "password_"
+"""Roles whose name begins so have to give their password; all others are trusted."""
 STARTS_WITHIN_S = 90.0
 NOBODY = 65534
 UNPRIVILEGED = () if os.geteuid() != 0 else (
@@ -62,6 +64,8 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         if primary is None:
             self._run("initdb", "-D", str(self._data), *CLUSTER)
+            hba = self._data / "pg_hba.conf"
+            hba.write_text(f"host all /^{WITH_PASSWORD} all scram-sha-256\n{hba.read_text()}")
         else:
             self._run("pg_basebackup", "-D", str(self._data), "-d", primary.url, "-R", "-c", "fast")
         if machine is not None:

@@ -21,7 +21,7 @@ import pytest
 
 from queuectl import ids
 from queuectl.store.sqlite import SqliteStore
-from tests.server import new_schema
+from tests.server import WITH_PASSWORD, new_schema
 from tests.workshop import until
 
 ROOT = Path(__file__).parents[2]
@@ -156,7 +156,7 @@ def stored(terminal: Terminal) -> Terminal:
 @pytest.fixture
 def login(postgres_server: str) -> Iterator[str]:
     """A server's URL with the name and password of a role that may make schemas, and nothing else."""
-    role = f"test_{ids.random_id(10)}"
+    role = f"{WITH_PASSWORD}{ids.random_id(10)}"
     with psycopg.connect(postgres_server, autocommit=True) as db:
         db.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'".encode())
         db.execute(f"GRANT CREATE ON DATABASE {db.info.dbname} TO {role}".encode())

@@ -50,6 +50,20 @@ def test_reset_makes_a_worker_end_what_ran_and_start_afresh(fleet: Terminal) -> 
     assert fleet.type("queuectl run -- echo afresh").out == "afresh\n"
 
 
+def test_commands_reach_their_store_without_seeing_its_password(fleet: Terminal) -> None:
+    assert PASSWORD in fleet.environment["QUEUECTL_DB"]
+    looks = "env; cat /proc/$$/environ /proc/$PPID/environ; queuectl enqueue --id inner -- env"
+    fleet.good(f"queuectl enqueue --id outer -c '{looks}'")
+    fleet.good("queuectl worker start --drain")
+    assert fleet.states() == {"outer": "completed", "inner": "completed"}
+    for job in ("outer", "inner"):
+        written = fleet.good(f"queuectl logs {job}").out
+        assert "QUEUECTL_DB=postgresql://" in written
+        assert PASSWORD not in written
+    state = Path(fleet.environment["XDG_STATE_HOME"])
+    assert [path for path in state.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()] == []
+
+
 def test_no_password_is_shown_to_anybody(fleet: Terminal) -> None:
     fleet.worker("--name here")
     fleet.good("queuectl enqueue --id long -- sleep 300")

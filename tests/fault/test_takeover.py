@@ -213,8 +213,9 @@ def test_a_supervisor_whose_dispatcher_died_before_it_said_hello_leaves_nothing(
         "import os, sys\n"
         "from pathlib import Path\n"
         "from queuectl.engine.host import Host, Plan\n"
+        "from queuectl.store.passfile import Access\n"
         f"host = Host(Path({str(shop.store.folder)!r}))\n"
-        "host.launch(Plan(name='w', store_address='x', first_slot=0, slots=1, output_bytes_max=1 << 20))\n"
+        "host.launch(Plan(name='w', access=Access('x'), first_slot=0, slots=1, output_bytes_max=1 << 20))\n"
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", start], check=False)

@@ -9,6 +9,7 @@ from queuectl.domain.job import Spec
 from queuectl.engine.host import Host, Plan
 from queuectl.engine.link import Link
 from queuectl.engine.protocol import SPECS_MAX, Channel, Message, Order
+from queuectl.store.passfile import Access
 from tests.builders import a_job, a_worker
 from tests.workshop import until
 
@@ -41,7 +42,7 @@ def test_every_start_refers_to_one_of_the_last_surroundings_that_were_sent() -> 
 
 def test_what_waits_in_line_keeps_its_surroundings_however_many_others_are_sent(tmp_path: Path) -> None:
     host = Host(tmp_path)
-    plan = Plan(name="w", store_address="", first_slot=0, slots=1, output_bytes_max=1)
+    plan = Plan(name="w", access=Access(""), first_slot=0, slots=1, output_bytes_max=1)
     launched = host.launch(plan)
     link = Link(a_worker(launched.worker), launched.channel, pid=launched.pid)
     gate, out = tmp_path / "gate", tmp_path / "out"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from psycopg import conninfo
 
 from queuectl.bootstrap import is_server
 from queuectl.domain.errors import Invalid
-from queuectl.store.postgres.address import parse_address, url_of_words
+from queuectl.store.postgres.address import access, parse_address, url_of_words
 
 SECRET = "correct-horse"
 
@@ -81,3 +83,25 @@ def test_a_connection_string_is_refused_with_the_url_that_means_the_same(words: 
     if "HOST" not in url:
         meant = {name: value for name, value in conninfo.conninfo_to_dict(words).items() if name != "password"}
         assert conninfo.conninfo_to_dict(url_of_words(words)) == meant
+
+
+@pytest.mark.parametrize(
+    ("given", "told", "line"),
+    [
+        ("postgresql://u:p%3A%5Cq@h/d?schema=s", "postgresql://u@h/d?schema=s&passfile={}", r"*:*:*:*:p\:\\q"),
+        ("postgresql://u@h,i/d?password=x&passfile=/old", "postgresql://u@h,i/d?passfile={}", "*:*:*:*:x"),
+        ("postgresql://u@h/d?passfile=/own&sslpassword=x", "postgresql://u@h/d?passfile=/own", None),
+        ("postgresql:///d", "postgresql:///d", None),
+    ],
+)
+def test_commands_get_an_address_with_the_password_in_a_file(
+    given: str, told: str, line: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "a b"
+    address = access(parse_address(given)).by_way_of(file)
+    assert address == told.format(str(file).replace(" ", "%20"))
+    assert file.exists() is (line is not None)
+    if line is not None:
+        assert file.read_text() == f"{line}\n"
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert conninfo.conninfo_to_dict(parse_address(address).server)["passfile"] == str(file)

@@ -13,6 +13,7 @@ import pytest
 from queuectl.domain.errors import OperationFailed
 from queuectl.engine.host import Host, Plan
 from queuectl.engine.sentry import Sentry
+from queuectl.store.passfile import Access
 
 
 def opened() -> set[str]:
@@ -34,7 +35,7 @@ def open_files_left(number: int) -> Iterator[None]:
 def test_a_supervisor_that_cannot_be_started_leaves_nothing_open(tmp_path: Path) -> None:
     host = Host(tmp_path)
     too_long = "x" * (1 << 18)  # for an environment: the start fails as it does without processes or memory
-    plan = Plan(name="w", store_address=too_long, first_slot=0, slots=1, output_bytes_max=1)
+    plan = Plan(name="w", access=Access(too_long), first_slot=0, slots=1, output_bytes_max=1)
     before = opened()
     with pytest.raises(OperationFailed, match="Argument list too long"):
         host.launch(plan)

@@ -103,7 +103,7 @@ class Crew:
         """Starts one supervisor and registers it."""
         options, host = self._options, self._host
         plan = Plan(
-            name=options.name, store_address=self._store.address, first_slot=first_slot, slots=slots,
+            name=options.name, access=self._store.access, first_slot=first_slot, slots=slots,
             output_bytes_max=settings["output-max"],
         )  # fmt: skip
         launched = host.launch(plan)

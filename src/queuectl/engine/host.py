@@ -25,6 +25,7 @@ from queuectl.engine.link import Flight
 from queuectl.engine.protocol import JOURNAL_NAME, Channel, dial
 from queuectl.engine.report import Witness, witness_of
 from queuectl.store.liveness import is_held, machine_id, supervisor_folder, workers_folder
+from queuectl.store.passfile import Access
 from queuectl.store.port import WorkerRow
 
 LEFT_AFTER_S = 60.0
@@ -35,7 +36,7 @@ class Plan:
     """What a supervisor is started with."""
 
     name: str
-    store_address: str
+    access: Access
     first_slot: int
     slots: int
     output_bytes_max: int
@@ -171,8 +172,8 @@ def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
         sys.executable, "-I", "-S", "-c", program, str(below), str(folder), str(bits),
         str(plan.first_slot), str(plan.slots), str(plan.output_bytes_max),
     ]  # fmt: skip
-    # Not an argument: those are there for all to see.
-    surroundings = {**environment.given(), "QUEUECTL_DB": plan.store_address}
+    # No argument, since those are there for all to see, and no secret, since commands may write it into their output.
+    surroundings = {**environment.given(), "QUEUECTL_DB": plan.access.by_way_of(folder / "passfile")}
     reader, writer = os.pipe()
     try:
         pid = os.posix_spawn(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from queuectl.domain.token import Token
+    from queuectl.store.passfile import Access
     from queuectl.store.past import Deed, Group, News, Place, Span, Tally
 
 STDOUT, STDERR = 1, 2
@@ -147,6 +148,8 @@ class Store(Protocol):
     """Where it is, for people: without any password."""
     address: str
     """Where it is, for programs: what opens it."""
+    access: Access
+    """The same for commands."""
     watch: str | None
     """A file that changes with every commit, if there is one."""
     leases: bool

@@ -25,6 +25,7 @@ from queuectl.store import identity, migrations, rows
 from queuectl.store.connection import connect, connect_in_memory, folder_of, sqlite3, sync_file, translated
 from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_folder
+from queuectl.store.passfile import Access
 from queuectl.store.port import LEASE_S, Backlog, Change, Grip, Moved, Note, Output, OutputRelay, Superseded, WorkerRow
 from queuectl.store.recording import applied, attempt_rows, loss_taken_back
 
@@ -52,6 +53,7 @@ class SqliteStore(Ledger):
     ) -> None:  # fmt: skip
         """Makes the file where it is missing; without `make`, an empty store in memory stands in for it."""
         self.url = self.address = os.path.abspath(path)
+        self.access = Access(self.address)
         self.path = os.path.realpath(path)  # all names of one file must lead to the same locks
         self.watch: str | None = f"{self.path}-wal"
         self.wake_handle, self.leases = -1, False

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import conninfo
 
 from queuectl.domain.errors import Invalid
+from queuectl.store.passfile import Access
 
 DEFAULT_SCHEMA = "queuectl"
 SECRET_OPTIONS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
@@ -47,6 +48,17 @@ def parse_address(url: str) -> Address:
     harmless = [option for option in options if _key(option) not in SECRET_OPTIONS]
     shown = _url(kind, login.partition(":")[0] + at + place, harmless)
     return Address(given=url, shown=shown, server=server, schema=schema)
+
+
+def access(address: Address) -> Access:
+    """How commands reach the store. Secrets other than a password are not handed on."""
+    parts = conninfo.conninfo_to_dict(address.server)
+    secret = parts.get("password")
+    if not secret:
+        return Access(address.shown)
+    place, _, query = address.shown.partition("?")
+    options = [option for option in query.split("&") if _key(option) not in ("", "passfile")]
+    return Access(f"{place}{'?' if options else ''}{'&'.join(options)}", str(secret))
 
 
 def _login(rest: str) -> tuple[str, str]:

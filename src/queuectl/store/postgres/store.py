@@ -35,7 +35,7 @@ from queuectl.store.port import (
     Superseded,
     WorkerRow,
 )  # fmt: skip
-from queuectl.store.postgres.address import parse_address
+from queuectl.store.postgres.address import access, parse_address
 from queuectl.store.postgres.dialect import POSTGRES
 from queuectl.store.postgres.health import Health, health
 from queuectl.store.postgres.insert import Inserting
@@ -65,6 +65,7 @@ class PostgresStore(Recording, Inserting, Ledger):
         Without `make`, tables that are missing are a `StoreUnavailable`."""
         super().__init__(parse_address(url), clock, lock_timeout_s, make)
         self.address, self.url = self._address.given, self._address.shown
+        self.access = access(self._address)
         self.watch: str | None = None
         self.leases = True
         self.defaults: Mapping[str, str] = {"env-capture": ""}  # another machine's PATH is no help
