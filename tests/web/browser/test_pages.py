@@ -139,6 +139,25 @@ def test_the_colours_can_be_chosen_and_are_kept(open_page: OpenPage) -> None:
     assert ground() == dark
 
 
+def test_times_are_in_the_browsers_zone_which_is_named_and_in_utc_by_a_switch(
+    open_page: OpenPage, server: Service
+) -> None:
+    server.enqueue(id="timed", run_at="2030-01-15T20:00:00z")
+    page = open_page("/jobs/timed", timezone_id="Asia/Kolkata")
+    facts = page.locator("[data-part=facts]")
+    expect(page.locator("#zone")).to_have_text(re.compile("Asia/(Kolkata|Calcutta)"))
+    expect(facts).to_contain_text("2030-01-16 01:30:00+05:30")
+    assert "2030-01-15T20:00:00Z" not in facts.inner_text()
+    page.locator("#zone").click()
+    expect(page.locator("#zone")).to_have_text("UTC")
+    expect(facts).to_contain_text("2030-01-15 20:00:00+00:00")
+    server.full.post("/api/v1/jobs/timed/hold")  # what is exchanged is in the chosen zone as well
+    expect(page.locator(".tag", has_text="held")).to_be_visible()
+    expect(facts).to_contain_text("2030-01-15 20:00:00+00:00")
+    page.goto(f"{server.url}/access")
+    expect(page.locator("#zone")).to_have_text("UTC")
+
+
 def test_what_is_not_there_is_told_on_a_page(open_page: OpenPage) -> None:
     page = open_page("/jobs/no-such-job", allowed=("404 (Not Found)",))
     expect(page.get_by_role("alert")).to_contain_text("no job no-such-job")

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from queuectl.cli.render import natural
 from queuectl.client import Client
 from queuectl.documents import queue_to_json, seen_counts
-from queuectl.domain.job import STARTING, JobState
+from queuectl.domain.job import JobState
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page
 
@@ -21,13 +21,7 @@ async def queues(request: Request) -> Response:
         {**queue_to_json(status, name), "counts": seen_counts(status, name)}
         for name in sorted(status.queues, key=natural)
     ]
-    return page(
-        request,
-        "queues.html",
-        part="_queues.html",
-        queues=found,
-        states=[state.value for state in JobState] + [STARTING],
-    )
+    return page(request, "queues.html", part="_queues.html", queues=found, states=list(JobState))
 
 
 async def workers(request: Request) -> Response:
