@@ -22,6 +22,11 @@ def gated(gate: Path, then: str = "true") -> str:
     return f"while [ ! -e {gate} ]; do sleep 0.1; done; {then}"
 
 
+def remove(folder: Path) -> None:
+    """Removes a folder in which others may be making files at this moment."""
+    shutil.rmtree(folder.rename(folder.with_name("removed")))
+
+
 def queuectl(shop: Workshop, *words: str) -> subprocess.CompletedProcess[str]:
     surroundings = clean_environment(QUEUECTL_DB=shop.address, XDG_STATE_HOME=str(shop.folder))
     return subprocess.run(
@@ -41,7 +46,7 @@ def test_removing_the_workers_folder_repeats_and_loses_nothing(shop: Workshop, t
     workers = [shop.worker(2), shop.worker(2)]
     shop.started(*jobs)
     rows = shop.supervisors()
-    shutil.rmtree(shop.store.folder / "workers")
+    remove(shop.store.folder / "workers")
     assert shop.supervisors() == rows, "they live, and are seen to"
     until(lambda: len(shop.left_files()) == len(rows), "each supervisor makes its folder again")
     gate.touch()
@@ -58,7 +63,7 @@ def test_a_supervisor_without_folder_and_dispatcher_is_taken_over(shop: Workshop
     job = shop.enqueue(diary_command(diary, gated(gate, "exit 7")), max_retries=0)
     worker = shop.worker(1)
     shop.started(job)
-    shutil.rmtree(shop.store.folder / "workers")
+    remove(shop.store.folder / "workers")
     worker.kill()
     shop.worker(1)
     until(lambda: any(row.epoch == 2 for row in shop.store.workers()), "it is taken over")

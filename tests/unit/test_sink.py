@@ -12,6 +12,7 @@ import pytest
 from queuectl.engine.leftovers import Leftovers
 from queuectl.engine.output import cut_note, read_capped
 from queuectl.engine.sink import INLINE_BYTES_MAX, Sink
+from tests.needs import lacks
 
 ROOM = 1 << 20
 
@@ -67,7 +68,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "tiny"
     place.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)], capture_output=True).returncode:
-        pytest.skip("no right to mount a small file system")
+        lacks("the right to mount a file system", "run as root")
     try:
         yield place
     finally:
