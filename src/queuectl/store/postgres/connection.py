@@ -57,8 +57,8 @@ SETTLE = """SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::te
 WHERE pg_backend_pid() = %s"""
 """Changes nothing behind a pooler, which shows another process number than the server."""
 
-WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READING = "BEGIN ISOLATION LEVEL READ COMMITTED"
+WRITING = f"{READING} READ WRITE"
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -214,18 +214,18 @@ class Line:
             yield
 
     @contextmanager
-    def _begun(self, db: Connection, begin: str, settings: Mapping[str, str], pipelined: bool = True) -> Iterator[None]:
+    def _begun(self, db: Connection, how: str, settings: Mapping[str, str], pipelined: bool = True) -> Iterator[None]:
         """A transaction; what went wrong in it leaves a connection that is as good as new, or none."""
         committing, self._inside = False, True
         try:
             with db.pipeline() if pipelined else nullcontext():
-                self.execute(begin)
+                self.execute("BEGIN" if db.is_direct else how)
                 self._set({**({} if db.is_direct else db.relied_on()), **settings})
                 yield
                 committing = True
                 self.execute("COMMIT")
         except psycopg.Error as error:
-            if committing and begin == WRITING and not is_definite(error):
+            if committing and how == WRITING and not is_definite(error):
                 self.in_doubt, self._unanswered = True, db.pid
             # Refused at BEGIN or COMMIT itself: then the driver cannot tell which of the queries behind were prepared.
             if whose(error) is Whose.CONNECTION or _is_idle(db):

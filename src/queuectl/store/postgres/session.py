@@ -129,7 +129,7 @@ class Session:
                 raise
             raise OutcomeUnknown(
                 f"{error.message}; not known whether the change was made", "look before you repeat it"
-            ) from None
+            ) from error
         finally:
             self._depth, self._tell = 0, False
             self._checked.clear()
