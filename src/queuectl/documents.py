@@ -22,7 +22,7 @@ DEEDS = {
     "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",
     "Deleted": "deleted", "Pruned": "pruned", "SettingSet": "setting_changed", "SettingUnset": "setting_unset",
     "WorkersStarted": "workers_started", "WorkersStopped": "workers_stopped", "TokenCreated": "token_created",
-    "TokenRevoked": "token_revoked",
+    "TokenRevoked": "token_revoked", "ClockSetBack": "clock_set_back",
 }  # fmt: skip
 """What people did, by the kind that the store keeps: the event's name in JSON, which people see with blanks."""
 

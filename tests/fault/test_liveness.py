@@ -14,6 +14,7 @@ import pytest
 from queuectl.domain.job import JobState
 from tests.fault.history import check, diary_command
 from tests.fault.stores import on_each_store
+from tests.machines import FAKE_CLOCK
 from tests.workshop import PATIENCE_S, Workshop, clean_environment, until
 
 
@@ -197,6 +198,27 @@ def test_a_suspended_supervisor_suspends_its_worker(shop: Workshop) -> None:
     until(lambda: [each.suspended for each in shop.client.workers()] == [True])
     os.kill(row.pid, signal.SIGCONT)
     until(lambda: [each.suspended for each in shop.client.workers()] == [False])
+
+
+# --- a clock that is set back -----------------------------------------------------------------
+
+
+@pytest.mark.skipif(FAKE_CLOCK is None, reason="needs libfaketime (Debian: libfaketime)")
+def test_a_clock_set_back_by_an_hour_delays_no_retry_and_shortens_no_run(shop: Workshop, tmp_path: Path) -> None:
+    shown, gate, failed = tmp_path / "clock", tmp_path / "gate", tmp_path / "failed"
+    shown.write_text("+0")
+    clock = {"LD_PRELOAD": str(FAKE_CLOCK), "FAKETIME_TIMESTAMP_FILE": str(shown), "FAKETIME_NO_CACHE": "1"}
+    shop.worker(2, FAKETIME_DONT_FAKE_MONOTONIC="1", **clock)
+    retried = shop.enqueue(f"[ -e {failed} ] || {{ touch {failed}; exit 1; }}", backoff_initial=3)
+    long = shop.enqueue(gated(gate))
+    shop.started(long)
+    until(lambda: shop.job(retried).state is JobState.FAILED)
+    shown.write_text("-3600")
+    assert shop.finished(retried)[0].state is JobState.COMPLETED
+    gate.touch()
+    (done,) = shop.finished(long)
+    assert done.duration is not None
+    assert done.duration > 1.0
 
 
 def test_doctor_names_an_orphan_with_its_commands(shop: Workshop) -> None:

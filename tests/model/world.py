@@ -365,7 +365,7 @@ class World:
             case "lock the store" | "take the store away":
                 self._spoil("locked" if fault == "lock the store" else "away")
             case "set the clock":
-                self._time.jump(self._chance.choice((-2.0, 0.5, 30.0, 3600.0)))
+                self._time.jump(self._chance.choice((-3600.0, -2.0, 0.5, 30.0, 3600.0)))
             case "start a worker" if len(workers) < WORKERS_MAX:
                 self._start_worker()
             case "stop a worker" if workers:

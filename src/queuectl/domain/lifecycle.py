@@ -89,6 +89,10 @@ class LossTakenBack(NamedTuple):
     later: int
 
 
+class ClockSetBack(NamedTuple):
+    """The store's clock was set back while the job waits for its retry: from now it waits no longer than its delay."""
+
+
 class CancelRequested(NamedTuple):
     """A person wants the job ended."""
 
@@ -107,7 +111,19 @@ class Released(NamedTuple):
     """The job may be claimed again."""
 
 
-Event = Claimed | Started | Ended | GivenBack | Lost | LossTakenBack | CancelRequested | Retried | Held | Released
+Event = (
+    Claimed
+    | Started
+    | Ended
+    | GivenBack
+    | Lost
+    | LossTakenBack
+    | ClockSetBack
+    | CancelRequested
+    | Retried
+    | Held
+    | Released
+)
 
 TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
     BLOCKED: {CancelRequested: frozenset({CANCELLED}), Held: frozenset({BLOCKED}), Released: frozenset({BLOCKED})},
@@ -132,6 +148,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
     FAILED: {
         Claimed: frozenset({PROCESSING}),
         LossTakenBack: frozenset({FAILED}),
+        ClockSetBack: frozenset({FAILED}),
         CancelRequested: frozenset({CANCELLED}),
         Retried: frozenset({FAILED}),
         Held: frozenset({FAILED}),
@@ -149,6 +166,7 @@ VERBS: dict[type[Event], str] = {
     GivenBack: "be given back",
     Lost: "be lost",
     LossTakenBack: "have a loss taken back",
+    ClockSetBack: "be brought forward",
     CancelRequested: "be cancelled",
     Retried: "be retried",
     Held: "be held",
@@ -198,6 +216,8 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
             return _lost(job, event, now)
         case LossTakenBack():
             return {"lost": job.lost - (event.later < job.lost), "lost_in_row": min(job.lost_in_row, event.later)}
+        case ClockSetBack():
+            return {"next_retry_at": min(job.due_at, now + retry.delay(job.spec, job.attempts, 0.0))}
         case CancelRequested():
             if job.state is PROCESSING:
                 return {"cancel_requested": True}

@@ -24,9 +24,9 @@ from queuectl.engine.link import Flight, Link
 from queuectl.engine.outage import Outage
 from queuectl.engine.pace import Beat, Pace
 from queuectl.engine.protocol import Channel, Key, Message
-from queuectl.engine.pruning import Pruning
 from queuectl.engine.reaper import LOOK_EVERY_S, Adopted, Frozen, Reaper, Settled
 from queuectl.engine.report import change_of_flight
+from queuectl.engine.upkeep import Upkeep
 from queuectl.engine.wakeup import Wakeup
 from queuectl.settings import Settings
 from queuectl.store.port import Store, Superseded
@@ -60,7 +60,7 @@ class Dispatcher:
         self._outage = Outage(observe)
         self._crew = Crew(store, options, host)
         self._drain = Drain(store, options.queues, observe)
-        self._pruning = Pruning(store)
+        self._upkeep = Upkeep(store, clock)
         self._reaper = Reaper(store, host, lambda: self._settings, options.wards)
         self._ended: list[tuple[Link, Flight]] = []
         self._returned: list[tuple[Link, Flight]] = []
@@ -223,7 +223,7 @@ class Dispatcher:
             self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
             self._stop_if_drained()
             if not self._stopping and self._options.slots:
-                self._pruning.go_on(self._settings, now)
+                self._look = self._upkeep.go_on(self._settings, now) or self._look
         self._look_after_others(now)
 
     def _stop_if_drained(self) -> None:

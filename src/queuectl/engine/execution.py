@@ -8,11 +8,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from queuectl.clock import boottime
 from queuectl.engine import process
 from queuectl.engine.protocol import Message, Order
 from queuectl.engine.shell import is_plain_shell
 from queuectl.engine.sink import STDERR, STDOUT, Sink, UserFile
 from queuectl.environment import is_captured
+
+CLOCK_SET_S = 0.5
+"""A clock that is so far off after a command was set while it ran."""
 
 SIGNS_MAX = 500
 """What an execution's end may say of what went wrong."""
@@ -71,6 +75,8 @@ class Run:
     tag: int
     pid: int
     started_at: float
+    began: float
+    """The same moment, by the clock that never jumps."""
     sinks: dict[int, Sink | UserFile]
     cause: str | None = None
     kill_at: float = 0.0
@@ -81,6 +87,13 @@ class Run:
     def started_message(self) -> Message:
         files = {stream: sink.path for stream, sink in self.sinks.items()}
         return ["started", *self.order.key, self.started_at, self.pid, files]
+
+    def times(self) -> tuple[float, float]:
+        """When it started and when it ends, which is now. If the clock was set meanwhile both are by the new time, so
+        that they are as far apart as it took."""
+        finished_at, took_s = time.time(), boottime() - self.began
+        was_set = abs(finished_at - self.started_at - took_s) > CLOCK_SET_S
+        return (finished_at - took_s if was_set else self.started_at), finished_at
 
     def account(self) -> None:
         """Reaps the process and takes down what it used; no peak memory where it is below this process's own."""
@@ -97,7 +110,7 @@ def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag
     """
     if isinstance(spec, process.NotStarted):
         raise spec
-    started_at = time.time()
+    started_at, began = time.time(), boottime()
     stdin = None
     sinks: dict[int, Sink | UserFile] = {}
     try:
@@ -122,7 +135,7 @@ def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag
         os.chdir("/")
         if stdin is not None:
             os.close(stdin)
-    return Run(order=order, slot=slot, tag=tag, pid=pid, started_at=started_at, sinks=sinks)
+    return Run(order=order, slot=slot, tag=tag, pid=pid, started_at=started_at, began=began, sinks=sinks)
 
 
 def _is_shortage(error: Exception) -> bool:

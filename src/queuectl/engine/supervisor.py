@@ -359,9 +359,10 @@ class Supervisor:
             if kept := sink.collect(still_written=bool(left or error), room=room):
                 outputs[stream] = kept
         exit_code, signum = run.exit or (None, None)
+        started_at, finished_at = run.times()
         result = result_of(
-            run.order, run.started_at, exit_code=exit_code, signal=signum, error=error, cause=run.cause,
-            outputs=outputs or None, leftover=process.names_of(left) or None,
+            run.order, started_at, finished_at=finished_at, exit_code=exit_code, signal=signum, error=error,
+            cause=run.cause, outputs=outputs or None, leftover=process.names_of(left) or None,
         )  # fmt: skip
         del self._by_key[run.order.key]
         self._free.append(run.slot)
