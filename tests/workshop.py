@@ -18,6 +18,7 @@ from queuectl import wire
 from queuectl.client import Client
 from queuectl.domain.job import Job
 from queuectl.engine import process
+from queuectl.store.liveness import is_supervisor, machine_id
 from queuectl.store.port import Store, WorkerRow
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite import SqliteStore
@@ -172,8 +173,9 @@ class Workshop:
         for worker in self._workers:
             worker.close()
         for row in self.supervisors():
-            with suppress(ProcessLookupError):  # it may be leaving by itself
-                os.kill(row.pid, signal.SIGKILL)
+            if row.machine == machine_id() and is_supervisor(row.pid, row.id):  # elsewhere its pid is a stranger's here
+                with suppress(ProcessLookupError):  # it may be leaving by itself
+                    os.kill(row.pid, signal.SIGKILL)
         for tag in self._tags:
             process.kill_tagged(*process.whole_range(tag))
         self.client.close()

@@ -25,7 +25,7 @@ from queuectl.values import Changed as Changed
 from queuectl.values import History as History
 from queuectl.values import Status as Status
 from queuectl.values import WorkerView as WorkerView
-from queuectl.workers import resume, serves, workers_of
+from queuectl.workers import is_of_here, resume, serves, workers_of
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
@@ -291,7 +291,7 @@ class Client:
         Raises `NotFound` where a name means none. A suspended one is continued, so that it hears of it. An orphaned one
         hears nobody: it is asked only where the caller drives it then (see engine/guardian.py).
         """
-        live = [worker for worker in self.workers() if orphaned or not worker.orphaned]
+        live = [worker for worker in self.workers() if not worker.orphaned or (orphaned and is_of_here(worker))]
         for name in names:
             if not any(fnmatchcase(worker.name, name) for worker in live):
                 raise NotFound(f"no live worker {name}", "see: queuectl worker list")

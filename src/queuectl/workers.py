@@ -61,6 +61,13 @@ def serves(worker: WorkerView, queue: str) -> bool:
     return is_there and (not worker.queues or queue in worker.queues)
 
 
+def is_of_here(worker: WorkerView) -> bool:
+    """Whether the worker's pids mean its processes here: same boot, same PID namespace. Others are never signalled."""
+    from queuectl.store.liveness import machine_id
+
+    return all(row.machine == machine_id() for row in worker.rows)
+
+
 def resume(worker: WorkerView) -> None:
     """Continues a suspended worker. Raises `OperationFailed` where another user suspended it."""
     from queuectl.engine import process

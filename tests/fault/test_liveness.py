@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState
 from tests.fault.history import check, diary_command
 from tests.fault.stores import on_each_store
-from tests.machines import FAKE_CLOCK
-from tests.workshop import PATIENCE_S, Workshop, clean_environment, until
+from tests.machines import FAKE_CLOCK, Machine
+from tests.workshop import PATIENCE_S, Worker, Workshop, clean_environment, until
 
 
 def gated(gate: Path, then: str = "true") -> str:
@@ -229,3 +230,35 @@ def test_doctor_names_an_orphan_with_its_commands(shop: Workshop) -> None:
     said = queuectl(shop, "doctor").stdout
     assert "no live worker" in said
     assert f"worker gone is orphaned: its dispatcher is gone, and it runs {job}" in said
+
+
+# --- a worker of another PID namespace ----------------------------------------------------------
+
+
+def test_a_worker_of_another_pid_namespace_is_told_by_its_supervisors_answer(shop: Workshop) -> None:
+    try:
+        box = Machine("box", 9)
+    except PermissionError as refusal:
+        pytest.skip(f"needs namespaces: {refusal}")
+    try:
+        worker = Worker(shop.db, machine=box)
+        shop.started(shop.enqueue("sleep 300"))
+
+        def conditions() -> list[Condition]:
+            return [each.condition for each in shop.client.workers()]
+
+        assert conditions() == [Condition.DRIVEN]
+        worker.kill()
+        worker.close()
+        until(lambda: conditions() == [Condition.ORPHANED])
+        stop = queuectl(shop, "worker", "stop", "--now")
+        assert (stop.returncode, stop.stdout) == (0, ""), "from here it can be neither driven nor signalled"
+        (supervisor,) = box.processes("engine.supervisor")
+        os.kill(supervisor, signal.SIGSTOP)
+        assert conditions() == [Condition.UNKNOWN]
+        assert "cannot be told from here" in queuectl(shop, "worker", "list").stdout
+        shutil.rmtree(shop.store.folder / "workers")
+        assert conditions() == [Condition.UNKNOWN]
+        assert all(job.lost == 0 for job in shop.client.find())
+    finally:
+        box.halt()

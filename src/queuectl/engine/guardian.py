@@ -18,7 +18,7 @@ from queuectl.engine.crew import Options
 from queuectl.engine.dispatcher import Dispatcher
 from queuectl.engine.host import Host
 from queuectl.engine.wakeup import Wakeup
-from queuectl.store.liveness import is_supervisor
+from queuectl.store.liveness import is_supervisor, machine_id
 from queuectl.store.port import Store, WorkerRow
 
 
@@ -33,7 +33,7 @@ class Guardian:
         options = Options(name="", slots=0, supervisors=0, version=queuectl.__version__, wards=self._wards)
         self._dispatcher = Dispatcher(store, options, SystemClock(), Host(store.folder), Wakeup(None), _unheard)
         for row in wards:
-            if is_supervisor(row.pid, row.id):
+            if row.machine == machine_id() and is_supervisor(row.pid, row.id):
                 process.resume(row.pid)
 
     def turn(self, for_s: float) -> None:
@@ -59,7 +59,8 @@ def orphans(store: Store, workers: Iterable[str]) -> list[WorkerRow]:
     """Which of these supervisors live on this machine without a dispatcher."""
     wanted = frozenset(workers)
     rows = [row for row in store.workers() if row.id in wanted and store.alive(row)] if wanted else []
-    return [row for row in rows if condition_of(row, store.folder) is Condition.ORPHANED]
+    here = [row for row in rows if row.machine == machine_id()]
+    return [row for row in here if condition_of(row, store.folder) is Condition.ORPHANED]
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from queuectl.engine.journal import read_journal
 from queuectl.engine.link import Flight
 from queuectl.engine.protocol import JOURNAL_NAME, Channel, dial
 from queuectl.engine.report import Witness, witness_of
-from queuectl.store.liveness import is_held, machine_id, supervisor_folder, workers_folder
+from queuectl.store.liveness import is_held, is_supervisor, machine_id, supervisor_folder, workers_folder
 from queuectl.store.passfile import Access
 from queuectl.store.port import WorkerRow
 
@@ -117,7 +117,8 @@ class Host:
         except ProcessLookupError:
             return
         try:
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            if is_supervisor(row.pid, row.id):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
         finally:
             os.close(handle)
 
