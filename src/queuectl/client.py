@@ -25,13 +25,15 @@ from queuectl.values import Changed as Changed
 from queuectl.values import History as History
 from queuectl.values import Status as Status
 from queuectl.values import WorkerView as WorkerView
-from queuectl.workers import is_of_here, resume, serves, workers_of
+from queuectl.workers import is_of_here, line_of, resume, serves, workers_of
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
 
 PAGE = 1000
 """Jobs read at a time where all of them are wanted."""
+
+WAITING = (JobState.PENDING, JobState.FAILED)
 
 PLACES_MAX = 50
 """Jobs of one listing whose exact place in line is counted."""
@@ -144,18 +146,22 @@ class Client:
         """The same for many. Places in line are counted for the first of them only."""
         now = self.store.now()
         live: list[WorkerView] | None = None
+        waiting: set[str] = set()
         places = 0
 
         def look_around(job: Job) -> reasons.Surroundings:
-            nonlocal live, places
-            live = self.workers() if live is None else live
+            nonlocal live, waiting, places
+            if live is None:
+                live = self.workers()
+                waiting = {queue for (queue, state), n in self.store.counts().items() if n and state in WAITING}
             serving = [worker for worker in live if serves(worker, job.queue) and not worker.stopping]
             slots = sum(worker.slots for worker in serving)
             places += 1
             if slots and places > PLACES_MAX:
                 raise _Uncounted
             busy = sum(len(worker.running) for worker in serving)
-            ahead = self.store.ahead(job, reasons.AHEAD_MAX) if slots else 0
+            line = line_of(serving, job.queue, waiting)
+            ahead = self.store.ahead(job, reasons.AHEAD_MAX, line) if slots else 0
             return reasons.Surroundings(slots=slots, busy=busy, ahead=ahead)
 
         def one(job: Job) -> str | None:

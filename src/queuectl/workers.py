@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import OperationFailed
@@ -66,6 +66,13 @@ def is_of_here(worker: WorkerView) -> bool:
     from queuectl.store.liveness import machine_id
 
     return all(row.machine == machine_id() for row in worker.rows)
+
+
+def line_of(serving: Sequence[WorkerView], queue: str, waiting: Collection[str]) -> list[str]:
+    """The queues whose jobs stand in one line with a queue's: those that every worker serving it serves too. `waiting`
+    are the queues in which jobs wait."""
+    named = [set(worker.queues) for worker in serving if worker.queues]
+    return sorted({queue, *(set.intersection(*named) if named else waiting)})
 
 
 def resume(worker: WorkerView) -> None:

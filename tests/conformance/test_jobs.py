@@ -379,6 +379,9 @@ def test_the_jobs_before_one_in_its_queue_are_counted(store: Store) -> None:
     jobs = store.find(Selector(queues=("default",)))
     assert {job.id: store.ahead(job, 9) for job in jobs} == {"a": 1, "b": 2, "urgent": 0, "held": 3}
     assert {job.id: store.ahead(job, 2) for job in jobs} == {"a": 1, "b": 2, "urgent": 0, "held": 2}
+    assert store.ahead(store.get("x"), 9) == 0
+    assert store.ahead(store.get("x"), 9, ("other", "default")) == 3  # one line, as a worker of both claims
+    assert store.ahead(store.get("urgent"), 9, ("other", "default")) == 0
 
 
 # --- transactions and settings --------------------------------------------------------------

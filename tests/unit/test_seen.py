@@ -19,6 +19,7 @@ from queuectl.domain.job import Job, JobState, seen_state
 from queuectl.logs import sentence
 from queuectl.store.sqlite import SqliteStore
 from queuectl.values import WorkerView
+from queuectl.workers import line_of
 from tests.builders import HOST, NOON, a_job, a_worker, in_state
 
 
@@ -83,6 +84,31 @@ def test_a_client_tells_what_a_worker_runs_from_what_it_will_start(
     (view,) = Client(store, "tests").workers()
     store.close()
     assert (len(view.running), len(view.starting)) == (2, 3)
+
+
+def test_one_job_is_next_in_line_over_all_queues_of_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SqliteStore(tmp_path / "queuectl.db")
+    store.register(a_worker(slots=4))
+    store.insert([a_job(f"job{number}", at=0.0, queue=f"q{number % 3}") for number in range(6)])
+    monkeypatch.setattr(store, "alive", lambda row: True)
+    monkeypatch.setattr("queuectl.engine.condition.condition_of", lambda row, folder: Condition.DRIVEN)
+    client = Client(store, "tests")
+    places = ["next in line", "2nd in line", "3rd in line", "4th in line", "5th in line", "6th in line"]
+    assert client.reasons(client.find()) == places
+    store.close()
+
+
+def test_queues_that_not_all_workers_share_are_lines_of_their_own() -> None:
+    def serving(*queues: str) -> WorkerView:
+        return WorkerView(
+            name="w", host="h", pid=1, slots=1, queues=queues, started_at=NOON, seen_at=NOON, running=[], rows=[],
+            stopping=False, condition=Condition.DRIVEN,
+        )  # fmt: skip
+
+    waiting = {"a", "b", "c"}
+    assert line_of([serving()], "a", waiting) == ["a", "b", "c"]
+    assert line_of([serving(), serving("a", "b")], "a", waiting) == ["a", "b"]
+    assert line_of([serving("a"), serving("a", "b")], "a", waiting) == ["a"]
 
 
 def test_queues_are_sorted_as_people_count() -> None:

@@ -284,7 +284,7 @@ def test_jobs_are_pruned_as_the_settings_say_or_as_selected(service: Service) ->
     assert service.full.post("/api/v1/jobs/prune").json() == {"pruned": 0}
     assert service.full.post("/api/v1/jobs/prune", json={"selector": {"tag": ["x"]}}).json() == {"pruned": 1}
     assert service.full.post("/api/v1/jobs/prune", json={"selector": {}}).status_code == 400
-    service.queue.set_setting("retention-cancelled", "0")
+    service.queue.set_setting("retention-cancelled", "0s")
     assert service.full.post("/api/v1/jobs/prune", json={"limit": 5}).json() == {"pruned": 1}
     assert service.full.get("/api/v1/audit").json()[0]["detail"] == "1 finished"
 

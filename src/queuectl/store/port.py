@@ -228,8 +228,8 @@ class Store(Protocol):
     def backlog(self, retries: int) -> Backlog:
         """What waits, with the next `retries` jobs to be retried."""
 
-    def ahead(self, job: Job, most: int) -> int:
-        """How many claimable jobs of the same queue are claimed before this one, counted up to `most`."""
+    def ahead(self, job: Job, most: int, queues: Sequence[str] = ()) -> int:
+        """How many claimable jobs of these queues (its own if none) are claimed before this one, up to `most`."""
 
     def attempts(self, job: Job) -> list[Attempt]:
         """Every start of the job, oldest first."""

@@ -357,9 +357,10 @@ class SqliteStore(Ledger):
             ((below, due_at),) = found
             yield due_at
 
-    def ahead(self, job: Job, most: int) -> int:
-        at = {"queue": job.queue, "priority": job.priority, "due_at": job.due_at, "seq": job.seq, "most": most}
-        return min(most, int(self._read(self._sql["ahead"], at)[0][0]))
+    def ahead(self, job: Job, most: int, queues: Sequence[str] = ()) -> int:
+        at = {"priority": job.priority, "due_at": job.due_at, "seq": job.seq, "most": most}
+        line = json.dumps(queues or [job.queue])
+        return min(most, int(self._read(self._sql["ahead"], {**at, "queues": line})[0][0]))
 
     def attempts(self, job: Job) -> list[Attempt]:
         sql = f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempts WHERE job = ? ORDER BY number"

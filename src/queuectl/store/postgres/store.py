@@ -216,9 +216,9 @@ class PostgresStore(Recording, Inserting, Ledger):
         next_retries = self._made(self.read("next_retries", limit=retries))
         return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
 
-    def ahead(self, job: Job, most: int) -> int:
-        at = {"queue": job.queue, "priority": job.priority, "due_at": job.due_at, "seq": job.seq, "most": most}
-        return min(most, int(self.read("ahead", **at)[0][0]))
+    def ahead(self, job: Job, most: int, queues: Sequence[str] = ()) -> int:
+        at = {"priority": job.priority, "due_at": job.due_at, "seq": job.seq, "most": most}
+        return min(most, int(self.read("ahead", **at, queues=list(queues or [job.queue]))[0][0]))
 
     def attempts(self, job: Job) -> list[Attempt]:
         text = f"SELECT {rows.ATTEMPT_COLUMNS} FROM {{schema}}.attempts WHERE job = %s ORDER BY number"

@@ -254,18 +254,19 @@ SELECT min(due_at) FROM lanes;
 SELECT {job_columns} FROM {schema}.jobs WHERE state = 'failed' AND NOT held ORDER BY due_at LIMIT %(limit)s;
 
 -- name: ahead
--- How many claimable jobs of a queue come before a given one: two ranges of the index, neither counted far beyond `most`.
-SELECT (
+-- How many claimable jobs of some queues come before a given one: two ranges of the index a queue, neither counted far
+-- beyond `most`.
+SELECT sum((
     SELECT count(*) FROM (
-        SELECT 1 FROM {schema}.jobs WHERE ready AND queue = %(queue)s AND priority > %(priority)s LIMIT %(most)s
+        SELECT 1 FROM {schema}.jobs WHERE ready AND queue = line.name AND priority > %(priority)s LIMIT %(most)s
     ) AS more_urgent
 ) + (
     SELECT count(*) FROM (
         SELECT 1 FROM {schema}.jobs
-        WHERE ready AND queue = %(queue)s AND priority = %(priority)s AND (due_at, seq) < (%(due_at)s, %(seq)s)
+        WHERE ready AND queue = line.name AND priority = %(priority)s AND (due_at, seq) < (%(due_at)s, %(seq)s)
         LIMIT %(most)s
     ) AS earlier
-);
+)) FROM unnest(%(queues)s::text[]) AS line (name);
 
 -- name: has_work
 -- Whether any job of these queues (none: of all) runs or waits, now or later; held ones aside.

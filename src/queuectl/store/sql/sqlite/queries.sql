@@ -114,15 +114,16 @@ SELECT {job_columns} FROM jobs INDEXED BY jobs_retries
 WHERE state = 'failed' AND held = 0 ORDER BY due_at LIMIT :limit;
 
 -- name: ahead
--- How many claimable jobs of a queue come before a given one: two ranges of the index, neither counted far beyond :most.
-SELECT (
+-- How many claimable jobs of some queues come before a given one: two ranges of the index a queue, neither counted far
+-- beyond :most.
+SELECT sum((
     SELECT count(*) FROM (
         SELECT 1 FROM jobs INDEXED BY jobs_ready
-        WHERE ready = 1 AND queue = :queue AND priority > :priority LIMIT :most
+        WHERE ready = 1 AND queue = line.value AND priority > :priority LIMIT :most
     )
 ) + (
     SELECT count(*) FROM (
         SELECT 1 FROM jobs INDEXED BY jobs_ready
-        WHERE ready = 1 AND queue = :queue AND priority = :priority AND (due_at, seq) < (:due_at, :seq) LIMIT :most
+        WHERE ready = 1 AND queue = line.value AND priority = :priority AND (due_at, seq) < (:due_at, :seq) LIMIT :most
     )
-);
+)) FROM json_each(:queues) AS line;
