@@ -1,4 +1,4 @@
-"""Reading a command's output, finished or running, and waiting for jobs to end.
+"""Reading and following a command's output, finished or running.
 
 A finished attempt's output is in the store. A running one's is in the file of its slot, which is used again for
 other commands: so what was read counts only if the attempt still ran afterwards.
@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 from queuectl.clock import boottime
 from queuectl.domain.errors import NotFound, StoreUnavailable
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.engine.output import PIECE_BYTES_MAX, cut_note, read_capped, read_on
-from queuectl.engine.wakeup import wakeup_for
 from queuectl.settings import Settings
 from queuectl.store.port import Output, Store
+from queuectl.waiting import RECHECK_EVERY_S, Patience, Say, Watch, refuse_replaced, say_nothing
 
 LOOK_EVERY_S = 0.1
 """How often a running command's file is read."""
-RECHECK_EVERY_S = 1.0
 TELLS_WITHIN_S = 2.5
 """How soon another machine tells what a command there writes."""
 ASK_FOR_S = 5.0
 """For how long a look at another machine's running output asks for more of it."""
-
-NAMES_TOLD_MAX = 5
 
 Piece = tuple[int, bytes]
 """A stream (1 or 2) and what was written to it."""
@@ -120,34 +117,37 @@ def _last_state(line: bytes) -> bytes:
     return shown[shown.rfind(b"\r") + 1 :]
 
 
-def follow(store: Store, ref: str, stream: int | None, tail: int | None, ticks: bool = False) -> Iterator[Piece]:
+def follow(
+    store: Store, ref: str, stream: int | None, tail: int | None, ticks: bool = False, say: Say = say_nothing
+) -> Iterator[Piece]:
     """The output as it comes, over all retries, until the job has ended. May begin before the job does.
 
-    With `ticks`, an empty piece comes at least every second, so that who waits can look at something else.
+    With `ticks`, an empty piece comes at least every second while the store answers, so that who waits can look at
+    something else. `say` is told that the store is away, and that it is back.
     """
-    wakeup = wakeup_for(store)
+    follower, patience, watch = Follower(tail), Patience(store, say), Watch(store)
     try:
-        follower = Follower(tail)
         while True:
-            job = store.get(ref)
-            for which, data in follower.news(store, job):
-                if data and (stream is None or stream == which):
-                    yield which, data
-            if job.finished:
-                return
-            _refuse_replaced(store)
+            watch.look()
+            running = False
+            try:
+                job = store.get(ref)
+                for which, data in follower.news(store, job):
+                    if data and (stream is None or stream == which):
+                        yield which, data
+                if job.finished:
+                    return
+                running = job.state is JobState.PROCESSING
+                patience.is_back()
+            except StoreUnavailable as error:
+                patience.is_away(error)
+            refuse_replaced(store)
             if ticks:
                 yield 0, b""
             if not follower.behind:
-                wakeup.wait(LOOK_EVERY_S if job.state is JobState.PROCESSING else RECHECK_EVERY_S)
+                watch.pause(LOOK_EVERY_S if running else RECHECK_EVERY_S)
     finally:
-        wakeup.close()
-
-
-def _refuse_replaced(store: Store) -> None:
-    """In a file that was removed no job ever ends. Raises `StoreUnavailable`."""
-    if not store.leases and store.replaced():
-        raise StoreUnavailable(f"the store {store.url} was removed, and its jobs with it", "begin again")
+        watch.close()
 
 
 class Follower:
@@ -221,38 +221,3 @@ def rest(output: Output, told: int) -> bytes:
         return whole(output)[told:]
     behind = told - len(output.head) - output.cut_bytes
     return output.tail[max(0, behind) :]
-
-
-def not_yet(done: str, names: Sequence[str]) -> str:
-    """What has not come true when the time is over: `not finished yet: a, b`."""
-    more = f" and {len(names) - NAMES_TOLD_MAX:,} more" if len(names) > NAMES_TOLD_MAX else ""
-    return f"not {done} yet: {', '.join(names[:NAMES_TOLD_MAX])}{more}"
-
-
-def wait(
-    store: Store, refs: Sequence[str], any_: bool, timeout: float | None, tick: Callable[[], None] = lambda: None
-) -> list[Job]:
-    """The jobs once all (or any) of them have finished: those that have. Raises `TimeoutError`, `NotFound`.
-
-    `tick` is called at least every second; the wait ends with what it raises.
-    """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    wakeup = wakeup_for(store)
-    try:
-        open_refs = [store.get(ref).id for ref in refs]
-        finished: dict[str, Job] = {}
-        while True:
-            for job in map(store.get, open_refs):
-                if job.finished:
-                    finished[job.id] = job
-            open_refs = [ref for ref in open_refs if ref not in finished]
-            if not open_refs or (any_ and finished):
-                return list(finished.values())
-            left = RECHECK_EVERY_S if deadline is None else min(RECHECK_EVERY_S, deadline - time.monotonic())
-            _refuse_replaced(store)
-            if left <= 0:
-                raise TimeoutError(not_yet("finished", open_refs))
-            tick()
-            wakeup.wait(left)
-    finally:
-        wakeup.close()

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from queuectl import client, follow, wire
+from queuectl import client, follow, waiting, wire
 from queuectl.asynchronous import asynchronously
 from queuectl.bootstrap import shown
 from queuectl.domain.errors import Invalid, OperationFailed, error_of
@@ -122,7 +122,7 @@ class Client(client.Client):
     def wait(self, refs: str | Sequence[str], *, any: bool = False, timeout: Duration | None = None) -> list[Job]:
         """Blocks until these jobs (or any of them) have finished; those that have. Raises `TimeoutError`."""
         wanted = [refs] if isinstance(refs, str) else refs
-        return follow.wait(self.store, wanted, any, None if timeout is None else seconds_of(timeout))
+        return waiting.wait(self.store, wanted, any, None if timeout is None else seconds_of(timeout))
 
     def output(
         self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None
@@ -183,7 +183,7 @@ class Client(client.Client):
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
         while left := self.still_there(asked):
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(follow.not_yet("stopped", [worker.name for worker in left]))
+                raise TimeoutError(waiting.not_yet("stopped", [worker.name for worker in left]))
             time.sleep(LOOK_EVERY_S)
         return asked
 

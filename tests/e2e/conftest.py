@@ -87,6 +87,17 @@ class Terminal:
         self.started.append(process)
         return process
 
+    def waiting(self, line: str) -> Iterator[str]:
+        """Starts a line that lasts; what it writes to stderr, line by line."""
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {line}"], cwd=self.folder, env=self.environment, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.started.append(process)
+        assert process.stderr is not None
+        with process.stderr:
+            yield from process.stderr
+
     def worker(self, options: str = "") -> subprocess.Popen[str]:
         """A worker that serves."""
         process = self.background(f"queuectl worker start {options}")

@@ -171,3 +171,36 @@ def test_logs_of_several_jobs_are_told_apart(served: Terminal) -> None:
     assert (done.out, done.err) == ("one\ntwo\n", "==> a attempt 1 <==\n==> b attempt 1 <==\n")
     assert [each["output"] for each in served.good("queuectl logs a b --json").json] == ["one\n", "two\n"]
     assert served.type("queuectl logs -f a b").code == 2
+
+
+@pytest.mark.parametrize("line", ["wait a", "logs -f a"])
+def test_who_waits_is_told_once_why(terminal: Terminal, line: str) -> None:
+    terminal.good("queuectl enqueue --id a --hold -- true")
+    waits = terminal.waiting(f"queuectl {line}")
+    assert next(waits) == "waiting for a: held; let it run with: queuectl release a\n"
+    terminal.good("queuectl enqueue --id later --delay 1h -- true; queuectl enqueue --id unserved -- true")
+    assert next(terminal.waiting("queuectl wait later")).startswith("waiting for later: scheduled for ")
+    assert next(terminal.waiting("queuectl wait later unserved")).startswith("waiting for later and 1 more: scheduled")
+    told = next(terminal.waiting("queuectl --db queuectl.db wait unserved"))
+    assert told.startswith('waiting for unserved: no live worker serves queue "default"; start one with: queuectl --db')
+    terminal.good("queuectl cancel a")
+    assert list(waits) == []
+
+
+def test_run_in_a_job_tells_that_it_waits_for_its_own_slot(terminal: Terminal) -> None:
+    terminal.worker("--count 1")
+    terminal.good("queuectl enqueue --id outer -c 'queuectl run --id inner -- true'")
+    told = "waiting for inner: it needs a slot, and outer, which waits for it, holds the only slot"
+    eventually(lambda: told in terminal.good("queuectl logs outer").out, "it tells")
+
+
+def test_run_gives_up_what_does_not_start_in_time(terminal: Terminal) -> None:
+    done = terminal.type("queuectl run --id a --start-timeout 100ms -- true")
+    assert done.code == 125
+    said = 'job a did not start within 100ms: no live worker serves queue "default"; it was cancelled'
+    assert done.err.splitlines()[-1] == f"queuectl: {said}"
+    assert terminal.states() == {"a": "cancelled"}
+    assert terminal.type("queuectl run --id b --start-timeout 100ms --keep -- true").code == 125
+    assert terminal.states() == {"a": "cancelled", "b": "pending"}
+    terminal.worker()
+    assert terminal.good("queuectl run --start-timeout 1m -- sleep 0.1").out == ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import follow
+from queuectl import follow, waiting
 from queuectl.domain.job import JobState, Spec
 from queuectl.domain.lifecycle import GivenBack
 from queuectl.engine.sink import FILES_BESIDE
@@ -319,7 +319,7 @@ def test_following_goes_on_over_retries(shop: Workshop) -> None:
 def test_waiting_ends_with_the_last_job(shop: Workshop) -> None:
     jobs = shop.enqueue_all([{"command": "true"}, {"command": "exit 4", "max_retries": 0}])
     shop.worker()
-    assert {job.exit_code for job in follow.wait(shop.store, jobs, False, 30)} == {0, 4}
+    assert {job.exit_code for job in waiting.wait(shop.store, jobs, False, 30)} == {0, 4}
 
 
 def test_progress_of_a_running_command_can_be_read_in_between(shop: Workshop, tmp_path: Path) -> None:

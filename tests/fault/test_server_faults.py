@@ -17,6 +17,7 @@ from queuectl import wire
 from queuectl.client import Client
 from queuectl.domain.errors import StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState, Outcome
+from queuectl.domain.selector import Selector
 from queuectl.store.liveness import supervisor_folder
 from queuectl.store.port import WorkerRow
 from queuectl.store.postgres.address import parse_address
@@ -387,3 +388,36 @@ def test_a_server_that_is_away_is_one_clear_error(shop: Workshop, server: Server
     assert "cannot reach the store" in done.stderr
     assert "s3cret" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_who_waits_outlives_a_restart_of_the_server(shop: Workshop, server: Server, tmp_path: Path) -> None:
+    shop.worker(2)
+    gate = tmp_path / "gate"
+    line = waiting_for(gate)
+    (job,) = shop.enqueue_all([{"command": f"echo begun; {line}; echo ended", "id": "waited-for"}])
+    shop.started(job)
+    surroundings = clean_environment(QUEUECTL_DB=shop.address, XDG_STATE_HOME=str(tmp_path))
+    words = [["wait", job], ["logs", "-f", job], ["run", "-c", f"{line}; exit 7"]]
+    waits = [
+        subprocess.Popen(
+            [sys.executable, "-m", "queuectl", *each], env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )
+        for each in words
+    ]  # fmt: skip
+    until(lambda: len(shop.store.find(Selector(states=(JobState.PROCESSING,)))) == 2, "both run")
+    assert waits[1].stdout
+    assert waits[1].stdout.readline() == "begun\n"
+    with psycopg.connect(server.url) as db:
+        looking = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%jobs%id IN (%' AND state = 'idle'"
+        until(lambda: db.execute(looking).fetchone() == (1,), "it waits")
+    server.stop()
+    for each in waits:
+        assert each.stderr
+        assert each.stderr.readline().endswith("; waiting until it is back\n")
+    server.start()
+    gate.touch()
+    ended = [each.communicate(timeout=60) for each in waits]
+    assert [each.returncode for each in waits] == [0, 0, 7], ended
+    assert [out for out, _ in ended[:2]] == [f"{job} completed\n", "ended\n"]
+    assert all("the store is back" in err for _, err in ended)

@@ -139,11 +139,11 @@ def _confirmed(call: Call, action: Action, number: str) -> bool:
 def _cancel_and_delete(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
     running = [job.id for job in _there(client, refs) if job.state is JobState.PROCESSING]
     if running:
-        from queuectl import follow
+        from queuectl import waiting
 
         _end_orphaned(client, client.cancel(running).jobs)
         try:
-            follow.wait(client.store, running, False, FORCED_DELETE_WAIT_S)
+            waiting.wait(client.store, running, False, FORCED_DELETE_WAIT_S)
         except TimeoutError:
             pass  # what still runs is refused below, by name
     return client.delete(refs, progress)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import found, positive, report_refused
+from queuectl.cli.onlooker import Onlooker
 from queuectl.client import Client
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Attempt, Job
@@ -87,9 +88,10 @@ def _follow(call: Call, client: Client, jobs: Sequence[Job], stream: int | None,
         raise Invalid(f"--follow follows one job, not {len(jobs)}", "name one")
     if call.console.as_json:
         raise Invalid("--follow gives raw bytes, never JSON", "leave out --json or --follow")
-    for number, data in follow.follow(client.store, jobs[0].id, stream, tail, ticks=True):
+    onlooker = Onlooker(call, client, [jobs[0].id])
+    for number, data in follow.follow(client.store, jobs[0].id, stream, tail, ticks=True, say=onlooker.say):
         if number:
             call.console.raw(data, number if stream is None else STDOUT)
         else:
-            call.console.interruptible()
+            onlooker()
     return 0

@@ -1,29 +1,26 @@
-"""`run` and `wait`: a command line that lasts as long as the job, and ends with its exit code."""
+"""`run`: a command line that lasts as long as its job, and ends with its exit code."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from queuectl import wire
+from queuectl import waiting, wire
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import chosen
 from queuectl.cli.console import Screen
 from queuectl.cli.enqueue import FORMS, document_of, note_missing, note_unserved, options, spelled
-from queuectl.cli.render import counted
+from queuectl.cli.onlooker import Onlooker
+from queuectl.cli.wait import BY_SIGNAL, exit_code_of
 from queuectl.client import Client
 from queuectl.clock import SystemClock
-from queuectl.domain.errors import Invalid, NotFound, TimedOut
+from queuectl.domain.errors import Invalid, StoreUnavailable, TimedOut
 from queuectl.domain.job import Job, JobState
 
-OWN_FAILURE = 125
-TIMED_OUT = 124
-BY_SIGNAL = 128
-NONE_SELECTED = NotFound.exit_code
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CANCEL_MARGIN_S = 10.0
 """Beyond its kill-grace, how long a cancelled job's end is waited for."""
@@ -73,22 +70,27 @@ def _ignored(number: int) -> bool:
     return signal.getsignal(number) is signal.SIG_IGN
 
 
+class _NotStarted(Exception):
+    """The job has not started within `--start-timeout`."""
+
+
 def run(call: Call) -> int:
     """Enqueues a command, follows it, and exits as it does."""
     request = wire.parse_request(_document(call), SystemClock().now(), spelled(options(call)))
+    given = call.args.start_timeout
+    start_within_s = None if given is None else wire.parse_duration(given, "--start-timeout")
     with call.client() as client, _stop_signals(call.console.screen) as stop:
         (job,) = client.enqueue([request])
         try:
             stop.now()
-            note_missing(call, [job])
-            note_unserved(call, client.unserved([job.queue]))
-            _follow(call, client, job)
+            finished = _followed(call, client, job, start_within_s)
         except KeyboardInterrupt as stopped:
             number = stopped.number if isinstance(stopped, _Stopped) else signal.SIGINT
             return _interrupted(call, client, job, number)
         except BrokenPipeError:
             return _interrupted(call, client, job, signal.SIGPIPE)
-        finished = client.job(job.id)
+        except _NotStarted:
+            raise _given_up(call, client, job) from None
     if call.console.as_json:
         call.console.json_array([wire.job_to_json(finished)])
     elif finished.state is not JobState.COMPLETED and finished.error != f"exit code {finished.exit_code}":
@@ -113,14 +115,51 @@ def _streams_differ(screen: Screen) -> bool:
         return True
 
 
-def _follow(call: Call, client: Client, job: Job) -> None:
+def _followed(call: Call, client: Client, job: Job, start_within_s: float | None) -> Job:
+    """The job when it has ended. What it writes is shown as it comes."""
     from queuectl import follow
 
-    for stream, data in follow.follow(client.store, job.id, None, None, ticks=True):
-        if not stream:
-            call.console.interruptible()
-        elif not call.console.as_json:
-            call.console.raw(data, stream)
+    note_missing(call, [job])
+    unserved = _unserved(client, job)
+    note_unserved(call, unserved)
+    onlooker = Onlooker(call, client, [job.id], told=bool(unserved))
+    give_up_at = None if start_within_s is None else time.monotonic() + start_within_s
+    for stream, data in follow.follow(client.store, job.id, None, None, ticks=True, say=onlooker.say):
+        if stream:
+            give_up_at = None
+            if not call.console.as_json:
+                call.console.raw(data, stream)
+            continue
+        onlooker()
+        if give_up_at is not None and time.monotonic() >= give_up_at and not _has_started(client, job):
+            raise _NotStarted
+    (finished,) = waiting.wait(client.store, [job.id], False, None, onlooker, onlooker.say)
+    return finished
+
+
+def _unserved(client: Client, job: Job) -> list[str]:
+    try:
+        return client.unserved([job.queue])
+    except StoreUnavailable:  # the job is in it all the same
+        return []
+
+
+def _has_started(client: Client, job: Job) -> bool:
+    """Whether it runs or ran; while the store is away, nobody knows."""
+    try:
+        now = client.job(job.id)
+    except StoreUnavailable:
+        return True
+    return now.starts > 0 or now.finished or now.state is JobState.PROCESSING
+
+
+def _given_up(call: Call, client: Client, job: Job) -> TimedOut:
+    """The error for a job that has not started in time; it is cancelled, or left with `--keep`."""
+    message = f"job {job.id} did not start within {call.args.start_timeout}: {client.reason(client.job(job.id))}"
+    if call.args.keep:
+        return TimedOut(message, f"it stays in the queue; follow it with: {call.command(f'logs -f {job.id}')}")
+    client.cancel([job.id])
+    return TimedOut(message, "it was cancelled")
 
 
 def _interrupted(call: Call, client: Client, job: Job, number: int) -> int:
@@ -129,64 +168,13 @@ def _interrupted(call: Call, client: Client, job: Job, number: int) -> int:
     if call.args.keep:
         console.note(f"job {job.id} goes on; follow it with: {call.command(f'logs -f {job.id}')}", "kept")
         return BY_SIGNAL + number
-    from queuectl import follow
-
-    client.cancel([job.id])
     try:
-        follow.wait(client.store, [job.id], False, job.spec.kill_grace + CANCEL_MARGIN_S)
+        client.cancel([job.id])
+        waiting.wait(client.store, [job.id], False, job.spec.kill_grace + CANCEL_MARGIN_S)
         console.note(f"cancelled {job.id}", "cancelled")
     except TimeoutError:
         console.note(f"job {job.id} is being cancelled", "cancelling")
+    except StoreUnavailable as error:
+        again = call.command(f"cancel {job.id}")
+        console.note(f"job {job.id} was not cancelled: {error.message}; cancel it with: {again}", "not_cancelled")
     return BY_SIGNAL + number
-
-
-def exit_code_of(job: Job) -> int:
-    """The exit code that says how a finished job ended. Only a completed job gives 0."""
-    if job.state is JobState.COMPLETED:
-        return 0
-    if job.signal is not None:
-        return BY_SIGNAL + job.signal
-    return job.exit_code or OWN_FAILURE
-
-
-# --- wait -----------------------------------------------------------------------------------
-
-
-def wait(call: Call) -> int:
-    """Blocks until the jobs have finished."""
-    timeout = None if call.args.timeout is None else wire.parse_duration(call.args.timeout, "--timeout")
-    console = call.console
-    with call.client() as client:
-        jobs = chosen(call, client)
-        refs = [job.id for job in jobs] if jobs is not None else [client.job(ref).id for ref in call.words]
-        if not refs:
-            if console.as_json:
-                console.json_array([])
-            console.note("0 jobs", "no_jobs")
-            return 0 if call.args.allow_none else NONE_SELECTED
-        try:
-            finished = _wait(client, refs, call.args.any, timeout, console.interruptible)
-        except TimeoutError:
-            waited = _still_waiting(client, refs, wire.format_duration(timeout or 0.0))
-            console.error(TimedOut(waited, "give a longer --timeout"))
-            return TIMED_OUT
-    if console.as_json:
-        console.json_array(wire.job_to_json(job, job.error if job.state is JobState.DEAD else None) for job in finished)
-    else:
-        console.lines(job.id if console.quiet else f"{job.id} {job.state}" for job in finished)
-    return max(map(exit_code_of, finished))
-
-
-def _wait(
-    client: Client, refs: Sequence[str], any_: bool, timeout: float | None, tick: Callable[[], None]
-) -> list[Job]:
-    from queuectl import follow
-
-    return follow.wait(client.store, refs, any_, timeout, tick)
-
-
-def _still_waiting(client: Client, refs: Sequence[str], timeout: str) -> str:
-    left = [job for job in map(client.job, refs) if not job.finished]
-    named = ", ".join(f"{job.id} is {job.state}" for job in left[:5])
-    more = f" and {counted(len(left) - 5, 'other')}" if len(left) > 5 else ""
-    return f"gave up after {timeout}: {named}{more}"

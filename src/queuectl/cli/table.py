@@ -64,7 +64,12 @@ _ROWS = (
     Command(
         name="run", group=JOBS, help="add a job, follow its output, exit as it does", target="run:run",
         makes_store=True,
-        options=(*ENQUEUE, flag("--keep", "Ctrl-C leaves the job in the queue")), takes_command=True, own_failure=125,
+        options=(
+            *ENQUEUE,
+            flag("--keep", "Ctrl-C leaves the job in the queue"),
+            option("--start-timeout", "S", "cancel it if it has not started after this long"),
+        ),
+        takes_command=True, own_failure=125,
         description="Enqueues a command (without retries, unless --max-retries is given), shows its output as it "
         "comes and exits with its exit code; 125 is a failure of queuectl itself. Ctrl-C cancels the job.",
         examples=("queuectl run -- make -j4 test", "queuectl run --queue gpu -c 'python train.py > log'"),
@@ -114,7 +119,7 @@ _ROWS = (
         examples=("queuectl logs job1", "queuectl logs -f job1", "queuectl logs job1 --attempt 2 --tail 20"),
     ),
     Command(
-        name="wait", group=JOBS, help="wait until jobs have finished", target="run:wait", words="[ID...]",
+        name="wait", group=JOBS, help="wait until jobs have finished", target="wait:wait", words="[ID...]",
         options=(
             flag("--any", "until the first of them has finished"),
             option("--timeout", "DURATION", "give up after this long, with exit code 124"),

@@ -62,16 +62,20 @@ NOTES = (
     ("no_worker", "no live worker serves this"),
     ("not_hidden_from_git", "git clean would remove the store's files"),
     ("not_run", "the job has not run yet"),
+    ("not_cancelled", "run: its job goes on, since the store was away"),
     ("nothing_changed", "the question was answered with no"),
     ("one_stream", "the job keeps stdout and stderr in one"),
     ("other_store", "commands here use another store"),
     ("shown_once", "the token is not shown again"),
+    ("store", "what waits has no store just now, or has it again"),
     ("waiting", "running commands are waited for"),
+    ("waits", "wait, run, logs -f: why the job does not run yet"),
     ("worker_log", "a line of the worker's log"),
 )
 
 READ = (
     ("QUEUECTL_DB", "the store: a path or postgresql://…"),
+    ("QUEUECTL_JOB_ID", "in a job: its id; run and wait tell where they wait for its own slot"),
     ("XDG_DATA_HOME", "holds queuectl/queuectl.db, where no store is named or near (default: ~/.local/share)"),
     ("XDG_STATE_HOME", "holds queuectl's files of a store on a server (default: ~/.local/state)"),
     ("NO_COLOR", "if it is not empty: no colours"),

@@ -83,6 +83,10 @@ class StoreUnavailable(QueuectlError):
     http_status = 503
 
 
+class StoreLost(StoreUnavailable):
+    """The store will never answer again as it is: it was removed, has moved, or is damaged."""
+
+
 def no_store(place: str) -> StoreUnavailable:
     """What was named is not there, and only looked at."""
     return StoreUnavailable(f"there is no store {place}", "check the name; the first job makes it: queuectl enqueue")

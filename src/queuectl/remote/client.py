@@ -20,12 +20,13 @@ from queuectl.domain.errors import Invalid, NotFound, OperationFailed, QueuectlE
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.figures import STRETCHES, Figures
-from queuectl.follow import Piece, not_yet
+from queuectl.follow import Piece
 from queuectl.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
 from queuectl.remote import answers
 from queuectl.remote.connection import Query, RemoteConnection, problem_of
 from queuectl.settings import Settings, canonical
 from queuectl.values import WorkerView
+from queuectl.waiting import not_yet
 from queuectl.workers import serves
 
 if TYPE_CHECKING:

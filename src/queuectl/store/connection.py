@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreUnavailable
+from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreLost, StoreUnavailable
 from queuectl.store.mounts import refuse_unsafe
 
 if TYPE_CHECKING:
@@ -234,8 +234,8 @@ def _translate(text: str, path: str) -> QueuectlError:
         ("disk is full", StoreUnavailable, "cannot grow: the disk is full", "free some space and try again"),
         ("disk I/O error", StoreUnavailable, "cannot be read or written: disk I/O error", "check the disk and dmesg"),
         ("readonly", StoreUnavailable, "is read-only", "check the rights of file and folder, and the mount"),
-        ("not a database", StoreUnavailable, "is not a database", "name another file with --db, or remove this one"),
-        ("malformed", StoreUnavailable, "is damaged", "restore a backup, or start afresh with: queuectl reset"),
+        ("not a database", StoreLost, "is not a database", "name another file with --db, or remove this one"),
+        ("malformed", StoreLost, "is damaged", "restore a backup, or start afresh with: queuectl reset"),
         ("unable to open", StoreUnavailable, "cannot be opened", "check the folder and its rights"),
     )
     for word, kind, message, hint in known:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from queuectl.domain.errors import QueuectlError, StoreUnavailable
+from queuectl.domain.errors import QueuectlError, StoreLost
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started
 from queuectl.domain.selector import Selector
@@ -50,7 +50,7 @@ class Superseded(QueuectlError):
     code = "superseded"
 
 
-class Moved(StoreUnavailable):
+class Moved(StoreLost):
     """The store's jobs are in another store now."""
 
     def __init__(self, url: str, place: str) -> None:

@@ -1,0 +1,80 @@
+"""What people are told while a command waits for jobs: once, why they do not run; and that the store is away."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from queuectl.cli.call import Call
+from queuectl.client import Client
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
+from queuectl.workers import serves
+
+TOLD_AFTER_S = 1.0
+LOOK_EVERY_S = 2.0
+LOOKED_AT = 100
+"""Jobs of a long list that are looked at for a reason."""
+
+
+class Onlooker:
+    """Called at least every second by whoever waits for the jobs `refs`. Raises `KeyboardInterrupt` to interrupt it."""
+
+    def __init__(self, call: Call, client: Client, refs: Sequence[str], told: bool = False) -> None:
+        """`told`: why the jobs wait has been said already."""
+        self._call = call
+        self._client = client
+        self._refs = tuple(refs[:LOOKED_AT])
+        self._told = told
+        self._look_at = time.monotonic() + TOLD_AFTER_S
+
+    def __call__(self) -> None:
+        self._call.console.interruptible()
+        if self._told or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOK_EVERY_S
+        try:
+            why = self._why()
+        except StoreUnavailable:
+            return  # whoever waits tells of that
+        if why:
+            self._told = True
+            self._call.console.note(why, "waits")
+
+    def say(self, text: str) -> None:
+        """Tells of the store."""
+        self._call.console.note(text, "store")
+
+    def _why(self) -> str | None:
+        """Why none of the jobs runs; None where one does, or is about to."""
+        jobs = [job for job in self._client.find(Selector(ids=self._refs)) if not job.finished]
+        if not jobs or any(job.state in (JobState.PROCESSING, JobState.FAILED) for job in jobs):
+            return None
+        first = jobs[0]
+        reason = self._own_slot(first) or self._client.reason(first)
+        if reason is None or reason == "next in line":
+            return None
+        others = "others" if len(self._refs) == LOOKED_AT else f"{len(jobs) - 1} more"
+        named = first.id if len(jobs) == 1 else f"{first.id} and {others}"
+        return f"waiting for {named}: {reason}{self._way_out(first)}"
+
+    def _way_out(self, job: Job) -> str:
+        if job.held:
+            return f"; let it run with: {self._call.command(f'release {job.id}')}"
+        if job.due_at <= self._client.store.now() and self._client.unserved([job.queue]):
+            return f"; start one with: {self._call.command('worker start')}"
+        return ""
+
+    def _own_slot(self, job: Job) -> str | None:
+        """That the job waits for the slot in which the one that waits for it runs, if that is so."""
+        serving = [worker for worker in self._client.workers() if serves(worker, job.queue)]
+        slots = sum(worker.slots for worker in serving)
+        running = [each.id for worker in serving for each in worker.running]
+        own = os.environ.get("QUEUECTL_JOB_ID")
+        if own not in running or len(running) < slots:
+            return None
+        held = "the only slot" if slots == 1 else f"one of all {slots} slots"
+        start = self._call.command("worker start")
+        return f"it needs a slot, and {own}, which waits for it, holds {held}; start another worker with: {start}"

@@ -1,0 +1,61 @@
+"""`wait`: until jobs have finished; and the exit code that says how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuectl import waiting, wire
+from queuectl.cli.call import Call
+from queuectl.cli.choosing import chosen
+from queuectl.cli.onlooker import Onlooker
+from queuectl.cli.render import counted
+from queuectl.client import Client
+from queuectl.domain.errors import NotFound, TimedOut
+from queuectl.domain.job import Job, JobState
+
+NEVER_RAN = 125
+TIMED_OUT = 124
+BY_SIGNAL = 128
+NONE_SELECTED = NotFound.exit_code
+
+
+def wait(call: Call) -> int:
+    """Blocks until the jobs have finished."""
+    timeout = None if call.args.timeout is None else wire.parse_duration(call.args.timeout, "--timeout")
+    console = call.console
+    with call.client() as client:
+        jobs = chosen(call, client)
+        refs = [job.id for job in jobs] if jobs is not None else [client.job(ref).id for ref in call.words]
+        if not refs:
+            if console.as_json:
+                console.json_array([])
+            console.note("0 jobs", "no_jobs")
+            return 0 if call.args.allow_none else NONE_SELECTED
+        onlooker = Onlooker(call, client, refs)
+        try:
+            finished = waiting.wait(client.store, refs, call.args.any, timeout, onlooker, onlooker.say)
+        except TimeoutError:
+            waited = _still_waiting(client, refs, wire.format_duration(timeout or 0.0))
+            console.error(TimedOut(waited, "give a longer --timeout"))
+            return TIMED_OUT
+    if console.as_json:
+        console.json_array(wire.job_to_json(job, job.error if job.state is JobState.DEAD else None) for job in finished)
+    else:
+        console.lines(job.id if console.quiet else f"{job.id} {job.state}" for job in finished)
+    return max(map(exit_code_of, finished))
+
+
+def exit_code_of(job: Job) -> int:
+    """The exit code that says how a finished job ended. Only a completed job gives 0."""
+    if job.state is JobState.COMPLETED:
+        return 0
+    if job.signal is not None:
+        return BY_SIGNAL + job.signal
+    return job.exit_code or NEVER_RAN
+
+
+def _still_waiting(client: Client, refs: Sequence[str], timeout: str) -> str:
+    left = [job for job in map(client.job, refs) if not job.finished]
+    named = ", ".join(f"{job.id} is {job.state}" for job in left[:5])
+    more = f" and {counted(len(left) - 5, 'other')}" if len(left) > 5 else ""
+    return f"gave up after {timeout}: {named}{more}"
