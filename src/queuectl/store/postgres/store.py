@@ -23,7 +23,7 @@ from queuectl.settings import Settings
 from queuectl.store import rows
 from queuectl.store.identity import is_same
 from queuectl.store.ledger import Ledger
-from queuectl.store.liveness import lives, machine_id, supervisor_folder
+from queuectl.store.liveness import lives, supervisor_folder
 from queuectl.store.port import (
     ANSWER_WITHIN_S,
     LEASE_S,
@@ -286,7 +286,7 @@ class PostgresStore(Recording, Inserting, Ledger):
         if not self.is_at_home(row):
             return False
         folder = supervisor_folder(self.folder, row.id)
-        sign = lives(folder, row) if folder.exists() or row.machine == machine_id() else None
+        sign = lives(folder, row) if folder.exists() else None  # without it, nobody here can ask: the lease counts
         return bool(self.read("unexpired", worker=row.id)) if sign is None else sign
 
     def seen(self, ids: Sequence[str]) -> dict[str, float]:
