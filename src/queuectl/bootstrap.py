@@ -209,13 +209,14 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
     _refuse_without_files(options.slots)
     url = locate_store(options.db)
     name = options.name or default_name(os.uname().nodename, ids.random_id(4))
+    is_back = False
     while True:
-        code = _serve(url, name, options, on_started, echo)
+        code = _serve(url, name, options, on_started, echo, is_back=is_back)
         if code != STORE_REPLACED:
             return code
         if not is_server(url) and not os.path.isdir(os.path.dirname(os.path.abspath(url))):
             raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
-        on_started = _say_nothing
+        on_started, is_back = _say_nothing, True
 
 
 NAME_LENGTH_MAX = 64
@@ -246,8 +247,15 @@ def _say_nothing(_name: str, _slots: int) -> None:
 
 
 def _serve(
-    url: str, name: str, options: WorkerOptions, on_started: Callable[[str, int], None], echo: Callable[[str], None]
+    url: str,
+    name: str,
+    options: WorkerOptions,
+    on_started: Callable[[str, int], None],
+    echo: Callable[[str], None],
+    *,
+    is_back: bool,
 ) -> int:
+    """`is_back`: the store is opened again, and supervisors that this process started may live on."""
     import queuectl
     from queuectl.clock import SystemClock
     from queuectl.engine.crew import Options
@@ -262,7 +270,8 @@ def _serve(
     store = open_store(url)
     try:
         _refuse_untrusted(store)
-        _refuse_taken(store, name)
+        if not is_back:
+            _refuse_taken(store, name)
         plan = Options(
             name=name, slots=options.slots, queues=options.queues, drain=options.drain,
             poll=DEFAULT_POLL_S if options.poll is None else options.poll, stop_timeout=options.stop_timeout,
@@ -274,6 +283,7 @@ def _serve(
         loop = Loop(dispatcher, wakeup)
         try:
             dispatcher.start()
+            store.guard()
             patience_s = answer_within_s(Settings(store.config())["lease-ttl"])
             store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S, patience_s)  # from here on its loop tries again
             on_started(name, options.slots)

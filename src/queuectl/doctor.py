@@ -308,12 +308,13 @@ def _store(store: Store) -> Iterator[Finding]:
 
     if isinstance(store, SqliteStore):
         wrong = store.integrity()
-        for line in wrong[:10]:
+        if wrong:
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
             yield Finding(
                 level=PROBLEM,
                 code="store_damaged",
-                message=f"damage in {store.url}: {line}",
-                fix="restore a backup, or: queuectl reset",
+                message=f"{store.url} is damaged: {wrong[0]}{more}",
+                fix="stop all workers and put a backup in place, see docs/restoring.md; or: queuectl reset",
             )
         if not wrong:
             yield Finding(

@@ -67,7 +67,10 @@ class StoreBack(NamedTuple):
 
 
 class StoreReplaced(NamedTuple):
+    """`saved`: only its log was removed, and what was in it has been written into the file."""
+
     url: str
+    saved: bool = False
 
 
 class SupervisorDied(NamedTuple):

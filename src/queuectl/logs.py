@@ -43,8 +43,10 @@ def sentence(event: events.Happening) -> str:
             return f"{event.why}; commands go on, nothing new is started"
         case events.StoreBack():
             return f"the store is back after {wire.format_duration(event.after)}"
+        case events.StoreReplaced(saved=True):
+            return f"files of the store {event.url} were removed: all jobs are safe; opening it again, commands go on"
         case events.StoreReplaced():
-            return f"the store {event.url} was removed or replaced: ending its commands and starting afresh"
+            return f"the store {event.url} was removed or replaced: ending its commands and opening it again"
         case events.SupervisorDied():
             return f"supervisor {event.worker} died; settling its jobs and starting another"
         case events.SupervisorFrozen():

@@ -203,7 +203,9 @@ def test_a_full_disk_refuses_enqueue_clearly_and_loses_nothing(small_disk: Path,
         shop.started(*jobs[:4])
         filler = small_disk / "filler"
         fill(filler)
-        refused = queuectl(shop.db, "enqueue", "-c", "true " + "x" * 100_000)
+        large = tmp_path / "jobs.jsonl"  # larger than what a log that was copied has room for
+        large.write_text("".join(f'{{"command": "true {"x" * 50_000}{number}"}}\n' for number in range(40)))
+        refused = queuectl(shop.db, "enqueue", "--file", str(large))
         assert refused.returncode == 5
         assert "disk is full" in refused.stderr
         assert "Traceback" not in refused.stderr

@@ -29,7 +29,7 @@ from queuectl.engine.report import change_of_flight
 from queuectl.engine.upkeep import Upkeep
 from queuectl.engine.wakeup import Wakeup
 from queuectl.settings import Settings
-from queuectl.store.port import Store, Superseded
+from queuectl.store.port import REOPEN, REPLACED, Store, Superseded
 
 TICK_S = 1.0
 PINGS_A_TTL = 5
@@ -357,13 +357,14 @@ class Dispatcher:
     # --- trouble ----------------------------------------------------------------------------
 
     def _check_store(self) -> None:
-        """A store that was removed or replaced ends everything that came from it."""
-        if not self._store.replaced():
+        """A store that was replaced ends all that came from it. One to be opened again has its commands go on."""
+        if not (become := self._store.replaced()):
             return
-        self._observe(events.StoreReplaced(url=self._store.url))
+        self._observe(events.StoreReplaced(url=self._store.url, saved=become == REOPEN))
         for link in list(self._crew.links):
             self._forget(link)
-            self._crew.destroy(link)
+            if become == REPLACED:
+                self._crew.destroy(link)
         self.exit_code = STORE_REPLACED
 
     def _suffer(self, error: StoreUnavailable | OperationFailed, now: float) -> None:

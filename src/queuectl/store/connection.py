@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
+from _thread import allocate_lock
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreLost, StoreUnavailable
+from queuectl.store.fileset import set_aside_foreign_log
 from queuectl.store.mounts import refuse_unsafe
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x71756575  # "queu": tells our files from other SQLite databases
+
+
+_opening = allocate_lock()
+"""No thread opens a store while another one looks into its files: closing them would drop the locks."""
 
 
 def library_version() -> str:
@@ -61,14 +67,17 @@ def connect(path: str, busy_timeout_s: float) -> sqlite3.Connection:
         else:
             _refuse_no_store(path, found)
             refuse_unsafe(path, folder_of(path))
-        connection = sqlite3.connect(
-            _existing(path),
-            uri=True,
-            timeout=busy_timeout_s,
-            isolation_level=None,
-            cached_statements=256,
-            check_same_thread=False,  # a store is for one thread at a time, but another one may close it
-        )
+        with _opening:
+            if found is not None:
+                set_aside_foreign_log(path, folder_of(path), found, busy_timeout_s)
+            connection = sqlite3.connect(
+                _existing(path),
+                uri=True,
+                timeout=busy_timeout_s,
+                isolation_level=None,
+                cached_statements=256,
+                check_same_thread=False,  # a store is for one thread at a time, but another one may close it
+            )
         try:
             _prepare(connection, path)
         except BaseException:

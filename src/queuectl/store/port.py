@@ -40,6 +40,9 @@ ANSWER_WITHIN_S = 5.0
 LEASE_MIN_S = 10.0
 """A shorter one would end commands at every hiccup of the network."""
 
+REPLACED, REOPEN = "replaced", "reopen"
+"""What has become of an open store: it is gone or another one; or all of it is safe, but has to be opened anew."""
+
 FIRST_EPOCH = 1
 """Of a supervisor that is driven by the dispatcher which started it; a take-over makes it grow."""
 
@@ -179,8 +182,11 @@ class Store(Protocol):
     def wait_at_most(self, seconds: float, answer_s: float = ANSWER_WITHIN_S) -> None:
         """How long to wait for others who write (then it is a `StoreBusy`), and for a server that says nothing."""
 
-    def replaced(self) -> bool:
-        """Whether this store is gone, or another one has taken its place."""
+    def replaced(self) -> str:
+        """`REPLACED` where this store is gone or another one has taken its place, `REOPEN`, or empty."""
+
+    def guard(self) -> None:
+        """From now on `replaced` also notices what was written into the store's files by others than its users."""
 
     def transaction(self, *, synced: bool = True) -> AbstractContextManager[None]:
         """Makes all that happens inside one atomic step. May be nested; the outermost counts.

@@ -23,6 +23,7 @@ from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.store import identity, migrations, rows
 from queuectl.store.connection import connect, connect_in_memory, folder_of, sqlite3, sync_file, translated
+from queuectl.store.guard import Guard
 from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_folder
 from queuectl.store.passfile import Access
@@ -67,8 +68,8 @@ class SqliteStore(Ledger):
         self._spec_ids: dict[int, tuple[Spec, int]] = {}
         self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
         try:
-            self._identity = _identity(self.path) if make else None
             self._migrate()
+            self._guard = Guard(self._db, self.path, folder_of(self.path), self.now)
             self._may_sync = self.config().get("durability") != "normal"
             self._version = self._data_version()
         except BaseException:
@@ -88,16 +89,16 @@ class SqliteStore(Ledger):
         return at
 
     def close(self) -> None:
-        self._db.close()
+        self._guard.close()
 
     def wait_at_most(self, seconds: float, answer_s: float = 0.0) -> None:
         self._db.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
-    def replaced(self) -> bool:
-        try:
-            return _identity(self.path) != self._identity
-        except FileNotFoundError:
-            return True
+    def guard(self) -> None:
+        self._guard.begin()
+
+    def replaced(self) -> str:
+        return self._guard.replaced()
 
     # --- transactions -----------------------------------------------------------------------
 
@@ -218,6 +219,8 @@ class SqliteStore(Ledger):
     def changed(self) -> bool:
         version = self._data_version()
         changed, self._version = version != self._version, version
+        if changed:
+            self._guard.look()
         return changed
 
     def _data_version(self) -> int:
@@ -543,11 +546,6 @@ class SqliteStore(Ledger):
     def next_due(self) -> float | None:
         due: float | None = self._read(self._sql["next_due"])[0][0]
         return due
-
-
-def _identity(path: str) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
 
 
 def _statements(sql: str) -> Iterator[str]:

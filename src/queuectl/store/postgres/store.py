@@ -27,6 +27,7 @@ from queuectl.store.liveness import lives, supervisor_folder
 from queuectl.store.port import (
     ANSWER_WITHIN_S,
     LEASE_S,
+    REPLACED,
     Backlog,
     Grip,
     Note,
@@ -99,12 +100,16 @@ class PostgresStore(Recording, Inserting, Ledger):
         found = self._select("SELECT value FROM {schema}.meta WHERE name = 'moved to'")
         return str(found[0][0]) if found else None
 
-    def replaced(self) -> bool:
+    def guard(self) -> None:
+        pass  # nobody but the server can write its files
+
+    def replaced(self) -> str:
         try:
             here = find_identity(self._line, self._address)
-            return here.store_id != self._identity.store_id or not is_same(here.home, self._identity.home)
+            is_other = here.store_id != self._identity.store_id or not is_same(here.home, self._identity.home)
         except QueuectlError:
-            return False  # away, for all we know; who wants to use it learns why
+            return ""  # away, for all we know; who wants to use it learns why
+        return REPLACED if is_other else ""
 
     def health(self) -> Health:
         """What the server says about itself."""

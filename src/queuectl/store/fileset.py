@@ -1,0 +1,248 @@
+"""The files of a store belong together: the database, its `-wal` and its `-shm`. Notices when one is exchanged.
+
+SQLite does not: it lays a `-wal` over whatever file has the right name. The database file changes only in a checkpoint,
+and a checkpoint leaves its mark in the `-shm`. So a file that has changed without such a mark was written by somebody
+else. What a worker saw last is kept in the store's folder, for whoever opens the store after a crash.
+
+Closing any descriptor of these files drops all locks that this process holds on them. So while a connection is open
+they are read through SQLite's own descriptors.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from queuectl.clock import SystemClock
+from queuectl.domain.errors import StoreBusy
+
+BESIDE = "-wal", "-shm"
+GONE, BESIDE_GONE, OVERWRITTEN = "gone", "beside gone", "overwritten"
+
+FIRST_BYTES = 8192
+"""What is compared of the database: its header, and the table `meta`, with the store's id and a count of time."""
+SHM_BYTES = 136
+SALTS, BACKFILLED, ATTEMPTED = slice(32, 40), slice(96, 100), slice(128, 132)
+"""In the `-shm`: which log this is, and up to which frame checkpoints have copied it, or begun to."""
+PENDING, SHARED_FIRST, SHARED_SIZE = 0x40000000, 0x40000002, 510
+"""SQLite's locks on the database: the first keeps newcomers out, the range is held by everybody who has it open."""
+RECORD = "files"
+SET_ASIDE = "set-aside-wal"
+RETRY_EVERY_S = 0.02
+LOOK_AT_MOST_EVERY_S = 0.1
+
+Id = tuple[int, int]
+
+
+class Seen(NamedTuple):
+    """The files at one moment. `mark` changes with every checkpoint, `stamp` with every write to the database."""
+
+    wal: Id
+    mark: str
+    stamp: tuple[int, int, int]
+    digest: int
+
+    def is_foreign_to(self, earlier: Seen) -> bool:
+        """Whether the database was written by something else than a checkpoint, under the same log."""
+        return self[:2] == earlier[:2] and self.digest != earlier.digest
+
+
+def identity(path: str) -> Id | None:
+    """Device and inode; None where there is nothing."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class FileSet:
+    """The files of an open store, as they were when it was opened."""
+
+    def __init__(self, path: str, folder: str) -> None:
+        self._path, self._folder = path, folder
+        self._ids = [identity(path + suffix) for suffix in ("", *BESIDE)]
+        self._handles: list[int] = []
+        self._seen: Seen | None = None
+        self._look_at, self._overwritten = 0.0, False
+
+    def guard(self) -> None:
+        """From now on `changed` also looks into the files, and keeps what it saw."""
+        self._handles = [_handle_of(each) for each in self._ids]
+
+    def changed(self) -> str:
+        """What has happened to the files since they were opened; empty where nothing has."""
+        if identity(self._path) != self._ids[0]:
+            return GONE
+        if [identity(self._path + suffix) for suffix in BESIDE] != self._ids[1:]:
+            return BESIDE_GONE
+        if self._handles:
+            self.look(0.0)
+        return OVERWRITTEN if self._overwritten else ""
+
+    def look(self, at_most_every_s: float = LOOK_AT_MOST_EVERY_S) -> None:
+        """Looks into the files of a guarded store. Between a checkpoint and the next look nothing can be told."""
+        now = time.monotonic()
+        if now - self._look_at < at_most_every_s or self._overwritten:
+            return
+        self._look_at = now
+        db, wal, shm = self._handles
+        seen = _look(db, wal, shm)
+        if seen is None or seen == self._seen:
+            return
+        if self._seen is not None and seen.is_foreign_to(self._seen):
+            self._overwritten = True
+        else:
+            self._seen = seen
+            with suppress(OSError):  # a full disk, or the folder is gone: whoever opens it next knows an older look
+                _keep(self._folder, seen)
+
+    def keep_newcomers_out(self) -> bool:
+        """Whether nobody else has files of these names open from now on, until the connection is closed."""
+        db = _handle_of(self._ids[0])
+        try:
+            fcntl.lockf(db, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, PENDING)
+        except OSError:
+            return False
+        beside = zip(BESIDE, self._ids[1:], strict=True)
+        return all(identity(self._path + suffix) in (None, was) for suffix, was in beside)
+
+    def let_newcomers_in(self) -> None:
+        """Ends `keep_newcomers_out`, where another connection of this process has the database open still."""
+        with suppress(FileNotFoundError):
+            fcntl.lockf(_handle_of(self._ids[0]), fcntl.LOCK_UN, 1, PENDING)
+
+    @contextmanager
+    def held_open(self) -> Iterator[None]:
+        """Has a child of this process hold the database open, so that closing it makes no checkpoint."""
+        db = _handle_of(self._ids[0])
+        ready, said = os.pipe()
+        wait, release = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                fcntl.lockf(db, fcntl.LOCK_SH, SHARED_SIZE, SHARED_FIRST)
+                os.close(release)
+                os.write(said, b".")
+                os.read(wait, 1)
+            finally:
+                os._exit(0)
+        os.close(said)
+        os.close(wait)
+        os.read(ready, 1)
+        os.close(ready)
+        try:
+            yield
+        finally:
+            os.close(release)
+            os.waitpid(child, 0)
+
+
+def _handle_of(wanted: Id | None) -> int:
+    """SQLite's descriptor of a file. Raises `FileNotFoundError`."""
+    for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"):
+        with suppress(OSError):
+            found = os.fstat(int(name))
+            if (found.st_dev, found.st_ino) == wanted:
+                return int(name)
+    raise FileNotFoundError("the store's file is not open")
+
+
+def _is_open_here(wanted: Id) -> bool:
+    try:
+        return _handle_of(wanted) >= 0
+    except FileNotFoundError:
+        return False
+
+
+def _look(db: int, wal: int, shm: int) -> Seen | None:
+    """The files by their descriptors; None while a checkpoint is under way."""
+    before = os.pread(shm, SHM_BYTES, 0)
+    found, log = os.fstat(db), os.fstat(wal)
+    first = os.pread(db, FIRST_BYTES, 0)
+    after = os.pread(shm, SHM_BYTES, 0)
+    mark = before[SALTS] + before[BACKFILLED]
+    if len(before) < SHM_BYTES or before[BACKFILLED] != before[ATTEMPTED] or after[SALTS] + after[BACKFILLED] != mark:
+        return None
+    stamp = found.st_ino, found.st_ctime_ns, found.st_size
+    return Seen((log.st_dev, log.st_ino), mark.hex(), stamp, zlib.crc32(first))
+
+
+def _keep(folder: str, seen: Seen) -> None:
+    """A link's text is replaced in one step, and read in one."""
+    place = os.path.join(folder, RECORD)
+    text = " ".join(map(str, (*seen.wal, seen.mark, *seen.stamp, seen.digest)))
+    with suppress(FileExistsError):  # left by somebody who was killed
+        os.symlink(text, f"{place}.{os.getpid()}")
+    os.replace(f"{place}.{os.getpid()}", place)
+
+
+def _kept(folder: str) -> Seen | None:
+    try:
+        words = os.readlink(os.path.join(folder, RECORD)).split()
+    except FileNotFoundError:
+        return None
+    dev, ino, mark, inode, changed, size, digest = words
+    return Seen((int(dev), int(ino)), mark, (int(inode), int(changed), int(size)), int(digest))
+
+
+def set_aside_foreign_log(path: str, folder: str, found: os.stat_result, patience_s: float) -> None:
+    """Takes away a `-wal` that belongs to another database file than the one at `path`, such as a backup that was put
+    in its place. Raises `StoreBusy` where others go on using the files as they are."""
+    log = identity(f"{path}-wal")
+    kept = _kept(folder) if log else None
+    if kept is None or kept.wal != log or kept.stamp == (found.st_ino, found.st_ctime_ns, found.st_size):
+        return
+    if _is_open_here((found.st_dev, found.st_ino)):
+        return  # whoever opened it in this process has looked
+    db = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if not _is_foreign(db, path, kept):
+            return
+        _wait_until_unused(db, path, time.monotonic() + patience_s)
+        if _is_foreign(db, path, kept):  # nobody else was faster
+            os.replace(f"{path}-wal", os.path.join(folder, f"{SET_ASIDE}-{SystemClock().now():.0f}"))
+            with suppress(FileNotFoundError):
+                os.unlink(f"{path}-shm")
+    finally:
+        os.close(db)
+
+
+def _is_foreign(db: int, path: str, kept: Seen) -> bool:
+    try:
+        wal = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        shm = os.open(f"{path}-shm", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            seen = _look(db, wal, shm)
+        finally:
+            os.close(shm)
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(wal)
+    return seen is not None and seen.is_foreign_to(kept)
+
+
+def _wait_until_unused(db: int, path: str, deadline: float) -> None:
+    """Waits until no other process has the database open, and keeps them out until `db` is closed."""
+    while True:
+        try:
+            fcntl.lockf(db, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, PENDING)
+            fcntl.lockf(db, fcntl.LOCK_EX | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)
+            return
+        except OSError:
+            if time.monotonic() >= deadline:
+                raise StoreBusy(
+                    f"the store {path} was overwritten while other processes use it",
+                    f"stop them, and put the backup there again; they are named by: fuser {path}",
+                ) from None
+        time.sleep(RETRY_EVERY_S)

@@ -1,0 +1,183 @@
+"""Files of a store removed or exchanged, under a worker or after a crash: no acknowledged job is lost in silence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from queuectl.domain.job import JobState
+from queuectl.store.connection import folder_of, sqlite3
+from queuectl.store.fileset import SET_ASIDE
+from queuectl.store.sqlite import SqliteStore
+from tests.workshop import PATIENCE_S, clean_environment, pids_of, until
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Path]:
+    """A store that this process does not hold open. Whatever runs from it is ended with the test."""
+    place = tmp_path / "project"
+    place.mkdir()
+    yield place / "queuectl.db"
+    for pid in pids_of(f"queuectl.*{place}/"):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def working(db: Path) -> Iterator[subprocess.Popen[str]]:
+    """A worker, which ends by itself at the end and must end well."""
+    words = [sys.executable, "-m", "queuectl", "--db", str(db), "worker", "start", "--count", "2"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout
+        assert worker.stdout.readline().startswith("started")
+        try:
+            yield worker
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGINT)
+                assert worker.wait(timeout=PATIENCE_S) == 0
+        finally:
+            worker.kill()
+
+
+def crash(worker: subprocess.Popen[str]) -> None:
+    worker.kill()
+    worker.wait()
+
+
+def queuectl(db: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "queuectl", "--db", str(db), *words]
+    return subprocess.run(command, capture_output=True, text=True, env=clean_environment(), timeout=60)
+
+
+def log_of(db: Path) -> str:
+    return "".join(path.read_text() for path in (Path(folder_of(str(db))) / "logs").glob("*.log"))
+
+
+def ids(db: Path) -> list[str]:
+    done = queuectl(db, "list", "--quiet")
+    assert done.returncode == 0, done.stderr
+    return sorted(done.stdout.split())
+
+
+def is_sound(db: Path) -> bool:
+    with closing(SqliteStore(db)) as store:
+        return store.integrity() == []
+
+
+def backup(db: Path, how: str) -> Path:
+    """A backup of the store as it is now, made while it is in use."""
+    made = db.with_name(f"backup.{how}")
+    with closing(sqlite3.connect(db)) as source:
+        if how == "vacuum":
+            source.execute(f"VACUUM INTO '{made}'")
+        else:
+            with closing(sqlite3.connect(made)) as target:
+                source.backup(target)
+    return made
+
+
+def filled(db: Path, *names: str) -> None:
+    for name in names:
+        assert queuectl(db, "enqueue", "--id", name, "--hold", "--", "true", "x" * 300).returncode == 0
+
+
+def running(db: Path, gate: Path) -> str:
+    """A job whose command runs until the gate is opened."""
+    queuectl(db, "enqueue", "--id", "long", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done")
+    until(lambda: queuectl(db, "list", "--quiet", "--state", "processing").stdout == "long\n")
+    return "long"
+
+
+# --- only the files beside it ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [["-wal", "-shm"], ["-wal"], ["-shm"]])
+def test_a_removed_log_costs_no_job_and_no_command(db: Path, tmp_path: Path, names: list[str]) -> None:
+    gate = tmp_path / "gate"
+    with working(db):
+        filled(db, "a", "b")
+        job = running(db, gate)
+        for name in names:
+            db.with_name(db.name + name).unlink()
+        until(lambda: "all jobs are safe" in log_of(db))
+        assert ids(db) == ["a", "b", "long"]
+        gate.touch()
+        assert queuectl(db, "wait", job).returncode == 0
+    with closing(SqliteStore(db)) as store:
+        done = store.get(job)
+        assert (done.state, done.starts, done.lost) == (JobState.COMPLETED, 1, 0)
+        assert store.integrity() == []
+
+
+# --- a backup in its place ------------------------------------------------------------------
+
+WAYS = pytest.mark.parametrize("how", ["online", "vacuum"])
+PUT = pytest.mark.parametrize("put", [shutil.copyfile, os.rename])
+
+
+@WAYS
+@PUT
+def test_a_backup_put_in_place_under_a_worker_takes_effect(
+    db: Path, how: str, put: Callable[[Path, Path], object]
+) -> None:
+    filled(db, "a", "b")
+    made = backup(db, how)
+    with working(db):
+        filled(db, "c", "d")
+        put(made, db)
+        until(lambda: "removed or replaced" in log_of(db))
+        assert ids(db) == ["a", "b"]
+        assert is_sound(db)
+        filled(db, "e")
+    assert ids(db) == ["a", "b", "e"]
+    assert is_sound(db)
+
+
+@WAYS
+@PUT
+def test_the_log_of_a_crashed_store_is_not_laid_over_a_backup(
+    db: Path, how: str, put: Callable[[Path, Path], object]
+) -> None:
+    filled(db, "a", "b")
+    made = backup(db, how)
+    with working(db) as worker:
+        filled(db, "c", "d")
+        crash(worker)
+    assert db.with_name("queuectl.db-wal").stat().st_size > 0
+    put(made, db)
+    filled(db, "e")
+    assert ids(db) == ["a", "b", "e"]
+    assert is_sound(db)
+    assert len(list(Path(folder_of(str(db))).glob(f"{SET_ASIDE}*"))) == 1
+
+
+def test_the_log_of_a_crash_is_used_by_its_own_store_and_by_a_copy(db: Path, tmp_path: Path) -> None:
+    with working(db) as worker:
+        filled(db, "a", "b")
+        os.utime(db)
+        crash(worker)
+    subprocess.run(["cp", "-a", db.parent, tmp_path / "copy"], check=True)
+    db.chmod(0o640)
+    assert ids(db) == ["a", "b"]
+    assert ids(tmp_path / "copy" / "queuectl.db") == ["a", "b"]
+
+
+def test_touching_the_file_disturbs_no_worker(db: Path, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with working(db):
+        job = running(db, gate)
+        record = Path(folder_of(str(db))) / "files"
+        before = os.readlink(record)
+        os.utime(db)
+        until(lambda: os.readlink(record) != before, "the worker has looked")
+        gate.touch()
+        assert queuectl(db, "wait", job).returncode == 0
+        assert "replaced" not in log_of(db)
