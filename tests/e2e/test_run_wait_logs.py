@@ -57,6 +57,7 @@ def test_who_waits_is_told_when_the_store_is_removed(terminal: Terminal) -> None
 
 
 def test_run_waits_for_a_worker(terminal: Terminal) -> None:
+    terminal.good("queuectl init")  # whoever looks before there is a store is refused
     running = terminal.background("queuectl run --id a -- echo hello")
     eventually(lambda: terminal.states() == {"a": "pending"}, "the job waits")
     terminal.worker()
