@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -18,7 +18,7 @@ from queuectl.domain.finding import Finding
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
 from queuectl.domain.selector import ALL_JOBS, Selector
-from queuectl.enqueueing import JobFactory
+from queuectl.enqueueing import ON_CONFLICT, JobFactory, insert_unknown
 from queuectl.settings import Settings, canonical
 from queuectl.store.port import LEASE_MIN_S, Store
 from queuectl.values import Changed as Changed
@@ -76,18 +76,37 @@ class Client:
 
     # --- enqueue ----------------------------------------------------------------------------
 
-    def enqueue(self, requests: Iterable[wire.JobRequest], *, connection: Any = None) -> list[Job]:
+    def enqueue(
+        self, requests: Iterable[wire.JobRequest], *, connection: Any = None, on_conflict: str = "error"
+    ) -> list[Job]:
         """Adds the jobs, all or none, with the settings and surroundings of this moment. Durable on return.
 
-        With `connection`, an application's own to the PostgreSQL database of this store, they are added in its open
-        transaction, and are there for others when it commits; the owner is then the role that it is logged in as.
+        With `on_conflict` "ignore", a job whose id is taken is left out, and the one that has the id stands in its
+        place: it has a `seq`, which a new job has not. With `connection`, an application's own to the PostgreSQL
+        database of this store, they are added in its open transaction, and are there for others when it commits; the
+        owner is then the role that it is logged in as.
         """
+        if on_conflict not in ON_CONFLICT:
+            raise Invalid(f"on_conflict must be {' or '.join(ON_CONFLICT)}, not {on_conflict!r}")
         factory = JobFactory(self.settings(), self.store.now(), self.who)
         jobs = [factory.job(request) for request in requests]
         if connection is not None:
+            if on_conflict != "error":
+                raise Invalid("connection and on_conflict exclude each other", "look first whether the job is there")
             return self._within(connection, jobs)
+        if on_conflict == "ignore":
+            return insert_unknown(self.store, jobs)
         self.store.insert(jobs)
         return jobs
+
+    def clone(self, ref: str, changes: Mapping[str, Any] = wire.NOTHING) -> Job:
+        """Adds the same job once more under another id, with the keys of its JSON that are in `changes` changed."""
+        job, now = self.job(ref), self.store.now()
+        command = job.command if isinstance(job.command, str) else list(job.command)
+        request = wire.parse_request({"command": command, **changes}, now)
+        new = JobFactory(self.settings(), now, self.who).again(job, request, {key.replace("-", "_") for key in changes})
+        self.store.insert([new])
+        return new
 
     def _within(self, connection: Any, jobs: Sequence[Job]) -> list[Job]:
         if not self.store.leases:

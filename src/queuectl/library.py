@@ -79,32 +79,35 @@ class Client(client.Client):
 
     @overload
     def enqueue(
-        self, requests: Iterable[wire.JobRequest | Mapping[str, Any]], *, connection: Any = None
-    ) -> list[Job]: ...
+        self, requests: Iterable[wire.JobRequest | Mapping[str, Any]], *, connection: Any = None,
+        on_conflict: str = "error",
+    ) -> list[Job]: ...  # fmt: skip
 
     @overload
-    def enqueue(self, *, connection: Any = None, **keys: Unpack[JobKeys]) -> Job: ...
+    def enqueue(self, *, connection: Any = None, on_conflict: str = "error", **keys: Unpack[JobKeys]) -> Job: ...
 
     def enqueue(
-        self,
-        requests: Iterable[wire.JobRequest | Mapping[str, Any]] | None = None,
-        *,
-        connection: Any = None,
-        **keys: Any,
-    ) -> list[Job] | Job:
+        self, requests: Iterable[wire.JobRequest | Mapping[str, Any]] | None = None, *, connection: Any = None,
+        on_conflict: str = "error", **keys: Any,
+    ) -> list[Job] | Job:  # fmt: skip
         """Adds a job with these keys, or many (each a mapping of the same keys), all or none. Durable on return.
 
-        With `connection`, an application's own to the PostgreSQL database of this store, they are added in its open
-        transaction, and are there for others when it commits; the owner is then the role that it is logged in as.
+        With `on_conflict` "ignore", a job whose id is taken is left out, and the one that has the id stands in its
+        place. With `connection`, an application's own to the PostgreSQL database of this store, they are added in its
+        open transaction, and are there for others when it commits; the owner is then the role that it is logged in as.
         Raises `Invalid`, `Conflict` where an id is taken, `StoreUnavailable`.
         """
         if requests is None:
-            (job,) = super().enqueue([self._request(keys)], connection=connection)
+            (job,) = super().enqueue([self._request(keys)], connection=connection, on_conflict=on_conflict)
             return job
         if keys or isinstance(requests, (str, Mapping)):
             raise Invalid("give many jobs as a list, or one by keywords", "enqueue(command='echo hello')")
         wanted = [self._numbered(number, each) for number, each in enumerate(requests, 1)]
-        return super().enqueue(wanted, connection=connection)
+        return super().enqueue(wanted, connection=connection, on_conflict=on_conflict)
+
+    def clone(self, ref: str, changes: Mapping[str, Any] = wire.NOTHING) -> Job:
+        """Adds the same job once more under another id, with the keys in `changes`, such as `{"timeout": "2h"}`."""
+        return super().clone(ref, as_json(changes))
 
     def _numbered(self, number: int, given: wire.JobRequest | Mapping[str, Any]) -> wire.JobRequest:
         try:

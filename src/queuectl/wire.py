@@ -239,6 +239,9 @@ _WRITTEN = frozenset(
     }
 )  # fmt: skip
 
+PRINTED_BESIDE = frozenset({"executions", "events", "output_tail"})
+"""Keys that listings print with a job's own."""
+
 INPUT_KEYS = (*_JOB_KEYS, *SPEC_KEYS, *_ALIASES)
 """Every key that a job's JSON may bring."""
 
@@ -273,6 +276,17 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
             raise Invalid(f"{named} and {spelled.get('delay', 'delay')} exclude each other", "give one of them")
         job["run_at"] = parse_time(job["run_at"], now, named)
     return JobRequest(spec=spec, **job)
+
+
+def of_printed(document: object) -> tuple[object, list[str]]:
+    """What a job as queuectl prints it asks for when it is enqueued anew: all but its id and what queuectl writes.
+
+    And which keys with a value that leaves out. Any other document stands as it is.
+    """
+    if not isinstance(document, dict) or not document.keys() & (_WRITTEN | PRINTED_BESIDE):
+        return document, []
+    asked = {key: value for key, value in document.items() if key.replace("-", "_") in INPUT_KEYS and key != "id"}
+    return asked, [key for key, value in document.items() if key not in asked and value is not None]
 
 
 def _check_other(given: str, key: str, value: object) -> None:

@@ -457,3 +457,45 @@ def test_no_method_is_missing_or_other_afar() -> None:
         if not name.startswith("_") and name not in local:
             afar = inspect.signature(getattr(RemoteClient, name)).parameters
             assert set(inspect.signature(method).parameters) - only_here == set(afar), name
+
+
+def test_a_job_whose_id_is_taken_is_left_out_where_that_is_wished(anywhere: AnyClient) -> None:
+    first = anywhere.enqueue(command="echo first", id="a")
+    again = anywhere.enqueue(
+        [{"command": "echo again", "id": "a"}, {"command": "x", "id": "b"}, {"command": "y", "id": "b"}],
+        on_conflict="ignore",
+    )
+    assert [(job.id, job.command) for job in again] == [("a", first.command), ("b", "x"), ("b", "x")]
+    assert anywhere.enqueue(command="echo", id="a", on_conflict="ignore").command == first.command
+    with pytest.raises(Conflict):
+        anywhere.enqueue([{"command": "x", "id": "c"}, {"command": "x", "id": "a"}])
+    with pytest.raises(Invalid):
+        anywhere.enqueue(command="x", on_conflict="sometimes")
+    assert anywhere.count() == 2
+
+
+def test_a_clone_is_the_same_job_with_changes(anywhere: AnyClient) -> None:
+    job = anywhere.enqueue(
+        command=["echo", "x"], id="a", queue="video", priority=3, tags=["t"], held=True, timeout="2h", cwd="/tmp",
+        env={"A": "1", "B": "2"}, backoff_base=3, retry_on=[7], umask="0027", max_retries=9,
+        run_at="2020-01-01T00:00:00Z",
+    )  # fmt: skip
+    same = anywhere.clone("a")
+    assert same.id != "a"
+    assert (same.command, same.spec, same.queue, same.priority) == (job.command, job.spec, job.queue, job.priority)
+    assert (same.tags, same.held, same.run_at, same.state) == (job.tags, job.held, job.run_at, JobState.PENDING)
+    other = anywhere.clone(
+        "a", {"id": "b", "command": "true", "queue": "q", "priority": 0, "tags": [], "held": False, "delay": "1h",
+              "env": {"B": "3"}, "backoff_base": 4, "timeout": timedelta(minutes=1)}
+    )  # fmt: skip
+    assert (other.id, other.command, other.queue, other.priority, other.tags) == ("b", "true", "q", 0, ())
+    assert not other.held
+    assert other.run_at - other.created_at == pytest.approx(3600, abs=1)
+    env = {**job.spec.env, "B": "3"}
+    assert other.spec == job.spec._replace(env=env, backoff_base=4, backoff_initial=4, timeout=60)
+    with pytest.raises(NotFound):
+        anywhere.clone("nosuch")
+    with pytest.raises(Conflict):
+        anywhere.clone("a", {"id": "b"})
+    with pytest.raises(Invalid):
+        anywhere.clone("a", {"comand": "x"})

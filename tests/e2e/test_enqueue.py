@@ -192,3 +192,57 @@ def test_a_shell_is_chosen_by_option_or_setting(terminal: Terminal) -> None:
     terminal.good("queuectl worker start --drain")
     shell = terminal.good("command -v bash").out
     assert terminal.good("queuectl logs a").out == terminal.good("queuectl logs b").out == shell
+
+
+def test_an_id_that_is_taken_may_be_ignored(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -c 'echo first'")
+    done = terminal.good("queuectl enqueue --id a --on-conflict ignore -c 'echo second'")
+    assert (done.out, done.err) == ("", "a is already there (pending) and left as it is\n")
+    (terminal.folder / "jobs").write_text('{"id": "a", "command": "x"}\n{"id": "b", "command": "y"}\n')
+    assert terminal.type("queuectl enqueue --file jobs").code == 4
+    done = terminal.good("queuectl enqueue --file jobs --on-conflict ignore")
+    assert done.out == "enqueued b\n"
+    assert "a is already there (pending) and left as it is\n" in done.err
+    assert terminal.job("a")["command"] == "echo first"
+
+
+SAME = ("command", "queue", "priority", "timeout", "cwd", "env", "tags", "shell", "umask", "max_retries")
+
+
+@pytest.mark.parametrize(
+    "line", ["show a --json", "list --json", "list --json | jq -c '.[]'", "show a --json | jq '.[]'"]
+)
+def test_a_job_as_it_is_shown_can_be_enqueued_again(terminal: Terminal, line: str) -> None:
+    terminal.good("queuectl enqueue --id a -q video --timeout 2h --tag t --env A=1 -c 'echo x | cat'")
+    terminal.good("queuectl worker start --drain")
+    done = terminal.good(f"queuectl {line} | queuectl enqueue -")
+    assert "left out what queuectl writes: id, state, attempts, " in done.err
+    new = done.out.removeprefix("enqueued ").strip()
+    assert {key: terminal.job(new)[key] for key in SAME} == {key: terminal.job("a")[key] for key in SAME}
+    assert terminal.job(new)["state"] == "pending"
+    terminal.good(f"queuectl delete {new}")
+    assert terminal.good(f"queuectl {line} | queuectl enqueue - --id b").out == "enqueued b\n"
+
+
+def test_broken_json_over_several_lines_is_refused_with_its_line(terminal: Terminal) -> None:
+    done = terminal.type("queuectl enqueue -", stdin='{\n"command": "x"\n"id": "a"\n}')
+    assert (done.code, done.err) == (
+        2, "queuectl: the input is not valid JSON: Expecting ',' delimiter in line 3; nothing was enqueued\n",
+    )  # fmt: skip
+    assert terminal.type("queuectl enqueue -", stdin='[{"command": "x"}, 5]').code == 2
+    assert (
+        terminal.good("queuectl enqueue --quiet -", stdin='[{"command": "x"},\n {"command": "y"}]').out.count("\n") == 2
+    )
+
+
+def test_a_clone_runs_the_same_or_another_command(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -q video --timeout 2h -- echo first")
+    assert terminal.good("queuectl clone a --id b").out == "enqueued b\n"
+    terminal.good("queuectl clone a --id c --timeout 1m -- echo second")
+    jobs = {each: terminal.job(each) for each in "abc"}
+    assert jobs["b"]["command"] == jobs["a"]["command"]
+    assert (jobs["c"]["command"], jobs["c"]["timeout"], jobs["c"]["queue"]) == (["echo", "second"], 60, "video")
+    assert terminal.type("queuectl clone nosuch").code == 3
+    assert terminal.type("queuectl clone a --id b").code == 4
+    refused = terminal.type("queuectl clone a --at nonsense")
+    assert (refused.code, "--at 'nonsense' is not a time" in refused.err) == (2, True)

@@ -27,6 +27,7 @@ LINES = {
     "logs": "logs a",
     "wait": "wait b --timeout 0.01",
     "retry": "retry a",
+    "clone": "clone a",
     "cancel": "cancel a",
     "hold": "hold a",
     "release": "release --all --yes",

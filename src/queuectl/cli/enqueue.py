@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, BinaryIO, NamedTuple
 
@@ -21,10 +22,11 @@ from queuectl.client import Client, Progress
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Conflict, IdTaken, Invalid
 from queuectl.domain.job import Job, Spec
-from queuectl.wire import JobRequest, JsonObject, parse_request
+from queuectl.wire import JobRequest, JsonObject, of_printed, parse_request
 
 FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
 PROGRESS_EVERY = 5000
+BOM = b"\xef\xbb\xbf"
 NO_OPTIONS: JsonObject = {}
 NO_LINES: Mapping[str, int] = {}
 
@@ -33,11 +35,31 @@ def enqueue(call: Call) -> int:
     """Adds the jobs, all or none."""
     given = _requests(call)
     with call.client() as client:
-        jobs = given.added(client)
+        added = given.added(client, call.args.on_conflict)
+        jobs = [job for job in added if not job.seq]
         print_changed(call.console, client, jobs, "enqueued")
+        for job in added:
+            if job.seq:
+                call.console.note(f"{job.id} is already there ({job.state}) and left as it is", "already_there")
         if not call.console.quiet:
             note_missing(call, jobs)
             note_unserved(call, client.unserved(job.queue for job in jobs))
+    return 0
+
+
+def clone(call: Call) -> int:
+    """Adds the same job once more, with what is changed."""
+    changes = options(call)
+    if call.after is not None or call.args.shell_command is not None:
+        if call.after is not None and call.args.shell_command is not None:
+            raise Invalid("a command behind -- and -c exclude each other", "give one of them")
+        changes |= document_of(call)
+    parse_request({"command": "true", **changes}, SystemClock().now(), spelled(options(call)))  # names options
+    with call.client() as client:
+        job = client.clone(call.words[0], changes)
+        print_changed(call.console, client, [job], "enqueued")
+        note_missing(call, [job])
+        note_unserved(call, client.unserved([job.queue]))
     return 0
 
 
@@ -184,10 +206,10 @@ class Requests(NamedTuple):
     name: str = ""
     lines: Mapping[str, int] = NO_LINES
 
-    def added(self, client: Client) -> list[Job]:
-        """Adds them, all or none. Raises `Conflict` naming the line, where there is one."""
+    def added(self, client: Client, on_conflict: str = "error") -> list[Job]:
+        """Adds them, all or none; see `Client.enqueue`. Raises `Conflict` naming the line, where there is one."""
         try:
-            return client.enqueue(self.requests)
+            return client.enqueue(self.requests, on_conflict=on_conflict)
         except IdTaken as error:
             if error.id not in self.lines:
                 raise
@@ -207,29 +229,92 @@ def _from_file(call: Call, name: str) -> Requests:
 
 
 def _from_lines(call: Call, file: BinaryIO, name: str, given: JsonObject) -> Requests:
-    read = read_lines(file, name, SystemClock().now(), given, call.console.progress("read"))
+    left_out: dict[str, None] = {}
+    unique = call.args.on_conflict == "error"
+    progress = call.console.progress("read")
+    read = _read(_documents(file), name, SystemClock().now(), given, progress, unique, left_out)
     call.console.progress_done()
     if not read.requests:
         raise Invalid(f"{name} has no job", "give one JSON job a line")
+    if left_out:
+        call.console.note(f"left out what queuectl writes: {', '.join(left_out)}", "left_out")
     return read
+
+
+def _documents(file: BinaryIO) -> Iterator[_Document]:
+    """The jobs of a file: one a line, or as `--json` prints them, each spread over lines or many in an array."""
+    lines = _numbered(file)
+    first = next(lines, None)
+    if first is None:
+        return
+    head = first[1].removeprefix(BOM).strip()
+    if head != b"{" and not head.startswith(b"["):
+        yield from _of_lines(chain([first], lines))
+        return
+    text = _decoded(first[1] + b"".join(line for _, line in lines), 1)
+    number = at = 0
+    while at < len(text):
+        values, at = _next_value(text, at)
+        for value in values if isinstance(values, list) else [values]:
+            number += 1
+            yield _Document("job", number, lambda value=value: value)  # type: ignore[misc]
+
+
+def _next_value(text: str, start: int) -> tuple[Any, int]:
+    """A JSON value that begins at a place, and where the next one begins."""
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except JSONDecodeError as error:
+        raise Invalid(
+            f"the input is not valid JSON: {error.msg} in line {error.lineno}", "nothing was enqueued"
+        ) from None
+    while end < len(text) and text[end].isspace():
+        end += 1
+    return value, end
+
+
+class _Document(NamedTuple):
+    """A job's JSON: what it is the how-manieth of, and how it is read."""
+
+    kind: str
+    number: int
+    read: Callable[[], Any]
+
+
+def _of_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[_Document]:
+    for number, line in lines:
+        yield _Document("line", number, lambda: parse_json(_decoded(line, number), "the job"))  # noqa: B023
 
 
 def read_lines(
     file: Iterable[bytes], name: str, now: float, given: JsonObject = NO_OPTIONS, progress: Progress | None = None
 ) -> Requests:
     """The jobs of a file with one JSON job a line. Raises `Invalid` or `Conflict` naming the line."""
+    return _read(_of_lines(_numbered(file)), name, now, given, progress)
+
+
+def _read(
+    documents: Iterable[_Document], name: str, now: float, given: JsonObject, progress: Progress | None,
+    unique: bool = True, left_out: dict[str, None] | None = None,
+) -> Requests:  # fmt: skip
+    """The jobs of these documents. With `left_out`, what queuectl itself has printed is taken too; it then has the keys
+    that were left out. `unique`: no id may come twice."""
     requests, lines = [], dict[str, int]()
-    for number, line in _numbered(file):
+    for kind, number, read in documents:
         try:
-            document = parse_json(_decoded(line, number), "the job")
+            document = read()
+            if left_out is not None:
+                document, keys = of_printed(document)
+                left_out.update(dict.fromkeys(keys))
             request = parse_request(_merged(document, given), now, spelled(given))
-            if request.id and lines.setdefault(request.id, number) != number:
-                raise Conflict(f"id {request.id} comes twice, in line {lines[request.id]} too", "give each job its own")
+            if request.id and lines.setdefault(request.id, number) != number and unique:
+                also = f"in {kind} {lines[request.id]} too"
+                raise Conflict(f"id {request.id} comes twice, {also}", "give each job its own")
             requests.append(request)
         except RecursionError:
-            raise Invalid(f"{name} line {number}: the JSON is nested too deeply", "nothing was enqueued") from None
+            raise Invalid(f"{name} {kind} {number}: the JSON is nested too deeply", "nothing was enqueued") from None
         except (Invalid, Conflict) as error:
-            raise type(error)(f"{name} line {number}: {error.message}", _and_nothing(error.hint)) from None
+            raise type(error)(f"{name} {kind} {number}: {error.message}", _and_nothing(error.hint)) from None
         if progress and number % PROGRESS_EVERY == 0:
             progress(number)
     return Requests(requests, name, lines)

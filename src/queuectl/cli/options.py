@@ -73,6 +73,10 @@ ENQUEUE = (
 FLAGS = {option.how["dest"][4:]: option.flags[-1] for option in ENQUEUE if "key:" in str(option.how.get("dest"))}
 """By which option each key of a job is given."""
 
+ON_CONFLICT = Option(
+    ("--on-conflict",), "what to do where the id is taken (default: error)",
+    {"choices": ("error", "ignore"), "default": "error"},
+)  # fmt: skip
 FILE = option("-f", "--file", "FILE", "one JSON job a line, all or nothing; - reads stdin", dest="file")
 
 SELECT = (

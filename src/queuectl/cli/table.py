@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from queuectl.cli.options import ACT, ENQUEUE, FILE, FOLLOW, SELECT, Option, flag, many, option
+from queuectl.cli.options import ACT, ENQUEUE, FILE, FOLLOW, ON_CONFLICT, SELECT, Option, flag, many, option
 
 __all__ = ["COMMANDS", "GLOBAL_OPTIONS", "GROUPS", "Command", "Option"]
 
@@ -51,7 +51,7 @@ class Command(NamedTuple):
 _ROWS = (
     Command(
         name="enqueue", group=JOBS, makes_store=True, help="add a job", target="enqueue:enqueue",
-        words="[JSON]", options=(*ENQUEUE, FILE), takes_command=True,
+        words="[JSON]", options=(*ENQUEUE, ON_CONFLICT, FILE), takes_command=True,
         description="Adds a job: given as JSON, as words behind --, as a shell string with -c, or many from a file. "
         "When its id is printed, the job survives a crash and a power cut.",
         examples=(
@@ -137,6 +137,13 @@ _ROWS = (
         description="A failed job runs again at once, its attempts kept. A finished one starts afresh. Selectors mean "
         "failed, dead and cancelled jobs, unless --state says otherwise.",
         examples=("queuectl retry job1", "queuectl retry --state cancelled --queue video"),
+    ),
+    Command(
+        name="clone", group=JOBS, help="add a job once more", target="enqueue:clone", words="ID", least=1, most=1,
+        options=ENQUEUE, takes_command=True,
+        description="Adds the same job once more under a new id: its command, policy and surroundings, with what the "
+        "options and the command behind -- change. The job itself stays as it is.",
+        examples=("queuectl clone job1", "queuectl clone job1 --queue gpu --timeout 2h", "queuectl clone job1 -- make"),
     ),
     Command(
         name="cancel", group=JOBS, help="end jobs for good", target="acting:cancel", words="[ID...]",

@@ -24,6 +24,7 @@ from queuectl.follow import Piece
 from queuectl.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
 from queuectl.remote import answers
 from queuectl.remote.connection import Query, RemoteConnection, problem_of
+from queuectl.remote.pause import Pause
 from queuectl.settings import Settings, canonical
 from queuectl.values import WorkerView
 from queuectl.waiting import not_yet
@@ -36,9 +37,10 @@ API = "/api/v1"
 PAGE = 1000
 ACT_AT_ONCE = 100
 """Jobs acted on in one request: an answer lists so many that were refused."""
+AGAIN_AFTER_S = 1.0
+"""A stream that the server has ended is taken up again after this."""
 PRUNE_AT_ONCE = 10_000
 """Jobs deleted in one request, which none may wait for too long."""
-LOOK_FIRST_S, LOOK_LAST_S = 0.05, 1.0
 
 
 class RemoteClient:
@@ -70,21 +72,32 @@ class RemoteClient:
     # --- enqueue ----------------------------------------------------------------------------
 
     @overload
-    def enqueue(self, requests: Iterable[wire.JobRequest | Mapping[str, Any]]) -> list[Job]: ...
+    def enqueue(
+        self, requests: Iterable[wire.JobRequest | Mapping[str, Any]], *, on_conflict: str = "error"
+    ) -> list[Job]: ...
 
     @overload
-    def enqueue(self, **keys: Unpack[JobKeys]) -> Job: ...
+    def enqueue(self, *, on_conflict: str = "error", **keys: Unpack[JobKeys]) -> Job: ...
 
     def enqueue(
-        self, requests: Iterable[wire.JobRequest | Mapping[str, Any]] | None = None, **keys: Any
-    ) -> list[Job] | Job:
+        self, requests: Iterable[wire.JobRequest | Mapping[str, Any]] | None = None, *, on_conflict: str = "error",
+        **keys: Any,
+    ) -> list[Job] | Job:  # fmt: skip
         """Adds a job with these keys, or many, all or none. Durable on return; see `Client.enqueue`."""
         if requests is None:
-            return answers.job_of(self._post("/jobs", _document(keys)))
+            return answers.job_of(self._add(_document(keys), on_conflict))
         if keys or isinstance(requests, (str, Mapping)):
             raise Invalid("give many jobs as a list, or one by keywords", "enqueue(command='echo hello')")
         documents = [_document(each) for each in requests]
-        return list(map(answers.job_of, self._post("/jobs", documents))) if documents else []
+        return list(map(answers.job_of, self._add(documents, on_conflict))) if documents else []
+
+    def _add(self, body: object, on_conflict: str) -> Any:
+        query = None if on_conflict == "error" else {"on_conflict": on_conflict}  # which older servers do not know
+        return self._line.ask("POST", f"{API}/jobs", query, body)
+
+    def clone(self, ref: str, changes: Mapping[str, Any] = wire.NOTHING) -> Job:
+        """Adds the same job once more under another id, with the keys in `changes`; see `Client.clone`."""
+        return answers.job_of(self._post(f"{_of_job(ref)}/clone", _document(changes)))
 
     def unserved(self, queues: Iterable[str]) -> list[str]:
         """Which of these queues no live worker serves."""
@@ -270,7 +283,7 @@ class RemoteClient:
     ) -> list[WorkerView]:  # fmt: skip
         """Stops workers and waits until they have gone; see `Client.stop_workers`."""
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
-        pause = _Pause(timeout)
+        pause = Pause(timeout)
         while left := self.still_there(asked):
             pause.wait(not_yet("stopped", [worker.name for worker in left]))
         return asked
@@ -281,7 +294,7 @@ class RemoteClient:
         """Blocks until these jobs (or any of them) have finished; those that have. Raises `TimeoutError`."""
         open_refs = [self.job(ref).id for ref in ([refs] if isinstance(refs, str) else refs)]
         finished: dict[str, Job] = {}
-        pause = _Pause(timeout)
+        pause = Pause(timeout)
         while True:
             finished.update({job.id: job for job in map(self.job, open_refs) if job.finished})
             open_refs = [ref for ref in open_refs if ref not in finished]
@@ -320,7 +333,7 @@ class RemoteClient:
                         yield 0, b""
             if tail is not None and told:
                 raise OperationFailed(f"the server ended the stream of job {ref}", "follow it again")
-            time.sleep(LOOK_LAST_S)
+            time.sleep(AGAIN_AFTER_S)
 
     def _events(self, ref: str, stream: int | None, tail: int | None) -> Generator[tuple[str, Any], None, None]:
         given = {"stream": stream_name(stream), "tail": tail}
@@ -330,22 +343,6 @@ class RemoteClient:
     def afollow(self, ref: str, *, stream: int | None = None, tail: int | None = None) -> AsyncGenerator[Piece, None]:
         """The same for asyncio. The reading is done in threads; to stop early, cancel it or `aclose` it."""
         return asynchronously(self.follow(ref, stream=stream, tail=tail, ticks=True))
-
-
-class _Pause:
-    """Pauses that grow, until the time is over."""
-
-    def __init__(self, timeout: Duration | None) -> None:
-        self._deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
-        self._next_s = LOOK_FIRST_S
-
-    def wait(self, what: str) -> None:
-        """Sleeps a little. Raises `TimeoutError`, which says what has been waited for."""
-        left = self._next_s if self._deadline is None else min(self._next_s, self._deadline - time.monotonic())
-        if left <= 0:
-            raise TimeoutError(what)
-        time.sleep(left)
-        self._next_s = min(LOOK_LAST_S, 1.5 * self._next_s)
 
 
 def _of_job(ref: str) -> str:

@@ -31,6 +31,7 @@ from queuectl.web.rest.operation import (
     media_type_of,
     number_in,
     object_body,
+    one,
     shown,
     shown_jobs,
     strictly_decoded,
@@ -56,16 +57,31 @@ LIMIT_MAX, PRUNE_MAX = 100_000, 10_000
 async def enqueue(request: Request, query: Query) -> Response:
     """Adds a job, or a list of jobs, all or none."""
     body = await request.body()
+    on_conflict = one(query, "on_conflict") or "error"
 
     def add(client: Client) -> Response:  # reads the body too, for which nobody else shall wait
         now = client.store.now()
         if media_type_of(request) == LINES:
-            return answer(shown_jobs(request, client, read_lines(BytesIO(body), "the body", now).added(client)), 201)
+            return answer(
+                shown_jobs(request, client, read_lines(BytesIO(body), "the body", now).added(client, on_conflict)), 201
+            )
         given = strictly_decoded(request, body)
         if isinstance(given, list):
             requests = [_request(each, now, number) for number, each in enumerate(given, 1)]
-            return answer(shown_jobs(request, client, client.enqueue(requests)), 201)
-        (added,) = shown_jobs(request, client, client.enqueue([_request(given, now)]))
+            return answer(shown_jobs(request, client, client.enqueue(requests, on_conflict=on_conflict)), 201)
+        (one_job,) = shown_jobs(request, client, client.enqueue([_request(given, now)], on_conflict=on_conflict))
+        return answer(one_job, 201, {"Location": f"/api/v1/jobs/{quote(one_job['id'])}"})
+
+    return await ask(request, add)
+
+
+async def clone(request: Request, query: Query) -> Response:
+    """Adds the same job once more, with what the body changes."""
+    ref = request.path_params["id"]
+    changes = await object_body(request, *wire.INPUT_KEYS)
+
+    def add(client: Client) -> Response:
+        (added,) = shown_jobs(request, client, [client.clone(ref, changes)])
         return answer(added, 201, {"Location": f"/api/v1/jobs/{quote(added['id'])}"})
 
     return await ask(request, add)

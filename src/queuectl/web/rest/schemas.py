@@ -147,6 +147,7 @@ PERCENTILES = fixed(measured=COUNT, **{name: nullable(NUMBER) for name in ("p50"
 COMPONENTS: dict[str, Schema] = {
     "Job": fixed(**JOB),
     "NewJob": NEW_JOB,
+    "Changes": {key: value for key, value in NEW_JOB.items() if key != "required"},
     "History": fixed(**JOB, executions=listed(ref("Execution")), events=listed(ref("Event"))),
     "DeadJob": fixed(**JOB, output_tail=TEXT),
     "Execution": EXECUTION,

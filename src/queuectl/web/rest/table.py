@@ -14,6 +14,7 @@ from queuectl import metrics
 from queuectl.cli import acting
 from queuectl.cli import dead as dead_commands
 from queuectl.cli.worker import SLOTS_MAX
+from queuectl.enqueueing import ON_CONFLICT
 from queuectl.figures import STRETCHES, STRETCHES_MAX
 from queuectl.web.feed import TOPICS
 from queuectl.web.guard import Visitor
@@ -104,8 +105,17 @@ OPERATIONS: Sequence[Operation] = (
         (
             Answer({"anyOf": [ref("Job"), listed(ref("Job"))]}, "the job, or the jobs, as given", 201),
         ),
+        query=(
+            Parameter("on_conflict", {"type": "string", "enum": list(ON_CONFLICT)},
+                      "error (unless given) refuses them all where an id is taken; ignore answers the job that has it"),
+        ),
         body={JSON: {"anyOf": [ref("NewJob"), listed(ref("NewJob"))]}, jobs.LINES: TEXT}, body_required=True,
         fails=(409,),
+    ),
+    Operation(
+        "POST", f"{API}/jobs/{{id}}/clone", "clone_job", JOBS,
+        "Adds the same job once more, with what the body changes", jobs.clone,
+        (Answer(ref("Job"), "the new job", 201),), body={JSON: ref("Changes")}, fails=(404, 409),
     ),
     Operation(
         "GET", f"{API}/jobs", "find_jobs", JOBS, "A page of the jobs that match", jobs.find,
