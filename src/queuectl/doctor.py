@@ -320,7 +320,25 @@ def _store(store: Store) -> Iterator[Finding]:
             yield Finding(
                 level=OK, code="store_sound", message=f"{store.url} is sound, schema {store.schema_version()}"
             )
+        yield from _log(store.path)
     yield from _workers(store)
+
+
+def _log(path: str) -> Iterator[Finding]:
+    """A log that grows, with whoever keeps it from being used again; and logs that were set aside."""
+    from queuectl.store import fileset, wal
+    from queuectl.store.connection import folder_of
+
+    if (size := wal.size(path)) > wal.LIMIT_BYTES:
+        pids = wal.readers(path)
+        names = ", ".join(f"{pid} ({process.name_of(pid)})" for pid in pids)
+        what = f"{path}-wal has grown to {size >> 20} MiB"
+        what += f" while a transaction is open in process {names}" if pids else ""
+        fix = f"end it: kill {' '.join(map(str, pids))}" if pids else "it shrinks by itself as the store is used"
+        yield Finding(level=WARNING if pids else NOTE, code="log_large", message=what, fix=fix)
+    for left in sorted(Path(folder_of(path)).glob(f"{fileset.SET_ASIDE}*")):
+        what = f"{left} is the log of another file than the store, which was put in its place"
+        yield Finding(level=NOTE, code="log_set_aside", message=what, fix=f"if nothing is missing: rm {left}")
 
 
 def _workers(store: Store) -> Iterator[Finding]:

@@ -309,10 +309,11 @@ _ROWS = (
         options=(
             option("--older-than", "DURATION", "finished jobs unchanged for this long"),
             many("--state", "STATE", "only completed, cancelled or dead ones"),
+            flag("--shrink", "then make the file as small as what is in it; workers wait meanwhile"),
             *ACT,
         ),
         description="Deletes finished jobs as the retention settings say, or as the options say.",
-        examples=("queuectl prune --older-than 30d", "queuectl prune --state completed --dry-run"),
+        examples=("queuectl prune --older-than 30d", "queuectl prune --state completed --shrink"),
     ),
     Command(
         name="doctor", group=SETUP, help="check the store and this machine", target="upkeep:doctor",

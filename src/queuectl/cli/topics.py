@@ -70,6 +70,7 @@ NOTES = (
     ("other_store", "commands here use another store"),
     ("shown_once", "the token is not shown again"),
     ("store", "what waits has no store just now, or has it again"),
+    ("shrunk", "prune --shrink: how much smaller the file is"),
     ("waiting", "running commands are waited for"),
     ("waits", "wait, run, logs -f: why the job does not run yet"),
     ("worker_log", "a line of the worker's log"),

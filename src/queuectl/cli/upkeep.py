@@ -16,6 +16,8 @@ from queuectl.domain.selector import Selector
 from queuectl.selections import parse_states
 from queuectl.wire import parse_duration
 
+PATIENCE_S = 10.0
+"""How long to wait for others who write."""
 LEVEL_STYLES = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "red"}
 
 
@@ -119,8 +121,12 @@ def copy(call: Call) -> int:
 
 def prune(call: Call) -> int:
     """Deletes old finished jobs."""
+    from queuectl.store.connection import shrink
+
     console, args = call.console, call.args
     with call.client() as client:
+        if args.shrink:
+            _file_of(client)
         selectors = _prunable(call, client)
         number = sum(client.count(selector) for selector in selectors)
         if not args.dry_run:
@@ -129,12 +135,26 @@ def prune(call: Call) -> int:
                 return 1
             number = client.prune(selectors, console.progress("deleted", number)) if number else 0
             console.progress_done()
+            if args.shrink:
+                freed = shrink(_file_of(client), PATIENCE_S)
+                console.note(f"the file is {max(0, freed) >> 10} KiB smaller", "shrunk")
     if console.as_json:
         console.json({"pruned": 0 if args.dry_run else number, "matching": number})
     else:
         verb = "would delete" if args.dry_run else "deleted"
         console.print(str(number) if console.quiet else f"{verb} {counted(number, 'job')}")
     return 0
+
+
+def _file_of(client: Client) -> str:
+    """The file that can shrink. Raises `Invalid` where there is none."""
+    from queuectl.store.sqlite import SqliteStore
+
+    if not isinstance(client.store, SqliteStore):
+        raise Invalid(
+            "--shrink is for a store in a file", "a server's tables shrink by VACUUM FULL, run by their owner"
+        )
+    return client.store.path
 
 
 def _prunable(call: Call, client: Client) -> list[Selector]:
@@ -148,6 +168,8 @@ def _prunable(call: Call, client: Client) -> list[Selector]:
         return [Selector()._replace(states=states)]
     if found := client.retention():
         return found
+    if call.args.shrink:
+        return []
     raise Invalid(
         "nothing says what to prune", "give --older-than 30d, or keep it: queuectl config set retention-completed 30d"
     )

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreLost, StoreUnavailable
+from queuectl.store import wal
 from queuectl.store.fileset import set_aside_foreign_log
 from queuectl.store.mounts import refuse_unsafe
 
@@ -107,6 +108,20 @@ def _refuse_no_store(path: str, found: os.stat_result) -> None:
         )
 
 
+def shrink(path: str, busy_timeout_s: float) -> int:
+    """Gives free pages back to the file system, and returns how many bytes. Others who write wait meanwhile; it needs
+    as much free space as what is kept."""
+    before = os.stat(path).st_size
+    connection = connect(path, busy_timeout_s)
+    try:
+        with translated(path):
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.close()
+    return before - os.stat(path).st_size
+
+
 def connect_in_memory() -> sqlite3.Connection:
     """A connection to an empty database that is nowhere."""
     return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -129,6 +144,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
         raise StoreUnavailable(f"{path} is an SQLite database, but not a queuectl store", "name another file with --db")
     _make_folder(path)  # only now: beside a database that is not ours it would make `reset` remove that
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {wal.LIMIT_BYTES}")
     connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the platter
 
 

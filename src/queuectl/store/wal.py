@@ -1,0 +1,45 @@
+"""The log of a store: how large it may grow, and who keeps it from being used again from its beginning."""
+
+from __future__ import annotations
+
+import os
+import time
+
+LIMIT_BYTES = 64 << 20
+"""What the file keeps when the log begins anew, and from where on it is worth a word."""
+READ_MARKS = range(123, 128)
+"""Bytes of the `-shm` that open transactions lock, one for each state of the log that somebody reads."""
+LOCKS = "/proc/locks"
+LOOKS, BETWEEN_S = 4, 0.05
+"""A short transaction holds its lock at one look, an open one at all of them."""
+
+
+def size(path: str) -> int:
+    """Bytes of the log of the store at `path`."""
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except FileNotFoundError:
+        return 0
+
+
+def readers(path: str) -> list[int]:
+    """The processes that have had a transaction open at every look."""
+    found = _lockers(path)
+    for _ in range(LOOKS - 1):
+        time.sleep(BETWEEN_S)
+        found &= _lockers(path)
+    return sorted(found)
+
+
+def _lockers(path: str) -> set[int]:
+    """Who locks a read mark now. A process of another PID namespace has no number here."""
+    inode = os.stat(f"{path}-shm").st_ino
+    found = set()
+    with open(LOCKS, encoding="ascii") as locks:
+        for line in locks:
+            _, kind, _, how, pid, place, start, end = line.split()[-8:]
+            if (kind, how, place.rpartition(":")[2]) == ("POSIX", "READ", str(inode)) and int(pid) > 0:
+                last = int(end) if end != "EOF" else READ_MARKS.stop
+                if int(start) < READ_MARKS.stop and last >= READ_MARKS.start:
+                    found.add(int(pid))
+    return found - {os.getpid()}
