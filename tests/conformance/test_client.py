@@ -451,7 +451,7 @@ def test_times_without_a_zone_are_those_of_who_asks(server: Server) -> None:
 
 
 def test_no_method_is_missing_or_other_afar() -> None:
-    local = {"store", "remote", "note"}
+    local = {"store", "remote", "note", "out_of_order"}
     only_here = {"connection", "orphaned"}  # what the caller's own process does, in a transaction or for a worker
     for name, method in inspect.getmembers(Client, inspect.isfunction):
         if not name.startswith("_") and name not in local:
