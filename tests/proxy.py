@@ -23,6 +23,8 @@ class Proxy:
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._selector = selectors.DefaultSelector()
+        self._own = selectors.DefaultSelector()
+        """Without the connections: in silence what they say would be ready all the time."""
         self._peers: dict[socket.socket, socket.socket] = {}
         self._clients: set[socket.socket] = set()
         self._doomed: set[socket.socket] = set()
@@ -40,6 +42,7 @@ class Proxy:
         self._closing = False
         for known in (self._listener, self._woken):
             self._selector.register(known, selectors.EVENT_READ)
+            self._own.register(known, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -57,7 +60,8 @@ class Proxy:
     def _run(self) -> None:
         while not self._closing:
             self._send_late()
-            for key, _ in self._selector.select(0.01 if self._late else 0.05):
+            selector = self._own if self.silent else self._selector
+            for key, _ in selector.select(0.01 if self._late else 0.05):
                 if key.fileobj is self._listener:
                     self._accept()
                 elif key.fileobj is self._woken:
@@ -67,6 +71,7 @@ class Proxy:
                     self._pass(key.fileobj)
         self._drop_all()
         self._selector.close()
+        self._own.close()
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()

@@ -35,7 +35,8 @@ class Release:
         self._folder = folder
         self._source = folder / name
         with tarfile.open(HERE / "releases" / f"{name}.tar.xz") as archive:
-            archive.extractall(self._source, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12's Python has none
+            archive.extractall(self._source)
 
     def _environment(self, db: Path | str) -> dict[str, str]:
         return clean_environment(PYTHONPATH=str(self._source), QUEUECTL_DB=str(db), XDG_STATE_HOME=str(self._folder))
