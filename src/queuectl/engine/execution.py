@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import stat
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from queuectl.clock import boottime
 from queuectl.engine import process
+from queuectl.engine.hanging import Mounts
+from queuectl.engine.output import cut_note, may_hang, read_capped
 from queuectl.engine.protocol import Message, Order
-from queuectl.engine.shell import is_plain_shell
+from queuectl.engine.shell import is_plain_shell, plain_words
 from queuectl.engine.sink import STDERR, STDOUT, Sink, UserFile
+from queuectl.engine.starting import LOCAL, Start, Step, start_apart
 from queuectl.environment import is_captured
 
 CLOCK_SET_S = 0.5
@@ -35,6 +39,8 @@ class Surroundings:
     output_path: str | None
     split_output: bool
     may_skip_shell: bool
+    local: dict[str, int] = field(default_factory=dict)
+    """The programs that were found on local file systems with all other paths, and of which mounts that is true."""
 
     @classmethod
     def prepare(cls, spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings:
@@ -78,14 +84,46 @@ class Run:
     began: float
     """The same moment, by the clock that never jumps."""
     sinks: dict[int, Sink | UserFile]
+    start: Start | None = None
+    """Where it was started apart."""
+    user_file: str | None = None
+    """What it writes to in place of its slot's pipe, where only a child may touch that; to be copied at its end."""
+    copier: Start | None = None
+    error: str | None = None
+    """What went wrong, where its end waits for the copier."""
+    abandoned: bool = False
+    """Whether a child of it goes on hanging."""
     cause: str | None = None
     kill_at: float = 0.0
     exit: tuple[int | None, int | None] | None = None
     cpu_time: float | None = None
     max_rss: int | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether nothing has ended it yet."""
+        return self.cause is None and self.exit is None
+
+    def judge_start(self) -> process.NotStarted | None:
+        """Why the command, which has ended, never began; None where it did."""
+        if self.start is None:
+            return None
+        self.start.judge()
+        return self.start.failure
+
+    def copied(self, whole: bool) -> None:
+        """The copier has ended."""
+        assert self.copier is not None
+        self.copier.judge()
+        self.copier = None
+        if not whole:
+            self.slot.out.drain()
+            os.write(self.slot.out.open(), b"[queuectl: the file of --output could not be read to its end]\n")
+
     def started_message(self) -> Message:
         files = {stream: sink.path for stream, sink in self.sinks.items()}
+        if self.user_file is not None:
+            files[STDOUT] = may_hang(self.user_file)
         return ["started", *self.order.key, self.started_at, self.pid, files]
 
     def times(self) -> tuple[float, float]:
@@ -103,13 +141,95 @@ class Run:
             self.max_rss = usage.ru_maxrss * 1024
 
 
-def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag: int) -> Run:
-    """Starts a command. Goes to its folder and umask for that, and comes back.
+class Leased(Exception):
+    """A file could not be opened without waiting: another process holds a lease on it."""
+
+
+def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag: int, mounts: Mounts) -> Run:
+    """Starts a command, in a child of its own where a path of it may hang.
 
     Raises `process.NotStarted`, or `process.Shortage` where it may start later.
     """
     if isinstance(spec, process.NotStarted):
         raise spec
+    if mounts.any and spec.local.get(_program(order, spec)) != mounts.generation:
+        return _start_apart(order, spec, slot, tag, mounts)
+    try:
+        return _start_here(order, spec, slot, tag)
+    except Leased:
+        return _start_apart(order, spec, slot, tag, mounts)
+
+
+def _program(order: Order, spec: Surroundings) -> str:
+    """The program that is started, by the name under which it is looked for."""
+    if isinstance(order.command, str):
+        words = plain_words(order.command) if spec.may_skip_shell else None
+        return words[0] if words else spec.shell
+    return order.command[0]
+
+
+def _start_apart(order: Order, spec: Surroundings, slot: Slot, tag: int, mounts: Mounts) -> Run:
+    env, program, generation = _environment(spec, order, slot), _program(order, spec), mounts.generation
+    try:
+        out, err = slot.out.open(), (slot.err if spec.split_output else slot.out).open()
+    except OSError as error:
+        raise process.Shortage from error
+
+    def become(step: Step) -> None:
+        files = {1: out, 2: err}
+        step(f"cannot enter folder {spec.cwd}")
+        _enter(spec)
+        if spec.stdin is not None:
+            step(f"cannot read stdin file {spec.stdin}")
+            files[0] = _open_stdin(spec.stdin, wait=True) or 0
+        if spec.output_path is not None:
+            step(f"cannot write output file {spec.output_path}")
+            files[1] = os.dup(_open_user_file(spec.output_path, wait=True).open())
+            files[2] = err if spec.split_output else files[1]
+        for target, handle in files.items():
+            os.dup2(handle, target)
+
+        def chosen(file: str) -> None:
+            step(f"cannot execute {file}")
+            folders = os.fsdecode(env.get(b"PATH", b"")).split(":")
+            if not mounts.hold_any(filter(None, (file, *folders, spec.cwd, spec.stdin, spec.output_path))):
+                step(LOCAL)
+                step(f"cannot execute {file}")
+
+        process.execute(
+            order.command, shell=spec.shell, may_skip_shell=spec.may_skip_shell, env=env, chosen=chosen
+        )  # fmt: skip
+
+    begun = start_apart(become, tag, (out, err), lambda: spec.local.update({program: generation}))
+    sinks: dict[int, Sink | UserFile] = {STDOUT: slot.out, **({STDERR: slot.err} if spec.split_output else {})}
+    return Run(
+        order=order, slot=slot, tag=tag, pid=begun.pid, started_at=time.time(), began=boottime(), sinks=sinks,
+        start=begun, user_file=spec.output_path,
+    )  # fmt: skip
+
+
+def copy_user_file(run: Run, bytes_max: int) -> Start:
+    """Forks a child that writes what the run's command wrote to its user's file into the slot's pipe.
+
+    Raises `process.Shortage`.
+    """
+    pipe, path = run.slot.out.open(), run.user_file
+    assert path is not None
+
+    def become(step: Step) -> None:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+        capped = read_capped(Path("/"), path, size, bytes_max)
+        text = capped.head + (cut_note(capped.cut_bytes) if capped.cut_bytes else b"") + capped.tail
+        while text:
+            text = text[os.write(pipe, text) :]
+        os._exit(0)
+
+    return start_apart(become, run.tag, (pipe,), lambda: None)
+
+
+def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
+    """Goes to the command's folder and umask, starts it, and comes back."""
     started_at, began = time.time(), boottime()
     stdin = None
     sinks: dict[int, Sink | UserFile] = {}
@@ -155,12 +275,19 @@ def _enter(spec: Surroundings) -> None:
     os.umask(spec.umask)
 
 
-def _open_stdin(path: str | None) -> int | None:
-    """The command's stdin. A named pipe is refused: opening it waits for a writer, and all other commands with us."""
+def _open_stdin(path: str | None, wait: bool = False) -> int | None:
+    """The command's stdin. A named pipe is refused: opening it waits for a writer. Unless it may `wait`, raises
+    `Leased` where another process holds the file."""
     if path is None:
         return None
+    how = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            handle = os.open(path, how | os.O_NONBLOCK)
+        except BlockingIOError as error:
+            if not wait:
+                raise Leased from error
+            handle = os.open(path, how)
     except OSError as error:
         raise process.NotStarted(f"cannot read stdin file {path}: {error.strerror}") from error
     if stat.S_ISFIFO(os.fstat(handle).st_mode):
@@ -170,11 +297,18 @@ def _open_stdin(path: str | None) -> int | None:
     return handle
 
 
-def _open_sinks(spec: Surroundings, slot: Slot) -> dict[int, Sink | UserFile]:
+def _open_user_file(path: str, wait: bool = False) -> UserFile:
+    """Raises `NotStarted`; unless it may `wait`, `Leased` where another process holds the file."""
     try:
-        out = slot.out if spec.output_path is None else UserFile(spec.output_path)
+        return UserFile(path, wait)
+    except BlockingIOError as error:
+        raise Leased from error
     except OSError as error:
-        raise process.NotStarted(f"cannot write output file {spec.output_path}: {error.strerror}") from error
+        raise process.NotStarted(f"cannot write output file {path}: {error.strerror}") from error
+
+
+def _open_sinks(spec: Surroundings, slot: Slot) -> dict[int, Sink | UserFile]:
+    out = slot.out if spec.output_path is None else _open_user_file(spec.output_path)
     return {STDOUT: out, STDERR: slot.err} if spec.split_output else {STDOUT: out}
 
 

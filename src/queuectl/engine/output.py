@@ -51,6 +51,16 @@ def is_users(path: str) -> bool:
     return path.startswith("/")
 
 
+def may_hang(path: str) -> str:
+    """Marks a user's file that is on a file system which may hang: only its readers may touch it, no worker."""
+    return f"/{path}"
+
+
+def is_untouchable(path: str) -> bool:
+    """Whether it is marked so. (To the kernel it names the same file.)"""
+    return path.startswith("//")
+
+
 def _opened(path: Path) -> BinaryIO:
     """The file, without waiting for it: a command may have put a named pipe into the place of its output."""
     return cast(BinaryIO, open(path, "rb", buffering=0, opener=lambda name, how: os.open(name, how | os.O_NONBLOCK)))
@@ -72,10 +82,11 @@ def read_capped(below: Path, path: str, size: int, bytes_max: int) -> Capped:
     except FileNotFoundError:
         return Capped(head=b"")
     except OSError as error:
-        if error.errno in SHORTAGES:
+        if error.errno in SHORTAGES and not isinstance(error, BlockingIOError):
             raise OperationFailed(f"an output cannot be read: {error.strerror}", f"try again: {path}") from error
         # What its command has made of it is no business of other jobs.
-        return Capped(head=b"" if is_users(path) else f"[queuectl: cannot be read: {error.strerror}]\n".encode())
+        is_gone = is_users(path) and not isinstance(error, BlockingIOError)  # else another process holds a lease on it
+        return Capped(head=b"" if is_gone else f"[queuectl: cannot be read: {error.strerror}]\n".encode())
 
 
 def read_on(path: Path, offset: int) -> tuple[bytes, int]:

@@ -13,8 +13,9 @@ import errno
 import os
 import resource
 import signal
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from queuectl.engine.shell import plain_words
 
@@ -83,6 +84,41 @@ def spawn(
         return _spawn_file(shell, [shell, "-c", command], env, actions)
     finally:
         resource.setrlimit(RLIMIT_LOCKS, _OWN_LOCKS)  # the supervisor is no part of the tree
+
+
+@contextmanager
+def tagging(tag: int) -> Iterator[None]:
+    """What is forked meanwhile carries this tag."""
+    resource.setrlimit(RLIMIT_LOCKS, (tag, _OWN_LOCKS[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(RLIMIT_LOCKS, _OWN_LOCKS)
+
+
+def execute(
+    command: str | Sequence[str], *, shell: str, may_skip_shell: bool, env: Mapping[bytes, bytes],
+    chosen: Callable[[str], None],
+) -> NoReturn:  # fmt: skip
+    """Becomes a command, by the same rules as `spawn`. `chosen` is told the program before. Raises `NotStarted`."""
+    words = plain_words(command) if isinstance(command, str) else command
+    if words and (may_skip_shell or not isinstance(command, str)):
+        try:
+            program = find_program(words[0], env.get(b"PATH", os.fsencode(os.defpath)))
+            chosen(program)
+            _execute_file(program, words, env)
+        except NotStarted:
+            if not isinstance(command, str):
+                raise
+    chosen(shell)
+    _execute_file(shell, [shell, "-c", str(command)], env)
+
+
+def _execute_file(path: str, words: Sequence[str], env: Mapping[bytes, bytes]) -> NoReturn:
+    try:
+        os.execve(path, list(words), env)
+    except OSError as error:
+        raise _not_started(path, error) from error
 
 
 def _spawn_words(words: Sequence[str], env: Mapping[bytes, bytes], actions: FileActions) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from queuectl.engine.link import Flight, Link
-from queuectl.engine.output import read_on
+from queuectl.engine.output import is_untouchable, read_on
 from queuectl.engine.protocol import Key
 from queuectl.store.port import OutputRelay
 
@@ -27,6 +27,8 @@ class Relay:
             wanted = self._store_side.wanted(link.row.id) if running else []
             for seq in running.keys() & set(wanted):
                 for at, path in enumerate(running[seq].files):
+                    if is_untouchable(path):
+                        continue
                     passed[running[seq].key, at] = self._pass_stream(link, running[seq], at, path)
         self._passed = passed
 

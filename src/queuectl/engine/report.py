@@ -15,7 +15,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Cause, Ended, GivenBack, Started
 from queuectl.engine import process
 from queuectl.engine.link import Flight
-from queuectl.engine.output import read_capped
+from queuectl.engine.output import is_untouchable, read_capped
 from queuectl.engine.protocol import Key
 from queuectl.store.port import Change, Output, Store
 
@@ -101,6 +101,6 @@ def _end_seen(flight: Flight, below: Path) -> dict[str, Any] | None:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return 0 if is_untouchable(str(path)) else path.stat().st_size
     except OSError:
         return 0  # gone, or a user's that cannot be reached any more

@@ -282,10 +282,12 @@ class Sink:
 class UserFile:
     """A file of the user's that takes the place of a slot's pipe for one command; emptied when it starts."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, wait: bool = False) -> None:
+        """Raises `BlockingIOError` where another process holds a lease on the file, unless it may `wait` for that."""
         self.path = path
         how = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_TRUNC | os.O_NOCTTY
-        self._handle = os.open(path, how, 0o666)
+        self._handle = os.open(path, how | (0 if wait else os.O_NONBLOCK), 0o666)
+        os.set_blocking(self._handle, True)
         _spared(self._handle)
 
     def open(self) -> int:

@@ -27,8 +27,9 @@ from typing import Any, NamedTuple
 from queuectl import environment
 from queuectl.engine import process
 from queuectl.engine.door import Door
-from queuectl.engine.execution import Run, Slot, Surroundings, prepared, start
+from queuectl.engine.execution import Run, Slot, Surroundings, copy_user_file, prepared, start
 from queuectl.engine.execution import result as result_of
+from queuectl.engine.hanging import CHANGED, Mounts
 from queuectl.engine.home import Home
 from queuectl.engine.journal import Journal
 from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
@@ -38,6 +39,7 @@ from queuectl.engine.output import discard, is_users
 from queuectl.engine.protocol import JOURNAL_NAME, SPECS_MAX, Key, Message, Order, encode, listen
 from queuectl.engine.sentry import Sentry
 from queuectl.engine.sink import Drains, Sink
+from queuectl.engine.starting import Patience
 from queuectl.store.liveness import remove_folder
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
@@ -103,6 +105,10 @@ class Supervisor:
         self._sentry = Sentry(config.bits)
         self._poll = select.poll()
         self._drains = Drains(self._poll)
+        self._patience = Patience[Run]()
+        self._mounts = Mounts()
+        if self._mounts.handle >= 0:
+            self._poll.register(self._mounts.handle, CHANGED)
         self._door = Door(listen(config.folder), self._poll, self._news)
         self._wakeup = _signal_pipe()
         self._poll.register(self._wakeup, select.POLLIN)
@@ -133,6 +139,7 @@ class Supervisor:
             self._run_timers(now)
             self._obey_lease(now)
             self._drains.go_on(now)
+            self._leave_hanging(now)
             self._door.flush(now, patient=bool(self._waiting))
             if self._done():
                 self._sentry.dismiss()
@@ -140,6 +147,8 @@ class Supervisor:
             for handle, _ in self._poll.poll(self._pause_ms(now)):
                 if handle == self._wakeup:
                     os.read(handle, 4096)
+                elif handle == self._mounts.handle:
+                    self._mounts.refresh()
                 elif not self._drains.drain(handle):
                     for message in self._door.receive(handle):
                         self._obey(message)
@@ -162,8 +171,7 @@ class Supervisor:
             wake.append(flush_at)
         if self._short_until is not None:
             wake.append(self._short_until)
-        if (watch_at := self._drains.wake_at()) is not None:
-            wake.append(watch_at)
+        wake += [at for at in (self._drains.wake_at(), self._patience.wake_at()) if at is not None]
         if self._runs:
             wake.append(self._home.look_at)
             if self._fence.watched:
@@ -237,7 +245,7 @@ class Supervisor:
         self._executions += 1
         began = time.time()
         try:
-            run = start(order, spec, slot, process.tag(self._config.bits, self._executions))
+            run = start(order, spec, slot, process.tag(self._config.bits, self._executions), self._mounts)
         except process.Shortage:
             self._free.append(slot)
             self._wait_for_room(order)
@@ -250,6 +258,8 @@ class Supervisor:
         del self._waiting[order.key]
         self._runs[run.pid] = self._by_key[order.key] = run
         self._drains.begin(run.sinks.values())
+        if run.start is not None:
+            self._patience.begin(run, run.start)
         if order.timeout is not None:
             self._set_timer(time.monotonic() + order.timeout, run)
         self._door.say(order.key, encode(run.started_message()))
@@ -273,7 +283,7 @@ class Supervisor:
         while self._timers and self._timers[0][0] <= now:
             _, _, run = heapq.heappop(self._timers)
             if self._by_key.get(run.order.key) is run:
-                if run.cause is None:
+                if run.runs:
                     self._end(run, TIMEOUT, now)
                 else:
                     self._pursue(run, now)
@@ -293,9 +303,9 @@ class Supervisor:
         if self._drop(key):
             return
         run = self._by_key.get(key)
-        if run is not None and run.cause is None:
+        if run is not None and run.runs:
             self._reap()  # an exit before the signal stands
-            if self._by_key.get(key) is run:
+            if self._by_key.get(key) is run and run.runs:
                 self._end(run, cause, time.monotonic())
 
     def _end(self, run: Run, cause: str, now: float) -> None:
@@ -310,7 +320,7 @@ class Supervisor:
             return
         self._reap()  # an exit before the signal stands
         for run in self._by_key.values():
-            if run.cause is None:
+            if run.runs:
                 self._end(run, STOP, now)
             run.kill_at = min(run.kill_at, now + self._fence.kill_in_s())
 
@@ -337,9 +347,14 @@ class Supervisor:
             if info is None:
                 return
             run = self._runs.pop(info.si_pid, None)
+            self._patience.ended(info.si_pid)
             if run is None:
                 self._orphans.pop(info.si_pid, None)
                 os.waitpid(info.si_pid, 0)
+                continue
+            if run.copier is not None and info.si_pid == run.copier.pid:
+                run.copied(os.waitpid(info.si_pid, 0)[1] == 0)
+                self._finish(run, run.error)
                 continue
             exited = info.si_code == os.CLD_EXITED
             run.exit = (info.si_status, None) if exited else (None, info.si_status)
@@ -351,22 +366,48 @@ class Supervisor:
 
     def _finish(self, run: Run, error: str | None) -> None:
         """Makes the result, keeps it, frees the slot, and only then reaps."""
-        left = set() if run.cause else self._left_by(run)
+        failure = run.judge_start()
+        if failure is None and run.user_file is not None and self._copy_user_file(run, error):
+            return
+        left = set() if run.cause or failure else self._left_by(run)
         outputs = {}
         self._drains.end(run.sinks.values())
         for stream, sink in run.sinks.items():
             room = self._journal.spare(len(self._by_key)) // INLINE_SHARE
-            if kept := sink.collect(still_written=bool(left or error), room=room):
+            if kept := sink.collect(still_written=bool(left or error or run.abandoned), room=room):
                 outputs[stream] = kept
-        exit_code, signum = run.exit or (None, None)
+        exit_code, signum = (failure.exit_code, None) if failure else run.exit or (None, None)
         started_at, finished_at = run.times()
         result = result_of(
-            run.order, started_at, finished_at=finished_at, exit_code=exit_code, signal=signum, error=error,
-            cause=run.cause, outputs=outputs or None, leftover=process.names_of(left) or None,
+            run.order, started_at, finished_at=finished_at, exit_code=exit_code, signal=signum, cause=run.cause,
+            error="; ".join(map(str, filter(None, (failure, error)))) or None, outputs=outputs or None,
+            leftover=process.names_of(left) or None,
         )  # fmt: skip
+        self._runs.pop(run.pid, None)
         del self._by_key[run.order.key]
         self._free.append(run.slot)
         self._keep(result, run)
+
+    def _copy_user_file(self, run: Run, error: str | None) -> bool:
+        """Whether a child now copies what the command wrote to a user's file; `_finish` goes on at its end."""
+        try:
+            run.copier = copy_user_file(run, self._config.output_bytes_max)
+        except process.Shortage:
+            return False
+        run.user_file, run.error = None, error
+        if run.cause is None and run.exit is not None:
+            run.account()
+        self._runs[run.copier.pid] = run
+        self._patience.begin(run, run.copier)
+        return True
+
+    def _leave_hanging(self, now: float) -> None:
+        """Goes on without children that were killed and do not end: the kernel ends them when their mount answers."""
+        for pid, run in self._patience.step(now):
+            self._runs.pop(pid, None)
+            if self._by_key.get(run.order.key) is run:
+                run.abandoned = True
+                self._finish(run, f"could not be ended: {process.name_of(pid)}")
 
     def _left_by(self, run: Run) -> set[int]:
         """The processes that this run left behind."""
@@ -377,7 +418,7 @@ class Supervisor:
     def _keep(self, result: dict[str, Any], run: Run | None = None) -> None:
         body = encode(result)
         self._journal.append(body)
-        if run is not None and run.cause is None:
+        if run is not None and run.cause is None and run.exit is not None and run.cpu_time is None:
             run.account()
         used = encode((run.cpu_time, run.max_rss) if run else (None, None))
         files = [kept["path"] for kept in result.get("outputs", {}).values() if "path" in kept]

@@ -1,0 +1,62 @@
+"""Which paths may hang: those on file systems that another machine or a process answers for.
+
+A look at such a path may never come back, and nobody can tell beforehand. So what may touch one is started apart (see
+starting.py). The kernel's table of mounts tells where they are, and can itself be read without touching any of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+from queuectl.store.mounts import MOUNTS, SHARED
+
+CHANGED = 0x2 | 0x8
+"""What `poll` says of the open table when mounts have changed: POLLPRI and POLLERR."""
+
+
+def _may_hang(kind: str) -> bool:
+    return kind in SHARED or kind in ("autofs", "fuse", "fuseblk") or kind.startswith("fuse.")
+
+
+class Mounts:
+    """This process's mounts of such kinds, as of the last `refresh`."""
+
+    def __init__(self) -> None:
+        try:
+            self.handle = os.open(MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self.handle = -1
+        self.generation = 0
+        """Grows with each change of the mounts."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Reads the table anew."""
+        self.generation += 1
+        self._places: list[str] = []
+        if self.handle < 0:
+            return
+        os.lseek(self.handle, 0, os.SEEK_SET)
+        table = b""
+        while piece := os.read(self.handle, 1 << 16):
+            table += piece
+        for line in table.split(b"\n")[:-1]:
+            place = re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), line.split(b" ", 5)[4])
+            kind = os.fsdecode(line.partition(b" - ")[2].partition(b" ")[0])
+            if _may_hang(kind) and not place.startswith(b"/proc/"):
+                self._places.append(os.fsdecode(place).rstrip("/"))
+
+    @property
+    def any(self) -> bool:
+        """Whether there is such a mount at all."""
+        return bool(self._places)
+
+    def holds(self, path: str) -> bool:
+        """Whether a path, taken literally, is on such a mount. Follows no link, so it cannot hang itself."""
+        return any(path == place or path.startswith(f"{place}/") for place in self._places)
+
+    def hold_any(self, paths: Iterable[str]) -> bool:
+        """Whether one of the paths is on such a mount, with all links followed. May hang."""
+        return any(self.holds(os.path.abspath(path)) or self.holds(os.path.realpath(path)) for path in paths)

@@ -1,0 +1,159 @@
+"""A path that hangs costs the jobs that name it, and nobody else."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.domain.job import JobState
+from queuectl.engine import starting
+from queuectl.engine.hanging import CHANGED, Mounts
+from tests.hung import hung_file_system, lease_on, why_none
+from tests.workshop import open_workshop, until
+
+FIELDS = {"cwd": "{}", "stdin": "{}/file", "output_path": "{}/file", "shell": "{}/sh"}
+
+
+@pytest.fixture
+def hung(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nothing ever answers."""
+    if reason := why_none():
+        pytest.skip(reason)
+    place = tmp_path / "hung"
+    place.mkdir()
+    with hung_file_system(place):
+        yield place
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_neighbours_of_a_job_that_hangs_keep_their_timers_and_can_be_cancelled(
+    hung: Path, tmp_path: Path, field: str
+) -> None:
+    with open_workshop(tmp_path) as shop:
+        cancelled, limited = shop.enqueue("sleep 300"), shop.enqueue("sleep 300", timeout=3.0, max_retries=0)
+        worker = shop.worker(4)
+        (row,) = shop.store.workers()
+        shop.started(cancelled, limited)
+        hangs = shop.enqueue("true", max_retries=0, **{field: FIELDS[field].format(hung)})
+        shop.started(hangs)
+        other = shop.enqueue("echo other")
+        shop.finished(other)
+        shop.client.cancel([cancelled])
+        states = [job.state for job in shop.finished(cancelled, limited)]
+        assert states == [JobState.CANCELLED, JobState.DEAD]
+        assert not shop.job(hangs).finished
+        shop.client.cancel([hangs])
+        shop.finished(hangs)
+        assert shop.job(hangs).state is JobState.CANCELLED
+        assert [each.id for each in shop.store.workers()] == [row.id]
+        assert worker.stop() == 0
+
+
+def test_a_job_whose_folder_never_answers_fails_and_names_folder_and_host(hung: Path, tmp_path: Path) -> None:
+    with open_workshop(tmp_path) as shop:
+        job = shop.enqueue("true", max_retries=0, cwd=str(hung))
+        worker = shop.worker(1)
+        until(lambda: shop.job(job).finished, "it is given up")
+        found = shop.job(job)
+        assert (found.state, found.lost) == (JobState.DEAD, 0)
+        host = os.uname().nodename
+        assert (found.error or "").startswith(
+            f"cannot enter folder {hung}: no answer within {starting.START_WITHIN_S:g} s on host {host}"
+        )
+        assert re.search(r"; could not be ended: \S+ \(pid \d+\)$", found.error or "")
+        shop.finished(shop.enqueue("true"))
+        assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("field", ["stdin", "output_path"])
+def test_a_file_that_another_process_holds_a_lease_on_hinders_no_other_job(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "file"
+    with open_workshop(tmp_path) as shop:
+        shop.worker(2)
+        (row,) = shop.store.workers()
+        with lease_on(path):
+            waits = shop.enqueue("echo done", **{field: str(path)})
+            shop.started(waits)
+            others = shop.enqueue_all([{"command": "true"}] * 20)
+            shop.finished(*others)
+            assert not shop.job(waits).finished
+        (done,) = shop.finished(waits)
+        assert (done.state, done.lost, shop.output(waits)) == (JobState.COMPLETED, 0, b"done\n")
+        assert [each.id for each in shop.store.workers()] == [row.id]
+
+
+def test_beside_a_file_system_that_may_hang_jobs_run_as_ever(hung: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with open_workshop(tmp_path) as shop:
+        shop.worker(2)
+        fields: list[dict[str, Any]] = [
+            {"command": "echo $PWD; umask", "cwd": str(tmp_path), "umask": 0o027},
+            {"command": ["printf", "%s", "a b"]},
+            {"command": "echo out; echo err >&2", "split_output": True},
+            {"command": "echo file", "output_path": str(out)},
+            {"command": "exit 7"},
+            {"command": ["no-such-program"]},
+            {"command": "true", "cwd": "/nowhere"},
+            {"command": "sleep 300", "timeout": 0.3},
+        ]
+        for _ in range(2):  # the second time their paths are known to be local
+            jobs = shop.enqueue_all([{"max_retries": 0, **each} for each in fields])
+            found = shop.finished(*jobs)
+            states = [job.state.value for job in found]
+            assert states == ["completed"] * 4 + ["dead"] * 4
+            written = [shop.output(job) for job in jobs]
+            assert written[:4] == [f"{tmp_path}\n0027\n".encode(), b"a b", b"out\n", b"file\n"]
+            assert shop.output(jobs[2], stream=2) == b"err\n"
+            assert out.read_text() == "file\n"
+            assert [job.exit_code for job in found][4:6] == [7, 127]
+            assert found[5].error == "command not found: no-such-program"
+            assert (found[6].error or "").startswith("cannot enter folder /nowhere on host ")
+            assert found[7].error == "timed out after 0.3s"
+
+
+def test_mounts_that_may_hang_are_seen_when_they_come(tmp_path: Path) -> None:
+    if reason := why_none():
+        pytest.skip(reason)
+    mounts, poll = Mounts(), select.poll()
+    poll.register(mounts.handle, CHANGED)
+    poll.poll(0)
+    place = tmp_path / "a b"
+    place.mkdir()
+    assert not mounts.holds(str(place))
+    with hung_file_system(place):
+        assert poll.poll(0)
+        before = mounts.generation
+        mounts.refresh()
+        assert (mounts.any, mounts.generation) == (True, before + 1)
+        assert (mounts.holds(f"{place}/x"), mounts.holds(f"{place}x")) == (True, False)
+
+
+def test_links_to_a_mount_that_may_hang_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = Mounts()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    monkeypatch.setattr(mounts, "_places", [str(tmp_path / "there")])
+    assert mounts.hold_any([str(tmp_path / "link" / "x")])
+    assert not mounts.hold_any([str(tmp_path / "elsewhere")])
+
+
+def test_a_start_that_takes_too_long_is_killed_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "START_WITHIN_S", 0.05)
+    patience = starting.Patience[str]()
+
+    def hang(step: starting.Step) -> None:
+        step("cannot read stdin file /x")
+        time.sleep(300)
+
+    start = starting.start_apart(hang, 77 << 32, (), lambda: None)
+    patience.begin("run", start)
+    until(lambda: patience.step(time.monotonic()) or start.failure)
+    until(lambda: os.waitpid(start.pid, os.WNOHANG)[0], "it is killed")
+    start.judge()
+    assert str(start.failure).startswith("cannot read stdin file /x: no answer within 0.05 s on host ")
