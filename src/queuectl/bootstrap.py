@@ -232,9 +232,9 @@ def default_name(host: str, suffix: str) -> str:
 
 def _refuse_without_files(slots: int) -> None:
     """A supervisor has a pipe and a file open for each of its slots."""
-    from queuectl.engine.sink import FILES_A_SLOT, FILES_BESIDE, open_files_max
+    from queuectl.engine import descriptors
 
-    needed, allowed = FILES_A_SLOT * -(-slots // _supervisors(slots)) + FILES_BESIDE, open_files_max()
+    needed, allowed = descriptors.needed(-(-slots // _supervisors(slots))), descriptors.could_open_max()
     if needed > allowed:
         raise Invalid(
             f"--count {slots} needs {needed} open files in a process, and {allowed} are allowed here",

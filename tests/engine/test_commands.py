@@ -13,7 +13,7 @@ import pytest
 from queuectl import follow, waiting
 from queuectl.domain.job import JobState, Spec
 from queuectl.domain.lifecycle import GivenBack
-from queuectl.engine.sink import FILES_BESIDE
+from queuectl.engine.descriptors import FILES_BESIDE
 from queuectl.store.port import Change
 from tests.builders import a_job, a_worker
 from tests.workshop import Workshop, until

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -94,6 +95,18 @@ def test_the_middle_of_a_huge_output_takes_no_room_while_it_is_written(shop: Wor
     (kept,) = shop.store.outputs(shop.job(job), 1)
     assert (kept.head[:3], kept.tail[-5:]) == (b"xxx", b"xEND\n")
     assert len(kept.head) + kept.cut_bytes + len(kept.tail) == 300000004
+
+
+def test_many_slots_open_more_files_than_commands_may(shop: Workshop) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        shop.worker(400)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    jobs = shop.enqueue_all([{"command": "ulimit -n; sleep 1"}] * 300)
+    shop.finished(*jobs)
+    assert {shop.output(job) for job in jobs} == {b"256\n"}
 
 
 def _open_files(pid: int) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from queuectl.clock import boottime
-from queuectl.engine import process
+from queuectl.engine import descriptors, process
 from queuectl.engine.hanging import Mounts
 from queuectl.engine.output import cut_note, may_hang, read_capped
 from queuectl.engine.protocol import Message, Order
@@ -237,6 +237,7 @@ def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
         _enter(spec)
         stdin = _open_stdin(spec.stdin)
         sinks = _open_sinks(spec, slot)
+        descriptors.lower()
         pid = process.spawn(
             order.command, shell=spec.shell, may_skip_shell=spec.may_skip_shell,
             env=_environment(spec, order, slot), stdin=stdin,
@@ -251,6 +252,7 @@ def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
             raise process.NotStarted(f"cannot be started: {error}") from error
         raise
     finally:
+        descriptors.restore()
         os.umask(0o077)
         os.chdir("/")
         if stdin is not None:

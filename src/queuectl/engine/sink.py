@@ -13,9 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import resource
 import select
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -23,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from queuectl.engine.descriptors import FILES_BESIDE, open_files_max
 from queuectl.engine.leftovers import Leftovers
 from queuectl.engine.output import cut_note, discard, punch_hole
 
@@ -53,20 +52,8 @@ KEPT_BYTES_MIN = 1 << 15
 
 STDOUT, STDERR = 1, 2
 
-FILES_A_SLOT = 3
-"""A pipe has two ends, and a file takes what it held."""
-
-FILES_BESIDE = 32
-"""How many files a supervisor may have to open beside those of its slots."""
-
 WRITABLE_BY_ALL = 0o622
 """A pipe's mode. Only processes that hold it can open it by name, and some become another user (`su`)."""
-
-
-def open_files_max() -> int:
-    """How many files this process, or a supervisor that it starts, may have open."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def _spared(*handles: int) -> None:

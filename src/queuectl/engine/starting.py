@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar
 
-from queuectl.engine import process
+from queuectl.engine import descriptors, process
 
 R = TypeVar("R")
 """What a child belongs to."""
@@ -111,6 +111,7 @@ def _child(become: Callable[[Step], None], steps: int, kept: Sequence[int]) -> N
         for signum in process.DEFAULTED_SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
         os.setsid()
+        descriptors.lower()
         step("")
         become(step)
     except process.NotStarted as error:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from queuectl import environment
-from queuectl.engine import process
+from queuectl.engine import descriptors, process
 from queuectl.engine.door import Door
 from queuectl.engine.execution import Run, Slot, Surroundings, copy_user_file, prepared, start
 from queuectl.engine.execution import result as result_of
@@ -445,6 +445,7 @@ def main() -> None:
         output_bytes_max=int(output_bytes_max),
     )  # fmt: skip
     gc.set_threshold(COLLECT_EVERY)
+    descriptors.allow(descriptors.needed(config.slots))
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))  # what a shell left open in the worker is no business of commands
     os.umask(0o077)
     home = Home(config.below, config.folder)

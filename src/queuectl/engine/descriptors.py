@@ -1,0 +1,54 @@
+"""How many files may be open: in a supervisor as many as its slots need, in its commands as many as their user set."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+FILES_A_SLOT = 3
+"""A pipe has two ends, and a file takes what it held."""
+
+FILES_BESIDE = 32
+"""How many files a supervisor may have to open beside those of its slots."""
+
+_users = resource.getrlimit(resource.RLIMIT_NOFILE)
+_raised: tuple[int, int] | None = None
+
+
+def needed(slots: int) -> int:
+    """How many files a supervisor with so many slots may have open."""
+    return FILES_A_SLOT * slots + FILES_BESIDE
+
+
+def open_files_max() -> int:
+    """How many files this process may have open."""
+    return _number(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def could_open_max() -> int:
+    """To how many it may raise that by itself."""
+    return _number(_users[1])
+
+
+def _number(limit: int) -> int:
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
+
+
+def allow(files: int) -> None:
+    """Lets this process open so many files, where it may not yet."""
+    global _raised
+    if open_files_max() < files <= could_open_max():
+        _raised = files, _users[1]
+        restore()
+
+
+def lower() -> None:
+    """What is started from now on has its user's limit."""
+    if _raised:
+        resource.setrlimit(resource.RLIMIT_NOFILE, _users)
+
+
+def restore() -> None:
+    """Takes `lower` back."""
+    if _raised:
+        resource.setrlimit(resource.RLIMIT_NOFILE, _raised)
