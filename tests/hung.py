@@ -29,14 +29,35 @@ def why_none() -> str:
     return "" if os.path.exists("/dev/fuse") else "needs /dev/fuse"
 
 
+_libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNS = 0x20000
+
+
+def _checked(failed: int, what: str) -> None:
+    if failed:
+        raise OSError(ctypes.get_errno(), what)
+
+
+@contextmanager
+def mounts_of_our_own() -> Iterator[None]:
+    """What this thread mounts meanwhile is seen by what it starts, and by nobody else."""
+    outside, here = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC), os.getcwd()
+    _checked(_libc.unshare(CLONE_NEWNS), "unshare")
+    try:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        yield
+    finally:
+        _checked(_libc.setns(outside, CLONE_NEWNS), "setns")
+        os.close(outside)
+        os.chdir(here)
+
+
 @contextmanager
 def hung_file_system(place: Path) -> Iterator[None]:
     """Mounts one whose requests are never answered; at the end all who wait for it get an error."""
     handle = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={handle},rootmode=40000,user_id=0,group_id=0".encode()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"hung", os.fsencode(place), b"fuse", 0, options):
-        raise OSError(ctypes.get_errno(), "mount")
+    _checked(_libc.mount(b"hung", os.fsencode(place), b"fuse", 0, options), "mount")
     server = multiprocessing.get_context("fork").Process(target=_take_requests, args=(handle,), daemon=True)
     server.start()
     os.close(handle)

@@ -15,10 +15,12 @@ import pytest
 from queuectl.domain.job import JobState
 from queuectl.engine import starting
 from queuectl.engine.hanging import CHANGED, Mounts
-from tests.hung import hung_file_system, lease_on, why_none
+from tests.hung import hung_file_system, lease_on, mounts_of_our_own, why_none
 from tests.workshop import open_workshop, until
 
-FIELDS = {"cwd": "{}", "stdin": "{}/file", "output_path": "{}/file", "shell": "{}/sh"}
+PATHS = [("cwd", "{}"), ("stdin", "{}/file"), ("output_path", "{}/file"), ("shell", "{}/sh"), ("cwd", "{}")]
+WORDS = ["cannot enter folder {}", "cannot read stdin file {}/file", "cannot write output file {}/file",
+         "cannot execute {}/sh"]  # fmt: skip
 
 
 @pytest.fixture
@@ -28,47 +30,31 @@ def hung(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(reason)
     place = tmp_path / "hung"
     place.mkdir()
-    with hung_file_system(place):
+    with mounts_of_our_own(), hung_file_system(place):
         yield place
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_neighbours_of_a_job_that_hangs_keep_their_timers_and_can_be_cancelled(
-    hung: Path, tmp_path: Path, field: str
-) -> None:
+def test_jobs_that_hang_cost_their_neighbours_nothing_and_fail_by_themselves(hung: Path, tmp_path: Path) -> None:
     with open_workshop(tmp_path) as shop:
         cancelled, limited = shop.enqueue("sleep 300"), shop.enqueue("sleep 300", timeout=3.0, max_retries=0)
-        worker = shop.worker(4)
-        (row,) = shop.store.workers()
+        worker = shop.worker(9, "--queue", "default", "--poll", "1")
+        row, *others = shop.store.workers()
         shop.started(cancelled, limited)
-        hangs = shop.enqueue("true", max_retries=0, **{field: FIELDS[field].format(hung)})
-        shop.started(hangs)
-        other = shop.enqueue("echo other")
-        shop.finished(other)
-        shop.client.cancel([cancelled])
-        states = [job.state for job in shop.finished(cancelled, limited)]
-        assert states == [JobState.CANCELLED, JobState.DEAD]
-        assert not shop.job(hangs).finished
-        shop.client.cancel([hangs])
-        shop.finished(hangs)
-        assert shop.job(hangs).state is JobState.CANCELLED
-        assert [each.id for each in shop.store.workers()] == [row.id]
-        assert worker.stop() == 0
-
-
-def test_a_job_whose_folder_never_answers_fails_and_names_folder_and_host(hung: Path, tmp_path: Path) -> None:
-    with open_workshop(tmp_path) as shop:
-        job = shop.enqueue("true", max_retries=0, cwd=str(hung))
-        worker = shop.worker(1)
-        until(lambda: shop.job(job).finished, "it is given up")
-        found = shop.job(job)
-        assert (found.state, found.lost) == (JobState.DEAD, 0)
-        host = os.uname().nodename
-        assert (found.error or "").startswith(
-            f"cannot enter folder {hung}: no answer within {starting.START_WITHIN_S:g} s on host {host}"
+        hang = shop.enqueue_all(
+            [{"command": "true", "max_retries": 0, "kill_grace": 0.1, key: path.format(hung)} for key, path in PATHS]
         )
-        assert re.search(r"; could not be ended: \S+ \(pid \d+\)$", found.error or "")
-        shop.finished(shop.enqueue("true"))
+        shop.started(*hang)
+        shop.finished(shop.enqueue("echo other"))
+        shop.client.cancel([cancelled, hang[-1]])
+        states = [job.state for job in shop.finished(cancelled, limited, hang[-1])]
+        assert states == [JobState.CANCELLED, JobState.DEAD, JobState.CANCELLED]
+        host, within = os.uname().nodename, f"{starting.START_WITHIN_S:g} s"
+        for job, what in zip(shop.finished(*hang[:-1]), WORDS, strict=True):
+            assert (job.state, job.lost) == (JobState.DEAD, 0)
+            said = re.escape(f"{what.format(hung)}: no answer within {within} on host {host}; could not be ended: ")
+            assert re.fullmatch(said + r"\S+ \(pid \d+\)", job.error or ""), job.error
+        shop.finished(*shop.enqueue_all([{"command": "true"}] * 20))
+        assert [each.id for each in shop.store.workers()] == [row.id, *(each.id for each in others)]
         assert worker.stop() == 0
 
 
@@ -94,7 +80,7 @@ def test_beside_a_file_system_that_may_hang_jobs_run_as_ever(hung: Path, tmp_pat
     with open_workshop(tmp_path) as shop:
         shop.worker(2)
         fields: list[dict[str, Any]] = [
-            {"command": "echo $PWD; umask", "cwd": str(tmp_path), "umask": 0o027},
+            {"command": "echo $PWD; umask", "cwd": str(tmp_path), "umask": "027"},
             {"command": ["printf", "%s", "a b"]},
             {"command": "echo out; echo err >&2", "split_output": True},
             {"command": "echo file", "output_path": str(out)},
@@ -121,18 +107,19 @@ def test_beside_a_file_system_that_may_hang_jobs_run_as_ever(hung: Path, tmp_pat
 def test_mounts_that_may_hang_are_seen_when_they_come(tmp_path: Path) -> None:
     if reason := why_none():
         pytest.skip(reason)
-    mounts, poll = Mounts(), select.poll()
-    poll.register(mounts.handle, CHANGED)
-    poll.poll(0)
     place = tmp_path / "a b"
     place.mkdir()
-    assert not mounts.holds(str(place))
-    with hung_file_system(place):
-        assert poll.poll(0)
-        before = mounts.generation
-        mounts.refresh()
-        assert (mounts.any, mounts.generation) == (True, before + 1)
-        assert (mounts.holds(f"{place}/x"), mounts.holds(f"{place}x")) == (True, False)
+    with mounts_of_our_own():
+        mounts, poll = Mounts(), select.poll()
+        poll.register(mounts.handle, CHANGED)
+        assert not poll.poll(0)
+        assert not mounts.holds(str(place))
+        with hung_file_system(place):
+            assert poll.poll(0)
+            before = mounts.generation
+            mounts.refresh()
+            assert (mounts.any, mounts.generation) == (True, before + 1)
+            assert (mounts.holds(f"{place}/x"), mounts.holds(f"{place}x")) == (True, False)
 
 
 def test_links_to_a_mount_that_may_hang_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

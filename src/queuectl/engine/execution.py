@@ -217,9 +217,7 @@ def copy_user_file(run: Run, bytes_max: int) -> Start:
     assert path is not None
 
     def become(step: Step) -> None:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-        capped = read_capped(Path("/"), path, size, bytes_max)
+        capped = read_capped(Path("/"), path, os.stat(path).st_size, bytes_max)
         text = capped.head + (cut_note(capped.cut_bytes) if capped.cut_bytes else b"") + capped.tail
         while text:
             text = text[os.write(pipe, text) :]

@@ -13,8 +13,8 @@ import errno
 import os
 import resource
 import signal
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from queuectl.engine.shell import plain_words
@@ -86,14 +86,18 @@ def spawn(
         resource.setrlimit(RLIMIT_LOCKS, _OWN_LOCKS)  # the supervisor is no part of the tree
 
 
-@contextmanager
-def tagging(tag: int) -> Iterator[None]:
-    """What is forked meanwhile carries this tag."""
+def fork_tagged(tag: int) -> int:
+    """As `os.fork`; the child carries this tag. Raises `Shortage`."""
     resource.setrlimit(RLIMIT_LOCKS, (tag, _OWN_LOCKS[1]))
+    pid = -1
     try:
-        yield
+        pid = os.fork()
+    except OSError as error:
+        raise Shortage from error
     finally:
-        resource.setrlimit(RLIMIT_LOCKS, _OWN_LOCKS)
+        if pid:
+            resource.setrlimit(RLIMIT_LOCKS, _OWN_LOCKS)
+    return pid
 
 
 def execute(

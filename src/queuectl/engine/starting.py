@@ -20,13 +20,15 @@ from queuectl.engine import descriptors, process
 R = TypeVar("R")
 """What a child belongs to."""
 
-START_WITHIN_S = 20.0
+START_WITHIN_S = 10.0
 """How long a folder, a file or a program may take to answer."""
 ABANDONED_AFTER_S = 5.0
 """A child that SIGKILL does not end is waited for no longer than this."""
 
 LOCAL = "local"
 """The step that says: none of the paths is on a file system that may hang."""
+STEP_MAX = 5000
+"""Characters of a step. A path may have 4,096 bytes."""
 STEPS_BYTES_MAX = 1 << 16
 
 Step = Callable[[str], None]
@@ -88,14 +90,12 @@ def start_apart(become: Callable[[Step], None], tag: int, kept: Sequence[int], c
     """
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        with process.tagging(tag):
-            pid = os.fork()
-    except OSError as error:
-        os.close(reader)
-        raise process.Shortage from error
-    else:
+        pid = process.fork_tagged(tag)
         if pid == 0:
             _child(become, writer, kept)
+    except process.Shortage:
+        os.close(reader)
+        raise
     finally:
         os.close(writer)
     return Start(pid, reader, confirm)
@@ -103,7 +103,7 @@ def start_apart(become: Callable[[Step], None], tag: int, kept: Sequence[int], c
 
 def _child(become: Callable[[Step], None], steps: int, kept: Sequence[int]) -> NoReturn:
     def step(text: str) -> None:
-        os.write(steps, os.fsencode(text.replace("\n", " ")) + b"\n")
+        os.write(steps, os.fsencode(text[:STEP_MAX].replace("\n", " ")) + b"\n")
 
     try:
         signal.set_wakeup_fd(-1)
