@@ -12,6 +12,7 @@ from typing import Any
 from queuectl.clock import boottime
 from queuectl.engine import descriptors, process
 from queuectl.engine.hanging import Mounts
+from queuectl.engine.leftovers import Leftovers
 from queuectl.engine.output import cut_note, may_hang, read_capped
 from queuectl.engine.protocol import Message, Order
 from queuectl.engine.shell import is_plain_shell, plain_words
@@ -70,6 +71,14 @@ class Slot:
     index: int
     out: Sink
     err: Sink
+
+    @classmethod
+    def made(cls, index: int, folder: Path, below: Path, kept_bytes: int, leftovers: Leftovers) -> Slot:
+        """A slot of a supervisor with this folder."""
+        out, err = (
+            Sink(folder, f"slot-{index}.{name}", below, kept_bytes, leftovers) for name in ("out", "err")
+        )  # fmt: skip
+        return cls(index=index, out=out, err=err)
 
 
 @dataclass(slots=True, eq=False)

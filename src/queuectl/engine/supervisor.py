@@ -18,11 +18,10 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from queuectl import environment
 from queuectl.engine import descriptors, process
@@ -31,15 +30,15 @@ from queuectl.engine.execution import Run, Slot, Surroundings, copy_user_file, p
 from queuectl.engine.execution import result as result_of
 from queuectl.engine.hanging import CHANGED, Mounts
 from queuectl.engine.home import Home
-from queuectl.engine.journal import Journal
 from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
 from queuectl.engine.lease import Fence, Lease
 from queuectl.engine.leftovers import Leftovers
-from queuectl.engine.output import discard, is_users
-from queuectl.engine.protocol import JOURNAL_NAME, SPECS_MAX, Key, Message, Order, encode, listen
+from queuectl.engine.protocol import SPECS_MAX, Key, Message, Order, encode, listen
 from queuectl.engine.sentry import Sentry
-from queuectl.engine.sink import Drains, Sink
+from queuectl.engine.signals import pipe_of_child_ends
+from queuectl.engine.sink import Drains
 from queuectl.engine.starting import Patience
+from queuectl.engine.unrecorded import Unrecorded
 from queuectl.store.liveness import remove_folder
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
@@ -48,8 +47,6 @@ SCAN_EVERY_S = 0.05
 UNKILLABLE_AFTER_S = 5.0
 TRY_AGAIN_AFTER_S = 0.5
 """After the machine had no room for another command."""
-INLINE_SHARE = 16
-"""Only such a part of the journal's room is for one output: there are two, and as JSON a byte may become six."""
 LOOK_UP_AFTER_S = 0.01
 """Starts come in runs of so long: each other thing then costs once a run, and in a cache that starts have emptied."""
 HELLO_WITHIN_S, LOOK_FOR_PARENT_S = 10.0, 0.5
@@ -71,28 +68,21 @@ class Config:
     output_bytes_max: int
 
 
-class Result(NamedTuple):
-    """An end that has not been recorded: what is told of it, and the files of ours that it names."""
-
-    message: str
-    files: Sequence[str]
-
-
 class Supervisor:
     """See the module. `serve` runs until there is nothing left to do."""
 
     def __init__(self, config: Config, home: Home) -> None:
         self._config = config
         self._home = home
-        self._journal = Journal(config.folder / JOURNAL_NAME, config.slots)
-        self._leftovers = Leftovers()
-        self._free = [self._slot(config.first_slot + number) for number in reversed(range(config.slots))]
+        self._results = Unrecorded(config.below, config.folder, config.slots)
+        kept = config.below, config.output_bytes_max, Leftovers()
+        indices = range(config.first_slot, config.first_slot + config.slots)
+        self._free = [Slot.made(index, config.folder, *kept) for index in reversed(indices)]
         self._specs: dict[int, Surroundings | process.NotStarted] = {}
         self._waiting: dict[Key, tuple[Order, Surroundings | process.NotStarted]] = {}
         self._runs: dict[int, Run] = {}
         """By the pid of those whose process has not been reaped."""
         self._by_key: dict[Key, Run] = {}
-        self._results: dict[Key, Result] = {}
         self._timers: list[tuple[float, int, Run]] = []
         self._orphans: dict[int, int | None] = {}
         """Children that no run started: what commands left behind, with the tag that tells whose it was."""
@@ -110,16 +100,9 @@ class Supervisor:
         if self._mounts.handle >= 0:
             self._poll.register(self._mounts.handle, CHANGED)
         self._door = Door(listen(config.folder), self._poll, self._news)
-        self._wakeup = _signal_pipe()
+        self._wakeup = pipe_of_child_ends()
         self._poll.register(self._wakeup, select.POLLIN)
         self._base_env = environment.for_commands()
-
-    def _slot(self, index: int) -> Slot:
-        return Slot(index=index, out=self._sink(f"slot-{index}.out"), err=self._sink(f"slot-{index}.err"))
-
-    def _sink(self, name: str) -> Sink:
-        config = self._config
-        return Sink(config.folder, name, config.below, config.output_bytes_max, self._leftovers)
 
     @property
     def ever_driven(self) -> bool:
@@ -185,7 +168,7 @@ class Supervisor:
     def _news(self) -> list[str]:
         self._waiting.clear()  # orders of the one before: who takes over sees that they never ran
         running = [encode(run.started_message()) for run in self._by_key.values()]
-        return [*running, *(result.message for result in self._results.values())]
+        return [*running, *self._results.messages()]
 
     def _obey(self, message: Message) -> None:
         kind, *words = message
@@ -194,7 +177,7 @@ class Supervisor:
                 order = Order(*words)
                 self._waiting[order.key] = order, self._specs[order.spec]  # which may be forgotten while it waits
             case "recorded":
-                self._drop_results(words[0])
+                self._results.drop(words[0])
             case "spec":
                 self._specs[words[0]] = prepared(words[1], self._base_env)
                 self._specs.pop(words[0] - SPECS_MAX, None)
@@ -219,14 +202,6 @@ class Supervisor:
         self._door.say(key, encode(["dropped", *key]))
         return True
 
-    def _drop_results(self, keys: list[list[int]]) -> None:
-        for seq, lease in keys:
-            result = self._results.pop((seq, lease), None)
-            for path in result.files if result else ():
-                discard(self._config.below / path)
-        if not self._results:
-            self._journal.clear()
-
     # --- starting ---------------------------------------------------------------------------
 
     def _can_start(self) -> bool:
@@ -235,7 +210,7 @@ class Supervisor:
             and self._free
             and self._short_until is None
             and self._door.driven
-            and self._journal.spare(len(self._by_key)) > 0
+            and self._results.has_room(len(self._by_key))
             and not self._fence.is_near()
         )
 
@@ -294,7 +269,7 @@ class Supervisor:
         """Somebody removed our folder: what runs goes on, and others see and reach us again. If it cannot be made now,
         the next look tries again."""
         with suppress(OSError):
-            self._door.listen_at(self._home.make_again(self._journal))
+            self._door.listen_at(self._home.make_again(self._results.journal))
             for slot in (*self._free, *(run.slot for run in self._runs.values())):
                 slot.out.move()
                 slot.err.move()
@@ -373,7 +348,7 @@ class Supervisor:
         outputs = {}
         self._drains.end(run.sinks.values())
         for stream, sink in run.sinks.items():
-            room = self._journal.spare(len(self._by_key)) // INLINE_SHARE
+            room = self._results.room_for_output(len(self._by_key))
             if kept := sink.collect(still_written=bool(left or error or run.abandoned), room=room):
                 outputs[stream] = kept
         exit_code, signum = (failure.exit_code, None) if failure else run.exit or (None, None)
@@ -416,25 +391,10 @@ class Supervisor:
         return {pid for pid, mark in self._orphans.items() if mark == run.tag}
 
     def _keep(self, result: dict[str, Any], run: Run | None = None) -> None:
-        body = encode(result)
-        self._journal.append(body)
+        body = self._results.journalled(result)
         if run is not None and run.cause is None and run.exit is not None and run.cpu_time is None:
             run.account()
-        used = encode((run.cpu_time, run.max_rss) if run else (None, None))
-        files = [kept["path"] for kept in result.get("outputs", {}).values() if "path" in kept]
-        key = result["seq"], result["lease"]
-        self._results[key] = Result(f'["ended",{body},{used}]', [path for path in files if not is_users(path)])
-        self._door.say(key, self._results[key].message)
-
-
-def _signal_pipe() -> int:
-    """A descriptor that becomes readable when a child ends. SIGHUP, SIGINT and SIGTERM do not concern us."""
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)
-    return reader
+        self._door.say(*self._results.keep(result, body, (run.cpu_time, run.max_rss) if run else (None, None)))
 
 
 def main() -> None:
