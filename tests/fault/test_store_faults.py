@@ -235,6 +235,18 @@ def test_a_command_that_writes_more_than_its_disk_holds_is_cut_and_recorded(smal
         assert os.statvfs(small_disk).f_bavail * 4096 > 1 << 20
 
 
+@pytest.mark.parametrize("words", ["delete p --yes", "cancel p", "prune --older-than 0s --yes", "worker stop"])
+def test_commands_that_free_room_work_on_a_full_disk_where_a_worker_has_been(small_disk: Path, words: str) -> None:
+    db = small_disk / "queuectl.db"
+    assert queuectl(db, "enqueue", "--id", "old", "--", "true").returncode == 0
+    assert queuectl(db, "worker", "start", "--drain").returncode == 0
+    assert queuectl(db, "enqueue", "--id", "p", "--delay", "1h", "--", "true").returncode == 0
+    fill(small_disk / "filler")
+    assert queuectl(db, "enqueue", "--", "true").returncode == 5
+    done = queuectl(db, *words.split())
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("words", ["list", "enqueue -- true"])
 def test_a_disk_without_a_byte_left_is_told_from_a_broken_one(small_disk: Path, words: str) -> None:
     db = small_disk / "queuectl.db"

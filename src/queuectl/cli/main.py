@@ -51,8 +51,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def do(command: Command, call: Call) -> int:
-    """Calls the command's function."""
-    return _function(command.target)(call)
+    """Calls the command's function; once more where the disk was full and room is kept for it."""
+    from queuectl.domain.errors import DiskFull
+
+    function = _function(command.target)
+    try:
+        return function(call)
+    except DiskFull as error:
+        if not command.frees_room or not _release_reserve(call):
+            raise
+        call.console.note(f"{error.message}; using the room that is kept for {command.name}", "reserve_used")
+        return function(call)
+
+
+def _release_reserve(call: Call) -> bool:
+    from queuectl.bootstrap import is_server, locate_store
+    from queuectl.store import reserve
+    from queuectl.store.connection import folder_of
+
+    url = locate_store(call.args.db)
+    return not is_server(url) and reserve.release(folder_of(os.path.abspath(os.path.expanduser(url))))
 
 
 def execute(

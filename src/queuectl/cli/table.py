@@ -31,7 +31,8 @@ class Command(NamedTuple):
     """One row. `target` is `module:function` as seen from `queuectl.cli`, found by name when it is called; `words` is
     how its positional words are shown, of which there may be `least` to `most` (none: any number). `takes_command`:
     words behind `--` are a command. `own_failure` replaces the exit code of queuectl's own errors where the
-    command's codes are passed through. `makes_store`: it writes, and makes the store where there is none."""
+    command's codes are passed through. `makes_store`: it writes, and makes the store where there is none. `frees_room`:
+    on a full disk it may use the room that is kept for the way out."""
 
     name: str
     group: str
@@ -46,6 +47,7 @@ class Command(NamedTuple):
     takes_command: bool = False
     own_failure: int | None = None
     makes_store: bool = False
+    frees_room: bool = False
 
 
 _ROWS = (
@@ -146,7 +148,7 @@ _ROWS = (
         examples=("queuectl clone job1", "queuectl clone job1 --queue gpu --timeout 2h", "queuectl clone job1 -- make"),
     ),
     Command(
-        name="cancel", group=JOBS, help="end jobs for good", target="acting:cancel", words="[ID...]",
+        name="cancel", group=JOBS, frees_room=True, help="end jobs for good", target="acting:cancel", words="[ID...]",
         options=(*SELECT, *ACT),
         description="Cancels jobs that have not finished. The command of a running one is ended (SIGTERM, after its "
         "kill-grace SIGKILL) by its worker within a second.",
@@ -163,8 +165,8 @@ _ROWS = (
         examples=("queuectl release job1", "queuectl release --all"),
     ),
     Command(
-        name="delete", group=JOBS, help="remove jobs with their history", target="acting:delete", words="[ID...]",
-        options=(*SELECT, *ACT, flag("--force", "cancel running ones first")),
+        name="delete", group=JOBS, frees_room=True, help="remove jobs with their history", target="acting:delete",
+        words="[ID...]", options=(*SELECT, *ACT, flag("--force", "cancel running ones first")),
         description="Removes jobs, their history and their output. A running job is refused, unless --force.",
         examples=("queuectl delete job1", "queuectl delete --state completed --older-than 7d"),
     ),
@@ -190,8 +192,8 @@ _ROWS = (
         ),
     ),
     Command(
-        name="worker stop", group=WORKERS, help="stop workers, from any terminal", target="worker:stop",
-        words="[NAME...]", options=(
+        name="worker stop", group=WORKERS, frees_room=True, help="stop workers, from any terminal",
+        target="worker:stop", words="[NAME...]", options=(
             flag("--now", "end their commands, giving the attempts back"),
             flag("--all-hosts", "those on other hosts as well"),
         ),
@@ -235,7 +237,7 @@ _ROWS = (
         examples=("queuectl dlq retry job1", "queuectl dlq retry --all", "queuectl dlq retry --queue mail --yes"),
     ),
     Command(
-        name="dlq purge", group=DLQ, help="delete dead jobs", target="dead:purge", words="[ID...]",
+        name="dlq purge", group=DLQ, frees_room=True, help="delete dead jobs", target="dead:purge", words="[ID...]",
         options=(*SELECT, *ACT), description="Deletes dead jobs with their history. Other jobs are refused.",
         examples=("queuectl dlq purge job1", "queuectl dlq purge --older-than 30d"),
     ),
@@ -305,7 +307,7 @@ _ROWS = (
         examples=("queuectl init",),
     ),
     Command(
-        name="prune", group=SETUP, help="delete old finished jobs", target="upkeep:prune",
+        name="prune", group=SETUP, frees_room=True, help="delete old finished jobs", target="upkeep:prune",
         options=(
             option("--older-than", "DURATION", "finished jobs unchanged for this long"),
             many("--state", "STATE", "only completed, cancelled or dead ones"),

@@ -68,6 +68,7 @@ NOTES = (
     ("nothing_changed", "the question was answered with no"),
     ("one_stream", "the job keeps stdout and stderr in one"),
     ("other_store", "commands here use another store"),
+    ("reserve_used", "the disk is full: the room that is kept for commands that free some was used"),
     ("shown_once", "the token is not shown again"),
     ("store", "what waits has no store just now, or has it again"),
     ("shrunk", "prune --shrink: how much smaller the file is"),

@@ -98,6 +98,12 @@ class StoreBusy(StoreUnavailable):
     code = "store_busy"
 
 
+class DiskFull(StoreUnavailable):
+    """The disk that the store's file is on has no room left. Nothing was changed."""
+
+    code = "disk_full"
+
+
 class OutcomeUnknown(StoreUnavailable):
     """The store did not say whether it made a change: no answer came to its commit."""
 

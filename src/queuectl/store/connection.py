@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreLost, StoreUnavailable
+from queuectl.domain.errors import Conflict, DiskFull, Invalid, QueuectlError, StoreBusy, StoreLost, StoreUnavailable
 from queuectl.store import wal
 from queuectl.store.fileset import set_aside_foreign_log
 from queuectl.store.mounts import refuse_unsafe
@@ -256,7 +256,7 @@ def _translate(text: str, path: str) -> QueuectlError:
         text = _of_file_system(path) or text
     known: tuple[tuple[str, type[QueuectlError], str, str], ...] = (
         ("locked", StoreBusy, "is locked by another process", "try again; see who holds it with: fuser {path}"),
-        ("disk is full", StoreUnavailable, "cannot grow: the disk is full", "free some space and try again"),
+        ("disk is full", DiskFull, "cannot grow: the disk is full", "free some space and try again"),
         ("disk I/O error", StoreUnavailable, "cannot be read or written: disk I/O error", "check the disk and dmesg"),
         ("readonly", StoreUnavailable, "is read-only", "check the rights of file and folder, and the mount"),
         ("not a database", StoreLost, "is not a database", "name another file with --db, or remove this one"),

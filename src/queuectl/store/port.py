@@ -186,7 +186,8 @@ class Store(Protocol):
         """`REPLACED` where this store is gone or another one has taken its place, `REOPEN`, or empty."""
 
     def guard(self) -> None:
-        """From now on `replaced` also notices what was written into the store's files by others than its users."""
+        """For a worker: from now on `replaced` also notices what was written into the store's files by others than its
+        users, and room is kept for commands that free some."""
 
     def transaction(self, *, synced: bool = True) -> AbstractContextManager[None]:
         """Makes all that happens inside one atomic step. May be nested; the outermost counts.

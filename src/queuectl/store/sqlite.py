@@ -21,7 +21,7 @@ from queuectl.domain.errors import Conflict, IdTaken, Invalid, NotFound, Queuect
 from queuectl.domain.job import FINISHED, Attempt, Job, JobState, Spec
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
-from queuectl.store import identity, migrations, rows
+from queuectl.store import identity, migrations, reserve, rows
 from queuectl.store.connection import connect, connect_in_memory, folder_of, sqlite3, sync_file, translated
 from queuectl.store.guard import Guard
 from queuectl.store.ledger import Ledger
@@ -96,6 +96,7 @@ class SqliteStore(Ledger):
 
     def guard(self) -> None:
         self._guard.begin()
+        reserve.keep(str(self.folder))
 
     def replaced(self) -> str:
         return self._guard.replaced()
