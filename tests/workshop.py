@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from queuectl import wire
 from queuectl.client import Client
 from queuectl.domain.job import Job
 from queuectl.engine import process
+from queuectl.engine.trees import Tree, kill, living
 from queuectl.store.liveness import is_supervisor, machine_id
 from queuectl.store.port import Store, WorkerRow
 from queuectl.store.postgres.store import PostgresStore
@@ -53,9 +54,13 @@ def clean_environment(**extra: str) -> dict[str, str]:
 class Worker:
     """A `queuectl worker start` process, on this machine or on one of our own (see machines.py)."""
 
-    def __init__(self, db: Path | str, *options: str, machine: Machine | None = None, **environment: str) -> None:
+    def __init__(
+        self, db: Path | str, *options: str, machine: Machine | None = None, under: Sequence[str] = (),
+        **environment: str,
+    ) -> None:  # fmt: skip
+        """`under`: what it is started by, such as `setpriv` with options, which becomes it."""
         words = machine.words() if machine else []
-        command = [*words, sys.executable, "-m", "queuectl", "worker", "start", *options]
+        command = [*words, *under, sys.executable, "-m", "queuectl", "worker", "start", *options]
         surroundings = clean_environment(**{"QUEUECTL_DB": str(db), **environment})
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._said, text=True, env=surroundings)
@@ -117,10 +122,10 @@ class Workshop:
     def store(self) -> Store:
         return self.client.store
 
-    def worker(self, count: int = 2, *options: str, **environment: str) -> Worker:
+    def worker(self, count: int = 2, *options: str, under: Sequence[str] = (), **environment: str) -> Worker:
         """Starts a worker and waits until it serves."""
         given = {"XDG_STATE_HOME": str(self.folder), **environment}
-        worker = Worker(self.address, "--count", str(count), *options, machine=None, **given)
+        worker = Worker(self.address, "--count", str(count), *options, machine=None, under=under, **given)
         self._workers.append(worker)
         self._tags.update(row.tag for row in self.store.workers() if self.store.is_at_home(row))
         return worker
@@ -159,7 +164,7 @@ class Workshop:
     def commands(self) -> list[int]:
         """The pids of all commands, with everything they started, of all supervisors there ever were."""
         self.supervisors()
-        return [pid for tag in self._tags for pid in process.tagged(*process.whole_range(tag))]
+        return list(living([Tree(*process.whole_range(tag)) for tag in self._tags]))
 
     def left_files(self) -> list[str]:
         """What lies in the workers' folder."""
@@ -176,8 +181,7 @@ class Workshop:
             if row.machine == machine_id() and is_supervisor(row.pid, row.id):  # elsewhere its pid is a stranger's here
                 with suppress(ProcessLookupError):  # it may be leaving by itself
                     os.kill(row.pid, signal.SIGKILL)
-        for tag in self._tags:
-            process.kill_tagged(*process.whole_range(tag))
+        kill(lambda: living([Tree(*process.whole_range(tag)) for tag in self._tags]))
         self.client.close()
 
 

@@ -362,6 +362,7 @@ def start_detached(options: WorkerOptions) -> str:
 def _become_daemon(options: WorkerOptions, writer: int) -> None:
     """The rest of a forked child's life: forks again, lets go of the terminal, serves, and never returns."""
     from queuectl.domain.errors import QueuectlError
+    from queuectl.engine.process import close_from
 
     os.setsid()
     if os.fork() != 0:
@@ -369,8 +370,7 @@ def _become_daemon(options: WorkerOptions, writer: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    os.closerange(3, writer)  # such as a lock that the shell holds, or the pipe of a script that waits for our end
-    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+    close_from(3, but=[writer])  # such as a lock that the shell holds, or the pipe of a script that waits for our end
 
     def started(name: str, _slots: int) -> None:
         os.write(writer, f"started {name}".encode())

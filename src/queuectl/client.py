@@ -25,7 +25,7 @@ from queuectl.values import Changed as Changed
 from queuectl.values import History as History
 from queuectl.values import Status as Status
 from queuectl.values import WorkerView as WorkerView
-from queuectl.workers import is_of_here, line_of, resume, serves, workers_of
+from queuectl.workers import is_of_here, is_still_there, line_of, resume, serves, workers_of
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
@@ -336,7 +336,7 @@ class Client:
 
     def still_there(self, asked: Sequence[WorkerView]) -> list[WorkerView]:
         """Which of these workers have not gone yet."""
-        return [worker for worker in asked if any(self.store.alive(row) for row in worker.rows)]
+        return [worker for worker in asked if is_still_there(self.store, worker)]
 
     # --- upkeep -----------------------------------------------------------------------------
 

@@ -14,10 +14,11 @@ from queuectl.clock import boottime
 from queuectl.domain.condition import Condition, finding
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
-from queuectl.engine import process
+from queuectl.engine import remains
 from queuectl.engine.condition import condition_of
 from queuectl.engine.host import Host
 from queuectl.engine.reaper import Reaper
+from queuectl.engine.trees import names_of
 from queuectl.logs import sentence
 from queuectl.settings import Settings
 from queuectl.store.liveness import workers_folder
@@ -331,7 +332,7 @@ def _log(path: str) -> Iterator[Finding]:
 
     if (size := wal.size(path)) > wal.LIMIT_BYTES:
         pids = wal.readers(path)
-        names = ", ".join(f"{pid} ({process.name_of(pid)})" for pid in pids)
+        names = names_of(pids)
         what = f"{path}-wal has grown to {size >> 20} MiB"
         what += f" while a transaction is open in process {names}" if pids else ""
         fix = f"end it: kill {' '.join(map(str, pids))}" if pids else "it shrinks by itself as the store is used"
@@ -344,6 +345,7 @@ def _log(path: str) -> Iterator[Finding]:
 def _workers(store: Store) -> Iterator[Finding]:
     """Live workers, what dead ones left in the store, and what they left on disk."""
     rows = store.workers()
+    yield from remains.platform()
     alive = {row: condition_of(row, store.folder) for row in rows if store.alive(row)}
     names = sorted({row.name for row, condition in alive.items() if condition is not Condition.ORPHANED})
     message = f"live workers: {', '.join(names)}" if names else "no live worker"
@@ -357,6 +359,7 @@ def _workers(store: Store) -> Iterator[Finding]:
             yield _of_original(store, row)
         elif row not in alive:
             yield from _dead(store, row)
+    yield from remains.processes(store.folder, [row for row in rows if store.is_at_home(row)], alive, CLEAN)
     yield from _folders(store, {row.id for row in rows})
 
 
@@ -383,9 +386,6 @@ def _dead(store: Store, row: WorkerRow) -> Iterator[Finding]:
         yield Finding(
             level=NOTE, code="worker_dead", message=what, fix=f"the next worker that starts does, or: {CLEAN}"
         )
-    for pid in process.tagged(*process.whole_range(row.tag)):
-        what = f"{process.name_of(pid)}, started by dead worker {row.name}, still runs"
-        yield Finding(level=PROBLEM, code="process_left", message=what, fix=f"end it and run its job again: {CLEAN}")
 
 
 def _folders(store: Store, known: set[str]) -> Iterator[Finding]:

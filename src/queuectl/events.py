@@ -14,6 +14,13 @@ class WorkerStarted(NamedTuple):
     store: str
 
 
+class Lacking(NamedTuple):
+    """This platform lacks something that queuectl would use; what happens `without` it."""
+
+    name: str
+    without: str
+
+
 class WorkerStopping(NamedTuple):
     """`how` is graceful or now."""
 
@@ -50,6 +57,18 @@ class JobEnded(NamedTuple):
     """An execution's end is recorded; `job` is as it stands now."""
 
     job: Job
+
+
+class JobStuck(NamedTuple):
+    """An execution was to be ended and lives on, as the job's error says."""
+
+    job: Job
+
+
+class StuckLeft(NamedTuple):
+    """The worker leaves though this many executions could not be ended; their supervisors keep them."""
+
+    stuck: int
 
 
 class JobLost(NamedTuple):
@@ -119,12 +138,15 @@ class LeaseLost(NamedTuple):
 
 Happening = (
     WorkerStarted
+    | Lacking
     | WorkerStopping
     | DrainWaits
     | WorkerStopped
     | WorkerLeft
     | JobStarted
     | JobEnded
+    | JobStuck
+    | StuckLeft
     | JobLost
     | StoreLost
     | StoreBack

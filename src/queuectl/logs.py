@@ -22,6 +22,8 @@ def sentence(event: events.Happening) -> str:
             served = "queues " + ", ".join(event.queues) if event.queues else "all queues"
             slots = "1 slot" if event.slots == 1 else f"{event.slots} slots"
             return f"worker {event.name} started: {slots}, {served}, store {event.store}"
+        case events.Lacking():
+            return f"this platform lacks {event.name}: {event.without}"
         case events.WorkerStopping(how="graceful"):
             rest = f"; {_commands(event.running)} will finish first" if event.running else ""
             return f"{event.why}: stopping{rest}"
@@ -37,6 +39,11 @@ def sentence(event: events.Happening) -> str:
             return f"{event.job.id} started: {_shortened(wire.command_line(event.job.command))}"
         case events.JobEnded():
             return _ended(event.job)
+        case events.JobStuck():
+            return f"{event.job.id} {event.job.error}; it is not run again while one of these lives"
+        case events.StuckLeft():
+            left = f"{_commands(event.stuck)} that could not be ended"
+            return f"leaving {left}; the next worker takes over and records the end"
         case events.JobLost():
             return f"{event.job.id} lost its worker; now {event.job.state}"
         case events.StoreLost():

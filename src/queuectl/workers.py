@@ -75,6 +75,18 @@ def line_of(serving: Sequence[WorkerView], queue: str, waiting: Collection[str])
     return sorted({queue, *(set.intersection(*named) if named else waiting)})
 
 
+def is_still_there(store: Store, worker: WorkerView) -> bool:
+    """Whether a worker has not gone since it was seen. Its dispatcher may go before a supervisor, which keeps what
+    cannot be ended."""
+    from queuectl.engine import process
+    from queuectl.store.liveness import machine_id
+
+    was_driven = worker.condition is not Condition.ORPHANED and worker.rows[0].machine == machine_id()
+    if was_driven and process.state_of(worker.pid) in process.ENDED:
+        return False
+    return any(map(store.alive, worker.rows))
+
+
 def resume(worker: WorkerView) -> None:
     """Continues a suspended worker. Raises `OperationFailed` where another user suspended it."""
     from queuectl.engine import process

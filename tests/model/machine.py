@@ -41,6 +41,8 @@ class Machine:
         """Has the process die that started a supervisor."""
         self.is_awake: Callable[[int], bool] = lambda pid: False
         """Whether a process lives and is not suspended."""
+        self.is_dispatcher: Callable[[int], bool] = lambda pid: False
+        """Whether a dispatcher with this pid lives."""
 
     def new_pid(self) -> int:
         self._pids += 1

@@ -13,9 +13,10 @@ from typing import Any
 
 from queuectl.domain.errors import OperationFailed, StoreBusy, StoreUnavailable
 from queuectl.domain.job import Job
+from queuectl.engine.capabilities import Lack
 from queuectl.engine.host import Host, Launched, Plan
 from queuectl.engine.link import Flight
-from queuectl.engine.protocol import Channel
+from queuectl.engine.protocol import Channel, Key
 from queuectl.engine.report import Witness
 from queuectl.store.port import LEASE_S, Change, Grip, Superseded, WorkerRow
 from queuectl.store.sqlite import SqliteStore
@@ -209,6 +210,9 @@ class SimHost(Host):
             self._process.channels.append(channel)
         return channel
 
+    def lacks(self) -> list[Lack]:
+        return []
+
     def prepare(self) -> None:
         pass
 
@@ -243,9 +247,16 @@ class SimHost(Host):
     def is_awake(self, pid: int) -> bool:
         return self._simulated.is_awake(pid)
 
-    def kill_commands(self, row: WorkerRow) -> None:
+    def end_commands(self, row: WorkerRow) -> dict[Key, str]:
         self._process.point("before it ends commands")
         self._simulated.kill_left_by(row.id, lambda: self._process.point("while it ends commands"))
+        return {}
+
+    def has_rest(self, row: WorkerRow) -> bool:
+        return self._simulated.is_dispatcher(row.dispatcher) or bool(self._simulated.left_by(row.id))
+
+    def has_restarted(self, row: WorkerRow, one_machine: bool) -> bool:
+        return False
 
     def reap_strays(self, but: set[int]) -> None:
         for worker in self._process.children:

@@ -61,6 +61,8 @@ class History:
     started: set[Key] = field(default_factory=set)
     ended: dict[Key, Ended] = field(default_factory=dict)
     lost: set[Key] = field(default_factory=set)
+    lost_with_machine: set[Key] = field(default_factory=set)
+    """Those of them that point to no job."""
     afresh: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     """By `seq`: the leases at which somebody retried the finished job by hand."""
     cancelled: dict[int, int] = field(default_factory=dict)
@@ -138,6 +140,8 @@ class History:
             case Lost():
                 if change.job.started_at is not None:
                     self.lost.add(key)
+                    if change.event.with_machine:
+                        self.lost_with_machine.add(key)
             case _:
                 running = self.running.get(change.job.seq)
                 if running is not None and running.key == key:
@@ -208,8 +212,9 @@ class History:
                 raise Violation(f"{name} ran again ({_name(key)}) after it was over")
             how = outcomes.get(key)
             failures += how in (Outcome.FAILED, Outcome.TIMEOUT)
-            lost = lost + (key in self.lost) if how is None else 0
-            gone = gone + 1 if how is None else 0
+            points_to_it = key not in self.lost_with_machine
+            lost = lost + (key in self.lost and points_to_it) if how is None else 0
+            gone = gone + points_to_it if how is None else 0
             if gone > MAX_LOST + 1:  # the first time its start may not have been on record
                 raise Violation(f"{name} was lost {gone} times in a row")
             over = how in (Outcome.COMPLETED, Outcome.CANCELLED)

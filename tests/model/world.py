@@ -68,6 +68,7 @@ class World:
         self._machine = Machine(self._time, self._chance, self._history, self._delay)
         self._machine.kill_parent = self._kill_parent
         self._machine.is_awake = self._is_awake
+        self._machine.is_dispatcher = lambda pid: any(each.process.pid == pid for each in self._living())
         self._weather = Weather()
         self._weather.fails_at_commit = lambda: self._happens(self._plan.fails_at_commit)
         self._weather.loses_answer = lambda: self._happens(self._plan.loses_answers)

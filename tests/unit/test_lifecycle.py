@@ -26,6 +26,7 @@ from queuectl.domain.lifecycle import (
     Released,
     Retried,
     Started,
+    Stuck,
     apply,
     is_claimable,
     outcome,
@@ -44,8 +45,10 @@ EVENTS: tuple[Event, ...] = (
     an_end(signal=15, cause=Cause.TIMEOUT),
     an_end(signal=15, cause=Cause.CANCEL),
     an_end(signal=15, cause=Cause.STOP),
+    Stuck(error="could not be ended: sudo (pid 1)"),
     GivenBack(),
     Lost(max_lost=3),
+    Lost(max_lost=3, with_machine=True),
     LossTakenBack(later=0),
     ClockSetBack(),
     CancelRequested(),
@@ -266,9 +269,9 @@ def test_a_lost_retry_is_failed_and_due_at_once() -> None:
     assert (after.state, after.next_retry_at) == (JobState.FAILED, LATER)
 
 
-def lose(job: Job, max_lost: int = 3) -> Job:
+def lose(job: Job, max_lost: int = 3, with_machine: bool = False) -> Job:
     claimed = apply(job, Claimed(worker="w~1", host=HOST), NOON)
-    return apply(apply(claimed, Started(at=NOON), NOON), Lost(max_lost=max_lost), NOON)
+    return apply(apply(claimed, Started(at=NOON), NOON), Lost(max_lost=max_lost, with_machine=with_machine), NOON)
 
 
 def test_a_job_that_loses_max_lost_workers_in_a_row_is_dead() -> None:
@@ -380,3 +383,25 @@ def test_holding_changes_nothing_but_the_flag() -> None:
 
 def test_an_end_with_an_error_is_a_failure_even_with_exit_code_0() -> None:
     assert outcome(Ended(started_at=NOON, finished_at=NOON, exit_code=0, error="output lost")) is Outcome.FAILED
+
+
+def test_losses_with_the_machine_do_not_condemn_a_job_before_thirty() -> None:
+    job = a_job()
+    for losses in range(1, 30):
+        job = lose(job, max_lost=3, with_machine=True)
+        assert (job.state, job.lost, job.lost_in_row) == (JobState.PENDING, losses, 0)
+    job = lose(job, max_lost=3, with_machine=True)
+    assert (job.state, job.error) == (JobState.DEAD, "lost 30 times with the machine it ran on (30 are too many)")
+
+
+def test_losses_with_the_machine_leave_the_row_of_others_as_it_is() -> None:
+    job = lose(lose(lose(a_job(), max_lost=3), max_lost=3, with_machine=True), max_lost=3)
+    assert (job.lost, job.lost_in_row) == (3, 2)
+    assert lose(job, max_lost=3).error == "lost 3 workers in a row while it ran (max_lost 3)"
+
+
+def test_what_could_not_be_ended_is_told_while_it_lives_and_forgotten_when_given_back() -> None:
+    stuck = apply(in_state(JobState.PROCESSING, started_at=NOON), Stuck(error="could not be ended: x"), LATER)
+    assert (stuck.state, stuck.error) == (JobState.PROCESSING, "could not be ended: x")
+    ended = apply(stuck, an_end(signal=9, cause=Cause.STOP, error="could not be ended: x"), LATER)
+    assert (ended.state, ended.error) == (JobState.PENDING, None)

@@ -12,6 +12,7 @@ from queuectl.domain.job import JobState, Spec
 from queuectl.engine import execution
 from queuectl.engine.execution import Run, Slot
 from queuectl.engine.protocol import Order
+from queuectl.engine.trees import Tree
 from queuectl.engine.upkeep import ClockWatch
 from queuectl.store.sqlite import SqliteStore
 from tests.builders import NOON, a_grip, a_job, claim_one, finish
@@ -85,8 +86,8 @@ def test_a_job_for_a_certain_time_waits_for_that_time(store: SqliteStore, clock:
 @pytest.mark.parametrize("set_by", [-HOUR_S, HOUR_S])
 def test_an_execution_took_as_long_as_it_ran_whatever_the_clock(set_by: float, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(
-        order=Order(1, 1, 1, "job1", "default", 0, "true", None, 1.0), slot=Slot.__new__(Slot), tag=1, pid=1,
-        started_at=NOON, began=1000.0, sinks={},
+        order=Order(1, 1, 1, "job1", "default", 0, "true", None, 1.0), slot=Slot.__new__(Slot),
+        tree=Tree(low=1, high=1, pid=1, since=1000.0), started_at=NOON, sinks={},
     )  # fmt: skip
     monkeypatch.setattr(execution, "boottime", lambda: 1008.0)
     monkeypatch.setattr(time, "time", lambda: NOON + 8.0)

@@ -22,6 +22,10 @@ BLOCKED, PENDING, PROCESSING, FAILED = JobState.BLOCKED, JobState.PENDING, JobSt
 COMPLETED, DEAD, CANCELLED = JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED
 
 
+LOST_WITH_MACHINE = 10
+"""How many losses with the whole machine weigh as much as one that points to the job."""
+
+
 class Cause(StrEnum):
     """Why queuectl itself ended an execution."""
 
@@ -65,6 +69,12 @@ class Ended(NamedTuple):
     draw: float = 0.0
 
 
+class Stuck(NamedTuple):
+    """The execution was to be ended, but `error` names processes of it that live on. It still counts as running."""
+
+    error: str
+
+
 class GivenBack(NamedTuple):
     """The worker returns its claim without having started the command."""
 
@@ -72,11 +82,14 @@ class GivenBack(NamedTuple):
 class Lost(NamedTuple):
     """Every process of the worker that ran the job is gone, and with it the execution's end.
 
-    `max_lost` losses in a row send the job to the dead letter queue. An execution whose start is
-    not recorded (`Job.started_at` is none) is given back instead.
+    `max_lost` losses in a row send the job to the dead letter queue. A loss counts in that row only where something
+    points to the job; with a machine or service that was stopped, `with_machine`, a job is lost through no fault of
+    its own. Only `LOST_WITH_MACHINE` times as many of those are too many. An execution whose start is not recorded
+    (`Job.started_at` is None) is given back instead.
     """
 
     max_lost: int
+    with_machine: bool = False
 
 
 class LossTakenBack(NamedTuple):
@@ -115,6 +128,7 @@ Event = (
     Claimed
     | Started
     | Ended
+    | Stuck
     | GivenBack
     | Lost
     | LossTakenBack
@@ -138,6 +152,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
     PROCESSING: {
         Started: frozenset({PROCESSING}),
         Ended: frozenset({COMPLETED, FAILED, DEAD, CANCELLED, PENDING}),
+        Stuck: frozenset({PROCESSING}),
         GivenBack: frozenset({PENDING, FAILED, CANCELLED}),
         Lost: frozenset({PENDING, FAILED, DEAD, CANCELLED}),
         LossTakenBack: frozenset({PROCESSING}),
@@ -163,6 +178,7 @@ VERBS: dict[type[Event], str] = {
     Claimed: "be claimed",
     Started: "start",
     Ended: "end",
+    Stuck: "be stuck",
     GivenBack: "be given back",
     Lost: "be lost",
     LossTakenBack: "have a loss taken back",
@@ -210,6 +226,8 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
             return {"started_at": event.at, "starts": job.starts + 1}
         case Ended():
             return _ended(job, event)
+        case Stuck():
+            return {"error": event.error}
         case GivenBack():
             return _returned(job, now)
         case Lost():
@@ -237,7 +255,8 @@ def _ended(job: Job, event: Ended) -> Changes:
     counted: Changes = {"starts": job.starts + (job.started_at is None), "lost_in_row": 0}
     how = outcome(event)
     if how is Outcome.STOPPED:
-        return {**counted, **_returned(job, event.finished_at)}
+        told: Changes = {"error": None} if event.error else {}  # of what could not be ended: it has ended
+        return {**counted, **told, **_returned(job, event.finished_at)}
     ended: Changes = {
         **counted, "started_at": event.started_at, "finished_at": event.finished_at, "exit_code": event.exit_code,
         "signal": event.signal, "error": event.error, "cpu_time": event.cpu_time, "max_rss": event.max_rss,
@@ -278,11 +297,16 @@ def _returned(job: Job, now: float) -> Changes:
 def _lost(job: Job, event: Lost, now: float) -> Changes:
     if job.started_at is None:
         return _returned(job, now)
-    in_row = job.lost_in_row + 1
-    counted: Changes = {"lost": job.lost + 1, "lost_in_row": in_row}
-    if in_row < event.max_lost or job.cancel_requested:
+    lost, in_row, machines_max = job.lost + 1, job.lost_in_row, event.max_lost * LOST_WITH_MACHINE
+    if not event.with_machine:
+        in_row += 1
+    is_suspect = lost >= machines_max if event.with_machine else in_row >= event.max_lost
+    counted: Changes = {"lost": lost, "lost_in_row": in_row}
+    if not is_suspect or job.cancel_requested:
         return {**counted, **_returned(job, now)}
     error = f"lost {in_row} workers in a row while it ran (max_lost {event.max_lost})"
+    if event.with_machine:
+        error = f"lost {lost} times with the machine it ran on ({machines_max} are too many)"
     gone = {"state": DEAD, "error": error, "exit_code": None, "signal": None, "finished_at": now}
     return {**counted, **PUT_DOWN, **gone}
 

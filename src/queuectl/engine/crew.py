@@ -201,6 +201,11 @@ class Crew:
         """Whether a supervisor is proven dead: reaped where it is our child, its lock free where it is not."""
         return self._host.has_died(link.pid) if link.pid is not None else not self._store.alive(link.row)
 
+    def only_stuck(self) -> list[Link]:
+        """The supervisors that still run something, if all of it cannot be ended; else none."""
+        busy = [link for link in self.links if link.flights]
+        return busy if all(each.stuck and each.result is None for of in busy for each in of.flights.values()) else []
+
     def forget(self, link: Link) -> None:
         """Lets go of a supervisor, which lives on or not."""
         self.links.remove(link)
@@ -210,7 +215,7 @@ class Crew:
         """Ends a supervisor of our own and everything it runs, at once. Its folder tells what it had ended before."""
         if link.pid is not None:
             self._host.kill_child(link.pid)
-        self._host.kill_commands(link.row)
+        self._host.end_commands(link.row)
 
     def destroy(self, link: Link) -> None:
         """The same, and leaves nothing of it."""

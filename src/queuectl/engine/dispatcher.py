@@ -16,14 +16,15 @@ from typing import Any
 from queuectl import events
 from queuectl.clock import Clock
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
-from queuectl.domain.job import CLAIMABLE, Job
+from queuectl.domain.job import Job
 from queuectl.engine.crew import Claims, Crew, Options
 from queuectl.engine.drain import Drain
 from queuectl.engine.host import Host
 from queuectl.engine.link import Flight, Link
 from queuectl.engine.outage import Outage
 from queuectl.engine.pace import Beat, Pace
-from queuectl.engine.protocol import Channel, Key, Message
+from queuectl.engine.pending import Pending, settled
+from queuectl.engine.protocol import Channel, Message
 from queuectl.engine.reaper import LOOK_EVERY_S, Adopted, Frozen, Reaper, Settled
 from queuectl.engine.report import change_of_flight
 from queuectl.engine.upkeep import Upkeep
@@ -62,9 +63,7 @@ class Dispatcher:
         self._drain = Drain(store, options.queues, observe)
         self._upkeep = Upkeep(store, clock)
         self._reaper = Reaper(store, host, lambda: self._settings, options.wards)
-        self._ended: list[tuple[Link, Flight]] = []
-        self._returned: list[tuple[Link, Flight]] = []
-        self._starts: list[tuple[Link, Flight]] = []
+        self._known = Pending()
         self._stopping: str | None = None
         self._stop_by: float | None = None
         self._look, self._passed_over, self._doubtful = True, False, False
@@ -81,6 +80,7 @@ class Dispatcher:
         self._store.changed()
         given = self._options
         self._observe(events.WorkerStarted(given.name, given.slots, given.queues, self._store.url))
+        self._observe(*(events.Lacking(*lack) for lack in self._host.lacks()))
 
     def close(self) -> None:
         """Lets go of everything but the commands, which go on under their supervisors."""
@@ -94,8 +94,9 @@ class Dispatcher:
     def take_signal(self, name: str) -> None:
         """The first one stops gracefully, a second one at once, and a third does not wait for a store that is away."""
         if self._stopping == NOW and self._outage.lasts:
-            self._observe(events.WorkerLeft(why=name, unrecorded=len(self._ended)))
+            self._observe(events.WorkerLeft(why=name, unrecorded=len(self._known.ended)))
             self.exit_code = StoreUnavailable.exit_code
+        self._known.stop_signalled(self._clock.monotonic())
         self.stop(NOW if self._stopping else GRACEFUL, name)
 
     def stop(self, how: str, why: str) -> None:
@@ -123,6 +124,7 @@ class Dispatcher:
                 self._take(link, message)
             link.channel.flush()
         now = self._clock.monotonic()
+        self._known.release(now)
         self._keep_in_touch(now)
         try:
             self._crew.renew_leases(self._settings["lease-ttl"], now)
@@ -149,8 +151,10 @@ class Dispatcher:
                 self._take_end(link, *words)
             case "dropped":
                 if flight := link.flights.get((words[0], words[1])):
-                    self._returned.append((link, flight))
+                    self._known.returned.append((link, flight))
                     self.pace.stalled()
+            case "stuck":
+                self._known.add_stuck(link, (words[0], words[1]), words[2])
             case "short":
                 link.take_shortage((words[0], words[1]))
             case "welcome":
@@ -160,11 +164,11 @@ class Dispatcher:
 
     def _take_start(self, link: Link, seq: int, lease: int, at: float, pid: int, files: dict[str, str]) -> None:
         flight = link.flights.get((seq, lease))
-        if flight is None:
-            return  # recorded meanwhile
+        if flight is None or flight.pid is not None:
+            return  # recorded meanwhile, or told before
         flight.started_at, flight.pid, flight.files = at, pid, tuple(files.values())
         if flight.job.started_at is None:
-            self._starts.append((link, flight))
+            self._known.starts.append((link, flight))
         if self._stopping == NOW:
             link.end(flight, "stop")
 
@@ -175,8 +179,9 @@ class Dispatcher:
             link.recorded([key])  # its job moved on, or it was recorded before a take-over
         elif flight.result is None:
             flight.result = {**result, "cpu_time": used[0], "max_rss": used[1]}
-            self._ended.append((link, flight))
-            self.pace.ended(self._clock.monotonic(), result["finished_at"] - result["started_at"])
+            now = self._clock.monotonic()
+            self._known.add_end(link, flight, now, self._clock.now() - result["finished_at"])
+            self.pace.ended(now, result["finished_at"] - result["started_at"])
 
     def _take_welcome(self, link: Link) -> None:
         """All that a taken-over supervisor knows has been told. What it does not know was claimed, but never sent."""
@@ -184,7 +189,7 @@ class Dispatcher:
             running = sum(flight.pid is not None for flight in link.flights.values())
             self._observe(events.TakenOver(worker=link.row.id, running=running))
             flights = link.flights.values()
-            self._returned += [(link, each) for each in flights if each.pid is None and each.result is None]
+            self._known.returned += [(link, each) for each in flights if each.pid is None and each.result is None]
 
     def _notice_people(self) -> None:
         """Acts on what others have committed: new jobs, wishes to cancel, requests to stop."""
@@ -234,14 +239,14 @@ class Dispatcher:
     # --- the transaction --------------------------------------------------------------------
 
     def _is_commit_pending(self) -> bool:
-        return bool(self._ended or self._returned or self._doubtful or self._wants_claims())
+        return self._known.is_pending or self._doubtful or self._wants_claims()
 
     def _is_commit_due(self, now: float) -> bool:
         if now < self._commit_not_before():
             return False
         if self._is_commit_pending():
             return True
-        return bool(self._starts) and now >= self._starts[0][1].sent_at + RECORD_START_AFTER_S
+        return now >= self._known.first_sent_at() + RECORD_START_AFTER_S
 
     def _commit_not_before(self) -> float:
         """Slots that lie idle while there is work do not wait for a full transaction, nor does the last result."""
@@ -256,7 +261,7 @@ class Dispatcher:
 
         Results are synced with their commit, claims alone while their commands start.
         """
-        known = [*self._ended, *self._returned, *(each for each in self._starts if each[1].result is None)]
+        known = self._known.batch()
         wants_claims = self._wants_claims()
         after: list[tuple[Link, Flight, Job | None]] = []
         claims, bytes_max = Claims(), self._settings["output-max"]
@@ -272,7 +277,8 @@ class Dispatcher:
                     after += [(link, flight, job) for flight, job in zip(flights, jobs, strict=True)]
             if wants_claims:
                 claims = self._crew.claim(self.pace.ahead, self._settings["max-lost"])
-        self._ended, self._returned, self._starts, self._doubtful = [], [], [], False
+        self._known.recorded(known)
+        self._doubtful = False
         done = self._clock.monotonic()
         self._crew.start(claims, done, synced=synced)
         if claims.gave_back:
@@ -291,18 +297,9 @@ class Dispatcher:
 
     def _settle(self, after: Sequence[tuple[Link, Flight, Job | None]]) -> None:
         """What follows from a commit: flights go on or are over, supervisors may forget results."""
-        over: dict[Link, list[Key]] = {}
-        told: list[events.Happening] = []
-        for link, flight, job in after:
-            if flight.result is None and flight.started_at is not None and job is not None:
-                flight.job = job
-                told.append(events.JobStarted(job=job))
-                continue
-            over.setdefault(link, []).append(flight.key)
-            if job is not None and flight.result is not None:
-                told.append(events.JobEnded(job=job))
-            if job is not None and job.state in CLAIMABLE:
-                self._next_due = min(job.due_at, self._next_due or job.due_at)
+        over, told, due = settled(after)
+        if due is not None:
+            self._next_due = min(due, self._next_due or due)
         if over and self._passed_over:
             self._look, self._passed_over = True, False
         for link, keys in over.items():
@@ -351,8 +348,7 @@ class Dispatcher:
 
     def _forget(self, link: Link) -> None:
         self._crew.forget(link)
-        for waiting in (self._ended, self._returned, self._starts):
-            waiting[:] = [entry for entry in waiting if entry[0] is not link]
+        self._known.forget(link)
 
     # --- trouble ----------------------------------------------------------------------------
 
@@ -397,6 +393,11 @@ class Dispatcher:
         for link in self._crew.links if not self._doubtful else ():
             if not link.flights and not link.leaving and (self._stopping or not link.own):
                 self._crew.dismiss(link)
+        may_leave = self._stopping == NOW and not self._store.leases and not self._is_commit_pending()
+        if may_leave and (stuck := self._crew.only_stuck()):  # their supervisors keep them, for as long as they live
+            self._observe(events.StuckLeft(stuck=sum(len(link.flights) for link in stuck)))
+            for link in stuck:
+                self._forget(link)
         if self._stopping and not self._crew.links and self.exit_code is None:
             self._observe(events.WorkerStopped(name=self._options.name))
             self.exit_code = 0
@@ -406,11 +407,10 @@ class Dispatcher:
         now = self._clock.monotonic()
         if self._outage.lasts:  # what is due waits for the store
             return max(0.0, self._commit_not_before() - now)
-        wake = [self._beat.next("tick", now)]
+        start_at = max(self.pace.commit_not_before, self._known.first_sent_at() + RECORD_START_AFTER_S)
+        wake = [self._beat.next("tick", now), start_at, self._known.next_release()]
         if self._is_commit_pending() or self._crew.is_short:
             wake.append(self._commit_not_before())
-        if self._starts:
-            wake.append(max(self.pace.commit_not_before, self._starts[0][1].sent_at + RECORD_START_AFTER_S))
         if self._next_due is not None:
             wake.append(now + self._next_due - self._store.now())
         if self._reaper.is_waiting():

@@ -18,6 +18,7 @@ from queuectl.engine.protocol import Message, Order
 from queuectl.engine.shell import is_plain_shell, plain_words
 from queuectl.engine.sink import STDERR, STDOUT, Sink, UserFile
 from queuectl.engine.starting import LOCAL, Start, Step, start_apart
+from queuectl.engine.trees import Tree
 from queuectl.environment import is_captured
 
 CLOCK_SET_S = 0.5
@@ -83,30 +84,33 @@ class Slot:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """A command that runs. `exit` (code, signal) is set once it was reaped while others of its tree still live."""
+    """A command that runs. `exit` (code, signal) is set once it was reaped while others of its tree still live.
+
+    `stuck` says what of it could not be ended, if anything.
+    """
 
     order: Order
     slot: Slot
-    tag: int
-    pid: int
+    tree: Tree
     started_at: float
-    began: float
-    """The same moment, by the clock that never jumps."""
     sinks: dict[int, Sink | UserFile]
     start: Start | None = None
     """Where it was started apart."""
     user_file: str | None = None
     """What it writes to in place of its slot's pipe, where only a child may touch that; to be copied at its end."""
     copier: Start | None = None
-    error: str | None = None
-    """What went wrong, where its end waits for the copier."""
     abandoned: bool = False
     """Whether a child of it goes on hanging."""
     cause: str | None = None
-    kill_at: float = 0.0
+    stuck: str | None = None
     exit: tuple[int | None, int | None] | None = None
     cpu_time: float | None = None
     max_rss: int | None = None
+
+    @property
+    def pid(self) -> int:
+        """The command's own process."""
+        return self.tree.pid
 
     @property
     def runs(self) -> bool:
@@ -138,7 +142,7 @@ class Run:
     def times(self) -> tuple[float, float]:
         """When it started and when it ends, which is now. If the clock was set meanwhile both are by the new time, so
         that they are as far apart as it took."""
-        finished_at, took_s = time.time(), boottime() - self.began
+        finished_at, took_s = time.time(), boottime() - self.tree.since
         was_set = abs(finished_at - self.started_at - took_s) > CLOCK_SET_S
         return (finished_at - took_s if was_set else self.started_at), finished_at
 
@@ -209,11 +213,12 @@ def _start_apart(order: Order, spec: Surroundings, slot: Slot, tag: int, mounts:
             order.command, shell=spec.shell, may_skip_shell=spec.may_skip_shell, env=env, chosen=chosen
         )  # fmt: skip
 
+    started_at, since = time.time(), boottime()
     begun = start_apart(become, tag, (out, err), lambda: spec.local.update({program: generation}))
     sinks: dict[int, Sink | UserFile] = {STDOUT: slot.out, **({STDERR: slot.err} if spec.split_output else {})}
     return Run(
-        order=order, slot=slot, tag=tag, pid=begun.pid, started_at=time.time(), began=boottime(), sinks=sinks,
-        start=begun, user_file=spec.output_path,
+        order=order, slot=slot, tree=Tree(low=tag, high=tag, pid=begun.pid, since=since, until=boottime()),
+        started_at=started_at, sinks=sinks, start=begun, user_file=spec.output_path,
     )  # fmt: skip
 
 
@@ -232,12 +237,12 @@ def copy_user_file(run: Run, bytes_max: int) -> Start:
             text = text[os.write(pipe, text) :]
         os._exit(0)
 
-    return start_apart(become, run.tag, (pipe,), lambda: None)
+    return start_apart(become, run.tree.low, (pipe,), lambda: None)
 
 
 def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
     """Goes to the command's folder and umask, starts it, and comes back."""
-    started_at, began = time.time(), boottime()
+    started_at, since = time.time(), boottime()
     stdin = None
     sinks: dict[int, Sink | UserFile] = {}
     try:
@@ -264,7 +269,8 @@ def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
         os.chdir("/")
         if stdin is not None:
             os.close(stdin)
-    return Run(order=order, slot=slot, tag=tag, pid=pid, started_at=started_at, began=began, sinks=sinks)
+    tree = Tree(low=tag, high=tag, pid=pid, since=since, until=boottime())
+    return Run(order=order, slot=slot, tree=tree, started_at=started_at, sinks=sinks)
 
 
 def _is_shortage(error: Exception) -> bool:
@@ -324,12 +330,16 @@ def _open_sinks(spec: Surroundings, slot: Slot) -> dict[int, Sink | UserFile]:
 def _environment(spec: Surroundings, order: Order, slot: Slot) -> dict[bytes, bytes]:
     return {
         **spec.env,
-        b"QUEUECTL_JOB_ID": order.job_id.encode(),
+        **name_of_execution(order),
         b"QUEUECTL_ATTEMPT": b"%d" % order.number,
         b"QUEUECTL_QUEUE": order.queue.encode(),
         b"QUEUECTL_SLOT": b"%d" % slot.index,
-        b"QUEUECTL_LEASE": b"%d" % order.lease,
     }
+
+
+def name_of_execution(order: Order) -> dict[bytes, bytes]:
+    """The variables that tell an execution from all others of its store."""
+    return {b"QUEUECTL_JOB_ID": order.job_id.encode(), b"QUEUECTL_LEASE": b"%d" % order.lease}
 
 
 def _cut(error: str) -> str:

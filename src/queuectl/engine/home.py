@@ -10,6 +10,7 @@ from pathlib import Path
 
 from queuectl.engine.journal import Journal
 from queuectl.engine.protocol import JOURNAL_NAME, listen
+from queuectl.engine.roster import Roster
 from queuectl.store.liveness import LOCK_NAME, hold_lock
 
 LOOK_EVERY_S = 1.0
@@ -35,14 +36,15 @@ class Home:
             return True
         return not os.path.samestat(found, os.fstat(self._lock))
 
-    def make_again(self, journal: Journal) -> socket.socket:
-        """Makes the folder with a new socket, the journal and, last, the lock. Raises `OSError` where that cannot be
-        now; then the folder is still lost."""
+    def make_again(self, journal: Journal, roster: Roster) -> socket.socket:
+        """Makes the folder with a new socket, the journal, the roster and, last, the lock. Raises `OSError` where that
+        cannot be now; then the folder is still lost."""
         shutil.rmtree(self.folder, ignore_errors=True)  # what stands in its place is a copy
         for folder in (self._below, self.folder.parent, self.folder):
             if not folder.is_dir():
                 folder.mkdir(mode=0o700)
         journal.move(self.folder / JOURNAL_NAME)
+        roster.move(self.folder)
         listener = listen(self.folder)
         lock = hold_lock(self.folder)
         os.close(self._lock)

@@ -12,23 +12,29 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import queuectl
 from queuectl import environment, ids
 from queuectl.domain.errors import OperationFailed
 from queuectl.engine import process
+from queuectl.engine.capabilities import Lack, missing, pidfd
 from queuectl.engine.journal import read_journal
 from queuectl.engine.link import Flight
-from queuectl.engine.protocol import JOURNAL_NAME, Channel, dial
+from queuectl.engine.protocol import JOURNAL_NAME, Channel, Key, dial
 from queuectl.engine.report import Witness, witness_of
-from queuectl.store.liveness import is_held, is_supervisor, machine_id, supervisor_folder, workers_folder
+from queuectl.engine.roster import left_trees, unended
+from queuectl.engine.trees import Tree, kill, living, names_of, see
+from queuectl.store.liveness import is_held, is_supervisor, is_this_boot, machine_id, supervisor_folder, workers_folder
 from queuectl.store.passfile import Access
 from queuectl.store.port import WorkerRow
 
 LEFT_AFTER_S = 60.0
+ERRORS_NAME = "errors"
+"""What a supervisor says before it dies of a fault of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +58,13 @@ class Launched:
     channel: Channel
 
 
+class Running(NamedTuple):
+    """An execution as its machine shows it: the pids that live, and whether it was to be ended and could not be."""
+
+    processes: list[int]
+    stuck: bool
+
+
 class Host:
     """This machine. `below` is the store's folder."""
 
@@ -61,6 +74,10 @@ class Host:
         self.machine = machine_id()
         self.pid = os.getpid()
         self._children = process.Children()
+
+    def lacks(self) -> list[Lack]:
+        """What this platform does not have."""
+        return missing()
 
     def prepare(self) -> None:
         """Makes this process the one to which a dead supervisor's children come."""
@@ -112,23 +129,41 @@ class Host:
 
     def kill(self, row: WorkerRow) -> None:
         """Ends a supervisor that does not answer; the caller has just seen that it holds its lock."""
-        try:
-            handle = os.pidfd_open(row.pid)
-        except ProcessLookupError:
-            return
-        try:
+        with suppress(ProcessLookupError), pidfd(row.pid) as deliver:
             if is_supervisor(row.pid, row.id):
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-        finally:
-            os.close(handle)
+                deliver(signal.SIGKILL)
 
     def is_awake(self, pid: int) -> bool:
         """Whether a process of this machine lives and is not suspended."""
         return process.state_of(pid) not in process.ENDED | process.SUSPENDED
 
-    def kill_commands(self, row: WorkerRow) -> None:
-        """Ends everything that a supervisor's commands have started."""
-        process.kill_tagged(*process.whole_range(row.tag))
+    def end_commands(self, row: WorkerRow) -> dict[Key, str]:
+        """Ends what belongs to a dead supervisor's unended executions, and nothing that a command left behind when it
+        ended by itself. Of those that could not be ended: what lives on."""
+        entries = unended(self.folder(row.id))
+        if entries is None:
+            kill(lambda: living([Tree(*process.whole_range(row.tag))]))
+            return {}
+        trees = {entry.key: entry.tree(row.tag) for entry in entries}
+        if not kill(lambda: living(trees.values())):
+            return {}
+        rest = {key: living([tree]) for key, tree in trees.items()}
+        return {key: f"could not be ended: {names_of(found)}" for key, found in rest.items() if found}
+
+    def runs(self, row: WorkerRow) -> list[Running]:
+        """The executions of a supervisor that have not ended, each with what lives of it."""
+        entries = unended(self.folder(row.id))
+        if entries is None:
+            return [Running(list(living([Tree(*process.whole_range(row.tag))])), stuck=False)]
+        return [Running(list(living([entry.tree(row.tag)])), entry.stuck) for entry in entries]
+
+    def has_rest(self, row: WorkerRow) -> bool:
+        """Whether the dispatcher of a dead supervisor lives, or anything of what it ran."""
+        return see(row.dispatcher) is not None or bool(living(left_trees(self.folder(row.id), row.tag)))
+
+    def has_restarted(self, row: WorkerRow, one_machine: bool) -> bool:
+        """Whether this machine was started again since the supervisor was, where that was on it."""
+        return (one_machine or row.host == self.name) and not is_this_boot(row.machine)
 
     def reap_strays(self, but: set[int]) -> None:
         """Reaps children that came to us as their parents died."""
@@ -177,15 +212,13 @@ def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
     surroundings = {**environment.given(), "QUEUECTL_DB": plan.access.by_way_of(folder / "passfile")}
     reader, writer = os.pipe()
     try:
-        pid = os.posix_spawn(
-            sys.executable, words, surroundings, setsid=True, setsigmask=(), setsigdef=process.DEFAULTED_SIGNALS,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 2, str(folder / "errors"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, writer, 3),
-            ],
-        )  # fmt: skip
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, str(folder / ERRORS_NAME), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, writer, 3),
+        ]
+        pid = process.spawn_session(sys.executable, words, surroundings, actions)
     except BaseException:
         os.close(reader)
         raise
@@ -194,7 +227,7 @@ def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
     try:
         if os.read(reader, 1) != b"\n":
             os.waitpid(pid, 0)
-            said = (folder / "errors").read_text(errors="replace").strip().rpartition("\n")[2]
+            said = (folder / ERRORS_NAME).read_text(errors="replace").strip().rpartition("\n")[2]
             raise _not_started(said or "it said nothing", below)  # as on a full disk, which has no room for its words
         return pid
     finally:

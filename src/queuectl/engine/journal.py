@@ -28,14 +28,14 @@ class Journal:
     """The writing end. One process writes."""
 
     def __init__(self, path: Path, slots: int = 1) -> None:
-        self._map = _allocated(path, JOURNAL_BYTES + slots * RESERVE_BYTES)
+        self._map = allocated(path, JOURNAL_BYTES + slots * RESERVE_BYTES)
         self._map[: len(MAGIC)] = MAGIC
         self._end = len(MAGIC)
         self.clear()
 
     def move(self, path: Path) -> None:
         """Goes on in another file, with all that it holds. Raises `OSError` where there is no room for it."""
-        moved = _allocated(path, len(self._map))
+        moved = allocated(path, len(self._map))
         moved[:] = self._map[:]
         self._map = moved
 
@@ -60,7 +60,8 @@ class Journal:
         self._map[self._end : self._end + _RECORD.size] = bytes(_RECORD.size)
 
 
-def _allocated(path: Path, size: int) -> mmap.mmap:
+def allocated(path: Path, size: int) -> mmap.mmap:
+    """A file of this size in memory, all of it on disk already. Raises `OSError` where there is no room for it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.posix_fallocate(handle, 0, size)

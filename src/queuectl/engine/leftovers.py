@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import queuectl
+from queuectl.engine import process
 
 READ_BYTES = 1 << 16
 PAUSE_S = 0.05
@@ -71,13 +72,8 @@ def _spawn() -> socket.socket:
     ours, theirs = socket.socketpair()
     with theirs:
         try:
-            os.posix_spawn(
-                sys.executable, [sys.executable, "-I", "-S", "-c", program], os.environ, setsid=True, setsigmask=(),
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
-                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-                ],
-            )  # fmt: skip
+            actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0), (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
+            process.start_helper([sys.executable, "-I", "-S", "-c", program], actions)
         except BaseException:
             ours.close()
             raise

@@ -23,6 +23,8 @@ class Flight:
     files: tuple[str, ...] = ()
     result: dict[str, Any] | None = None
     end_sent: str | None = None
+    stuck: str | None = None
+    """What of it could not be ended, though it was to be."""
 
     @property
     def key(self) -> Key:

@@ -1,8 +1,8 @@
-"""The only place that starts, finds, signals and reaps processes.
+"""The only place that starts and reaps processes (trees.py finds and signals them).
 
 Every command starts in its own session, with the soft limit `RLIMIT_LOCKS` set to a 63-bit tag. That limit has
-had no effect since Linux 2.4, but every descendant inherits it, through `env -i`, `setsid` and double forks, and
-anybody can read it in `/proc/PID/limits`. So a whole tree can be found and ended without cgroups or root.
+had no effect since Linux 2.4, but descendants inherit it, through `env -i`, `setsid` and double forks, and
+anybody can read it in `/proc/PID/limits`. So a tree can be found and ended without cgroups or root.
 
 A tag is 31 random bits of the supervisor and 32 bits that count its executions.
 """
@@ -13,18 +13,15 @@ import errno
 import os
 import resource
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from queuectl.engine import capabilities
 from queuectl.engine.shell import plain_words
 
-RLIMIT_LOCKS = 10
 PAGE_BYTES = 4096
 TAG_SHIFT = 32
-
-NAMES_MAX = 10
-"""So many processes are named where there may be thousands."""
 
 EXIT_NOT_FOUND = 127
 EXIT_NOT_EXECUTABLE = 126
@@ -72,7 +69,7 @@ def spawn(
     actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
     if stdin is not None:
         actions.append((os.POSIX_SPAWN_DUP2, stdin, 0))
-    resource.setrlimit(RLIMIT_LOCKS, (tag, _OWN_LOCKS[1]))
+    _carry(tag)
     try:
         if not isinstance(command, str):
             return _spawn_words(command, env, actions)
@@ -83,12 +80,12 @@ def spawn(
                 pass  # the shell tells the user why, in its own words, or runs what is a script without saying so
         return _spawn_file(shell, [shell, "-c", command], env, actions)
     finally:
-        resource.setrlimit(RLIMIT_LOCKS, _OWN_LOCKS)  # the supervisor is no part of the tree
+        _carry(None)  # the supervisor is no part of the tree
 
 
 def fork_tagged(tag: int) -> int:
     """As `os.fork`; the child carries this tag. Raises `Shortage`."""
-    resource.setrlimit(RLIMIT_LOCKS, (tag, _OWN_LOCKS[1]))
+    _carry(tag)
     pid = -1
     try:
         pid = os.fork()
@@ -96,7 +93,7 @@ def fork_tagged(tag: int) -> int:
         raise Shortage from error
     finally:
         if pid:
-            resource.setrlimit(RLIMIT_LOCKS, _OWN_LOCKS)
+            _carry(None)
     return pid
 
 
@@ -132,14 +129,69 @@ def _spawn_words(words: Sequence[str], env: Mapping[bytes, bytes], actions: File
 
 def _spawn_file(path: str, words: Sequence[str], env: Mapping[bytes, bytes], actions: FileActions) -> int:
     try:
-        return os.posix_spawn(
-            path, list(words), env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULTED_SIGNALS
-        )
+        return spawn_session(path, words, env, actions)
     except OSError as error:
         raise _not_started(path, error) from error
 
 
-_OWN_LOCKS = resource.getrlimit(RLIMIT_LOCKS)
+def _carry(tag: int | None) -> None:
+    """Has what is spawned from now on carry a tag, where this process may set it."""
+    if capabilities.can_tag():
+        soft, hard = capabilities.own_locks()
+        resource.setrlimit(capabilities.RLIMIT_LOCKS, (soft if tag is None else tag, hard))
+
+
+def spawn_session(
+    path: str, words: Sequence[str], env: Mapping[bytes, bytes] | Mapping[str, str], actions: Sequence[Any]
+) -> int:
+    """Starts a program in a session of its own, with no signal blocked or ignored; its pid. Raises `OSError`."""
+    if not capabilities.can_spawn_sessions():
+        return _fork_session(path, words, env, actions)
+    return os.posix_spawn(
+        path, list(words), env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULTED_SIGNALS
+    )
+
+
+def _fork_session(
+    path: str, words: Sequence[str], env: Mapping[bytes, bytes] | Mapping[str, str], actions: Sequence[Any]
+) -> int:
+    """The same by hand, for a Python whose `posix_spawn` makes no sessions. The child tells why it could not become
+    the program through a pipe that becoming it closes."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            for signum in DEFAULTED_SIGNALS:
+                signal.signal(signum, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            for action in actions:
+                _act(*action)
+            os.execve(path, list(words), env)
+        except OSError as error:
+            os.write(writer, b"%d" % (error.errno or 0))
+        finally:
+            os._exit(EXIT_NOT_FOUND)
+    os.close(writer)
+    with open(reader, "rb") as told:
+        number = int(told.read() or 0)
+    if number:
+        os.waitpid(pid, 0)
+        raise OSError(number, os.strerror(number), path)
+    return pid
+
+
+def _act(kind: int, handle: int, *rest: Any) -> None:
+    """Carries out a file action of `posix_spawn`."""
+    if kind == os.POSIX_SPAWN_OPEN:
+        path, flags, mode = rest
+        opened = os.open(path, flags, mode)
+        os.dup2(opened, handle)
+        if opened != handle:
+            os.close(opened)
+    else:
+        os.dup2(handle, rest[0])
 
 
 def _not_started(path: str, error: OSError) -> NotStarted:
@@ -164,9 +216,6 @@ def find_program(name: str, path: bytes) -> str:
     raise NotStarted(f"command not found: {name}", EXIT_NOT_FOUND)
 
 
-# --- finding and ending trees ---------------------------------------------------------------
-
-
 def read_tag(pid: int) -> int | None:
     """The tag a process carries; none where it has none or is gone."""
     try:
@@ -179,23 +228,6 @@ def read_tag(pid: int) -> int | None:
     return int(word) if word.isdigit() else None
 
 
-def tagged(low: int, high: int) -> list[int]:
-    """The living processes, except the caller, whose tag lies in [low, high]. One scan takes about 2 ms."""
-    me = os.getpid()
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (pid := int(name)) != me:
-            mark = read_tag(pid)
-            if mark is not None and low <= mark <= high and not is_zombie(pid):
-                found.append(pid)
-    return found
-
-
-def is_zombie(pid: int) -> bool:
-    """Whether the process has ended and only waits to be reaped (or is gone)."""
-    return state_of(pid) in ENDED
-
-
 ENDED = frozenset({None, b"Z", b"X"})
 SUSPENDED = frozenset({b"T", b"t"})
 """States of a process: over, if not reaped; stopped by SIGSTOP, Ctrl-Z or a debugger."""
@@ -203,17 +235,17 @@ SUSPENDED = frozenset({b"T", b"t"})
 
 def state_of(pid: int) -> bytes | None:
     """The letter that the kernel has for what a process does; None where there is none."""
-    fields = _stat(pid)
+    fields = stat_of(pid)
     return fields[0] if fields else None
 
 
 def began(pid: int) -> int | None:
     """When a process was started, in ticks since the machine was; None where there is none."""
-    fields = _stat(pid)
+    fields = stat_of(pid)
     return int(fields[19]) if fields else None
 
 
-def _stat(pid: int) -> list[bytes]:
+def stat_of(pid: int) -> list[bytes]:
     """The fields of /proc/PID/stat from the state on; empty where there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
@@ -228,59 +260,18 @@ def resume(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-def signal_tagged(low: int, high: int, signum: int) -> list[int]:
-    """Signals every process with such a tag, each held by a pidfd so that no stranger is hit; returns those found.
-
-    A process that belongs to another user cannot be signalled, but is returned too.
-    """
-    found = tagged(low, high)
-    for pid in found:
-        try:
-            handle = os.pidfd_open(pid)
-        except OSError:
-            continue
-        try:
-            mark = read_tag(pid)
-            if mark is not None and low <= mark <= high:
-                signal.pidfd_send_signal(handle, signum)
-                if signum == signal.SIGTERM:
-                    signal.pidfd_send_signal(handle, signal.SIGCONT)  # a stopped process hears nothing else
-        except OSError:
-            pass  # gone, or not ours: the next scan tells
-        finally:
-            os.close(handle)
-    return found
+def environment_of(pid: int) -> dict[bytes, bytes]:
+    """The variables that a process was started with; empty where it is another user's, or gone."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return dict(word.split(b"=", 1) for word in file.read().split(b"\0") if b"=" in word)
+    except OSError:
+        return {}
 
 
 def whole_range(supervisor_bits: int) -> tuple[int, int]:
     """The lowest and highest tag of a supervisor's commands."""
     return tag(supervisor_bits, 0), tag(supervisor_bits, 0xFFFFFFFF)
-
-
-def kill_tagged(low: int, high: int, rounds: int = 50) -> list[int]:
-    """SIGKILLs all such processes until a scan finds none; returns those that cannot be ended (another user's)."""
-    left: list[int] = []
-    for _ in range(rounds):
-        left = signal_tagged(low, high, signal.SIGKILL)
-        if not left:
-            break
-        signal.sigtimedwait((), 0.01)
-    return left
-
-
-def name_of(pid: int) -> str:
-    """A process for people: `sleep (pid 123)`."""
-    try:
-        with open(f"/proc/{pid}/comm") as file:
-            return f"{file.read().strip()} (pid {pid})"
-    except OSError:
-        return f"pid {pid}"
-
-
-def names_of(pids: Collection[int]) -> str:
-    """The same for several, of many the first few."""
-    first, more = sorted(pids)[:NAMES_MAX], len(pids) - NAMES_MAX
-    return ", ".join([*map(name_of, first), *([f"and {more:,} more"] if more > 0 else [])])
 
 
 # --- children -------------------------------------------------------------
@@ -297,6 +288,15 @@ def exceeds_own_peak(kib: int) -> bool:
 _own_peak_kib = 0
 
 
+helpers: set[int] = set()
+"""Children of this process that are no commands, such as its sentry."""
+
+
+def start_helper(words: Sequence[str], actions: Sequence[Any]) -> None:
+    """Starts a program in a session of its own, to which nothing is done that is done to commands."""
+    helpers.add(spawn_session(words[0], words, os.environ, actions))
+
+
 def become_subreaper() -> None:
     """Makes orphaned descendants children of this process, so that their end can be seen."""
     import ctypes
@@ -309,14 +309,33 @@ class Children:
     """The children of this single-threaded process, as the kernel lists them; kept open, since opening costs most."""
 
     def __init__(self) -> None:
-        self._list = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+        listed = capabilities.children_file()
+        self._list = os.open(listed, os.O_RDONLY | os.O_CLOEXEC) if listed else -1
 
     def pids(self) -> set[int]:
         """All of them; those that have ended and were not reaped too."""
+        if self._list < 0:
+            return set(_children_by_scan())
         text = os.pread(self._list, PAGE_BYTES, 0)
         while len(text) > PAGE_BYTES // 2 and (more := os.pread(self._list, PAGE_BYTES, len(text))):
             text += more  # the kernel gives about a page at a time
         return set(map(int, text.split()))
+
+
+def _children_by_scan() -> Iterator[int]:
+    """The same on a kernel that keeps no list."""
+    me = b"%d" % os.getpid()
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (words := stat_of(int(name))) and words[1] == me:
+            yield int(name)
+
+
+def close_from(lowest: int, but: Collection[int] = ()) -> None:
+    """Closes every descriptor from this one on, however many there could be."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) >= lowest and int(name) not in but:
+            with suppress(OSError):  # the listing's own is closed already
+                os.close(int(name))
 
 
 def reap(pid: int) -> int | None:

@@ -15,7 +15,7 @@ from queuectl import events
 from queuectl.clock import boottime
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started
+from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started, Stuck
 from queuectl.engine.host import Host
 from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import PROTOCOL, Channel
@@ -55,7 +55,14 @@ class Settled:
     lost: list[Job] = field(default_factory=list)
     given_back: list[Job] = field(default_factory=list)
     is_of_copy: bool = False
+    stuck: list[Job] = field(default_factory=list)
+    """Jobs of which something lives on that could not be ended; the supervisor stays known until that is gone."""
     taken_back: list[Job] = field(default_factory=list)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything has changed."""
+        return bool(self.recorded or self.lost or self.given_back or self.stuck or self.taken_back)
 
     def happenings(self) -> list[events.Happening]:
         """What there is to tell of it."""
@@ -64,8 +71,10 @@ class Settled:
         if self.is_of_copy:
             counts = {"recorded": len(ended), "given_back": len(self.given_back)}
             return [*ended, events.CopyReleased(worker=self.worker, **counts)]
+        stuck = [events.JobStuck(job=job) for job in self.stuck]
         sums = {"recorded": len(ended), "lost": len(lost), "taken_back": len(self.taken_back)}
-        return [*ended, *lost, events.CleanedUp(worker=self.worker, **sums)]
+        done = [] if stuck else [events.CleanedUp(worker=self.worker, **sums)]
+        return [*ended, *lost, *stuck, *done]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,12 +245,14 @@ class Reaper:
             return None  # it has just left; its lock is free now
         return Adopted(row=row._replace(epoch=grip.epoch, dispatcher=self._host.pid), channel=channel, lease=lease)
 
-    def settle(self, row: WorkerRow, testify: Callable[[], Witness] = Witness) -> Settled | None:
-        """Ends what a dead supervisor left, records the ends that are known, and reports the rest lost.
+    def settle(self, row: WorkerRow, testify: Callable[[], Witness] | None = None) -> Settled | None:
+        """Ends what a dead supervisor ran, records the ends that are known, and reports the rest lost.
 
         Known is what its journal has, and what its own dispatcher can `testify`. Of one on another machine nothing is
         known, but that its lease has run out. One that was registered in the store of which this is a copy may live
-        there: no process of it is touched, and its jobs are given back. None where another worker was faster.
+        there: no process of it is touched, and its jobs are given back. A job of which something lives on that cannot
+        be ended is left as it is: the next look tries again. None where another worker was faster, or nothing has
+        changed since the last look.
         """
         here = row.machine == self._host.machine
         at_home = self._store.is_at_home(row)
@@ -250,32 +261,54 @@ class Reaper:
         grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=only_expired)
         if grip is None:
             return None
-        witness = testify()
-        if here and at_home:
-            self._host.kill_commands(row)
+        witness = testify() if testify else Witness()
+        here = here and at_home
+        with_machine = testify is None and self._went_with_its_machine(row, here)
+        stuck = self._host.end_commands(row) if here else {}
         known = (*self._host.journal(row.id), *witness.results)
         results = {(result["seq"], result["lease"]): result for result in known}
         settled = Settled(worker=row.id, is_of_copy=not at_home)
         try:
             with self._store.transaction():
                 for job in self._store.running(row.id):
-                    if result := results.get((job.seq, job.lease)):
+                    key = job.seq, job.lease
+                    if result := results.get(key):
                         change = change_of(job, result, self._store, self._settings()["output-max"])
                         settled.recorded.extend(filter(None, self._store.record(grip, [change])))
                     elif not at_home:
                         settled.given_back.extend(filter(None, self._store.record(grip, [Change(job, GivenBack())])))
+                    elif key in stuck:
+                        is_told = job.error == stuck[key]
+                        told = [] if is_told else self._store.record(grip, [Change(job, Stuck(error=stuck[key]))])
+                        settled.stuck.extend(filter(None, told))
                     else:
-                        settled.lost.extend(filter(None, self._store.record(grip, [self._loss(grip, job, witness)])))
-                self._store.deregister(grip)
+                        loss = self._loss(grip, job, witness, with_machine)
+                        settled.lost.extend(filter(None, self._store.record(grip, [loss])))
+                if not stuck:
+                    self._store.deregister(grip)
         except Superseded:
             return None
-        self._host.remove(row.id)
-        return settled
+        if not stuck:
+            self._host.remove(row.id)
+        return None if stuck and not settled.has_news else settled
 
-    def _loss(self, grip: Grip, job: Job, witness: Witness) -> Change:
+    def _went_with_its_machine(self, row: WorkerRow, here: bool) -> bool:
+        """Whether a dead supervisor was stopped together with its machine, container or service, and by no job.
+
+        Such a stop leaves nothing of a worker. A job that kills its supervisor leaves something: the dispatcher,
+        another supervisor, or itself.
+        """
+        if self._host.has_restarted(row, one_machine=not self._store.leases):
+            return True
+        others = [other for other in self._store.workers() if other.machine == row.machine and other.id != row.id]
+        if here:
+            others = [other for other in others if other.dispatcher == row.dispatcher]
+        return not any(map(self._store.alive, others)) and not (here and self._host.has_rest(row))
+
+    def _loss(self, grip: Grip, job: Job, witness: Witness, with_machine: bool) -> Change:
         started_at = witness.started.get((job.seq, job.lease))
         if job.started_at is None and started_at is not None:
             started = Started(at=self._store.of_here(started_at))
             (after,) = self._store.record(grip, [Change(job=job, event=started)])
             job = after or job
-        return Change(job=job, event=Lost(max_lost=self._settings()["max-lost"]))
+        return Change(job=job, event=Lost(self._settings()["max-lost"], with_machine=with_machine))

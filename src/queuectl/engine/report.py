@@ -12,7 +12,7 @@ from typing import Any
 
 from queuectl import ids
 from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import Cause, Ended, GivenBack, Started
+from queuectl.domain.lifecycle import Cause, Ended, GivenBack, Started, Stuck
 from queuectl.engine import process
 from queuectl.engine.link import Flight
 from queuectl.engine.output import is_untouchable, read_capped
@@ -21,9 +21,11 @@ from queuectl.store.port import Change, Output, Store
 
 
 def change_of_flight(flight: Flight, store: Store, output_bytes_max: int) -> Change:
-    """What is known of a flight and not recorded yet: its end, its start, or that it never was."""
+    """What is known of a flight and not recorded yet: its end, its start, that it is stuck, or that it never was."""
     if flight.result is not None:
         return change_of(flight.job, flight.result, store, output_bytes_max)
+    if flight.stuck is not None and flight.job.started_at is not None:
+        return Change(job=flight.job, event=Stuck(error=flight.stuck))
     if flight.started_at is not None:
         started = Started(at=store.of_here(flight.started_at))
         return Change(job=flight.job, event=started, output_files=flight.files)

@@ -18,6 +18,8 @@ import queuectl
 from queuectl.clock import boottime
 from queuectl.engine import process
 from queuectl.engine.lease import LOOK_EVERY_S
+from queuectl.engine.roster import left_trees
+from queuectl.engine.trees import kill, living
 
 GOODBYE = "goodbye"
 
@@ -25,8 +27,9 @@ GOODBYE = "goodbye"
 class Sentry:
     """A supervisor's hold on its sentry, which is there from the first lease on."""
 
-    def __init__(self, bits: int) -> None:
-        """`bits` mark the supervisor's commands."""
+    def __init__(self, folder: Path, bits: int) -> None:
+        """`folder` is the supervisor's, `bits` mark its commands."""
+        self._folder = folder
         self._bits = bits
         self._pipe: int | None = None
 
@@ -36,7 +39,7 @@ class Sentry:
         if self._pipe is None or not self._say(f"{kill_at}"):
             self.dismiss()
             with suppress(OSError):
-                self._pipe = _spawn(self._bits)
+                self._pipe = _spawn(self._folder, self._bits)
                 self._say(f"{kill_at}")
 
     def dismiss(self) -> None:
@@ -56,16 +59,14 @@ class Sentry:
         return True
 
 
-def _spawn(bits: int) -> int:
+def _spawn(folder: Path, bits: int) -> int:
     source = str(Path(queuectl.__file__).parent.parent)
     program = f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.sentry import main; main()"
+    words = [sys.executable, "-I", "-S", "-c", program, str(folder), str(bits)]
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(reader, True)
     try:
-        os.posix_spawn(
-            sys.executable, [sys.executable, "-I", "-S", "-c", program, str(bits)], os.environ, setsid=True,
-            setsigmask=(), file_actions=[(os.POSIX_SPAWN_DUP2, reader, 0)],
-        )  # fmt: skip
+        process.start_helper(words, [(os.POSIX_SPAWN_DUP2, reader, 0)])
     except BaseException:
         os.close(writer)
         raise
@@ -76,7 +77,7 @@ def _spawn(bits: int) -> int:
 
 def main() -> None:
     """The process: hears from its supervisor (descriptor 0) until that is gone, and then keeps its lease."""
-    low, high = process.whole_range(int(sys.argv[1]))
+    folder, bits = Path(sys.argv[1]), int(sys.argv[2])
     kill_at = 0.0
     with open(0) as words:
         for word in words:
@@ -84,6 +85,7 @@ def main() -> None:
                 return
             with suppress(ValueError):  # cut off in the middle
                 kill_at = float(word)
-    while process.tagged(low, high) and boottime() < kill_at:
+    trees = left_trees(folder, bits)
+    while living(trees) and boottime() < kill_at:
         time.sleep(min(LOOK_EVERY_S, max(0.0, kill_at - boottime())))
-    process.kill_tagged(low, high)
+    kill(lambda: living(trees))

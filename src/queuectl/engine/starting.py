@@ -107,7 +107,7 @@ def _child(become: Callable[[Step], None], steps: int, kept: Sequence[int]) -> N
 
     try:
         signal.set_wakeup_fd(-1)
-        _keep_only({steps, *kept})  # a lock that a child holds which hangs would be held for ever
+        process.close_from(3, but={steps, *kept})  # a lock that a child holds which hangs would be held for ever
         for signum in process.DEFAULTED_SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
         os.setsid()
@@ -120,14 +120,6 @@ def _child(become: Callable[[Step], None], steps: int, kept: Sequence[int]) -> N
         step(f"!- cannot be started: {error}")
     finally:
         os._exit(process.EXIT_NOT_EXECUTABLE)
-
-
-def _keep_only(kept: set[int]) -> None:
-    lowest = 3
-    for handle in sorted(kept):
-        os.closerange(lowest, handle)
-        lowest = handle + 1
-    os.closerange(lowest, os.sysconf("SC_OPEN_MAX"))
 
 
 class Patience(Generic[R]):

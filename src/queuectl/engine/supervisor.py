@@ -15,7 +15,6 @@ import gc
 import heapq
 import os
 import select
-import signal
 import sys
 import time
 from contextlib import suppress
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from queuectl import environment
+from queuectl.clock import boottime
 from queuectl.engine import descriptors, process
 from queuectl.engine.door import Door
 from queuectl.engine.execution import Run, Slot, Surroundings, copy_user_file, prepared, start
@@ -34,17 +34,18 @@ from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
 from queuectl.engine.lease import Fence, Lease
 from queuectl.engine.leftovers import Leftovers
 from queuectl.engine.protocol import SPECS_MAX, Key, Message, Order, encode, listen
+from queuectl.engine.pursuit import Pursuit
+from queuectl.engine.roster import Roster
 from queuectl.engine.sentry import Sentry
 from queuectl.engine.signals import pipe_of_child_ends
 from queuectl.engine.sink import Drains
 from queuectl.engine.starting import Patience
+from queuectl.engine.trees import name_of, names_of
 from queuectl.engine.unrecorded import Unrecorded
 from queuectl.store.liveness import remove_folder
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
 
-SCAN_EVERY_S = 0.05
-UNKILLABLE_AFTER_S = 5.0
 TRY_AGAIN_AFTER_S = 0.5
 """After the machine had no room for another command."""
 LOOK_UP_AFTER_S = 0.01
@@ -84,15 +85,14 @@ class Supervisor:
         """By the pid of those whose process has not been reaped."""
         self._by_key: dict[Key, Run] = {}
         self._timers: list[tuple[float, int, Run]] = []
-        self._orphans: dict[int, int | None] = {}
-        """Children that no run started: what commands left behind, with the tag that tells whose it was."""
-        self._children = process.Children()
+        self._pursuit = Pursuit(config.bits)
+        self._roster = Roster(config.folder, config.slots)
         self._executions = 0
         self._parent = os.getppid()
         self._short_until: float | None = None
         self._leaving = False
         self._fence = Fence()
-        self._sentry = Sentry(config.bits)
+        self._sentry = Sentry(config.folder, config.bits)
         self._poll = select.poll()
         self._drains = Drains(self._poll)
         self._patience = Patience[Run]()
@@ -123,6 +123,7 @@ class Supervisor:
             self._obey_lease(now)
             self._drains.go_on(now)
             self._leave_hanging(now)
+            self._pursue(now)
             self._door.flush(now, patient=bool(self._waiting))
             if self._done():
                 self._sentry.dismiss()
@@ -154,7 +155,8 @@ class Supervisor:
             wake.append(flush_at)
         if self._short_until is not None:
             wake.append(self._short_until)
-        wake += [at for at in (self._drains.wake_at(), self._patience.wake_at()) if at is not None]
+        waits = (self._drains.wake_at(), self._patience.wake_at(), self._pursuit.due_at)
+        wake += [at for at in waits if at is not None]
         if self._runs:
             wake.append(self._home.look_at)
             if self._fence.watched:
@@ -168,7 +170,8 @@ class Supervisor:
     def _news(self) -> list[str]:
         self._waiting.clear()  # orders of the one before: who takes over sees that they never ran
         running = [encode(run.started_message()) for run in self._by_key.values()]
-        return [*running, *self._results.messages()]
+        stuck = [_stuck_news(run) for run in self._by_key.values() if run.stuck]
+        return [*running, *stuck, *self._results.messages()]
 
     def _obey(self, message: Message) -> None:
         kind, *words = message
@@ -218,18 +221,22 @@ class Supervisor:
         order, spec = next(iter(self._waiting.values()))
         slot = self._free.pop()
         self._executions += 1
-        began = time.time()
+        began, row = time.time(), slot.index - self._config.first_slot
+        self._roster.enter(row, order.key, self._executions, boottime())
         try:
             run = start(order, spec, slot, process.tag(self._config.bits, self._executions), self._mounts)
         except process.Shortage:
+            self._roster.leave(row)
             self._free.append(slot)
             self._wait_for_room(order)
             return
         except process.NotStarted as failure:
+            self._roster.leave(row)
             self._free.append(slot)
             del self._waiting[order.key]
             self._keep(result_of(order, began, exit_code=failure.exit_code, error=str(failure)))
             return
+        self._roster.started(row, run.tree.until, run.pid)
         del self._waiting[order.key]
         self._runs[run.pid] = self._by_key[order.key] = run
         self._drains.begin(run.sinks.values())
@@ -250,18 +257,15 @@ class Supervisor:
     # --- ending -----------------------------------------------------------------------------
 
     def _set_timer(self, at: float, run: Run) -> None:
-        heapq.heappush(self._timers, (at, run.tag, run))
+        heapq.heappush(self._timers, (at, run.tree.low, run))
 
     def _run_timers(self, now: float) -> None:
         if self._short_until is not None and now >= self._short_until:
             self._short_until = None
         while self._timers and self._timers[0][0] <= now:
             _, _, run = heapq.heappop(self._timers)
-            if self._by_key.get(run.order.key) is run:
-                if run.runs:
-                    self._end(run, TIMEOUT, now)
-                else:
-                    self._pursue(run, now)
+            if self._by_key.get(run.order.key) is run and run.runs:
+                self._pursuit.begin(run, TIMEOUT, now)
         if self._home.is_lost(now):
             self._make_home_again()
 
@@ -269,7 +273,7 @@ class Supervisor:
         """Somebody removed our folder: what runs goes on, and others see and reach us again. If it cannot be made now,
         the next look tries again."""
         with suppress(OSError):
-            self._door.listen_at(self._home.make_again(self._results.journal))
+            self._door.listen_at(self._home.make_again(self._results.journal, self._roster))
             for slot in (*self._free, *(run.slot for run in self._runs.values())):
                 slot.out.move()
                 slot.err.move()
@@ -281,13 +285,7 @@ class Supervisor:
         if run is not None and run.runs:
             self._reap()  # an exit before the signal stands
             if self._by_key.get(key) is run and run.runs:
-                self._end(run, cause, time.monotonic())
-
-    def _end(self, run: Run, cause: str, now: float) -> None:
-        run.cause = cause
-        run.kill_at = now + run.order.kill_grace
-        process.signal_tagged(run.tag, run.tag, signal.SIGTERM)
-        self._set_timer(min(run.kill_at, now + SCAN_EVERY_S), run)
+                self._pursuit.begin(run, cause, time.monotonic())
 
     def _obey_lease(self, now: float) -> None:
         """Ends what runs while nobody else may run it, whatever its grace. It is given back, not counted."""
@@ -296,21 +294,17 @@ class Supervisor:
         self._reap()  # an exit before the signal stands
         for run in self._by_key.values():
             if run.runs:
-                self._end(run, STOP, now)
-            run.kill_at = min(run.kill_at, now + self._fence.kill_in_s())
+                self._pursuit.begin(run, STOP, now)
+            self._pursuit.hurry(run, now + self._fence.kill_in_s())
 
-    def _pursue(self, run: Run, now: float) -> None:
-        """Goes on ending a tree until nothing of it is left."""
-        if now >= run.kill_at:
-            left = process.signal_tagged(run.tag, run.tag, signal.SIGKILL)
-        else:
-            left = process.tagged(run.tag, run.tag)
-        if not left and run.exit is not None:
-            self._finish(run, None)
-        elif now > run.kill_at + UNKILLABLE_AFTER_S:
-            self._finish(run, f"could not be ended: {process.names_of(left)}")
-        else:
-            self._set_timer(min(max(run.kill_at, now + 0.01), now + SCAN_EVERY_S), run)
+    def _pursue(self, now: float) -> None:
+        """Goes on ending trees until nothing of them is left."""
+        over, stuck = self._pursuit.step(self._by_key.values(), now)
+        for run in over:
+            self._finish(run)
+        for run in stuck:
+            self._roster.stuck(run.slot.index - self._config.first_slot)
+            self._door.say(run.order.key, _stuck_news(run))
 
     def _reap(self) -> None:
         """Reports and reaps every child that has ended."""
@@ -324,52 +318,55 @@ class Supervisor:
             run = self._runs.pop(info.si_pid, None)
             self._patience.ended(info.si_pid)
             if run is None:
-                self._orphans.pop(info.si_pid, None)
+                self._pursuit.reaped(info.si_pid)
                 os.waitpid(info.si_pid, 0)
                 continue
             if run.copier is not None and info.si_pid == run.copier.pid:
                 run.copied(os.waitpid(info.si_pid, 0)[1] == 0)
-                self._finish(run, run.error)
+                self._pursuit.reaped(info.si_pid)
+                self._finish(run)
                 continue
             exited = info.si_code == os.CLD_EXITED
             run.exit = (info.si_status, None) if exited else (None, info.si_status)
-            if run.cause is None:
-                self._finish(run, None)
+            if run.cause is None or self._pursuit.withdraw(run):
+                self._finish(run)
             else:
                 run.account()
-                self._pursue(run, time.monotonic())
+                self._pursuit.look_at_once(time.monotonic())
 
-    def _finish(self, run: Run, error: str | None) -> None:
+    def _finish(self, run: Run) -> None:
         """Makes the result, keeps it, frees the slot, and only then reaps."""
         failure = run.judge_start()
-        if failure is None and run.user_file is not None and self._copy_user_file(run, error):
+        if failure is None and run.user_file is not None and self._copy_user_file(run):
             return
-        left = set() if run.cause or failure else self._left_by(run)
+        left = set() if run.cause or failure else self._pursuit.left_by(run, self._by_key.values())
         outputs = {}
         self._drains.end(run.sinks.values())
         for stream, sink in run.sinks.items():
             room = self._results.room_for_output(len(self._by_key))
-            if kept := sink.collect(still_written=bool(left or error or run.abandoned), room=room):
+            if kept := sink.collect(still_written=bool(left or run.abandoned), room=room):
                 outputs[stream] = kept
         exit_code, signum = (failure.exit_code, None) if failure else run.exit or (None, None)
         started_at, finished_at = run.times()
         result = result_of(
             run.order, started_at, finished_at=finished_at, exit_code=exit_code, signal=signum, cause=run.cause,
-            error="; ".join(map(str, filter(None, (failure, error)))) or None, outputs=outputs or None,
-            leftover=process.names_of(left) or None,
+            error="; ".join(map(str, filter(None, (failure, run.stuck)))) or None, outputs=outputs or None,
+            leftover=names_of(left) or None,
         )  # fmt: skip
         self._runs.pop(run.pid, None)
         del self._by_key[run.order.key]
         self._free.append(run.slot)
         self._keep(result, run)
+        self._roster.leave(run.slot.index - self._config.first_slot)
 
-    def _copy_user_file(self, run: Run, error: str | None) -> bool:
+    def _copy_user_file(self, run: Run) -> bool:
         """Whether a child now copies what the command wrote to a user's file; `_finish` goes on at its end."""
         try:
             run.copier = copy_user_file(run, self._config.output_bytes_max)
         except process.Shortage:
             return False
-        run.user_file, run.error = None, error
+        run.user_file = None
+        process.helpers.add(run.copier.pid)
         if run.cause is None and run.exit is not None:
             run.account()
         self._runs[run.copier.pid] = run
@@ -381,20 +378,20 @@ class Supervisor:
         for pid, run in self._patience.step(now):
             self._runs.pop(pid, None)
             if self._by_key.get(run.order.key) is run:
-                run.abandoned = True
-                self._finish(run, f"could not be ended: {process.name_of(pid)}")
-
-    def _left_by(self, run: Run) -> set[int]:
-        """The processes that this run left behind."""
-        for pid in self._children.pids().difference(self._runs, self._orphans, (run.pid,)):
-            self._orphans[pid] = process.read_tag(pid)
-        return {pid for pid, mark in self._orphans.items() if mark == run.tag}
+                run.abandoned, run.stuck = True, f"could not be ended: {name_of(pid)}"
+                self._pursuit.give_up(run)
+                self._finish(run)
 
     def _keep(self, result: dict[str, Any], run: Run | None = None) -> None:
         body = self._results.journalled(result)
         if run is not None and run.cause is None and run.exit is not None and run.cpu_time is None:
             run.account()
         self._door.say(*self._results.keep(result, body, (run.cpu_time, run.max_rss) if run else (None, None)))
+
+
+def _stuck_news(run: Run) -> str:
+    """Two messages: what is said last of an execution is all that is said, and its start may be unsaid yet."""
+    return f"{encode(run.started_message())},{encode(['stuck', *run.order.key, run.stuck])}"
 
 
 def main() -> None:
@@ -406,7 +403,7 @@ def main() -> None:
     )  # fmt: skip
     gc.set_threshold(COLLECT_EVERY)
     descriptors.allow(descriptors.needed(config.slots))
-    os.closerange(4, os.sysconf("SC_OPEN_MAX"))  # what a shell left open in the worker is no business of commands
+    process.close_from(4)  # what a shell left open in the worker is no business of commands
     os.umask(0o077)
     home = Home(config.below, config.folder)
     process.become_subreaper()

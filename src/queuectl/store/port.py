@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from queuectl.domain.errors import QueuectlError, StoreLost
 from queuectl.domain.job import Attempt, Job, JobState
-from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started
+from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started, Stuck
 from queuectl.domain.selector import Selector
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Change(NamedTuple):
     """
 
     job: Job
-    event: Started | Ended | GivenBack | Lost
+    event: Started | Ended | Stuck | GivenBack | Lost
     outputs: Sequence[Output] = ()
     output_files: tuple[str, ...] = ()
     leftover: str | None = None
