@@ -13,6 +13,9 @@ import pytest
 
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState
+from queuectl.engine.journal import read_journal
+from queuectl.engine.protocol import JOURNAL_NAME
+from queuectl.store.liveness import LOCK_NAME, supervisor_folder
 from tests.fault.history import check, diary_command
 from tests.fault.stores import on_each_store
 from tests.machines import FAKE_CLOCK, Machine
@@ -60,19 +63,59 @@ def test_removing_the_workers_folder_repeats_and_loses_nothing(shop: Workshop, t
     assert shop.left_files() == []
 
 
-def test_a_supervisor_without_folder_and_dispatcher_is_taken_over(shop: Workshop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", ["the folder", "lock", "socket", "journal", "running"])
+def test_a_supervisor_without_dispatcher_and_files_is_taken_over(shop: Workshop, tmp_path: Path, gone: str) -> None:
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     job = shop.enqueue(diary_command(diary, gated(gate, "exit 7")), max_retries=0)
     worker = shop.worker(1)
     shop.started(job)
-    remove(shop.store.folder / "workers")
     worker.kill()
+    if gone == "the folder":
+        remove(shop.store.folder / "workers")
+    else:
+        (supervisor_folder(shop.store.folder, shop.supervisors()[0].id) / gone).unlink()
     shop.worker(1)
     until(lambda: any(row.epoch == 2 for row in shop.store.workers()), "it is taken over")
     gate.touch()
     (done,) = shop.finished(job)
     assert (done.exit_code, done.starts, done.lost) == (7, 1, 0)
     check(shop, diary, [job])
+
+
+def test_a_removed_lock_costs_no_output_that_waits_to_be_recorded(shop: Workshop, tmp_path: Path) -> None:
+    gates = tmp_path / "first", tmp_path / "last"
+    jobs = [shop.enqueue(gated(gates[0], "seq 20000")), shop.enqueue(gated(gates[1]))]
+    worker = shop.worker(2, "--name", "one")
+    shop.started(*jobs)
+    (row,) = {row for row in shop.supervisors() if row.id == shop.job(jobs[0]).worker}
+    folder = supervisor_folder(shop.store.folder, row.id)
+    worker.kill()
+    gates[0].touch()
+    until(lambda: read_journal(folder / JOURNAL_NAME), "its end is journalled")
+    (folder / LOCK_NAME).unlink()
+    until((folder / LOCK_NAME).exists, "the supervisor makes it again")
+    gates[1].touch()
+    shop.worker(1)
+    assert {(job.state, job.starts) for job in shop.finished(*jobs)} == {(JobState.COMPLETED, 1)}
+    assert len(shop.output(jobs[0])) == 108894
+
+
+def test_an_end_right_after_its_folder_was_removed_is_recorded(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = shop.enqueue(f"while [ ! -e {gate} ]; do :; done; exit 7", max_retries=0)
+    worker = shop.worker(1)
+    shop.started(job)
+    worker.kill()
+    (row,) = shop.supervisors()
+    remove(shop.store.folder / "workers")
+    gate.touch()
+    until(lambda: not shop.supervisors(), "the supervisor leaves")
+    assert [
+        each["exit_code"] for each in read_journal(supervisor_folder(shop.store.folder, row.id) / JOURNAL_NAME)
+    ] == [7]
+    shop.worker(1)
+    (done,) = shop.finished(job)
+    assert (done.exit_code, done.starts, done.lost) == (7, 1, 0)
 
 
 # --- a frozen supervisor whose dispatcher lives -----------------------------------------------

@@ -9,8 +9,8 @@ import socket
 from pathlib import Path
 
 from queuectl.engine.journal import Journal
-from queuectl.engine.protocol import JOURNAL_NAME, listen
-from queuectl.engine.roster import Roster
+from queuectl.engine.protocol import JOURNAL_NAME, SOCKET_NAME, listen
+from queuectl.engine.roster import ROSTER_NAME, Roster
 from queuectl.store.liveness import LOCK_NAME, hold_lock
 
 LOOK_EVERY_S = 1.0
@@ -24,29 +24,43 @@ class Home:
         self.folder = folder
         self.look_at = 0.0
         self._lock = hold_lock(folder)
+        self._made = os.stat(folder)
 
     def is_lost(self, now: float) -> bool:
-        """Whether the lock is not where others look for it. Looks once a second."""
+        """Whether something is not where others look for it. Looks once a second."""
         if now < self.look_at:
             return False
         self.look_at = now + LOOK_EVERY_S
+        return self.is_gone()
+
+    def is_gone(self) -> bool:
+        """The same, seen at this moment."""
         try:
-            found = os.stat(self.folder / LOCK_NAME)
+            lock, *_ = [os.stat(self.folder / name) for name in (LOCK_NAME, SOCKET_NAME, JOURNAL_NAME, ROSTER_NAME)]
         except OSError:
             return True
-        return not os.path.samestat(found, os.fstat(self._lock))
+        return not os.path.samestat(lock, os.fstat(self._lock))
 
     def make_again(self, journal: Journal, roster: Roster) -> socket.socket:
-        """Makes the folder with a new socket, the journal, the roster and, last, the lock. Raises `OSError` where that
-        cannot be now; then the folder is still lost."""
-        shutil.rmtree(self.folder, ignore_errors=True)  # what stands in its place is a copy
+        """Makes the folder with a new socket, the journal, the roster and, last, the lock. What is left of it, such as
+        long output, stays. Raises `OSError` where that cannot be now; then the folder is still lost."""
+        if not self._is_ours():
+            shutil.rmtree(self.folder, ignore_errors=True)  # what stands in its place is a copy
         for folder in (self._below, self.folder.parent, self.folder):
             if not folder.is_dir():
                 folder.mkdir(mode=0o700)
         journal.move(self.folder / JOURNAL_NAME)
         roster.move(self.folder)
+        (self.folder / SOCKET_NAME).unlink(missing_ok=True)
         listener = listen(self.folder)
         lock = hold_lock(self.folder)
         os.close(self._lock)
         self._lock = lock
+        self._made = os.stat(self.folder)
         return listener
+
+    def _is_ours(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.folder), self._made)
+        except OSError:
+            return False

@@ -126,6 +126,8 @@ class Supervisor:
             self._pursue(now)
             self._door.flush(now, patient=bool(self._waiting))
             if self._done():
+                if self._results and self._home.is_gone():
+                    self._make_home_again()  # where the next worker finds them
                 self._sentry.dismiss()
                 return
             for handle, _ in self._poll.poll(self._pause_ms(now)):
