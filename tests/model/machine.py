@@ -16,6 +16,7 @@ from tests.model.supervisor import SimSupervisor
 from tests.model.timeline import Timeline, Violation
 from tests.model.verdict import Execution, History
 
+FIRST_PID = 1000
 FROZEN_LATELY_S = 4.0
 """Somebody who ends a supervisor must have waited for its answer at least so long."""
 KILLED = 9
@@ -35,14 +36,21 @@ class Machine:
         self.supervisors: dict[str, SimSupervisor] = {}
         self.folders: set[str] = set()
         self.journals: dict[str, list[str]] = {}
+        """Files, as the folders are: they come and go under whoever writes them."""
         self.commands: dict[int, Execution] = {}
-        self._pids = 1000
+        self._boot = 1
+        self._pids = FIRST_PID
         self.kill_parent: Callable[[str], None] = lambda worker: None
         """Has the process die that started a supervisor."""
         self.is_awake: Callable[[int], bool] = lambda pid: False
         """Whether a process lives and is not suspended."""
         self.is_dispatcher: Callable[[int], bool] = lambda pid: False
         """Whether a dispatcher with this pid lives."""
+
+    @property
+    def id(self) -> str:
+        """The boot in which pids mean something."""
+        return f"boot:{self._boot}"
 
     def new_pid(self) -> int:
         self._pids += 1
@@ -51,14 +59,18 @@ class Machine:
     def start_supervisor(self, plan: Plan) -> SimSupervisor:
         supervisor = SimSupervisor(self, f"{plan.name}~{len(self.supervisors) + 1}", plan.slots)
         self.supervisors[supervisor.id] = supervisor
-        self.folders.add(supervisor.id)
-        self.journals[supervisor.id] = []
+        supervisor.make_home()
+        return supervisor
+
+    def child(self, pid: int) -> SimSupervisor:
+        """A supervisor of today, by its pid."""
+        (supervisor,) = (each for each in self.supervisors.values() if (each.machine_id, each.pid) == (self.id, pid))
         return supervisor
 
     def connect(self, worker: str, wake: Callable[[], None], strike: Callable[[], None]) -> SimChannel | None:
-        """A connection to a supervisor; a frozen one's kernel accepts it too."""
+        """A connection to a supervisor; a frozen one's kernel accepts it too. None where its folder has gone."""
         supervisor = self.supervisors.get(worker)
-        if supervisor is None or not supervisor.alive:
+        if supervisor is None or not supervisor.alive or worker not in self.folders:
             return None
         near = SimChannel(self.time, self.delay, wake, strike)
         far = SimChannel(self.time, self.delay, supervisor.wake, None)
@@ -67,7 +79,7 @@ class Machine:
         return near
 
     def is_alive(self, worker: str) -> bool:
-        """Whether the supervisor's lock is held."""
+        """Whether the supervisor's process is there."""
         return worker in self.supervisors and self.supervisors[worker].alive
 
     # --- commands ---------------------------------------------------------------------------
@@ -120,9 +132,11 @@ class Machine:
             strike()
             self.end(execution, signal=KILLED)
 
-    def kill_frozen(self, worker: str) -> None:
+    def kill_frozen(self, worker: str, machine_id: str) -> None:
         """Somebody takes a supervisor for frozen."""
         supervisor = self.supervisors[worker]
+        if machine_id != self.id:
+            raise Violation(f"{worker} is of {machine_id}, and a stranger is killed in its place")
         lately = self.time.monotonic() - FROZEN_LATELY_S
         if not supervisor.frozen and supervisor.thawed_at < lately:
             raise Violation(f"{worker} is killed as frozen, but was not")
@@ -158,7 +172,35 @@ class Machine:
                 if execution.supervisor == worker and execution.ended is not None:
                     execution.reaped = True
 
+    def cut_power(self, worker: str) -> None:
+        """A supervisor and all its commands are gone at once, and nobody hears of it."""
+        self.history.stopped.add(worker)
+        left = self.left_by(worker)
+        self.supervisors[worker].die("is gone", at_once=True)
+        for execution in left:
+            self.end(execution, signal=KILLED)
+            execution.reaped = True
+
+    def reboot(self) -> None:
+        """The same for all of them. Folders stay, and pids begin again."""
+        for supervisor in self.supervisors.values():
+            if supervisor.alive:
+                self.cut_power(supervisor.id)
+        for execution in [each for each in self.commands.values() if each.ended is None]:
+            self.end(execution, signal=KILLED)
+        self.commands.clear()
+        self._boot += 1
+        self._pids = FIRST_PID
+
     # --- folders ----------------------------------------------------------------------------
+
+    def lose_folder(self, worker: str) -> None:
+        """Somebody removes a supervisor's folder. One that lives makes it again."""
+        self.history.say("the folder of %s is removed", worker)
+        self.folders.discard(worker)
+        self.journals.pop(worker, None)
+        if not self.is_alive(worker):
+            self.history.forget(worker)
 
     def read_journal(self, worker: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.journals.get(worker, [])]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 FAULTS = (
     "kill a dispatcher", "freeze a dispatcher", "kill a supervisor", "freeze a supervisor", "lock the store",
-    "take the store away", "set the clock", "start a worker", "stop a worker",
+    "take the store away", "set the clock", "start a worker", "stop a worker", "hang a supervisor", "reboot",
+    "remove a folder", "remove all folders", "copy the store", "signal everything", "cut a worker's power",
 )  # fmt: skip
 
 

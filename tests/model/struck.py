@@ -166,7 +166,8 @@ class SimStore(SqliteStore):
             self._db.execute("ROLLBACK")
 
     def alive(self, row: WorkerRow) -> bool:
-        return self._machine.is_alive(row.id)
+        """As the real one: a lock or a process tells, but for a row of another store."""
+        return self.is_at_home(row) and self._machine.is_alive(row.id)
 
     def adopt(
         self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
@@ -198,7 +199,7 @@ class SimHost(Host):
     def __init__(self, machine: Machine, process: Process, wake: Callable[[], None], below: Path) -> None:
         self.below = below
         self.name = HOST
-        self.machine = "boot:1"
+        self.machine = machine.id
         self.pid = process.pid
         self._simulated = machine
         self._process = process
@@ -223,7 +224,8 @@ class SimHost(Host):
         self._process.point("before the first contact")
         channel = self._connect(supervisor.id)
         if channel is None:
-            self._simulated.remove(supervisor.id)
+            if not supervisor.alive:
+                self._simulated.remove(supervisor.id)
             raise OperationFailed("the supervisor did not start: connection refused")
         return Launched(worker=supervisor.id, pid=supervisor.pid, tag_bits=supervisor.pid, channel=channel)
 
@@ -232,17 +234,19 @@ class SimHost(Host):
         return self._connect(worker)
 
     def has_died(self, pid: int) -> bool:
-        (supervisor,) = (each for each in self._simulated.supervisors.values() if each.pid == pid)
-        return not supervisor.alive
+        return not self._simulated.child(pid).alive
 
     def kill_child(self, pid: int) -> None:
         self._process.point("before it kills its child")
-        (supervisor,) = (each for each in self._simulated.supervisors.values() if each.pid == pid)
+        supervisor = self._simulated.child(pid)
         if supervisor.alive:
             supervisor.die("killed by its own dispatcher")
+        while supervisor.alive:  # until then its parent waits for it
+            self._simulated.time.run_until(self._simulated.time.monotonic() + 0.05)
+            self._process.point("while it waits for its child")
 
     def kill(self, row: WorkerRow) -> None:
-        self._simulated.kill_frozen(row.id)
+        self._simulated.kill_frozen(row.id, row.machine)
 
     def is_awake(self, pid: int) -> bool:
         return self._simulated.is_awake(pid)
@@ -256,7 +260,7 @@ class SimHost(Host):
         return self._simulated.is_dispatcher(row.dispatcher) or bool(self._simulated.left_by(row.id))
 
     def has_restarted(self, row: WorkerRow, one_machine: bool) -> bool:
-        return False
+        return row.machine != self.machine
 
     def reap_strays(self, but: set[int]) -> None:
         for worker in self._process.children:

@@ -11,6 +11,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from queuectl.engine.execution import result as result_of
+from queuectl.engine.home import LOOK_EVERY_S as HOME_LOOK_EVERY_S
 from queuectl.engine.protocol import PROTOCOL, Key, Message, Order
 from queuectl.engine.supervisor import CANCEL, HELLO_WITHIN_S, STOP, TIMEOUT
 from tests.model.channel import SimChannel
@@ -43,8 +44,11 @@ class SimSupervisor:
     def __init__(self, machine: Machine, id: str, slots: int) -> None:
         self.id = id
         self.pid = machine.new_pid()
+        self.machine_id = machine.id
         self.alive = True
         self.frozen = False
+        self._doomed: str | None = None
+        """Why it dies as soon as the system call in which it hangs returns; empty: it does not."""
         self.thawed_at = 0.0
         self.channels: list[SimChannel] = []
         self._machine = machine
@@ -60,8 +64,10 @@ class SimSupervisor:
         self._waiting: dict[Key, Order] = {}
         self._runs: dict[Key, Run] = {}
         self._results: dict[Key, dict[str, Any]] = {}
+        self._journal: list[str] = []
         self._leaving = False
         self._is_woken = False
+        self._look_at_home()
         self.wake(HELLO_WITHIN_S + 0.1)
         self._is_woken = False
 
@@ -78,17 +84,42 @@ class SimSupervisor:
     def freeze(self) -> None:
         self.frozen = True
 
+    def hang(self) -> None:
+        """Freezes in a system call that nothing interrupts: a signal that kills takes effect when it returns."""
+        if not self.frozen:
+            self.frozen, self._doomed = True, ""
+
     def thaw(self) -> None:
         if self.frozen:
             self.frozen, self.thawed_at = False, self._time.monotonic()
             self._is_woken = False
+            doomed, self._doomed = self._doomed, None
+            if doomed and self.alive:
+                self.die(doomed)
             self.wake()
 
-    def die(self, why: str) -> None:
+    def die(self, why: str, *, at_once: bool = False) -> None:
+        if self._doomed is not None and not at_once:
+            self._doomed = why
+            return
         self._machine.history.say("%s: %s", self.id, why)
         self.alive = False
+        if self.id not in self._machine.folders:
+            self._machine.history.forget(self.id)
         for channel in self.channels:
             channel.close()
+
+    def make_home(self) -> None:
+        """Its folder with its journal, where others find them."""
+        self._machine.folders.add(self.id)
+        self._machine.journals[self.id] = self._journal
+
+    def _look_at_home(self) -> None:
+        """Once a second: whoever removes its folder ends nothing."""
+        if self.alive:
+            if not self.frozen and self.id not in self._machine.folders:
+                self.make_home()
+            self._time.later(HOME_LOOK_EVERY_S, self._look_at_home)
 
     # --- one turn ---------------------------------------------------------------------------
 
@@ -100,7 +131,7 @@ class SimSupervisor:
         self._start_next()
         self._flush()
         if self._done():
-            self.die("leaves")
+            self._leave()
             return
         heard = [self._hear(channel) for channel in list(self.channels)]
         if any(heard) or self._outbox or (self._waiting and self._free):
@@ -112,6 +143,13 @@ class SimSupervisor:
             silent = self._time.monotonic() - self._word_at
             return not self._runs and (self._epoch > 0 or silent > HELLO_WITHIN_S)
         return self._leaving and not self._runs and not self._results
+
+    def _leave(self) -> None:
+        if self._results and self.id not in self._machine.folders:
+            self.make_home()
+        if not self._epoch:
+            self._machine.folders.discard(self.id)
+        self.die("leaves")
 
     def _reap(self) -> None:
         for run in list(self._runs.values()):
@@ -178,7 +216,7 @@ class SimSupervisor:
 
     def _keep(self, process: Execution, result: dict[str, Any]) -> None:
         """Into the journal, and only then told."""
-        self._machine.journals[self.id].append(json.dumps(result))
+        self._journal.append(json.dumps(result))
         self._machine.history.say("  %s is journalled", process.key)
         process.known = result
         process.reaped = True
@@ -256,7 +294,7 @@ class SimSupervisor:
                 for seq, lease in words[0]:
                     self._results.pop((seq, lease), None)
                 if not self._results:
-                    self._machine.journals[self.id].clear()
+                    self._journal.clear()
             case "spec":
                 self._specs.add(words[0])
             case "drop":

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from queuectl.domain.job import CLAIMABLE, FINISHED, Job, JobState, Outcome
-from queuectl.domain.lifecycle import CancelRequested, Ended, Event, Held, Lost, Released, Retried, Started, outcome
+from queuectl.domain.lifecycle import (
+    LOST_WITH_MACHINE,
+    CancelRequested,
+    Cause,
+    Ended,
+    Event,
+    Held,
+    Lost,
+    Released,
+    Retried,
+    Started,
+    outcome,
+)
 from queuectl.store.port import Change, Grip, Store
 from tests.model.timeline import Violation
 
@@ -20,6 +32,7 @@ COUNTED = frozenset({Outcome.COMPLETED, Outcome.FAILED, Outcome.TIMEOUT})
 """Ends that use up an attempt."""
 
 MAX_LOST = 3
+SIGTERM = 15
 
 Key = tuple[int, int]
 
@@ -28,7 +41,8 @@ Key = tuple[int, int]
 class Execution:
     """A command's process, from its spawn until it ends by itself or is ended.
 
-    `known` is its result, once it is journalled; `seen` one that only a witness could tell of.
+    `known` is its result, once it is journalled; `seen` one that only a witness could tell of. It is `forgotten` where
+    somebody removed the journal for good before it was recorded.
     """
 
     seq: int
@@ -43,6 +57,7 @@ class Execution:
     signal: int | None = None
     reaped: bool = False
     known: dict[str, Any] | None = None
+    forgotten: bool = False
     seen: dict[str, Any] | None = None
 
     @property
@@ -69,6 +84,10 @@ class History:
     """By `seq`: the lease at which somebody wanted it ended. Nothing later may start."""
     held: set[int] = field(default_factory=set)
     grips: set[Grip] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)
+    """Supervisors that went with their machine, or with all that belonged to their worker."""
+    termed: dict[Key, Callable[[], bool]] = field(default_factory=dict)
+    """Executions that got SIGTERM together with the worker that drove them."""
 
     # --- told by the machine ----------------------------------------------------------------
 
@@ -87,6 +106,17 @@ class History:
         """A command's process has ended."""
         if self.running.get(execution.seq) is execution:
             del self.running[execution.seq]
+
+    def forget(self, worker: str) -> None:
+        """The journal of a dead supervisor has been removed."""
+        for execution in self.executions.values():
+            if execution.supervisor == worker and execution.known and execution.key not in self.ended:
+                execution.forgotten = True
+
+    def terminated(self, execution: Execution, are_well: Callable[[], bool]) -> None:
+        """A command got SIGTERM from outside, and so does its worker. `are_well` tells whether since then nothing has
+        kept worker and supervisor from hearing of both in time."""
+        self.termed[execution.key] = are_well
 
     # --- told by people -----------------------------------------------------------------------
 
@@ -137,11 +167,16 @@ class History:
                 if key in self.ended:
                     raise Violation(f"the end of {_name(key)} is recorded twice")
                 self.ended[key] = change.event
+                by_itself = change.event.signal == SIGTERM and change.event.cause is None
+                if by_itself and key in self.termed and self.termed[key]():
+                    raise Violation(f"{_name(key)} was stopped with its worker, and counts as failed")
             case Lost():
                 if change.job.started_at is not None:
                     self.lost.add(key)
                     if change.event.with_machine:
                         self.lost_with_machine.add(key)
+                    elif key in self.executions and self.executions[key].supervisor in self.stopped:
+                        raise Violation(f"{_name(key)} was lost with its machine, and is charged for it")
             case _:
                 running = self.running.get(change.job.seq)
                 if running is not None and running.key == key:
@@ -175,10 +210,14 @@ class History:
                 raise Violation(f"{_name(key)} is recorded with an end that nobody saw")
             return
         if recorded is None:
+            if execution is not None and execution.forgotten:
+                return
             raise Violation(f"the result of {_name(key)} was journalled and never recorded")
-        if (recorded.exit_code, recorded.signal, recorded.cause) != tuple(
-            known.get(name) for name in ("exit_code", "signal", "cause")
-        ):
+        told = tuple(known.get(name) for name in ("exit_code", "signal", "cause"))
+        allowed = (
+            {told, (None, SIGTERM, Cause.STOP)} if told == (None, SIGTERM, None) and key in self.termed else {told}
+        )
+        if (recorded.exit_code, recorded.signal, recorded.cause) not in allowed:
             raise Violation(f"{_name(key)} ended with {known} and is recorded as {recorded}")
 
     def _judge_job(self, job: Job) -> None:
@@ -200,6 +239,18 @@ class History:
         ends = [how for _, how in self._outcomes(job.seq, first, 1 << 60)]
         if (job.state is JobState.COMPLETED) != (Outcome.COMPLETED in ends):
             raise Violation(f"{job.id} is {job.state}, but its executions ended as {ends}")
+        if job.state is JobState.DEAD:
+            self._judge_death(job, counted, lost)
+
+    def _judge_death(self, job: Job, counted: list[Key], lost: list[Key]) -> None:
+        """A dead job has failed by itself for good, or one worker after the other died of it."""
+        last = max((*counted, *lost), default=(0, 0))
+        if last in lost:
+            charged = [key for key in lost if key not in self.lost_with_machine]
+            if len(charged) < MAX_LOST and len(lost) < MAX_LOST * LOST_WITH_MACHINE:
+                raise Violation(f"{job.id} is dead ({job.error}), but only {len(charged)} losses point to it")
+        elif last not in counted or self.ended[last].cause not in (None, Cause.TIMEOUT):
+            raise Violation(f"{job.id} is dead ({job.error}), but did not end by itself")
 
     def _judge_life(self, job: Job, after: int, until: int) -> None:
         """Between two retries by hand nothing runs after a success, a cancel, or the last retry."""
@@ -237,7 +288,7 @@ class History:
             if attempt.outcome is not how:
                 raise Violation(f"{_name(key)} was {how} and is shown as {attempt.outcome}")
             execution = self.executions.get(key)
-            written = execution.known.get("outputs", {}) if execution and execution.known else {}
+            written = execution.known.get("outputs", {}) if recorded and execution and execution.known else {}
             text = b"".join(output.head for output in store.outputs(job, attempt.number))
             if text != "".join(kept["text"] for kept in written.values()).encode():
                 raise Violation(f"{_name(key)} wrote {written} and is kept with {text!r}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from queuectl.engine.supervisor import HELLO_WITHIN_S
 from queuectl.engine.wakeup import Wakeup
 from queuectl.store.port import Superseded
 from queuectl.store.sqlite import SqliteStore
+from tests.model.faults import Faults
 from tests.model.machine import Machine
 from tests.model.people import People
 from tests.model.plan import Plan
@@ -32,7 +33,6 @@ from tests.model.struck import Killed, Process, SimHost, SimStore, Weather
 from tests.model.timeline import Timeline, Violation
 from tests.model.verdict import History
 
-WORKERS_MAX = 3
 LEASE_TTL_S = 2
 PATIENCE_S = 20.0
 QUIET_WITHIN_S = 60.0
@@ -54,71 +54,78 @@ class SimWorker:
     busy: bool = False
     asleep: bool = False
     wake_at: float | None = None
+    signals: list[str] = field(default_factory=list)
+
+    def turn(self) -> float:
+        """As in `Loop`: signals, and a step."""
+        while self.signals:
+            self.dispatcher.take_signal(self.signals.pop(0))
+        return self.dispatcher.step()
 
 
 class World:
     """One run. `run` raises `Violation`."""
 
     def __init__(self, seed: int, folder: Path, tell: Callable[[str], None] | None = None) -> None:
-        self._chance = random.Random(seed)
-        self._plan = Plan.draw(self._chance)
+        self.chance = random.Random(seed)
+        self.plan = Plan.draw(self.chance)
         self._tell = tell
-        self._time = Timeline()
+        self.time = Timeline()
         self._history = History(self._say)
-        self._machine = Machine(self._time, self._chance, self._history, self._delay)
-        self._machine.kill_parent = self._kill_parent
-        self._machine.is_awake = self._is_awake
-        self._machine.is_dispatcher = lambda pid: any(each.process.pid == pid for each in self._living())
+        self.machine = Machine(self.time, self.chance, self._history, self._delay)
+        self.machine.kill_parent = self._kill_parent
+        self.machine.is_awake = self._is_awake
+        self.machine.is_dispatcher = lambda pid: any(each.process.pid == pid for each in self.living())
         self._weather = Weather()
-        self._weather.fails_at_commit = lambda: self._happens(self._plan.fails_at_commit)
-        self._weather.loses_answer = lambda: self._happens(self._plan.loses_answers)
-        self._path = _fresh_store(folder)
+        self._weather.fails_at_commit = lambda: self._happens(self.plan.fails_at_commit)
+        self._weather.loses_answer = lambda: self._happens(self.plan.loses_answers)
+        self.path = _fresh_store(folder)
         self._store = self._open(None)
-        self._people = People(self._store, self._time, self._chance, self._history)
+        self.people = People(self._store, self.time, self.chance, self._history)
         self._workers: list[SimWorker] = []
         self._made = 0
         self._asleep = 0
         self._spoilt_at = 0.0
-        self._calm_at = self._time.monotonic() + self._plan.lasts_s
+        self._calm_at = self.time.monotonic() + self.plan.lasts_s
 
     def _say(self, text: str, *values: object) -> None:
         if self._tell is not None:
-            self._tell(f"{self._time.monotonic() - 1000:9.4f} {text % values}")
+            self._tell(f"{self.time.monotonic() - 1000:9.4f} {text % values}")
 
     # --- chance -----------------------------------------------------------------------------
 
     @property
     def _is_calm(self) -> bool:
-        return self._time.monotonic() >= self._calm_at
+        return self.time.monotonic() >= self._calm_at
 
     def _happens(self, probability: float) -> bool:
-        return probability > 0 and not self._is_calm and self._chance.random() < probability
+        return probability > 0 and not self._is_calm and self.chance.random() < probability
 
     def _delay(self) -> float:
-        return 0.0001 if self._is_calm else self._chance.uniform(0.0001, self._plan.delay_max_s)
+        return 0.0001 if self._is_calm else self.chance.uniform(0.0001, self.plan.delay_max_s)
 
     def _strike(self, process: Process, where: str) -> None:
         """What befalls a process between two calls."""
-        if self._happens(self._plan.killed_at_a_point):
-            self._kill(process, where)
-        elif self._asleep < ASLEEP_AT_ONCE_MAX and self._happens(self._plan.asleep_at_a_point):
-            nap_s = self._plan.nap_s(self._chance)
+        if self._happens(self.plan.killed_at_a_point):
+            self.kill(process, where)
+        elif self._asleep < ASLEEP_AT_ONCE_MAX and self._happens(self.plan.asleep_at_a_point):
+            nap_s = self.plan.nap_s(self.chance)
             self._say("%s sleeps for %.3f s %s", process.name, nap_s, where)
             self._asleep += 1
-            self._time.run_until(self._time.monotonic() + nap_s)
+            self.time.run_until(self.time.monotonic() + nap_s)
             self._asleep -= 1
-            process.awake_since = self._time.monotonic()
+            process.awake_since = self.time.monotonic()
 
     # --- a run ------------------------------------------------------------------------------
 
     def run(self) -> None:
-        self._say("%s", self._plan)
+        self._say("%s", self.plan)
         try:
-            for _ in range(self._chance.randint(1, 2)):
-                self._start_worker()
-            self._again(self._people.act, self._plan.acts_a_second)
-            self._again(self._fault, self._plan.faults_a_second)
-            self._time.run_until(self._calm_at)
+            for _ in range(self.chance.randint(1, 2)):
+                self.start_worker()
+            self._again(self.people.act, self.plan.acts_a_second)
+            self._again(Faults(self).happen, self.plan.faults_a_second)
+            self.time.run_until(self._calm_at)
             self._say("all faults stop")
             self._become_calm()
             self._wait_until_quiet()
@@ -133,36 +140,36 @@ class World:
         def happen() -> None:
             if not self._is_calm:
                 action()
-                self._time.later(self._chance.expovariate(a_second), happen)
+                self.time.later(self.chance.expovariate(a_second), happen)
 
-        self._time.later(self._chance.expovariate(4 * a_second), happen)
+        self.time.later(self.chance.expovariate(4 * a_second), happen)
 
     def _become_calm(self) -> None:
         self._weather.locked = self._weather.away = False
-        self._spoilt_at = self._time.monotonic()
-        for worker in self._living():
+        self._spoilt_at = self.time.monotonic()
+        for worker in self.living():
             self._thaw(worker)
             self._wake(worker)
-            if self._chance.random() < 0.5:
-                self._kill(worker.process, "in the end")
-        for supervisor in self._machine.supervisors.values():
-            if self._chance.random() < 0.5:
+            if self.chance.random() < 0.5:
+                self.kill(worker.process, "in the end")
+        for supervisor in self.machine.supervisors.values():
+            if self.chance.random() < 0.5:
                 supervisor.thaw()
-        self._start_worker()
+        self.start_worker()
 
     def _wait_until_quiet(self) -> None:
-        patience = self._time.monotonic() + PATIENCE_S
+        patience = self.time.monotonic() + PATIENCE_S
         deadline = patience + QUIET_WITHIN_S
         while waiting := self._unsettled():
-            if not self._living():
-                self._start_worker()
-            if patience < self._time.monotonic():
-                self._people.cancel_the_rest()
+            if not self.living():
+                self.start_worker()
+            if patience < self.time.monotonic():
+                self.people.cancel_the_rest()
                 patience = deadline
-            if self._time.monotonic() > deadline:
+            if self.time.monotonic() > deadline:
                 raise Violation(f"one healthy worker does not bring it to an end: {', '.join(waiting)}")
-            self._time.run_until(self._time.monotonic() + 0.5)
-        self._time.run_until(self._time.monotonic() + HELLO_WITHIN_S + 5)
+            self.time.run_until(self.time.monotonic() + 0.5)
+        self.time.run_until(self.time.monotonic() + HELLO_WITHIN_S + 5)
         self._check_workers()
 
     def _unsettled(self) -> list[str]:
@@ -176,63 +183,63 @@ class World:
         """Who lives serves with all its slots; who is dead is forgotten."""
         rows = self._store.workers()
         for row in rows:
-            if not self._machine.is_alive(row.id):
+            if not self.machine.is_alive(row.id):
                 raise Violation(f"{row.id} is dead and still listed")
-        for worker in self._living():
+        for worker in self.living():
             slots = sum(row.slots for row in rows if row.name == worker.options.name)
             if slots != worker.options.slots and not any(row.stop for row in rows):
                 raise Violation(f"{worker.process.name} was started with {worker.options.slots} slots and has {slots}")
 
     def _stop_all(self) -> None:
         self._say("all workers are stopped")
-        for supervisor in self._machine.supervisors.values():
+        for supervisor in self.machine.supervisors.values():
             supervisor.thaw()
-        self._people.request_stop("graceful")
-        deadline = self._time.monotonic() + STOPPED_WITHIN_S
-        while self._living():
-            if self._time.monotonic() > deadline:
-                raise Violation(f"{[worker.process.name for worker in self._living()]} do not stop")
-            self._time.run_until(self._time.monotonic() + 0.5)
-        self._time.run_until(self._time.monotonic() + 15)
-        alive = [each.id for each in self._machine.supervisors.values() if each.alive]
-        left = [*alive, *self._machine.folders, *(row.id for row in self._store.workers())]
+        self.people.request_stop("graceful")
+        deadline = self.time.monotonic() + STOPPED_WITHIN_S
+        while self.living():
+            if self.time.monotonic() > deadline:
+                raise Violation(f"{[worker.process.name for worker in self.living()]} do not stop")
+            self.time.run_until(self.time.monotonic() + 0.5)
+        self.time.run_until(self.time.monotonic() + 15)
+        alive = [each.id for each in self.machine.supervisors.values() if each.alive]
+        left = [*alive, *self.machine.folders, *(row.id for row in self._store.workers())]
         if left:
             raise Violation(f"left behind: {', '.join(sorted(set(left)))}")
 
     # --- workers ----------------------------------------------------------------------------
 
-    def _living(self) -> list[SimWorker]:
+    def living(self) -> list[SimWorker]:
+        """The workers whose dispatcher lives."""
         return [worker for worker in self._workers if worker.process.alive]
 
     def _open(self, process: Process | None) -> SimStore:
-        return SimStore(
-            self._path, self._time, self._machine, self._weather, process, self._committed, self._check_taken
-        )
+        return SimStore(self.path, self.time, self.machine, self._weather, process, self._committed, self._check_taken)
 
-    def _start_worker(self) -> None:
+    def start_worker(self) -> None:
+        """As `queuectl worker start`, with options of chance."""
         self._made += 1
-        slots = self._chance.randint(1, 4)
+        slots = self.chance.randint(1, 4)
         options = Options(
-            name=f"w{self._made}", slots=slots, supervisors=min(slots, self._chance.randint(1, 2)), version="1",
-            queues=self._chance.choice(((), (), ("default", "slow"))), poll=self._chance.choice((0.5, 5.0)),
-            drain=not self._is_calm and self._chance.random() < 0.1,
-            stop_timeout=self._chance.choice((None, 0.5)),
+            name=f"w{self._made}", slots=slots, supervisors=min(slots, self.chance.randint(1, 2)), version="1",
+            queues=self.chance.choice(((), (), ("default", "slow"))), poll=self.chance.choice((0.5, 5.0)),
+            drain=not self._is_calm and self.chance.random() < 0.1,
+            stop_timeout=self.chance.choice((None, 0.5)),
         )  # fmt: skip
-        process = Process(self._machine.new_pid(), options.name, self._strike)
+        process = Process(self.machine.new_pid(), options.name, self._strike)
         self._say("%s starts with %d slots, %d supervisors", process.name, slots, options.supervisors)
         try:
             store = self._open(process)
         except (StoreUnavailable, Killed):
             process.die()
             return
-        host = SimHost(self._machine, process, lambda: self._wake(worker), store.folder)
+        host = SimHost(self.machine, process, lambda: self._wake(worker), store.folder)
 
         def observe(*happened: events.Happening) -> None:
             for each in happened:
                 self._say("%s tells %s", process.name, type(each).__name__)
 
         try:
-            dispatcher = Dispatcher(store, options, self._time, host, Wakeup(None), observe)
+            dispatcher = Dispatcher(store, options, self.time, host, Wakeup(None), observe)
         except (StoreUnavailable, Killed):
             process.die()
             store.close()
@@ -243,10 +250,10 @@ class World:
 
     def _wake(self, worker: SimWorker, delay_s: float = 0.0) -> None:
         """Has a worker step after that long, or when it was to step anyway, if that is sooner."""
-        at = self._time.monotonic() + max(delay_s, BUSY_S)
+        at = self.time.monotonic() + max(delay_s, BUSY_S)
         if worker.wake_at is None or at < worker.wake_at:
             worker.wake_at = at
-            self._time.later(at - self._time.monotonic(), lambda: self._step(worker, at))
+            self.time.later(at - self.time.monotonic(), lambda: self._step(worker, at))
 
     def _step(self, worker: SimWorker, at: float) -> None:
         if worker.wake_at != at:
@@ -254,7 +261,7 @@ class World:
         worker.wake_at = None
         if worker.asleep or worker.busy or not worker.process.alive:
             return  # it is woken when it goes on
-        self._attempt(worker, worker.dispatcher.step)
+        self._attempt(worker, worker.turn)
 
     def _attempt(self, worker: SimWorker, action: Callable[[], float | None]) -> None:
         """Runs what a dispatcher does, with all that can befall it."""
@@ -266,7 +273,7 @@ class World:
             worker.store.close()
             return
         except (StoreUnavailable, OperationFailed):
-            if action == worker.dispatcher.step:
+            if action == worker.turn:
                 raise
             self._end(worker)
             return
@@ -297,22 +304,22 @@ class World:
 
     def _check_taken(self, by: Process, supervisor_id: str) -> None:
         """A supervisor is only taken from a worker that is dead, or has been silent for long, be it to settle it."""
-        supervisor = self._machine.supervisors[supervisor_id]
-        lately = self._time.monotonic() - LEASE_TTL_S
+        supervisor = self.machine.supervisors[supervisor_id]
+        lately = self.time.monotonic() - LEASE_TTL_S
         if by.awake_since > lately:
             return  # what it knew then was right
         if supervisor.alive and (supervisor.frozen or supervisor.thawed_at > lately):
             return
         if not supervisor.alive and not self._can_settle_since(lately):
             return
-        for worker in self._living():
+        for worker in self.living():
             is_well = not worker.busy and not worker.asleep and worker.process.awake_since < lately
             if is_well and worker.process is not by and supervisor.driver in worker.process.channels:
                 raise Violation(f"{by.name} takes {supervisor_id} from {worker.process.name}, which is well")
 
     def _can_settle_since(self, moment: float) -> bool:
         """Whether nothing has kept a dispatcher from settling its dead supervisor since then."""
-        has_failed = self._plan.fails_at_commit or self._plan.loses_answers
+        has_failed = self.plan.fails_at_commit or self.plan.loses_answers
         return self._spoilt_at < moment and not (self._weather.locked or self._weather.away or has_failed)
 
     def _check_deposed(self, worker: SimWorker) -> None:
@@ -322,7 +329,8 @@ class World:
         if mine.isdisjoint(taken for other in others for taken in other.adopted):
             raise Violation(f"{worker.process.name} gave up its supervisors, but nobody took them")
 
-    def _kill(self, process: Process, where: str) -> None:
+    def kill(self, process: Process, where: str) -> None:
+        """SIGKILL to a dispatcher."""
         self._say("%s is killed %s", process.name, where)
         process.die()
         for worker in self._workers:
@@ -332,67 +340,49 @@ class World:
                     worker.store.close()
 
     def _kill_parent(self, worker: str) -> None:
-        for each in self._living():
+        for each in self.living():
             if worker in each.process.children:
-                self._kill(each.process, "by a command")
+                self.kill(each.process, "by a command")
 
     def _is_awake(self, pid: int) -> bool:
-        return any(worker.process.pid == pid and not worker.asleep for worker in self._living())
+        return any(worker.process.pid == pid and not worker.asleep for worker in self.living())
 
     def _committed(self, by: SimStore) -> None:
         """The system wakes whoever watches the store."""
         for worker in self._workers:
-            if worker.process.alive and worker.store is not by and not self._plan.is_deaf:
-                self._wake(worker, self._chance.uniform(0.0005, 0.003))
+            if worker.process.alive and worker.store is not by and not self.plan.is_deaf:
+                self._wake(worker, self.chance.uniform(0.0005, 0.003))
 
     # --- faults -----------------------------------------------------------------------------
 
-    def _fault(self) -> None:
-        fault = self._chance.choice(self._plan.faults)
-        workers = self._living()
-        supervisors = [each for each in self._machine.supervisors.values() if each.alive]
-        match fault:
-            case "kill a dispatcher" if workers:
-                self._kill(self._chance.choice(workers).process, "from outside")
-            case "freeze a dispatcher" if workers:
-                self._freeze_worker(self._chance.choice(workers))
-            case "kill a supervisor" if supervisors:
-                self._chance.choice(supervisors).die("killed")
-            case "freeze a supervisor" if supervisors:
-                supervisor = self._chance.choice(supervisors)
-                self._say("%s freezes", supervisor.id)
-                supervisor.freeze()
-                self._time.later(self._plan.nap_s(self._chance), supervisor.thaw)
-            case "lock the store" | "take the store away":
-                self._spoil("locked" if fault == "lock the store" else "away")
-            case "set the clock":
-                self._time.jump(self._chance.choice((-3600.0, -2.0, 0.5, 30.0, 3600.0)))
-            case "start a worker" if len(workers) < WORKERS_MAX:
-                self._start_worker()
-            case "stop a worker" if workers:
-                self._people.ask_to_stop(self._chance.choice(workers).options.name)
-
-    def _freeze_worker(self, worker: SimWorker) -> None:
+    def freeze(self, worker: SimWorker, for_s: float) -> None:
+        """SIGSTOP to a dispatcher."""
         self._say("%s is frozen", worker.process.name)
         worker.asleep = True
-        self._time.later(self._plan.nap_s(self._chance), lambda: self._thaw(worker))
+        self.time.later(for_s, lambda: self._thaw(worker))
+
+    def signal(self, worker: SimWorker, name: str) -> None:
+        """Asks a dispatcher to stop; a frozen one hears of it when it goes on."""
+        worker.signals.append(name)
+        self._wake(worker)
 
     def _thaw(self, worker: SimWorker) -> None:
         if worker.process.alive and worker.asleep:
             self._say("%s goes on", worker.process.name)
             worker.asleep = False
-            worker.process.awake_since = self._time.monotonic()
+            worker.process.awake_since = self.time.monotonic()
             worker.wake_at = None
             self._wake(worker)
 
-    def _spoil(self, how: str) -> None:
+    def spoil(self, how: str, for_s: float) -> None:
+        """Nobody can use the store, or write to it."""
         self._say("the store is %s", how)
         setattr(self._weather, how, True)
-        self._time.later(self._plan.nap_s(self._chance), lambda: self._clear_up(how))
+        self.time.later(for_s, lambda: self._clear_up(how))
 
     def _clear_up(self, how: str) -> None:
         setattr(self._weather, how, False)
-        self._spoilt_at = self._time.monotonic()
+        self._spoilt_at = self.time.monotonic()
 
 
 @cache
