@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from queuectl.domain.errors import Conflict, Invalid, OperationFailed, StoreUnavailable, error_of, no_store
+from queuectl.domain.errors import Conflict, Invalid, OperationFailed, QueuectlError, StoreUnavailable, no_store
 from queuectl.store.port import Moved, Store
 
 if TYPE_CHECKING:
@@ -264,6 +264,7 @@ def _serve(
     from queuectl.engine.lease import answer_within_s
     from queuectl.engine.loop import Loop
     from queuectl.engine.wakeup import wakeup_for
+    from queuectl.events import WorkerCrashed
     from queuectl.logs import Log
     from queuectl.settings import Settings
 
@@ -288,11 +289,23 @@ def _serve(
             store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S, patience_s)  # from here on its loop tries again
             on_started(name, options.slots)
             return loop.run()
+        except Exception as error:
+            if not isinstance(error, QueuectlError):  # a detached worker has nowhere else to say it
+                log(WorkerCrashed(what=_described(error)))
+            raise
         finally:
             dispatcher.close()
             loop.close()
     finally:
         store.close()
+
+
+def _described(error: Exception) -> str:
+    """An unexpected error on one line, with where it came from."""
+    from traceback import extract_tb
+
+    at = extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({os.path.basename(at.filename)}, line {at.lineno}, in {at.name})"
 
 
 def _refuse_taken(store: Store, name: str) -> None:
@@ -338,52 +351,6 @@ def _refuse_untrusted(store: Store) -> None:
             f"{path} can be written by others than root, who could then run commands as root",
             f"run the worker as its owner, or: chown root {path} && chmod 600 {path}",
         )
-
-
-def start_detached(options: WorkerOptions) -> str:
-    """Starts a worker that outlives this process and its terminal; its name, once it serves.
-
-    If it does not, raises what was wrong, or `OperationFailed`.
-    """
-    reader, writer = os.pipe()
-    if os.fork() == 0:
-        _become_daemon(options, writer)
-    os.close(writer)
-    with open(reader, "rb") as answer:
-        said = answer.read().decode(errors="replace")
-    os.wait()
-    if said.startswith("started "):
-        return said.removeprefix("started ").strip()
-    if said.count("\0") == 2:
-        raise error_of(*said.split("\0"))
-    raise OperationFailed("the worker did not start", "see: queuectl worker logs")
-
-
-def _become_daemon(options: WorkerOptions, writer: int) -> None:
-    """The rest of a forked child's life: forks again, lets go of the terminal, serves, and never returns."""
-    from queuectl.domain.errors import QueuectlError
-    from queuectl.engine.process import close_from
-
-    os.setsid()
-    if os.fork() != 0:
-        os._exit(0)
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    close_from(3, but=[writer])  # such as a lock that the shell holds, or the pipe of a script that waits for our end
-
-    def started(name: str, _slots: int) -> None:
-        os.write(writer, f"started {name}".encode())
-        os.close(writer)
-
-    code = 1
-    try:
-        code = run_worker(options, started, lambda _line: None)
-    except QueuectlError as error:
-        os.write(writer, "\0".join((error.code, error.message, error.hint)).encode())
-        code = error.exit_code
-    finally:
-        os._exit(code)
 
 
 # --- reset ----------------------------------------------------------------------------------

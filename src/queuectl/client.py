@@ -25,7 +25,7 @@ from queuectl.values import Changed as Changed
 from queuectl.values import History as History
 from queuectl.values import Status as Status
 from queuectl.values import WorkerView as WorkerView
-from queuectl.workers import is_of_here, is_still_there, line_of, resume, serves, workers_of
+from queuectl.workers import ask_to_stop, is_of_here, is_still_there, line_of, resume, serves, workers_of
 
 BATCH = 500
 """Jobs changed in one transaction when a command acts on many."""
@@ -326,7 +326,7 @@ class Client:
         else:
             asked = [worker for worker in live if everywhere or worker.host == here]
         how = "now" if now else "graceful"
-        self.store.request_stop([row.id for worker in asked for row in worker.rows], how)
+        ask_to_stop(self.store, asked, how)
         for worker in asked:
             if worker.suspended:
                 resume(worker)

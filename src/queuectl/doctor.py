@@ -346,6 +346,7 @@ def _workers(store: Store) -> Iterator[Finding]:
     """Live workers, what dead ones left in the store, and what they left on disk."""
     rows = store.workers()
     yield from remains.platform()
+    yield from remains.unable(store.folder)
     alive = {row: condition_of(row, store.folder) for row in rows if store.alive(row)}
     names = sorted({row.name for row, condition in alive.items() if condition is not Condition.ORPHANED})
     message = f"live workers: {', '.join(names)}" if names else "no live worker"

@@ -21,6 +21,25 @@ class Lacking(NamedTuple):
     without: str
 
 
+class WorkerCrashed(NamedTuple):
+    """A fault of queuectl's own ended the worker."""
+
+    what: str
+
+
+class CannotStart(NamedTuple):
+    """The worker can start no command just now."""
+
+    why: str
+
+
+class LastWords(NamedTuple):
+    """What a supervisor said before it died of a fault of its own."""
+
+    worker: str
+    said: str
+
+
 class WorkerStopping(NamedTuple):
     """`how` is graceful or now."""
 
@@ -139,6 +158,9 @@ class LeaseLost(NamedTuple):
 Happening = (
     WorkerStarted
     | Lacking
+    | WorkerCrashed
+    | CannotStart
+    | LastWords
     | WorkerStopping
     | DrainWaits
     | WorkerStopped

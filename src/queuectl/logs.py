@@ -24,6 +24,12 @@ def sentence(event: events.Happening) -> str:
             return f"worker {event.name} started: {slots}, {served}, store {event.store}"
         case events.Lacking():
             return f"this platform lacks {event.name}: {event.without}"
+        case events.WorkerCrashed():
+            return f"the worker crashed, by a fault of queuectl's own: {event.what}"
+        case events.CannotStart():
+            return f"cannot start any command: {event.why}"
+        case events.LastWords():
+            return f"supervisor {event.worker} said last: {event.said}"
         case events.WorkerStopping(how="graceful"):
             rest = f"; {_commands(event.running)} will finish first" if event.running else ""
             return f"{event.why}: stopping{rest}"

@@ -8,6 +8,7 @@ from queuectl.domain.condition import Condition
 from queuectl.domain.errors import OperationFailed
 from queuectl.domain.job import Job
 from queuectl.settings import Settings
+from queuectl.store.liveness import UNABLE_FOLDER
 from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
 from queuectl.values import WorkerView
 
@@ -19,9 +20,30 @@ def workers_of(store: Store) -> list[WorkerView]:
         if store.alive(row):
             by_dispatcher.setdefault((row.machine, row.dispatcher), []).append(row)
     seen = store.seen([row.id for rows in by_dispatcher.values() for row in rows]) if by_dispatcher else {}
-    return [
+    views = [
         _view(store, rows, max(seen.get(row.id, row.started_at) for row in rows)) for rows in by_dispatcher.values()
     ]
+    return _with_unable(store, views)
+
+
+def _with_unable(store: Store, views: list[WorkerView]) -> list[WorkerView]:
+    """Those that can start no command, too: one that has lost all its supervisors is in no row of the store."""
+    if not (store.folder / UNABLE_FOLDER).is_dir():
+        return views
+    from queuectl.engine.unable import Notes
+
+    notes = {note.pid: note for note in Notes(store.folder).living()}
+    for at, view in enumerate(views):
+        note = notes.pop(view.pid, None) if is_of_here(view) else None
+        if note is not None and view.condition is Condition.DRIVEN:
+            views[at] = view._replace(condition=Condition.UNABLE)
+    for note in notes.values():
+        gone = WorkerView(
+            name=note.name, host=note.host, pid=note.pid, slots=0, queues=note.queues, started_at=note.started_at,
+            seen_at=store.now(), running=(), stopping=False, condition=Condition.UNABLE, rows=(),
+        )  # fmt: skip
+        views.append(gone)
+    return views
 
 
 def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView:
@@ -75,16 +97,25 @@ def line_of(serving: Sequence[WorkerView], queue: str, waiting: Collection[str])
     return sorted({queue, *(set.intersection(*named) if named else waiting)})
 
 
+def ask_to_stop(store: Store, workers: Sequence[WorkerView], how: str) -> None:
+    """Asks workers to stop: by the store, or where one is in no row of it, in its folder."""
+    store.request_stop([row.id for worker in workers for row in worker.rows], how)
+    for worker in workers:
+        if worker.condition is Condition.UNABLE:
+            from queuectl.engine.unable import Notes
+
+            Notes(store.folder).ask_to_stop(worker.name, how)
+
+
 def is_still_there(store: Store, worker: WorkerView) -> bool:
     """Whether a worker has not gone since it was seen. Its dispatcher may go before a supervisor, which keeps what
     cannot be ended."""
     from queuectl.engine import process
-    from queuectl.store.liveness import machine_id
 
-    was_driven = worker.condition is not Condition.ORPHANED and worker.rows[0].machine == machine_id()
+    was_driven = worker.condition is not Condition.ORPHANED and is_of_here(worker)
     if was_driven and process.state_of(worker.pid) in process.ENDED:
         return False
-    return any(map(store.alive, worker.rows))
+    return not worker.rows or any(map(store.alive, worker.rows))
 
 
 def resume(worker: WorkerView) -> None:

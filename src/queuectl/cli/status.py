@@ -23,7 +23,8 @@ WORKER_COLUMNS = (
 )  # fmt: skip
 
 CONDITIONS = {
-    Condition.SUSPENDED: "suspended", Condition.ORPHANED: "orphaned", Condition.UNKNOWN: "cannot be told from here"
+    Condition.UNABLE: "cannot start commands", Condition.SUSPENDED: "suspended", Condition.ORPHANED: "orphaned",
+    Condition.UNKNOWN: "cannot be told from here",
 }  # fmt: skip
 """What a worker is called that does not serve, or may not."""
 

@@ -45,7 +45,9 @@ def start(call: Call) -> int:
         stop_timeout=None if args.stop_timeout is None else wire.parse_duration(args.stop_timeout, "--stop-timeout"),
     )  # fmt: skip
     if args.detach:
-        _started(call, bootstrap.start_detached(options), slots)
+        from queuectl.detaching import start_detached
+
+        _started(call, start_detached(options), slots)
         return 0
     with _one_end() as serves:
 

@@ -12,6 +12,8 @@ class Condition(StrEnum):
     """As far as it can be told from where somebody asks; the worst comes last."""
 
     DRIVEN = "driven"
+    UNABLE = "unable"
+    """It can start no command just now: its interpreter is gone, or its machine has no room."""
     SUSPENDED = "suspended"
     """Its dispatcher, or a supervisor, was stopped by SIGSTOP or Ctrl-Z."""
     ORPHANED = "orphaned"
@@ -26,6 +28,11 @@ def finding(name: str, condition: Condition, dispatcher: int, jobs: Sequence[str
     match condition:
         case Condition.DRIVEN:
             return None
+        case Condition.UNABLE:
+            return Finding(
+                level=PROBLEM, code="worker_unable", message=f"worker {name} can start no command; {holds}",
+                fix=f"see why: queuectl worker logs {name}",
+            )  # fmt: skip
         case Condition.SUSPENDED:
             return Finding(
                 level=PROBLEM, code="worker_suspended",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from queuectl import events
 from queuectl.clock import boottime
+from queuectl.domain.errors import OperationFailed
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import GivenBack, Started
 from queuectl.engine.host import Host, Plan
@@ -13,6 +15,7 @@ from queuectl.engine.lease import RENEWALS_A_TTL, Lease
 from queuectl.engine.link import Flight, Link, may_be_poison
 from queuectl.engine.protocol import Channel
 from queuectl.engine.relay import Relay
+from queuectl.engine.unable import NO_ROOM, Ability
 from queuectl.settings import Settings
 from queuectl.store.port import FIRST_EPOCH, Change, Store, Superseded, WorkerRow
 
@@ -66,12 +69,14 @@ class Claims:
 class Crew:
     """Keeps the links and their rows in the store in step."""
 
-    def __init__(self, store: Store, options: Options, host: Host) -> None:
+    def __init__(self, store: Store, options: Options, host: Host, observe: events.Observer) -> None:
         self._store = store
         self._options = options
         self._host = host
         self.links: list[Link] = []
         self._vacant: list[tuple[int, int]] = []
+        unable = host.describe(options.name, options.queues, store.now())
+        self.ability = Ability(host.below, unable, observe)
         self._renew_at = 0.0
         self._relay = Relay(store.relay, store.folder) if store.relay is not None else None
 
@@ -96,8 +101,13 @@ class Crew:
     def fill(self, settings: Settings) -> None:
         """Starts what is missing. Raises `OperationFailed`, `StoreUnavailable`; then it is still missing."""
         while self._vacant:
-            self.launch(*self._vacant[0], settings)
+            try:
+                self.launch(*self._vacant[0], settings)
+            except OperationFailed as error:
+                self.ability.lost(error.message)
+                raise
             del self._vacant[0]
+            self.ability.regained()
 
     def launch(self, first_slot: int, slots: int, settings: Settings) -> None:
         """Starts one supervisor and registers it."""
@@ -171,8 +181,17 @@ class Crew:
     def attend(self, now: float) -> None:
         """What has to be seen to once a second."""
         self._drop_stale(now)
+        self._look_for_room()
         if self._relay is not None:
             self._relay.pass_on(self.links)
+
+    def _look_for_room(self) -> None:
+        """Tells where all supervisors of our own wait for their machine, and when they don't any more."""
+        own = [link for link in self.links if link.own]
+        if own and all(link.is_short() for link in own):
+            self.ability.lost(NO_ROOM)
+        elif own and not self._vacant:
+            self.ability.regained()
 
     def _drop_stale(self, now: float) -> None:
         """Asks back what was sent long ago and has not been started."""

@@ -59,7 +59,7 @@ class Dispatcher:
         self._settings = Settings(store.config())
         self.pace = Pace(clock)
         self._outage = Outage(observe)
-        self._crew = Crew(store, options, host)
+        self._crew = Crew(store, options, host, observe)
         self._drain = Drain(store, options.queues, observe)
         self._upkeep = Upkeep(store, clock)
         self._reaper = Reaper(store, host, lambda: self._settings, options.wards)
@@ -79,11 +79,12 @@ class Dispatcher:
         self._crew.launch_all(self._settings)
         self._store.changed()
         given = self._options
-        self._observe(events.WorkerStarted(given.name, given.slots, given.queues, self._store.url))
-        self._observe(*(events.Lacking(*lack) for lack in self._host.lacks()))
+        started = events.WorkerStarted(given.name, given.slots, given.queues, self._store.url)
+        self._observe(started, *(events.Lacking(*lack) for lack in self._host.lacks()))
 
     def close(self) -> None:
         """Lets go of everything but the commands, which go on under their supervisors."""
+        self._crew.ability.regained()
         for link in list(self._crew.links):
             self._forget(link)
 
@@ -162,14 +163,9 @@ class Dispatcher:
             case _:
                 pass  # a word of a newer protocol that needs no answer
 
-    def _take_start(self, link: Link, seq: int, lease: int, at: float, pid: int, files: dict[str, str]) -> None:
-        flight = link.flights.get((seq, lease))
-        if flight is None or flight.pid is not None:
-            return  # recorded meanwhile, or told before
-        flight.started_at, flight.pid, flight.files = at, pid, tuple(files.values())
-        if flight.job.started_at is None:
-            self._known.starts.append((link, flight))
-        if self._stopping == NOW:
+    def _take_start(self, link: Link, *words: Any) -> None:
+        flight = self._known.add_start(link, *words)
+        if flight is not None and self._stopping == NOW:
             link.end(flight, "stop")
 
     def _take_end(self, link: Link, result: dict[str, Any], used: Sequence[float | int | None] = NOT_TOLD) -> None:
@@ -368,6 +364,8 @@ class Dispatcher:
         self._doubtful = True
         self.pace.failed(now)
         self._check_store()
+        if how := self._crew.ability.stop_wanted():
+            self.stop(how, "worker stop")
 
     def _give_up(self, error: Superseded) -> None:
         self._check_store()

@@ -28,6 +28,7 @@ from queuectl.engine.protocol import JOURNAL_NAME, Channel, Key, dial
 from queuectl.engine.report import Witness, witness_of
 from queuectl.engine.roster import left_trees, unended
 from queuectl.engine.trees import Tree, kill, living, names_of, see
+from queuectl.engine.unable import Unable
 from queuectl.store.liveness import is_held, is_supervisor, is_this_boot, machine_id, supervisor_folder, workers_folder
 from queuectl.store.passfile import Access
 from queuectl.store.port import WorkerRow
@@ -74,6 +75,11 @@ class Host:
         self.machine = machine_id()
         self.pid = os.getpid()
         self._children = process.Children()
+
+    def describe(self, name: str, queues: tuple[str, ...], at: float) -> Unable:
+        """This process as a worker that cannot start commands, but for why."""
+        began = process.began(self.pid)
+        return Unable(name, self.name, self.machine, self.pid, began, at, queues, why="")
 
     def lacks(self) -> list[Lack]:
         """What this platform does not have."""
@@ -137,6 +143,15 @@ class Host:
         """Whether a process of this machine lives and is not suspended."""
         return process.state_of(pid) not in process.ENDED | process.SUSPENDED
 
+    def last_words(self, worker: str) -> str:
+        """What a dead supervisor said before it died of a fault of its own; empty where it was killed, or left."""
+        try:
+            lines = (self.folder(worker) / ERRORS_NAME).read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        where = next((line.strip() for line in reversed(lines) if line.startswith("  File ")), "")
+        return f"{lines[-1]} ({where})" if where else lines[-1] if lines else ""
+
     def end_commands(self, row: WorkerRow) -> dict[Key, str]:
         """Ends what belongs to a dead supervisor's unended executions, and nothing that a command left behind when it
         ended by itself. Of those that could not be ended: what lives on."""
@@ -189,7 +204,12 @@ class Host:
 
 
 def _not_started(reason: str, below: Path) -> OperationFailed:
-    return OperationFailed(f"the supervisor did not start: {reason}", f"is {below} writable, with free space?")
+    hint = f"is {below} writable, with free space?"
+    for needed in (sys.executable, queuectl.__file__):
+        if not os.path.exists(needed):
+            reason, hint = f"{needed} is gone", "stop this worker, and start it again from where queuectl is now"
+            break
+    return OperationFailed(f"the supervisor did not start: {reason}", hint)
 
 
 def _is_left(folder: Path) -> bool:

@@ -7,7 +7,7 @@ moment for the worker's own; all other ends wait for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -60,6 +60,18 @@ class Pending:
                 self._held.append(Held(now + HOLD_S - max(0.0, age_s), link, flight))
                 return
         self.ended.append((link, flight))
+
+    def add_start(
+        self, link: Link, seq: int, lease: int, at: float, pid: int, files: Mapping[str, str]
+    ) -> Flight | None:
+        """An execution has started; None where that is no news."""
+        flight = link.flights.get((seq, lease))
+        if flight is None or flight.pid is not None:
+            return None  # recorded meanwhile, or told before
+        flight.started_at, flight.pid, flight.files = at, pid, tuple(files.values())
+        if flight.job.started_at is None:
+            self.starts.append((link, flight))
+        return flight
 
     def add_stuck(self, link: Link, key: Key, what: str) -> None:
         """An execution could not be ended; `what` of it lives on."""

@@ -58,6 +58,8 @@ class Settled:
     stuck: list[Job] = field(default_factory=list)
     """Jobs of which something lives on that could not be ended; the supervisor stays known until that is gone."""
     taken_back: list[Job] = field(default_factory=list)
+    said: str = ""
+    """Its last words, if a fault of its own ended it."""
 
     @property
     def has_news(self) -> bool:
@@ -73,8 +75,9 @@ class Settled:
             return [*ended, events.CopyReleased(worker=self.worker, **counts)]
         stuck = [events.JobStuck(job=job) for job in self.stuck]
         sums = {"recorded": len(ended), "lost": len(lost), "taken_back": len(self.taken_back)}
+        words = [events.LastWords(worker=self.worker, said=self.said)] if self.said else []
         done = [] if stuck else [events.CleanedUp(worker=self.worker, **sums)]
-        return [*ended, *lost, *stuck, *done]
+        return [*words, *ended, *lost, *stuck, *done]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,7 +270,7 @@ class Reaper:
         stuck = self._host.end_commands(row) if here else {}
         known = (*self._host.journal(row.id), *witness.results)
         results = {(result["seq"], result["lease"]): result for result in known}
-        settled = Settled(worker=row.id, is_of_copy=not at_home)
+        settled = Settled(worker=row.id, is_of_copy=not at_home, said=self._host.last_words(row.id) if here else "")
         try:
             with self._store.transaction():
                 for job in self._store.running(row.id):

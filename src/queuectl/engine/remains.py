@@ -9,6 +9,7 @@ from queuectl.domain.finding import NOTE, PROBLEM, Finding
 from queuectl.engine import capabilities, process
 from queuectl.engine.host import Host
 from queuectl.engine.trees import Tree, living, name_of, names_of
+from queuectl.engine.unable import Notes
 from queuectl.store.port import WorkerRow
 
 
@@ -17,6 +18,14 @@ def platform() -> Iterator[Finding]:
     for lack in capabilities.missing():
         what = f"this platform lacks {lack.name}: {lack.without}"
         yield Finding(level=NOTE, code="platform_lacks", message=what)
+
+
+def unable(below: Path) -> Iterator[Finding]:
+    """Workers of this machine that can start no command."""
+    for note in Notes(below).living():
+        what = f"worker {note.name} can start no command: {note.why}"
+        fix = f"put that right, or: queuectl worker stop {note.name}"
+        yield Finding(level=PROBLEM, code="worker_unable", message=what, fix=fix)
 
 
 def processes(below: Path, rows: Sequence[WorkerRow], alive: Collection[WorkerRow], clean: str) -> Iterator[Finding]:

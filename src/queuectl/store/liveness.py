@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from queuectl.store.port import WorkerRow
 
 LOCK_NAME = "lock"
+UNABLE_FOLDER = "unable"
+"""Below a store's folder: the notes of workers that can start no command."""
 
 
 def workers_folder(below: Path) -> Path:

@@ -1,0 +1,52 @@
+"""Starting a worker in the background, apart from the process and the terminal that asked for it."""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.bootstrap import WorkerOptions, run_worker
+from queuectl.domain.errors import OperationFailed, QueuectlError, error_of
+from queuectl.engine.process import close_from
+
+
+def start_detached(options: WorkerOptions) -> str:
+    """Starts a worker that outlives this process and its terminal; its name, once it serves.
+
+    If it does not, raises what was wrong, or `OperationFailed`.
+    """
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        _become_daemon(options, writer)
+    os.close(writer)
+    with open(reader, "rb") as answer:
+        said = answer.read().decode(errors="replace")
+    os.wait()
+    if said.startswith("started "):
+        return said.removeprefix("started ").strip()
+    if said.count("\0") == 2:
+        raise error_of(*said.split("\0"))
+    raise OperationFailed("the worker did not start", "see: queuectl worker logs")
+
+
+def _become_daemon(options: WorkerOptions, writer: int) -> None:
+    """The rest of a forked child's life: forks again, lets go of the terminal, serves, and never returns."""
+    os.setsid()
+    if os.fork() != 0:
+        os._exit(0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    close_from(3, but=[writer])  # such as a lock that the shell holds, or the pipe of a script that waits for our end
+
+    def started(name: str, _slots: int) -> None:
+        os.write(writer, f"started {name}".encode())
+        os.close(writer)
+
+    code = 1
+    try:
+        code = run_worker(options, started, lambda _line: None)
+    except QueuectlError as error:
+        os.write(writer, "\0".join((error.code, error.message, error.hint)).encode())
+        code = error.exit_code
+    finally:
+        os._exit(code)

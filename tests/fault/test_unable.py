@@ -1,0 +1,73 @@
+"""Faults of the machine and of queuectl itself: a worker says what is wrong, burns no job, and can be stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from queuectl import doctor
+from queuectl.bootstrap import log_path
+from queuectl.domain.condition import Condition
+from queuectl.domain.job import JobState
+from tests.engine.test_capabilities import Handicapped, interpreter_without
+from tests.workshop import Workshop, clean_environment, open_workshop, until
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Workshop]:
+    with open_workshop(tmp_path) as workshop:
+        yield workshop
+
+
+def test_a_worker_whose_interpreter_is_gone_is_listed_and_stops_when_asked(shop: Workshop, tmp_path: Path) -> None:
+    program = interpreter_without(tmp_path, "")
+    job = shop.enqueue("sleep 300", max_retries=0)
+    worker = Handicapped(shop, program)
+    shop.started(job)
+    moved = program.rename(program.with_name("moved"))
+    os.kill(shop.supervisors()[0].pid, signal.SIGKILL)
+    until(lambda: [view.condition for view in shop.client.workers()] == [Condition.UNABLE])
+    (view,) = shop.client.workers()
+    assert (view.pid, view.slots, shop.job(job).state) == (worker.process.pid, 0, JobState.PENDING)
+    wrong = {finding.code: finding.message for finding in doctor.examine(shop.address)}
+    assert f"{program} is gone" in wrong["worker_unable"]
+    moved.rename(program)
+    until(lambda: shop.client.workers()[0].condition is Condition.DRIVEN, "it goes on by itself")
+    until(lambda: shop.job(job).state is JobState.PROCESSING)
+    program.rename(moved)
+    os.kill(shop.supervisors()[0].pid, signal.SIGKILL)
+    until(lambda: [view.condition for view in shop.client.workers()] == [Condition.UNABLE])
+    asked = shop.client.ask_to_stop([], now=True)
+    said = worker.end()
+    assert f"{program} is gone" in said
+    assert (shop.client.still_there(asked), shop.client.workers()) == ([], [])
+
+
+def test_a_supervisors_last_words_are_in_the_workers_log(shop: Workshop, tmp_path: Path) -> None:
+    breaks = "import os\ndef wait4(*_):\n    raise ValueError('broken here')\nos.wait4 = wait4"
+    job = shop.enqueue("true", max_retries=0)
+    worker = Handicapped(shop, interpreter_without(tmp_path, breaks))
+    shop.finished(job)
+    until(lambda: "said last" in "".join(path.read_text() for path in (shop.store.folder / "logs").glob("*.log")))
+    worker.process.send_signal(signal.SIGINT)
+    said = worker.end()
+    assert "ValueError: broken here (File" in said
+
+
+def test_a_detached_worker_that_crashes_leaves_its_error_in_its_log(shop: Workshop) -> None:
+    program = (
+        "from queuectl import bootstrap, detaching; from queuectl.engine.dispatcher import Dispatcher\n"
+        "def step(self): raise KeyError('surprise')\n"
+        "Dispatcher.step = step\n"
+        f"print(detaching.start_detached(bootstrap.WorkerOptions(db={str(shop.db)!r}, name='w')))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=clean_environment())
+    log = log_path(shop.store, "w")
+    until(lambda: log.exists() and "crashed" in log.read_text())
+    assert "KeyError: 'surprise' (<string>, line 2, in step)" in log.read_text()
