@@ -174,6 +174,11 @@ class Workshop:
         """The lines that commands appended to a file, as words."""
         return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
 
+    def reopen(self) -> None:
+        """Goes on with the store that is at the same place now."""
+        self.client.close()
+        self.client = Client(SqliteStore(self.db))
+
     def close(self) -> None:
         for worker in self._workers:
             worker.close()

@@ -2,9 +2,15 @@
 
     python -m tests.fault.chaos --minutes 10 [--seed N]
 
-A round is a store, a few workers and a few dozen jobs of all kinds; while they run, processes of ours get SIGKILL,
-SIGSTOP and SIGCONT, the store is locked by a stranger, people cancel and retry, and workers come and go. In the end
-one healthy worker brings it all to an end, and the commands' own diary is checked, with what is left behind.
+A round is a store, a few workers and a few dozen jobs of all kinds; while they run, strikes hit them (strikes.py),
+people cancel and retry, and workers come and go. In the end one healthy worker brings it all to an end, and the
+commands' own diary is checked, with what is left behind. There are three kinds of rounds:
+
+- *anything*: processes of ours also get SIGKILL one by one, so jobs lose workers by the dozen.
+- *stops*: nothing points to a job: machines lose power, services are stopped, files are removed. No job may be dead
+  for that.
+- *removed*: the store itself is removed: all old commands end, and a new store works under the same workers. Or only
+  its log is: no job is lost and no command ends.
 """
 
 from __future__ import annotations
@@ -14,7 +20,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,34 +27,56 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from queuectl.domain.errors import QueuectlError
-from queuectl.domain.job import JobState
+from queuectl.domain.job import Job, JobState, Outcome
 from queuectl.store.sqlite import SqliteStore
 from tests.fault.history import check, diary_command
-from tests.workshop import Worker, Workshop, clean_environment, open_workshop, pids_of, until
+from tests.fault.strikes import Strikes
+from tests.workshop import Worker, Workshop, open_workshop, pids_of, until
 
 JOBS = 50
 STRIKES = 30
 WORKERS_MAX = 3
+COPIES_MAX = 2
+HUNG_JOBS = 2
+"""Jobs of a round whose output goes to a file that nobody can open for now."""
+SUDO = (
+    "import os, resource, signal, sys; resource.setrlimit(10, (resource.RLIM_INFINITY,) * 2); "
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
+)
+"""Like sudo: resets its limits, and with them the mark of its job, and ignores SIGTERM."""
+LASTING = "sleep 60"
+ESCAPED = f"{sys.executable} -S -c '{SUDO}' {LASTING}"
 BODIES = (
     "true", "true", "sleep 0.02", "sleep 0.3", "sleep 2", "exit 3", "seq 100000", "setsid sleep 0.3",
     "trap '' TERM; sleep 1.5", "sleep 60", "(trap '' TERM HUP; sleep 60) & sleep 60",
-    "test $QUEUECTL_ATTEMPT -gt 1",
+    "test $QUEUECTL_ATTEMPT -gt 1", ESCAPED,
 )  # fmt: skip
 LONG_AGO_S = 3600.0
-STRIKE_KINDS = (
-    "kill", "kill", "kill", "freeze", "freeze", "lock", "start", "stop", "stop now", "cancel", "retry", "kill all",
-)  # fmt: skip
 
-LOCKER = """
-import sys, time
-from queuectl.store.connection import sqlite3
-db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=5)
-db.execute("BEGIN IMMEDIATE")
-time.sleep(float(sys.argv[2]))
-"""
+
+class Kind(NamedTuple):
+    """What befalls a round."""
+
+    strikes: tuple[str, ...]
+    freezes_s: tuple[float, ...]
+    settings: dict[str, str]
+
+
+COMMON = ("lock", "start", "start", "stop", "stop now", "cancel", "retry", "unlink", "unlink", "copy", "terminate")
+KINDS = {
+    "anything": Kind(
+        strikes=(*COMMON, "kill", "kill", "kill", "kill", "freeze", "freeze", "kill all"),
+        freezes_s=(0.05, 0.5, 3.0, 8.0), settings={"max-lost": "1000", "lease-ttl": "2s"},
+    ),
+    "stops": Kind(
+        strikes=(*COMMON, "cut power", "cut power", "terminate", "freeze", "freeze"),
+        freezes_s=(0.05, 0.5, 3.0), settings={},
+    ),
+    "removed": Kind(strikes=(*COMMON, "kill", "cut power", "freeze"), freezes_s=(0.05, 0.5, 3.0), settings={}),
+}  # fmt: skip
 
 
 class Round:
@@ -59,31 +86,33 @@ class Round:
         self._shop = shop
         self._chance = random.Random(seed)
         self._diary = shop.folder / "diary"
+        self.kind = self._chance.choice(sorted(KINDS))
+        self._plan = KINDS[self.kind]
+        self._strikes = Strikes(shop, self._chance, self._plan.freezes_s)
         self._workers: list[Worker] = []
-        self._frozen: list[tuple[float, int]] = []
-        self._lockers: list[subprocess.Popen[bytes]] = []
         self._jobs: list[str] = []
         self.struck: Counter[str] = Counter()
 
     def run(self) -> None:
         """Raises `AssertionError` where a promise is broken."""
-        self._shop.client.set_setting("max-lost", "1000")
-        self._shop.client.set_setting("lease-ttl", "2s")
+        for key, value in self._plan.settings.items():
+            self._shop.client.set_setting(key, value)
         self._enqueue(JOBS)
+        self._hang()
         self._start_worker()
         for _ in range(STRIKES):
             time.sleep(self._chance.random() * 0.3)
-            self._thaw(time.monotonic())
-            self._strike(self._chance.choice(STRIKE_KINDS))
+            self._strikes.thaw(time.monotonic())
+            self._strike(self._chance.choice(self._plan.strikes))
+        self._strikes.call_off(hung=self._chance.random() < 0.7)
+        if self.kind == "removed":
+            self._chance.choice((self._remove_store, self._remove_log))()
         self._calm()
         self._check()
 
     def close(self) -> None:
         """Lets nothing of the round go on."""
-        self._thaw(float("inf"))
-        for locker in self._lockers:
-            locker.kill()
-            locker.wait()
+        self._strikes.call_off()
 
     # --- work -------------------------------------------------------------------------------
 
@@ -95,8 +124,16 @@ class Round:
         command = diary_command(self._diary, f"( {body} ); code=$?") + "; exit $code"
         return {
             "command": command, "max_retries": self._chance.randint(0, 2), "backoff_initial": 0.1, "kill_grace": 0.3,
-            "timeout": 0.8 if "sleep 60" in body else 30, "priority": self._chance.randint(0, 1),
+            "timeout": 0.8 if "sleep 60" in body else 60, "priority": self._chance.randint(0, 1),
         }  # fmt: skip
+
+    def _hang(self) -> None:
+        """Jobs that nobody can start for now, or not before they have failed for that. They alone suffer from it."""
+        for _ in range(HUNG_JOBS):
+            path = self._strikes.leased_file()
+            self._jobs.append(
+                self._shop.enqueue(diary_command(self._diary, "true"), output_path=str(path), max_retries=0)
+            )
 
     def _start_worker(self) -> None:
         """A new worker; while the store is locked it refuses to start, and says why."""
@@ -113,49 +150,41 @@ class Round:
     # --- faults -----------------------------------------------------------------------------
 
     def _strike(self, kind: str) -> None:
+        strikes, workers = self._strikes, self._living()
+        free = [worker for worker in workers if worker.pid not in strikes.termed]
         self.struck[kind] += 1
         match kind:
-            case "kill":
-                self._kill(self._chance.choice(self._pids() or [0]))
+            case "kill" if pids := self._pids():
+                strikes.kill(self._chance.choice(pids))
             case "kill all" if self._chance.random() < 0.3:
                 for pid in self._pids():
-                    self._kill(pid)
-            case "freeze":
-                self._freeze(self._chance.choice(self._pids() or [0]))
-            case "lock":
-                seconds = self._chance.choice((0.1, 0.5, 2.0, 5.0))
-                words = [sys.executable, "-c", LOCKER, str(self._shop.db), str(seconds)]
-                self._lockers.append(subprocess.Popen(words, env=clean_environment(), stderr=subprocess.DEVNULL))
-            case "start" if len(self._living()) < WORKERS_MAX:
+                    strikes.kill(pid)
+            case "freeze" if pids := self._pids():
+                strikes.freeze(self._chance.choice(pids))
+            case "cut power" if free:
+                strikes.cut_power(self._chance.choice(free))
+            case "terminate" if free:
+                strikes.terminate(self._chance.choice(free))
+            case "start" if len(workers) < WORKERS_MAX:
                 self._start_worker()
-            case "stop" | "stop now" if self._living():
-                worker = self._chance.choice(self._living())
+            case "stop" | "stop now" if workers:
+                worker = self._chance.choice(workers)
                 for _ in range(2 if kind == "stop now" else 1):
                     worker.signal(signal.SIGINT)
+            case "lock":
+                strikes.lock()
+            case "unlink":
+                strikes.unlink()
+            case "copy" if self.struck[kind] <= COPIES_MAX:
+                strikes.copy()
             case "cancel" | "retry":
                 with suppress(QueuectlError):
                     self._change(kind)
 
     def _pids(self) -> list[int]:
-        return [worker.pid for worker in self._living()] + [row.pid for row in self._shop.supervisors()]
-
-    def _kill(self, pid: int) -> None:
-        if pid:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def _freeze(self, pid: int) -> None:
-        if pid:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
-                seconds = self._chance.choice((0.05, 0.5, 3.0, 8.0))
-                self._frozen.append((time.monotonic() + seconds, pid))
-
-    def _thaw(self, now: float) -> None:
-        for due, pid in [entry for entry in self._frozen if entry[0] <= now]:
-            self._frozen.remove((due, pid))
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        """The processes of ours that may be struck."""
+        pids = [worker.pid for worker in self._living()] + [row.pid for row in self._shop.supervisors()]
+        return [pid for pid in pids if pid not in self._strikes.termed]
 
     def _change(self, kind: str) -> None:
         client = self._shop.client
@@ -165,11 +194,48 @@ class Round:
         elif client.job(job).state in (JobState.DEAD, JobState.CANCELLED):
             client.retry([job])
 
+    def _remove_store(self) -> None:
+        """Somebody removes the store under its workers. The rest of the round is a new store's."""
+        self._workers.append(self._shop.worker(2))
+        self._shop.started(*self._shop.enqueue_all([{"command": "sleep 300", "priority": 9}] * 2))
+        until(self._are_all_driven, "every supervisor is driven")
+        may_stay = LASTING if self._strikes.termed else "nothing"  # see `_check`
+        before = {pid for pid in self._shop.commands() if not words_of(pid).endswith(may_stay)}
+        self._unlink_files("", *self._chance.choice((("-wal", "-shm"), ())))
+        if self._chance.random() < 0.3:
+            shutil.rmtree(self._shop.store.folder, ignore_errors=True)
+        self._shop.reopen()
+        self._jobs = []
+        self._enqueue(JOBS // 5)
+        until(lambda: before.isdisjoint(self._shop.commands()), "the old store's commands have ended")
+
+    def _remove_log(self) -> None:
+        """Somebody removes the store's log under its workers. What runs goes on, and all jobs are still there."""
+        self._workers.append(self._shop.worker(2))
+        gate = self._shop.folder / "gate"
+        long = self._shop.enqueue_all([{"command": f"until [ -e {gate} ]; do sleep 0.1; done", "priority": 9}] * 2)
+        self._shop.started(*long)
+        until(self._are_all_driven, "every supervisor is driven")
+        self._shop.client.close()  # or nobody would know which of two logs is the right one
+        self._unlink_files("-wal", "-shm")
+        log = self._shop.db.with_name(f"{self._shop.db.name}-wal")
+        until(log.exists, "a worker has saved the log and made a new one")
+        self._shop.reopen()
+        gate.touch()
+        assert {(job.state, job.lost) for job in self._shop.finished(*long)} == {(JobState.COMPLETED, 0)}
+
+    def _unlink_files(self, *suffixes: str) -> None:
+        for suffix in suffixes:
+            self._shop.db.with_name(f"{self._shop.db.name}{suffix}").unlink(missing_ok=True)
+
+    def _are_all_driven(self) -> bool:
+        dispatchers = {worker.pid for worker in self._living()}
+        return all(row.dispatcher in dispatchers for row in self._shop.supervisors())
+
     # --- the end ----------------------------------------------------------------------------
 
     def _calm(self) -> None:
-        """All faults stop; a healthy worker finishes what there is, and all workers leave."""
-        self.close()
+        """All faults are over (paths may hang on); a healthy worker finishes what there is, and all workers leave."""
         healthy = self._shop.worker(8)
         until(lambda: all(self._shop.job(job).finished for job in self._jobs), "all jobs finish")
         until(self._are_dead_forgotten, "the dead are forgotten")
@@ -190,13 +256,30 @@ class Round:
     def _check(self) -> None:
         shop = self._shop
         check(shop, self._diary, self._jobs)
-        until(lambda: not list(ours(shop.folder)), "every process has gone")
+        for job in map(shop.job, self._jobs):
+            if job.state is JobState.DEAD:
+                self._check_guilt(job)
+        if self._strikes.termed:  # a command that died of a signal from outside left what ignores it, and that may stay
+            for pid in ours(shop.folder):
+                if words_of(pid).endswith(LASTING):
+                    self._strikes.kill(pid)
+        with suppress(AssertionError):
+            until(lambda: not list(ours(shop.folder)))
+        assert not (left := [words_of(pid) for pid in ours(shop.folder)]), f"still run: {left}"
         assert shop.left_files() == [], f"left behind: {shop.left_files()}"
         assert isinstance(shop.store, SqliteStore)
         assert shop.store.integrity() == []
         assert shop.store.workers() == []
         for log in (shop.store.folder / "logs").glob("*.log"):
             assert "Traceback" not in log.read_text(), f"{log} has a traceback"
+
+    def _check_guilt(self, job: Job) -> None:
+        """A dead job has failed by itself, or took too long."""
+        last = self._shop.store.attempts(job)[-1]
+        told = f"{job.id} is dead: {job.error}"
+        assert last.outcome in (Outcome.FAILED, Outcome.TIMEOUT), f"{told}, but its last attempt was {last.outcome}"
+        by_stop = last.outcome is Outcome.FAILED and last.signal == signal.SIGTERM
+        assert not by_stop, f"{told}, but its worker was stopped with it"
 
 
 def ours(folder: Path) -> Iterator[int]:
@@ -209,6 +292,15 @@ def ours(folder: Path) -> Iterator[int]:
                 yield int(path.parent.name)
 
 
+def words_of(pid: int) -> str:
+    """A process for whoever looks for it."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        words = []
+    return " ".join([str(pid), *(os.fsdecode(word)[-200:] for word in words if word)])
+
+
 def play(seed: int) -> bool:
     """One round, with a line on how it went; whether all was well. What a bad one leaves stays for a look at it."""
     folder = Path(tempfile.mkdtemp(prefix="queuectl-chaos-"))
@@ -218,13 +310,16 @@ def play(seed: int) -> bool:
         try:
             attempt.run()
         except AssertionError as violation:
-            print(f"seed {seed}: {violation or 'an assertion failed'}\n  its store is {folder}", flush=True)
+            print(
+                f"seed {seed}, {attempt.kind}: {violation or 'an assertion failed'}\n  its store is {folder}",
+                flush=True,
+            )
             return False
         finally:
             attempt.close()
     shutil.rmtree(folder)
     struck = ", ".join(f"{count} {kind}" for kind, count in sorted(attempt.struck.items()))
-    print(f"seed {seed}: {JOBS} jobs in {time.monotonic() - began:.1f} s; {struck}", flush=True)
+    print(f"seed {seed}, {attempt.kind}: {JOBS} jobs in {time.monotonic() - began:.1f} s; {struck}", flush=True)
     return True
 
 
