@@ -17,7 +17,7 @@ from queuectl.domain.job import JobState
 from queuectl.store.connection import folder_of, sqlite3
 from queuectl.store.fileset import SET_ASIDE
 from queuectl.store.sqlite import SqliteStore
-from tests.workshop import PATIENCE_S, clean_environment, pids_of, until
+from tests.workshop import PATIENCE_S, Workshop, clean_environment, pids_of, until
 
 
 @pytest.fixture
@@ -115,6 +115,24 @@ def test_a_removed_log_costs_no_job_and_no_command(db: Path, tmp_path: Path, nam
         done = store.get(job)
         assert (done.state, done.starts, done.lost) == (JobState.COMPLETED, 1, 0)
         assert store.integrity() == []
+
+
+def test_workers_that_share_a_removed_log_all_go_on(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    for count in (2, 2, 2):
+        shop.worker(count)
+    jobs = shop.enqueue_all([{"command": f"until [ -e {gate} ]; do sleep 0.1; done"}] * 6)
+    shop.started(*jobs)
+    shop.client.close()
+    for suffix in ("-wal", "-shm"):
+        shop.db.with_name(f"{shop.db.name}{suffix}").unlink()
+    until(shop.db.with_name(f"{shop.db.name}-wal").exists, "a worker has saved the log and made a new one")
+    shop.reopen()
+    gate.touch()
+    done = shop.finished(*jobs)
+    assert {(job.state, job.starts, job.lost) for job in done} == {(JobState.COMPLETED, 1, 0)}
+    assert isinstance(shop.store, SqliteStore)
+    assert shop.store.integrity() == []
 
 
 # --- a backup in its place ------------------------------------------------------------------

@@ -103,6 +103,11 @@ class FileSet:
             with suppress(OSError):  # a full disk, or the folder is gone: whoever opens it next knows an older look
                 _keep(self._folder, seen)
 
+    def has_successor(self) -> bool:
+        """Whether somebody has made new files where ours were removed."""
+        beside = zip(BESIDE, self._ids[1:], strict=True)
+        return any(identity(self._path + suffix) not in (None, was) for suffix, was in beside)
+
     def keep_newcomers_out(self) -> bool:
         """Whether nobody else has files of these names open from now on, until the connection is closed."""
         db = _handle_of(self._ids[0])
@@ -110,8 +115,17 @@ class FileSet:
             fcntl.lockf(db, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, PENDING)
         except OSError:
             return False
-        beside = zip(BESIDE, self._ids[1:], strict=True)
-        return all(identity(self._path + suffix) in (None, was) for suffix, was in beside)
+        return not self.has_successor()
+
+    def is_shared(self) -> bool:
+        """Whether another process has the database open."""
+        db = _handle_of(self._ids[0])
+        try:
+            fcntl.lockf(db, fcntl.LOCK_EX | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)
+        except OSError:
+            return True
+        fcntl.lockf(db, fcntl.LOCK_SH | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)
+        return False
 
     def let_newcomers_in(self) -> None:
         """Ends `keep_newcomers_out`, where another connection of this process has the database open still."""

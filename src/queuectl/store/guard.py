@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from queuectl.store.port import REOPEN, REPLACED
 if TYPE_CHECKING:
     from queuectl.store.connection import sqlite3
 
+OTHERS_LEAVE_WITHIN_S = 2.5
+"""Other workers look once a second. Whoever has only a reading connection open stays."""
 MARK_EVERY_S = 10.0
 """How often a worker has a file in use tell itself from its own past."""
 
@@ -26,6 +29,7 @@ class Guard:
         self._files = FileSet(path, folder)
         self._marked: tuple[object, ...] | None = None
         self._marked_at, self._closed = 0.0, False
+        self._saves_since: float | None = None
 
     def begin(self) -> None:
         """From now on `replaced` also looks into the files. Raises `StoreUnavailable`."""
@@ -40,8 +44,8 @@ class Guard:
     def replaced(self) -> str:
         """See `Store.replaced`."""
         what = self._files.changed()
-        if what == BESIDE_GONE and self._is_saved():
-            return REOPEN
+        if what == BESIDE_GONE and not self._files.has_successor():
+            return self._save_in_turn()
         if not what and self._marked and self._now() - self._marked_at > MARK_EVERY_S:
             with suppress(StoreUnavailable):  # the next call tries again
                 self._mark_again()
@@ -62,10 +66,18 @@ class Guard:
         if what == BESIDE_GONE:
             self._files.let_newcomers_in()
 
-    def _is_saved(self) -> bool:
-        """Writes into the file what is only in a log that was removed under us, unless there is another log already."""
+    def _save_in_turn(self) -> str:
+        """Of several who go on in a removed log, the first to see it saves the log, once the others have left."""
         if not self._files.keep_newcomers_out():
-            return False
+            return REPLACED if self._files.has_successor() else REOPEN
+        now = time.monotonic()
+        self._saves_since = now if self._saves_since is None else self._saves_since
+        if self._files.is_shared() and now - self._saves_since < OTHERS_LEAVE_WITHIN_S:
+            return ""
+        return REOPEN if self._is_saved() else REPLACED
+
+    def _is_saved(self) -> bool:
+        """Whether what is only in the removed log is in the file now."""
         with suppress(StoreUnavailable), translated(self._path):
             busy, frames, copied = self._db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
             return not busy and bool(frames == copied)
