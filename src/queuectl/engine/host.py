@@ -30,7 +30,7 @@ from queuectl.engine.roster import left_trees, unended
 from queuectl.engine.trees import Tree, kill, living, names_of, see
 from queuectl.engine.unable import Unable
 from queuectl.store.liveness import is_held, is_supervisor, is_this_boot, machine_id, supervisor_folder, workers_folder
-from queuectl.store.passfile import Access
+from queuectl.store.passfile import PASSFILE_NAME, Access
 from queuectl.store.port import WorkerRow
 
 LEFT_AFTER_S = 60.0
@@ -229,7 +229,7 @@ def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
         str(plan.first_slot), str(plan.slots), str(plan.output_bytes_max),
     ]  # fmt: skip
     # No argument, since those are there for all to see, and no secret, since commands may write it into their output.
-    surroundings = {**environment.given(), "QUEUECTL_DB": plan.access.by_way_of(folder / "passfile")}
+    surroundings = {**environment.given(), "QUEUECTL_DB": plan.access.by_way_of(folder / PASSFILE_NAME)}
     reader, writer = os.pipe()
     try:
         actions = [

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PASSFILE_NAME = "passfile"
+
+
 class Access(NamedTuple):
     """A store's address without its secrets, and the password that has to go into a file."""
 

@@ -1,0 +1,38 @@
+"""A supervisor's folder is made again with all that others need in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from queuectl.engine.home import Home
+from queuectl.engine.journal import Journal
+from queuectl.engine.protocol import JOURNAL_NAME, listen
+from queuectl.engine.roster import Roster
+from queuectl.store.liveness import is_held
+from queuectl.store.passfile import PASSFILE_NAME, Access
+
+
+@pytest.mark.parametrize("gone", ["the folder", "lock", "socket", "journal", "running", "passfile"])
+def test_what_is_removed_of_it_is_made_again(tmp_path: Path, gone: str) -> None:
+    folder = tmp_path / "workers" / "one"
+    folder.mkdir(parents=True)
+    Access("postgresql://me@here/db", "secret").by_way_of(folder / PASSFILE_NAME)
+    written = (folder / PASSFILE_NAME).read_text()
+    home, journal, roster = Home(tmp_path, folder), Journal(folder / JOURNAL_NAME), Roster(folder, 1)
+    with listen(folder):
+        assert not home.is_gone()
+        kept = folder / "slot-0.out"
+        kept.write_text("long output")
+        shutil.rmtree(folder) if gone == "the folder" else (folder / gone).unlink()
+        assert home.is_gone()
+        with home.make_again(journal, roster):
+            assert not home.is_gone()
+    assert is_held(folder)
+    assert (folder / PASSFILE_NAME).read_text() == written
+    assert stat.S_IMODE(os.stat(folder / PASSFILE_NAME).st_mode) == 0o600
+    assert kept.exists() == (gone != "the folder")
