@@ -206,8 +206,12 @@ class Host:
 def _not_started(reason: str, below: Path) -> OperationFailed:
     hint = f"is {below} writable, with free space?"
     for needed in (sys.executable, queuectl.__file__):
-        if not os.path.exists(needed):
-            reason, hint = f"{needed} is gone", "stop this worker, and start it again from where queuectl is now"
+        try:
+            os.stat(needed)
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            reason = f"{needed} is gone" if gone else f"{needed} cannot be read: {error.strerror}"
+            hint = "stop this worker, and start it again from where queuectl is now"
             break
     return OperationFailed(f"the supervisor did not start: {reason}", hint)
 
