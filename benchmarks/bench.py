@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from queuectl import wire
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.job import JobState
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
+from queuectl.wire.requests import JobRequest
 
 GIVE_UP_AFTER_S = 300.0
 LAST_JOBS = 16
@@ -120,7 +120,7 @@ def worker(client: Client, count: int) -> Iterator[subprocess.Popen[str]]:
 
 def run_all(client: Client, command: str, jobs: int) -> float:
     """Seconds from the moment `jobs` jobs are committed until the last result is recorded."""
-    client.enqueue([wire.JobRequest(command=command)] * jobs)
+    client.enqueue([JobRequest(command=command)] * jobs)
     began = time.perf_counter()
     while (done := completed(client)) < jobs:
         if time.perf_counter() - began > GIVE_UP_AFTER_S:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.bench import SCRIPT, Setting, alternating, fresh_store, worker
-from queuectl import wire
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.store.port import Store
+from queuectl.wire.requests import JobRequest
 
 PAUSE_S = (0.02, 0.06)
 """Between two wake-ups: random, so that no polling interval can hide in it."""
@@ -46,7 +46,7 @@ def wake_ups(client: Client, samples: int) -> Sequence[float]:
 def one_wake_up(client: Client, command: str, reader: int) -> float:
     """Milliseconds until a command, once committed, has written a byte that is read here."""
     time.sleep(random.uniform(*PAUSE_S))
-    client.enqueue([wire.JobRequest(command=command)])
+    client.enqueue([JobRequest(command=command)])
     committed = time.perf_counter()
     if not select.select([reader], [], [], GIVE_UP_AFTER_S)[0]:
         raise RuntimeError(f"the command was not started within {GIVE_UP_AFTER_S:g} s")

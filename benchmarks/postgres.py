@@ -23,13 +23,13 @@ from psycopg import sql
 from benchmarks import idle, table
 from benchmarks.bench import MODULE, Figure, Row, Setting, Target, fresh_store, run_all, run_rounds, seconds, worker
 from benchmarks.stores import HOST, a_grip, claim_and_finish
-from queuectl import wire
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.lifecycle import Ended
-from queuectl.store import rows
 from queuectl.store.port import Change
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.shared import rows
+from queuectl.wire.requests import JobRequest
 from tests.server import Server, binaries, drop_schema, new_schema, start_server
 
 PROCESSES, BATCH = 4, 128
@@ -77,7 +77,7 @@ class Bench:
         """Jobs/s that so many processes claim and finish, a batch at a time."""
         with self._store() as (client, url), ProcessPoolExecutor(processes, get_context("spawn")) as pool:
             for _ in range(max(1, round(1.5 * run_s))):
-                client.enqueue([wire.JobRequest(command="true")] * 25_000)
+                client.enqueue([JobRequest(command="true")] * 25_000)
             return sum(pool.map(work_through, [url] * processes, [run_s] * processes)) / run_s
 
     def commands(self, jobs: int) -> float:
@@ -109,7 +109,7 @@ class Bench:
 
     def _claim_s(self, copies: int) -> float:
         with self._store() as (client, url):
-            client.enqueue([wire.JobRequest(command="true")])
+            client.enqueue([JobRequest(command="true")])
             self._multiply(url, copies)
             with a_grip(client.store) as grip:
                 claim_and_finish(client.store, grip, 10)

@@ -11,11 +11,11 @@ from typing import Any
 
 from benchmarks.bench import MODULE, SCRIPT, Setting, alternating, fresh_store, seconds, worker
 from benchmarks.stores import a_grip, claim_and_finish, opened, prepared
-from queuectl import wire
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
-from queuectl.store import rows
-from queuectl.store.connection import connect
+from queuectl.store.shared import rows
+from queuectl.store.sqlite.connection import connect
+from queuectl.wire.requests import JobRequest
 
 BATCH = 128
 FEW = 1000
@@ -91,7 +91,7 @@ def claim_s(path: Path, batches: int) -> float:
             began = time.perf_counter()
             jobs = claim_and_finish(client.store, grip, BATCH)
             took += time.perf_counter() - began
-            client.enqueue([wire.JobRequest(command="true")] * len(jobs))
+            client.enqueue([JobRequest(command="true")] * len(jobs))
     return took
 
 
@@ -118,7 +118,7 @@ def looks(setting: Setting) -> Sequence[float]:
 def busy_worker(path: Path) -> Iterator[None]:
     """A worker whose only slot is taken."""
     with opened(path) as client:
-        (job,) = client.enqueue([wire.JobRequest(command="sleep 600", priority=100)])
+        (job,) = client.enqueue([JobRequest(command="sleep 600", priority=100)])
         with worker(client, 1):
             try:
                 while client.job(job.id).started_at is None:

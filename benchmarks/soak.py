@@ -21,15 +21,15 @@ import psycopg
 
 from benchmarks.postgres import AS_SHIPPED
 from benchmarks.stores import HOST, a_grip
-from queuectl import wire
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.job import FINISHED
 from queuectl.domain.lifecycle import Ended
 from queuectl.domain.selector import Selector
-from queuectl.engine.pruning import BATCH_JOBS
+from queuectl.engine.dispatch.pruning import BATCH_JOBS
 from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.wire.requests import JobRequest
 from tests.server import Server, new_schema, start_server
 
 WAITING, BATCH, KEPT_S = 1000, 10, 120.0
@@ -103,7 +103,7 @@ class Soak:
         return idler
 
     def _add(self, count: int) -> None:
-        self._client.enqueue([wire.JobRequest(command="true")] * count)
+        self._client.enqueue([JobRequest(command="true")] * count)
 
     def _prune(self) -> None:
         """Removes what finished some time ago, in a worker's batches."""

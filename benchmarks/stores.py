@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from queuectl import ids, wire
-from queuectl.client import Client
+from queuectl import ids
+from queuectl.client.facade import Client
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Ended
-from queuectl.store.connection import connect
 from queuectl.store.port import FIRST_EPOCH, Change, Grip, Store, WorkerRow
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.connection import connect
+from queuectl.store.sqlite.store import SqliteStore
+from queuectl.wire.requests import JobRequest
 
 HOST = "bench"
 
@@ -53,7 +54,7 @@ def prepared(folder: Path, *, waiting: int, finished: int) -> Path:
 
 def one_waiting(client: Client) -> int:
     """The `seq` of a new job."""
-    (job,) = client.enqueue([wire.JobRequest(command="true")])
+    (job,) = client.enqueue([JobRequest(command="true")])
     return client.job(job.id).seq
 
 

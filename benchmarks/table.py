@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import Result
-from queuectl.store.connection import library_version
+from queuectl.store.sqlite.connection import library_version
 
 RESULTS = Path(__file__).parent / "results"
 

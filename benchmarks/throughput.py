@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from benchmarks.bench import Setting, environment, fresh_store, run_all, worker, xargs
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.selector import Selector
 
 SLOTS = 8

@@ -26,8 +26,8 @@ from benchmarks.bench import MODULE, completed, environment, fresh_store, worker
 from benchmarks.scale import busy_worker
 from benchmarks.stores import opened, prepared
 from benchmarks.throughput import SLOTS
-from queuectl import wire
-from queuectl.client import Client
+from queuectl.client.facade import Client
+from queuectl.wire.requests import JobRequest
 
 LISTENERS, RATE = 100, 200
 JOBS = 5000
@@ -69,7 +69,7 @@ def jobs_a_second(client: Client, seconds: float, look: Callable[[], object] = l
 def w1_s(client: Client) -> float:
     """Seconds from the moment the jobs are committed until the last result is recorded."""
     wanted = completed(client) + JOBS
-    client.enqueue([wire.JobRequest(command="true")] * JOBS)
+    client.enqueue([JobRequest(command="true")] * JOBS)
     began = time.perf_counter()
     while completed(client) < wanted:
         time.sleep(0.01)

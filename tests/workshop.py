@@ -14,15 +14,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from queuectl import wire
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.job import Job
-from queuectl.engine import process
-from queuectl.engine.trees import Tree, kill, living
+from queuectl.engine.supervise import process
+from queuectl.engine.supervise.trees import Tree, kill, living
 from queuectl.store.liveness import is_supervisor, machine_id
 from queuectl.store.port import Store, WorkerRow
 from queuectl.store.postgres.store import PostgresStore
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
+from queuectl.wire.requests import parse_request
 from tests.machines import Machine, inner_process
 
 PATIENCE_S = 40.0
@@ -134,7 +134,7 @@ class Workshop:
         return self.enqueue_all([{"command": command, **fields}])[0]
 
     def enqueue_all(self, documents: list[dict[str, Any]]) -> list[str]:
-        requests = [wire.parse_request(document, time.time()) for document in documents]
+        requests = [parse_request(document, time.time()) for document in documents]
         return [job.id for job in self.client.enqueue(requests)]
 
     def job(self, job_id: str) -> Job:

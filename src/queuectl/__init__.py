@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from queuectl.client.library import Client
     from queuectl.domain.errors import Conflict, Invalid, NotFound, OperationFailed, QueuectlError, StoreUnavailable
     from queuectl.domain.job import Job, JobState
     from queuectl.domain.selector import Selector
-    from queuectl.library import Client
 
 __version__ = "0.1.0"
 
@@ -17,7 +17,7 @@ __all__ = [
     "StoreUnavailable", "__version__",
 ]  # fmt: skip
 
-_WHERE = {"Client": "library", "Job": "domain.job", "JobState": "domain.job", "Selector": "domain.selector"}
+_WHERE = {"Client": "client.library", "Job": "domain.job", "JobState": "domain.job", "Selector": "domain.selector"}
 
 
 def __dir__() -> list[str]:

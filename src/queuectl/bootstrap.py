@@ -15,9 +15,9 @@ from queuectl.store.port import Moved, Store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from queuectl.store.archive import Archive
     from queuectl.store.postgres.store import PostgresStore
-    from queuectl.store.sqlite import SqliteStore
+    from queuectl.store.shared.archive import Archive
+    from queuectl.store.sqlite.store import SqliteStore
 
 LOCAL_NAME = "queuectl.db"
 CONNECTION_STRING = re.compile(
@@ -88,8 +88,8 @@ def open_existing(given: str | None = None) -> Store:
     path = os.path.abspath(os.path.expanduser(url))
     if is_server(url) or os.path.exists(path):
         return _unless_moved(_open(url, make=False))
-    from queuectl.store.connection import folder_of
-    from queuectl.store.sqlite import SqliteStore
+    from queuectl.store.sqlite.connection import folder_of
+    from queuectl.store.sqlite.store import SqliteStore
 
     if (given or os.environ.get("QUEUECTL_DB")) and not os.path.isdir(folder_of(os.path.realpath(path))):
         raise no_store(path)
@@ -106,7 +106,7 @@ def _unless_moved(store: SqliteStore | PostgresStore) -> Store:
 def _open(url: str, make: bool = True) -> SqliteStore | PostgresStore:
     if is_server(url):
         return _open_postgres(url, make)
-    from queuectl.store.sqlite import SqliteStore
+    from queuectl.store.sqlite.store import SqliteStore
 
     return SqliteStore(os.path.expanduser(url))
 
@@ -124,7 +124,7 @@ def open_archive(url: str) -> Archive:
         from queuectl.store.postgres.archive import PostgresArchive
 
         return PostgresArchive(url)
-    from queuectl.store.sqlite_archive import SqliteArchive
+    from queuectl.store.sqlite.archive import SqliteArchive
 
     return SqliteArchive(os.path.realpath(os.path.expanduser(url)))
 
@@ -202,7 +202,7 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
     or replaced meanwhile, it ends what ran from the old one and serves the new one.
     """
     from queuectl import ids
-    from queuectl.engine.dispatcher import STORE_REPLACED
+    from queuectl.engine.dispatch.dispatcher import STORE_REPLACED
 
     if not 1 <= options.slots <= SLOTS_MAX:
         raise Invalid(f"--count must be from 1 to {SLOTS_MAX}, not {options.slots}")
@@ -232,7 +232,7 @@ def default_name(host: str, suffix: str) -> str:
 
 def _refuse_without_files(slots: int) -> None:
     """A supervisor has a pipe and a file open for each of its slots."""
-    from queuectl.engine import descriptors
+    from queuectl.engine.supervise import descriptors
 
     needed, allowed = descriptors.needed(-(-slots // _supervisors(slots))), descriptors.could_open_max()
     if needed > allowed:
@@ -258,14 +258,14 @@ def _serve(
     """`is_back`: the store is opened again, and supervisors that this process started may live on."""
     import queuectl
     from queuectl.clock import SystemClock
-    from queuectl.engine.crew import Options
-    from queuectl.engine.dispatcher import Dispatcher
-    from queuectl.engine.host import Host
+    from queuectl.engine.dispatch.crew import Options
+    from queuectl.engine.dispatch.dispatcher import Dispatcher
+    from queuectl.engine.dispatch.host import Host
+    from queuectl.engine.dispatch.loop import Loop
+    from queuectl.engine.dispatch.wakeup import wakeup_for
+    from queuectl.engine.happenings import WorkerCrashed
     from queuectl.engine.lease import answer_within_s
-    from queuectl.engine.loop import Loop
-    from queuectl.engine.wakeup import wakeup_for
-    from queuectl.events import WorkerCrashed
-    from queuectl.logs import Log
+    from queuectl.engine.log import Log
     from queuectl.settings import Settings
 
     store = open_store(url)
@@ -311,7 +311,7 @@ def _described(error: Exception) -> str:
 def _refuse_taken(store: Store, name: str) -> None:
     """The name of a worker that lives is taken; that of one of which only supervisors are left is not."""
     from queuectl.domain.condition import Condition
-    from queuectl.engine.condition import condition_of
+    from queuectl.engine.dispatch.condition import condition_of
 
     for row in store.workers():
         if row.name == name and store.alive(row):
@@ -339,7 +339,7 @@ def logged(store: Store) -> list[str]:
 
 def _refuse_untrusted(store: Store) -> None:
     """A root worker runs nobody else's commands: whoever can write the store decides what runs."""
-    from queuectl.store.connection import refuse_foreign
+    from queuectl.store.sqlite.connection import refuse_foreign
 
     path = store.url
     if is_server(path):
@@ -361,7 +361,7 @@ def reset_store(given: str | None) -> str | None:
     start afresh. Raises `StoreUnavailable` for what is no store of ours."""
     import shutil
 
-    from queuectl.store.connection import folder_of, is_ours
+    from queuectl.store.sqlite.connection import folder_of, is_ours
 
     url = locate_store(given)
     if is_server(url):

@@ -6,7 +6,7 @@ import os
 
 from queuectl.bootstrap import WorkerOptions, run_worker
 from queuectl.domain.errors import OperationFailed, QueuectlError, error_of
-from queuectl.engine.process import close_from
+from queuectl.engine.supervise.process import close_from
 
 
 def start_detached(options: WorkerOptions) -> str:

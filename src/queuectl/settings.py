@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from queuectl import wire
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import FINISHED, Spec
 from queuectl.domain.likeness import KEYS, nearest
 from queuectl.domain.selector import Selector
+from queuectl.wire.requests import SPEC_KEYS
+from queuectl.wire.times import parse_duration
 
 DURABILITY = ("full", "normal")
 NEVER = "never"
@@ -37,18 +38,18 @@ def _size(value: object, key: str) -> int:
 
 
 def _lease_ttl(value: object, key: str) -> float:
-    seconds = wire.parse_duration(value, key)
+    seconds = parse_duration(value, key)
     if seconds < 1:
         raise Invalid(f"{key} must be at least 1s, not {value!r}")
     return seconds
 
 
 def _or_never(value: object, key: str) -> float | None:
-    return None if value in (NEVER, "none", "off") else wire.parse_duration(value, key)
+    return None if value in (NEVER, "none", "off") else parse_duration(value, key)
 
 
 def _optional_timeout(value: object, key: str) -> float | None:
-    return None if value in ("none", "off") else float(wire.SPEC_KEYS["timeout"](value, key))
+    return None if value in ("none", "off") else float(SPEC_KEYS["timeout"](value, key))
 
 
 def _patterns(value: object, key: str) -> tuple[str, ...]:
@@ -69,7 +70,7 @@ class Setting(NamedTuple):
 
 
 def _spec(key: str) -> Callable[[object, str], Any]:
-    return wire.SPEC_KEYS[key]
+    return SPEC_KEYS[key]
 
 
 SETTINGS = {

@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from queuectl.client import Client
-from queuectl.store.migrations import SQL_FOLDER
+from queuectl.client.facade import Client
 from queuectl.store.postgres.store import PostgresStore
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.shared.migrations import SQL_FOLDER
+from queuectl.store.sqlite.store import SqliteStore
 from tests.compat.older import HERE, ON_POSTGRES, RELEASES, STATES, Release
 from tests.workshop import Workshop, open_workshop, until
 

@@ -10,7 +10,7 @@ import pytest
 
 from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import ManualClock
 
 

@@ -27,10 +27,10 @@ from queuectl import (
     QueuectlError,
     Selector,
     StoreUnavailable,
-    wire,
 )  # fmt: skip
-from queuectl.keywords import JobKeys
-from queuectl.remote.client import RemoteClient
+from queuectl.client.remote.client import RemoteClient
+from queuectl.wire.keywords import JobKeys
+from queuectl.wire.requests import INPUT_KEYS, parse_request
 from tests.workshop import clean_environment, until
 
 AnyClient = Client | RemoteClient
@@ -134,11 +134,11 @@ def test_values_may_be_what_python_has_for_them(anywhere: AnyClient, tmp_path: P
 
 
 def test_every_key_of_the_input_is_a_keyword() -> None:
-    assert JobKeys.__annotations__.keys() == set(wire.INPUT_KEYS) - {"base_backoff_seconds"}
+    assert JobKeys.__annotations__.keys() == set(INPUT_KEYS) - {"base_backoff_seconds"}
 
 
 def test_many_are_added_all_or_none(anywhere: AnyClient) -> None:
-    request = wire.parse_request({"command": "true", "id": "c", "umask": "0027"}, 0)
+    request = parse_request({"command": "true", "id": "c", "umask": "0027"}, 0)
     added = anywhere.enqueue([{"command": "true", "id": "a"}, {"command": ["true"], "id": "b"}, request])
     assert [job.id for job in added] == ["a", "b", "c"]
     with pytest.raises(Conflict, match="job a exists"):

@@ -9,16 +9,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl import bootstrap, copying, ids, wire
-from queuectl.client import Client
+from queuectl import bootstrap, ids
+from queuectl.client import copying
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreUnavailable
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Ended
 from queuectl.domain.selector import Selector
-from queuectl.store.archive import TABLES
-from queuectl.store.connection import connect
 from queuectl.store.port import FIRST_EPOCH, Change, Output, WorkerRow
 from queuectl.store.postgres.address import parse_address
+from queuectl.store.shared.archive import TABLES
+from queuectl.store.sqlite.connection import connect
+from queuectl.wire.kinds import JsonObject
+from queuectl.wire.requests import parse_request
 from tests.server import drop_schema, new_schema
 
 Places = Callable[[str], str]
@@ -45,8 +48,8 @@ def opened(url: str) -> Client:
     return Client(bootstrap.open_store(url))
 
 
-def enqueue(client: Client, *documents: wire.JsonObject) -> list[Job]:
-    return client.enqueue([wire.parse_request(document, time.time()) for document in documents])
+def enqueue(client: Client, *documents: JsonObject) -> list[Job]:
+    return client.enqueue([parse_request(document, time.time()) for document in documents])
 
 
 def fill(client: Client) -> None:

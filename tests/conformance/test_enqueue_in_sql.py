@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
-from queuectl import wire
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
 from queuectl.settings import Settings
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.wire.jobs import job_to_json
+from queuectl.wire.requests import INPUT_KEYS, parse_request
 from tests.server import drop_schema, new_schema
 from tests.unit.test_wire import BAD_INPUT, BAD_VALUES
 
@@ -48,7 +49,7 @@ class Both:
 
     def by_client(self, document: object) -> dict[str, Any] | QueuectlError:
         try:
-            (job,) = self.client.enqueue([wire.parse_request(document, self.client.store.now())])
+            (job,) = self.client.enqueue([parse_request(document, self.client.store.now())])
         except QueuectlError as error:
             return error
         return self.row(job.id)
@@ -124,7 +125,7 @@ EXAMPLES: dict[str, list[Any]] = {
 
 
 def test_every_key_of_the_input_is_tried() -> None:
-    assert EXAMPLES.keys() == set(wire.INPUT_KEYS)
+    assert EXAMPLES.keys() == set(INPUT_KEYS)
 
 
 @pytest.mark.parametrize("key", EXAMPLES)
@@ -142,12 +143,12 @@ def test_all_keys_at_once_and_other_spellings_give_the_same_row(both: Both) -> N
     values = {key: values[-1] for key, values in EXAMPLES.items() if values and key not in ("id", "backoff_initial")}
     both.assert_same(values)
     both.assert_same({key.replace("_", "-"): value for key, value in values.items()})
-    both.assert_same({"command": "true", **SAME_PLACE, **dict.fromkeys(wire.INPUT_KEYS[2:17])})
+    both.assert_same({"command": "true", **SAME_PLACE, **dict.fromkeys(INPUT_KEYS[2:17])})
 
 
 def test_what_a_job_is_shown_as_can_be_enqueued_again(both: Both) -> None:
-    (job,) = both.client.enqueue([wire.parse_request({"command": ["a", "b"], "held": True}, 0)])
-    shown = wire.job_to_json(job)
+    (job,) = both.client.enqueue([parse_request({"command": ["a", "b"], "held": True}, 0)])
+    shown = job_to_json(job)
     for key in ("id", "owner", "lease", "lost"):
         shown.pop(key)
     again = both.by_sql(shown)

@@ -16,7 +16,7 @@ from queuectl.domain.lifecycle import CancelRequested, Event, GivenBack, Held, R
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Note, Output, Store
 from queuectl.store.postgres.store import PostgresStore
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, an_end, claim_one, finish, in_state, record_one
 from tests.conformance.conftest import StoreFactory
 from tests.workshop import until

@@ -13,7 +13,7 @@ from queuectl.cli.parser import usage_of
 from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, Command
 from queuectl.cli.topics import SEEN, topics
 from queuectl.settings import ALIASES, SETTINGS
-from queuectl.wire import INPUT_KEYS
+from queuectl.wire.requests import INPUT_KEYS
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 

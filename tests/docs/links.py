@@ -1,6 +1,6 @@
 """Links in the pages: to files, to headings, and to names in the source.
 
-A link to a source file whose text is an identifier in backticks, as in [`claim`](src/queuectl/store/sqlite.py),
+A link to a source file whose text is an identifier in backticks, as in [`claim`](src/queuectl/store/sqlite/store.py),
 promises that the file names it. There are no line numbers: they would change with every edit.
 """
 

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from queuectl import ids
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
 from tests.server import WITH_PASSWORD, new_schema
 from tests.workshop import until
 

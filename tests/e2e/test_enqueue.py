@@ -161,7 +161,14 @@ def test_enqueue_loads_only_what_it_needs(terminal: Terminal) -> None:
     program = "import sys; from queuectl.cli.main import main; main(sys.argv[1:]); print(*sys.modules)"
     names = set(terminal.good(f"python3 -c '{program}' enqueue --quiet -- true").out.split())
     assert "queuectl.cli.enqueue" in names
-    assert not names & {"queuectl.follow", "queuectl.cli.listing", "subprocess", "asyncio", "logging", "tempfile"}
+    assert not names & {
+        "queuectl.client.following",
+        "queuectl.cli.listing",
+        "subprocess",
+        "asyncio",
+        "logging",
+        "tempfile",
+    }
     assert not [name for name in names if name.startswith("queuectl.engine")]
 
 

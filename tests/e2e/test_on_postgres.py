@@ -90,7 +90,7 @@ def test_no_password_is_shown_to_anybody(fleet: Terminal) -> None:
     ]
     said.append(fleet.type("queuectl --db $QUEUECTL_DB enqueue --queue unserved -- true"))
     processes = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
-    assert "queuectl.engine.supervisor" in processes
+    assert "queuectl.engine.supervise.supervisor" in processes
     assert PASSWORD not in processes
     for done in said:
         assert PASSWORD not in done.out + done.err, done

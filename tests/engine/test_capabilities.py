@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import doctor
+from queuectl.client import doctor
 from queuectl.domain.job import JobState
-from queuectl.engine import capabilities
+from queuectl.engine.supervise import capabilities
 from tests.workshop import Workshop, clean_environment, open_workshop, until
 
 WITHOUT = {

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import follow, waiting
+from queuectl.client import following, waiting
 from queuectl.domain.job import JobState, Spec
 from queuectl.domain.lifecycle import GivenBack
-from queuectl.engine.descriptors import FILES_BESIDE
+from queuectl.engine.supervise.descriptors import FILES_BESIDE
 from queuectl.store.port import Change
 from tests.builders import a_job, a_worker
 from tests.workshop import Workshop, until
@@ -303,7 +303,7 @@ def test_following_shows_a_running_commands_output_and_ends_with_it(shop: Worksh
     gate = tmp_path / "gate"
     job = shop.enqueue(f"echo early; while [ ! -e {gate} ]; do sleep 0.05; done; echo late")
     shop.worker()
-    pieces = follow.follow(shop.store, job, None, None)
+    pieces = following.follow(shop.store, job, None, None)
     assert next(pieces) == (1, b"early\n")
     gate.touch()
     assert b"".join(data for _, data in pieces) == b"late\n"
@@ -312,7 +312,7 @@ def test_following_shows_a_running_commands_output_and_ends_with_it(shop: Worksh
 def test_following_goes_on_over_retries(shop: Workshop) -> None:
     job = shop.enqueue("echo try $QUEUECTL_ATTEMPT; exit 1", max_retries=2, backoff_initial=0.1, backoff_base=1)
     shop.worker()
-    told = b"".join(data for _, data in follow.follow(shop.store, job, None, None))
+    told = b"".join(data for _, data in following.follow(shop.store, job, None, None))
     assert told == b"try 1\ntry 2\ntry 3\n"
 
 
@@ -327,6 +327,6 @@ def test_progress_of_a_running_command_can_be_read_in_between(shop: Workshop, tm
     job = shop.enqueue(f"seq 3; while [ ! -e {gate} ]; do sleep 0.05; done")
     shop.worker()
     shop.started(job)
-    until(lambda: list(follow.read(shop.store, shop.job(job), None, None, 2)) == [(1, b"2\n3\n")])
+    until(lambda: list(following.read(shop.store, shop.job(job), None, None, 2)) == [(1, b"2\n3\n")])
     gate.touch()
     shop.finished(job)

@@ -15,14 +15,15 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row, namedtuple_row
 
-from queuectl import ids, wire
-from queuectl.client import Client
+from queuectl import ids
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, Invalid
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
+from queuectl.wire.requests import JobRequest, parse_request
 from tests.workshop import Workshop, open_workshop, until
 
 PAGE = Path(__file__).parents[2] / "docs" / "transactions.md"
@@ -64,8 +65,8 @@ def application(connect: Callable[[], Application]) -> Application:
     return connect()
 
 
-def request(**keys: Any) -> wire.JobRequest:
-    return wire.parse_request({"command": "true", **keys}, time.time())
+def request(**keys: Any) -> JobRequest:
+    return parse_request({"command": "true", **keys}, time.time())
 
 
 def call(client: Client, connection: Application, document: str = '{"command": "true"}') -> str:
@@ -163,7 +164,7 @@ def test_what_no_server_can_hold_and_connections_that_cannot_work_are_refused(
     client: Client, application: Application, tmp_path: Path
 ) -> None:
     with pytest.raises(Invalid, match="not UTF-8"):
-        client.enqueue([wire.JobRequest(command="true", spec={"env": {"A": "\udcff"}})], connection=application)
+        client.enqueue([JobRequest(command="true", spec={"env": {"A": "\udcff"}})], connection=application)
     with pytest.raises(Invalid, match="asynchronous"):
         asyncio.run(asynchronously(client))
     on_file = Client(SqliteStore(tmp_path / "q.db"))

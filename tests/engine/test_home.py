@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.engine.home import Home
-from queuectl.engine.journal import Journal
 from queuectl.engine.protocol import JOURNAL_NAME, listen
-from queuectl.engine.roster import Roster
+from queuectl.engine.supervise.home import Home
+from queuectl.engine.supervise.journal import Journal
+from queuectl.engine.supervise.roster import Roster
 from queuectl.store.liveness import is_held
 from queuectl.store.passfile import PASSFILE_NAME, Access
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import follow
+from queuectl.client import following
 from queuectl.domain.job import JobState
 from tests.needs import lacks
 from tests.workshop import Workshop, until
@@ -46,7 +46,7 @@ def test_a_follower_sees_what_came_before_and_after_a_reopening(shop: Workshop, 
     gate = tmp_path / "gate"
     job = shop.enqueue(f"echo early; echo warn > /dev/stderr; {GATED.format(gate)}; echo late")
     shop.worker()
-    pieces = follow.follow(shop.store, job, None, None)
+    pieces = following.follow(shop.store, job, None, None)
     seen = b""
     while seen != b"early\nwarn\n":
         seen += next(pieces)[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import follow
+from queuectl.client import following
 from tests.workshop import Workshop, open_workshop, until
 
 
@@ -23,9 +23,9 @@ def test_output_is_followed_from_another_machine_while_the_command_runs(there: W
     job = there.enqueue(f"echo one; while [ ! -e {gate} ]; do sleep 0.05; done; echo two; echo three", max_retries=0)
     there.worker(1, XDG_STATE_HOME=str(tmp_path / "there"))
     there.started(job)
-    told = follow.follow(there.store, job, None, None)
+    told = following.follow(there.store, job, None, None)
     assert next(told) == (1, b"one\n")
-    until(lambda: list(follow.read(there.store, there.job(job), None, None, None)) == [(1, b"one\n")])
+    until(lambda: list(following.read(there.store, there.job(job), None, None, None)) == [(1, b"one\n")])
     gate.touch()
     assert b"".join(data for _, data in told) == b"two\nthree\n"
 
@@ -35,7 +35,7 @@ def test_streams_of_a_split_output_are_followed_apart(there: Workshop, tmp_path:
     job = there.enqueue(f"echo out; echo err >&2; while [ ! -e {gate} ]; do sleep 0.05; done", split_output=True)
     there.worker(1, XDG_STATE_HOME=str(tmp_path / "there"))
     there.started(job)
-    told = follow.follow(there.store, job, None, None)
+    told = following.follow(there.store, job, None, None)
     assert {next(told), next(told)} == {(1, b"out\n"), (2, b"err\n")}
     gate.touch()
     assert list(told) == []

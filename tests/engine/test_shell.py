@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queuectl.engine import process
-from queuectl.engine.shell import is_plain_shell, plain_words
+from queuectl.engine.supervise import process
+from queuectl.engine.supervise.shell import is_plain_shell, plain_words
 
 ENV = {b"PATH": b"%s:/usr/local/bin:/usr/bin:/bin", b"LANG": b"C.UTF-8", b"HOME": b"/nowhere"}
 

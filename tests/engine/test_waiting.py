@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from queuectl import follow, waiting
+from queuectl.client import following, waiting
 from queuectl.domain.errors import NotFound, StoreLost, StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import CancelRequested
 from queuectl.domain.selector import Selector
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import a_job
 from tests.workshop import PATIENCE_S, until
 
@@ -90,7 +90,7 @@ def test_what_follows_an_output_outlives_it_too(store: Observed, monkeypatch: py
     monkeypatch.setattr(waiting, "AWAY_TOLD_AFTER_S", 0.0)
     store.insert([a_job("a")])
     said: list[str] = []
-    for _ in follow.follow(store, "a", None, None, ticks=True, say=said.append):
+    for _ in following.follow(store, "a", None, None, ticks=True, say=said.append):
         if not said:
             store.failures = [AWAY] * 3
         elif len(said) == 2:

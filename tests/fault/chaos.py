@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Job, JobState, Outcome
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
 from tests.fault.history import check, diary_command
 from tests.fault.strikes import Strikes
 from tests.workshop import Worker, Workshop, open_workshop, pids_of, until

@@ -12,7 +12,7 @@ from tests.workshop import Worker, Workshop, open_workshop
 
 OFF_S = (0.0, -180.0, 240.0) if FAKE_CLOCK else (0.0, 0.0, 0.0)
 """By how much the clocks of the hosts are before the server's."""
-SUPERVISOR = "queuectl.engine.supervisor"
+SUPERVISOR = "queuectl.engine.supervise.supervisor"
 
 
 class Fleet:

@@ -12,15 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-from queuectl.engine.process import whole_range
-from queuectl.engine.trees import Tree, living
-from queuectl.engine.trees import kill as kill_trees
+from queuectl.engine.supervise.process import whole_range
+from queuectl.engine.supervise.trees import Tree, living
+from queuectl.engine.supervise.trees import kill as kill_trees
 from queuectl.store.port import WorkerRow
 from tests.workshop import Worker, Workshop, clean_environment
 
 LOCKER = """
 import sys, time
-from queuectl.store.connection import sqlite3
+from queuectl.store.sqlite.connection import sqlite3
 db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=5)
 db.execute("BEGIN IMMEDIATE")
 time.sleep(float(sys.argv[2]))

@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl import doctor, ids
+from queuectl import ids
+from queuectl.client import doctor
 from queuectl.domain.job import JobState
 from queuectl.store.postgres.store import PostgresStore
 from tests.server import Server, start_server

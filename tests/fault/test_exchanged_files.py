@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import JobState
-from queuectl.store.connection import folder_of, sqlite3
-from queuectl.store.fileset import SET_ASIDE
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.connection import folder_of, sqlite3
+from queuectl.store.sqlite.fileset import SET_ASIDE
+from queuectl.store.sqlite.store import SqliteStore
 from tests.workshop import PATIENCE_S, Workshop, clean_environment, pids_of, until
 
 

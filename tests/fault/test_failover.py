@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import wire
-from queuectl.client import Client
-from queuectl.doctor import examine
+from queuectl.client.doctor import examine
+from queuectl.client.facade import Client
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import JobState
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.wire.requests import parse_request
 from tests.fault.history import check, diary_command
 from tests.server import Server, new_schema, start_server
 from tests.workshop import Workshop, open_workshop, until
@@ -73,7 +73,7 @@ def _enqueue_until_refused(folder: Path, shop: Workshop, diary: Path, acknowledg
     try:
         while True:
             document = {"command": diary_command(diary, "true")}
-            acknowledged += [job.id for job in client.enqueue([wire.parse_request(document, time.time())])]
+            acknowledged += [job.id for job in client.enqueue([parse_request(document, time.time())])]
     except QueuectlError:
         client.close()
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from queuectl.domain.job import JobState
-from queuectl.engine import starting
-from queuectl.engine.hanging import CHANGED, Mounts
+from queuectl.engine.supervise import starting
+from queuectl.engine.supervise.hanging import CHANGED, Mounts
 from tests.hung import hung_file_system, lease_on, mounts_of_our_own, why_none
 from tests.workshop import open_workshop, until
 

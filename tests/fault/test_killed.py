@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from queuectl import doctor
+from queuectl.client import doctor
 from queuectl.domain.finding import NOTE, OK, PROBLEM
 from queuectl.domain.job import JobState, Outcome
 from tests.fault.history import check, diary_command

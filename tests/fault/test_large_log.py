@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import doctor
+from queuectl.client import doctor
 from queuectl.domain.finding import Finding
 from queuectl.domain.selector import Selector
-from queuectl.store import wal
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite import wal
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import a_job
 from tests.workshop import clean_environment
 
 READER = """
 import sys
-from queuectl.store.connection import sqlite3
+from queuectl.store.sqlite.connection import sqlite3
 db = sqlite3.connect(sys.argv[1], isolation_level=None)
 db.execute("BEGIN")
 db.execute("SELECT count(*) FROM jobs").fetchall()

@@ -13,8 +13,8 @@ import pytest
 
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState
-from queuectl.engine.journal import read_journal
 from queuectl.engine.protocol import JOURNAL_NAME
+from queuectl.engine.supervise.journal import read_journal
 from queuectl.store.liveness import LOCK_NAME, supervisor_folder
 from tests.fault.history import check, diary_command
 from tests.fault.stores import on_each_store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import doctor
+from queuectl.client import doctor
 from queuectl.domain.job import JobState
 from queuectl.store.postgres.connection import PREPARE_FROM
 from queuectl.store.postgres.store import PostgresStore

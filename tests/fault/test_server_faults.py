@@ -13,8 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl import wire
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.errors import StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.selector import Selector
@@ -22,6 +21,7 @@ from queuectl.store.liveness import supervisor_folder
 from queuectl.store.port import WorkerRow
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.wire.requests import parse_request
 from tests.builders import a_worker
 from tests.fault.history import beating_until, check, diary_command
 from tests.proxy import Proxy
@@ -316,10 +316,10 @@ def test_an_enqueue_over_a_connection_that_fell_silent_ends_with_one_clear_error
     try:
         proxy.mute = b"INSERT"
         with pytest.raises(StoreUnavailable, match="no answer within"):
-            client.enqueue([wire.parse_request({"id": "job", "command": "true"}, time.time())])
+            client.enqueue([parse_request({"id": "job", "command": "true"}, time.time())])
         assert sum(shop.store.counts().values()) == 0
         store.wait_at_most(5.0)
-        client.enqueue([wire.parse_request({"id": "job", "command": "true"}, time.time())])
+        client.enqueue([parse_request({"id": "job", "command": "true"}, time.time())])
     finally:
         client.close()
     assert sum(shop.store.counts().values()) == 1
@@ -369,9 +369,9 @@ def test_an_enqueue_whose_commit_goes_unanswered_adds_its_jobs_once(
     try:
         for number in range(5):
             proxy.swallow = b"COMMIT"
-            client.enqueue([wire.parse_request({"id": f"job{number}", "command": "true"}, time.time())])
+            client.enqueue([parse_request({"id": f"job{number}", "command": "true"}, time.time())])
             proxy.cut()  # and now the request itself does not arrive
-            client.enqueue([wire.parse_request({"id": f"more{number}", "command": "true"}, time.time())])
+            client.enqueue([parse_request({"id": f"more{number}", "command": "true"}, time.time())])
     finally:
         client.close()
     assert proxy.swallowed == 5

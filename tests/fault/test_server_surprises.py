@@ -11,14 +11,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from queuectl import ids, wire
-from queuectl.client import Client
+from queuectl import ids
+from queuectl.client.facade import Client
 from queuectl.domain.errors import OutcomeUnknown, QueuectlError, StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.connection import PREPARE_FROM, RELIED_ON
 from queuectl.store.postgres.listener import Listener
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.wire.requests import parse_request
 from tests.pooler import pooled_by
 from tests.server import Server, new_schema, start_server
 from tests.workshop import open_workshop, until
@@ -56,7 +57,7 @@ def admin(server: Server) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
 
 
 def enqueue(client: Client, **document: Any) -> str:
-    (job,) = client.enqueue([wire.parse_request({"command": "true", **document}, time.time())])
+    (job,) = client.enqueue([parse_request({"command": "true", **document}, time.time())])
     return job.id
 
 
@@ -193,8 +194,8 @@ def test_an_application_enqueues_the_same_job_whatever_its_session_is_set_to(hos
     }
     with closing(Client(PostgresStore(hostile, tmp_path))) as client, psycopg.connect(hostile) as application:
         application.execute("SET TRANSACTION READ WRITE")
-        client.enqueue([wire.parse_request(document, time.time())])
-        client.enqueue([wire.parse_request(document, time.time())], connection=application)
+        client.enqueue([parse_request(document, time.time())])
+        client.enqueue([parse_request(document, time.time())], connection=application)
         application.commit()
         mine, theirs = client.find()
         assert (theirs.command, theirs.spec) == (mine.command, mine.spec)

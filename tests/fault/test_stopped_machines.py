@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import Job, JobState, Outcome
-from queuectl.engine.host import Host
-from queuectl.engine.reaper import Reaper
+from queuectl.engine.dispatch.host import Host
+from queuectl.engine.dispatch.reaper import Reaper
 from queuectl.settings import Settings
 from tests.fault.stores import on_each_store
 from tests.workshop import Worker, Workshop, until

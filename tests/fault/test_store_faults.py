@@ -16,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import wire
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.job import JobState
-from queuectl.store.connection import sqlite3  # two SQLite libraries in one process would drop each other's locks
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.connection import (
+    sqlite3,  # two SQLite libraries in one process would drop each other's locks
+)
+from queuectl.store.sqlite.store import SqliteStore
+from queuectl.wire.requests import parse_request
 from tests.fault.history import check, diary_command
 from tests.needs import lacks
 from tests.workshop import Workshop, clean_environment, open_workshop, pids_of, until
@@ -155,7 +157,9 @@ def test_a_worker_whose_folder_is_gone_says_so_and_ends_everything(tmp_path: Pat
         shop.commands()
         shutil.rmtree(tmp_path / "project")
         assert worker.wait() == 5
-        assert [pid for pid in pids_of("queuectl.engine.supervisor") if str(tmp_path) in _command_line(pid)] == []
+        assert [
+            pid for pid in pids_of("queuectl.engine.supervise.supervisor") if str(tmp_path) in _command_line(pid)
+        ] == []
 
 
 def _made(folder: Path) -> Path:
@@ -305,7 +309,7 @@ def test_a_wal_cut_after_an_acknowledged_enqueue_keeps_it_and_one_cut_anywhere_i
     client = Client(keeper)
     sizes = []
     for number in range(20):
-        client.enqueue([wire.parse_request({"id": f"job{number:03}", "command": "true"}, time.time())])
+        client.enqueue([parse_request({"id": f"job{number:03}", "command": "true"}, time.time())])
         sizes.append(wal.stat().st_size)
     whole = wal.read_bytes()
     for count, size in enumerate(sizes, 1):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.documents import busy, slots
+from queuectl.client.documents import busy, slots
 from queuectl.domain.job import JobState
 from tests.fault.history import check, diary_command
 from tests.fault.stores import on_each_store
@@ -212,7 +212,7 @@ def test_a_supervisor_whose_dispatcher_died_before_it_said_hello_leaves_nothing(
     start = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from queuectl.engine.host import Host, Plan\n"
+        "from queuectl.engine.dispatch.host import Host, Plan\n"
         "from queuectl.store.passfile import Access\n"
         f"host = Host(Path({str(shop.store.folder)!r}))\n"
         "host.launch(Plan(name='w', access=Access('x'), first_slot=0, slots=1, output_bytes_max=1 << 20))\n"

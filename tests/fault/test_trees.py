@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import doctor
+from queuectl.client import doctor
 from queuectl.domain.job import JobState, Outcome
-from queuectl.engine.trees import see
+from queuectl.engine.supervise.trees import see
 from tests.fault.stores import on_each_store
 from tests.workshop import Workshop, until
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import doctor
 from queuectl.bootstrap import log_path
+from queuectl.client import doctor
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState
 from tests.engine.test_capabilities import Handicapped, interpreter_without
@@ -62,7 +62,7 @@ def test_a_supervisors_last_words_are_in_the_workers_log(shop: Workshop, tmp_pat
 
 def test_a_detached_worker_that_crashes_leaves_its_error_in_its_log(shop: Workshop) -> None:
     program = (
-        "from queuectl import bootstrap, detaching; from queuectl.engine.dispatcher import Dispatcher\n"
+        "from queuectl import bootstrap, detaching; from queuectl.engine.dispatch.dispatcher import Dispatcher\n"
         "def step(self): raise KeyError('surprise')\n"
         "Dispatcher.step = step\n"
         f"print(detaching.start_detached(bootstrap.WorkerOptions(db={str(shop.db)!r}, name='w')))"

@@ -11,14 +11,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl import bootstrap, doctor, ids, wire
-from queuectl.client import Client
+from queuectl import bootstrap, ids
+from queuectl.client import doctor
+from queuectl.client.facade import Client
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
 from queuectl.store.postgres.health import Health
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.wire.requests import parse_request
 from tests.builders import a_worker
 from tests.server import Server, binaries, drop_schema, new_schema, start_server
 from tests.workshop import until
@@ -256,7 +258,7 @@ def test_a_publication_of_all_tables_stops_nothing(store: PostgresStore, server:
     try:
         client = Client(store)
         for _ in range(3):
-            client.enqueue([wire.parse_request({"command": "true"}, store.now())])
+            client.enqueue([parse_request({"command": "true"}, store.now())])
         first, second, _ = client.find()
         store.fold_counts()
         client.cancel([first.id])

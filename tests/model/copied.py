@@ -10,15 +10,15 @@ from typing import Any
 
 from queuectl.domain.job import CLAIMABLE, Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.engine.host import Host
-from queuectl.engine.link import Flight
+from queuectl.engine.dispatch.host import Host
+from queuectl.engine.dispatch.link import Flight
+from queuectl.engine.dispatch.reaper import Reaper
+from queuectl.engine.dispatch.report import Witness
 from queuectl.engine.protocol import Key
-from queuectl.engine.reaper import Reaper
-from queuectl.engine.report import Witness
 from queuectl.settings import Settings
-from queuectl.store.connection import sqlite3
 from queuectl.store.port import WorkerRow
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.connection import sqlite3
+from queuectl.store.sqlite.store import SqliteStore
 from tests.model.machine import Machine
 from tests.model.timeline import Timeline, Violation
 

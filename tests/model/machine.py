@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
-from queuectl.engine.host import Plan
-from queuectl.engine.link import Flight
+from queuectl.engine.dispatch.host import Plan
+from queuectl.engine.dispatch.link import Flight
+from queuectl.engine.dispatch.report import Witness
 from queuectl.engine.protocol import Order
-from queuectl.engine.report import Witness
 from tests.model.channel import SimChannel
 from tests.model.supervisor import SimSupervisor
 from tests.model.timeline import Timeline, Violation

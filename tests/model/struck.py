@@ -13,13 +13,13 @@ from typing import Any
 
 from queuectl.domain.errors import OperationFailed, StoreBusy, StoreUnavailable
 from queuectl.domain.job import Job
-from queuectl.engine.capabilities import Lack
-from queuectl.engine.host import Host, Launched, Plan
-from queuectl.engine.link import Flight
+from queuectl.engine.dispatch.host import Host, Launched, Plan
+from queuectl.engine.dispatch.link import Flight
+from queuectl.engine.dispatch.report import Witness
 from queuectl.engine.protocol import Channel, Key
-from queuectl.engine.report import Witness
+from queuectl.engine.supervise.capabilities import Lack
 from queuectl.store.port import LEASE_S, Change, Grip, Superseded, WorkerRow
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST
 from tests.model.channel import SimChannel
 from tests.model.machine import Machine

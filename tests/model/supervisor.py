@@ -1,4 +1,4 @@
-"""A supervisor in memory, by the rules of engine/supervisor.py and engine/door.py.
+"""A supervisor in memory, by the rules of engine/supervise/supervisor.py and engine/supervise/door.py.
 
 Its steps are atomic, but it may be killed or frozen between any two, its commands end without it, and every message
 takes its time.
@@ -10,10 +10,10 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
-from queuectl.engine.execution import result as result_of
-from queuectl.engine.home import LOOK_EVERY_S as HOME_LOOK_EVERY_S
 from queuectl.engine.protocol import PROTOCOL, Key, Message, Order
-from queuectl.engine.supervisor import CANCEL, HELLO_WITHIN_S, STOP, TIMEOUT
+from queuectl.engine.supervise.execution import result as result_of
+from queuectl.engine.supervise.home import LOOK_EVERY_S as HOME_LOOK_EVERY_S
+from queuectl.engine.supervise.supervisor import CANCEL, HELLO_WITHIN_S, STOP, TIMEOUT
 from tests.model.channel import SimChannel
 from tests.model.timeline import Violation
 from tests.model.verdict import Execution

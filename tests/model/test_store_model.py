@@ -47,7 +47,7 @@ from queuectl.domain.lifecycle import (
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Grip, Store, Superseded
 from queuectl.store.postgres.store import PostgresStore
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST, ManualClock, a_job, a_worker, an_end
 
 QUEUES = ("default", "slow", "zoo")

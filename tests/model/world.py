@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from queuectl import events
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.domain.job import CLAIMABLE
 from queuectl.domain.selector import Selector
-from queuectl.engine.crew import Options
-from queuectl.engine.dispatcher import Dispatcher
-from queuectl.engine.supervisor import HELLO_WITHIN_S
-from queuectl.engine.wakeup import Wakeup
+from queuectl.engine import happenings
+from queuectl.engine.dispatch.crew import Options
+from queuectl.engine.dispatch.dispatcher import Dispatcher
+from queuectl.engine.dispatch.wakeup import Wakeup
+from queuectl.engine.supervise.supervisor import HELLO_WITHIN_S
 from queuectl.store.port import Superseded
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
 from tests.model.faults import Faults
 from tests.model.machine import Machine
 from tests.model.people import People
@@ -234,7 +234,7 @@ class World:
             return
         host = SimHost(self.machine, process, lambda: self._wake(worker), store.folder)
 
-        def observe(*happened: events.Happening) -> None:
+        def observe(*happened: happenings.Happening) -> None:
             for each in happened:
                 self._say("%s tells %s", process.name, type(each).__name__)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from queuectl.cli.status import worker_table
+from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition
-from queuectl.values import WorkerView
 from tests.builders import NOON
 
 

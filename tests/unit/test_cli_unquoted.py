@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from queuectl.cli.unquoted import KEYS, looks_unquoted, parse
 from queuectl.domain.errors import Invalid
-from queuectl.wire import parse_request
+from queuectl.wire.requests import parse_request
 
 PRINT_WORDS = "import json, sys; print(json.dumps(sys.argv[1:]))"
 

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from queuectl import wire
-from queuectl.client import Client, allowed_states
+from queuectl.client.enqueueing import JobFactory
+from queuectl.client.facade import Client, allowed_states
 from queuectl.domain.errors import Conflict, Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Retried, Started
 from queuectl.domain.selector import Selector
-from queuectl.enqueueing import JobFactory
 from queuectl.settings import Settings
 from queuectl.store.port import Change, WorkerRow
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
+from queuectl.wire.requests import JobRequest, parse_request
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_worker, claim_one, finish, record_one
 
 
@@ -41,7 +41,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: ManualClock) 
 
 
 def enqueue(client: Client, **keys: Any) -> Job:
-    (job,) = client.enqueue([wire.parse_request({"command": "true", **keys}, client.store.now())])
+    (job,) = client.enqueue([parse_request({"command": "true", **keys}, client.store.now())])
     return client.job(job.id)
 
 
@@ -150,7 +150,7 @@ def test_a_setting_that_does_not_exist_or_fit_is_refused(client: Client) -> None
 
 
 def test_many_jobs_are_added_all_or_none(client: Client) -> None:
-    requests = [wire.parse_request({"command": "true", "id": id}, NOON) for id in ("a", "b", "a")]
+    requests = [parse_request({"command": "true", "id": id}, NOON) for id in ("a", "b", "a")]
     with pytest.raises(Conflict, match="id a comes twice"):
         client.enqueue(requests)
     assert client.find(Selector()) == []
@@ -286,7 +286,7 @@ def test_threads_that_enqueue_at_once_leave_the_umask_alone() -> None:
     try:
         with ThreadPoolExecutor(4) as threads:
             factories = list(threads.map(lambda _: JobFactory(Settings({}), NOON, "me"), range(4000)))
-        seen = {factory.job(wire.JobRequest(command="true")).spec.umask for factory in factories}
+        seen = {factory.job(JobRequest(command="true")).spec.umask for factory in factories}
         assert (seen, os.umask(0o022)) == ({0o022}, 0o022)
     finally:
         sys.setswitchinterval(interval)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import doctor
-from queuectl.store.sqlite import SqliteStore
+from queuectl.client import doctor
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST, a_job, a_worker
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.selector import Selector
-from queuectl.store.guard import MARK_EVERY_S
 from queuectl.store.port import REOPEN, REPLACED
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.guard import MARK_EVERY_S
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import ManualClock, a_job
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.store.connection import exclude_from_git
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.connection import exclude_from_git
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import a_job
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from queuectl import ids, wire
+from queuectl import ids
+from queuectl.wire.requests import parse_request
 
 
 def test_ids_are_short_words_of_the_alphabet_that_do_not_repeat() -> None:
@@ -13,7 +14,7 @@ def test_ids_are_short_words_of_the_alphabet_that_do_not_repeat() -> None:
 
 
 def test_a_generated_id_may_be_typed_as_an_id() -> None:
-    assert wire.parse_request({"command": "true", "id": ids.job_id()}, 0).id
+    assert parse_request({"command": "true", "id": ids.job_id()}, 0).id
 
 
 def test_a_draw_lies_in_the_half_open_unit_interval() -> None:

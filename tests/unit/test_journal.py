@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.engine.execution import SIGNS_MAX, result
-from queuectl.engine.journal import RESERVE_BYTES, Journal, read_journal
 from queuectl.engine.protocol import Order, encode
-from queuectl.engine.trees import names_of
+from queuectl.engine.supervise.execution import SIGNS_MAX, result
+from queuectl.engine.supervise.journal import RESERVE_BYTES, Journal, read_journal
+from queuectl.engine.supervise.trees import names_of
 
 ORDER = Order(seq=1 << 62, lease=1 << 62, number=1, job_id="", queue="", spec=0, command="", timeout=None, kill_grace=0)
 

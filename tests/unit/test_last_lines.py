@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.follow import last_lines
+from queuectl.client.following import last_lines
 
 BAR = b"Error: quota\n" + b"".join(b"\r%d%%" % number for number in range(1, 5))
 

@@ -10,7 +10,7 @@ from queuectl.cli import familiar
 from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS
 from queuectl.domain.job import JobState
 from queuectl.domain.likeness import KEYS, STATES, distance, near
-from queuectl.wire import INPUT_KEYS
+from queuectl.wire.requests import INPUT_KEYS
 
 OPTIONS = sorted({option.flags[-1] for row in COMMANDS.values() for option in (*row.options, *GLOBAL_OPTIONS)})
 

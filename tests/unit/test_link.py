@@ -6,8 +6,8 @@ import socket
 from pathlib import Path
 
 from queuectl.domain.job import Spec
-from queuectl.engine.host import Host, Plan
-from queuectl.engine.link import Link
+from queuectl.engine.dispatch.host import Host, Plan
+from queuectl.engine.dispatch.link import Link
 from queuectl.engine.protocol import SPECS_MAX, Channel, Message, Order
 from queuectl.store.passfile import Access
 from tests.builders import a_job, a_worker

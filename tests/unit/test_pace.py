@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.engine.pace import AHEAD_MAX, GAP_MAX_S, Pace
+from queuectl.engine.dispatch.pace import AHEAD_MAX, GAP_MAX_S, Pace
 from tests.builders import ManualClock
 
 

@@ -13,14 +13,14 @@ import pytest
 
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.lifecycle import Held, Lost, Started
-from queuectl.engine.host import LEFT_AFTER_S, Host
-from queuectl.engine.journal import Journal
+from queuectl.engine.dispatch.host import LEFT_AFTER_S, Host
+from queuectl.engine.dispatch.reaper import HELLO_WITHIN_S, LEFT_TO_OWN_S, LOOK_EVERY_S, Reaper
 from queuectl.engine.protocol import JOURNAL_NAME, encode
-from queuectl.engine.reaper import HELLO_WITHIN_S, LEFT_TO_OWN_S, LOOK_EVERY_S, Reaper
+from queuectl.engine.supervise.journal import Journal
 from queuectl.settings import Settings
 from queuectl.store.liveness import hold_lock
 from queuectl.store.port import Change
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST, a_job, a_worker, claim_one, record_one
 
 NOBODY = (1 << 31) - 1

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from queuectl import wire
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.reason import Surroundings, ordinal, reason
+from queuectl.wire.times import format_duration, format_second
 from tests.builders import NOON, a_job, in_state
 
 
@@ -19,7 +19,7 @@ def phrase(job: Job, **around: Any) -> str | None:
         assert around, "asked for more than the job"
         return Surroundings(**around)
 
-    return reason(job, NOON, look_around, wire.format_duration, wire.format_second)
+    return reason(job, NOON, look_around, format_duration, format_second)
 
 
 @pytest.mark.parametrize(

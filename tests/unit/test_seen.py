@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import bootstrap, events
+from queuectl import bootstrap
 from queuectl.cli import render
 from queuectl.cli.console import Console, Screen
-from queuectl.client import Client, Status
-from queuectl.documents import busy, seen_counts, status_to_json
+from queuectl.client.documents import busy, seen_counts, status_to_json
+from queuectl.client.facade import Client, Status
+from queuectl.client.values import WorkerView
+from queuectl.client.workers import line_of
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import Job, JobState, seen_state
-from queuectl.logs import sentence
-from queuectl.store.sqlite import SqliteStore
-from queuectl.values import WorkerView
-from queuectl.workers import line_of
+from queuectl.engine import happenings
+from queuectl.engine.log import sentence
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST, NOON, a_job, a_worker, in_state
 
 
@@ -91,7 +92,7 @@ def test_one_job_is_next_in_line_over_all_queues_of_a_worker(tmp_path: Path, mon
     store.register(a_worker(slots=4))
     store.insert([a_job(f"job{number}", at=0.0, queue=f"q{number % 3}") for number in range(6)])
     monkeypatch.setattr(store, "alive", lambda row: True)
-    monkeypatch.setattr("queuectl.engine.condition.condition_of", lambda row, folder: Condition.DRIVEN)
+    monkeypatch.setattr("queuectl.engine.dispatch.condition.condition_of", lambda row, folder: Condition.DRIVEN)
     client = Client(store, "tests")
     places = ["next in line", "2nd in line", "3rd in line", "4th in line", "5th in line", "6th in line"]
     assert client.reasons(client.find()) == places
@@ -134,13 +135,14 @@ def test_a_line_of_a_workers_log_is_shown_in_the_readers_zone() -> None:
 
 
 def test_no_sentence_of_a_workers_log_has_a_time_of_its_own() -> None:
-    assert sentence(events.DrainWaits(until=NOON, after=7200)) == "nothing to run for 2h"
+    assert sentence(happenings.DrainWaits(until=NOON, after=7200)) == "nothing to run for 2h"
 
 
 def test_what_never_ran_was_not_given_back_after_some_time() -> None:
-    assert sentence(events.JobEnded(a_job("a"))) == "a given back"
+    assert sentence(happenings.JobEnded(a_job("a"))) == "a given back"
     assert (
-        sentence(events.JobEnded(a_job("a")._replace(started_at=NOON, finished_at=NOON + 2))) == "a given back after 2s"
+        sentence(happenings.JobEnded(a_job("a")._replace(started_at=NOON, finished_at=NOON + 2)))
+        == "a given back after 2s"
     )
 
 

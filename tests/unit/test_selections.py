@@ -7,7 +7,7 @@ import pytest
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
-from queuectl.selections import LISTS, parse_selection
+from queuectl.wire.selections import LISTS, parse_selection
 
 
 def test_a_text_may_list_several_values_where_none_holds_a_comma() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.errors import OperationFailed
-from queuectl.engine.host import Host, Plan
-from queuectl.engine.sentry import Sentry
+from queuectl.engine.dispatch.host import Host, Plan
+from queuectl.engine.supervise.sentry import Sentry
 from queuectl.store.passfile import Access
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.engine.leftovers import Leftovers
-from queuectl.engine.output import cut_note, read_capped
-from queuectl.engine.sink import INLINE_BYTES_MAX, Sink
+from queuectl.engine.supervise.leftovers import Leftovers
+from queuectl.engine.supervise.output import cut_note, read_capped
+from queuectl.engine.supervise.sink import INLINE_BYTES_MAX, Sink
 from tests.needs import lacks
 
 ROOM = 1 << 20

@@ -18,10 +18,11 @@ import pytest
 from queuectl.domain.errors import QueuectlError, StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
-from queuectl.store import migrations, sqlite
-from queuectl.store.connection import folder_of
 from queuectl.store.liveness import machine_id
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.shared import migrations
+from queuectl.store.sqlite import store as sqlite
+from queuectl.store.sqlite.connection import folder_of
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, claim_one, finish
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import JobState, Spec
-from queuectl.engine import execution
-from queuectl.engine.execution import Run, Slot
+from queuectl.engine.dispatch.upkeep import ClockWatch
 from queuectl.engine.protocol import Order
-from queuectl.engine.trees import Tree
-from queuectl.engine.upkeep import ClockWatch
-from queuectl.store.sqlite import SqliteStore
+from queuectl.engine.supervise import execution
+from queuectl.engine.supervise.execution import Run, Slot
+from queuectl.engine.supervise.trees import Tree
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import NOON, a_grip, a_job, claim_one, finish
 
 HOUR_S = 3600.0

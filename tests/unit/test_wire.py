@@ -14,9 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl import times, wire
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, Attempt, Job, JobState, Outcome, Spec
+from queuectl.wire import times
+from queuectl.wire.jobs import attempt_to_json, command_line, job_to_json, spec_from_text, spec_to_text
+from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
+from queuectl.wire.times import format_duration, format_time, parse_duration, parse_time
 from tests.builders import HOST, NOON, a_job
 
 CONTRACT_KEYS = [
@@ -50,7 +53,7 @@ def _zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )  # fmt: skip
 def test_durations_are_read_in_every_form(text: object, seconds: float) -> None:
-    assert wire.parse_duration(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -60,14 +63,14 @@ def test_durations_are_read_in_every_form(text: object, seconds: float) -> None:
 )  # fmt: skip
 def test_what_is_no_duration_is_refused_with_the_right_forms(text: object) -> None:
     with pytest.raises(Invalid, match=r"grace .* is not a duration") as refused:
-        wire.parse_duration(text, "grace")
+        parse_duration(text, "grace")
     assert "90s, 10m, 1h30m or 2d" in refused.value.hint
 
 
 @pytest.mark.parametrize("text", ["9" * 400, "101000d", "99999999999"])
 def test_a_duration_of_more_than_a_lifetime_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match=r"grace .* is too long"):
-        wire.parse_duration(text, "grace")
+        parse_duration(text, "grace")
 
 
 @pytest.mark.parametrize(
@@ -78,12 +81,12 @@ def test_a_duration_of_more_than_a_lifetime_is_refused(text: str) -> None:
     ],
 )  # fmt: skip
 def test_durations_are_shown_with_two_units_at_most(seconds: float, text: str) -> None:
-    assert wire.format_duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @given(st.floats(0, 1e8))
 def test_a_shown_duration_can_be_typed_again(seconds: float) -> None:
-    again = wire.parse_duration(wire.format_duration(seconds))
+    again = parse_duration(format_duration(seconds))
     assert again == pytest.approx(seconds, rel=0.05, abs=0.001)
 
 
@@ -104,8 +107,8 @@ def test_a_shown_duration_can_be_typed_again(seconds: float) -> None:
     ],
 )
 def test_times_are_read_in_every_form(text: str, utc: str) -> None:
-    assert wire.format_time(NOON) == "2027-01-15T08:00:00.000000Z"  # 13:30 in the zone of this test
-    assert wire.format_time(wire.parse_time(text, NOON)) == utc
+    assert format_time(NOON) == "2027-01-15T08:00:00.000000Z"  # 13:30 in the zone of this test
+    assert format_time(parse_time(text, NOON)) == utc
 
 
 @pytest.mark.parametrize(
@@ -115,16 +118,16 @@ def test_times_are_read_in_every_form(text: str, utc: str) -> None:
 )  # fmt: skip
 def test_what_is_no_time_is_refused_with_the_right_forms(text: object) -> None:
     with pytest.raises(Invalid, match=r"run_at .* is not a (time|duration)"):
-        wire.parse_time(text, NOON, "run_at")
+        parse_time(text, NOON, "run_at")
 
 
 @given(st.datetimes(timezones=st.timezones() | st.just(UTC)))
 def test_every_time_that_can_be_read_can_be_shown(when: datetime) -> None:
     try:
-        seconds = wire.parse_time(when.isoformat(), NOON)
+        seconds = parse_time(when.isoformat(), NOON)
     except Invalid:
         return
-    shown = wire.format_time(seconds)
+    shown = format_time(seconds)
     assert shown is not None
     assert shown.endswith("Z")
 
@@ -132,19 +135,19 @@ def test_every_time_that_can_be_read_can_be_shown(when: datetime) -> None:
 @given(st.integers(0, 4_000_000_000_000))
 def test_a_shown_time_is_exact_to_the_millisecond(milliseconds: int) -> None:
     seconds = milliseconds / 1000
-    assert wire.parse_time(wire.format_time(seconds), NOON) == pytest.approx(seconds, abs=1e-6)
+    assert parse_time(format_time(seconds), NOON) == pytest.approx(seconds, abs=1e-6)
 
 
 # --- input ----------------------------------------------------------------------------------
 
 
-def request(**keys: Any) -> wire.JobRequest:
-    return wire.parse_request({"command": "true", **keys}, NOON)
+def request(**keys: Any) -> JobRequest:
+    return parse_request({"command": "true", **keys}, NOON)
 
 
 def test_the_example_of_the_contract_is_read() -> None:
-    asked = wire.parse_request({"id": "job1", "command": "sleep 2", "max_retries": 2}, NOON)
-    assert asked == wire.JobRequest(id="job1", command="sleep 2", spec={"max_retries": 2})
+    asked = parse_request({"id": "job1", "command": "sleep 2", "max_retries": 2}, NOON)
+    assert asked == JobRequest(id="job1", command="sleep 2", spec={"max_retries": 2})
 
 
 def test_every_key_can_be_given() -> None:
@@ -154,7 +157,7 @@ def test_every_key_can_be_given() -> None:
         fatal_on="2,3", cwd="/tmp", umask="0027", env={"A": "=x\n"}, shell="/bin/bash", stdin="in", output_path="out",
         split_output=True,
     )  # fmt: skip
-    assert asked == wire.JobRequest(
+    assert asked == JobRequest(
         command="true", id="a.b:c_d-e", queue="video/hd", priority=-5, delay=600, tags=("a", "b"), held=True,
         spec={
             "timeout": 90, "kill_grace": 0, "backoff_base": 1.5, "backoff_initial": 5, "backoff_max": 3600,
@@ -190,8 +193,8 @@ def test_words_are_kept_exactly() -> None:
 
 
 def test_an_absent_value_is_as_if_the_key_were_not_there() -> None:
-    nothing = dict.fromkeys(key for key in wire.INPUT_KEYS if key != "command")
-    written = dict.fromkeys(key for key in CONTRACT_KEYS if key not in (*wire.INPUT_KEYS, "state", "attempts"))
+    nothing = dict.fromkeys(key for key in INPUT_KEYS if key != "command")
+    written = dict.fromkeys(key for key in CONTRACT_KEYS if key not in (*INPUT_KEYS, "state", "attempts"))
     assert request(**nothing, **written) == request()
 
 
@@ -307,7 +310,7 @@ def test_a_bad_value_is_refused_by_its_key(key: str, value: object, message: str
 
 def refuses(document: object, message: str) -> None:
     with pytest.raises(Invalid) as refused:
-        wire.parse_request(document, NOON)
+        parse_request(document, NOON)
     assert message in refused.value.message
     assert "\n" not in refused.value.message + refused.value.hint
     assert len(refused.value.message) < 200
@@ -321,14 +324,14 @@ def refuses(document: object, message: str) -> None:
 )  # fmt: skip
 def test_an_unknown_key_is_named_with_the_nearest_known_one(key: str, near: str) -> None:
     with pytest.raises(Invalid, match=f"unknown key '{key}'") as refused:
-        wire.parse_request({"command": "true", key: 1}, NOON)
+        parse_request({"command": "true", key: 1}, NOON)
     assert refused.value.hint == f"did you mean {near!r}?"
 
 
 def test_an_unknown_key_like_no_other_brings_all_that_are_known() -> None:
     with pytest.raises(Invalid) as refused:
-        wire.parse_request({"command": "true", "xyzzy": 1}, NOON)
-    assert all(key in refused.value.hint for key in wire.INPUT_KEYS)
+        parse_request({"command": "true", "xyzzy": 1}, NOON)
+    assert all(key in refused.value.hint for key in INPUT_KEYS)
 
 
 def test_a_time_and_a_delay_exclude_each_other() -> None:
@@ -350,10 +353,10 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*CONTRACT_KEYS, *wire.INPUT_KEYS]) | st.text(), json_values, max_size=4))
+@given(st.dictionaries(st.sampled_from([*CONTRACT_KEYS, *INPUT_KEYS]) | st.text(), json_values, max_size=4))
 def test_any_json_is_either_a_job_or_a_clear_refusal(document: dict[str, Any]) -> None:
     try:
-        asked = wire.parse_request({"command": "true", **document}, NOON)
+        asked = parse_request({"command": "true", **document}, NOON)
     except Invalid:
         return
     Spec(**asked.spec)
@@ -363,11 +366,11 @@ def test_any_json_is_either_a_job_or_a_clear_refusal(document: dict[str, Any]) -
 
 
 def test_a_job_is_shown_with_every_key_of_the_contract_and_no_other() -> None:
-    assert list(wire.job_to_json(a_job())) == CONTRACT_KEYS
+    assert list(job_to_json(a_job())) == CONTRACT_KEYS
 
 
 def test_input_keys_are_keys_of_the_contract_or_their_aliases() -> None:
-    assert set(wire.INPUT_KEYS) - set(CONTRACT_KEYS) == {"delay", "base_backoff_seconds"}
+    assert set(INPUT_KEYS) - set(CONTRACT_KEYS) == {"delay", "base_backoff_seconds"}
 
 
 def test_a_job_is_shown_as_it_is() -> None:
@@ -376,7 +379,7 @@ def test_a_job_is_shown_as_it_is() -> None:
         run_at=NOON + 1, updated_at=NOON + 2, tags=("t",), state=JobState.FAILED, worker="box-1~k3", attempts=1,
         started_at=NOON + 0.25, finished_at=NOON + 1.75, next_retry_at=NOON + 3, cpu_time=0.1234567,
     )  # fmt: skip
-    shown = wire.job_to_json(job, "retry 1/3 in 2s")
+    shown = job_to_json(job, "retry 1/3 in 2s")
     expected = {
         "command": ["echo", "a b"],
         "state": "failed",
@@ -398,8 +401,8 @@ def test_a_job_is_shown_as_it_is() -> None:
 
 def test_what_is_shown_of_a_new_jobs_policy_can_be_given_again() -> None:
     job = a_job(spec=Spec(umask=0o27, retry_on=(75,), env={"A": "b"}, cwd="/tmp"), tags=("t",), queue="q", priority=3)
-    shown = wire.job_to_json(job)
-    asked = wire.parse_request({key: shown[key] for key in wire.INPUT_KEYS if key in shown}, NOON)
+    shown = job_to_json(job)
+    asked = parse_request({key: shown[key] for key in INPUT_KEYS if key in shown}, NOON)
     assert Spec(**asked.spec) == job.spec
     assert (asked.id, asked.queue, asked.priority, asked.tags) == (job.id, job.queue, job.priority, job.tags)
 
@@ -408,13 +411,13 @@ def test_an_attempt_is_shown_with_its_worker_by_name() -> None:
     attempt = Attempt(
         number=2, lease=3, worker="w~x", host=HOST, started_at=NOON, finished_at=NOON + 2, outcome=Outcome.TIMEOUT
     )
-    shown = wire.attempt_to_json(attempt)
+    shown = attempt_to_json(attempt)
     assert (shown["number"], shown["worker"], shown["outcome"], shown["duration"]) == (2, "w", "timeout", 2)
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
 def test_a_list_of_words_is_shown_as_a_line_that_a_shell_reads_the_same_way(words: list[str]) -> None:
-    assert shlex.split(wire.command_line(tuple(words))) == words
+    assert shlex.split(command_line(tuple(words))) == words
 
 
 # --- specs ----------------------------------------------------------------------------------
@@ -432,22 +435,22 @@ specs = st.builds(
 
 @given(specs)
 def test_a_spec_comes_back_from_its_text_as_it_was(spec: Spec) -> None:
-    text = wire.spec_to_text(spec)
-    assert wire.spec_from_text(text) == spec
+    text = spec_to_text(spec)
+    assert spec_from_text(text) == spec
     assert text.isascii()  # also where the environment held bytes that are no UTF-8
 
 
 def test_specs_that_capture_nothing_are_written_as_by_older_releases() -> None:
-    assert "captured" not in wire.spec_to_text(Spec())
-    assert wire.spec_from_text(wire.spec_to_text(Spec(captured=("LC_*",)))).captured == ("LC_*",)
+    assert "captured" not in spec_to_text(Spec())
+    assert spec_from_text(spec_to_text(Spec(captured=("LC_*",)))).captured == ("LC_*",)
 
 
 def test_a_spec_of_another_release_is_read_with_what_both_know() -> None:
-    assert wire.spec_from_text('{"max_retries": 7, "from_the_future": [1]}') == Spec(max_retries=7)
+    assert spec_from_text('{"max_retries": 7, "from_the_future": [1]}') == Spec(max_retries=7)
 
 
 def test_a_key_is_named_as_it_was_spelled() -> None:
     with pytest.raises(Invalid, match="--at 'tomorrow 9am' is not a time"):
-        wire.parse_request({"command": "true", "run_at": "tomorrow 9am"}, NOON, {"run_at": "--at"})
+        parse_request({"command": "true", "run_at": "tomorrow 9am"}, NOON, {"run_at": "--at"})
     with pytest.raises(Invalid, match="exit code 7 is in --retry-on and in fatal_on"):
-        wire.parse_request({"command": "true", "retry_on": "7", "fatal_on": "7"}, NOON, {"retry_on": "--retry-on"})
+        parse_request({"command": "true", "retry_on": "7", "fatal_on": "7"}, NOON, {"retry_on": "--retry-on"})

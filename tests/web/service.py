@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import uvicorn
 
-from queuectl import access
-from queuectl.client import Client
+from queuectl.client import tokens as access
+from queuectl.client.facade import Client
 from queuectl.web.app import create_app, end_streams
 from queuectl.web.serve import open_client
 from tests.workshop import PATIENCE_S, until

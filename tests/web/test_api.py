@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from queuectl import wire
 from queuectl.settings import SETTINGS
 from queuectl.web.rest.schemas import COMPONENTS
 from queuectl.web.rest.table import OPERATIONS
+from queuectl.wire.jobs import job_to_json
 from tests.builders import a_job
 from tests.web.service import Service
 from tests.workshop import open_workshop, until
@@ -17,10 +17,10 @@ from tests.workshop import open_workshop, until
 
 def test_a_job_over_http_is_the_job_of_the_command_line(service: Service) -> None:
     made = service.enqueue("echo hi", id="job1", tags=["x"], env={"A": "1"}, max_retries=2)
-    assert made == wire.job_to_json(service.queue.job("job1"), 'no live worker serves queue "default"')
+    assert made == job_to_json(service.queue.job("job1"), 'no live worker serves queue "default"')
     assert made["owner"] == "token:test-full"
     assert list(COMPONENTS["Job"]["properties"]) != []
-    assert set(COMPONENTS["Job"]["properties"]) == set(wire.job_to_json(a_job()))
+    assert set(COMPONENTS["Job"]["properties"]) == set(job_to_json(a_job()))
 
 
 def test_a_list_is_added_whole_or_not_at_all(service: Service) -> None:

@@ -16,12 +16,13 @@ from typing import Any
 import httpx
 import pytest
 
-from queuectl import access, wire
 from queuectl.cli.table import COMMANDS
+from queuectl.client import tokens
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import JobState
 from queuectl.web import filters, spelling
 from queuectl.web.console import READING, TERMINAL_ONLY, words_of
+from queuectl.wire.requests import parse_request
 from tests.web.service import Service, serving
 from tests.web.test_streams import events
 from tests.workshop import PATIENCE_S, Workshop, clean_environment, open_workshop, until
@@ -214,7 +215,7 @@ def test_following_and_waiting_end_with_the_job_or_at_stop(service: Service, sho
 def test_nobody_else_can_stop_a_command(service: Service) -> None:
     service.enqueue(id="a", held=True)
     waiting = Typing(service, "wait a --timeout 2s")
-    with service.client(access.create(service.queue.store, "other", "full", "tests")[1]) as other:
+    with service.client(tokens.create(service.queue.store, "other", "full", "tests")[1]) as other:
         waiting.stop(other)
     assert waiting.end()["code"] == 124
 
@@ -261,7 +262,7 @@ def test_a_filter_stands_in_the_address_and_is_read_back() -> None:
     ],
 )
 def test_the_copied_command_line_enqueues_the_same_job(service: Service, given: dict[str, Any]) -> None:
-    (job,) = service.queue.enqueue([wire.parse_request(given, 0.0)])
+    (job,) = service.queue.enqueue([parse_request(given, 0.0)])
     line = spelling.command_line(job, service.queue.settings())
     assert "a b'c" not in line
     bin_folder = Path(sys.executable).parent

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from queuectl import access
+from queuectl.client import tokens
 from queuectl.web.guard import BODY_BYTES_MAX, FAILURES_MAX, Guard, Hosts
 from queuectl.web.rest.operation import MASKED, Operation
 from queuectl.web.rest.table import OPERATIONS
@@ -112,7 +112,7 @@ def test_a_token_in_the_query_or_in_another_servers_cookie_is_none(service: Serv
 def test_a_revoked_token_is_out_within_seconds(tmp_path: Path) -> None:
     with serving(tmp_path / "queuectl.db") as service, service.full.stream("GET", "/api/v1/events") as stream:
         assert stream.status_code == 200
-        access.revoke(service.queue.store, "test-full", "tests")  # as the command line does it, in another process
+        tokens.revoke(service.queue.store, "test-full", "tests")  # as the command line does it, in another process
         until(lambda: service.full.get("/api/v1/status").status_code == 401, "the token is out")
         assert list(stream.iter_bytes()) is not None  # and its stream ends by itself
 
@@ -390,15 +390,15 @@ def test_the_server_stays_on_this_machine_unless_told_twice(tmp_path: Path) -> N
 
 def test_the_first_token_is_for_its_owner_only(tmp_path: Path) -> None:
     with serving(tmp_path / "queuectl.db") as service:
-        text = access.own_token(service.queue.store, "tests")
-        path = service.queue.store.folder / access.FILE_NAME
+        text = tokens.own_token(service.queue.store, "tests")
+        path = service.queue.store.folder / tokens.FILE_NAME
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert path.read_text().strip() == text
-        assert access.own_token(service.queue.store, "tests") == text
-        access.revoke(
+        assert tokens.own_token(service.queue.store, "tests") == text
+        tokens.revoke(
             service.queue.store, next(t.name for t in service.queue.store.tokens() if "serve" in t.name), "me"
         )
-        assert access.own_token(service.queue.store, "tests") != text
+        assert tokens.own_token(service.queue.store, "tests") != text
 
 
 def test_no_log_and_no_header_repeats_a_token(service: Service) -> None:

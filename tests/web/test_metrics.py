@@ -11,9 +11,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parsed_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from queuectl.client import Client
-from queuectl.metrics import METRICS, OPENMETRICS, PLAIN, EndCounter, Format, negotiated, read, text
-from queuectl.store.sqlite import SqliteStore
+from queuectl.client.facade import Client
+from queuectl.client.metrics import METRICS, OPENMETRICS, PLAIN, EndCounter, Format, negotiated, read, text
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish
 from tests.web.service import Service
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from queuectl.store.past import Place
-from queuectl.store.sqlite import SqliteStore
+from queuectl.store.sqlite.store import SqliteStore
 from queuectl.web import feed
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish
 from tests.web.service import Service, serving

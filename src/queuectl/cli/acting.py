@@ -8,7 +8,7 @@ from typing import NamedTuple
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import chosen, print_changed, report_refused
 from queuectl.cli.render import counted
-from queuectl.client import Changed, Client, Progress, allowed_states
+from queuectl.client.facade import Changed, Client, Progress, allowed_states
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Held, Released, Retried
@@ -71,7 +71,7 @@ def _end_orphaned(client: Client, jobs: Sequence[Job]) -> set[str]:
     running = {job.id for job in jobs if job.state is JobState.PROCESSING}
     if not running:
         return set()
-    from queuectl.engine.guardian import guarding, orphans
+    from queuectl.engine.dispatch.guardian import guarding, orphans
 
     workers = {job.worker for job in jobs if job.id in running and job.worker}
     wards = orphans(client.store, workers)
@@ -139,7 +139,7 @@ def _confirmed(call: Call, action: Action, number: str) -> bool:
 def _cancel_and_delete(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
     running = [job.id for job in _there(client, refs) if job.state is JobState.PROCESSING]
     if running:
-        from queuectl import waiting
+        from queuectl.client import waiting
 
         _end_orphaned(client, client.cancel(running).jobs)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
 from queuectl.cli.render import Column, local_time, visible
-from queuectl.documents import deed_to_json, deed_words
+from queuectl.client.documents import deed_to_json, deed_words
 from queuectl.store.past import Deed
 
 SHOWN = 50

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from queuectl.cli.console import Console
-from queuectl.client import Client
+from queuectl.client.facade import Client
 
 
 def open_client(db: str | None) -> Client:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 
-from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.console import Console
 from queuectl.cli.render import counted
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.selections import KEYS, parse_selection
+from queuectl.wire.jobs import job_to_json
+from queuectl.wire.selections import KEYS, parse_selection
 
 LINES_MAX = 20
 """On a terminal, more jobs than these are counted instead of listed."""
@@ -81,7 +81,7 @@ def print_changed(console: Console, client: Client, jobs: Sequence[Job], verb: s
     """The jobs that a command changed: `enqueued job1`, bare ids, or JSON."""
     if console.as_json:
         reasons = client.reasons(jobs)
-        console.json_array(wire.job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
+        console.json_array(job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
     elif console.quiet:
         console.lines(job.id for job in jobs)
     elif console.terminal and len(jobs) > LINES_MAX:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuectl.cli.call import Call
 from queuectl.cli.render import Cell, Column
-from queuectl.documents import setting_text, setting_to_json
+from queuectl.client.documents import setting_text, setting_to_json
 from queuectl.settings import SETTINGS, Settings, canonical
 
 COLUMNS = (

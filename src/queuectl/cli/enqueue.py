@@ -18,11 +18,12 @@ from queuectl.cli.call import Call
 from queuectl.cli.choosing import print_changed
 from queuectl.cli.familiar import lines_for
 from queuectl.cli.options import FLAGS
-from queuectl.client import Client, Progress
+from queuectl.client.facade import Client, Progress
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Conflict, IdTaken, Invalid
 from queuectl.domain.job import Job, Spec
-from queuectl.wire import JobRequest, JsonObject, of_printed, parse_request
+from queuectl.wire.kinds import JsonObject
+from queuectl.wire.requests import JobRequest, of_printed, parse_request
 
 FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
 PROGRESS_EVERY = 5000

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from queuectl import wire
 from queuectl.cli.console import Console
 from queuectl.cli.render import STATE_STYLES, Cell, Column, ago, local_time, reason_words, short, size, tries, visible
-from queuectl.client import History
-from queuectl.documents import events, how_it_ended
+from queuectl.client.documents import events, how_it_ended
+from queuectl.client.facade import History
 from queuectl.domain.job import Attempt, Job, Outcome, seen_state
+from queuectl.wire.jobs import command_line, worker_name
+from queuectl.wire.times import format_duration
 
 OUTCOME_STYLES = {
     Outcome.COMPLETED: "green", Outcome.FAILED: "red", Outcome.TIMEOUT: "red", Outcome.CANCELLED: "dim",
@@ -73,7 +74,7 @@ def fields(job: Job, now: float) -> Iterator[Fact]:
 
 def _fields(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, float]]:
     spec = job.spec
-    yield "command", wire.command_line(job.command)
+    yield "command", command_line(job.command)
     if isinstance(job.command, str) and spec.shell != "/bin/sh":
         yield "shell", spec.shell
     yield "queue", job.queue + (f", priority {job.priority}" if job.priority else "")
@@ -82,24 +83,24 @@ def _fields(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, 
     yield "attempts", tries(job).replace("/", " of at most ") + (f", {job.lost} lost" if job.lost else "")
     yield "retry", _policy(job)
     if spec.timeout:
-        grace = wire.format_duration(spec.kill_grace)
-        yield "time limit", f"{wire.format_duration(spec.timeout)}, then {grace} from SIGTERM to SIGKILL"
+        grace = format_duration(spec.kill_grace)
+        yield "time limit", f"{format_duration(spec.timeout)}, then {grace} from SIGTERM to SIGKILL"
     yield "created", f"({ago(now - job.created_at)})" + (f" by {job.owner}" if job.owner else ""), job.created_at
     if job.run_at > job.created_at + 0.001:
         yield "not before", "", job.run_at
     if job.next_retry_at:
         yield "next retry", f"(in {short(max(0.0, job.next_retry_at - now))})", job.next_retry_at
     if job.worker:
-        yield "worker", f"{wire.worker_name(job.worker)} on {job.host}"
+        yield "worker", f"{worker_name(job.worker)} on {job.host}"
     yield from _result(job)
     yield from _surroundings(job)
 
 
 def _policy(job: Job) -> str:
     spec = job.spec
-    first = wire.format_duration(spec.backoff_initial)
+    first = format_duration(spec.backoff_initial)
     text = f"{spec.max_retries} times, after {first}, each delay {spec.backoff_base:g} times the last"
-    text += f", at most {wire.format_duration(spec.backoff_max)}"
+    text += f", at most {format_duration(spec.backoff_max)}"
     if spec.backoff_jitter:
         text += f", {spec.backoff_jitter:.0%} jitter"
     if spec.retry_on:
@@ -117,7 +118,7 @@ def _result(job: Job) -> Iterator[tuple[str, str]]:
     if job.signal is not None:
         yield "signal", signal_name(job.signal)
     if job.duration is not None:
-        yield "took", wire.format_duration(job.duration)
+        yield "took", format_duration(job.duration)
 
 
 def _surroundings(job: Job) -> Iterator[tuple[str, str]]:
@@ -144,14 +145,12 @@ def signal_name(number: int) -> str:
 
 def _attempt_row(attempt: Attempt, time_from: int) -> Sequence[str | Cell]:
     """`time_from`: where in its start's date and time the interesting part begins."""
-    took = (
-        "" if attempt.finished_at is None else wire.format_duration(max(0.0, attempt.finished_at - attempt.started_at))
-    )
+    took = "" if attempt.finished_at is None else format_duration(max(0.0, attempt.finished_at - attempt.started_at))
     outcome = attempt.outcome
     return (
         str(attempt.number), local_time(attempt.started_at)[time_from:], took,
         Cell(outcome.value, OUTCOME_STYLES[outcome]) if outcome else Cell("running", "cyan"),
-        how_it_ended(attempt), wire.worker_name(attempt.worker) or "",
-        "" if attempt.cpu_time is None else wire.format_duration(attempt.cpu_time), size(attempt.max_rss),
+        how_it_ended(attempt), worker_name(attempt.worker) or "",
+        "" if attempt.cpu_time is None else format_duration(attempt.cpu_time), size(attempt.max_rss),
         size(attempt.output_bytes),
     )  # fmt: skip

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from queuectl import wire
 from queuectl.cli import history
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import found, positive, report_refused, selector_of
 from queuectl.cli.console import Console
 from queuectl.cli.render import Cell, Column, age, ago, natural, reason_words, short, state_cell, tries
-from queuectl.client import Client
-from queuectl.documents import history_to_json
+from queuectl.client.documents import history_to_json
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
+from queuectl.wire.jobs import command_line, job_to_json, worker_name
 
 LINES_KEPT_FREE = 4
 """Of a terminal's height: the titles, the line that says how many more, the prompt."""
@@ -53,7 +53,7 @@ def list_jobs(call: Call) -> int:
             selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
         if limit is None and order is None and (console.as_json or console.quiet):
             if console.as_json:
-                console.json_array(wire.job_to_json(job, reason) for job, reason in client.each(selector))
+                console.json_array(job_to_json(job, reason) for job, reason in client.each(selector))
             else:
                 console.lines(job.id for job, _ in client.each(selector))
             return 0
@@ -112,7 +112,7 @@ def _order(key: str | None) -> Callable[[Iterable[Job], int | None], list[Job]] 
 def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
     if console.as_json:
         reasons = client.reasons(jobs)
-        console.json_array(wire.job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
+        console.json_array(job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
     elif console.quiet:
         console.lines(job.id for job in jobs)
     elif jobs:
@@ -129,7 +129,7 @@ def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
 def _row(job: Job, reason: str | None, now: float) -> Sequence[str | Cell]:
     return (
         job.id, state_cell(job), job.queue, tries(job), age(now - job.created_at),
-        wire.command_line(job.command), Cell(info(job, reason, now), "dim"),
+        command_line(job.command), Cell(info(job, reason, now), "dim"),
     )  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def explanation(job: Job, reason: str | None, now: float) -> str:
     match job.state:
         case JobState.PROCESSING:
             since = f" for {short(max(0.0, now - job.started_at))}" if job.started_at else ""
-            return f"runs on {wire.worker_name(job.worker)}{since}" + (f"; it is {reason}" if reason else "")
+            return f"runs on {worker_name(job.worker)}{since}" + (f"; it is {reason}" if reason else "")
         case JobState.COMPLETED:
             return f"completed {ago(now - (job.finished_at or now))}"
         case JobState.DEAD:

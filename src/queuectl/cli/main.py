@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from queuectl.cli.call import Call
     from queuectl.cli.console import Console, Screen
     from queuectl.cli.table import Command
-    from queuectl.client import Client
+    from queuectl.client.facade import Client
     from queuectl.domain.errors import QueuectlError
 
 EXIT_INTERRUPTED = 130
@@ -66,8 +66,8 @@ def do(command: Command, call: Call) -> int:
 
 def _release_reserve(call: Call) -> bool:
     from queuectl.bootstrap import is_server, locate_store
-    from queuectl.store import reserve
-    from queuectl.store.connection import folder_of
+    from queuectl.store.sqlite import reserve
+    from queuectl.store.sqlite.connection import folder_of
 
     url = locate_store(call.args.db)
     return not is_server(url) and reserve.release(folder_of(os.path.abspath(os.path.expanduser(url))))

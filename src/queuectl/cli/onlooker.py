@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 
 from queuectl.cli.call import Call
-from queuectl.client import Client
+from queuectl.client.facade import Client
+from queuectl.client.workers import serves
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.workers import serves
 
 TOLD_AFTER_S = 1.0
 LOOK_EVERY_S = 2.0

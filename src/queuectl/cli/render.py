@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from queuectl.domain.job import STARTING, Job, JobState, seen_state
-from queuectl.wire import format_duration
+from queuectl.wire.times import format_duration
 
 STYLES = {
     "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36",

@@ -10,16 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from queuectl import waiting, wire
 from queuectl.cli.call import Call
 from queuectl.cli.console import Screen
 from queuectl.cli.enqueue import FORMS, document_of, note_missing, note_unserved, options, spelled
 from queuectl.cli.onlooker import Onlooker
 from queuectl.cli.wait import BY_SIGNAL, exit_code_of
-from queuectl.client import Client
+from queuectl.client import waiting
+from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, StoreUnavailable, TimedOut
 from queuectl.domain.job import Job, JobState
+from queuectl.wire.jobs import job_to_json
+from queuectl.wire.kinds import JsonObject
+from queuectl.wire.requests import parse_request
+from queuectl.wire.times import parse_duration
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CANCEL_MARGIN_S = 10.0
@@ -76,9 +80,9 @@ class _NotStarted(Exception):
 
 def run(call: Call) -> int:
     """Enqueues a command, follows it, and exits as it does."""
-    request = wire.parse_request(_document(call), SystemClock().now(), spelled(options(call)))
+    request = parse_request(_document(call), SystemClock().now(), spelled(options(call)))
     given = call.args.start_timeout
-    start_within_s = None if given is None else wire.parse_duration(given, "--start-timeout")
+    start_within_s = None if given is None else parse_duration(given, "--start-timeout")
     with call.client() as client, _stop_signals(call.console.screen) as stop:
         (job,) = client.enqueue([request])
         try:
@@ -92,13 +96,13 @@ def run(call: Call) -> int:
         except _NotStarted:
             raise _given_up(call, client, job) from None
     if call.console.as_json:
-        call.console.json_array([wire.job_to_json(finished)])
+        call.console.json_array([job_to_json(finished)])
     elif finished.state is not JobState.COMPLETED and finished.error != f"exit code {finished.exit_code}":
         call.console.note(f"queuectl: job {finished.id} is {finished.state}: {finished.error}", "job_ended")
     return exit_code_of(finished)
 
 
-def _document(call: Call) -> wire.JsonObject:
+def _document(call: Call) -> JsonObject:
     if call.after is None and call.args.shell_command is None:
         raise Invalid("run needs a command", f"write: {FORMS.replace('enqueue', 'run').partition(', or')[0]}")
     if call.after is not None and call.args.shell_command is not None:
@@ -117,14 +121,14 @@ def _streams_differ(screen: Screen) -> bool:
 
 def _followed(call: Call, client: Client, job: Job, start_within_s: float | None) -> Job:
     """The job when it has ended. What it writes is shown as it comes."""
-    from queuectl import follow
+    from queuectl.client import following
 
     note_missing(call, [job])
     unserved = _unserved(client, job)
     note_unserved(call, unserved)
     onlooker = Onlooker(call, client, [job.id], told=bool(unserved))
     give_up_at = None if start_within_s is None else time.monotonic() + start_within_s
-    for stream, data in follow.follow(client.store, job.id, None, None, ticks=True, say=onlooker.say):
+    for stream, data in following.follow(client.store, job.id, None, None, ticks=True, say=onlooker.say):
         if stream:
             give_up_at = None
             if not call.console.as_json:

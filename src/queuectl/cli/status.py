@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.console import Console
 from queuectl.cli.render import STATE_STYLES, Cell, Column, age, counted, cut, natural, short
-from queuectl.client import Client, Status
-from queuectl.documents import busy, finding_to_json, retry_text, seen_counts, slots, status_to_json
+from queuectl.client.documents import busy, finding_to_json, retry_text, seen_counts, slots, status_to_json
+from queuectl.client.facade import Client, Status
+from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition, finding
 from queuectl.domain.finding import PROBLEM, Finding
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.selector import Selector
-from queuectl.values import WorkerView
+from queuectl.wire.times import format_duration, parse_duration
 
 WORKER_COLUMNS = (
     Column("NAME", least=20, middle=True), Column("HOST", least=8, middle=True), Column("SLOTS", right=True),
@@ -124,8 +124,8 @@ def _queue_table(found: Status) -> tuple[Sequence[Column], list[Sequence[str | C
 
 
 def _check(call: Call, client: Client) -> int:
-    max_wait = wire.parse_duration(call.args.max_wait, "--max-wait")
-    dead_within = wire.parse_duration(call.args.dead_within, "--dead-within")
+    max_wait = parse_duration(call.args.max_wait, "--max-wait")
+    dead_within = parse_duration(call.args.dead_within, "--dead-within")
     findings = list(_findings(call, client, max_wait, dead_within))
     if call.console.as_json:
         call.console.json({"ok": not findings, "findings": [finding_to_json(finding) for finding in findings]})
@@ -165,13 +165,13 @@ def _findings(call: Call, client: Client, max_wait: float, dead_within: float) -
         yield Finding(
             level=PROBLEM,
             code="jobs_died",
-            message=f"{counted(recent, 'job')} died within {wire.format_duration(dead_within)}",
+            message=f"{counted(recent, 'job')} died within {format_duration(dead_within)}",
             fix=call.command("dlq list"),
         )
     if found.oldest_due is not None and (waited := found.at - found.oldest_due) > max_wait:
         yield Finding(
             level=PROBLEM,
             code="waiting_too_long",
-            message=f"the oldest due job waits for {short(waited)} (more than {wire.format_duration(max_wait)})",
+            message=f"the oldest due job waits for {short(waited)} (more than {format_duration(max_wait)})",
             fix=call.command("worker list"),
         )

@@ -114,7 +114,7 @@ _ROWS = (
         examples=("queuectl explain job1",),
     ),
     Command(
-        name="logs", group=JOBS, help="a command's output", target="output:logs", words="[ID...]",
+        name="logs", group=JOBS, help="a command's output", target="logs:logs", words="[ID...]",
         options=(*FOLLOW, *SELECT),
         description="Prints what a job's command wrote, byte for byte: of its latest attempt unless --attempt says "
         "otherwise. -f may start before the job does, follows its retries and ends with it.",
@@ -216,7 +216,7 @@ _ROWS = (
         examples=("queuectl worker logs night", "queuectl worker logs -f"),
     ),
     Command(
-        name="dlq list", group=DLQ, help="dead jobs, with reason and last output", target="dead:list_dead",
+        name="dlq list", group=DLQ, help="dead jobs, with reason and last output", target="dlq:list_dead",
         words="[ID...]", options=(
             *SELECT,
             option("--limit", "N", "at most the N newest (or all)"),
@@ -226,18 +226,18 @@ _ROWS = (
         examples=("queuectl dlq list", "queuectl dlq list --group", "queuectl dlq list --error timed --json"),
     ),
     Command(
-        name="dlq show", group=DLQ, help="all about a dead job", target="dead:show", words="[ID...]",
+        name="dlq show", group=DLQ, help="all about a dead job", target="dlq:show", words="[ID...]",
         options=SELECT,
         description="As queuectl show, for dead jobs only.", examples=("queuectl dlq show job1",),
     ),
     Command(
-        name="dlq retry", group=DLQ, help="run dead jobs again", target="dead:retry", words="[ID...]",
+        name="dlq retry", group=DLQ, help="run dead jobs again", target="dlq:retry", words="[ID...]",
         options=(*SELECT, *ACT),
         description="Moves dead jobs back into their queue: attempts back to 0, history kept. Other jobs are refused.",
         examples=("queuectl dlq retry job1", "queuectl dlq retry --all", "queuectl dlq retry --queue mail --yes"),
     ),
     Command(
-        name="dlq purge", group=DLQ, frees_room=True, help="delete dead jobs", target="dead:purge", words="[ID...]",
+        name="dlq purge", group=DLQ, frees_room=True, help="delete dead jobs", target="dlq:purge", words="[ID...]",
         options=(*SELECT, *ACT), description="Deletes dead jobs with their history. Other jobs are refused.",
         examples=("queuectl dlq purge job1", "queuectl dlq purge --older-than 30d"),
     ),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from queuectl import access
 from queuectl.cli.call import Call
 from queuectl.cli.render import Column, ago
-from queuectl.documents import token_to_json
+from queuectl.client import tokens as access
+from queuectl.client.documents import token_to_json
 
 COLUMNS = (Column("NAME"), Column("ROLE"), Column("ID"), Column("CREATED", right=True), Column("BY"), Column("USED"))
 

@@ -20,7 +20,7 @@ from typing import Any
 from queuectl.domain.errors import Invalid
 from queuectl.domain.likeness import KEYS as SYNONYMS
 from queuectl.domain.likeness import nearest
-from queuectl.wire import INPUT_KEYS
+from queuectl.wire.requests import INPUT_KEYS
 
 IGNORED_KEYS = ("state", "attempts", "created_at", "updated_at")
 """Keys of a job's JSON that input may repeat."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from queuectl.cli.call import Call
 from queuectl.cli.render import counted, visible
-from queuectl.client import Client, check_prunable
-from queuectl.documents import finding_to_json
+from queuectl.client.documents import finding_to_json
+from queuectl.client.facade import Client, check_prunable
 from queuectl.domain.errors import Invalid, OperationFailed
 from queuectl.domain.job import FINISHED
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
-from queuectl.selections import parse_states
-from queuectl.wire import parse_duration
+from queuectl.wire.selections import parse_states
+from queuectl.wire.times import parse_duration
 
 PATIENCE_S = 10.0
 """How long to wait for others who write."""
@@ -43,7 +43,7 @@ def init(call: Call) -> int:
 
 def _hide_from_git(call: Call, path: str) -> None:
     """Making the store has done so; one that was there already may need it."""
-    from queuectl.store.connection import exclude_from_git
+    from queuectl.store.sqlite.connection import exclude_from_git
 
     try:
         if listed := exclude_from_git(os.path.realpath(path)):
@@ -90,8 +90,8 @@ def reset(call: Call) -> int:
 
 def copy(call: Call) -> int:
     """Copies the store into another one."""
-    from queuectl import copying
     from queuectl.bootstrap import shown
+    from queuectl.client import copying
 
     console, args = call.console, call.args
     if not args.to:
@@ -121,7 +121,7 @@ def copy(call: Call) -> int:
 
 def prune(call: Call) -> int:
     """Deletes old finished jobs."""
-    from queuectl.store.connection import shrink
+    from queuectl.store.sqlite.connection import shrink
 
     console, args = call.console, call.args
     with call.client() as client:
@@ -148,7 +148,7 @@ def prune(call: Call) -> int:
 
 def _file_of(client: Client) -> str:
     """The file that can shrink. Raises `Invalid` where there is none."""
-    from queuectl.store.sqlite import SqliteStore
+    from queuectl.store.sqlite.store import SqliteStore
 
     if not isinstance(client.store, SqliteStore):
         raise Invalid(
@@ -180,7 +180,7 @@ def _prunable(call: Call, client: Client) -> list[Selector]:
 
 def doctor(call: Call) -> int:
     """Prints what is wrong, with a fix for each finding."""
-    from queuectl import doctor as checks
+    from queuectl.client import doctor as checks
 
     console = call.console
     if call.args.clean:

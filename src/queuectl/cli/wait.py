@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from queuectl import waiting, wire
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import chosen
 from queuectl.cli.onlooker import Onlooker
 from queuectl.cli.render import counted
-from queuectl.client import Client
+from queuectl.client import waiting
+from queuectl.client.facade import Client
 from queuectl.domain.errors import NotFound, TimedOut
 from queuectl.domain.job import Job, JobState
+from queuectl.wire.jobs import job_to_json
+from queuectl.wire.times import format_duration, parse_duration
 
 NEVER_RAN = 125
 TIMED_OUT = 124
@@ -21,7 +23,7 @@ NONE_SELECTED = NotFound.exit_code
 
 def wait(call: Call) -> int:
     """Blocks until the jobs have finished."""
-    timeout = None if call.args.timeout is None else wire.parse_duration(call.args.timeout, "--timeout")
+    timeout = None if call.args.timeout is None else parse_duration(call.args.timeout, "--timeout")
     console = call.console
     with call.client() as client:
         jobs = chosen(call, client)
@@ -35,11 +37,11 @@ def wait(call: Call) -> int:
         try:
             finished = waiting.wait(client.store, refs, call.args.any, timeout, onlooker, onlooker.say)
         except TimeoutError:
-            waited = _still_waiting(client, refs, wire.format_duration(timeout or 0.0))
+            waited = _still_waiting(client, refs, format_duration(timeout or 0.0))
             console.error(TimedOut(waited, "give a longer --timeout"))
             return TIMED_OUT
     if console.as_json:
-        console.json_array(wire.job_to_json(job, job.error if job.state is JobState.DEAD else None) for job in finished)
+        console.json_array(job_to_json(job, job.error if job.state is JobState.DEAD else None) for job in finished)
     else:
         console.lines(job.id if console.quiet else f"{job.id} {job.state}" for job in finished)
     return max(map(exit_code_of, finished))

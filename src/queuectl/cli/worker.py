@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from queuectl import wire
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
 from queuectl.cli.render import counted, local_log
 from queuectl.cli.status import worker_table
-from queuectl.client import Client
-from queuectl.documents import worker_to_json
+from queuectl.client.documents import worker_to_json
+from queuectl.client.facade import Client
+from queuectl.client.values import WorkerView
 from queuectl.domain.errors import Invalid, NotFound
-from queuectl.values import WorkerView
+from queuectl.wire.kinds import JsonObject
+from queuectl.wire.requests import parse_request
+from queuectl.wire.times import parse_duration
 
 SLOTS_MAX = 4096
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -42,7 +44,7 @@ def start(call: Call) -> int:
         db=call.db, slots=slots, queues=tuple(dict.fromkeys(map(_queue, args.queue))),
         poll=None if args.poll is None else _seconds(args.poll, "--poll"), drain=args.drain,
         name=None if args.name is None else _name(args.name),
-        stop_timeout=None if args.stop_timeout is None else wire.parse_duration(args.stop_timeout, "--stop-timeout"),
+        stop_timeout=None if args.stop_timeout is None else parse_duration(args.stop_timeout, "--stop-timeout"),
     )  # fmt: skip
     if args.detach:
         from queuectl.detaching import start_detached
@@ -122,7 +124,7 @@ def _started(call: Call, name: str, slots: int) -> None:
 
 
 def _queue(name: str) -> str:
-    return wire.parse_request({"command": "true", "queue": name}, 0.0).queue or name
+    return parse_request({"command": "true", "queue": name}, 0.0).queue or name
 
 
 def _name(name: str) -> str:
@@ -132,7 +134,7 @@ def _name(name: str) -> str:
 
 
 def _seconds(text: str, what: str) -> float:
-    seconds = wire.parse_duration(text, what)
+    seconds = parse_duration(text, what)
     if seconds <= 0:
         raise Invalid(f"{what} must be longer than 0, not {text!r}")
     return seconds
@@ -140,8 +142,8 @@ def _seconds(text: str, what: str) -> float:
 
 def stop(call: Call) -> int:
     """Asks workers to stop and waits until they have; drives those that have lost their dispatcher."""
-    from queuectl.engine.dispatcher import GRACEFUL, NOW
-    from queuectl.engine.guardian import guarding
+    from queuectl.engine.dispatch.dispatcher import GRACEFUL, NOW
+    from queuectl.engine.dispatch.guardian import guarding
 
     console = call.console
     with call.client() as client:
@@ -236,7 +238,7 @@ def _print_log(call: Call, lines: Iterable[bytes]) -> None:
         call.console.raw(local_log(line.decode(errors="replace")).encode(errors="replace"))
 
 
-def _logged(line: bytes) -> wire.JsonObject:
+def _logged(line: bytes) -> JsonObject:
     """A line of a log, which begins with its time."""
     at, _, message = line.decode(errors="replace").rstrip("\n").partition(" ")
     return {"at": at, "message": message}

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
 
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.errors import QueuectlError
 from queuectl.web import login, pages, problems
 from queuectl.web.ask import Clients

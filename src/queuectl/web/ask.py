@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.web.problems import Overloaded
 

@@ -34,7 +34,7 @@ from queuectl.cli import main, table
 from queuectl.cli.call import Call
 from queuectl.cli.console import Screen
 from queuectl.cli.table import Command
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
 from queuectl.web.feed import message
 from queuectl.web.guard import Visitor

@@ -17,12 +17,12 @@ from typing import Any
 
 import msgspec
 
-from queuectl import documents
-from queuectl.client import Client
+from queuectl.client import documents
+from queuectl.client.facade import Client
+from queuectl.client.figures import FAILURES, figures
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Outcome
-from queuectl.engine.wakeup import wakeup_for
-from queuectl.figures import FAILURES, figures
+from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.store.past import News, Place
 from queuectl.store.port import Store
 from queuectl.web.problems import Overloaded

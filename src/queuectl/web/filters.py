@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from queuectl.domain.selector import Selector
-from queuectl.selections import KEYS, exactly, parse_selection
+from queuectl.wire.selections import KEYS, exactly, parse_selection
 
 REPEATED = frozenset({"state", "queue", "tag"})
 WILD = frozenset("*?")

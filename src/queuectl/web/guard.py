@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from queuectl import access
+from queuectl.client import tokens
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.token import Role, Token
 from queuectl.web import problems
@@ -115,13 +115,13 @@ class Door:
 
         Whoever was in before stays in: nobody can lock others out by guessing.
         """
-        digest = access.digest(text) if len(text) <= access.BYTES_MAX else ""
+        digest = tokens.digest(text) if len(text) <= tokens.BYTES_MAX else ""
         found = self._known.get(digest)
         if found is not None and time.monotonic() - found[0] < KNOWN_FOR_S:
             return found[1]
         if found is None:
             self._refuse_guessing(address)
-        token = await self._clients.run("", lambda client: access.admit(client.store, text))
+        token = await self._clients.run("", lambda client: tokens.admit(client.store, text))
         if token is None:
             self._known.pop(digest, None)
             self._failed(address)

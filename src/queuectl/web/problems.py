@@ -7,8 +7,9 @@ from http import HTTPStatus
 import msgspec
 from starlette.responses import Response
 
-from queuectl import wire
 from queuectl.domain.errors import Invalid, QueuectlError, StoreBusy
+from queuectl.wire.kinds import JsonObject
+from queuectl.wire.times import format_duration
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -78,7 +79,7 @@ class TooMany(QueuectlError):
     http_status = 429
 
     def __init__(self, message: str, after_s: float) -> None:
-        super().__init__(message, f"try again in {wire.format_duration(after_s)}")
+        super().__init__(message, f"try again in {format_duration(after_s)}")
         self.after_s = after_s
 
 
@@ -96,7 +97,7 @@ class Overloaded(QueuectlError):
     http_status = 503
 
 
-def document(error: QueuectlError) -> wire.JsonObject:
+def document(error: QueuectlError) -> JsonObject:
     """The error as a problem."""
     return {
         "type": "about:blank", "title": HTTPStatus(error.http_status).phrase, "status": error.http_status,

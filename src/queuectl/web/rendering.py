@@ -9,11 +9,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from queuectl import __version__, wire
+from queuectl import __version__
 from queuectl.cli.listing import info
 from queuectl.cli.render import age, natural, short, size, tries
 from queuectl.domain.job import seen_state
 from queuectl.web.assets import address
+from queuectl.wire.jobs import command_line, worker_name
+from queuectl.wire.times import format_duration, format_second, format_time
 
 
 def printable(text: str) -> str:
@@ -27,8 +29,8 @@ templates = Environment(
 )  # fmt: skip
 templates.globals.update(asset=address, version=__version__)
 templates.filters.update(
-    duration=wire.format_duration, time=wire.format_time, second=wire.format_second, command=wire.command_line,
-    worker=wire.worker_name, age=age, short=short, size=size, number="{:,}".format, tries=tries, seen_state=seen_state,
+    duration=format_duration, time=format_time, second=format_second, command=command_line,
+    worker=worker_name, age=age, short=short, size=size, number="{:,}".format, tries=tries, seen_state=seen_state,
     natural=lambda names: sorted(names, key=natural), job_info=info, printable=printable,
 )  # fmt: skip
 

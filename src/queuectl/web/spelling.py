@@ -6,9 +6,9 @@ from fnmatch import fnmatchcase
 from shlex import join
 from typing import Any
 
-from queuectl import wire
 from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
 from queuectl.settings import Settings
+from queuectl.wire.jobs import command_line as wire_command_line
 
 MASKED = "***"
 """Stands for a variable's value, which no page shows."""
@@ -81,4 +81,4 @@ def command_line(job: Job, settings: Settings) -> str:
             words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
     if isinstance(command, str):
         return f"{join([*words, '-c', command])}"
-    return f"{join(words)} -- {wire.command_line(tuple(command))}"
+    return f"{join(words)} -- {wire_command_line(tuple(command))}"

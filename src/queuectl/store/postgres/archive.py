@@ -1,4 +1,4 @@
-"""A PostgreSQL store as rows (see store/archive.py)."""
+"""A PostgreSQL store as rows (see store/shared/archive.py)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from hashlib import sha256
 
 import psycopg
 
-from queuectl.store.archive import MOVED_TO, RECOUNT, TABLES, Row, normal
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated
+from queuectl.store.shared.archive import MOVED_TO, RECOUNT, TABLES, Row, normal
 
 AT_ONCE = 2000
 PATIENT = {"idle_in_transaction_session_timeout": "0"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from queuectl.store.rows import Dialect
+from queuectl.store.shared.rows import Dialect
 
 
 def regex_of(glob: str) -> str:

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import Any
 
-from queuectl import wire
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
 from queuectl.domain.job import Job
 from queuectl.store.postgres.address import parse_address
+from queuectl.wire.jobs import job_to_json
+from queuectl.wire.kinds import JsonObject
+from queuectl.wire.requests import INPUT_KEYS
 
 ADD = "SELECT {schema}.enqueue(job) AS id FROM jsonb_array_elements(CAST(%s AS jsonb)) AS job"
 
@@ -48,10 +50,10 @@ def _documents(jobs: Sequence[Job]) -> str:
     return text
 
 
-def _document(job: Job) -> wire.JsonObject:
+def _document(job: Job) -> JsonObject:
     """What gives the same job again. The id of one that needs a new one is drawn there."""
-    known = wire.job_to_json(job)
-    document = {key: known[key] for key in wire.INPUT_KEYS if known.get(key) is not None}
+    known = job_to_json(job)
+    document = {key: known[key] for key in INPUT_KEYS if known.get(key) is not None}
     if job.generated_id:
         del document["id"]
     if job.run_at == job.created_at:

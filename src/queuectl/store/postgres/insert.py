@@ -9,12 +9,12 @@ from typing import Any
 
 from psycopg.errors import UniqueViolation
 
-from queuectl import wire
 from queuectl.domain.errors import Conflict, IdTaken, OutcomeUnknown, StoreUnavailable
 from queuectl.domain.job import Job
-from queuectl.store import rows
 from queuectl.store.postgres.session import Session
 from queuectl.store.postgres.text import copy_text
+from queuectl.store.shared import rows
+from queuectl.wire.jobs import spec_to_text
 
 INSERT_AT_ONCE = 5000
 COPY_FROM = 500
@@ -60,7 +60,7 @@ class Inserting(Session):
             raise Conflict(f"id {twice} comes twice", "each job needs an id of its own, or none")
         in_bulk = len(jobs) >= COPY_FROM and not self._depth
         with self.transaction(pipelined=not in_bulk):
-            texts = {id(spec): wire.spec_to_text(spec) for spec in {id(job.spec): job.spec for job in jobs}.values()}
+            texts = {id(spec): spec_to_text(spec) for spec in {id(job.spec): job.spec for job in jobs}.values()}
             numbers = self._keep_specs(texts.values())
             specs = [numbers[texts[id(job.spec)]] for job in jobs]
             new_rows = (rows.new_job_row(job, spec, now) for job, spec in zip(jobs, specs, strict=True))

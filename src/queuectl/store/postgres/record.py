@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from queuectl.domain.job import Job
-from queuectl.store import rows
 from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.claim import Claiming
 from queuectl.store.postgres.text import array
-from queuectl.store.recording import InHand, applied, as_left, attempt_rows, touched
+from queuectl.store.shared import rows
+from queuectl.store.shared.recording import InHand, applied, as_left, attempt_rows, touched
 
 
 class Recording(Claiming):

@@ -13,11 +13,11 @@ import psycopg
 
 from queuectl import ids
 from queuectl.domain.errors import StoreUnavailable, no_store
-from queuectl.store import migrations
 from queuectl.store.identity import home_in_server, is_same
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated
+from queuectl.store.shared import migrations
 
 TABLES = (
     "jobs",

@@ -9,17 +9,18 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
-from queuectl import ids, wire
+from queuectl import ids
 from queuectl.clock import Clock, SystemClock, boottime
 from queuectl.domain.errors import OutcomeUnknown, StoreUnavailable
 from queuectl.domain.job import Job, JobState, Spec
-from queuectl.store import migrations, rows
 from queuectl.store.port import Grip, Superseded, WorkerRow
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import ABANDONED, Line
 from queuectl.store.postgres.errors import translated
 from queuectl.store.postgres.schema import bring_up_to_date
 from queuectl.store.postgres.text import array
+from queuectl.store.shared import migrations, rows
+from queuectl.wire.jobs import spec_from_text
 
 FOLD_EVERY = 500
 """Transactions of one store between two folds of the counts."""
@@ -221,7 +222,7 @@ class Session:
             self._specs.clear()
         if unknown := spec_ids - self._specs.keys():
             found = self._select("SELECT id, body FROM {schema}.specs WHERE id = ANY (%s)", [list(unknown)])
-            self._specs.update({spec_id: wire.spec_from_text(body) for spec_id, body in found})
+            self._specs.update({spec_id: spec_from_text(body) for spec_id, body in found})
 
     def _made(self, found: Sequence[Any]) -> list[Job]:
         """Jobs of rows of `JOB_COLUMNS`. One whose spec is gone by now was deleted in this moment."""

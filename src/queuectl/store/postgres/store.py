@@ -20,9 +20,7 @@ from queuectl.domain.job import FINISHED, Attempt, Job, JobState
 from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.settings import Settings
-from queuectl.store import rows
 from queuectl.store.identity import is_same
-from queuectl.store.ledger import Ledger
 from queuectl.store.liveness import lives, supervisor_folder
 from queuectl.store.port import (
     ANSWER_WITHIN_S,
@@ -44,7 +42,9 @@ from queuectl.store.postgres.listener import Listener
 from queuectl.store.postgres.record import Recording
 from queuectl.store.postgres.relay import PostgresRelay
 from queuectl.store.postgres.schema import empty, find_identity
-from queuectl.store.recording import loss_taken_back
+from queuectl.store.shared import rows
+from queuectl.store.shared.ledger import Ledger
+from queuectl.store.shared.recording import loss_taken_back
 
 FOLD_FROM = 2000
 """Rows of counts that somebody who reads them folds."""

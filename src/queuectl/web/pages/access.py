@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.client import Client
-from queuectl.documents import deed_words
+from queuectl.client.documents import deed_words
+from queuectl.client.facade import Client
 from queuectl.domain.token import Role
 from queuectl.web.ask import ask
 from queuectl.web.pages.jobs import cursor

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from queuectl.cli.render import natural
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.web import spelling
 from queuectl.web.ask import ask
 from queuectl.web.problems import Forbidden

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.cli.dead import tail
-from queuectl.client import Client
-from queuectl.documents import group_to_json
+from queuectl.cli.dlq import tail
+from queuectl.client.documents import group_to_json
+from queuectl.client.facade import Client
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.store.past import Group

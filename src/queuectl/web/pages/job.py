@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from queuectl.cli.history import Fact, fields, signal_name
-from queuectl.client import Client, History, allowed_states
-from queuectl.documents import events, how_it_ended
+from queuectl.client.documents import events, how_it_ended
+from queuectl.client.facade import Client, History, allowed_states
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Retried
 from queuectl.web import spelling

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from queuectl.cli.render import natural
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.web import filters

@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.client import Client, Status
-from queuectl.documents import busy, seen_counts, slots
+from queuectl.client.documents import busy, seen_counts, slots
+from queuectl.client.facade import Client, Status
+from queuectl.client.figures import Figures, figures
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.figures import Figures, figures
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page
 

@@ -7,8 +7,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from queuectl.cli.render import natural
-from queuectl.client import Client
-from queuectl.documents import queue_to_json, seen_counts
+from queuectl.client.documents import queue_to_json, seen_counts
+from queuectl.client.facade import Client
 from queuectl.domain.job import JobState
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.client import Client
-from queuectl.documents import setting_to_json
+from queuectl.client.documents import setting_to_json
+from queuectl.client.facade import Client
 from queuectl.settings import SETTINGS
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page

@@ -5,14 +5,16 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl import access, documents, wire
-from queuectl.client import Client
+from queuectl.client import documents
+from queuectl.client import tokens as access
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.token import Role
 from queuectl.settings import SETTINGS, canonical
 from queuectl.web.ask import ask
 from queuectl.web.guard import Door
 from queuectl.web.rest.operation import Query, answer, object_body, text_in, whole_number
+from queuectl.wire.kinds import JsonObject
 
 DEEDS, DEEDS_MAX = 100, 1000
 ID_MAX = 1 << 62
@@ -40,7 +42,7 @@ async def set_setting(request: Request, query: Query) -> Response:
     value = document.get("value")
     text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else text_in(document, "value")
 
-    def change(client: Client) -> wire.JsonObject:
+    def change(client: Client) -> JsonObject:
         client.set_setting(name, text)
         return documents.setting_to_json(client.settings(), name)
 
@@ -51,7 +53,7 @@ async def unset_setting(request: Request, query: Query) -> Response:
     """Puts a setting back to its default."""
     name = _name(request)
 
-    def change(client: Client) -> wire.JsonObject:
+    def change(client: Client) -> JsonObject:
         client.unset_setting(name)
         return documents.setting_to_json(client.settings(), name)
 

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl import documents, wire
-from queuectl.cli.dead import tail
-from queuectl.client import Client
+from queuectl.cli.dlq import tail
+from queuectl.client import documents
+from queuectl.client.facade import Client
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.selections import KEYS, parse_selection
 from queuectl.web.ask import ask
 from queuectl.web.rest.jobs import page
 from queuectl.web.rest.operation import Query, answer, shown, whole_number
+from queuectl.wire.jobs import job_to_json
+from queuectl.wire.kinds import JsonObject
+from queuectl.wire.selections import KEYS, parse_selection
 
 DEAD = Selector(states=(JobState.DEAD,))
 GROUPS, GROUPS_MAX = 100, 1000
@@ -26,9 +28,9 @@ async def find(request: Request, query: Query) -> Response:
     return answer(await ask(request, lambda client: page(request, client, query, DEAD, _with_tails)))
 
 
-def _with_tails(request: Request, client: Client, jobs: Sequence[Job]) -> list[wire.JsonObject]:
+def _with_tails(request: Request, client: Client, jobs: Sequence[Job]) -> list[JsonObject]:
     return [
-        {**shown(request, wire.job_to_json(job, job.error)), "output_tail": tail(client, job)} for job in jobs
+        {**shown(request, job_to_json(job, job.error)), "output_tail": tail(client, job)} for job in jobs
     ]  # fmt: skip
 
 
@@ -37,7 +39,7 @@ async def groups(request: Request, query: Query) -> Response:
     limit = whole_number(query, "limit", 1, GROUPS_MAX) or GROUPS
     given = {key: query[key] for key in KEYS if key in query}
 
-    def count(client: Client) -> list[wire.JsonObject]:
+    def count(client: Client) -> list[JsonObject]:
         selector = parse_selection(given, client.store.now())
         return [documents.group_to_json(group) for group in client.store.dead_groups(selector, limit)]
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl import metrics
-from queuectl.client import Client
+from queuectl.client import metrics
+from queuectl.client.facade import Client
 from queuectl.domain.errors import StoreBusy
 from queuectl.web.ask import Clients, ask
 from queuectl.web.rest.operation import Query, answer

@@ -13,14 +13,13 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl import documents, wire
 from queuectl.cli import acting
 from queuectl.cli.enqueue import read_lines
-from queuectl.client import BATCH, Client
+from queuectl.client import documents
+from queuectl.client.facade import BATCH, Client
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.selections import KEYS, parse_selection
 from queuectl.web import problems
 from queuectl.web.ask import ask
 from queuectl.web.rest.operation import (
@@ -39,6 +38,10 @@ from queuectl.web.rest.operation import (
     texts_in,
     whole_number,
 )
+from queuectl.wire.jobs import job_to_json
+from queuectl.wire.kinds import JsonObject
+from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
+from queuectl.wire.selections import KEYS, parse_selection
 
 LINES = "application/x-ndjson"
 PAGE, PAGE_MAX = 50, 1000
@@ -78,7 +81,7 @@ async def enqueue(request: Request, query: Query) -> Response:
 async def clone(request: Request, query: Query) -> Response:
     """Adds the same job once more, with what the body changes."""
     ref = request.path_params["id"]
-    changes = await object_body(request, *wire.INPUT_KEYS)
+    changes = await object_body(request, *INPUT_KEYS)
 
     def add(client: Client) -> Response:
         (added,) = shown_jobs(request, client, [client.clone(ref, changes)])
@@ -87,10 +90,10 @@ async def clone(request: Request, query: Query) -> Response:
     return await ask(request, add)
 
 
-def _request(document: object, now: float, number: int | None = None) -> wire.JobRequest:
+def _request(document: object, now: float, number: int | None = None) -> JobRequest:
     """What a document asks for; in a list the error says which it was."""
     try:
-        return wire.parse_request(document, now)
+        return parse_request(document, now)
     except Invalid as error:
         if number is None:
             raise
@@ -105,14 +108,14 @@ async def find(request: Request, query: Query) -> Response:
     return answer(await ask(request, lambda client: page(request, client, query, Selector(), _plain)))
 
 
-def _plain(request: Request, client: Client, jobs: Sequence[Job]) -> list[wire.JsonObject]:
+def _plain(request: Request, client: Client, jobs: Sequence[Job]) -> list[JsonObject]:
     return shown_jobs(request, client, jobs)
 
 
 def page(
     request: Request, client: Client, query: Query, among: Selector,
-    made: Callable[[Request, Client, Sequence[Job]], list[wire.JsonObject]],
-) -> wire.JsonObject:  # fmt: skip
+    made: Callable[[Request, Client, Sequence[Job]], list[JsonObject]],
+) -> JsonObject:  # fmt: skip
     """Jobs, where the next page begins, and how many there are in all where that costs nothing to know."""
     limit = whole_number(query, "limit", 1, PAGE_MAX) or PAGE
     after = whole_number(query, "cursor", 1, CURSOR_MAX)
@@ -155,7 +158,7 @@ def act_on_one(action: acting.Action) -> Any:
     async def handler(request: Request, query: Query) -> Response:
         ref = request.path_params["id"]
 
-        def act(client: Client) -> wire.JsonObject:
+        def act(client: Client) -> JsonObject:
             changed = action.do(client, [ref], None)
             if changed.refused:
                 raise changed.refused[0]
@@ -216,7 +219,7 @@ def act_on_many(action: acting.Action) -> Any:
     return handler
 
 
-def _cursor_in(document: wire.JsonObject) -> int | None:
+def _cursor_in(document: JsonObject) -> int | None:
     """After which job to go on, as an earlier answer's `next` said."""
     if document.get("cursor") is None:
         return None
@@ -245,7 +248,7 @@ class _Act:
         self._dry_run = dry_run
         self._matched = 0
         self._changed = 0
-        self._jobs: list[wire.JsonObject] = []
+        self._jobs: list[JsonObject] = []
         self._refused: list[QueuectlError] = []
         self._next: int | None = None
 
@@ -294,9 +297,9 @@ class _Act:
         self._changed += len(changed.jobs)
         self._refused += changed.refused
         room = JOBS_SHOWN_MAX - len(self._jobs)
-        self._jobs += [shown(self._request, wire.job_to_json(job)) for job in changed.jobs[: max(0, room)]]
+        self._jobs += [shown(self._request, job_to_json(job)) for job in changed.jobs[: max(0, room)]]
 
-    def document(self) -> wire.JsonObject:
+    def document(self) -> JsonObject:
         """What has been done."""
         return {
             "dry_run": self._dry_run, "matched": self._matched, "changed": self._changed, "jobs": self._jobs,

@@ -13,14 +13,15 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl import wire
 from queuectl.cli.enqueue import parse_json
-from queuectl.client import Client
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job
 from queuectl.domain.likeness import nearest
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Unreadable
+from queuectl.wire.jobs import job_to_json
+from queuectl.wire.kinds import JsonObject, searched
 
 JSON = "application/json"
 Schema = Mapping[str, Any]
@@ -83,17 +84,17 @@ def visitor_of(request: Request) -> Visitor:
     return visitor
 
 
-def shown(request: Request, document: wire.JsonObject) -> wire.JsonObject:
+def shown(request: Request, document: JsonObject) -> JsonObject:
     """A job's document as this visitor may see it."""
     if not visitor_of(request).may_write:
         document["env"] = dict.fromkeys(document["env"], MASKED)
     return document
 
 
-def shown_jobs(request: Request, client: Client, jobs: Sequence[Job]) -> list[wire.JsonObject]:
+def shown_jobs(request: Request, client: Client, jobs: Sequence[Job]) -> list[JsonObject]:
     """Jobs as JSON, with their reasons."""
     reasons = client.reasons(jobs)
-    return [shown(request, wire.job_to_json(job, reason)) for job, reason in zip(jobs, reasons, strict=True)]
+    return [shown(request, job_to_json(job, reason)) for job, reason in zip(jobs, reasons, strict=True)]
 
 
 # --- parameters -----------------------------------------------------------------------------
@@ -205,7 +206,7 @@ def text_in(document: Mapping[str, Any], key: str) -> str:
     value = document.get(key)
     if not isinstance(value, str):
         raise Invalid(f"{key} must be text" if key in document else f"{key} is missing")
-    wire.searched(value, key)
+    searched(value, key)
     return value
 
 
@@ -215,5 +216,5 @@ def texts_in(document: Mapping[str, Any], key: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise Invalid(f"{key} must be a list of texts")
     for each in value:
-        wire.searched(each, key)
+        searched(each, key)
     return value

@@ -5,11 +5,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl import documents, library, wire
 from queuectl.cli.worker import SLOTS_MAX
-from queuectl.client import Client
+from queuectl.client import documents, library
+from queuectl.client.facade import Client
+from queuectl.client.figures import STRETCHES, STRETCHES_MAX, figures
 from queuectl.domain.errors import NotFound
-from queuectl.figures import STRETCHES, STRETCHES_MAX, figures
 from queuectl.web.ask import ask
 from queuectl.web.rest.operation import (
     Query,
@@ -23,6 +23,7 @@ from queuectl.web.rest.operation import (
     texts_in,
     whole_number,
 )
+from queuectl.wire.times import parse_duration
 
 WINDOW = "1h"
 RETRIES_SHOWN, RETRIES_SHOWN_MAX = 5, 100
@@ -65,8 +66,7 @@ async def start_worker(request: Request, query: Query) -> Response:
     queues, drain = texts_in(document, "queues"), flag_in(document, "drain")
     name = text_in(document, "name") if document.get("name") is not None else None
     poll, stop_timeout = (
-        None if document.get(key) is None else wire.parse_duration(document[key], key)
-        for key in ("poll", "stop_timeout")
+        None if document.get(key) is None else parse_duration(document[key], key) for key in ("poll", "stop_timeout")
     )
 
     def start(client: Client) -> str:
@@ -89,7 +89,7 @@ async def stop_workers(request: Request, query: Query) -> Response:
 
 async def stats(request: Request, query: Query) -> Response:
     """Throughput, failures, and how long jobs wait and run, over a window that ends now."""
-    window_s = wire.parse_duration(one(query, "window") or WINDOW, "window")
+    window_s = parse_duration(one(query, "window") or WINDOW, "window")
     stretches = whole_number(query, "stretches", 1, STRETCHES_MAX) or STRETCHES
     found = await ask(request, lambda client: figures(client.store, window_s, stretches))
     return answer(documents.figures_to_json(found))

@@ -7,9 +7,9 @@ from typing import Any
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.token import Role
-from queuectl.selections import EXIT_CODE_MAX
 from queuectl.settings import SETTINGS
-from queuectl.wire import PRIORITY_MAX, RETRIES_MAX
+from queuectl.wire.kinds import PRIORITY_MAX, RETRIES_MAX
+from queuectl.wire.selections import EXIT_CODE_MAX
 
 Schema = dict[str, Any]
 

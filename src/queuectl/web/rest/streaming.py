@@ -8,8 +8,8 @@ import codecs
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl import follow
-from queuectl.client import Client
+from queuectl.client import following
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.likeness import nearest
@@ -65,7 +65,7 @@ async def output(request: Request, query: Query) -> Response:
 
     def read(client: Client) -> tuple[str, bytes]:
         job = client.job(ref)
-        return job.id, b"".join(data for _, data in follow.read(client.store, job, number, stream, tail))
+        return job.id, b"".join(data for _, data in following.read(client.store, job, number, stream, tail))
 
     job_id, data = await ask(request, read)
     headers = {"Accept-Ranges": "bytes"}
@@ -127,7 +127,7 @@ class _Following:
         self._among = among
         self._job_id = job_id
         self._stream = stream
-        self._follower = follow.Follower(tail)
+        self._follower = following.Follower(tail)
         self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
         self._gone = asyncio.Event()
         self._end = asyncio.get_running_loop().call_later(among.listen_s_max, self.hang_up)

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl import metrics
 from queuectl.cli import acting
-from queuectl.cli import dead as dead_commands
+from queuectl.cli import dlq as dead_commands
 from queuectl.cli.worker import SLOTS_MAX
-from queuectl.enqueueing import ON_CONFLICT
-from queuectl.figures import STRETCHES, STRETCHES_MAX
+from queuectl.client import metrics
+from queuectl.client.enqueueing import ON_CONFLICT
+from queuectl.client.figures import STRETCHES, STRETCHES_MAX
 from queuectl.web.feed import TOPICS
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Forbidden

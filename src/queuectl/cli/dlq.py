@@ -1,0 +1,148 @@
+"""`dlq …`: the dead letter queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuectl.cli.acting import Action, act
+from queuectl.cli.call import Call
+from queuectl.cli.choosing import found, positive, selector_of, selects
+from queuectl.cli.console import Console
+from queuectl.cli.listing import print_jobs
+from queuectl.cli.render import Cell, Column, ago, cut, plain, table, tries, visible
+from queuectl.client.documents import group_to_json
+from queuectl.client.facade import Client
+from queuectl.domain.errors import Conflict
+from queuectl.domain.job import Job, JobState
+from queuectl.store.past import Group
+from queuectl.wire.jobs import command_line, job_to_json
+
+SHOWN_MAX = 20
+"""On a terminal, unless --limit says otherwise."""
+GROUPS_MAX = 1_000_000
+TAIL_LINES = 3
+TAIL_BYTES_MAX = 4096
+
+COLUMNS = (
+    Column("ID"), Column("QUEUE", least=8), Column("TRIES", right=True), Column("DIED", right=True),
+    Column("REASON", least=12), Column("COMMAND", least=20),
+)  # fmt: skip
+GROUP_COLUMNS = (
+    Column("JOBS", right=True), Column("QUEUE", least=8), Column("EXIT", right=True), Column("ERROR", least=16),
+    Column("COMMAND", least=20),
+)  # fmt: skip
+
+RETRY = Action(verb="retry", done="retried", states=(JobState.DEAD,), do=Client.retry_dead)
+PURGE = Action(verb="delete", done="deleted", states=(JobState.DEAD,), do=Client.purge, final=True)
+
+
+def retry(call: Call) -> int:
+    """Moves dead jobs back into their queue."""
+    return act(call, RETRY)
+
+
+def purge(call: Call) -> int:
+    """Deletes dead jobs."""
+    return act(call, PURGE)
+
+
+def show(call: Call) -> int:
+    """All about dead jobs; of others, those named are refused and those selected are left out."""
+    with call.client() as client:
+        jobs, refused = found(call, client)
+        dead = [job for job in jobs if job.state is JobState.DEAD]
+        if not selects(call.args):
+            refused += [
+                Conflict(f"job {job.id} is {job.state}, not dead", f"see it with: queuectl show {job.id}")
+                for job in jobs
+                if job.state is not JobState.DEAD
+            ]
+        return print_jobs(call, client, dead, refused)
+
+
+def list_dead(call: Call) -> int:
+    """Lists dead jobs with the reason and the end of their output."""
+    console = call.console
+    with call.client() as client:
+        selector = selector_of(call.args, client.store.now())
+        if call.words:
+            selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
+        dead = (JobState.DEAD,)
+        states = tuple(state for state in selector.states or dead if state in dead)
+        selector = selector._replace(states=states)
+        limit = _limit(call)
+        if call.args.group:
+            return _list_groups(call, client.store.dead_groups(selector, limit or GROUPS_MAX) if states else [])
+        jobs = client.find(selector, limit=limit, newest_first=True)[::-1] if states else []
+        if console.as_json:
+            console.json_array({**job_to_json(job, job.error), "output_tail": tail(client, job)} for job in jobs)
+        elif console.quiet:
+            console.lines(job.id for job in jobs)
+        elif jobs:
+            _print(console, client, jobs, client.count(selector) - len(jobs))
+    if not jobs:
+        console.note(_nothing(call), "no_jobs")
+    return 0
+
+
+def _nothing(call: Call) -> str:
+    return "0 jobs" if call.words else "the dead letter queue is empty"
+
+
+def _limit(call: Call) -> int | None:
+    """How many to show: as typed, else all, but on a terminal the newest."""
+    console, args = call.console, call.args
+    if args.limit is None and console.terminal and not (args.group or console.as_json or console.quiet):
+        return SHOWN_MAX
+    return None if args.limit in (None, "all") else positive(args.limit, "--limit")
+
+
+def _print(console: Console, client: Client, jobs: Sequence[Job], more: int) -> None:
+    """A row for each job, and below it the last lines it wrote."""
+    now = client.store.now()
+    rows = [_row(job, now) for job in jobs]
+    titles, *lines = table(COLUMNS, rows, width=console.width, colour=console.colour)
+    console.print(titles)
+    for job, line in zip(jobs, lines, strict=True):
+        console.print(line)
+        words = tail(client, job).removesuffix("\n")
+        for written in words.split("\n") if words else ():
+            text = visible(plain(written))
+            shown = text if console.width is None else cut(text, console.width - 4)
+            console.print(f"  {console.paint('│', 'dim')} {console.paint(shown, 'dim')}")
+    if more > 0:
+        console.note(f"{more:,} more not shown; see all with --limit all", "more")
+
+
+def _row(job: Job, now: float) -> Sequence[str | Cell]:
+    died = ago(max(0.0, now - (job.finished_at or job.updated_at)))
+    return (
+        Cell(job.id, "bold"), job.queue, tries(job), died, Cell(job.error or "", "red"), command_line(job.command),
+    )  # fmt: skip
+
+
+def tail(client: Client, job: Job) -> str:
+    """The last lines of what the job's latest attempt wrote."""
+    from queuectl.client import following
+
+    if not job.starts:
+        return ""
+    data = b"".join(data for _, data in following.read(client.store, job, None, None, TAIL_LINES))
+    return data[-TAIL_BYTES_MAX:].decode("utf-8", "replace")
+
+
+def _list_groups(call: Call, groups: Sequence[Group]) -> int:
+    """Dead jobs by how they failed, the most frequent first."""
+    console = call.console
+    if console.as_json:
+        console.json_array(map(group_to_json, groups))
+    elif groups:
+        console.table(GROUP_COLUMNS, map(_group_row, groups))
+    if not groups:
+        console.note(_nothing(call), "no_jobs")
+    return 0
+
+
+def _group_row(group: Group) -> Sequence[str | Cell]:
+    code = "" if group.exit_code is None else str(group.exit_code)
+    return (f"{group.jobs:,}", group.queue, code, Cell(group.error or "", "red"), group.command)

@@ -1,0 +1,97 @@
+"""`logs`: what a job's command wrote, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from queuectl.cli.call import Call
+from queuectl.cli.choosing import found, positive, report_refused
+from queuectl.cli.onlooker import Onlooker
+from queuectl.client.facade import Client
+from queuectl.domain.errors import Invalid, NotFound
+from queuectl.domain.job import Attempt, Job
+from queuectl.store.port import STDERR, STDOUT
+
+
+def logs(call: Call) -> int:
+    """Prints or follows a job's output."""
+    args = call.args
+    if args.stdout and args.stderr:
+        raise Invalid("--stdout and --stderr exclude each other", "leave both out to see both")
+    stream = STDOUT if args.stdout else STDERR if args.stderr else None
+    tail = positive(args.tail, "--tail")
+    if args.follow and args.attempt is not None:
+        raise Invalid("--attempt and --follow exclude each other", "-f shows the latest attempt and those after it")
+    with call.client() as client:
+        jobs, refused = found(call, client)
+        if args.follow:
+            return _follow(call, client, jobs, stream, tail) if jobs else report_refused(call.console, refused)
+        if call.console.as_json:
+            documents = (_documents(client, job, args.attempt, stream, tail) for job in jobs)
+            call.console.json_array(document for each in documents for document in each)
+        else:
+            for job in jobs:
+                _print(call, client, job, stream, tail, named=len(jobs) > 1)
+        return report_refused(call.console, refused)
+
+
+def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int | None, named: bool) -> None:
+    """What was asked for of one job; messages tell jobs and attempts apart where there are several."""
+    note = call.console.note
+    numbers = _numbers(call.args.attempt, job, client.history(job.id).attempts)
+    if not numbers:
+        reason = client.reason(job)
+        note(f"job {job.id} has not run" + (f": {reason}" if reason else ""), "not_run")
+    for number in numbers:
+        if named or call.args.attempt == "all":
+            note(f"==> {f'{job.id} ' if named else ''}attempt {number} <==", "attempt")
+        _print_attempt(call, client, job, number, stream, tail)
+    if stream == STDERR and numbers and not job.spec.split_output:
+        note(f"job {job.id} keeps both streams in one; see: {call.command(f'logs {job.id}')}", "one_stream")
+
+
+def _numbers(given: str | None, job: Job, attempts: Sequence[Attempt]) -> list[int]:
+    """The attempts to be shown: the latest, all, or the one given. Raises `NotFound`."""
+    there = [attempt.number for attempt in attempts]
+    if given is None:
+        return there[-1:]
+    if given == "all":
+        return there
+    number = positive(given, "--attempt")
+    if number not in there:
+        known = f"its attempts: {', '.join(map(str, there))}" if there else "it has not run"
+        raise NotFound(f"job {job.id} has no attempt {number}", known)
+    return [number]
+
+
+def _print_attempt(call: Call, client: Client, job: Job, number: int, stream: int | None, tail: int | None) -> None:
+    from queuectl.client import following
+
+    for which, data in following.read(client.store, job, number, stream, tail):
+        call.console.raw(data, which if stream is None else STDOUT)
+
+
+def _documents(
+    client: Client, job: Job, attempt: str | None, stream: int | None, tail: int | None
+) -> Iterator[dict[str, object]]:
+    from queuectl.client import following
+
+    for number in _numbers(attempt, job, client.history(job.id).attempts):
+        data = b"".join(data for _, data in following.read(client.store, job, number, stream, tail))
+        yield {"id": job.id, "attempt": number, "output": data.decode("utf-8", "replace")}
+
+
+def _follow(call: Call, client: Client, jobs: Sequence[Job], stream: int | None, tail: int | None) -> int:
+    from queuectl.client import following
+
+    if len(jobs) > 1:
+        raise Invalid(f"--follow follows one job, not {len(jobs)}", "name one")
+    if call.console.as_json:
+        raise Invalid("--follow gives raw bytes, never JSON", "leave out --json or --follow")
+    onlooker = Onlooker(call, client, [jobs[0].id])
+    for number, data in following.follow(client.store, jobs[0].id, stream, tail, ticks=True, say=onlooker.say):
+        if number:
+            call.console.raw(data, number if stream is None else STDOUT)
+        else:
+            onlooker()
+    return 0

@@ -1,0 +1,118 @@
+"""Moving a store into another one, SQLite or PostgreSQL: jobs, history, outputs and settings.
+
+The source's workers stop first, and while rows are copied nobody writes to either store. The copy is read back and
+compared before it is committed; only then the source gets its pointer. So a copy that fails leaves both as they were.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from queuectl import bootstrap
+from queuectl.client.facade import Client, Progress
+from queuectl.domain.errors import Conflict, Invalid, OperationFailed
+from queuectl.domain.job import JobState
+from queuectl.store.port import LEASE_MIN_S
+from queuectl.store.shared.archive import TABLES, Archive, Checksum, Row
+
+LOOK_EVERY_S = 0.1
+
+
+def copy(
+    source: Client, to: str, *, keep: bool, replace: bool, say: Callable[[str], None], progress: Progress | None
+) -> dict[str, int]:
+    """Copies everything; how many rows of each table. The source then points to the copy, unless it is to be kept.
+
+    `replace`: what is in the target is removed. Raises `Conflict`, and changes nothing then.
+    """
+    target_url, folder = bootstrap.prepare_target(to)
+    if folder == source.store.folder:
+        raise Invalid(f"{target_url} is the store that is to be copied", "name another one with --to")
+    _refuse_short_leases(source, to)
+    with closing(bootstrap.open_archive(to)) as target:
+        if not replace and any(target.count(table) for table in TABLES):
+            hint = "name another one, or remove what is there with --replace"
+            raise Conflict(f"the store {target_url} is not empty", hint)
+    stop_workers(source, say)
+    if replace:
+        bootstrap.reset_store(to)
+        bootstrap.prepare_target(to)
+    with closing(bootstrap.open_archive(source.store.address)) as here, closing(bootstrap.open_archive(to)) as target:
+        return _copy(here, target, None if keep else target_url, progress)
+
+
+def _refuse_short_leases(source: Client, to: str) -> None:
+    """A file takes a `lease-ttl` with which no worker could serve a database. Raises `Conflict`."""
+    if bootstrap.is_server(to) and (ttl := source.settings()["lease-ttl"]) < LEASE_MIN_S:
+        raise Conflict(
+            f"lease-ttl is {ttl:g}s, and must be at least {LEASE_MIN_S:g}s where machines share a store",
+            "first: queuectl config unset lease-ttl",
+        )
+
+
+def stop_workers(source: Client, say: Callable[[str], None]) -> None:
+    """Has all workers finish what they run and leave. Raises `OperationFailed` where a job is left in no hands."""
+    told = False
+    while workers := source.workers():
+        if any(not (worker.stopping or worker.orphaned) for worker in workers):
+            source.ask_to_stop([], all_hosts=True)
+        if not told:
+            running = sum(len(worker.running) for worker in workers)
+            say(f"stopping {len(workers)} worker(s), which first finish {running} running command(s)")
+            told = True
+        time.sleep(LOOK_EVERY_S)
+    left = sum(jobs for (_, state), jobs in source.store.counts().items() if state is JobState.PROCESSING)
+    if left:
+        raise OperationFailed(
+            f"{left} job(s) are in the hands of workers that are gone",
+            "let one settle them: queuectl worker start; then copy again",
+        )
+
+
+def _copy(source: Archive, target: Archive, pointer: str | None, progress: Progress | None) -> dict[str, int]:
+    with source.locked():
+        if source.running():
+            raise Conflict("a worker has started meanwhile", "copy again")
+        with target.locked():
+            copied = _copy_tables(source, target, progress)
+        if pointer is not None:
+            source.move_to(pointer)
+    return copied
+
+
+def _copy_tables(source: Archive, target: Archive, progress: Progress | None) -> dict[str, int]:
+    copied: dict[str, int] = {}
+    for table in TABLES:
+        read = _Reading(source.rows(table), sum(copied.values()), progress)
+        target.fill(table, read)
+        if _checksum(target.rows(table)) != read.checksum:
+            raise OperationFailed(f"the copy of {table} differs from the original", "nothing was changed; try again")
+        copied[table] = read.checksum.rows
+    target.finish()
+    return copied
+
+
+class _Reading:
+    """Rows on their way, with the checksum of those that have gone by."""
+
+    def __init__(self, rows: Iterator[Row], done: int, progress: Progress | None) -> None:
+        self.checksum = Checksum()
+        self._rows = rows
+        self._done = done
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self._rows:
+            self.checksum = self.checksum.plus(row)
+            if self._progress is not None and self.checksum.rows % 1000 == 0:
+                self._progress(self._done + self.checksum.rows)
+            yield row
+
+
+def _checksum(rows: Iterator[Row]) -> Checksum:
+    checksum = Checksum()
+    for row in rows:
+        checksum = checksum.plus(row)
+    return checksum

@@ -1,0 +1,408 @@
+"""Checks a store and the machine it is on: each finding says what would fix it. Cleans up after dead workers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from queuectl.bootstrap import is_server, locate_store, open_store
+from queuectl.clock import boottime
+from queuectl.domain.condition import Condition, finding
+from queuectl.domain.errors import QueuectlError
+from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
+from queuectl.engine.dispatch import remains
+from queuectl.engine.dispatch.condition import condition_of
+from queuectl.engine.dispatch.host import Host
+from queuectl.engine.dispatch.reaper import Reaper
+from queuectl.engine.log import sentence
+from queuectl.engine.supervise.trees import names_of
+from queuectl.settings import Settings
+from queuectl.store.liveness import workers_folder
+from queuectl.store.port import Store, WorkerRow
+
+if TYPE_CHECKING:
+    from queuectl.store.postgres.health import Health
+
+CLEAN = "queuectl doctor --clean"
+DISK_FREE_BYTES_MIN = 100 << 20
+CLOCK_OFF_S = 5.0
+TRANSACTION_OLD_S = 600.0
+
+
+def examine(given: str | None) -> list[Finding]:
+    """All findings about the store meant by `given` (see `locate_store`). Makes no store."""
+    return list(_examine(given))
+
+
+def _examine(given: str | None) -> Iterator[Finding]:
+    try:
+        url = locate_store(given)
+    except QueuectlError as error:
+        yield _failed(error)
+        return
+    if is_server(url):
+        yield from _server(url)
+        return
+    path = Path(os.path.abspath(os.path.expanduser(url)))
+    yield _library()
+    if not path.exists():
+        yield from _without_store(path)
+        return
+    yield from _rights(path)
+    yield _disk(path.parent)
+    try:
+        store = open_store(given)
+    except QueuectlError as error:
+        yield _failed(error)
+        return
+    try:
+        yield from _store(store)
+    except QueuectlError as error:
+        yield _failed(error)
+    finally:
+        store.close()
+
+
+def _failed(error: QueuectlError) -> Finding:
+    """What could not be looked at, with the error's own code."""
+    return Finding(level=PROBLEM, code=error.code, message=error.message, fix=error.hint)
+
+
+def _library() -> Finding:
+    from queuectl.store.sqlite.connection import library_is_safe, library_version
+
+    version = library_version()
+    if library_is_safe():
+        return Finding(level=OK, code="sqlite_library", message=f"SQLite {version}")
+    return Finding(
+        level=WARNING, code="sqlite_library_old",
+        message=f"SQLite {version} can, very rarely, damage a store that several processes write",
+        fix="install a newer SQLite into queuectl's Python: pip install pysqlite3",
+    )  # fmt: skip
+
+
+def _without_store(path: Path) -> Iterator[Finding]:
+    yield Finding(level=NOTE, code="store_absent", message=f"there is no store at {path} yet; it is made at first use")
+    parent = next(folder for folder in path.parents if folder.exists())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        fix = f"chmod u+wx {parent}, or name another place with --db"
+        yield Finding(
+            level=PROBLEM, code="folder_not_writable", message=f"the folder {parent} cannot be written", fix=fix
+        )
+    for suffix in ("-wal", "-shm"):
+        left = path.with_name(path.name + suffix)
+        if left.exists():
+            what = f"{left} is left from a store that was removed; the next store made here removes it"
+            yield Finding(level=NOTE, code="leftover_store_file", message=what, fix=f"or now: rm {left}")
+
+
+def _rights(path: Path) -> Iterator[Finding]:
+    """The store must be the owner's alone, and writable for whoever asks."""
+    found = path.stat()
+    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        what = (
+            f"{path} can be used by others (mode {stat.S_IMODE(found.st_mode):04o}); who may enqueue may run commands"
+        )
+        yield Finding(level=WARNING, code="store_open_to_others", message=what, fix=f"chmod 600 {path}")
+    if found.st_uid != os.geteuid():
+        yield Finding(
+            level=WARNING,
+            code="store_of_another_user",
+            message=f"{path} belongs to another user",
+            fix="use the owner's account, or --db",
+        )
+    for place in (path, path.parent):
+        if not os.access(place, os.W_OK):
+            mounted = os.statvfs(place).f_flag & os.ST_RDONLY
+            fix = "its disk is mounted read-only: remount it, or name another place with --db"
+            yield Finding(
+                level=PROBLEM,
+                code="store_not_writable",
+                message=f"{place} cannot be written",
+                fix=fix if mounted else f"chmod u+w {place}",
+            )
+    parent = path.parent.stat()
+    if parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX:
+        what = f"anyone can replace {path}: the folder {path.parent} is writable by all"
+        yield Finding(level=PROBLEM, code="store_replaceable", message=what, fix=f"chmod o-w {path.parent}")
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    amount = f"{free / (1 << 30):.1f} GiB" if free >= 1 << 30 else f"{free >> 20} MiB"
+    text = f"{amount} free in {folder}"
+    if free < DISK_FREE_BYTES_MIN:
+        return Finding(
+            level=PROBLEM, code="disk_full", message=f"only {text}", fix="free some space, e.g. with: queuectl prune"
+        )
+    return Finding(level=OK, code="disk_space", message=text)
+
+
+def _server(url: str) -> Iterator[Finding]:
+    """A store in a database server. Opening it makes what is missing, as every other command would."""
+    from queuectl.store.postgres.store import PostgresStore
+
+    try:
+        store = open_store(url)
+        assert isinstance(store, PostgresStore)
+    except QueuectlError as error:
+        yield _failed(error)
+        return
+    try:
+        yield from judged(store.url, store.health())
+        yield from unwritable(store)
+        yield from _workers(store)
+        yield from out_of_touch(store)
+    except QueuectlError as error:
+        yield _failed(error)
+    finally:
+        store.close()
+
+
+def unwritable(store: Store) -> Iterator[Finding]:
+    """A store to which nothing can be written, whatever can be read from it."""
+    try:
+        store.try_write()
+    except QueuectlError as error:
+        yield Finding(level=PROBLEM, code="store_unwritable", message=error.message, fix=error.hint)
+
+
+def out_of_touch(store: Store) -> Iterator[Finding]:
+    """Workers that have not renewed their lease for half its time or longer, and hold jobs or still live here."""
+    if not store.leases:
+        return
+    rows = [row for row in store.workers() if store.is_at_home(row)]
+    seen, ttl_s = store.seen([row.id for row in rows]), Settings(store.config(), store.defaults)["lease-ttl"]
+    silent_s = {row.name: store.now() - seen[row.id] for row in rows if store.alive(row) or store.running(row.id)}
+    for name, seconds in silent_s.items():
+        if seconds > ttl_s / 2:
+            over = f"; it ran out {seconds - ttl_s:.0f}s ago" if seconds > ttl_s else ""
+            yield Finding(
+                level=WARNING,
+                code="worker_out_of_touch",
+                message=f"worker {name} has not renewed its lease for {seconds:.0f}s{over}",
+                fix=f"it cannot reach the store, is suspended, or is gone; on its host: queuectl worker logs {name}",
+            )
+
+
+def judged(url: str, found: Health) -> Iterator[Finding]:
+    """What of a server's settings and state costs promises, speed or sleep."""
+    yield Finding(
+        level=PROBLEM if found.is_old else OK,
+        code="server_too_old" if found.is_old else "server",
+        message=f"{url}: PostgreSQL {found.version}",
+        fix="use PostgreSQL 14 or newer" if found.is_old else "",
+    )
+    if found.is_pooled:
+        what = "a pooler is in between: new jobs are found by looking twice a second, not by notice"
+        yield Finding(
+            level=NOTE, code="pooler", message=what, fix="for the quickest starts give workers the server's own address"
+        )
+    if abs(found.clock_ahead_s) > CLOCK_OFF_S:
+        what = f"this machine's clock and the server's are {abs(found.clock_ahead_s):.0f}s apart; the server's counts"
+        yield Finding(level=NOTE, code="clock_apart", message=what, fix="keep both in step, e.g. with chrony")
+    if not found.fsync:
+        yield Finding(
+            level=PROBLEM,
+            code="fsync_off",
+            message="the server does not sync to disk (fsync = off)",
+            fix="set fsync = on",
+        )
+    if found.synchronous_commit in ("off", "local"):
+        what = (
+            f"synchronous_commit is {found.synchronous_commit}: queuectl asks for more by itself, but what an "
+            "application enqueues in its own transaction may be lost"
+        )
+        fix = "ALTER ROLE … SET synchronous_commit = on, for the applications' roles"
+        yield Finding(level=NOTE, code="synchronous_commit_off", message=what, fix=fix)
+    yield from _writing(found)
+    if found.async_standbys and not found.sync_standbys and not found.named_standbys:
+        what = (
+            "the standbys are asynchronous: after a failover the last commits may be gone, acknowledged jobs and "
+            "fencing tokens (QUEUECTL_LEASE) among them"
+        )
+        yield Finding(
+            level=WARNING, code="standby_asynchronous", message=what, fix="name one in synchronous_standby_names"
+        )
+    if found.hidden_standbys:
+        what = "the server has standbys, but this role may not see whether commits wait for one"
+        yield Finding(
+            level=NOTE,
+            code="standby_hidden",
+            message=what,
+            fix="GRANT pg_monitor TO this role; or ask whoever keeps the server",
+        )
+    if found.oldest_s is not None and found.oldest_s > TRANSACTION_OLD_S:
+        what = (
+            f"a transaction has been open for {found.oldest_s / 60:.0f} minutes: dead rows cannot be cleaned away, and "
+            f"claims slow down ({found.dead_rows} are waiting)"
+        )
+        fix = f"end it: {found.oldest_ended_by} and set idle_in_transaction_session_timeout"
+        yield Finding(level=WARNING, code="transaction_old", message=what, fix=fix)
+    yield from _rights_of_role(found)
+
+
+def _writing(found: Health) -> Iterator[Finding]:
+    """What keeps a server, or a commit, from writing."""
+    if found.is_standby:
+        yield Finding(
+            level=PROBLEM,
+            code="server_is_standby",
+            message="the server is a standby: nothing can be written",
+            fix="connect to the primary server, e.g. with ?target_session_attrs=read-write",
+        )
+    elif found.is_read_only_by_default:
+        yield Finding(
+            level=WARNING,
+            code="read_only_by_default",
+            message="sessions are read-only by default (default_transaction_read_only); queuectl writes all the same",
+            fix="if a full disk is why, free some space; then: ALTER DATABASE … RESET default_transaction_read_only",
+        )
+    if found.named_standbys and not found.sync_standbys and not found.hidden_standbys:
+        yield Finding(
+            level=PROBLEM,
+            code="standby_missing",
+            message=f"commits wait for a synchronous standby ({found.named_standbys}), and none is connected",
+            fix="start it, or: ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf();",
+        )
+    for table in found.unidentified_tables:
+        name = f'"{found.schema}".{table}'
+        yield Finding(
+            level=PROBLEM,
+            code="replica_identity_missing",
+            message=f"{name} is published without a replica identity: its rows cannot be changed or removed",
+            fix=f"ALTER TABLE {name} REPLICA IDENTITY FULL;",
+        )
+
+
+def _rights_of_role(found: Health) -> Iterator[Finding]:
+    """What the role cannot do, or see."""
+    if found.closed_tables:
+        what = f"the role {found.role} may not read and write all tables of the store: {', '.join(found.closed_tables)}"
+        granted = f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{found.schema}" TO "{found.role}";'
+        fix = f"as their owner: {granted}"
+        yield Finding(level=PROBLEM, code="role_lacks_rights", message=what, fix=fix)
+    if not found.sees_all:
+        what = f"the role {found.role} is not told of others' transactions and of standbys: they were not checked"
+        yield Finding(
+            level=NOTE,
+            code="role_sees_part",
+            message=what,
+            fix=f'as a superuser: GRANT pg_read_all_stats TO "{found.role}";',
+        )
+    if not found.may_migrate:
+        what = "this role may use the store, but could not bring it up to date for a newer queuectl"
+        yield Finding(
+            level=NOTE,
+            code="role_cannot_migrate",
+            message=what,
+            fix="then let the schema's owner run: queuectl init --db URL",
+        )
+
+
+def _store(store: Store) -> Iterator[Finding]:
+    from queuectl.store.sqlite.store import SqliteStore
+
+    if isinstance(store, SqliteStore):
+        wrong = store.integrity()
+        if wrong:
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            yield Finding(
+                level=PROBLEM,
+                code="store_damaged",
+                message=f"{store.url} is damaged: {wrong[0]}{more}",
+                fix="stop all workers and put a backup in place, see docs/restoring.md; or: queuectl reset",
+            )
+        if not wrong:
+            yield Finding(
+                level=OK, code="store_sound", message=f"{store.url} is sound, schema {store.schema_version()}"
+            )
+        yield from _log(store.path)
+    yield from _workers(store)
+
+
+def _log(path: str) -> Iterator[Finding]:
+    """A log that grows, with whoever keeps it from being used again; and logs that were set aside."""
+    from queuectl.store.sqlite import fileset, wal
+    from queuectl.store.sqlite.connection import folder_of
+
+    if (size := wal.size(path)) > wal.LIMIT_BYTES:
+        pids = wal.readers(path)
+        names = names_of(pids)
+        what = f"{path}-wal has grown to {size >> 20} MiB"
+        what += f" while a transaction is open in process {names}" if pids else ""
+        fix = f"end it: kill {' '.join(map(str, pids))}" if pids else "it shrinks by itself as the store is used"
+        yield Finding(level=WARNING if pids else NOTE, code="log_large", message=what, fix=fix)
+    for left in sorted(Path(folder_of(path)).glob(f"{fileset.SET_ASIDE}*")):
+        what = f"{left} is the log of another file than the store, which was put in its place"
+        yield Finding(level=NOTE, code="log_set_aside", message=what, fix=f"if nothing is missing: rm {left}")
+
+
+def _workers(store: Store) -> Iterator[Finding]:
+    """Live workers, what dead ones left in the store, and what they left on disk."""
+    rows = store.workers()
+    yield from remains.platform()
+    yield from remains.unable(store.folder)
+    alive = {row: condition_of(row, store.folder) for row in rows if store.alive(row)}
+    names = sorted({row.name for row, condition in alive.items() if condition is not Condition.ORPHANED})
+    message = f"live workers: {', '.join(names)}" if names else "no live worker"
+    yield Finding(level=OK, code="workers_live", message=message)
+    for row, condition in alive.items():
+        held = [job.id for job in store.running(row.id)]
+        if condition is not None and (told := finding(row.name, condition, row.dispatcher, held)):
+            yield told
+    for row in rows:
+        if not store.is_at_home(row):
+            yield _of_original(store, row)
+        elif row not in alive:
+            yield from _dead(store, row)
+    yield from remains.processes(store.folder, [row for row in rows if store.is_at_home(row)], alive, CLEAN)
+    yield from _folders(store, {row.id for row in rows})
+
+
+def _of_original(store: Store, row: WorkerRow) -> Finding:
+    """A worker that was registered in the store from which this one was copied. It may live there."""
+    held = [job.id for job in store.running(row.id)]
+    what = f"this store is a copy: worker {row.name} belongs to the original, and nothing of it is touched"
+    if held:
+        what += f"; here {', '.join(held)} will be given back"
+    fix = f"the next worker that starts here does, or: {CLEAN}"
+    return Finding(level=NOTE, code="worker_of_original", message=what, fix=fix)
+
+
+def _dead(store: Store, row: WorkerRow) -> Iterator[Finding]:
+    """What a dead worker left in the store, and its processes."""
+    held = [job.id for job in store.running(row.id)]
+    what = f"worker {row.name} is dead but still listed"
+    if held:
+        yield Finding(
+            level=PROBLEM, code="worker_dead_with_jobs", message=f"{what} and holds {', '.join(held)}",
+            fix=f"start a worker, which settles them, or: {CLEAN}",
+        )  # fmt: skip
+    else:
+        yield Finding(
+            level=NOTE, code="worker_dead", message=what, fix=f"the next worker that starts does, or: {CLEAN}"
+        )
+
+
+def _folders(store: Store, known: set[str]) -> Iterator[Finding]:
+    folder = workers_folder(store.folder)
+    left = sorted(path for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
+    for path in left:
+        yield Finding(
+            level=NOTE,
+            code="folder_left",
+            message=f"{path} is left from a dead worker",
+            fix=f"the next worker that starts does, or: {CLEAN}",
+        )
+
+
+def clean_up(store: Store) -> list[str]:
+    """Does at once what the next worker would: ends what dead workers' commands left running, records the results
+    that wait in their journals, gives their jobs back, removes their folders. One line for each dead worker."""
+    reaper = Reaper(store, Host(store.folder), lambda: Settings(store.config()))
+    return [sentence(settled.happenings()[-1]) for settled in reaper.clean_up(boottime())]

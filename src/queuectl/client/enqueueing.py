@@ -1,0 +1,119 @@
+"""From what a user asks for to a job: with the settings' policy and the surroundings of the one who asks."""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from queuectl import environment, ids
+from queuectl.domain.errors import IdTaken, Invalid
+from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
+from queuectl.domain.selector import Selector
+from queuectl.settings import Settings
+from queuectl.store.port import Store
+from queuectl.wire.kinds import utf8
+from queuectl.wire.requests import JobRequest
+
+IDS_AT_ONCE = 500
+ON_CONFLICT = ("error", "ignore")
+"""What becomes of a new job whose id is taken: all are refused, or it is left out."""
+
+_asking = allocate_lock()
+"""A umask can only be read by setting another one, and it is the whole process's."""
+
+
+class JobFactory:
+    """Makes jobs from requests: the settings' policy, the surroundings of this moment, one shared spec where it can."""
+
+    def __init__(self, settings: Settings, now: float, who: str) -> None:
+        self._now = now
+        self._who = who
+        self._fields: dict[str, Any] = {**settings.spec_defaults(), **_surroundings(settings["env-capture"])}
+        self._fields["shell"] = _program(self._fields["shell"])
+        self._backoff_initial_given = settings.text("backoff-initial") != "backoff-base"
+        self._plain = Spec(**self._fields)
+
+    def job(self, request: JobRequest) -> Job:
+        """A new job, ready to be inserted."""
+        now = self._now
+        run_at = request.run_at if request.run_at is not None else now + (request.delay or 0.0)
+        return Job(
+            id=request.id or ids.job_id(), generated_id=request.id is None, command=request.command,
+            spec=self._spec(request.spec) if request.spec else self._plain, queue=request.queue or DEFAULT_QUEUE,
+            priority=request.priority, tags=request.tags, owner=self._who, held=request.held,
+            created_at=now, run_at=run_at, updated_at=now,
+        )  # fmt: skip
+
+    def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
+        """The same job once more under another id: its policy and surroundings, with the keys `given` changed."""
+        here = self._fields["cwd"]
+        self._fields = {**job.spec._asdict(), "env": dict(job.spec.env)}
+        self._backoff_initial_given = job.spec.backoff_initial != job.spec.backoff_base
+        new = self.job(changes)._replace(spec=self._spec(changes.spec, here))
+        kept = {"run_at", "delay"}.isdisjoint(given)
+        return new._replace(
+            queue=new.queue if "queue" in given else job.queue, tags=new.tags if "tags" in given else job.tags,
+            priority=new.priority if "priority" in given else job.priority,
+            held=new.held if "held" in given else job.held, run_at=job.run_at if kept else new.run_at,
+        )  # fmt: skip
+
+    def _spec(self, given: Any, here: str | None = None) -> Spec:
+        fields = {**self._fields, **given}
+        if "backoff_base" in given and "backoff_initial" not in given and not self._backoff_initial_given:
+            fields["backoff_initial"] = fields["backoff_base"]
+        fields["env"] = {**self._fields["env"], **given.get("env", {})}
+        here = here or self._fields["cwd"]
+        for name in ("cwd", "stdin", "output_path"):
+            if fields.get(name) is not None:
+                fields[name] = os.path.normpath(os.path.join(here, os.path.expanduser(fields[name])))
+        fields["shell"] = _program(fields["shell"])
+        return Spec(**fields)
+
+
+def _program(name: str) -> str:
+    """A shell's whole path, where it was named as one types it."""
+    if "/" in name:
+        return name
+    from shutil import which
+
+    return which(name) or name
+
+
+def insert_unknown(store: Store, jobs: Sequence[Job]) -> list[Job]:
+    """Adds those jobs whose ids are not taken, all or none; in the place of the others, the jobs that have the ids."""
+    known: dict[str, Job] = {}
+    given = list(dict.fromkeys(job.id for job in jobs if not job.generated_id))
+    first: dict[str, Job] = {}
+    for job in jobs:
+        first.setdefault(job.id, job)
+    while True:
+        for start in range(0, len(given), IDS_AT_ONCE):
+            found = store.find(Selector(ids=tuple(given[start : start + IDS_AT_ONCE])))
+            known.update({job.id: job for job in found})
+        try:
+            if new := [job for job in first.values() if job.id not in known]:
+                store.insert(new)
+            return [known.get(job.id) or first[job.id] for job in jobs]
+        except IdTaken as taken:  # just now, by another process
+            if taken.id not in given:
+                raise
+
+
+def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:
+    with _asking:
+        umask = os.umask(0o077)
+        os.umask(umask)
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:
+        raise Invalid("the current folder no longer exists", "cd to a folder that does") from None
+    variables = environment.given()
+    env = {name: value for name, value in variables.items() if environment.is_captured(name, patterns)}
+    utf8(cwd, "the name of the current folder", "work in another one")
+    for name in env:  # values are kept as they are, whatever their bytes
+        utf8(name, f"the name of the variable {name!a}", "change what is captured: config set env-capture")
+    if "TRACEPARENT" in variables:
+        env["TRACEPARENT"] = variables["TRACEPARENT"]
+    return {"cwd": cwd, "umask": umask, "env": env, "captured": tuple(patterns)}

@@ -1,0 +1,231 @@
+"""queuectl in Python programs: `from queuectl import Client`.
+
+What `client.py` does, for any number of threads, with keyword arguments in the place of JSON, and with waiting,
+following and workers beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack, overload
+
+from queuectl.bootstrap import shown
+from queuectl.client import facade as client
+from queuectl.client import following, waiting
+from queuectl.client.asynchronous import asynchronously
+from queuectl.client.figures import STRETCHES, Figures, figures
+from queuectl.client.following import Piece
+from queuectl.client.stores import Stores
+from queuectl.client.values import WorkerView
+from queuectl.domain.errors import Invalid, OperationFailed, error_of
+from queuectl.domain.job import Job
+from queuectl.store.port import Store
+from queuectl.wire.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
+from queuectl.wire.requests import NOTHING, JobRequest, parse_request
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from queuectl.client.remote.client import RemoteClient
+
+LOOK_EVERY_S = 0.05
+STARTS_WITHIN_S = 30.0
+
+
+class Client(client.Client):
+    """All that can be done with a queue, from any number of threads. Close it, or use it in a `with` statement."""
+
+    def __init__(self, url: str | os.PathLike[str] | None = None, *, who: str | None = None) -> None:
+        """Opens a store, and makes it where it is missing.
+
+        `url` is a file or `postgresql://…`; without it, it is what the command line would use here. `who` is kept as
+        the owner of jobs and in what is told of them: the login name, unless given. Raises `StoreUnavailable`.
+        """
+        self._stores = Stores(None if url is None else os.fspath(url))
+        super().__init__(self._stores.of_this_thread(), who)
+
+    @staticmethod
+    def remote(url: str, token: str, *, timeout: float = 30.0, ssl: SSLContext | None = None) -> RemoteClient:
+        """The same over HTTP: `url` is where `queuectl serve` is, `token` one of `queuectl token create`.
+
+        No answer may take longer than `timeout` seconds; `ssl` says which certificates are trusted.
+        """
+        from queuectl.client.remote.client import RemoteClient
+
+        return RemoteClient(url, token, timeout=timeout, ssl=ssl)
+
+    @property
+    def store(self) -> Store:
+        """This thread's own connection to the store."""
+        return self._stores.of_this_thread()
+
+    def close(self) -> None:
+        """Closes the connections of all threads, none of which may be using it any more."""
+        self._stores.close()
+
+    def __repr__(self) -> str:
+        return f"<queuectl.Client of {shown(self._stores.address)}>"
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- enqueue ----------------------------------------------------------------------------
+
+    @overload
+    def enqueue(
+        self, requests: Iterable[JobRequest | Mapping[str, Any]], *, connection: Any = None,
+        on_conflict: str = "error",
+    ) -> list[Job]: ...  # fmt: skip
+
+    @overload
+    def enqueue(self, *, connection: Any = None, on_conflict: str = "error", **keys: Unpack[JobKeys]) -> Job: ...
+
+    def enqueue(
+        self, requests: Iterable[JobRequest | Mapping[str, Any]] | None = None, *, connection: Any = None,
+        on_conflict: str = "error", **keys: Any,
+    ) -> list[Job] | Job:  # fmt: skip
+        """Adds a job with these keys, or many (each a mapping of the same keys), all or none. Durable on return.
+
+        With `on_conflict` "ignore", a job whose id is taken is left out, and the one that has the id stands in its
+        place. With `connection`, an application's own to the PostgreSQL database of this store, they are added in its
+        open transaction, and are there for others when it commits; the owner is then the role that it is logged in as.
+        Raises `Invalid`, `Conflict` where an id is taken, `StoreUnavailable`.
+        """
+        if requests is None:
+            (job,) = super().enqueue([self._request(keys)], connection=connection, on_conflict=on_conflict)
+            return job
+        if keys or isinstance(requests, (str, Mapping)):
+            raise Invalid("give many jobs as a list, or one by keywords", "enqueue(command='echo hello')")
+        wanted = [self._numbered(number, each) for number, each in enumerate(requests, 1)]
+        return super().enqueue(wanted, connection=connection, on_conflict=on_conflict)
+
+    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING) -> Job:
+        """Adds the same job once more under another id, with the keys in `changes`, such as `{"timeout": "2h"}`."""
+        return super().clone(ref, as_json(changes))
+
+    def _numbered(self, number: int, given: JobRequest | Mapping[str, Any]) -> JobRequest:
+        try:
+            return self._request(given)
+        except Invalid as error:
+            raise Invalid(f"job {number}: {error.message}", error.hint) from None
+
+    def _request(self, given: JobRequest | Mapping[str, Any]) -> JobRequest:
+        if isinstance(given, JobRequest):
+            return given
+        return parse_request(as_json(given), self.store.now())
+
+    # --- wait, follow -----------------------------------------------------------------------
+
+    def wait(self, refs: str | Sequence[str], *, any: bool = False, timeout: Duration | None = None) -> list[Job]:
+        """Blocks until these jobs (or any of them) have finished; those that have. Raises `TimeoutError`."""
+        wanted = [refs] if isinstance(refs, str) else refs
+        return waiting.wait(self.store, wanted, any, None if timeout is None else seconds_of(timeout))
+
+    def output(
+        self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None
+    ) -> bytes:
+        """What a job has written so far, by its latest start or the one numbered `attempt`.
+
+        `stream` is 1 or 2 for a job with `split_output`, `tail` how many last lines are wanted.
+        """
+        stream_name(stream)
+        store = self.store
+        return b"".join(data for _, data in following.read(store, store.get(ref), attempt, stream, tail))
+
+    def follow(
+        self, ref: str, *, stream: int | None = None, tail: int | None = None, ticks: bool = False
+    ) -> Generator[Piece, None, None]:
+        """What a job writes, as it comes, until it has ended: pairs of a stream (1 or 2) and bytes.
+
+        With `ticks`, an empty piece of stream 0 comes at least every second, for you to look at something else.
+        """
+        stream_name(stream)
+        store = self._stores.another()
+        try:
+            yield from following.follow(store, store.get(ref).id, stream, tail, ticks)
+        finally:
+            store.close()
+
+    def afollow(self, ref: str, *, stream: int | None = None, tail: int | None = None) -> AsyncGenerator[Piece, None]:
+        """The same for asyncio. The reading is done in threads; to stop early, cancel it or `aclose` it."""
+        return asynchronously(self.follow(ref, stream=stream, tail=tail, ticks=True))
+
+    def stats(self, window: Duration = "1h", stretches: int = STRETCHES) -> Figures:
+        """Throughput, failures, and how long jobs waited and ran, over a stretch of time that ends now."""
+        return figures(self.store, seconds_of(window), stretches)
+
+    # --- workers ----------------------------------------------------------------------------
+
+    def start_worker(
+        self, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
+        poll: Duration | None = None, stop_timeout: Duration | None = None,
+    ) -> str:  # fmt: skip
+        """Starts a worker with `count` slots that outlives this program; its name, once it serves.
+
+        It runs `sys.executable -m queuectl`. No queues: all. Raises what went wrong, such as `Conflict`.
+        """
+        return start_worker(
+            self._stores.address, count, queues=queues, name=name, drain=drain, poll=poll, stop_timeout=stop_timeout
+        )
+
+    def stop_workers(
+        self, names: str | Sequence[str] = (), *, now: bool = False, all_hosts: bool = False,
+        timeout: Duration | None = None,
+    ) -> list[WorkerView]:  # fmt: skip
+        """Stops workers (all of this host, of all hosts, or those named) and waits until they have gone; which.
+
+        They finish what they run; `now` ends it. Raises `NotFound`, and `TimeoutError` while they go on to stop.
+        """
+        deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
+        asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
+        while left := self.still_there(asked):
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(waiting.not_yet("stopped", [worker.name for worker in left]))
+            time.sleep(LOOK_EVERY_S)
+        return asked
+
+
+def start_worker(
+    address: str, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
+    poll: Duration | None = None, stop_timeout: Duration | None = None,
+) -> str:  # fmt: skip
+    """Starts a worker of the store at `address`, as `Client.start_worker` does; its name, once it serves."""
+    for queue in queues:
+        parse_request({"command": "true", "queue": queue}, 0.0)  # refuses what is no name
+    line = [sys.executable, "-m", "queuectl", "worker", "start", "--detach", "--json", "--count", str(count)]
+    line += [f"--queue={queue}" for queue in queues]
+    line += [f"--name={name}"] if name is not None else []
+    line += ["--drain"] if drain else []
+    line += ["--poll", f"{seconds_of(poll)}s"] if poll is not None else []
+    line += ["--stop-timeout", f"{seconds_of(stop_timeout)}s"] if stop_timeout is not None else []
+    environment = {**os.environ, "QUEUECTL_DB": address}  # where others cannot read a password
+    try:
+        done = subprocess.run(
+            line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=STARTS_WITHIN_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise OperationFailed("the worker did not start in time", "see: queuectl worker logs") from None
+    except OSError as error:
+        raise Invalid(f"no worker can be started so: {error.strerror}", "give fewer queues, a shorter name") from None
+    if done.returncode != 0:
+        raise _told(done.stderr)
+    return str(json.loads(done.stdout)["name"])
+
+
+def _told(stderr: str) -> Exception:
+    """The error that a command of ours has told in JSON, or else in its last words."""
+    last = stderr.strip().rpartition("\n")[2]
+    try:
+        error = json.loads(last)["error"]
+    except (ValueError, KeyError, TypeError):
+        return OperationFailed(last or "the worker did not start", "see: queuectl worker logs")
+    return error_of(error["code"], error["message"], error["hint"] or "")

@@ -1,0 +1,165 @@
+"""Every metric, one row each, read when it is asked for. The cost does not grow with the history.
+
+Needs prometheus-client, which writes the two text formats that Prometheus reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+import queuectl
+from queuectl.client.documents import busy, slots
+from queuectl.client.facade import Client, Status
+from queuectl.client.figures import Percentiles, of_spans
+from queuectl.domain.job import Outcome
+from queuectl.store.port import Store
+
+WINDOW_S = 300.0
+"""Quantiles are of what has ended in so many seconds, the latest `SPANS_MAX` executions at most."""
+SPANS_MAX = 2000
+LAG_S = 5.0
+"""Ends are counted when nobody is about to commit an earlier one any more."""
+QUANTILES = {"0.5": "p50", "0.9": "p90", "0.99": "p99"}
+
+
+class Row(NamedTuple):
+    """One metric: a gauge, counter or summary. A counter counts since the server began. A summary has only quantiles of
+    what ended lately; a gauge must not have a label `quantile`."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    kind: str = "gauge"
+
+    @property
+    def sample(self) -> str:
+        """The name of its samples."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
+
+
+METRICS = {
+    row.name: row
+    for row in (
+        Row("queuectl_jobs", "Jobs by queue and state.", ("queue", "state")),
+        Row("queuectl_oldest_waiting_seconds", "For how long the oldest due job waits; 0 where none does."),
+        Row("queuectl_workers", "Workers alive."),
+        Row("queuectl_worker_slots", "Places for commands on live workers."),
+        Row("queuectl_worker_slots_busy", "Places in which a command runs."),
+        Row("queuectl_executions", "Executions ended since this server began, by outcome.", ("outcome",), "counter"),
+        Row("queuectl_run_seconds", "How long executions of the last 5 minutes took.", ("quantile",), "summary"),
+        Row("queuectl_wait_seconds", "How long their jobs waited, from due to started.", ("quantile",), "summary"),
+        Row("queuectl_build_info", "1, with the version.", ("version",)),
+    )
+}
+
+
+class EndCounter:
+    """Ends by outcome since it was made: it adds what has ended since it was asked before, by the store's index."""
+
+    def __init__(self, store: Store) -> None:
+        self._until = store.now() - LAG_S
+        self.ended = dict.fromkeys(Outcome, 0)
+
+    def count(self, store: Store) -> None:
+        """Adds what is new."""
+        until = store.now() - LAG_S
+        if until > self._until:
+            for tally in store.tallies(self._until, until, 1):
+                self.ended[tally.outcome] += tally.number
+            self._until = until
+
+
+class Reading(NamedTuple):
+    """What is read for one scrape."""
+
+    status: Status
+    run: Percentiles
+    wait: Percentiles
+    ended: Mapping[Outcome, int]
+
+
+def read(client: Client, counter: EndCounter | None = None) -> Reading:
+    """The state of a store. Without a counter no executions are counted."""
+    if counter is not None:
+        counter.count(client.store)
+    run, wait = of_spans(client.store.spans(client.store.now() - WINDOW_S, SPANS_MAX))
+    return Reading(status=client.status(retries=0), run=run, wait=wait, ended=counter.ended if counter else {})
+
+
+class Format(NamedTuple):
+    """A text format: its media type, and what writes it."""
+
+    content_type: str
+    write: Callable[[CollectorRegistry], bytes]
+
+
+PLAIN = Format("text/plain; version=0.0.4; charset=utf-8", generate_latest)
+OPENMETRICS = Format("application/openmetrics-text; version=1.0.0; charset=utf-8", generate_openmetrics)
+
+
+def negotiated(accept: str) -> Format:
+    """The format that an Accept header asks for: OpenMetrics where it is named and not less wanted than plain text."""
+    weights = dict(sorted(_weight(each) for each in accept.split(",")))  # of a type named twice the larger weight
+    wanted = weights.get("application/openmetrics-text", 0.0)
+    return OPENMETRICS if wanted and wanted >= weights.get("text/plain", 0.0) else PLAIN
+
+
+def _weight(accepted: str) -> tuple[str, float]:
+    """A media type of an Accept header and its weight. One that is not a number counts as 1."""
+    kind, *parameters = (part.strip().lower() for part in accepted.split(";"))
+    given = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+    return kind, float(given) if given.replace(".", "", 1).isdecimal() else 1.0
+
+
+def text(reading: Reading, form: Format = PLAIN) -> bytes:
+    """The metrics as Prometheus reads them."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(reading))
+    return form.write(registry)
+
+
+class _Collector:
+    """What prometheus-client asks for values."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics."""
+        for name, values in _values(self._reading).items():
+            row = METRICS[name]
+            metric = Metric(name, row.help, row.kind)
+            for labels, value in values.items():
+                metric.add_sample(row.sample, dict(zip(row.labels, labels, strict=True)), value)
+            yield metric
+
+
+def _values(reading: Reading) -> dict[str, dict[tuple[str, ...], float]]:
+    found = reading.status
+    alive = [worker for worker in found.workers if not worker.orphaned]
+    return {
+        "queuectl_jobs": {
+            (queue, state.value): number for queue, counts in found.queues.items() for state, number in counts.items()
+        },
+        "queuectl_oldest_waiting_seconds": {
+            (): 0.0 if found.oldest_due is None else max(0.0, found.at - found.oldest_due)
+        },
+        "queuectl_workers": {(): len(alive)},
+        "queuectl_worker_slots": {(): slots(alive)},
+        "queuectl_worker_slots_busy": {(): busy(found.workers)},
+        "queuectl_executions": {(outcome.value,): number for outcome, number in reading.ended.items()},
+        "queuectl_run_seconds": _quantiles(reading.run),
+        "queuectl_wait_seconds": _quantiles(reading.wait),
+        "queuectl_build_info": {(queuectl.__version__,): 1},
+    }
+
+
+def _quantiles(found: Percentiles) -> dict[tuple[str, ...], float]:
+    """Nothing where nothing was measured."""
+    named = found._asdict()
+    return {(quantile,): named[name] for quantile, name in QUANTILES.items() if named[name] is not None}

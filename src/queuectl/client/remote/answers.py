@@ -1,0 +1,126 @@
+"""What the REST API says, as what a client answers: the inverse of `wire.job_to_json` and of documents.py.
+
+What is not told over HTTP has its default: `seq`, `starts`, `generated_id`, a worker's `rows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from queuectl.client.documents import DEEDS
+from queuectl.client.facade import History, Status
+from queuectl.client.figures import Figures, Percentiles
+from queuectl.client.values import WorkerView
+from queuectl.domain.condition import Condition
+from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
+from queuectl.settings import SETTINGS, Settings
+from queuectl.store.port import Note
+
+Document = Mapping[str, Any]
+
+SAME_IN_JOB = (
+    "id", "queue", "priority", "owner", "held", "attempts", "lost", "lease", "worker", "host", "exit_code", "signal",
+    "error", "cpu_time", "max_rss", "output_bytes",
+)  # fmt: skip
+SAME_IN_SPEC = (
+    "max_retries", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "timeout", "kill_grace", "cwd",
+    "env", "shell", "stdin", "output_path", "split_output",
+)  # fmt: skip
+SAME_IN_ATTEMPT = (
+    "number", "lease", "worker", "host", "exit_code", "signal", "error", "cpu_time", "max_rss", "output_bytes",
+    "leftover",
+)  # fmt: skip
+KINDS = {name: kind for kind, name in DEEDS.items()}
+
+
+def job_of(document: Document) -> Job:
+    """The inverse of `wire.job_to_json`, as far as it goes."""
+    command = document["command"]
+    return Job(
+        command=command if isinstance(command, str) else tuple(command), spec=_spec(document),
+        state=JobState(document["state"]), tags=tuple(document["tags"]), created_at=_moment(document["created_at"]),
+        run_at=_moment(document["run_at"]), updated_at=_moment(document["updated_at"]),
+        started_at=_time(document["started_at"]), finished_at=_time(document["finished_at"]),
+        next_retry_at=_time(document["next_retry_at"]), **{name: document[name] for name in SAME_IN_JOB},
+    )  # fmt: skip
+
+
+def _spec(document: Document) -> Spec:
+    umask = document["umask"]
+    return Spec(
+        retry_on=tuple(document["retry_on"]), fatal_on=tuple(document["fatal_on"]),
+        umask=None if umask is None else int(umask, 8), **{name: document[name] for name in SAME_IN_SPEC},
+    )  # fmt: skip
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _time(text: str | None) -> float | None:
+    return None if text is None else _moment(text)
+
+
+def history_of(document: Document) -> History:
+    """The inverse of `history_to_json`."""
+    events = [event for event in document["events"] if event["event"] in KINDS]
+    return History(
+        job=job_of(document), reason=document["reason"], attempts=[_attempt(each) for each in document["executions"]],
+        notes=[Note(at=_moment(event["at"]), kind=KINDS[event["event"]], who=event["by"]) for event in events],
+    )  # fmt: skip
+
+
+def _attempt(document: Document) -> Attempt:
+    outcome = document["outcome"]
+    return Attempt(
+        started_at=_moment(document["started_at"]), finished_at=_time(document["finished_at"]),
+        outcome=None if outcome is None else Outcome(outcome), **{name: document[name] for name in SAME_IN_ATTEMPT},
+    )  # fmt: skip
+
+
+def worker_of(document: Document, running: Mapping[str, Job]) -> WorkerView:
+    """The inverse of `worker_to_json`; `running` has the jobs that it names, as far as they still run."""
+    return WorkerView(
+        name=document["name"], host=document["host"], pid=document["pid"], slots=document["slots"],
+        queues=tuple(document["queues"]), started_at=_moment(document["started_at"]),
+        seen_at=_moment(document["seen_at"]), stopping=document["stopping"],
+        condition=Condition(document["condition"]), rows=(),
+        running=[running[job] for job in document["jobs"] if job in running],
+        starting=[running[job] for job in document.get("starting", ()) if job in running],
+    )  # fmt: skip
+
+
+def status_of(document: Document, workers: Sequence[WorkerView]) -> Status:
+    """The inverse of `status_to_json`."""
+    return Status(
+        url=document["store"], at=_moment(document["at"]), workers=workers, counts=_counts(document["counts"]),
+        queues={queue: _counts(counts) for queue, counts in document["queues"].items()},
+        oldest_due=_time(document["oldest_waiting_since"]), next_retries=list(map(job_of, document["next_retries"])),
+    )  # fmt: skip
+
+
+def _counts(document: Document) -> dict[JobState, int]:
+    return {state: document[state.value] for state in JobState}
+
+
+def settings_of(documents: Sequence[Document]) -> Settings:
+    """The settings in force. One that follows another goes on to."""
+    stored = {each["name"]: each["text"] for each in documents if each["set"]}
+    others = [each for each in documents if not each["set"] and each["name"] in SETTINGS]
+    return Settings(stored, {each["name"]: each["text"] for each in others if each["default"] not in SETTINGS})
+
+
+def figures_of(document: Document) -> Figures:
+    """The inverse of `figures_to_json`."""
+    return Figures(
+        since=_moment(document["since"]), until=_moment(document["until"]), stretch=document["stretch"],
+        ended=_ends(document["ended"]), rate=document["rate"], failure_rate=document["failure_rate"],
+        run=Percentiles(**document["run"]), wait=Percentiles(**document["wait"]),
+        series=[(_moment(each["at"]), _ends(each)) for each in document["series"]],
+    )  # fmt: skip
+
+
+def _ends(document: Document) -> dict[Outcome, int]:
+    return {outcome: document[outcome.value] for outcome in Outcome}

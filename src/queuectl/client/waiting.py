@@ -1,0 +1,185 @@
+"""Waiting for what others do to jobs: at next to no cost, and over a store that is away for a while.
+
+Between two looks the store is only asked whether anybody has committed something; where it cannot tell, the looks
+come in growing distances. However busy the store is, looking takes a twentieth of a processor at most.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from queuectl.clock import boottime
+from queuectl.domain.errors import StoreLost, StoreUnavailable
+from queuectl.domain.job import Job
+from queuectl.domain.selector import Selector
+from queuectl.engine.dispatch.wakeup import wakeup_for
+from queuectl.store.port import Store
+
+RECHECK_EVERY_S = 1.0
+REST = 19
+"""How many times as long as a look took nobody looks again."""
+UNHEARD_FIRST_S, UNHEARD_LAST_S, UNHEARD_SHARE = 0.02, 0.5, 0.05
+"""Where no commit is heard of: the pauses grow with the time waited, by this share of it."""
+AT_ONCE = 100
+"""Jobs looked at together. Where all are waited for, one that has not finished is enough to know."""
+AWAY_TOLD_AFTER_S = 1.0
+NAMES_TOLD_MAX = 5
+
+Say = Callable[[str], None]
+
+
+def say_nothing(_text: str) -> None:
+    """For who asks nobody to be told."""
+
+
+class Watch:
+    """Pauses between two looks at a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._wakeup = wakeup_for(store)
+        self._began = self._looked = time.monotonic()
+        self._hears = not store.leases  # there, only what people do is told of, over a connection of its own
+
+    def look(self) -> None:
+        """A look begins."""
+        self._looked = time.monotonic()
+        if self._hears:
+            self._heard()
+
+    def pause(self, at_most_s: float) -> None:
+        """Sleeps until a look may show something new, or for that long."""
+        now = time.monotonic()
+        if not self._hears:
+            waited = UNHEARD_SHARE * (now - self._began)
+            at_most_s = min(at_most_s, max(UNHEARD_FIRST_S, min(waited, UNHEARD_LAST_S)))
+        until = now + at_most_s
+        time.sleep(min(at_most_s, REST * (now - self._looked)))
+        while (left := until - time.monotonic()) > 0 and not (self._hears and self._heard()):
+            self._wakeup.wait(left) if self._hears else time.sleep(left)
+
+    def _heard(self) -> bool:
+        """Whether others have committed something; a store that is away is to be looked at, too."""
+        try:
+            return self._store.changed()
+        except StoreUnavailable:
+            return True
+
+    def close(self) -> None:
+        self._wakeup.close()
+
+
+class Patience:
+    """Outlives what workers outlive: a store that is away, but not one that is lost."""
+
+    def __init__(self, store: Store, say: Say) -> None:
+        self._store = store
+        self._say = say
+        self._away_since: float | None = None
+        self._told = False
+
+    def is_away(self, error: StoreUnavailable) -> None:
+        """The store has failed just now. Raises the error again where it will never be back."""
+        refuse_replaced(self._store)
+        if isinstance(error, StoreLost):
+            raise error
+        now = boottime()
+        if self._away_since is None:
+            self._away_since = now
+        if not self._told and now - self._away_since >= AWAY_TOLD_AFTER_S:
+            self._told = True
+            self._say(f"{error.message}; waiting until it is back")
+
+    def is_back(self) -> None:
+        """The store has answered just now."""
+        if self._told and self._away_since is not None:
+            self._say("the store is back")
+        self._away_since, self._told = None, False
+
+
+def refuse_replaced(store: Store) -> None:
+    """In a file that was removed no job ever ends. Raises `StoreLost`."""
+    if not store.leases and store.replaced():
+        raise StoreLost(f"the store {store.url} was removed, and its jobs with it", "begin again")
+
+
+def wait(
+    store: Store, refs: Sequence[str], any_: bool, timeout: float | None, tick: Callable[[], None] = lambda: None,
+    say: Say = say_nothing,
+) -> list[Job]:  # fmt: skip
+    """The jobs once all (or any) of them have finished: those that have. Raises `TimeoutError`, `NotFound`.
+
+    `tick` is called at least every second while the store answers; the wait ends with what it raises. `say` is told
+    that the store is away, and that it is back.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    waiting = _Waiting(store, any_)
+    patience, watch = Patience(store, say), Watch(store)
+    try:
+        waiting.begin(refs)
+        while True:
+            watch.look()
+            try:
+                done = waiting.look()
+                patience.is_back()
+            except StoreUnavailable as error:
+                patience.is_away(error)
+                done = False
+            if done:
+                return list(waiting.finished.values())
+            left = RECHECK_EVERY_S if deadline is None else min(RECHECK_EVERY_S, deadline - time.monotonic())
+            refuse_replaced(store)
+            if left <= 0:
+                raise TimeoutError(not_yet("finished", waiting.open))
+            tick()
+            watch.pause(left)
+    finally:
+        watch.close()
+
+
+class _Waiting:
+    """Jobs that are waited for: the ids of those still open, a few at a time, and those that have `finished`."""
+
+    def __init__(self, store: Store, any_: bool) -> None:
+        self._store = store
+        self._any = any_
+        self._open: deque[list[str]] = deque()
+        self.finished: dict[str, Job] = {}
+
+    @property
+    def open(self) -> list[str]:
+        return [ref for some in self._open for ref in some]
+
+    def begin(self, refs: Sequence[str]) -> None:
+        """Takes the jobs to wait for, named by their ids or by beginnings of these. Raises `NotFound`."""
+        wanted = list(dict.fromkeys(refs))
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            known = self._known(some)
+            self._open.append([ref if ref in known else self._store.get(ref).id for ref in some])
+
+    def look(self) -> bool:
+        """Whether what is waited for has come true. Raises `NotFound` where a job was deleted meanwhile."""
+        for some in tuple(self._open):
+            known = self._known(some)
+            for ref in some:
+                job = known.get(ref) or self._store.get(ref)
+                if job.finished:
+                    self.finished[ref] = job
+            some[:] = [ref for ref in some if ref not in self.finished]
+            if some and not self._any:
+                break
+        while self._open and not self._open[0]:
+            self._open.popleft()
+        return not self._open or (self._any and bool(self.finished))
+
+    def _known(self, some: Sequence[str]) -> dict[str, Job]:
+        return {job.id: job for job in self._store.find(Selector(ids=tuple(some)))}
+
+
+def not_yet(done: str, names: Sequence[str]) -> str:
+    """What has not come true when the time is over: `not finished yet: a, b`."""
+    more = f" and {len(names) - NAMES_TOLD_MAX:,} more" if len(names) > NAMES_TOLD_MAX else ""
+    return f"not {done} yet: {', '.join(names[:NAMES_TOLD_MAX])}{more}"

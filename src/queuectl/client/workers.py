@@ -1,0 +1,131 @@
+"""Workers as people see them: what one consists of, how it fares, and what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from queuectl.client.values import WorkerView
+from queuectl.domain.condition import Condition
+from queuectl.domain.errors import OperationFailed
+from queuectl.domain.job import Job
+from queuectl.settings import Settings
+from queuectl.store.liveness import UNABLE_FOLDER
+from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
+
+
+def workers_of(store: Store) -> list[WorkerView]:
+    """The workers alive now, and supervisors that outlived theirs."""
+    by_dispatcher: dict[tuple[str, int], list[WorkerRow]] = {}
+    for row in store.workers():
+        if store.alive(row):
+            by_dispatcher.setdefault((row.machine, row.dispatcher), []).append(row)
+    seen = store.seen([row.id for rows in by_dispatcher.values() for row in rows]) if by_dispatcher else {}
+    views = [
+        _view(store, rows, max(seen.get(row.id, row.started_at) for row in rows)) for rows in by_dispatcher.values()
+    ]
+    return _with_unable(store, views)
+
+
+def _with_unable(store: Store, views: list[WorkerView]) -> list[WorkerView]:
+    """Those that can start no command, too: one that has lost all its supervisors is in no row of the store."""
+    if not (store.folder / UNABLE_FOLDER).is_dir():
+        return views
+    from queuectl.engine.dispatch.unable import Notes
+
+    notes = {note.pid: note for note in Notes(store.folder).living()}
+    for at, view in enumerate(views):
+        note = notes.pop(view.pid, None) if is_of_here(view) else None
+        if note is not None and view.condition is Condition.DRIVEN:
+            views[at] = view._replace(condition=Condition.UNABLE)
+    for note in notes.values():
+        gone = WorkerView(
+            name=note.name, host=note.host, pid=note.pid, slots=0, queues=note.queues, started_at=note.started_at,
+            seen_at=store.now(), running=(), stopping=False, condition=Condition.UNABLE, rows=(),
+        )  # fmt: skip
+        views.append(gone)
+    return views
+
+
+def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView:
+    own = [row for row in rows if row.epoch == FIRST_EPOCH] or rows
+    condition = _condition(store, rows, seen_at)
+    is_orphaned = condition is Condition.ORPHANED
+    claimed = [(row, _claimed(store, row)) for row in rows]
+    return WorkerView(
+        name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, condition=condition,
+        slots=0 if is_orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
+        started_at=min(row.started_at for row in own), seen_at=seen_at, stopping=any(row.stop for row in own),
+        rows=rows, running=[job for row, jobs in claimed for job in jobs[: row.slots]],
+        starting=[job for row, jobs in claimed for job in jobs[row.slots :]],
+    )  # fmt: skip
+
+
+def _condition(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> Condition:
+    """The worst condition of a worker's supervisors. On other machines a worker that renews its lease is driven."""
+    from queuectl.engine.dispatch.condition import condition_of
+
+    found = {condition_of(row, store.folder) for row in rows}
+    if None in found:
+        silent_max_s = Settings(store.config(), store.defaults)["lease-ttl"] / 2
+        renews = store.leases and store.now() - seen_at < silent_max_s
+        return Condition.DRIVEN if renews else Condition.UNKNOWN
+    return next(each for each in reversed(list(Condition)) if each in found)
+
+
+def _claimed(store: Store, row: WorkerRow) -> list[Job]:
+    """The jobs that a supervisor holds: first those in its slots, then those to start as soon as one is free."""
+    return sorted(store.running(row.id), key=lambda job: job.started_at is None)
+
+
+def serves(worker: WorkerView, queue: str) -> bool:
+    """Whether a worker takes jobs of a queue."""
+    is_there = worker.condition in (Condition.DRIVEN, Condition.UNKNOWN)
+    return is_there and (not worker.queues or queue in worker.queues)
+
+
+def is_of_here(worker: WorkerView) -> bool:
+    """Whether the worker's pids mean its processes here: same boot, same PID namespace. Others are never signalled."""
+    from queuectl.store.liveness import machine_id
+
+    return all(row.machine == machine_id() for row in worker.rows)
+
+
+def line_of(serving: Sequence[WorkerView], queue: str, waiting: Collection[str]) -> list[str]:
+    """The queues whose jobs stand in one line with a queue's: those that every worker serving it serves too. `waiting`
+    are the queues in which jobs wait."""
+    named = [set(worker.queues) for worker in serving if worker.queues]
+    return sorted({queue, *(set.intersection(*named) if named else waiting)})
+
+
+def ask_to_stop(store: Store, workers: Sequence[WorkerView], how: str) -> None:
+    """Asks workers to stop: by the store, or where one is in no row of it, in its folder."""
+    store.request_stop([row.id for worker in workers for row in worker.rows], how)
+    for worker in workers:
+        if worker.condition is Condition.UNABLE:
+            from queuectl.engine.dispatch.unable import Notes
+
+            Notes(store.folder).ask_to_stop(worker.name, how)
+
+
+def is_still_there(store: Store, worker: WorkerView) -> bool:
+    """Whether a worker has not gone since it was seen. Its dispatcher may go before a supervisor, which keeps what
+    cannot be ended."""
+    from queuectl.engine.supervise import process
+
+    was_driven = worker.condition is not Condition.ORPHANED and is_of_here(worker)
+    if was_driven and process.state_of(worker.pid) in process.ENDED:
+        return False
+    return not worker.rows or any(map(store.alive, worker.rows))
+
+
+def resume(worker: WorkerView) -> None:
+    """Continues a suspended worker. Raises `OperationFailed` where another user suspended it."""
+    from queuectl.engine.supervise import process
+
+    try:
+        for pid in (worker.pid, *(row.pid for row in worker.rows)):
+            process.resume(pid)
+    except PermissionError:
+        raise OperationFailed(
+            f"worker {worker.name} is suspended, and belongs to another user", f"as its user: kill -CONT {worker.pid}"
+        ) from None

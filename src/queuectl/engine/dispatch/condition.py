@@ -1,0 +1,62 @@
+"""How a worker fares, as far as that can be told from here: whether somebody drives a living supervisor."""
+
+from __future__ import annotations
+
+import select
+from pathlib import Path
+from typing import Any
+
+from queuectl.domain.condition import Condition
+from queuectl.engine.protocol import PROTOCOL, dial
+from queuectl.engine.supervise import process
+from queuectl.store.liveness import is_this_boot, machine_id, supervisor_folder
+from queuectl.store.port import FIRST_EPOCH, WorkerRow
+
+ANSWERS_WITHIN_S = 0.5
+
+
+def condition_of(row: WorkerRow, below: Path) -> Condition | None:
+    """The condition of a supervisor that lives; None of one on another machine, of which only the store can tell."""
+    if row.machine == machine_id():
+        return _by_processes(row)
+    if is_this_boot(row.machine) and supervisor_folder(below, row.id).exists():
+        return _by_its_answer(supervisor_folder(below, row.id))
+    return None
+
+
+def _by_processes(row: WorkerRow) -> Condition:
+    dispatcher = process.state_of(row.dispatcher)
+    if dispatcher in process.ENDED or _is_a_later_process(row):
+        return Condition.ORPHANED
+    if {dispatcher, process.state_of(row.pid)} & process.SUSPENDED:
+        return Condition.SUSPENDED
+    return Condition.DRIVEN
+
+
+def _is_a_later_process(row: WorkerRow) -> bool:
+    """Whether the dispatcher's pid is another process's now: a dispatcher is older than the supervisors it started."""
+    mine, its = process.began(row.pid), process.began(row.dispatcher)
+    return row.epoch == FIRST_EPOCH and None not in (mine, its) and its > mine  # type: ignore[operator]
+
+
+def _by_its_answer(folder: Path) -> Condition:
+    """In another PID namespace pids mean nothing, but sockets do."""
+    state = _asked(folder)
+    if state is None:
+        return Condition.UNKNOWN
+    return Condition.DRIVEN if state["driven"] else Condition.ORPHANED
+
+
+def _asked(folder: Path) -> dict[str, Any] | None:
+    """What a supervisor says of itself; None where it says nothing in time."""
+    try:
+        channel = dial(folder)
+    except OSError:
+        return None
+    try:
+        channel.send([["ask", PROTOCOL]])
+        select.select([channel.fileno()], [], [], ANSWERS_WITHIN_S)
+        answers = channel.receive()
+        return answers[0][1] if answers else None
+    finally:
+        channel.close()

@@ -1,0 +1,315 @@
+"""The supervisors that a dispatcher drives: starting, taking over, watching and letting go of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from queuectl.clock import boottime
+from queuectl.domain.errors import OperationFailed
+from queuectl.domain.job import Job
+from queuectl.domain.lifecycle import GivenBack, Started
+from queuectl.engine import happenings
+from queuectl.engine.dispatch.host import Host, Plan
+from queuectl.engine.dispatch.link import Flight, Link, may_be_poison
+from queuectl.engine.dispatch.relay import Relay
+from queuectl.engine.dispatch.unable import NO_ROOM, Ability
+from queuectl.engine.lease import RENEWALS_A_TTL, Lease
+from queuectl.engine.protocol import Channel
+from queuectl.settings import Settings
+from queuectl.store.port import FIRST_EPOCH, Change, Store, Superseded, WorkerRow
+
+UNSTARTED_MAX_S = 0.2
+"""A claim that could not be started by then is given back, at the next look of each second."""
+
+Ahead = Callable[[int], int]
+"""How many claims a supervisor of so many slots may hold ready."""
+
+
+def none_ahead(slots: int) -> int:
+    """Claims are made for free slots alone."""
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What a worker serves. No queues: all. `poll` is how often to look at the store without being woken. `wards` are
+    the only supervisors that it may take over; None: any."""
+
+    name: str
+    slots: int
+    supervisors: int
+    version: str
+    queues: tuple[str, ...] = ()
+    poll: float = 5.0
+    drain: bool = False
+    stop_timeout: float | None = None
+    wards: frozenset[str] | None = None
+
+
+@dataclass(slots=True)
+class Claims:
+    """What was claimed: for whom, out of how much room, and whether jobs that may be poison were left for later, be it
+    that they were given back at once."""
+
+    orders: list[tuple[Link, list[Job]]] = field(default_factory=list)
+    room: int = 0
+    passed_over: bool = False
+    gave_back: bool = False
+
+    def add(self, link: Link, limit: int, jobs: list[Job]) -> None:
+        self.orders.append((link, jobs))
+        self.room += limit
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [job for _, jobs in self.orders for job in jobs]
+
+
+class Crew:
+    """Keeps the links and their rows in the store in step."""
+
+    def __init__(self, store: Store, options: Options, host: Host, observe: happenings.Observer) -> None:
+        self._store = store
+        self._options = options
+        self._host = host
+        self.links: list[Link] = []
+        self._vacant: list[tuple[int, int]] = []
+        unable = host.describe(options.name, options.queues, store.now())
+        self.ability = Ability(host.below, unable, observe)
+        self._renew_at = 0.0
+        self._relay = Relay(store.relay, store.folder) if store.relay is not None else None
+
+    def launch_all(self, settings: Settings) -> None:
+        """Starts all supervisors and divides the slots among them. Raises `OperationFailed`, `StoreUnavailable`."""
+        per, more = divmod(self._options.slots, self._options.supervisors)
+        first = 0
+        for number in range(self._options.supervisors):
+            slots = per + (number < more)
+            self.launch(first, slots, settings)
+            first += slots
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a supervisor of our own is missing."""
+        return bool(self._vacant)
+
+    def replace(self, link: Link) -> None:
+        """Has `fill` start another supervisor in the place of a dead one of our own."""
+        self._vacant.append((link.first_slot, link.row.slots))
+
+    def fill(self, settings: Settings) -> None:
+        """Starts what is missing. Raises `OperationFailed`, `StoreUnavailable`; then it is still missing."""
+        while self._vacant:
+            try:
+                self.launch(*self._vacant[0], settings)
+            except OperationFailed as error:
+                self.ability.lost(error.message)
+                raise
+            del self._vacant[0]
+            self.ability.regained()
+
+    def launch(self, first_slot: int, slots: int, settings: Settings) -> None:
+        """Starts one supervisor and registers it."""
+        options, host = self._options, self._host
+        plan = Plan(
+            name=options.name, access=self._store.access, first_slot=first_slot, slots=slots,
+            output_bytes_max=settings["output-max"],
+        )  # fmt: skip
+        launched = host.launch(plan)
+        row = WorkerRow(
+            id=launched.worker, name=options.name, epoch=FIRST_EPOCH, host=host.name, machine=host.machine,
+            pid=launched.pid, dispatcher=host.pid, slots=slots, queues=options.queues, tag=launched.tag_bits,
+            version=options.version, started_at=self._store.now(),
+        )  # fmt: skip
+        link = Link(row, launched.channel, first_slot=first_slot, pid=launched.pid)
+        lease = Lease.granted(boottime(), settings["lease-ttl"])
+        try:
+            self._store.register(row, settings["lease-ttl"])
+        except BaseException:
+            link.channel.close()
+            self.destroy(link)
+            raise
+        self._add(link, lease)
+
+    def take_over(self, row: WorkerRow, channel: Channel, lease: Lease, now: float) -> None:
+        """Drives an adopted supervisor, whose row has our epoch. It reports what runs and what has ended."""
+        link = Link(row, channel)
+        for job in self._store.running(row.id):
+            flight = Flight(job=job, sent_at=now)
+            link.flights[flight.key] = flight
+        self._add(link, lease)
+
+    def _add(self, link: Link, lease: Lease) -> None:
+        link.hello()
+        if self._store.leases:
+            link.lend(lease)
+        self.links.append(link)
+
+    def renew_leases(self, lease_s: float, now: float) -> None:
+        """Puts off the end of all leases, when it is time. Raises `StoreUnavailable`: then they go on running out, and
+        the next call tries again."""
+        links = [link for link in self.links if not link.channel.closed and not link.dismissed]
+        if not self._store.leases or not links or now < self._renew_at:
+            return
+        lease = Lease.granted(boottime(), lease_s)
+        self._store.renew([link.grip for link in links], lease_s)
+        for link in links:
+            link.lend(lease)
+        self._renew_at = now + lease_s / RENEWALS_A_TTL
+
+    def lapsed(self) -> list[Link]:
+        """The supervisors whose lease is over though nobody here drives them instead of us: another machine may have
+        their jobs. They have ended their commands themselves, before."""
+        over = [link for link in self.links if link.lease and link.lease.is_over()]
+        for link in over:
+            link.channel.receive()  # whoever took it here has it hang up on us
+        return [link for link in over if not link.channel.closed]
+
+    def give_back_unknown(self) -> None:
+        """A transaction may have been committed though we were told that it failed: what we do not know of was
+        claimed by it, and never sent."""
+        for link in self.links:
+            unknown = [job for job in self._store.running(link.row.id) if (job.seq, job.lease) not in link.flights]
+            if unknown:
+                self._store.record(link.grip, [Change(job=job, event=GivenBack()) for job in unknown])
+
+    def ping(self) -> None:
+        for link in self.links:
+            link.ping()
+
+    def attend(self, now: float) -> None:
+        """What has to be seen to once a second."""
+        self._drop_stale(now)
+        self._look_for_room()
+        if self._relay is not None:
+            self._relay.pass_on(self.links)
+
+    def _look_for_room(self) -> None:
+        """Tells where all supervisors of our own wait for their machine, and when they don't any more."""
+        own = [link for link in self.links if link.own]
+        if own and all(link.is_short() for link in own):
+            self.ability.lost(NO_ROOM)
+        elif own and not self._vacant:
+            self.ability.regained()
+
+    def _drop_stale(self, now: float) -> None:
+        """Asks back what was sent long ago and has not been started."""
+        for link in self.links:
+            for flight in link.flights.values():
+                is_late = flight.is_unstarted() and now - flight.sent_at > UNSTARTED_MAX_S
+                if is_late and flight.key != link.short_of_room_for:
+                    link.drop(flight)
+
+    def dismiss(self, link: Link) -> None:
+        """Lets a supervisor leave, which runs nothing. An earlier try may have succeeded, though we were told that it
+        failed. Raises `Superseded`."""
+        again, link.dismissed = link.dismissed, True
+        try:
+            self._store.deregister(link.grip)
+        except Superseded:
+            if not again or any(row.id == link.row.id for row in self._store.workers()):
+                raise
+        link.leave()
+
+    def fallen(self) -> list[Link]:
+        """The supervisors whose end of the line is closed: they have left, died, or follow somebody else."""
+        return [link for link in self.links if link.channel.closed]
+
+    def is_dead(self, link: Link) -> bool:
+        """Whether a supervisor is proven dead: reaped where it is our child, its lock free where it is not."""
+        return self._host.has_died(link.pid) if link.pid is not None else not self._store.alive(link.row)
+
+    def only_stuck(self) -> list[Link]:
+        """The supervisors that still run something, if all of it cannot be ended; else none."""
+        busy = [link for link in self.links if link.flights]
+        return busy if all(each.stuck and each.result is None for of in busy for each in of.flights.values()) else []
+
+    def forget(self, link: Link) -> None:
+        """Lets go of a supervisor, which lives on or not."""
+        self.links.remove(link)
+        link.channel.close()
+
+    def kill(self, link: Link) -> None:
+        """Ends a supervisor of our own and everything it runs, at once. Its folder tells what it had ended before."""
+        if link.pid is not None:
+            self._host.kill_child(link.pid)
+        self._host.end_commands(link.row)
+
+    def destroy(self, link: Link) -> None:
+        """The same, and leaves nothing of it."""
+        self.kill(link)
+        self._host.remove(link.row.id)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs or is about to."""
+        return all(link.free_slots() == link.row.slots for link in self.links)
+
+    def room(self, ahead: Ahead = none_ahead) -> int:
+        """How many jobs may be claimed now, so that each supervisor holds so many `ahead` of its slots."""
+        return sum(self.room_of(link, ahead) for link in self.links)
+
+    def room_of(self, link: Link, ahead: Ahead = none_ahead) -> int:
+        """How many of them go to one supervisor. Slots taken by adopted commands are not there."""
+        if not link.own or link.leaving or link.channel.closed or link.is_short():
+            return 0
+        return max(0, link.free_slots() + ahead(link.row.slots) - self.adopted_flights())
+
+    def claim(self, ahead: Ahead, max_lost: int) -> Claims:
+        """Claims what there is room for, inside the caller's transaction: for all free slots first, then ahead."""
+        claims = Claims()
+        rooms = [(link, self.room_of(link), self.room_of(link, ahead)) for link in self.links]
+        if self._claim_for_slots([(link, free) for link, free, _ in rooms if free], max(1, max_lost - 1), claims):
+            self._claim_ahead([(link, room - free) for link, free, room in rooms if room > free], claims)
+        return claims
+
+    def _claim_for_slots(self, rooms: Sequence[tuple[Link, int]], losses: int, claims: Claims) -> bool:
+        """Claims what starts at once; whether there may be more. What may be poison starts with its start on record,
+        and jobs that one more loss would condemn run one at a time: no neighbour must be what makes them die."""
+        for link, limit in rooms:
+            suspects = int(not link.has_suspect(losses))
+            jobs = self._claim(link, limit, suspects, losses)
+            claims.add(link, limit, [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs])
+            may_pass_over = not suspects or any(job.lost_in_row >= losses for job in jobs)
+            claims.passed_over = claims.passed_over or may_pass_over
+            if len(jobs) < limit and not may_pass_over:
+                return False
+        return True
+
+    def _claim_ahead(self, rooms: Sequence[tuple[Link, int]], claims: Claims) -> None:
+        """Claims what waits in line for a slot: nothing that may be poison, whose start would count too late."""
+        for link, limit in rooms:
+            jobs = self._claim(link, limit, suspects=0, losses=1)
+            doubtful = [Change(job=job, event=GivenBack()) for job in jobs if may_be_poison(job)]
+            if doubtful:
+                self._store.record(link.grip, doubtful)
+                claims.gave_back = claims.passed_over = True
+            claims.add(link, limit, [job for job in jobs if not may_be_poison(job)])
+            if len(jobs) < limit:
+                claims.passed_over = True
+                return
+
+    def _claim(self, link: Link, limit: int, suspects: int, losses: int) -> list[Job]:
+        return self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects, losses)
+
+    def _start_on_record(self, link: Link, job: Job) -> Job:
+        (started,) = self._store.record(link.grip, [Change(job=job, event=Started(at=self._store.now()))])
+        return started or job
+
+    def start(self, claims: Claims, now: float, *, synced: bool) -> None:
+        """Has committed claims started. What has not been synced reaches the disk meanwhile, since a machine that fails
+        in between ends the commands too; but before, where a start is on record that may be what makes it fail."""
+        jobs = claims.jobs
+        synced = synced or not (jobs or claims.gave_back)
+        if not synced and any(job.started_at is not None for job in jobs):
+            self._store.sync()
+            synced = True
+        for link, orders in claims.orders:
+            link.start(orders, now)
+        if not synced:
+            self._store.sync()
+
+    def adopted_flights(self) -> int:
+        """Commands of adopted supervisors, which take up our slots."""
+        return sum(len(link.flights) for link in self.links if not link.own)

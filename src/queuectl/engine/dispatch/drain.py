@@ -1,0 +1,33 @@
+"""The end of a worker that was told to work until nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuectl.engine import happenings
+from queuectl.store.port import Store
+
+TELLS_FROM_S = 5.0
+"""Shorter waits, such as for most retries, are not worth a line."""
+
+
+class Drain:
+    """Knows when the jobs of some queues (none: of all) are used up."""
+
+    def __init__(self, store: Store, queues: Sequence[str], observe: happenings.Observer) -> None:
+        self._store = store
+        self._queues = queues
+        self._observe = observe
+        self._told: float | None = None
+
+    def is_over(self, next_due: float | None) -> bool:
+        """Whether no job runs or waits, now or later. If not, says once that there is nothing to do before `next_due`,
+        when the store's next job becomes due."""
+        if not self._store.has_work(self._queues):
+            return True
+        if next_due is not None and next_due != self._told:
+            after = next_due - self._store.now()
+            if after > TELLS_FROM_S:
+                self._told = next_due
+                self._observe(happenings.DrainWaits(until=next_due, after=after))
+        return False

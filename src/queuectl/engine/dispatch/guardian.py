@@ -1,0 +1,77 @@
+"""Drives supervisors whose dispatcher is gone, on behalf of a command: what a person asks for is done although no
+worker is left. Takes over as a worker does, records what ends, claims nothing, and lets go of what goes on."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+
+import queuectl
+from queuectl.clock import SystemClock
+from queuectl.domain.condition import Condition
+from queuectl.engine import happenings
+from queuectl.engine.dispatch.condition import condition_of
+from queuectl.engine.dispatch.crew import Options
+from queuectl.engine.dispatch.dispatcher import Dispatcher
+from queuectl.engine.dispatch.host import Host
+from queuectl.engine.dispatch.wakeup import Wakeup
+from queuectl.engine.supervise import process
+from queuectl.store.liveness import is_supervisor, machine_id
+from queuectl.store.port import Store, WorkerRow
+
+
+class Guardian:
+    """A dispatcher without supervisors of its own, for a moment at a time."""
+
+    def __init__(self, store: Store, wards: Collection[WorkerRow], stop: str | None) -> None:
+        """`stop`: how the wards are to stop (see `Dispatcher.stop`) once they are taken over; None: they go on."""
+        self._store = store
+        self._wards = frozenset(row.id for row in wards)
+        self._stop = stop
+        options = Options(name="", slots=0, supervisors=0, version=queuectl.__version__, wards=self._wards)
+        self._dispatcher = Dispatcher(store, options, SystemClock(), Host(store.folder), Wakeup(None), _unheard)
+        for row in wards:
+            if row.machine == machine_id() and is_supervisor(row.pid, row.id):
+                process.resume(row.pid)
+
+    def turn(self, for_s: float) -> None:
+        """Does what is due during so many seconds."""
+        end = time.monotonic() + for_s
+        while self._dispatcher.exit_code is None and (left := end - time.monotonic()) > 0:
+            pause_s = self._dispatcher.step()
+            if self._stop and not self._are_any_orphaned():
+                self._dispatcher.stop(self._stop, "worker stop")
+            select.select([channel.fileno() for channel in self._dispatcher.channels()], [], [], min(pause_s, left))
+
+    def _are_any_orphaned(self) -> bool:
+        return bool(orphans(self._store, self._wards))
+
+    def close(self) -> None:
+        """Lets go: what still runs goes on."""
+        if self._dispatcher.exit_code is None:
+            self._dispatcher.step()  # removes what the last one left
+        self._dispatcher.close()
+
+
+def orphans(store: Store, workers: Iterable[str]) -> list[WorkerRow]:
+    """Which of these supervisors live on this machine without a dispatcher."""
+    wanted = frozenset(workers)
+    rows = [row for row in store.workers() if row.id in wanted and store.alive(row)] if wanted else []
+    here = [row for row in rows if row.machine == machine_id()]
+    return [row for row in here if condition_of(row, store.folder) is Condition.ORPHANED]
+
+
+@contextmanager
+def guarding(store: Store, wards: Collection[WorkerRow], stop: str | None = None) -> Iterator[Guardian]:
+    """A guardian that lets go at the end."""
+    guardian = Guardian(store, wards, stop)
+    try:
+        yield guardian
+    finally:
+        guardian.close()
+
+
+def _unheard(*_: happenings.Happening) -> None:
+    """What a guardian does is told by the command that it works for."""

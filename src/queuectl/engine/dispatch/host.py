@@ -1,0 +1,260 @@
+"""The machine as a dispatcher sees it: supervisors' processes, doors, journals and folders.
+
+Everything a dispatcher does to the world outside its store goes through one `Host`, so that a simulation can
+stand in for the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import queuectl
+from queuectl import environment, ids
+from queuectl.domain.errors import OperationFailed
+from queuectl.engine.dispatch.link import Flight
+from queuectl.engine.dispatch.report import Witness, witness_of
+from queuectl.engine.dispatch.unable import Unable
+from queuectl.engine.protocol import JOURNAL_NAME, Channel, Key, dial
+from queuectl.engine.supervise import process
+from queuectl.engine.supervise.capabilities import Lack, missing, pidfd
+from queuectl.engine.supervise.journal import read_journal
+from queuectl.engine.supervise.roster import left_trees, unended
+from queuectl.engine.supervise.trees import Tree, kill, living, names_of, see
+from queuectl.store.liveness import is_held, is_supervisor, is_this_boot, machine_id, supervisor_folder, workers_folder
+from queuectl.store.passfile import PASSFILE_NAME, Access
+from queuectl.store.port import WorkerRow
+
+LEFT_AFTER_S = 60.0
+ERRORS_NAME = "errors"
+"""What a supervisor says before it dies of a fault of its own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a supervisor is started with."""
+
+    name: str
+    access: Access
+    first_slot: int
+    slots: int
+    output_bytes_max: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launched:
+    """A supervisor that has just come up. `tag_bits` mark its commands."""
+
+    worker: str
+    pid: int
+    tag_bits: int
+    channel: Channel
+
+
+class Running(NamedTuple):
+    """An execution as its machine shows it: the pids that live, and whether it was to be ended and could not be."""
+
+    processes: list[int]
+    stuck: bool
+
+
+class Host:
+    """This machine. `below` is the store's folder."""
+
+    def __init__(self, below: Path) -> None:
+        self.below = below
+        self.name = os.uname().nodename
+        self.machine = machine_id()
+        self.pid = os.getpid()
+        self._children = process.Children()
+
+    def describe(self, name: str, queues: tuple[str, ...], at: float) -> Unable:
+        """This process as a worker that cannot start commands, but for why."""
+        began = process.began(self.pid)
+        return Unable(name, self.name, self.machine, self.pid, began, at, queues, why="")
+
+    def lacks(self) -> list[Lack]:
+        """What this platform does not have."""
+        return missing()
+
+    def prepare(self) -> None:
+        """Makes this process the one to which a dead supervisor's children come."""
+        process.become_subreaper()
+
+    def folder(self, worker: str) -> Path:
+        """Where a supervisor keeps its lock, socket, journal and slots."""
+        return supervisor_folder(self.below, worker)
+
+    def launch(self, plan: Plan) -> Launched:
+        """Starts a supervisor and connects to it. Raises `OperationFailed`."""
+        worker = f"{plan.name}~{ids.random_id(6)}"
+        bits = ids.tag_bits()
+        folder = self.folder(worker)
+        try:
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700)
+            pid = _spawn(folder, self.below, bits, plan)
+            return Launched(worker=worker, pid=pid, tag_bits=bits, channel=dial(folder))
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _not_started(error.strerror or str(error), self.below) from error
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def has(self, worker: str) -> bool:
+        """Whether a supervisor lives, or has lived, on this machine."""
+        return self.folder(worker).exists()
+
+    def dial(self, worker: str) -> Channel | None:
+        """A connection to a supervisor; none where nobody listens."""
+        try:
+            return dial(self.folder(worker))
+        except OSError:
+            return None
+
+    def has_died(self, pid: int) -> bool:
+        """Whether a child has ended; it is reaped then. Only this proves a supervisor dead, never a closed socket."""
+        try:
+            return os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:
+            return True
+
+    def kill_child(self, pid: int) -> None:
+        """Ends a supervisor of our own, and reaps it."""
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    def kill(self, row: WorkerRow) -> None:
+        """Ends a supervisor that does not answer; the caller has just seen that it holds its lock."""
+        with suppress(ProcessLookupError), pidfd(row.pid) as deliver:
+            if is_supervisor(row.pid, row.id):
+                deliver(signal.SIGKILL)
+
+    def is_awake(self, pid: int) -> bool:
+        """Whether a process of this machine lives and is not suspended."""
+        return process.state_of(pid) not in process.ENDED | process.SUSPENDED
+
+    def last_words(self, worker: str) -> str:
+        """What a dead supervisor said before it died of a fault of its own; empty where it was killed, or left."""
+        try:
+            lines = (self.folder(worker) / ERRORS_NAME).read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        where = next((line.strip() for line in reversed(lines) if line.startswith("  File ")), "")
+        return f"{lines[-1]} ({where})" if where else lines[-1] if lines else ""
+
+    def end_commands(self, row: WorkerRow) -> dict[Key, str]:
+        """Ends what belongs to a dead supervisor's unended executions, and nothing that a command left behind when it
+        ended by itself. Of those that could not be ended: what lives on."""
+        entries = unended(self.folder(row.id))
+        if entries is None:
+            kill(lambda: living([Tree(*process.whole_range(row.tag))]))
+            return {}
+        trees = {entry.key: entry.tree(row.tag) for entry in entries}
+        if not kill(lambda: living(trees.values())):
+            return {}
+        rest = {key: living([tree]) for key, tree in trees.items()}
+        return {key: f"could not be ended: {names_of(found)}" for key, found in rest.items() if found}
+
+    def runs(self, row: WorkerRow) -> list[Running]:
+        """The executions of a supervisor that have not ended, each with what lives of it."""
+        entries = unended(self.folder(row.id))
+        if entries is None:
+            return [Running(list(living([Tree(*process.whole_range(row.tag))])), stuck=False)]
+        return [Running(list(living([entry.tree(row.tag)])), entry.stuck) for entry in entries]
+
+    def has_rest(self, row: WorkerRow) -> bool:
+        """Whether the dispatcher of a dead supervisor lives, or anything of what it ran."""
+        return see(row.dispatcher) is not None or bool(living(left_trees(self.folder(row.id), row.tag)))
+
+    def has_restarted(self, row: WorkerRow, one_machine: bool) -> bool:
+        """Whether this machine was started again since the supervisor was, where that was on it."""
+        return (one_machine or row.host == self.name) and not is_this_boot(row.machine)
+
+    def reap_strays(self, but: set[int]) -> None:
+        """Reaps children that came to us as their parents died."""
+        process.reap_strays(self._children, but)
+
+    def journal(self, worker: str) -> list[dict[str, Any]]:
+        """The unrecorded results of a dead supervisor."""
+        return read_journal(self.folder(worker) / JOURNAL_NAME)
+
+    def testify(self, flights: Iterable[Flight]) -> Witness:
+        """What is known of the commands of a supervisor that has just died, before what is left of them is ended."""
+        return witness_of(flights, self.below)
+
+    def left_folders(self) -> list[str]:
+        """The folders of supervisors that are dead, and not of today's starting ones. The store may know them still."""
+        workers = workers_folder(self.below)
+        found = list(workers.iterdir()) if workers.is_dir() else []
+        return [path.name for path in found if _is_left(path)]
+
+    def remove(self, worker: str) -> None:
+        """Removes a dead supervisor's folder."""
+        shutil.rmtree(self.folder(worker), ignore_errors=True)
+
+
+def _not_started(reason: str, below: Path) -> OperationFailed:
+    hint = f"is {below} writable, with free space?"
+    for needed in (sys.executable, queuectl.__file__):
+        try:
+            os.stat(needed)
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            reason = f"{needed} is gone" if gone else f"{needed} cannot be read: {error.strerror}"
+            hint = "stop this worker, and start it again from where queuectl is now"
+            break
+    return OperationFailed(f"the supervisor did not start: {reason}", hint)
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether nobody lives in a folder that is not quite new (a supervisor takes its lock a moment later)."""
+    try:
+        age_s = time.time() - folder.stat().st_mtime
+    except FileNotFoundError:
+        return False  # somebody else was faster
+    return age_s > LEFT_AFTER_S and not is_held(folder)
+
+
+def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
+    source = str(Path(queuectl.__file__).parent.parent)
+    program = (
+        f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.supervise.supervisor import main; main()"
+    )
+    words = [
+        sys.executable, "-I", "-S", "-c", program, str(below), str(folder), str(bits),
+        str(plan.first_slot), str(plan.slots), str(plan.output_bytes_max),
+    ]  # fmt: skip
+    # No argument, since those are there for all to see, and no secret, since commands may write it into their output.
+    surroundings = {**environment.given(), "QUEUECTL_DB": plan.access.by_way_of(folder / PASSFILE_NAME)}
+    reader, writer = os.pipe()
+    try:
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, str(folder / ERRORS_NAME), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, writer, 3),
+        ]
+        pid = process.spawn_session(sys.executable, words, surroundings, actions)
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    try:
+        if os.read(reader, 1) != b"\n":
+            os.waitpid(pid, 0)
+            said = (folder / ERRORS_NAME).read_text(errors="replace").strip().rpartition("\n")[2]
+            raise _not_started(said or "it said nothing", below)  # as on a full disk, which has no room for its words
+        return pid
+    finally:
+        os.close(reader)

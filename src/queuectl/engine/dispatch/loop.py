@@ -1,0 +1,88 @@
+"""The loop in which a dispatcher lives: steps, and in between sleep until a socket, a commit, a signal or the time."""
+
+from __future__ import annotations
+
+import select
+import selectors
+import time
+
+from queuectl.engine.dispatch.dispatcher import Dispatcher
+from queuectl.engine.dispatch.wakeup import POLL_EVERY_S, Wakeup
+from queuectl.engine.protocol import Channel
+from queuectl.engine.signals import Signals
+
+COARSE_S = 0.02
+"""From here on a millisecond more or less is nothing."""
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+class Loop:
+    """Drives one dispatcher. `run` returns its exit code."""
+
+    def __init__(self, dispatcher: Dispatcher, wakeup: Wakeup) -> None:
+        self._dispatcher = dispatcher
+        self._wakeup = wakeup
+        self._signals = Signals()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._signals, READ)
+        self._registered: dict[Channel, int] = {}
+        self._listening = -1
+
+    def run(self) -> int:
+        """Steps until the dispatcher has ended."""
+        dispatcher = self._dispatcher
+        while True:
+            for name in self._signals.take():
+                dispatcher.take_signal(name)
+            pause_s = dispatcher.step()
+            if dispatcher.exit_code is not None:
+                return dispatcher.exit_code
+            self._sleep(pause_s)
+
+    def _sleep(self, pause_s: float) -> None:
+        self._listen()
+        if self._listening < 0:
+            pause_s = min(pause_s, POLL_EVERY_S)
+        elif (again := self._wakeup.echo.next()) is not None:
+            pause_s = min(pause_s, again)
+        self._watch_channels()
+        if 0 < pause_s < COARSE_S:  # epoll would sleep a whole millisecond
+            select.select([self._selector.fileno()], [], [], pause_s)
+            pause_s = 0.0
+        for key, _ in self._selector.select(max(0.0, pause_s)):
+            if key.fd == self._listening:
+                self._wakeup.clear()
+
+    def _listen(self) -> None:
+        """Has the selector wake us for commits, unless we are busy: several workers would keep each other awake.
+
+        What tells of commits may come and go with a connection.
+        """
+        handle = -1 if self._dispatcher.pace.is_busy(time.monotonic()) else self._wakeup.fileno()
+        if handle == self._listening:
+            return
+        if self._listening >= 0:
+            self._selector.unregister(self._listening)
+        if handle >= 0:
+            self._selector.register(handle, READ)
+        self._listening = handle
+
+    def _watch_channels(self) -> None:
+        """Has the selector wake us for what supervisors say, and when they can take more of what we say."""
+        wanted = {channel: READ | (WRITE if channel.unsent else 0) for channel in self._dispatcher.channels()}
+        if wanted == self._registered:
+            return
+        for channel in self._registered.keys() - wanted.keys():
+            self._selector.unregister(channel)
+        for channel, events in wanted.items():
+            if channel not in self._registered:
+                self._selector.register(channel, events)
+            elif self._registered[channel] != events:
+                self._selector.modify(channel, events)
+        self._registered = wanted
+
+    def close(self) -> None:
+        self._selector.close()
+        self._wakeup.close()
+        self._signals.close()

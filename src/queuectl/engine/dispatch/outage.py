@@ -1,0 +1,35 @@
+"""A store that cannot be used (or no room for a supervisor): told once when it lasts, and once when it is over."""
+
+from __future__ import annotations
+
+from queuectl.domain.errors import OperationFailed, StoreUnavailable
+from queuectl.engine import happenings
+
+TOLD_AFTER_S = 1.0
+
+
+class Outage:
+    """Times are of a monotonic clock, in seconds."""
+
+    def __init__(self, observe: happenings.Observer) -> None:
+        self._observe = observe
+        self._since: float | None = None
+        self._told = False
+
+    @property
+    def lasts(self) -> bool:
+        return self._since is not None
+
+    def goes_on(self, error: StoreUnavailable | OperationFailed, now: float) -> None:
+        """The store has failed just now."""
+        if self._since is None:
+            self._since = now
+        if not self._told and now - self._since > TOLD_AFTER_S:
+            self._told = True
+            self._observe(happenings.StoreLost(why=error.message))
+
+    def is_over(self, now: float) -> None:
+        """The store has answered just now."""
+        if self._told and self._since is not None:
+            self._observe(happenings.StoreBack(after=now - self._since))
+        self._since, self._told = None, False

@@ -1,0 +1,160 @@
+"""What a dispatcher knows of its executions and has not recorded yet.
+
+A command that dies of a signal which also asks its worker to stop did not fail: a service manager, a logout or a
+reboot signals all of them at once. Which of the two is heard of first is chance. So an end by such a signal waits a
+moment for the worker's own; all other ends wait for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import NamedTuple
+
+from queuectl.domain.job import CLAIMABLE, Job
+from queuectl.engine import happenings
+from queuectl.engine.dispatch.link import Flight, Link
+from queuectl.engine.protocol import Key
+from queuectl.engine.signals import STOPPING
+
+HOLD_S = 1.0
+"""How long the worker's own signal may come after the end of a command."""
+TOGETHER_S = 5.0
+"""How long after the worker's own signal a command may take to die of its own."""
+ENDS_BY_STOP = frozenset(-signum for signum in STOPPING) | frozenset(128 + signum for signum in STOPPING)
+"""Killed by such a signal, or with the code by which shells and runtimes say so."""
+
+Entry = tuple[Link, Flight]
+
+
+class Held(NamedTuple):
+    """An end that may belong to a stop."""
+
+    until: float
+    link: Link
+    flight: Flight
+
+
+class Pending:
+    """Ends, starts, returned claims and executions that cannot be ended, until they are in the store."""
+
+    def __init__(self) -> None:
+        self.ended: list[Entry] = []
+        self.returned: list[Entry] = []
+        self.starts: list[Entry] = []
+        self.stuck: list[Entry] = []
+        self._held: list[Held] = []
+        self._stopped_at: float | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether there is something that need not wait."""
+        return bool(self.ended or self.returned or self.stuck)
+
+    def add_end(self, link: Link, flight: Flight, now: float, age_s: float) -> None:
+        """An execution has ended, so long ago; its result is in the flight."""
+        if _may_belong_to_stop(flight):
+            if self._stopped_at is not None and now - self._stopped_at < TOGETHER_S:
+                _give_back(flight)
+            elif age_s < HOLD_S:
+                self._held.append(Held(now + HOLD_S - max(0.0, age_s), link, flight))
+                return
+        self.ended.append((link, flight))
+
+    def add_start(
+        self, link: Link, seq: int, lease: int, at: float, pid: int, files: Mapping[str, str]
+    ) -> Flight | None:
+        """An execution has started; None where that is no news."""
+        flight = link.flights.get((seq, lease))
+        if flight is None or flight.pid is not None:
+            return None  # recorded meanwhile, or told before
+        flight.started_at, flight.pid, flight.files = at, pid, tuple(files.values())
+        if flight.job.started_at is None:
+            self.starts.append((link, flight))
+        return flight
+
+    def add_stuck(self, link: Link, key: Key, what: str) -> None:
+        """An execution could not be ended; `what` of it lives on."""
+        flight = link.flights.get(key)
+        if flight is not None and flight.result is None:
+            flight.stuck = what
+            if flight.job.error != what:
+                self.stuck.append((link, flight))
+
+    def stop_signalled(self, now: float) -> None:
+        """The worker itself has got a signal to stop."""
+        self._stopped_at = now
+        for held in self._held:
+            _give_back(held.flight)
+            self.ended.append((held.link, held.flight))
+        self._held.clear()
+
+    def release(self, now: float) -> None:
+        """Lets ends go on that have waited long enough."""
+        if self._held and now >= self._held[0].until:
+            self.ended += [(held.link, held.flight) for held in self._held if now >= held.until]
+            self._held = [held for held in self._held if now < held.until]
+
+    def next_release(self) -> float:
+        """When `release` has something to do."""
+        return min((held.until for held in self._held), default=inf)
+
+    def first_sent_at(self) -> float:
+        """When the first order was sent whose start is known and not recorded."""
+        return self.starts[0][1].sent_at if self.starts else inf
+
+    def batch(self) -> list[Entry]:
+        """All that can be recorded now, each flight once."""
+        starts = [entry for entry in self.starts if entry[1].result is None]
+        stuck = [entry for entry in self.stuck if entry[1].result is None and entry not in starts]
+        return [*self.ended, *self.returned, *starts, *stuck]
+
+    def recorded(self, batch: list[Entry]) -> None:
+        """A batch is in the store. Where that was a start, what else is known of the flight still is to come."""
+        self.stuck = [entry for entry in self.stuck if entry in batch and entry in self.starts]
+        self.ended, self.returned, self.starts = [], [], []
+
+    def forget(self, link: Link) -> None:
+        """Nothing of this supervisor is ours to record any more."""
+        for waiting in (self.ended, self.returned, self.starts, self.stuck):
+            waiting[:] = [entry for entry in waiting if entry[0] is not link]
+        self._held = [held for held in self._held if held.link is not link]
+
+
+class After(NamedTuple):
+    """What follows from a commit: executions that are over, what there is to tell, and when one is due again."""
+
+    over: dict[Link, list[Key]]
+    told: list[happenings.Happening]
+    due: float | None
+
+
+def settled(after: Sequence[tuple[Link, Flight, Job | None]]) -> After:
+    """What became of flights: they go on with their jobs as they stand now, or are over."""
+    over: dict[Link, list[Key]] = {}
+    told: list[happenings.Happening] = []
+    due: float | None = None
+    for link, flight, job in after:
+        if flight.result is None and flight.started_at is not None and job is not None:
+            told.append(happenings.JobStuck(job=job) if flight.job.started_at else happenings.JobStarted(job=job))
+            flight.job = job
+            continue
+        over.setdefault(link, []).append(flight.key)
+        if job is not None and flight.result is not None:
+            told.append(happenings.JobEnded(job=job))
+        if job is not None and job.state in CLAIMABLE:
+            due = job.due_at if due is None else min(job.due_at, due)
+    return After(over, told, due)
+
+
+def _may_belong_to_stop(flight: Flight) -> bool:
+    result = flight.result or {}
+    if result.get("cause") or flight.end_sent == "cancel":
+        return False
+    signum = result.get("signal")
+    return (-signum if signum else result.get("exit_code")) in ENDS_BY_STOP
+
+
+def _give_back(flight: Flight) -> None:
+    assert flight.result is not None
+    flight.result["cause"] = "stop"

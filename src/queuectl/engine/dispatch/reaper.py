@@ -1,0 +1,317 @@
+"""Looks after supervisors that nobody drives: takes over those that live, settles the jobs of those that died.
+
+A supervisor is dead only where the store says so (see store/liveness.py). One that lives but has no dispatcher (it
+says so itself) is adopted: its commands go on. One that answers nothing is frozen, and is ended with all its commands
+before their jobs run again. All this is left to the supervisor's own dispatcher as long as that is awake: it alone can
+read the exit status of a command that ended unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+from queuectl.clock import boottime
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.job import Job
+from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started, Stuck
+from queuectl.engine import happenings as events
+from queuectl.engine.dispatch.host import Host
+from queuectl.engine.dispatch.report import Witness, change_of
+from queuectl.engine.lease import Lease
+from queuectl.engine.protocol import PROTOCOL, Channel
+from queuectl.settings import Settings
+from queuectl.store.port import Change, Grip, Store, Superseded, WorkerRow
+
+LOOK_EVERY_S = 2.0
+FROZEN_AFTER_S = 5.0
+"""At least so long, and for `lease-ttl`, a supervisor must not have answered to be taken for frozen."""
+LEFT_TO_OWN_S = 5.0
+"""A dispatcher that is awake has so long to end its own frozen supervisor, and as long again to settle it."""
+HELLO_WITHIN_S = 1.5
+"""Who has started or taken over a supervisor in the store gets so long to tell it; a dead one never does."""
+OVERLOOKED_S = 2 * LOOK_EVERY_S
+"""Between two looks at the dead: after longer, the time that others had to settle them begins anew."""
+OVERSLEPT_S = 1.5
+"""A worker that has not looked for so long was frozen itself, perhaps with everybody else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adopted:
+    """A living supervisor that is ours now."""
+
+    row: WorkerRow
+    channel: Channel
+    lease: Lease
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """A dead supervisor, or one of another store: its jobs as they stand now. Those in `given_back` another store's
+    worker ran, when this one was copied from it; those in `taken_back` had been counted as lost elsewhere."""
+
+    worker: str
+    recorded: list[Job] = field(default_factory=list)
+    lost: list[Job] = field(default_factory=list)
+    given_back: list[Job] = field(default_factory=list)
+    is_of_copy: bool = False
+    stuck: list[Job] = field(default_factory=list)
+    """Jobs of which something lives on that could not be ended; the supervisor stays known until that is gone."""
+    taken_back: list[Job] = field(default_factory=list)
+    said: str = ""
+    """Its last words, if a fault of its own ended it."""
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything has changed."""
+        return bool(self.recorded or self.lost or self.given_back or self.stuck or self.taken_back)
+
+    def happenings(self) -> list[events.Happening]:
+        """What there is to tell of it."""
+        ended: list[events.Happening] = [events.JobEnded(job=job) for job in self.recorded]
+        lost = [events.JobLost(job=job) for job in self.lost]
+        if self.is_of_copy:
+            counts = {"recorded": len(ended), "given_back": len(self.given_back)}
+            return [*ended, events.CopyReleased(worker=self.worker, **counts)]
+        stuck = [events.JobStuck(job=job) for job in self.stuck]
+        sums = {"recorded": len(ended), "lost": len(lost), "taken_back": len(self.taken_back)}
+        words = [events.LastWords(worker=self.worker, said=self.said)] if self.said else []
+        done = [] if stuck else [events.CleanedUp(worker=self.worker, **sums)]
+        return [*words, *ended, *lost, *stuck, *done]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frozen:
+    """A supervisor that answered nothing, and has been ended."""
+
+    row: WorkerRow
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """A supervisor that was asked whether it is orphaned. One of our own is only asked whether it is frozen."""
+
+    row: WorkerRow
+    channel: Channel
+    since: float
+    own: bool
+
+
+class Reaper:
+    """Works in small steps inside a dispatcher's loop, and never waits for an answer."""
+
+    def __init__(
+        self, store: Store, host: Host, settings: Callable[[], Settings], wards: Set[str] | None = None
+    ) -> None:
+        """`wards`: the only supervisors that may be taken over, or ended as frozen; None: any."""
+        self._store = store
+        self._host = host
+        self._settings = settings
+        self._wards = wards
+        self._inquiries: dict[str, Inquiry] = {}
+        self._untold: dict[tuple[str, int], float] = {}  # when a worker was first seen not to know of its epoch
+        self._heard_at = self._looked_at = 0.0
+        self._dead_since: dict[str, float] = {}
+        self.fenced: set[str] = set()
+        """Supervisors that lost their lease and were ended; what they can tell is not in the store yet."""
+
+    def is_waiting(self) -> bool:
+        """Whether answers are awaited."""
+        return bool(self._inquiries)
+
+    def look(self, mine: Mapping[str, bool], now: float) -> Iterator[Settled]:
+        """Cleans up after the dead, and asks all others on this machine.
+
+        `mine` are buried by their own, and asked only while they have (True) something to do.
+        """
+        yield from self.clean_up(now, mine.keys())
+        for row in self._store.workers():
+            is_wanted = mine.get(row.id, self._wards is None or row.id in self._wards)
+            if is_wanted and self._may_ask(row) and self._store.alive(row):
+                self._ask(row, now, own=row.id in mine)
+
+    def _may_ask(self, row: WorkerRow) -> bool:
+        return row.machine == self._host.machine and row.id not in self._inquiries
+
+    def clean_up(self, now: float, mine: Set[str] = frozenset()) -> Iterator[Settled]:
+        """Settles the jobs of the dead, and removes what supervisors left that nobody knows any more."""
+        left = self.fenced.union(self._host.left_folders())  # before the rows: who registers now is none of them
+        rows = self._store.workers()
+        for worker in left.difference(row.id for row in rows):
+            if taken_back := self._take_back_losses(worker):
+                yield Settled(worker=worker, taken_back=taken_back)
+            self._host.remove(worker)
+        dead = [row for row in rows if row.id not in mine and not self._store.alive(row)]
+        self._forget_the_settled(dead, now)
+        for row in dead:
+            if not self._is_left_to_own(row, now) and (settled := self._settle_in_time(row)):
+                yield settled
+        self.fenced.clear()
+
+    def _settle_in_time(self, row: WorkerRow) -> Settled | None:
+        try:
+            return self.settle(row)
+        except StoreUnavailable:
+            self._dead_since.clear()  # its own dispatcher could not settle it either
+            raise
+
+    def _forget_the_settled(self, dead: Sequence[WorkerRow], now: float) -> None:
+        """Nobody can settle while the store is away, or while this process sleeps: such time does not count."""
+        if now - self._looked_at > OVERLOOKED_S:
+            self._dead_since.clear()
+        self._looked_at = now
+        self._dead_since = {row.id: self._dead_since.get(row.id, now) for row in dead}
+
+    def _is_left_to_own(self, row: WorkerRow, now: float) -> bool:
+        """Whether the dispatcher that drove a dead supervisor is about to settle it."""
+        return (
+            self._store.is_at_home(row) and self._is_own_awake(row) and now - self._dead_since[row.id] < LEFT_TO_OWN_S
+        )
+
+    def _is_own_awake(self, row: WorkerRow) -> bool:
+        """Whether another process of this machine drives a supervisor, and is not suspended."""
+        here = row.machine == self._host.machine and row.dispatcher != self._host.pid
+        return here and self._host.is_awake(row.dispatcher)
+
+    def _take_back_losses(self, worker: str) -> list[Job]:
+        """What a supervisor had ended before its lease was over is no loss, though another machine counted it as one:
+        from there nobody could tell. Whoever could not look after its lease in time has no such end to show."""
+        stopped = {
+            (result["seq"], result["lease"]): self._store.of_here(result["finished_at"])
+            for result in self._host.journal(worker)
+            if result.get("cause") == Cause.STOP and not result.get("error")  # what could not be ended goes on
+        }  # fmt: skip
+        return self._store.take_back_losses(worker, stopped) if stopped else []
+
+    def _ask(self, row: WorkerRow, now: float, own: bool) -> None:
+        channel = self._host.dial(row.id)
+        if channel is None:
+            return  # it is just coming or going: its lock tells the next time
+        channel.send([["ask", PROTOCOL]])
+        self._inquiries[row.id] = Inquiry(row, channel, now, own)
+
+    def hear(self, now: float, may_adopt: bool) -> Iterator[Adopted | Frozen]:
+        """Takes over whoever answered that it is orphaned; ends whoever did not answer for long."""
+        self._excuse_all_if_asleep(now)
+        for inquiry in list(self._inquiries.values()):
+            answers = inquiry.channel.receive()
+            if answers:
+                self._close(inquiry)
+                wanted = may_adopt and not inquiry.own and self._is_orphaned(inquiry.row, answers[0][1], now)
+                if wanted and (adopted := self._adopt(inquiry.row)):
+                    yield adopted
+            elif inquiry.channel.closed:
+                self._close(inquiry)
+            elif now - inquiry.since > self._patience_s(inquiry):
+                self._close(inquiry)
+                if self._store.alive(inquiry.row):
+                    self._host.kill(inquiry.row)
+                    yield Frozen(row=inquiry.row)
+
+    def _patience_s(self, inquiry: Inquiry) -> float:
+        """How long a supervisor may say nothing before it is ended as frozen: by its own dispatcher first."""
+        lease_s: float = self._settings()["lease-ttl"]
+        left_to_own = not inquiry.own and self._is_own_awake(inquiry.row)
+        return max(FROZEN_AFTER_S, lease_s) + (LEFT_TO_OWN_S if left_to_own else 0.0)
+
+    def _excuse_all_if_asleep(self, now: float) -> None:
+        """Time that this process did not see is nobody's silence."""
+        if now - self._heard_at > OVERSLEPT_S:
+            for inquiry in self._inquiries.values():
+                inquiry.since = now
+        self._heard_at = now
+
+    def _close(self, inquiry: Inquiry) -> None:
+        del self._inquiries[inquiry.row.id]
+        inquiry.channel.close()
+
+    def _is_orphaned(self, row: WorkerRow, state: dict[str, float | bool], now: float) -> bool:
+        """Whether nobody drives it, nor is about to: who has just taken it in the store has yet to tell it."""
+        if state.get("epoch", row.epoch) == row.epoch:  # 0.1.0 does not say
+            self._untold.pop((row.id, row.epoch), None)
+            return not state["driven"] or state["silent"] > self._silent_max_s()
+        return now - self._untold.setdefault((row.id, row.epoch), now) > HELLO_WITHIN_S
+
+    def _silent_max_s(self) -> float:
+        """Who says nothing for so long is frozen. Where commands end with their lease, that must be before."""
+        lease_s: float = self._settings()["lease-ttl"]
+        return lease_s / 2 if self._store.leases else lease_s
+
+    def _adopt(self, row: WorkerRow) -> Adopted | None:
+        lease_s = self._settings()["lease-ttl"]
+        lease = Lease.granted(boottime(), lease_s)
+        grip = self._store.adopt(row, self._host.pid, lease_s)
+        if grip is None:
+            return None
+        channel = self._host.dial(row.id)
+        if channel is None:
+            return None  # it has just left; its lock is free now
+        return Adopted(row=row._replace(epoch=grip.epoch, dispatcher=self._host.pid), channel=channel, lease=lease)
+
+    def settle(self, row: WorkerRow, testify: Callable[[], Witness] | None = None) -> Settled | None:
+        """Ends what a dead supervisor ran, records the ends that are known, and reports the rest lost.
+
+        Known is what its journal has, and what its own dispatcher can `testify`. Of one on another machine nothing is
+        known, but that its lease has run out. One that was registered in the store of which this is a copy may live
+        there: no process of it is touched, and its jobs are given back. A job of which something lives on that cannot
+        be ended is left as it is: the next look tries again. None where another worker was faster, or nothing has
+        changed since the last look.
+        """
+        here = row.machine == self._host.machine
+        at_home = self._store.is_at_home(row)
+        is_known_dead = here and (self._host.has(row.id) or not self._store.leases)  # else another user's, perhaps
+        only_expired = at_home and not is_known_dead
+        grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=only_expired)
+        if grip is None:
+            return None
+        witness = testify() if testify else Witness()
+        here = here and at_home
+        with_machine = testify is None and self._went_with_its_machine(row, here)
+        stuck = self._host.end_commands(row) if here else {}
+        known = (*self._host.journal(row.id), *witness.results)
+        results = {(result["seq"], result["lease"]): result for result in known}
+        settled = Settled(worker=row.id, is_of_copy=not at_home, said=self._host.last_words(row.id) if here else "")
+        try:
+            with self._store.transaction():
+                for job in self._store.running(row.id):
+                    key = job.seq, job.lease
+                    if result := results.get(key):
+                        change = change_of(job, result, self._store, self._settings()["output-max"])
+                        settled.recorded.extend(filter(None, self._store.record(grip, [change])))
+                    elif not at_home:
+                        settled.given_back.extend(filter(None, self._store.record(grip, [Change(job, GivenBack())])))
+                    elif key in stuck:
+                        is_told = job.error == stuck[key]
+                        told = [] if is_told else self._store.record(grip, [Change(job, Stuck(error=stuck[key]))])
+                        settled.stuck.extend(filter(None, told))
+                    else:
+                        loss = self._loss(grip, job, witness, with_machine)
+                        settled.lost.extend(filter(None, self._store.record(grip, [loss])))
+                if not stuck:
+                    self._store.deregister(grip)
+        except Superseded:
+            return None
+        if not stuck:
+            self._host.remove(row.id)
+        return None if stuck and not settled.has_news else settled
+
+    def _went_with_its_machine(self, row: WorkerRow, here: bool) -> bool:
+        """Whether a dead supervisor was stopped together with its machine, container or service, and by no job.
+
+        Such a stop leaves nothing of a worker. A job that kills its supervisor leaves something: the dispatcher,
+        another supervisor, or itself.
+        """
+        if self._host.has_restarted(row, one_machine=not self._store.leases):
+            return True
+        others = [other for other in self._store.workers() if other.machine == row.machine and other.id != row.id]
+        if here:
+            others = [other for other in others if other.dispatcher == row.dispatcher]
+        return not any(map(self._store.alive, others)) and not (here and self._host.has_rest(row))
+
+    def _loss(self, grip: Grip, job: Job, witness: Witness, with_machine: bool) -> Change:
+        started_at = witness.started.get((job.seq, job.lease))
+        if job.started_at is None and started_at is not None:
+            started = Started(at=self._store.of_here(started_at))
+            (after,) = self._store.record(grip, [Change(job=job, event=started)])
+            job = after or job
+        return Change(job=job, event=Lost(self._settings()["max-lost"], with_machine=with_machine))

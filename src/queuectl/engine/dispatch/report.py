@@ -1,0 +1,108 @@
+"""From what a supervisor reports to what the store records."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from queuectl import ids
+from queuectl.domain.job import Job
+from queuectl.domain.lifecycle import Cause, Ended, GivenBack, Started, Stuck
+from queuectl.engine.dispatch.link import Flight
+from queuectl.engine.protocol import Key
+from queuectl.engine.supervise import process
+from queuectl.engine.supervise.output import is_untouchable, read_capped
+from queuectl.store.port import Change, Output, Store
+
+
+def change_of_flight(flight: Flight, store: Store, output_bytes_max: int) -> Change:
+    """What is known of a flight and not recorded yet: its end, its start, that it is stuck, or that it never was."""
+    if flight.result is not None:
+        return change_of(flight.job, flight.result, store, output_bytes_max)
+    if flight.stuck is not None and flight.job.started_at is not None:
+        return Change(job=flight.job, event=Stuck(error=flight.stuck))
+    if flight.started_at is not None:
+        started = Started(at=store.of_here(flight.started_at))
+        return Change(job=flight.job, event=started, output_files=flight.files)
+    return Change(job=flight.job, event=GivenBack())
+
+
+def change_of(job: Job, result: dict[str, Any], store: Store, output_bytes_max: int) -> Change:
+    """The change that a result (see supervisor) makes to its job, with its output read and capped."""
+    outputs = result.get("outputs", {})
+    event = Ended(
+        started_at=store.of_here(result["started_at"]),
+        finished_at=store.of_here(result["finished_at"]),
+        exit_code=result.get("exit_code"),
+        signal=result.get("signal"),
+        error=result.get("error"),
+        cause=Cause(cause) if (cause := result.get("cause")) else None,
+        cpu_time=result.get("cpu_time"),
+        max_rss=result.get("max_rss"),
+        output_bytes=sum(kept["size"] for kept in outputs.values()),
+        draw=ids.draw() if job.spec.backoff_jitter else 0.0,
+    )
+    return Change(
+        job=job,
+        event=event,
+        outputs=[_output(int(stream), kept, store.folder, output_bytes_max) for stream, kept in outputs.items()],
+        leftover=result.get("leftover"),
+    )
+
+
+def _output(stream: int, kept: dict[str, Any], below: Path, output_bytes_max: int) -> Output:
+    if "text" in kept:
+        return Output(stream=stream, head=kept["text"].encode("latin-1"))
+    bytes_max = min(output_bytes_max, kept.get("kept", output_bytes_max))
+    capped = read_capped(below, kept["path"], kept["size"], bytes_max)
+    return Output(stream=stream, head=capped.head, tail=capped.tail, cut_bytes=capped.cut_bytes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Witness:
+    """What a dead supervisor's own dispatcher knows beyond the journal: ends it saw, and starts it was told of."""
+
+    results: Sequence[dict[str, Any]] = ()
+    started: Mapping[Key, float] = field(default_factory=dict)
+
+
+def witness_of(flights: Iterable[Flight], below: Path) -> Witness:
+    """What can be said of a dead supervisor's commands, before what is left of them is ended.
+
+    Its children are ours now (subreaper): those that had ended by themselves still have their status.
+    """
+    results, started = [], {}
+    for flight in flights:
+        if flight.started_at is not None:
+            started[flight.key] = flight.started_at
+        result = flight.result or _end_seen(flight, below)
+        if result is not None:
+            results.append(result)
+    return Witness(results=results, started=started)
+
+
+def _end_seen(flight: Flight, below: Path) -> dict[str, Any] | None:
+    status = None if flight.pid is None or flight.end_sent else process.reap(flight.pid)
+    if status is None:
+        return None
+    exit_code = os.waitstatus_to_exitcode(status)
+    if exit_code == -signal.SIGKILL:
+        return None  # by the sentry, for all we know
+    sizes = {at + 1: (path, _size(below / path)) for at, path in enumerate(flight.files)}
+    return {
+        "seq": flight.job.seq, "lease": flight.job.lease, "started_at": flight.started_at, "finished_at": time.time(),
+        "exit_code": exit_code if exit_code >= 0 else None, "signal": -exit_code if exit_code < 0 else None,
+        "outputs": {stream: {"path": path, "size": size} for stream, (path, size) in sizes.items() if size},
+    }  # fmt: skip
+
+
+def _size(path: Path) -> int:
+    try:
+        return 0 if is_untouchable(str(path)) else path.stat().st_size
+    except OSError:
+        return 0  # gone, or a user's that cannot be reached any more

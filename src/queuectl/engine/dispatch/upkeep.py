@@ -1,0 +1,70 @@
+"""What a worker does for its store by the way, once a second."""
+
+from __future__ import annotations
+
+from queuectl.clock import Clock
+from queuectl.domain import retry
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.lifecycle import ClockSetBack
+from queuectl.domain.selector import Selector
+from queuectl.engine.dispatch.pruning import Pruning
+from queuectl.settings import Settings
+from queuectl.store.port import Store
+
+STEP_S = 0.5
+"""A clock that goes back by more was set; by less, it is slewed, or its readings took a while."""
+PAGE_JOBS = 500
+SCAN_MAX_S = 0.05
+"""How long one look at the jobs that wait for a retry may take."""
+
+WAITING = Selector(states=(JobState.FAILED,))
+
+
+class Upkeep:
+    """Removes old jobs, and keeps retries from waiting for a time that a clock which was set back has moved away."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._pruning = Pruning(store)
+        self._clock_watch = ClockWatch(store, clock)
+
+    def go_on(self, settings: Settings, now: float) -> bool:
+        """Does what is due; whether jobs were brought forward."""
+        self._pruning.go_on(settings, now)
+        return self._clock_watch.go_on()
+
+
+class ClockWatch:
+    """Compares the store's clock with one that never jumps. Where it was set back, and once when a worker starts, looks
+    through all jobs that wait for a retry: none may wait longer than its own delay from now."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._ahead_s: float | None = None
+        self._scanned: int | None = 0
+        """`seq` of the last job that was looked at; None where there is nothing to look for."""
+
+    def go_on(self) -> bool:
+        """Looks on; whether jobs were brought forward."""
+        began = self._clock.monotonic()
+        ahead_s = self._store.now() - began
+        if self._ahead_s is not None and ahead_s < self._ahead_s - STEP_S:
+            self._scanned = 0
+        self._ahead_s = ahead_s
+        found = False
+        while self._scanned is not None and self._clock.monotonic() - began < SCAN_MAX_S:
+            found = self._look_at_a_page(self._scanned) or found
+        return found
+
+    def _look_at_a_page(self, after: int) -> bool:
+        page = self._store.find(WAITING, limit=PAGE_JOBS, after_seq=after)
+        now = self._store.now()
+        if late := [job.id for job in page if waits_too_long(job, now)]:
+            self._store.change(late, ClockSetBack(), None)
+        self._scanned = page[-1].seq if len(page) == PAGE_JOBS else None
+        return bool(late)
+
+
+def waits_too_long(job: Job, now: float) -> bool:
+    """Whether a failed job is to wait longer than its delay, counted from now."""
+    return job.due_at > now + retry.delay(job.spec, job.attempts, 0.0) + STEP_S

@@ -1,0 +1,356 @@
+"""One execution of a command, on the supervisor's side: where it runs, how it is started, what is told of its end."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from queuectl.clock import boottime
+from queuectl.engine.protocol import Message, Order
+from queuectl.engine.supervise import descriptors, process
+from queuectl.engine.supervise.hanging import Mounts
+from queuectl.engine.supervise.leftovers import Leftovers
+from queuectl.engine.supervise.output import cut_note, may_hang, read_capped
+from queuectl.engine.supervise.shell import is_plain_shell, plain_words
+from queuectl.engine.supervise.sink import STDERR, STDOUT, Sink, UserFile
+from queuectl.engine.supervise.starting import LOCAL, Start, Step, start_apart
+from queuectl.engine.supervise.trees import Tree
+from queuectl.environment import is_captured
+
+CLOCK_SET_S = 0.5
+"""A clock that is so far off after a command was set while it ran."""
+
+SIGNS_MAX = 500
+"""What an execution's end may say of what went wrong."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """Where commands run, prepared once. `env` is the worker's with the jobs' laid over it, as bytes. A variable that
+    jobs capture where they are enqueued is unset if it was unset there, whatever the worker has."""
+
+    cwd: str | None
+    umask: int
+    env: dict[bytes, bytes]
+    shell: str
+    stdin: str | None
+    output_path: str | None
+    split_output: bool
+    may_skip_shell: bool
+    local: dict[str, int] = field(default_factory=dict)
+    """The programs that were found on local file systems with all other paths, and of which mounts that is true."""
+
+    @classmethod
+    def prepare(cls, spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings:
+        """From a `spec` message."""
+        own_env = {os.fsencode(key): os.fsencode(value) for key, value in spec.pop("env").items()}
+        captured = spec.pop("captured")
+        workers = {key: value for key, value in base_env.items() if not is_captured(os.fsdecode(key), captured)}
+        env = {**workers, b"PWD": os.fsencode(spec["cwd"] or "/"), **own_env}
+        umask = spec.pop("umask")
+        return cls(
+            env=env, umask=0o022 if umask is None else umask, may_skip_shell=is_plain_shell(spec["shell"], env), **spec
+        )
+
+
+def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings | process.NotStarted:
+    """The surroundings of a `spec` message, or why nothing can run in them: its jobs fail, and nobody else's."""
+    try:
+        return Surroundings.prepare(spec, base_env)
+    except ValueError as error:
+        return process.NotStarted(f"cannot be run with this environment: {error}")
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A place for one command at a time, with the files it writes to."""
+
+    index: int
+    out: Sink
+    err: Sink
+
+    @classmethod
+    def made(cls, index: int, folder: Path, below: Path, kept_bytes: int, leftovers: Leftovers) -> Slot:
+        """A slot of a supervisor with this folder."""
+        out, err = (
+            Sink(folder, f"slot-{index}.{name}", below, kept_bytes, leftovers) for name in ("out", "err")
+        )  # fmt: skip
+        return cls(index=index, out=out, err=err)
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A command that runs. `exit` (code, signal) is set once it was reaped while others of its tree still live.
+
+    `stuck` says what of it could not be ended, if anything.
+    """
+
+    order: Order
+    slot: Slot
+    tree: Tree
+    started_at: float
+    sinks: dict[int, Sink | UserFile]
+    start: Start | None = None
+    """Where it was started apart."""
+    user_file: str | None = None
+    """What it writes to in place of its slot's pipe, where only a child may touch that; to be copied at its end."""
+    copier: Start | None = None
+    abandoned: bool = False
+    """Whether a child of it goes on hanging."""
+    cause: str | None = None
+    stuck: str | None = None
+    exit: tuple[int | None, int | None] | None = None
+    cpu_time: float | None = None
+    max_rss: int | None = None
+
+    @property
+    def pid(self) -> int:
+        """The command's own process."""
+        return self.tree.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether nothing has ended it yet."""
+        return self.cause is None and self.exit is None
+
+    def judge_start(self) -> process.NotStarted | None:
+        """Why the command, which has ended, never began; None where it did."""
+        if self.start is None:
+            return None
+        self.start.judge()
+        return self.start.failure
+
+    def copied(self, whole: bool) -> None:
+        """The copier has ended."""
+        assert self.copier is not None
+        self.copier.judge()
+        self.copier = None
+        if not whole:
+            self.slot.out.drain()
+            os.write(self.slot.out.open(), b"[queuectl: the file of --output could not be read to its end]\n")
+
+    def started_message(self) -> Message:
+        files = {stream: sink.path for stream, sink in self.sinks.items()}
+        if self.user_file is not None:
+            files[STDOUT] = may_hang(self.user_file)
+        return ["started", *self.order.key, self.started_at, self.pid, files]
+
+    def times(self) -> tuple[float, float]:
+        """When it started and when it ends, which is now. If the clock was set meanwhile both are by the new time, so
+        that they are as far apart as it took."""
+        finished_at, took_s = time.time(), boottime() - self.tree.since
+        was_set = abs(finished_at - self.started_at - took_s) > CLOCK_SET_S
+        return (finished_at - took_s if was_set else self.started_at), finished_at
+
+    def account(self) -> None:
+        """Reaps the process and takes down what it used; no peak memory where it is below this process's own."""
+        _, _, usage = os.wait4(self.pid, 0)
+        self.cpu_time = usage.ru_utime + usage.ru_stime
+        if process.exceeds_own_peak(usage.ru_maxrss):
+            self.max_rss = usage.ru_maxrss * 1024
+
+
+class Leased(Exception):
+    """A file could not be opened without waiting: another process holds a lease on it."""
+
+
+def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag: int, mounts: Mounts) -> Run:
+    """Starts a command, in a child of its own where a path of it may hang.
+
+    Raises `process.NotStarted`, or `process.Shortage` where it may start later.
+    """
+    if isinstance(spec, process.NotStarted):
+        raise spec
+    if mounts.any and spec.local.get(_program(order, spec)) != mounts.generation:
+        return _start_apart(order, spec, slot, tag, mounts)
+    try:
+        return _start_here(order, spec, slot, tag)
+    except Leased:
+        return _start_apart(order, spec, slot, tag, mounts)
+
+
+def _program(order: Order, spec: Surroundings) -> str:
+    """The program that is started, by the name under which it is looked for."""
+    if isinstance(order.command, str):
+        words = plain_words(order.command) if spec.may_skip_shell else None
+        return words[0] if words else spec.shell
+    return order.command[0]
+
+
+def _start_apart(order: Order, spec: Surroundings, slot: Slot, tag: int, mounts: Mounts) -> Run:
+    env, program, generation = _environment(spec, order, slot), _program(order, spec), mounts.generation
+    try:
+        out, err = slot.out.open(), (slot.err if spec.split_output else slot.out).open()
+    except OSError as error:
+        raise process.Shortage from error
+
+    def become(step: Step) -> None:
+        files = {1: out, 2: err}
+        step(f"cannot enter folder {spec.cwd}")
+        _enter(spec)
+        if spec.stdin is not None:
+            step(f"cannot read stdin file {spec.stdin}")
+            files[0] = _open_stdin(spec.stdin, wait=True) or 0
+        if spec.output_path is not None:
+            step(f"cannot write output file {spec.output_path}")
+            files[1] = os.dup(_open_user_file(spec.output_path, wait=True).open())
+            files[2] = err if spec.split_output else files[1]
+        for target, handle in files.items():
+            os.dup2(handle, target)
+
+        def chosen(file: str) -> None:
+            step(f"cannot execute {file}")
+            folders = os.fsdecode(env.get(b"PATH", b"")).split(":")
+            if not mounts.hold_any(filter(None, (file, *folders, spec.cwd, spec.stdin, spec.output_path))):
+                step(LOCAL)
+                step(f"cannot execute {file}")
+
+        process.execute(
+            order.command, shell=spec.shell, may_skip_shell=spec.may_skip_shell, env=env, chosen=chosen
+        )  # fmt: skip
+
+    started_at, since = time.time(), boottime()
+    begun = start_apart(become, tag, (out, err), lambda: spec.local.update({program: generation}))
+    sinks: dict[int, Sink | UserFile] = {STDOUT: slot.out, **({STDERR: slot.err} if spec.split_output else {})}
+    return Run(
+        order=order, slot=slot, tree=Tree(low=tag, high=tag, pid=begun.pid, since=since, until=boottime()),
+        started_at=started_at, sinks=sinks, start=begun, user_file=spec.output_path,
+    )  # fmt: skip
+
+
+def copy_user_file(run: Run, bytes_max: int) -> Start:
+    """Forks a child that writes what the run's command wrote to its user's file into the slot's pipe.
+
+    Raises `process.Shortage`.
+    """
+    pipe, path = run.slot.out.open(), run.user_file
+    assert path is not None
+
+    def become(step: Step) -> None:
+        capped = read_capped(Path("/"), path, os.stat(path).st_size, bytes_max)
+        text = capped.head + (cut_note(capped.cut_bytes) if capped.cut_bytes else b"") + capped.tail
+        while text:
+            text = text[os.write(pipe, text) :]
+        os._exit(0)
+
+    return start_apart(become, run.tree.low, (pipe,), lambda: None)
+
+
+def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
+    """Goes to the command's folder and umask, starts it, and comes back."""
+    started_at, since = time.time(), boottime()
+    stdin = None
+    sinks: dict[int, Sink | UserFile] = {}
+    try:
+        _enter(spec)
+        stdin = _open_stdin(spec.stdin)
+        sinks = _open_sinks(spec, slot)
+        descriptors.lower()
+        pid = process.spawn(
+            order.command, shell=spec.shell, may_skip_shell=spec.may_skip_shell,
+            env=_environment(spec, order, slot), stdin=stdin,
+            stdout=sinks[STDOUT].open(), stderr=sinks[STDERR if spec.split_output else STDOUT].open(), tag=tag,
+        )  # fmt: skip
+    except (process.NotStarted, ValueError, OSError) as error:
+        for sink in sinks.values():
+            sink.abandon()
+        if _is_shortage(error):
+            raise process.Shortage from error
+        if isinstance(error, ValueError):  # a text that no system call takes: nobody else may suffer from it
+            raise process.NotStarted(f"cannot be started: {error}") from error
+        raise
+    finally:
+        descriptors.restore()
+        os.umask(0o077)
+        os.chdir("/")
+        if stdin is not None:
+            os.close(stdin)
+    tree = Tree(low=tag, high=tag, pid=pid, since=since, until=boottime())
+    return Run(order=order, slot=slot, tree=tree, started_at=started_at, sinks=sinks)
+
+
+def _is_shortage(error: Exception) -> bool:
+    """Whether it is the machine that is short of something; of disk space, only where our own file has none."""
+    if isinstance(error, OSError):
+        return error.errno in process.SHORTAGES | process.DISK_SHORTAGES
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in process.SHORTAGES
+
+
+def _enter(spec: Surroundings) -> None:
+    if spec.cwd is not None:
+        try:
+            os.chdir(spec.cwd)
+        except OSError as error:
+            host = os.uname().nodename
+            raise process.NotStarted(f"cannot enter folder {spec.cwd} on host {host}: {error.strerror}") from error
+    os.umask(spec.umask)
+
+
+def _open_stdin(path: str | None, wait: bool = False) -> int | None:
+    """The command's stdin. A named pipe is refused: opening it waits for a writer. Unless it may `wait`, raises
+    `Leased` where another process holds the file."""
+    if path is None:
+        return None
+    how = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
+    try:
+        try:
+            handle = os.open(path, how | os.O_NONBLOCK)
+        except BlockingIOError as error:
+            if not wait:
+                raise Leased from error
+            handle = os.open(path, how)
+    except OSError as error:
+        raise process.NotStarted(f"cannot read stdin file {path}: {error.strerror}") from error
+    if stat.S_ISFIFO(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise process.NotStarted(f"cannot read stdin file {path}: it is a named pipe; have the command open it")
+    os.set_blocking(handle, True)
+    return handle
+
+
+def _open_user_file(path: str, wait: bool = False) -> UserFile:
+    """Raises `NotStarted`; unless it may `wait`, `Leased` where another process holds the file."""
+    try:
+        return UserFile(path, wait)
+    except BlockingIOError as error:
+        raise Leased from error
+    except OSError as error:
+        raise process.NotStarted(f"cannot write output file {path}: {error.strerror}") from error
+
+
+def _open_sinks(spec: Surroundings, slot: Slot) -> dict[int, Sink | UserFile]:
+    out = slot.out if spec.output_path is None else _open_user_file(spec.output_path)
+    return {STDOUT: out, STDERR: slot.err} if spec.split_output else {STDOUT: out}
+
+
+def _environment(spec: Surroundings, order: Order, slot: Slot) -> dict[bytes, bytes]:
+    return {
+        **spec.env,
+        **name_of_execution(order),
+        b"QUEUECTL_ATTEMPT": b"%d" % order.number,
+        b"QUEUECTL_QUEUE": order.queue.encode(),
+        b"QUEUECTL_SLOT": b"%d" % slot.index,
+    }
+
+
+def name_of_execution(order: Order) -> dict[bytes, bytes]:
+    """The variables that tell an execution from all others of its store."""
+    return {b"QUEUECTL_JOB_ID": order.job_id.encode(), b"QUEUECTL_LEASE": b"%d" % order.lease}
+
+
+def _cut(error: str) -> str:
+    """A command's name may be as long as a program; the journal has room for a line."""
+    return error if len(error) <= SIGNS_MAX else f"{error[: SIGNS_MAX - 1]}…"
+
+
+def result(order: Order, started_at: float, **known: Any) -> dict[str, Any]:
+    """What is known of an execution's end. `outputs`: per stream `{text, size}` or `{path, size}`."""
+    ended = {"seq": order.seq, "lease": order.lease, "started_at": started_at, "finished_at": time.time()}
+    if known.get("error"):
+        known["error"] = _cut(known["error"])
+    ended.update({name: value for name, value in known.items() if value is not None})
+    return ended

@@ -1,0 +1,71 @@
+"""Results that have not been recorded yet: journalled, and kept until their dispatcher says `recorded`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from queuectl.engine.protocol import JOURNAL_NAME, Key, encode
+from queuectl.engine.supervise.journal import Journal
+from queuectl.engine.supervise.output import discard, is_users
+
+INLINE_SHARE = 16
+"""Only such a part of the journal's room is for one output: there are two, and as JSON a byte may become six."""
+
+
+class Result(NamedTuple):
+    """An end that has not been recorded: what is told of it, and the files of ours that it names."""
+
+    message: str
+    files: Sequence[str]
+
+
+class Unrecorded:
+    """A supervisor's results. False where there are none."""
+
+    def __init__(self, below: Path, folder: Path, slots: int) -> None:
+        """`below` is the store's folder, `folder` the supervisor's own."""
+        self._below = below
+        self._results: dict[Key, Result] = {}
+        self.journal = Journal(folder / JOURNAL_NAME, slots)
+
+    def __bool__(self) -> bool:
+        return bool(self._results)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._results
+
+    def messages(self) -> Iterable[str]:
+        """What there is to tell of all of them."""
+        return [result.message for result in self._results.values()]
+
+    def has_room(self, running: int) -> bool:
+        """Whether one more command may run beside so many."""
+        return self.journal.spare(running) > 0
+
+    def room_for_output(self, running: int) -> int:
+        """How many bytes of an output may go inline while so many commands run."""
+        return self.journal.spare(running) // INLINE_SHARE
+
+    def journalled(self, result: dict[str, Any]) -> str:
+        """Writes a result into the journal; returns it as JSON."""
+        body = encode(result)
+        self.journal.append(body)
+        return body
+
+    def keep(self, result: dict[str, Any], body: str, used: tuple[float | None, int | None]) -> tuple[Key, str]:
+        """Keeps a journalled result, with what its command used; returns its key, and its message."""
+        files = [kept["path"] for kept in result.get("outputs", {}).values() if "path" in kept]
+        key, message = (result["seq"], result["lease"]), f'["ended",{body},{encode(used)}]'
+        self._results[key] = Result(message, [path for path in files if not is_users(path)])
+        return key, message
+
+    def drop(self, keys: list[list[int]]) -> None:
+        """These have been recorded."""
+        for seq, lease in keys:
+            result = self._results.pop((seq, lease), None)
+            for path in result.files if result else ():
+                discard(self._below / path)
+        if not self._results:
+            self.journal.clear()

@@ -1,0 +1,72 @@
+"""A whole store as rows, to be copied into another one of any kind: which tables and columns, and their checksum."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+from queuectl.store.shared.rows import JOB_COLUMNS
+
+TABLES: Mapping[str, Sequence[str]] = {
+    "specs": ("id", "body"),
+    "jobs": (*JOB_COLUMNS.split(", "), "ready", "due_at"),
+    "attempts": (
+        "job", "number", "lease", "worker", "host", "started_at", "finished_at", "outcome", "exit_code", "signal",
+        "error", "cpu_time", "max_rss", "output_bytes", "output_files", "leftover",
+    ),
+    "outputs": ("job", "number", "stream", "head", "tail", "cut_bytes", "compressed"),
+    "events": ("id", "at", "job", "kind", "who", "detail"),
+    "config": ("name", "value"),
+}  # fmt: skip
+"""What is copied, in this order. Counts are made anew; workers and tokens belong to their store."""
+
+RECOUNT = "INSERT INTO {counts} (queue, state, jobs) SELECT queue, state, count(*) FROM {jobs} GROUP BY queue, state"
+MOVED_TO = "moved to"
+"""The fact about a store that says where its jobs are now."""
+
+Row = tuple[Any, ...]
+
+
+class Archive(Protocol):
+    """A store seen as rows. What is done `locked` is one transaction, and nobody else writes meanwhile."""
+
+    def locked(self) -> AbstractContextManager[None]: ...
+
+    def count(self, table: str) -> int: ...
+
+    def running(self) -> int:
+        """How many jobs a worker holds."""
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """All rows of a table; numbers, texts, bytes and none."""
+
+    def fill(self, table: str, rows: Iterable[Row]) -> None: ...
+
+    def finish(self) -> None:
+        """After the tables are filled: makes what follows from them."""
+
+    def move_to(self, place: str) -> None:
+        """Leaves a pointer, and takes no job and no worker any more."""
+
+    def close(self) -> None: ...
+
+
+class Checksum(NamedTuple):
+    """Of a table's rows, in whatever order."""
+
+    rows: int = 0
+    total: int = 0
+
+    def plus(self, row: Row) -> Checksum:
+        digest = hashlib.blake2b(repr(row).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        return Checksum(self.rows + 1, (self.total + int.from_bytes(digest, "big")) % (1 << 64))
+
+
+def normal(row: Sequence[Any]) -> Row:
+    """A row as every database gives it."""
+    return tuple(
+        int(value) if isinstance(value, bool) else bytes(value) if isinstance(value, memoryview) else value
+        for value in row
+    )

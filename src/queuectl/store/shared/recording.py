@@ -1,0 +1,79 @@
+"""What a batch of changes comes to, whatever the database: the jobs as they stand then, and the rows to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from queuectl.domain.job import Attempt, Job, JobState, Outcome
+from queuectl.domain.lifecycle import Ended, LossTakenBack, Started, Stuck, apply
+from queuectl.store.port import Change
+from queuectl.store.shared import rows
+
+Touched = tuple[bool, bool, int, int]
+"""What others may change of a job while a supervisor holds it: held, cancel_requested, lost, lost_in_row."""
+
+InHand = Mapping[tuple[int, int], Touched]
+"""What a supervisor really holds, locked: (seq, lease) -> as others left it."""
+
+
+def touched(job: Job) -> Touched:
+    """What others may change of it, as the job has it."""
+    return job.held, job.cancel_requested, job.lost, job.lost_in_row
+
+
+def as_left(job: Job, there: Touched) -> Job:
+    """The job with what others have changed."""
+    if touched(job) == there:
+        return job
+    held, cancel_requested, lost, lost_in_row = there
+    return job._replace(held=held, cancel_requested=cancel_requested, lost=lost, lost_in_row=lost_in_row)
+
+
+def applied(in_hand: InHand, changes: Sequence[Change], now: float) -> list[Job | None]:
+    """What becomes of the jobs that are still in the supervisor's hands; none for the others."""
+    standing = dict(in_hand)
+    results: list[Job | None] = []
+    for job, event, *_ in changes:
+        there = standing.get((job.seq, job.lease))
+        if there is None or job.state is not JobState.PROCESSING:
+            results.append(None)
+            continue
+        after = apply(as_left(job, there), event, now)
+        if after.state is not JobState.PROCESSING:
+            del standing[job.seq, job.lease]
+        results.append(after)
+    return results
+
+
+def loss_taken_back(
+    job: Job, attempts: Sequence[Attempt], worker: str, lease: int, ended_at: float, now: float
+) -> tuple[Job, tuple[object, ...]] | None:
+    """The job without the loss of an execution that its worker had ended before, and the values of `break_attempt`.
+
+    None where that execution is no loss, was another's, or went on when it was counted.
+    """
+    losses = [attempt for attempt in attempts if attempt.outcome is Outcome.LOST]
+    for at, loss in enumerate(losses, 1):
+        in_time = loss.finished_at is not None and ended_at <= loss.finished_at
+        if (loss.worker, loss.lease) == (worker, lease) and in_time:
+            after = apply(job, LossTakenBack(later=len(losses) - at), now)
+            return after, (ended_at, Outcome.STOPPED.value, None, job.seq, loss.number)
+    return None
+
+
+def attempt_rows(counts: Sequence[tuple[Change, Job]]) -> list[tuple[str, list[tuple[object, ...]]]]:
+    """The rows of each query that writes executions, for changes that count with the jobs after them.
+
+    Kind by kind: many rows a statement cost a fraction of one each.
+    """
+    starts, ends, breaks, outputs = [], [], [], []
+    for change, after in counts:
+        if isinstance(change.event, Started):
+            starts.append(rows.start_of(change, after))
+        elif isinstance(change.event, Ended):
+            ends.append(rows.end_of(change, after))
+            outputs += [rows.output_row(change, after, output) for output in change.outputs]
+        elif not isinstance(change.event, Stuck) and change.job.started_at is not None:
+            breaks.append(rows.break_of(change, after))
+    kinds = [("start_attempt", starts), ("end_attempt", ends), ("break_attempt", breaks), ("write_output", outputs)]
+    return [(query, values) for query, values in kinds if values]

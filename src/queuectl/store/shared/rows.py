@@ -1,0 +1,238 @@
+"""Jobs, attempts and selections as rows: what every SQL store shares.
+
+Values are exactly int, float, str, bytes or none: of a bool or an enum's member, a driver first has to find out what
+it is, which costs as much as writing it.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from queuectl.domain.errors import Invalid, NotFound
+from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
+from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
+from queuectl.domain.selector import Selector
+from queuectl.store.port import Change, Output
+from queuectl.wire.jobs import command_line
+
+COMPRESS_FROM_BYTES = 256
+SPECS_KNOWN_MAX = 5000
+"""So many specs a store remembers, for most jobs share a few, and some have one each."""
+PREFIX_MIN = 4
+"""Fewer letters stand for no id."""
+
+JOB_COLUMNS = ", ".join([*Job._fields, "words"])
+SPEC_AT = Job._fields.index("spec")
+ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
+OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"
+
+
+def job_from_row(row: Sequence[Any], spec_of: Callable[[int], Spec]) -> Job:
+    """The job in a row of `JOB_COLUMNS`."""
+    (
+        id_, command, spec, created_at, run_at, updated_at, seq, generated_id, queue, priority, tags, owner, state,
+        held, cancel_requested, *life, words,
+    ) = row  # fmt: skip
+    return Job(
+        id_, tuple(json.loads(words)) if words else command, spec_of(spec), created_at, run_at, updated_at, seq,
+        bool(generated_id), queue, priority, tuple(json.loads(tags)) if tags else (), owner, JobState(state),
+        bool(held), bool(cancel_requested), *life,
+    )  # fmt: skip
+
+
+INSERT_JOB = (
+    "INSERT INTO jobs (id, generated_id, spec, command, words, queue, priority, tags, owner, created_at, run_at, "
+    "updated_at, state, held, ready, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def new_job_row(job: Job, spec: int, now: float) -> tuple[object, ...]:
+    """The values of `INSERT_JOB`."""
+    words = None if isinstance(job.command, str) else json.dumps(job.command)
+    return (
+        job.id, int(job.generated_id), spec, command_line(job.command), words, job.queue, job.priority,
+        json.dumps(job.tags) if job.tags else None, job.owner, job.created_at, job.run_at, job.updated_at,
+        job.state._value_, int(job.held), int(is_ready(job, now)), job.due_at,
+    )  # fmt: skip
+
+
+def is_ready(job: Job, now: float) -> bool:
+    """Whether the job belongs into the claim index. One that is only due later is promoted when its time comes."""
+    return is_claimable(job) and job.due_at <= now
+
+
+def life_of(job: Job, was: JobState, holder: str | None, now: float) -> tuple[object, ...]:
+    """The values of the query `write_job`: what changes in a job's life, and in whose hands it must be for that."""
+    return (
+        job.state._value_, int(job.held), int(is_ready(job, now)), job.due_at, job.run_at, int(job.cancel_requested),
+        job.attempts, job.starts, job.lost, job.lost_in_row, job.worker, job.host, job.started_at, job.finished_at,
+        job.next_retry_at, job.exit_code, job.signal, job.error, job.cpu_time, job.max_rss, job.output_bytes,
+        job.updated_at, job.seq, job.lease, was._value_, holder,
+    )  # fmt: skip
+
+
+def start_of(change: Change, after: Job) -> tuple[object, ...]:
+    """The values of the query `start_attempt`."""
+    job, event = change.job, change.event
+    assert isinstance(event, Started)
+    return job.seq, after.starts, job.lease, job.worker, job.host, event.at, json.dumps(change.output_files)
+
+
+def end_of(change: Change, after: Job) -> tuple[object, ...]:
+    """The values of the query `end_attempt`."""
+    job, event = change.job, change.event
+    assert isinstance(event, Ended)
+    how = outcome(event)
+    error = event.error or (None if how is Outcome.STOPPED else after.error)  # the job keeps its earlier one
+    return (
+        job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at, how._value_,
+        event.exit_code, event.signal, error, event.cpu_time, event.max_rss, event.output_bytes, change.leftover,
+    )  # fmt: skip
+
+
+def break_of(change: Change, after: Job) -> tuple[object, ...]:
+    """The values of the query `break_attempt`: a start whose end nobody saw, or that did not count."""
+    how, why = (Outcome.LOST, "its worker was lost") if isinstance(change.event, Lost) else (Outcome.STOPPED, None)
+    return after.updated_at, how.value, why, change.job.seq, change.job.starts
+
+
+def output_row(change: Change, after: Job, output: Output) -> tuple[object, ...]:
+    """The values of the query `write_output`; what is worth it is compressed."""
+    head, tail = output.head, output.tail
+    if compress := len(head) >= COMPRESS_FROM_BYTES:
+        head, tail = zlib.compress(head, 1), zlib.compress(tail, 1) if tail else tail
+    return change.job.seq, after.starts, output.stream, head, tail or None, output.cut_bytes, int(compress)
+
+
+def output_from_row(row: Sequence[Any]) -> Output:
+    """The output in a row of `OUTPUT_COLUMNS`."""
+    stream, head, tail, cut_bytes, compressed = row
+    unpack = zlib.decompress if compressed else bytes
+    return Output(stream=stream, head=unpack(head), tail=unpack(tail) if tail else b"", cut_bytes=cut_bytes)
+
+
+def attempt_from_row(row: Sequence[Any]) -> Attempt:
+    """The attempt in a row of `ATTEMPT_COLUMNS`."""
+    fields: dict[str, Any] = dict(zip(Attempt._fields, row, strict=True))
+    fields["output_files"] = tuple(json.loads(fields["output_files"] or "[]"))
+    fields["outcome"] = Outcome(fields["outcome"]) if fields["outcome"] else None
+    return Attempt(**fields)
+
+
+class Dialect(NamedTuple):
+    """How a database says what SQL leaves open: a parameter, an integer one, and how texts are compared.
+
+    `pattern` makes of a GLOB what `command` compares with.
+    """
+
+    mark: str
+    integer: str
+    tag: str
+    command: str
+    error: str
+    pattern: Callable[[str], str]
+
+
+SQLITE = Dialect(
+    mark="?", integer="?", tag="EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)", command="command GLOB ?",
+    error="instr(lower(error), lower(?)) > 0", pattern=str,
+)  # fmt: skip
+
+
+def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[object]]:
+    """The selection as an SQL condition and its parameters."""
+    parts: list[str] = []
+    values: list[object] = []
+
+    def any_of(condition: str, wanted: Sequence[object]) -> None:
+        if wanted:
+            parts.append("(" + " OR ".join([condition] * len(wanted)) + ")")
+            values.extend(wanted)
+
+    def one_of(column: str, wanted: Sequence[object], mark: str = dialect.mark) -> None:
+        if wanted:
+            parts.append(f"{column} IN ({', '.join([mark] * len(wanted))})")
+            values.extend(wanted)
+
+    one_of("id", selector.ids)
+    # States in these words, not as parameters: only so is it certain, also in a kept plan, that a partial index serves.
+    if selector.states:
+        parts.append("(" + " OR ".join(f"state = '{state_of(state)}'" for state in selector.states) + ")")
+    if selector.states and JobState.COMPLETED not in selector.states:
+        parts.append("state <> 'completed'")
+    one_of("queue", selector.queues)
+    one_of("owner", selector.owners)
+    one_of("exit_code", selector.exit_codes, dialect.integer)
+    any_of(dialect.tag, selector.tags)
+    any_of(dialect.command, [dialect.pattern(glob) for glob in selector.commands])
+    any_of(dialect.error, selector.errors)
+    if selector.before is not None:
+        parts.append(f"updated_at < {dialect.mark}")
+        values.append(selector.before)
+    return " AND ".join(parts) or "1 = 1", values
+
+
+def state_of(name: str) -> str:
+    """A state's name, also where a program gave text for it. Raises `Invalid`."""
+    if name not in tuple(JobState):
+        raise Invalid(f"unknown state {name!r}", f"one of {', '.join(JobState)}")
+    return str(name)
+
+
+def page(
+    selector: Selector, table: str, dialect: Dialect, *, limit: int | None, newest_first: bool, after_seq: int | None
+) -> tuple[str, list[object]]:
+    """What follows `SELECT … FROM jobs` for the first jobs of a selection after one of them, and its parameters.
+
+    Of several states each is looked for by itself: each has an order of its own in an index.
+    """
+    order = "DESC" if newest_first else "ASC"
+
+    def of(some: Selector) -> tuple[str, list[object]]:
+        condition, values = where(some, dialect)
+        if after_seq is not None:
+            condition += f" AND seq {'<' if newest_first else '>'} {dialect.mark}"
+            values.append(after_seq)
+        if limit is None:
+            return f"WHERE {condition} ORDER BY seq {order}", values
+        return f"WHERE {condition} ORDER BY seq {order} LIMIT {dialect.mark}", [*values, limit]
+
+    states = set(selector.states)
+    if limit is None or len(states) < 2:
+        return of(selector)
+    parts = [of(selector._replace(states=(state,))) for state in sorted(states)]
+    each = " UNION ALL ".join(f"SELECT seq FROM (SELECT seq FROM {table} {rest}) AS of_state" for rest, _ in parts)
+    values = [value for _, part in parts for value in part]
+    first = f"SELECT seq FROM ({each}) AS of_states ORDER BY seq {order} LIMIT {dialect.mark}"
+    return f"WHERE seq IN ({first}) ORDER BY seq {order}", [*values, limit]
+
+
+def only_one(ref: str, find: Callable[[str, list[str]], list[Job]], mark: str) -> Job:
+    """The job whose id is `ref`, or whose generated id alone begins with it. Raises `NotFound` or `Invalid`.
+
+    `find` brings the jobs of a condition with its values. Ids are ASCII; of anything else no database is asked.
+    """
+    written = ref.isascii() and "\0" not in ref
+    found = find(f"id = {mark}", [ref]) if written else []
+    if not found and written and len(ref) >= PREFIX_MIN:
+        beyond = ref[:-1] + chr(ord(ref[-1]) + 1)
+        found = find(f"generated_id AND id >= {mark} AND id < {mark} LIMIT 3", [ref, beyond])
+    if not found:
+        raise NotFound(f"no job {ref}", "see the ids with: queuectl list")
+    if len(found) > 1:
+        raise Invalid(f"{ref} could be {' or '.join(job.id for job in found)}", "type more of the id")
+    return found[0]
+
+
+def named_queries(text: str, **names: str) -> Mapping[str, str]:
+    """The queries of an `.sql` file: each begins with `-- name: NAME`. `{NAME}` in them is filled from `names`."""
+    queries = {}
+    for part in text.split("-- name: ")[1:]:
+        name, _, body = part.partition("\n")
+        for key, value in names.items():
+            body = body.replace("{" + key + "}", value)
+        queries[name.strip()] = body.strip().rstrip(";")
+    return queries

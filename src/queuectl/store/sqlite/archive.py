@@ -1,0 +1,56 @@
+"""An SQLite store as rows (see store/shared/archive.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from queuectl.store.shared.archive import MOVED_TO, RECOUNT, TABLES, Row, normal
+from queuectl.store.sqlite.connection import connect, translated
+
+PATIENCE_S = 10.0
+REFUSE = "CREATE TRIGGER moved_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'this store has moved'); END"
+
+
+class SqliteArchive:
+    """An `Archive` of the store in a file, which is there."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._db = connect(path, PATIENCE_S)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with translated(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+    def count(self, table: str) -> int:
+        return int(self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def running(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM jobs WHERE state = 'processing'").fetchone()[0])
+
+    def rows(self, table: str) -> Iterator[Row]:
+        return map(normal, self._db.execute(f"SELECT {', '.join(TABLES[table])} FROM {table}"))
+
+    def fill(self, table: str, rows: Iterable[Row]) -> None:
+        columns = TABLES[table]
+        marks = ", ".join("?" * len(columns))
+        self._db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+
+    def finish(self) -> None:
+        self._db.execute(RECOUNT.format(counts="counts", jobs="jobs"))
+
+    def move_to(self, place: str) -> None:
+        self._db.execute("INSERT INTO meta VALUES (?, ?)", (MOVED_TO, place))
+        for table in ("jobs", "workers"):
+            self._db.execute(REFUSE.format(table=table))
+
+    def close(self) -> None:
+        self._db.close()

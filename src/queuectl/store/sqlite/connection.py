@@ -1,0 +1,280 @@
+"""Opening a SQLite store: the library, the file, its rights, its settings, and SQLite's errors in our words.
+
+Paths are text here and wherever each command comes by: `pathlib` would be a tenth of the time that an enqueue takes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from _thread import allocate_lock
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from queuectl.domain.errors import Conflict, DiskFull, Invalid, QueuectlError, StoreBusy, StoreLost, StoreUnavailable
+from queuectl.store.mounts import refuse_unsafe
+from queuectl.store.sqlite import wal
+from queuectl.store.sqlite.fileset import set_aside_foreign_log
+
+if TYPE_CHECKING:
+    import sqlite3
+else:
+    try:  # a SQLite without the WAL-reset race; the stdlib's is as old as the distribution
+        from pysqlite3 import dbapi2 as sqlite3
+    except ImportError:
+        import sqlite3
+
+__all__ = [
+    "connect",
+    "connect_in_memory",
+    "folder_of",
+    "library_is_safe",
+    "library_version",
+    "sqlite3",
+    "sync_file",
+    "translated",
+]
+
+APPLICATION_ID = 0x71756575  # "queu": tells our files from other SQLite databases
+
+
+_opening = allocate_lock()
+"""No thread opens a store while another one looks into its files: closing them would drop the locks."""
+
+
+def library_version() -> str:
+    """Which SQLite runs, e.g. `3.53.4 (pysqlite3)`."""
+    return f"{sqlite3.sqlite_version} ({sqlite3.__name__.partition('.')[0]})"
+
+
+def library_is_safe() -> bool:
+    """Whether this SQLite is free of the WAL-reset race (fixed in 3.51.3, 3.50.7 and 3.44.6)."""
+    version = tuple(int(part) for part in sqlite3.sqlite_version.split("."))
+    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+
+
+def folder_of(path: str) -> str:
+    """Where locks, sockets, journals and running output of a store lie."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.d")
+
+
+def connect(path: str, busy_timeout_s: float) -> sqlite3.Connection:
+    """An open connection in WAL mode, every commit synced. The file is made, for its owner only, if it is missing."""
+    with translated(path):
+        if (found := _stat(path)) is None:
+            _create(path)
+        else:
+            _refuse_no_store(path, found)
+            refuse_unsafe(path, folder_of(path))
+        with _opening:
+            if found is not None:
+                set_aside_foreign_log(path, folder_of(path), found, busy_timeout_s)
+            connection = sqlite3.connect(
+                _existing(path),
+                uri=True,
+                timeout=busy_timeout_s,
+                isolation_level=None,
+                cached_statements=256,
+                check_same_thread=False,  # a store is for one thread at a time, but another one may close it
+            )
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _refuse_no_store(path: str, found: os.stat_result) -> None:
+    """Raises `StoreUnavailable` for what cannot be a store."""
+    if stat.S_ISDIR(found.st_mode):
+        raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreUnavailable(f"{path} is a device or a pipe, not a queuectl store", "name a file with --db")
+    if found.st_nlink > 1:
+        raise StoreUnavailable(
+            f"{path} is one file under several names (hard links): each would have its own -wal, and damage it",
+            f"find the others with: find / -xdev -samefile {path}; or make it a file of its own: "
+            f"cp {path} {path}.new && mv {path}.new {path}",
+        )
+
+
+def shrink(path: str, busy_timeout_s: float) -> int:
+    """Gives free pages back to the file system, and returns how many bytes. Others who write wait meanwhile; it needs
+    as much free space as what is kept."""
+    before = os.stat(path).st_size
+    connection = connect(path, busy_timeout_s)
+    try:
+        with translated(path):
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.close()
+    return before - os.stat(path).st_size
+
+
+def connect_in_memory() -> sqlite3.Connection:
+    """A connection to an empty database that is nowhere."""
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+
+def _existing(path: str) -> str:
+    """The file as a URI that never makes it: one removed at this moment must not come back with anybody's rights."""
+    return "file://" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=rw"
+
+
+def _prepare(connection: sqlite3.Connection, path: str) -> None:
+    # In this order: a store that another process is making just now gets its id before its first table.
+    empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    if application_id == 0 and empty:
+        with _making(path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    elif application_id != APPLICATION_ID:
+        raise StoreUnavailable(f"{path} is an SQLite database, but not a queuectl store", "name another file with --db")
+    _make_folder(path)  # only now: beside a database that is not ours it would make `reset` remove that
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {wal.LIMIT_BYTES}")
+    connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the platter
+
+
+def _create(path: str) -> None:
+    """Makes the empty file. Left-over `-wal` and `-shm` of a removed store would corrupt the new one."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    refuse_unsafe(path, folder_of(path))
+    with _making(path):
+        if os.path.exists(path):
+            return
+        for suffix in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.unlink(path + suffix)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with suppress(OSError):  # a repository that cannot be written is no reason to refuse a store; `init` says so
+        exclude_from_git(path)
+
+
+def exclude_from_git(path: str) -> str | None:
+    """Has git ignore the store's files; see store/sqlite/git.py."""
+    from queuectl.store.sqlite.git import exclude
+
+    return exclude(path, folder_of(path))
+
+
+def is_ours(path: str) -> bool:
+    """Whether a file is, or was, a store: by the id in it, or by the folder beside it, which only stores have."""
+    if os.path.isdir(folder_of(path)):
+        return True
+    with translated(path), open(path, "rb") as file:
+        head = file.read(72)
+    return head.startswith(b"SQLite format 3\0") and int.from_bytes(head[68:72], "big") == APPLICATION_ID
+
+
+@contextmanager
+def _making(path: str) -> Iterator[None]:
+    """Lets one process at a time make the store."""
+    import fcntl
+
+    folder = folder_of(path)
+    _make_folder(path)
+    refuse_foreign(folder, path)
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _make_folder(path: str) -> None:
+    """Makes the store's folder, where it did not come along with a file that was moved or restored."""
+    folder = folder_of(path)
+    with suppress(FileExistsError):
+        os.mkdir(folder, mode=0o700)
+        _write_new(os.path.join(folder, ".gitignore"), b"*\n")  # `git clean` leaves alone what is ignored
+
+
+def _write_new(path: str, text: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(handle, text)
+    finally:
+        os.close(handle)
+
+
+def refuse_foreign(folder: str, path: str) -> None:
+    """Whoever can write the folder could speak for our supervisors. Raises `StoreUnavailable`."""
+    trusted = {0, os.geteuid(), os.stat(path).st_uid if os.path.exists(path) else 0}
+    found = os.stat(folder)
+    if found.st_uid not in trusted or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StoreUnavailable(
+            f"{folder}, the folder of the store {path}, belongs to somebody else, or others can write it",
+            f"chmod 700 {folder}, or remove it",
+        )
+
+
+def sync_file(path: str) -> None:
+    """Has what was written to the file reach the disk. Only for a `-wal`: closing a database or its `-shm` would drop
+    the locks that SQLite holds on it."""
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """SQLite's and the system's errors as the error tree's. Nothing of the transaction has happened then."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise Conflict(f"the store refused the change: {error}") from error
+    except sqlite3.Error as error:
+        raise _translate(str(error), path) from error
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise Invalid(
+            f"the store cannot hold a value: {error}", "text must be UTF-8, numbers fit into 64 bits"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "check the folder and its rights, or name another store with --db"
+        raise StoreUnavailable(f"cannot open the store {path}: {reason}", hint) from error
+
+
+def _translate(text: str, path: str) -> QueuectlError:
+    if "disk I/O error" in text or "unable to open" in text:
+        text = _of_file_system(path) or text
+    known: tuple[tuple[str, type[QueuectlError], str, str], ...] = (
+        ("locked", StoreBusy, "is locked by another process", "try again; see who holds it with: fuser {path}"),
+        ("disk is full", DiskFull, "cannot grow: the disk is full", "free some space and try again"),
+        ("disk I/O error", StoreUnavailable, "cannot be read or written: disk I/O error", "check the disk and dmesg"),
+        ("readonly", StoreUnavailable, "is read-only", "check the rights of file and folder, and the mount"),
+        ("not a database", StoreLost, "is not a database", "name another file with --db, or remove this one"),
+        ("malformed", StoreLost, "is damaged", "restore a backup, or start afresh with: queuectl reset"),
+        ("unable to open", StoreUnavailable, "cannot be opened", "check the folder and its rights"),
+    )
+    for word, kind, message, hint in known:
+        if word in text:
+            return kind(f"the store {path} {message}", hint.format(path=path))
+    return StoreUnavailable(f"the store {path} failed: {text}", "run: queuectl doctor")
+
+
+def _of_file_system(path: str) -> str | None:
+    """What the file system says of itself, where SQLite only tells that something has failed."""
+    with suppress(OSError):
+        found = os.statvfs(os.path.dirname(path))
+        if found.f_flag & os.ST_RDONLY:
+            return "readonly"
+        if not found.f_bavail:
+            return "disk is full"
+    return None

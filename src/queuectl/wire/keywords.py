@@ -1,0 +1,71 @@
+"""The keys of a job as keyword arguments, with what Python has for paths, times and durations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NotRequired, TypedDict
+
+from queuectl.domain.errors import Invalid
+from queuectl.wire.times import parse_duration
+
+Path = str | os.PathLike[str]
+Duration = float | str | timedelta
+"""Seconds, or text such as `90s`, `10m`, `1h30m`, `2d`."""
+
+
+class JobKeys(TypedDict):
+    """What a job may be given when it is enqueued; `command` must be. See docs/commands.md for their meaning."""
+
+    command: str | Sequence[Path]
+    id: NotRequired[str | None]
+    queue: NotRequired[str | None]
+    priority: NotRequired[int | None]
+    run_at: NotRequired[str | datetime | None]
+    delay: NotRequired[Duration | None]
+    tags: NotRequired[Sequence[str] | None]
+    held: NotRequired[bool | None]
+    max_retries: NotRequired[int | None]
+    backoff_base: NotRequired[float | None]
+    backoff_initial: NotRequired[Duration | None]
+    backoff_max: NotRequired[Duration | None]
+    backoff_jitter: NotRequired[float | None]
+    retry_on: NotRequired[Sequence[int] | None]
+    fatal_on: NotRequired[Sequence[int] | None]
+    timeout: NotRequired[Duration | None]
+    kill_grace: NotRequired[Duration | None]
+    cwd: NotRequired[Path | None]
+    umask: NotRequired[str | None]
+    env: NotRequired[Mapping[str, str] | None]
+    shell: NotRequired[Path | None]
+    stdin: NotRequired[Path | None]
+    output_path: NotRequired[Path | None]
+    split_output: NotRequired[bool | None]
+
+
+def as_json(value: Any) -> Any:
+    """A value of `JobKeys` as JSON has it. A time without a zone is a local one."""
+    if isinstance(value, datetime):
+        return value.astimezone().isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {key: as_json(each) for key, each in value.items()}
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return [as_json(each) for each in value]
+    return value
+
+
+def seconds_of(duration: Duration) -> float:
+    """A duration's seconds. Raises `Invalid`."""
+    return parse_duration(as_json(duration))
+
+
+def stream_name(stream: int | None) -> str | None:
+    """What a stream is called; none where both are meant. Raises `Invalid`."""
+    if stream not in (None, 1, 2):
+        raise Invalid(f"there is no stream {stream!r}", "1 is stdout, 2 is stderr, None both")
+    return None if stream is None else ("stdout", "stderr")[stream - 1]

@@ -1,0 +1,176 @@
+"""Checks of single values, one for each kind. Every refusal names the key, the value and the rule."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from queuectl.domain.errors import Invalid
+from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX
+from queuectl.wire.times import format_duration as format_duration
+from queuectl.wire.times import format_second as format_second
+from queuectl.wire.times import format_time as format_time
+from queuectl.wire.times import parse_duration as parse_duration
+from queuectl.wire.times import parse_time as parse_time
+
+JsonObject = dict[str, Any]
+
+
+ID = r"[A-Za-z0-9._:-]{1,128}"
+NAME = r"[A-Za-z0-9._:/@+-]{1,128}"
+PRIORITY_MAX = 1_000_000
+RETRIES_MAX = 1_000_000
+
+
+def check_text(value: object, key: str) -> str:
+    if not isinstance(value, str):
+        raise Invalid(f"{key} must be text, not {shown(value)}")
+    if "\0" in value:
+        raise Invalid(f"{key} contains a NUL byte", "no command or path can carry one")
+    return utf8(value, key, "put them into a script or a file")
+
+
+def utf8(text: str, what: str, hint: str) -> str:
+    """Text that every store and every document can hold. Raises `Invalid`."""
+    try:
+        text.isascii() or text.encode()
+    except UnicodeEncodeError:
+        raise Invalid(f"{what} holds bytes that are not UTF-8", hint) from None
+    return text
+
+
+def searched(value: object, key: str) -> str:
+    """Text that is looked for. Raises `Invalid` where no store can hold it."""
+    return check_text(value, key)
+
+
+def check_filled(value: object, key: str) -> str:
+    text = check_text(value, key)
+    if not text:
+        raise Invalid(f"{key} is empty")
+    return text
+
+
+def whole_number(low: int, high: int) -> Callable[[object, str], int]:
+    def check(value: object, key: str) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise Invalid(f"{key} must be a whole number from {low} to {high}, not {shown(value)}")
+        return value
+
+    return check
+
+
+def number(low: float, high: float) -> Callable[[object, str], float]:
+    def check(value: object, key: str) -> float:
+        if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]+)?", value):
+            value = float(value) if "." in value else int(value)
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
+            raise Invalid(f"{key} must be a number from {low:g} to {high:g}, not {shown(value)}")
+        return float(value) + 0.0  # no minus before a zero
+
+    return check
+
+
+def check_flag(value: object, key: str) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise Invalid(f"{key} must be true or false, not {shown(value)}")
+    return value
+
+
+def check_positive_duration(value: object, key: str) -> float:
+    seconds = parse_duration(value, key)
+    if seconds <= 0:
+        raise Invalid(f"{key} must be longer than 0, not {shown(value)}")
+    return seconds
+
+
+def check_id(value: object, key: str) -> str:
+    if isinstance(value, str) and may_be_id(value):
+        return value
+    raise Invalid(f"{key} {shown(value)} is not valid", "1 to 128 of A-Z a-z 0-9 . _ : -")
+
+
+def may_be_id(ref: str) -> bool:
+    """Whether a job can have an id that begins so."""
+    return re.fullmatch(ID, ref) is not None
+
+
+def check_queue(value: object, key: str) -> str:
+    if isinstance(value, str) and re.fullmatch(NAME, value):
+        return value
+    raise Invalid(f"{key} {shown(value)} is not valid", "1 to 128 of A-Z a-z 0-9 . _ : / @ + -")
+
+
+def check_command(value: object, key: str) -> str | tuple[str, ...]:
+    if not isinstance(value, list):
+        line = check_text(value, key)
+        if not line or line.isspace():
+            raise Invalid("command is empty", 'give one, e.g. {"command": "echo hello"}')
+        check_size(line, COMMAND_STRING_BYTES_MAX)
+        return line
+    if not value:
+        raise Invalid("command is an empty list", "its first word is the program to run")
+    words = tuple(check_text(word, "a word of command") for word in value)
+    if not words[0]:
+        raise Invalid("command's first word is empty", "it is the program to run")
+    for word in words:
+        check_size(word, COMMAND_STRING_BYTES_MAX)
+    check_size("\0".join(words), COMMAND_BYTES_MAX)
+    return words
+
+
+def check_size(text: str, limit: int) -> None:
+    if len(text) * 4 > limit and (size := len(text.encode())) > limit:
+        raise Invalid(
+            f"command is {size:,} bytes long; the limit is {limit:,}",
+            "put it into a script file, or feed the data with --stdin FILE",
+        )
+
+
+def check_exit_codes(value: object, key: str) -> tuple[int, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if isinstance(value, int):
+        value = [value]
+    if not isinstance(value, list):
+        raise Invalid(f"{key} must be a list of exit codes, not {shown(value)}")
+    one = whole_number(1, 255)
+    return tuple(one(code, f"an exit code of {key}") for code in value)
+
+
+def check_tags(value: object, key: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        raise Invalid(f"{key} must be a list of words, not {shown(value)}")
+    return tuple(dict.fromkeys(check_queue(tag, "tag") for tag in value))
+
+
+def check_env(value: object, key: str) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise Invalid(f"{key} must be an object of names and values, not {shown(value)}")
+    for name, text in value.items():
+        if not name or re.search(r"[=\0 \t\n\r\v\f]", name):
+            raise Invalid(f"{key} has a variable named {name!r}; a name has neither blanks nor =")
+        utf8(name, f"{key} has a variable whose name", "rename it")
+        check_text(text, f"{key} variable {name}")
+    return value
+
+
+def check_umask(value: object, key: str) -> int:
+    if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{1,4}", value):
+        mask = int(value.replace("o", ""), 8)
+        if mask <= 0o777:
+            return mask
+    raise Invalid(f"{key} must be octal text from 000 to 777, not {shown(value)}", 'write it as "022"')
+
+
+def shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=repr).encode(errors="backslashreplace").decode()
+    return text if len(text) <= 60 else text[:57] + "..."

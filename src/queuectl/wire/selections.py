@@ -1,0 +1,81 @@
+"""Selections of jobs as text: what `--state`, `--queue` … or a request's selector say, checked here and only here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from queuectl.domain.errors import Invalid
+from queuectl.domain.job import JobState
+from queuectl.domain.likeness import STATES, nearest
+from queuectl.domain.selector import Selector
+from queuectl.wire.kinds import searched
+from queuectl.wire.times import parse_duration
+
+KEYS = ("state", "queue", "tag", "owner", "exit_code", "command", "error", "older_than")
+"""What a selection can go by. Each may be repeated, the last one aside: any of the values will do."""
+LISTS = frozenset({"state", "queue", "tag", "owner", "exit_code"})
+"""Those whose values hold no comma, so that one text may list several; a GLOB or a piece of an error may hold one."""
+
+EXIT_CODE_MAX = 255
+VALUES_MAX, TEXT_MAX = 100, 4096
+"""No store has to look for more, or for longer ones."""
+
+
+def parse_selection(given: Mapping[str, Sequence[str]], now: float, spelled: Callable[[str], str] = str) -> Selector:
+    """The selection that these words describe, all of them optional. Raises `Invalid`, naming a key as it is `spelled`.
+
+    Where no value can hold a comma, one text may list several.
+    """
+    for key in given:
+        if key not in KEYS:
+            raise Invalid(f"unknown selector {key!r}", nearest(key, KEYS))
+    words = {key: _listed(texts) if key in LISTS else texts for key, texts in given.items()}
+    for key, texts in words.items():
+        if len(texts) > VALUES_MAX or any(len(text) > TEXT_MAX for text in texts):
+            most = f"at most {VALUES_MAX} values of {TEXT_MAX} characters each"
+            raise Invalid(f"{spelled(key)} selects by too much", most)
+    before = None
+    if ages := words.get("older_than"):
+        if len(ages) > 1:
+            raise Invalid(f"{spelled('older_than')} is given twice", "give it once")
+        before = now - parse_duration(ages[0], spelled("older_than"))
+    return Selector(
+        states=parse_states(words.get("state", ())), queues=_texts(words, "queue"), tags=_texts(words, "tag"),
+        owners=_texts(words, "owner"), exit_codes=tuple(map(_exit_code, words.get("exit_code", ()))),
+        commands=_texts(words, "command"), errors=_texts(words, "error"), before=before,
+    )  # fmt: skip
+
+
+def _listed(texts: Sequence[str]) -> list[str]:
+    """What each text lists: values with commas between. One that lists nothing stands for itself, not for all."""
+    listed: list[str] = []
+    for text in texts:
+        listed += [part.strip() for part in text.split(",") if part.strip()] or [text]
+    return listed
+
+
+def parse_states(given: Sequence[str]) -> tuple[JobState, ...]:
+    """States as written: repeated, or with commas between."""
+    return tuple(dict.fromkeys(map(_state, _listed(given))))
+
+
+def _state(name: str) -> JobState:
+    try:
+        return JobState(name)
+    except ValueError:
+        raise Invalid(f"unknown state {name!r}", nearest(name, [state.value for state in JobState], STATES)) from None
+
+
+def _exit_code(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text[:4]) > EXIT_CODE_MAX:
+        raise Invalid(f"{text!r} is not an exit code", f"a whole number from 0 to {EXIT_CODE_MAX}")
+    return int(text)
+
+
+def _texts(given: Mapping[str, Sequence[str]], key: str) -> tuple[str, ...]:
+    return tuple(searched(text, key) for text in given.get(key, ()))
+
+
+def exactly(text: str) -> str:
+    """A GLOB that matches this text and no other."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
