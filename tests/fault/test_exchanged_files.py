@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import JobState
+from queuectl.store.port import REPLACED
 from queuectl.store.sqlite.connection import folder_of, sqlite3
 from queuectl.store.sqlite.fileset import SET_ASIDE
 from queuectl.store.sqlite.store import SqliteStore
@@ -156,6 +157,35 @@ def test_a_backup_put_in_place_under_a_worker_takes_effect(
         assert is_sound(db)
         filled(db, "e")
     assert ids(db) == ["a", "b", "e"]
+    assert is_sound(db)
+
+
+@PUT
+def test_a_backup_is_noticed_before_the_worker_looks_at_new_jobs(db: Path, put: Callable[[Path, Path], object]) -> None:
+    filled(db, "a", "b")
+    made = backup(db, "online")
+    with closing(SqliteStore(db)) as guarded:
+        guarded.guard()
+        filled(db, "c", "d")  # the first begins the log again
+        put(made, db)
+        assert guarded.replaced() == REPLACED
+        guarded.close()
+        assert ids(db) == ["a", "b"]
+    assert is_sound(db)
+
+
+def test_a_renamed_backup_is_noticed_after_a_checkpoint_that_no_worker_saw(db: Path) -> None:
+    filled(db, "a", "b")
+    made = backup(db, "online")
+    with closing(SqliteStore(db)) as guarded:
+        guarded.guard()
+        filled(db, "c")
+        with closing(sqlite3.connect(db)) as other:
+            other.execute("PRAGMA wal_checkpoint").fetchall()
+            filled(db, "d")
+            made.rename(db)
+        assert ids(db) == ["a", "b"]
+    assert ids(db) == ["a", "b"]
     assert is_sound(db)
 
 

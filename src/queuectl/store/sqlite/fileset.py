@@ -1,8 +1,9 @@
 """The files of a store belong together: the database, its `-wal` and its `-shm`. Notices when one is exchanged.
 
 SQLite does not: it lays a `-wal` over whatever file has the right name. The database file changes only in a checkpoint,
-and a checkpoint leaves its mark in the `-shm`. So a file that has changed without such a mark was written by somebody
-else. What a worker saw last is kept in the store's folder, for whoever opens the store after a crash.
+and a checkpoint leaves its mark in the `-shm`. A file that has changed without such a mark, or is another one under the
+same log, was written by somebody else. What a worker saw last is kept in the store's folder, for whoever opens the
+store after a crash.
 
 Closing any descriptor of these files drops all locks that this process holds on them. So while a connection is open
 they are read through SQLite's own descriptors.
@@ -28,11 +29,12 @@ GONE, BESIDE_GONE, OVERWRITTEN = "gone", "beside gone", "overwritten"
 FIRST_BYTES = 8192
 """What is compared of the database: its header, and the table `meta`, with the store's id and a count of time."""
 SHM_BYTES = 136
-SALTS, BACKFILLED, ATTEMPTED = slice(32, 40), slice(96, 100), slice(128, 132)
-"""In the `-shm`: which log this is, and up to which frame checkpoints have copied it, or begun to."""
+FRAMES, SALT, COPIED, ATTEMPTED = slice(16, 20), slice(32, 36), slice(96, 100), slice(128, 132)
+"""In the `-shm`: how many frames the log has, a number that is drawn for a new log and grows by one when it begins
+again, and up to which frame checkpoints have copied it, or begun to."""
 PENDING, SHARED_FIRST, SHARED_SIZE = 0x40000000, 0x40000002, 510
 """SQLite's locks on the database: the first keeps newcomers out, the range is held by everybody who has it open."""
-RECORD = "files"
+RECORD, RECORD_WORDS = "files", 9
 SET_ASIDE = "set-aside-wal"
 RETRY_EVERY_S = 0.02
 LOOK_AT_MOST_EVERY_S = 0.1
@@ -40,17 +42,51 @@ LOOK_AT_MOST_EVERY_S = 0.1
 Id = tuple[int, int]
 
 
+class Mark(NamedTuple):
+    """What checkpoints leave in the `-shm`."""
+
+    salt: int
+    copied: int
+    whole: bool
+    """Whether the whole log was copied: the next commit may begin it again, without a checkpoint in between."""
+
+    @staticmethod
+    def of(shm: bytes) -> Mark:
+        copied, frames = (int.from_bytes(shm[where], sys.byteorder) for where in (COPIED, FRAMES))
+        return Mark(int.from_bytes(shm[SALT], "big"), copied, copied == frames > 0)
+
+    def is_last_since(self, earlier: Mark) -> bool:
+        """Whether there was no checkpoint since the earlier mark."""
+        began_again = earlier.whole and self.copied == 0 and self.salt == (earlier.salt + 1) % (1 << 32)
+        return began_again or self[:2] == earlier[:2]
+
+
+class Stamp(NamedTuple):
+    """Changes with every write to the database, and with every other file in its place."""
+
+    ino: int
+    changed_ns: int
+    size: int
+
+    @staticmethod
+    def of(found: os.stat_result) -> Stamp:
+        return Stamp(found.st_ino, found.st_ctime_ns, found.st_size)
+
+
 class Seen(NamedTuple):
-    """The files at one moment. `mark` changes with every checkpoint, `stamp` with every write to the database."""
+    """The files at one moment."""
 
     wal: Id
-    mark: str
-    stamp: tuple[int, int, int]
+    mark: Mark
+    stamp: Stamp
     digest: int
 
     def is_foreign_to(self, earlier: Seen) -> bool:
-        """Whether the database was written by something else than a checkpoint, under the same log."""
-        return self[:2] == earlier[:2] and self.digest != earlier.digest
+        """Whether the database was written by something else than a checkpoint, under the same log. A checkpoint puts
+        no other file in its place."""
+        if self.wal != earlier.wal or self.digest == earlier.digest:
+            return False
+        return self.stamp.ino != earlier.stamp.ino or self.mark.is_last_since(earlier.mark)
 
 
 def identity(path: str) -> Id | None:
@@ -181,17 +217,16 @@ def _look(db: int, wal: int, shm: int) -> Seen | None:
     found, log = os.fstat(db), os.fstat(wal)
     first = os.pread(db, FIRST_BYTES, 0)
     after = os.pread(shm, SHM_BYTES, 0)
-    mark = before[SALTS] + before[BACKFILLED]
-    if len(before) < SHM_BYTES or before[BACKFILLED] != before[ATTEMPTED] or after[SALTS] + after[BACKFILLED] != mark:
+    mark = Mark.of(before)
+    if len(before) < SHM_BYTES or before[COPIED] != before[ATTEMPTED] or Mark.of(after) != mark:
         return None
-    stamp = found.st_ino, found.st_ctime_ns, found.st_size
-    return Seen((log.st_dev, log.st_ino), mark.hex(), stamp, zlib.crc32(first))
+    return Seen((log.st_dev, log.st_ino), mark, Stamp.of(found), zlib.crc32(first))
 
 
 def _keep(folder: str, seen: Seen) -> None:
     """A link's text is replaced in one step, and read in one."""
     place = os.path.join(folder, RECORD)
-    text = " ".join(map(str, (*seen.wal, seen.mark, *seen.stamp, seen.digest)))
+    text = " ".join(str(int(number)) for number in (*seen.wal, *seen.mark, *seen.stamp, seen.digest))
     with suppress(FileExistsError):  # left by somebody who was killed
         os.symlink(text, f"{place}.{os.getpid()}")
     os.replace(f"{place}.{os.getpid()}", place)
@@ -202,8 +237,10 @@ def _kept(folder: str) -> Seen | None:
         words = os.readlink(os.path.join(folder, RECORD)).split()
     except FileNotFoundError:
         return None
-    dev, ino, mark, inode, changed, size, digest = words
-    return Seen((int(dev), int(ino)), mark, (int(inode), int(changed), int(size)), int(digest))
+    if len(words) != RECORD_WORDS:
+        return None  # another release's
+    dev, ino, salt, copied, whole, inode, changed_ns, size, digest = map(int, words)
+    return Seen((dev, ino), Mark(salt, copied, bool(whole)), Stamp(inode, changed_ns, size), digest)
 
 
 def set_aside_foreign_log(path: str, folder: str, found: os.stat_result, patience_s: float) -> None:
@@ -211,7 +248,7 @@ def set_aside_foreign_log(path: str, folder: str, found: os.stat_result, patienc
     in its place. Raises `StoreBusy` where others go on using the files as they are."""
     log = identity(f"{path}-wal")
     kept = _kept(folder) if log else None
-    if kept is None or kept.wal != log or kept.stamp == (found.st_ino, found.st_ctime_ns, found.st_size):
+    if kept is None or kept.wal != log or kept.stamp == Stamp.of(found):
         return
     if _is_open_here((found.st_dev, found.st_ino)):
         return  # whoever opened it in this process has looked
