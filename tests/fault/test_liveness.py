@@ -296,7 +296,7 @@ def test_a_worker_of_another_pid_namespace_is_told_by_its_supervisors_answer(sho
         until(lambda: conditions() == [Condition.ORPHANED])
         stop = queuectl(shop, "worker", "stop", "--now")
         assert (stop.returncode, stop.stdout) == (0, ""), "from here it can be neither driven nor signalled"
-        (supervisor,) = box.processes("engine.supervisor")
+        (supervisor,) = box.processes("supervise.supervisor")
         os.kill(supervisor, signal.SIGSTOP)
         assert conditions() == [Condition.UNKNOWN]
         assert "cannot be told from here" in queuectl(shop, "worker", "list").stdout
