@@ -47,8 +47,7 @@ SUDO = (
     "signal.signal(signal.SIGTERM, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
 )
 """Like sudo: resets its limits, and with them the mark of its job, and ignores SIGTERM."""
-LASTING = "sleep 60"
-ESCAPED = f"{sys.executable} -S -c '{SUDO}' {LASTING}"
+ESCAPED = f"{sys.executable} -S -c '{SUDO}' sleep 60"
 BODIES = (
     "true", "true", "sleep 0.02", "sleep 0.3", "sleep 2", "exit 3", "seq 100000", "setsid sleep 0.3",
     "trap '' TERM; sleep 1.5", "sleep 60", "(trap '' TERM HUP; sleep 60) & sleep 60",
@@ -199,8 +198,7 @@ class Round:
         self._workers.append(self._shop.worker(2))
         self._shop.started(*self._shop.enqueue_all([{"command": "sleep 300", "priority": 9}] * 2))
         until(self._are_all_driven, "every supervisor is driven")
-        may_stay = LASTING if self._strikes.termed else "nothing"  # see `_check`
-        before = {pid for pid in self._shop.commands() if not words_of(pid).endswith(may_stay)}
+        before = set(self._shop.commands())
         self._unlink_files("", *self._chance.choice((("-wal", "-shm"), ())))
         if self._chance.random() < 0.3:
             shutil.rmtree(self._shop.store.folder, ignore_errors=True)
@@ -259,10 +257,6 @@ class Round:
         for job in map(shop.job, self._jobs):
             if job.state is JobState.DEAD:
                 self._check_guilt(job)
-        if self._strikes.termed:  # a command that died of a signal from outside left what ignores it, and that may stay
-            for pid in ours(shop.folder):
-                if words_of(pid).endswith(LASTING):
-                    self._strikes.kill(pid)
         with suppress(AssertionError):
             until(lambda: not list(ours(shop.folder)))
         assert not (left := [words_of(pid) for pid in ours(shop.folder)]), f"still run: {left}"

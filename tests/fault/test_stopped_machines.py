@@ -11,6 +11,7 @@ import pytest
 from queuectl.domain.job import Job, JobState, Outcome
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.reaper import Reaper
+from queuectl.engine.supervise.trees import see
 from queuectl.settings import Settings
 from tests.fault.stores import on_each_store
 from tests.workshop import Worker, Workshop, until
@@ -90,6 +91,38 @@ def test_a_command_that_ends_with_its_worker_by_sigterm_is_given_back(
     back = shop.job(job)
     assert (back.state, back.attempts, back.lost, back.error) == (JobState.PENDING, 0, 0, None)
     assert [attempt.outcome for attempt in shop.store.attempts(back)] == [Outcome.STOPPED]
+
+
+@pytest.mark.parametrize("first", ["the worker", "the command"])
+def test_what_ignores_the_signal_of_a_stop_does_not_outlive_its_command(
+    shop: Workshop, tmp_path: Path, first: str
+) -> None:
+    file, escaped = tmp_path / "pid", tmp_path / "escaped"
+    ignoring = f"setsid sh -c 'trap \"\" TERM; echo $$ > {escaped}; sleep 300; sleep 300' & "
+    job = shop.enqueue(f"{ignoring} echo $$ > {file}; exec sleep 300", max_retries=0, kill_grace=0.5)
+    worker = shop.worker(1)
+    shop.started(job)
+    until(lambda: all(each.exists() and each.read_text().strip() for each in (file, escaped)))
+    left, command = shop.commands(), int(file.read_text())
+    for pid in (worker.pid, command) if first == "the worker" else (command, worker.pid):
+        os.kill(pid, signal.SIGTERM)
+    assert worker.wait() == 0
+    assert not any(map(see, left))
+    back = shop.job(job)
+    assert (back.state, back.attempts, back.lost, back.error) == (JobState.PENDING, 0, 0, None)
+
+
+def test_what_ignores_a_signal_that_only_its_command_got_is_left_alone(shop: Workshop, tmp_path: Path) -> None:
+    escaped = tmp_path / "escaped"
+    ignoring = f"setsid sh -c 'trap \"\" TERM; echo $$ > {escaped}; exec sleep 300' & "
+    job = shop.enqueue(f"{ignoring} until [ -s {escaped} ]; do sleep 0.05; done; kill -TERM $$", max_retries=0)
+    shop.worker(1)
+    (dead,) = shop.finished(job)
+    pid = int(escaped.read_text())
+    assert (dead.state, dead.error) == (JobState.DEAD, "killed by signal 15")
+    assert shop.store.attempts(dead)[0].leftover == f"sleep (pid {pid})"
+    assert see(pid)
+    os.kill(pid, signal.SIGKILL)
 
 
 def test_a_command_that_dies_of_sigterm_alone_has_failed(shop: Workshop) -> None:

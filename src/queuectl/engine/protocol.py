@@ -10,6 +10,7 @@ Bytes of output travel as Latin-1 text. A job's execution is named by `[seq, lea
       start     seq, lease, number, ...         see Order; only between two sides of one version
       drop      seq, lease                      forget a start that has not happened yet
       end       seq, lease, cause               TERM, grace, KILL to the whole tree
+      signalled                                 the worker has got a signal to stop: see supervise/withheld.py
       recorded  [[seq, lease], ...]             committed: drop these results
       ping                                      the dispatcher lives
       lease     term, kill, until               when commands have to end, by the clock that runs in suspension

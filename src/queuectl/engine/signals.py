@@ -6,6 +6,15 @@ import os
 import signal
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDS_BY_STOP = frozenset(-signum for signum in STOPPING) | frozenset(128 + signum for signum in STOPPING)
+"""Killed by such a signal, or with the code by which shells and runtimes say so."""
+TOGETHER_S = 5.0
+"""How long after the worker's own signal a command may take to die of its own."""
+
+
+def may_belong_to_stop(exit_code: int | None, signum: int | None) -> bool:
+    """Whether a command ended as one does that was told to stop."""
+    return (-signum if signum else exit_code) in ENDS_BY_STOP
 
 
 class Signals:

@@ -98,6 +98,8 @@ class Dispatcher:
             self._observe(happenings.WorkerLeft(why=name, unrecorded=len(self._known.ended)))
             self.exit_code = StoreUnavailable.exit_code
         self._known.stop_signalled(self._clock.monotonic())
+        for link in self._crew.links:
+            link.signalled()
         self.stop(NOW if self._stopping else GRACEFUL, name)
 
     def stop(self, how: str, why: str) -> None:

@@ -124,6 +124,10 @@ class Link:
             flight.end_sent = cause
             self.channel.send([["end", flight.job.seq, flight.job.lease, cause]])
 
+    def signalled(self) -> None:
+        """Tells that this worker has got a signal to stop."""
+        self.channel.send([["signalled"]])
+
     def recorded(self, keys: Sequence[Key]) -> None:
         """Tells that these results are committed."""
         for key in keys:

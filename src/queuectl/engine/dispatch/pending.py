@@ -2,7 +2,8 @@
 
 A command that dies of a signal which also asks its worker to stop did not fail: a service manager, a logout or a
 reboot signals all of them at once. Which of the two is heard of first is chance. So an end by such a signal waits a
-moment for the worker's own; all other ends wait for nothing.
+moment for the worker's own; all other ends wait for nothing. An end of which something lives on was held by the
+supervisor for that moment (see engine/supervise/withheld.py), and had nothing to do with a stop.
 """
 
 from __future__ import annotations
@@ -15,14 +16,10 @@ from queuectl.domain.job import CLAIMABLE, Job
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.link import Flight, Link
 from queuectl.engine.protocol import Key
-from queuectl.engine.signals import STOPPING
+from queuectl.engine.signals import TOGETHER_S, may_belong_to_stop
 
 HOLD_S = 1.0
 """How long the worker's own signal may come after the end of a command."""
-TOGETHER_S = 5.0
-"""How long after the worker's own signal a command may take to die of its own."""
-ENDS_BY_STOP = frozenset(-signum for signum in STOPPING) | frozenset(128 + signum for signum in STOPPING)
-"""Killed by such a signal, or with the code by which shells and runtimes say so."""
 
 Entry = tuple[Link, Flight]
 
@@ -149,10 +146,9 @@ def settled(after: Sequence[tuple[Link, Flight, Job | None]]) -> After:
 
 def _may_belong_to_stop(flight: Flight) -> bool:
     result = flight.result or {}
-    if result.get("cause") or flight.end_sent == "cancel":
+    if result.get("cause") or result.get("leftover") or flight.end_sent == "cancel":
         return False
-    signum = result.get("signal")
-    return (-signum if signum else result.get("exit_code")) in ENDS_BY_STOP
+    return may_belong_to_stop(result.get("exit_code"), result.get("signal"))
 
 
 def _give_back(flight: Flight) -> None:

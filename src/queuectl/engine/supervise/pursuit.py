@@ -101,9 +101,8 @@ class Pursuit:
         view = look(min(chase.run.tree.since for chase in self._chases.values())) if self._chases else {}
         self._sort_strays(running)
         for run, chase in list(self._chases.items()):
-            strays = [view[pid] for pid, origin in self._strays.items() if origin is run and pid in view]
             before = chase.stuck
-            if chase.step(view, strays, now) and run.exit is not None:
+            if chase.step(view, self._strays_of(run, view), now) and run.exit is not None:
                 del self._chases[run]
                 over.append(run)
             elif chase.stuck != before:
@@ -112,13 +111,22 @@ class Pursuit:
         self.due_at = min((chase.next_at(now) for chase in self._chases.values()), default=None)
         return over, stuck
 
+    def lives_on(self, run: Run, running: Iterable[Run]) -> bool:
+        """Whether anything is left of an execution whose command has ended."""
+        self._sort_strays(running)
+        view = look(run.tree.since)
+        return bool(members(run.tree, view, self._strays_of(run, view)))
+
     def left_by(self, run: Run, running: Iterable[Run]) -> set[int]:
         """The processes that an execution which has ended by itself left behind."""
         self._sort_strays(running)
         left = {pid for pid, origin in self._strays.items() if origin is run}
         for pid in left:
             self._strays[pid] = None
-        return left
+        return {pid for pid in left if see(pid)}
+
+    def _strays_of(self, run: Run, view: View) -> list[Seen]:
+        return [view[pid] for pid, origin in self._strays.items() if origin is run and pid in view]
 
     def reaped(self, pid: int) -> None:
         """A child that no run started is gone."""

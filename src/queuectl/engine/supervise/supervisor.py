@@ -3,7 +3,8 @@
 It knows no store and imports nothing but the standard library's small parts. It is single-threaded, in a session
 of its own, with nothing of the terminal it came from. Its rules:
 
-- It reports an end (journal and message) before it reaps the process, so no exit status is ever only in memory.
+- It reports an end (journal and message) before it reaps the process, so no exit status is ever only in memory; but
+  an end that waits for the rest of its tree is none yet.
 - A result is kept until its dispatcher says `recorded`.
 - Once it has signalled an execution, the outcome is that cause; an exit before the signal stands.
 - Without a dispatcher it starts nothing new, runs its commands to their end and leaves.
@@ -42,6 +43,7 @@ from queuectl.engine.supervise.sink import Drains
 from queuectl.engine.supervise.starting import Patience
 from queuectl.engine.supervise.trees import name_of, names_of
 from queuectl.engine.supervise.unrecorded import Unrecorded
+from queuectl.engine.supervise.withheld import Withheld
 from queuectl.store.liveness import remove_folder
 
 CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
@@ -86,6 +88,7 @@ class Supervisor:
         self._by_key: dict[Key, Run] = {}
         self._timers: list[tuple[float, int, Run]] = []
         self._pursuit = Pursuit(config.bits)
+        self._withheld = Withheld(self._pursuit, STOP)
         self._roster = Roster(config.folder, config.slots)
         self._executions = 0
         self._parent = os.getppid()
@@ -157,7 +160,7 @@ class Supervisor:
             wake.append(flush_at)
         if self._short_until is not None:
             wake.append(self._short_until)
-        waits = (self._drains.wake_at(), self._patience.wake_at(), self._pursuit.due_at)
+        waits = (self._drains.wake_at(), self._patience.wake_at(), self._pursuit.due_at, self._withheld.due_at)
         wake += [at for at in waits if at is not None]
         if self._runs:
             wake.append(self._home.look_at)
@@ -194,6 +197,8 @@ class Supervisor:
                 lease = Lease(*words)
                 self._fence.hold(lease)
                 self._sentry.post(lease.kill_at)
+            case "signalled":
+                self._withheld.signalled(time.monotonic())
             case "leave":
                 self._leaving = True
             case _:
@@ -301,6 +306,8 @@ class Supervisor:
 
     def _pursue(self, now: float) -> None:
         """Goes on ending trees until nothing of them is left."""
+        for run in self._withheld.step(self._by_key.values(), now):
+            self._finish(run)
         over, stuck = self._pursuit.step(self._by_key.values(), now)
         for run in over:
             self._finish(run)
@@ -331,7 +338,10 @@ class Supervisor:
             exited = info.si_code == os.CLD_EXITED
             run.exit = (info.si_status, None) if exited else (None, info.si_status)
             if run.cause is None or self._pursuit.withdraw(run):
-                self._finish(run)
+                if self._withheld.hold(run, self._by_key.values(), time.monotonic()):
+                    run.account()
+                else:
+                    self._finish(run)
             else:
                 run.account()
                 self._pursuit.look_at_once(time.monotonic())

@@ -1,0 +1,60 @@
+"""Ends that may belong to a stop of the worker, while something of their execution lives on.
+
+A command that dies of the signal that stops its worker is given back, and its job runs again. What ignored the signal
+in its tree must not live on beside that: it is ended as by any stop. Where the worker gets no such signal, the command
+has ended by itself, and what it left is not touched. Until one of both is certain the execution counts as running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+from queuectl.engine.signals import TOGETHER_S, may_belong_to_stop
+from queuectl.engine.supervise.execution import Run
+from queuectl.engine.supervise.pursuit import Pursuit
+
+HOLD_S = 2.0
+"""How long the worker's own signal may come after the end of a command: longer than a dispatcher holds an end of which
+nothing is left, since it has yet to tell of it."""
+LOOK_EVERY_S = 0.1
+
+
+class Withheld:
+    """The ends of one supervisor that have to wait."""
+
+    def __init__(self, pursuit: Pursuit, cause: str) -> None:
+        """`cause` is that of an execution that was stopped."""
+        self._pursuit, self._cause = pursuit, cause
+        self._until: dict[Run, float] = {}
+        self._signalled_at = -inf
+        self.due_at: float | None = None
+
+    def signalled(self, now: float) -> None:
+        """The worker has got a signal to stop."""
+        self._signalled_at = now
+        for run in self._until:
+            self._pursuit.begin(run, self._cause, now)
+        self._until.clear()
+
+    def hold(self, run: Run, running: Iterable[Run], now: float) -> bool:
+        """Whether the end of this command has to wait: for what is known later, or for the end of its whole tree."""
+        if run.exit is None or not may_belong_to_stop(*run.exit) or not self._pursuit.lives_on(run, running):
+            return False
+        if now - self._signalled_at < TOGETHER_S:
+            self._pursuit.begin(run, self._cause, now)
+        else:
+            self._until[run] = now + HOLD_S
+            self.due_at = now + LOOK_EVERY_S
+        return True
+
+    def step(self, running: Iterable[Run], now: float) -> list[Run]:
+        """The executions that have ended by themselves, as is certain now."""
+        if self.due_at is None or now < self.due_at:
+            return []
+        running = list(running)
+        over = [run for run, until in self._until.items() if now >= until or not self._pursuit.lives_on(run, running)]
+        for run in over:
+            del self._until[run]
+        self.due_at = now + LOOK_EVERY_S if self._until else None
+        return over
