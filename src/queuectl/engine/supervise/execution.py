@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from queuectl.clock import boottime
-from queuectl.engine.protocol import Message, Order
+from queuectl.engine.protocol import Message, Order, encode
 from queuectl.engine.supervise import descriptors, process
 from queuectl.engine.supervise.hanging import Mounts
 from queuectl.engine.supervise.leftovers import Leftovers
@@ -138,6 +138,10 @@ class Run:
         if self.user_file is not None:
             files[STDOUT] = may_hang(self.user_file)
         return ["started", *self.order.key, self.started_at, self.pid, files]
+
+    def stuck_messages(self) -> str:
+        """Two: what is said last of an execution is all that is said, and its start may be unsaid yet."""
+        return f"{encode(self.started_message())},{encode(['stuck', *self.order.key, self.stuck])}"
 
     def times(self) -> tuple[float, float]:
         """When it started and when it ends, which is now. If the clock was set meanwhile both are by the new time, so

@@ -175,7 +175,7 @@ class Supervisor:
     def _news(self) -> list[str]:
         self._waiting.clear()  # orders of the one before: who takes over sees that they never ran
         running = [encode(run.started_message()) for run in self._by_key.values()]
-        stuck = [_stuck_news(run) for run in self._by_key.values() if run.stuck]
+        stuck = [run.stuck_messages() for run in self._by_key.values() if run.stuck]
         return [*running, *stuck, *self._results.messages()]
 
     def _obey(self, message: Message) -> None:
@@ -306,14 +306,12 @@ class Supervisor:
 
     def _pursue(self, now: float) -> None:
         """Goes on ending trees until nothing of them is left."""
-        for run in self._withheld.step(self._by_key.values(), now):
-            self._finish(run)
         over, stuck = self._pursuit.step(self._by_key.values(), now)
-        for run in over:
+        for run in (*over, *self._withheld.step(self._by_key.values(), now)):
             self._finish(run)
         for run in stuck:
             self._roster.stuck(run.slot.index - self._config.first_slot)
-            self._door.say(run.order.key, _stuck_news(run))
+            self._door.say(run.order.key, run.stuck_messages())
 
     def _reap(self) -> None:
         """Reports and reaps every child that has ended."""
@@ -337,11 +335,9 @@ class Supervisor:
                 continue
             exited = info.si_code == os.CLD_EXITED
             run.exit = (info.si_status, None) if exited else (None, info.si_status)
-            if run.cause is None or self._pursuit.withdraw(run):
-                if self._withheld.hold(run, self._by_key.values(), time.monotonic()):
-                    run.account()
-                else:
-                    self._finish(run)
+            stands = run.cause is None or self._pursuit.withdraw(run)
+            if stands and not self._withheld.hold(run, self._by_key.values(), time.monotonic()):
+                self._finish(run)
             else:
                 run.account()
                 self._pursuit.look_at_once(time.monotonic())
@@ -399,11 +395,6 @@ class Supervisor:
         if run is not None and run.cause is None and run.exit is not None and run.cpu_time is None:
             run.account()
         self._door.say(*self._results.keep(result, body, (run.cpu_time, run.max_rss) if run else (None, None)))
-
-
-def _stuck_news(run: Run) -> str:
-    """Two messages: what is said last of an execution is all that is said, and its start may be unsaid yet."""
-    return f"{encode(run.started_message())},{encode(['stuck', *run.order.key, run.stuck])}"
 
 
 def main() -> None:
