@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from queuectl.domain.fields import FIELDS, Place, Setter
+from queuectl.domain.fields import FIELDS, INPUT
 from queuectl.domain.job import Job, Spec
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.requests import INPUT_KEYS
 from tests.builders import a_job
 
 
-def names(*places: Place) -> list[str]:
+def names(*places: str) -> list[str]:
     return [field.name for field in FIELDS if field.place in places]
+
+
+def test_no_key_comes_twice() -> None:
+    assert len({field.name for field in FIELDS}) == len(FIELDS)
 
 
 def test_the_keys_of_a_job_stand_in_the_order_of_its_json() -> None:
@@ -18,13 +22,15 @@ def test_the_keys_of_a_job_stand_in_the_order_of_its_json() -> None:
 
 
 def test_each_attribute_of_a_spec_is_a_key() -> None:
-    assert sorted(names(Place.SPEC)) == sorted(Spec._fields)
+    assert sorted(names("spec")) == sorted(Spec._fields)
 
 
 def test_each_key_with_a_column_is_an_attribute_of_a_job() -> None:
-    assert set(names(Place.COLUMN, Place.LIFE)) <= set(Job._fields)
+    assert set(names("column", "life")) <= set(Job._fields)
 
 
-def test_the_keys_that_users_may_give_are_the_input_keys() -> None:
-    given = {field.name for field in FIELDS if field.setter is Setter.USER}
-    assert given | {"base_backoff_seconds"} == set(INPUT_KEYS)
+def test_input_shows_the_keys_of_the_spec_last_and_in_its_order() -> None:
+    assert [*(field.name for field in INPUT), "base_backoff_seconds"] == list(INPUT_KEYS)
+    assert [field.name for field in INPUT if field.place == "spec"] == [
+        name for name in Spec._fields if name != "captured"
+    ]

@@ -1,227 +1,221 @@
 """Every key of a job, one row each, in the order in which its JSON shows them.
 
 From a row follow: the check of what users give, JSON in both directions, the JSON schemas, the options of `enqueue` and
-their help, the dashboard's form, the command line that would enqueue a job again, what a supervisor is told, the rows
-of both stores, and the SQL function `enqueue`. A new key is a row here, an attribute of `Spec` or `Job`, and what it
-does.
+their help, the dashboard's form, the command line that would enqueue a job again, what a supervisor is told, and the
+rows of both stores. A new key is a row here, an attribute of `Spec` or `Job`, and what it does.
 """
 
-from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from queuectl.domain.job import Spec
 
-class Shape(StrEnum):
-    """What a value looks like. Each shape has one check, one schema and one form as text: see wire/kinds.py."""
+Kind = Literal[
+    "text", "filled text", "path", "id", "name", "names", "command", "whole number", "number", "flag", "time",
+    "duration", "positive duration", "exit codes", "umask", "variables", "state", "worker", "unsupported",
+]  # fmt: skip
+"""What a value looks like. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
+direction (web/rest/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
 
-    TEXT = "text"
-    FILLED_TEXT = "filled text"
-    PATH = "path"
-    """Text that is not empty; made absolute where the job is enqueued."""
-    ID = "id"
-    NAME = "name"
-    NAMES = "names"
-    COMMAND = "command"
-    WHOLE_NUMBER = "whole number"
-    NUMBER = "number"
-    FLAG = "flag"
-    TIME = "time"
-    DURATION = "duration"
-    EXIT_CODES = "exit codes"
-    UMASK = "umask"
-    VARIABLES = "variables"
-    STATE = "state"
-    WORKER = "worker"
-    UNSUPPORTED = "unsupported"
+Place = Literal["spec", "column", "life", "nowhere"]
+"""Where a value is kept.
 
+- spec: in the spec that many jobs share, an attribute of `Spec`, fixed when the job is enqueued.
+- column: in a column, since jobs are selected or ordered by it: an attribute of `Job`, fixed when it is enqueued.
+- life: the same, but it changes with what happens to the job.
+- nowhere: computed where it is shown, or only used where the job is enqueued.
+"""
 
-class Kind(NamedTuple):
-    """A shape with its bounds. `nullable`: null stands for a value that is absent, not for the default."""
+Setter = Literal["user", "queuectl", "ignored", "later"]
+"""Who writes a value.
 
-    shape: Shape
-    low: float = 0
-    high: float = 0
-    above_low: bool = False
-    nullable: bool = False
-
-
-class Place(StrEnum):
-    """Where a value is kept."""
-
-    SPEC = "spec"
-    """In the spec, which many jobs share: an attribute of `Spec`. Fixed when the job is enqueued."""
-    COLUMN = "column"
-    """In a column of its own, since jobs are selected or ordered by it: an attribute of `Job`."""
-    LIFE = "life"
-    """The same, written by what happens to the job."""
-    NOWHERE = "nowhere"
-    """Computed where it is shown, or only used where the job is enqueued."""
-
-
-class Setter(StrEnum):
-    """Who writes a value."""
-
-    USER = "user"
-    """Whoever enqueues the job."""
-    QUEUECTL = "queuectl"
-    """Refused as input."""
-    IGNORED = "ignored"
-    """Written by queuectl, and accepted as input with the value of a new job, or any."""
-    LATER = "later"
-    """A key of the contract that this version cannot honour: refused rather than dropped in silence."""
-
-
-class Input(NamedTuple):
-    """How people give a value: the option with its metavar (none for a flag), its help, and the form's label."""
-
-    option: str
-    metavar: str | None
-    help: str
-    label: str = ""
-    hint: str = ""
-
-
-class Field(NamedTuple):
-    """One key. `told`: the supervisor needs it to run the command."""
-
-    name: str
-    kind: Kind
-    place: Place
-    setter: Setter = Setter.USER
-    input: Input | None = None
-    told: bool = False
-    shown: bool = True
-
+- user: whoever enqueues the job.
+- queuectl: refused as input.
+- ignored: queuectl, but accepted as input and ignored.
+- later: nobody yet. This version cannot honour the key, and refuses it rather than drop it in silence.
+"""
 
 PRIORITY_MAX = 1_000_000
 RETRIES_MAX = 1_000_000
 BACKOFF_BASE_MAX = 1000
+UNLIMITED = float("inf")
 
-_text = Kind(Shape.TEXT, nullable=True)
-_path = Kind(Shape.PATH, nullable=True)
-_duration = Kind(Shape.DURATION)
-_seconds = Kind(Shape.NUMBER, nullable=True)
-_count = Kind(Shape.WHOLE_NUMBER, high=float("inf"))
-_whole = Kind(Shape.WHOLE_NUMBER, high=float("inf"), nullable=True)
-_time = Kind(Shape.TIME, nullable=True)
-_unsupported = Kind(Shape.UNSUPPORTED, nullable=True)
 
-_SPEC, _COLUMN, _LIFE, _NOWHERE = Place.SPEC, Place.COLUMN, Place.LIFE, Place.NOWHERE
-_OURS = Setter.QUEUECTL
+class Field(NamedTuple):
+    """One key. `low` and `high` bound a number. `nullable`: its JSON may be null.
+
+    `option` (or `short`), `metavar` and `help` describe the option of `enqueue`; `label`, `hint` and `example` the
+    input of the dashboard's form, which is at hand if it is `often` needed. `told`: the supervisor needs the value to
+    run the command. `shown`: it is in a job's JSON.
+    """
+
+    name: str
+    kind: Kind
+    place: Place
+    setter: Setter = "user"
+    low: float = 0
+    high: float = UNLIMITED
+    nullable: bool = False
+    option: str = ""
+    short: str = ""
+    metavar: str | None = None
+    help: str = ""
+    label: str = ""
+    hint: str = ""
+    example: str = ""
+    often: bool = False
+    told: bool = False
+    shown: bool = True
+
 
 FIELDS: tuple[Field, ...] = (
-    Field("id", Kind(Shape.ID), _COLUMN, input=Input("--id", "ID", "the job's id (default: a random one)", "Id")),
-    Field("command", Kind(Shape.COMMAND), _COLUMN, told=True),
-    Field("state", Kind(Shape.STATE), _LIFE, Setter.IGNORED),
-    Field("attempts", _count, _LIFE, Setter.IGNORED),
     Field(
-        "max_retries", Kind(Shape.WHOLE_NUMBER, high=RETRIES_MAX), _SPEC,
-        input=Input("--max-retries", "N", "retries after the first run", "Retries"),
+        "id", "id", "column", option="--id", metavar="ID", help="the job's id (default: a random one)",
+        label="Id", hint="left out: a random one", often=True,
     ),
-    Field("created_at", Kind(Shape.TIME), _COLUMN, Setter.IGNORED),
-    Field("updated_at", Kind(Shape.TIME), _LIFE, Setter.IGNORED),
-    Field("queue", Kind(Shape.NAME), _COLUMN, input=Input("--queue", "QUEUE", "the queue (default: default)", "Queue")),
+    Field("command", "command", "column"),
+    Field("state", "state", "life", "ignored"),
+    Field("attempts", "whole number", "life", "ignored"),
     Field(
-        "priority", Kind(Shape.WHOLE_NUMBER, -PRIORITY_MAX, PRIORITY_MAX), _COLUMN,
-        input=Input("--priority", "N", "higher runs first (default: 0)", "Priority", "higher runs first"),
+        "max_retries", "whole number", "spec", high=RETRIES_MAX,
+        option="--max-retries", metavar="N", help="retries after the first run",
+        label="Retries", hint="after the first run", often=True,
     ),
+    Field("created_at", "time", "column", "ignored"),
+    Field("updated_at", "time", "life", "ignored"),
     Field(
-        "run_at", Kind(Shape.TIME), _COLUMN,
-        input=Input("--at", "TIME", "not before: 18:00, '2026-11-21 18:00', RFC 3339", "Not before"),
-    ),
-    Field(
-        "delay", _duration, _NOWHERE, shown=False,
-        input=Input("--delay", "DURATION", "not before this has passed: 90, 10m, 1h30m", "Delay"),
+        "queue", "name", "column",
+        option="--queue", short="-q", metavar="QUEUE", help="the queue (default: default)",
+        label="Queue", example="default", often=True,
     ),
     Field(
-        "timeout", Kind(Shape.DURATION, above_low=True, nullable=True), _SPEC,
-        input=Input("--timeout", "DURATION", "time limit of one attempt", "Time limit"),
+        "priority", "whole number", "column", low=-PRIORITY_MAX, high=PRIORITY_MAX,
+        option="--priority", metavar="N", help="higher runs first (default: 0)",
+        label="Priority", hint="higher runs first", example="0", often=True,
     ),
     Field(
-        "kill_grace", _duration, _SPEC,
-        input=Input("--kill-grace", "DURATION", "from SIGTERM to SIGKILL when it is ended", "From SIGTERM to SIGKILL"),
+        "run_at", "time", "life",
+        option="--at", metavar="TIME", help="not before: 18:00, '2026-11-21 18:00', RFC 3339",
     ),
     Field(
-        "backoff_base", Kind(Shape.NUMBER, 1, BACKOFF_BASE_MAX), _SPEC,
-        input=Input("--backoff-base", "X", "each delay is X times the one before", "Each delay times"),
+        "delay", "duration", "nowhere", shown=False,
+        option="--delay", metavar="DURATION", help="not before this has passed: 90, 10m, 1h30m",
+        label="Delay", hint="not before this has passed", example="10m", often=True,
     ),
     Field(
-        "backoff_initial", _duration, _SPEC,
-        input=Input("--backoff-initial", "DURATION", "delay before the first retry", "First retry after"),
+        "timeout", "positive duration", "spec", nullable=True,
+        option="--timeout", metavar="DURATION", help="time limit of one attempt",
+        label="Time limit", hint="of one attempt", often=True,
     ),
     Field(
-        "backoff_max", _duration, _SPEC,
-        input=Input("--backoff-max", "DURATION", "longest delay between retries", "Longest delay"),
+        "kill_grace", "duration", "spec",
+        option="--kill-grace", metavar="DURATION", help="from SIGTERM to SIGKILL when it is ended",
+        label="From SIGTERM to SIGKILL",
     ),
     Field(
-        "backoff_jitter", Kind(Shape.NUMBER, 0, 1), _SPEC,
-        input=Input("--backoff-jitter", "FRACTION", "0..1 of a delay taken off at random", "Jitter"),
+        "backoff_base", "number", "spec", low=1, high=BACKOFF_BASE_MAX,
+        option="--backoff-base", metavar="X", help="each delay is X times the one before",
+        label="Each delay times",
     ),
     Field(
-        "retry_on", Kind(Shape.EXIT_CODES), _SPEC,
-        input=Input("--retry-on", "CODES", "retry only on these exit codes, e.g. 75,111", "Retry only on exit codes"),
+        "backoff_initial", "duration", "spec",
+        option="--backoff-initial", metavar="DURATION", help="delay before the first retry",
+        label="First retry after",
     ),
     Field(
-        "fatal_on", Kind(Shape.EXIT_CODES), _SPEC,
-        input=Input(
-            "--fatal-on", "CODES", "never retry on these exit codes; 128+n means signal n", "Never retry on exit codes"
-        ),
-    ),
-    Field("cwd", _path, _SPEC, input=Input("--cwd", "FOLDER", "where it runs (default: here)", "Folder"), told=True),
-    Field("umask", Kind(Shape.UMASK, nullable=True), _SPEC, told=True),
-    Field(
-        "env", Kind(Shape.VARIABLES), _SPEC, told=True,
-        input=Input("--env", "NAME[=VALUE]", "a variable for the command (without =: as it is here)", "Variables"),
-    ),
-    Field("captured", Kind(Shape.NAMES), _SPEC, _OURS, told=True, shown=False),
-    Field("secrets", _unsupported, _NOWHERE, Setter.LATER),
-    Field(
-        "shell", Kind(Shape.FILLED_TEXT), _SPEC, told=True,
-        input=Input("--shell", "PATH", "what runs a command that is a string (default: /bin/sh)", "Shell"),
+        "backoff_max", "duration", "spec",
+        option="--backoff-max", metavar="DURATION", help="longest delay between retries",
+        label="Longest delay",
     ),
     Field(
-        "stdin", _path, _SPEC, told=True,
-        input=Input("--stdin", "FILE", "its input, opened at each attempt (default: empty)", "Input from file"),
+        "backoff_jitter", "number", "spec", high=1,
+        option="--backoff-jitter", metavar="FRACTION", help="0..1 of a delay taken off at random",
+        label="Jitter", hint="0 to 1, taken off at random",
     ),
     Field(
-        "output_path", _path, _SPEC, told=True,
-        input=Input("--output", "PATH", "also write its output to this file", "Output also to file"),
+        "retry_on", "exit codes", "spec",
+        option="--retry-on", metavar="CODES", help="retry only on these exit codes, e.g. 75,111",
+        label="Retry only on exit codes", example="75,111",
     ),
     Field(
-        "split_output", Kind(Shape.FLAG), _SPEC, told=True,
-        input=Input("--split-output", None, "keep stdout and stderr apart", "Keep stdout and stderr apart"),
+        "fatal_on", "exit codes", "spec",
+        option="--fatal-on", metavar="CODES", help="never retry on these exit codes; 128+n means signal n",
+        label="Never retry on exit codes", example="2",
     ),
     Field(
-        "tags", Kind(Shape.NAMES), _COLUMN,
-        input=Input("--tag", "TAG", "a mark to select it by; may be repeated", "Tags"),
+        "cwd", "path", "spec", nullable=True, told=True,
+        option="--cwd", metavar="FOLDER", help="where it runs (default: here)",
+        label="Folder", hint="left out: the server's",
     ),
-    Field("batch", _unsupported, _NOWHERE, Setter.LATER),
-    Field("schedule", _unsupported, _NOWHERE, _OURS),
-    Field("unique_key", _unsupported, _NOWHERE, Setter.LATER),
-    Field("depends_on", _unsupported, _NOWHERE, Setter.LATER),
-    Field("locks", _unsupported, _NOWHERE, Setter.LATER),
+    Field("umask", "umask", "spec", nullable=True, told=True),
     Field(
-        "held", Kind(Shape.FLAG), _COLUMN,
-        input=Input("--hold", None, "do not run it until it is released", "Hold it until it is released"),
+        "env", "variables", "spec", told=True,
+        option="--env", metavar="NAME[=VALUE]", help="a variable for the command (without =: as it is here)",
+        label="Variables, NAME=VALUE a line",
     ),
-    Field("on_success", _unsupported, _NOWHERE, Setter.LATER),
-    Field("on_failure", _unsupported, _NOWHERE, Setter.LATER),
-    Field("on_dead", _unsupported, _NOWHERE, Setter.LATER),
-    Field("owner", _text, _COLUMN, _OURS),
-    Field("worker", Kind(Shape.WORKER, nullable=True), _LIFE, _OURS),
-    Field("host", _text, _LIFE, _OURS),
-    Field("lease", _count, _LIFE, _OURS),
-    Field("lost", _count, _LIFE, _OURS),
-    Field("started_at", _time, _LIFE, _OURS),
-    Field("finished_at", _time, _LIFE, _OURS),
-    Field("duration", _seconds, _NOWHERE, _OURS),
-    Field("next_retry_at", _time, _LIFE, _OURS),
-    Field("exit_code", _whole, _LIFE, _OURS),
-    Field("signal", _whole, _LIFE, _OURS),
-    Field("error", _text, _LIFE, _OURS),
-    Field("progress", _unsupported, _NOWHERE, _OURS),
-    Field("result", _unsupported, _NOWHERE, _OURS),
-    Field("output_bytes", _whole, _LIFE, _OURS),
-    Field("cpu_time", _seconds, _LIFE, _OURS),
-    Field("max_rss", _whole, _LIFE, _OURS),
-    Field("reason", _text, _NOWHERE, _OURS),
+    Field("captured", "names", "spec", "queuectl", told=True, shown=False),
+    Field("secrets", "unsupported", "nowhere", "later"),
+    Field(
+        "shell", "filled text", "spec", told=True,
+        option="--shell", metavar="PATH", help="what runs a command that is a string (default: /bin/sh)",
+        label="Shell", example="/bin/sh",
+    ),
+    Field(
+        "stdin", "path", "spec", nullable=True, told=True,
+        option="--stdin", metavar="FILE", help="its input, opened at each attempt (default: empty)",
+        label="Input from file",
+    ),
+    Field(
+        "output_path", "path", "spec", nullable=True, told=True,
+        option="--output", metavar="PATH", help="also write its output to this file",
+        label="Output also to file",
+    ),
+    Field(
+        "split_output", "flag", "spec", told=True,
+        option="--split-output", help="keep stdout and stderr apart",
+        label="Keep stdout and stderr apart",
+    ),
+    Field(
+        "tags", "names", "column",
+        option="--tag", metavar="TAG", help="a mark to select it by; may be repeated",
+        label="Tags", hint="with commas between", example="nightly,web", often=True,
+    ),
+    Field("batch", "unsupported", "nowhere", "later"),
+    Field("schedule", "unsupported", "nowhere", "queuectl"),
+    Field("unique_key", "unsupported", "nowhere", "later"),
+    Field("depends_on", "unsupported", "nowhere", "later"),
+    Field("locks", "unsupported", "nowhere", "later"),
+    Field(
+        "held", "flag", "life",
+        option="--hold", help="do not run it until it is released",
+        label="Hold it until it is released", often=True,
+    ),
+    Field("on_success", "unsupported", "nowhere", "later"),
+    Field("on_failure", "unsupported", "nowhere", "later"),
+    Field("on_dead", "unsupported", "nowhere", "later"),
+    Field("owner", "text", "column", "queuectl", nullable=True),
+    Field("worker", "worker", "life", "queuectl", nullable=True),
+    Field("host", "text", "life", "queuectl", nullable=True),
+    Field("lease", "whole number", "life", "queuectl"),
+    Field("lost", "whole number", "life", "queuectl"),
+    Field("started_at", "time", "life", "queuectl", nullable=True),
+    Field("finished_at", "time", "life", "queuectl", nullable=True),
+    Field("duration", "number", "nowhere", "queuectl", nullable=True),
+    Field("next_retry_at", "time", "life", "queuectl", nullable=True),
+    Field("exit_code", "whole number", "life", "queuectl", low=-UNLIMITED, nullable=True),
+    Field("signal", "whole number", "life", "queuectl", low=-UNLIMITED, nullable=True),
+    Field("error", "text", "life", "queuectl", nullable=True),
+    Field("progress", "unsupported", "nowhere", "queuectl"),
+    Field("result", "unsupported", "nowhere", "queuectl"),
+    Field("output_bytes", "whole number", "life", "queuectl", nullable=True),
+    Field("cpu_time", "number", "life", "queuectl", nullable=True),
+    Field("max_rss", "whole number", "life", "queuectl", nullable=True),
+    Field("reason", "text", "nowhere", "queuectl", nullable=True),
 )  # fmt: skip
+
+INPUT: tuple[Field, ...] = tuple(
+    sorted(
+        (field for field in FIELDS if field.setter == "user"),
+        key=lambda field: Spec._fields.index(field.name) if field.place == "spec" else -1,
+    )
+)
+"""What users may give, in the order in which help and forms show it: first what is the job's own, then its spec."""

@@ -1,4 +1,4 @@
-"""Checks of single values, one for each kind. Every refusal names the key, the value and the rule."""
+"""Checks of single values, one for each kind of `domain.fields`. A refusal names the key, the value and the rule."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from queuectl.domain.errors import Invalid
+from queuectl.domain.fields import Field
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX
 from queuectl.wire.times import format_duration as format_duration
 from queuectl.wire.times import format_second as format_second
@@ -20,8 +21,6 @@ JsonObject = dict[str, Any]
 
 ID = r"[A-Za-z0-9._:-]{1,128}"
 NAME = r"[A-Za-z0-9._:/@+-]{1,128}"
-PRIORITY_MAX = 1_000_000
-RETRIES_MAX = 1_000_000
 
 
 def check_text(value: object, key: str) -> str:
@@ -53,7 +52,7 @@ def check_filled(value: object, key: str) -> str:
     return text
 
 
-def whole_number(low: int, high: int) -> Callable[[object, str], int]:
+def whole_number(low: float, high: float) -> Callable[[object, str], int]:
     def check(value: object, key: str) -> int:
         if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value):
             value = int(value)
@@ -169,6 +168,32 @@ def check_umask(value: object, key: str) -> int:
         if mask <= 0o777:
             return mask
     raise Invalid(f"{key} must be octal text from 000 to 777, not {shown(value)}", 'write it as "022"')
+
+
+_CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "id": check_id,
+    "command": check_command,
+    "name": check_queue,
+    "names": check_tags,
+    "filled text": check_filled,
+    "path": check_filled,
+    "flag": check_flag,
+    "time": lambda value, key: value,  # against the clock, by `parse_request`
+    "duration": parse_duration,
+    "positive duration": check_positive_duration,
+    "exit codes": check_exit_codes,
+    "umask": check_umask,
+    "variables": check_env,
+}
+
+
+def check_of(field: Field) -> Callable[[Any, str], Any]:
+    """The check of a key's values: check(value, key) returns what is kept, or raises `Invalid`."""
+    if field.kind == "whole number":
+        return whole_number(field.low, field.high)
+    if field.kind == "number":
+        return number(field.low, field.high)
+    return _CHECKS[field.kind]
 
 
 def shown(value: object) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid
+from queuectl.domain.fields import FIELDS, INPUT
 from queuectl.domain.likeness import KEYS, nearest
 from queuectl.wire import kinds
-from queuectl.wire.kinds import PRIORITY_MAX, RETRIES_MAX
 from queuectl.wire.times import format_duration as format_duration
 from queuectl.wire.times import format_second as format_second
 from queuectl.wire.times import format_time as format_time
@@ -33,48 +33,16 @@ class JobRequest(NamedTuple):
     spec: Mapping[str, Any] = NOTHING
 
 
-_JOB_KEYS: dict[str, Callable[[Any, str], Any]] = {
-    "id": kinds.check_id,
-    "command": kinds.check_command,
-    "queue": kinds.check_queue,
-    "priority": kinds.whole_number(-PRIORITY_MAX, PRIORITY_MAX),
-    "run_at": lambda value, key: value,
-    "delay": parse_duration,
-    "tags": kinds.check_tags,
-    "held": kinds.check_flag,
-}
-
-SPEC_KEYS: dict[str, Callable[[Any, str], Any]] = {
-    "max_retries": kinds.whole_number(0, RETRIES_MAX),
-    "backoff_base": kinds.number(1, 1000),
-    "backoff_initial": parse_duration,
-    "backoff_max": parse_duration,
-    "backoff_jitter": kinds.number(0, 1),
-    "retry_on": kinds.check_exit_codes,
-    "fatal_on": kinds.check_exit_codes,
-    "timeout": kinds.check_positive_duration,
-    "kill_grace": parse_duration,
-    "cwd": kinds.check_filled,
-    "umask": kinds.check_umask,
-    "env": kinds.check_env,
-    "shell": kinds.check_filled,
-    "stdin": kinds.check_filled,
-    "output_path": kinds.check_filled,
-    "split_output": kinds.check_flag,
-}
+_JOB_KEYS = {field.name: kinds.check_of(field) for field in INPUT if field.place != "spec"}
+SPEC_KEYS = {field.name: kinds.check_of(field) for field in INPUT if field.place == "spec"}
+"""How the value of each key that a user may give is checked: check(value, key)."""
 
 _ALIASES = {"base_backoff_seconds": "backoff_initial"}
-_IGNORED = frozenset({"created_at", "updated_at"})
-_LATER = frozenset({"secrets", "batch", "unique_key", "depends_on", "locks", "on_success", "on_failure", "on_dead"})
-"""Keys of the contract that this version cannot honour: refused rather than silently dropped."""
+_SETTERS = {field.name: field.setter for field in FIELDS if field.shown}
+_WRITTEN = frozenset(name for name, setter in _SETTERS.items() if setter == "queuectl")
 
-_WRITTEN = frozenset(
-    {
-        "schedule", "owner", "worker", "host", "lease", "lost", "started_at", "finished_at", "duration",
-        "next_retry_at", "exit_code", "signal", "error", "progress", "result", "output_bytes", "cpu_time",
-        "max_rss", "reason",
-    }
-)  # fmt: skip
+_ONLY = {"state": ("pending", "a new job is always pending"), "attempts": (0, "a new job has had none")}
+"""Keys that are ignored with the value of a new job, and refused with any other."""
 
 PRINTED_BESIDE = frozenset({"executions", "events", "output_tail"})
 """Keys that listings print with a job's own."""
@@ -127,21 +95,16 @@ def of_printed(document: object) -> tuple[object, list[str]]:
 
 
 def _check_other(given: str, key: str, value: object) -> None:
-    if key in _IGNORED or (value is None and (key in _LATER or key in _WRITTEN)):
-        return
-    if key == "state":
-        if value != "pending":
-            raise Invalid(
-                f"state cannot be set to {kinds.shown(value)}", "a new job is always pending; leave the key out"
-            )
-    elif key == "attempts":
-        if value != 0 or isinstance(value, bool):
-            raise Invalid(
-                f"attempts cannot be set to {kinds.shown(value)}", "a new job has had none; leave the key out"
-            )
-    elif key in _LATER:
-        raise Invalid(f"{key} is not supported by this version of queuectl", "leave the key out")
-    elif key in _WRITTEN:
-        raise Invalid(f"{key} is written by queuectl and cannot be set", "leave the key out")
-    else:
+    setter = _SETTERS.get(key)
+    if setter is None:
         raise Invalid(f"unknown key {given!r}", nearest(key, INPUT_KEYS, KEYS))
+    if key in _ONLY:
+        only, rule = _ONLY[key]
+        if value != only or isinstance(value, bool):
+            raise Invalid(f"{key} cannot be set to {kinds.shown(value)}", f"{rule}; leave the key out")
+    elif value is None or setter == "ignored":
+        return
+    elif setter == "later":
+        raise Invalid(f"{key} is not supported by this version of queuectl", "leave the key out")
+    else:
+        raise Invalid(f"{key} is written by queuectl and cannot be set", "leave the key out")

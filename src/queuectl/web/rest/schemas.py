@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from queuectl.domain.condition import Condition
+from queuectl.domain.fields import PRIORITY_MAX, RETRIES_MAX
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.token import Role
 from queuectl.settings import SETTINGS
-from queuectl.wire.kinds import PRIORITY_MAX, RETRIES_MAX
 from queuectl.wire.selections import EXIT_CODE_MAX
 
 Schema = dict[str, Any]
