@@ -11,7 +11,7 @@ from queuectl.domain.job import Spec
 
 Kind = Literal[
     "text", "filled text", "path", "id", "name", "names", "command", "whole number", "number", "flag", "time",
-    "duration", "positive duration", "exit codes", "umask", "variables", "state", "worker", "unsupported",
+    "duration", "positive duration", "seconds", "exit codes", "umask", "variables", "state", "worker", "unsupported",
 ]  # fmt: skip
 """What a value looks like. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
 direction (web/rest/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
@@ -199,7 +199,7 @@ FIELDS: tuple[Field, ...] = (
     Field("lost", "whole number", "life", "queuectl"),
     Field("started_at", "time", "life", "queuectl", nullable=True),
     Field("finished_at", "time", "life", "queuectl", nullable=True),
-    Field("duration", "number", "nowhere", "queuectl", nullable=True),
+    Field("duration", "seconds", "nowhere", "queuectl", nullable=True),
     Field("next_retry_at", "time", "life", "queuectl", nullable=True),
     Field("exit_code", "whole number", "life", "queuectl", low=-UNLIMITED, nullable=True),
     Field("signal", "whole number", "life", "queuectl", low=-UNLIMITED, nullable=True),
@@ -207,7 +207,7 @@ FIELDS: tuple[Field, ...] = (
     Field("progress", "unsupported", "nowhere", "queuectl"),
     Field("result", "unsupported", "nowhere", "queuectl"),
     Field("output_bytes", "whole number", "life", "queuectl", nullable=True),
-    Field("cpu_time", "number", "life", "queuectl", nullable=True),
+    Field("cpu_time", "seconds", "life", "queuectl", nullable=True),
     Field("max_rss", "whole number", "life", "queuectl", nullable=True),
     Field("reason", "text", "nowhere", "queuectl", nullable=True),
 )  # fmt: skip

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
 
+from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Attempt, Job, Spec
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.times import format_duration as format_duration
@@ -22,65 +26,44 @@ def command_line(command: str | tuple[str, ...]) -> str:
     return join(command)
 
 
+def worker_name(supervisor_id: str | None) -> str | None:
+    """The worker a supervisor belongs to: its id is `NAME~SUFFIX`."""
+    return None if supervisor_id is None else supervisor_id.partition("~")[0]
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
+
+
+_JSON: dict[str, Callable[[Any], Any]] = {
+    "command": lambda command: command if isinstance(command, str) else list(command),
+    "names": list,
+    "exit codes": list,
+    "time": format_time,
+    "umask": lambda mask: None if mask is None else f"{mask:04o}",
+    "variables": dict,
+    "state": attrgetter("_value_"),
+    "worker": worker_name,
+    "seconds": _rounded,
+}
+"""The JSON of a value, by its kind; other kinds stand as they are."""
+
+_KEPT = [field for field in FIELDS if field.shown and field.place != "nowhere"]
+_NAMES = [field.name for field in _KEPT]
+_VALUES = attrgetter(*(f"spec.{field.name}" if field.place == "spec" else field.name for field in _KEPT))
+_CONVERTED = [(field.name, _JSON[field.kind]) for field in _KEPT if field.kind in _JSON]
+_EMPTY: JsonObject = dict.fromkeys(field.name for field in FIELDS if field.shown)
+
+
 def job_to_json(job: Job, reason: str | None = None) -> JsonObject:
     """The job as the contract shows it: every key, absent values null."""
-    spec = job.spec
-    return {
-        "id": job.id,
-        "command": job.command if isinstance(job.command, str) else list(job.command),
-        "state": job.state.value,
-        "attempts": job.attempts,
-        "max_retries": spec.max_retries,
-        "created_at": format_time(job.created_at),
-        "updated_at": format_time(job.updated_at),
-        "queue": job.queue,
-        "priority": job.priority,
-        "run_at": format_time(job.run_at),
-        "timeout": spec.timeout,
-        "kill_grace": spec.kill_grace,
-        "backoff_base": spec.backoff_base,
-        "backoff_initial": spec.backoff_initial,
-        "backoff_max": spec.backoff_max,
-        "backoff_jitter": spec.backoff_jitter,
-        "retry_on": list(spec.retry_on),
-        "fatal_on": list(spec.fatal_on),
-        "cwd": spec.cwd,
-        "umask": None if spec.umask is None else f"{spec.umask:04o}",
-        "env": dict(spec.env),
-        "secrets": None,
-        "shell": spec.shell,
-        "stdin": spec.stdin,
-        "output_path": spec.output_path,
-        "split_output": spec.split_output,
-        "tags": list(job.tags),
-        "batch": None,
-        "schedule": None,
-        "unique_key": None,
-        "depends_on": None,
-        "locks": None,
-        "held": job.held,
-        "on_success": None,
-        "on_failure": None,
-        "on_dead": None,
-        "owner": job.owner,
-        "worker": worker_name(job.worker),
-        "host": job.host,
-        "lease": job.lease,
-        "lost": job.lost,
-        "started_at": format_time(job.started_at),
-        "finished_at": format_time(job.finished_at),
-        "duration": _rounded(job.duration),
-        "next_retry_at": format_time(job.next_retry_at),
-        "exit_code": job.exit_code,
-        "signal": job.signal,
-        "error": job.error,
-        "progress": None,
-        "result": None,
-        "output_bytes": job.output_bytes,
-        "cpu_time": _rounded(job.cpu_time),
-        "max_rss": job.max_rss,
-        "reason": reason,
-    }
+    document = _EMPTY.copy()
+    document.update(zip(_NAMES, _VALUES(job), strict=True))
+    for name, to_json in _CONVERTED:
+        document[name] = to_json(document[name])
+    document["duration"] = _rounded(job.duration)
+    document["reason"] = reason
+    return document
 
 
 def attempt_to_json(attempt: Attempt) -> JsonObject:
@@ -103,15 +86,6 @@ def attempt_to_json(attempt: Attempt) -> JsonObject:
         "output_bytes": attempt.output_bytes,
         "leftover": attempt.leftover,
     }
-
-
-def worker_name(supervisor_id: str | None) -> str | None:
-    """The worker a supervisor belongs to: its id is `NAME~SUFFIX`."""
-    return None if supervisor_id is None else supervisor_id.partition("~")[0]
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)
 
 
 def spec_to_text(spec: Spec) -> str:
