@@ -76,7 +76,7 @@ class Inserting(Session):
 
     def _copied(self, pieces: Iterable[list[Any]]) -> bool:
         """Whether no id was taken. The server works on one piece while the next is being written."""
-        columns = rows.INSERT_JOB.partition("(")[2].partition(")")[0]
+        columns = ", ".join(rows.BORN)
         try:
             self._line.copy_in(f'COPY "{self._address.schema}".jobs ({columns}) FROM STDIN', map(copy_text, pieces))
         except UniqueViolation:

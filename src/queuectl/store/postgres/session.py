@@ -35,12 +35,27 @@ KEYS = {"start_attempt": 2, "end_attempt": 2, "write_output": 3}
 """How many columns, from the first, name a row: one statement may write each only once."""
 
 
+TYPES: Mapping[Any, str] = {
+    bool: "boolean", int: "bigint", int | None: "bigint", float: "double precision", float | None: "double precision",
+    Spec: "bigint",
+}  # fmt: skip
+"""The column's type for an attribute of a job; of any other it is text."""
+
+
+def _arrays(columns: Iterable[str]) -> str:
+    """A parameter for each of these columns of jobs: its values as an array."""
+    kinds = {**Job.__annotations__, "ready": bool, "due_at": float}
+    return ", ".join(f"%s::{TYPES.get(kinds.get(name), 'text')}[]" for name in columns)
+
+
 @cache
 def _queries(schema: str) -> dict[str, str]:
     text = migrations.sql_text("postgres", "queries.sql")
     fields = WorkerRow._fields
     names = {
         "job_columns": ", ".join(f"jobs.{name}" for name in rows.JOB_COLUMNS.split(", ")),
+        "life": ", ".join(rows.LIFE), "life_set": ", ".join(f"{name} = new.{name}" for name in rows.LIFE),
+        "life_arrays": _arrays(rows.LIFE), "born": ", ".join(rows.BORN), "born_arrays": _arrays(rows.BORN),
         "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f"%({name})s" for name in fields),
     }  # fmt: skip
     claim_taken = rows.named_queries(text)["claim_taken"]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid, NotFound
+from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
 from queuectl.domain.selector import Selector
@@ -24,39 +26,72 @@ SPECS_KNOWN_MAX = 5000
 PREFIX_MIN = 4
 """Fewer letters stand for no id."""
 
+_FIELDS = {field.name: field for field in FIELDS if field.name in Job._fields}
+_LISTS = [name for name, field in _FIELDS.items() if field.kind == "names"]
+_FLAGS = [name for name, kind in Job.__annotations__.items() if kind is bool]
+
 JOB_COLUMNS = ", ".join([*Job._fields, "words"])
 SPEC_AT = Job._fields.index("spec")
+_COMMAND_AT = Job._fields.index("command")
+
+LIFE = (
+    "cancel_requested", "starts", "lost_in_row",
+    *(name for name, field in _FIELDS.items() if field.place == "life" and name != "lease"),
+)  # fmt: skip
+"""The columns that change in a job's life."""
+
+_BORN = (
+    "generated_id", "state", "updated_at",
+    *(name for name, field in _FIELDS.items() if field.place == "column" or field.setter == "user"),
+)  # fmt: skip
+BORN = (*_BORN, "due_at", "words", "spec", "ready")
+"""The columns that a new job's row has a value for."""
+INSERT_JOB = f"INSERT INTO jobs ({', '.join(BORN)}) VALUES ({', '.join('?' * len(BORN))})"
+
 ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
 OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"
 
 
+def _attributes(*names: str) -> attrgetter[tuple[Any, ...]]:
+    """What reads these attributes of a job, with plain values of flags and states."""
+    plain = {"state": "state._value_", **{name: f"{name}.real" for name in _FLAGS}}
+    return attrgetter(*(plain.get(name, name) for name in names))
+
+
+_STATES = {state.value: state for state in JobState}
+_CONVERTED: list[tuple[int, Callable[[Any], Any]]] = [
+    (Job._fields.index("state"), _STATES.__getitem__),
+    *((Job._fields.index(name), bool) for name in _FLAGS),
+    *((Job._fields.index(name), lambda text: tuple(json.loads(text)) if text else ()) for name in _LISTS),
+]
+"""The columns whose values become something else in a `Job`."""
+
+
 def job_from_row(row: Sequence[Any], spec_of: Callable[[int], Spec]) -> Job:
     """The job in a row of `JOB_COLUMNS`."""
-    (
-        id_, command, spec, created_at, run_at, updated_at, seq, generated_id, queue, priority, tags, owner, state,
-        held, cancel_requested, *life, words,
-    ) = row  # fmt: skip
-    return Job(
-        id_, tuple(json.loads(words)) if words else command, spec_of(spec), created_at, run_at, updated_at, seq,
-        bool(generated_id), queue, priority, tuple(json.loads(tags)) if tags else (), owner, JobState(state),
-        bool(held), bool(cancel_requested), *life,
-    )  # fmt: skip
+    *values, words = row
+    if words:
+        values[_COMMAND_AT] = tuple(json.loads(words))
+    values[SPEC_AT] = spec_of(values[SPEC_AT])
+    for at, convert in _CONVERTED:
+        values[at] = convert(values[at])
+    return Job._make(values)
 
 
-INSERT_JOB = (
-    "INSERT INTO jobs (id, generated_id, spec, command, words, queue, priority, tags, owner, created_at, run_at, "
-    "updated_at, state, held, ready, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_values_at_birth = _attributes(*_BORN, "due_at")
+_BIRTH_LISTS = [_BORN.index(name) for name in _BORN if name in _LISTS]
+_BIRTH_COMMAND = _BORN.index("command")
 
 
 def new_job_row(job: Job, spec: int, now: float) -> tuple[object, ...]:
-    """The values of `INSERT_JOB`."""
-    words = None if isinstance(job.command, str) else json.dumps(job.command)
-    return (
-        job.id, int(job.generated_id), spec, command_line(job.command), words, job.queue, job.priority,
-        json.dumps(job.tags) if job.tags else None, job.owner, job.created_at, job.run_at, job.updated_at,
-        job.state._value_, int(job.held), int(is_ready(job, now)), job.due_at,
-    )  # fmt: skip
+    """The values of the columns `BORN`."""
+    values = list(_values_at_birth(job))
+    for at in _BIRTH_LISTS:
+        values[at] = json.dumps(values[at]) if values[at] else None
+    words = None
+    if not isinstance(job.command, str):
+        values[_BIRTH_COMMAND], words = command_line(job.command), json.dumps(job.command)
+    return (*values, words, spec, int(is_ready(job, now)))
 
 
 def is_ready(job: Job, now: float) -> bool:
@@ -64,14 +99,12 @@ def is_ready(job: Job, now: float) -> bool:
     return is_claimable(job) and job.due_at <= now
 
 
+_values_of_life = _attributes(*LIFE, "due_at", "seq", "lease")
+
+
 def life_of(job: Job, was: JobState, holder: str | None, now: float) -> tuple[object, ...]:
     """The values of the query `write_job`: what changes in a job's life, and in whose hands it must be for that."""
-    return (
-        job.state._value_, int(job.held), int(is_ready(job, now)), job.due_at, job.run_at, int(job.cancel_requested),
-        job.attempts, job.starts, job.lost, job.lost_in_row, job.worker, job.host, job.started_at, job.finished_at,
-        job.next_retry_at, job.exit_code, job.signal, job.error, job.cpu_time, job.max_rss, job.output_bytes,
-        job.updated_at, job.seq, job.lease, was._value_, holder,
-    )  # fmt: skip
+    return (int(is_ready(job, now)), *_values_of_life(job), was._value_, holder)
 
 
 def start_of(change: Change, after: Job) -> tuple[object, ...]:
@@ -229,10 +262,10 @@ def only_one(ref: str, find: Callable[[str, list[str]], list[Job]], mark: str) -
 
 def named_queries(text: str, **names: str) -> Mapping[str, str]:
     """The queries of an `.sql` file: each begins with `-- name: NAME`. `{NAME}` in them is filled from `names`."""
+    for key, value in names.items():
+        text = text.replace("{" + key + "}", value)
     queries = {}
     for part in text.split("-- name: ")[1:]:
         name, _, body = part.partition("\n")
-        for key, value in names.items():
-            body = body.replace("{" + key + "}", value)
         queries[name.strip()] = body.strip().rstrip(";")
     return queries

@@ -45,7 +45,9 @@ PEOPLE_BUSY_TIMEOUT_S = 10.0
 
 @cache
 def _queries() -> dict[str, str]:
-    return dict(rows.named_queries(migrations.sql_text("sqlite", "queries.sql"), job_columns=rows.JOB_COLUMNS))
+    life = ", ".join(f"{name} = ?" for name in rows.LIFE)
+    text = migrations.sql_text("sqlite", "queries.sql")
+    return dict(rows.named_queries(text, job_columns=rows.JOB_COLUMNS, life=life))
 
 
 class SqliteStore(Ledger):
@@ -242,7 +244,7 @@ class SqliteStore(Ledger):
                 self._db.executemany(rows.INSERT_JOB, new_rows)
             except sqlite3.IntegrityError:
                 self._db.execute("ROLLBACK TO insertion")
-                raise self._taken([row[0] for row in new_rows]) from None
+                raise self._taken([job.id for job in jobs]) from None
             self._counted.update((job.queue, job.state._value_) for job in jobs)
 
     def _taken(self, new_ids: Sequence[object]) -> QueuectlError:

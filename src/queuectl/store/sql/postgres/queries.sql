@@ -92,24 +92,11 @@ SELECT seq FROM {schema}.jobs WHERE worker = %(worker)s AND state = 'processing'
 
 -- name: write_job
 -- Replaces what changes in jobs' lives, where they are still in the hands they were in. One array a column.
-UPDATE {schema}.jobs SET
-    state = new.state, held = new.held, ready = new.ready, due_at = new.due_at, run_at = new.run_at,
-    cancel_requested = new.cancel_requested, attempts = new.attempts, starts = new.starts, lost = new.lost,
-    lost_in_row = new.lost_in_row, worker = new.worker, host = new.host, started_at = new.started_at,
-    finished_at = new.finished_at, next_retry_at = new.next_retry_at, exit_code = new.exit_code, signal = new.signal,
-    error = new.error, cpu_time = new.cpu_time, max_rss = new.max_rss, output_bytes = new.output_bytes,
-    updated_at = new.updated_at
+UPDATE {schema}.jobs SET ready = new.ready, {life_set}, due_at = new.due_at
 FROM unnest(
-    %s::text[], %s::boolean[], %s::boolean[], %s::double precision[], %s::double precision[], %s::boolean[],
-    %s::integer[], %s::integer[], %s::integer[], %s::integer[], %s::text[], %s::text[], %s::double precision[],
-    %s::double precision[], %s::double precision[], %s::integer[], %s::integer[], %s::text[], %s::double precision[],
-    %s::bigint[], %s::bigint[], %s::double precision[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
+    %s::boolean[], {life_arrays}, %s::double precision[], %s::bigint[], %s::bigint[], %s::text[], %s::text[],
     %s::boolean[], %s::boolean[], %s::integer[]
-) AS new (
-    state, held, ready, due_at, run_at, cancel_requested, attempts, starts, lost, lost_in_row, worker, host,
-    started_at, finished_at, next_retry_at, exit_code, signal, error, cpu_time, max_rss, output_bytes, updated_at,
-    seq, lease, was, holder, was_held, was_cancelled, was_lost
-)
+) AS new (ready, {life}, due_at, seq, lease, was, holder, was_held, was_cancelled, was_lost)
 WHERE jobs.seq = new.seq AND jobs.lease = new.lease AND jobs.state = new.was
   AND jobs.worker IS NOT DISTINCT FROM new.holder
   AND jobs.held = new.was_held AND jobs.cancel_requested = new.was_cancelled AND jobs.lost = new.was_lost
@@ -162,15 +149,7 @@ ON CONFLICT (job, number, stream) DO UPDATE SET
 -- name: insert_job
 -- Adds jobs, those aside whose id is taken; says how many.
 WITH added AS (
-    INSERT INTO {schema}.jobs (
-        id, generated_id, spec, command, words, queue, priority, tags, owner, created_at, run_at, updated_at, state,
-        held, ready, due_at
-    )
-    SELECT * FROM unnest(
-        %s::text[], %s::boolean[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::text[],
-        %s::text[], %s::double precision[], %s::double precision[], %s::double precision[], %s::text[], %s::boolean[],
-        %s::boolean[], %s::double precision[]
-    )
+    INSERT INTO {schema}.jobs ({born}) SELECT * FROM unnest({born_arrays})
     ON CONFLICT (id) DO NOTHING RETURNING 1
 )
 SELECT count(*) FROM added;

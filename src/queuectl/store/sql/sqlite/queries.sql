@@ -53,11 +53,7 @@ WHERE worker = :worker AND state = 'processing' AND cancel_requested = 1;
 
 -- name: write_job
 -- Replaces what changes in a job's life, if it is still in the hands it was in.
-UPDATE jobs SET
-    state = ?, held = ?, ready = ?, due_at = ?, run_at = ?, cancel_requested = ?, attempts = ?, starts = ?, lost = ?,
-    lost_in_row = ?, worker = ?, host = ?, started_at = ?, finished_at = ?, next_retry_at = ?, exit_code = ?,
-    signal = ?, error = ?, cpu_time = ?, max_rss = ?, output_bytes = ?, updated_at = ?
-WHERE seq = ? AND lease = ? AND state = ? AND worker IS ?;
+UPDATE jobs SET ready = ?, {life}, due_at = ? WHERE seq = ? AND lease = ? AND state = ? AND worker IS ?;
 
 -- name: start_attempt
 -- An execution has begun.
