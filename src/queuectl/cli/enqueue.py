@@ -124,14 +124,14 @@ def options(call: Call) -> JsonObject:
     """The keys of a job that were given as options."""
     given = {name[4:]: value for name, value in vars(call.args).items() if name.startswith("key:")}
     document = {key: value for key, value in given.items() if value is not None}
-    if call.args.env:
-        document["env"] = dict(map(_variable, call.args.env))
+    if "env" in document:
+        document["env"] = dict(map(_variable, document["env"]))
     return document
 
 
 def spelled(given: JsonObject) -> Mapping[str, str]:
     """How these keys of a job were typed: as options."""
-    return {key: FLAGS.get(key, f"--{key}") for key in given}
+    return {key: FLAGS[key] for key in given}
 
 
 def _variable(text: str) -> tuple[str, str]:

@@ -6,16 +6,17 @@ from fnmatch import fnmatchcase
 from shlex import join
 from typing import Any
 
-from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
+from queuectl.domain.fields import INPUT, Field
+from queuectl.domain.job import Job, Spec
 from queuectl.settings import Settings
 from queuectl.wire.jobs import command_line as wire_command_line
 
 MASKED = "***"
 """Stands for a variable's value, which no page shows."""
 
-DURATIONS = frozenset({"timeout", "kill_grace", "backoff_initial", "backoff_max"})
-FLAGS = {"output_path": "--output", "tags": "--tag", "held": "--hold", "split_output": "--split-output"}
-"""Options that are not named like their key."""
+_SAID = [field for field in INPUT if field.name not in ("id", "command", "run_at", "delay", "umask", "env")]
+"""Keys that are spelled out where they are not usual."""
+_OPTIONS = {field.name: field.option for field in INPUT}
 
 
 def document(job: Job, settings: Settings) -> dict[str, Any]:
@@ -23,41 +24,23 @@ def document(job: Job, settings: Settings) -> dict[str, Any]:
 
     Values of variables are `MASKED`; variables that every job takes from its surroundings are left out.
     """
+    usual = {**Job._field_defaults, **Spec._field_defaults, **settings.spec_defaults()}
     found: dict[str, Any] = {"command": job.command if isinstance(job.command, str) else list(job.command)}
-    if job.queue != DEFAULT_QUEUE:
-        found["queue"] = job.queue
-    if job.priority:
-        found["priority"] = job.priority
-    if job.tags:
-        found["tags"] = list(job.tags)
-    if job.held:
-        found["held"] = True
-    return found | _policy(job.spec, settings) | _surroundings(job.spec, settings)
-
-
-def _policy(spec: Spec, settings: Settings) -> dict[str, Any]:
-    usual = Spec()._replace(**settings.spec_defaults())
-    names = (
-        "max_retries", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "retry_on", "fatal_on",
-        "timeout", "kill_grace", "shell", "stdin", "output_path", "split_output",
-    )  # fmt: skip
-    found: dict[str, Any] = {}
-    for name in names:
-        value = getattr(spec, name)
-        if value == getattr(usual, name) or value is None:
-            continue
-        if name in DURATIONS:
-            value = f"{value:g}s"
-        found[name] = list(value) if isinstance(value, tuple) else value
+    for field in _SAID:
+        value = getattr(job.spec if field.place == "spec" else job, field.name)
+        if value is not None and value != usual[field.name]:
+            found[field.name] = _spelled(field, value)
+    captured = settings["env-capture"]
+    own = [name for name in job.spec.env if not any(fnmatchcase(name, pattern) for pattern in captured)]
+    if own := [name for name in own if name != "TRACEPARENT"]:
+        found["env"] = dict.fromkeys(own, MASKED)
     return found
 
 
-def _surroundings(spec: Spec, settings: Settings) -> dict[str, Any]:
-    found: dict[str, Any] = {"cwd": spec.cwd} if spec.cwd else {}
-    captured = settings["env-capture"]
-    own = [name for name in spec.env if not any(fnmatchcase(name, pattern) for pattern in captured)]
-    own = [name for name in own if name != "TRACEPARENT"]
-    return found | ({"env": dict.fromkeys(own, MASKED)} if own else {})
+def _spelled(field: Field, value: Any) -> Any:
+    if "duration" in field.kind:
+        return f"{value:g}s"
+    return list(value) if isinstance(value, tuple) else value
 
 
 def command_line(job: Job, settings: Settings) -> str:
@@ -66,11 +49,9 @@ def command_line(job: Job, settings: Settings) -> str:
     command = given.pop("command")
     words: list[str] = ["queuectl", "enqueue"]
     for key, value in given.items():
-        option = FLAGS.get(key, f"--{key.replace('_', '-')}")
-        if key == "env":
-            words += [part for name in value for part in (option, name)]
-        elif key == "tags":
-            words += [part for tag in value for part in (option, tag)]
+        option = _OPTIONS[key]
+        if key in ("env", "tags"):
+            words += [part for each in value for part in (option, each)]
         elif value is True:
             words.append(option)
         elif isinstance(value, list):

@@ -11,10 +11,14 @@ from starlette.routing import Route
 
 from queuectl.cli.render import natural
 from queuectl.client.facade import Client
+from queuectl.domain.fields import INPUT
+from queuectl.settings import SETTINGS, Settings
 from queuectl.web import spelling
 from queuectl.web.ask import ask
 from queuectl.web.problems import Forbidden
 from queuectl.web.rendering import page
+
+SHOWN = [field for field in INPUT if field.label]
 
 
 def spelled(command: str | list[str]) -> str:
@@ -23,6 +27,14 @@ def spelled(command: str | list[str]) -> str:
         return command
     plain = all(word and "\n" not in word for word in command) and not command[0].startswith("[")
     return "\n".join(command) if plain else json.dumps(command, ensure_ascii=False)
+
+
+def usual(settings: Settings) -> dict[str, str]:
+    """What a new job's keys are unless they are given, as text, where that is a setting."""
+    texts = {name.replace("-", "_"): settings.text(name) for name in SETTINGS}
+    if texts["backoff_initial"] == "backoff-base":
+        texts["backoff_initial"] = texts["backoff_base"] + "s"
+    return texts
 
 
 async def form(request: Request) -> Response:
@@ -36,7 +48,10 @@ async def form(request: Request) -> Response:
         settings = client.settings()
         given = spelling.document(client.job(clone), settings) if clone else {}
         queues = sorted({queue for queue, _ in client.store.counts()}, key=natural)
-        return {"given": given, "queues": queues, "settings": settings, "command": spelled(given.get("command", ""))}
+        return {
+            "given": given, "queues": queues, "usual": usual(settings), "command": spelled(given.get("command", "")),
+            "often": [field for field in SHOWN if field.often], "more": [field for field in SHOWN if not field.often],
+        }  # fmt: skip
 
     return page(request, "enqueue.html", clone=clone, **await ask(request, look))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from queuectl.domain.condition import Condition
-from queuectl.domain.fields import PRIORITY_MAX, RETRIES_MAX
-from queuectl.domain.job import JobState, Outcome
+from queuectl.domain.fields import FIELDS, INPUT, Field
+from queuectl.domain.job import JobState, Outcome, Spec
 from queuectl.domain.token import Role
 from queuectl.settings import SETTINGS
+from queuectl.wire.requests import JobRequest
 from queuectl.wire.selections import EXIT_CODE_MAX
 
 Schema = dict[str, Any]
@@ -65,26 +66,24 @@ EXIT_CODE: Schema = {"type": "integer", "minimum": 0, "maximum": EXIT_CODE_MAX}
 COMMAND: Schema = {"anyOf": [TEXT, listed(TEXT)], "description": "text for the shell, or a list of words"}
 ENVIRONMENT: Schema = {"type": "object", "additionalProperties": STORABLE}
 
-_NOT_YET: Schema = {
-    key: {"description": "not written by this version"}
-    for key in (
-        "secrets", "batch", "schedule", "unique_key", "depends_on", "locks", "on_success", "on_failure", "on_dead",
-        "progress", "result",
-    )
+_SHOWN: dict[str, Schema] = {
+    "text": TEXT, "filled text": TEXT, "path": TEXT, "id": TEXT, "name": TEXT, "names": listed(TEXT),
+    "command": COMMAND, "whole number": COUNT, "number": NUMBER, "seconds": NUMBER, "flag": FLAG, "time": TIME,
+    "duration": NUMBER, "positive duration": NUMBER, "exit codes": listed(INTEGER), "umask": TEXT,
+    "variables": ENVIRONMENT, "state": STATE, "worker": TEXT,
+    "unsupported": {"description": "not written by this version"},
 }  # fmt: skip
+"""What a value of each kind looks like in a job's JSON."""
+
+
+def _shown(field: Field) -> Schema:
+    shown = INTEGER if field.low < 0 else _SHOWN[field.kind]
+    return nullable(shown) if field.nullable else shown
+
 
 JOB = {
-    "id": TEXT, "command": COMMAND, "state": STATE, "attempts": COUNT, "max_retries": COUNT, "created_at": TIME,
-    "updated_at": TIME, "queue": TEXT, "priority": INTEGER, "run_at": TIME, "timeout": nullable(NUMBER),
-    "kill_grace": NUMBER, "backoff_base": NUMBER, "backoff_initial": NUMBER, "backoff_max": NUMBER,
-    "backoff_jitter": NUMBER, "retry_on": listed(INTEGER), "fatal_on": listed(INTEGER), "cwd": nullable(TEXT),
-    "umask": nullable(TEXT), "env": ENVIRONMENT, "shell": TEXT, "stdin": nullable(TEXT),
-    "output_path": nullable(TEXT), "split_output": FLAG, "tags": listed(TEXT), "held": FLAG, "owner": nullable(TEXT),
-    "worker": nullable(TEXT), "host": nullable(TEXT), "lease": COUNT, "lost": COUNT, "started_at": nullable(TIME),
-    "finished_at": nullable(TIME), "duration": nullable(NUMBER), "next_retry_at": nullable(TIME),
-    "exit_code": nullable(INTEGER), "signal": nullable(INTEGER), "error": nullable(TEXT),
-    "output_bytes": nullable(COUNT), "cpu_time": nullable(NUMBER), "max_rss": nullable(COUNT),
-    "reason": nullable(TEXT), **_NOT_YET,
+    field.name: _shown(field)
+    for field in sorted(FIELDS, key=lambda field: field.kind == "unsupported") if field.shown
 }  # fmt: skip
 
 EXECUTION = fixed(
@@ -99,28 +98,35 @@ EVENT = fixed(
     exit_code=nullable(INTEGER), signal=nullable(INTEGER), error=nullable(TEXT),
 )  # fmt: skip
 
-NEW_JOB = {
-    **optional(
-        command={
-            "anyOf": [
-                {"type": "string", "pattern": r"^[^\u0000]*[^\u0000\s][^\u0000]*$"},
-                {"type": "array", "items": STORABLE, "minItems": 1},
-            ]
-        },
-        id=nullable(ID), queue=nullable(NAME),
-        priority={"type": "integer", "minimum": -PRIORITY_MAX, "maximum": PRIORITY_MAX},
-        run_at=nullable(TIME), delay=nullable(DURATION), tags=listed(NAME), held=FLAG,
-        max_retries={"type": "integer", "minimum": 0, "maximum": RETRIES_MAX},
-        backoff_base={"type": "number", "minimum": 1, "maximum": 1000}, backoff_initial=DURATION, backoff_max=DURATION,
-        backoff_jitter={"type": "number", "minimum": 0, "maximum": 1},
-        retry_on=listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),
-        fatal_on=listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),
-        timeout=nullable(DURATION), kill_grace=DURATION, cwd=nullable(STORABLE),
-        umask={"type": "string", "pattern": "^[0-7]{3,4}$"}, env=ENVIRONMENT, shell=STORABLE,
-        stdin=nullable(STORABLE), output_path=nullable(STORABLE), split_output=FLAG,
-    ),
-    "required": ["command"],
+_GIVEN: dict[str, Schema] = {
+    "filled text": STORABLE, "path": STORABLE, "id": ID, "name": NAME, "names": listed(NAME), "flag": FLAG,
+    "time": TIME, "duration": DURATION, "positive duration": DURATION,
+    "exit codes": listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),
+    "umask": {"type": "string", "pattern": "^[0-7]{3,4}$"}, "variables": ENVIRONMENT,
+    "command": {
+        "anyOf": [
+            {"type": "string", "pattern": r"^[^\u0000]*[^\u0000\s][^\u0000]*$"},
+            {"type": "array", "items": STORABLE, "minItems": 1},
+        ]
+    },
 }  # fmt: skip
+"""What a value of each kind looks like where a job is asked for."""
+_NUMBERS = {"whole number": "integer", "number": "number"}
+_DEFAULTS = {**JobRequest._field_defaults, **Spec._field_defaults}
+
+
+def _given(field: Field) -> Schema:
+    if field.kind in _NUMBERS:
+        return {"type": _NUMBERS[field.kind], "minimum": field.low, "maximum": field.high}
+    given = _GIVEN[field.kind]
+    is_optional = field.kind != "umask" and field.name in _DEFAULTS and _DEFAULTS[field.name] is None
+    return nullable(given) if is_optional else given
+
+
+NEW_JOB = {
+    **optional(command=_GIVEN["command"], **{field.name: _given(field) for field in INPUT if field.name != "command"}),
+    "required": ["command"],
+}
 
 SELECTOR = optional(
     all=FLAG, state=listed(STATE), queue=listed(STORABLE), tag=listed(STORABLE), owner=listed(STORABLE),

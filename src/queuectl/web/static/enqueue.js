@@ -11,7 +11,7 @@ async function documentOf() {
   if (form.elements.kind.value === "words") found.command = words(form.elements.command.value);
   else found.command = form.elements.command.value;
   if (found.tags) found.tags = found.tags.split(",").map((tag) => tag.trim()).filter(Boolean);
-  for (const name of ["held", "split_output"]) if (name in found) found[name] = true;
+  for (const { name } of form.querySelectorAll("[data-field] > label > input[type=checkbox]")) if (name in found) found[name] = true;
   if (found.env) found.env = await variables(found.env);
   return found;
 }
