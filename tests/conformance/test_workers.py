@@ -385,12 +385,12 @@ def test_a_wish_to_cancel_is_shown_to_the_worker_and_survives_its_report(store: 
     store.insert([a_job("a"), a_job("b")])
     grip = a_grip(store)
     a, b = store.claim(grip, HOST, 2, ())
-    assert store.wishes("w~1") == []
+    assert store.cancel_requests("w~1") == []
     store.change(["a", "b"], CancelRequested(), "me")
-    assert sorted(store.wishes("w~1")) == [a.seq, b.seq]
+    assert sorted(store.cancel_requests("w~1")) == [a.seq, b.seq]
     results = store.record(grip, [Change(job=a, event=GivenBack()), Change(job=b, event=an_end(exit_code=1))])
     assert [job and job.state for job in results] == [JobState.CANCELLED, JobState.CANCELLED]
-    assert store.wishes("w~1") == []
+    assert store.cancel_requests("w~1") == []
 
 
 def test_a_wish_to_cancel_survives_a_start_that_is_reported_late(store: Store) -> None:
@@ -401,7 +401,7 @@ def test_a_wish_to_cancel_survives_a_start_that_is_reported_late(store: Store) -
     after = record_one(store, grip, Change(job=job, event=Started(at=NOON)))
     assert after is not None
     assert after.cancel_requested
-    assert store.wishes("w~1") == [job.seq]
+    assert store.cancel_requests("w~1") == [job.seq]
 
 
 def test_a_hold_on_a_running_job_holds_its_next_attempt(store: Store, clock: ManualClock) -> None:

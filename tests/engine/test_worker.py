@@ -61,7 +61,7 @@ def test_full_workers_do_not_pass_a_doubtful_job_to_and_fro(shop: Workshop, tmp_
         shop.started(shop.enqueue(GATED.format(gate), queue=name))
     doubtful = shop.enqueue("true", queue="shared", held=True)
     # Claimed once, by somebody who said nothing more of it.
-    shop.store._put("UPDATE {schema}.jobs SET lease = 1 WHERE id = ? RETURNING 1", [doubtful])  # type: ignore[attr-defined]
+    shop.store._select("UPDATE {schema}.jobs SET lease = 1 WHERE id = ? RETURNING 1", [doubtful])  # type: ignore[attr-defined]
     shop.client.release([doubtful])
     time.sleep(1.0)
     assert shop.job(doubtful).lease < 5

@@ -210,7 +210,7 @@ def test_no_time_limit_of_a_database_ends_what_takes_longer(
         with store.transaction():
             store._select("SELECT pg_sleep(0.3)")
             time.sleep(0.3)
-            store._put("INSERT INTO {schema}.config VALUES ('max-retries', '1') RETURNING 1")
+            store._select("INSERT INTO {schema}.config VALUES ('max-retries', '1') RETURNING 1")
         time.sleep(0.3)
         assert store.config() == {"max-retries": "1"}
 

@@ -144,11 +144,11 @@ class SimStore(SqliteStore):
                 self._took(self._process, news.worker)
         self._news.clear()
 
-    def _read(self, sql: str, parameters: Any = ()) -> list[Any]:
+    def _select(self, text: str, values: Any = ()) -> list[Any]:
         if not self._depth:
             self._point("before a look")
             self._weather.check(writes=False)
-        return super()._read(sql, parameters)
+        return super()._select(text, values)
 
     def _check(self, grip: Grip) -> None:
         try:

@@ -428,7 +428,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         for worker in self.epochs:
             held = self.held_by(worker)
             assert sorted(self.stores[0].running(worker), key=lambda job: job.seq) == held
-            assert sorted(self.stores[0].wishes(worker)) == [job.seq for job in held if job.cancel_requested]
+            assert sorted(self.stores[0].cancel_requests(worker)) == [job.seq for job in held if job.cancel_requested]
 
     @invariant()
     def no_job_is_in_two_hands(self) -> None:

@@ -20,7 +20,7 @@ from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
 from queuectl.store.liveness import machine_id
 from queuectl.store.shared import migrations
-from queuectl.store.sqlite import store as sqlite
+from queuectl.store.sqlite import session as sqlite
 from queuectl.store.sqlite.connection import folder_of
 from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, claim_one, finish
@@ -104,24 +104,24 @@ def test_only_folders_that_are_made_are_closed_to_others(tmp_path: Path) -> None
 
 
 def test_the_store_is_in_wal_mode_and_synced_at_every_commit(store: SqliteStore) -> None:
-    assert store._read("PRAGMA journal_mode") == [("wal",)]
-    assert store._read("PRAGMA synchronous") == [(2,)]
+    assert store._select("PRAGMA journal_mode") == [("wal",)]
+    assert store._select("PRAGMA synchronous") == [(2,)]
 
 
 def test_a_commit_that_may_be_synced_later_is_the_only_one_that_is_not_at_once(store: SqliteStore) -> None:
     with store.transaction(synced=False):
         store.set_config("timeout", "5")
-        assert store._read("PRAGMA synchronous") == [(1,)]
+        assert store._select("PRAGMA synchronous") == [(1,)]
     store.sync()
     with store.transaction():
-        assert store._read("PRAGMA synchronous") == [(2,)]
+        assert store._select("PRAGMA synchronous") == [(2,)]
 
 
 def test_durability_normal_holds_from_the_next_opening(path: Path) -> None:
     with opened(path) as store:
         store.set_config("durability", "normal")
     with opened(path) as store, store.transaction():
-        assert store._read("PRAGMA synchronous") == [(1,)]
+        assert store._select("PRAGMA synchronous") == [(1,)]
 
 
 def test_what_a_removed_store_left_behind_does_not_get_into_a_new_one(path: Path) -> None:
@@ -448,7 +448,7 @@ def plan(store: SqliteStore, name: str) -> list[str]:
     """How SQLite runs a named query."""
     sql = sqlite._queries()[name]
     names = dict.fromkeys(re.findall(r":(\w+)", sql), 1)
-    return [row[3] for row in store._read(f"EXPLAIN QUERY PLAN {sql}", names or [1] * sql.count("?"))]
+    return [row[3] for row in store._select(f"EXPLAIN QUERY PLAN {sql}", names or [1] * sql.count("?"))]
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def plan(store: SqliteStore, name: str) -> list[str]:
         ("write_job", "INTEGER PRIMARY KEY"),
         ("next_due", "jobs_due"),
         ("in_hand", "rowid=?"),
-        ("wishes", "jobs_processing"),
+        ("cancel_requests", "jobs_processing"),
         ("ahead", "jobs_ready"),
         ("holds_worker", "PRIMARY KEY"),
     ],

@@ -356,7 +356,7 @@ class Store(Protocol):
     def running(self, worker: str) -> list[Job]:
         """The jobs that a supervisor holds."""
 
-    def wishes(self, worker: str) -> list[int]:
+    def cancel_requests(self, worker: str) -> list[int]:
         """`seq` of the supervisor's running jobs that somebody wants cancelled."""
 
     def has_work(self, queues: Sequence[str]) -> bool:

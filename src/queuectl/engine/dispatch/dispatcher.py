@@ -200,7 +200,7 @@ class Dispatcher:
         for how in set(self._store.stop_requests([link.row.id for link in self._crew.links if link.own]).values()):
             self.stop(how, "worker stop")
         for link in self._crew.links:
-            wishes = set(self._store.wishes(link.row.id)) if link.flights else ()
+            wishes = set(self._store.cancel_requests(link.row.id)) if link.flights else ()
             for flight in link.flights.values():
                 if flight.job.seq in wishes and flight.result is None:
                     link.end(flight, "cancel")

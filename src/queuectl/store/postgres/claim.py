@@ -8,7 +8,7 @@ from typing import Any
 
 from queuectl.domain.job import Job, JobState
 from queuectl.store.port import Grip
-from queuectl.store.postgres.session import Session
+from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
@@ -20,7 +20,7 @@ AFTER_ALL = "\U0010ffff"
 """A text behind every name of a queue."""
 
 
-class Claiming(Session):
+class Claiming(PostgresSession):
     """A session that can claim. `_lanes`: queues that had something to claim a moment ago, in order."""
 
     _lanes: Sequence[str] = ()

@@ -24,6 +24,13 @@ def _piece(part: str) -> str:
 
 
 POSTGRES = Dialect(
-    mark="%s", integer="%s::integer", tag="tags::jsonb @> to_jsonb(ARRAY[%s::text])", command="command ~ %s",
-    error="strpos(lower(error), lower(%s)) > 0", pattern=regex_of,
-)  # fmt: skip
+    integer="?::integer",
+    any_of="= ANY (?)",
+    array=list,
+    tag="tags::jsonb @> to_jsonb(ARRAY[?::text])",
+    command="command ~ ?",
+    error="strpos(lower(error), lower(?)) > 0",
+    pattern=regex_of,
+    locked="FOR UPDATE",
+    first_unlocked="ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED",
+)

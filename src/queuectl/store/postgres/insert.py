@@ -11,7 +11,7 @@ from psycopg.errors import UniqueViolation
 
 from queuectl.domain.errors import Conflict, IdTaken, OutcomeUnknown, StoreUnavailable
 from queuectl.domain.job import Job
-from queuectl.store.postgres.session import Session
+from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import copy_text
 from queuectl.store.shared import rows
 from queuectl.wire.jobs import spec_to_text
@@ -21,7 +21,7 @@ COPY_FROM = 500
 """From so many new jobs on they are copied. For fewer, a round trip more would cost more than it saves."""
 
 
-class Inserting(Session):
+class Inserting(PostgresSession):
     """A session that can add jobs."""
 
     def insert(self, jobs: Iterable[Job]) -> None:

@@ -7,8 +7,7 @@ decided anew.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from queuectl.domain.job import Job
@@ -68,13 +67,6 @@ class Recording(Claiming):
             life = rows.life_of(last[key], was.state, was.worker, now)
             lives.append((*life, was.held, was.cancel_requested, was.lost))
         return self._send_rows("write_job", lives)
-
-    def _count(self, changed: Iterable[tuple[Job, Job]]) -> None:
-        """Counts jobs, each (before, after), in their new states."""
-        moves = Counter((before.queue, before.state, after.state) for before, after in changed)
-        for (queue, was, now), jobs in moves.items():
-            self._counted[queue, was.value] -= jobs
-            self._counted[queue, now.value] += jobs
 
 
 def _as_known(grip: Grip, changes: Sequence[Change]) -> InHand:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuectl.domain.job import Job
 from queuectl.store.port import Grip
-from queuectl.store.postgres.session import Session
+from queuectl.store.postgres.session import PostgresSession
 
 KEPT_BYTES = 16 << 20
 """What lies so far behind the newest piece is removed."""
@@ -13,7 +13,7 @@ KEPT_BYTES = 16 << 20
 class PostgresRelay:
     """An `OutputRelay` (see store/port.py) over a store's own connection."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: PostgresSession) -> None:
         self._session = session
 
     def ask(self, job: Job, for_s: float) -> None:

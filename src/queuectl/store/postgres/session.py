@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -16,10 +16,12 @@ from queuectl.domain.job import Job, JobState, Spec
 from queuectl.store.port import Grip, Superseded, WorkerRow
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import ABANDONED, Line
+from queuectl.store.postgres.dialect import POSTGRES
 from queuectl.store.postgres.errors import translated
 from queuectl.store.postgres.schema import bring_up_to_date
 from queuectl.store.postgres.text import array
 from queuectl.store.shared import migrations, rows
+from queuectl.store.shared.session import Session
 from queuectl.wire.jobs import spec_from_text
 
 FOLD_EVERY = 500
@@ -66,11 +68,10 @@ class _TakenBack(Exception):
     """A transaction has shown what it was for."""
 
 
-class Session:
-    """A connection to one store. `store_id` tells it from any other, and from itself after it was emptied.
+class PostgresSession(Session):
+    """A connection to one store. `_tell`: what this transaction does concerns workers."""
 
-    `tell`: what this transaction does concerns workers. `counted`: by how many jobs it changes each queue and state.
-    """
+    _dialect = POSTGRES
 
     def __init__(self, address: Address, clock: Clock | None, lock_timeout_s: float, make: bool) -> None:
         """`clock` stands in for the server's, in tests."""
@@ -177,11 +178,11 @@ class Session:
             self.send("fold_counts")
 
     def send(self, query: str, **parameters: Any) -> Any:
-        """Sends a query; a cursor from which its rows can be fetched."""
+        """What it finds is waited for when it is fetched."""
         return self._line.execute(self._sql[query], parameters)
 
     def _send_rows(self, query: str, values: Sequence[tuple[object, ...]]) -> Any:
-        """The same for a query over many rows, which takes an array a column. Of rows with one key the last counts."""
+        """One statement for all rows, which takes an array a column. Of rows with one key the last counts."""
         last = {row[: KEYS[query]]: row for row in values}.values() if query in KEYS else values
         return self._line.execute(self._sql[query], [array(column) for column in zip(*last, strict=True)])
 
@@ -189,17 +190,25 @@ class Session:
         with translated(self._address):
             return self._line.fetch(self._sql[query], parameters)
 
-    def _select(self, text: str, parameters: Sequence[object] = ()) -> list[Any]:
-        """The rows of a query made of pieces; in it, `{schema}` is this store's."""
+    def _text(self, text: str) -> str:
+        """A statement as the server reads it, for this store's schema."""
+        return text.replace("?", "%s").replace("{schema}", f'"{self._address.schema}"')
+
+    def _select(self, text: str, values: Sequence[object] = ()) -> list[Any]:
         with translated(self._address):
-            query = text.replace("{schema}", f'"{self._address.schema}"')
-            return self._line.fetch(query, list(parameters))
+            return self._line.fetch(self._text(text), list(values))
 
-    def _look(self, text: str, values: Sequence[object] = ()) -> list[Any]:
-        return self._select(text.replace("?", "%s"), values)
+    def _execute(self, text: str, values: Sequence[object] = ()) -> None:
+        self._line.execute(self._text(text), list(values))
 
-    def _put(self, text: str, values: Sequence[object] = ()) -> list[Any]:
-        return self._look(text, values)
+    def _snapshot(self) -> AbstractContextManager[None]:
+        return nullcontext()  # each query sees its own moment; `_made` is prepared for it
+
+    def _announce(self) -> None:
+        self._tell = True
+
+    def _home(self) -> str:
+        return self._identity.home
 
     def _asked(self, grip: Grip) -> Any:
         """Asks whether the supervisor is ours, once in a transaction; `_check` waits for the answer."""
@@ -244,6 +253,3 @@ class Session:
         self._learn_specs({row[rows.SPEC_AT] for row in found})
         specs = self._specs
         return [rows.job_from_row(row, specs.__getitem__) for row in found if row[rows.SPEC_AT] in specs]
-
-    def _jobs(self, rest: str, parameters: Sequence[object] = ()) -> list[Job]:
-        return self._made(self._select(f"SELECT {rows.JOB_COLUMNS} FROM {{schema}}.jobs {rest}", parameters))

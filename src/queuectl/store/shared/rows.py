@@ -7,7 +7,6 @@ it is, which costs as much as writing it.
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -136,6 +135,8 @@ def output_row(change: Change, after: Job, output: Output) -> tuple[object, ...]
     """The values of the query `write_output`; what is worth it is compressed."""
     head, tail = output.head, output.tail
     if compress := len(head) >= COMPRESS_FROM_BYTES:
+        import zlib  # a library that few commands need
+
         head, tail = zlib.compress(head, 1), zlib.compress(tail, 1) if tail else tail
     return change.job.seq, after.starts, output.stream, head, tail or None, output.cut_bytes, int(compress)
 
@@ -143,8 +144,11 @@ def output_row(change: Change, after: Job, output: Output) -> tuple[object, ...]
 def output_from_row(row: Sequence[Any]) -> Output:
     """The output in a row of `OUTPUT_COLUMNS`."""
     stream, head, tail, cut_bytes, compressed = row
-    unpack = zlib.decompress if compressed else bytes
-    return Output(stream=stream, head=unpack(head), tail=unpack(tail) if tail else b"", cut_bytes=cut_bytes)
+    if compressed:
+        import zlib
+
+        head, tail = zlib.decompress(head), zlib.decompress(tail) if tail else None
+    return Output(stream=stream, head=bytes(head), tail=bytes(tail or b""), cut_bytes=cut_bytes)
 
 
 def attempt_from_row(row: Sequence[Any]) -> Attempt:
@@ -156,26 +160,41 @@ def attempt_from_row(row: Sequence[Any]) -> Attempt:
 
 
 class Dialect(NamedTuple):
-    """How a database says what SQL leaves open: a parameter, an integer one, and how texts are compared.
+    """How a database says what SQL leaves open, with `?` for each parameter.
 
-    `pattern` makes of a GLOB what `command` compares with.
+    - `integer`: an integer parameter.
+    - `any_of`: follows a column that equals any value of a list, which is given as `array` makes it.
+    - `tag`, `command`, `error`: conditions on them. `pattern` makes of a GLOB what `command` compares with.
+    - `locked`: ends a query whose jobs nobody else may change until this transaction ends.
+    - `first_unlocked`: ends a query for the first few jobs that nobody else is changing, and locks them.
     """
 
-    mark: str
     integer: str
+    any_of: str
+    array: Callable[[Sequence[object]], object]
     tag: str
     command: str
     error: str
     pattern: Callable[[str], str]
+    locked: str
+    first_unlocked: str
 
 
+# Whoever writes to a file has it to himself, so nothing is locked.
 SQLITE = Dialect(
-    mark="?", integer="?", tag="EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)", command="command GLOB ?",
-    error="instr(lower(error), lower(?)) > 0", pattern=str,
-)  # fmt: skip
+    integer="?",
+    any_of="IN (SELECT value FROM json_each(?))",
+    array=json.dumps,
+    tag="EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)",
+    command="command GLOB ?",
+    error="instr(lower(error), lower(?)) > 0",
+    pattern=str,
+    locked="",
+    first_unlocked="LIMIT ?",
+)
 
 
-def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[object]]:
+def where(selector: Selector, dialect: Dialect) -> tuple[str, list[object]]:
     """The selection as an SQL condition and its parameters."""
     parts: list[str] = []
     values: list[object] = []
@@ -185,7 +204,7 @@ def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[obje
             parts.append("(" + " OR ".join([condition] * len(wanted)) + ")")
             values.extend(wanted)
 
-    def one_of(column: str, wanted: Sequence[object], mark: str = dialect.mark) -> None:
+    def one_of(column: str, wanted: Sequence[object], mark: str = "?") -> None:
         if wanted:
             parts.append(f"{column} IN ({', '.join([mark] * len(wanted))})")
             values.extend(wanted)
@@ -203,7 +222,7 @@ def where(selector: Selector, dialect: Dialect = SQLITE) -> tuple[str, list[obje
     any_of(dialect.command, [dialect.pattern(glob) for glob in selector.commands])
     any_of(dialect.error, selector.errors)
     if selector.before is not None:
-        parts.append(f"updated_at < {dialect.mark}")
+        parts.append("updated_at < ?")
         values.append(selector.before)
     return " AND ".join(parts) or "1 = 1", values
 
@@ -216,7 +235,7 @@ def state_of(name: str) -> str:
 
 
 def page(
-    selector: Selector, table: str, dialect: Dialect, *, limit: int | None, newest_first: bool, after_seq: int | None
+    selector: Selector, dialect: Dialect, *, limit: int | None, newest_first: bool, after_seq: int | None
 ) -> tuple[str, list[object]]:
     """What follows `SELECT … FROM jobs` for the first jobs of a selection after one of them, and its parameters.
 
@@ -227,37 +246,43 @@ def page(
     def of(some: Selector) -> tuple[str, list[object]]:
         condition, values = where(some, dialect)
         if after_seq is not None:
-            condition += f" AND seq {'<' if newest_first else '>'} {dialect.mark}"
+            condition += f" AND seq {'<' if newest_first else '>'} ?"
             values.append(after_seq)
         if limit is None:
             return f"WHERE {condition} ORDER BY seq {order}", values
-        return f"WHERE {condition} ORDER BY seq {order} LIMIT {dialect.mark}", [*values, limit]
+        return f"WHERE {condition} ORDER BY seq {order} LIMIT ?", [*values, limit]
 
     states = set(selector.states)
     if limit is None or len(states) < 2:
         return of(selector)
     parts = [of(selector._replace(states=(state,))) for state in sorted(states)]
-    each = " UNION ALL ".join(f"SELECT seq FROM (SELECT seq FROM {table} {rest}) AS of_state" for rest, _ in parts)
+    each = " UNION ALL ".join(
+        f"SELECT seq FROM (SELECT seq FROM {{schema}}.jobs {rest}) AS of_state" for rest, _ in parts
+    )
     values = [value for _, part in parts for value in part]
-    first = f"SELECT seq FROM ({each}) AS of_states ORDER BY seq {order} LIMIT {dialect.mark}"
+    first = f"SELECT seq FROM ({each}) AS of_states ORDER BY seq {order} LIMIT ?"
     return f"WHERE seq IN ({first}) ORDER BY seq {order}", [*values, limit]
 
 
-def only_one(ref: str, find: Callable[[str, list[str]], list[Job]], mark: str) -> Job:
+def only_one(ref: str, find: Callable[[str, list[str]], list[Job]]) -> Job:
     """The job whose id is `ref`, or whose generated id alone begins with it. Raises `NotFound` or `Invalid`.
 
-    `find` brings the jobs of a condition with its values. Ids are ASCII; of anything else no database is asked.
+    `find` brings the jobs of a condition with its values.
     """
-    written = ref.isascii() and "\0" not in ref
-    found = find(f"id = {mark}", [ref]) if written else []
-    if not found and written and len(ref) >= PREFIX_MIN:
+    found = find("id = ?", [ref]) if can_be_id(ref) else []
+    if not found and can_be_id(ref) and len(ref) >= PREFIX_MIN:
         beyond = ref[:-1] + chr(ord(ref[-1]) + 1)
-        found = find(f"generated_id AND id >= {mark} AND id < {mark} LIMIT 3", [ref, beyond])
+        found = find("generated_id AND id >= ? AND id < ? LIMIT 3", [ref, beyond])
     if not found:
         raise NotFound(f"no job {ref}", "see the ids with: queuectl list")
     if len(found) > 1:
         raise Invalid(f"{ref} could be {' or '.join(job.id for job in found)}", "type more of the id")
     return found[0]
+
+
+def can_be_id(ref: str) -> bool:
+    """Whether a database can be asked for it. Ids are ASCII."""
+    return ref.isascii() and "\0" not in ref
 
 
 def named_queries(text: str, **names: str) -> Mapping[str, str]:

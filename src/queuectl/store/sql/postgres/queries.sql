@@ -1,4 +1,4 @@
--- Named queries of the PostgreSQL store, one purpose each. Read by store/postgres/store.py.
+-- Named queries of the PostgreSQL store, one purpose each. Read by store/postgres/session.py.
 
 -- name: hello
 -- What is to be known of a store that is being opened: the server's time, the store's identity and its schema.
@@ -86,7 +86,7 @@ SELECT seq, lease, held, cancel_requested, lost, lost_in_row FROM {schema}.jobs
 WHERE seq = ANY (%(seqs)s::bigint[]) AND worker IS NOT DISTINCT FROM %(worker)s AND state = 'processing'
 ORDER BY seq FOR NO KEY UPDATE;
 
--- name: wishes
+-- name: cancel_requests
 -- Which jobs of a supervisor somebody wants cancelled.
 SELECT seq FROM {schema}.jobs WHERE worker = %(worker)s AND state = 'processing' AND cancel_requested;
 
@@ -155,9 +155,9 @@ WITH added AS (
 SELECT count(*) FROM added;
 
 -- name: note
--- What a person did to jobs.
+-- What people did to jobs.
 INSERT INTO {schema}.events (at, job, kind, who)
-SELECT %(now)s, job, %(kind)s, %(who)s FROM unnest(%(seqs)s::bigint[]) AS job;
+SELECT * FROM unnest(%s::double precision[], %s::bigint[], %s::text[], %s::text[]);
 
 -- name: find_specs
 -- Specs that are known already. Nobody removes them until this transaction ends.
@@ -249,7 +249,7 @@ SELECT sum((
 
 -- name: has_work
 -- Whether any job of these queues (none: of all) runs or waits, now or later; held ones aside.
-SELECT 1 WHERE EXISTS (
+SELECT EXISTS (
     SELECT 1 FROM {schema}.jobs
     WHERE state = 'processing' AND (%(queues)s::text[] IS NULL OR queue = ANY (%(queues)s::text[]))
 ) OR EXISTS (

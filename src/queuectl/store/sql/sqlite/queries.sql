@@ -1,4 +1,4 @@
--- Named queries of the SQLite store, one purpose each. Read by store/sqlite.py.
+-- Named queries of the SQLite store, one purpose each. Read by store/sqlite/session.py.
 
 -- name: promote
 -- Moves jobs whose time has come into the claim index; bounded, so that a claim stays short.
@@ -37,6 +37,14 @@ RETURNING {job_columns};
 SELECT min(due_at) FROM jobs INDEXED BY jobs_due
 WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed');
 
+-- name: register
+-- A new supervisor.
+INSERT INTO workers ({worker_columns}) VALUES ({worker_marks});
+
+-- name: adopt
+-- Takes a supervisor over.
+UPDATE workers SET epoch = epoch + 1, dispatcher = :dispatcher WHERE id = :worker AND epoch = :epoch RETURNING 1;
+
 -- name: holds_worker
 -- Whether the writer still drives this supervisor.
 SELECT 1 FROM workers WHERE id = :worker AND epoch = :epoch;
@@ -46,7 +54,7 @@ SELECT 1 FROM workers WHERE id = :worker AND epoch = :epoch;
 SELECT seq, lease, held, cancel_requested, lost, lost_in_row FROM jobs
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND worker = :worker AND state = 'processing';
 
--- name: wishes
+-- name: cancel_requests
 -- Which jobs of a supervisor somebody wants cancelled.
 SELECT seq FROM jobs INDEXED BY jobs_processing
 WHERE worker = :worker AND state = 'processing' AND cancel_requested = 1;
@@ -54,6 +62,10 @@ WHERE worker = :worker AND state = 'processing' AND cancel_requested = 1;
 -- name: write_job
 -- Replaces what changes in a job's life, if it is still in the hands it was in.
 UPDATE jobs SET ready = ?, {life}, due_at = ? WHERE seq = ? AND lease = ? AND state = ? AND worker IS ?;
+
+-- name: note
+-- What a person did to a job.
+INSERT INTO events (at, job, kind, who) VALUES (?, ?, ?, ?);
 
 -- name: start_attempt
 -- An execution has begun.
@@ -102,7 +114,7 @@ ORDER BY priority DESC, due_at, seq LIMIT 1;
 
 -- name: forget_spec
 -- Removes a spec that no job needs any more.
-DELETE FROM specs WHERE id = :spec AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_spec WHERE spec = :spec);
+DELETE FROM specs WHERE id = ? AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_spec WHERE spec = specs.id);
 
 -- name: next_retries
 -- The failed jobs that run again next.

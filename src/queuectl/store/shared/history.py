@@ -1,83 +1,37 @@
-"""What a store keeps beside jobs and workers, and what it tells of the past: tokens, deeds, news, figures. One SQL
-for every store.
+"""What happened: what people did, how executions ended, and news of both.
 
-In the statements here `?` is a parameter and `{schema}.` stands before every table; each store puts in its own.
 Every command opens a store and few ask for any of this, so the values are imported where they are made.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from queuectl.domain.errors import Conflict
-from queuectl.domain.job import JobState, Outcome
+from queuectl.domain.job import Job, JobState, Outcome
 from queuectl.domain.selector import Selector
+from queuectl.store.port import Note
 from queuectl.store.shared import rows
+from queuectl.store.shared.session import Session
 from queuectl.wire.jobs import worker_name
 
 if TYPE_CHECKING:
-    from queuectl.domain.token import Token
     from queuectl.store.past import Deed, Group, News, Place, Span, Tally
 
-TOKEN_COLUMNS = "id, digest, name, role, created_at, created_by, used_at"
 
-
-class Ledger(ABC):
-    """This part of a `Store` (see store/port.py). The store brings the four methods below."""
-
-    _dialect = rows.SQLITE
-
-    @abstractmethod
-    def transaction(self) -> AbstractContextManager[None]: ...
-
-    @abstractmethod
-    def _look(self, text: str, values: Sequence[object] = ()) -> list[Any]:
-        """The rows of a query."""
-
-    @abstractmethod
-    def _put(self, text: str, values: Sequence[object] = ()) -> list[Any]:
-        """The rows that a writing statement returns; inside a transaction only."""
-
-    @abstractmethod
-    def now(self) -> float: ...
-
-    # --- tokens -----------------------------------------------------------------------------
-
-    def tokens(self) -> list[Token]:
-        found = self._look(f"SELECT {TOKEN_COLUMNS} FROM {{schema}}.tokens ORDER BY created_at, id")
-        return [_token(row) for row in found]
-
-    def token_of(self, digest: str) -> Token | None:
-        found = self._look(f"SELECT {TOKEN_COLUMNS} FROM {{schema}}.tokens WHERE digest = ?", [digest])
-        return _token(found[0]) if found else None
-
-    def add_token(self, token: Token) -> None:
-        with self.transaction():
-            marks = ", ".join("?" * len(token))
-            values = list(token._replace(role=token.role.value))  # type: ignore[arg-type]
-            text = (
-                f"INSERT INTO {{schema}}.tokens ({TOKEN_COLUMNS}) VALUES ({marks}) ON CONFLICT DO NOTHING RETURNING id"
-            )
-            if not self._put(text, values):
-                raise Conflict(f"a token named {token.name} exists already", "choose another name, or revoke that one")
-
-    def remove_token(self, token_id: str) -> bool:
-        with self.transaction():
-            return bool(self._put("DELETE FROM {schema}.tokens WHERE id = ? RETURNING id", [token_id]))
-
-    def use_token(self, token_id: str, at: float) -> None:
-        with self.transaction():
-            self._put("UPDATE {schema}.tokens SET used_at = ? WHERE id = ? RETURNING id", [at, token_id])
+class History(Session):
+    """This part of a `Store` (see store/port.py)."""
 
     # --- what people did --------------------------------------------------------------------
 
+    def notes(self, job: Job) -> list[Note]:
+        found = self._select("SELECT at, kind, who FROM {schema}.events WHERE job = ? ORDER BY id", [job.seq])
+        return [Note(at=at, kind=kind, who=who) for at, kind, who in found]
+
     def add_deed(self, deed: Deed) -> None:
         with self.transaction():
-            text = "INSERT INTO {schema}.events (at, kind, who, detail) VALUES (?, ?, ?, ?) RETURNING id"
-            self._put(text, [deed.at, deed.kind, deed.who, deed.detail])
+            text = "INSERT INTO {schema}.events (at, kind, who, detail) VALUES (?, ?, ?, ?)"
+            self._execute(text, [deed.at, deed.kind, deed.who, deed.detail])
 
     def deeds(self, limit: int, before: int | None = None) -> list[Deed]:
         from queuectl.store.past import Deed
@@ -86,12 +40,12 @@ class Ledger(ABC):
             "SELECT events.id, events.at, events.kind, events.who, events.detail, jobs.id FROM {schema}.events "
             "LEFT JOIN {schema}.jobs ON jobs.seq = events.job WHERE events.id < ? ORDER BY events.id DESC LIMIT ?"
         )
-        found = self._look(text, [(1 << 62) if before is None else before, limit])
+        found = self._select(text, [(1 << 62) if before is None else before, limit])
         return [
             Deed(id=id_, at=at, kind=kind, who=who, detail=detail, job=job) for id_, at, kind, who, detail, job in found
         ]
 
-    # --- the past ---------------------------------------------------------------------------
+    # --- figures and news -----------------------------------------------------------------------
 
     def dead_groups(self, selector: Selector, limit: int) -> list[Group]:
         from queuectl.store.past import Group
@@ -102,7 +56,7 @@ class Ledger(ABC):
             f"SELECT {columns}, count(*), min(finished_at), max(finished_at) FROM {{schema}}.jobs "
             f"WHERE {condition} GROUP BY {columns} ORDER BY count(*) DESC, max(finished_at) DESC LIMIT {limit}"
         )
-        return [Group(*row) for row in self._look(text, values)]
+        return [Group(*row) for row in self._select(text, values)]
 
     def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
         from queuectl.store.past import Tally
@@ -111,7 +65,7 @@ class Ledger(ABC):
             "SELECT CAST(round((finished_at - ?) / ? - 0.5) AS integer) AS place, outcome, count(*) "
             "FROM {schema}.attempts WHERE finished_at >= ? AND finished_at < ? GROUP BY 1, 2 ORDER BY 1, 2"
         )
-        found = self._look(text, [since, (until - since) / stretches, since, until])
+        found = self._select(text, [since, (until - since) / stretches, since, until])
         return [
             Tally(place=min(max(0, place), stretches - 1), outcome=Outcome(outcome), number=number)
             for place, outcome, number in found
@@ -129,14 +83,14 @@ class Ledger(ABC):
         )
         return [
             Span(ran=max(0.0, ran), waited=max(0.0, min(since_due, since_created)) if number == 1 else None)
-            for ran, since_due, since_created, number in self._look(text, [since, limit])
+            for ran, since_due, since_created, number in self._select(text, [since, limit])
         ]
 
     def place(self) -> Place:
         from queuectl.store.past import Place
 
-        ((seq,),) = self._look("SELECT max(seq) FROM {schema}.jobs")
-        ((deed,),) = self._look("SELECT max(id) FROM {schema}.events")
+        ((seq,),) = self._select("SELECT max(seq) FROM {schema}.jobs")
+        ((deed,),) = self._select("SELECT max(id) FROM {schema}.events")
         return Place(seq=seq or 0, deed=deed or 0, at=self.now())
 
     def news(self, after: Place, limit: int) -> list[News]:
@@ -153,7 +107,7 @@ class Ledger(ABC):
 
         columns = "seq, id, queue, state, created_at, owner"
         text = f"SELECT {columns} FROM {{schema}}.jobs WHERE seq > ? ORDER BY seq LIMIT ?"
-        for seq, job, queue, state, at, owner in self._look(text, [after.seq, limit]):
+        for seq, job, queue, state, at, owner in self._select(text, [after.seq, limit]):
             yield News(
                 at=at, kind="enqueued", key=("job", seq, 0), job=job, queue=queue, state=JobState(state), who=owner
             )
@@ -166,7 +120,7 @@ class Ledger(ABC):
             "FROM {schema}.events LEFT JOIN {schema}.jobs ON jobs.seq = events.job "
             "WHERE events.id > ? ORDER BY events.id LIMIT ?"
         )
-        for number, at, kind, who, detail, job, queue, state in self._look(text, [after.deed, limit]):
+        for number, at, kind, who, detail, job, queue, state in self._select(text, [after.deed, limit]):
             now = JobState(state) if state else None
             yield News(
                 at=at, kind=kind, key=("deed", number, 0), who=who, detail=detail, job=job, queue=queue, state=now
@@ -179,7 +133,7 @@ class Ledger(ABC):
             "SELECT seq, id, queue, starts, lease, started_at, worker FROM {schema}.jobs "
             "WHERE state = 'processing' AND started_at IS NOT NULL LIMIT ?"
         )
-        for seq, job, queue, number, lease, at, worker in self._look(text, [limit]):
+        for seq, job, queue, number, lease, at, worker in self._select(text, [limit]):
             yield News(
                 at=at, kind="started", key=("start", seq, lease), job=job, queue=queue, state=JobState.PROCESSING,
                 number=number, worker=worker_name(worker),
@@ -194,15 +148,8 @@ class Ledger(ABC):
             "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
             "WHERE attempts.finished_at >= ? ORDER BY attempts.finished_at LIMIT ?"
         )
-        for seq, number, at, outcome, code, error, worker, job, queue, state in self._look(text, [after.at, limit]):
+        for seq, number, at, outcome, code, error, worker, job, queue, state in self._select(text, [after.at, limit]):
             yield News(
                 at=at, kind="ended", key=("end", seq, number), job=job, queue=queue, state=JobState(state),
                 number=number, outcome=Outcome(outcome), exit_code=code, error=error, worker=worker_name(worker),
             )  # fmt: skip
-
-
-def _token(row: Sequence[Any]) -> Token:
-    from queuectl.domain.token import Role, Token
-
-    token = Token(*row)
-    return token._replace(role=Role(token.role))

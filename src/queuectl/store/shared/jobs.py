@@ -1,0 +1,130 @@
+"""Jobs as people see and change them, and what waits in the queues."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.job import FINISHED, Job, JobState
+from queuectl.domain.lifecycle import Event, apply
+from queuectl.domain.selector import Selector
+from queuectl.store.port import Backlog
+from queuectl.store.shared import rows
+from queuectl.store.shared.session import Session
+
+
+class Jobs(Session):
+    """This part of a `Store` (see store/port.py)."""
+
+    def get(self, ref: str) -> Job:
+        return rows.only_one(ref, lambda condition, values: self._jobs(f"WHERE {condition}", values))
+
+    def find(
+        self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
+    ) -> list[Job]:
+        rest, values = rows.page(
+            selector, self._dialect, limit=limit, newest_first=newest_first, after_seq=after_seq
+        )  # fmt: skip
+        return self._jobs(rest, values)
+
+    def count(self, selector: Selector) -> int:
+        condition, values = rows.where(selector, self._dialect)
+        return int(self._select(f"SELECT count(*) FROM {{schema}}.jobs WHERE {condition}", values)[0][0])
+
+    def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]:
+        now = self.now()
+        changed: list[tuple[Job, Job]] = []
+
+        def one(job: Job) -> Job:
+            changed.append((job, apply(job, event, now)))
+            return changed[-1][1]
+
+        with self.transaction():
+            results = self._each(ids, one)
+            if changed:
+                self._write(changed, now)
+                self._count(changed)
+                self._send_rows("note", [(now, job.seq, type(event).__name__, who) for job, _ in changed])
+                self._announce()
+        return results
+
+    def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
+        deleted: dict[int, Job] = {}
+
+        def one(job: Job) -> Job:
+            if job.state is JobState.PROCESSING:
+                raise Conflict(f"job {job.id} is running", "cancel it first, or use --force")
+            if job.seq in deleted:
+                raise NotFound(f"no job {job.id}", "it has just been deleted")
+            return deleted.setdefault(job.seq, job)
+
+        with self.transaction():
+            results = self._each(ids, one)
+            self._remove(list(deleted))
+            self._counted.subtract((job.queue, job.state.value) for job in deleted.values())
+        return results
+
+    def _each(self, refs: Sequence[str], one: Callable[[Job], Job]) -> list[Job | QueuectlError]:
+        """What `one` makes of each job, or why there is nothing. All are locked, in one order for everybody."""
+        ids = [ref for ref in refs if rows.can_be_id(ref)]
+        locked = self._jobs(
+            f"WHERE id {self._dialect.any_of} ORDER BY seq {self._dialect.locked}", [self._dialect.array(ids)]
+        )
+        standing = {job.id: job for job in locked}
+        results: list[Job | QueuectlError] = []
+        for ref in refs:
+            try:
+                job = standing.get(ref) or self._locked(self.get(ref), standing)
+                standing[job.id] = one(job)
+                results.append(standing[job.id])
+            except (Conflict, NotFound, Invalid) as error:
+                results.append(error)
+        return results
+
+    def _locked(self, job: Job, standing: dict[str, Job]) -> Job:
+        """The job that a prefix means, once it is locked."""
+        if job.id in standing:
+            return standing[job.id]
+        found = self._jobs(f"WHERE seq = ? {self._dialect.locked}", [job.seq])
+        if not found:
+            raise NotFound(f"no job {job.id}", "it has just been deleted")
+        return found[0]
+
+    def prune(self, selector: Selector, limit: int) -> int:
+        states = tuple(state for state in selector.states or FINISHED if state in FINISHED)
+        if not states:
+            return 0
+        condition, values = rows.where(selector._replace(states=states), self._dialect)
+        with self.transaction():
+            text = f"SELECT seq, queue, state FROM {{schema}}.jobs WHERE {condition} {self._dialect.first_unlocked}"
+            found = self._select(text, [*values, limit])
+            if found:
+                self._remove([seq for seq, *_ in found])
+                self._counted.subtract((queue, state) for _, queue, state in found)
+        return len(found)
+
+    # --- what waits -------------------------------------------------------------------------
+
+    @abstractmethod
+    def _oldest_ready(self) -> float | None:
+        """Since when the oldest claimable job waits."""
+
+    def backlog(self, retries: int) -> Backlog:
+        due = [self._oldest_ready(), self.next_due()]
+        waiting = [at for at in due if at is not None and at <= self.now()]
+        with self._snapshot():
+            next_retries = self._made(self.read("next_retries", limit=retries))
+        return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
+
+    def ahead(self, job: Job, most: int, queues: Sequence[str] = ()) -> int:
+        at = {"priority": job.priority, "due_at": job.due_at, "seq": job.seq, "most": most}
+        found = self.read("ahead", **at, queues=self._dialect.array(queues or [job.queue]))
+        return min(most, int(found[0][0]))
+
+    def has_work(self, queues: Sequence[str]) -> bool:
+        return bool(self.read("has_work", queues=self._dialect.array(queues) if queues else None)[0][0])
+
+    def next_due(self) -> float | None:
+        due: float | None = self.read("next_due")[0][0]
+        return due

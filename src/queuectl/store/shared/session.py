@@ -1,0 +1,90 @@
+"""What each database brings, so that verbs whose SQL both take stand once, in the files beside this one.
+
+In the text of a statement `?` is a parameter, and `{schema}.` stands before every table. Words that differ within a
+statement are in the `Dialect`; statements that differ as a whole are named queries, in `sql/sqlite` and `sql/postgres`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from queuectl.domain.job import Job
+from queuectl.store.port import Grip
+from queuectl.store.shared import rows
+
+
+class Session(ABC):
+    """A connection to one store. `_counted`: by how many jobs this transaction changes each queue and state."""
+
+    _dialect: rows.Dialect
+    _counted: Counter[tuple[str, str]]
+
+    @abstractmethod
+    def now(self) -> float: ...
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+    @abstractmethod
+    def _snapshot(self) -> AbstractContextManager[None]:
+        """Lets several reads see one moment, where the database can."""
+
+    @abstractmethod
+    def _select(self, text: str, values: Sequence[object] = ()) -> list[Any]:
+        """The rows that a statement finds or returns. One that writes runs inside a transaction only."""
+
+    @abstractmethod
+    def _execute(self, text: str, values: Sequence[object] = ()) -> None:
+        """Runs a statement whose answer nobody needs, inside a transaction."""
+
+    @abstractmethod
+    def read(self, query: str, **parameters: Any) -> list[Any]:
+        """The rows of a named query."""
+
+    @abstractmethod
+    def send(self, query: str, **parameters: Any) -> Any:
+        """Runs a named query inside a transaction; a cursor from which its rows can be fetched."""
+
+    @abstractmethod
+    def _send_rows(self, query: str, values: Sequence[tuple[object, ...]]) -> Any:
+        """Runs a named query for each of these rows, at least one, inside a transaction."""
+
+    @abstractmethod
+    def _made(self, found: Sequence[Any]) -> list[Job]:
+        """Jobs of rows of `JOB_COLUMNS`."""
+
+    @abstractmethod
+    def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> Any:
+        """Replaces jobs, each (before, after), where they are still in the hands they were in."""
+
+    @abstractmethod
+    def _remove(self, seqs: Sequence[int]) -> None:
+        """Removes jobs with all that only they needed."""
+
+    @abstractmethod
+    def _announce(self) -> None:
+        """Makes this transaction's commit known to others who wait for one, if it is not anyway."""
+
+    @abstractmethod
+    def _check(self, grip: Grip) -> None:
+        """Refuses a writer whose supervisor was taken over. Counts until this transaction ends."""
+
+    @abstractmethod
+    def _home(self) -> str:
+        """See store/identity.py."""
+
+    def _jobs(self, rest: str, values: Sequence[object] = ()) -> list[Job]:
+        """The jobs of a query that ends with `rest`."""
+        with self._snapshot():
+            return self._made(self._select(f"SELECT {rows.JOB_COLUMNS} FROM {{schema}}.jobs {rest}", values))
+
+    def _count(self, changed: Iterable[tuple[Job, Job]]) -> None:
+        """Counts jobs, each (before, after), in their new states."""
+        for before, after in changed:
+            if before.state is not after.state:
+                self._counted[before.queue, before.state._value_] -= 1
+                self._counted[after.queue, after.state._value_] += 1

@@ -1,0 +1,67 @@
+"""Supervisors: which there are, who drives them, what they hold, and what people want of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from queuectl.domain.errors import Conflict
+from queuectl.domain.job import Job
+from queuectl.store.identity import is_same
+from queuectl.store.port import LEASE_S, Grip, WorkerRow
+from queuectl.store.shared.session import Session
+
+QUEUES_AT = WorkerRow._fields.index("queues")
+
+
+class Workers(Session):
+    """This part of a `Store` (see store/port.py)."""
+
+    def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
+        with self.transaction():
+            values = {**row._asdict(), "home": self._home(), "queues": json.dumps(row.queues)}
+            self.send("register", **values, lease_s=lease_s)
+
+    def deregister(self, grip: Grip) -> None:
+        with self.transaction():
+            self._check(grip)
+            text = "SELECT 1 FROM {schema}.jobs WHERE worker = ? AND state = 'processing' LIMIT 1"
+            if self._select(text, [grip.worker]):
+                raise Conflict(f"worker {grip.worker} still holds jobs")
+            self._execute("DELETE FROM {schema}.workers WHERE id = ?", [grip.worker])
+
+    def workers(self) -> list[WorkerRow]:
+        found = self._select(f"SELECT {', '.join(WorkerRow._fields)} FROM {{schema}}.workers ORDER BY started_at, id")
+        return [WorkerRow(*row)._replace(queues=tuple(json.loads(row[QUEUES_AT]))) for row in found]
+
+    def is_at_home(self, row: WorkerRow) -> bool:
+        return is_same(row.home, self._home())
+
+    def holds(self, grip: Grip) -> bool:
+        return bool(self._select("SELECT 1 FROM {schema}.workers WHERE id = ? AND epoch = ?", grip))
+
+    def adopt(
+        self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
+    ) -> Grip | None:
+        terms = {"worker": row.id, "epoch": row.epoch, "dispatcher": dispatcher, "lease_s": lease_s}
+        with self.transaction():
+            taken = self.send("adopt", **terms, only_expired=only_expired).fetchall()
+        return Grip(worker=row.id, epoch=row.epoch + 1) if taken else None
+
+    def request_stop(self, ids: Sequence[str], how: str) -> None:
+        for worker in ids:  # one at a time: who holds several locks may wait for one who waits for it
+            with self.transaction():
+                self._execute("UPDATE {schema}.workers SET stop = ? WHERE id = ?", [how, worker])
+                self._announce()
+
+    def stop_requests(self, ids: Sequence[str]) -> dict[str, str]:
+        text = f"SELECT id, stop FROM {{schema}}.workers WHERE stop IS NOT NULL AND id {self._dialect.any_of}"
+        return dict(self._select(text, [self._dialect.array(ids)]))
+
+    # --- what a supervisor holds ------------------------------------------------------------
+
+    def running(self, worker: str) -> list[Job]:
+        return self._jobs("WHERE worker = ? AND state = 'processing' ORDER BY seq", [worker])
+
+    def cancel_requests(self, worker: str) -> list[int]:
+        return [seq for (seq,) in self.read("cancel_requests", worker=worker)]

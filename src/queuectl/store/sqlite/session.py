@@ -1,0 +1,229 @@
+"""What everything a SQLite store does is made of: transactions, queries, jobs out of rows, steps of the schema."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from queuectl import ids
+from queuectl.clock import Clock, SystemClock
+from queuectl.domain.job import Job, Spec
+from queuectl.store import identity
+from queuectl.store.port import Grip, Superseded, WorkerRow
+from queuectl.store.shared import migrations, rows
+from queuectl.store.shared.session import Session
+from queuectl.store.sqlite.connection import connect, connect_in_memory, folder_of, sqlite3, sync_file, translated
+from queuectl.wire.jobs import spec_from_text, spec_to_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@cache
+def _queries() -> dict[str, str]:
+    fields = WorkerRow._fields
+    names = {
+        "job_columns": rows.JOB_COLUMNS, "life": ", ".join(f"{name} = ?" for name in rows.LIFE),
+        "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f":{name}" for name in fields),
+    }  # fmt: skip
+    return dict(rows.named_queries(migrations.sql_text("sqlite", "queries.sql"), **names))
+
+
+class SqliteSession(Session):
+    """A connection to one file. Whoever writes has the whole file to himself, until the transaction ends."""
+
+    _dialect = rows.SQLITE
+
+    def __init__(self, path: str | Path, clock: Clock | None, busy_timeout_s: float, make: bool) -> None:
+        self.url = self.address = os.path.abspath(path)
+        self.path = os.path.realpath(path)  # all names of one file must lead to the same locks
+        self._clock = clock or SystemClock()
+        self._sql = _queries()
+        self._depth, self._synced, self._may_sync = 0, True, True
+        self._counted: Counter[tuple[str, str]] = Counter()
+        self._specs: dict[int, Spec] = {}
+        self._spec_ids: dict[int, tuple[Spec, int]] = {}
+        self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
+        try:
+            self._migrate()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def of_here(self, at: float) -> float:
+        return at
+
+    def _home(self) -> str:
+        return identity.home_of_file(self.path, folder_of(self.path))
+
+    # --- transactions -----------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self, *, synced: bool = True) -> Iterator[None]:
+        if self._depth:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            return
+        with translated(self.path):
+            try:
+                self._set_synced(synced)
+                self._db.execute("BEGIN IMMEDIATE")
+                self._depth = 1
+                yield
+                self._write_counts()
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+            finally:
+                self._depth = 0
+                self._spec_ids.clear()  # another process may prune a spec as soon as the lock is free
+
+    def try_write(self) -> None:
+        with self.transaction():
+            pass  # it begins with the lock of whoever writes
+
+    def sync(self) -> None:
+        if self._may_sync:
+            with translated(self.path):
+                sync_file(f"{self.path}-wal")
+
+    def _set_synced(self, wanted: bool) -> None:
+        wanted = wanted and self._may_sync
+        if wanted is not self._synced:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+            self._synced = wanted
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # a full disk has already rolled back
+            self._db.execute("ROLLBACK")
+        self._specs.clear()
+        self._counted.clear()
+
+    def _write_counts(self) -> None:
+        """Once a transaction, not once a job: one row is all jobs' of a queue."""
+        if self._counted:
+            changes = [(*key, change) for key, change in self._counted.items() if change]
+            self._db.executemany(self._sql["count"], changes)
+            self._counted.clear()
+
+    def _announce(self) -> None:
+        pass  # every commit shows in the log, which others watch
+
+    def _check(self, grip: Grip) -> None:
+        if not self.send("holds_worker", worker=grip.worker, epoch=grip.epoch).fetchall():
+            raise Superseded(f"worker {grip.worker} is driven by another process now")
+
+    # --- queries ----------------------------------------------------------------------------
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        with translated(self.path):
+            inside: bool = self._db.in_transaction
+            if inside:
+                yield
+                return
+            try:
+                self._db.execute("BEGIN")
+                yield
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+    def _select(self, text: str, values: Any = ()) -> list[Any]:
+        with translated(self.path):
+            return self._db.execute(text.replace("{schema}.", ""), values).fetchall()
+
+    def _execute(self, text: str, values: Sequence[object] = ()) -> None:
+        self._select(text, values)
+
+    def read(self, query: str, **parameters: Any) -> list[Any]:
+        return self._select(self._sql[query], parameters)
+
+    def send(self, query: str, **parameters: Any) -> sqlite3.Cursor:
+        return self._db.execute(self._sql[query], parameters)
+
+    def _send_rows(self, query: str, values: Sequence[tuple[object, ...]]) -> sqlite3.Cursor:
+        return self._db.executemany(self._sql[query], values)
+
+    # --- jobs and specs ---------------------------------------------------------------------
+
+    def _made(self, found: Sequence[Any]) -> list[Job]:
+        return [rows.job_from_row(row, self._spec) for row in found]
+
+    def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> None:
+        """That each job is in the hands it was in, the caller has seen under the lock."""
+        lives = [rows.life_of(after, before.state, before.worker, now) for before, after in changed]
+        written = self._send_rows("write_job", lives).rowcount
+        assert written == len(changed), f"{len(changed)} jobs to be written, but {written} found"
+
+    def _spec(self, spec_id: int) -> Spec:
+        spec = self._specs.get(spec_id)
+        if spec is None:
+            if len(self._specs) >= rows.SPECS_KNOWN_MAX:
+                self._specs.clear()
+            ((body,),) = self._db.execute("SELECT body FROM specs WHERE id = ?", (spec_id,)).fetchall()
+            spec = self._specs[spec_id] = spec_from_text(body)
+        return spec
+
+    def _spec_id(self, spec: Spec) -> int:
+        """The number of a spec, made where it is new."""
+        known = self._spec_ids.get(id(spec))
+        if known is None:
+            body = spec_to_text(spec)
+            found = self._db.execute("SELECT id FROM specs WHERE body = ?", (body,)).fetchone()
+            if found is None:
+                found = self._db.execute("INSERT INTO specs (body) VALUES (?) RETURNING id", (body,)).fetchone()
+            known = self._spec_ids[id(spec)] = (spec, int(found[0]))  # holding the spec keeps its id() taken
+        return known[1]
+
+    def _forget_specs(self, spec_ids: set[int]) -> None:
+        """Removes those that no job needs any more."""
+        self._send_rows("forget_spec", [(spec_id,) for spec_id in spec_ids])
+        for spec_id in spec_ids:
+            self._specs.pop(spec_id, None)
+        self._spec_ids.clear()
+
+    # --- the schema -------------------------------------------------------------------------
+
+    def schema_version(self) -> int:
+        return int(self._select("PRAGMA user_version")[0][0])
+
+    def _migrate(self) -> None:
+        migrations.migrate("sqlite", self.schema_version(), self.url, self._oldest_reader, self._run_step)
+
+    def _oldest_reader(self, schema: int) -> int | None:
+        found = self._select("SELECT value FROM meta WHERE name = ?", (f"oldest reader of schema {schema}",))
+        return int(found[0][0]) if found else None
+
+    def _run_step(self, number: int, sql: str) -> None:
+        with self.transaction():
+            if self.schema_version() >= number:  # another process was faster
+                return
+            for statement in _statements(sql):
+                self._db.execute(statement)
+            if number == 1:
+                self._db.execute("INSERT INTO meta VALUES ('store_id', ?)", (ids.random_id(16),))
+            reader = (f"oldest reader of schema {number}", str(migrations.oldest_reader(sql)))
+            self._db.execute("INSERT INTO meta VALUES (?, ?)", reader)
+            self._db.execute(f"PRAGMA user_version = {number}")
+
+
+def _statements(sql: str) -> Iterator[str]:
+    """The single statements of a script, so that they can run inside one transaction."""
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
