@@ -15,7 +15,6 @@ import fcntl
 import os
 import sys
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -220,6 +219,8 @@ def _look(db: int, wal: int, shm: int) -> Seen | None:
     mark = Mark.of(before)
     if len(before) < SHM_BYTES or before[COPIED] != before[ATTEMPTED] or Mark.of(after) != mark:
         return None
+    import zlib  # every command opens a store, and hardly one looks
+
     return Seen((log.st_dev, log.st_ino), mark, Stamp.of(found), zlib.crc32(first))
 
 
