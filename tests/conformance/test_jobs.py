@@ -340,13 +340,14 @@ def test_adding_no_jobs_is_no_error(store: Store) -> None:
     assert store.counts() == {}
 
 
-def test_a_spec_goes_with_the_last_job_that_has_it(store: Store) -> None:
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_spec_goes_with_the_last_job_that_has_it(store: Store, deleted: bool) -> None:
     for id in ("a", "b", "c"):
         store.insert([a_job(id, spec=Spec(max_retries=7 if id < "c" else 8))])
     with closing(open_archive(store.address)) as archive:
         for id, left in (("a", 2), ("b", 1), ("c", 0)):
             change_one(store, id, CancelRequested())
-            assert store.prune(Selector(ids=(id,)), 100) == 1
+            assert len(store.delete([id])) if deleted else store.prune(Selector(ids=(id,)), 100) == 1
             assert archive.count("specs") == left
 
 
