@@ -108,6 +108,13 @@ def with_unit(name: str, text: str) -> str:
     return f"{text.strip()}s" if SETTINGS[name].least_bare_s is not None and _is_bare(text) else text
 
 
+def check_unit(name: str, text: str, seconds: float, least_s: float = RETENTION_BARE_S) -> None:
+    """Raises `Invalid` for a number without its unit that was most likely meant in days."""
+    if _is_bare(text) and seconds < least_s:
+        days = text.strip()
+        raise Invalid(f"{name} {text} would be {days} seconds", f"give the unit: {days}d for days, {days}s for seconds")
+
+
 def _is_bare(text: str) -> bool:
     return text.strip().replace(".", "", 1).isdecimal()
 
@@ -159,11 +166,8 @@ class Settings:
         if (name, text) == ("backoff-initial", "backoff-base"):
             return
         value, least_s = SETTINGS[name].parse(text, name), SETTINGS[name].least_bare_s
-        if least_s is not None and _is_bare(text) and value < least_s:
-            days = text.strip()
-            raise Invalid(
-                f"{name} {text} would be {days} seconds", f"give the unit: {days}d for days, {days}s for seconds"
-            )
+        if least_s is not None:
+            check_unit(name, text, value, least_s)
 
     def spec_defaults(self) -> dict[str, Any]:
         """The fields of `Spec` that settings give to a new job."""

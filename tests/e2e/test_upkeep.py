@@ -94,6 +94,9 @@ def test_prune_follows_the_options_or_the_settings(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id c --hold -- true; queuectl worker start --drain")
     assert terminal.good("queuectl prune --older-than 1h").out == "deleted 0 jobs\n"
     assert terminal.good("queuectl prune --older-than 0 --dry-run").out == "would delete 2 jobs\n"
+    for line in ("prune --older-than 30", "delete --older-than 30 --yes", "dlq purge --older-than 30 --yes"):
+        refused = terminal.type(f"queuectl {line}")
+        assert (refused.code, "30d for days, 30s for seconds" in refused.err) == (2, True)
     assert terminal.good("queuectl prune --state dead").out == "deleted 1 job\n"
     terminal.good("queuectl config set retention-completed 0s")
     assert terminal.good("queuectl prune --json").json == {"pruned": 1, "matching": 1}

@@ -137,3 +137,4 @@ def test_a_topic_fits_a_terminal(name: str, db: Path) -> None:
     assert set(topics.topics()) == set(topics.NAMES)
     assert all(len(line) <= 80 for line in topics.text(name).splitlines())
     assert typed(db, f"help {name}")[1] == topics.text(name) + "\n"
+    assert json.loads(typed(db, f"--json help {name}")[1]) == {"help": topics.text(name)}

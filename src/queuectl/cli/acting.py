@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import chosen, print_changed, report_refused
+from queuectl.cli.choosing import age_to_delete, chosen, print_changed, report_refused
 from queuectl.cli.render import counted
 from queuectl.client.facade import Changed, Client, Progress, allowed_states
 from queuectl.domain.errors import Invalid, NotFound
@@ -103,6 +103,8 @@ def delete(call: Call) -> int:
 def act(call: Call, action: Action) -> int:
     """Does it to the ids typed, or after asking to the jobs selected."""
     console = call.console
+    if action.final and call.args.older_than is not None:
+        age_to_delete(call.args)
     with call.client() as client:
         jobs = _selected(call, client, action)
         if jobs is not None and not jobs:

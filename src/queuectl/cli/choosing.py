@@ -14,6 +14,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.selections import KEYS, parse_selection
+from queuectl.wire.times import parse_duration
 
 LINES_MAX = 20
 """On a terminal, more jobs than these are counted instead of listed."""
@@ -24,6 +25,16 @@ def selector_of(args: Namespace, now: float) -> Selector:
     given = {key: getattr(args, key) for key in KEYS if key != "older_than"}
     ages = [] if args.older_than is None else [args.older_than]
     return parse_selection({**given, "older_than": ages}, now, lambda key: f"--{key.replace('_', '-')}")
+
+
+def age_to_delete(args: Namespace) -> float:
+    """`--older-than` in seconds, for what deletes. Raises `Invalid` where 30 days may have been meant by 30."""
+    from queuectl.settings import check_unit
+
+    seconds = parse_duration(args.older_than, "--older-than")
+    if seconds:
+        check_unit("--older-than", args.older_than, seconds)
+    return seconds
 
 
 def selects(args: Namespace) -> bool:

@@ -91,12 +91,12 @@ def execute(
     console = Console(screen, as_json="--json" in words)
     own_failure: int | None = None
     try:
-        if words[:1] == ["help"]:
+        if (asked := parser.after_help(words)) is not None:
             from queuectl.cli import topics
 
-            if topic := next((word for word in words if word in topics.NAMES), None):
+            if topic := next((word for word in asked if word in topics.NAMES), None):
                 return _told(console, "help", topics.text(topic))
-            words = [*words[1:], "--help"]
+            words = [*asked, "--help"]
         command, words = parser.find_command(words)
         own_failure = command.own_failure if isinstance(command, table.Command) else None
         return _called(command, words, after, screen, do, open_client)

@@ -53,6 +53,14 @@ def _with_dashes(word: str) -> str:
     return name.replace("_", "-") + equals + value
 
 
+def after_help(words: Sequence[str]) -> list[str] | None:
+    """The other words of `queuectl help …`, where options may stand before `help` too; None for other commands."""
+    at = _next_word(words, 0)
+    if at is None or words[at] != "help":
+        return None
+    return [*words[:at], *words[at + 1 :]]
+
+
 def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]:
     """The command (or the name of a group, or none where only options stand) and all other words."""
     rest = list(words)

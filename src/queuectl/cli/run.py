@@ -98,7 +98,8 @@ def run(call: Call) -> int:
     if call.console.as_json:
         call.console.json_array([job_to_json(finished)])
     elif finished.state is not JobState.COMPLETED and finished.error != f"exit code {finished.exit_code}":
-        call.console.note(f"queuectl: job {finished.id} is {finished.state}: {finished.error}", "job_ended")
+        why = "" if finished.error in (None, finished.state) else f": {finished.error}"
+        call.console.note(f"queuectl: job {finished.id} is {finished.state}{why}", "job_ended")
     return exit_code_of(finished)
 
 

@@ -17,7 +17,7 @@ EXIT_CODES = (
     ("0", "done"),
     ("1", "the operation failed, a check found something, or a question was answered with no"),
     ("2", "wrong usage or bad input"),
-    ("3", "no such job, worker, setting or token"),
+    ("3", "no such job, attempt, worker or token"),
     ("4", "conflict: the id is taken, or the job is in a state that does not allow it"),
     ("5", "the store cannot be reached or is damaged"),
     ("124", "wait: the time given with --timeout is over"),

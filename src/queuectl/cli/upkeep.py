@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from queuectl.cli.call import Call
+from queuectl.cli.choosing import age_to_delete
 from queuectl.cli.render import counted, visible
 from queuectl.client.documents import finding_to_json
 from queuectl.client.facade import Client, check_prunable
@@ -14,7 +15,6 @@ from queuectl.domain.job import FINISHED
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
 from queuectl.wire.selections import parse_states
-from queuectl.wire.times import parse_duration
 
 PATIENCE_S = 10.0
 """How long to wait for others who write."""
@@ -95,7 +95,7 @@ def copy(call: Call) -> int:
 
     console, args = call.console, call.args
     if not args.to:
-        raise Invalid("copy needs a place to copy to", "queuectl copy --to postgresql://USER@HOST/DATABASE")
+        raise Invalid("copy needs a place to copy to", "write: queuectl copy --to postgresql://USER@HOST/DATABASE")
     with call.client() as client:
         from_url = client.store.url
         if not console.confirmed(f"stop all workers of {from_url} and copy it?", args.yes):
@@ -162,7 +162,7 @@ def _prunable(call: Call, client: Client) -> list[Selector]:
     states = parse_states(call.args.state)
     check_prunable(states)
     if call.args.older_than is not None:
-        before = client.store.now() - parse_duration(call.args.older_than, "--older-than")
+        before = client.store.now() - age_to_delete(call.args)
         return [Selector(states=states or tuple(sorted(FINISHED)), before=before)]
     if states:
         return [Selector()._replace(states=states)]
