@@ -1,4 +1,4 @@
-"""Writes `docs/commands.md` from the table of commands and the table of settings. Write it anew with:
+"""Writes `docs/commands.md` from the table of commands and the table of settings. Run it with:
 
 python -m tests.docs.commands_page
 """
@@ -20,27 +20,27 @@ PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 HEAD = """\
 # Commands
 
-Written from the table of commands in `src/queuectl/cli/table.py` and the settings in `src/queuectl/settings.py`. A test
-compares them; `python -m tests.docs.commands_page` writes this page anew.
+Generated from the table of commands in `src/queuectl/cli/table.py` and the settings in `src/queuectl/settings.py` by
+`python -m tests.docs.commands_page`. A test compares them.
 
-Options may stand anywhere before `--`, and `_` and `-` are the same in an option's name. Durations are `90`, `90s`,
-`10m`, `1h30m` or `2d`. Wherever an id stands, a generated one may be shortened to 4 or more of its first characters.
+Options may stand anywhere before `--`. In an option's name `_` and `-` are the same. Durations are `90`, `90s`,
+`10m`, `1h30m` or `2d`. A generated id may be shortened to its first 4 or more characters.
 """
 
 JOB = """\
-A job's JSON has `command` (a string for the shell, or a list of words) and any of these keys, most of them named like
-the options above: {keys}.
+A job's JSON has `command` (a string for the shell, or a list of words) and any of these keys. Most are named like the
+options above: {keys}.
 """
 
 TOPICS = """\
 ## Topics
 
-What scripts rely on. The same is printed by `queuectl help exit-codes`, `json`, `environment` and `states`.
+What scripts can rely on. `queuectl help exit-codes`, `json`, `environment` and `states` print the same.
 """
 
 SURROUNDINGS = """\
-A command runs in the folder and with the umask of whoever added it, in a session of its own, without a terminal. Its
-input is empty unless `--stdin` names a file.
+A command runs in the folder and with the umask of whoever added it. It has its own session and no terminal. Its input
+is empty unless `--stdin` names a file.
 """
 
 SHARED = (("Options of a new job", ENQUEUE), ("Selectors", SELECT), ("Options of acting commands", ACT))
@@ -110,7 +110,7 @@ def settings() -> Iterator[str]:
     """The table of settings."""
     yield "## Settings"
     yield ""
-    yield "For `config show`, `config get`, `config set` and `config unset`; `_` and `-` are the same."
+    yield "For `config show`, `config get`, `config set` and `config unset`. In a name `_` and `-` are the same."
     yield ""
     yield "| setting | default | meaning |"
     yield "|---|---|---|"

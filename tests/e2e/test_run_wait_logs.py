@@ -74,6 +74,13 @@ def test_a_signal_cancels_what_run_started(served: Terminal, number: int) -> Non
     assert served.states() == {"a": "cancelled"}
 
 
+def test_run_says_once_that_somebody_cancelled_its_job(served: Terminal) -> None:
+    running = served.background("queuectl run --id a -- sleep 600 2>&1")
+    eventually(lambda: served.states() == {"a": "processing"}, "the job runs")
+    served.good("queuectl cancel a")
+    assert running.communicate(timeout=60)[0] == "queuectl: job a is cancelled\n"
+
+
 def test_with_keep_the_job_goes_on(served: Terminal) -> None:
     running = served.background("queuectl run --keep --id a -- sleep 600")
     eventually(lambda: served.states() == {"a": "processing"}, "the job runs")

@@ -50,16 +50,16 @@ ENQUEUE = (
 )
 
 ON_CONFLICT = Option(
-    ("--on-conflict",), "what to do where the id is taken (default: error)",
+    ("--on-conflict",), "if the id is taken: fail, or keep the job there (default: error)",
     {"choices": ("error", "ignore"), "default": "error"},
 )  # fmt: skip
-FILE = option("-f", "--file", "FILE", "one JSON job a line, all or nothing; - reads stdin", dest="file")
+FILE = option("-f", "--file", "FILE", "add one JSON job per line, all or none; - is stdin", dest="file")
 
 SELECT = (
     many("--state", "STATE", "jobs in this state"),
     many("-q", "--queue", "QUEUE", "jobs of this queue"),
     many("--tag", "TAG", "jobs with this tag"),
-    many("--owner", "NAME", "jobs enqueued by this user"),
+    many("--owner", "NAME", "jobs added by this user"),
     many("--exit-code", "N", "jobs whose latest exit code is N"),
     many("--command", "GLOB", "jobs whose command matches, e.g. 'ffmpeg *'"),
     many("--error", "TEXT", "jobs whose error contains TEXT"),
@@ -67,12 +67,12 @@ SELECT = (
     flag("--all", "all jobs"),
 )
 
-ACT = (flag("-y", "--yes", "do not ask"), flag("-n", "--dry-run", "only say which jobs it would be"))
+ACT = (flag("-y", "--yes", "do not ask"), flag("-n", "--dry-run", "only print the jobs that would change"))
 
-STREAMS = (flag("--stdout", "only stdout (where split)"), flag("--stderr", "only stderr (where split)"))
+STREAMS = (flag("--stdout", "only stdout (with --split-output)"), flag("--stderr", "only stderr (with --split-output)"))
 FOLLOW = (
-    flag("-f", "--follow", "go on as it is written, over retries, until the job ends"),
-    option("--attempt", "N", "the output of attempt N, or of all"),
+    flag("-f", "--follow", "follow the output, over retries, until the job ends"),
+    option("--attempt", "N", "the output of attempt N, or all"),
     *STREAMS,
     option("--tail", "N", "only the last N lines"),
 )

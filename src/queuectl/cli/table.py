@@ -18,7 +18,7 @@ GROUPS = (JOBS, WORKERS, DLQ, WEB, SETUP)
 GLOBAL_OPTIONS = (
     option("--db", "PATH", "the store (default: $QUEUECTL_DB or the nearest)"),
     flag("--json", "print JSON, and nothing else, on stdout"),
-    flag("--quiet", "print bare ids, no messages"),
+    flag("--quiet", "print bare ids and no messages"),
     Option(
         ("--color",), "colours (auto: only on a terminal)", {"choices": ("auto", "always", "never"), "default": "auto"}
     ),
@@ -54,8 +54,8 @@ _ROWS = (
     Command(
         name="enqueue", group=JOBS, makes_store=True, help="add a job", target="enqueue:enqueue",
         words="[JSON]", options=(*ENQUEUE, ON_CONFLICT, FILE), takes_command=True,
-        description="Adds a job: given as JSON, as words behind --, as a shell string with -c, or many from a file. "
-        "When its id is printed, the job survives a crash and a power cut.",
+        description="Add a job: as JSON, as words after --, or as a shell string with -c. Add many from a file with "
+        "--file. Once its id is printed, the job survives a crash and a power cut.",
         examples=(
             """queuectl enqueue '{"id": "job1", "command": "sleep 2", "max_retries": 2}'""",
             "queuectl enqueue --queue video --timeout 1h -- ffmpeg -i in.mov out.mp4",
@@ -64,26 +64,27 @@ _ROWS = (
         ),
     ),
     Command(
-        name="run", group=JOBS, help="add a job, follow its output, exit as it does", target="run:run",
+        name="run", group=JOBS, help="add a job, follow its output, exit with its code", target="run:run",
         makes_store=True,
         options=(
             *ENQUEUE,
-            flag("--keep", "Ctrl-C leaves the job in the queue"),
-            option("--start-timeout", "S", "cancel it if it has not started after this long"),
+            flag("--keep", "leave the job in the queue on Ctrl-C"),
+            option("--start-timeout", "S", "cancel the job if it has not started after S seconds"),
         ),
         takes_command=True, own_failure=125,
-        description="Enqueues a command (without retries, unless --max-retries is given), shows its output as it "
-        "comes and exits with its exit code; 125 is a failure of queuectl itself. Ctrl-C cancels the job.",
+        description="Add a job, show its output as it comes, and exit with its exit code. It is not retried unless "
+        "--max-retries is given. Exit code 125 is a failure of queuectl itself. Ctrl-C cancels the job.",
         examples=("queuectl run -- make -j4 test", "queuectl run --queue gpu -c 'python train.py > log'"),
     ),
     Command(
-        name="status", group=JOBS, help="workers, counts, what comes next (the default)", target="status:status",
-        description="Shows which store this is, its workers and their slots, how many jobs are in which state, the "
-        "oldest one that waits, and the next retries. With --check it prints what is wrong, a line each, and exits 1.",
+        name="status", group=JOBS, help="show workers, counts and the next retries (the default)",
+        target="status:status",
+        description="Show the store, its workers and their slots, the number of jobs in each state, the oldest "
+        "waiting job, and the next retries. With --check, print one line for each problem and exit 1 if there is one.",
         options=(
-            flag("--check", "exit 1 with a line for each finding"),
-            option("--max-wait", "DURATION", "with --check: how long a due job may wait", default="10m"),
-            option("--dead-within", "DURATION", "with --check: how far back to look for dead jobs", default="1h"),
+            flag("--check", "print each problem on a line; exit 1 if there is one"),
+            option("--max-wait", "DURATION", "with --check: longest wait of a due job (default: 10m)", default="10m"),
+            option("--dead-within", "DURATION", "with --check: look this far back (default: 1h)", default="1h"),
         ),
         examples=("queuectl status", "queuectl status --json", "queuectl status --check --max-wait 30m"),
     ),
@@ -91,11 +92,11 @@ _ROWS = (
         name="list", group=JOBS, help="list jobs", target="listing:list_jobs", words="[ID...]",
         options=(
             *SELECT,
-            option("--limit", "N", "at most the N newest, or the first N of --sort (or all)"),
+            option("--limit", "N", "at most the N newest, or the first N by --sort; or all"),
             option("--sort", "KEY", "by id, state, queue, priority, attempts, created, updated; -KEY: reverse"),
         ),
-        description="Lists jobs, the newest last. On a terminal it shows as many as fit; in a pipe and as JSON all "
-        "that match. Different selectors must all match; of a repeated one any.",
+        description="List jobs, the newest last: on a terminal as many as fit, in a pipe and as JSON all that match. "
+        "All selectors must match; repeat one to match any of its values.",
         examples=(
             "queuectl list --state failed --state dead",
             "queuectl list --command 'ffmpeg *' --older-than 1h",
@@ -103,87 +104,92 @@ _ROWS = (
         ),
     ),
     Command(
-        name="show", group=JOBS, help="all about a job", target="listing:show", words="[ID...]", options=SELECT,
-        description="Shows a job's command, policy and surroundings, why it does not run yet, every attempt, and "
-        "what people did to it. As JSON: the job with its executions and events.",
+        name="show", group=JOBS, help="show everything about a job", target="listing:show", words="[ID...]",
+        options=SELECT,
+        description="Show a job's command, policy and environment, why it is not running yet, every attempt, and what "
+        "people did to it. With --json: the job with its executions and events.",
         examples=("queuectl show job1", "queuectl show job1 --json"),
     ),
     Command(
-        name="explain", group=JOBS, help="say why a job does not run", target="listing:explain", words="[ID...]",
-        options=SELECT, description="Says in words what a job is doing or what it waits for.",
+        name="explain", group=JOBS, help="say why a job is not running", target="listing:explain", words="[ID...]",
+        options=SELECT,
+        description="Say in words what a job is doing or what it waits for.",
         examples=("queuectl explain job1",),
     ),
     Command(
-        name="logs", group=JOBS, help="a command's output", target="logs:logs", words="[ID...]",
+        name="logs", group=JOBS, help="print a command's output", target="logs:logs", words="[ID...]",
         options=(*FOLLOW, *SELECT),
-        description="Prints what a job's command wrote, byte for byte: of its latest attempt unless --attempt says "
-        "otherwise. -f may start before the job does, follows its retries and ends with it.",
+        description="Print what a job's command wrote, byte for byte: its latest attempt, or the one that --attempt "
+        "names. -f may start before the job does, follows its retries and ends with it.",
         examples=("queuectl logs job1", "queuectl logs -f job1", "queuectl logs job1 --attempt 2 --tail 20"),
     ),
     Command(
         name="wait", group=JOBS, help="wait until jobs have finished", target="wait:wait", words="[ID...]",
         options=(
-            flag("--any", "until the first of them has finished"),
+            flag("--any", "wait only until the first of them has finished"),
             option("--timeout", "DURATION", "give up after this long, with exit code 124"),
-            flag("--allow-none", "a selection of no job is no failure"),
+            flag("--allow-none", "exit 0 if the selection matches no job"),
             *SELECT,
         ),
         own_failure=125,
-        description="Blocks until the jobs are completed, dead or cancelled. Exits with the job's exit code (of "
-        "several the highest; 128+n for signal n; 125 if it never ran). A selection of no job is exit code 3.",
+        description="Wait until the jobs are completed, dead or cancelled. Exit with the job's exit code: the highest "
+        "of several, 128+n for signal n, 125 if it never ran. Exit 3 if the selection matches no job.",
         examples=("queuectl wait job1 job2", "queuectl wait --tag nightly --timeout 1h"),
     ),
     Command(
         name="retry", group=JOBS, help="run jobs again", target="acting:retry", words="[ID...]",
         options=(*SELECT, *ACT),
-        description="A failed job runs again at once, its attempts kept. A finished one starts afresh. Selectors mean "
-        "failed, dead and cancelled jobs, unless --state says otherwise.",
+        description="Run jobs again. A failed job runs now and keeps its attempts. A finished job starts over with 0 "
+        "attempts. Selectors match failed, dead and cancelled jobs unless --state is given.",
         examples=("queuectl retry job1", "queuectl retry --state cancelled --queue video"),
     ),
     Command(
-        name="clone", group=JOBS, help="add a job once more", target="enqueue:clone", words="ID", least=1, most=1,
+        name="clone", group=JOBS, help="add a copy of a job", target="enqueue:clone", words="ID", least=1, most=1,
         options=ENQUEUE, takes_command=True,
-        description="Adds the same job once more under a new id: its command, policy and surroundings, with what the "
-        "options and the command behind -- change. The job itself stays as it is.",
+        description="Add a copy of a job under a new id, with its command, policy and environment. Options and a "
+        "command after -- change the copy. The original stays as it is.",
         examples=("queuectl clone job1", "queuectl clone job1 --queue gpu --timeout 2h", "queuectl clone job1 -- make"),
     ),
     Command(
         name="cancel", group=JOBS, frees_room=True, help="end jobs for good", target="acting:cancel", words="[ID...]",
         options=(*SELECT, *ACT),
-        description="Cancels jobs that have not finished. The command of a running one is ended (SIGTERM, after its "
-        "kill-grace SIGKILL) by its worker within a second.",
+        description="Cancel jobs that have not finished. A running command gets SIGTERM within a second, and SIGKILL "
+        "after its kill-grace.",
         examples=("queuectl cancel job1", "queuectl cancel --queue video --state pending --yes"),
     ),
     Command(
-        name="hold", group=JOBS, help="keep jobs from being started", target="acting:hold", words="[ID...]",
-        options=(*SELECT, *ACT), description="No worker claims a held job until it is released.",
+        name="hold", group=JOBS, help="keep jobs from starting", target="acting:hold", words="[ID...]",
+        options=(*SELECT, *ACT),
+        description="Hold jobs: no worker starts a held job until it is released.",
         examples=("queuectl hold job1", "queuectl hold --tag nightly"),
     ),
     Command(
-        name="release", group=JOBS, help="let held jobs be started", target="acting:release", words="[ID...]",
-        options=(*SELECT, *ACT), description="Undoes hold.",
+        name="release", group=JOBS, help="let held jobs start", target="acting:release", words="[ID...]",
+        options=(*SELECT, *ACT),
+        description="Release held jobs, so that workers may start them.",
         examples=("queuectl release job1", "queuectl release --all"),
     ),
     Command(
-        name="delete", group=JOBS, frees_room=True, help="remove jobs with their history", target="acting:delete",
-        words="[ID...]", options=(*SELECT, *ACT, flag("--force", "cancel running ones first")),
-        description="Removes jobs, their history and their output. A running job is refused, unless --force.",
+        name="delete", group=JOBS, frees_room=True, help="delete jobs with their history", target="acting:delete",
+        words="[ID...]", options=(*SELECT, *ACT, flag("--force", "cancel running jobs first")),
+        description="Delete jobs with their history and output. A running job is refused unless --force is given.",
         examples=("queuectl delete job1", "queuectl delete --state completed --older-than 7d"),
     ),
     Command(
         name="worker start", group=WORKERS, makes_store=True, help="run jobs", target="worker:start",
         options=(
-            option("--count", "N", "commands at the same time (default: 1)", default="1"),
-            many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated"),
+            option("--count", "N", "run up to N commands at a time (default: 1)", default="1"),
+            many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated (default: all)"),
             option("--poll", "S", "look for work at least every S seconds"),
-            flag("--drain", "exit once no job is left, not even one for later"),
-            flag("--if-none", "only if no live worker serves these queues yet"),
-            flag("--detach", "go to the background"),
-            option("--name", "NAME", "the worker's name (default: host and number)"),
-            option("--stop-timeout", "S", "end the commands S seconds after a graceful stop began"),
+            flag("--drain", "exit once no job is left, scheduled ones included"),
+            flag("--if-none", "do nothing if a live worker serves these queues"),
+            flag("--detach", "run in the background"),
+            option("--name", "NAME", "the worker's name (default: host and random letters)"),
+            option("--stop-timeout", "S", "end running commands S seconds after a graceful stop"),
         ),
-        description="Starts a worker in the foreground. Ctrl-C: finish the running commands, claim nothing new, exit "
-        "0; a second Ctrl-C ends them and gives their attempts back; a third does not wait for a store that is away.",
+        description="Start a worker in the foreground. Ctrl-C lets running commands finish, starts no new ones, and "
+        "exits 0. A second Ctrl-C ends the commands and gives their attempts back. A third one does not wait for an "
+        "unavailable store.",
         examples=(
             "queuectl worker start --count 4",
             "queuectl worker start --queue video --queue mail",
@@ -194,164 +200,171 @@ _ROWS = (
     Command(
         name="worker stop", group=WORKERS, frees_room=True, help="stop workers, from any terminal",
         target="worker:stop", words="[NAME...]", options=(
-            flag("--now", "end their commands, giving the attempts back"),
-            flag("--all-hosts", "those on other hosts as well"),
+            flag("--now", "end their commands and give the attempts back"),
+            flag("--all-hosts", "stop workers on other hosts too"),
         ),
-        description="Asks the workers alive now on this host (or those named, anywhere; GLOBs work) to finish their "
-        "running commands and exit, waits until they have, and says which.",
+        description="Stop the live workers of this host, or those named, on any host; names may be GLOBs. Each "
+        "finishes its running commands and exits. Wait until all have exited, and print their names.",
         examples=("queuectl worker stop", "queuectl worker stop night --now"),
     ),
     Command(
-        name="worker list", group=WORKERS, help="the workers alive now", target="worker:list_workers",
-        description="Lists live workers: their slots, queues and running jobs.",
+        name="worker list", group=WORKERS, help="list live workers", target="worker:list_workers",
+        description="List live workers with their slots, queues and running jobs.",
         examples=("queuectl worker list", "queuectl worker list --json"),
     ),
     Command(
-        name="worker logs", group=WORKERS, help="what a worker has done and met", target="worker:logs", words="[NAME]",
+        name="worker logs", group=WORKERS, help="print a worker's log", target="worker:logs", words="[NAME]",
         most=1, options=(
-            flag("-f", "--follow", "go on until the worker has gone"),
+            flag("-f", "--follow", "follow the log until the worker exits"),
             option("--tail", "N", "only the last N lines"),
         ),
-        description="Prints a worker's log: of the one named, the only one alive, or where none is, the last.",
+        description="Print the log of the named worker. Without a name: of the only live worker, or of the last one "
+        "if none is alive.",
         examples=("queuectl worker logs night", "queuectl worker logs -f"),
     ),
     Command(
-        name="dlq list", group=DLQ, help="dead jobs, with reason and last output", target="dlq:list_dead",
+        name="dlq list", group=DLQ, help="list dead jobs, with reason and last output", target="dlq:list_dead",
         words="[ID...]", options=(
             *SELECT,
-            option("--limit", "N", "at most the N newest (or all)"),
+            option("--limit", "N", "at most the N newest; or all"),
             flag("--group", "count by queue, command, exit code and error"),
         ),
-        description="Lists the dead letter queue: jobs whose retries are used up or whose failure is permanent.",
+        description="List the dead letter queue: jobs that have used up their retries or failed permanently.",
         examples=("queuectl dlq list", "queuectl dlq list --group", "queuectl dlq list --error timed --json"),
     ),
     Command(
-        name="dlq show", group=DLQ, help="all about a dead job", target="dlq:show", words="[ID...]",
+        name="dlq show", group=DLQ, help="show everything about a dead job", target="dlq:show", words="[ID...]",
         options=SELECT,
-        description="As queuectl show, for dead jobs only.", examples=("queuectl dlq show job1",),
+        description="Like queuectl show, for dead jobs only.", examples=("queuectl dlq show job1",),
     ),
     Command(
         name="dlq retry", group=DLQ, help="run dead jobs again", target="dlq:retry", words="[ID...]",
         options=(*SELECT, *ACT),
-        description="Moves dead jobs back into their queue: attempts back to 0, history kept. Other jobs are refused.",
+        description="Move dead jobs back to their queue with 0 attempts; their history is kept. Other jobs are "
+        "refused.",
         examples=("queuectl dlq retry job1", "queuectl dlq retry --all", "queuectl dlq retry --queue mail --yes"),
     ),
     Command(
         name="dlq purge", group=DLQ, frees_room=True, help="delete dead jobs", target="dlq:purge", words="[ID...]",
-        options=(*SELECT, *ACT), description="Deletes dead jobs with their history. Other jobs are refused.",
+        options=(*SELECT, *ACT),
+        description="Delete dead jobs with their history. Other jobs are refused.",
         examples=("queuectl dlq purge job1", "queuectl dlq purge --older-than 30d"),
     ),
     Command(
-        name="serve", group=WEB, help="dashboard, REST API and metrics in a server", target=".web.serve:serve",
+        name="serve", group=WEB, help="serve a dashboard, a REST API and metrics", target=".web.serve:serve",
         makes_store=True,
         options=(
-            option("--host", "ADDRESS", "where to listen (default: 127.0.0.1, this machine only)", default="127.0.0.1"),
-            option("--port", "N", "the port (default: 8321; 0: any free one)", default="8321"),
-            many("--allow-host", "NAME", "another name that clients may use for this server; may be repeated"),
+            option("--host", "ADDRESS", "listen here (default: 127.0.0.1, this machine only)", default="127.0.0.1"),
+            option("--port", "N", "listen on this port (default: 8321; 0: any free one)", default="8321"),
+            many("--allow-host", "NAME", "accept this host name too; may be repeated"),
             option("--cert", "FILE", "serve HTTPS with this certificate (PEM)"),
-            option("--key", "FILE", "its private key"),
-            flag("--insecure", "listen beyond this machine without HTTPS"),
+            option("--key", "FILE", "private key of the certificate (PEM)"),
+            flag("--insecure", "allow other machines without HTTPS"),
         ),
-        description="Serves the dashboard and the REST API until Ctrl-C. A token is always needed: the address "
-        "printed at the start logs a browser in. Whoever has a full token may run commands as you.",
+        description="Serve the dashboard and the REST API until Ctrl-C. Every request needs a token; the address "
+        "printed at the start logs a browser in. Anyone with a full token can run commands as you.",
         examples=("queuectl serve", "queuectl serve --host 0.0.0.0 --cert cert.pem --key key.pem"),
     ),
     Command(
-        name="token create", group=WEB, help="let somebody in over HTTP", target="token:create", words="NAME",
+        name="token create", group=WEB, help="make a token for access over HTTP", target="token:create", words="NAME",
         makes_store=True, least=1, most=1,
         options=(option("--role", "ROLE", "full or read-only (default: read-only)", default="read-only"),),
-        description="Makes a token for the REST API and the dashboard and prints it, once; the store keeps only its "
-        "digest. A full token may run commands.",
+        description="Make a token for the REST API and the dashboard. It is printed once; the store keeps only its "
+        "digest. Anyone with a full token can run commands as you.",
         examples=("queuectl token create monitor", "queuectl token create alice --role full"),
     ),
     Command(
-        name="token list", group=WEB, help="who may come in over HTTP", target="token:list_tokens",
-        description="Lists the tokens: names, roles, when they were last used.", examples=("queuectl token list",),
+        name="token list", group=WEB, help="list the tokens", target="token:list_tokens",
+        description="List the tokens with their names, roles and last use.", examples=("queuectl token list",),
     ),
     Command(
-        name="token revoke", group=WEB, help="end a token", target="token:revoke", words="NAME...", least=1,
-        description="Ends tokens, named by name or id. Servers forget them within a second.",
+        name="token revoke", group=WEB, help="revoke a token", target="token:revoke", words="NAME...", least=1,
+        description="Revoke tokens by name or id. Servers refuse them within a second.",
         examples=("queuectl token revoke monitor",),
     ),
     Command(
-        name="audit", group=WEB, help="who did what", target="audit:audit",
-        options=(option("--limit", "N", "the N latest (default: 50)"),),
-        description="Lists what people did: acts on jobs, deletions, settings, stopped workers, tokens. Who came over "
-        "HTTP is named by token. Who added a job, the job says itself.",
+        name="audit", group=WEB, help="list who did what", target="audit:audit",
+        options=(option("--limit", "N", "only the N latest (default: 50)"),),
+        description="List what people did: actions on jobs, deletions, changed settings, stopped workers, tokens. "
+        "People who used HTTP are named by their token. The person who added a job is in queuectl show.",
         examples=("queuectl audit", "queuectl audit --limit 1000 --json"),
     ),
     Command(
-        name="config show", group=SETUP, help="every setting", target="config:show",
-        description="Shows each setting's value, default and meaning. They are kept in the store, for all its users.",
+        name="config show", group=SETUP, help="show every setting", target="config:show",
+        description="Show each setting's value, default and meaning. Settings are kept in the store, for all its "
+        "users.",
         examples=("queuectl config show", "queuectl config show --json"),
     ),
     Command(
-        name="config get", group=SETUP, help="one setting", target="config:get", words="NAME", least=1, most=1,
-        description="Prints the value of a setting.", examples=("queuectl config get max-retries",),
+        name="config get", group=SETUP, help="print one setting", target="config:get", words="NAME", least=1, most=1,
+        description="Print the value of a setting.", examples=("queuectl config get max-retries",),
     ),
     Command(
         name="config set", group=SETUP, help="change a setting", target="config:set_value", words="NAME VALUE",
         makes_store=True,
-        least=2, most=2, description="Changes a setting for jobs enqueued from now on; others keep theirs.",
+        least=2, most=2,
+        description="Change a setting. Settings of jobs apply to jobs added later; existing jobs keep theirs.",
         examples=("queuectl config set max-retries 5", "queuectl config set backoff-base 3"),
     ),
     Command(
-        name="config unset", group=SETUP, help="put a setting back to its default", target="config:unset",
-        words="NAME", least=1, most=1, description="Puts a setting back to its default.",
+        name="config unset", group=SETUP, help="restore a setting's default", target="config:unset",
+        words="NAME", least=1, most=1,
+        description="Restore a setting's default.",
         examples=("queuectl config unset max-retries",),
     ),
     Command(
         name="init", group=SETUP, makes_store=True, help="make a store in this folder", target="upkeep:init",
-        description="Makes ./queuectl.db. Commands in this folder and below then use it by themselves. Where the "
-        "store is a server, it makes the tables there.",
+        description="Make ./queuectl.db. Commands in this folder and below then use it. If --db or $QUEUECTL_DB names "
+        "a server, make the tables there instead.",
         examples=("queuectl init",),
     ),
     Command(
         name="prune", group=SETUP, frees_room=True, help="delete old finished jobs", target="upkeep:prune",
         options=(
-            option("--older-than", "DURATION", "finished jobs unchanged for this long"),
-            many("--state", "STATE", "only completed, cancelled or dead ones"),
-            flag("--shrink", "then make the file as small as what is in it; workers wait meanwhile"),
+            option("--older-than", "DURATION", "delete jobs unchanged for this long, e.g. 30d"),
+            many("--state", "STATE", "delete only completed, cancelled or dead jobs"),
+            flag("--shrink", "then shrink the file; workers wait meanwhile"),
             *ACT,
         ),
-        description="Deletes finished jobs as the retention settings say, or as the options say.",
+        description="Delete finished jobs that match the options or, without options, that are older than the "
+        "retention settings.",
         examples=("queuectl prune --older-than 30d", "queuectl prune --state completed --shrink"),
     ),
     Command(
         name="doctor", group=SETUP, help="check the store and this machine", target="upkeep:doctor",
-        description="Checks the SQLite library, the store's rights, integrity and schema, disk space, and what dead "
-        "workers left. Each finding comes with its fix. Exits 1 if there is a problem.",
-        options=(flag("--clean", "first clean up what dead workers left"),),
+        description="Check the SQLite library, the store's permissions, integrity and schema, disk space, and what "
+        "dead workers left. Print a fix with each finding. Exit 1 if there is a problem.",
+        options=(flag("--clean", "first remove what dead workers left"),),
         examples=("queuectl doctor", "queuectl doctor --clean"),
     ),
     Command(
         name="copy", group=SETUP, help="move the store to another place", target="upkeep:copy",
         options=(
-            option("--to", "URL", "where to: a path, or postgresql://…"),
-            flag("--keep", "leave no pointer: the store here stays in use"),
-            flag("--replace", "remove what is in the store there"),
+            option("--to", "URL", "copy to this path or postgresql://…"),
+            flag("--keep", "keep using the store here"),
+            flag("--replace", "first remove what the target store holds"),
             *ACT[:1],
         ),
-        description="Copies all jobs with their history, outputs and settings into another store, SQLite or "
-        "PostgreSQL. Workers first finish what they run, and stop. The copy is compared with the original. Afterwards "
-        "commands on the old store fail and name the new one.",
+        description="Copy all jobs with their history, output and settings to another store, SQLite or PostgreSQL. "
+        "Workers first finish their commands and stop. The copy is compared with the original. Afterwards commands on "
+        "the old store fail and name the new one, unless --keep is given.",
         examples=("queuectl copy --to postgresql://queue@db/work", "queuectl copy --to ./queuectl.db --keep"),
     ),
     Command(
-        name="reset", group=SETUP, help="remove the store with all its jobs", target="upkeep:reset", options=ACT[:1],
-        description="Removes the store: all jobs, outputs and settings. The next command starts a new one.",
+        name="reset", group=SETUP, help="delete the store with all its jobs", target="upkeep:reset", options=ACT[:1],
+        description="Delete the store: all jobs, output and settings. The next job makes a new one.",
         examples=("queuectl reset", "queuectl reset --yes"),
     ),
     Command(
-        name="completion", group=SETUP, help="completion for your shell", target="upkeep:completion",
+        name="completion", group=SETUP, help="print a completion script for your shell", target="upkeep:completion",
         words="SHELL", least=1, most=1,
-        description="Prints a completion script for bash, zsh, fish or tcsh.",
+        description="Print a completion script for bash, zsh, fish, tcsh or powershell.",
         examples=('eval "$(queuectl completion bash)"',),
     ),
     Command(
-        name="demo", group=SETUP, makes_store=True, help="see it work, in a throw-away queue", target="demo:demo",
-        description="Enqueues a handful of real jobs into a temporary store, runs two workers until all is done, and "
-        "shows what happened. It takes some seconds and leaves nothing behind.",
+        name="demo", group=SETUP, makes_store=True, help="see it work in a temporary store", target="demo:demo",
+        description="Add a few real jobs to a temporary store, run them with two slots, and show what happened. It "
+        "takes a few seconds and leaves nothing behind.",
         examples=("queuectl demo",),
     ),
 )  # fmt: skip

@@ -94,11 +94,11 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "run_at", "time", "life",
-        option="--at", metavar="TIME", help="not before: 18:00, '2026-11-21 18:00', RFC 3339",
+        option="--at", metavar="TIME", help="start no earlier than 18:00, '2026-11-21 18:00' or RFC 3339",
     ),
     Field(
         "delay", "duration", "nowhere", shown=False,
-        option="--delay", metavar="DURATION", help="not before this has passed: 90, 10m, 1h30m",
+        option="--delay", metavar="DURATION", help="start no earlier than this from now: 90, 10m, 1h30m",
         label="Delay", hint="not before this has passed", example="10m", often=True,
     ),
     Field(
@@ -108,7 +108,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "kill_grace", "duration", "spec",
-        option="--kill-grace", metavar="DURATION", help="from SIGTERM to SIGKILL when it is ended",
+        option="--kill-grace", metavar="DURATION", help="wait this long between SIGTERM and SIGKILL",
         label="From SIGTERM to SIGKILL",
     ),
     Field(
@@ -128,7 +128,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "backoff_jitter", "number", "spec", high=1,
-        option="--backoff-jitter", metavar="FRACTION", help="0..1 of a delay taken off at random",
+        option="--backoff-jitter", metavar="FRACTION", help="part (0..1) of a delay that may be taken off",
         label="Jitter", hint="0 to 1, taken off at random",
     ),
     Field(
@@ -143,30 +143,30 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "cwd", "path", "spec", nullable=True, told=True,
-        option="--cwd", metavar="FOLDER", help="where it runs (default: here)",
+        option="--cwd", metavar="FOLDER", help="run in this folder (default: here)",
         label="Folder", hint="left out: the server's",
     ),
     Field("umask", "umask", "spec", nullable=True, told=True),
     Field(
         "env", "variables", "spec", told=True,
-        option="--env", metavar="NAME[=VALUE]", help="a variable for the command (without =: as it is here)",
+        option="--env", metavar="NAME[=VALUE]", help="set a variable (without =: to its value here)",
         label="Variables, NAME=VALUE a line",
     ),
     Field("captured", "names", "spec", "queuectl", told=True, shown=False),
     Field("secrets", "unsupported", "nowhere", "later"),
     Field(
         "shell", "filled text", "spec", told=True,
-        option="--shell", metavar="PATH", help="what runs a command that is a string (default: /bin/sh)",
+        option="--shell", metavar="PATH", help="run a command string with this (default: /bin/sh)",
         label="Shell", example="/bin/sh",
     ),
     Field(
         "stdin", "path", "spec", nullable=True, told=True,
-        option="--stdin", metavar="FILE", help="its input, opened at each attempt (default: empty)",
+        option="--stdin", metavar="FILE", help="read input from this file (default: no input)",
         label="Input from file",
     ),
     Field(
         "output_path", "path", "spec", nullable=True, told=True,
-        option="--output", metavar="PATH", help="also write its output to this file",
+        option="--output", metavar="PATH", help="also write the output to this file",
         label="Output also to file",
     ),
     Field(
@@ -176,7 +176,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "tags", "names", "column",
-        option="--tag", metavar="TAG", help="a mark to select it by; may be repeated",
+        option="--tag", metavar="TAG", help="a word to select the job by; may be repeated",
         label="Tags", hint="with commas between", example="nightly,web", often=True,
     ),
     Field("batch", "unsupported", "nowhere", "later"),
@@ -186,7 +186,7 @@ FIELDS: tuple[Field, ...] = (
     Field("locks", "unsupported", "nowhere", "later"),
     Field(
         "held", "flag", "life",
-        option="--hold", help="do not run it until it is released",
+        option="--hold", help="hold the job until it is released",
         label="Hold it until it is released", often=True,
     ),
     Field("on_success", "unsupported", "nowhere", "later"),
