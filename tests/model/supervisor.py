@@ -167,7 +167,7 @@ class SimSupervisor:
         if self._machine.chance.random() < 0.03:
             process.began = process.ended = self._time.monotonic()
             self._machine.history.ends(process)
-            self._keep(process, result_of(order, began, finished_at=began, **NOT_FOUND))
+            self._keep(process, result_of(order, began, began, **NOT_FOUND))
             return
         run = self._runs[order.key] = Run(order, self._free.pop(), began, process)
         if len(self._runs) > self._slots:
@@ -207,7 +207,7 @@ class SimSupervisor:
         process = run.process
         text = f"{process.key} wrote this"
         result = result_of(
-            run.order, run.started_at, finished_at=self._time.now(), exit_code=process.exit_code,
+            run.order, run.started_at, self._time.now(), exit_code=process.exit_code,
             signal=process.signal, cause=run.cause, outputs={1: {"text": text, "size": len(text)}},
         )  # fmt: skip
         del self._runs[run.order.key]

@@ -22,7 +22,7 @@ def the_largest() -> str:
     }
     known = {"exit_code": None, "signal": 9, "cause": "timeout", "outputs": outputs}
     return encode(
-        result(ORDER, 1.0, **known, error="\u20ac" * 130_000, leftover=names_of(range(1 << 40, (1 << 40) + 99)))
+        result(ORDER, 1.0, 2.0, **known, error="\u20ac" * 130_000, leftover=names_of(range(1 << 40, (1 << 40) + 99)))
     )
 
 
@@ -38,7 +38,7 @@ def test_every_slot_can_be_busy_and_every_result_is_kept(tmp_path: Path, slots: 
 
 
 def test_what_went_wrong_is_told_in_a_line(tmp_path: Path) -> None:
-    told = result(ORDER, 1.0, error="x" * 130_000)["error"]
+    told = result(ORDER, 1.0, 2.0, error="x" * 130_000)["error"]
     assert len(told) == SIGNS_MAX
     assert told.endswith("x…")
 

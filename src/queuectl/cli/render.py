@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -218,13 +219,19 @@ def local_time(seconds: float) -> str:
 
 def local_log(line: str) -> str:
     """A line of a worker's log with its time in the reader's zone. A line that begins otherwise is left alone."""
-    from datetime import datetime
-
     at, blank, message = line.partition(" ")
     try:
-        return f"{local_time(datetime.fromisoformat(at).timestamp())}{blank}{message}" if at.endswith("Z") else line
+        return f"{_of_log(at)}{blank}{message}" if at.endswith("Z") else line
     except ValueError:
         return line
+
+
+@lru_cache(1)
+def _of_log(at: str) -> str:
+    """The time of a line, which many lines have in common: a worker tells at once of all that it has recorded."""
+    from datetime import datetime
+
+    return local_time(datetime.fromisoformat(at).timestamp())
 
 
 def natural(text: str) -> list[tuple[int, str]]:

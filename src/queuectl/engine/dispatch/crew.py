@@ -244,7 +244,7 @@ class Crew:
     @property
     def is_idle(self) -> bool:
         """Whether nothing runs or is about to."""
-        return all(link.free_slots() == link.row.slots for link in self.links)
+        return all(link.is_idle() for link in self.links)
 
     def room(self, ahead: Ahead = none_ahead) -> int:
         """How many jobs may be claimed now, so that each supervisor holds so many `ahead` of its slots."""

@@ -63,7 +63,7 @@ class Dispatcher:
         self._drain = Drain(store, options.queues, observe)
         self._upkeep = Upkeep(store, clock)
         self._reaper = Reaper(store, host, lambda: self._settings, options.wards)
-        self._known = Pending()
+        self._known = Pending(clock)
         self._stopping: str | None = None
         self._stop_by: float | None = None
         self._look, self._passed_over, self._doubtful = True, False, False
@@ -176,9 +176,9 @@ class Dispatcher:
         if flight is None:
             link.recorded([key])  # its job moved on, or it was recorded before a take-over
         elif flight.result is None:
-            flight.result = {**result, "cpu_time": used[0], "max_rss": used[1]}
+            link.take_end(flight, {**result, "cpu_time": used[0], "max_rss": used[1]})
             now = self._clock.monotonic()
-            self._known.add_end(link, flight, now, self._clock.now() - result["finished_at"])
+            self._known.add_end(link, flight, now)
             self.pace.ended(now, result["finished_at"] - result["started_at"])
 
     def _take_welcome(self, link: Link) -> None:

@@ -49,6 +49,8 @@ class Link:
         self.channel = channel
         self.pid = pid
         self.flights: dict[Key, Flight] = {}
+        self._ended = 0
+        """How many of them have a result. Who asks how many have none asks often, and there may be thousands."""
         self.dismissed = False
         """Whether the store has been asked to forget it. It may have, whatever it said."""
         self.leaving = False
@@ -69,7 +71,16 @@ class Link:
 
     def free_slots(self) -> int:
         """Slots for which nothing is in hand; below 0 where orders are held ready."""
-        return self.row.slots - sum(flight.result is None for flight in self.flights.values())
+        return self.row.slots - len(self.flights) + self._ended
+
+    def is_idle(self) -> bool:
+        """Whether nothing runs or is about to."""
+        return len(self.flights) == self._ended
+
+    def take_end(self, flight: Flight, result: dict[str, Any]) -> None:
+        """An execution has ended; its first result stands."""
+        flight.result = result
+        self._ended += 1
 
     def take_shortage(self, waits: Key) -> None:
         """One order waits until its machine has room again; asks for what is behind it, which others may run."""
@@ -131,7 +142,9 @@ class Link:
     def recorded(self, keys: Sequence[Key]) -> None:
         """Tells that these results are committed."""
         for key in keys:
-            self.flights.pop(key, None)
+            flight = self.flights.pop(key, None)
+            if flight is not None and flight.result is not None:
+                self._ended -= 1
         self.channel.send([["recorded", list(keys)]])
 
     def ping(self) -> None:

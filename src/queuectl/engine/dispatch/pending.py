@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from queuectl.clock import Clock
 from queuectl.domain.job import CLAIMABLE, Job
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.link import Flight, Link
@@ -35,7 +36,8 @@ class Held(NamedTuple):
 class Pending:
     """Ends, starts, returned claims and executions that cannot be ended, until they are in the store."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.ended: list[Entry] = []
         self.returned: list[Entry] = []
         self.starts: list[Entry] = []
@@ -48,9 +50,11 @@ class Pending:
         """Whether there is something that need not wait."""
         return bool(self.ended or self.returned or self.stuck)
 
-    def add_end(self, link: Link, flight: Flight, now: float, age_s: float) -> None:
-        """An execution has ended, so long ago; its result is in the flight."""
-        if _may_belong_to_stop(flight):
+    def add_end(self, link: Link, flight: Flight, now: float) -> None:
+        """An execution has ended; its result is in the flight."""
+        assert flight.result is not None
+        if _may_belong_to_stop(flight, flight.result):
+            age_s = self._clock.now() - flight.result["finished_at"]
             if self._stopped_at is not None and now - self._stopped_at < TOGETHER_S:
                 _give_back(flight)
             elif age_s < HOLD_S:
@@ -144,11 +148,10 @@ def settled(after: Sequence[tuple[Link, Flight, Job | None]]) -> After:
     return After(over, told, due)
 
 
-def _may_belong_to_stop(flight: Flight) -> bool:
-    result = flight.result or {}
-    if result.get("cause") or result.get("leftover") or flight.end_sent == "cancel":
+def _may_belong_to_stop(flight: Flight, result: Mapping[str, Any]) -> bool:
+    if not may_belong_to_stop(result.get("exit_code"), result.get("signal")):
         return False
-    return may_belong_to_stop(result.get("exit_code"), result.get("signal"))
+    return not (result.get("cause") or result.get("leftover") or flight.end_sent == "cancel")
 
 
 def _give_back(flight: Flight) -> None:

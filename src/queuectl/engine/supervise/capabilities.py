@@ -53,10 +53,9 @@ def can_tag() -> bool:
 
 
 @cache
-def own_locks() -> tuple[int, int]:
-    """This process's own limits RLIMIT_LOCKS."""
-    can_tag()
-    return resource.getrlimit(RLIMIT_LOCKS)
+def own_locks() -> tuple[int, int] | None:
+    """This process's own limits RLIMIT_LOCKS; None where it may mark nothing by them."""
+    return resource.getrlimit(RLIMIT_LOCKS) if can_tag() else None
 
 
 @cache

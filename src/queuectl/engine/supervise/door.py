@@ -30,7 +30,7 @@ class Door:
         self._driver: Channel | None = None
         self._epoch = 0
         self._word_at = time.monotonic()
-        self._outbox: dict[Key, str] = {}
+        self._outbox: dict[Key, Message | str] = {}
         self._outbox_since = 0.0
         poll.register(listener, select.POLLIN)
 
@@ -117,8 +117,9 @@ class Door:
     def _state(self) -> dict[str, Any]:
         return {"protocol": PROTOCOL, "epoch": self._epoch, "driven": self.driven, "silent": self.silent_s()}
 
-    def say(self, key: Key, message: str) -> None:
-        """Puts the latest news of an execution, as JSON, into the next packet; without a driver it is not said."""
+    def say(self, key: Key, message: Message | str) -> None:
+        """Puts the latest news of an execution, which may be JSON already, into the next packet; without a driver it is
+        not said. Of a short command only the end is ever made JSON."""
         if self._driver is not None:
             if not self._outbox:
                 self._outbox_since = time.monotonic()
@@ -130,7 +131,7 @@ class Door:
             return
         if patient and len(self._outbox) < FLUSH_MESSAGES and now - self._outbox_since < FLUSH_AFTER_S:
             return
-        self._driver.send_encoded(list(self._outbox.values()))
+        self._driver.send_encoded([each if isinstance(each, str) else encode(each) for each in self._outbox.values()])
         self._outbox.clear()
         if self._driver.closed or self._driver.unsent:
             self._attend(self._driver)

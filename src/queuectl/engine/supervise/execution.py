@@ -7,7 +7,7 @@ import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from queuectl.clock import boottime
 from queuectl.engine.protocol import Message, Order, encode
@@ -26,6 +26,13 @@ CLOCK_SET_S = 0.5
 
 SIGNS_MAX = 500
 """What an execution's end may say of what went wrong."""
+
+
+class Began(NamedTuple):
+    """When an execution begins, by the clock that people read and by `boottime`."""
+
+    at: float
+    since: float
 
 
 @dataclass(slots=True)
@@ -162,7 +169,9 @@ class Leased(Exception):
     """A file could not be opened without waiting: another process holds a lease on it."""
 
 
-def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag: int, mounts: Mounts) -> Run:
+def start(
+    order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag: int, began: Began, mounts: Mounts
+) -> Run:
     """Starts a command, in a child of its own where a path of it may hang.
 
     Raises `process.NotStarted`, or `process.Shortage` where it may start later.
@@ -170,11 +179,11 @@ def start(order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag
     if isinstance(spec, process.NotStarted):
         raise spec
     if mounts.any and spec.local.get(_program(order, spec)) != mounts.generation:
-        return _start_apart(order, spec, slot, tag, mounts)
+        return _start_apart(order, spec, slot, tag, began, mounts)
     try:
-        return _start_here(order, spec, slot, tag)
+        return _start_here(order, spec, slot, tag, began)
     except Leased:
-        return _start_apart(order, spec, slot, tag, mounts)
+        return _start_apart(order, spec, slot, tag, began, mounts)
 
 
 def _program(order: Order, spec: Surroundings) -> str:
@@ -185,7 +194,7 @@ def _program(order: Order, spec: Surroundings) -> str:
     return order.command[0]
 
 
-def _start_apart(order: Order, spec: Surroundings, slot: Slot, tag: int, mounts: Mounts) -> Run:
+def _start_apart(order: Order, spec: Surroundings, slot: Slot, tag: int, began: Began, mounts: Mounts) -> Run:
     env, program, generation = _environment(spec, order, slot), _program(order, spec), mounts.generation
     try:
         out, err = slot.out.open(), (slot.err if spec.split_output else slot.out).open()
@@ -217,12 +226,11 @@ def _start_apart(order: Order, spec: Surroundings, slot: Slot, tag: int, mounts:
             order.command, shell=spec.shell, may_skip_shell=spec.may_skip_shell, env=env, chosen=chosen
         )  # fmt: skip
 
-    started_at, since = time.time(), boottime()
-    begun = start_apart(become, tag, (out, err), lambda: spec.local.update({program: generation}))
+    child = start_apart(become, tag, (out, err), lambda: spec.local.update({program: generation}))
     sinks: dict[int, Sink | UserFile] = {STDOUT: slot.out, **({STDERR: slot.err} if spec.split_output else {})}
     return Run(
-        order=order, slot=slot, tree=Tree(low=tag, high=tag, pid=begun.pid, since=since, until=boottime()),
-        started_at=started_at, sinks=sinks, start=begun, user_file=spec.output_path,
+        order=order, slot=slot, tree=Tree(tag, tag, child.pid, began.since, boottime()), started_at=began.at,
+        sinks=sinks, start=child, user_file=spec.output_path,
     )  # fmt: skip
 
 
@@ -244,9 +252,8 @@ def copy_user_file(run: Run, bytes_max: int) -> Start:
     return start_apart(become, run.tree.low, (pipe,), lambda: None)
 
 
-def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
+def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int, began: Began) -> Run:
     """Goes to the command's folder and umask, starts it, and comes back."""
-    started_at, since = time.time(), boottime()
     stdin = None
     sinks: dict[int, Sink | UserFile] = {}
     try:
@@ -273,8 +280,7 @@ def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int) -> Run:
         os.chdir("/")
         if stdin is not None:
             os.close(stdin)
-    tree = Tree(low=tag, high=tag, pid=pid, since=since, until=boottime())
-    return Run(order=order, slot=slot, tree=tree, started_at=started_at, sinks=sinks)
+    return Run(order, slot, Tree(tag, tag, pid, began.since, boottime()), began.at, sinks)
 
 
 def _is_shortage(error: Exception) -> bool:
@@ -351,9 +357,9 @@ def _cut(error: str) -> str:
     return error if len(error) <= SIGNS_MAX else f"{error[: SIGNS_MAX - 1]}…"
 
 
-def result(order: Order, started_at: float, **known: Any) -> dict[str, Any]:
+def result(order: Order, started_at: float, finished_at: float, **known: Any) -> dict[str, Any]:
     """What is known of an execution's end. `outputs`: per stream `{text, size}` or `{path, size}`."""
-    ended = {"seq": order.seq, "lease": order.lease, "started_at": started_at, "finished_at": time.time()}
+    ended = {"seq": order.seq, "lease": order.lease, "started_at": started_at, "finished_at": finished_at}
     if known.get("error"):
         known["error"] = _cut(known["error"])
     ended.update({name: value for name, value in known.items() if value is not None})

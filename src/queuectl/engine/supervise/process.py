@@ -136,9 +136,8 @@ def _spawn_file(path: str, words: Sequence[str], env: Mapping[bytes, bytes], act
 
 def _carry(tag: int | None) -> None:
     """Has what is spawned from now on carry a tag, where this process may set it."""
-    if capabilities.can_tag():
-        soft, hard = capabilities.own_locks()
-        resource.setrlimit(capabilities.RLIMIT_LOCKS, (soft if tag is None else tag, hard))
+    if locks := capabilities.own_locks():
+        resource.setrlimit(capabilities.RLIMIT_LOCKS, locks if tag is None else (tag, locks[1]))
 
 
 def spawn_session(

@@ -8,7 +8,8 @@ second time beside it.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
+from operator import attrgetter
 
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.execution import Run, name_of_execution
@@ -18,6 +19,8 @@ LOOK_EVERY_S = 0.05
 STUCK_LOOK_EVERY_S = 1.0
 STUCK_AFTER_S = 5.0
 """After SIGKILL."""
+
+_PID = attrgetter("tree.pid")
 
 
 class Chase:
@@ -92,7 +95,7 @@ class Pursuit:
         """Something of a chased execution has ended."""
         self.due_at = now
 
-    def step(self, running: Iterable[Run], now: float) -> tuple[list[Run], list[Run]]:
+    def step(self, running: Collection[Run], now: float) -> tuple[list[Run], list[Run]]:
         """A round, when it is due: which executions are over, and which turn out to be stuck."""
         over: list[Run] = []
         stuck: list[Run] = []
@@ -111,15 +114,17 @@ class Pursuit:
         self.due_at = min((chase.next_at(now) for chase in self._chases.values()), default=None)
         return over, stuck
 
-    def lives_on(self, run: Run, running: Iterable[Run]) -> bool:
+    def lives_on(self, run: Run, running: Collection[Run]) -> bool:
         """Whether anything is left of an execution whose command has ended."""
         self._sort_strays(running)
         view = look(run.tree.since)
         return bool(members(run.tree, view, self._strays_of(run, view)))
 
-    def left_by(self, run: Run, running: Iterable[Run]) -> set[int]:
+    def left_by(self, run: Run, running: Collection[Run]) -> set[int]:
         """The processes that an execution which has ended by itself left behind."""
         self._sort_strays(running)
+        if not self._strays:
+            return set()
         left = {pid for pid, origin in self._strays.items() if origin is run}
         for pid in left:
             self._strays[pid] = None
@@ -133,13 +138,12 @@ class Pursuit:
         self._strays.pop(pid, None)
         process.helpers.discard(pid)
 
-    def _sort_strays(self, running: Iterable[Run]) -> None:
+    def _sort_strays(self, running: Collection[Run]) -> None:
         """Finds out where children come from that came to us since, as their parents died."""
-        runs = list(running)
-        for pid in self._children.pids().difference(self._strays, process.helpers, (run.pid for run in runs)):
-            self._strays[pid] = self._origin(pid, runs)
+        for pid in self._children.pids().difference(self._strays, process.helpers, map(_PID, running)):
+            self._strays[pid] = self._origin(pid, running)
 
-    def _origin(self, pid: int, runs: Sequence[Run]) -> Run | None:
+    def _origin(self, pid: int, runs: Collection[Run]) -> Run | None:
         """The execution that a child of ours is a rest of: its tag, session or environment tells. Where none does, it
         is the one that was running when the child was started, if it can be no other."""
         seen = see(pid)

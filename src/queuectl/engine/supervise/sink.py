@@ -15,7 +15,6 @@ import fcntl
 import os
 import select
 import time
-from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -79,8 +78,6 @@ class Sink:
         self._grown = False
         self.reader = -1
         """The end of the pipe that is drained; -1 where there is none."""
-        self.turn = 0
-        """How often a command that used it has ended."""
         self._name_file()
         self._begin()
 
@@ -303,7 +300,8 @@ class Drains:
 
     def __init__(self, poll: select.poll) -> None:
         self._poll = poll
-        self._paused: deque[tuple[float, Sink, int]] = deque()
+        self._paused: dict[Sink, float] = {}
+        """Until when each is left alone, the first one first."""
         self._watched: dict[int, Sink] = {}
 
     def begin(self, sinks: Iterable[Sink | UserFile]) -> None:
@@ -311,27 +309,26 @@ class Drains:
         until = time.monotonic() + MOMENT_S
         for sink in sinks:
             if isinstance(sink, Sink):
-                self._paused.append((until, sink, sink.turn))
+                self._paused[sink] = until
 
     def end(self, sinks: Iterable[Sink | UserFile]) -> None:
         """The command has ended, and its output is about to be collected."""
         for sink in sinks:
-            if isinstance(sink, Sink):
-                sink.turn += 1
-                if self._watched.pop(sink.reader, None) is not None:
-                    self._poll.unregister(sink.reader)
+            if isinstance(sink, Sink) and self._paused.pop(sink, None) is None:
+                del self._watched[sink.reader]
+                self._poll.unregister(sink.reader)
 
     def wake_at(self) -> float | None:
         """When the next pipe has to be watched again."""
-        return self._paused[0][0] if self._paused else None
+        return next(iter(self._paused.values()), None)
 
     def go_on(self, now: float) -> None:
         """Watches the pipes whose moment is over."""
-        while self._paused and self._paused[0][0] <= now:
-            _, sink, turn = self._paused.popleft()
-            if sink.turn == turn:
-                self._watched[sink.reader] = sink
-                self._poll.register(sink.reader, select.POLLIN)
+        while (until := self.wake_at()) is not None and until <= now:
+            sink = next(iter(self._paused))
+            del self._paused[sink]
+            self._watched[sink.reader] = sink
+            self._poll.register(sink.reader, select.POLLIN)
 
     def drain(self, handle: int) -> bool:
         """Drains a pipe that has something; False where the descriptor is none of these."""
@@ -341,5 +338,5 @@ class Drains:
         if not sink.drain():
             del self._watched[handle]
             self._poll.unregister(handle)
-            self._paused.append((time.monotonic() + MOMENT_S, sink, sink.turn))
+            self._paused[sink] = time.monotonic() + MOMENT_S
         return True

@@ -142,7 +142,9 @@ class Patience(Generic[R]):
 
     def step(self, now: float) -> list[tuple[int, R]]:
         """Kills those that took too long; returns those that did not end even so, with their runs."""
-        abandoned = []
+        abandoned: list[tuple[int, R]] = []
+        if not self._waits:
+            return abandoned
         for pid, wait in [each for each in self._waits.items() if each[1].until <= now]:
             if wait.killed:
                 wait.start.close()

@@ -31,7 +31,7 @@ from queuectl.engine.protocol import SPECS_MAX, Key, Message, Order, encode, lis
 from queuectl.engine.signals import pipe_of_child_ends
 from queuectl.engine.supervise import descriptors, process
 from queuectl.engine.supervise.door import Door
-from queuectl.engine.supervise.execution import Run, Slot, Surroundings, copy_user_file, prepared, start
+from queuectl.engine.supervise.execution import Began, Run, Slot, Surroundings, copy_user_file, prepared, start
 from queuectl.engine.supervise.execution import result as result_of
 from queuectl.engine.supervise.hanging import CHANGED, Mounts
 from queuectl.engine.supervise.home import Home
@@ -209,7 +209,7 @@ class Supervisor:
         if key in self._by_key or key in self._results:
             return False
         self._waiting.pop(key, None)
-        self._door.say(key, encode(["dropped", *key]))
+        self._door.say(key, ["dropped", *key])
         return True
 
     # --- starting ---------------------------------------------------------------------------
@@ -225,13 +225,13 @@ class Supervisor:
         )
 
     def _start_next(self) -> None:
-        order, spec = next(iter(self._waiting.values()))
+        key, (order, spec) = next(iter(self._waiting.items()))
         slot = self._free.pop()
         self._executions += 1
-        began, row = time.time(), slot.index - self._config.first_slot
-        self._roster.enter(row, order.key, self._executions, boottime())
+        began, row = Began(time.time(), boottime()), slot.index - self._config.first_slot
+        self._roster.enter(row, key, self._executions, began.since)
         try:
-            run = start(order, spec, slot, process.tag(self._config.bits, self._executions), self._mounts)
+            run = start(order, spec, slot, process.tag(self._config.bits, self._executions), began, self._mounts)
         except process.Shortage:
             self._roster.leave(row)
             self._free.append(slot)
@@ -240,18 +240,19 @@ class Supervisor:
         except process.NotStarted as failure:
             self._roster.leave(row)
             self._free.append(slot)
-            del self._waiting[order.key]
-            self._keep(result_of(order, began, exit_code=failure.exit_code, error=str(failure)))
+            del self._waiting[key]
+            self._keep(result_of(order, began.at, time.time(), exit_code=failure.exit_code, error=str(failure)))
             return
-        self._roster.started(row, run.tree.until, run.pid)
-        del self._waiting[order.key]
-        self._runs[run.pid] = self._by_key[order.key] = run
+        pid = run.tree.pid
+        self._roster.started(row, run.tree.until, pid)
+        del self._waiting[key]
+        self._runs[pid] = self._by_key[key] = run
         self._drains.begin(run.sinks.values())
         if run.start is not None:
             self._patience.begin(run, run.start)
         if order.timeout is not None:
             self._set_timer(time.monotonic() + order.timeout, run)
-        self._door.say(order.key, encode(run.started_message()))
+        self._door.say(key, run.started_message())
 
     def _wait_for_room(self, order: Order) -> None:
         """The machine has no room for another command: tries again soon, with what no other command uses given up."""
@@ -259,7 +260,7 @@ class Supervisor:
         for slot in self._free:
             slot.out.rest()
             slot.err.rest()
-        self._door.say(order.key, encode(["short", *order.key]))
+        self._door.say(order.key, ["short", *order.key])
 
     # --- ending -----------------------------------------------------------------------------
 
@@ -344,7 +345,7 @@ class Supervisor:
 
     def _finish(self, run: Run) -> None:
         """Makes the result, keeps it, frees the slot, and only then reaps."""
-        failure = run.judge_start()
+        failure = run.judge_start() if run.start is not None else None
         if failure is None and run.user_file is not None and self._copy_user_file(run):
             return
         left = set() if run.cause or failure else self._pursuit.left_by(run, self._by_key.values())
@@ -357,9 +358,9 @@ class Supervisor:
         exit_code, signum = (failure.exit_code, None) if failure else run.exit or (None, None)
         started_at, finished_at = run.times()
         result = result_of(
-            run.order, started_at, finished_at=finished_at, exit_code=exit_code, signal=signum, cause=run.cause,
-            error="; ".join(map(str, filter(None, (failure, run.stuck)))) or None, outputs=outputs or None,
-            leftover=names_of(left) or None,
+            run.order, started_at, finished_at, exit_code=exit_code, signal=signum, cause=run.cause,
+            error="; ".join(map(str, filter(None, (failure, run.stuck)))) if failure or run.stuck else None,
+            outputs=outputs or None, leftover=names_of(left) if left else None,
         )  # fmt: skip
         self._runs.pop(run.pid, None)
         del self._by_key[run.order.key]

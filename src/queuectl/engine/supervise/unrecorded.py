@@ -56,9 +56,10 @@ class Unrecorded:
 
     def keep(self, result: dict[str, Any], body: str, used: tuple[float | None, int | None]) -> tuple[Key, str]:
         """Keeps a journalled result, with what its command used; returns its key, and its message."""
-        files = [kept["path"] for kept in result.get("outputs", {}).values() if "path" in kept]
+        outputs = result.get("outputs", {}).values()
+        files = [kept["path"] for kept in outputs if "path" in kept and not is_users(kept["path"])] if outputs else ()
         key, message = (result["seq"], result["lease"]), f'["ended",{body},{encode(used)}]'
-        self._results[key] = Result(message, [path for path in files if not is_users(path)])
+        self._results[key] = Result(message, files)
         return key, message
 
     def drop(self, keys: list[list[int]]) -> None:
