@@ -69,7 +69,7 @@ class Order(NamedTuple):
 
 _LENGTH = struct.Struct("!I")
 
-encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 """A message, or a part of one, as JSON."""
 
 

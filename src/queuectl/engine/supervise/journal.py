@@ -28,21 +28,22 @@ class Journal:
     """The writing end. One process writes."""
 
     def __init__(self, path: Path, slots: int = 1) -> None:
-        self._map = allocated(path, JOURNAL_BYTES + slots * RESERVE_BYTES)
+        self._size = JOURNAL_BYTES + slots * RESERVE_BYTES
+        self._map = allocated(path, self._size)
         self._map[: len(MAGIC)] = MAGIC
         self._end = len(MAGIC)
         self.clear()
 
     def move(self, path: Path) -> None:
         """Goes on in another file, with all that it holds. Raises `OSError` where there is no room for it."""
-        moved = allocated(path, len(self._map))
+        moved = allocated(path, self._size)
         moved[:] = self._map[:]
         self._map = moved
 
     def spare(self, running: int) -> int:
         """Bytes that still fit, beyond the results of so many running commands and of one more; below 0 where even
         these might not."""
-        return len(self._map) - self._end - (running + 1) * RESERVE_BYTES
+        return self._size - self._end - (running + 1) * RESERVE_BYTES
 
     def append(self, result: str) -> None:
         """Keeps a result's JSON. The caller has made sure that it fits."""

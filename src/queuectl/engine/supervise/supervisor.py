@@ -323,19 +323,19 @@ class Supervisor:
                 return
             if info is None:
                 return
-            run = self._runs.pop(info.si_pid, None)
-            self._patience.ended(info.si_pid)
+            pid, status = info.si_pid, info.si_status
+            run = self._runs.pop(pid, None)
+            self._patience.ended(pid)
             if run is None:
-                self._pursuit.reaped(info.si_pid)
-                os.waitpid(info.si_pid, 0)
+                self._pursuit.reaped(pid)
+                os.waitpid(pid, 0)
                 continue
-            if run.copier is not None and info.si_pid == run.copier.pid:
-                run.copied(os.waitpid(info.si_pid, 0)[1] == 0)
-                self._pursuit.reaped(info.si_pid)
+            if run.copier is not None and pid == run.copier.pid:
+                run.copied(os.waitpid(pid, 0)[1] == 0)
+                self._pursuit.reaped(pid)
                 self._finish(run)
                 continue
-            exited = info.si_code == os.CLD_EXITED
-            run.exit = (info.si_status, None) if exited else (None, info.si_status)
+            run.exit = (status, None) if info.si_code == os.CLD_EXITED else (None, status)
             stands = run.cause is None or self._pursuit.withdraw(run)
             if stands and not self._withheld.hold(run, self._by_key.values(), time.monotonic()):
                 self._finish(run)
