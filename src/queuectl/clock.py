@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -27,6 +29,5 @@ class SystemClock:
         return time.monotonic()
 
 
-def boottime() -> float:
-    """Seconds of this machine's clock that never jumps and, unlike `monotonic`, also runs while it is suspended."""
-    return time.clock_gettime(BOOTTIME)
+boottime: Callable[[], float] = partial(time.clock_gettime, BOOTTIME)
+"""Seconds of this machine's clock that never jumps and, unlike `monotonic`, also runs while it is suspended."""

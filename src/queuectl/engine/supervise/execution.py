@@ -144,7 +144,7 @@ class Run:
         files = {stream: sink.path for stream, sink in self.sinks.items()}
         if self.user_file is not None:
             files[STDOUT] = may_hang(self.user_file)
-        return ["started", *self.order.key, self.started_at, self.pid, files]
+        return ["started", self.order.seq, self.order.lease, self.started_at, self.tree.pid, files]
 
     def stuck_messages(self) -> str:
         """Two: what is said last of an execution is all that is said, and its start may be unsaid yet."""
@@ -157,9 +157,14 @@ class Run:
         was_set = abs(finished_at - self.started_at - took_s) > CLOCK_SET_S
         return (finished_at - took_s if was_set else self.started_at), finished_at
 
+    def used(self) -> str:
+        """What it used, as far as is known, as JSON."""
+        cpu_time, max_rss = self.cpu_time, self.max_rss
+        return f"[{'null' if cpu_time is None else cpu_time},{'null' if max_rss is None else max_rss}]"
+
     def account(self) -> None:
         """Reaps the process and takes down what it used; no peak memory where it is below this process's own."""
-        _, _, usage = os.wait4(self.pid, 0)
+        _, _, usage = os.wait4(self.tree.pid, 0)
         self.cpu_time = usage.ru_utime + usage.ru_stime
         if process.exceeds_own_peak(usage.ru_maxrss):
             self.max_rss = usage.ru_maxrss * 1024

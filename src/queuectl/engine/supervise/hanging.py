@@ -36,6 +36,7 @@ class Mounts:
         """Reads the table anew."""
         self.generation += 1
         self._places: list[str] = []
+        self.any = False
         if self.handle < 0:
             return
         os.lseek(self.handle, 0, os.SEEK_SET)
@@ -47,11 +48,7 @@ class Mounts:
             kind = os.fsdecode(line.partition(b" - ")[2].partition(b" ")[0])
             if _may_hang(kind) and not place.startswith(b"/proc/"):
                 self._places.append(os.fsdecode(place).rstrip("/"))
-
-    @property
-    def any(self) -> bool:
-        """Whether there is such a mount at all."""
-        return bool(self._places)
+                self.any = True
 
     def holds(self, path: str) -> bool:
         """Whether a path, taken literally, is on such a mount. Follows no link, so it cannot hang itself."""

@@ -324,8 +324,7 @@ class Drains:
 
     def go_on(self, now: float) -> None:
         """Watches the pipes whose moment is over."""
-        while (until := self.wake_at()) is not None and until <= now:
-            sink = next(iter(self._paused))
+        while self._paused and (sink := next(iter(self._paused))) and self._paused[sink] <= now:
             del self._paused[sink]
             self._watched[sink.reader] = sink
             self._poll.register(sink.reader, select.POLLIN)

@@ -126,32 +126,31 @@ class Patience(Generic[R]):
     """Children that may hang, and until when each is waited for."""
 
     def __init__(self) -> None:
-        self._waits: dict[int, Wait[R]] = {}
+        self.waits: dict[int, Wait[R]] = {}
+        """By the child's pid. Whoever looks in every round sees here that there are none, as nearly always."""
 
     def begin(self, run: R, start: Start) -> None:
         """A child has been forked for this run."""
-        self._waits[start.pid] = Wait(run=run, start=start, until=time.monotonic() + START_WITHIN_S)
+        self.waits[start.pid] = Wait(run=run, start=start, until=time.monotonic() + START_WITHIN_S)
 
     def ended(self, pid: int) -> None:
         """A child has ended; it may be none of these."""
-        self._waits.pop(pid, None)
+        self.waits.pop(pid, None)
 
     def wake_at(self) -> float | None:
         """When the next one will have been waited for too long."""
-        return min((wait.until for wait in self._waits.values()), default=None)
+        return min((wait.until for wait in self.waits.values()), default=None)
 
     def step(self, now: float) -> list[tuple[int, R]]:
         """Kills those that took too long; returns those that did not end even so, with their runs."""
-        abandoned: list[tuple[int, R]] = []
-        if not self._waits:
-            return abandoned
-        for pid, wait in [each for each in self._waits.items() if each[1].until <= now]:
+        abandoned = []
+        for pid, wait in [each for each in self.waits.items() if each[1].until <= now]:
             if wait.killed:
                 wait.start.close()
                 abandoned.append((pid, wait.run))
-                del self._waits[pid]
+                del self.waits[pid]
             elif wait.start.is_over():
-                del self._waits[pid]
+                del self.waits[pid]
             else:
                 wait.start.give_up()
                 os.kill(pid, signal.SIGKILL)  # it has not been reaped, so the pid is still its own

@@ -42,7 +42,7 @@ from queuectl.engine.supervise.sentry import Sentry
 from queuectl.engine.supervise.sink import Drains
 from queuectl.engine.supervise.starting import Patience
 from queuectl.engine.supervise.trees import name_of, names_of
-from queuectl.engine.supervise.unrecorded import Unrecorded
+from queuectl.engine.supervise.unrecorded import INLINE_SHARE, Unrecorded
 from queuectl.engine.supervise.withheld import Withheld
 from queuectl.store.liveness import remove_folder
 
@@ -125,8 +125,10 @@ class Supervisor:
             self._run_timers(now)
             self._obey_lease(now)
             self._drains.go_on(now)
-            self._leave_hanging(now)
-            self._pursue(now)
+            if self._patience.waits:
+                self._leave_hanging(now)
+            if self._pursuit.due_at is not None:
+                self._pursue(now)
             self._door.flush(now, patient=bool(self._waiting))
             if self._done():
                 if self._results and self._home.is_gone():
@@ -220,7 +222,7 @@ class Supervisor:
             and self._free
             and self._short_until is None
             and self._door.driven
-            and self._results.has_room(len(self._by_key))
+            and self._results.journal.spare(len(self._by_key)) > 0
             and not self._fence.is_near()
         )
 
@@ -274,7 +276,7 @@ class Supervisor:
             _, _, run = heapq.heappop(self._timers)
             if self._by_key.get(run.order.key) is run and run.runs:
                 self._pursuit.begin(run, TIMEOUT, now)
-        if self._home.is_lost(now):
+        if now >= self._home.look_at and self._home.is_lost(now):
             self._make_home_again()
 
     def _make_home_again(self) -> None:
@@ -325,7 +327,8 @@ class Supervisor:
                 return
             pid, status = info.si_pid, info.si_status
             run = self._runs.pop(pid, None)
-            self._patience.ended(pid)
+            if self._patience.waits:
+                self._patience.ended(pid)
             if run is None:
                 self._pursuit.reaped(pid)
                 os.waitpid(pid, 0)
@@ -352,7 +355,7 @@ class Supervisor:
         outputs = {}
         self._drains.end(run.sinks.values())
         for stream, sink in run.sinks.items():
-            room = self._results.room_for_output(len(self._by_key))
+            room = self._results.journal.spare(len(self._by_key)) // INLINE_SHARE
             if kept := sink.collect(still_written=bool(left or run.abandoned), room=room):
                 outputs[stream] = kept
         exit_code, signum = (failure.exit_code, None) if failure else run.exit or (None, None)
@@ -362,7 +365,7 @@ class Supervisor:
             error="; ".join(map(str, filter(None, (failure, run.stuck)))) if failure or run.stuck else None,
             outputs=outputs or None, leftover=names_of(left) if left else None,
         )  # fmt: skip
-        self._runs.pop(run.pid, None)
+        self._runs.pop(run.tree.pid, None)
         del self._by_key[run.order.key]
         self._free.append(run.slot)
         self._keep(result, run)
@@ -392,10 +395,11 @@ class Supervisor:
                 self._finish(run)
 
     def _keep(self, result: dict[str, Any], run: Run | None = None) -> None:
-        body = self._results.journalled(result)
+        body = encode(result)
+        self._results.journal.append(body)
         if run is not None and run.cause is None and run.exit is not None and run.cpu_time is None:
             run.account()
-        self._door.say(*self._results.keep(result, body, (run.cpu_time, run.max_rss) if run else (None, None)))
+        self._door.say(*self._results.keep(result, body, run.used() if run is not None else "[null,null]"))
 
 
 def main() -> None:

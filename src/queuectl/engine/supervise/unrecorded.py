@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from queuectl.engine.protocol import JOURNAL_NAME, Key, encode
+from queuectl.engine.protocol import JOURNAL_NAME, Key
 from queuectl.engine.supervise.journal import Journal
 from queuectl.engine.supervise.output import discard, is_users
 
@@ -40,25 +40,11 @@ class Unrecorded:
         """What there is to tell of all of them."""
         return [result.message for result in self._results.values()]
 
-    def has_room(self, running: int) -> bool:
-        """Whether one more command may run beside so many."""
-        return self.journal.spare(running) > 0
-
-    def room_for_output(self, running: int) -> int:
-        """How many bytes of an output may go inline while so many commands run."""
-        return self.journal.spare(running) // INLINE_SHARE
-
-    def journalled(self, result: dict[str, Any]) -> str:
-        """Writes a result into the journal; returns it as JSON."""
-        body = encode(result)
-        self.journal.append(body)
-        return body
-
-    def keep(self, result: dict[str, Any], body: str, used: tuple[float | None, int | None]) -> tuple[Key, str]:
-        """Keeps a journalled result, with what its command used; returns its key, and its message."""
+    def keep(self, result: dict[str, Any], body: str, used: str) -> tuple[Key, str]:
+        """Keeps a result whose JSON is in the journal, with what its command used; returns its key, and its message."""
         outputs = result.get("outputs", {}).values()
         files = [kept["path"] for kept in outputs if "path" in kept and not is_users(kept["path"])] if outputs else ()
-        key, message = (result["seq"], result["lease"]), f'["ended",{body},{encode(used)}]'
+        key, message = (result["seq"], result["lease"]), f'["ended",{body},{used}]'
         self._results[key] = Result(message, files)
         return key, message
 
