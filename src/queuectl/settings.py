@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import FINISHED, Spec
-from queuectl.domain.likeness import KEYS, nearest
 from queuectl.domain.selector import Selector
 from queuectl.wire.requests import SPEC_KEYS
 from queuectl.wire.times import parse_duration
@@ -124,6 +123,8 @@ def canonical(name: str) -> str:
     key = name.replace("_", "-")
     key = ALIASES.get(key, key)
     if key not in SETTINGS:
+        from queuectl.domain.likeness import KEYS, nearest
+
         words = {word.replace("_", "-"): meant.replace("_", "-") for word, meant in KEYS.items()}
         raise Invalid(f"unknown setting {name!r}", nearest(key, [*SETTINGS, *ALIASES], words))
     return key

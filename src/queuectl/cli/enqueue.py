@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, NamedTuple
 from queuectl.cli import unquoted
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import print_changed
-from queuectl.cli.familiar import lines_for
 from queuectl.cli.options import FLAGS
 from queuectl.client.facade import Client, Progress
 from queuectl.clock import SystemClock
@@ -165,6 +164,8 @@ def _document(words: Sequence[str]) -> Any:
         raise Invalid("the job is empty", f"write: {FORMS}")
     if text.lstrip()[0] in '{["' or (len(words) == 1 and text.strip() in ("null", "true", "false")):
         return parse_json(text, "the job")
+    from queuectl.cli.familiar import lines_for
+
     raise Invalid(
         f"{text!r} is not a job in JSON", f"write: {lines_for('enqueue', words)}, or a JSON object in single quotes"
     )

@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from queuectl.cli.familiar import command_hint, lines_for, option_meant
 from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, Command, Option
 from queuectl.domain.errors import Invalid
 
@@ -72,6 +71,8 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
         return COMMANDS[name], rest
     members = [command.name.partition(" ")[2] for command in COMMANDS.values() if command.name.startswith(name + " ")]
     if not members:
+        from queuectl.cli.familiar import command_hint
+
         known = {command.partition(" ")[0] for command in COMMANDS}
         raise Invalid(f"unknown command {name!r}", command_hint(name, sorted(known - NEVER_PROPOSED)))
     verb_at = _next_word(rest, at)
@@ -79,6 +80,8 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
         return name, rest
     verb = rest.pop(verb_at)
     if f"{name} {verb}" not in COMMANDS:
+        from queuectl.cli.familiar import command_hint
+
         raise Invalid(f"unknown command '{name} {verb}'", command_hint(verb, members, name))
     return COMMANDS[f"{name} {verb}"], rest
 
@@ -126,6 +129,8 @@ def check_arity(command: Command, words: Sequence[str]) -> None:
         raise Invalid(f"{command.name} needs {missing}", usage)
     most = command.most if command.words else 0
     if most is not None and len(words) > most:
+        from queuectl.cli.familiar import lines_for
+
         hint = f"write: {lines_for(command.name, words)}" if command.takes_command else usage
         raise Invalid(f"{command.name} does not take {words[most]!r}", hint)
 
@@ -134,6 +139,8 @@ def _option_hint(
     parser: argparse.ArgumentParser, command: Command, words: Sequence[str], typed: Sequence[str], unknown: str
 ) -> str:
     """What would be right, where `typed` are the words that are no option, or belong to an unknown one."""
+    from queuectl.cli.familiar import lines_for, option_meant
+
     first = next((word for word in typed if not word.startswith("-")), None)
     is_command = command.takes_command and not set("{:") & set(first or "{")
     if first is not None and is_command and unknown not in words[: words.index(first)]:

@@ -18,9 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 from queuectl.domain.errors import Invalid
-from queuectl.domain.likeness import KEYS as SYNONYMS
-from queuectl.domain.likeness import nearest
-from queuectl.wire.requests import INPUT_KEYS
+from queuectl.wire.requests import INPUT_KEYS, unknown_key
 
 IGNORED_KEYS = ("state", "attempts", "created_at", "updated_at")
 """Keys of a job's JSON that input may repeat."""
@@ -99,7 +97,7 @@ def _name_misspelt(inner: str) -> None:
     """Without a command, the likeliest mistake is a misspelt key, which a comma does not separate."""
     for match in re.finditer(r"(?:^|,)\s*([A-Za-z][A-Za-z_-]*)\s*:", inner):
         if not _known(match[1]):
-            raise Invalid(f"unknown key {match[1]!r}", nearest(match[1].replace("-", "_"), INPUT_KEYS, SYNONYMS))
+            raise unknown_key(match[1])
 
 
 def _value(key: str, text: str) -> Any:

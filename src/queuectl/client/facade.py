@@ -16,7 +16,7 @@ from queuectl.client.values import Changed as Changed
 from queuectl.client.values import History as History
 from queuectl.client.values import Status as Status
 from queuectl.client.values import WorkerView as WorkerView
-from queuectl.client.workers import ask_to_stop, is_of_here, is_still_there, line_of, resume, serves, workers_of
+from queuectl.client.workers import ask_to_stop, is_of_here, is_still_there, line_of, living, resume, serves, workers_of
 from queuectl.domain import reason as reasons
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.finding import Finding
@@ -118,7 +118,7 @@ class Client:
 
     def unserved(self, queues: Iterable[str]) -> list[str]:
         """Which of these queues no live worker serves."""
-        live = self.workers()
+        live = living(self.store)
         return [queue for queue in dict.fromkeys(queues) if not any(serves(worker, queue) for worker in live)]
 
     # --- look -------------------------------------------------------------------------------

@@ -14,16 +14,25 @@ from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
 
 
 def workers_of(store: Store) -> list[WorkerView]:
-    """The workers alive now, and supervisors that outlived theirs."""
+    """The workers alive now, supervisors that outlived theirs, and workers that have lost all their supervisors."""
+    return _with_unable(store, _registered(store))
+
+
+def living(store: Store) -> list[WorkerView]:
+    """The same without workers that can serve nothing for want of supervisors."""
+    views = _registered(store)
+    return _with_unable(store, views) if views else []
+
+
+def _registered(store: Store) -> list[WorkerView]:
     by_dispatcher: dict[tuple[str, int], list[WorkerRow]] = {}
     for row in store.workers():
         if store.alive(row):
             by_dispatcher.setdefault((row.machine, row.dispatcher), []).append(row)
     seen = store.seen([row.id for rows in by_dispatcher.values() for row in rows]) if by_dispatcher else {}
-    views = [
+    return [
         _view(store, rows, max(seen.get(row.id, row.started_at) for row in rows)) for rows in by_dispatcher.values()
     ]
-    return _with_unable(store, views)
 
 
 def _with_unable(store: Store, views: list[WorkerView]) -> list[WorkerView]:

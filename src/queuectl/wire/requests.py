@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import FIELDS, INPUT
-from queuectl.domain.likeness import KEYS, nearest
 from queuectl.wire import kinds
 from queuectl.wire.times import format_duration as format_duration
 from queuectl.wire.times import format_second as format_second
@@ -97,7 +96,7 @@ def of_printed(document: object) -> tuple[object, list[str]]:
 def _check_other(given: str, key: str, value: object) -> None:
     setter = _SETTERS.get(key)
     if setter is None:
-        raise Invalid(f"unknown key {given!r}", nearest(key, INPUT_KEYS, KEYS))
+        raise unknown_key(given)
     if key in _ONLY:
         only, rule = _ONLY[key]
         if value != only or isinstance(value, bool):
@@ -108,3 +107,10 @@ def _check_other(given: str, key: str, value: object) -> None:
         raise Invalid(f"{key} is not supported by this version of queuectl", "leave the key out")
     else:
         raise Invalid(f"{key} is written by queuectl and cannot be set", "leave the key out")
+
+
+def unknown_key(given: str) -> Invalid:
+    """The error about a key that no job has, with the nearest one."""
+    from queuectl.domain.likeness import KEYS, nearest
+
+    return Invalid(f"unknown key {given!r}", nearest(given.replace("-", "_"), INPUT_KEYS, KEYS))

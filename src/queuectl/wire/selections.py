@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import JobState
-from queuectl.domain.likeness import STATES, nearest
 from queuectl.domain.selector import Selector
 from queuectl.wire.kinds import searched
 from queuectl.wire.times import parse_duration
@@ -28,6 +27,8 @@ def parse_selection(given: Mapping[str, Sequence[str]], now: float, spelled: Cal
     """
     for key in given:
         if key not in KEYS:
+            from queuectl.domain.likeness import nearest
+
             raise Invalid(f"unknown selector {key!r}", nearest(key, KEYS))
     words = {key: _listed(texts) if key in LISTS else texts for key, texts in given.items()}
     for key, texts in words.items():
@@ -63,6 +64,8 @@ def _state(name: str) -> JobState:
     try:
         return JobState(name)
     except ValueError:
+        from queuectl.domain.likeness import STATES, nearest
+
         raise Invalid(f"unknown state {name!r}", nearest(name, [state.value for state in JobState], STATES)) from None
 
 

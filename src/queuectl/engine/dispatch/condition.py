@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import select
 from pathlib import Path
 from typing import Any
 
 from queuectl.domain.condition import Condition
-from queuectl.engine.protocol import PROTOCOL, dial
 from queuectl.engine.supervise import process
 from queuectl.store.liveness import is_this_boot, machine_id, supervisor_folder
 from queuectl.store.port import FIRST_EPOCH, WorkerRow
@@ -49,6 +47,10 @@ def _by_its_answer(folder: Path) -> Condition:
 
 def _asked(folder: Path) -> dict[str, Any] | None:
     """What a supervisor says of itself; None where it says nothing in time."""
+    import select
+
+    from queuectl.engine.protocol import PROTOCOL, dial
+
     try:
         channel = dial(folder)
     except OSError:
