@@ -158,12 +158,9 @@ class Supervisor:
         if self._can_start():
             return 0
         wake = [self._timers[0][0]] if self._timers else []
-        if (flush_at := self._door.flush_at()) is not None:
-            wake.append(flush_at)
-        if self._short_until is not None:
-            wake.append(self._short_until)
-        waits = (self._drains.wake_at(), self._patience.wake_at(), self._pursuit.due_at, self._withheld.due_at)
-        wake += [at for at in waits if at is not None]
+        waits = self._door.flush_at(), self._drains.wake_at(), self._patience.wake_at()
+        dues = self._short_until, self._pursuit.due_at, self._withheld.due_at
+        wake += [at for at in (*waits, *dues) if at is not None]
         if self._runs:
             wake.append(self._home.look_at)
             if self._fence.watched:
