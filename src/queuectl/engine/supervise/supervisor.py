@@ -127,7 +127,7 @@ class Supervisor:
             self._drains.go_on(now)
             if self._patience.waits:
                 self._leave_hanging(now)
-            if self._pursuit.due_at is not None:
+            if self._pursuit.due_at or self._withheld.due_at:
                 self._pursue(now)
             self._door.flush(now, patient=bool(self._waiting))
             if self._done():
@@ -158,9 +158,8 @@ class Supervisor:
         if self._can_start():
             return 0
         wake = [self._timers[0][0]] if self._timers else []
-        waits = self._door.flush_at(), self._drains.wake_at(), self._patience.wake_at()
-        dues = self._short_until, self._pursuit.due_at, self._withheld.due_at
-        wake += [at for at in (*waits, *dues) if at is not None]
+        waits = self._door.flush_at(), self._drains.wake_at(), self._patience.wake_at(), self._short_until
+        wake += [at for at in (*waits, self._pursuit.due_at, self._withheld.due_at) if at is not None]
         if self._runs:
             wake.append(self._home.look_at)
             if self._fence.watched:

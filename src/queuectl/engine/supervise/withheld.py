@@ -7,7 +7,7 @@ has ended by itself, and what it left is not touched. Until one of both is certa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from math import inf
 
 from queuectl.engine.signals import TOGETHER_S, may_belong_to_stop
@@ -37,7 +37,7 @@ class Withheld:
             self._pursuit.begin(run, self._cause, now)
         self._until.clear()
 
-    def hold(self, run: Run, running: Iterable[Run], now: float) -> bool:
+    def hold(self, run: Run, running: Collection[Run], now: float) -> bool:
         """Whether the end of this command has to wait: for what is known later, or for the end of its whole tree."""
         if run.exit is None or not may_belong_to_stop(*run.exit) or not self._pursuit.lives_on(run, running):
             return False
@@ -48,11 +48,10 @@ class Withheld:
             self.due_at = now + LOOK_EVERY_S
         return True
 
-    def step(self, running: Iterable[Run], now: float) -> list[Run]:
+    def step(self, running: Collection[Run], now: float) -> list[Run]:
         """The executions that have ended by themselves, as is certain now."""
         if self.due_at is None or now < self.due_at:
             return []
-        running = list(running)
         over = [run for run, until in self._until.items() if now >= until or not self._pursuit.lives_on(run, running)]
         for run in over:
             del self._until[run]
