@@ -522,14 +522,14 @@ def test_a_lease_is_renewed_by_whoever_drives_the_supervisor(store: Store) -> No
     store.register(a_worker("w~2"), 0.0)
     first, second = store.workers()
     store.renew([first.grip, second.grip], 60.0)
-    if store.leases:
+    if store.shared_by_machines:
         assert (store.alive(first), store.alive(second)) == (True, True)
         assert store.adopt(first, 98, only_expired=True) is None
     assert store.adopt(first, 98) is not None
 
 
 def test_a_lease_that_has_run_out_makes_way_for_one_other_machine(store: Store) -> None:
-    if not store.leases:
+    if not store.shared_by_machines:
         pytest.skip("all workers are on one machine")
     store.register(a_worker("w~1"), 0.0)
     (row,) = store.workers()

@@ -182,7 +182,7 @@ def test_a_daemon_of_the_dead_supervisor_itself_is_noted_and_not_ended(shop: Wor
     worker.kill()
     os.kill(row.pid, signal.SIGKILL)
     until(lambda: see(row.pid) is None)
-    if shop.store.leases:
+    if shop.store.shared_by_machines:
         shop.worker(1)
         until(lambda: shop.job(running).lost == 1)
     else:

@@ -173,7 +173,7 @@ def unwritable(store: Store) -> Iterator[Finding]:
 
 def out_of_touch(store: Store) -> Iterator[Finding]:
     """Workers that have not renewed their lease for half its time or longer, and hold jobs or still live here."""
-    if not store.leases:
+    if not store.shared_by_machines:
         return
     rows = [row for row in store.workers() if store.is_at_home(row)]
     seen, ttl_s = store.seen([row.id for row in rows]), Settings(store.config(), store.defaults)["lease-ttl"]

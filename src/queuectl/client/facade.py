@@ -110,7 +110,7 @@ class Client:
         return new
 
     def _within(self, connection: Any, jobs: Sequence[Job]) -> list[Job]:
-        if not self.store.leases:
+        if not self.store.shared_by_machines:
             raise Invalid("connection= needs a store on PostgreSQL", f"this one is {self.store.url}")
         from queuectl.store.postgres.enqueue import enqueue_within
 
@@ -275,7 +275,7 @@ class Client:
         """Checks and keeps a setting. Jobs enqueued earlier keep theirs."""
         name = canonical(name)
         self.settings().check(name, value)
-        if name == "lease-ttl" and self.store.leases and Settings({name: value})[name] < LEASE_MIN_S:
+        if name == "lease-ttl" and self.store.shared_by_machines and Settings({name: value})[name] < LEASE_MIN_S:
             raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s where machines share a store, not {value!r}")
         self._set(name, value)
 
@@ -321,7 +321,7 @@ class Client:
         for name in names:
             if not any(fnmatchcase(worker.name, name) for worker in live):
                 raise NotFound(f"no live worker {name}", "see: queuectl worker list")
-        everywhere, here = all_hosts or not self.store.leases, os.uname().nodename
+        everywhere, here = all_hosts or not self.store.shared_by_machines, os.uname().nodename
         if names:
             asked = [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
         else:

@@ -32,7 +32,7 @@ class Stores:
         if self._process != os.getpid():
             self._begin_anew()
         store = self._opened.get(threading.current_thread())
-        if store is not None and (store.leases or not store.replaced()):
+        if store is not None and (store.shared_by_machines or not store.replaced()):
             return store
         return self._open(store)
 

@@ -41,7 +41,9 @@ class Watch:
         self._store = store
         self._wakeup = wakeup_for(store)
         self._began = self._looked = time.monotonic()
-        self._hears = not store.leases  # there, only what people do is told of, over a connection of its own
+        self._hears = (
+            not store.shared_by_machines
+        )  # there, only what people do is told of, over a connection of its own
 
     def look(self) -> None:
         """A look begins."""
@@ -101,7 +103,7 @@ class Patience:
 
 def refuse_replaced(store: Store) -> None:
     """In a file that was removed no job ever ends. Raises `StoreLost`."""
-    if not store.leases and store.replaced():
+    if not store.shared_by_machines and store.replaced():
         raise StoreLost(f"the store {store.url} was removed, and its jobs with it", "begin again")
 
 

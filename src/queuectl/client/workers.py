@@ -76,7 +76,7 @@ def _condition(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> Condi
     found = {condition_of(row, store.folder) for row in rows}
     if None in found:
         silent_max_s = Settings(store.config(), store.defaults)["lease-ttl"] / 2
-        renews = store.leases and store.now() - seen_at < silent_max_s
+        renews = store.shared_by_machines and store.now() - seen_at < silent_max_s
         return Condition.DRIVEN if renews else Condition.UNKNOWN
     return next(each for each in reversed(list(Condition)) if each in found)
 

@@ -155,8 +155,8 @@ class Store(Protocol):
     """The same for commands."""
     watch: str | None
     """A file that changes with every commit, if there is one."""
-    leases: bool
-    """Whether supervisors hold leases here, since several machines share the store; see `renew`."""
+    shared_by_machines: bool
+    """Whether several machines share the store. Supervisors then hold leases; see `renew`."""
     relay: OutputRelay | None
     """How output gets to other machines while it is written; none where there are no others."""
     defaults: Mapping[str, str]

@@ -216,7 +216,9 @@ class _Reader(threading.Thread):
             while not self._end.is_set() and not (look.due("replaced", LOOK_EVERY_S) and client.store.replaced()):
                 if EVENTS in self.topics and (told := news.read()):
                     self._hand_out(EVENTS, told)
-                stale = client.store.changed() or client.store.leases or stale  # workers elsewhere tell nobody
+                stale = (
+                    client.store.changed() or client.store.shared_by_machines or stale
+                )  # workers elsewhere tell nobody
                 every_s = SNAPSHOT_EVERY_S if stale else SNAPSHOT_AT_REST_S
                 if SNAPSHOT in self.topics and look.due("snapshot", every_s):
                     self._hand_out(SNAPSHOT, message("snapshot", snapshot(client)))

@@ -142,7 +142,7 @@ class Crew:
 
     def _add(self, link: Link, lease: Lease) -> None:
         link.hello()
-        if self._store.leases:
+        if self._store.shared_by_machines:
             link.lend(lease)
         self.links.append(link)
 
@@ -150,7 +150,7 @@ class Crew:
         """Puts off the end of all leases, when it is time. Raises `StoreUnavailable`: then they go on running out, and
         the next call tries again."""
         links = [link for link in self.links if not link.channel.closed and not link.dismissed]
-        if not self._store.leases or not links or now < self._renew_at:
+        if not self._store.shared_by_machines or not links or now < self._renew_at:
             return
         lease = Lease.granted(boottime(), lease_s)
         self._store.renew([link.grip for link in links], lease_s)

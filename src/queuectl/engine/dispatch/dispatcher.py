@@ -190,7 +190,7 @@ class Dispatcher:
             self._known.returned += [(link, each) for each in flights if each.pid is None and each.result is None]
 
     def _notice_people(self) -> None:
-        """Acts on what others have committed: new jobs, wishes to cancel, requests to stop."""
+        """Acts on what others have committed: new jobs, requests to cancel and to stop."""
         if self._store.changed():
             self._wakeup.echo.end()
             self._obey_people()
@@ -200,9 +200,9 @@ class Dispatcher:
         for how in set(self._store.stop_requests([link.row.id for link in self._crew.links if link.own]).values()):
             self.stop(how, "worker stop")
         for link in self._crew.links:
-            wishes = set(self._store.cancel_requests(link.row.id)) if link.flights else ()
+            asked = set(self._store.cancel_requests(link.row.id)) if link.flights else ()
             for flight in link.flights.values():
-                if flight.job.seq in wishes and flight.result is None:
+                if flight.job.seq in asked and flight.result is None:
                     link.end(flight, "cancel")
 
     def _keep_in_touch(self, now: float) -> None:
@@ -393,7 +393,7 @@ class Dispatcher:
         for link in self._crew.links if not self._doubtful else ():
             if not link.flights and not link.leaving and (self._stopping or not link.own):
                 self._crew.dismiss(link)
-        may_leave = self._stopping == NOW and not self._store.leases and not self._is_commit_pending()
+        may_leave = self._stopping == NOW and not self._store.shared_by_machines and not self._is_commit_pending()
         if may_leave and (stuck := self._crew.only_stuck()):  # their supervisors keep them, for as long as they live
             self._observe(happenings.StuckLeft(stuck=sum(len(link.flights) for link in stuck)))
             for link in stuck:

@@ -235,7 +235,7 @@ class Reaper:
     def _silent_max_s(self) -> float:
         """Who says nothing for so long is frozen. Where commands end with their lease, that must be before."""
         lease_s: float = self._settings()["lease-ttl"]
-        return lease_s / 2 if self._store.leases else lease_s
+        return lease_s / 2 if self._store.shared_by_machines else lease_s
 
     def _adopt(self, row: WorkerRow) -> Adopted | None:
         lease_s = self._settings()["lease-ttl"]
@@ -259,7 +259,9 @@ class Reaper:
         """
         here = row.machine == self._host.machine
         at_home = self._store.is_at_home(row)
-        is_known_dead = here and (self._host.has(row.id) or not self._store.leases)  # else another user's, perhaps
+        is_known_dead = here and (
+            self._host.has(row.id) or not self._store.shared_by_machines
+        )  # else another user's, perhaps
         only_expired = at_home and not is_known_dead
         grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=only_expired)
         if grip is None:
@@ -301,7 +303,7 @@ class Reaper:
         Such a stop leaves nothing of a worker. A job that kills its supervisor leaves something: the dispatcher,
         another supervisor, or itself.
         """
-        if self._host.has_restarted(row, one_machine=not self._store.leases):
+        if self._host.has_restarted(row, one_machine=not self._store.shared_by_machines):
             return True
         others = [other for other in self._store.workers() if other.machine == row.machine and other.id != row.id]
         if here:

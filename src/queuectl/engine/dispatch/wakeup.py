@@ -124,4 +124,4 @@ class Notice(Wakeup):
 
 def wakeup_for(store: Store) -> Wakeup:
     """What to sleep on."""
-    return Wakeup(store.watch) if store.watch is not None or not store.leases else Notice(store)
+    return Wakeup(store.watch) if store.watch is not None or not store.shared_by_machines else Notice(store)

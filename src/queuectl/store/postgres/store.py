@@ -61,7 +61,7 @@ class PostgresStore(Recording, Inserting, Jobs, Attempts, History, Tokens, KeptS
         self.address, self.url = self._address.given, self._address.shown
         self.access = access(self._address)
         self.watch: str | None = None
-        self.leases = True
+        self.shared_by_machines = True
         self.defaults: Mapping[str, str] = {"env-capture": ""}  # another machine's PATH is no help
         self._below = below
         self._listener = Listener(self._address, self._channel, self._me)

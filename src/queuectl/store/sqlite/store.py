@@ -51,7 +51,7 @@ class SqliteStore(SqliteSession, Jobs, Attempts, History, Tokens, KeptSettings, 
         super().__init__(path, clock, busy_timeout_s, make)
         self.access = Access(self.address)
         self.watch: str | None = f"{self.path}-wal"
-        self.wake_handle, self.leases = -1, False
+        self.wake_handle, self.shared_by_machines = -1, False
         self.relay: OutputRelay | None = None  # everybody here can read the files
         self.defaults: Mapping[str, str] = {}
         try:
