@@ -73,6 +73,14 @@ def test_the_wall_clock_is_read_by_one_module_and_where_processes_are_watched() 
     assert modules_with(r"\btime\.time\(|datetime\.(utc)?now\(|\.today\(") - watching == {"clock.py"}
 
 
+@pytest.mark.parametrize("room", ["cli", "web"])
+def test_interfaces_reach_a_store_only_through_a_client(room: str) -> None:
+    for path in (SRC / room).rglob("*.py"):
+        looked_up = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
+        touched = [node.lineno for node in looked_up if node.attr in ("store", "_store")]
+        assert not touched, f"{path}: ask the client, not its store, in lines {touched}"
+
+
 def test_the_drawn_life_of_a_job_is_the_one_it_has() -> None:
     again = "draw it anew with: python -m tests.architecture.lifecycle_diagram"
     assert lifecycle_diagram.PAGE.read_text() == lifecycle_diagram.page(), again

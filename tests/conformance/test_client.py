@@ -28,6 +28,7 @@ from queuectl import (
     Selector,
     StoreUnavailable,
 )  # fmt: skip
+from queuectl.client.here import Here
 from queuectl.client.remote.client import RemoteClient
 from queuectl.wire.keywords import JobKeys
 from queuectl.wire.requests import INPUT_KEYS, parse_request
@@ -451,8 +452,8 @@ def test_times_without_a_zone_are_those_of_who_asks(server: Server) -> None:
 
 
 def test_no_method_is_missing_or_other_afar() -> None:
-    local = {"store", "remote", "note", "out_of_order"}
-    only_here = {"connection", "orphaned"}  # what the caller's own process does, in a transaction or for a worker
+    local = {"remote", "enqueue_read", *vars(Here)} - {"close"}
+    only_here = {"connection", "orphaned", "tick", "say"}  # what the caller's own process does, or is told
     for name, method in inspect.getmembers(Client, inspect.isfunction):
         if not name.startswith("_") and name not in local:
             afar = inspect.signature(getattr(RemoteClient, name)).parameters
@@ -499,3 +500,30 @@ def test_a_clone_is_the_same_job_with_changes(anywhere: AnyClient) -> None:
         anywhere.clone("a", {"id": "b"})
     with pytest.raises(Invalid):
         anywhere.clone("a", {"comand": "x"})
+
+
+def test_tokens_deeds_and_dead_groups_are_alike_here_and_afar(anywhere: AnyClient) -> None:
+    token, text = anywhere.create_token("ci")
+    assert (token.name, token.role.value) == ("ci", "read-only")
+    assert len(text) > 20
+    assert "ci" in [each.name for each in anywhere.tokens()]
+    with pytest.raises(Conflict):
+        anywhere.create_token("ci", "full")
+    assert anywhere.revoke_token("ci").id == token.id
+    assert "ci" not in [each.name for each in anywhere.tokens()]
+    with pytest.raises(NotFound):
+        anywhere.revoke_token("ci")
+    revoked, created = anywhere.audit(limit=2)
+    assert [(deed.kind, deed.detail) for deed in (created, revoked)] == [
+        ("TokenCreated", "ci (read-only)"), ("TokenRevoked", "ci (read-only)")
+    ]  # fmt: skip
+    assert anywhere.audit(limit=1, before=revoked.id) == [created]
+    assert anywhere.dead_groups() == []
+    anywhere.enqueue([{"command": "exit 3", "queue": queue, "max_retries": 0} for queue in ("a", "a", "b")])
+    anywhere.start_worker(drain=True)
+    until(lambda: anywhere.count(Selector(states=(JobState.DEAD,))) == 3)
+    groups = anywhere.dead_groups()
+    assert [(group.queue, group.jobs, group.exit_code, group.error) for group in groups] == [
+        ("a", 2, 3, "exit code 3"), ("b", 1, 3, "exit code 3")
+    ]  # fmt: skip
+    assert anywhere.dead_groups(Selector(queues=("b",)), limit=1) == groups[1:]

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from queuectl.client.facade import login_name
+from queuectl.client.here import login_name
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "README.md"

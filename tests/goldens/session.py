@@ -19,7 +19,7 @@ from pathlib import Path
 
 from queuectl.bootstrap import open_archive
 from queuectl.cli import main as cli
-from queuectl.client.facade import login_name
+from queuectl.client.here import login_name
 from tests.server import new_schema, start_server
 from tests.workshop import clean_environment
 

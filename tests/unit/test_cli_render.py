@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.cli.render import Cell, Column, age, counted, cut, paint, plain, size, table, visible, width_of
+from queuectl.cli.render import Cell, Column, cut, paint, plain, table, visible, width_of
+from queuectl.wire.words import age, counted, size
 
 COLUMNS = (Column("ID"), Column("N", right=True), Column("COMMAND", least=10))
 

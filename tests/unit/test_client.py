@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from queuectl.client.acting import allowed_states
 from queuectl.client.enqueueing import JobFactory
-from queuectl.client.facade import Client, allowed_states
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Retried, Started

@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 
 from queuectl import bootstrap
-from queuectl.cli import render
 from queuectl.cli.console import Console, Screen
+from queuectl.cli.render import Column, cut_middle, table, width_of
+from queuectl.client import facts
 from queuectl.client.documents import busy, seen_counts, status_to_json
-from queuectl.client.facade import Client, Status
-from queuectl.client.values import WorkerView
+from queuectl.client.facade import Client
+from queuectl.client.values import Status, WorkerView
 from queuectl.client.workers import line_of
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import Job, JobState, seen_state
 from queuectl.engine import happenings
 from queuectl.engine.log import sentence
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.wire import words
 from tests.builders import HOST, NOON, a_job, a_worker, in_state
 
 
@@ -38,10 +40,10 @@ def running(**what: object) -> Job:
 
 
 def test_tries_count_the_running_attempt() -> None:
-    assert render.tries(running(attempts=0)) == "1/4"
-    assert render.tries(running(attempts=2)) == "3/4"
-    assert render.tries(in_state(JobState.PROCESSING, started_at=None, attempts=0)) == "0/4"
-    assert render.tries(in_state(JobState.FAILED, attempts=1)) == "1/4"
+    assert facts.tries(running(attempts=0)) == "1/4"
+    assert facts.tries(running(attempts=2)) == "3/4"
+    assert facts.tries(in_state(JobState.PROCESSING, started_at=None, attempts=0)) == "0/4"
+    assert facts.tries(in_state(JobState.FAILED, attempts=1)) == "1/4"
 
 
 def test_a_claimed_job_whose_command_has_not_begun_is_starting() -> None:
@@ -113,25 +115,25 @@ def test_queues_that_not_all_workers_share_are_lines_of_their_own() -> None:
 
 
 def test_queues_are_sorted_as_people_count() -> None:
-    assert sorted(["q10", "q2", "q1", "a", "q", "q1b"], key=render.natural) == ["a", "q", "q1", "q1b", "q2", "q10"]
+    assert sorted(["q10", "q2", "q1", "a", "q", "q1b"], key=words.natural) == ["a", "q", "q1", "q1b", "q2", "q10"]
 
 
 @pytest.mark.usefixtures("berlin")
 def test_a_time_for_people_is_in_their_zone_and_names_its_offset() -> None:
-    assert render.local_time(NOON) == "2027-01-15 09:00:00+01:00"
+    assert words.local_time(NOON) == "2027-01-15 09:00:00+01:00"
     scheduled = a_job(run_at=NOON + 3600)
-    words = render.reason_words(scheduled, "scheduled for 2027-01-15T09:00:00Z", NOON)
-    assert words == "scheduled for 2027-01-15 10:00:00+01:00 (in 1h)"
-    assert render.reason_words(scheduled, "held", NOON) == "held"
+    told = facts.reason_words(scheduled, "scheduled for 2027-01-15T09:00:00Z", NOON)
+    assert told == "scheduled for 2027-01-15 10:00:00+01:00 (in 1h)"
+    assert facts.reason_words(scheduled, "held", NOON) == "held"
 
 
 @pytest.mark.usefixtures("berlin")
 def test_a_line_of_a_workers_log_is_shown_in_the_readers_zone() -> None:
-    assert render.local_log("2027-01-15T08:00:00.250000Z a started: date +%FT%TZ\n") == (
+    assert words.local_log("2027-01-15T08:00:00.250000Z a started: date +%FT%TZ\n") == (
         "2027-01-15 09:00:00+01:00 a started: date +%FT%TZ\n"
     )
     for line in ("Traceback (most recent call last):\n", "\n", "2027Z x\n", "9999Z\n"):
-        assert render.local_log(line) == line
+        assert words.local_log(line) == line
 
 
 def test_no_sentence_of_a_workers_log_has_a_time_of_its_own() -> None:
@@ -147,13 +149,13 @@ def test_what_never_ran_was_not_given_back_after_some_time() -> None:
 
 
 def test_names_are_cut_in_their_middle() -> None:
-    assert render.cut_middle("short", 10) == "short"
-    assert render.cut_middle("a" * 60 + "-x7k2", 20) == "a" * 10 + "…" + "aaaa-x7k2"
+    assert cut_middle("short", 10) == "short"
+    assert cut_middle("a" * 60 + "-x7k2", 20) == "a" * 10 + "…" + "aaaa-x7k2"
     name = "n" * 63 + "-x7k2"
-    lines = render.table((render.Column("NAME", least=20, middle=True), render.Column("N")), [(name, "1")], width=40)
+    lines = table((Column("NAME", least=20, middle=True), Column("N")), [(name, "1")], width=40)
     assert lines[1].startswith("nnnn")
     assert "-x7k2" in lines[1]
-    assert max(map(render.width_of, lines)) <= 40
+    assert max(map(width_of, lines)) <= 40
 
 
 @pytest.mark.parametrize("host", ["h" * 64, "h" * 63 + ".example.org", "under_score", "_x", "ünïcode", ""])

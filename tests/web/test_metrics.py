@@ -44,7 +44,7 @@ def test_a_scrape_tells_how_the_queue_stands(service: Service) -> None:
 def test_executions_are_counted_once_however_often_one_asks(tmp_path: Path) -> None:
     clock = ManualClock()
     store = SqliteStore(tmp_path / "queuectl.db", clock)
-    client, counter = Client(store, "tests"), EndCounter(store)
+    client, counter = Client(store, "tests"), EndCounter(Client(store))
     grip = a_grip(store)
     for number in range(6):
         store.insert([a_job(f"job{number}", at=clock.at)])

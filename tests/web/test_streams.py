@@ -6,11 +6,13 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from queuectl.client.news import NEWS_MAX, Watching
 from queuectl.store.past import Place
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.web import feed
@@ -157,12 +159,12 @@ def test_a_slow_listener_loses_what_it_did_not_read_and_is_told() -> None:
 def test_too_much_at_once_is_passed_over_and_reading_goes_on(tmp_path: Path) -> None:
     clock = ManualClock()
     store = SqliteStore(tmp_path / "queuectl.db", clock)
-    reading = feed.Reading(store)
-    store.insert([a_job(f"job{number}") for number in range(feed.NEWS_MAX)])
-    assert reading.read() == feed.SKIPPED
-    assert reading.read() == b""
-    store.insert([a_job("late")])
-    assert b'"job":"late"' in reading.read()
+    with closing(Watching(store)) as watching:
+        store.insert([a_job(f"job{number}") for number in range(NEWS_MAX)])
+        assert watching.read() is None
+        assert watching.read() == []
+        store.insert([a_job("late")])
+        assert [news.job for news in watching.read() or ()] == ["late"]
     store.close()
 
 
@@ -172,15 +174,15 @@ def test_an_end_that_is_committed_late_is_still_told_once(tmp_path: Path) -> Non
     grip = a_grip(store)
     store.insert([a_job("a")])
     job = claim_one(store, grip)
-    reading = feed.Reading(store)
-    clock.at = NOON + 1.5
-    assert reading.read() == b""
-    clock.at = NOON + 1
-    finish(store, grip, job)  # at a time that was already read
-    clock.at = NOON + 1.6
-    assert b'"event":"ended"' in reading.read()
-    clock.forward(1)
-    assert reading.read() == b""
+    with closing(Watching(store)) as watching:
+        clock.at = NOON + 1.5
+        assert watching.read() == []
+        clock.at = NOON + 1
+        finish(store, grip, job)  # at a time that was already read
+        clock.at = NOON + 1.6
+        assert "ended" in [news.kind for news in watching.read() or ()]
+        clock.forward(1)
+        assert watching.read() == []
     assert store.news(Place(0, 0, NOON), 10)
     store.close()
 

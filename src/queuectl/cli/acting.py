@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import age_to_delete, chosen, print_changed, report_refused
-from queuectl.cli.render import counted
-from queuectl.client.facade import Changed, Client, Progress, allowed_states
+from queuectl.cli.changed import print_changed, report_refused
+from queuectl.cli.choosing import age_to_delete, chosen
+from queuectl.client.actions import CANCEL, DELETE, HOLD, RELEASE, RETRY, Action
+from queuectl.client.facade import Client
+from queuectl.client.values import Changed, Progress
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.lifecycle import CancelRequested, Held, Released, Retried
+from queuectl.wire.words import counted
 
 FORCED_DELETE_WAIT_S = 60.0
-LOOK_AGAIN_S = 0.05
-
-Do = Callable[[Client, Sequence[str], Progress | None], Changed]
-
-
-class Action(NamedTuple):
-    """A verb in the forms that messages need, the states it can change, and how it is done.
-
-    A selection without `--state` means `usual` states (none: all it can change) and those jobs that it
-    `concerns` (none: all). Where nobody can be asked, a `final` verb on a selection has to be confirmed by `--yes`.
-    """
-
-    verb: str
-    done: str
-    states: tuple[JobState, ...]
-    do: Do
-    usual: tuple[JobState, ...] = ()
-    concerns: Callable[[Job], bool] | None = None
-    final: bool = False
-
-
-RETRY = Action(
-    verb="retry", done="retried", states=allowed_states(Retried), do=Client.retry,
-    usual=(JobState.FAILED, JobState.DEAD, JobState.CANCELLED),
-)  # fmt: skip
-CANCEL = Action(verb="cancel", done="cancelled", states=allowed_states(CancelRequested), do=Client.cancel)
-HOLD = Action(verb="hold", done="held", states=allowed_states(Held), do=Client.hold, concerns=lambda job: not job.held)
-RELEASE = Action(
-    verb="release", done="released", states=allowed_states(Released), do=Client.release, concerns=lambda job: job.held
-)
-DELETE = Action(
-    verb="delete", done="deleted", do=Client.delete, final=True,
-    states=tuple(state for state in JobState if state is not JobState.PROCESSING),
-)  # fmt: skip
 
 
 def retry(call: Call) -> int:
@@ -62,25 +29,8 @@ def cancel(call: Call) -> int:
 
 def _cancel(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
     changed = client.cancel(refs, progress)
-    ended = _end_orphaned(client, changed.jobs)
+    ended = client.end_orphaned(changed.jobs)
     return changed._replace(jobs=[client.job(job.id) if job.id in ended else job for job in changed.jobs])
-
-
-def _end_orphaned(client: Client, jobs: Sequence[Job]) -> set[str]:
-    """Has cancelled jobs ended from here where only supervisors are left of their worker; the ids of those."""
-    running = {job.id for job in jobs if job.state is JobState.PROCESSING}
-    if not running:
-        return set()
-    from queuectl.engine.dispatch.guardian import guarding, orphans
-
-    workers = {job.worker for job in jobs if job.id in running and job.worker}
-    wards = orphans(client.store, workers)
-    ended = {job.id for row in wards for job in client.store.running(row.id)} & running
-    if ended:
-        with guarding(client.store, wards) as guardian:
-            while any(client.job(each).state is JobState.PROCESSING for each in ended):
-                guardian.turn(LOOK_AGAIN_S)
-    return ended
 
 
 def hold(call: Call) -> int:
@@ -97,7 +47,7 @@ def delete(call: Call) -> int:
     """Removes jobs; with `--force` running ones are cancelled first."""
     if not call.args.force:
         return act(call, DELETE)
-    return act(call, Action(verb="delete", done="deleted", states=tuple(JobState), do=_cancel_and_delete, final=True))
+    return act(call, DELETE._replace(states=tuple(JobState), do=_cancel_and_delete))
 
 
 def act(call: Call, action: Action) -> int:
@@ -141,11 +91,9 @@ def _confirmed(call: Call, action: Action, number: str) -> bool:
 def _cancel_and_delete(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
     running = [job.id for job in _there(client, refs) if job.state is JobState.PROCESSING]
     if running:
-        from queuectl.client import waiting
-
-        _end_orphaned(client, client.cancel(running).jobs)
+        client.end_orphaned(client.cancel(running).jobs)
         try:
-            waiting.wait(client.store, running, False, FORCED_DELETE_WAIT_S)
+            client.wait(running, timeout=FORCED_DELETE_WAIT_S)
         except TimeoutError:
             pass  # what still runs is refused below, by name
     return client.delete(refs, progress)

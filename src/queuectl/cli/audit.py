@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
-from queuectl.cli.render import Column, local_time, visible
+from queuectl.cli.render import Column, visible
 from queuectl.client.documents import deed_to_json, deed_words
 from queuectl.store.past import Deed
+from queuectl.wire.words import local_time
 
 SHOWN = 50
 COLUMNS = (Column("WHEN"), Column("WHO"), Column("WHAT"), Column("JOB"), Column("DETAIL", least=20))
@@ -17,7 +18,7 @@ def audit(call: Call) -> int:
     console = call.console
     limit = positive(call.args.limit, "--limit") or SHOWN
     with call.client() as client:
-        deeds = client.store.deeds(limit)[::-1]
+        deeds = client.audit(limit=limit)[::-1]
     if console.as_json:
         console.json_array(map(deed_to_json, deeds))
     elif deeds:

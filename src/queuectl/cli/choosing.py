@@ -1,4 +1,4 @@
-"""Which jobs a command is about: ids and selectors as typed, and the answer in all its forms."""
+"""Which jobs a command is about: ids and selectors as typed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from queuectl.cli.call import Call
-from queuectl.cli.console import Console
-from queuectl.cli.render import counted
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.wire.jobs import job_to_json
 from queuectl.wire.selections import KEYS, parse_selection
 from queuectl.wire.times import parse_duration
-
-LINES_MAX = 20
-"""On a terminal, more jobs than these are counted instead of listed."""
 
 
 def selector_of(args: Namespace, now: float) -> Selector:
@@ -60,7 +54,7 @@ def chosen(call: Call, client: Client, among: Sequence[JobState] | None = None) 
         if not call.words:
             raise Invalid("no job was named", "give ids, or select jobs, e.g. --state failed, --queue video, --all")
         return None
-    selector = selector_of(call.args, client.store.now())
+    selector = selector_of(call.args, client.now())
     if call.words:
         selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
     if among is not None:
@@ -86,28 +80,3 @@ def found(call: Call, client: Client) -> tuple[list[Job], list[QueuectlError]]:
         except (NotFound, Invalid) as error:
             missing.append(error)
     return jobs, missing
-
-
-def print_changed(console: Console, client: Client, jobs: Sequence[Job], verb: str) -> None:
-    """The jobs that a command changed: `enqueued job1`, bare ids, or JSON."""
-    if console.as_json:
-        reasons = client.reasons(jobs)
-        console.json_array(job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
-    elif console.quiet:
-        console.lines(job.id for job in jobs)
-    elif console.terminal and len(jobs) > LINES_MAX:
-        console.print(f"{verb} {counted(len(jobs), 'job')}")
-    else:
-        console.lines(f"{_so_far(verb, job)} {job.id}" for job in jobs)
-
-
-def _so_far(verb: str, job: Job) -> str:
-    """A running command is not cancelled until its worker has ended it."""
-    return "cancelling" if verb == "cancelled" and job.cancel_requested else verb
-
-
-def report_refused(console: Console, refused: Sequence[QueuectlError]) -> int:
-    """Says what could not be done; the exit code of the first."""
-    for error in refused:
-        console.error(error)
-    return refused[0].exit_code if refused else 0

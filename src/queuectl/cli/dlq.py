@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from queuectl.cli.acting import Action, act
+from queuectl.cli.acting import act
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import found, positive, selector_of, selects
 from queuectl.cli.console import Console
 from queuectl.cli.listing import print_jobs
-from queuectl.cli.render import Cell, Column, ago, cut, plain, table, tries, visible
+from queuectl.cli.render import Cell, Column, cut, plain, table, visible
+from queuectl.client.actions import PURGE_DEAD, RETRY_DEAD
 from queuectl.client.documents import group_to_json
 from queuectl.client.facade import Client
+from queuectl.client.facts import tries
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job, JobState
 from queuectl.store.past import Group
 from queuectl.wire.jobs import command_line, job_to_json
+from queuectl.wire.words import ago
 
 SHOWN_MAX = 20
 """On a terminal, unless --limit says otherwise."""
 GROUPS_MAX = 1_000_000
-TAIL_LINES = 3
-TAIL_BYTES_MAX = 4096
 
 COLUMNS = (
     Column("ID"), Column("QUEUE", least=8), Column("TRIES", right=True), Column("DIED", right=True),
@@ -32,18 +33,15 @@ GROUP_COLUMNS = (
     Column("COMMAND", least=20),
 )  # fmt: skip
 
-RETRY = Action(verb="retry", done="retried", states=(JobState.DEAD,), do=Client.retry_dead)
-PURGE = Action(verb="delete", done="deleted", states=(JobState.DEAD,), do=Client.purge, final=True)
-
 
 def retry(call: Call) -> int:
     """Moves dead jobs back into their queue."""
-    return act(call, RETRY)
+    return act(call, RETRY_DEAD)
 
 
 def purge(call: Call) -> int:
     """Deletes dead jobs."""
-    return act(call, PURGE)
+    return act(call, PURGE_DEAD)
 
 
 def show(call: Call) -> int:
@@ -64,7 +62,7 @@ def list_dead(call: Call) -> int:
     """Lists dead jobs with the reason and the end of their output."""
     console = call.console
     with call.client() as client:
-        selector = selector_of(call.args, client.store.now())
+        selector = selector_of(call.args, client.now())
         if call.words:
             selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
         dead = (JobState.DEAD,)
@@ -72,10 +70,10 @@ def list_dead(call: Call) -> int:
         selector = selector._replace(states=states)
         limit = _limit(call)
         if call.args.group:
-            return _list_groups(call, client.store.dead_groups(selector, limit or GROUPS_MAX) if states else [])
+            return _list_groups(call, client.dead_groups(selector, limit=limit or GROUPS_MAX) if states else [])
         jobs = client.find(selector, limit=limit, newest_first=True)[::-1] if states else []
         if console.as_json:
-            console.json_array({**job_to_json(job, job.error), "output_tail": tail(client, job)} for job in jobs)
+            console.json_array({**job_to_json(job, job.error), "output_tail": client.last_lines(job)} for job in jobs)
         elif console.quiet:
             console.lines(job.id for job in jobs)
         elif jobs:
@@ -99,13 +97,13 @@ def _limit(call: Call) -> int | None:
 
 def _print(console: Console, client: Client, jobs: Sequence[Job], more: int) -> None:
     """A row for each job, and below it the last lines it wrote."""
-    now = client.store.now()
+    now = client.now()
     rows = [_row(job, now) for job in jobs]
     titles, *lines = table(COLUMNS, rows, width=console.width, colour=console.colour)
     console.print(titles)
     for job, line in zip(jobs, lines, strict=True):
         console.print(line)
-        words = tail(client, job).removesuffix("\n")
+        words = client.last_lines(job).removesuffix("\n")
         for written in words.split("\n") if words else ():
             text = visible(plain(written))
             shown = text if console.width is None else cut(text, console.width - 4)
@@ -119,16 +117,6 @@ def _row(job: Job, now: float) -> Sequence[str | Cell]:
     return (
         Cell(job.id, "bold"), job.queue, tries(job), died, Cell(job.error or "", "red"), command_line(job.command),
     )  # fmt: skip
-
-
-def tail(client: Client, job: Job) -> str:
-    """The last lines of what the job's latest attempt wrote."""
-    from queuectl.client import following
-
-    if not job.starts:
-        return ""
-    data = b"".join(data for _, data in following.read(client.store, job, None, None, TAIL_LINES))
-    return data[-TAIL_BYTES_MAX:].decode("utf-8", "replace")
 
 
 def _list_groups(call: Call, groups: Sequence[Group]) -> int:

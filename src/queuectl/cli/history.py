@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from queuectl.cli.console import Console
-from queuectl.cli.render import STATE_STYLES, Cell, Column, ago, local_time, reason_words, short, size, tries, visible
+from queuectl.cli.render import STATE_STYLES, Cell, Column, visible
 from queuectl.client.documents import events, how_it_ended
-from queuectl.client.facade import History
-from queuectl.domain.job import Attempt, Job, Outcome, seen_state
-from queuectl.wire.jobs import command_line, worker_name
+from queuectl.client.facts import facts, reason_words
+from queuectl.client.values import History
+from queuectl.domain.job import Attempt, Outcome, seen_state
+from queuectl.wire.jobs import worker_name
 from queuectl.wire.times import format_duration
+from queuectl.wire.words import local_time, size
 
 OUTCOME_STYLES = {
     Outcome.COMPLETED: "green", Outcome.FAILED: "red", Outcome.TIMEOUT: "red", Outcome.CANCELLED: "dim",
@@ -37,7 +37,7 @@ def print_history(console: Console, history: History, now: float) -> None:
     reason = f"  {visible(words)}" if words else ""
     console.print(f"{console.paint(job.id, 'bold')}  {state}{reason}")
     console.print()
-    for fact in fields(job, now):
+    for fact in facts(job, now):
         when = "" if fact.at is None else f"{local_time(fact.at)} "
         console.print(f"  {console.paint(f'{fact.name:<10}', 'dim')}  {visible(when + fact.text).rstrip()}")
     if history.attempts:
@@ -57,90 +57,6 @@ def print_history(console: Console, history: History, now: float) -> None:
         + (f": {visible(event.detail)}" if event.detail else "")
         for event in events(history)
     )
-
-
-class Fact(NamedTuple):
-    """What there is to know about a job under a name: a text, and the time to be shown before it (None: none)."""
-
-    name: str
-    text: str
-    at: float | None = None
-
-
-def fields(job: Job, now: float) -> Iterator[Fact]:
-    """What there is to know about a job; what is absent or usual is left out."""
-    return itertools.starmap(Fact, _fields(job, now))
-
-
-def _fields(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, float]]:
-    spec = job.spec
-    yield "command", command_line(job.command)
-    if isinstance(job.command, str) and spec.shell != "/bin/sh":
-        yield "shell", spec.shell
-    yield "queue", job.queue + (f", priority {job.priority}" if job.priority else "")
-    if job.tags:
-        yield "tags", ", ".join(job.tags)
-    yield "attempts", tries(job).replace("/", " of at most ") + (f", {job.lost} lost" if job.lost else "")
-    yield "retry", _policy(job)
-    if spec.timeout:
-        grace = format_duration(spec.kill_grace)
-        yield "time limit", f"{format_duration(spec.timeout)}, then {grace} from SIGTERM to SIGKILL"
-    yield "created", f"({ago(now - job.created_at)})" + (f" by {job.owner}" if job.owner else ""), job.created_at
-    if job.run_at > job.created_at + 0.001:
-        yield "not before", "", job.run_at
-    if job.next_retry_at:
-        yield "next retry", f"(in {short(max(0.0, job.next_retry_at - now))})", job.next_retry_at
-    if job.worker:
-        yield "worker", f"{worker_name(job.worker)} on {job.host}"
-    yield from _result(job)
-    yield from _surroundings(job)
-
-
-def _policy(job: Job) -> str:
-    spec = job.spec
-    first = format_duration(spec.backoff_initial)
-    text = f"{spec.max_retries} times, after {first}, each delay {spec.backoff_base:g} times the last"
-    text += f", at most {format_duration(spec.backoff_max)}"
-    if spec.backoff_jitter:
-        text += f", {spec.backoff_jitter:.0%} jitter"
-    if spec.retry_on:
-        text += f"; only on exit codes {', '.join(map(str, spec.retry_on))}"
-    if spec.fatal_on:
-        text += f"; never on exit codes {', '.join(map(str, spec.fatal_on))}"
-    return text if spec.max_retries else "none"
-
-
-def _result(job: Job) -> Iterator[tuple[str, str]]:
-    if job.error:
-        yield "error", job.error
-    if job.exit_code is not None:
-        yield "exit code", str(job.exit_code)
-    if job.signal is not None:
-        yield "signal", signal_name(job.signal)
-    if job.duration is not None:
-        yield "took", format_duration(job.duration)
-
-
-def _surroundings(job: Job) -> Iterator[tuple[str, str]]:
-    spec = job.spec
-    if spec.cwd:
-        yield "folder", spec.cwd
-    if spec.stdin:
-        yield "stdin", spec.stdin
-    if spec.output_path:
-        yield "output", spec.output_path
-    if spec.env:
-        yield "variables", ", ".join(sorted(spec.env))
-
-
-def signal_name(number: int) -> str:
-    """`SIGTERM (15)`."""
-    from signal import Signals
-
-    try:
-        return f"{Signals(number).name} ({number})"
-    except ValueError:
-        return str(number)
 
 
 def _attempt_row(attempt: Attempt, time_from: int) -> Sequence[str | Cell]:

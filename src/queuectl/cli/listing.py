@@ -7,16 +7,19 @@ from typing import Any
 
 from queuectl.cli import history
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import found, positive, report_refused, selector_of
+from queuectl.cli.changed import report_refused
+from queuectl.cli.choosing import found, positive, selector_of
 from queuectl.cli.console import Console
-from queuectl.cli.render import Cell, Column, age, ago, natural, reason_words, short, state_cell, tries
+from queuectl.cli.render import Cell, Column, state_cell
 from queuectl.client.documents import history_to_json
 from queuectl.client.facade import Client
+from queuectl.client.facts import explanation, info, tries
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
-from queuectl.wire.jobs import command_line, job_to_json, worker_name
+from queuectl.wire.jobs import command_line, job_to_json
+from queuectl.wire.words import age, natural
 
 LINES_KEPT_FREE = 4
 """Of a terminal's height: the titles, the line that says how many more, the prompt."""
@@ -48,7 +51,7 @@ def list_jobs(call: Call) -> int:
     order = _order(args.sort)
     limit = None if args.limit in (None, "all") else positive(args.limit, "--limit")
     with call.client() as client:
-        selector = selector_of(args, client.store.now())
+        selector = selector_of(args, client.now())
         if call.words:
             selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
         if limit is None and order is None and (console.as_json or console.quiet):
@@ -116,7 +119,7 @@ def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
     elif console.quiet:
         console.lines(job.id for job in jobs)
     elif jobs:
-        now = client.store.now()
+        now = client.now()
         reasons = client.reasons(jobs)
         rows = [_row(job, reason, now) for job, reason in zip(jobs, reasons, strict=True)]
         shown = list(range(len(COLUMNS)))
@@ -131,21 +134,6 @@ def _row(job: Job, reason: str | None, now: float) -> Sequence[str | Cell]:
         job.id, state_cell(job), job.queue, tries(job), age(now - job.created_at),
         command_line(job.command), Cell(info(job, reason, now), "dim"),
     )  # fmt: skip
-
-
-def info(job: Job, reason: str | None, now: float) -> str:
-    """What there is to say about a job in a few words."""
-    if job.state is JobState.COMPLETED:
-        return f"took {short(job.duration)}" if job.duration is not None else ""
-    if job.state is JobState.PROCESSING and reason is None:
-        return f"runs for {short(max(0.0, now - job.started_at))}" if job.started_at else "starting"
-    if job.state is JobState.FAILED and job.error:
-        return f"{reason}: {job.error}" if reason else job.error
-    if reason and reason.startswith("no live worker"):
-        return "no live worker"
-    if reason and reason.startswith("scheduled for "):
-        return f"starts in {short(max(0.0, job.due_at - now))}"
-    return reason or job.error or ""
 
 
 def show(call: Call) -> int:
@@ -166,7 +154,7 @@ def print_jobs(call: Call, client: Client, jobs: Sequence[Job], refused: Sequenc
         for number, one in enumerate(histories):
             if number:
                 console.print()
-            history.print_history(console, one, client.store.now())
+            history.print_history(console, one, client.now())
     return report_refused(console, refused)
 
 
@@ -175,7 +163,7 @@ def explain(call: Call) -> int:
     console = call.console
     with call.client() as client:
         jobs, refused = found(call, client)
-        now = client.store.now()
+        now = client.now()
         answers = list(zip(jobs, client.reasons(jobs), strict=True))
     if console.as_json:
         console.json_array(
@@ -185,19 +173,3 @@ def explain(call: Call) -> int:
     else:
         console.lines(f"{job.id} {explanation(job, reason, now)}" for job, reason in answers)
     return report_refused(console, refused)
-
-
-def explanation(job: Job, reason: str | None, now: float) -> str:
-    """One sentence about a job, without its subject."""
-    match job.state:
-        case JobState.PROCESSING:
-            since = f" for {short(max(0.0, now - job.started_at))}" if job.started_at else ""
-            return f"runs on {worker_name(job.worker)}{since}" + (f"; it is {reason}" if reason else "")
-        case JobState.COMPLETED:
-            return f"completed {ago(now - (job.finished_at or now))}"
-        case JobState.DEAD:
-            return f"is dead after {job.attempts} of {job.spec.max_retries + 1} attempts: {job.error}"
-        case JobState.CANCELLED:
-            return f"was cancelled {ago(now - (job.finished_at or now))}: {job.error}"
-        case _:
-            return f"is {job.state}: {reason_words(job, reason, now)}"

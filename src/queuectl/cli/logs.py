@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import found, positive, report_refused
+from queuectl.cli.changed import report_refused
+from queuectl.cli.choosing import found, positive
 from queuectl.cli.onlooker import Onlooker
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound
@@ -65,31 +66,25 @@ def _numbers(given: str | None, job: Job, attempts: Sequence[Attempt]) -> list[i
 
 
 def _print_attempt(call: Call, client: Client, job: Job, number: int, stream: int | None, tail: int | None) -> None:
-    from queuectl.client import following
-
-    for which, data in following.read(client.store, job, number, stream, tail):
+    for which, data in client.pieces(job, number, stream, tail):
         call.console.raw(data, which if stream is None else STDOUT)
 
 
 def _documents(
     client: Client, job: Job, attempt: str | None, stream: int | None, tail: int | None
 ) -> Iterator[dict[str, object]]:
-    from queuectl.client import following
-
     for number in _numbers(attempt, job, client.history(job.id).attempts):
-        data = b"".join(data for _, data in following.read(client.store, job, number, stream, tail))
+        data = b"".join(data for _, data in client.pieces(job, number, stream, tail))
         yield {"id": job.id, "attempt": number, "output": data.decode("utf-8", "replace")}
 
 
 def _follow(call: Call, client: Client, jobs: Sequence[Job], stream: int | None, tail: int | None) -> int:
-    from queuectl.client import following
-
     if len(jobs) > 1:
         raise Invalid(f"--follow follows one job, not {len(jobs)}", "name one")
     if call.console.as_json:
         raise Invalid("--follow gives raw bytes, never JSON", "leave out --json or --follow")
     onlooker = Onlooker(call, client, [jobs[0].id])
-    for number, data in following.follow(client.store, jobs[0].id, stream, tail, ticks=True, say=onlooker.say):
+    for number, data in client.follow(jobs[0].id, stream=stream, tail=tail, ticks=True, say=onlooker.say):
         if number:
             call.console.raw(data, number if stream is None else STDOUT)
         else:

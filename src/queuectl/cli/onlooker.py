@@ -63,7 +63,7 @@ class Onlooker:
     def _way_out(self, job: Job) -> str:
         if job.held:
             return f"; let it run with: {self._call.command(f'release {job.id}')}"
-        if job.due_at <= self._client.store.now() and self._client.unserved([job.queue]):
+        if job.due_at <= self._client.now() and self._client.unserved([job.queue]):
             return f"; start one with: {self._call.command('worker start')}"
         return ""
 

@@ -69,6 +69,8 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
     name = rest.pop(at)
     if name in COMMANDS:
         return COMMANDS[name], rest
+    from queuectl.cli.familiar import command_hint
+
     members = [command.name.partition(" ")[2] for command in COMMANDS.values() if command.name.startswith(name + " ")]
     if not members:
         from queuectl.cli.familiar import command_hint

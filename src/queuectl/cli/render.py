@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
 
 from queuectl.domain.job import STARTING, Job, JobState, seen_state
-from queuectl.wire.times import format_duration
 
 STYLES = {
     "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36",
@@ -180,77 +178,3 @@ def state_cell(job: Job) -> Cell:
     """A job's state as people see it, in its colour."""
     state = seen_state(job)
     return Cell(state, STATE_STYLES[state])
-
-
-def tries(job: Job) -> str:
-    """Attempts, the running one included, of how many there may be."""
-    running = job.state is JobState.PROCESSING and job.started_at is not None
-    return f"{job.attempts + running}/{job.spec.max_retries + 1}"
-
-
-def reason_words(job: Job, reason: str | None, now: float) -> str | None:
-    """The reason for people: a time is theirs."""
-    if reason and reason.startswith("scheduled for "):
-        return f"scheduled for {local_time(job.due_at)} (in {short(max(0.0, job.due_at - now))})"
-    return reason
-
-
-def ago(seconds: float) -> str:
-    """How long ago: `now`, `12s ago`, `3h05m ago`."""
-    return "now" if seconds < 1 else f"{age(seconds)} ago"
-
-
-def age(seconds: float) -> str:
-    """An age, in whole seconds at most: `0s`, `12s`, `3h05m`."""
-    return format_duration(float(int(max(0.0, seconds))))
-
-
-def short(seconds: float) -> str:
-    """A duration for a column: whole seconds from 10 on."""
-    return format_duration(round(seconds) if seconds >= 10 else seconds)
-
-
-def local_time(seconds: float) -> str:
-    """A point in time in the reader's zone, to the second: `2026-11-21 18:00:05+01:00`, as `--at` takes it too."""
-    from datetime import datetime
-
-    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
-
-
-def local_log(line: str) -> str:
-    """A line of a worker's log with its time in the reader's zone. A line that begins otherwise is left alone."""
-    at, blank, message = line.partition(" ")
-    try:
-        return f"{_of_log(at)}{blank}{message}" if at.endswith("Z") else line
-    except ValueError:
-        return line
-
-
-@lru_cache(1)
-def _of_log(at: str) -> str:
-    """The time of a line, which many lines have in common: a worker tells at once of all that it has recorded."""
-    from datetime import datetime
-
-    return local_time(datetime.fromisoformat(at).timestamp())
-
-
-def natural(text: str) -> list[tuple[int, str]]:
-    """A key that sorts names as people count: q2 before q10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text)]
-
-
-def size(count: int | None) -> str:
-    """Bytes for people: `0 B`, `1.5 KiB`, `10 MiB`; empty for none."""
-    if count is None:
-        return ""
-    value, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB"):
-        if value < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 job`, `12 jobs`, `1,234 jobs`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -12,10 +12,10 @@ from types import FrameType
 
 from queuectl.cli.call import Call
 from queuectl.cli.console import Screen
-from queuectl.cli.enqueue import FORMS, document_of, note_missing, note_unserved, options, spelled
+from queuectl.cli.enqueue import note_missing, note_unserved
+from queuectl.cli.forms import FORMS, command_of, options, spelled
 from queuectl.cli.onlooker import Onlooker
 from queuectl.cli.wait import BY_SIGNAL, exit_code_of
-from queuectl.client import waiting
 from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, StoreUnavailable, TimedOut
@@ -80,7 +80,7 @@ class _NotStarted(Exception):
 
 def run(call: Call) -> int:
     """Enqueues a command, follows it, and exits as it does."""
-    request = parse_request(_document(call), SystemClock().now(), spelled(options(call)))
+    request = parse_request(_document(call), SystemClock().now(), spelled(options(call.args)))
     given = call.args.start_timeout
     start_within_s = None if given is None else parse_duration(given, "--start-timeout")
     with call.client() as client, _stop_signals(call.console.screen) as stop:
@@ -106,10 +106,8 @@ def run(call: Call) -> int:
 def _document(call: Call) -> JsonObject:
     if call.after is None and call.args.shell_command is None:
         raise Invalid("run needs a command", f"write: {FORMS.replace('enqueue', 'run').partition(', or')[0]}")
-    if call.after is not None and call.args.shell_command is not None:
-        raise Invalid("a command behind -- and -c exclude each other", "give one of them")
     split = _streams_differ(call.console.screen)
-    return {"max_retries": 0, "split_output": split, **document_of(call), **options(call)}
+    return {"max_retries": 0, "split_output": split, **command_of(call.args, call.after), **options(call.args)}
 
 
 def _streams_differ(screen: Screen) -> bool:
@@ -122,14 +120,12 @@ def _streams_differ(screen: Screen) -> bool:
 
 def _followed(call: Call, client: Client, job: Job, start_within_s: float | None) -> Job:
     """The job when it has ended. What it writes is shown as it comes."""
-    from queuectl.client import following
-
     note_missing(call, [job])
     unserved = _unserved(client, job)
     note_unserved(call, unserved)
     onlooker = Onlooker(call, client, [job.id], told=bool(unserved))
     give_up_at = None if start_within_s is None else time.monotonic() + start_within_s
-    for stream, data in following.follow(client.store, job.id, None, None, ticks=True, say=onlooker.say):
+    for stream, data in client.follow(job.id, ticks=True, say=onlooker.say):
         if stream:
             give_up_at = None
             if not call.console.as_json:
@@ -138,7 +134,7 @@ def _followed(call: Call, client: Client, job: Job, start_within_s: float | None
         onlooker()
         if give_up_at is not None and time.monotonic() >= give_up_at and not _has_started(client, job):
             raise _NotStarted
-    (finished,) = waiting.wait(client.store, [job.id], False, None, onlooker, onlooker.say)
+    (finished,) = client.wait(job.id, tick=onlooker, say=onlooker.say)
     return finished
 
 
@@ -175,7 +171,7 @@ def _interrupted(call: Call, client: Client, job: Job, number: int) -> int:
         return BY_SIGNAL + number
     try:
         client.cancel([job.id])
-        waiting.wait(client.store, [job.id], False, job.spec.kill_grace + CANCEL_MARGIN_S)
+        client.wait(job.id, timeout=job.spec.kill_grace + CANCEL_MARGIN_S)
         console.note(f"cancelled {job.id}", "cancelled")
     except TimeoutError:
         console.note(f"job {job.id} is being cancelled", "cancelling")

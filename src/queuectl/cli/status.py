@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 
 from queuectl.cli.call import Call
 from queuectl.cli.console import Console
-from queuectl.cli.render import STATE_STYLES, Cell, Column, age, counted, cut, natural, short
+from queuectl.cli.render import STATE_STYLES, Cell, Column, cut
 from queuectl.client.documents import busy, finding_to_json, retry_text, seen_counts, slots, status_to_json
-from queuectl.client.facade import Client, Status
-from queuectl.client.values import WorkerView
+from queuectl.client.facade import Client
+from queuectl.client.values import Status, WorkerView
 from queuectl.domain.condition import Condition, finding
 from queuectl.domain.finding import PROBLEM, Finding
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.selector import Selector
 from queuectl.wire.times import format_duration, parse_duration
+from queuectl.wire.words import age, counted, natural, short
 
 WORKER_COLUMNS = (
     Column("NAME", least=20, middle=True), Column("HOST", least=8, middle=True), Column("SLOTS", right=True),

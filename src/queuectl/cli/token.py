@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from queuectl.cli.call import Call
-from queuectl.cli.render import Column, ago
-from queuectl.client import tokens as access
+from queuectl.cli.render import Column
 from queuectl.client.documents import token_to_json
+from queuectl.wire.words import ago
 
 COLUMNS = (Column("NAME"), Column("ROLE"), Column("ID"), Column("CREATED", right=True), Column("BY"), Column("USED"))
 
@@ -14,7 +14,7 @@ def create(call: Call) -> int:
     """Makes a token and prints it, once."""
     (name,) = call.words
     with call.client() as client:
-        token, text = access.create(client.store, name, call.args.role, client.who)
+        token, text = client.create_token(name, call.args.role)
     if call.console.as_json:
         call.console.json({**token_to_json(token), "token": text})
         return 0
@@ -27,7 +27,7 @@ def list_tokens(call: Call) -> int:
     """Lists tokens; what they are, nobody can see."""
     console = call.console
     with call.client() as client:
-        tokens, now = client.store.tokens(), client.store.now()
+        tokens, now = client.tokens(), client.now()
     if console.as_json:
         console.json_array(map(token_to_json, tokens))
     elif console.quiet:
@@ -49,7 +49,7 @@ def list_tokens(call: Call) -> int:
 def revoke(call: Call) -> int:
     """Ends tokens."""
     with call.client() as client:
-        tokens = [access.revoke(client.store, ref, client.who) for ref in call.words]
+        tokens = [client.revoke_token(ref) for ref in call.words]
     if call.console.as_json:
         call.console.json_array(map(token_to_json, tokens))
     else:

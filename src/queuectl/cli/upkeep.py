@@ -7,14 +7,16 @@ from pathlib import Path
 
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import age_to_delete
-from queuectl.cli.render import counted, visible
+from queuectl.cli.render import visible
+from queuectl.client.acting import check_prunable
 from queuectl.client.documents import finding_to_json
-from queuectl.client.facade import Client, check_prunable
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, OperationFailed
 from queuectl.domain.job import FINISHED
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
 from queuectl.wire.selections import parse_states
+from queuectl.wire.words import counted
 
 PATIENCE_S = 10.0
 """How long to wait for others who write."""
@@ -97,7 +99,7 @@ def copy(call: Call) -> int:
     if not args.to:
         raise Invalid("copy needs a place to copy to", "write: queuectl copy --to postgresql://USER@HOST/DATABASE")
     with call.client() as client:
-        from_url = client.store.url
+        from_url = client.url
         if not console.confirmed(f"stop all workers of {from_url} and copy it?", args.yes):
             console.note("nothing was changed", "nothing_changed")
             return 1
@@ -121,12 +123,10 @@ def copy(call: Call) -> int:
 
 def prune(call: Call) -> int:
     """Deletes old finished jobs."""
-    from queuectl.store.sqlite.connection import shrink
-
     console, args = call.console, call.args
     with call.client() as client:
         if args.shrink:
-            _file_of(client)
+            client.file()  # which is refused before anything is deleted
         selectors = _prunable(call, client)
         number = sum(client.count(selector) for selector in selectors)
         if not args.dry_run:
@@ -136,7 +136,7 @@ def prune(call: Call) -> int:
             number = client.prune(selectors, console.progress("deleted", number)) if number else 0
             console.progress_done()
             if args.shrink:
-                freed = shrink(_file_of(client), PATIENCE_S)
+                freed = client.shrink(PATIENCE_S)
                 console.note(f"the file is {max(0, freed) >> 10} KiB smaller", "shrunk")
     if console.as_json:
         console.json({"pruned": 0 if args.dry_run else number, "matching": number})
@@ -146,23 +146,12 @@ def prune(call: Call) -> int:
     return 0
 
 
-def _file_of(client: Client) -> str:
-    """The file that can shrink. Raises `Invalid` where there is none."""
-    from queuectl.store.sqlite.store import SqliteStore
-
-    if not isinstance(client.store, SqliteStore):
-        raise Invalid(
-            "--shrink is for a store in a file", "a server's tables shrink by VACUUM FULL, run by their owner"
-        )
-    return client.store.path
-
-
 def _prunable(call: Call, client: Client) -> list[Selector]:
     """What the options say, or else the retention settings."""
     states = parse_states(call.args.state)
     check_prunable(states)
     if call.args.older_than is not None:
-        before = client.store.now() - age_to_delete(call.args)
+        before = client.now() - age_to_delete(call.args)
         return [Selector(states=states or tuple(sorted(FINISHED)), before=before)]
     if states:
         return [Selector()._replace(states=states)]
@@ -185,7 +174,7 @@ def doctor(call: Call) -> int:
     console = call.console
     if call.args.clean:
         with call.client() as client:
-            for line in checks.clean_up(client.store):
+            for line in client.clean_up():
                 console.note(line, "cleaned_up")
     findings = checks.examine(call.db)
     bad = any(finding.level == "problem" for finding in findings)

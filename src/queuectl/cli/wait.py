@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import chosen
 from queuectl.cli.onlooker import Onlooker
-from queuectl.cli.render import counted
-from queuectl.client import waiting
 from queuectl.client.facade import Client
 from queuectl.domain.errors import NotFound, TimedOut
 from queuectl.domain.job import Job, JobState
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.times import format_duration, parse_duration
+from queuectl.wire.words import counted
 
 NEVER_RAN = 125
 TIMED_OUT = 124
@@ -35,7 +34,7 @@ def wait(call: Call) -> int:
             return 0 if call.args.allow_none else NONE_SELECTED
         onlooker = Onlooker(call, client, refs)
         try:
-            finished = waiting.wait(client.store, refs, call.args.any, timeout, onlooker, onlooker.say)
+            finished = client.wait(refs, any=call.args.any, timeout=timeout, tick=onlooker, say=onlooker.say)
         except TimeoutError:
             waited = _still_waiting(client, refs, format_duration(timeout or 0.0))
             console.error(TimedOut(waited, "give a longer --timeout"))

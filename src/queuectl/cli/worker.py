@@ -12,17 +12,17 @@ from types import FrameType
 
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
-from queuectl.cli.render import counted, local_log
 from queuectl.cli.status import worker_table
 from queuectl.client.documents import worker_to_json
 from queuectl.client.facade import Client
 from queuectl.client.values import WorkerView
+from queuectl.client.workers import SLOTS_MAX
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request
 from queuectl.wire.times import parse_duration
+from queuectl.wire.words import counted, local_log
 
-SLOTS_MAX = 4096
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_AGAIN_S = 0.05
 NAMES_SHOWN_MAX = 5
@@ -142,9 +142,6 @@ def _seconds(text: str, what: str) -> float:
 
 def stop(call: Call) -> int:
     """Asks workers to stop and waits until they have; drives those that have lost their dispatcher."""
-    from queuectl.engine.dispatch.dispatcher import GRACEFUL, NOW
-    from queuectl.engine.dispatch.guardian import guarding
-
     console = call.console
     with call.client() as client:
         asked = client.ask_to_stop(call.words, now=call.args.now, all_hosts=call.args.all_hosts, orphaned=True)
@@ -159,9 +156,8 @@ def stop(call: Call) -> int:
             console.note(
                 f"waiting for {counted(running, 'running command')}; end them with: worker stop --now", "waiting"
             )
-        orphans = [row for worker in asked if worker.orphaned for row in worker.rows]
-        if orphans:
-            with guarding(client.store, orphans, NOW if call.args.now else GRACEFUL) as guardian:
+        if orphans := [worker for worker in asked if worker.orphaned]:
+            with client.driving(orphans, now=call.args.now) as guardian:
                 _wait_until_gone(call, client, asked, guardian.turn)
         else:
             _wait_until_gone(call, client, asked, console.screen.pause)
@@ -189,7 +185,7 @@ def list_workers(call: Call) -> int:
     console = call.console
     with call.client() as client:
         workers = client.workers()
-        now = client.store.now()
+        now = client.now()
     if console.as_json:
         console.json_array(map(worker_to_json, workers))
     elif console.quiet:
@@ -206,16 +202,15 @@ def list_workers(call: Call) -> int:
 
 def logs(call: Call) -> int:
     """Prints or follows a worker's log."""
-    from queuectl import bootstrap
 
     tail = positive(call.args.tail, "--tail")
     if call.console.as_json and call.args.follow:
         raise Invalid("--follow gives lines as they come, never JSON", "leave out --json or --follow")
     with call.client() as client:
-        name = call.words[0] if call.words else _only_worker(client, bootstrap.logged(client.store))
-        path = bootstrap.log_path(client.store, _name(name))
+        name = call.words[0] if call.words else _only_worker(client, client.logged())
+        path = client.log_path(_name(name))
         if not path.exists():
-            known = ", ".join(bootstrap.logged(client.store)[:NAMES_SHOWN_MAX]) or "none yet"
+            known = ", ".join(client.logged()[:NAMES_SHOWN_MAX]) or "none yet"
             raise NotFound(f"worker {name} has no log on this host", f"there are, the latest first: {known}")
         with path.open("rb") as file:
             lines = deque(file, tail)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from queuectl import bootstrap
-from queuectl.client.facade import Client, Progress
+from queuectl.client.facade import Client
+from queuectl.client.values import Progress
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed
 from queuectl.domain.job import JobState
 from queuectl.store.port import LEASE_MIN_S

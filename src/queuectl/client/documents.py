@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from queuectl.client.facade import History, Status
 from queuectl.client.figures import Figures
-from queuectl.client.values import WorkerView
+from queuectl.client.values import History, Status, WorkerView
 from queuectl.client.workers import serves
 from queuectl.domain.finding import Finding
 from queuectl.domain.job import STARTING, Attempt, Job, JobState, Outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from queuectl import environment, ids
@@ -14,7 +14,7 @@ from queuectl.domain.selector import Selector
 from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.wire.kinds import utf8
-from queuectl.wire.requests import JobRequest
+from queuectl.wire.requests import JobRequest, parse_request
 
 IDS_AT_ONCE = 500
 ON_CONFLICT = ("error", "ignore")
@@ -22,6 +22,41 @@ ON_CONFLICT = ("error", "ignore")
 
 _asking = allocate_lock()
 """A umask can only be read by setting another one, and it is the whole process's."""
+
+
+def enqueue(store: Store, who: str, requests: Iterable[JobRequest], connection: Any, on_conflict: str) -> list[Job]:
+    """Adds the jobs, all or none; see `Client.enqueue`."""
+    if on_conflict not in ON_CONFLICT:
+        raise Invalid(f"on_conflict must be {' or '.join(ON_CONFLICT)}, not {on_conflict!r}")
+    factory = JobFactory(Settings(store.config(), store.defaults), store.now(), who)
+    jobs = [factory.job(request) for request in requests]
+    if connection is not None:
+        if on_conflict != "error":
+            raise Invalid("connection and on_conflict exclude each other", "look first whether the job is there")
+        return _within(store, connection, jobs)
+    if on_conflict == "ignore":
+        return insert_unknown(store, jobs)
+    store.insert(jobs)
+    return jobs
+
+
+def _within(store: Store, connection: Any, jobs: Sequence[Job]) -> list[Job]:
+    if not store.shared_by_machines:
+        raise Invalid("connection= needs a store on PostgreSQL", f"this one is {store.url}")
+    from queuectl.store.postgres.enqueue import enqueue_within
+
+    return enqueue_within(connection, store.address, jobs)
+
+
+def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any]) -> Job:
+    """Adds the same job once more; see `Client.clone`."""
+    job, now = store.get(ref), store.now()
+    command = job.command if isinstance(job.command, str) else list(job.command)
+    request = parse_request({"command": command, **changes}, now)
+    factory = JobFactory(Settings(store.config(), store.defaults), now, who)
+    new = factory.again(job, request, {key.replace("-", "_") for key in changes})
+    store.insert([new])
+    return new
 
 
 class JobFactory:

@@ -5,75 +5,34 @@ A `Client` holds one open store and nothing else; it is for one thread. Programs
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from queuectl.client.enqueueing import ON_CONFLICT, JobFactory, insert_unknown
-from queuectl.client.values import Changed as Changed
-from queuectl.client.values import History as History
-from queuectl.client.values import Status as Status
-from queuectl.client.values import WorkerView as WorkerView
-from queuectl.client.workers import ask_to_stop, is_of_here, is_still_there, line_of, living, resume, serves, workers_of
-from queuectl.domain import reason as reasons
-from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.finding import Finding
-from queuectl.domain.job import FINISHED, Job, JobState
-from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
+from queuectl.client import acting, enqueueing, looking
+from queuectl.client import workers as workers_
+from queuectl.client.here import Here
+from queuectl.client.values import Changed, History, Progress, Status, WorkerView
+from queuectl.domain.errors import IdTaken
+from queuectl.domain.job import Job
+from queuectl.domain.lifecycle import CancelRequested, Held, Released, Retried
 from queuectl.domain.selector import ALL_JOBS, Selector
-from queuectl.settings import Settings, canonical
-from queuectl.store.port import LEASE_MIN_S, Store
-from queuectl.wire.requests import NOTHING, JobRequest, parse_request
-from queuectl.wire.times import format_duration, format_second
+from queuectl.settings import Settings
+from queuectl.wire.requests import NOTHING, JobRequest
 
-BATCH = 500
-"""Jobs changed in one transaction when a command acts on many."""
+if TYPE_CHECKING:
+    from queuectl.client.figures import Figures
+    from queuectl.client.following import Piece
+    from queuectl.domain.token import Token
+    from queuectl.store.past import Deed, Group
+    from queuectl.wire.keywords import Duration
+    from queuectl.wire.reading import Requests
 
-PAGE = 1000
-"""Jobs read at a time where all of them are wanted."""
-
-WAITING = (JobState.PENDING, JobState.FAILED)
-
-PLACES_MAX = 50
-"""Jobs of one listing whose exact place in line is counted."""
-
-DETAIL_MAX = 2000
-"""Signs of what the audit log says of one act."""
-
-Progress = Callable[[int], None]
-"""Told how many jobs are done so far."""
+GROUPS = DEEDS = 100
+"""How many are listed unless another number is asked for."""
 
 
-class _Uncounted(Exception):
-    """The place in line is not worth counting."""
-
-
-def login_name() -> str:
-    """Who asks: the login name, or the user's number where it has none."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
-
-
-class Client:
+class Client(Here):
     """All that can be done with a queue."""
-
-    def __init__(self, store: Store, who: str | None = None) -> None:
-        self._store = store
-        self.who = who or login_name()
-
-    @property
-    def store(self) -> Store:
-        """The open store."""
-        return self._store
-
-    def close(self) -> None:
-        self.store.close()
 
     # --- enqueue ----------------------------------------------------------------------------
 
@@ -87,39 +46,22 @@ class Client:
         database of this store, they are added in its open transaction, and are there for others when it commits; the
         owner is then the role that it is logged in as.
         """
-        if on_conflict not in ON_CONFLICT:
-            raise Invalid(f"on_conflict must be {' or '.join(ON_CONFLICT)}, not {on_conflict!r}")
-        factory = JobFactory(self.settings(), self.store.now(), self.who)
-        jobs = [factory.job(request) for request in requests]
-        if connection is not None:
-            if on_conflict != "error":
-                raise Invalid("connection and on_conflict exclude each other", "look first whether the job is there")
-            return self._within(connection, jobs)
-        if on_conflict == "ignore":
-            return insert_unknown(self.store, jobs)
-        self.store.insert(jobs)
-        return jobs
+        return enqueueing.enqueue(self.store, self.who, requests, connection, on_conflict)
+
+    def enqueue_read(self, read: Requests, on_conflict: str = "error") -> list[Job]:
+        """Adds the jobs of a file; see `enqueue`. Raises `Conflict` naming the line that gives a taken id."""
+        try:
+            return enqueueing.enqueue(self.store, self.who, read.requests, None, on_conflict)
+        except IdTaken as error:
+            raise read.blamed(error) from None
 
     def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING) -> Job:
         """Adds the same job once more under another id, with the keys of its JSON that are in `changes` changed."""
-        job, now = self.job(ref), self.store.now()
-        command = job.command if isinstance(job.command, str) else list(job.command)
-        request = parse_request({"command": command, **changes}, now)
-        new = JobFactory(self.settings(), now, self.who).again(job, request, {key.replace("-", "_") for key in changes})
-        self.store.insert([new])
-        return new
-
-    def _within(self, connection: Any, jobs: Sequence[Job]) -> list[Job]:
-        if not self.store.shared_by_machines:
-            raise Invalid("connection= needs a store on PostgreSQL", f"this one is {self.store.url}")
-        from queuectl.store.postgres.enqueue import enqueue_within
-
-        return enqueue_within(connection, self.store.address, jobs)
+        return enqueueing.clone(self.store, self.who, ref, changes)
 
     def unserved(self, queues: Iterable[str]) -> list[str]:
         """Which of these queues no live worker serves."""
-        live = living(self.store)
-        return [queue for queue in dict.fromkeys(queues) if not any(serves(worker, queue) for worker in live)]
+        return workers_.unserved(self.store, queues)
 
     # --- look -------------------------------------------------------------------------------
 
@@ -129,14 +71,12 @@ class Client:
 
     def history(self, ref: str) -> History:
         """A job with its attempts and what people did to it."""
-        job = self.store.get(ref)
-        return History(job=job, reason=self.reason(job), attempts=self.store.attempts(job), notes=self.store.notes(job))
+        job, store = self.job(ref), self.store
+        return History(job=job, reason=self.reason(job), attempts=store.attempts(job), notes=store.notes(job))
 
     def find(self, selector: Selector = ALL_JOBS, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
         """Matching jobs, in the order of enqueueing or the reverse."""
-        if limit is not None and limit < 0:
-            raise Invalid(f"limit must not be below 0, not {limit}")
-        return self.store.find(selector, limit=limit, newest_first=newest_first)
+        return looking.find(self.store, selector, limit, newest_first)
 
     def count(self, selector: Selector = ALL_JOBS) -> int:
         """How many jobs match."""
@@ -144,255 +84,178 @@ class Client:
 
     def each(self, selector: Selector = ALL_JOBS) -> Iterator[tuple[Job, str | None]]:
         """All matching jobs with their reasons, in the order of enqueueing, read piece by piece."""
-        for page in self._pages_of(selector):
+        for page in looking.pages(self.store, selector):
             yield from zip(page, self.reasons(page), strict=True)
 
     def jobs(self, selector: Selector = ALL_JOBS) -> Iterator[Job]:
         """All matching jobs, in the order of enqueueing, read piece by piece."""
-        for page in self._pages_of(selector):
+        for page in looking.pages(self.store, selector):
             yield from page
 
-    def _pages_of(self, selector: Selector) -> Iterator[list[Job]]:
-        after = None
-        while page := self.store.find(selector, limit=PAGE, after_seq=after):
-            yield page
-            after = page[-1].seq
-
     def reason(self, job: Job) -> str | None:
-        """Why the job does not run, in words; none where it runs or is done."""
+        """Why the job does not run, in words; None where it runs or is done."""
         return self.reasons([job])[0]
 
     def reasons(self, jobs: Sequence[Job]) -> list[str | None]:
         """The same for many. Places in line are counted for the first of them only."""
-        now = self.store.now()
-        live: list[WorkerView] | None = None
-        waiting: set[str] = set()
-        places = 0
+        from queuectl.client.reasons import reasons
 
-        def look_around(job: Job) -> reasons.Surroundings:
-            nonlocal live, waiting, places
-            if live is None:
-                live = self.workers()
-                waiting = {queue for (queue, state), n in self.store.counts().items() if n and state in WAITING}
-            serving = [worker for worker in live if serves(worker, job.queue) and not worker.stopping]
-            slots = sum(worker.slots for worker in serving)
-            places += 1
-            if slots and places > PLACES_MAX:
-                raise _Uncounted
-            busy = sum(len(worker.running) for worker in serving)
-            line = line_of(serving, job.queue, waiting)
-            ahead = self.store.ahead(job, reasons.AHEAD_MAX, line) if slots else 0
-            return reasons.Surroundings(slots=slots, busy=busy, ahead=ahead)
-
-        def one(job: Job) -> str | None:
-            try:
-                return reasons.reason(job, now, lambda: look_around(job), format_duration, format_second)
-            except _Uncounted:
-                return "in line"
-
-        return [one(job) for job in jobs]
+        return reasons(self.store, jobs)
 
     def status(self, retries: int = 5) -> Status:
         """Workers, counts by state and queue, the oldest waiting job, the next retries."""
-        counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
-        queues: dict[str, dict[JobState, int]] = {}
-        for (queue, state), number in self.store.counts().items():
-            counts[state] += number
-            queues.setdefault(queue, dict.fromkeys(JobState, 0))[state] = number
-        backlog = self.store.backlog(retries)
-        return Status(
-            url=self.store.url, at=self.store.now(), workers=self.workers(), counts=counts, queues=queues,
-            oldest_due=backlog.oldest_due, next_retries=backlog.next_retries,
-        )  # fmt: skip
+        return looking.status(self.store, retries)
+
+    def stats(self, window: Duration = "1h", stretches: int = 60) -> Figures:
+        """Throughput, failures, and how long jobs waited and ran, over a stretch of time that ends now."""
+        from queuectl.wire.keywords import seconds_of
+
+        return self.figures(seconds_of(window), stretches)
+
+    def dead_groups(self, selector: Selector = ALL_JOBS, *, limit: int = GROUPS) -> list[Group]:
+        """Matching dead jobs by queue, command, exit code and error, the largest groups first."""
+        return self.store.dead_groups(selector, limit)
+
+    def audit(self, *, limit: int = DEEDS, before: int | None = None) -> list[Deed]:
+        """What people did, the latest first; with `before`, only what came before the deed of that id."""
+        return self.store.deeds(limit, before)
 
     # --- act --------------------------------------------------------------------------------
 
-    def retry(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
-        """Runs jobs again: a failed one now, a finished one afresh."""
-        return self._change(refs, Retried(), progress)
+    def retry(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+        """Runs jobs again: a failed one now, a finished one from the beginning."""
+        return acting.change(self.store, self.who, refs, Retried(), progress)
 
-    def retry_dead(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+    def retry_dead(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
         """Takes jobs out of the dead letter queue: attempts back to 0, history kept. Others are refused."""
-        return self._only_dead(refs, lambda dead: self.store.change(dead, Retried(), self.who), progress)
+        return acting.retry_dead(self.store, self.who, refs, progress)
 
-    def cancel(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+    def cancel(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
         """Ends jobs for good; a running one's command is ended by its worker within a second."""
-        return self._change(refs, CancelRequested(), progress)
+        return acting.change(self.store, self.who, refs, CancelRequested(), progress)
 
-    def hold(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+    def hold(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
         """Keeps workers from claiming the jobs."""
-        return self._change(refs, Held(), progress)
+        return acting.change(self.store, self.who, refs, Held(), progress)
 
-    def release(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+    def release(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
         """Lets workers claim held jobs again."""
-        return self._change(refs, Released(), progress)
+        return acting.change(self.store, self.who, refs, Released(), progress)
 
-    def delete(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+    def delete(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
         """Removes jobs with their history and output. Running ones are refused."""
-        return _in_batches(refs, self._delete, progress)
+        return acting.delete(self.store, self.who, refs, progress)
 
-    def _delete(self, refs: Sequence[str]) -> list[Job | QueuectlError]:
-        with self.store.transaction():
-            results = self.store.delete(refs)
-            if gone := [each.id for each in results if isinstance(each, Job)]:
-                self.note("Deleted", f"{len(gone)}: {', '.join(gone)}")
-        return results
-
-    def purge(self, refs: Sequence[str], progress: Progress | None = None) -> Changed:
+    def purge(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
         """Deletes dead jobs. Others are refused."""
-        return self._only_dead(refs, self._delete, progress)
-
-    def _change(self, refs: Sequence[str], event: Event, progress: Progress | None) -> Changed:
-        return _in_batches(refs, lambda batch: self.store.change(batch, event, self.who), progress)
-
-    def _only_dead(
-        self, refs: Sequence[str], act: Callable[[Sequence[str]], list[Job | QueuectlError]], progress: Progress | None
-    ) -> Changed:
-        def batch(some: Sequence[str]) -> list[Job | QueuectlError]:
-            with self.store.transaction():  # or a job might leave the DLQ between the look and the act
-                dead, refused = [], list[Job | QueuectlError]()
-                for ref in some:
-                    try:
-                        job = self.store.get(ref)
-                    except (NotFound, Invalid) as error:
-                        refused.append(error)
-                        continue
-                    if job.state is JobState.DEAD:
-                        dead.append(job.id)
-                    else:
-                        refused.append(Conflict(f"job {job.id} is {job.state}, not dead", "see: queuectl dlq list"))
-                return refused + act(dead)
-
-        return _in_batches(refs, batch, progress)
-
-    # --- settings ---------------------------------------------------------------------------
-
-    def settings(self) -> Settings:
-        """The settings in force."""
-        return Settings(self.store.config(), self.store.defaults)
-
-    def set_setting(self, name: str, value: str) -> None:
-        """Checks and keeps a setting. Jobs enqueued earlier keep theirs."""
-        name = canonical(name)
-        self.settings().check(name, value)
-        if name == "lease-ttl" and self.store.shared_by_machines and Settings({name: value})[name] < LEASE_MIN_S:
-            raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s where machines share a store, not {value!r}")
-        self._set(name, value)
-
-    def unset_setting(self, name: str) -> None:
-        """Puts a setting back to its default."""
-        self._set(canonical(name), None)
-
-    def _set(self, name: str, value: str | None) -> None:
-        with self.store.transaction():
-            self.store.set_config(name, value)
-            if value is None:
-                self.note("SettingUnset", name)
-            else:
-                self.note("SettingSet", f"{name}={value}")
-
-    def note(self, kind: str, detail: str) -> None:
-        """Keeps what was done for whoever asks later, where no job shows it."""
-        from queuectl.store.past import Deed
-
-        self.store.add_deed(Deed(at=self.store.now(), kind=kind, who=self.who, detail=detail[:DETAIL_MAX]))
-
-    # --- workers ----------------------------------------------------------------------------
-
-    def out_of_order(self) -> list[Finding]:
-        """What is wrong with the store just now, and workers that seem not to reach it."""
-        from queuectl.client import doctor
-
-        return [*doctor.unwritable(self.store), *doctor.out_of_touch(self.store)]
-
-    def workers(self) -> list[WorkerView]:
-        """The workers alive now, and supervisors that outlived theirs."""
-        return workers_of(self.store)
-
-    def ask_to_stop(
-        self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False, orphaned: bool = False
-    ) -> list[WorkerView]:
-        """Asks workers (all of this host, or of all hosts, or those named; GLOBs work) to stop; returns whom it asked.
-
-        Raises `NotFound` where a name means none. A suspended one is continued, so that it hears of it. An orphaned one
-        hears nobody: it is asked only where the caller drives it then (see engine/dispatch/guardian.py).
-        """
-        live = [worker for worker in self.workers() if not worker.orphaned or (orphaned and is_of_here(worker))]
-        for name in names:
-            if not any(fnmatchcase(worker.name, name) for worker in live):
-                raise NotFound(f"no live worker {name}", "see: queuectl worker list")
-        everywhere, here = all_hosts or not self.store.shared_by_machines, os.uname().nodename
-        if names:
-            asked = [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
-        else:
-            asked = [worker for worker in live if everywhere or worker.host == here]
-        how = "now" if now else "graceful"
-        ask_to_stop(self.store, asked, how)
-        for worker in asked:
-            if worker.suspended:
-                resume(worker)
-        if asked:
-            self.note("WorkersStopped", f"{how}: {', '.join(worker.name for worker in asked)}")
-        return asked
-
-    def still_there(self, asked: Sequence[WorkerView]) -> list[WorkerView]:
-        """Which of these workers have not gone yet."""
-        return [worker for worker in asked if is_still_there(self.store, worker)]
-
-    # --- upkeep -----------------------------------------------------------------------------
+        return acting.purge(self.store, self.who, refs, progress)
 
     def prune(
         self, selectors: Sequence[Selector], progress: Progress | None = None, *, limit: int | None = None
     ) -> int:
         """Deletes finished jobs that match any of the selectors, in short transactions; returns how many.
 
-        With `limit`, at most so many. Raises `Invalid` for states that are not finished.
+        With `limit`, at most that many. Raises `Invalid` for states that are not finished.
         """
-        for selector in selectors:
-            check_prunable(selector.states)
-        done, most = 0, sys.maxsize if limit is None else limit
-        for selector in selectors:
-            while done < most and (removed := self.store.prune(selector, min(BATCH, most - done))):
-                done += removed
-                if progress:
-                    progress(done)
-        if done:
-            self.note("Pruned", f"{done} finished")
-        return done
+        return acting.prune(self.store, self.who, selectors, progress, limit)
+
+    # --- wait, follow -----------------------------------------------------------------------
+
+    def wait(
+        self, refs: str | Sequence[str], *, any: bool = False, timeout: Duration | None = None,
+        tick: Callable[[], None] | None = None, say: Callable[[str], None] | None = None,
+    ) -> list[Job]:  # fmt: skip
+        """Blocks until these jobs (or any of them) have finished; those that have. Raises `TimeoutError`.
+
+        `tick` is called at least every second while the store answers; the wait ends with what it raises. `say` is
+        told that the store is away, and that it is back.
+        """
+        from queuectl.client import waiting
+        from queuectl.wire.keywords import seconds_of
+
+        limit_s = None if timeout is None else seconds_of(timeout)
+        return waiting.wait(self.store, [refs] if isinstance(refs, str) else refs, any, limit_s, tick, say)
+
+    def follow(
+        self, ref: str, *, stream: int | None = None, tail: int | None = None, ticks: bool = False,
+        say: Callable[[str], None] | None = None,
+    ) -> Generator[Piece, None, None]:  # fmt: skip
+        """What a job writes, as it comes, until it has ended: pairs of a stream (1 or 2) and bytes.
+
+        With `ticks`, an empty piece of stream 0 comes at least every second, for you to look at something else. `say`
+        is told that the store is away, and that it is back.
+        """
+        from queuectl.client import following
+
+        yield from following.follow(self.store, ref, stream, tail, ticks, say)
+
+    # --- settings, tokens -------------------------------------------------------------------
+
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return Settings(self.store.config(), self.store.defaults)
 
     def retention(self) -> list[Selector]:
         """What the retention settings say is to be pruned now; empty where nothing ever is."""
-        return self.settings().retention(self.store.now())
+        return self.settings().retention(self.now())
 
+    def set_setting(self, name: str, value: str) -> None:
+        """Checks and keeps a setting. Jobs enqueued earlier keep theirs."""
+        from queuectl.client import config
 
-def allowed_states(event: type[Event]) -> tuple[JobState, ...]:
-    """The states in which an event is possible: what a selection for it may match."""
-    return tuple(state for state, events in TRANSITIONS.items() if event in events)
+        config.set_value(self.store, self.who, name, value)
 
+    def unset_setting(self, name: str) -> None:
+        """Puts a setting back to its default."""
+        from queuectl.client import config
 
-def check_prunable(states: Iterable[JobState]) -> None:
-    """Raises `Invalid` where jobs in these states are not finished."""
-    for state in states:
-        if state not in FINISHED:
-            raise Invalid(f"{state} jobs cannot be pruned", "only completed, cancelled and dead ones")
+        config.unset_value(self.store, self.who, name)
 
+    def tokens(self) -> list[Token]:
+        """Who may come in over HTTP."""
+        return self.store.tokens()
 
-def _in_batches(
-    refs: Sequence[str], act: Callable[[Sequence[str]], list[Job | QueuectlError]], progress: Progress | None
-) -> Changed:
-    jobs, refused = [], list[QueuectlError]()
-    for batch in _batches(refs):
-        for result in act(batch):
-            if isinstance(result, QueuectlError):
-                refused.append(result)
-            else:
-                jobs.append(result)
-        if progress:
-            progress(len(jobs) + len(refused))
-    return Changed(jobs=jobs, refused=refused)
+    def create_token(self, name: str, role: str = "read-only") -> tuple[Token, str]:
+        """A new token and its text, which nobody can find out later. Raises `Invalid`, `Conflict`."""
+        from queuectl.client import tokens
 
+        return tokens.create(self.store, name, role, self.who)
 
-def _batches(refs: Sequence[str]) -> Iterator[Sequence[str]]:
-    refs = [refs] if isinstance(refs, str) else refs  # a text is a sequence of texts too, and never meant so
-    for start in range(0, len(refs), BATCH):
-        yield refs[start : start + BATCH]
+    def revoke_token(self, ref: str) -> Token:
+        """Ends a token, named by its name or id. Raises `NotFound`."""
+        from queuectl.client import tokens
+
+        return tokens.revoke(self.store, ref, self.who)
+
+    # --- workers ----------------------------------------------------------------------------
+
+    def workers(self) -> list[WorkerView]:
+        """The workers alive now, and supervisors that outlived theirs."""
+        return workers_.workers_of(self.store)
+
+    def start_worker(
+        self, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
+        poll: Duration | None = None, stop_timeout: Duration | None = None,
+    ) -> str:  # fmt: skip
+        """Starts a worker with `count` slots that outlives this program; its name, once it serves.
+
+        It runs `sys.executable -m queuectl`. No queues: all. Raises what went wrong, such as `Conflict`.
+        """
+        from queuectl.client.starting import start_worker
+
+        return start_worker(
+            self.address, count, queues=queues, name=name, drain=drain, poll=poll, stop_timeout=stop_timeout
+        )
+
+    def ask_to_stop(
+        self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False, orphaned: bool = False
+    ) -> list[WorkerView]:
+        """Asks workers (all of this host, or of all hosts, or those named; GLOBs work) to stop; returns whom it asked.
+
+        Raises `NotFound` where a name means none. `orphaned` ones are asked too, for a caller that drives them then.
+        """
+        return workers_.ask_to_stop(self.store, self.who, names, now=now, all_hosts=all_hosts, orphaned=orphaned)
+
+    def still_there(self, asked: Sequence[WorkerView]) -> list[WorkerView]:
+        """Which of these workers have not gone yet."""
+        return [worker for worker in asked if workers_.is_still_there(self.store, worker)]

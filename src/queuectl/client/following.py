@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from queuectl.client.waiting import RECHECK_EVERY_S, Patience, Say, Watch, refuse_replaced, say_nothing
+from queuectl.client.waiting import RECHECK_EVERY_S, Patience, Say, Watch, refuse_replaced
 from queuectl.clock import boottime
 from queuectl.domain.errors import NotFound, StoreUnavailable
 from queuectl.domain.job import Attempt, Job, JobState
@@ -24,6 +24,8 @@ TELLS_WITHIN_S = 2.5
 """How soon another machine tells what a command there writes."""
 ASK_FOR_S = 5.0
 """For how long a look at another machine's running output asks for more of it."""
+TAIL_LINES, TAIL_BYTES_MAX = 3, 4096
+"""What of an output is shown beside its job."""
 
 Piece = tuple[int, bytes]
 """A stream (1 or 2) and what was written to it."""
@@ -45,6 +47,14 @@ def read(store: Store, job: Job, number: int | None, stream: int | None, tail: i
     for which, data in pieces:
         if stream is None or stream == which:
             yield which, data if tail is None else last_lines(data, tail)
+
+
+def tail(store: Store, job: Job) -> str:
+    """The last lines of what the job's latest attempt wrote."""
+    if not job.starts:
+        return ""
+    data = b"".join(data for _, data in read(store, job, None, None, TAIL_LINES))
+    return data[-TAIL_BYTES_MAX:].decode("utf-8", "replace")
 
 
 def _so_far(store: Store, job: Job, attempt: Attempt) -> list[Piece]:
@@ -118,7 +128,7 @@ def _last_state(line: bytes) -> bytes:
 
 
 def follow(
-    store: Store, ref: str, stream: int | None, tail: int | None, ticks: bool = False, say: Say = say_nothing
+    store: Store, ref: str, stream: int | None, tail: int | None, ticks: bool = False, say: Say | None = None
 ) -> Iterator[Piece]:
     """The output as it comes, over all retries, until the job has ended. May begin before the job does.
 

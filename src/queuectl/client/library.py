@@ -1,28 +1,23 @@
 """queuectl in Python programs: `from queuectl import Client`.
 
-What `client.py` does, for any number of threads, with keyword arguments in the place of JSON, and with waiting,
-following and workers beside it.
+What facade.py does, for any number of threads, with keyword arguments in the place of JSON.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import time
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from queuectl.bootstrap import shown
 from queuectl.client import facade as client
 from queuectl.client import following, waiting
 from queuectl.client.asynchronous import asynchronously
-from queuectl.client.figures import STRETCHES, Figures, figures
 from queuectl.client.following import Piece
 from queuectl.client.stores import Stores
 from queuectl.client.values import WorkerView
-from queuectl.domain.errors import Invalid, OperationFailed, error_of
+from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job
 from queuectl.store.port import Store
 from queuectl.wire.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
@@ -34,7 +29,6 @@ if TYPE_CHECKING:
     from queuectl.client.remote.client import RemoteClient
 
 LOOK_EVERY_S = 0.05
-STARTS_WITHIN_S = 30.0
 
 
 class Client(client.Client):
@@ -120,14 +114,9 @@ class Client(client.Client):
     def _request(self, given: JobRequest | Mapping[str, Any]) -> JobRequest:
         if isinstance(given, JobRequest):
             return given
-        return parse_request(as_json(given), self.store.now())
+        return parse_request(as_json(given), self.now())
 
     # --- wait, follow -----------------------------------------------------------------------
-
-    def wait(self, refs: str | Sequence[str], *, any: bool = False, timeout: Duration | None = None) -> list[Job]:
-        """Blocks until these jobs (or any of them) have finished; those that have. Raises `TimeoutError`."""
-        wanted = [refs] if isinstance(refs, str) else refs
-        return waiting.wait(self.store, wanted, any, None if timeout is None else seconds_of(timeout))
 
     def output(
         self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None
@@ -137,20 +126,21 @@ class Client(client.Client):
         `stream` is 1 or 2 for a job with `split_output`, `tail` how many last lines are wanted.
         """
         stream_name(stream)
-        store = self.store
-        return b"".join(data for _, data in following.read(store, store.get(ref), attempt, stream, tail))
+        return b"".join(data for _, data in self.pieces(self.job(ref), attempt, stream, tail))
 
     def follow(
-        self, ref: str, *, stream: int | None = None, tail: int | None = None, ticks: bool = False
-    ) -> Generator[Piece, None, None]:
+        self, ref: str, *, stream: int | None = None, tail: int | None = None, ticks: bool = False,
+        say: Callable[[str], None] | None = None,
+    ) -> Generator[Piece, None, None]:  # fmt: skip
         """What a job writes, as it comes, until it has ended: pairs of a stream (1 or 2) and bytes.
 
-        With `ticks`, an empty piece of stream 0 comes at least every second, for you to look at something else.
+        With `ticks`, an empty piece of stream 0 comes at least every second, for you to look at something else. `say`
+        is told that the store is away, and that it is back.
         """
         stream_name(stream)
         store = self._stores.another()
         try:
-            yield from following.follow(store, store.get(ref).id, stream, tail, ticks)
+            yield from following.follow(store, store.get(ref).id, stream, tail, ticks, say)
         finally:
             store.close()
 
@@ -158,23 +148,7 @@ class Client(client.Client):
         """The same for asyncio. The reading is done in threads; to stop early, cancel it or `aclose` it."""
         return asynchronously(self.follow(ref, stream=stream, tail=tail, ticks=True))
 
-    def stats(self, window: Duration = "1h", stretches: int = STRETCHES) -> Figures:
-        """Throughput, failures, and how long jobs waited and ran, over a stretch of time that ends now."""
-        return figures(self.store, seconds_of(window), stretches)
-
     # --- workers ----------------------------------------------------------------------------
-
-    def start_worker(
-        self, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
-        poll: Duration | None = None, stop_timeout: Duration | None = None,
-    ) -> str:  # fmt: skip
-        """Starts a worker with `count` slots that outlives this program; its name, once it serves.
-
-        It runs `sys.executable -m queuectl`. No queues: all. Raises what went wrong, such as `Conflict`.
-        """
-        return start_worker(
-            self._stores.address, count, queues=queues, name=name, drain=drain, poll=poll, stop_timeout=stop_timeout
-        )
 
     def stop_workers(
         self, names: str | Sequence[str] = (), *, now: bool = False, all_hosts: bool = False,
@@ -191,41 +165,3 @@ class Client(client.Client):
                 raise TimeoutError(waiting.not_yet("stopped", [worker.name for worker in left]))
             time.sleep(LOOK_EVERY_S)
         return asked
-
-
-def start_worker(
-    address: str, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
-    poll: Duration | None = None, stop_timeout: Duration | None = None,
-) -> str:  # fmt: skip
-    """Starts a worker of the store at `address`, as `Client.start_worker` does; its name, once it serves."""
-    for queue in queues:
-        parse_request({"command": "true", "queue": queue}, 0.0)  # refuses what is no name
-    line = [sys.executable, "-m", "queuectl", "worker", "start", "--detach", "--json", "--count", str(count)]
-    line += [f"--queue={queue}" for queue in queues]
-    line += [f"--name={name}"] if name is not None else []
-    line += ["--drain"] if drain else []
-    line += ["--poll", f"{seconds_of(poll)}s"] if poll is not None else []
-    line += ["--stop-timeout", f"{seconds_of(stop_timeout)}s"] if stop_timeout is not None else []
-    environment = {**os.environ, "QUEUECTL_DB": address}  # where others cannot read a password
-    try:
-        done = subprocess.run(
-            line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=STARTS_WITHIN_S, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise OperationFailed("the worker did not start in time", "see: queuectl worker logs") from None
-    except OSError as error:
-        raise Invalid(f"no worker can be started so: {error.strerror}", "give fewer queues, a shorter name") from None
-    if done.returncode != 0:
-        raise _told(done.stderr)
-    return str(json.loads(done.stdout)["name"])
-
-
-def _told(stderr: str) -> Exception:
-    """The error that a command of ours has told in JSON, or else in its last words."""
-    last = stderr.strip().rpartition("\n")[2]
-    try:
-        error = json.loads(last)["error"]
-    except (ValueError, KeyError, TypeError):
-        return OperationFailed(last or "the worker did not start", "see: queuectl worker logs")
-    return error_of(error["code"], error["message"], error["hint"] or "")

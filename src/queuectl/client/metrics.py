@@ -14,10 +14,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 import queuectl
 from queuectl.client.documents import busy, slots
-from queuectl.client.facade import Client, Status
+from queuectl.client.facade import Client
 from queuectl.client.figures import Percentiles, of_spans
+from queuectl.client.values import Status
 from queuectl.domain.job import Outcome
-from queuectl.store.port import Store
 
 WINDOW_S = 300.0
 """Quantiles are of what has ended in so many seconds, the latest `SPANS_MAX` executions at most."""
@@ -61,15 +61,15 @@ METRICS = {
 class EndCounter:
     """Ends by outcome since it was made: it adds what has ended since it was asked before, by the store's index."""
 
-    def __init__(self, store: Store) -> None:
-        self._until = store.now() - LAG_S
+    def __init__(self, client: Client) -> None:
+        self._until = client.now() - LAG_S
         self.ended = dict.fromkeys(Outcome, 0)
 
-    def count(self, store: Store) -> None:
+    def count(self, client: Client) -> None:
         """Adds what is new."""
-        until = store.now() - LAG_S
+        until = client.now() - LAG_S
         if until > self._until:
-            for tally in store.tallies(self._until, until, 1):
+            for tally in client.store.tallies(self._until, until, 1):
                 self.ended[tally.outcome] += tally.number
             self._until = until
 
@@ -86,8 +86,8 @@ class Reading(NamedTuple):
 def read(client: Client, counter: EndCounter | None = None) -> Reading:
     """The state of a store. Without a counter no executions are counted."""
     if counter is not None:
-        counter.count(client.store)
-    run, wait = of_spans(client.store.spans(client.store.now() - WINDOW_S, SPANS_MAX))
+        counter.count(client)
+    run, wait = of_spans(client.store.spans(client.now() - WINDOW_S, SPANS_MAX))
     return Reading(status=client.status(retries=0), run=run, wait=wait, ended=counter.ended if counter else {})
 
 

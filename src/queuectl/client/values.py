@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.store.port import Note, WorkerRow
+
+Progress = Callable[[int], None]
+"""Told how many jobs are done so far."""
 
 
 class Changed(NamedTuple):

@@ -30,10 +30,6 @@ NAMES_TOLD_MAX = 5
 Say = Callable[[str], None]
 
 
-def say_nothing(_text: str) -> None:
-    """For who asks nobody to be told."""
-
-
 class Watch:
     """Pauses between two looks at a store."""
 
@@ -76,7 +72,7 @@ class Watch:
 class Patience:
     """Outlives what workers outlive: a store that is away, but not one that is lost."""
 
-    def __init__(self, store: Store, say: Say) -> None:
+    def __init__(self, store: Store, say: Say | None) -> None:
         self._store = store
         self._say = say
         self._away_since: float | None = None
@@ -90,13 +86,13 @@ class Patience:
         now = boottime()
         if self._away_since is None:
             self._away_since = now
-        if not self._told and now - self._away_since >= AWAY_TOLD_AFTER_S:
+        if self._say and not self._told and now - self._away_since >= AWAY_TOLD_AFTER_S:
             self._told = True
             self._say(f"{error.message}; waiting until it is back")
 
     def is_back(self) -> None:
         """The store has answered just now."""
-        if self._told and self._away_since is not None:
+        if self._say and self._told:
             self._say("the store is back")
         self._away_since, self._told = None, False
 
@@ -108,8 +104,8 @@ def refuse_replaced(store: Store) -> None:
 
 
 def wait(
-    store: Store, refs: Sequence[str], any_: bool, timeout: float | None, tick: Callable[[], None] = lambda: None,
-    say: Say = say_nothing,
+    store: Store, refs: Sequence[str], any_: bool, timeout: float | None, tick: Callable[[], None] | None = None,
+    say: Say | None = None,
 ) -> list[Job]:  # fmt: skip
     """The jobs once all (or any) of them have finished: those that have. Raises `TimeoutError`, `NotFound`.
 
@@ -135,7 +131,8 @@ def wait(
             refuse_replaced(store)
             if left <= 0:
                 raise TimeoutError(not_yet("finished", waiting.open))
-            tick()
+            if tick is not None:
+                tick()
             watch.pause(left)
     finally:
         watch.close()

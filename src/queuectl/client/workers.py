@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Iterable, Sequence
+from fnmatch import fnmatchcase
 
+from queuectl.client.acting import note
 from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition
-from queuectl.domain.errors import OperationFailed
+from queuectl.domain.errors import NotFound, OperationFailed
 from queuectl.domain.job import Job
 from queuectl.settings import Settings
 from queuectl.store.liveness import UNABLE_FOLDER
 from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
+
+SLOTS_MAX = 4096
+"""Slots of one worker, at most."""
 
 
 def workers_of(store: Store) -> list[WorkerView]:
@@ -106,7 +112,34 @@ def line_of(serving: Sequence[WorkerView], queue: str, waiting: Collection[str])
     return sorted({queue, *(set.intersection(*named) if named else waiting)})
 
 
-def ask_to_stop(store: Store, workers: Sequence[WorkerView], how: str) -> None:
+def ask_to_stop(
+    store: Store, who: str, names: Sequence[str], *, now: bool, all_hosts: bool, orphaned: bool
+) -> list[WorkerView]:
+    """Asks workers (all of this host, or of all hosts, or those named; GLOBs work) to stop; returns whom it asked.
+
+    Raises `NotFound` where a name means none. A suspended one is continued, so that it hears of it. An orphaned one
+    hears nobody: it is asked only where the caller drives it then (see engine/dispatch/guardian.py).
+    """
+    live = [worker for worker in workers_of(store) if not worker.orphaned or (orphaned and is_of_here(worker))]
+    for name in names:
+        if not any(fnmatchcase(worker.name, name) for worker in live):
+            raise NotFound(f"no live worker {name}", "see: queuectl worker list")
+    everywhere, here = all_hosts or not store.shared_by_machines, os.uname().nodename
+    if names:
+        asked = [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
+    else:
+        asked = [worker for worker in live if everywhere or worker.host == here]
+    how = "now" if now else "graceful"
+    _ask(store, asked, how)
+    for worker in asked:
+        if worker.suspended:
+            resume(worker)
+    if asked:
+        note(store, who, "WorkersStopped", f"{how}: {', '.join(worker.name for worker in asked)}")
+    return asked
+
+
+def _ask(store: Store, workers: Sequence[WorkerView], how: str) -> None:
     """Asks workers to stop: by the store, or where one is in no row of it, in its folder."""
     store.request_stop([row.id for worker in workers for row in worker.rows], how)
     for worker in workers:
@@ -114,6 +147,12 @@ def ask_to_stop(store: Store, workers: Sequence[WorkerView], how: str) -> None:
             from queuectl.engine.dispatch.unable import Notes
 
             Notes(store.folder).ask_to_stop(worker.name, how)
+
+
+def unserved(store: Store, queues: Iterable[str]) -> list[str]:
+    """Which of these queues no live worker serves."""
+    live = living(store)
+    return [queue for queue in dict.fromkeys(queues) if not any(serves(worker, queue) for worker in live)]
 
 
 def is_still_there(store: Store, worker: WorkerView) -> bool:

@@ -13,11 +13,11 @@ AHEAD_MAX = 1000
 
 class Surroundings(NamedTuple):
     """What one must know beside the job: the slots that serve its queue, how many of them run a command, and how
-    many jobs come before it, `AHEAD_MAX` at most."""
+    many jobs come before it, `AHEAD_MAX` at most; None where they were not counted."""
 
     slots: int
     busy: int
-    ahead: int
+    ahead: int | None
 
 
 def reason(
@@ -44,6 +44,8 @@ def reason(
     around = look_around()
     if not around.slots:
         return f'no live worker serves queue "{job.queue}"'
+    if around.ahead is None:
+        return "in line"
     if not around.ahead:
         return "next in line"
     place = f"{ordinal(around.ahead + 1)} in line" if around.ahead < AHEAD_MAX else f"{AHEAD_MAX} or more before it"

@@ -53,7 +53,7 @@ class Clients:
 
     def _client(self) -> Client:
         client: Client | None = getattr(self._own, "client", None)
-        if client is not None and not client.store.shared_by_machines and client.store.replaced():
+        if client is not None and client.is_outdated():
             self._own.client = None
             client.close()
             client = None

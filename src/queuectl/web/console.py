@@ -298,7 +298,7 @@ class Session:
             return self._start_worker(call)
         if command.name == "doctor":  # which opens the store by itself
             client = self._client()
-            call.args.db = client.store.address
+            call.args.db = client.address
             client.close()
         return main.do(command, call)
 
@@ -320,7 +320,7 @@ class Session:
             words.append("--detach")
         with closing(self._client()) as client:
             done = subprocess.run(
-                words, env={**os.environ, "QUEUECTL_DB": client.store.address}, stdin=subprocess.DEVNULL,
+                words, env={**os.environ, "QUEUECTL_DB": client.address}, stdin=subprocess.DEVNULL,
                 capture_output=True, timeout=WORKER_STARTS_WITHIN_S, check=False,
             )  # fmt: skip
             if done.returncode == 0:

@@ -2,8 +2,8 @@
 
 One thread sleeps until something is committed, as workers do, reads what is new, and hands it to the event loop. It
 runs only while somebody listens. Who is too slow loses what was waiting for them, and is told so. News are a stream to
-look at, not a record: at more than `NEWS_MAX` of a kind in a moment, or where an end is reported late, some are passed
-over (`skipped`); the jobs themselves always tell how they stand.
+look at, not a record: where much happens in a moment, or an end is reported late, some are passed over (`skipped`); the
+jobs themselves always tell how they stand.
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any
 
 import msgspec
 
 from queuectl.client import documents
 from queuectl.client.facade import Client
-from queuectl.client.figures import FAILURES, figures
+from queuectl.client.figures import FAILURES
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Outcome
-from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.store.past import News, Place
-from queuectl.store.port import Store
 from queuectl.web.problems import Overloaded
 
 EVENTS, SNAPSHOT = "events", "snapshot"
@@ -38,9 +37,6 @@ LOOK_EVERY_S = 1.0
 CHECK_EVERY_S, PING_EVERY_S = 5.0, 15.0
 AGAIN_AFTER_S = 1.0
 """After the store could not be read."""
-NEWS_MAX = 100
-LOOK_BACK_S = 2.0
-"""Ends are committed a little after they happened; so far back they are looked for."""
 RATE_WINDOW_S = 60.0
 RATE_SPANS = 500
 QUEUES_MAX = 100
@@ -208,33 +204,33 @@ class _Reader(threading.Thread):
 
     def _read_on(self) -> None:
         """Reads one store until it is gone or replaced. Raises what the store raises."""
-        client = self._open()
-        wakeup = wakeup_for(client.store)
-        try:
-            news, look, stale = Reading(client.store, self._place), _Timetable(), True
+        with closing(self._open()) as client, closing(client.watch(self._place)) as watching:
+            beat, stale = _Beat(), True
             self._place = None
-            while not self._end.is_set() and not (look.due("replaced", LOOK_EVERY_S) and client.store.replaced()):
-                if EVENTS in self.topics and (told := news.read()):
+            while not self._end.is_set() and not (beat.due("replaced", LOOK_EVERY_S) and watching.is_lost()):
+                if EVENTS in self.topics and (told := _told(watching.read())):
                     self._hand_out(EVENTS, told)
-                stale = (
-                    client.store.changed() or client.store.shared_by_machines or stale
-                )  # workers elsewhere tell nobody
+                stale = watching.may_be_stale() or stale
                 every_s = SNAPSHOT_EVERY_S if stale else SNAPSHOT_AT_REST_S
-                if SNAPSHOT in self.topics and look.due("snapshot", every_s):
+                if SNAPSHOT in self.topics and beat.due("snapshot", every_s):
                     self._hand_out(SNAPSHOT, message("snapshot", snapshot(client)))
                     stale = False
-                if look.due("check", CHECK_EVERY_S):
-                    self._check(frozenset(token.id for token in client.store.tokens()))
-                if look.due("ping", PING_EVERY_S):
+                if beat.due("check", CHECK_EVERY_S):
+                    self._check(frozenset(token.id for token in client.tokens()))
+                if beat.due("ping", PING_EVERY_S):
                     self._hand_out(None, PING)
                 self._end.wait(TICK_S)
-                wakeup.wait(LOOK_EVERY_S)
-        finally:
-            wakeup.close()
-            client.close()
+                watching.wait(LOOK_EVERY_S)
 
 
-class _Timetable:
+def _told(news: list[News] | None) -> bytes:
+    """News as events; empty where there are none."""
+    if news is None:
+        return SKIPPED
+    return b"".join(message("job" if each.job is not None else "deed", documents.news_to_json(each)) for each in news)
+
+
+class _Beat:
     """What is done at most every so often."""
 
     def __init__(self) -> None:
@@ -249,50 +245,10 @@ class _Timetable:
         return True
 
 
-class Reading:
-    """How far the news have been read."""
-
-    def __init__(self, store: Store, place: Place | None = None) -> None:
-        """`place` is where it begins; now, unless given."""
-        self._store = store
-        self._begin(place or store.place())
-
-    def _begin(self, place: Place) -> None:
-        self._place = place
-        self._told: dict[tuple[str, int, int], float] = {}
-        found = self._store.news(self._looking_back(), NEWS_MAX)
-        self._new([each for each in found if each.key[0] in ("start", "end") and each.at < place.at])
-
-    def _looking_back(self) -> Place:
-        return self._place._replace(at=self._place.at - LOOK_BACK_S)
-
-    def read(self) -> bytes:
-        """What is new, as events; empty where nothing is."""
-        place = self._store.place()
-        found = self._store.news(self._looking_back(), NEWS_MAX)
-        kinds = Counter(each.key[0] for each in found)
-        if max(kinds.values(), default=0) >= NEWS_MAX:
-            self._begin(place)
-            return SKIPPED
-        self._place = place
-        return b"".join(
-            message("job" if each.job is not None else "deed", documents.news_to_json(each))
-            for each in self._new(found)
-        )
-
-    def _new(self, found: list[News]) -> list[News]:
-        """Those not told yet. What runs is told again and again; ends, as long as they are looked for."""
-        new = [each for each in found if each.key not in self._told]
-        forget_before = self._place.at - 2 * LOOK_BACK_S
-        still = {each.key: self._place.at for each in found}
-        self._told = {key: at for key, at in self._told.items() if at > forget_before} | still
-        return new
-
-
 def snapshot(client: Client) -> dict[str, Any]:
     """The whole in numbers, for a page that shows it live."""
     found = client.status(retries=0)
-    recent = figures(client.store, RATE_WINDOW_S, 1, RATE_SPANS)
+    recent = client.figures(RATE_WINDOW_S, 1, RATE_SPANS)
     alive = [worker for worker in found.workers if not worker.orphaned]
     whole = documents.status_to_json(found._replace(next_retries=[]))
     return {

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from queuectl import __version__
-from queuectl.cli.listing import info
-from queuectl.cli.render import age, natural, short, size, tries
+from queuectl.client.facts import info, tries
 from queuectl.domain.job import seen_state
 from queuectl.web.assets import address
 from queuectl.wire.jobs import command_line, worker_name
 from queuectl.wire.times import format_duration, format_second, format_time
+from queuectl.wire.words import age, natural, short, size
 
 
 def printable(text: str) -> str:

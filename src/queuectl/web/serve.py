@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 
 from queuectl import bootstrap
 from queuectl.cli.call import Call
-from queuectl.client import tokens
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, OperationFailed
 
@@ -45,7 +44,7 @@ def serve(call: Call) -> int:
         if not ipaddress.ip_address(address).is_loopback and not args.cert:
             _beyond_this_machine(call, address)
         with call.client() as client:
-            token = tokens.own_token(client.store, client.who)
+            token = client.own_token()
         _say(call, f"{'https' if args.cert else 'http'}://{_in_url(args.host, address)}:{port}", token)
         _server(app, args.cert, args.key).run(sockets=[listener])
     return 0

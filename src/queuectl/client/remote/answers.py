@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from queuectl.client.documents import DEEDS
-from queuectl.client.facade import History, Status
 from queuectl.client.figures import Figures, Percentiles
-from queuectl.client.values import WorkerView
+from queuectl.client.values import History, Status, WorkerView
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
+from queuectl.domain.token import Role, Token
 from queuectl.settings import SETTINGS, Settings
+from queuectl.store.past import Deed, Group
 from queuectl.store.port import Note
 
 Document = Mapping[str, Any]
@@ -124,3 +125,28 @@ def figures_of(document: Document) -> Figures:
 
 def _ends(document: Document) -> dict[Outcome, int]:
     return {outcome: document[outcome.value] for outcome in Outcome}
+
+
+def token_of(document: Document) -> Token:
+    """The inverse of `token_to_json`. Nobody is told its digest."""
+    return Token(
+        id=document["id"], digest="", name=document["name"], role=Role(document["role"]),
+        created_at=_moment(document["created_at"]), created_by=document["created_by"],
+        used_at=_time(document["used_at"]),
+    )  # fmt: skip
+
+
+def deed_of(document: Document) -> Deed:
+    """The inverse of `deed_to_json`."""
+    event: str = document["event"]
+    return Deed(
+        id=document["id"], at=_moment(document["at"]), kind=KINDS.get(event, event), who=document["by"],
+        job=document["job"], detail=document["detail"],
+    )  # fmt: skip
+
+
+def group_of(document: Document) -> Group:
+    """The inverse of `group_to_json`."""
+    same = ("queue", "command", "exit_code", "error", "jobs")
+    first_at, last_at = _time(document["first_at"]), _time(document["last_at"])
+    return Group(**{name: document[name] for name in same}, first_at=first_at, last_at=last_at)

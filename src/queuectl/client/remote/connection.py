@@ -20,6 +20,7 @@ from queuectl.domain.errors import Invalid, OperationFailed, QueuectlError, Stor
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+API = "/api/v1"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 IDLE_S = 10.0
@@ -60,6 +61,14 @@ class RemoteConnection:
             self._closed = True
             while self._free:
                 self._free.pop()[1].close()
+
+    def get(self, path: str, query: Query | None = None) -> Any:
+        """What the API answers to a question."""
+        return self.ask("GET", API + path, query)
+
+    def post(self, path: str, body: object) -> Any:
+        """What the API answers to an order."""
+        return self.ask("POST", API + path, None, body)
 
     def ask(self, method: str, path: str, query: Query | None = None, body: object = None) -> Any:
         """The document that the server answers, none where it has nothing to say. Raises the error it tells."""

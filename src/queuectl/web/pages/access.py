@@ -24,10 +24,10 @@ async def access(request: Request) -> Response:
     before = cursor(request, "before")
 
     def look(client: Client) -> dict[str, Any]:
-        deeds = client.store.deeds(DEEDS_SHOWN + 1, before)
+        deeds = client.audit(limit=DEEDS_SHOWN + 1, before=before)
         more = deeds[DEEDS_SHOWN - 1].id if len(deeds) > DEEDS_SHOWN else None
         return {
-            "now": client.store.now(), "tokens": client.store.tokens(), "deeds": deeds[:DEEDS_SHOWN], "older": more,
+            "now": client.now(), "tokens": client.tokens(), "deeds": deeds[:DEEDS_SHOWN], "older": more,
         }  # fmt: skip
 
     found: dict[str, Any] = {"now": 0.0, "tokens": (), "deeds": (), "older": None}

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.cli.render import natural
 from queuectl.client.facade import Client
 from queuectl.domain.fields import INPUT
 from queuectl.settings import SETTINGS, Settings
@@ -17,6 +16,7 @@ from queuectl.web import spelling
 from queuectl.web.ask import ask
 from queuectl.web.problems import Forbidden
 from queuectl.web.rendering import page
+from queuectl.wire.words import natural
 
 SHOWN = [field for field in INPUT if field.label]
 
@@ -47,7 +47,7 @@ async def form(request: Request) -> Response:
     def look(client: Client) -> dict[str, Any]:
         settings = client.settings()
         given = spelling.document(client.job(clone), settings) if clone else {}
-        queues = sorted({queue for queue, _ in client.store.counts()}, key=natural)
+        queues = sorted({queue for queue, _ in client.counts()}, key=natural)
         return {
             "given": given, "queues": queues, "usual": usual(settings), "command": spelled(given.get("command", "")),
             "often": [field for field in SHOWN if field.often], "more": [field for field in SHOWN if not field.often],

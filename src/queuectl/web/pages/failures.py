@@ -9,11 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.cli.dlq import tail
 from queuectl.client.documents import group_to_json
 from queuectl.client.facade import Client
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.selector import Selector
 from queuectl.store.past import Group
 from queuectl.web import filters
 from queuectl.web.ask import ask
@@ -41,15 +39,15 @@ class Failures(NamedTuple):
 
 def failures(client: Client) -> Failures:
     """How jobs failed."""
-    counts = client.store.counts()
+    counts = client.counts()
 
     def counted(wanted: JobState) -> int:
         return sum(number for (_, state), number in counts.items() if state is wanted)
 
     return Failures(
-        now=client.store.now(), dead=counted(JobState.DEAD), waiting=counted(JobState.FAILED),
-        groups=[_grouped(group) for group in client.store.dead_groups(Selector(), GROUPS_SHOWN)],
-        retries=client.store.backlog(RETRIES_SHOWN).next_retries,
+        now=client.now(), dead=counted(JobState.DEAD), waiting=counted(JobState.FAILED),
+        groups=[_grouped(group) for group in client.dead_groups(limit=GROUPS_SHOWN)],
+        retries=client.next_retries(RETRIES_SHOWN),
     )  # fmt: skip
 
 
@@ -62,7 +60,7 @@ def _grouped(group: Group) -> tuple[Group, dict[str, Any], str]:
 
 def last_words(client: Client, jobs: Sequence[Job]) -> list[str]:
     """The last lines that each job wrote, as far as they are quickly found."""
-    return [tail(client, job) if (job.output_bytes or 0) <= TAIL_OF_BYTES_MAX else "" for job in jobs]
+    return [client.last_lines(job) if (job.output_bytes or 0) <= TAIL_OF_BYTES_MAX else "" for job in jobs]
 
 
 async def groups(request: Request) -> Response:

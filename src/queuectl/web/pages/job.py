@@ -9,9 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.cli.history import Fact, fields, signal_name
+from queuectl.client.acting import allowed_states
 from queuectl.client.documents import events, how_it_ended
-from queuectl.client.facade import Client, History, allowed_states
+from queuectl.client.facade import Client
+from queuectl.client.facts import Fact, facts, signal_name
+from queuectl.client.values import History
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Retried
 from queuectl.web import spelling
@@ -48,10 +50,10 @@ class View(NamedTuple):
 def view(client: Client, ref: str) -> View:
     """The job with all that happened to it. Raises `NotFound`."""
     history = client.history(ref)
-    now = client.store.now()
+    now = client.now()
     job = history.job
     return View(
-        now=now, history=history, facts=[fact for fact in fields(job, now) if fact.name not in SHOWN_ELSEWHERE],
+        now=now, history=history, facts=[fact for fact in facts(job, now) if fact.name not in SHOWN_ELSEWHERE],
         bars=bars(history.attempts[-ATTEMPTS_SHOWN:], now), verbs=verbs(job),
         command_line=spelling.command_line(job, client.settings()),
     )  # fmt: skip

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.cli.render import natural
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
@@ -17,7 +16,7 @@ from queuectl.web import filters
 from queuectl.web.ask import ask
 from queuectl.web.filters import Filter
 from queuectl.web.rendering import page
-from queuectl.web.rest.jobs import known_count
+from queuectl.wire.words import natural
 
 ROWS = 50
 
@@ -40,22 +39,22 @@ class Listing(NamedTuple):
 def listing(client: Client, wanted: Filter, before: int | None = None, after: int | None = None) -> Listing:
     """The newest matching jobs, those enqueued before a job, or the next ones enqueued after it."""
     counts, queues = _counts(client, wanted)
-    now = client.store.now()
+    now = client.now()
     try:
         selector = wanted.selector(now)
     except Invalid as error:
         return Listing(now=now, jobs=(), reasons=(), counts=counts, queues=queues, error=error)
     if after is not None:
-        found = client.store.find(selector, limit=ROWS + 1, after_seq=after)
+        found = client.page(selector, ROWS + 1, after=after)
         if len(found) <= ROWS:  # the first page, or nearly
             before = after = None
     if after is None:
-        found = client.store.find(selector, limit=ROWS + 1, newest_first=True, after_seq=before)
+        found = client.page(selector, ROWS + 1, newest_first=True, after=before)
     more = len(found) > ROWS
     jobs = found[:ROWS] if after is None else found[:ROWS][::-1]
     return Listing(
         now=now, jobs=jobs, reasons=client.reasons(jobs), counts=counts, queues=queues,
-        total=known_count(client, selector),
+        total=client.known_count(selector),
         older=jobs[-1].seq if jobs and (more or after is not None) else None,
         newer=jobs[0].seq if jobs and (after is not None or before is not None) else None,
         exact=_exact(client, wanted.first("command")),
@@ -66,7 +65,7 @@ def _counts(client: Client, wanted: Filter) -> tuple[dict[JobState, int], list[s
     """Jobs by state, of the queues asked for; and all queues there are."""
     counts = dict.fromkeys(JobState, 0)
     queues = set()
-    for (queue, state), number in client.store.counts().items():
+    for (queue, state), number in client.counts().items():
         queues.add(queue)
         if queue in wanted.given.get("queue", (queue,)):
             counts[state] += number

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from queuectl.client.documents import busy, seen_counts, slots
-from queuectl.client.facade import Client, Status
-from queuectl.client.figures import Figures, figures
+from queuectl.client.facade import Client
+from queuectl.client.figures import Figures
+from queuectl.client.values import Status
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web.ask import ask
@@ -40,7 +41,7 @@ def glance(client: Client) -> Glance:
     unhappy = Selector(states=(JobState.DEAD, JobState.FAILED))
     return Glance(
         status=status, counts=seen_counts(status), failures=client.find(unhappy, limit=SHOWN_MAX, newest_first=True),
-        slots=slots(status.workers), busy=busy(status.workers), figures=figures(client.store, WINDOW_S, 1),
+        slots=slots(status.workers), busy=busy(status.workers), figures=client.figures(WINDOW_S, 1),
     )  # fmt: skip
 
 

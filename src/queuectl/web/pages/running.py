@@ -6,12 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.cli.render import natural
 from queuectl.client.documents import queue_to_json, seen_counts
 from queuectl.client.facade import Client
 from queuectl.domain.job import JobState
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page
+from queuectl.wire.words import natural
 
 
 async def queues(request: Request) -> Response:

@@ -6,8 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from queuectl.client import documents
-from queuectl.client import tokens as access
-from queuectl.client.facade import Client
+from queuectl.client.facade import DEEDS, Client
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.token import Role
 from queuectl.settings import SETTINGS, canonical
@@ -16,7 +15,7 @@ from queuectl.web.guard import Door
 from queuectl.web.rest.operation import Query, answer, object_body, text_in, whole_number
 from queuectl.wire.kinds import JsonObject
 
-DEEDS, DEEDS_MAX = 100, 1000
+DEEDS_MAX = 1000
 ID_MAX = 1 << 62
 
 
@@ -73,7 +72,7 @@ def _name(request: Request) -> str:
 
 async def tokens(request: Request, query: Query) -> Response:
     """All tokens; what they are, nobody can see."""
-    found = await ask(request, lambda client: client.store.tokens())
+    found = await ask(request, Client.tokens)
     return answer([documents.token_to_json(token) for token in found])
 
 
@@ -81,14 +80,14 @@ async def create_token(request: Request, query: Query) -> Response:
     """Makes a token and shows it, once."""
     document = await object_body(request, "name", "role")
     name, role = text_in(document, "name"), text_in(document, "role") if "role" in document else Role.READ_ONLY.value
-    token, text = await ask(request, lambda client: access.create(client.store, name, role, client.who))
+    token, text = await ask(request, lambda client: client.create_token(name, role))
     return answer({**documents.token_to_json(token), "token": text}, 201)
 
 
 async def revoke_token(request: Request, query: Query) -> Response:
     """Ends a token, named by its name or id."""
     ref = request.path_params["ref"]
-    await ask(request, lambda client: access.revoke(client.store, ref, client.who))
+    await ask(request, lambda client: client.revoke_token(ref))
     door: Door = request.app.state.door
     door.forget()
     return Response(status_code=204)
@@ -101,5 +100,5 @@ async def audit(request: Request, query: Query) -> Response:
     """What people did, the latest first; `before` goes on behind that id."""
     limit = whole_number(query, "limit", 1, DEEDS_MAX) or DEEDS
     before = whole_number(query, "before", 1, ID_MAX)
-    found = await ask(request, lambda client: client.store.deeds(limit, before))
+    found = await ask(request, lambda client: client.audit(limit=limit, before=before))
     return answer([documents.deed_to_json(deed) for deed in found])

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl.cli.dlq import tail
 from queuectl.client import documents
-from queuectl.client.facade import Client
+from queuectl.client.facade import GROUPS, Client
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web.ask import ask
@@ -20,7 +19,7 @@ from queuectl.wire.kinds import JsonObject
 from queuectl.wire.selections import KEYS, parse_selection
 
 DEAD = Selector(states=(JobState.DEAD,))
-GROUPS, GROUPS_MAX = 100, 1000
+GROUPS_MAX = 1000
 
 
 async def find(request: Request, query: Query) -> Response:
@@ -30,7 +29,7 @@ async def find(request: Request, query: Query) -> Response:
 
 def _with_tails(request: Request, client: Client, jobs: Sequence[Job]) -> list[JsonObject]:
     return [
-        {**shown(request, job_to_json(job, job.error)), "output_tail": tail(client, job)} for job in jobs
+        {**shown(request, job_to_json(job, job.error)), "output_tail": client.last_lines(job)} for job in jobs
     ]  # fmt: skip
 
 
@@ -40,7 +39,7 @@ async def groups(request: Request, query: Query) -> Response:
     given = {key: query[key] for key in KEYS if key in query}
 
     def count(client: Client) -> list[JsonObject]:
-        selector = parse_selection(given, client.store.now())
-        return [documents.group_to_json(group) for group in client.store.dead_groups(selector, limit)]
+        selector = parse_selection(given, client.now())
+        return [documents.group_to_json(group) for group in client.dead_groups(selector, limit=limit)]
 
     return answer(await ask(request, count))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from queuectl.client import metrics
 from queuectl.client.facade import Client
-from queuectl.domain.errors import StoreBusy
 from queuectl.web.ask import Clients, ask
 from queuectl.web.rest.operation import Query, answer
 
@@ -31,7 +29,7 @@ class Health:
         """The metrics' text. One scrape at a time counts."""
         with self._lock:
             if self._counter is None:
-                self._counter = metrics.EndCounter(client.store)
+                self._counter = metrics.EndCounter(client)
             reading = metrics.read(client, self._counter)
         return metrics.text(reading, form)
 
@@ -46,15 +44,9 @@ async def ready(request: Request, query: Query) -> Response:
     health: Health = request.app.state.health
     if time.monotonic() > health.ready_until:
         clients: Clients = request.app.state.clients
-        await clients.run("", _prove)
+        await clients.run("", Client.prove)
         health.ready_until = time.monotonic() + READY_FOR_S
     return answer({"status": "ok"})
-
-
-def _prove(client: Client) -> None:
-    client.store.counts()
-    with suppress(StoreBusy):  # somebody else writes
-        client.store.try_write()
 
 
 async def exposition(request: Request, query: Query) -> Response:

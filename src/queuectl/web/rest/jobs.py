@@ -13,10 +13,10 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl.cli import acting
-from queuectl.cli.enqueue import read_lines
 from queuectl.client import documents
-from queuectl.client.facade import BATCH, Client
+from queuectl.client.acting import BATCH
+from queuectl.client.actions import Action
+from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
@@ -40,6 +40,7 @@ from queuectl.web.rest.operation import (
 )
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
+from queuectl.wire.reading import read_lines
 from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
 from queuectl.wire.selections import KEYS, parse_selection
 
@@ -63,11 +64,10 @@ async def enqueue(request: Request, query: Query) -> Response:
     on_conflict = one(query, "on_conflict") or "error"
 
     def add(client: Client) -> Response:  # reads the body too, for which nobody else shall wait
-        now = client.store.now()
+        now = client.now()
         if media_type_of(request) == LINES:
-            return answer(
-                shown_jobs(request, client, read_lines(BytesIO(body), "the body", now).added(client, on_conflict)), 201
-            )
+            added = client.enqueue_read(read_lines(BytesIO(body), "the body", now), on_conflict)
+            return answer(shown_jobs(request, client, added), 201)
         given = strictly_decoded(request, body)
         if isinstance(given, list):
             requests = [_request(each, now, number) for number, each in enumerate(given, 1)]
@@ -120,26 +120,15 @@ def page(
     limit = whole_number(query, "limit", 1, PAGE_MAX) or PAGE
     after = whole_number(query, "cursor", 1, CURSOR_MAX)
     given = {key: query[key] for key in KEYS if key in query}
-    selector = parse_selection(given, client.store.now())
+    selector = parse_selection(given, client.now())
     if among.states:
         selector = selector._replace(states=among.states)
-    jobs = client.store.find(selector, limit=limit + 1, newest_first=not flag(query, "oldest_first"), after_seq=after)
+    jobs = client.page(selector, limit + 1, newest_first=not flag(query, "oldest_first"), after=after)
     more, jobs = len(jobs) > limit, jobs[:limit]
     return {
         "jobs": made(request, client, jobs), "next": str(jobs[-1].seq) if more else None,
-        "count": known_count(client, selector),
+        "count": client.known_count(selector),
     }  # fmt: skip
-
-
-def known_count(client: Client, selector: Selector) -> int | None:
-    """How many jobs match, as far as the kept counts tell: what goes by more than queue and state is not counted."""
-    if selector._replace(states=(), queues=()) != Selector():
-        return None
-    return sum(
-        number
-        for (queue, state), number in client.store.counts().items()
-        if (not selector.states or state in selector.states) and (not selector.queues or queue in selector.queues)
-    )
 
 
 async def show(request: Request, query: Query) -> Response:
@@ -152,7 +141,7 @@ async def show(request: Request, query: Query) -> Response:
 # --- acting ---------------------------------------------------------------------------------
 
 
-def act_on_one(action: acting.Action) -> Any:
+def act_on_one(action: Action) -> Any:
     """A handler that does it to the job in the path."""
 
     async def handler(request: Request, query: Query) -> Response:
@@ -197,7 +186,7 @@ async def _end(request: Request, ref: str) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def act_on_many(action: acting.Action) -> Any:
+def act_on_many(action: Action) -> Any:
     """A handler that does it to the jobs of a selection: ids, or a selector."""
 
     async def handler(request: Request, query: Query) -> Response:
@@ -233,7 +222,7 @@ async def prune(request: Request, query: Query) -> Response:
 
     def do(client: Client) -> int:
         given = "selector" in document
-        selectors = [selector_in(document["selector"], client.store.now())] if given else client.retention()
+        selectors = [selector_in(document["selector"], client.now())] if given else client.retention()
         return client.prune(selectors, limit=limit)
 
     return answer({"pruned": await ask(request, do)})
@@ -242,7 +231,7 @@ async def prune(request: Request, query: Query) -> Response:
 class _Act:
     """One act on many jobs, batch by batch: other requests get their turn in between."""
 
-    def __init__(self, request: Request, action: acting.Action, dry_run: bool) -> None:
+    def __init__(self, request: Request, action: Action, dry_run: bool) -> None:
         self._request = request
         self._action = action
         self._dry_run = dry_run
@@ -261,7 +250,7 @@ class _Act:
 
     async def selected(self, given: object, after: int | None, limit: int | None) -> None:
         """Does it to what the selector means now, and the action can change: to all, or to so many after a job."""
-        selector = await ask(self._request, lambda client: selector_in(given, client.store.now()))
+        selector = await ask(self._request, lambda client: selector_in(given, client.now()))
         among = self._action.states if selector.states else self._action.usual or self._action.states
         states = tuple(state for state in selector.states or tuple(JobState) if state in among)
         left = sys.maxsize if limit is None else limit
@@ -270,7 +259,7 @@ class _Act:
             """Up to `BATCH` jobs; the last one looked at, none at the end."""
             nonlocal left
             size = min(BATCH, left)
-            found = client.store.find(selector._replace(states=states), limit=size, after_seq=after)
+            found = client.page(selector._replace(states=states), size, after=after)
             left -= size
             concerns = self._action.concerns
             jobs = [job for job in found if concerns is None or concerns(job)]
@@ -280,7 +269,7 @@ class _Act:
 
         if self._dry_run and states and limit is None and self._action.concerns is None:
             whole = selector._replace(states=states)
-            self._matched = await ask(self._request, lambda client: client.store.count(whole))
+            self._matched = await ask(self._request, lambda client: client.count(whole))
             return
         while states:
             after = await ask(self._request, batch)

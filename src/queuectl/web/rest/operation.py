@@ -13,7 +13,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl.cli.enqueue import parse_json
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job
@@ -22,6 +21,7 @@ from queuectl.web.guard import Visitor
 from queuectl.web.problems import Unreadable
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject, searched
+from queuectl.wire.reading import parse_json
 
 JSON = "application/json"
 Schema = Mapping[str, Any]

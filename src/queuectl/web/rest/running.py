@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl.cli.worker import SLOTS_MAX
-from queuectl.client import documents, library
+from queuectl.client import documents
 from queuectl.client.facade import Client
-from queuectl.client.figures import STRETCHES, STRETCHES_MAX, figures
+from queuectl.client.figures import STRETCHES, STRETCHES_MAX
+from queuectl.client.workers import SLOTS_MAX
 from queuectl.domain.errors import NotFound
 from queuectl.web.ask import ask
 from queuectl.web.rest.operation import (
@@ -70,8 +70,8 @@ async def start_worker(request: Request, query: Query) -> Response:
     )
 
     def start(client: Client) -> str:
-        started = library.start_worker(
-            client.store.address, count, queues=queues, name=name, drain=drain, poll=poll, stop_timeout=stop_timeout
+        started = client.start_worker(
+            count, queues=queues, name=name, drain=drain, poll=poll, stop_timeout=stop_timeout
         )
         client.note("WorkersStarted", f"{started}: {count} slots")
         return started
@@ -91,5 +91,5 @@ async def stats(request: Request, query: Query) -> Response:
     """Throughput, failures, and how long jobs wait and run, over a window that ends now."""
     window_s = parse_duration(one(query, "window") or WINDOW, "window")
     stretches = whole_number(query, "stretches", 1, STRETCHES_MAX) or STRETCHES
-    found = await ask(request, lambda client: figures(client.store, window_s, stretches))
+    found = await ask(request, lambda client: client.figures(window_s, stretches))
     return answer(documents.figures_to_json(found))

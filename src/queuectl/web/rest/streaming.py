@@ -50,7 +50,7 @@ async def events(request: Request, query: Query) -> Response:
         if topic not in TOPICS:
             raise Invalid(f"unknown topic {topic!r}", nearest(topic, TOPICS))
     feed: Feed = request.app.state.feed
-    place = await ask(request, lambda client: client.store.place())  # what happens from here on is told
+    place = await ask(request, Client.place)  # what happens from here on is told
     return EventStream(_Listening(feed, feed.listen(topics, visitor_of(request).token.id, place)))
 
 
@@ -65,7 +65,7 @@ async def output(request: Request, query: Query) -> Response:
 
     def read(client: Client) -> tuple[str, bytes]:
         job = client.job(ref)
-        return job.id, b"".join(data for _, data in following.read(client.store, job, number, stream, tail))
+        return job.id, b"".join(data for _, data in client.pieces(job, number, stream, tail))
 
     job_id, data = await ask(request, read)
     headers = {"Accept-Ranges": "bytes"}
@@ -173,7 +173,7 @@ class _Following:
 
     def _news(self, client: Client) -> tuple[Job, list[tuple[int, int, bytes]]]:
         job = client.job(self._job_id)
-        told = self._follower.news(client.store, job)
+        told = client.written(self._follower, job)
         return job, [(self._follower.number, stream, data) for stream, data in told if data]
 
     def _told(self, number: int, stream: int, data: bytes) -> bytes:

@@ -10,12 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.cli import acting
-from queuectl.cli import dlq as dead_commands
-from queuectl.cli.worker import SLOTS_MAX
-from queuectl.client import metrics
+from queuectl.client import actions, metrics
 from queuectl.client.enqueueing import ON_CONFLICT
+from queuectl.client.facade import DEEDS, GROUPS
 from queuectl.client.figures import STRETCHES, STRETCHES_MAX
+from queuectl.client.workers import SLOTS_MAX
 from queuectl.web.feed import TOPICS
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Forbidden
@@ -82,14 +81,14 @@ def _stream(*events: str) -> Answer:
 def _acts() -> Sequence[Operation]:
     """A verb on one job, and on many."""
     made = []
-    for action in (acting.RETRY, acting.CANCEL, acting.HOLD, acting.RELEASE):
+    for action in (actions.RETRY, actions.CANCEL, actions.HOLD, actions.RELEASE):
         what = {"retry": "Runs a job again", "cancel": "Ends a job for good", "hold": "Keeps a job from being started",
                 "release": "Lets a held job be started"}[action.verb]  # fmt: skip
         made.append(
             Operation("POST", f"{API}/jobs/{{id}}/{action.verb}", f"{action.verb}_job", JOBS, what,
                       jobs.act_on_one(action), (A_JOB,), fails=(404, 409))
         )  # fmt: skip
-    for action in (acting.RETRY, acting.CANCEL, acting.HOLD, acting.RELEASE, acting.DELETE):
+    for action in (actions.RETRY, actions.CANCEL, actions.HOLD, actions.RELEASE, actions.DELETE):
         made.append(
             Operation("POST", f"{API}/jobs/{action.verb}", f"{action.verb}_jobs", JOBS,
                       f"The same to many jobs: {action.verb}", jobs.act_on_many(action), (CHANGED,), body=SELECTION,
@@ -160,12 +159,12 @@ OPERATIONS: Sequence[Operation] = (
     Operation(
         "GET", f"{API}/dlq/groups", "group_dead", DLQ, "Dead jobs by queue, command, exit code and error", dead.groups,
         (Answer(listed(ref("Group")), "the largest groups first"),),
-        query=(*SELECT, Parameter("limit", _number(dead.GROUPS_MAX), f"groups, {dead.GROUPS} unless given")),
+        query=(*SELECT, Parameter("limit", _number(dead.GROUPS_MAX), f"groups, {GROUPS} unless given")),
     ),
     Operation("POST", f"{API}/dlq/retry", "retry_dead", DLQ, "Takes dead jobs back into their queues",
-              jobs.act_on_many(dead_commands.RETRY), (CHANGED,), body=SELECTION, body_required=True),
+              jobs.act_on_many(actions.RETRY_DEAD), (CHANGED,), body=SELECTION, body_required=True),
     Operation("POST", f"{API}/dlq/purge", "purge_dead", DLQ, "Deletes dead jobs",
-              jobs.act_on_many(dead_commands.PURGE), (CHANGED,), body=SELECTION, body_required=True),
+              jobs.act_on_many(actions.PURGE_DEAD), (CHANGED,), body=SELECTION, body_required=True),
     Operation("GET", f"{API}/status", "status", GOING_ON, "Workers, counts, what comes next", running.status,
               (Answer(ref("Status"), "the whole at a glance"),),
               query=(Parameter("retries", _number(running.RETRIES_SHOWN_MAX, 0), "next retries, 5 unless given"),)),
@@ -244,7 +243,7 @@ OPERATIONS: Sequence[Operation] = (
         "GET", f"{API}/audit", "audit", ADMINISTRATION, "Who did what, the latest first", administration.audit,
         (Answer(listed(ref("Deed")), "what people did"),),
         query=(
-            Parameter("limit", _number(administration.DEEDS_MAX), f"how many, {administration.DEEDS} unless given"),
+            Parameter("limit", _number(administration.DEEDS_MAX), f"how many, {DEEDS} unless given"),
             Parameter("before", {**COUNT, "minimum": 1}, "only those before this id"),
         ),
         full_only=True,

@@ -1,0 +1,41 @@
+"""What a command has changed, in all forms of an answer; and what it could not change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuectl.cli.console import Console
+from queuectl.client.facade import Client
+from queuectl.domain.errors import QueuectlError
+from queuectl.domain.job import Job
+from queuectl.wire.jobs import job_to_json
+
+LINES_MAX = 20
+"""On a terminal, more jobs than these are counted instead of listed."""
+
+
+def print_changed(console: Console, client: Client, jobs: Sequence[Job], verb: str) -> None:
+    """The jobs that a command changed: `enqueued job1`, bare ids, or JSON."""
+    if console.as_json:
+        reasons = client.reasons(jobs)
+        console.json_array(job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
+    elif console.quiet:
+        console.lines(job.id for job in jobs)
+    elif console.terminal and len(jobs) > LINES_MAX:
+        from queuectl.wire.words import counted
+
+        console.print(f"{verb} {counted(len(jobs), 'job')}")
+    else:
+        console.lines(f"{_so_far(verb, job)} {job.id}" for job in jobs)
+
+
+def _so_far(verb: str, job: Job) -> str:
+    """A running command is not cancelled until its worker has ended it."""
+    return "cancelling" if verb == "cancelled" and job.cancel_requested else verb
+
+
+def report_refused(console: Console, refused: Sequence[QueuectlError]) -> int:
+    """Says what could not be done; the exit code of the first."""
+    for error in refused:
+        console.error(error)
+    return refused[0].exit_code if refused else 0

@@ -1,0 +1,102 @@
+"""The forms in which a command line gives a job (JSON, quoted or not; words behind `--`; `-c STRING`), as its JSON.
+
+Every form becomes the same keys and goes through `wire.parse_request`, so there is one validation.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from queuectl.cli.options import FLAGS
+from queuectl.domain.errors import Invalid
+from queuectl.wire.kinds import JsonObject
+
+FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
+
+
+def file_of(args: Namespace, words: Sequence[str], after: Sequence[str] | None) -> str | None:
+    """The file that has the jobs (`-`: stdin); None where the command line itself has one.
+
+    Raises `Invalid` where it has none, or more than one.
+    """
+    filename: str | None = "-" if list(words) == ["-"] else args.file
+    sources = {
+        "a JSON job": bool(words) and filename != "-",
+        "a command behind --": after is not None,
+        "-c": args.shell_command is not None,
+        "--file": filename is not None,
+    }
+    given = [name for name, there in sources.items() if there]
+    if not given:
+        raise Invalid("nothing to enqueue", f"write: {FORMS}")
+    if len(given) > 1:
+        raise Invalid(f"{' and '.join(given)} exclude each other", "give one of them")
+    return filename
+
+
+def document_of(args: Namespace, words: Sequence[str], after: Sequence[str] | None) -> object:
+    """The job that a command line has, with its options."""
+    if not words:
+        return {**command_of(args, after), **options(args)}
+    from queuectl.wire.reading import merged
+
+    return merged(_typed(words), options(args))
+
+
+def command_of(args: Namespace, after: Sequence[str] | None) -> JsonObject:
+    """The job of words behind `--` or of `-c STRING`, without its options."""
+    if args.shell_command is not None and after is not None:
+        raise Invalid("a command behind -- and -c exclude each other", "give one of them")
+    if args.shell_command is not None:
+        return {"command": args.shell_command}
+    if not after:
+        raise Invalid("there is no command behind --", f"write: {FORMS}")
+    return {"command": list(after)}
+
+
+def options(args: Namespace) -> JsonObject:
+    """The keys of a job that were given as options."""
+    given = {name[4:]: value for name, value in vars(args).items() if name.startswith("key:")}
+    document = {key: value for key, value in given.items() if value is not None}
+    if "env" in document:
+        document["env"] = dict(map(_variable, document["env"]))
+    return document
+
+
+def spelled(given: JsonObject) -> Mapping[str, str]:
+    """How these keys of a job were typed: as options."""
+    return {key: FLAGS[key] for key in given}
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name:
+        raise Invalid(f"--env {text!r} has no name", "write it as --env NAME=VALUE")
+    if not equals:
+        if name not in os.environ:
+            raise Invalid(f"--env {name}: there is no such variable here", f"write it as --env {name}=VALUE")
+        value = os.environ[name]
+    return name, value
+
+
+def _typed(words: Sequence[str]) -> Any:
+    """The job that positional words are: JSON, or what a shell left of it."""
+    from queuectl.cli import unquoted
+
+    if unquoted.looks_unquoted(words):
+        return unquoted.parse(words)
+    text = " ".join(words)
+    if not text.strip():
+        raise Invalid("the job is empty", f"write: {FORMS}")
+    if text.lstrip()[0] in '{["' or (len(words) == 1 and text.strip() in ("null", "true", "false")):
+        from queuectl.wire.reading import parse_json
+
+        return parse_json(text, "the job")
+    from queuectl.cli.familiar import lines_for
+
+    raise Invalid(
+        f"{text!r} is not a job in JSON", f"write: {lines_for('enqueue', words)}, or a JSON object in single quotes"
+    )

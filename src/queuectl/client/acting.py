@@ -1,0 +1,120 @@
+"""Acting on many jobs: in batches, each of them one transaction. What cannot be changed is told, not raised; what was
+done is noted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from queuectl.client.values import Changed, Progress
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.job import FINISHED, Job, JobState
+from queuectl.domain.lifecycle import TRANSITIONS, Event, Retried
+from queuectl.domain.selector import Selector
+from queuectl.store.port import Store
+
+BATCH = 500
+"""Jobs changed in one transaction when a command acts on many."""
+
+DETAIL_MAX = 2000
+"""Characters of what the audit log says of one act."""
+
+Results = list[Job | QueuectlError]
+"""Of each job what it is now, or why it could not be changed."""
+
+
+def change(store: Store, who: str, refs: Sequence[str], event: Event, progress: Progress | None) -> Changed:
+    """Has the event happen to the jobs."""
+    return _in_batches(refs, lambda batch: store.change(batch, event, who), progress)
+
+
+def delete(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
+    """Removes jobs with their history and output. Running ones are refused."""
+    return _in_batches(refs, lambda batch: _delete(store, who, batch), progress)
+
+
+def retry_dead(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
+    """Takes jobs out of the dead letter queue. Others are refused."""
+    return _only_dead(store, refs, lambda dead: store.change(dead, Retried(), who), progress)
+
+
+def purge(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
+    """Deletes dead jobs. Others are refused."""
+    return _only_dead(store, refs, lambda dead: _delete(store, who, dead), progress)
+
+
+def _delete(store: Store, who: str, refs: Sequence[str]) -> Results:
+    with store.transaction():
+        results = store.delete(refs)
+        if gone := [each.id for each in results if isinstance(each, Job)]:
+            note(store, who, "Deleted", f"{len(gone)}: {', '.join(gone)}")
+    return results
+
+
+def _only_dead(
+    store: Store, refs: Sequence[str], act: Callable[[Sequence[str]], Results], progress: Progress | None
+) -> Changed:
+    def batch(some: Sequence[str]) -> Results:
+        with store.transaction():  # or a job might leave the DLQ between the look and the act
+            dead, refused = [], Results()
+            for ref in some:
+                try:
+                    job = store.get(ref)
+                except (NotFound, Invalid) as error:
+                    refused.append(error)
+                    continue
+                if job.state is JobState.DEAD:
+                    dead.append(job.id)
+                else:
+                    refused.append(Conflict(f"job {job.id} is {job.state}, not dead", "see: queuectl dlq list"))
+            return refused + act(dead)
+
+    return _in_batches(refs, batch, progress)
+
+
+def _in_batches(refs: Sequence[str], act: Callable[[Sequence[str]], Results], progress: Progress | None) -> Changed:
+    refs = [refs] if isinstance(refs, str) else refs  # a text is a sequence of texts too, and never meant so
+    jobs, refused = list[Job](), list[QueuectlError]()
+    for start in range(0, len(refs), BATCH):
+        for result in act(refs[start : start + BATCH]):
+            if isinstance(result, QueuectlError):
+                refused.append(result)
+            else:
+                jobs.append(result)
+        if progress:
+            progress(len(jobs) + len(refused))
+    return Changed(jobs=jobs, refused=refused)
+
+
+def prune(store: Store, who: str, selectors: Sequence[Selector], progress: Progress | None, limit: int | None) -> int:
+    """Deletes finished jobs that match any of the selectors; how many. Raises `Invalid` for other states."""
+    for selector in selectors:
+        check_prunable(selector.states)
+    done, most = 0, sys.maxsize if limit is None else limit
+    for selector in selectors:
+        while done < most and (removed := store.prune(selector, min(BATCH, most - done))):
+            done += removed
+            if progress:
+                progress(done)
+    if done:
+        note(store, who, "Pruned", f"{done} finished")
+    return done
+
+
+def check_prunable(states: Iterable[JobState]) -> None:
+    """Raises `Invalid` where jobs in these states are not finished."""
+    for state in states:
+        if state not in FINISHED:
+            raise Invalid(f"{state} jobs cannot be pruned", "only completed, cancelled and dead ones")
+
+
+def allowed_states(event: type[Event]) -> tuple[JobState, ...]:
+    """The states in which an event is possible: what a selection for it may match."""
+    return tuple(state for state, events in TRANSITIONS.items() if event in events)
+
+
+def note(store: Store, who: str, kind: str, detail: str) -> None:
+    """Keeps what somebody has done, for whoever asks later, where no job shows it."""
+    from queuectl.store.past import Deed
+
+    store.add_deed(Deed(at=store.now(), kind=kind, who=who, detail=detail[:DETAIL_MAX]))

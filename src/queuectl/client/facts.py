@@ -1,0 +1,140 @@
+"""What there is to say about a job, for people: the same facts on the command line and on the pages."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from queuectl.domain.job import Job, JobState
+from queuectl.wire.jobs import command_line, worker_name
+from queuectl.wire.times import format_duration
+from queuectl.wire.words import ago, local_time, short
+
+
+class Fact(NamedTuple):
+    """What there is to know about a job under a name: a text, and the time to be shown before it (None: none)."""
+
+    name: str
+    text: str
+    at: float | None = None
+
+
+def facts(job: Job, now: float) -> Iterator[Fact]:
+    """What there is to know about a job; what is absent or usual is left out."""
+    return itertools.starmap(Fact, _facts(job, now))
+
+
+def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, float]]:
+    spec = job.spec
+    yield "command", command_line(job.command)
+    if isinstance(job.command, str) and spec.shell != "/bin/sh":
+        yield "shell", spec.shell
+    yield "queue", job.queue + (f", priority {job.priority}" if job.priority else "")
+    if job.tags:
+        yield "tags", ", ".join(job.tags)
+    yield "attempts", tries(job).replace("/", " of at most ") + (f", {job.lost} lost" if job.lost else "")
+    yield "retry", _policy(job)
+    if spec.timeout:
+        grace = format_duration(spec.kill_grace)
+        yield "time limit", f"{format_duration(spec.timeout)}, then {grace} from SIGTERM to SIGKILL"
+    yield "created", f"({ago(now - job.created_at)})" + (f" by {job.owner}" if job.owner else ""), job.created_at
+    if job.run_at > job.created_at + 0.001:
+        yield "not before", "", job.run_at
+    if job.next_retry_at:
+        yield "next retry", f"(in {short(max(0.0, job.next_retry_at - now))})", job.next_retry_at
+    if job.worker:
+        yield "worker", f"{worker_name(job.worker)} on {job.host}"
+    yield from _result(job)
+    yield from _surroundings(job)
+
+
+def _policy(job: Job) -> str:
+    spec = job.spec
+    first = format_duration(spec.backoff_initial)
+    text = f"{spec.max_retries} times, after {first}, each delay {spec.backoff_base:g} times the last"
+    text += f", at most {format_duration(spec.backoff_max)}"
+    if spec.backoff_jitter:
+        text += f", {spec.backoff_jitter:.0%} jitter"
+    if spec.retry_on:
+        text += f"; only on exit codes {', '.join(map(str, spec.retry_on))}"
+    if spec.fatal_on:
+        text += f"; never on exit codes {', '.join(map(str, spec.fatal_on))}"
+    return text if spec.max_retries else "none"
+
+
+def _result(job: Job) -> Iterator[tuple[str, str]]:
+    if job.error:
+        yield "error", job.error
+    if job.exit_code is not None:
+        yield "exit code", str(job.exit_code)
+    if job.signal is not None:
+        yield "signal", signal_name(job.signal)
+    if job.duration is not None:
+        yield "took", format_duration(job.duration)
+
+
+def _surroundings(job: Job) -> Iterator[tuple[str, str]]:
+    spec = job.spec
+    if spec.cwd:
+        yield "folder", spec.cwd
+    if spec.stdin:
+        yield "stdin", spec.stdin
+    if spec.output_path:
+        yield "output", spec.output_path
+    if spec.env:
+        yield "variables", ", ".join(sorted(spec.env))
+
+
+def signal_name(number: int) -> str:
+    """`SIGTERM (15)`."""
+    from signal import Signals
+
+    try:
+        return f"{Signals(number).name} ({number})"
+    except ValueError:
+        return str(number)
+
+
+def info(job: Job, reason: str | None, now: float) -> str:
+    """What there is to say about a job in a few words."""
+    if job.state is JobState.COMPLETED:
+        return f"took {short(job.duration)}" if job.duration is not None else ""
+    if job.state is JobState.PROCESSING and reason is None:
+        return f"runs for {short(max(0.0, now - job.started_at))}" if job.started_at else "starting"
+    if job.state is JobState.FAILED and job.error:
+        return f"{reason}: {job.error}" if reason else job.error
+    if reason and reason.startswith("no live worker"):
+        return "no live worker"
+    if reason and reason.startswith("scheduled for "):
+        return f"starts in {short(max(0.0, job.due_at - now))}"
+    return reason or job.error or ""
+
+
+def tries(job: Job) -> str:
+    """Attempts, the running one included, of how many there may be."""
+    running = job.state is JobState.PROCESSING and job.started_at is not None
+    return f"{job.attempts + running}/{job.spec.max_retries + 1}"
+
+
+def reason_words(job: Job, reason: str | None, now: float) -> str | None:
+    """The reason for people: a time is theirs."""
+    if reason and reason.startswith("scheduled for "):
+        return f"scheduled for {local_time(job.due_at)} (in {short(max(0.0, job.due_at - now))})"
+    return reason
+
+
+def explanation(job: Job, reason: str | None, now: float) -> str:
+    """One sentence about a job, without its subject."""
+    match job.state:
+        case JobState.PROCESSING:
+            since = f" for {short(max(0.0, now - job.started_at))}" if job.started_at else ""
+            return f"runs on {worker_name(job.worker)}{since}" + (f"; it is {reason}" if reason else "")
+        case JobState.COMPLETED:
+            return f"completed {ago(now - (job.finished_at or now))}"
+        case JobState.DEAD:
+            return f"is dead after {job.attempts} of {job.spec.max_retries + 1} attempts: {job.error}"
+        case JobState.CANCELLED:
+            return f"was cancelled {ago(now - (job.finished_at or now))}: {job.error}"
+        case _:
+            return f"is {job.state}: {reason_words(job, reason, now)}"

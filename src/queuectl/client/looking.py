@@ -1,0 +1,55 @@
+"""Looking at jobs and at the whole, read piece by piece where it is much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from queuectl.client.values import Status
+from queuectl.client.workers import workers_of
+from queuectl.domain.errors import Invalid
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
+from queuectl.store.port import Store
+
+PAGE = 1000
+"""Jobs read at a time where all of them are wanted."""
+
+
+def find(store: Store, selector: Selector, limit: int | None, newest_first: bool) -> list[Job]:
+    """Matching jobs. Raises `Invalid` for a limit below 0."""
+    if limit is not None and limit < 0:
+        raise Invalid(f"limit must not be below 0, not {limit}")
+    return store.find(selector, limit=limit, newest_first=newest_first)
+
+
+def pages(store: Store, selector: Selector) -> Iterator[list[Job]]:
+    """All matching jobs, in the order of enqueueing, `PAGE` at a time."""
+    after = None
+    while page := store.find(selector, limit=PAGE, after_seq=after):
+        yield page
+        after = page[-1].seq
+
+
+def known_count(store: Store, selector: Selector) -> int | None:
+    """How many jobs match, by the kept counts; None where they do not tell it: they know only queue and state."""
+    if selector._replace(states=(), queues=()) != Selector():
+        return None
+    return sum(
+        number
+        for (queue, state), number in store.counts().items()
+        if (not selector.states or state in selector.states) and (not selector.queues or queue in selector.queues)
+    )
+
+
+def status(store: Store, retries: int) -> Status:
+    """Workers, counts by state and queue, the oldest waiting job, the next retries."""
+    counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
+    queues: dict[str, dict[JobState, int]] = {}
+    for (queue, state), number in store.counts().items():
+        counts[state] += number
+        queues.setdefault(queue, dict.fromkeys(JobState, 0))[state] = number
+    backlog = store.backlog(retries)
+    return Status(
+        url=store.url, at=store.now(), workers=workers_of(store), counts=counts, queues=queues,
+        oldest_due=backlog.oldest_due, next_retries=backlog.next_retries,
+    )  # fmt: skip

@@ -1,0 +1,74 @@
+"""Waiting for jobs and following their output over the REST API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from queuectl.client.following import Piece
+from queuectl.client.remote import answers
+from queuectl.client.remote.connection import API, RemoteConnection, problem_of
+from queuectl.client.remote.jobs import given, of_job
+from queuectl.client.remote.pause import Pause
+from queuectl.client.waiting import not_yet
+from queuectl.domain.errors import OperationFailed
+from queuectl.domain.job import Job
+from queuectl.wire.keywords import Duration, stream_name
+
+AGAIN_AFTER_S = 1.0
+"""A stream that the server has ended is taken up again after this."""
+
+
+def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Duration | None) -> list[Job]:
+    """The jobs once all (or any) of them have finished: those that have. Raises `TimeoutError`, `NotFound`."""
+
+    def job(ref: str) -> Job:
+        return answers.job_of(line.get(of_job(ref)))
+
+    open_refs = [job(ref).id for ref in refs]
+    finished: dict[str, Job] = {}
+    pause = Pause(timeout)
+    while True:
+        finished.update({each.id: each for each in map(job, open_refs) if each.finished})
+        open_refs = [ref for ref in open_refs if ref not in finished]
+        if not open_refs or (any_ and finished):
+            return list(finished.values())
+        pause.wait(not_yet("finished", open_refs))
+
+
+def follow(
+    line: RemoteConnection, ref: str, stream: int | None, tail: int | None, ticks: bool
+) -> Generator[Piece, None, None]:
+    """What a job writes, as it comes, until it has ended. A stream that the server has ended is taken up again."""
+    path, query = f"{API}{of_job(ref)}/output/stream", given(stream=stream_name(stream), tail=tail)
+    told: dict[tuple[int, int], int] = {}
+    while True:
+        seen: dict[tuple[int, int], int] = {}
+        with closing(line.events(path, query)) as events:
+            for name, document in events:
+                if name == "end":
+                    return
+                if name == "trouble":
+                    raise problem_of({**document, "hint": "", "status": 500})
+                if name == "output":
+                    yield from _news(document, seen, told)
+                elif ticks:
+                    yield 0, b""
+        if tail is not None and told:
+            raise OperationFailed(f"the server ended the stream of job {ref}", "follow it again")
+        time.sleep(AGAIN_AFTER_S)
+
+
+def _news(
+    document: Mapping[str, Any], seen: dict[tuple[int, int], int], told: dict[tuple[int, int], int]
+) -> Iterator[Piece]:
+    """The piece in an event, less what has been told before the stream was taken up again."""
+    which, data = (document["attempt"], document["stream"]), document["text"].encode()
+    start = seen.get(which, 0)
+    seen[which] = start + len(data)
+    fresh = data[max(0, told.get(which, 0) - start) :]
+    told[which] = max(told.get(which, 0), seen[which])
+    if fresh:
+        yield document["stream"], fresh

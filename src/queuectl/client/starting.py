@@ -1,0 +1,53 @@
+"""Starting a worker as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from queuectl.domain.errors import Invalid, OperationFailed, error_of
+from queuectl.wire.keywords import Duration, seconds_of
+from queuectl.wire.requests import parse_request
+
+STARTS_WITHIN_S = 30.0
+
+
+def start_worker(
+    address: str, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
+    poll: Duration | None = None, stop_timeout: Duration | None = None,
+) -> str:  # fmt: skip
+    """Starts a worker of the store at `address`, as `Client.start_worker` does; its name, once it serves."""
+    for queue in queues:
+        parse_request({"command": "true", "queue": queue}, 0.0)  # refuses what is no name
+    line = [sys.executable, "-m", "queuectl", "worker", "start", "--detach", "--json", "--count", str(count)]
+    line += [f"--queue={queue}" for queue in queues]
+    line += [f"--name={name}"] if name is not None else []
+    line += ["--drain"] if drain else []
+    line += ["--poll", f"{seconds_of(poll)}s"] if poll is not None else []
+    line += ["--stop-timeout", f"{seconds_of(stop_timeout)}s"] if stop_timeout is not None else []
+    environment = {**os.environ, "QUEUECTL_DB": address}  # where others cannot read a password
+    try:
+        done = subprocess.run(
+            line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=STARTS_WITHIN_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise OperationFailed("the worker did not start in time", "see: queuectl worker logs") from None
+    except OSError as error:
+        raise Invalid(f"no worker can be started so: {error.strerror}", "give fewer queues, a shorter name") from None
+    if done.returncode != 0:
+        raise _told(done.stderr)
+    return str(json.loads(done.stdout)["name"])
+
+
+def _told(stderr: str) -> Exception:
+    """The error that a command of ours has told in JSON, or else in its last words."""
+    last = stderr.strip().rpartition("\n")[2]
+    try:
+        error = json.loads(last)["error"]
+    except (ValueError, KeyError, TypeError):
+        return OperationFailed(last or "the worker did not start", "see: queuectl worker logs")
+    return error_of(error["code"], error["message"], error["hint"] or "")
