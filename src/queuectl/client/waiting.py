@@ -37,9 +37,8 @@ class Watch:
         self._store = store
         self._wakeup = wakeup_for(store)
         self._began = self._looked = time.monotonic()
-        self._hears = (
-            not store.shared_by_machines
-        )  # there, only what people do is told of, over a connection of its own
+        # Where machines share it, only what people do is told of, over a connection of its own.
+        self._hears = not store.shared_by_machines
 
     def look(self) -> None:
         """A look begins."""

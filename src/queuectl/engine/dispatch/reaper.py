@@ -259,9 +259,8 @@ class Reaper:
         """
         here = row.machine == self._host.machine
         at_home = self._store.is_at_home(row)
-        is_known_dead = here and (
-            self._host.has(row.id) or not self._store.shared_by_machines
-        )  # else another user's, perhaps
+        # On a shared store one that this host does not have may be another user's.
+        is_known_dead = here and (self._host.has(row.id) or not self._store.shared_by_machines)
         only_expired = at_home and not is_known_dead
         grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=only_expired)
         if grip is None:
