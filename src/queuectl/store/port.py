@@ -144,8 +144,8 @@ class OutputRelay(Protocol):
         """The first piece beyond an offset: where it starts, where it stops, and what it says; none yet."""
 
 
-class Store(Protocol):
-    """A place where jobs live. All times it takes and gives are seconds since the epoch of `now()`."""
+class OpenStore(Protocol):
+    """What both workers and people need of a store. All times are seconds since the epoch of `now()`."""
 
     url: str
     """Where it is, for people: without any password."""
@@ -205,7 +205,87 @@ class Store(Protocol):
     def changed(self) -> bool:
         """Whether another process has committed something since the last call."""
 
-    # --- jobs, for people -------------------------------------------------------------------
+    # --- jobs and workers -------------------------------------------------------------------
+
+    def find(
+        self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
+    ) -> list[Job]:
+        """Matching jobs in the order of enqueueing, or the reverse; `after_seq` goes on behind that job."""
+
+    def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]:
+        """Applies a person's event to each job by itself; what a job's state forbids is in its place."""
+
+    def prune(self, selector: Selector, limit: int) -> int:
+        """Removes up to `limit` matching finished jobs and what only they used; returns how many."""
+
+    def config(self) -> dict[str, str]: ...
+
+    def workers(self) -> list[WorkerRow]: ...
+
+    def is_at_home(self, row: WorkerRow) -> bool:
+        """Whether the supervisor was registered in this store, and not in one that this is a copy of."""
+
+    def alive(self, row: WorkerRow) -> bool:
+        """Whether the supervisor lives, or may: only what is proven dead does not."""
+
+    def running(self, worker: str) -> list[Job]:
+        """The jobs that a supervisor holds."""
+
+
+class WorkStore(OpenStore, Protocol):
+    """What a worker's process needs: who drives which supervisor, and what its jobs come to."""
+
+    def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
+        """Makes a supervisor known, with its first lease."""
+
+    def deregister(self, grip: Grip) -> None:
+        """Forgets a supervisor that holds no job. Raises `Superseded`, or `Conflict` while it holds one."""
+
+    def holds(self, grip: Grip) -> bool:
+        """Whether the supervisor is still driven in this epoch."""
+
+    def adopt(
+        self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
+    ) -> Grip | None:
+        """Takes a supervisor over, with a new lease: the new grip, or none if another was faster.
+
+        `only_expired`: or if its lease still holds, as must be for one of another machine.
+        """
+
+    def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
+        """Puts off the expiry of these supervisors' leases, of all or none. Raises `Superseded`."""
+
+    def stop_requests(self, ids: Sequence[str]) -> dict[str, str]: ...
+
+    def claim(
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
+    ) -> list[Job]:
+        """Up to `limit` due jobs, the most urgent first: priority, then due time. No queues: all.
+
+        At most `suspects` of them (none: any number) have lost `losses` workers in a row, or more; of those no more
+        are taken.
+        """
+
+    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
+        """Writes what happened; in the place of a change whose job has moved on stands none."""
+
+    def take_back_losses(self, worker: str, stopped: Mapping[tuple[int, int], float]) -> list[Job]:
+        """A supervisor that the store does not know any more tells which executions, named by `seq` and lease, it had
+        ended itself, and when. Those that count as lost since a later time count no longer; returns their jobs.
+        """
+
+    def cancel_requests(self, worker: str) -> list[int]:
+        """`seq` of the supervisor's running jobs that somebody wants cancelled."""
+
+    def has_work(self, queues: Sequence[str]) -> bool:
+        """Whether any job of these queues (none: of all) runs or waits, now or later; held ones aside."""
+
+    def next_due(self) -> float | None:
+        """When the next waiting job becomes claimable, if any waits for a time."""
+
+
+class PeopleStore(OpenStore, Protocol):
+    """What people's commands need."""
 
     def insert(self, jobs: Iterable[Job]) -> None:
         """Adds new jobs, all or none. Raises `Conflict` naming the first id that is taken."""
@@ -216,15 +296,7 @@ class Store(Protocol):
         Raises `NotFound`, or `Invalid` where several ids begin so.
         """
 
-    def find(
-        self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
-    ) -> list[Job]:
-        """Matching jobs in the order of enqueueing, or the reverse; `after_seq` goes on behind that job."""
-
     def count(self, selector: Selector) -> int: ...
-
-    def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]:
-        """Applies a person's event to each job by itself; what a job's state forbids is in its place."""
 
     def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
         """Removes jobs with their history and output. A running one is a `Conflict`."""
@@ -247,6 +319,19 @@ class Store(Protocol):
     def notes(self, job: Job) -> list[Note]:
         """What people did to the job, oldest first."""
 
+    def set_config(self, name: str, value: str | None) -> None:
+        """Keeps a setting's text, or forgets it."""
+
+    def seen(self, ids: Sequence[str]) -> dict[str, float]:
+        """Of supervisors that live: when they were heard of last. Where a lock tells, now; else at the last renewal."""
+
+    def request_stop(self, ids: Sequence[str], how: str) -> None:
+        """Asks supervisors to stop, `graceful` or `now`. They see it in `stop_requests`."""
+
+
+class HistoryStore(OpenStore, Protocol):
+    """What the web server needs besides: figures, news, and who may come in."""
+
     def dead_groups(self, selector: Selector, limit: int) -> list[Group]:
         """The matching dead jobs by how they failed, the largest groups first."""
 
@@ -264,16 +349,6 @@ class Store(Protocol):
 
     def news(self, after: Place, limit: int) -> list[News]:
         """What happened after a place, by time; of each kind at most `limit`. What runs now is told each time."""
-
-    def prune(self, selector: Selector, limit: int) -> int:
-        """Removes up to `limit` matching finished jobs and what only they used; returns how many."""
-
-    # --- settings ---------------------------------------------------------------------------
-
-    def config(self) -> dict[str, str]: ...
-
-    def set_config(self, name: str, value: str | None) -> None:
-        """Keeps a setting's text, or forgets it."""
 
     # --- people -----------------------------------------------------------------------------
 
@@ -298,69 +373,6 @@ class Store(Protocol):
     def deeds(self, limit: int, before: int | None = None) -> list[Deed]:
         """What people did, the latest first; `before` goes on behind that id."""
 
-    # --- workers ----------------------------------------------------------------------------
 
-    def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
-        """Makes a supervisor known, with its first lease."""
-
-    def deregister(self, grip: Grip) -> None:
-        """Forgets a supervisor that holds no job. Raises `Superseded`, or `Conflict` while it holds one."""
-
-    def workers(self) -> list[WorkerRow]: ...
-
-    def is_at_home(self, row: WorkerRow) -> bool:
-        """Whether the supervisor was registered in this store, and not in one that this is a copy of."""
-
-    def alive(self, row: WorkerRow) -> bool:
-        """Whether the supervisor lives, or may: only what is proven dead does not."""
-
-    def seen(self, ids: Sequence[str]) -> dict[str, float]:
-        """Of supervisors that live: when they were heard of last. Where a lock tells, now; else at the last renewal."""
-
-    def holds(self, grip: Grip) -> bool:
-        """Whether the supervisor is still driven in this epoch."""
-
-    def adopt(
-        self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
-    ) -> Grip | None:
-        """Takes a supervisor over, with a new lease: the new grip, or none if another was faster.
-
-        `only_expired`: or if its lease still holds, as must be for one of another machine.
-        """
-
-    def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
-        """Puts off the expiry of these supervisors' leases, of all or none. Raises `Superseded`."""
-
-    def request_stop(self, ids: Sequence[str], how: str) -> None:
-        """Asks supervisors to stop, `graceful` or `now`. They see it in `stop_requests`."""
-
-    def stop_requests(self, ids: Sequence[str]) -> dict[str, str]: ...
-
-    def claim(
-        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
-    ) -> list[Job]:
-        """Up to `limit` due jobs, the most urgent first: priority, then due time. No queues: all.
-
-        At most `suspects` of them (none: any number) have lost `losses` workers in a row, or more; of those no more
-        are taken.
-        """
-
-    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
-        """Writes what happened; in the place of a change whose job has moved on stands none."""
-
-    def take_back_losses(self, worker: str, stopped: Mapping[tuple[int, int], float]) -> list[Job]:
-        """A supervisor that the store does not know any more tells which executions, named by `seq` and lease, it had
-        ended itself, and when. Those that count as lost since a later time count no longer; returns their jobs.
-        """
-
-    def running(self, worker: str) -> list[Job]:
-        """The jobs that a supervisor holds."""
-
-    def cancel_requests(self, worker: str) -> list[int]:
-        """`seq` of the supervisor's running jobs that somebody wants cancelled."""
-
-    def has_work(self, queues: Sequence[str]) -> bool:
-        """Whether any job of these queues (none: of all) runs or waits, now or later; held ones aside."""
-
-    def next_due(self) -> float | None:
-        """When the next waiting job becomes claimable, if any waits for a time."""
+class Store(WorkStore, PeopleStore, HistoryStore, Protocol):
+    """A place where jobs live."""

@@ -17,7 +17,7 @@ from queuectl.engine.dispatch.unable import NO_ROOM, Ability
 from queuectl.engine.lease import RENEWALS_A_TTL, Lease
 from queuectl.engine.protocol import Channel
 from queuectl.settings import Settings
-from queuectl.store.port import FIRST_EPOCH, Change, Store, Superseded, WorkerRow
+from queuectl.store.port import FIRST_EPOCH, Change, Superseded, WorkerRow, WorkStore
 
 UNSTARTED_MAX_S = 0.2
 """A claim that could not be started by then is given back, at the next look of each second."""
@@ -69,7 +69,7 @@ class Claims:
 class Crew:
     """Keeps the links and their rows in the store in step."""
 
-    def __init__(self, store: Store, options: Options, host: Host, observe: happenings.Observer) -> None:
+    def __init__(self, store: WorkStore, options: Options, host: Host, observe: happenings.Observer) -> None:
         self._store = store
         self._options = options
         self._host = host

@@ -30,7 +30,7 @@ from queuectl.engine.dispatch.upkeep import Upkeep
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.engine.protocol import Channel, Message
 from queuectl.settings import Settings
-from queuectl.store.port import REOPEN, REPLACED, Store, Superseded
+from queuectl.store.port import REOPEN, REPLACED, Superseded, WorkStore
 
 TICK_S = 1.0
 PINGS_A_TTL = 5
@@ -48,7 +48,7 @@ class Dispatcher:
     """A worker. `start`, then `step` until `exit_code` is set, then `close`."""
 
     def __init__(
-        self, store: Store, options: Options, clock: Clock, host: Host, wakeup: Wakeup, observe: happenings.Observer
+        self, store: WorkStore, options: Options, clock: Clock, host: Host, wakeup: Wakeup, observe: happenings.Observer
     ) -> None:
         self._store = store
         self._options = options

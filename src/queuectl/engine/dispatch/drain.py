@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queuectl.engine import happenings
-from queuectl.store.port import Store
+from queuectl.store.port import WorkStore
 
 TELLS_FROM_S = 5.0
 """Shorter waits, such as for most retries, are not worth a line."""
@@ -14,7 +14,7 @@ TELLS_FROM_S = 5.0
 class Drain:
     """Knows when the jobs of some queues (none: of all) are used up."""
 
-    def __init__(self, store: Store, queues: Sequence[str], observe: happenings.Observer) -> None:
+    def __init__(self, store: WorkStore, queues: Sequence[str], observe: happenings.Observer) -> None:
         self._store = store
         self._queues = queues
         self._observe = observe

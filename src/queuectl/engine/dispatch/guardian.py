@@ -19,13 +19,13 @@ from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.engine.supervise import process
 from queuectl.store.liveness import is_supervisor, machine_id
-from queuectl.store.port import Store, WorkerRow
+from queuectl.store.port import WorkerRow, WorkStore
 
 
 class Guardian:
     """A dispatcher without supervisors of its own, for a moment at a time."""
 
-    def __init__(self, store: Store, wards: Collection[WorkerRow], stop: str | None) -> None:
+    def __init__(self, store: WorkStore, wards: Collection[WorkerRow], stop: str | None) -> None:
         """`stop`: how the wards are to stop (see `Dispatcher.stop`) once they are taken over; None: they go on."""
         self._store = store
         self._wards = frozenset(row.id for row in wards)
@@ -55,7 +55,7 @@ class Guardian:
         self._dispatcher.close()
 
 
-def orphans(store: Store, workers: Iterable[str]) -> list[WorkerRow]:
+def orphans(store: WorkStore, workers: Iterable[str]) -> list[WorkerRow]:
     """Which of these supervisors live on this machine without a dispatcher."""
     wanted = frozenset(workers)
     rows = [row for row in store.workers() if row.id in wanted and store.alive(row)] if wanted else []
@@ -64,7 +64,7 @@ def orphans(store: Store, workers: Iterable[str]) -> list[WorkerRow]:
 
 
 @contextmanager
-def guarding(store: Store, wards: Collection[WorkerRow], stop: str | None = None) -> Iterator[Guardian]:
+def guarding(store: WorkStore, wards: Collection[WorkerRow], stop: str | None = None) -> Iterator[Guardian]:
     """A guardian that lets go at the end."""
     guardian = Guardian(store, wards, stop)
     try:

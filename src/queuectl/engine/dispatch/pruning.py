@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuectl.engine.dispatch.pace import Beat
 from queuectl.settings import Settings
-from queuectl.store.port import Store
+from queuectl.store.port import WorkStore
 
 EVERY_S, BATCH_JOBS = 60.0, 500
 
@@ -12,7 +12,7 @@ EVERY_S, BATCH_JOBS = 60.0, 500
 class Pruning:
     """Removes what is older than the settings keep, in batches so small that nobody waits."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: WorkStore) -> None:
         self._store = store
         self._more = False
         self._beat = Beat()

@@ -21,7 +21,7 @@ from queuectl.engine.dispatch.report import Witness, change_of
 from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import PROTOCOL, Channel
 from queuectl.settings import Settings
-from queuectl.store.port import Change, Grip, Store, Superseded, WorkerRow
+from queuectl.store.port import Change, Grip, Superseded, WorkerRow, WorkStore
 
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0
@@ -101,7 +101,7 @@ class Reaper:
     """Works in small steps inside a dispatcher's loop, and never waits for an answer."""
 
     def __init__(
-        self, store: Store, host: Host, settings: Callable[[], Settings], wards: Set[str] | None = None
+        self, store: WorkStore, host: Host, settings: Callable[[], Settings], wards: Set[str] | None = None
     ) -> None:
         """`wards`: the only supervisors that may be taken over, or ended as frozen; None: any."""
         self._store = store

@@ -17,10 +17,10 @@ from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.protocol import Key
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.output import is_untouchable, read_capped
-from queuectl.store.port import Change, Output, Store
+from queuectl.store.port import Change, Output, WorkStore
 
 
-def change_of_flight(flight: Flight, store: Store, output_bytes_max: int) -> Change:
+def change_of_flight(flight: Flight, store: WorkStore, output_bytes_max: int) -> Change:
     """What is known of a flight and not recorded yet: its end, its start, that it is stuck, or that it never was."""
     if flight.result is not None:
         return change_of(flight.job, flight.result, store, output_bytes_max)
@@ -32,7 +32,7 @@ def change_of_flight(flight: Flight, store: Store, output_bytes_max: int) -> Cha
     return Change(job=flight.job, event=GivenBack())
 
 
-def change_of(job: Job, result: dict[str, Any], store: Store, output_bytes_max: int) -> Change:
+def change_of(job: Job, result: dict[str, Any], store: WorkStore, output_bytes_max: int) -> Change:
     """The change that a result (see supervisor) makes to its job, with its output read and capped."""
     outputs = result.get("outputs", {})
     event = Ended(

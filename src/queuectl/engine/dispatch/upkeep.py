@@ -9,7 +9,7 @@ from queuectl.domain.lifecycle import ClockSetBack
 from queuectl.domain.selector import Selector
 from queuectl.engine.dispatch.pruning import Pruning
 from queuectl.settings import Settings
-from queuectl.store.port import Store
+from queuectl.store.port import WorkStore
 
 STEP_S = 0.5
 """A clock that goes back by more was set; by less, it is slewed, or its readings took a while."""
@@ -23,7 +23,7 @@ WAITING = Selector(states=(JobState.FAILED,))
 class Upkeep:
     """Removes old jobs, and keeps retries from waiting for a time that a clock which was set back has moved away."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: WorkStore, clock: Clock) -> None:
         self._pruning = Pruning(store)
         self._clock_watch = ClockWatch(store, clock)
 
@@ -37,7 +37,7 @@ class ClockWatch:
     """Compares the store's clock with one that never jumps. Where it was set back, and once when a worker starts, looks
     through all jobs that wait for a retry: none may wait longer than its own delay from now."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: WorkStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._ahead_s: float | None = None

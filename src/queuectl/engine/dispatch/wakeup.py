@@ -10,7 +10,7 @@ import os
 import select
 import sys
 
-from queuectl.store.port import Store
+from queuectl.store.port import WorkStore
 
 IN_MODIFY = 0x02
 POLL_EVERY_S = 0.05
@@ -108,7 +108,7 @@ class Wakeup:
 class Notice(Wakeup):
     """The same where the store itself has a descriptor that tells of commits, which may come and go."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: WorkStore) -> None:
         super().__init__(None)
         self._store = store
 
@@ -122,6 +122,6 @@ class Notice(Wakeup):
         """Our own doing is not told to us."""
 
 
-def wakeup_for(store: Store) -> Wakeup:
+def wakeup_for(store: WorkStore) -> Wakeup:
     """What to sleep on."""
     return Wakeup(store.watch) if store.watch is not None or not store.shared_by_machines else Notice(store)
