@@ -30,7 +30,8 @@ COMMANDS = (HERE / "commands.txt").read_text().splitlines()
 
 REPLACED = (
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
-    (r"\b\d+(\.\d+)?(ms|s|m|h|d)\d*[a-z]* ago", "<ago>"),
+    (r"\b\d+(\.\d+)?(ms|s|m|h|d)\d*[a-z]* ago|(?<=completed )now\b", "<ago>"),
+    (r"\(in \d+[a-z][a-z0-9]*\)", "(in <while>)"),
     (r'"(duration|cpu_time|max_rss|pid|oldest_waiting|waited)": ?[\d.e-]+', r'"\1": <number>'),
     (r'"(id|token)": ?"(?=[A-Za-z0-9_]*\d)[A-Za-z0-9_]{8,}"', r'"\1": "<random>"'),
     (r'"PATH": ?"[^"]*"', '"PATH": "<path>"'),
