@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
+from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Job, Spec
 from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import PROTOCOL, SPECS_MAX, Channel, Key, Message, Order
@@ -161,12 +163,13 @@ class Link:
         self.channel.send([["leave"]])
 
 
+_TOLD = [field.name for field in FIELDS if field.told and field.place == "spec"]
+_values_told = attrgetter(*_TOLD)
+
+
 def _surroundings(spec: Spec) -> dict[str, Any]:
-    return {
-        "cwd": spec.cwd, "umask": spec.umask, "env": dict(spec.env), "captured": spec.captured,
-        "shell": spec.shell, "stdin": spec.stdin,
-        "output_path": spec.output_path, "split_output": spec.split_output,
-    }  # fmt: skip
+    """What of a spec a supervisor needs to run a command."""
+    return {**dict(zip(_TOLD, _values_told(spec), strict=True)), "env": dict(spec.env)}
 
 
 def may_be_poison(job: Job) -> bool:

@@ -37,8 +37,11 @@ class Began(NamedTuple):
 
 @dataclass(slots=True)
 class Surroundings:
-    """Where commands run, prepared once. `env` is the worker's with the jobs' laid over it, as bytes. A variable that
-    jobs capture where they are enqueued is unset if it was unset there, whatever the worker has."""
+    """Where commands run, prepared once. What comes from a spec is named as there.
+
+    `env` is the worker's environment with the jobs' laid over it, as bytes. A variable that jobs capture where they are
+    enqueued is unset if it was unset there, whatever the worker has.
+    """
 
     cwd: str | None
     umask: int
@@ -54,14 +57,12 @@ class Surroundings:
     @classmethod
     def prepare(cls, spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings:
         """From a `spec` message."""
-        own_env = {os.fsencode(key): os.fsencode(value) for key, value in spec.pop("env").items()}
-        captured = spec.pop("captured")
-        workers = {key: value for key, value in base_env.items() if not is_captured(os.fsdecode(key), captured)}
+        known = {name: spec[name] for name in cls.__slots__ if name in spec}
+        own_env = {os.fsencode(key): os.fsencode(value) for key, value in spec["env"].items()}
+        workers = {key: value for key, value in base_env.items() if not is_captured(os.fsdecode(key), spec["captured"])}
         env = {**workers, b"PWD": os.fsencode(spec["cwd"] or "/"), **own_env}
-        umask = spec.pop("umask")
-        return cls(
-            env=env, umask=0o022 if umask is None else umask, may_skip_shell=is_plain_shell(spec["shell"], env), **spec
-        )
+        known["umask"] = 0o022 if spec["umask"] is None else spec["umask"]
+        return cls(**{**known, "env": env, "may_skip_shell": is_plain_shell(spec["shell"], env)})
 
 
 def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings | process.NotStarted:
