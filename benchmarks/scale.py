@@ -118,7 +118,7 @@ def looks(setting: Setting) -> Sequence[float]:
 def busy_worker(path: Path) -> Iterator[None]:
     """A worker whose only slot is taken."""
     with opened(path) as client:
-        (job,) = client.enqueue([JobRequest(command="sleep 600", priority=100)])
+        (job,) = client.enqueue([JobRequest(command="sleep 600", columns={"priority": 100})])
         with worker(client, 1):
             try:
                 while client.job(job.id).started_at is None:

@@ -158,7 +158,8 @@ def test_every_key_can_be_given() -> None:
         split_output=True,
     )  # fmt: skip
     assert asked == JobRequest(
-        command="true", id="a.b:c_d-e", queue="video/hd", priority=-5, delay=600, tags=("a", "b"), held=True,
+        command="true", id="a.b:c_d-e", delay=600,
+        columns={"queue": "video/hd", "priority": -5, "tags": ("a", "b"), "held": True},
         spec={
             "timeout": 90, "kill_grace": 0, "backoff_base": 1.5, "backoff_initial": 5, "backoff_max": 3600,
             "backoff_jitter": 0.5, "retry_on": (75, 111), "fatal_on": (2, 3), "cwd": "/tmp", "umask": 0o027,
@@ -404,7 +405,8 @@ def test_what_is_shown_of_a_new_jobs_policy_can_be_given_again() -> None:
     shown = job_to_json(job)
     asked = parse_request({key: shown[key] for key in INPUT_KEYS if key in shown}, NOON)
     assert Spec(**asked.spec) == job.spec
-    assert (asked.id, asked.queue, asked.priority, asked.tags) == (job.id, job.queue, job.priority, job.tags)
+    columns = {"queue": job.queue, "priority": job.priority, "tags": job.tags, "held": job.held}
+    assert (asked.id, asked.columns) == (job.id, columns)
 
 
 def test_an_attempt_is_shown_with_its_worker_by_name() -> None:

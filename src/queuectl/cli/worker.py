@@ -18,8 +18,7 @@ from queuectl.client.facade import Client
 from queuectl.client.values import WorkerView
 from queuectl.client.workers import SLOTS_MAX
 from queuectl.domain.errors import Invalid, NotFound
-from queuectl.wire.kinds import JsonObject
-from queuectl.wire.requests import parse_request
+from queuectl.wire.kinds import JsonObject, check_queue
 from queuectl.wire.times import parse_duration
 from queuectl.wire.words import counted, local_log
 
@@ -124,7 +123,7 @@ def _started(call: Call, name: str, slots: int) -> None:
 
 
 def _queue(name: str) -> str:
-    return parse_request({"command": "true", "queue": name}, 0.0).queue or name
+    return check_queue(name, "queue")
 
 
 def _name(name: str) -> str:

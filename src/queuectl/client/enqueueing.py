@@ -9,16 +9,19 @@ from typing import Any
 
 from queuectl import environment, ids
 from queuectl.domain.errors import IdTaken, Invalid
-from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
+from queuectl.domain.fields import INPUT
+from queuectl.domain.job import Job, Spec
 from queuectl.domain.selector import Selector
 from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.wire.kinds import utf8
-from queuectl.wire.requests import JobRequest, parse_request
+from queuectl.wire.requests import COLUMNS, JobRequest, parse_request
 
 IDS_AT_ONCE = 500
 ON_CONFLICT = ("error", "ignore")
 """What becomes of a new job whose id is taken: all are refused, or it is left out."""
+
+_PATHS = [field.name for field in INPUT if field.kind == "path"]
 
 _asking = allocate_lock()
 """A umask can only be read by setting another one, and it is the whole process's."""
@@ -76,9 +79,8 @@ class JobFactory:
         run_at = request.run_at if request.run_at is not None else now + (request.delay or 0.0)
         return Job(
             id=request.id or ids.job_id(), generated_id=request.id is None, command=request.command,
-            spec=self._spec(request.spec) if request.spec else self._plain, queue=request.queue or DEFAULT_QUEUE,
-            priority=request.priority, tags=request.tags, owner=self._who, held=request.held,
-            created_at=now, run_at=run_at, updated_at=now,
+            spec=self._spec(request.spec) if request.spec else self._plain, owner=self._who,
+            created_at=now, run_at=run_at, updated_at=now, **request.columns,
         )  # fmt: skip
 
     def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
@@ -87,12 +89,10 @@ class JobFactory:
         self._fields = {**job.spec._asdict(), "env": dict(job.spec.env)}
         self._backoff_initial_given = job.spec.backoff_initial != job.spec.backoff_base
         new = self.job(changes)._replace(spec=self._spec(changes.spec, here))
-        kept = {"run_at", "delay"}.isdisjoint(given)
-        return new._replace(
-            queue=new.queue if "queue" in given else job.queue, tags=new.tags if "tags" in given else job.tags,
-            priority=new.priority if "priority" in given else job.priority,
-            held=new.held if "held" in given else job.held, run_at=job.run_at if kept else new.run_at,
-        )  # fmt: skip
+        same = {key for key in COLUMNS if key not in given}
+        if {"run_at", "delay"}.isdisjoint(given):
+            same.add("run_at")
+        return new._replace(**{key: getattr(job, key) for key in same})
 
     def _spec(self, given: Any, here: str | None = None) -> Spec:
         fields = {**self._fields, **given}
@@ -100,7 +100,7 @@ class JobFactory:
             fields["backoff_initial"] = fields["backoff_base"]
         fields["env"] = {**self._fields["env"], **given.get("env", {})}
         here = here or self._fields["cwd"]
-        for name in ("cwd", "stdin", "output_path"):
+        for name in _PATHS:
             if fields.get(name) is not None:
                 fields[name] = os.path.normpath(os.path.join(here, os.path.expanduser(fields[name])))
         fields["shell"] = _program(fields["shell"])

@@ -19,22 +19,22 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class JobRequest(NamedTuple):
-    """What a user asks for: only what was given. `spec` holds the given fields of `Spec`."""
+    """What a user asks for: only what was given. `spec` has attributes of `Spec`, `columns` other ones of `Job`."""
 
     command: str | tuple[str, ...]
     id: str | None = None
-    queue: str | None = None
-    priority: int = 0
     run_at: float | None = None
     delay: float | None = None
-    tags: tuple[str, ...] = ()
-    held: bool = False
+    columns: Mapping[str, Any] = NOTHING
     spec: Mapping[str, Any] = NOTHING
 
 
 _JOB_KEYS = {field.name: kinds.check_of(field) for field in INPUT if field.place != "spec"}
 SPEC_KEYS = {field.name: kinds.check_of(field) for field in INPUT if field.place == "spec"}
 """How the value of each key that a user may give is checked: check(value, key)."""
+
+COLUMNS = frozenset(_JOB_KEYS) - frozenset(JobRequest._fields)
+"""Keys whose values become attributes of a `Job` as they are given."""
 
 _ALIASES = {"base_backoff_seconds": "backoff_initial"}
 _SETTERS = {field.name: field.setter for field in FIELDS if field.shown}
@@ -79,7 +79,8 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
         if "delay" in job:
             raise Invalid(f"{named} and {spelled.get('delay', 'delay')} exclude each other", "give one of them")
         job["run_at"] = parse_time(job["run_at"], now, named)
-    return JobRequest(spec=spec, **job)
+    columns = {key: job.pop(key) for key in COLUMNS if key in job}
+    return JobRequest(spec=spec, columns=columns, **job)
 
 
 def of_printed(document: object) -> tuple[object, list[str]]:

@@ -5,7 +5,7 @@ What is not told over HTTP has its default: `seq`, `starts`, `generated_id`, a w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from queuectl.client.documents import DEEDS
 from queuectl.client.figures import Figures, Percentiles
 from queuectl.client.values import History, Status, WorkerView
 from queuectl.domain.condition import Condition
+from queuectl.domain.fields import FIELDS, Field
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.token import Role, Token
 from queuectl.settings import SETTINGS, Settings
@@ -21,14 +22,6 @@ from queuectl.store.port import Note
 
 Document = Mapping[str, Any]
 
-SAME_IN_JOB = (
-    "id", "queue", "priority", "owner", "held", "attempts", "lost", "lease", "worker", "host", "exit_code", "signal",
-    "error", "cpu_time", "max_rss", "output_bytes",
-)  # fmt: skip
-SAME_IN_SPEC = (
-    "max_retries", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "timeout", "kill_grace", "cwd",
-    "env", "shell", "stdin", "output_path", "split_output",
-)  # fmt: skip
 SAME_IN_ATTEMPT = (
     "number", "lease", "worker", "host", "exit_code", "signal", "error", "cpu_time", "max_rss", "output_bytes",
     "leftover",
@@ -37,23 +30,16 @@ KINDS = {name: kind for kind, name in DEEDS.items()}
 
 
 def job_of(document: Document) -> Job:
-    """The inverse of `wire.job_to_json`, as far as it goes."""
-    command = document["command"]
-    return Job(
-        command=command if isinstance(command, str) else tuple(command), spec=_spec(document),
-        state=JobState(document["state"]), tags=tuple(document["tags"]), created_at=_moment(document["created_at"]),
-        run_at=_moment(document["run_at"]), updated_at=_moment(document["updated_at"]),
-        started_at=_time(document["started_at"]), finished_at=_time(document["finished_at"]),
-        next_retry_at=_time(document["next_retry_at"]), **{name: document[name] for name in SAME_IN_JOB},
-    )  # fmt: skip
+    """The inverse of `wire.job_to_json`, as far as it goes. A server of an older version lacks newer keys."""
+    known = {field.name: _value(field, document[field.name]) for field in _KEPT if field.name in document}
+    spec = {name: known.pop(name) for name in Spec._fields if name in known}
+    return Job(spec=Spec(**spec), **known)
 
 
-def _spec(document: Document) -> Spec:
-    umask = document["umask"]
-    return Spec(
-        retry_on=tuple(document["retry_on"]), fatal_on=tuple(document["fatal_on"]),
-        umask=None if umask is None else int(umask, 8), **{name: document[name] for name in SAME_IN_SPEC},
-    )  # fmt: skip
+def _value(field: Field, value: Any) -> Any:
+    if value is None or field.kind not in _OF_JSON:
+        return value
+    return _OF_JSON[field.kind](value)
 
 
 def _moment(text: str) -> float:
@@ -62,6 +48,18 @@ def _moment(text: str) -> float:
 
 def _time(text: str | None) -> float | None:
     return None if text is None else _moment(text)
+
+
+_KEPT = [field for field in FIELDS if field.shown and field.place != "nowhere"]
+_OF_JSON: dict[str, Callable[[Any], Any]] = {
+    "command": lambda command: command if isinstance(command, str) else tuple(command),
+    "names": tuple,
+    "exit codes": tuple,
+    "time": _moment,
+    "umask": lambda text: int(text, 8),
+    "state": JobState,
+}
+"""A value from its JSON, by its kind; other kinds stand as they are."""
 
 
 def history_of(document: Document) -> History:

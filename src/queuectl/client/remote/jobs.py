@@ -122,8 +122,8 @@ def _selector(selector: Selector) -> JsonObject:
 def document_of(given: JobRequest | Mapping[str, Any]) -> JsonObject:
     """What is asked for, as JSON. A time without a zone is the one who asks's, not the server's."""
     if isinstance(given, JobRequest):
-        fields = {name: value for name, value in given._asdict().items() if value is not None and name != "spec"}
-        document = {**fields, **given.spec, "run_at": format_time(given.run_at)}
+        document = {**given.columns, **given.spec, "command": given.command, "id": given.id, "delay": given.delay}
+        document["run_at"] = format_time(given.run_at)
         if (umask := given.spec.get("umask")) is not None:
             document["umask"] = f"{umask:04o}"
     else:

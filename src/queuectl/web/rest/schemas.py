@@ -112,7 +112,7 @@ _GIVEN: dict[str, Schema] = {
 }  # fmt: skip
 """What a value of each kind looks like where a job is asked for."""
 _NUMBERS = {"whole number": "integer", "number": "number"}
-_DEFAULTS = {**JobRequest._field_defaults, **Spec._field_defaults}
+_DEFAULTS = {"queue": None, **JobRequest._field_defaults, **Spec._field_defaults}
 
 
 def _given(field: Field) -> Schema:
