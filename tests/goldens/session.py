@@ -33,7 +33,8 @@ REPLACED = (
     (r"\b\d+(\.\d+)?(ms|s|m|h|d)\d*[a-z]* ago|(?<=completed )now\b", "<ago>"),
     (r"\(in \d+[a-z][a-z0-9]*\)", "(in <while>)"),
     (r'"(duration|cpu_time|max_rss|pid|oldest_waiting|waited)": ?[\d.e-]+', r'"\1": <number>'),
-    (r'"(id|token)": ?"(?=[A-Za-z0-9_]*\d)[A-Za-z0-9_]{8,}"', r'"\1": "<random>"'),
+    (r'"token": ?"\w{8,}"', '"token": "<random>"'),
+    (r'"id": ?"[0-9a-hjkmnp-tv-z]{8,10}"', '"id": "<random>"'),
     (r'"PATH": ?"[^"]*"', '"PATH": "<path>"'),
 )
 
