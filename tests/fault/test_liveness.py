@@ -13,8 +13,11 @@ import pytest
 
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState
+from queuectl.engine.dispatch.host import Host
+from queuectl.engine.dispatch.reaper import Reaper
 from queuectl.engine.protocol import JOURNAL_NAME
 from queuectl.engine.supervise.journal import read_journal
+from queuectl.settings import Settings
 from queuectl.store.liveness import LOCK_NAME, supervisor_folder
 from tests.fault.history import check, diary_command
 from tests.fault.stores import on_each_store
@@ -276,6 +279,34 @@ def test_doctor_names_an_orphan_with_its_commands(shop: Workshop) -> None:
 
 
 # --- a worker of another PID namespace ----------------------------------------------------------
+
+
+def test_what_a_dispatcher_of_another_namespace_can_end_runs_nowhere_else(shop: Workshop, tmp_path: Path) -> None:
+    try:
+        box = Machine("box", 9)
+    except PermissionError as refusal:
+        pytest.skip(f"needs namespaces: {refusal}")
+    diary = tmp_path / "diary"
+    try:
+        worker = Worker(shop.db, machine=box)
+        job = shop.enqueue(diary_command(diary, "test $QUEUECTL_LEASE -gt 1 || sleep 300"))
+        shop.started(job)
+        (dispatcher,) = box.processes("worker start")
+        (supervisor,) = box.processes("supervise.supervisor")
+        os.kill(dispatcher, signal.SIGSTOP)
+        os.kill(supervisor, signal.SIGKILL)
+        until(lambda: shop.supervisors() == [])
+        reaper = Reaper(shop.store, Host(shop.store.folder), lambda: Settings({}))
+        assert list(reaper.clean_up(0.0)) == []
+        os.kill(dispatcher, signal.SIGCONT)
+        worker.process.send_signal(signal.SIGCONT)  # what stands before the command stops with it
+        (done,) = shop.finished(job)
+        assert (done.state, done.starts, done.lost) == (JobState.COMPLETED, 2, 1)
+        check(shop, diary, [job])
+        assert box.processes("sleep 300") == []
+        worker.close()
+    finally:
+        box.halt()
 
 
 def test_a_worker_of_another_pid_namespace_is_told_by_its_supervisors_answer(shop: Workshop) -> None:

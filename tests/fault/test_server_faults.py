@@ -420,4 +420,4 @@ def test_who_waits_outlives_a_restart_of_the_server(shop: Workshop, server: Serv
     ended = [each.communicate(timeout=60) for each in waits]
     assert [each.returncode for each in waits] == [0, 0, 7], ended
     assert [out for out, _ in ended[:2]] == [f"{job} completed\n", "ended\n"]
-    assert all("the store is back" in err for _, err in ended)
+    assert all("the store is back" in err for _, err in ended), ended

@@ -251,6 +251,15 @@ class SimHost(Host):
     def is_awake(self, pid: int) -> bool:
         return self._simulated.is_awake(pid)
 
+    def drive(self, worker: str) -> None:
+        pass  # there is one PID namespace at a time
+
+    def let_go(self, worker: str) -> None:
+        pass
+
+    def is_driven(self, worker: str) -> bool:
+        return False
+
     def end_commands(self, row: WorkerRow) -> dict[Key, str]:
         self._process.point("before it ends commands")
         self._simulated.kill_left_by(row.id, lambda: self._process.point("while it ends commands"))

@@ -97,6 +97,23 @@ def test_every_take_over_has_its_own_time(store: SqliteStore, taken: Taken) -> N
         assert not taken(now, ORPHANED)
 
 
+# --- another PID namespace ----------------------------------------------------------------------
+
+
+def test_a_dead_supervisor_of_another_namespace_is_left_to_its_dispatcher(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "queuectl.db")
+    here, there = Host(store.folder), Host(store.folder)
+    row = a_worker(machine=f"{here.machine.partition('/')[0]}/another")
+    store.register(row)
+    there.folder(row.id).mkdir(parents=True)
+    os.close(hold_lock(there.folder(row.id)))
+    there.drive(row.id)
+    reaper = Reaper(store, here, lambda: Settings({}))
+    assert list(reaper.clean_up(0.0)) == list(reaper.clean_up(100.0)) == []
+    there.let_go(row.id)
+    assert [settled.worker for settled in reaper.clean_up(100.0)] == [row.id]
+
+
 # --- what is left to a supervisor's own dispatcher --------------------------------------------
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from queuectl.store.port import WorkerRow
 
 LOCK_NAME = "lock"
+DRIVER_LOCK_NAME = "driver"
+"""Beside it, the lock of the dispatcher that drives the supervisor."""
 UNABLE_FOLDER = "unable"
 """Below a store's folder: the notes of workers that can start no command."""
 
@@ -34,22 +36,22 @@ def supervisor_folder(below: Path, worker: str) -> Path:
     return workers_folder(below) / worker
 
 
-def hold_lock(folder: Path) -> int:
-    """Takes this process's lock, for its whole life; its descriptor. Commands do not inherit it.
+def hold_lock(folder: Path, name: str = LOCK_NAME) -> int:
+    """Takes a lock in place of whoever had it, until its descriptor is closed. Commands do not inherit it.
 
     The file gets its name once it is locked: nobody ever sees a running supervisor's lock free.
     """
-    taken = folder / f"{LOCK_NAME}.new"
+    taken = folder / f"{name}.{os.getpid()}"
     lock = os.open(taken, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.rename(taken, folder / LOCK_NAME)
+    os.rename(taken, folder / name)
     return lock
 
 
-def is_held(folder: Path) -> bool | None:
+def is_held(folder: Path, name: str = LOCK_NAME) -> bool | None:
     """Whether somebody holds the lock of this folder; None where there is no lock file. Never makes the file."""
     try:
-        lock = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

@@ -141,6 +141,7 @@ class Crew:
         self._add(link, lease)
 
     def _add(self, link: Link, lease: Lease) -> None:
+        self._host.drive(link.row.id)
         link.hello()
         if self._store.shared_by_machines:
             link.lend(lease)
@@ -229,6 +230,7 @@ class Crew:
         """Lets go of a supervisor, which lives on or not."""
         self.links.remove(link)
         link.channel.close()
+        self._host.let_go(link.row.id)
 
     def kill(self, link: Link) -> None:
         """Ends a supervisor of our own and everything it runs, at once. Its folder tells what it had ended before."""

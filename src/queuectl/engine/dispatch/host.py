@@ -29,7 +29,16 @@ from queuectl.engine.supervise.capabilities import Lack, missing, pidfd
 from queuectl.engine.supervise.journal import read_journal
 from queuectl.engine.supervise.roster import left_trees, unended
 from queuectl.engine.supervise.trees import Tree, kill, living, names_of, see
-from queuectl.store.liveness import is_held, is_supervisor, is_this_boot, machine_id, supervisor_folder, workers_folder
+from queuectl.store.liveness import (
+    DRIVER_LOCK_NAME,
+    hold_lock,
+    is_held,
+    is_supervisor,
+    is_this_boot,
+    machine_id,
+    supervisor_folder,
+    workers_folder,
+)
 from queuectl.store.passfile import PASSFILE_NAME, Access
 from queuectl.store.port import WorkerRow
 
@@ -75,6 +84,7 @@ class Host:
         self.machine = machine_id()
         self.pid = os.getpid()
         self._children = process.Children()
+        self._driven: dict[str, int] = {}
 
     def describe(self, name: str, queues: tuple[str, ...], at: float) -> Unable:
         """This process as a worker that cannot start commands, but for why."""
@@ -120,6 +130,20 @@ class Host:
             return dial(self.folder(worker))
         except OSError:
             return None
+
+    def drive(self, worker: str) -> None:
+        """Has other PID namespaces see that a dispatcher of this supervisor lives."""
+        with suppress(OSError):  # its folder was removed, or the disk is full: then they cannot tell
+            self._driven[worker] = hold_lock(self.folder(worker), DRIVER_LOCK_NAME)
+
+    def let_go(self, worker: str) -> None:
+        """Ends `drive`."""
+        if (lock := self._driven.pop(worker, None)) is not None:
+            os.close(lock)
+
+    def is_driven(self, worker: str) -> bool:
+        """Whether a process that drives a supervisor lives, of whatever PID namespace."""
+        return bool(is_held(self.folder(worker), DRIVER_LOCK_NAME))
 
     def has_died(self, pid: int) -> bool:
         """Whether a child has ended; it is reaped then. Only this proves a supervisor dead, never a closed socket."""

@@ -163,10 +163,13 @@ class Reaper:
         self._dead_since = {row.id: self._dead_since.get(row.id, now) for row in dead}
 
     def _is_left_to_own(self, row: WorkerRow, now: float) -> bool:
-        """Whether the dispatcher that drove a dead supervisor is about to settle it."""
-        return (
-            self._store.is_at_home(row) and self._is_own_awake(row) and now - self._dead_since[row.id] < LEFT_TO_OWN_S
-        )
+        """Whether the dispatcher that drove a dead supervisor is about to settle it. In another PID namespace nobody
+        else can end what still runs, so there it has the time that it needs, where no lease runs out."""
+        if not self._store.is_at_home(row):
+            return False
+        if row.machine != self._host.machine:
+            return not self._store.shared_by_machines and self._host.is_driven(row.id)
+        return self._is_own_awake(row) and now - self._dead_since[row.id] < LEFT_TO_OWN_S
 
     def _is_own_awake(self, row: WorkerRow) -> bool:
         """Whether another process of this machine drives a supervisor, and is not suspended."""
