@@ -13,6 +13,7 @@ import pytest
 
 from queuectl import bootstrap, ids
 from queuectl.client import doctor
+from queuectl.client.doctor_server import CLOCK_OFF_S, judged
 from queuectl.client.facade import Client
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
@@ -57,7 +58,7 @@ def other(server: Server) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
 
 def findings(found: Health) -> dict[str, Finding]:
     """What is said of a server, by its first words."""
-    return {" ".join(finding.message.split()[:3]): finding for finding in doctor.judged("here", found)}
+    return {" ".join(finding.message.split()[:3]): finding for finding in judged("here", found)}
 
 
 def execute(server: Server, text: str) -> None:
@@ -67,7 +68,7 @@ def execute(server: Server, text: str) -> None:
 
 def test_a_sound_server_is_just_named(store: PostgresStore) -> None:
     found = store.health()._replace(fsync=True, synchronous_commit="on", oldest_s=None)
-    assert [finding.level for finding in doctor.judged("here", found)] == [OK]
+    assert [finding.level for finding in judged("here", found)] == [OK]
 
 
 def test_commits_that_are_not_synced_are_named(store: PostgresStore) -> None:
@@ -137,7 +138,7 @@ def test_a_standby_that_may_lag_is_named_until_commits_wait_for_it(
 
 def test_clocks_that_are_apart_are_named(store: PostgresStore) -> None:
     found = store.health()
-    assert abs(found.clock_ahead_s) < doctor.CLOCK_OFF_S
+    assert abs(found.clock_ahead_s) < CLOCK_OFF_S
     said = findings(found._replace(clock_ahead_s=-70.0))["this machine's clock"]
     assert (said.level, "70s apart" in said.message) == (NOTE, True)
 
@@ -277,7 +278,7 @@ def test_a_published_table_without_a_replica_identity_is_named_and_the_advice_he
     table = f"{store.health().schema}.counts"
     execute(server, f"CREATE PUBLICATION counts FOR TABLE {table}; ALTER TABLE {table} REPLICA IDENTITY DEFAULT")
     try:
-        (said,) = (each for each in doctor.judged("here", store.health()) if each.code == "replica_identity_missing")
+        (said,) = (each for each in judged("here", store.health()) if each.code == "replica_identity_missing")
         assert said.level == PROBLEM
         execute(server, said.fix)
         assert store.health().unidentified_tables == []

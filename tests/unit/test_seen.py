@@ -13,7 +13,7 @@ from queuectl import bootstrap
 from queuectl.cli.console import Console, Screen
 from queuectl.cli.render import Column, cut_middle, table, width_of
 from queuectl.client import facts
-from queuectl.client.documents import busy, seen_counts, status_to_json
+from queuectl.client.documents import STATUS, busy, seen_counts
 from queuectl.client.facade import Client
 from queuectl.client.values import Status, WorkerView
 from queuectl.client.workers import line_of
@@ -71,7 +71,7 @@ def test_processing_agrees_with_the_slots_that_are_busy(tmp_path: Path) -> None:
     )
     for seen in (seen_counts(found), seen_counts(found, "video")):
         assert (seen["processing"], seen["starting"]) == (busy(found.workers), 11) == (3, 11)
-    document = status_to_json(found)
+    document = STATUS.json(found)
     assert (document["counts"]["processing"], document["starting"]) == (14, 11)
 
 

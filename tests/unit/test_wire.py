@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from queuectl.client.documents import EXECUTION
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, Attempt, Job, JobState, Outcome, Spec
 from queuectl.wire import times
-from queuectl.wire.jobs import attempt_to_json, command_line, job_to_json, spec_from_text, spec_to_text
+from queuectl.wire.jobs import command_line, job_to_json, spec_from_text, spec_to_text
 from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
 from queuectl.wire.times import format_duration, format_time, parse_duration, parse_time
 from tests.builders import HOST, NOON, a_job
@@ -413,7 +414,7 @@ def test_an_attempt_is_shown_with_its_worker_by_name() -> None:
     attempt = Attempt(
         number=2, lease=3, worker="w~x", host=HOST, started_at=NOON, finished_at=NOON + 2, outcome=Outcome.TIMEOUT
     )
-    shown = attempt_to_json(attempt)
+    shown = EXECUTION.json(attempt)
     assert (shown["number"], shown["worker"], shown["outcome"], shown["duration"]) == (2, "w", "timeout", 2)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
 from queuectl.cli.render import Column, visible
-from queuectl.client.documents import deed_to_json, deed_words
+from queuectl.client.documents import DEED, deed_words
 from queuectl.store.past import Deed
 from queuectl.wire.words import local_time
 
@@ -20,7 +20,7 @@ def audit(call: Call) -> int:
     with call.client() as client:
         deeds = client.audit(limit=limit)[::-1]
     if console.as_json:
-        console.json_array(map(deed_to_json, deeds))
+        console.json_array(map(DEED.json, deeds))
     elif deeds:
         console.table(COLUMNS, [_row(deed) for deed in deeds])
     else:

@@ -11,7 +11,7 @@ from queuectl.cli.console import Console
 from queuectl.cli.listing import print_jobs
 from queuectl.cli.render import Cell, Column, cut, plain, table, visible
 from queuectl.client.actions import PURGE_DEAD, RETRY_DEAD
-from queuectl.client.documents import group_to_json
+from queuectl.client.documents import GROUP
 from queuectl.client.facade import Client
 from queuectl.client.facts import tries
 from queuectl.domain.errors import Conflict
@@ -123,7 +123,7 @@ def _list_groups(call: Call, groups: Sequence[Group]) -> int:
     """Dead jobs by how they failed, the most frequent first."""
     console = call.console
     if console.as_json:
-        console.json_array(map(group_to_json, groups))
+        console.json_array(map(GROUP.json, groups))
     elif groups:
         console.table(GROUP_COLUMNS, map(_group_row, groups))
     if not groups:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from queuectl.cli.call import Call
 from queuectl.cli.console import Console
 from queuectl.cli.render import STATE_STYLES, Cell, Column, cut
-from queuectl.client.documents import busy, finding_to_json, retry_text, seen_counts, slots, status_to_json
+from queuectl.client.documents import STATUS, busy, finding_to_json, retry_text, seen_counts, slots
 from queuectl.client.facade import Client
 from queuectl.client.values import Status, WorkerView
 from queuectl.domain.condition import Condition, finding
@@ -37,7 +37,7 @@ def status(call: Call) -> int:
             return _check(call, client)
         found = client.status()
     if call.console.as_json:
-        call.console.json(status_to_json(found))
+        call.console.json(STATUS.json(found))
     elif call.console.quiet:
         call.console.lines(f"{state} {number}" for state, number in found.counts.items())
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuectl.cli.call import Call
 from queuectl.cli.render import Column
-from queuectl.client.documents import token_to_json
+from queuectl.client.documents import TOKEN
 from queuectl.wire.words import ago
 
 COLUMNS = (Column("NAME"), Column("ROLE"), Column("ID"), Column("CREATED", right=True), Column("BY"), Column("USED"))
@@ -16,7 +16,7 @@ def create(call: Call) -> int:
     with call.client() as client:
         token, text = client.create_token(name, call.args.role)
     if call.console.as_json:
-        call.console.json({**token_to_json(token), "token": text})
+        call.console.json({**TOKEN.json(token), "token": text})
         return 0
     call.console.print(text)
     call.console.note(f"token {token.name} ({token.role}); it is not shown again", "shown_once")
@@ -29,7 +29,7 @@ def list_tokens(call: Call) -> int:
     with call.client() as client:
         tokens, now = client.tokens(), client.now()
     if console.as_json:
-        console.json_array(map(token_to_json, tokens))
+        console.json_array(map(TOKEN.json, tokens))
     elif console.quiet:
         console.lines(token.name for token in tokens)
     elif tokens:
@@ -51,7 +51,7 @@ def revoke(call: Call) -> int:
     with call.client() as client:
         tokens = [client.revoke_token(ref) for ref in call.words]
     if call.console.as_json:
-        call.console.json_array(map(token_to_json, tokens))
+        call.console.json_array(map(TOKEN.json, tokens))
     else:
         call.console.lines(token.name if call.console.quiet else f"revoked {token.name}" for token in tokens)
     return 0

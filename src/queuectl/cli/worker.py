@@ -13,7 +13,7 @@ from types import FrameType
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import positive
 from queuectl.cli.status import worker_table
-from queuectl.client.documents import worker_to_json
+from queuectl.client.documents import WORKER
 from queuectl.client.facade import Client
 from queuectl.client.values import WorkerView
 from queuectl.client.workers import SLOTS_MAX
@@ -161,7 +161,7 @@ def stop(call: Call) -> int:
         else:
             _wait_until_gone(call, client, asked, console.screen.pause)
     if console.as_json:
-        console.json_array(worker_to_json(worker) for worker in asked)
+        console.json_array(WORKER.json(worker) for worker in asked)
     return 0
 
 
@@ -186,7 +186,7 @@ def list_workers(call: Call) -> int:
         workers = client.workers()
         now = client.now()
     if console.as_json:
-        console.json_array(map(worker_to_json, workers))
+        console.json_array(map(WORKER.json, workers))
     elif console.quiet:
         console.lines(worker.name for worker in workers)
     elif workers:

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from queuectl.client.figures import Figures
+from queuectl.client.figures import Figures, Percentiles
+from queuectl.client.shapes import (
+    COUNT,
+    FLAG,
+    INTEGER,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    TIME,
+    Key,
+    Kind,
+    Shape,
+    listed,
+    nullable,
+    numbers,
+    one_of,
+    rounded,
+)
 from queuectl.client.values import History, Status, WorkerView
 from queuectl.client.workers import serves
+from queuectl.domain.condition import Condition
 from queuectl.domain.finding import Finding
 from queuectl.domain.job import STARTING, Attempt, Job, JobState, Outcome
-from queuectl.domain.token import Token
+from queuectl.domain.token import Role, Token
 from queuectl.settings import SETTINGS, Settings, with_unit
 from queuectl.store.past import Deed, Group, News
-from queuectl.wire.jobs import attempt_to_json, job_to_json, worker_name
+from queuectl.wire import schema
+from queuectl.wire.jobs import job_to_json, worker_name
 from queuectl.wire.kinds import JsonObject
+from queuectl.wire.schema import fixed, ref
 from queuectl.wire.selections import exactly
 from queuectl.wire.times import format_duration, format_time
 
@@ -26,6 +46,7 @@ DEEDS = {
     "TokenRevoked": "token_revoked", "ClockSetBack": "clock_set_back",
 }  # fmt: skip
 """What people did, by the kind that the store keeps: the event's name in JSON, which people see with blanks."""
+KINDS = {name: kind for kind, name in DEEDS.items()}
 
 
 def event_of(kind: str) -> str:
@@ -36,35 +57,6 @@ def event_of(kind: str) -> str:
 def deed_words(kind: str) -> str:
     """What was done, for people."""
     return event_of(kind).replace("_", " ")
-
-
-def status_to_json(found: Status) -> JsonObject:
-    """The status as JSON."""
-    return {
-        "store": found.url,
-        "at": format_time(found.at),
-        "workers": [worker_to_json(worker) for worker in found.workers],
-        "slots": {"total": slots(found.workers), "busy": busy(found.workers)},
-        "counts": {state.value: number for state, number in found.counts.items()},
-        "starting": starting(found.workers).total(),
-        "queues": {
-            queue: {state.value: number for state, number in counts.items()} for queue, counts in found.queues.items()
-        },
-        "oldest_waiting_since": format_time(found.oldest_due),
-        "oldest_waiting": None if found.oldest_due is None else round(max(0.0, found.at - found.oldest_due), 3),
-        "next_retries": [job_to_json(job, retry_text(job, found.at)) for job in found.next_retries],
-    }
-
-
-def worker_to_json(worker: WorkerView) -> JsonObject:
-    """A live worker as JSON. No queues: it serves all."""
-    return {
-        "name": worker.name, "host": worker.host, "pid": worker.pid, "slots": worker.slots,
-        "busy": len(worker.running), "queues": list(worker.queues), "started_at": format_time(worker.started_at),
-        "seen_at": format_time(worker.seen_at), "stopping": worker.stopping, "orphaned": worker.orphaned,
-        "condition": worker.condition.value,
-        "jobs": [job.id for job in worker.running], "starting": [job.id for job in worker.starting],
-    }  # fmt: skip
 
 
 def slots(workers: Sequence[WorkerView]) -> int:
@@ -102,8 +94,8 @@ def history_to_json(history: History) -> JsonObject:
     """The job's JSON with its `executions` (every start; `attempts` stays a number) and its `events`."""
     return {
         **job_to_json(history.job, history.reason),
-        "executions": [attempt_to_json(attempt) for attempt in history.attempts],
-        "events": [event_to_json(event) for event in events(history)],
+        "executions": list(map(EXECUTION.json, history.attempts)),
+        "events": list(map(EVENT.json, events(history))),
     }
 
 
@@ -150,19 +142,6 @@ def events(history: History) -> list[Event]:
     return sorted(found, key=lambda event: event.at)
 
 
-def event_to_json(event: Event) -> JsonObject:
-    """An event as JSON: what its attempt is or came to, as fields."""
-    attempt, ended = event.attempt, event.attempt if event.name == "ended" else None
-    return {
-        "at": format_time(event.at), "event": event.name, "by": event.who,
-        "attempt": attempt.number if attempt else None,
-        "worker": worker_name(attempt.worker) if attempt else None,
-        "outcome": ended.outcome.value if ended and ended.outcome else None,
-        "exit_code": ended.exit_code if ended else None, "signal": ended.signal if ended else None,
-        "error": ended.error if ended else None,
-    }  # fmt: skip
-
-
 def how_it_ended(attempt: Attempt) -> str:
     """An execution's end in a few words."""
     if attempt.outcome is Outcome.COMPLETED:
@@ -194,46 +173,9 @@ def queue_to_json(found: Status, queue: str) -> JsonObject:
     }  # fmt: skip
 
 
-def group_to_json(group: Group) -> JsonObject:
-    """Dead jobs that failed alike, with the selector that means them."""
-    selector: dict[str, object] = {"state": ["dead"], "queue": [group.queue], "command": [exactly(group.command)]}
-    if group.exit_code is not None:
-        selector["exit_code"] = [group.exit_code]
-    if group.error:
-        selector["error"] = [group.error]
-    return {
-        "jobs": group.jobs, "queue": group.queue, "command": group.command, "exit_code": group.exit_code,
-        "error": group.error, "first_at": format_time(group.first_at), "last_at": format_time(group.last_at),
-        "selector": selector,
-    }  # fmt: skip
-
-
 def finding_to_json(finding: Finding) -> JsonObject:
     """A finding of a check; `fix` is null where there is nothing to do."""
     return {**finding._asdict(), "fix": finding.fix or None}
-
-
-def figures_to_json(found: Figures) -> JsonObject:
-    """What has ended in a stretch of time."""
-    return {
-        "since": format_time(found.since), "until": format_time(found.until),
-        "window": round(found.until - found.since, 3),
-        "ended": {outcome.value: number for outcome, number in found.ended.items()},
-        "rate": round(found.rate, 3), "failure_rate": round(found.failure_rate, 4),
-        "run": found.run._asdict(), "wait": found.wait._asdict(), "stretch": found.stretch,
-        "series": [
-            {"at": format_time(at), **{outcome.value: number for outcome, number in ended.items()}}
-            for at, ended in found.series
-        ],
-    }  # fmt: skip
-
-
-def deed_to_json(deed: Deed) -> JsonObject:
-    """Something that a person did."""
-    return {
-        "id": deed.id, "at": format_time(deed.at), "event": event_of(deed.kind), "by": deed.who,
-        "job": deed.job, "detail": deed.detail,
-    }  # fmt: skip
 
 
 def news_to_json(news: News) -> JsonObject:
@@ -246,9 +188,117 @@ def news_to_json(news: News) -> JsonObject:
     }  # fmt: skip
 
 
-def token_to_json(token: Token) -> JsonObject:
-    """What may be known of a token."""
-    return {
-        "id": token.id, "name": token.name, "role": token.role.value, "created_at": format_time(token.created_at),
-        "created_by": token.created_by, "used_at": format_time(token.used_at),
-    }  # fmt: skip
+# --- one row a key -----------------------------------------------------------------------------
+
+WORKER = Shape(
+    "Worker", WorkerView,
+    Key("name", TEXT), Key("host", TEXT), Key("pid", INTEGER), Key("slots", COUNT),
+    Key("busy", COUNT, lambda worker: len(worker.running)), Key("queues", TEXTS), Key("started_at", TIME),
+    Key("seen_at", TIME), Key("stopping", FLAG), Key("orphaned", FLAG, lambda worker: worker.orphaned),
+    Key("condition", one_of(Condition)), Key("jobs", TEXTS, lambda worker: [job.id for job in worker.running]),
+    Key("starting", TEXTS, lambda worker: [job.id for job in worker.starting]),
+)  # fmt: skip
+"""A live worker. No queues: it serves all."""
+
+COUNTS = numbers(JobState)._replace(schema=ref("Counts"))
+QUEUES = Kind(
+    {"type": "object", "additionalProperties": ref("Counts")},
+    lambda queues: {queue: COUNTS.show(counts) for queue, counts in queues.items()},
+    lambda document: {queue: COUNTS.read(counts) for queue, counts in document.items()},
+)
+
+STATUS = Shape(
+    "Status", Status,
+    Key("store", TEXT, "url"), Key("at", TIME),
+    Key("workers", listed(WORKER.kind), lambda found: found.workers),
+    Key("slots", Kind(fixed(total=COUNT.schema, busy=COUNT.schema)),
+        lambda found: {"total": slots(found.workers), "busy": busy(found.workers)}),
+    Key("counts", COUNTS), Key("starting", COUNT, lambda found: starting(found.workers).total()), Key("queues", QUEUES),
+    Key("oldest_waiting_since", nullable(TIME), "oldest_due"),
+    Key("oldest_waiting", nullable(rounded(3)),
+        lambda found: None if found.oldest_due is None else max(0.0, found.at - found.oldest_due)),
+    Key("next_retries", Kind(schema.listed(ref("Job"))),
+        lambda found: [job_to_json(job, retry_text(job, found.at)) for job in found.next_retries]),
+)  # fmt: skip
+
+
+def _took(attempt: Attempt) -> float | None:
+    return None if attempt.finished_at is None else max(0.0, attempt.finished_at - attempt.started_at)
+
+
+EXECUTION = Shape(
+    "Execution", Attempt,
+    Key("number", COUNT), Key("outcome", nullable(one_of(Outcome))), Key("started_at", TIME),
+    Key("finished_at", nullable(TIME)), Key("duration", nullable(rounded(6)), _took),
+    Key("worker", Kind(schema.nullable(schema.TEXT), worker_name)),
+    Key("host", nullable(TEXT)), Key("lease", COUNT),
+    *(Key(name, nullable(INTEGER)) for name in ("exit_code", "signal")), Key("error", nullable(TEXT)),
+    Key("cpu_time", nullable(rounded(6))), *(Key(name, nullable(COUNT)) for name in ("max_rss", "output_bytes")),
+    Key("leftover", nullable(TEXT)),
+)  # fmt: skip
+
+
+def _ended(name: str) -> Callable[[Event], Any]:
+    """What an execution came to, in the event that tells of its end."""
+    return lambda event: getattr(event.attempt, name) if event.name == "ended" else None
+
+
+EVENT = Shape(
+    "Event", Event,
+    Key("at", TIME), Key("event", TEXT, "name"), Key("by", nullable(TEXT), "who"),
+    Key("attempt", nullable(COUNT), lambda event: event.attempt and event.attempt.number),
+    Key("worker", nullable(TEXT), lambda event: event.attempt and worker_name(event.attempt.worker)),
+    Key("outcome", nullable(one_of(Outcome)), _ended("outcome")),
+    *(Key(name, nullable(INTEGER), _ended(name)) for name in ("exit_code", "signal")),
+    Key("error", nullable(TEXT), _ended("error")),
+)  # fmt: skip
+
+
+def _selector(group: Group) -> JsonObject:
+    """The selector that means the jobs of a group."""
+    selector: JsonObject = {"state": ["dead"], "queue": [group.queue], "command": [exactly(group.command)]}
+    if group.exit_code is not None:
+        selector["exit_code"] = [group.exit_code]
+    if group.error:
+        selector["error"] = [group.error]
+    return selector
+
+
+GROUP = Shape(
+    "Group", Group,
+    Key("jobs", COUNT), Key("queue", TEXT), Key("command", TEXT), Key("exit_code", nullable(INTEGER)),
+    Key("error", nullable(TEXT)), Key("first_at", nullable(TIME)), Key("last_at", nullable(TIME)),
+    Key("selector", Kind(ref("Selector")), _selector),
+)  # fmt: skip
+
+PERCENTILES = Shape(
+    "Percentiles", Percentiles,
+    Key("measured", COUNT), *(Key(name, nullable(NUMBER)) for name in ("p50", "p90", "p95", "p99", "max")),
+)  # fmt: skip
+ENDED = numbers(Outcome)
+SERIES = Kind(
+    schema.listed(fixed(at=schema.TIME, **ENDED.schema["properties"])),
+    lambda series: [{"at": format_time(at), **ENDED.show(ended)} for at, ended in series],
+    lambda documents: [(TIME.read(each["at"]), ENDED.read(each)) for each in documents],
+)
+FIGURES = Shape(
+    "Figures", Figures,
+    Key("since", TIME), Key("until", TIME), Key("window", rounded(3), lambda found: found.until - found.since),
+    Key("ended", ENDED), Key("rate", rounded(3)), Key("failure_rate", rounded(4)), Key("run", PERCENTILES.kind),
+    Key("wait", PERCENTILES.kind), Key("stretch", NUMBER), Key("series", SERIES),
+)  # fmt: skip
+
+DEED_KIND = Kind(schema.TEXT, event_of, lambda name: KINDS.get(name, name))
+DEED = Shape(
+    "Deed", Deed,
+    Key("id", COUNT), Key("at", TIME), Key("event", DEED_KIND, "kind"), Key("by", nullable(TEXT), "who"),
+    Key("job", nullable(TEXT)), Key("detail", nullable(TEXT)),
+)  # fmt: skip
+"""Something that a person did."""
+
+TOKEN = Shape(
+    "Token", Token,
+    Key("id", TEXT), Key("name", TEXT), Key("role", one_of(Role)), Key("created_at", TIME),
+    Key("created_by", nullable(TEXT)), Key("used_at", nullable(TIME)),
+)  # fmt: skip
+"""What may be known of a token."""

@@ -250,7 +250,7 @@ def snapshot(client: Client) -> dict[str, Any]:
     found = client.status(retries=0)
     recent = client.figures(RATE_WINDOW_S, 1, RATE_SPANS)
     alive = [worker for worker in found.workers if not worker.orphaned]
-    whole = documents.status_to_json(found._replace(next_retries=[]))
+    whole = documents.STATUS.json(found._replace(next_retries=[]))
     return {
         "at": whole["at"], "counts": whole["counts"], "starting": whole["starting"],
         "queues": dict(list(whole["queues"].items())[:QUEUES_MAX]),

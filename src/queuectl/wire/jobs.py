@@ -1,4 +1,4 @@
-"""Jobs and attempts as JSON, the same object everywhere, and specs as stores keep them."""
+"""Jobs as JSON, the same object everywhere, and specs as stores keep them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from queuectl.domain.fields import FIELDS
-from queuectl.domain.job import Attempt, Job, Spec
+from queuectl.domain.job import Job, Spec
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.times import format_duration as format_duration
 from queuectl.wire.times import format_second as format_second
@@ -64,28 +64,6 @@ def job_to_json(job: Job, reason: str | None = None) -> JsonObject:
     document["duration"] = _rounded(job.duration)
     document["reason"] = reason
     return document
-
-
-def attempt_to_json(attempt: Attempt) -> JsonObject:
-    """One execution as `show --json` lists it."""
-    duration = None if attempt.finished_at is None else max(0.0, attempt.finished_at - attempt.started_at)
-    return {
-        "number": attempt.number,
-        "outcome": attempt.outcome.value if attempt.outcome else None,
-        "started_at": format_time(attempt.started_at),
-        "finished_at": format_time(attempt.finished_at),
-        "duration": _rounded(duration),
-        "worker": worker_name(attempt.worker),
-        "host": attempt.host,
-        "lease": attempt.lease,
-        "exit_code": attempt.exit_code,
-        "signal": attempt.signal,
-        "error": attempt.error,
-        "cpu_time": _rounded(attempt.cpu_time),
-        "max_rss": attempt.max_rss,
-        "output_bytes": attempt.output_bytes,
-        "leftover": attempt.leftover,
-    }
 
 
 def spec_to_text(spec: Spec) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from urllib.parse import quote
 
 from queuectl.client.asynchronous import asynchronously
+from queuectl.client.documents import DEED, FIGURES, GROUP, TOKEN
 from queuectl.client.facade import DEEDS, GROUPS
 from queuectl.client.figures import STRETCHES, Figures
 from queuectl.client.following import Piece
@@ -133,16 +134,16 @@ class RemoteClient:
 
     def stats(self, window: Duration = "1h", stretches: int = STRETCHES) -> Figures:
         """Throughput, failures, and how long jobs waited and ran, over a stretch of time that ends now."""
-        return answers.figures_of(self._line.get("/stats", {"window": jobs.as_text(window), "stretches": stretches}))
+        return FIGURES.value(self._line.get("/stats", {"window": jobs.as_text(window), "stretches": stretches}))
 
     def dead_groups(self, selector: Selector = ALL_JOBS, *, limit: int = GROUPS) -> list[Group]:
         """Matching dead jobs by queue, command, exit code and error, the largest groups first."""
         query = {name: values for name, values in jobs.query_of(selector).items() if name != "state"}
-        return list(map(answers.group_of, self._line.get("/dlq/groups", {**query, "limit": limit})))
+        return list(map(GROUP.value, self._line.get("/dlq/groups", {**query, "limit": limit})))
 
     def audit(self, *, limit: int = DEEDS, before: int | None = None) -> list[Deed]:
         """What people did, the latest first; with `before`, only what came before the deed of that id."""
-        return list(map(answers.deed_of, self._line.get("/audit", jobs.given(limit=limit, before=before))))
+        return list(map(DEED.value, self._line.get("/audit", jobs.given(limit=limit, before=before))))
 
     # --- act --------------------------------------------------------------------------------
 
@@ -202,12 +203,12 @@ class RemoteClient:
 
     def tokens(self) -> list[Token]:
         """Who may come in over HTTP."""
-        return list(map(answers.token_of, self._line.get("/tokens")))
+        return [TOKEN.value(each, digest="") for each in self._line.get("/tokens")]
 
     def create_token(self, name: str, role: str = "read-only") -> tuple[Token, str]:
         """A new token and its text, which nobody can find out later. Raises `Invalid`, `Conflict`."""
         made = self._line.post("/tokens", {"name": name, "role": role})
-        return answers.token_of(made), str(made["token"])
+        return TOKEN.value(made, digest=""), str(made["token"])
 
     def revoke_token(self, ref: str) -> Token:
         """Ends a token, named by its name or id. Raises `NotFound`."""

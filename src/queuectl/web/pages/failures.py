@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.client.documents import group_to_json
+from queuectl.client.documents import GROUP
 from queuectl.client.facade import Client
 from queuectl.domain.job import Job, JobState
 from queuectl.store.past import Group
@@ -53,7 +53,7 @@ def failures(client: Client) -> Failures:
 
 def _grouped(group: Group) -> tuple[Group, dict[str, Any], str]:
     """A group, the selector that means it, and the query of the page that shows its jobs."""
-    selector: dict[str, Any] = group_to_json(group)["selector"]
+    selector: dict[str, Any] = GROUP.json(group)["selector"]
     words = {name: tuple(map(str, values)) for name, values in selector.items() if name != "state"}
     return group, selector, Filter(words).query()
 

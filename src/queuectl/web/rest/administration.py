@@ -73,7 +73,7 @@ def _name(request: Request) -> str:
 async def tokens(request: Request, query: Query) -> Response:
     """All tokens; what they are, nobody can see."""
     found = await ask(request, Client.tokens)
-    return answer([documents.token_to_json(token) for token in found])
+    return answer([documents.TOKEN.json(token) for token in found])
 
 
 async def create_token(request: Request, query: Query) -> Response:
@@ -81,7 +81,7 @@ async def create_token(request: Request, query: Query) -> Response:
     document = await object_body(request, "name", "role")
     name, role = text_in(document, "name"), text_in(document, "role") if "role" in document else Role.READ_ONLY.value
     token, text = await ask(request, lambda client: client.create_token(name, role))
-    return answer({**documents.token_to_json(token), "token": text}, 201)
+    return answer({**documents.TOKEN.json(token), "token": text}, 201)
 
 
 async def revoke_token(request: Request, query: Query) -> Response:
@@ -101,4 +101,4 @@ async def audit(request: Request, query: Query) -> Response:
     limit = whole_number(query, "limit", 1, DEEDS_MAX) or DEEDS
     before = whole_number(query, "before", 1, ID_MAX)
     found = await ask(request, lambda client: client.audit(limit=limit, before=before))
-    return answer([documents.deed_to_json(deed) for deed in found])
+    return answer([documents.DEED.json(deed) for deed in found])

@@ -40,6 +40,6 @@ async def groups(request: Request, query: Query) -> Response:
 
     def count(client: Client) -> list[JsonObject]:
         selector = parse_selection(given, client.now())
-        return [documents.group_to_json(group) for group in client.dead_groups(selector, limit=limit)]
+        return [documents.GROUP.json(group) for group in client.dead_groups(selector, limit=limit)]
 
     return answer(await ask(request, count))

@@ -10,7 +10,8 @@ from typing import Any
 import queuectl
 from queuectl.web.problems import MEDIA_TYPE
 from queuectl.web.rest.operation import Operation
-from queuectl.web.rest.schemas import COMPONENTS, ref
+from queuectl.web.rest.schemas import COMPONENTS
+from queuectl.wire.schema import ref
 
 ALWAYS = (400, 401, 403, 429, 503)
 """How every operation may fail: bad words, no token, not allowed, too many attempts, the store or the server busy."""

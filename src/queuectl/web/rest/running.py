@@ -33,7 +33,7 @@ async def status(request: Request, query: Query) -> Response:
     """Workers, counts by state and queue, the oldest waiting job, the next retries."""
     given = whole_number(query, "retries", 0, RETRIES_SHOWN_MAX)
     retries = RETRIES_SHOWN if given is None else given
-    document = documents.status_to_json(await ask(request, lambda client: client.status(retries)))
+    document = documents.STATUS.json(await ask(request, lambda client: client.status(retries)))
     for job in document["next_retries"]:
         shown(request, job)
     return answer(document)
@@ -56,7 +56,7 @@ async def queue(request: Request, query: Query) -> Response:
 
 async def workers(request: Request, query: Query) -> Response:
     """The workers alive now."""
-    return answer([documents.worker_to_json(worker) for worker in await ask(request, Client.workers)])
+    return answer([documents.WORKER.json(worker) for worker in await ask(request, Client.workers)])
 
 
 async def start_worker(request: Request, query: Query) -> Response:
@@ -84,7 +84,7 @@ async def stop_workers(request: Request, query: Query) -> Response:
     document = await object_body(request, "names", "now", "all_hosts")
     names, now, everywhere = texts_in(document, "names"), flag_in(document, "now"), flag_in(document, "all_hosts")
     asked = await ask(request, lambda client: client.ask_to_stop(names, now=now, all_hosts=everywhere))
-    return answer([documents.worker_to_json(worker) for worker in asked], 202)
+    return answer([documents.WORKER.json(worker) for worker in asked], 202)
 
 
 async def stats(request: Request, query: Query) -> Response:
@@ -92,4 +92,4 @@ async def stats(request: Request, query: Query) -> Response:
     window_s = parse_duration(one(query, "window") or WINDOW, "window")
     stretches = whole_number(query, "stretches", 1, STRETCHES_MAX) or STRETCHES
     found = await ask(request, lambda client: client.figures(window_s, stretches))
-    return answer(documents.figures_to_json(found))
+    return answer(documents.FIGURES.json(found))

@@ -20,23 +20,9 @@ from queuectl.web.guard import Visitor
 from queuectl.web.problems import Forbidden
 from queuectl.web.rest import administration, dead, health, jobs, openapi, running, streaming
 from queuectl.web.rest.operation import JSON, Answer, Operation, Parameter, query_of
-from queuectl.web.rest.schemas import (
-    COUNT,
-    DURATION,
-    EXIT_CODE,
-    FLAG,
-    NAME,
-    STATE,
-    STORABLE,
-    TEXT,
-    WORKER,
-    fixed,
-    listed,
-    nullable,
-    optional,
-    ref,
-)
+from queuectl.web.rest.schemas import EXIT_CODE, NAME, WORKER
 from queuectl.web.streams import MEDIA_TYPE as EVENTS
+from queuectl.wire.schema import COUNT, DURATION, FLAG, STATE, STORABLE, TEXT, fixed, listed, nullable, optional, ref
 
 API = "/api/v1"
 TEXT_PLAIN = "text/plain; charset=utf-8"
