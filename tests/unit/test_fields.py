@@ -7,6 +7,7 @@ from queuectl.domain.job import Job, Spec
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.requests import INPUT_KEYS
 from tests.builders import a_job
+from tests.docs import job_keys
 
 
 def names(*places: str) -> list[str]:
@@ -34,3 +35,8 @@ def test_input_shows_the_keys_of_the_spec_last_and_in_its_order() -> None:
     assert [field.name for field in INPUT if field.place == "spec"] == [
         name for name in Spec._fields if name != "captured"
     ]
+
+
+def test_keyword_arguments_are_written_from_the_table() -> None:
+    again = "write them again: python -m tests.docs.job_keys"
+    assert job_keys.MODULE.read_text() == job_keys.written(), again

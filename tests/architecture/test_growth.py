@@ -1,0 +1,111 @@
+"""What a new key of a job costs: its row, its attribute, and what it does. All else follows.
+
+The test makes a copy of the source tree, adds a made-up key in these places alone, and looks for it everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import queuectl
+
+SOURCE = Path(queuectl.__file__).parent
+
+ROW = """    Field(
+        "niceness", "whole number", "spec", high=19, told=True,
+        option="--niceness", metavar="N", help="give way to other processes",
+        label="Niceness", hint="0 to 19",
+    ),
+"""
+ATTRIBUTE = "    niceness: int = 0\n"
+BEHAVIOUR = '        spec["env"]["NICENESS"] = str(spec["niceness"])\n'
+
+MADE_UP_KEY = (
+    ("domain/fields.py", '    Field("batch", "unsupported"', ROW),
+    ("domain/job.py", "\n\nclass Job(NamedTuple):", ATTRIBUTE),
+    ("engine/supervise/execution.py", "        own_env = {", BEHAVIOUR),
+)
+"""File, the text before which something is added, and what."""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the source tree with a made-up key."""
+    root = tmp_path_factory.mktemp("grown")
+    shutil.copytree(SOURCE, root / "queuectl", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, before, added in MADE_UP_KEY:
+        path = root / "queuectl" / name
+        text = path.read_text()
+        assert text.count(before) == 1, f"{name} has no single {before!r} any more"
+        path.write_text(text.replace(before, added + before))
+    return root
+
+
+def run(tree: Path, *words: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(tree), "QUEUECTL_DB": str(tree / "jobs.db"), "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, *words], env=environment, cwd=tree, text=True, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def queuectl_in(tree: Path, *words: str) -> Any:
+    return json.loads(run(tree, "-m", "queuectl", "--json", *words))
+
+
+def test_a_new_key_is_an_option_with_help(tree: Path) -> None:
+    text = run(tree, "-m", "queuectl", "enqueue", "--help")
+    assert "--niceness N" in text
+    assert "give way to other processes" in text
+
+
+def test_a_new_key_is_read_kept_and_shown(tree: Path) -> None:
+    (by_option,) = queuectl_in(tree, "enqueue", "--niceness", "7", "--", "true")
+    (by_json,) = queuectl_in(tree, "enqueue", '{"command": "true", "niceness": 8}')
+    (usual,) = queuectl_in(tree, "enqueue", "--", "true")
+    assert [job["niceness"] for job in (by_option, by_json, usual)] == [7, 8, 0]
+    (again,) = queuectl_in(tree, "clone", by_option["id"])
+    assert again["niceness"] == 7
+
+
+def test_a_new_key_reaches_the_command(tree: Path) -> None:
+    run(tree, "-m", "queuectl", "enqueue", "--id", "told", "--niceness", "9", "-c", "echo niceness $NICENESS")
+    run(tree, "-m", "queuectl", "worker", "start", "--drain")
+    assert run(tree, "-m", "queuectl", "logs", "told") == "niceness 9\n"
+
+
+ELSEWHERE = """
+import json
+from queuectl.client.remote.answers import job_of
+from queuectl.domain.job import Job, Spec
+from queuectl.settings import Settings
+from queuectl.web import spelling
+from queuectl.web.rest.schemas import COMPONENTS
+from queuectl.wire.jobs import job_to_json
+from queuectl import Client
+job = Job(id="a", command="true", spec=Spec(niceness=5), created_at=1.0, run_at=1.0, updated_at=1.0)
+print(json.dumps({
+    "given": COMPONENTS["NewJob"]["properties"]["niceness"],
+    "shown": COMPONENTS["Job"]["properties"]["niceness"],
+    "spelled": spelling.command_line(job, Settings({})),
+    "keyword": Client("made.db").enqueue(command="true", niceness=6).spec.niceness,
+    "remote": job_of(job_to_json(job)).spec.niceness,
+}))
+"""
+
+
+def test_a_new_key_is_in_rest_and_what_is_made_of_it(tree: Path) -> None:
+    found = json.loads(run(tree, "-c", ELSEWHERE))
+    assert found["given"] == {"type": "integer", "minimum": 0, "maximum": 19}
+    assert found["shown"] == {"type": "integer", "minimum": 0}
+    assert found["spelled"] == "queuectl enqueue --niceness 5 -c true"
+    assert (found["keyword"], found["remote"]) == (6, 5)

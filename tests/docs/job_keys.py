@@ -1,0 +1,35 @@
+"""The keys of a job as keyword arguments, for type checkers: written from the table of keys.
+
+To write it again after a key was added: python -m tests.docs.job_keys
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import queuectl
+from queuectl.domain.fields import INPUT
+
+MODULE = Path(queuectl.__file__).parent / "wire" / "keywords.py"
+
+TYPES = {
+    "command": "str | Sequence[Path]", "filled text": "Path", "path": "Path", "id": "str", "name": "str",
+    "names": "Sequence[str]", "whole number": "int", "number": "float", "flag": "bool", "time": "str | datetime",
+    "duration": "Duration", "positive duration": "Duration", "exit codes": "Sequence[int]", "umask": "str",
+    "variables": "Mapping[str, str]",
+}  # fmt: skip
+"""The type of a keyword argument, by the kind of its key."""
+
+
+def written() -> str:
+    """The module, with the class as the table has it."""
+    text = MODULE.read_text()
+    head, _, rest = text.partition("    command: str")
+    _, _, tail = rest.partition("\n\n\n")
+    lines = [f"    command: {TYPES['command']}"]
+    lines += [f"    {key.name}: NotRequired[{TYPES[key.kind]} | None]" for key in INPUT if key.name != "command"]
+    return head + "\n".join(lines) + "\n\n\n" + tail
+
+
+if __name__ == "__main__":
+    MODULE.write_text(written())
