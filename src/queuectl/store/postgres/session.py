@@ -22,7 +22,6 @@ from queuectl.store.postgres.schema import bring_up_to_date
 from queuectl.store.postgres.text import array
 from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
-from queuectl.wire.jobs import spec_from_text
 
 FOLD_EVERY = 500
 """Transactions of one store between two folds of the counts."""
@@ -240,16 +239,3 @@ class PostgresSession(Session):
     def _find_specs(self, texts: Mapping[bytes, str]) -> dict[str, int]:
         found = self.send("find_specs", digests=list(texts)).fetchall()
         return {texts[digest]: spec_id for spec_id, digest in found}
-
-    def _learn_specs(self, spec_ids: set[int]) -> None:
-        if len(self._specs) >= rows.SPECS_KNOWN_MAX:
-            self._specs.clear()
-        if unknown := spec_ids - self._specs.keys():
-            found = self._select("SELECT id, body FROM {schema}.specs WHERE id = ANY (%s)", [list(unknown)])
-            self._specs.update({spec_id: spec_from_text(body) for spec_id, body in found})
-
-    def _made(self, found: Sequence[Any]) -> list[Job]:
-        """Jobs of rows of `JOB_COLUMNS`. One whose spec is gone by now was deleted in this moment."""
-        self._learn_specs({row[rows.SPEC_AT] for row in found})
-        specs = self._specs
-        return [rows.job_from_row(row, specs.__getitem__) for row in found if row[rows.SPEC_AT] in specs]

@@ -34,7 +34,6 @@ from queuectl.store.postgres.listener import Listener
 from queuectl.store.postgres.record import Recording
 from queuectl.store.postgres.relay import PostgresRelay
 from queuectl.store.postgres.schema import empty, find_identity
-from queuectl.store.shared.attempts import Attempts
 from queuectl.store.shared.history import History
 from queuectl.store.shared.jobs import Jobs
 from queuectl.store.shared.settings import KeptSettings
@@ -48,7 +47,7 @@ TRANSACTION_MAX = 2
 """A transaction of somebody with little patience may take so many times as long as an answer."""
 
 
-class PostgresStore(Recording, Inserting, Jobs, Attempts, History, Tokens, KeptSettings, Workers):
+class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, Workers):
     """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
 
     def __init__(

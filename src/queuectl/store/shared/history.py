@@ -1,16 +1,16 @@
-"""What happened: what people did, how executions ended, and news of both.
+"""What happened: executions, what people did, and news of both.
 
 Every command opens a store and few ask for any of this, so the values are imported where they are made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from queuectl.domain.job import Job, JobState, Outcome
+from queuectl.domain.job import Attempt, Job, JobState, Outcome
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Note
+from queuectl.store.port import Note, Output
 from queuectl.store.shared import rows
 from queuectl.store.shared.session import Session
 from queuectl.wire.jobs import worker_name
@@ -21,6 +21,30 @@ if TYPE_CHECKING:
 
 class History(Session):
     """This part of a `Store` (see store/port.py)."""
+
+    # --- executions -------------------------------------------------------------------------
+
+    def attempts(self, job: Job) -> list[Attempt]:
+        text = f"SELECT {rows.ATTEMPT_COLUMNS} FROM {{schema}}.attempts WHERE job = ? ORDER BY number"
+        return [rows.attempt_from_row(row) for row in self._select(text, [job.seq])]
+
+    def outputs(self, job: Job, number: int) -> list[Output]:
+        text = f"SELECT {rows.OUTPUT_COLUMNS} FROM {{schema}}.outputs WHERE job = ? AND number = ? ORDER BY stream"
+        return [rows.output_from_row(row) for row in self._select(text, [job.seq, number])]
+
+    def take_back_losses(self, worker: str, stopped: Mapping[tuple[int, int], float]) -> list[Job]:
+        from queuectl.store.shared.recording import loss_taken_back
+
+        now, taken_back = self.now(), []
+        with self.transaction():
+            for (seq, lease), ended_at in sorted(stopped.items()):
+                for job in self._jobs(f"WHERE seq = ? {self._dialect.locked}", [seq]):
+                    if found := loss_taken_back(job, self.attempts(job), worker, lease, ended_at, now):
+                        after, attempt = found
+                        self._write([(job, after)], now)
+                        self._send_rows("break_attempt", [attempt])
+                        taken_back.append(after)
+        return taken_back
 
     # --- what people did --------------------------------------------------------------------
 

@@ -12,16 +12,19 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from queuectl.domain.job import Job
+from queuectl.domain.job import Job, Spec
 from queuectl.store.port import Grip
 from queuectl.store.shared import rows
+from queuectl.wire.jobs import spec_from_text
 
 
 class Session(ABC):
-    """A connection to one store. `_counted`: by how many jobs this transaction changes each queue and state."""
+    """A connection to one store. `_counted`: by how many jobs this transaction changes each queue and state.
+    `_specs`: those it knows, by their number."""
 
     _dialect: rows.Dialect
     _counted: Counter[tuple[str, str]]
+    _specs: dict[int, Spec]
 
     @abstractmethod
     def now(self) -> float: ...
@@ -54,10 +57,6 @@ class Session(ABC):
         """Runs a named query for each of these rows, at least one, inside a transaction."""
 
     @abstractmethod
-    def _made(self, found: Sequence[Any]) -> list[Job]:
-        """Jobs of rows of `JOB_COLUMNS`."""
-
-    @abstractmethod
     def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> Any:
         """Replaces jobs, each (before, after), where they are still in the hands they were in."""
 
@@ -81,6 +80,20 @@ class Session(ABC):
         """The jobs of a query that ends with `rest`."""
         with self._snapshot():
             return self._made(self._select(f"SELECT {rows.JOB_COLUMNS} FROM {{schema}}.jobs {rest}", values))
+
+    def _made(self, found: Sequence[Any]) -> list[Job]:
+        """Jobs of rows of `JOB_COLUMNS`. One whose spec is gone by now was deleted in this moment."""
+        self._learn_specs({row[rows.SPEC_AT] for row in found})
+        specs = self._specs
+        return [rows.job_from_row(row, specs.__getitem__) for row in found if row[rows.SPEC_AT] in specs]
+
+    def _learn_specs(self, spec_ids: set[int]) -> None:
+        if len(self._specs) >= rows.SPECS_KNOWN_MAX:
+            self._specs.clear()
+        if unknown := spec_ids - self._specs.keys():
+            text = f"SELECT id, body FROM {{schema}}.specs WHERE id {self._dialect.any_of}"
+            for spec_id, body in self._select(text, [self._dialect.array(list(unknown))]):
+                self._specs[spec_id] = spec_from_text(body)
 
     def _count(self, changed: Iterable[tuple[Job, Job]]) -> None:
         """Counts jobs, each (before, after), in their new states."""

@@ -17,7 +17,8 @@ from queuectl.store.port import Grip, Superseded, WorkerRow
 from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
 from queuectl.store.sqlite.connection import connect, connect_in_memory, folder_of, sqlite3, sync_file, translated
-from queuectl.wire.jobs import spec_from_text, spec_to_text
+from queuectl.store.sqlite.guard import Guard
+from queuectl.wire.jobs import spec_to_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +51,25 @@ class SqliteSession(Session):
         self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
         try:
             self._migrate()
+            self._guard = Guard(self._db, self.path, folder_of(self.path), self.now)
+            self._may_sync = ("durability", "normal") not in self._select("SELECT name, value FROM config")
+            self._version = self._data_version()
         except BaseException:
             self._db.close()
             raise
+
+    def close(self) -> None:
+        self._guard.close()
+
+    def changed(self) -> bool:
+        version = self._data_version()
+        changed, self._version = version != self._version, version
+        if changed:
+            self._guard.look()
+        return changed
+
+    def _data_version(self) -> int:
+        return int(self._select("PRAGMA data_version")[0][0])
 
     def now(self) -> float:
         return self._clock.now()
@@ -158,23 +175,11 @@ class SqliteSession(Session):
 
     # --- jobs and specs ---------------------------------------------------------------------
 
-    def _made(self, found: Sequence[Any]) -> list[Job]:
-        return [rows.job_from_row(row, self._spec) for row in found]
-
     def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> None:
         """That each job is in the hands it was in, the caller has seen under the lock."""
         lives = [rows.life_of(after, before.state, before.worker, now) for before, after in changed]
         written = self._send_rows("write_job", lives).rowcount
         assert written == len(changed), f"{len(changed)} jobs to be written, but {written} found"
-
-    def _spec(self, spec_id: int) -> Spec:
-        spec = self._specs.get(spec_id)
-        if spec is None:
-            if len(self._specs) >= rows.SPECS_KNOWN_MAX:
-                self._specs.clear()
-            ((body,),) = self._db.execute("SELECT body FROM specs WHERE id = ?", (spec_id,)).fetchall()
-            spec = self._specs[spec_id] = spec_from_text(body)
-        return spec
 
     def _spec_id(self, spec: Spec) -> int:
         """The number of a spec, made where it is new."""

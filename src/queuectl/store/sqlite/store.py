@@ -20,14 +20,12 @@ from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_fol
 from queuectl.store.passfile import Access
 from queuectl.store.port import Change, Grip, Moved, OutputRelay, WorkerRow
 from queuectl.store.shared import rows
-from queuectl.store.shared.attempts import Attempts
 from queuectl.store.shared.history import History
 from queuectl.store.shared.jobs import Jobs
 from queuectl.store.shared.settings import KeptSettings
 from queuectl.store.shared.tokens import Tokens
 from queuectl.store.shared.workers import Workers
 from queuectl.store.sqlite.connection import folder_of, sqlite3
-from queuectl.store.sqlite.guard import Guard
 from queuectl.store.sqlite.session import SqliteSession
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ PEOPLE_BUSY_TIMEOUT_S = 10.0
 """How long a command waits for the write lock. A dispatcher waits far less, and tries again in its loop."""
 
 
-class SqliteStore(SqliteSession, Jobs, Attempts, History, Tokens, KeptSettings, Workers):
+class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
     def __init__(
@@ -54,22 +52,12 @@ class SqliteStore(SqliteSession, Jobs, Attempts, History, Tokens, KeptSettings, 
         self.wake_handle, self.shared_by_machines = -1, False
         self.relay: OutputRelay | None = None  # everybody here can read the files
         self.defaults: Mapping[str, str] = {}
-        try:
-            self._guard = Guard(self._db, self.path, folder_of(self.path), self.now)
-            self._may_sync = self.config().get("durability") != "normal"
-            self._version = self._data_version()
-        except BaseException:
-            self._db.close()
-            raise
 
     @cached_property
     def folder(self) -> Path:
         from pathlib import Path
 
         return Path(folder_of(self.path))
-
-    def close(self) -> None:
-        self._guard.close()
 
     def wait_at_most(self, seconds: float, answer_s: float = 0.0) -> None:
         self._db.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
@@ -82,16 +70,6 @@ class SqliteStore(SqliteSession, Jobs, Attempts, History, Tokens, KeptSettings, 
 
     def replaced(self) -> str:
         return self._guard.replaced()
-
-    def changed(self) -> bool:
-        version = self._data_version()
-        changed, self._version = version != self._version, version
-        if changed:
-            self._guard.look()
-        return changed
-
-    def _data_version(self) -> int:
-        return int(self._select("PRAGMA data_version")[0][0])
 
     def store_id(self) -> str:
         """The store's random identity, which tells it from another one at the same path."""
