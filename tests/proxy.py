@@ -40,6 +40,7 @@ class Proxy:
         self.swallow: bytes | None = None
         self.swallowed = 0
         self._closing = False
+        self._is_cut = threading.Event()
         for known in (self._listener, self._woken):
             self._selector.register(known, selectors.EVENT_READ)
             self._own.register(known, selectors.EVENT_READ)
@@ -47,8 +48,10 @@ class Proxy:
         self._thread.start()
 
     def cut(self) -> None:
-        """Closes every connection there is."""
+        """Closes every connection there is, before it returns."""
+        self._is_cut.clear()
         self._wake.send(b"c")
+        self._is_cut.wait()
 
     def close(self) -> None:
         self._closing = True
@@ -67,6 +70,7 @@ class Proxy:
                 elif key.fileobj is self._woken:
                     self._woken.recv(16)
                     self._drop_all()
+                    self._is_cut.set()
                 elif key.fileobj in self._peers and not self.silent:
                     self._pass(key.fileobj)
         self._drop_all()

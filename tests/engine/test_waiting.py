@@ -98,6 +98,19 @@ def test_what_follows_an_output_outlives_it_too(store: Observed, monkeypatch: py
     assert said == ["away; waiting until it is back", "the store is back"]
 
 
+def test_a_job_that_ended_while_the_store_was_away_ends_the_following(
+    store: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "AWAY_TOLD_AFTER_S", 0.0)
+    store.insert([a_job("a")])
+    said: list[str] = []
+    for _ in following.follow(store, "a", None, None, ticks=True, say=said.append):
+        if not said:
+            end_soon(store, "a")
+            store.failures = [AWAY]
+    assert said == ["away; waiting until it is back", "the store is back"]
+
+
 def test_a_store_that_is_lost_ends_the_waiting(store: Observed) -> None:
     store.insert([a_job("a")])
 

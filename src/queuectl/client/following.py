@@ -145,10 +145,10 @@ def follow(
                 for which, data in follower.news(store, job):
                     if data and (stream is None or stream == which):
                         yield which, data
+                patience.is_back()
                 if job.finished:
                     return
                 running = job.state is JobState.PROCESSING
-                patience.is_back()
             except StoreUnavailable as error:
                 patience.is_away(error)
             refuse_replaced(store)
