@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,26 @@ MADE_UP_KEY = (
 )
 """File, the text before which something is added, and what."""
 
+COLUMN_ROW = """    Field(
+        "color", "name", "column", nullable=True, option="--color-of-job", metavar="COLOR", help="its color",
+    ),
+"""
+MADE_UP_COLUMN = (
+    ("domain/fields.py", '    Field("batch", "unsupported"', COLUMN_ROW),
+    ("domain/job.py", "\n    @property\n    def due_at", "    color: str | None = None\n"),
+)
+MIGRATION = "-- A color.\n-- oldest reader: 2\n\nALTER TABLE jobs ADD COLUMN color TEXT;\n"
+
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the source tree with a made-up key."""
-    root = tmp_path_factory.mktemp("grown")
+    return grown(tmp_path_factory.mktemp("grown"), MADE_UP_KEY)
+
+
+def grown(root: Path, changes: Iterable[tuple[str, str, str]]) -> Path:
     shutil.copytree(SOURCE, root / "queuectl", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, before, added in MADE_UP_KEY:
+    for name, before, added in changes:
         path = root / "queuectl" / name
         text = path.read_text()
         assert text.count(before) == 1, f"{name} has no single {before!r} any more"
@@ -109,3 +123,17 @@ def test_a_new_key_is_in_rest_and_what_is_made_of_it(tree: Path) -> None:
     assert found["shown"] == {"type": "integer", "minimum": 0}
     assert found["spelled"] == "queuectl enqueue --niceness 5 -c true"
     assert (found["keyword"], found["remote"]) == (6, 5)
+
+
+def test_a_new_column_needs_one_migration_more(tmp_path: Path) -> None:
+    tree = grown(tmp_path, MADE_UP_COLUMN)
+    folder = tree / "queuectl" / "store" / "sql" / "sqlite"
+    number = len(list(folder.glob("[0-9]*.sql"))) + 1
+    (folder / f"{number:04d}_color.sql").write_text(MIGRATION)
+    (job,) = queuectl_in(tree, "enqueue", "--color-of-job", "red", "--", "true")
+    (plain,) = queuectl_in(tree, "enqueue", "--", "true")
+    assert (job["color"], plain["color"]) == ("red", None)
+    run(tree, "-m", "queuectl", "worker", "start", "--drain")
+    (ended,) = queuectl_in(tree, "show", job["id"])
+    (again,) = queuectl_in(tree, "clone", job["id"])
+    assert (ended["state"], ended["color"], again["color"]) == ("completed", "red", "red")
