@@ -27,6 +27,19 @@ def test_a_module_fits_into_one_head(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LINES_MAX
 
 
+INTERFACES = [path for path in MODULES if name_of(path).startswith(("client/", "cli/", "web/"))]
+CLASS_LINES_MAX, FUNCTION_LINES_MAX = 250, 50
+
+
+@pytest.mark.parametrize("path", INTERFACES, ids=name_of)
+def test_classes_and_functions_of_interfaces_stay_small(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            most = CLASS_LINES_MAX if isinstance(node, ast.ClassDef) else FUNCTION_LINES_MAX
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < most, node.name
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_says_what_it_owns(path: Path) -> None:
     tree = ast.parse(path.read_text())
