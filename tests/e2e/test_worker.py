@@ -49,10 +49,11 @@ def test_worker_stop_from_another_terminal(terminal: Terminal) -> None:
     worker = terminal.worker("--name night")
     terminal.good("queuectl enqueue --id a -c 'touch started; while ! test -e go; do sleep 0.05; done'")
     eventually(lambda: (terminal.folder / "started").exists(), "the command runs")
-    stopping = terminal.background("queuectl worker stop")
+    stopping = terminal.background("queuectl worker stop 2>&1")
     eventually(lambda: terminal.good("queuectl worker list --json").json[0]["stopping"], "it is asked to stop")
     (terminal.folder / "go").touch()
-    assert stopping.communicate(timeout=60)[0] == "stopped night\n"
+    waiting = "waiting for 1 running command; end them with: queuectl worker stop --now\n"
+    assert stopping.communicate(timeout=60)[0] == f"{waiting}stopped night\n"
     assert worker.wait(60) == 0
     assert terminal.states() == {"a": "completed"}
 

@@ -147,14 +147,14 @@ def stop(call: Call) -> int:
         if not asked:
             if console.as_json:
                 console.json_array([])
-            elsewhere = "" if call.args.all_hosts or not client.workers() else " on this host; see: worker list"
+            others = not call.args.all_hosts and client.workers()
+            elsewhere = f" on this host; see: {call.command('worker list')}" if others else ""
             console.note(f"no worker is running{elsewhere}", "no_worker")
             return 0
         running = sum(len(worker.running) for worker in asked)
         if running and not call.args.now:
-            console.note(
-                f"waiting for {counted(running, 'running command')}; end them with: worker stop --now", "waiting"
-            )
+            at_once = call.command("worker stop --now")
+            console.note(f"waiting for {counted(running, 'running command')}; end them with: {at_once}", "waiting")
         if orphans := [worker for worker in asked if worker.orphaned]:
             with client.driving(orphans, now=call.args.now) as guardian:
                 _wait_until_gone(call, client, asked, guardian.turn)

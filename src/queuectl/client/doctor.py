@@ -265,7 +265,7 @@ def _dead(store: Store, row: WorkerRow) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding(
-            level=NOTE, code="worker_dead", message=what, fix=f"the next worker that starts does, or: {CLEAN}"
+            level=NOTE, code="worker_dead", message=what, fix=f"the next worker that starts cleans up, or: {CLEAN}"
         )
 
 
@@ -277,7 +277,7 @@ def _folders(store: Store, known: set[str]) -> Iterator[Finding]:
             level=NOTE,
             code="folder_left",
             message=f"{path} is left from a dead worker",
-            fix=f"the next worker that starts does, or: {CLEAN}",
+            fix=f"the next worker that starts cleans up, or: {CLEAN}",
         )
 
 
