@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queuectl.client import acting, looking
@@ -16,6 +15,8 @@ from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from queuectl.client.figures import Figures
     from queuectl.client.following import Follower, Piece
     from queuectl.client.news import Watching
