@@ -113,14 +113,20 @@ class Proxy:
         if self.delay_s:
             self._late.append((time.monotonic() + self.delay_s, target, data))
         else:
+            self._send(target, data)
+
+    def _send(self, target: socket.socket, data: bytes) -> None:
+        try:
             target.sendall(data)
+        except OSError:  # it has hung up meanwhile
+            self._drop(target)
 
     def _send_late(self) -> None:
         """Passes on what has been kept back for long enough, where its connection still is."""
         while self._late and self._late[0][0] <= time.monotonic():
             _, target, data = self._late.popleft()
             if target in self._peers:
-                target.sendall(data)
+                self._send(target, data)
 
     def _drop(self, one: socket.socket) -> None:
         for each in (one, self._peers.pop(one)):
