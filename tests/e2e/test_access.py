@@ -52,7 +52,7 @@ def test_the_audit_log_says_who_did_what(stored: Terminal) -> None:
 
 
 def test_serve_says_what_it_needs(terminal: Terminal) -> None:
-    for words, part in (("--port 70000", "is no port"), ("--cert a.pem", "belong together"),
+    for words, part in (("--port 70000", "is not a port"), ("--cert a.pem", "belong together"),
                         ("--host 203.0.113.1", "cannot listen")):  # fmt: skip
         done = terminal.type(f"queuectl serve {words}")
         assert done.code in (1, 2)

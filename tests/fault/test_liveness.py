@@ -330,7 +330,7 @@ def test_a_worker_of_another_pid_namespace_is_told_by_its_supervisors_answer(sho
         (supervisor,) = box.processes("supervise.supervisor")
         os.kill(supervisor, signal.SIGSTOP)
         assert conditions() == [Condition.UNKNOWN]
-        assert "cannot be told from here" in queuectl(shop, "worker", "list").stdout
+        assert "cannot be checked from here" in queuectl(shop, "worker", "list").stdout
         shutil.rmtree(shop.store.folder / "workers")
         assert conditions() == [Condition.UNKNOWN]
         assert all(job.lost == 0 for job in shop.client.find())

@@ -25,7 +25,7 @@ WORKER_COLUMNS = (
 
 CONDITIONS = {
     Condition.UNABLE: "cannot start commands", Condition.SUSPENDED: "suspended", Condition.ORPHANED: "orphaned",
-    Condition.UNKNOWN: "cannot be told from here",
+    Condition.UNKNOWN: "cannot be checked from here",
 }  # fmt: skip
 """What a worker is called that does not serve, or may not."""
 

@@ -48,6 +48,6 @@ def finding(name: str, condition: Condition, dispatcher: int, jobs: Sequence[str
         case Condition.UNKNOWN:
             return Finding(
                 level=NOTE, code="worker_unknown",
-                message=f"whether worker {name} is driven cannot be told from here; {holds}",
+                message=f"whether worker {name} is driven cannot be checked from here; {holds}",
                 fix="ask on its machine, or in its container: queuectl worker list",
             )  # fmt: skip

@@ -64,7 +64,7 @@ def is_held(folder: Path, name: str = LOCK_NAME) -> bool | None:
 
 
 def lives(folder: Path, row: WorkerRow) -> bool | None:
-    """Whether a supervisor lives, by its lock and its process; None where that cannot be told from here: the lock is
+    """Whether a supervisor lives, by its lock and its process; None where that cannot be checked from here: the lock is
     missing, and its pid belongs to another machine or PID namespace."""
     held = is_held(folder)
     if held:

@@ -1,1 +1,1 @@
-"""Queuectl over HTTP: REST API, dashboard, metrics. Words in, words out; what is done, `Client` does."""
+"""Queuectl over HTTP: REST API, dashboard, metrics. This package only translates; `Client` does the work."""

@@ -1,4 +1,4 @@
-"""The application put together: routes, the guard around them, what lives as long as the server."""
+"""Puts the application together: routes, the guard around them, and objects that live as long as the server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GZIP_LEVEL = 4
 
 
 LISTEN_S_MAX = 900.0
-"""A stream ends after so long; browsers come back by themselves."""
+"""Longest life of a stream; browsers then reconnect by themselves."""
 
 
 def create_app(
@@ -41,8 +41,8 @@ def create_app(
 ) -> Starlette:  # fmt: skip
     """The whole server as an ASGI application.
 
-    `open_client` opens the store anew each time: every thread has one of its own. `bound` is the address the server
-    listens on, `allowed` are more names by which it may be called.
+    `open_client` opens the store each time it is called: every thread has a client of its own. `bound` is the address
+    the server listens on. `allowed` are further host names it accepts.
     """
     clients = Clients(open_client)
     door = Door(clients)
@@ -74,14 +74,14 @@ def create_app(
 
 
 def end_streams(app: Starlette) -> None:
-    """Ends what would otherwise go on for as long as its reader stays: the server is about to stop."""
+    """Ends all streams before the server stops; they would otherwise last as long as their readers stay."""
     app.state.feed.close()
     app.state.followers.close()
     app.state.console.close()
 
 
 def _problem(request: Request, error: Exception) -> Response:
-    """An error as a program reads it; a person who opens a page gets a page."""
+    """An error as JSON for programs, or as a page for a browser that opens one."""
     assert isinstance(error, QueuectlError)
     opens_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
     if opens_page and hasattr(request.state, "visitor") and not request.url.path.startswith("/api/"):
@@ -91,16 +91,16 @@ def _problem(request: Request, error: Exception) -> Response:
 
 
 def _not_routed(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals, in our words."""
+    """Starlette's 404 and 405 in the form of our errors."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return _problem(request, problems.MethodNotAllowed(f"{request.method} is not possible here", allowed))
+        return _problem(request, problems.MethodNotAllowed(f"{request.method} is not allowed here", allowed))
     if error.status_code == 404:
         return _problem(request, problems.NoSuchPage(f"nothing is at {request.url.path[:200]}", "see: /openapi.json"))
     return Response(status_code=error.status_code)
 
 
 def _bug(request: Request, error: Exception) -> Response:
-    """A mistake of ours: the traceback goes to the server's log, and nothing of it to the client."""
-    return problems.response(problems.Bug("the server made a mistake", "its log says which"))
+    """An unexpected exception: its traceback goes to the server's log, never to the client."""
+    return problems.response(problems.Bug("internal error", "see the server's log"))

@@ -1,6 +1,6 @@
-"""How a request gets at the queue: a few threads, each with a `Client` of its own, since a store is for one thread.
+"""Runs calls on the queue in a few threads. Each has a `Client` of its own, since a store is for one thread.
 
-`await ask(request, lambda client: client.status())` runs the call in one of them, in the name of the request's token.
+`await ask(request, lambda client: client.status())` runs the call in one of them, as the request's token.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CLOSE_WITHIN_S = 1.0
 
 
 class Clients:
-    """The threads and their clients. A store that was removed or replaced is opened anew."""
+    """The threads and their clients. A store that was removed or replaced is opened again."""
 
     def __init__(self, open_client: Callable[[], Client], threads: int = THREADS) -> None:
         self._open = open_client
@@ -37,9 +37,9 @@ class Clients:
         self._waiting = 0
 
     async def run(self, who: str, call: Callable[[Client], T]) -> T:
-        """What `call` answers, run in one of the threads. Raises what it raises, `Overloaded`, `StoreUnavailable`."""
+        """Runs `call` in one of the threads. Raises what it raises, `Overloaded` or `StoreUnavailable`."""
         if self._waiting >= WAITING_MAX:
-            raise Overloaded("the server has too much to do", "try again in a moment")
+            raise Overloaded("the server is overloaded", "try again in a moment")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, who, call)
@@ -62,7 +62,7 @@ class Clients:
         return client
 
     def close(self) -> None:
-        """Ends the threads, each of which closes its own client; one that is still busy is left to its call."""
+        """Ends the threads. Each closes its own client; a busy one first finishes its call."""
         together = threading.Barrier(self._threads)
 
         def leave() -> None:
@@ -71,7 +71,7 @@ class Clients:
                 with suppress(StoreUnavailable):
                     client.close()
             with suppress(threading.BrokenBarrierError):
-                together.wait(CLOSE_WITHIN_S)  # or one thread would do what is meant for all
+                together.wait(CLOSE_WITHIN_S)  # so that no thread takes another one's turn
 
         for _ in range(self._threads):
             self._pool.submit(leave)
@@ -79,7 +79,7 @@ class Clients:
 
 
 async def ask(request: Request, call: Callable[[Client], T]) -> T:
-    """Runs a call on a client, in the name of the request's token."""
+    """Runs a call on a client, as the request's token."""
     clients: Clients = request.app.state.clients
     who: Any = request.state.visitor.who
     return await clients.run(who, call)

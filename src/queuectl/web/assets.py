@@ -1,6 +1,6 @@
-"""Static files: read once, compressed once, and kept by browsers for as long as their address stays the same.
+"""Static files, read once and compressed once. Browsers keep them until their address changes.
 
-`address("app.css")` has a digest of the content in it, so a changed file is a new address.
+`address("app.css")` contains a digest of the content, so a changed file gets a new address.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from starlette.types import Receive, Scope, Send
 from queuectl.web import problems
 
 FOLDER = Path(__file__).parent / "static"
-FOR_EVER = "public, max-age=31536000, immutable"
+FOREVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 COMPRESS_FROM_BYTES = 512
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 
 class Asset(NamedTuple):
-    """One file as it is sent."""
+    """A file ready to send. `compressed` is None where gzip saves little."""
 
     media_type: str
     version: str
@@ -37,7 +37,7 @@ _read: dict[Path, tuple[int, Asset]] = {}
 
 
 def asset(name: str) -> Asset | None:
-    """The file of this name, none where there is none. A file that has changed is read again."""
+    """The file of this name, or None. A file that has changed is read again."""
     path = FOLDER / name
     try:
         if ".." in name.split("/") or path.is_dir():
@@ -61,7 +61,7 @@ def _asset(path: Path) -> Asset:
 
 
 def address(name: str) -> str:
-    """Where a page finds a file. Raises `LookupError` for one that is not there."""
+    """The address of a file, for a page. Raises `LookupError` if there is no such file."""
     found = asset(name)
     if found is None:
         raise LookupError(f"no static file {name}")
@@ -84,7 +84,7 @@ class Assets:
             return
         tag = f'"{found.version}"'
         current = f"v={found.version}".encode() == scope["query_string"]
-        kept = {"Cache-Control": FOR_EVER if current else ASK_AGAIN, "ETag": tag, "Vary": "Accept-Encoding"}
+        kept = {"Cache-Control": FOREVER if current else ASK_AGAIN, "ETag": tag, "Vary": "Accept-Encoding"}
         if headers.get("if-none-match") == tag:
             await Response(status_code=304, headers=kept)(scope, receive, send)
             return

@@ -1,15 +1,15 @@
-"""The console of the dashboard: queuectl's own commands, typed in a browser, read by the command line's own code.
+"""The dashboard's console: queuectl's own commands, typed in a browser, parsed by the command line's own code.
 
-A line is taken apart here and never handed to a shell. The command runs in this process, in a thread of its own, on a
-client of its own, and writes to a screen that is the browser's panel. Rules:
+A line is split here and never passed to a shell. The command runs in this process, with its own thread and client, and
+writes to the browser's panel. Rules:
 
-- Text from a `{` that begins a word is one JSON object, taken before words are split: quotes and blanks in it stay.
-- Who may only read calls only commands in `READING`, by GET; everything else is a POST, which the guard lets nobody do
-  without a full token.
-- What makes no sense without a terminal is refused with a word why (`TERMINAL_ONLY`).
-- `Session.stop` is Ctrl-C. A reader who has gone interrupts nothing that was begun: a command that only told what goes
-  on ends, and the job of a `run` goes on.
-- `worker start` starts a process of its own: a server with threads must not fork.
+- A word that begins with `{` begins a JSON object, taken before words are split: its quotes and blanks stay.
+- A read-only token may call only the commands in `READING`, by GET. Everything else is a POST, for which the guard
+  demands a full token.
+- Commands that make no sense without a terminal are refused with the reason (`TERMINAL_ONLY`).
+- `Session.stop` is Ctrl-C. When the reader leaves, nothing that was begun is undone: a command that only watches ends,
+  and the job of a `run` goes on.
+- `worker start` starts a separate process: a server with threads must not fork.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ READING = frozenset(
         "config show", "config get",
     }
 )  # fmt: skip
-"""Commands that change nothing and tell nothing secret."""
+"""Commands that change nothing and show nothing secret."""
 
 TERMINAL_ONLY = {
-    "serve": "runs already",
-    "demo": "plays in a terminal",
+    "serve": "is already running",
+    "demo": "needs a terminal",
     "reset": "would remove the store under this server",
     "copy": "would move the store away under this server",
-    "init": "makes a store in a terminal's folder",
+    "init": "makes a store in the folder of a terminal",
     "completion": "is for the shell of a terminal",
 }
-"""Commands that have no place here, and why."""
+"""Commands that do not work here, and why."""
 
 SESSIONS_MAX = 16
 SESSION_ID_LENGTH = 16
@@ -86,7 +86,7 @@ def words_of(line: str) -> list[str]:
 
 
 def _split(text: str) -> list[str] | None:
-    """Words as a shell would read them, nothing expanded; none where a quote is open."""
+    """Words as a shell would read them, without expansion; None if a quote is open."""
     try:
         return shlex.split(text)
     except ValueError:
@@ -94,15 +94,15 @@ def _split(text: str) -> list[str] | None:
 
 
 class Asked(Exception):
-    """A command wants an answer before it goes on."""
+    """A command asks a question that has no answer yet."""
 
 
 class Left(Exception):
-    """Nobody reads any more what a command writes: it ends where it is."""
+    """The command's reader has left: it ends at once."""
 
 
 class Typed(NamedTuple):
-    """A line, and how it came: the panel's width, and the answer to a question that it led to."""
+    """A typed line with the panel's width, and the answer if the command asked a question before."""
 
     line: str
     visitor: Visitor
@@ -112,7 +112,7 @@ class Typed(NamedTuple):
 
 
 class Console:
-    """All that runs in browsers' consoles."""
+    """The commands that run in browsers' consoles."""
 
     def __init__(self, open_client: Callable[[], Client], listen_s_max: float) -> None:
         self._open = open_client
@@ -120,19 +120,19 @@ class Console:
         self._sessions: dict[str, Session] = {}
 
     def run(self, typed: Typed) -> Session:
-        """Begins to run a line. Raises `Invalid`, `Overloaded`."""
+        """Starts a line. Raises `Invalid`, `Overloaded`."""
         if len(typed.line) > LINE_MAX:
-            raise Invalid(f"the line is longer than {LINE_MAX:,} signs", "put jobs into a file: enqueue --file")
+            raise Invalid(f"the line is longer than {LINE_MAX:,} characters", "put jobs into a file: enqueue --file")
         words = words_of(typed.line)
         if len(self._sessions) >= SESSIONS_MAX:
-            raise Overloaded("too many commands run in consoles", "let one end, or cancel it")
+            raise Overloaded("too many commands are running in consoles", "wait for one to end, or stop it")
         session = Session(asyncio.get_running_loop(), typed, words, self._open, self._over)
         self._sessions[session.id] = session
         session.begin(self._listen_s_max)
         return session
 
     def stop(self, session_id: str, visitor: Visitor) -> None:
-        """Interrupts a command as Ctrl-C does, if it still runs and is this visitor's own."""
+        """Interrupts a running command of this visitor, as Ctrl-C does."""
         session = self._sessions.get(session_id)
         if session is not None and session.visitor.token.id == visitor.token.id:
             session.stop()
@@ -141,13 +141,13 @@ class Console:
         self._sessions.pop(session.id, None)
 
     def close(self) -> None:
-        """Ends all of them."""
+        """Ends all commands."""
         for session in list(self._sessions.values()):
             session.hang_up()
 
 
 class Session:
-    """One line that runs: the source of a stream of events, `begin`, `output`, and at the end `question` or `end`."""
+    """A running line: the source of a stream of the events `begin`, `output`, and at last `question` or `end`."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, typed: Typed, words: list[str], open_client: Callable[[], Client],
@@ -162,7 +162,7 @@ class Session:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._room = OUTPUT_BYTES_MAX
-        self._called = threading.Event()  # by Ctrl-C, or because the reader has gone
+        self._called = threading.Event()  # by Ctrl-C, or because the reader has left
         self._gone = False
         self._deaf = False
         self._begin = message("begin", {"session": self.id})
@@ -181,7 +181,7 @@ class Session:
     # --- for the event loop -----------------------------------------------------------------
 
     def begin(self, listen_s_max: float) -> None:
-        """Starts the command. After so long it is left, as by a reader who has gone."""
+        """Starts the command. After `listen_s_max` seconds it ends as if its reader had left."""
         self._timer = self._loop.call_later(listen_s_max, self._leave_it)
         threading.Thread(target=self._run, name="queuectl-console", daemon=True).start()
 
@@ -206,7 +206,7 @@ class Session:
         self._called.set()
 
     def hang_up(self) -> None:
-        """The reader has gone, or the server stops."""
+        """The reader has left, or the server stops."""
         self._leave_it()
         self._over = True
         self._news.set()
@@ -222,7 +222,7 @@ class Session:
     # --- for the command's thread -----------------------------------------------------------
 
     def put(self, stream: int, data: bytes) -> None:
-        """What the command writes. Raises `KeyboardInterrupt`; `Left`, once, where nobody reads or it is too much."""
+        """Takes the command's output. Raises `KeyboardInterrupt`; once also `Left`: no reader, or too much output."""
         if self._deaf:
             return
         self._answer_call()
@@ -292,11 +292,11 @@ class Session:
         return client
 
     def _do(self, command: Command, call: Call) -> int:
-        """Carries out a command, if it may be."""
+        """Runs a command if it is allowed here."""
         self._check(command, call)
         if command.name == "worker start":
             return self._start_worker(call)
-        if command.name == "doctor":  # which opens the store by itself
+        if command.name == "doctor":  # doctor opens the store itself
             client = self._client()
             call.args.db = client.address
             client.close()
@@ -304,17 +304,17 @@ class Session:
 
     def _check(self, command: Command, call: Call) -> None:
         if call.args.db is not None:
-            raise Invalid("this console is for one store only", "start another server for the other: serve --db PATH")
+            raise Invalid("the console works on the server's store only", "for another, start: queuectl serve --db PATH")
         if command.name in TERMINAL_ONLY:
             raise Invalid(f"{command.name} {TERMINAL_ONLY[command.name]}")
         visitor = self._typed.visitor
         if not visitor.may_write and (command.name not in READING or call.args.json):
-            raise Forbidden(f"token {visitor.token.name} may only read", f"these: {', '.join(sorted(READING))}")
+            raise Forbidden(f"token {visitor.token.name} is read-only", f"it may use: {', '.join(sorted(READING))}")
         if self._typed.by_get and command.name not in READING:
-            raise Forbidden(f"{command.name} does not only read", "send it as a POST")
+            raise Forbidden(f"{command.name} changes something", "send it as a POST")
 
     def _start_worker(self, call: Call) -> int:
-        """Starts a worker as a process of its own, which goes on without this server."""
+        """Starts a worker as a separate process, which outlives this server."""
         words = [sys.executable, "-m", "queuectl", *self._words]
         if not call.args.detach:
             words.append("--detach")
@@ -331,7 +331,7 @@ class Session:
 
 
 def _joined(pieces: deque[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """Neighbours of one stream as one piece."""
+    """Joins neighbouring pieces of the same stream."""
     joined: list[tuple[int, list[bytes]]] = []
     for stream, data in pieces:
         if joined and joined[-1][0] == stream:
@@ -359,7 +359,7 @@ class _Stream(io.RawIOBase):
 
 
 class Entry(NamedTuple):
-    """What the panel knows of a command to complete it: its name, its options, what its words are."""
+    """What the panel needs to complete a command: its name, its options, the kind of its words."""
 
     name: str
     help: str

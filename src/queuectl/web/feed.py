@@ -1,9 +1,9 @@
-"""News and snapshots for everybody who watches: read once, encoded once, handed to all.
+"""News and snapshots for all listeners: read once, encoded once, sent to each.
 
-One thread sleeps until something is committed, as workers do, reads what is new, and hands it to the event loop. It
-runs only while somebody listens. Who is too slow loses what was waiting for them, and is told so. News are a stream to
-look at, not a record: where much happens in a moment, or an end is reported late, some are passed over (`skipped`); the
-jobs themselves always tell how they stand.
+One thread sleeps until something is committed, as workers do, reads the news and hands them to the event loop. It runs
+only while somebody listens. A listener that is too slow loses its waiting news, and is told so. News are a view, not a
+record: when much happens at once, or an end is reported late, some are skipped (`skipped`). The jobs themselves are
+always up to date.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ EVENTS, SNAPSHOT = "events", "snapshot"
 TOPICS = (EVENTS, SNAPSHOT)
 
 TICK_S = 0.25
-"""News are read at most so often, however many commits there are."""
+"""Least time between two readings of news, however many commits there are."""
 SNAPSHOT_EVERY_S, SNAPSHOT_AT_REST_S = 1.0, 5.0
 LOOK_EVERY_S = 1.0
-"""How often is looked where nobody tells of commits."""
+"""Poll interval when commits are not announced."""
 CHECK_EVERY_S, PING_EVERY_S = 5.0, 15.0
 AGAIN_AFTER_S = 1.0
-"""After the store could not be read."""
+"""Pause after the store could not be read."""
 RATE_WINDOW_S = 60.0
 RATE_SPANS = 500
 QUEUES_MAX = 100
 
 LISTENERS_MAX = 256
 WAITING_BYTES_MAX = 1 << 18
-"""What may wait for one listener."""
+"""Most bytes that may wait for one listener."""
 
 
 def message(event: str, document: object) -> bytes:
-    """An event as a stream carries it."""
+    """An event in the format of server-sent events."""
     return b"event: %b\ndata: %b\n\n" % (event.encode(), msgspec.json.encode(document))
 
 
 PING = b": \n\n"
 SKIPPED = message("skipped", {})
 RETRY = b"retry: 2000\n\n"
-"""How soon a browser comes back after the connection has ended."""
+"""Tells browsers to reconnect 2,000 ms after the connection ends."""
 
 
 class Listener:
-    """One connection's share: what waits to be sent. For the event loop's thread only."""
+    """The data that waits to be sent on one connection. For the event loop's thread only."""
 
     def __init__(self, topics: frozenset[str], token: str) -> None:
         self.topics = topics
@@ -71,7 +71,7 @@ class Listener:
         self._over = False
 
     def put(self, data: bytes) -> None:
-        """Something to send."""
+        """Adds data to send."""
         if self._bytes + len(data) > WAITING_BYTES_MAX:
             self._waiting.clear()
             self._bytes = 0
@@ -81,12 +81,12 @@ class Listener:
         self._news.set()
 
     def hang_up(self) -> None:
-        """Nothing more will come."""
+        """Ends the stream once the waiting data is sent."""
         self._over = True
         self._news.set()
 
     async def next(self) -> bytes | None:
-        """All that waits, as soon as there is something; none at the end."""
+        """All waiting data, as soon as there is some; None at the end."""
         await self._news.wait()
         self._news.clear()
         if self._over:
@@ -98,7 +98,7 @@ class Listener:
 
 
 class Feed:
-    """Who listens, and the thread that reads for them."""
+    """The listeners, and the thread that reads for them."""
 
     def __init__(self, open_client: Callable[[], Client], listen_s_max: float) -> None:
         self._open = open_client
@@ -110,9 +110,9 @@ class Feed:
         self._closed = False
 
     def listen(self, topics: Iterable[str], token: str, place: Place) -> Listener:
-        """A new listener, named by the token's id, who is told what happens after `place`. Raises `Overloaded`."""
+        """A new listener for news after `place`, named by the token's id. Raises `Overloaded`."""
         if len(self._listeners) >= LISTENERS_MAX or self._closed:
-            raise Overloaded("too many listen already", "close another page, or try again later")
+            raise Overloaded("too many pages are listening", "close another page, or try again later")
         self._loop = asyncio.get_running_loop()
         listener = Listener(frozenset(topics), token)
         listener.end = self._loop.call_later(self._listen_s_max, listener.hang_up)
@@ -126,7 +126,7 @@ class Feed:
         return listener
 
     def leave(self, listener: Listener) -> None:
-        """Nobody reads this listener's share any more."""
+        """Removes a listener."""
         self._listeners.discard(listener)
         if listener.end is not None:
             listener.end.cancel()
@@ -149,11 +149,11 @@ class Feed:
         return frozenset(topic for listener in self._listeners for topic in listener.topics)
 
     def _in_loop(self, call: Callable[..., None], *given: Any) -> None:
-        """From the reader's thread into the loop's."""
+        """Makes a call in the loop's thread."""
         assert self._loop is not None
         try:
             self._loop.call_soon_threadsafe(call, *given)
-        except RuntimeError:  # the loop is over, and everybody has gone
+        except RuntimeError:  # the loop has ended, and no listener is left
             pass
 
     def _hand_out(self, topic: str | None, data: bytes) -> None:
@@ -176,7 +176,7 @@ class Feed:
 
 
 class _Reader(threading.Thread):
-    """Sleeps, reads, hands out; until it is stopped."""
+    """The thread that reads news and snapshots and hands them out, until it is stopped."""
 
     def __init__(
         self, open_client: Callable[[], Client], hand_out: Callable[[str | None, bytes], None],
@@ -186,7 +186,7 @@ class _Reader(threading.Thread):
         self.topics: frozenset[str] = frozenset()
         self._open = open_client
         self._hand_out = hand_out
-        self._check = check  # is told which tokens there are
+        self._check = check  # gets the ids of all tokens
         self._place: Place | None = place  # where the first reading begins
         self._end = threading.Event()
 
@@ -224,20 +224,20 @@ class _Reader(threading.Thread):
 
 
 def _told(news: list[News] | None) -> bytes:
-    """News as events; empty where there are none."""
+    """News as events; empty if there are none."""
     if news is None:
         return SKIPPED
     return b"".join(message("job" if each.job is not None else "deed", documents.news_to_json(each)) for each in news)
 
 
 class _Beat:
-    """What is done at most every so often."""
+    """Limits how often each thing is done."""
 
     def __init__(self) -> None:
         self._done: dict[str, float] = {}
 
     def due(self, what: str, every_s: float) -> bool:
-        """Whether it is time again; then it counts as done."""
+        """Whether `every_s` seconds have passed since it was last due."""
         now = time.monotonic()
         if now - self._done.get(what, 0.0) < every_s:
             return False
@@ -246,7 +246,7 @@ class _Beat:
 
 
 def snapshot(client: Client) -> dict[str, Any]:
-    """The whole in numbers, for a page that shows it live."""
+    """Counts, slots, rates and times, for pages that show them live."""
     found = client.status(retries=0)
     recent = client.figures(RATE_WINDOW_S, 1, RATE_SPANS)
     alive = [worker for worker in found.workers if not worker.orphaned]

@@ -1,9 +1,9 @@
-"""Which jobs a page is about, as its address says it. The words are those of the API's selectors:
+"""The filter of a page of jobs, as its address gives it. The words are those of the API's selectors:
 
     state=failed&state=dead  queue=video  tag=nightly  owner=ann  command=ffmpeg  error=timed  exit_code=1
     older_than=1h
 
-`command` without `*` or `?` is a piece of the command line; with one it is a GLOB over the whole.
+`command` without `*` or `?` matches a part of the command line; with one it is a GLOB that matches the whole.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ WILD = frozenset("*?")
 
 
 class Filter(NamedTuple):
-    """What was asked for, field by field, as it was typed."""
+    """The fields of a filter, as typed."""
 
     given: Mapping[str, tuple[str, ...]]
 
     def first(self, name: str) -> str:
-        """The field's only value, or nothing: for a form."""
+        """A field's only value, or an empty text: for a form."""
         return self.given.get(name, ("",))[0]
 
     def has(self, name: str, value: str) -> bool:
         return value in self.given.get(name, ())
 
     def query(self, **more: str | int) -> str:
-        """The filter as an URL's query, with `more` in it."""
+        """The filter and `more` as the query of a URL."""
         pairs = [(name, value) for name, values in self.given.items() for value in values]
         return urlencode([*pairs, *more.items()])
 
     def toggled(self, name: str, value: str) -> str:
-        """The query with a value of a repeated field put in, or taken out."""
+        """The query with a value of a repeated field added, or removed if it is there."""
         now = self.given.get(name, ())
         after = tuple(each for each in now if each != value) if value in now else (*now, value)
         return Filter({**self.given, name: after}).query()
 
     def without(self, *names: str) -> Filter:
-        """The filter with some fields left open."""
+        """The filter without some fields."""
         return Filter({name: values for name, values in self.given.items() if name not in names})
 
     def words(self) -> dict[str, list[str]]:
@@ -54,12 +54,12 @@ class Filter(NamedTuple):
         return words
 
     def selector(self, now: float) -> Selector:
-        """The selection. Raises `Invalid` naming the field."""
+        """The selector. Raises `Invalid` with the field's name."""
         return parse_selection(self.words(), now)
 
 
 def of_query(query: str) -> Filter:
-    """The filter in the query of an URL; other fields and empty ones mean nothing."""
+    """The filter in the query of a URL; unknown and empty fields are ignored."""
     given: dict[str, tuple[str, ...]] = {}
     for name, value in parse_qsl(query):
         if name in KEYS and (value := value.strip()) and value not in given.get(name, ()):

@@ -1,8 +1,8 @@
-"""Who may in: every request passes here before anything else sees it.
+"""Access control: every request passes here before anything else sees it.
 
-In this order: the Host must be a name of this server (or a page could reach it under a name of its own: DNS
-rebinding); a request from another site's page is refused (CSRF); a token must be known, by `Authorization: Bearer` or
-by cookie; a writing method needs a full one; the body may only be so long. Failed attempts are counted by address.
+Checked in this order: the Host must name this server, or another site's name could point here (DNS rebinding); the
+request must not come from another site's page (CSRF); the token, in `Authorization: Bearer` or a cookie, must be
+known; a writing method needs a full token; the body has a limit. Failed attempts are counted by address.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from queuectl.web.ask import Clients
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/login", "/healthz", "/readyz"})
 OPEN_FOLDER = "/static/"
-"""What needs no token: the way in, whether the server lives, and files that everybody can download anyway."""
+"""Paths that need no token: the login, the health checks, and files that are public anyway."""
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 BODY_BYTES_MAX = 1 << 20
 BODIES_BYTES_MAX: Mapping[str, int] = {"/api/v1/jobs": 16 << 20, "/login": 4096}
-"""Paths that take longer or only shorter ones."""
+"""Paths with a limit of their own."""
 
 KNOWN_FOR_S = 1.0
-"""A token that was revoked is forgotten within this time."""
+"""A revoked token is refused within this time."""
 FAILURES_MAX, FAILURES_WITHIN_S = 10, 60.0
 ADDRESSES_MAX = 1024
 
@@ -56,14 +56,14 @@ SECURITY_HEADERS = {
 
 
 class Visitor(NamedTuple):
-    """Who sends a request. `by_cookie`: a browser, which sends it along whatever page it is on."""
+    """The sender of a request. `by_cookie`: a browser, which may send the cookie from any page."""
 
     token: Token
     by_cookie: bool = False
 
     @property
     def who(self) -> str:
-        """As jobs and the audit log name them."""
+        """The name used in jobs and in the audit log."""
         return f"token:{self.token.name}"
 
     @property
@@ -72,10 +72,10 @@ class Visitor(NamedTuple):
 
 
 class Hosts:
-    """By which names clients may call this server."""
+    """The host names that this server accepts."""
 
     def __init__(self, bound: str, allowed: Iterable[str] = ()) -> None:
-        """`bound` is the address it listens on. Beyond loopback any IP address will do: it is no name to rebind."""
+        """`bound` is the address it listens on. Beyond loopback it accepts any IP address: DNS cannot rebind one."""
         self._names = {*LOOPBACK_NAMES, bound.strip("[]").lower(), *(name.lower() for name in allowed)}
         self._any_address = bound.strip("[]") not in LOOPBACK_NAMES
 
@@ -103,7 +103,7 @@ def is_address(name: str) -> bool:
 
 
 class Door:
-    """Checks tokens, remembers known ones for a moment, and counts failures by address."""
+    """Checks tokens, caches known ones for `KNOWN_FOR_S`, and counts failures by address."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
@@ -113,7 +113,7 @@ class Door:
     async def token(self, text: str, address: str) -> Token:
         """The token of this text. Raises `Unauthenticated`, or `TooMany` after many failures from an address.
 
-        Whoever was in before stays in: nobody can lock others out by guessing.
+        A token that was accepted before is not blocked: nobody can lock others out by guessing.
         """
         digest = tokens.digest(text) if len(text) <= tokens.BYTES_MAX else ""
         found = self._known.get(digest)
@@ -125,12 +125,12 @@ class Door:
         if token is None:
             self._known.pop(digest, None)
             self._failed(address)
-            raise problems.Unauthenticated("the token is not known", "see: queuectl token list")
+            raise problems.Unauthenticated("unknown token", "see: queuectl token list")
         self._known[digest] = (time.monotonic(), token)
         return token
 
     def forget(self) -> None:
-        """Has every token looked up again."""
+        """Empties the cache of tokens."""
         self._known.clear()
 
     def _refuse_guessing(self, address: str) -> None:
@@ -150,7 +150,7 @@ class Door:
 
 
 class Guard:
-    """The outermost layer of the application."""
+    """The outermost layer of the application: lets a request in or refuses it."""
 
     def __init__(self, app: ASGIApp, door: Door, hosts: Hosts) -> None:
         self._app = app
@@ -161,7 +161,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":  # a websocket: nobody needs one here
+        if scope["type"] != "http":  # a websocket: not used here
             await send({"type": "websocket.close", "code": 1008})
             return
         guarded = _with_headers(send, scope)
@@ -179,7 +179,7 @@ class Guard:
         host = headers.get("host", "")
         if not self._hosts.accept(host) or len(headers.getlist("host")) != 1:
             raise problems.Forbidden(
-                f"{host[:100]!r} is no name of this server", "allow it with: serve --allow-host NAME"
+                f"host {host[:100]!r} is not a name of this server", "allow it with: serve --allow-host NAME"
             )
         _refuse_other_sites(scope, headers, host)
         path: str = scope["path"]
@@ -188,9 +188,9 @@ class Guard:
         visitor = await self._visitor(scope, headers)
         if scope["method"] not in SAFE_METHODS:
             if visitor.by_cookie and "origin" not in headers and headers.get("sec-fetch-site") != "same-origin":
-                raise problems.Forbidden("it does not say which page it comes from", "send Origin, or a Bearer token")
+                raise problems.Forbidden("the request does not name its page", "send Origin, or a Bearer token")
             if not visitor.may_write:
-                raise problems.Forbidden(f"token {visitor.token.name} may only read", "use one with the role full")
+                raise problems.Forbidden(f"token {visitor.token.name} is read-only", "use one with the role full")
         scope.setdefault("state", {})["visitor"] = visitor
 
     async def _visitor(self, scope: Scope, headers: Headers) -> Visitor:
@@ -198,7 +198,7 @@ class Guard:
         if (given := headers.get("authorization")) is not None:
             scheme, _, text = given.partition(" ")
             if scheme.lower() != "bearer":
-                raise problems.Unauthenticated("only Bearer tokens are taken", "send: Authorization: Bearer TOKEN")
+                raise problems.Unauthenticated("only Bearer tokens are accepted", "send: Authorization: Bearer TOKEN")
             return Visitor(await self._door.token(text.strip(), address))
         if (kept := cookie_of(headers, cookie_name(scope))) is not None:
             return Visitor(await self._door.token(kept, address), by_cookie=True)
@@ -206,7 +206,7 @@ class Guard:
 
 
 def _refuse_other_sites(scope: Scope, headers: Headers, host: str) -> None:
-    """Refuses what another site's page sends. Following a link from one, to look at a page, is no harm."""
+    """Refuses requests from other sites' pages. A link that only opens a page is allowed."""
     origin = headers.get("origin")
     if origin is not None and origin.lower() != f"{scope['scheme']}://{host}".lower():
         raise problems.Forbidden(f"a page of {origin[:100]!r} may not call this server")
@@ -217,7 +217,7 @@ def _refuse_other_sites(scope: Scope, headers: Headers, host: str) -> None:
 
 
 def _way_in(scope: Scope, error: problems.Unauthenticated) -> Response:
-    """A person who wants to see a page is led to the login; a program gets the error."""
+    """Redirects a browser that opens a page to the login; a program gets the error."""
     wants_page = "text/html" in Headers(scope=scope).get("accept", "")
     if wants_page and scope["method"] == "GET" and not scope["path"].startswith("/api/"):
         query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
@@ -228,13 +228,13 @@ def _way_in(scope: Scope, error: problems.Unauthenticated) -> Response:
 
 
 def cookie_name(scope: Scope) -> str:
-    """One for each port: browsers share cookies between the ports of a host."""
+    """The cookie's name, with the port in it: browsers share cookies between the ports of a host."""
     server = scope.get("server")
     return f"queuectl-{server[1] if server and server[1] else 0}"
 
 
 def cookie_of(headers: Headers, name: str) -> str | None:
-    """The value of a cookie, if it was sent."""
+    """The value of a cookie, or None."""
     try:
         cookies = SimpleCookie(headers.get("cookie", ""))
     except CookieError:
@@ -244,7 +244,7 @@ def cookie_of(headers: Headers, name: str) -> str | None:
 
 
 def _with_headers(send: Send, scope: Scope) -> Send:
-    """Adds to every answer what keeps browsers from doing harm with it."""
+    """Adds the security headers to every answer."""
 
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -260,7 +260,7 @@ def _with_headers(send: Send, scope: Scope) -> Send:
 
 
 class Body:
-    """A request's body as it comes in, refused as soon as it is too long."""
+    """A request's body, refused as soon as it is too long."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
@@ -268,7 +268,7 @@ class Body:
         self._error = problems.TooLarge(f"the body is longer than {self._left:,} bytes", "send it in several requests")
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isascii() or not declared.isdigit():
-            raise Invalid(f"Content-Length {declared[:20]!r} is no number")
+            raise Invalid(f"Content-Length {declared[:20]!r} is not a number")
         if int(declared) > self._left:
             raise self._error
 

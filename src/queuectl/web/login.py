@@ -1,4 +1,4 @@
-"""The way in for browsers: a token, by the address printed at the start or typed into a form, becomes a cookie."""
+"""Logs browsers in: a token, typed into a form or part of the address printed at the start, becomes a cookie."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEEP_S = 30 * 86400
 
 
 async def login(request: Request) -> Response:
-    """The form; or with `?token=` (a POST: in the body) the cookie, and on to the page."""
+    """Shows the form. With `token` in the query (in a POST: in the body), sets the cookie and redirects to the page."""
     form = request.query_params
     given, target = form.get("token"), form.get("next", "/")
     if request.method == "POST":
@@ -43,14 +43,14 @@ async def login(request: Request) -> Response:
 
 
 async def logout(request: Request) -> Response:
-    """Takes the cookie away. The token stays good."""
+    """Removes the cookie. The token stays valid."""
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(cookie_name(request.scope), path="/", httponly=True, samesite="strict")
     return answer
 
 
 def _is_ours(target: str) -> bool:
-    """Whether a login may lead there: a path of this server, and nothing that a browser takes for another host."""
+    """Whether a login may redirect there: a path of this server that no browser reads as another host."""
     return target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable() and target.isascii()
 
 

@@ -1,4 +1,4 @@
-"""Errors over HTTP: the error tree as `application/problem+json` (RFC 9457), and the failures only HTTP knows."""
+"""Errors over HTTP as `application/problem+json` (RFC 9457), and the errors that only HTTP has."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ RETRY_AFTER_S = 1
 
 
 class Unauthenticated(QueuectlError):
-    """No token, or none that is known."""
+    """The token is missing or unknown."""
 
     code = "unauthenticated"
     http_status = 401
 
 
 class Forbidden(QueuectlError):
-    """The token, or where the request comes from, does not allow it."""
+    """The token's role or the request's origin does not allow it."""
 
     code = "forbidden"
     http_status = 403
@@ -37,7 +37,7 @@ class NoSuchPage(QueuectlError):
 
 
 class MethodNotAllowed(QueuectlError):
-    """The path is right, the method is not."""
+    """The path exists but does not take this method."""
 
     code = "method_not_allowed"
     http_status = 405
@@ -48,14 +48,14 @@ class MethodNotAllowed(QueuectlError):
 
 
 class TooLarge(QueuectlError):
-    """The body is longer than it may be."""
+    """The body is longer than the limit."""
 
     code = "too_large"
     http_status = 413
 
 
 class OutOfRange(QueuectlError):
-    """The part asked for is not there."""
+    """The requested range is outside the content."""
 
     code = "out_of_range"
     http_status = 416
@@ -66,14 +66,14 @@ class OutOfRange(QueuectlError):
 
 
 class Unreadable(Invalid):
-    """The body is of a kind that is not read here."""
+    """The body's media type is not supported."""
 
     code = "unsupported_media_type"
     http_status = 415
 
 
 class TooMany(QueuectlError):
-    """More than is served at a time. Trying again after `after_s` seconds is right."""
+    """Too many requests; try again after `after_s` seconds."""
 
     code = "too_many_requests"
     http_status = 429
@@ -84,21 +84,21 @@ class TooMany(QueuectlError):
 
 
 class Bug(QueuectlError):
-    """A mistake of ours."""
+    """An unexpected exception in the server."""
 
     code = "internal_error"
     http_status = 500
 
 
 class Overloaded(QueuectlError):
-    """The server has as much to do as it takes on."""
+    """The server takes no more work at the moment."""
 
     code = "overloaded"
     http_status = 503
 
 
 def document(error: QueuectlError) -> JsonObject:
-    """The error as a problem."""
+    """The error as a problem document."""
     return {
         "type": "about:blank", "title": HTTPStatus(error.http_status).phrase, "status": error.http_status,
         "detail": error.message, "code": error.code, "hint": error.hint,
@@ -106,7 +106,7 @@ def document(error: QueuectlError) -> JsonObject:
 
 
 def response(error: QueuectlError) -> Response:
-    """The answer to a request that has failed so."""
+    """The answer to a request that failed with this error."""
     answer = Response(
         msgspec.json.encode(document(error)), error.http_status, {"Cache-Control": "no-store"}, MEDIA_TYPE
     )

@@ -1,4 +1,4 @@
-"""Pages out of templates. Every value is escaped; there is no inline script or style, for the policy forbids both."""
+"""Renders pages from templates. Every value is escaped; the security policy forbids inline scripts and styles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from queuectl.wire.words import age, natural, short, size
 
 
 def printable(text: str) -> str:
-    """What a command wrote, without what a terminal would obey."""
+    """Output of a command without terminal control sequences."""
     return re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|[^\n\t\x20-\x7e\xa0-\U0010ffff]", "", text)
 
 
@@ -36,9 +36,9 @@ templates.filters.update(
 
 
 def page(request: Request, template: str, *, part: str | None = None, status: int = 200, **values: Any) -> Response:
-    """A page; or, where the page in the browser asks, only the `part` of it that changes.
+    """A page, or only its template `part` if a page that is already open asks for it.
 
-    Templates see the `request` and its `visitor` (none at the login).
+    Templates see the `request` and its `visitor` (None at the login).
     """
     if part is not None and "hx-request" in request.headers:
         template = part

@@ -1,4 +1,4 @@
-"""`queuectl serve`: the server as a command."""
+"""`queuectl serve`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PORT_MAX = 65535
 BACKLOG = 512
 CLOSE_WITHIN_S = 1
-"""How long requests may go on after the server was told to stop."""
+"""How long requests may go on after the server is told to stop."""
 KEEP_ALIVE_S = 30
 STORE_PATIENCE_S = 5.0
 """How long a request waits for the store's write lock."""
@@ -32,10 +32,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(call: Call) -> int:
-    """Serves until it is told to stop."""
+    """Serves until a signal stops it."""
     args = call.args
     if bool(args.cert) != bool(args.key):
-        raise Invalid("--cert and --key belong together", "give both, or none")
+        raise Invalid("--cert and --key belong together", "give both or neither")
     app = _app(call)
     if args.cert:
         _check_certificate(args.cert, args.key)
@@ -51,7 +51,7 @@ def serve(call: Call) -> int:
 
 
 def open_client(db: str | None) -> Client:
-    """The store, opened for one thread of the server."""
+    """Opens the store for one thread of the server."""
     store = bootstrap.open_store(db)
     store.wait_at_most(STORE_PATIENCE_S)
     return Client(store)
@@ -62,7 +62,7 @@ def _app(call: Call) -> Starlette:
         from queuectl.web.app import create_app
     except ImportError as error:
         raise OperationFailed(
-            f"serve needs the libraries of the extra [web], which cannot be loaded: {error}",
+            f"cannot load the libraries of the extra [web]: {error}",
             "in the checkout: pip install -e '.[web]'",
         ) from None
     return create_app(partial(open_client, call.db), call.args.host, call.args.allow_host)
@@ -70,16 +70,16 @@ def _app(call: Call) -> Starlette:
 
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:6]) > PORT_MAX:
-        raise Invalid(f"--port {text!r} is no port", f"a whole number from 0 to {PORT_MAX:,}")
+        raise Invalid(f"--port {text!r} is not a port", f"give a whole number from 0 to {PORT_MAX:,}")
     return int(text)
 
 
 @contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """The listening socket. Raises `OperationFailed` where the address is taken or not this machine's."""
+    """The listening socket. Raises `OperationFailed` if the address is taken or not this machine's."""
     try:
         (family, kind, protocol, _, where), *_ = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-        # With its protocol named, or asyncio would not take it for TCP and leave every answer waiting for an ACK.
+        # Without its protocol asyncio would not treat it as TCP, and every answer would wait for an ACK.
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise _cannot_listen(host, port, error) from None
@@ -95,26 +95,26 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
 
 def _cannot_listen(host: str, port: int, error: OSError) -> OperationFailed:
     taken = error.errno == errno.EADDRINUSE
-    hint = "another program has it: choose another --port" if taken else "name an address of this machine"
+    hint = "another program uses the port; choose another --port" if taken else "name an address of this machine"
     return OperationFailed(f"cannot listen on {host} port {port}: {error.strerror}", hint)
 
 
 def _beyond_this_machine(call: Call, address: str) -> None:
-    """Without HTTPS, whoever is on the way reads the token, and with it may run commands."""
+    """Refuses to serve other machines without HTTPS unless --insecure is given: the token could be read on the way."""
     if not call.args.insecure:
         raise Invalid(
-            f"{address} is reachable from other machines, and without HTTPS everybody on the way can read the token",
-            "give --cert and --key, or say --insecure; or stay on 127.0.0.1 and use: ssh -L",
+            f"{address} is reachable from other machines; without HTTPS the token can be read on the way",
+            "give --cert and --key, or --insecure; or stay on 127.0.0.1 and use: ssh -L",
         )
     call.console.note(
-        "WARNING: listening beyond this machine without HTTPS. Whoever reads the traffic gets the token, and can run "
-        "commands as you.",
+        "WARNING: listening beyond this machine without HTTPS. Anyone who reads the traffic gets the token and can "
+        "run commands as you.",
         "insecure",
     )
 
 
 def _in_url(host: str, address: str) -> str:
-    """The host part of the address to type: the name given, but never one that only means `anywhere`."""
+    """The host part of the address to type: the given name, or this machine's name instead of `0.0.0.0` and `::`."""
     name = host.strip("[]")
     if name in ("0.0.0.0", "::", ""):
         name = socket.gethostname() if name else address
@@ -129,12 +129,12 @@ def _say(call: Call, url: str, token: str) -> None:
     else:
         console.print(url if console.quiet else f"serving {url}")
         console.note(f"log in: {login}", "login")
-        console.note("Ctrl-C ends the server; workers go on", "how_to_stop")
+        console.note("Ctrl-C stops the server; workers go on", "how_to_stop")
     console.flush()
 
 
 def _check_certificate(cert: str, key: str) -> None:
-    """Raises `Invalid` where the files are not what HTTPS takes: before anything is promised."""
+    """Raises `Invalid` if HTTPS cannot use the files, before the server prints its address."""
     import ssl
 
     try:
@@ -150,7 +150,7 @@ def _server(app: Starlette, cert: str | None, key: str | None) -> uvicorn.Server
     from queuectl.web.app import end_streams
 
     class Server(uvicorn.Server):
-        """Ends by signals with exit code 0, and ends the streams before it waits for requests to end."""
+        """Exits with code 0 on a signal, and ends the streams before it waits for requests."""
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:

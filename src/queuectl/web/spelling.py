@@ -1,4 +1,4 @@
-"""A job as the command line, or the form, that would enqueue it again: only what is not usual is spelled out."""
+"""A job as the command line, or the form, that would enqueue it again; defaults are left out."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from queuectl.settings import Settings
 from queuectl.wire.jobs import command_line as wire_command_line
 
 MASKED = "***"
-"""Stands for a variable's value, which no page shows."""
+"""Shown instead of a variable's value."""
 
 _SAID = [field for field in INPUT if field.name not in ("id", "command", "run_at", "delay", "umask", "env")]
-"""Keys that are spelled out where they are not usual."""
+"""Keys that are spelled out unless they have their default."""
 _OPTIONS = {field.name: field.option for field in INPUT}
 
 
 def document(job: Job, settings: Settings) -> dict[str, Any]:
-    """The job's input, without its id: the command, and the keys in which it differs from a new job's.
+    """The job's input, without its id: the command, and the keys that differ from a new job's.
 
-    Values of variables are `MASKED`; variables that every job takes from its surroundings are left out.
+    Values of variables are `MASKED`; variables that every job captures are left out.
     """
     usual = {**Job._field_defaults, **Spec._field_defaults, **settings.spec_defaults()}
     found: dict[str, Any] = {"command": job.command if isinstance(job.command, str) else list(job.command)}
@@ -44,7 +44,7 @@ def _spelled(field: Field, value: Any) -> Any:
 
 
 def command_line(job: Job, settings: Settings) -> str:
-    """What one would type in a shell. Variables are taken from that shell: their values are not told."""
+    """The command to type in a shell. Variables are taken from that shell; their values are not shown."""
     given = document(job, settings)
     command = given.pop("command")
     words: list[str] = ["queuectl", "enqueue"]

@@ -1,4 +1,4 @@
-"""Server-sent events: sends what a source has, as long as somebody reads."""
+"""Server-sent events: sends what a source yields until it or its reader ends."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ MEDIA_TYPE = "text/event-stream"
 
 
 class Source(Protocol):
-    """Where a stream comes from."""
+    """The source of a stream."""
 
     async def next(self) -> bytes | None:
-        """What is to be sent next; none at the end."""
+        """The next data to send; None at the end."""
 
     def hang_up(self) -> None:
-        """Nobody reads any more: `next` ends."""
+        """The reader has left: makes `next` end."""
 
     def close(self) -> None:
-        """The stream is over."""
+        """Called once the stream has ended."""
 
 
 class EventStream(Response):
-    """An answer without an end, until its source has one or the reader goes."""
+    """An answer that lasts until its source ends or the reader leaves."""
 
     media_type = MEDIA_TYPE
 

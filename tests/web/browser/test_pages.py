@@ -37,7 +37,7 @@ def test_the_token_opens_the_door_and_a_wrong_one_does_not(open_page: OpenPage, 
     page.get_by_role("button", name="Log out").click()
     page.get_by_label("Token").fill("wrong")
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("alert")).to_contain_text("not known")
+    expect(page.get_by_role("alert")).to_contain_text("unknown token")
     page.get_by_label("Token").fill(server.tokens["full"])
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
@@ -377,7 +377,7 @@ def test_hostile_output_stays_text(open_page: OpenPage, server: Service, worker:
     expect(log).to_contain_text("end")
     expect(log).to_contain_text('<script>document.title="owned"</script><img src=x onerror=alert(1)>')
     expect(log).to_contain_text("link red")
-    expect(log).to_contain_text("91,808 more signs")
+    expect(log).to_contain_text("91,808 more characters")
     expect(log.get_by_text("30%", exact=True)).to_be_visible()
     assert log.locator("script, img, a").count() == 0
     assert page.title() == "hostile · queuectl"

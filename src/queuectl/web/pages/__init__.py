@@ -1,4 +1,4 @@
-"""The dashboard's pages, a module each. They are made here, on the server; the browser only keeps them fresh."""
+"""The dashboard's pages, one module each, rendered on the server; the browser keeps them up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may come in, and who did what."""
+"""Tokens and the audit log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEEDS_SHOWN = 50
 
 
 async def access(request: Request) -> Response:
-    """Tokens and deeds, for full tokens; others see that it is not for them."""
+    """The page; a read-only token only sees that it may not read it."""
     visitor = request.state.visitor
     before = cursor(request, "before")
 

@@ -1,4 +1,4 @@
-"""The way in for the lines of the console, a panel that every page has."""
+"""The endpoints of the console, a panel on every page."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from queuectl.web.streams import EventStream
 
 
 async def panel(request: Request) -> Response:
-    """Its address: the first page, with the panel open."""
+    """Redirects to the first page with the panel open."""
     return RedirectResponse("/#console", 303)
 
 
 async def commands(request: Request) -> Response:
-    """What the panel completes with."""
+    """The words for completion."""
     return answer({"entries": [entry._asdict() for entry in console.entries()], "settings": list(SETTINGS)})
 
 
@@ -53,7 +53,7 @@ def _width(text: str) -> int:
     if not text:
         return console.WIDTH_LEAST
     if not text.isascii() or not text.isdigit():
-        raise Invalid(f"width {text[:20]!r} is no number of signs")
+        raise Invalid(f"width {text[:20]!r} is not a number of characters")
     return int(text[:6])
 
 

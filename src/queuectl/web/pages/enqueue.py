@@ -1,4 +1,4 @@
-"""The form that adds a job; with `?clone=ID` it begins as that job."""
+"""The form that adds a job; with `?clone=ID` it is filled in from that job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = [field for field in INPUT if field.label]
 
 
 def spelled(command: str | list[str]) -> str:
-    """The command as the form takes it: a shell line; words a line each, or a JSON list where that says too little."""
+    """The command as typed in the form: a shell line, one word a line, or a JSON list if lines would be ambiguous."""
     if isinstance(command, str):
         return command
     plain = all(word and "\n" not in word for word in command) and not command[0].startswith("[")
@@ -30,7 +30,7 @@ def spelled(command: str | list[str]) -> str:
 
 
 def usual(settings: Settings) -> dict[str, str]:
-    """What a new job's keys are unless they are given, as text, where that is a setting."""
+    """Defaults of a new job's keys that come from settings, as text."""
     texts = {name.replace("-", "_"): settings.text(name) for name in SETTINGS}
     if texts["backoff_initial"] == "backoff-base":
         texts["backoff_initial"] = texts["backoff_base"] + "s"
@@ -38,10 +38,10 @@ def usual(settings: Settings) -> dict[str, str]:
 
 
 async def form(request: Request) -> Response:
-    """The form. What it sends is checked where every job is; there is no second check here."""
+    """Shows the form. The API checks what it sends."""
     visitor = request.state.visitor
     if not visitor.may_write:
-        raise Forbidden(f"token {visitor.token.name} may only read", "use one with the role full")
+        raise Forbidden(f"token {visitor.token.name} is read-only", "use one with the role full")
     clone = request.query_params.get("clone")
 
     def look(client: Client) -> dict[str, Any]:

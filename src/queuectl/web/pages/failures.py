@@ -1,4 +1,4 @@
-"""What failed for good: grouped by how it failed, and one by one."""
+"""Dead jobs, grouped by how they failed and one by one."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from queuectl.web.rendering import page
 GROUPS_SHOWN = 100
 RETRIES_SHOWN = 20
 TAIL_OF_BYTES_MAX = 64 << 10
-"""Of larger outputs the table shows no last lines: they would have to be unpacked as a whole."""
+"""The table shows no last lines of larger outputs: the whole output would have to be unpacked."""
 
 DEAD = (JobState.DEAD.value,)
 
 
 class Failures(NamedTuple):
-    """What the page shows: groups with their selectors, and the failed jobs that will be tried again next."""
+    """The page's content: groups with their selectors, and the next retries."""
 
     now: float
     groups: Sequence[tuple[Group, dict[str, Any], str]]
@@ -38,7 +38,7 @@ class Failures(NamedTuple):
 
 
 def failures(client: Client) -> Failures:
-    """How jobs failed."""
+    """Reads the page's content."""
     counts = client.counts()
 
     def counted(wanted: JobState) -> int:
@@ -52,19 +52,19 @@ def failures(client: Client) -> Failures:
 
 
 def _grouped(group: Group) -> tuple[Group, dict[str, Any], str]:
-    """A group, the selector that means it, and the query of the page that shows its jobs."""
+    """A group, its selector, and the query of the page that shows its jobs."""
     selector: dict[str, Any] = GROUP.json(group)["selector"]
     words = {name: tuple(map(str, values)) for name, values in selector.items() if name != "state"}
     return group, selector, Filter(words).query()
 
 
 def last_words(client: Client, jobs: Sequence[Job]) -> list[str]:
-    """The last lines that each job wrote, as far as they are quickly found."""
+    """The last lines of each job's output; empty if reading them would be slow."""
     return [client.last_lines(job) if (job.output_bytes or 0) <= TAIL_OF_BYTES_MAX else "" for job in jobs]
 
 
 async def groups(request: Request) -> Response:
-    """The page of groups."""
+    """Dead jobs by group."""
     return page(request, "failures.html", part="_failures.html", found=await ask(request, failures))
 
 

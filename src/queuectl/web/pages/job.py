@@ -1,4 +1,4 @@
-"""One job: what it is, how it fared, what it writes."""
+"""The page of one job: its facts, attempts, events and output."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from queuectl.web.rendering import page
 
 ATTEMPTS_SHOWN = 100
 BAR_UNITS = 1000
-"""The width of the timeline, in its own units."""
+"""The width of the timeline in SVG units."""
 BAR_LEAST = 6
 SHOWN_ELSEWHERE = frozenset({"command", "error", "variables"})
 
 
 class Bar(NamedTuple):
-    """One execution on the timeline."""
+    """An attempt on the timeline."""
 
     attempt: Attempt
     start: int
@@ -37,7 +37,7 @@ class Bar(NamedTuple):
 
 
 class View(NamedTuple):
-    """What the page shows. `verbs` are the acts that the job's state allows."""
+    """The page's content. `verbs` are the actions that the job's state allows."""
 
     now: float
     history: History
@@ -48,7 +48,7 @@ class View(NamedTuple):
 
 
 def view(client: Client, ref: str) -> View:
-    """The job with all that happened to it. Raises `NotFound`."""
+    """Reads the page's content. Raises `NotFound`."""
     history = client.history(ref)
     now = client.now()
     job = history.job
@@ -60,7 +60,7 @@ def view(client: Client, ref: str) -> View:
 
 
 def bars(attempts: Sequence[Attempt], now: float) -> list[Bar]:
-    """The executions, the latest first, each with its place on the timeline."""
+    """The attempts, latest first, each with its place on the timeline."""
     if not attempts:
         return []
     first = attempts[0].started_at
@@ -76,7 +76,7 @@ def bars(attempts: Sequence[Attempt], now: float) -> list[Bar]:
 
 
 def verbs(job: Job) -> list[str]:
-    """What a person can do with the job as it stands."""
+    """The actions that the job's state allows."""
     found = []
     if job.state in allowed_states(Retried) and job.state is not JobState.PENDING:
         found.append("retry")
@@ -90,7 +90,7 @@ def verbs(job: Job) -> list[str]:
 
 
 async def job(request: Request) -> Response:
-    """The page."""
+    """The page of a job."""
     ref = request.path_params["id"]
     found = await ask(request, lambda client: view(client, ref))
     return page(

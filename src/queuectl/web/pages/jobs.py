@@ -1,4 +1,4 @@
-"""The table of jobs: filtered and paged by its address alone, and as cheap however many jobs there are."""
+"""The table of jobs. Its address holds the filter and the page; its cost does not grow with the number of jobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = 50
 
 
 class Listing(NamedTuple):
-    """One page of the table. `older` and `newer` are the cursors of its neighbours, none where there is none."""
+    """One page of the table. `older` and `newer` are the cursors of the neighbouring pages, or None."""
 
     now: float
     jobs: Sequence[Job]
@@ -37,7 +37,7 @@ class Listing(NamedTuple):
 
 
 def listing(client: Client, wanted: Filter, before: int | None = None, after: int | None = None) -> Listing:
-    """The newest matching jobs, those enqueued before a job, or the next ones enqueued after it."""
+    """The newest matching jobs; or those enqueued before job number `before`, or next after job number `after`."""
     counts, queues = _counts(client, wanted)
     now = client.now()
     try:
@@ -62,7 +62,7 @@ def listing(client: Client, wanted: Filter, before: int | None = None, after: in
 
 
 def _counts(client: Client, wanted: Filter) -> tuple[dict[JobState, int], list[str]]:
-    """Jobs by state, of the queues asked for; and all queues there are."""
+    """Jobs by state in the wanted queues, and the names of all queues."""
     counts = dict.fromkeys(JobState, 0)
     queues = set()
     for (queue, state), number in client.counts().items():
@@ -73,7 +73,7 @@ def _counts(client: Client, wanted: Filter) -> tuple[dict[JobState, int], list[s
 
 
 def _exact(client: Client, text: str) -> Job | None:
-    """The job that the searched text is the id of."""
+    """The job whose id is the searched text, or None."""
     try:
         return client.job(text) if text else None
     except (NotFound, Invalid):
@@ -81,12 +81,12 @@ def _exact(client: Client, text: str) -> Job | None:
 
 
 def cursor(request: Request, name: str) -> int | None:
-    """A cursor of the address. Raises `Invalid`."""
+    """A cursor in the address, or None. Raises `Invalid`."""
     text = request.query_params.get(name)
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise Invalid(f"{name} {text[:20]!r} is no place in the table", "begin anew at /jobs")
+        raise Invalid(f"{name} {text[:20]!r} is not a place in the table", "start again at /jobs")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""The first page: the whole at a glance."""
+"""The first page: counts, workers, figures, failures and retries."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from queuectl.web.rendering import page
 SHOWN_MAX = 8
 """Rows of each list."""
 WINDOW_S = 3600.0
-"""What the figures are of: as in the charts."""
+"""The span of the figures, the same as in the charts."""
 
 
 class Glance(NamedTuple):
-    """What the page shows."""
+    """The page's content."""
 
     status: Status
     counts: Mapping[str, int]
@@ -36,7 +36,7 @@ class Glance(NamedTuple):
 
 
 def glance(client: Client) -> Glance:
-    """The whole, as it stands."""
+    """Reads the page's content."""
     status = client.status(SHOWN_MAX)
     unhappy = Selector(states=(JobState.DEAD, JobState.FAILED))
     return Glance(
@@ -46,7 +46,7 @@ def glance(client: Client) -> Glance:
 
 
 async def overview(request: Request) -> Response:
-    """Counts, workers, waiting, what failed."""
+    """The first page."""
     return page(request, "overview.html", part="_overview.html", glance=await ask(request, glance))
 
 

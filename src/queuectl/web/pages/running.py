@@ -1,4 +1,4 @@
-"""What runs: queues, and the workers that serve them."""
+"""Queues, and the workers that serve them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from queuectl.wire.words import natural
 
 
 async def queues(request: Request) -> Response:
-    """Every queue with its counts and who serves it. A queue's pause and limits will stand in its row."""
+    """Every queue with its counts and workers."""
     status = await ask(request, Client.status)
     found = [
         {**queue_to_json(status, name), "counts": seen_counts(status, name)}
@@ -25,7 +25,7 @@ async def queues(request: Request) -> Response:
 
 
 async def workers(request: Request) -> Response:
-    """Every worker with what it runs."""
+    """Every worker with its running jobs."""
     status = await ask(request, Client.status)
     return page(request, "workers.html", part="_workers.html", workers=status.workers, now=status.at)
 

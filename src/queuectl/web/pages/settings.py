@@ -1,4 +1,4 @@
-"""The settings, each with its meaning."""
+"""The page of settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from queuectl.web.rendering import page
 
 
 async def settings(request: Request) -> Response:
-    """The page."""
+    """Every setting with its value, default and meaning."""
     found = await ask(request, Client.settings)
     return page(
         request, "settings.html", part="_settings.html", settings=[setting_to_json(found, name) for name in SETTINGS]

@@ -1,12 +1,12 @@
-// Text with a terminal's escape sequences as spans. Only colours and weights are kept; whatever else a sequence would
-// have a terminal do is dropped. Nothing is ever read as markup: text goes in as text.
+// Turns text with terminal escape sequences into spans. Colours and weights are kept; all other sequences are dropped.
+// Nothing is read as markup: text is added as text.
 
 const SEQUENCE_MAX = 512; // a longer one is no sequence, and is dropped so far
 const PARAMETERS_MAX = 32;
 export const LINE_MAX = 8192;
 const SPANS_MAX = 500;
 
-// CSI … letter | OSC, DCS, APC, PM, SOS … end | other two- and three-sign sequences | other control signs
+// CSI … letter | OSC, DCS, APC, PM, SOS … end | other two- and three-character sequences | other control characters
 const ESCAPE = /\x1b\[([0-?]*)[ -/]*([@-~])|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|(?=\x1b)|$)|\x1b[ -/]*[0-~]|\x1b|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]/g;
 
 const PLAIN = { fg: null, bg: null, bold: false, dim: false, italic: false, underline: false, strike: false, inverse: false };
@@ -22,7 +22,7 @@ function indexed(number) {
   return `rgb(${level(Math.floor(at / 36))} ${level(Math.floor(at / 6) % 6)} ${level(at % 6)})`;
 }
 
-// Black or white, whichever is seen better on a colour.
+// Black or white, whichever is easier to read on a colour.
 function legibleOn(rgb) {
   const [red, green, blue] = rgb.match(/\d+/g).map(Number);
   return 0.3 * red + 0.59 * green + 0.11 * blue > 140 ? "#000" : "#fff";
@@ -31,7 +31,7 @@ function legibleOn(rgb) {
 export class Ansi {
   constructor() { this.style = { ...PLAIN }; this.rest = ""; }
 
-  // Spans for a piece of one line, put into `parent`. A sequence cut off at the end waits for the next piece.
+  // Adds spans for a piece of a line to `parent`. A sequence cut off at the end waits for the next piece.
   render(text, parent) {
     text = this.rest + text;
     this.rest = "";
@@ -49,7 +49,7 @@ export class Ansi {
     this.put(text.slice(at), parent);
   }
 
-  // What waited at the end of a line never became a sequence.
+  // Drops an incomplete sequence at the end of a line.
   endLine() { this.rest = ""; }
 
   put(text, parent) {

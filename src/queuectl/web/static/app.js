@@ -1,4 +1,4 @@
-// What every page has: colours, menu, times that go on, messages, the way to the console, keys.
+// Shared by all pages: colours, menu, running times, messages, opening the console, keys.
 
 import { problemOf, say } from "./talk.js";
 import { choose, moment, zone } from "./times.js";
@@ -37,7 +37,7 @@ $("menu")?.addEventListener("click", () => {
 
 // --- times ---------------------------------------------------------------------------------
 
-// As `format_duration` in wire.py, for whole seconds.
+// As `format_duration` in wire/times.py, for whole seconds.
 function age(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   if (whole < 60) return `${whole}s`;
@@ -102,7 +102,7 @@ document.addEventListener("click", async (event) => {
 
 // --- console -------------------------------------------------------------------------------
 
-// Its code is fetched when it is wanted, so that no page waits for it.
+// Its code is loaded when it is first opened, so that no page waits for it.
 async function openConsole(line) {
   try { (await import("./console.js")).open(line); }
   catch { say("the server cannot be reached", true); }
@@ -117,7 +117,7 @@ document.addEventListener("click", async (event) => {
 if ("console" in document.documentElement.dataset) import("./console.js");
 else if (location.hash === "#console") { history.replaceState(null, "", location.pathname); openConsole(); }
 
-// Who logs out leaves no lines behind; the console itself keeps them when a page is left, so this comes after.
+// Logging out removes the typed lines. The console saves them when a page is left, so this runs after that.
 document.querySelector("form[action='/logout']")?.addEventListener("submit", () => addEventListener("pagehide", () => {
   try {
     for (const kept of [sessionStorage, localStorage]) {

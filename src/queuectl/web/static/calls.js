@@ -1,8 +1,8 @@
-// Buttons and forms that call the API. What they do stands in the page:
+// Buttons and forms that call the API. Their attributes say what to do:
 //
-//   data-call="POST /api/v1/…"   data-body='{"now": true}'   data-done="what to say then"   data-then="/where/to/go"
-//   data-ask="question"  data-text="what it means"  data-yes="the button's word"  data-danger
-//   data-past="retried"  data-total="1200": acts on that many jobs, those that the body selects
+//   data-call="POST /api/v1/…"   data-body='{"now": true}'   data-done="message afterwards"   data-then="/where/to/go"
+//   data-ask="question"  data-text="consequences"  data-yes="the button's label"  data-danger
+//   data-past="retried"  data-total="1200": acts on that many jobs, selected by the body
 //
 // A form's fields are added to the body, by their names.
 

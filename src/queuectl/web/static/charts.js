@@ -1,4 +1,4 @@
-// The charts of the first page: what ended in the last hour, minute by minute.
+// The charts of the first page: jobs that ended in each minute of the last hour.
 
 import { clock, moment } from "./times.js";
 

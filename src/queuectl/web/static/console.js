@@ -1,13 +1,12 @@
-// The console: a line goes to the server, what the command prints comes back as it is printed.
+// The console: sends a line to the server and shows the command's output as it comes.
 //
-// A panel of every page. What stands in it, and whether it is open, goes from page to page within one tab; the lines that
-// were typed are kept for longer.
+// A panel on every page. Its content and state follow from page to page within one tab; typed lines are kept for longer.
 
 import { Ansi } from "./ansi.js";
 import { problemOf } from "./talk.js";
 
 const HISTORY = "queuectl-console", HISTORY_MAX = 200, LINES_MAX = 5000;
-const OPEN = "queuectl-console-open", TEXT = "queuectl-console-text", KEPT_SIGNS_MAX = 200_000;
+const OPEN = "queuectl-console-open", TEXT = "queuectl-console-text", KEPT_CHARACTERS_MAX = 200_000;
 const STATES = ["blocked", "pending", "processing", "failed", "completed", "dead", "cancelled"];
 
 const $ = (id) => document.getElementById(id);
@@ -26,7 +25,7 @@ function show(how) {
   try { sessionStorage.setItem(OPEN, how); } catch { /* it is closed on the next page */ }
 }
 
-// Opens the panel, with a line typed in where one is given, but not sent.
+// Opens the panel; a given line is typed in but not sent.
 export function open(line) {
   if (!box.contains(document.activeElement)) before = document.activeElement;
   show(root.dataset.console || "open");
@@ -66,7 +65,7 @@ function recall(by) {
   field.setSelectionRange(field.value.length, field.value.length);
 }
 
-// --- what is printed -----------------------------------------------------------------------
+// --- output --------------------------------------------------------------------------------
 
 let line = null, ansi = new Ansi();
 let said = [], signs = 0; // all that stands here, as [function, text, class]
@@ -76,7 +75,7 @@ function keep(how, text, className) {
   if (how === "print" && last?.[0] === how && last[2] === className && last[1].length < 4096) last[1] += text;
   else said.push([how, text, className]);
   signs += text.length;
-  while (signs > KEPT_SIGNS_MAX && said.length > 1) signs -= said.shift()[1].length;
+  while (signs > KEPT_CHARACTERS_MAX && said.length > 1) signs -= said.shift()[1].length;
 }
 
 function clear() {
@@ -179,8 +178,8 @@ async function run(text, answer) {
       else if (type === "output") print(data.text, data.stream === 2 ? "err" : "");
       else if (type === "question") { question = text; tell(data.text, "ask"); }
       else if (type === "end") {
-        if (data.cut) tell("… there is more than fits here; say --limit, or use a terminal");
-        if (data.left) tell("… watched for as long as the console does; type it again to go on");
+        if (data.cut) tell("… the output is longer than the console shows; give --limit, or use a terminal");
+        if (data.left) tell("… the console watches no longer; run the command again to go on");
         if (data.code) tell(`exit code ${data.code}`);
       }
     }
@@ -200,7 +199,7 @@ function post(path, document_, signal) {
   return fetch(path, { method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(document_) });
 }
 
-// Ctrl-C: the command hears it, and says what it still has to say. A second time, nobody waits for that.
+// Ctrl-C interrupts the command, which may still print. A second one does not wait for it.
 function stop() {
   if (!running) return;
   if (running.stopping || !mayWrite) { running.abort.abort(); return; }

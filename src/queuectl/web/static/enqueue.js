@@ -1,4 +1,4 @@
-// The form as a job's JSON. The server checks it; what it says is shown at the field that it names.
+// Sends the form as a job's JSON. The server checks it; an error is shown at the field that it names.
 
 import { call, say } from "./talk.js";
 
@@ -30,7 +30,7 @@ async function variables(text) {
   const env = {};
   for (const line of text.split("\n").filter((each) => each.trim())) {
     const at = line.indexOf("=");
-    if (at < 1) throw new Error(`env ${JSON.stringify(line)} is no NAME=VALUE`);
+    if (at < 1) throw new Error(`env ${JSON.stringify(line)} is not NAME=VALUE`);
     env[line.slice(0, at)] = line.slice(at + 1);
   }
   if (form.dataset.clone && Object.values(env).includes(MASKED)) {
@@ -40,7 +40,7 @@ async function variables(text) {
   return env;
 }
 
-// The field that a sentence of the check is about: it begins with the key's name, or names it after "of" or "tag".
+// The field that an error names: at its beginning, or after "of" or "tag".
 function fieldOf(text) {
   const known = [...form.querySelectorAll("[data-field]")];
   const [first] = /[a-z_]+/.exec(text.replace(/^(an exit code of|a word of|job) /, "").replace(/^tag\b/, "tags")) ?? [""];

@@ -1,7 +1,7 @@
-// Keeps a page fresh: one stream of events while it is seen, none while it is hidden.
+// Keeps a page up to date: one stream of events while it is visible, none while it is hidden.
 //
-// The numbers of a snapshot are put in at once. All else a page gets anew from the server ("fresh"), at most every
-// FRESH_MS, and only what differs is exchanged, so that focus, selection and scrolling stay.
+// The numbers of a snapshot are shown at once. The rest is fetched again from the server ("fresh"), at most every
+// FRESH_MS. Only what differs is replaced, so that focus, selection and scrolling stay.
 
 const STREAM = "/api/v1/events?topics=events,snapshot";
 const FRESH_MS = 2000;
@@ -15,11 +15,11 @@ function tell(state) {
   if (!live || live.dataset.state === state) return;
   live.dataset.state = state;
   live.textContent = WORDS[state];
-  live.title = state === "offline" ? "No connection to the server: what you see may be old" : "";
+  live.title = state === "offline" ? "No connection to the server: this page may be out of date" : "";
   document.getElementById("main").classList.toggle("stale", state === "offline");
 }
 
-// --- exchanging what differs ---------------------------------------------------------------
+// --- replacing what differs ----------------------------------------------------------------
 
 function keyOf(node) { return node.nodeType === 1 ? node.dataset.part || node.id || "" : ""; }
 
@@ -39,7 +39,7 @@ export function morph(old, fresh) {
   morphChildren(old, fresh);
 }
 
-// What stays is not moved where what is over can go instead: a moved element loses the focus.
+// Elements that stay are not moved if removing others suffices: a moved element loses the focus.
 function morphChildren(old, fresh) {
   const known = new Map([...old.children].filter(keyOf).map((child) => [keyOf(child), child]));
   const wantedKeys = new Set([...fresh.children].map(keyOf));

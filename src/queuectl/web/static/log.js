@@ -1,6 +1,6 @@
-// What a job writes: read once where it has ended, followed while it runs.
+// A job's output: read once if the job has ended, followed while it runs.
 //
-// Bounded whatever comes in: so many lines are kept, so many signs of each, so much waits to be shown.
+// Bounded for any output: limits for kept lines, for characters of a line, and for text that waits to be shown.
 
 import { Ansi, LINE_MAX } from "./ansi.js";
 import { call } from "./talk.js";
@@ -53,7 +53,7 @@ function endLine() {
   if (line && hidden) {
     const more = document.createElement("span");
     more.className = "meta";
-    more.textContent = ` … ${hidden.toLocaleString("en")} more signs on this line`;
+    more.textContent = ` … ${hidden.toLocaleString("en")} more characters on this line`;
     line.append(more);
   }
   if (!line) newLine(lineClass);
@@ -89,7 +89,7 @@ function write(text) {
   }
 }
 
-// A line of ours between those of the command.
+// A line of the dashboard's own between those of the command.
 function say(text) {
   if (line) endLine();
   newLine("meta").textContent = text;
@@ -167,7 +167,7 @@ function follow() {
   let told = 0;
   stream = mine;
   mine.addEventListener("open", () => { clear(); told = 0; tell("follows"); });
-  mine.addEventListener("error", () => tell("connection lost; tries again"));
+  mine.addEventListener("error", () => tell("connection lost; trying again"));
   mine.addEventListener("output", (event) => {
     const { attempt, stream: number, text } = JSON.parse(event.data);
     if (told && attempt !== told) append(`\n— attempt ${attempt} —\n`, "meta");

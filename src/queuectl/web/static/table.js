@@ -1,4 +1,4 @@
-// Selecting rows of a table, and acting on them or on all that the filter matches.
+// Selects rows of a table, and acts on them or on all jobs that match the filter.
 
 import { actOn, ask, call, counted, say, sayDone } from "./talk.js";
 
@@ -40,7 +40,7 @@ function selection() {
 const WARNINGS = {
   delete: "Their history and output go with them. This cannot be undone.",
   purge: "Their history and output go with them. This cannot be undone.",
-  cancel: "The commands of running ones are ended.",
+  cancel: "Running commands are ended.",
 };
 const PAST = { retry: "retried", cancel: "cancelled", hold: "held", release: "released", delete: "deleted", purge: "purged" };
 
@@ -50,10 +50,10 @@ async function act(verb) {
   if (whole) { // how many it would be, before it is done
     try { total = (await call("POST", path, { ...selection(), dry_run: true })).matched; }
     catch (error) { say(error.message, true); return; }
-    if (!total) { say(`nothing there to ${verb}`); return; }
+    if (!total) { say(`there is nothing to ${verb}`); return; }
   }
   const word = verb[0].toUpperCase() + verb.slice(1);
-  const where = whole ? "All that the filter matches, on every page. " : "";
+  const where = whole ? "All jobs that match the filter, on every page. " : "";
   let done = null;
   const run = async (told, stopped) => { done = await actOn(path, selection(), told, stopped); };
   await ask(`${word} ${counted(total)}?`, where + (WARNINGS[verb] ?? ""), `${word} ${counted(total)}`, { danger: verb in WARNINGS, act: run, total });

@@ -1,4 +1,4 @@
-// Talking with the server and with the person: calls, messages, questions. Only functions: several modules import this.
+// Calls, messages and questions. Only functions, since several modules import this.
 
 const $ = (id) => document.getElementById(id);
 
@@ -14,7 +14,7 @@ export function say(text, bad = false) {
   setTimeout(() => toast.remove(), bad ? 2 * TOAST_MS : TOAST_MS);
 }
 
-// What an answer that is no success says, as one line.
+// The error of an answer, as one line.
 export async function problemOf(response) {
   if (response.status === 401) location.reload();
   try {
@@ -23,7 +23,7 @@ export async function problemOf(response) {
   } catch { return `the server answered ${response.status}`; }
 }
 
-// A call of the REST API. Throws an error with a sentence for people.
+// Calls the REST API. Throws an error with a message for people.
 export async function call(method, path, document) {
   const how = document === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(document) };
   let response;
@@ -39,8 +39,8 @@ const SLICE = 2000; // a second's work or two
 
 export const counted = (number) => `${number.toLocaleString("en")} job${number === 1 ? "" : "s"}`;
 
-// Acts on a selection, slice by slice, so that no request lasts long however many jobs it means. `told` hears how many
-// were looked at so far; once `stopped` says so, the rest is left as it is.
+// Acts on a selection in slices, so that no request lasts long. `told` gets the number of jobs looked at so far; once
+// `stopped` is true, the rest is left as it is.
 export async function actOn(path, selection, told = () => {}, stopped = () => false) {
   const whole = { matched: 0, changed: 0, refused: [], stopped: false };
   for (let cursor = null; ;) {
@@ -58,7 +58,7 @@ export async function actOn(path, selection, told = () => {}, stopped = () => fa
   }
 }
 
-// What was done, in words: `past` is the verb.
+// A summary of what was done: `past` is the verb.
 export function sayDone(past, { matched, changed, refused, stopped }) {
   const parts = [`${past} ${counted(changed)}`];
   if (stopped) parts.push("stopped there");
@@ -68,8 +68,8 @@ export function sayDone(past, { matched, changed, refused, stopped }) {
 
 // --- questions -----------------------------------------------------------------------------
 
-// Asks in a dialog, which stays open while `act` runs; answers whether it was said and done. `act` gets a function to
-// tell how many of `total` are done, and one that says whether the dialog was closed meanwhile.
+// Asks in a dialog, which stays open while `act` runs; answers whether it was confirmed and done. `act` gets a function
+// that shows how many of `total` are done, and one that says whether the dialog was closed.
 export function ask(title, text, yes, { danger = false, act, total = 0 } = {}) {
   const dialog = $("ask"), form = dialog.querySelector("form"), progress = $("ask-progress");
   $("ask-title").textContent = title;

@@ -1,4 +1,4 @@
-// Before the first paint: the colours that were chosen here earlier, and whether the console is open.
+// Before the first paint: restores the chosen colours and an open console.
 try {
   const chosen = localStorage.getItem("queuectl-theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;

@@ -1,5 +1,5 @@
-// Moments as people read them: in the browser's zone, or in UTC where that is chosen. Each names its offset, in the
-// same form as the command line: 2026-11-21 18:00:05+01:00.
+// Times for people, in the browser's zone or in UTC. Each names its offset, as on the command line:
+// 2026-11-21 18:00:05+01:00.
 
 const KEY = "queuectl-zone";
 const HERE = Intl.DateTimeFormat().resolvedOptions().timeZone;
