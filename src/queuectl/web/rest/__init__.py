@@ -1,1 +1,1 @@
-"""The REST API below `/api/v1`: one table of operations, from which routes and the OpenAPI document come."""
+"""The REST API below `/api/v1`. Routes and the OpenAPI document come from one table of operations."""

@@ -1,4 +1,4 @@
-"""Settings, tokens, and who did what."""
+"""Settings, tokens and the audit log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def setting(request: Request, query: Query) -> Response:
 
 
 async def set_setting(request: Request, query: Query) -> Response:
-    """Changes a setting for jobs enqueued from now on."""
+    """Changes a setting, for jobs added later."""
     name = _name(request)
     document = await object_body(request, "value")
     value = document.get("value")
@@ -49,7 +49,7 @@ async def set_setting(request: Request, query: Query) -> Response:
 
 
 async def unset_setting(request: Request, query: Query) -> Response:
-    """Puts a setting back to its default."""
+    """Restores a setting's default."""
     name = _name(request)
 
     def change(client: Client) -> JsonObject:
@@ -60,7 +60,7 @@ async def unset_setting(request: Request, query: Query) -> Response:
 
 
 def _name(request: Request) -> str:
-    """The setting in the path. Raises `NotFound`."""
+    """The name of the setting in the path. Raises `NotFound`."""
     try:
         return canonical(request.path_params["name"])
     except Invalid as error:
@@ -71,13 +71,13 @@ def _name(request: Request) -> str:
 
 
 async def tokens(request: Request, query: Query) -> Response:
-    """All tokens; what they are, nobody can see."""
+    """All tokens, without their text."""
     found = await ask(request, Client.tokens)
     return answer([documents.TOKEN.json(token) for token in found])
 
 
 async def create_token(request: Request, query: Query) -> Response:
-    """Makes a token and shows it, once."""
+    """Makes a token and shows it once."""
     document = await object_body(request, "name", "role")
     name, role = text_in(document, "name"), text_in(document, "role") if "role" in document else Role.READ_ONLY.value
     token, text = await ask(request, lambda client: client.create_token(name, role))
@@ -85,7 +85,7 @@ async def create_token(request: Request, query: Query) -> Response:
 
 
 async def revoke_token(request: Request, query: Query) -> Response:
-    """Ends a token, named by its name or id."""
+    """Revokes a token, given by name or id."""
     ref = request.path_params["ref"]
     await ask(request, lambda client: client.revoke_token(ref))
     door: Door = request.app.state.door
@@ -93,11 +93,11 @@ async def revoke_token(request: Request, query: Query) -> Response:
     return Response(status_code=204)
 
 
-# --- who did what ---------------------------------------------------------------------------
+# --- audit ----------------------------------------------------------------------------------
 
 
 async def audit(request: Request, query: Query) -> Response:
-    """What people did, the latest first; `before` goes on behind that id."""
+    """What people did, latest first; with `before`, only entries with a smaller id."""
     limit = whole_number(query, "limit", 1, DEEDS_MAX) or DEEDS
     before = whole_number(query, "before", 1, ID_MAX)
     found = await ask(request, lambda client: client.audit(limit=limit, before=before))

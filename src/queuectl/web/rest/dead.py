@@ -23,7 +23,7 @@ GROUPS_MAX = 1000
 
 
 async def find(request: Request, query: Query) -> Response:
-    """A page of dead jobs, the newest first, with the last lines that they wrote."""
+    """A page of dead jobs, newest first, with the last lines of their output."""
     return answer(await ask(request, lambda client: page(request, client, query, DEAD, _with_tails)))
 
 
@@ -34,7 +34,7 @@ def _with_tails(request: Request, client: Client, jobs: Sequence[Job]) -> list[J
 
 
 async def groups(request: Request, query: Query) -> Response:
-    """Dead jobs by how they failed."""
+    """Dead jobs grouped by how they failed."""
     limit = whole_number(query, "limit", 1, GROUPS_MAX) or GROUPS
     given = {key: query[key] for key in KEYS if key in query}
 

@@ -1,4 +1,4 @@
-"""Whether the server lives and can work, and the metrics."""
+"""Health checks and metrics."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from queuectl.web.ask import Clients, ask
 from queuectl.web.rest.operation import Query, answer
 
 READY_FOR_S = 1.0
-"""Whoever asks without a token makes the store answer at most so often."""
+"""How long `/readyz` trusts the store's last answer, since it needs no token."""
 
 
 class Health:
-    """What the process keeps between two questions."""
+    """State that is kept between requests."""
 
     def __init__(self) -> None:
         self.ready_until = 0.0
@@ -26,7 +26,7 @@ class Health:
         self._lock = threading.Lock()
 
     def metrics(self, client: Client, form: metrics.Format) -> bytes:
-        """The metrics' text. One scrape at a time counts."""
+        """The metrics as text, for one scrape at a time."""
         with self._lock:
             if self._counter is None:
                 self._counter = metrics.EndCounter(client)
@@ -40,7 +40,7 @@ async def alive(request: Request, query: Query) -> Response:
 
 
 async def ready(request: Request, query: Query) -> Response:
-    """The store answers, and can be written."""
+    """The store answers and can be written."""
     health: Health = request.app.state.health
     if time.monotonic() > health.ready_until:
         clients: Clients = request.app.state.clients

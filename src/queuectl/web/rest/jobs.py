@@ -1,4 +1,4 @@
-"""Jobs: adding, finding, looking at them, and acting on one or on many."""
+"""Adds, finds and shows jobs, and acts on one or many."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from queuectl.wire.selections import KEYS, parse_selection
 LINES = "application/x-ndjson"
 PAGE, PAGE_MAX = 50, 1000
 JOBS_SHOWN_MAX = 1000
-"""Jobs that an answer to an act lists; all are counted."""
+"""Most jobs that the answer to an action lists; all are counted."""
 REFUSED_SHOWN_MAX = 100
 IDS_MAX = 10_000
 END_WITHIN_S, LOOK_EVERY_S = 30.0, 0.2
@@ -59,11 +59,11 @@ LIMIT_MAX, PRUNE_MAX = 100_000, 10_000
 
 
 async def enqueue(request: Request, query: Query) -> Response:
-    """Adds a job, or a list of jobs, all or none."""
+    """Adds a job, or a list of jobs: all or none."""
     body = await request.body()
     on_conflict = one(query, "on_conflict") or "error"
 
-    def add(client: Client) -> Response:  # reads the body too, for which nobody else shall wait
+    def add(client: Client) -> Response:  # parses the body too, so that other requests need not wait
         now = client.now()
         if media_type_of(request) == LINES:
             added = client.enqueue_read(read_lines(BytesIO(body), "the body", now), on_conflict)
@@ -79,7 +79,7 @@ async def enqueue(request: Request, query: Query) -> Response:
 
 
 async def clone(request: Request, query: Query) -> Response:
-    """Adds the same job once more, with what the body changes."""
+    """Adds a copy of a job with the changes in the body."""
     ref = request.path_params["id"]
     changes = await object_body(request, *INPUT_KEYS)
 
@@ -91,7 +91,7 @@ async def clone(request: Request, query: Query) -> Response:
 
 
 def _request(document: object, now: float, number: int | None = None) -> JobRequest:
-    """What a document asks for; in a list the error says which it was."""
+    """Parses a job; for one of a list, an error names its number."""
     try:
         return parse_request(document, now)
     except Invalid as error:
@@ -104,7 +104,7 @@ def _request(document: object, now: float, number: int | None = None) -> JobRequ
 
 
 async def find(request: Request, query: Query) -> Response:
-    """A page of matching jobs, the newest first."""
+    """A page of matching jobs, newest first."""
     return answer(await ask(request, lambda client: page(request, client, query, Selector(), _plain)))
 
 
@@ -116,7 +116,7 @@ def page(
     request: Request, client: Client, query: Query, among: Selector,
     made: Callable[[Request, Client, Sequence[Job]], list[JsonObject]],
 ) -> JsonObject:  # fmt: skip
-    """Jobs, where the next page begins, and how many there are in all where that costs nothing to know."""
+    """A page of jobs with the next page's cursor, and the total if the store knows it without counting."""
     limit = whole_number(query, "limit", 1, PAGE_MAX) or PAGE
     after = whole_number(query, "cursor", 1, CURSOR_MAX)
     given = {key: query[key] for key in KEYS if key in query}
@@ -142,7 +142,7 @@ async def show(request: Request, query: Query) -> Response:
 
 
 def act_on_one(action: Action) -> Any:
-    """A handler that does it to the job in the path."""
+    """A handler that acts on the job in the path."""
 
     async def handler(request: Request, query: Query) -> Response:
         ref = request.path_params["id"]
@@ -159,7 +159,7 @@ def act_on_one(action: Action) -> Any:
 
 
 async def delete(request: Request, query: Query) -> Response:
-    """Removes a job; with `force` a running one is cancelled first."""
+    """Deletes a job; with `force`, cancels a running one first."""
     ref = request.path_params["id"]
 
     def remove(client: Client) -> None:
@@ -173,7 +173,7 @@ async def delete(request: Request, query: Query) -> Response:
 
 
 async def _end(request: Request, ref: str) -> None:
-    """Cancels a job that runs, and waits a while for its command to end. No thread waits along."""
+    """Cancels a running job, and waits up to `END_WITHIN_S` for its command to end, without holding a thread."""
 
     def cancel(client: Client) -> bool:
         job = client.job(ref)
@@ -187,7 +187,7 @@ async def _end(request: Request, ref: str) -> None:
 
 
 def act_on_many(action: Action) -> Any:
-    """A handler that does it to the jobs of a selection: ids, or a selector."""
+    """A handler that acts on the jobs of a selection: ids or a selector."""
 
     async def handler(request: Request, query: Query) -> Response:
         document = await object_body(request, "ids", "selector", "dry_run", "limit", "cursor")
@@ -209,14 +209,14 @@ def act_on_many(action: Action) -> Any:
 
 
 def _cursor_in(document: JsonObject) -> int | None:
-    """After which job to go on, as an earlier answer's `next` said."""
+    """The `cursor` of the body: the `next` of an earlier answer."""
     if document.get("cursor") is None:
         return None
     return whole_number({"cursor": [text_in(document, "cursor")]}, "cursor", 1, CURSOR_MAX)
 
 
 async def prune(request: Request, query: Query) -> Response:
-    """Deletes finished jobs: those that match a selector, or those that the retention settings say."""
+    """Deletes finished jobs: those that match a selector, or else those beyond the retention settings."""
     document = await object_body(request, "selector", "limit")
     limit = number_in(document, "limit", PRUNE_MAX) or PRUNE_MAX
 
@@ -229,7 +229,7 @@ async def prune(request: Request, query: Query) -> Response:
 
 
 class _Act:
-    """One act on many jobs, batch by batch: other requests get their turn in between."""
+    """An action on many jobs, in batches, so that other requests get their turn."""
 
     def __init__(self, request: Request, action: Action, dry_run: bool) -> None:
         self._request = request
@@ -242,21 +242,21 @@ class _Act:
         self._next: int | None = None
 
     async def named(self, refs: Sequence[str]) -> None:
-        """Does it to these jobs."""
+        """Acts on these jobs."""
         for start in range(0, len(refs), BATCH):
             batch = refs[start : start + BATCH]
             self._matched += len(batch)
             await ask(self._request, lambda client, batch=batch: self._do(client, batch))  # type: ignore[misc]
 
     async def selected(self, given: object, after: int | None, limit: int | None) -> None:
-        """Does it to what the selector means now, and the action can change: to all, or to so many after a job."""
+        """Acts on the selector's jobs in the action's states: on all, or on up to `limit` after job number `after`."""
         selector = await ask(self._request, lambda client: selector_in(given, client.now()))
         among = self._action.states if selector.states else self._action.usual or self._action.states
         states = tuple(state for state in selector.states or tuple(JobState) if state in among)
         left = sys.maxsize if limit is None else limit
 
         def batch(client: Client) -> int | None:
-            """Up to `BATCH` jobs; the last one looked at, none at the end."""
+            """Acts on up to `BATCH` jobs. Returns the last job's number, or None at the end."""
             nonlocal left
             size = min(BATCH, left)
             found = client.page(selector._replace(states=states), size, after=after)
@@ -289,7 +289,7 @@ class _Act:
         self._jobs += [shown(self._request, job_to_json(job)) for job in changed.jobs[: max(0, room)]]
 
     def document(self) -> JsonObject:
-        """What has been done."""
+        """The answer."""
         return {
             "dry_run": self._dry_run, "matched": self._matched, "changed": self._changed, "jobs": self._jobs,
             "refused": [problems.document(error) for error in self._refused[:REFUSED_SHOWN_MAX]],
@@ -298,7 +298,7 @@ class _Act:
 
 
 def selector_in(given: object, now: float) -> Selector:
-    """A body's selector. Raises `Invalid` where it would mean all jobs without saying so."""
+    """A selector in a body. Raises `Invalid` if it is empty without `all`."""
     if not isinstance(given, dict):
         raise Invalid("selector must be an object", '{"state": ["dead"]}')
     words: dict[str, list[str]] = {}
@@ -314,7 +314,7 @@ def selector_in(given: object, now: float) -> Selector:
 
 
 def _words(key: str, value: object) -> list[str]:
-    """One value or a list of them, as the words that a command line would have."""
+    """One value or a list of them, as words of a command line."""
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(each, (str, int, float)) and not isinstance(each, bool) for each in values):
         raise Invalid(f"selector's {key} must be a list of texts or numbers")

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the table of operations."""
+"""The OpenAPI 3.1 document, made from the table of operations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from queuectl.web.rest.schemas import COMPONENTS
 from queuectl.wire.schema import ref
 
 ALWAYS = (400, 401, 403, 429, 503)
-"""How every operation may fail: bad words, no token, not allowed, too many attempts, the store or the server busy."""
+"""Failures of every operation: bad input, no token, not allowed, too many attempts, the store or server is busy."""
 WITH_BODY = (413, 415)
 
 DESCRIPTION = """\
@@ -25,7 +25,7 @@ read-only token may only GET. A full token may run commands as the user of the w
 
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The whole document."""
+    """The document of these operations."""
     paths: dict[str, Any] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)

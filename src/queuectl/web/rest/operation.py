@@ -1,7 +1,7 @@
-"""What an operation of the API is, and what its handler is made of: parameters, bodies, answers.
+"""An operation of the API, and what handlers use: parameters, bodies, answers.
 
-A handler translates words and lets one `Client` call do the work. Jobs, durations and selections are checked where the
-command line's are: in `wire` and `selections`.
+A handler translates its input and makes one call of `Client`. Jobs, durations and selections are checked in `wire`, as
+for the command line.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from queuectl.wire.reading import parse_json
 JSON = "application/json"
 Schema = Mapping[str, Any]
 Query = Mapping[str, Sequence[str]]
-"""The values of each query parameter that was given."""
+"""The given values of each query parameter."""
 Handler = Callable[[Request, Query], Awaitable[Response]]
 
 MASKED = "***"
-"""What who may only read sees of the values of environment variables."""
+"""Shown to read-only tokens instead of the values of environment variables."""
 
 
 class Parameter(NamedTuple):
-    """A query parameter. `many`: it may be repeated."""
+    """A query parameter. `many`: may be repeated."""
 
     name: str
     schema: Schema
@@ -43,7 +43,7 @@ class Parameter(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """How an operation answers where all went well."""
+    """A successful answer of an operation."""
 
     schema: Schema | None
     description: str
@@ -65,9 +65,9 @@ class Operation(NamedTuple):
     query: Sequence[Parameter] = ()
     body: Mapping[str, Schema] = {}
     fails: Sequence[int] = ()
-    """Statuses of failures beside those that every operation has."""
+    """Statuses of failures in addition to those of every operation."""
     full_only: bool = False
-    """Whether a read-only token may not even look."""
+    """Whether even reading needs a full token."""
     body_required: bool = False
     open: bool = False
     """Whether it needs no token."""
@@ -79,13 +79,13 @@ def answer(document: object, status: int = 200, headers: Mapping[str, str] | Non
 
 
 def visitor_of(request: Request) -> Visitor:
-    """Who asks."""
+    """The sender of the request."""
     visitor: Visitor = request.state.visitor
     return visitor
 
 
 def shown(request: Request, document: JsonObject) -> JsonObject:
-    """A job's document as this visitor may see it."""
+    """A job's document as this visitor may see it: only a full token sees values of variables."""
     if not visitor_of(request).may_write:
         document["env"] = dict.fromkeys(document["env"], MASKED)
     return document
@@ -101,7 +101,7 @@ def shown_jobs(request: Request, client: Client, jobs: Sequence[Job]) -> list[Js
 
 
 def query_of(request: Request, parameters: Sequence[Parameter]) -> Query:
-    """The query's values by name. Raises `Invalid` for a name that is not known, or one given twice."""
+    """The query's values by name. Raises `Invalid` for an unknown name, or one given twice."""
     known = {parameter.name: parameter for parameter in parameters}
     values: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
@@ -115,12 +115,12 @@ def query_of(request: Request, parameters: Sequence[Parameter]) -> Query:
 
 
 def one(query: Query, name: str) -> str | None:
-    """The value of a parameter that comes at most once."""
+    """The value of a parameter that may be given once, or None."""
     return query[name][0] if name in query else None
 
 
 def whole_number(query: Query, name: str, least: int, most: int) -> int | None:
-    """A whole number within bounds, or none where it is not given."""
+    """A whole number from `least` to `most`, or None if it is not given."""
     text = one(query, name)
     if text is None:
         return None
@@ -130,7 +130,7 @@ def whole_number(query: Query, name: str, least: int, most: int) -> int | None:
 
 
 def flag(query: Query, name: str) -> bool:
-    """`true` or `false`; false where it is not given."""
+    """`true` or `false`; false if it is not given."""
     text = one(query, name)
     if text not in (None, "true", "false"):
         raise Invalid(f"{name} must be true or false, not {text!r}")
@@ -141,7 +141,7 @@ def flag(query: Query, name: str) -> bool:
 
 
 def media_type_of(request: Request) -> str:
-    """The kind of the body, without its parameters."""
+    """The body's media type, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -162,7 +162,7 @@ def _refuse_other_kinds(request: Request) -> None:
 
 
 def strictly_decoded(request: Request, body: bytes) -> Any:
-    """The same as a command line reads it, where a key that comes twice is an error. Raises `Unreadable`, `Invalid`."""
+    """The body as JSON in which no key may come twice, as on the command line. Raises `Unreadable`, `Invalid`."""
     _refuse_other_kinds(request)
     try:
         return parse_json(body.decode("utf-8-sig"), "the body")
@@ -173,7 +173,7 @@ def strictly_decoded(request: Request, body: bytes) -> Any:
 
 
 async def object_body(request: Request, *known: str) -> dict[str, Any]:
-    """The body as an object with no other keys than these; empty where there is no body. Raises `Invalid`."""
+    """The body as an object with only these keys; empty if there is no body. Raises `Invalid`."""
     if not media_type_of(request) and not await request.body():
         return {}
     document = await json_body(request)
@@ -186,7 +186,7 @@ async def object_body(request: Request, *known: str) -> dict[str, Any]:
 
 
 def flag_in(document: Mapping[str, Any], key: str) -> bool:
-    """A key's true or false; false where it is missing."""
+    """A key's true or false; false if it is missing."""
     value = document.get(key, False)
     if not isinstance(value, bool):
         raise Invalid(f"{key} must be true or false")
@@ -194,7 +194,7 @@ def flag_in(document: Mapping[str, Any], key: str) -> bool:
 
 
 def number_in(document: Mapping[str, Any], key: str, most: int) -> int | None:
-    """A key's whole number from 1; none where it is missing or null."""
+    """A key's whole number from 1 to `most`; None if it is missing or null."""
     value = document.get(key)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
         raise Invalid(f"{key} must be a whole number from 1 to {most:,}")
@@ -202,7 +202,7 @@ def number_in(document: Mapping[str, Any], key: str, most: int) -> int | None:
 
 
 def text_in(document: Mapping[str, Any], key: str) -> str:
-    """A key's text. Raises `Invalid` where it is missing or no text."""
+    """A key's text. Raises `Invalid` if it is missing or not a text."""
     value = document.get(key)
     if not isinstance(value, str):
         raise Invalid(f"{key} must be text" if key in document else f"{key} is missing")
@@ -211,7 +211,7 @@ def text_in(document: Mapping[str, Any], key: str) -> str:
 
 
 def texts_in(document: Mapping[str, Any], key: str) -> list[str]:
-    """A key's list of texts; empty where it is missing."""
+    """A key's list of texts; empty if it is missing."""
     value = document.get(key, [])
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise Invalid(f"{key} must be a list of texts")

@@ -1,4 +1,4 @@
-"""What goes on: status, queues, workers, figures."""
+"""Status, queues, workers and figures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def status(request: Request, query: Query) -> Response:
 
 
 async def queues(request: Request, query: Query) -> Response:
-    """Every queue that has jobs. Limits and pauses will stand here."""
+    """Every queue that has jobs."""
     found = await ask(request, Client.status)
     return answer([documents.queue_to_json(found, queue) for queue in found.queues])
 
@@ -60,7 +60,7 @@ async def workers(request: Request, query: Query) -> Response:
 
 
 async def start_worker(request: Request, query: Query) -> Response:
-    """Starts a worker on the server's host, which goes on without it."""
+    """Starts a worker on the server's host; it outlives the server."""
     document = await object_body(request, "count", "queues", "name", "drain", "poll", "stop_timeout")
     count = number_in(document, "count", SLOTS_MAX) or 1
     queues, drain = texts_in(document, "queues"), flag_in(document, "drain")
@@ -80,7 +80,7 @@ async def start_worker(request: Request, query: Query) -> Response:
 
 
 async def stop_workers(request: Request, query: Query) -> Response:
-    """Asks workers to stop: those of the server's host, of all hosts, or those named. They go when they are done."""
+    """Asks workers to stop: those of the server's host, of all hosts, or those named. They exit once they are done."""
     document = await object_body(request, "names", "now", "all_hosts")
     names, now, everywhere = texts_in(document, "names"), flag_in(document, "now"), flag_in(document, "all_hosts")
     asked = await ask(request, lambda client: client.ask_to_stop(names, now=now, all_hosts=everywhere))

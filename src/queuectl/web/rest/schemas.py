@@ -1,4 +1,4 @@
-"""The JSON schemas of what goes in and out. A test holds the job's to `wire`, the fuzzer all of them to the code."""
+"""The JSON schemas of input and output. A test compares the job's with `wire`; the fuzzer checks them all."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SHOWN: dict[str, Schema] = {
     "variables": ENVIRONMENT, "state": STATE, "worker": TEXT,
     "unsupported": {"description": "not written by this version"},
 }  # fmt: skip
-"""What a value of each kind looks like in a job's JSON."""
+"""The schema of each kind of value in a job's JSON."""
 
 
 def _shown(field: Field) -> Schema:
@@ -66,7 +66,7 @@ _GIVEN: dict[str, Schema] = {
         ]
     },
 }  # fmt: skip
-"""What a value of each kind looks like where a job is asked for."""
+"""The schema of each kind of value in a new job."""
 _NUMBERS = {"whole number": "integer", "number": "number"}
 _DEFAULTS = {"queue": None, **JobRequest._field_defaults, **Spec._field_defaults}
 
@@ -97,8 +97,8 @@ SELECTION = {
         limit=nullable({"type": "integer", "minimum": 1, "maximum": 100_000}),
         cursor=nullable(TEXT),
     ),
-    "description": "either ids, or a selector that is not empty; dry_run only counts; with a selector, limit looks at "
-    "so many jobs, and cursor goes on behind them where an answer's next said",
+    "description": "either ids or a selector that is not empty; dry_run only counts; with a selector, limit is the "
+    "most jobs to look at, and cursor, the next of an answer, goes on after them",
 }
 
 PROBLEM = fixed(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT, code=TEXT, hint=TEXT)

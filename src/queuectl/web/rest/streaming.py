@@ -1,4 +1,4 @@
-"""What goes on as it happens: events for everybody, and a job's output as it is written."""
+"""Live streams: events, and a job's output as it is written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FOLLOWERS_MAX = 64
 
 
 class _Listening:
-    """A listener of the feed as a stream's source."""
+    """A listener of the feed as the source of a stream."""
 
     def __init__(self, feed: Feed, listener: Listener) -> None:
         self._feed = feed
@@ -44,13 +44,13 @@ class _Listening:
 
 
 async def events(request: Request, query: Query) -> Response:
-    """What happens, as it happens; and, if wished, the whole in numbers once a second."""
+    """Events as they happen, and on request a snapshot in numbers once a second."""
     topics = [topic.strip() for text in query.get("topics", [EVENTS]) for topic in text.split(",")]
     for topic in topics:
         if topic not in TOPICS:
             raise Invalid(f"unknown topic {topic!r}", nearest(topic, TOPICS))
     feed: Feed = request.app.state.feed
-    place = await ask(request, Client.place)  # what happens from here on is told
+    place = await ask(request, Client.place)  # events from here on are sent
     return EventStream(_Listening(feed, feed.listen(topics, visitor_of(request).token.id, place)))
 
 
@@ -58,7 +58,7 @@ async def events(request: Request, query: Query) -> Response:
 
 
 async def output(request: Request, query: Query) -> Response:
-    """What an attempt (the latest) has written so far, byte for byte; with a Range, a part of it."""
+    """The output so far of an attempt (default: the latest), byte for byte; with a Range, a part of it."""
     number = whole_number(query, "attempt", 1, ATTEMPT_MAX)
     tail = whole_number(query, "tail", 1, LINES_MAX)
     stream, ref = _stream(query), request.path_params["id"]
@@ -82,7 +82,7 @@ async def output(request: Request, query: Query) -> Response:
 
 
 def _span(wanted: str | None, size: int) -> tuple[int, int] | None:
-    """The part that a Range means; none where there is no range that we understand: then all is sent."""
+    """Start and stop of a Range; None if there is none that we understand: then all is sent."""
     unit, _, text = (wanted or "").partition("=")
     first, dash, last = text.strip().partition("-")
     numbers = [part for part in (first, last) if part]
@@ -105,7 +105,7 @@ def _stream(query: Query) -> int | None:
 
 
 class Followers:
-    """Everybody who follows an output, so that they can be ended, and are not too many."""
+    """The readers that follow an output: they are limited, and end with the server."""
 
     def __init__(self, listen_s_max: float) -> None:
         self.listen_s_max = listen_s_max
@@ -113,14 +113,14 @@ class Followers:
         self.closed = False
 
     def close(self) -> None:
-        """Ends all of them."""
+        """Ends all followers."""
         self.closed = True
         for each in self.all:
             each.hang_up()
 
 
 class _Following:
-    """One job's output as a stream's source, over all retries until the job has ended."""
+    """A job's output as the source of a stream, over all retries until the job ends."""
 
     def __init__(self, request: Request, among: Followers, job_id: str, stream: int | None, tail: int | None) -> None:
         self._request = request
@@ -163,7 +163,7 @@ class _Following:
         return None
 
     async def _left(self, pause_s: float) -> bool:
-        """Waits a moment; whether it is over by then."""
+        """Waits for `pause_s` seconds. Returns whether the stream is over by then."""
         if pause_s:
             try:
                 await asyncio.wait_for(self._gone.wait(), pause_s)
@@ -187,10 +187,10 @@ class _Following:
 
 
 async def follow_output(request: Request, query: Query) -> Response:
-    """A job's output as it is written. May begin before the job does; follows its retries and ends with it."""
+    """Streams a job's output as it is written. May begin before the job, follows its retries, and ends with it."""
     among: Followers = request.app.state.followers
     if len(among.all) >= FOLLOWERS_MAX or among.closed:
-        raise problems.Overloaded("too many follow an output already", "close another page, or try again later")
+        raise problems.Overloaded("too many readers follow an output", "close another page, or try again later")
     tail, stream, ref = whole_number(query, "tail", 1, LINES_MAX), _stream(query), request.path_params["id"]
     job = await ask(request, lambda client: client.job(ref))
     return EventStream(_Following(request, among, job.id, stream, tail))

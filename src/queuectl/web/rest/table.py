@@ -1,4 +1,4 @@
-"""Every operation of the API, one row each. Routes and the OpenAPI document come from this table."""
+"""Every operation of the API, one row each: the source of routes and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from queuectl.wire.schema import COUNT, DURATION, FLAG, STATE, STORABLE, TEXT, f
 
 API = "/api/v1"
 TEXT_PLAIN = "text/plain; charset=utf-8"
-JOBS, DLQ, GOING_ON, ADMINISTRATION, SERVER = "Jobs", "Dead letter queue", "What goes on", "Administration", "Server"
+JOBS, DLQ, ACTIVITY, ADMINISTRATION, SERVER = "Jobs", "Dead letter queue", "Activity", "Administration", "Server"
 
 
 def _number(most: int, least: int = 1) -> dict[str, object]:
@@ -44,16 +44,16 @@ SELECT = (
 )
 STATES = Parameter("state", STATE, "jobs in this state", many=True)
 PAGE = (
-    Parameter("limit", _number(jobs.PAGE_MAX), f"jobs a page, {jobs.PAGE} unless given"),
-    Parameter("cursor", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}, "where to go on: `next` of a page"),
-    Parameter("oldest_first", FLAG, "in the order of enqueueing instead of the newest first"),
+    Parameter("limit", _number(jobs.PAGE_MAX), f"jobs on a page (default: {jobs.PAGE})"),
+    Parameter("cursor", {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}, "go on here: `next` of the page before"),
+    Parameter("oldest_first", FLAG, "oldest first instead of newest first"),
 )
-STREAM = Parameter("stream", {"type": "string", "enum": list(streaming.STREAMS)}, "one of them, where they are split")
-TAIL = Parameter("tail", _number(streaming.LINES_MAX), "only so many last lines")
+STREAM = Parameter("stream", {"type": "string", "enum": list(streaming.STREAMS)}, "only this stream of a split output")
+TAIL = Parameter("tail", _number(streaming.LINES_MAX), "only this many last lines")
 
-HISTORY = Answer(ref("History"), "the job, each execution, and what happened to it")
+HISTORY = Answer(ref("History"), "the job, its executions and its events")
 A_JOB = Answer(ref("Job"), "the job as it is now")
-CHANGED = Answer(ref("Changed"), "what was done; the first 1,000 jobs, and the first 100 that were refused")
+CHANGED = Answer(ref("Changed"), "counts, the first 1,000 changed jobs, and the first 100 refusals")
 SELECTION = {JSON: ref("Selection")}
 
 
@@ -61,15 +61,15 @@ def _stream(*events: str) -> Answer:
     """Server-sent events, each with a JSON document as its data."""
     data = {"type": "string", "contentMediaType": JSON}
     event = {"type": "object", "properties": {"event": {"type": "string", "enum": list(events)}, "data": data}}
-    return Answer(event, "server-sent events; the schema is that of one", media_type=EVENTS)
+    return Answer(event, "server-sent events; the schema describes one", media_type=EVENTS)
 
 
 def _acts() -> Sequence[Operation]:
-    """A verb on one job, and on many."""
+    """Each action, on one job and on many."""
     made = []
     for action in (actions.RETRY, actions.CANCEL, actions.HOLD, actions.RELEASE):
-        what = {"retry": "Runs a job again", "cancel": "Ends a job for good", "hold": "Keeps a job from being started",
-                "release": "Lets a held job be started"}[action.verb]  # fmt: skip
+        what = {"retry": "Run a job again", "cancel": "Cancel a job", "hold": "Hold a job: no worker starts it",
+                "release": "Release a held job"}[action.verb]  # fmt: skip
         made.append(
             Operation("POST", f"{API}/jobs/{{id}}/{action.verb}", f"{action.verb}_job", JOBS, what,
                       jobs.act_on_one(action), (A_JOB,), fails=(404, 409))
@@ -77,7 +77,7 @@ def _acts() -> Sequence[Operation]:
     for action in (actions.RETRY, actions.CANCEL, actions.HOLD, actions.RELEASE, actions.DELETE):
         made.append(
             Operation("POST", f"{API}/jobs/{action.verb}", f"{action.verb}_jobs", JOBS,
-                      f"The same to many jobs: {action.verb}", jobs.act_on_many(action), (CHANGED,), body=SELECTION,
+                      f"{action.verb.capitalize()} many jobs", jobs.act_on_many(action), (CHANGED,), body=SELECTION,
                       body_required=True)
         )  # fmt: skip
     return made
@@ -85,85 +85,85 @@ def _acts() -> Sequence[Operation]:
 
 OPERATIONS: Sequence[Operation] = (
     Operation(
-        "POST", f"{API}/jobs", "enqueue", JOBS, "Adds a job, or many, all or none; durable when answered",
+        "POST", f"{API}/jobs", "enqueue", JOBS, "Add a job, or many: all or none; durable once answered",
         jobs.enqueue,
         (
-            Answer({"anyOf": [ref("Job"), listed(ref("Job"))]}, "the job, or the jobs, as given", 201),
+            Answer({"anyOf": [ref("Job"), listed(ref("Job"))]}, "the job, or the jobs in the order given", 201),
         ),
         query=(
             Parameter("on_conflict", {"type": "string", "enum": list(ON_CONFLICT)},
-                      "error (unless given) refuses them all where an id is taken; ignore answers the job that has it"),
+                      "if an id is taken: error (default) adds no job; ignore answers the job that has it"),
         ),
         body={JSON: {"anyOf": [ref("NewJob"), listed(ref("NewJob"))]}, jobs.LINES: TEXT}, body_required=True,
         fails=(409,),
     ),
     Operation(
         "POST", f"{API}/jobs/{{id}}/clone", "clone_job", JOBS,
-        "Adds the same job once more, with what the body changes", jobs.clone,
+        "Add a copy of a job with the changes in the body", jobs.clone,
         (Answer(ref("Job"), "the new job", 201),), body={JSON: ref("Changes")}, fails=(404, 409),
     ),
     Operation(
-        "GET", f"{API}/jobs", "find_jobs", JOBS, "A page of the jobs that match", jobs.find,
-        (Answer(ref("Page"), "the newest first; `count` is null where it would have to be counted"),),
+        "GET", f"{API}/jobs", "find_jobs", JOBS, "List matching jobs, by page", jobs.find,
+        (Answer(ref("Page"), "newest first; `count` is null if it is not known without counting"),),
         query=(STATES, *SELECT, *PAGE),
     ),
-    Operation("GET", f"{API}/jobs/{{id}}", "show_job", JOBS, "All about a job", jobs.show, (HISTORY,), fails=(404,)),
+    Operation("GET", f"{API}/jobs/{{id}}", "show_job", JOBS, "Show a job", jobs.show, (HISTORY,), fails=(404,)),
     Operation(
-        "DELETE", f"{API}/jobs/{{id}}", "delete_job", JOBS, "Removes a job with its history and output", jobs.delete,
-        (Answer(None, "it is gone", 204),), query=(Parameter("force", FLAG, "cancel it first, if it runs"),),
+        "DELETE", f"{API}/jobs/{{id}}", "delete_job", JOBS, "Delete a job with its history and output", jobs.delete,
+        (Answer(None, "deleted", 204),), query=(Parameter("force", FLAG, "cancel a running job first"),),
         fails=(404, 409),
     ),
     Operation(
-        "GET", f"{API}/jobs/{{id}}/output", "read_output", JOBS, "What a job's command has written so far",
+        "GET", f"{API}/jobs/{{id}}/output", "read_output", JOBS, "Read a job's output so far",
         streaming.output,
         (
-            Answer(TEXT, "the bytes as they were written", media_type=TEXT_PLAIN),
-            Answer(TEXT, "the part that the header Range asks for", 206, TEXT_PLAIN),
+            Answer(TEXT, "the bytes as written", media_type=TEXT_PLAIN),
+            Answer(TEXT, "the part given by the header Range", 206, TEXT_PLAIN),
         ),
         query=(
-            Parameter("attempt", _number(streaming.ATTEMPT_MAX), "of this attempt; the latest unless given"), STREAM,
-            TAIL, Parameter("download", FLAG, "as a file to be saved"),
+            Parameter("attempt", _number(streaming.ATTEMPT_MAX), "number of an attempt (default: latest)"), STREAM,
+            TAIL, Parameter("download", FLAG, "as a file to save"),
         ),
         fails=(404, 416),
     ),
     Operation(
         "GET", f"{API}/jobs/{{id}}/output/stream", "follow_output", JOBS,
-        "Its output as it is written, over retries: events `output`, at the end `end`", streaming.follow_output,
+        "Follow a job's output over retries: events `output`, and `end` at the end", streaming.follow_output,
         (_stream("output", "end", "trouble"),), query=(STREAM, TAIL), fails=(404,),
     ),
     *_acts(),
     Operation(
         "POST", f"{API}/jobs/prune", "prune", JOBS,
-        "Deletes finished jobs: those selected, or else those that the retention settings say", jobs.prune,
-        (Answer(fixed(pruned=COUNT), "how many; as many as `limit` where there may be more"),),
+        "Delete finished jobs: those selected, or else those beyond the retention settings", jobs.prune,
+        (Answer(fixed(pruned=COUNT), "the number of deleted jobs; if it is `limit`, there may be more"),),
         body={JSON: optional(selector=ref("Selector"), limit=nullable(_number(jobs.PRUNE_MAX)))},
     ),
     Operation(
-        "GET", f"{API}/dlq", "find_dead", DLQ, "A page of the dead jobs, with the last lines they wrote", dead.find,
-        (Answer(ref("DeadPage"), "the newest first"),), query=(*SELECT, *PAGE),
+        "GET", f"{API}/dlq", "find_dead", DLQ, "List dead jobs with the last lines of their output, by page", dead.find,
+        (Answer(ref("DeadPage"), "newest first"),), query=(*SELECT, *PAGE),
     ),
     Operation(
-        "GET", f"{API}/dlq/groups", "group_dead", DLQ, "Dead jobs by queue, command, exit code and error", dead.groups,
-        (Answer(listed(ref("Group")), "the largest groups first"),),
-        query=(*SELECT, Parameter("limit", _number(dead.GROUPS_MAX), f"groups, {GROUPS} unless given")),
+        "GET", f"{API}/dlq/groups", "group_dead", DLQ, "Group dead jobs by how they failed", dead.groups,
+        (Answer(listed(ref("Group")), "largest group first"),),
+        query=(*SELECT, Parameter("limit", _number(dead.GROUPS_MAX), f"most groups (default: {GROUPS})")),
     ),
-    Operation("POST", f"{API}/dlq/retry", "retry_dead", DLQ, "Takes dead jobs back into their queues",
+    Operation("POST", f"{API}/dlq/retry", "retry_dead", DLQ, "Move dead jobs back to their queues",
               jobs.act_on_many(actions.RETRY_DEAD), (CHANGED,), body=SELECTION, body_required=True),
-    Operation("POST", f"{API}/dlq/purge", "purge_dead", DLQ, "Deletes dead jobs",
+    Operation("POST", f"{API}/dlq/purge", "purge_dead", DLQ, "Delete dead jobs",
               jobs.act_on_many(actions.PURGE_DEAD), (CHANGED,), body=SELECTION, body_required=True),
-    Operation("GET", f"{API}/status", "status", GOING_ON, "Workers, counts, what comes next", running.status,
-              (Answer(ref("Status"), "the whole at a glance"),),
-              query=(Parameter("retries", _number(running.RETRIES_SHOWN_MAX, 0), "next retries, 5 unless given"),)),
-    Operation("GET", f"{API}/queues", "queues", GOING_ON, "Queues that have jobs", running.queues,
+    Operation("GET", f"{API}/status", "status", ACTIVITY, "Show workers, counts and the next retries", running.status,
+              (Answer(ref("Status"), "the status"),),
+              query=(Parameter("retries", _number(running.RETRIES_SHOWN_MAX, 0), "next retries (default: 5)"),)),
+    Operation("GET", f"{API}/queues", "queues", ACTIVITY, "List queues that have jobs", running.queues,
               (Answer(listed(ref("Queue")), "each queue"),)),
-    Operation("GET", f"{API}/queues/{{name}}", "queue", GOING_ON, "One queue", running.queue,
+    Operation("GET", f"{API}/queues/{{name}}", "queue", ACTIVITY, "Show a queue", running.queue,
               (Answer(ref("Queue"), "the queue"),), fails=(404,)),
-    Operation("GET", f"{API}/workers", "workers", GOING_ON, "The workers alive now", running.workers,
+    Operation("GET", f"{API}/workers", "workers", ACTIVITY, "List live workers", running.workers,
               (Answer(listed(ref("Worker")), "each worker"),)),
     Operation(
-        "POST", f"{API}/workers", "start_worker", GOING_ON,
-        "Starts a worker on the server's host, which outlives the server", running.start_worker,
-        (Answer(fixed(name=TEXT, slots=COUNT), "it serves", 201),),
+        "POST", f"{API}/workers", "start_worker", ACTIVITY,
+        "Start a worker on the server's host; it outlives the server", running.start_worker,
+        (Answer(fixed(name=TEXT, slots=COUNT), "the worker has started", 201),),
         body={
             JSON: optional(
                 count=nullable(_number(SLOTS_MAX)), queues=listed(NAME), name=nullable(WORKER), drain=FLAG,
@@ -173,44 +173,44 @@ OPERATIONS: Sequence[Operation] = (
         fails=(409,),
     ),
     Operation(
-        "POST", f"{API}/workers/stop", "stop_workers", GOING_ON,
-        "Asks workers to finish what they run and leave; `now` ends their commands", running.stop_workers,
-        (Answer(listed(ref("Worker")), "those asked; they go when they are done", 202),),
+        "POST", f"{API}/workers/stop", "stop_workers", ACTIVITY,
+        "Stop workers once their commands finish; `now` ends the commands", running.stop_workers,
+        (Answer(listed(ref("Worker")), "the workers asked; each exits when it is done", 202),),
         body={JSON: optional(names=listed(STORABLE), now=FLAG, all_hosts=FLAG)}, fails=(404,),
     ),
     Operation(
-        "GET", f"{API}/stats", "stats", GOING_ON, "Throughput, failures, run and wait times", running.stats,
+        "GET", f"{API}/stats", "stats", ACTIVITY, "Show throughput, failures, run and wait times", running.stats,
         (Answer(ref("Figures"), "over a window that ends now"),),
         query=(
-            Parameter("window", DURATION, f"how far back, from 1s to 30d; {running.WINDOW} unless given"),
-            Parameter("stretches", _number(STRETCHES_MAX), f"in how many parts, {STRETCHES} unless given"),
+            Parameter("window", DURATION, f"how far back, from 1s to 30d (default: {running.WINDOW})"),
+            Parameter("stretches", _number(STRETCHES_MAX), f"number of parts (default: {STRETCHES})"),
         ),
     ),
     Operation(
-        "GET", f"{API}/events", "events", GOING_ON,
-        "What happens, as it happens: events `job` and `deed`; `skipped` where some were passed over; `snapshot`",
+        "GET", f"{API}/events", "events", ACTIVITY,
+        "Follow events: `job`, `deed`, `snapshot`, and `skipped` if some were left out",
         streaming.events, (_stream("job", "deed", "skipped", "snapshot", "trouble"),),
         query=(
             Parameter("topics", {"type": "string", "enum": list(TOPICS)},
-                      "events (unless given), snapshot: the whole in numbers once a second", many=True),
+                      "events (default); snapshot: counts and rates once a second", many=True),
         ),
     ),
-    Operation("GET", f"{API}/config", "settings", ADMINISTRATION, "Every setting", administration.settings,
+    Operation("GET", f"{API}/config", "settings", ADMINISTRATION, "List settings", administration.settings,
               (Answer(listed(ref("Setting")), "each setting"),)),
-    Operation("GET", f"{API}/config/{{name}}", "setting", ADMINISTRATION, "One setting", administration.setting,
+    Operation("GET", f"{API}/config/{{name}}", "setting", ADMINISTRATION, "Show a setting", administration.setting,
               (Answer(ref("Setting"), "the setting"),), fails=(404,)),
     Operation(
-        "PUT", f"{API}/config/{{name}}", "set_setting", ADMINISTRATION, "Changes a setting for new jobs",
+        "PUT", f"{API}/config/{{name}}", "set_setting", ADMINISTRATION, "Change a setting, for jobs added later",
         administration.set_setting, (Answer(ref("Setting"), "the setting"),),
         body={JSON: {**optional(value={"type": ["string", "number"]}), "required": ["value"]}}, body_required=True,
         fails=(404,),
     ),
-    Operation("DELETE", f"{API}/config/{{name}}", "unset_setting", ADMINISTRATION, "Puts a setting back to its default",
+    Operation("DELETE", f"{API}/config/{{name}}", "unset_setting", ADMINISTRATION, "Restore a setting's default",
               administration.unset_setting, (Answer(ref("Setting"), "the setting"),), fails=(404,)),
-    Operation("GET", f"{API}/tokens", "tokens", ADMINISTRATION, "Who may come in", administration.tokens,
-              (Answer(listed(ref("Token")), "each token; what it is, nobody can see"),), full_only=True),
+    Operation("GET", f"{API}/tokens", "tokens", ADMINISTRATION, "List tokens", administration.tokens,
+              (Answer(listed(ref("Token")), "each token, without its text"),), full_only=True),
     Operation(
-        "POST", f"{API}/tokens", "create_token", ADMINISTRATION, "Makes a token, and shows it once",
+        "POST", f"{API}/tokens", "create_token", ADMINISTRATION, "Make a token and show it once",
         administration.create_token, (Answer(ref("NewToken"), "the token", 201),),
         body={
             JSON: {
@@ -223,29 +223,29 @@ OPERATIONS: Sequence[Operation] = (
         },
         body_required=True, fails=(409,),
     ),
-    Operation("DELETE", f"{API}/tokens/{{ref}}", "revoke_token", ADMINISTRATION, "Ends a token, by name or id",
-              administration.revoke_token, (Answer(None, "nobody comes in with it any more", 204),), fails=(404,)),
+    Operation("DELETE", f"{API}/tokens/{{ref}}", "revoke_token", ADMINISTRATION, "Revoke a token, by name or id",
+              administration.revoke_token, (Answer(None, "revoked", 204),), fails=(404,)),
     Operation(
-        "GET", f"{API}/audit", "audit", ADMINISTRATION, "Who did what, the latest first", administration.audit,
+        "GET", f"{API}/audit", "audit", ADMINISTRATION, "List what people did, latest first", administration.audit,
         (Answer(listed(ref("Deed")), "what people did"),),
         query=(
-            Parameter("limit", _number(administration.DEEDS_MAX), f"how many, {DEEDS} unless given"),
-            Parameter("before", {**COUNT, "minimum": 1}, "only those before this id"),
+            Parameter("limit", _number(administration.DEEDS_MAX), f"most entries (default: {DEEDS})"),
+            Parameter("before", {**COUNT, "minimum": 1}, "only entries before this id"),
         ),
         full_only=True,
     ),
-    Operation("GET", "/healthz", "healthz", SERVER, "Whether the server lives", health.alive,
-              (Answer(fixed(status=TEXT), "it does"),), open=True),
-    Operation("GET", "/readyz", "readyz", SERVER, "Whether the store answers, too", health.ready,
-              (Answer(fixed(status=TEXT), "it does"),), open=True),
-    Operation("GET", "/metrics", "metrics", SERVER, "Metrics for Prometheus", health.exposition,
-              (Answer(TEXT, "the metrics; as OpenMetrics where Accept asks for it",
+    Operation("GET", "/healthz", "healthz", SERVER, "Check that the server answers", health.alive,
+              (Answer(fixed(status=TEXT), "it answers"),), open=True),
+    Operation("GET", "/readyz", "readyz", SERVER, "Check that the store answers too", health.ready,
+              (Answer(fixed(status=TEXT), "it answers"),), open=True),
+    Operation("GET", "/metrics", "metrics", SERVER, "Read metrics for Prometheus", health.exposition,
+              (Answer(TEXT, "the metrics; in the OpenMetrics format if Accept asks for it",
                       media_type=metrics.PLAIN.content_type),)),
 )  # fmt: skip
 
 
 def routes() -> list[Route]:
-    """A route a path, and the document."""
+    """A route for each path, and one for the document."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation
@@ -254,7 +254,7 @@ def routes() -> list[Route]:
 
 
 def _typed(path: str) -> str:
-    """The names of queues may have slashes in them."""
+    """The path with a type for names of queues, which may contain slashes."""
     return path.replace("/queues/{name}", "/queues/{name:path}")
 
 
@@ -263,7 +263,7 @@ def _endpoint(methods: Mapping[str, Operation]) -> Callable[[Request], Awaitable
         operation = methods["GET" if request.method == "HEAD" else request.method]
         visitor: Visitor | None = getattr(request.state, "visitor", None)
         if operation.full_only and not (visitor and visitor.may_write):
-            raise Forbidden("a read-only token may not see that", "use one with the role full")
+            raise Forbidden("a read-only token may not see this", "use one with the role full")
         return await operation.handler(request, query_of(request, operation.query))
 
     return endpoint
