@@ -304,7 +304,7 @@ class Session:
 
     def _check(self, command: Command, call: Call) -> None:
         if call.args.db is not None:
-            raise Invalid("the console works on the server's store only", "for another, start: queuectl serve --db PATH")
+            raise Invalid("the console works on the server's store only", "for another: queuectl serve --db PATH")
         if command.name in TERMINAL_ONLY:
             raise Invalid(f"{command.name} {TERMINAL_ONLY[command.name]}")
         visitor = self._typed.visitor
