@@ -62,8 +62,7 @@ def _app(call: Call) -> Starlette:
         from queuectl.web.app import create_app
     except ImportError as error:
         raise OperationFailed(
-            f"cannot load the libraries of the extra [web]: {error}",
-            "in the checkout: pip install -e '.[web]'",
+            f"cannot load the libraries of the extra [web]: {error}", "in the checkout: pip install -e '.[web]'"
         ) from None
     return create_app(partial(open_client, call.db), call.args.host, call.args.allow_host)
 
