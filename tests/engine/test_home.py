@@ -12,7 +12,7 @@ import pytest
 from queuectl.engine.protocol import JOURNAL_NAME, listen
 from queuectl.engine.supervise.home import Home
 from queuectl.engine.supervise.journal import Journal
-from queuectl.engine.supervise.roster import Roster
+from queuectl.engine.supervise.roster import Roster, Sight
 from queuectl.store.liveness import is_held
 from queuectl.store.passfile import PASSFILE_NAME, Access
 
@@ -24,14 +24,21 @@ def test_what_is_removed_of_it_is_made_again(tmp_path: Path, gone: str) -> None:
     Access("postgresql://me@here/db", "secret").by_way_of(folder / PASSFILE_NAME)
     written = (folder / PASSFILE_NAME).read_text()
     home, journal, roster = Home(tmp_path, folder), Journal(folder / JOURNAL_NAME), Roster(folder, 1)
+    sight = Sight(folder)
+    sight.hold()
+    roster.enter(0, (1, 1), execution=1, since=1.0)
     with listen(folder):
         assert not home.is_gone()
         kept = folder / "slot-0.out"
         kept.write_text("long output")
         shutil.rmtree(folder) if gone == "the folder" else (folder / gone).unlink()
         assert home.is_gone()
+        assert [entry.key for entry in sight.running() or ()] == [(1, 1)], "who held it open can read it"
         with home.make_again(journal, roster):
             assert not home.is_gone()
+            roster.enter(0, (2, 1), execution=2, since=1.0)
+            assert [entry.key for entry in sight.running() or ()] == [(2, 1)]
+    sight.close()
     assert is_held(folder)
     assert (folder / PASSFILE_NAME).read_text() == written
     assert stat.S_IMODE(os.stat(folder / PASSFILE_NAME).st_mode) == 0o600

@@ -74,7 +74,9 @@ KINDS = {
         strikes=(*COMMON, "cut power", "cut power", "terminate", "freeze", "freeze"),
         freezes_s=(0.05, 0.5, 3.0), settings={},
     ),
-    "removed": Kind(strikes=(*COMMON, "kill", "cut power", "freeze"), freezes_s=(0.05, 0.5, 3.0), settings={}),
+    "removed": Kind(
+        strikes=(*COMMON, "kill", "cut power", "freeze"), freezes_s=(0.05, 0.5, 3.0), settings={"max-lost": "1000"},
+    ),
 }  # fmt: skip
 
 
@@ -304,17 +306,20 @@ def play(seed: int) -> bool:
         try:
             attempt.run()
         except AssertionError as violation:
-            print(
-                f"seed {seed}, {attempt.kind}: {violation or 'an assertion failed'}\n  its store is {folder}",
-                flush=True,
-            )
+            what = f"{violation or 'an assertion failed'}\n  its store is {folder}; {told(attempt.struck)}"
+            print(f"seed {seed}, {attempt.kind}: {what}", flush=True)
             return False
         finally:
             attempt.close()
     shutil.rmtree(folder)
-    struck = ", ".join(f"{count} {kind}" for kind, count in sorted(attempt.struck.items()))
-    print(f"seed {seed}, {attempt.kind}: {JOBS} jobs in {time.monotonic() - began:.1f} s; {struck}", flush=True)
+    seconds = time.monotonic() - began
+    print(f"seed {seed}, {attempt.kind}: {JOBS} jobs in {seconds:.1f} s; {told(attempt.struck)}", flush=True)
     return True
+
+
+def told(struck: Counter[str]) -> str:
+    """The strikes of a round for people."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(struck.items()))
 
 
 def main() -> int:

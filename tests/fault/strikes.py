@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 from queuectl.engine.supervise.process import whole_range
+from queuectl.engine.supervise.roster import Sight
 from queuectl.engine.supervise.trees import Tree, living
 from queuectl.engine.supervise.trees import kill as kill_trees
 from queuectl.store.port import WorkerRow
@@ -76,10 +77,11 @@ class Strikes:
     def cut_power(self, worker: Worker) -> None:
         """SIGKILL to all that belongs to a worker, the dispatcher first, which could still tell of the others."""
         rows = self._rows_of(worker)
+        trees = self._trees(rows)
         self.kill(worker.pid)
         for row in rows:
             self.kill(row.pid)
-        kill_trees(lambda: living(_trees(rows)))
+        kill_trees(lambda: living(trees))
 
     def terminate(self, worker: Worker) -> None:
         """SIGTERM to a worker, its supervisors and all their commands, in any order, as a service manager stops it."""
@@ -88,7 +90,7 @@ class Strikes:
         if any(pid in owned for _, pid in self._frozen):
             return  # the worker could not hear in time that it was asked to stop too
         self.termed.update(owned)
-        pids = [*owned, *living(_trees(rows))]
+        pids = [*owned, *living(self._trees(rows))]
         self._chance.shuffle(pids)
         for pid in pids:
             with suppress(ProcessLookupError):
@@ -96,6 +98,12 @@ class Strikes:
 
     def _rows_of(self, worker: Worker) -> list[WorkerRow]:
         return [row for row in self._shop.supervisors() if row.dispatcher == worker.pid]
+
+    def _trees(self, rows: list[WorkerRow]) -> list[Tree]:
+        """All that the supervisors of these rows have started, and what runs just now without its tag too."""
+        hosts = self._shop.store.folder / "workers"
+        running = [entry.tree(row.tag) for row in rows for entry in Sight(hosts / row.id).running() or ()]
+        return [*(Tree(*whole_range(row.tag)) for row in rows), *running]
 
     # --- files ------------------------------------------------------------------------------
 
@@ -151,8 +159,3 @@ class Strikes:
             helper.wait()
         for path, _ in leased:
             path.unlink(missing_ok=True)
-
-
-def _trees(rows: list[WorkerRow]) -> list[Tree]:
-    """All that the supervisors of these rows have started."""
-    return [Tree(*whole_range(row.tag)) for row in rows]

@@ -12,6 +12,7 @@ import pytest
 
 from queuectl.client import doctor
 from queuectl.domain.job import JobState, Outcome
+from queuectl.engine.supervise.roster import ROSTER_NAME
 from queuectl.engine.supervise.trees import see
 from tests.fault.stores import on_each_store
 from tests.workshop import Workshop, until
@@ -193,14 +194,30 @@ def test_a_daemon_of_the_dead_supervisor_itself_is_noted_and_not_ended(shop: Wor
     assert lives(file)
 
 
+def test_a_killed_supervisors_tree_is_ended_without_tag_and_roster(shop: Workshop, pids: Path) -> None:
+    outer, inner, script = pids / "outer", pids / "inner", pids.parent / "script"
+    script.write_text(f"echo $$ > {outer}; {WAYS['left by its parent']}")
+    job = shop.enqueue(f"exec {RESETS_LIMITS} sh {script} {inner}", max_retries=0)
+    shop.worker(1)
+    first = [int(written(file).read_text()) for file in (outer, inner)]
+    shop.started(job)
+    (row,) = shop.supervisors()
+    os.kill(row.pid, signal.SIGSTOP)  # it makes what is removed again
+    (shop.store.folder / "workers" / row.id / ROSTER_NAME).unlink()
+    os.kill(row.pid, signal.SIGKILL)
+    until(lambda: shop.job(job).lost == 1, "its loss is on record")
+    assert [pid for pid in first if see(pid)] == []
+
+
 def test_removing_the_store_leaves_a_completed_commands_daemon_alone(shop: Workshop, pids: Path) -> None:
     file, running = pids / "daemon", pids / "running"
     done = shop.enqueue(f"setsid sh -c 'echo $$ > {file}; exec sleep 300' >/dev/null 2>&1 & sleep 0.2")
     shop.worker(2)
     shop.finished(done)
-    shop.enqueue(f"echo $$ > {running}; exec sleep 300")
+    shop.enqueue(f"exec {RESETS_LIMITS} sh -c 'echo $$ > {running}; exec sleep 300'")
     written(running)
     for name in ("queuectl.db", "queuectl.db-wal", "queuectl.db-shm"):
         (shop.folder / name).unlink()
+    shutil.rmtree(shop.store.folder)
     until(lambda: not lives(running), "the old store's command is ended")
     assert lives(file)

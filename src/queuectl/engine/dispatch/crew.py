@@ -181,6 +181,8 @@ class Crew:
 
     def attend(self, now: float) -> None:
         """What has to be seen to once a second."""
+        for link in self.links:
+            self._host.drive(link.row.id)
         self._drop_stale(now)
         self._look_for_room()
         if self._relay is not None:
@@ -236,7 +238,7 @@ class Crew:
         """Ends a supervisor of our own and everything it runs, at once. Its folder tells what it had ended before."""
         if link.pid is not None:
             self._host.kill_child(link.pid)
-        self._host.end_commands(link.row)
+        self._host.end_commands(link.row, [flight.job for flight in link.flights.values()])
 
     def destroy(self, link: Link) -> None:
         """The same, and leaves nothing of it."""

@@ -356,9 +356,9 @@ class Dispatcher:
             return
         self._observe(happenings.StoreReplaced(url=self._store.url, saved=become == REOPEN))
         for link in list(self._crew.links):
-            self._forget(link)
             if become == REPLACED:
                 self._crew.destroy(link)
+            self._forget(link)
         self.exit_code = STORE_REPLACED
 
     def _suffer(self, error: StoreUnavailable | OperationFailed, now: float) -> None:
@@ -377,12 +377,12 @@ class Dispatcher:
         for link in lapsed or list(self._crew.links):
             told = happenings.LeaseLost if lapsed else happenings.Superseded
             self._observe(told(worker=link.row.id))
-            self._forget(link)
             if lapsed and link.own:
                 self._crew.kill(link)
                 self._reaper.fenced.add(link.row.id)
                 if not self._stopping:
                     self._crew.replace(link)
+            self._forget(link)
         if not lapsed:
             self.exit_code = error.exit_code
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import queuectl
 from queuectl import environment, ids
 from queuectl.domain.errors import OperationFailed
+from queuectl.domain.job import Job
 from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.report import Witness, witness_of
 from queuectl.engine.dispatch.unable import Unable
@@ -27,7 +28,7 @@ from queuectl.engine.protocol import JOURNAL_NAME, Channel, Key, dial
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.capabilities import Lack, missing, pidfd
 from queuectl.engine.supervise.journal import read_journal
-from queuectl.engine.supervise.roster import left_trees, unended
+from queuectl.engine.supervise.roster import Sight
 from queuectl.engine.supervise.trees import Tree, kill, living, names_of, see
 from queuectl.store.liveness import (
     DRIVER_LOCK_NAME,
@@ -85,6 +86,7 @@ class Host:
         self.pid = os.getpid()
         self._children = process.Children()
         self._driven: dict[str, int] = {}
+        self._sights: dict[str, Sight] = {}
 
     def describe(self, name: str, queues: tuple[str, ...], at: float) -> Unable:
         """This process as a worker that cannot start commands, but for why."""
@@ -132,14 +134,27 @@ class Host:
             return None
 
     def drive(self, worker: str) -> None:
-        """Has other PID namespaces see that a dispatcher of this supervisor lives."""
+        """Has other PID namespaces see that a dispatcher of this supervisor lives, and keeps in sight what it runs.
+        Said again and again, since somebody may remove its folder, and it makes that again."""
+        folder = self.folder(worker)
+        self._sights.setdefault(worker, Sight(folder)).hold()
         with suppress(OSError):  # its folder was removed, or the disk is full: then they cannot tell
-            self._driven[worker] = hold_lock(self.folder(worker), DRIVER_LOCK_NAME)
+            if worker not in self._driven:
+                self._driven[worker] = hold_lock(folder, DRIVER_LOCK_NAME)
+            elif not (folder / DRIVER_LOCK_NAME).exists():
+                anew = hold_lock(folder, DRIVER_LOCK_NAME)
+                os.close(self._driven[worker])
+                self._driven[worker] = anew
 
     def let_go(self, worker: str) -> None:
         """Ends `drive`."""
         if (lock := self._driven.pop(worker, None)) is not None:
             os.close(lock)
+        if (sight := self._sights.pop(worker, None)) is not None:
+            sight.close()
+
+    def _sight(self, worker: str) -> Sight:
+        return self._sights.get(worker) or Sight(self.folder(worker))
 
     def is_driven(self, worker: str) -> bool:
         """Whether a process that drives a supervisor lives, of whatever PID namespace."""
@@ -176,14 +191,20 @@ class Host:
         where = next((line.strip() for line in reversed(lines) if line.startswith("  File ")), "")
         return f"{lines[-1]} ({where})" if where else lines[-1] if lines else ""
 
-    def end_commands(self, row: WorkerRow) -> dict[Key, str]:
-        """Ends what belongs to a dead supervisor's unended executions, and nothing that a command left behind when it
-        ended by itself. Of those that could not be ended: what lives on."""
-        entries = unended(self.folder(row.id))
+    def end_commands(self, row: WorkerRow, jobs: Iterable[Job]) -> dict[Key, str]:
+        """Ends what belongs to a dead supervisor's unended executions, of these `jobs`, and nothing that a command left
+        behind when it ended by itself. Of those that could not be ended: what lives on."""
+        named = {(job.seq, job.lease): job.id for job in jobs}
+        entries = self._sight(row.id).unended()
         if entries is None:
-            kill(lambda: living([Tree(*process.whole_range(row.tag))]))
+            everything = Tree(*process.whole_range(row.tag))
+            of_jobs = [everything._replace(job=job, lease=lease) for (_, lease), job in named.items()]
+            kill(lambda: living(of_jobs or [everything]))
             return {}
-        trees = {entry.key: entry.tree(row.tag) for entry in entries}
+        trees = {
+            entry.key: entry.tree(row.tag)._replace(job=named.get(entry.key, ""), lease=entry.key[1])
+            for entry in entries
+        }
         if not kill(lambda: living(trees.values())):
             return {}
         rest = {key: living([tree]) for key, tree in trees.items()}
@@ -191,14 +212,14 @@ class Host:
 
     def runs(self, row: WorkerRow) -> list[Running]:
         """The executions of a supervisor that have not ended, each with what lives of it."""
-        entries = unended(self.folder(row.id))
+        entries = self._sight(row.id).unended()
         if entries is None:
             return [Running(list(living([Tree(*process.whole_range(row.tag))])), stuck=False)]
         return [Running(list(living([entry.tree(row.tag)])), entry.stuck) for entry in entries]
 
     def has_rest(self, row: WorkerRow) -> bool:
         """Whether the dispatcher of a dead supervisor lives, or anything of what it ran."""
-        return see(row.dispatcher) is not None or bool(living(left_trees(self.folder(row.id), row.tag)))
+        return see(row.dispatcher) is not None or bool(living(self._sight(row.id).trees(row.tag)))
 
     def has_restarted(self, row: WorkerRow, one_machine: bool) -> bool:
         """Whether this machine was started again since the supervisor was, where that was on it."""

@@ -346,16 +346,11 @@ def _open_sinks(spec: Surroundings, slot: Slot) -> dict[int, Sink | UserFile]:
 def _environment(spec: Surroundings, order: Order, slot: Slot) -> dict[bytes, bytes]:
     return {
         **spec.env,
-        **name_of_execution(order),
+        **process.name_of_execution(order.job_id, order.lease),
         b"QUEUECTL_ATTEMPT": b"%d" % order.number,
         b"QUEUECTL_QUEUE": order.queue.encode(),
         b"QUEUECTL_SLOT": b"%d" % slot.index,
     }
-
-
-def name_of_execution(order: Order) -> dict[bytes, bytes]:
-    """The variables that tell an execution from all others of its store."""
-    return {b"QUEUECTL_JOB_ID": order.job_id.encode(), b"QUEUECTL_LEASE": b"%d" % order.lease}
 
 
 def _cut(error: str) -> str:

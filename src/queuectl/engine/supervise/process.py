@@ -259,6 +259,11 @@ def resume(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
+def name_of_execution(job_id: str, lease: int) -> dict[bytes, bytes]:
+    """The variables that tell an execution from all others of its store."""
+    return {b"QUEUECTL_JOB_ID": job_id.encode(), b"QUEUECTL_LEASE": b"%d" % lease}
+
+
 def environment_of(pid: int) -> dict[bytes, bytes]:
     """The variables that a process was started with; empty where it is another user's, or gone."""
     try:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from operator import attrgetter
 
 from queuectl.engine.supervise import process
-from queuectl.engine.supervise.execution import Run, name_of_execution
+from queuectl.engine.supervise.execution import Run
 from queuectl.engine.supervise.trees import Seen, View, is_younger, look, members, names_of, see, send
 
 LOOK_EVERY_S = 0.05
@@ -152,7 +152,8 @@ class Pursuit:
         candidates = [run for run in runs if is_younger(seen, run.tree)]
         environment = process.environment_of(pid)
         for run in candidates:
-            if pid in members(run.tree, {pid: seen}) or environment.items() >= name_of_execution(run.order).items():
+            name = process.name_of_execution(run.order.job_id, run.order.lease)
+            if pid in members(run.tree, {pid: seen}) or environment.items() >= name.items():
                 return run
         others = (stray for stray, origin in self._strays.items() if origin is None and not self._is_tagged(stray))
         if len(candidates) != 1 or self._is_tagged(pid) or any(map(see, others)):

@@ -3,12 +3,15 @@
 A dead supervisor's daemons are two kinds: those of executions that had not ended, which must be ended before their
 jobs run again, and those that a command left behind when it ended by itself, which are nobody's business. Only the
 supervisor knows which is which. So it keeps a row for each running execution in a mapped file beside its journal;
-whoever settles it, its sentry and the doctor read it.
+whoever settles it, its sentry and the doctor read it. Its dispatcher and its sentry hold the file open: they can read
+it though somebody has removed it, when the supervisor was killed before it could make it again.
 """
 
 from __future__ import annotations
 
+import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,9 +57,12 @@ class Roster:
 
     def move(self, folder: Path) -> None:
         """Goes on in another folder, with all that it holds. Raises `OSError` where there is no room for it."""
-        moved = allocated(folder / ROSTER_NAME, len(self._map))
+        new = folder / f"{ROSTER_NAME}.new"
+        moved = allocated(new, len(self._map))
         moved[:] = self._map[:]
-        self._map = moved
+        os.rename(new, folder / ROSTER_NAME)
+        left, self._map = self._map, moved
+        left[: len(MAGIC)] = bytes(len(MAGIC))  # nobody who holds it open shall believe it from now on
 
     def enter(self, row: int, key: Key, execution: int, since: float) -> None:
         """An execution is about to be started."""
@@ -77,35 +83,64 @@ class Roster:
         self._map[len(MAGIC) + row * ROW_BYTES + _STATE_AT] = _FREE
 
 
-def read_roster(folder: Path) -> list[Entry] | None:
-    """What a supervisor runs, or ran when it died; None where it keeps no roster, as an older release's."""
-    try:
-        data = (folder / ROSTER_NAME).read_bytes()
-    except FileNotFoundError:
-        return None
-    if not data.startswith(MAGIC):
-        return None
-    entries = []
-    for at in range(len(MAGIC), len(data), ROW_BYTES):
-        seq, lease, execution, since, until, pid = _ROW.unpack_from(data, at)
-        if state := data[at + _STATE_AT]:
-            entries.append(Entry((seq, lease), execution, since, until, pid, stuck=state == _STUCK))
-    return entries
+class Sight:
+    """The reading end, of one supervisor."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: int | None = None
+
+    def hold(self) -> None:
+        """Keeps the file open that the supervisor writes to now, if it is there."""
+        if self._held is not None and not _is_roster(os.pread(self._held, len(MAGIC), 0)):
+            self.close()
+        if self._held is None:
+            with suppress(OSError):
+                self._held = os.open(self._folder / ROSTER_NAME, os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def _read(self) -> bytes:
+        if self._held is not None:
+            data = os.pread(self._held, os.fstat(self._held).st_size, 0)
+            if _is_roster(data):
+                return data
+        try:
+            return (self._folder / ROSTER_NAME).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def running(self) -> list[Entry] | None:
+        """What the supervisor runs, or ran when it died; None where no roster of it is there, as an older release's."""
+        data = self._read()
+        if not _is_roster(data):
+            return None
+        entries = []
+        for at in range(len(MAGIC), len(data), ROW_BYTES):
+            seq, lease, execution, since, until, pid = _ROW.unpack_from(data, at)
+            if state := data[at + _STATE_AT]:
+                entries.append(Entry((seq, lease), execution, since, until, pid, stuck=state == _STUCK))
+        return entries
+
+    def unended(self) -> list[Entry] | None:
+        """Of a dead supervisor, what had not ended. It may be in the journal already, and still here."""
+        entries = self.running()
+        if entries is None:
+            return None
+        ended = {(result["seq"], result["lease"]) for result in read_journal(self._folder / JOURNAL_NAME)}
+        return [entry for entry in entries if entry.key not in ended]
+
+    def trees(self, bits: int) -> list[Tree]:
+        """All that has to be ended before a dead supervisor's jobs may run again. Where no roster is there, whatever
+        its commands have started."""
+        entries = self.unended()
+        if entries is None:
+            return [Tree(*whole_range(bits))]
+        return [entry.tree(bits) for entry in entries]
 
 
-def unended(folder: Path) -> list[Entry] | None:
-    """The executions of a dead supervisor that had not ended. One may be in the journal already, and still here."""
-    entries = read_roster(folder)
-    if entries is None:
-        return None
-    ended = {(result["seq"], result["lease"]) for result in read_journal(folder / JOURNAL_NAME)}
-    return [entry for entry in entries if entry.key not in ended]
-
-
-def left_trees(folder: Path, bits: int) -> list[Tree]:
-    """All that has to be ended before a dead supervisor's jobs may run again. Where it kept no roster, whatever its
-    commands have started."""
-    entries = unended(folder)
-    if entries is None:
-        return [Tree(*whole_range(bits))]
-    return [entry.tree(bits) for entry in entries]
+def _is_roster(data: bytes) -> bool:
+    return data.startswith(MAGIC)

@@ -18,7 +18,7 @@ import queuectl
 from queuectl.clock import boottime
 from queuectl.engine.lease import LOOK_EVERY_S
 from queuectl.engine.supervise import process
-from queuectl.engine.supervise.roster import left_trees
+from queuectl.engine.supervise.roster import Sight
 from queuectl.engine.supervise.trees import kill, living
 
 GOODBYE = "goodbye"
@@ -78,14 +78,15 @@ def _spawn(folder: Path, bits: int) -> int:
 def main() -> None:
     """The process: hears from its supervisor (descriptor 0) until that is gone, and then keeps its lease."""
     folder, bits = Path(sys.argv[1]), int(sys.argv[2])
-    kill_at = 0.0
+    kill_at, sight = 0.0, Sight(folder)
     with open(0) as words:
         for word in words:
             if word.strip() == GOODBYE:
                 return
+            sight.hold()
             with suppress(ValueError):  # cut off in the middle
                 kill_at = float(word)
-    trees = left_trees(folder, bits)
+    trees = sight.trees(bits)
     while living(trees) and boottime() < kill_at:
         time.sleep(min(LOOK_EVERY_S, max(0.0, kill_at - boottime())))
     kill(lambda: living(trees))
