@@ -1,6 +1,6 @@
-"""What a new key of a job costs: its row, its attribute, and what it does. All else follows.
+"""What a new key of a job costs: its row, its attribute, what it does, and one migration if it is a column.
 
-The test makes a copy of the source tree, adds a made-up key in these places alone, and looks for it everywhere.
+The tests make a copy of the source tree, add two made-up keys in these places alone, and look for them everywhere.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import queuectl
+from queuectl.store.postgres.address import parse_address
+from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.shared import migrations
 
 SOURCE = Path(queuectl.__file__).parent
 
@@ -44,22 +47,22 @@ MADE_UP_COLUMN = (
     ("domain/fields.py", '    Field("batch", "unsupported"', COLUMN_ROW),
     ("domain/job.py", "\n    @property\n    def due_at", "    color: str | None = None\n"),
 )
-MIGRATION = "-- A color.\n-- oldest reader: 2\n\nALTER TABLE jobs ADD COLUMN color TEXT;\n"
+MIGRATION = "-- A color.\n-- oldest reader: 2\n\nALTER TABLE {schema}.jobs ADD COLUMN color text;\n"
+"""For both databases."""
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the source tree with a made-up key."""
-    return grown(tmp_path_factory.mktemp("grown"), MADE_UP_KEY)
-
-
-def grown(root: Path, changes: Iterable[tuple[str, str, str]]) -> Path:
+    """A copy of the source tree with both keys."""
+    root = tmp_path_factory.mktemp("grown")
     shutil.copytree(SOURCE, root / "queuectl", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, before, added in changes:
+    for name, before, added in (*MADE_UP_KEY, *MADE_UP_COLUMN):
         path = root / "queuectl" / name
         text = path.read_text()
         assert text.count(before) == 1, f"{name} has no single {before!r} any more"
         path.write_text(text.replace(before, added + before))
+    number = max(max(migrations.numbered(dialect)) for dialect in migrations.WORDS) + 1
+    (root / "queuectl" / "store" / "sql" / f"{number:04d}_color.sql").write_text(MIGRATION)
     return root
 
 
@@ -125,11 +128,7 @@ def test_a_new_key_is_in_rest_and_what_is_made_of_it(tree: Path) -> None:
     assert (found["keyword"], found["remote"]) == (6, 5)
 
 
-def test_a_new_column_needs_one_migration_more(tmp_path: Path) -> None:
-    tree = grown(tmp_path, MADE_UP_COLUMN)
-    folder = tree / "queuectl" / "store" / "sql" / "sqlite"
-    number = len(list(folder.glob("[0-9]*.sql"))) + 1
-    (folder / f"{number:04d}_color.sql").write_text(MIGRATION)
+def test_a_new_column_is_read_kept_and_shown(tree: Path) -> None:
     (job,) = queuectl_in(tree, "enqueue", "--color-of-job", "red", "--", "true")
     (plain,) = queuectl_in(tree, "enqueue", "--", "true")
     assert (job["color"], plain["color"]) == ("red", None)
@@ -137,3 +136,24 @@ def test_a_new_column_needs_one_migration_more(tmp_path: Path) -> None:
     (ended,) = queuectl_in(tree, "show", job["id"])
     (again,) = queuectl_in(tree, "clone", job["id"])
     assert (ended["state"], ended["color"], again["color"]) == ("completed", "red", "red")
+
+
+def test_both_are_in_the_sql_function_and_an_older_release_leaves_it_alone(
+    tree: Path, postgres_url: str, tmp_path: Path
+) -> None:
+    run(tree, "-m", "queuectl", "--db", postgres_url, "init")
+    PostgresStore(postgres_url, tmp_path).close()  # of this tree, which knows neither
+    address = parse_address(postgres_url)
+
+    def enqueued(**keys: object) -> list[Any]:
+        found = db.execute(call, [json.dumps({"command": "true", **keys})]).fetchone()
+        assert found is not None
+        (job,) = queuectl_in(tree, "--db", postgres_url, "show", found[0])
+        return [job["niceness"], job["color"]]
+
+    with psycopg.connect(address.server, autocommit=True) as db:
+        call = f"SELECT {address.schema}.enqueue(%s)".encode()
+        assert enqueued() == [0, None]
+        assert enqueued(niceness=7, color="red") == [7, "red"]
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="niceness must be a whole number from 0 to 19"):
+            enqueued(niceness=20)

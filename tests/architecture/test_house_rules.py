@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.store.shared.migrations import SQL_FOLDER
+from queuectl.store.shared.migrations import FIRST_SHARED, SQL_FOLDER, numbered
 from queuectl.store.shared.rows import named_queries
 from tests.architecture import lifecycle_diagram
 
@@ -62,9 +62,10 @@ def test_no_sql_decides_a_state() -> None:
 
 
 def test_every_step_of_a_schema_has_a_number_of_its_own() -> None:
-    for dialect in ("sqlite", "postgres"):
-        steps = sorted(path.name for path in Path(SQL_FOLDER, dialect).glob("[0-9]*.sql"))
-        assert [int(name[:4]) for name in steps] == list(range(1, len(steps) + 1))
+    for dialect, own in (("sqlite", 5), ("postgres", 8)):
+        files = [*Path(SQL_FOLDER, dialect).glob("[0-9]*"), *Path(SQL_FOLDER).glob("[0-9]*")]
+        numbers = [*range(1, own + 1), *range(FIRST_SHARED, FIRST_SHARED + len(files) - own)]
+        assert list(numbered(dialect)) == sorted(int(file.name[:4]) for file in files) == numbers
 
 
 def modules_with(pattern: str) -> set[str]:

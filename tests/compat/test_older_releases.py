@@ -26,10 +26,15 @@ RELEASED = {
     "sqlite/0002_web.sql": "850254936af08664",
     "sqlite/0003_completed.sql": "916db9caad7e6ae9",
     "sqlite/0004_counts.sql": "b160054ba4708ec3",
+    "sqlite/0005_home.sql": "ee3ea8e10fa8f464",
     "postgres/0001_schema.sql": "5bd7d5e84d84f3e9",
     "postgres/0002_web.sql": "0c76f97c8f212a82",
     "postgres/0003_enqueue.sql": "96c60119b226f855",
     "postgres/0004_completed.sql": "93c763a7b52b66b1",
+    "postgres/0005_times.sql": "9e3dd75c4b585b8d",
+    "postgres/0006_home.sql": "320156fe914b7aae",
+    "postgres/0007_any_server.sql": "78b43eaccf99e3dd",
+    "postgres/0008_enqueue.sql": "85b078e5b34a332f",
 }
 """Stores have these migrations behind them: a change is a new file. By the first 16 digits of SHA-256."""
 

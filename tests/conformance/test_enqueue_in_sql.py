@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
+from queuectl import __version__
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
 from queuectl.settings import Settings
+from queuectl.store.postgres import function
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.wire.jobs import job_to_json
@@ -219,15 +221,31 @@ def test_what_is_no_json_for_the_server_is_refused_by_it(both: Both, text: str) 
         both.db.execute(f"SELECT {both.schema}.enqueue(%s)".encode(), [text])
 
 
+def test_an_unknown_key_is_answered_with_the_nearest(both: Both) -> None:
+    typos = [
+        "comand", "max_retry", "retries", "prio", "x", "cmd", "MaxRetries", "idd", "quene", "ruunat", "split", "back",
+        "backoff-intial", "jitter", "on", "env_", "é", "timeuot", "kill", "base_backoff", "-tags", "out",
+        "working-directory",
+    ]  # fmt: skip
+    for typo in typos:
+        one, other = (by({"command": "true", typo: 1}) for by in (both.by_client, both.by_sql))
+        assert isinstance(one, Invalid)
+        assert isinstance(other, Invalid)
+        assert (other.message, other.hint) == (one.message, one.hint)
+
+
 @pytest.mark.parametrize(
-    ("typo", "meant"),
-    [("comand", "command"), ("max_retry", "max_retries"), ("retries", "max_retries"), ("prio", "priority"), ("x", "")],
+    ("installed", "is_due"),
+    [(None, True), ("0.0.9 older", True), ("9.0.0 newer", False), (f"{__version__} other", True)],
 )
-def test_an_unknown_key_is_answered_with_the_nearest(both: Both, typo: str, meant: str) -> None:
-    refused = both.by_sql({"command": "true", typo: 1})
-    assert isinstance(refused, Invalid)
-    assert refused.message == f"unknown key '{typo}'"
-    assert refused.hint.startswith(f"did you mean '{meant}'?" if meant else "known: id, command, ")
+def test_the_function_of_a_newer_release_stays(installed: str | None, is_due: bool) -> None:
+    assert function.is_due(installed) is is_due
+
+
+def test_the_function_is_replaced_once(both: Both) -> None:
+    found = both.db.execute(f"SELECT value FROM {both.schema}.meta WHERE name = 'enqueue'".encode()).fetchall()
+    assert [row["value"] for row in found] == [function.stamp()]
+    assert not function.is_due(function.stamp())
 
 
 def test_a_path_must_be_whole_where_there_is_no_folder_to_begin_from(both: Both) -> None:

@@ -509,10 +509,6 @@ def test_a_claim_costs_the_same_whatever_waits_and_whatever_was(tmp_path: Path) 
 # --- migrations -----------------------------------------------------------------------------
 
 
-def test_migrations_are_numbered_from_1_without_a_gap() -> None:
-    assert list(migrations.numbered("sqlite")) == list(range(1, len(migrations.numbered("sqlite")) + 1))
-
-
 def test_a_store_of_0_1_0_counts_right_and_finds_its_retries(path: Path) -> None:
     with opened(path) as store:
         store.insert([a_job("before")])
@@ -534,16 +530,17 @@ def test_a_store_of_0_1_0_counts_right_and_finds_its_retries(path: Path) -> None
 def test_only_missing_steps_are_run_in_their_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tmp_path / "sql" / "some"
     folder.mkdir(parents=True)
-    for number in (2, 1, 3):
-        (folder / f"000{number}_step.sql").write_text(f"step {number}")
+    for name in ("some/0002_own", "some/0001_own", "some/queries", "0009_shared"):
+        (tmp_path / "sql" / f"{name}.sql").write_text(f"{name} {{bytes}}")
     monkeypatch.setattr(migrations, "SQL_FOLDER", tmp_path / "sql")
+    monkeypatch.setattr(migrations, "WORDS", {"some": {"{bytes}": "BLOB"}})
     made: list[tuple[int, str]] = []
 
     def step(number: int, sql: str) -> None:
         made.append((number, sql))
 
     migrations.migrate("some", 1, "url", lambda schema: None, step)
-    assert made == [(2, "step 2"), (3, "step 3")]
+    assert made == [(2, "some/0002_own BLOB"), (9, "0009_shared BLOB")]
 
 
 def test_a_folder_that_others_can_write_is_refused(path: Path) -> None:

@@ -36,17 +36,18 @@ SPEC_KEYS = {field.name: kinds.check_of(field) for field in INPUT if field.place
 COLUMNS = frozenset(_JOB_KEYS) - frozenset(JobRequest._fields)
 """Keys whose values become attributes of a `Job` as they are given."""
 
-_ALIASES = {"base_backoff_seconds": "backoff_initial"}
+ALIASES = {"base_backoff_seconds": "backoff_initial"}
+"""Other names of keys."""
 _SETTERS = {field.name: field.setter for field in FIELDS if field.shown}
 _WRITTEN = frozenset(name for name, setter in _SETTERS.items() if setter == "queuectl")
 
-_ONLY = {"state": ("pending", "a new job is always pending"), "attempts": (0, "a new job has had none")}
-"""Keys that are ignored with the value of a new job, and refused with any other."""
+ONLY = {"state": ("pending", "a new job is always pending"), "attempts": (0, "a new job has had none")}
+"""Keys that are ignored with the value of a new job and refused with any other, and why."""
 
 PRINTED_BESIDE = frozenset({"executions", "events", "output_tail"})
 """Keys that listings print with a job's own."""
 
-INPUT_KEYS = (*_JOB_KEYS, *SPEC_KEYS, *_ALIASES)
+INPUT_KEYS = (*_JOB_KEYS, *SPEC_KEYS, *ALIASES)
 """Every key that a job's JSON may bring."""
 
 
@@ -58,7 +59,7 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
     spec: dict[str, Any] = {}
     for given, value in document.items():
         key = given.replace("-", "_")
-        key = _ALIASES.get(key, key)
+        key = ALIASES.get(key, key)
         if (key in job or key in spec) and value is not None:
             raise Invalid(f"{key} comes twice", "give it once")
         if key in _JOB_KEYS:
@@ -98,8 +99,8 @@ def _check_other(given: str, key: str, value: object) -> None:
     setter = _SETTERS.get(key)
     if setter is None:
         raise unknown_key(given)
-    if key in _ONLY:
-        only, rule = _ONLY[key]
+    if key in ONLY:
+        only, rule = ONLY[key]
         if value != only or isinstance(value, bool):
             raise Invalid(f"{key} cannot be set to {kinds.shown(value)}", f"{rule}; leave the key out")
     elif value is None or setter == "ignored":

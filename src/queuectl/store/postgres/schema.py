@@ -6,7 +6,8 @@ Any number of hosts may start at once: each step is taken under a lock that ends
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import psycopg
@@ -14,26 +15,11 @@ import psycopg
 from queuectl import ids
 from queuectl.domain.errors import StoreUnavailable, no_store
 from queuectl.store.identity import home_in_server, is_same
+from queuectl.store.postgres import function
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated
 from queuectl.store.shared import migrations
-
-TABLES = (
-    "jobs",
-    "attempts",
-    "outputs",
-    "pieces",
-    "followers",
-    "events",
-    "specs",
-    "uses",
-    "counts",
-    "config",
-    "workers",
-    "tokens",
-)
-
 
 HOME_STEP = 6
 """The migration that records where a store is at home."""
@@ -62,6 +48,8 @@ def bring_up_to_date(line: Line, address: Address, make: bool) -> Identity:
         migrations.migrate(
             "postgres", current, address.shown, oldest_reader, lambda number, sql: _run_step(line, address, number, sql)
         )
+        if function.is_due(facts.get(function.FACT)) and current <= max(migrations.numbered("postgres")):
+            _replace_function(line, address)
         return _identity(facts if current else _facts(line, address), find_home(line, address))
 
 
@@ -98,28 +86,55 @@ def _facts(line: Line, address: Address) -> dict[str, str]:
 
 
 def _run_step(line: Line, address: Address, number: int, text: str) -> None:
-    schema = f'"{address.schema}"'
-    db = line.open()
     home = find_home(line, address) if number == HOME_STEP else ""  # an error would end the transaction
-    role, database = db.info.user, db.info.dbname
+    database = line.open().info.dbname
+    with _changing(line, address):
+        if _known_now(line, address) >= number:  # another host was faster
+            return
+        if number == 1:
+            _make_schema(line, address, database)
+        line.execute(text.replace("{schema}", f'"{address.schema}"'))
+        facts = {"schema": str(number), f"oldest reader of schema {number}": str(migrations.oldest_reader(text))}
+        if number == 1:
+            facts["store_id"] = ids.random_id(16)
+        if number == HOME_STEP:
+            facts["home"] = home
+        _remember(line, address, facts)
+
+
+def _replace_function(line: Line, address: Address) -> None:
+    """Brings the SQL function `enqueue` up to date, if this role may; otherwise its owner will."""
+    schema = f'"{address.schema}"'
+    may = (
+        "SELECT pg_has_role(proowner, 'USAGE') AND has_schema_privilege(pronamespace, 'CREATE') FROM pg_proc "
+        "WHERE oid = to_regprocedure(%s)"
+    )
+    if line.fetch(may, [f"{schema}.enqueue(jsonb)"]) != [(True,)]:
+        return
+    with _changing(line, address):
+        found = line.fetch(f"SELECT value FROM {schema}.meta WHERE name = %s", [function.FACT])
+        if function.is_due(found[0][0] if found else None):  # no other host was faster
+            line.execute(function.script().replace("{schema}", schema))
+            _remember(line, address, {function.FACT: function.stamp()})
+
+
+@contextmanager
+def _changing(line: Line, address: Address) -> Iterator[None]:
+    """A transaction in which nobody else changes the schema."""
+    info = line.open().info
+    role, database = info.user, info.dbname
     try:
         with line.transaction({}, pipelined=False):
             line.execute("SELECT pg_advisory_xact_lock(%s, %s)", (zlib.crc32(b"queuectl") >> 1, _key(address)))
-            if _known_now(line, address) >= number:  # another host was faster
-                return
-            if number == 1:
-                _make_schema(line, address, database)
-            line.execute(text.replace("{schema}", schema))
-            facts = {"schema": str(number), f"oldest reader of schema {number}": str(migrations.oldest_reader(text))}
-            if number == 1:
-                facts["store_id"] = ids.random_id(16)
-            if number == HOME_STEP:
-                facts["home"] = home
-            for name, value in facts.items():
-                line.execute(f"DELETE FROM {schema}.meta WHERE name = %s", (name,))
-                line.execute(f"INSERT INTO {schema}.meta VALUES (%s, %s)", (name, value))
+            yield
     except psycopg.errors.InsufficientPrivilege as error:
         raise _may_not(address, role, database, error) from None
+
+
+def _remember(line: Line, address: Address, facts: Mapping[str, str]) -> None:
+    for fact in facts.items():
+        line.execute(f'DELETE FROM "{address.schema}".meta WHERE name = %s', fact[:1])
+        line.execute(f'INSERT INTO "{address.schema}".meta VALUES (%s, %s)', fact)
 
 
 def _known_now(line: Line, address: Address) -> int:
@@ -158,11 +173,9 @@ def empty(line: Line, address: Address) -> None:
     """Removes everything from a store and gives it a new identity."""
     schema = f'"{address.schema}"'
     home = find_home(line, address)
+    tables = ", ".join(f"{schema}.{table}" for table in migrations.tables("postgres") if table != "meta")
     with translated(address), line.transaction({}, pipelined=False):
-        line.execute("TRUNCATE " + ", ".join(f"{schema}.{table}" for table in TABLES))
+        line.execute(f"TRUNCATE {tables}")
         line.execute(f"DROP FUNCTION IF EXISTS {schema}.moved CASCADE")
         line.execute(f"DELETE FROM {schema}.meta WHERE name = 'moved to'")
-        facts = {"store_id": ids.random_id(16), "home": home}
-        line.execute(f"DELETE FROM {schema}.meta WHERE name = ANY (%s)", (list(facts),))
-        for fact in facts.items():
-            line.execute(f"INSERT INTO {schema}.meta VALUES (%s, %s)", fact)
+        _remember(line, address, {"store_id": ids.random_id(16), "home": home})

@@ -51,7 +51,7 @@ def _arrays(columns: Iterable[str]) -> str:
 
 @cache
 def _queries(schema: str) -> dict[str, str]:
-    text = migrations.sql_text("postgres", "queries.sql")
+    text = migrations.sql_text("postgres/queries.sql")
     fields = WorkerRow._fields
     names = {
         "job_columns": ", ".join(f"jobs.{name}" for name in rows.JOB_COLUMNS.split(", ")),

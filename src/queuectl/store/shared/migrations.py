@@ -1,33 +1,75 @@
-"""Brings a store's schema up to what this version knows, one recorded transaction a step.
+"""Brings a store's schema up to what this version knows, one recorded transaction for each step.
 
 Migrations only add, so that any two releases of one major version work on one store. Each says which is the oldest
 schema whose code can work with it (`-- oldest reader: N`), and the store remembers that: older code opens what newer
-code has migrated, and a schema that says nothing of it is refused.
+code has migrated, and refuses a schema that does not say so.
+
+From `FIRST_SHARED` on there is one series for both databases, in `sql/`, written as PostgreSQL writes it; `WORDS` has
+what SQLite spells otherwise. The earlier ones are in `sql/sqlite` and `sql/postgres`. docs/decisions/0106 shows one.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 from queuectl.domain.errors import StoreUnavailable
 
 SQL_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "sql")
 
+FIRST_SHARED = 9
+
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "sqlite": {
+        "{schema}.": "",
+        "{number}": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "{ordered text}": "TEXT",
+        "{bytes}": "BLOB",
+        "--sqlite: ": "",
+    },
+    "postgres": {
+        "{number}": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        "{ordered text}": 'text COLLATE "C"',
+        "{bytes}": "bytea",
+        "--postgres: ": "",
+    },
+}
+"""What a shared migration says, and what each database reads.
+
+Both know text, integer (32 bits), bigint, boolean and double precision, which is the type of times. A line that begins
+with `--postgres: ` or `--sqlite: ` is for that database alone.
+"""
+
 
 @cache
-def sql_text(dialect: str, name: str) -> str:
-    """A file of a dialect's folder."""
-    with open(os.path.join(SQL_FOLDER, dialect, name), encoding="utf-8") as file:
+def sql_text(path: str) -> str:
+    """A file of the folder `sql`."""
+    with open(os.path.join(SQL_FOLDER, path), encoding="utf-8") as file:
         return file.read()
 
 
 @cache
 def numbered(dialect: str) -> dict[int, str]:
-    """The names of a dialect's migration files by their number."""
-    return {int(name[:4]): name for name in sorted(os.listdir(os.path.join(SQL_FOLDER, dialect))) if name[:4].isdigit()}
+    """The paths of a database's migrations by their number, in their order."""
+    names = [*(f"{dialect}/{name}" for name in os.listdir(os.path.join(SQL_FOLDER, dialect))), *os.listdir(SQL_FOLDER)]
+    steps = {int(number[1]): name for name in names if (number := re.search(r"(?:^|/)(\d{4})_\w+\.sql$", name))}
+    return dict(sorted(steps.items()))
+
+
+def step_text(dialect: str, number: int) -> str:
+    """A migration as the database reads it; of PostgreSQL's, the name of the schema is left open as `{schema}`."""
+    text = sql_text(numbered(dialect)[number])
+    for said, word in WORDS[dialect].items():
+        text = text.replace(said, word)
+    return text
+
+
+def tables(dialect: str) -> list[str]:
+    """All tables that migrations make."""
+    made = re.compile(r"^CREATE TABLE (?:\{schema\}\.)?(\w+)", re.MULTILINE)
+    return [table for number in numbered(dialect) for table in made.findall(step_text(dialect, number))]
 
 
 def oldest_reader(sql: str) -> int:
@@ -45,12 +87,13 @@ def migrate(
     `run_step(number, sql)` makes one step in its own transaction; `reader_of(schema)` is the oldest reader that the
     store remembers for a schema.
     """
-    files = numbered(dialect)
-    newest = max(files)
+    steps = numbered(dialect)
+    newest = max(steps)
     if current > newest and (reader_of(current) or current) > newest:
         raise StoreUnavailable(
             f"the store {url} has schema {current}, newer than this queuectl knows ({newest})",
             "upgrade queuectl on this machine",
         )
-    for number in range(current + 1, newest + 1):
-        run_step(number, sql_text(dialect, files[number]))
+    for number in steps:
+        if number > current:
+            run_step(number, step_text(dialect, number))

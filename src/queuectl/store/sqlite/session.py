@@ -31,7 +31,7 @@ def _queries() -> dict[str, str]:
         "job_columns": rows.JOB_COLUMNS, "life": ", ".join(f"{name} = ?" for name in rows.LIFE),
         "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f":{name}" for name in fields),
     }  # fmt: skip
-    return dict(rows.named_queries(migrations.sql_text("sqlite", "queries.sql"), **names))
+    return dict(rows.named_queries(migrations.sql_text("sqlite/queries.sql"), **names))
 
 
 class SqliteSession(Session):

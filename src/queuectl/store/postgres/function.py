@@ -1,0 +1,68 @@
+"""The SQL function `enqueue`: its script, filled in from the table of a job's keys, and whose version of it stays.
+
+The script is repeatable: it runs whenever the store has another one. Of two releases on one store the newer one's
+stays, whichever opens the store last. The store remembers which that is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+from queuectl import __version__
+from queuectl.domain.fields import FIELDS, INPUT, UNLIMITED
+from queuectl.domain.job import Job, Spec
+from queuectl.domain.likeness import KEYS
+from queuectl.store.shared.migrations import sql_text
+from queuectl.wire.jobs import spec_to_text
+from queuectl.wire.requests import ALIASES, COLUMNS, INPUT_KEYS, ONLY
+
+FACT = "enqueue"
+"""The name under which a store remembers what `stamp` returns."""
+
+
+@cache
+def script() -> str:
+    """What makes the function, with the name of the schema left open as `{schema}`."""
+    rules = json.dumps(_rules(), separators=(",", ":"))
+    text = sql_text("postgres/enqueue.sql")
+    return text.replace("{rules}", rules).replace("{columns}", ", ".join(sorted(COLUMNS)))
+
+
+def _rules() -> dict[str, Any]:
+    """What the SQL knows of the keys. `spec` and `columns` have the value of each key that is not given."""
+    defaults = {name: Job._field_defaults[name] for name in sorted(COLUMNS)}
+    return {
+        "fields": {
+            field.name: {"kind": field.kind, "low": field.low, "high": None if field.high == UNLIMITED else field.high}
+            for field in INPUT
+        },
+        "setters": {field.name: field.setter for field in FIELDS if field.shown},
+        "known": INPUT_KEYS,
+        "aliases": ALIASES,
+        "only": ONLY,
+        "synonyms": KEYS,
+        "spec": json.loads(spec_to_text(Spec())),
+        "columns": {name: None if value == () else value for name, value in defaults.items()},
+    }
+
+
+def stamp() -> str:
+    """The release and the digest of its script."""
+    return f"{__version__} {sha256(script().encode()).hexdigest()[:16]}"
+
+
+def is_due(installed: str | None) -> bool:
+    """Whether this release's script is to replace the installed one, whose stamp this is.
+
+    Builds of one release replace each other's.
+    """
+    return installed is None or (installed != stamp() and _release(installed) <= _release(__version__))
+
+
+def _release(stamped: str) -> list[int]:
+    """The numbers of a release, without those of its pre-releases."""
+    return [int(number) for number in re.findall(r"\d+", stamped.partition(" ")[0])[:3]]

@@ -1,0 +1,555 @@
+-- Enqueueing inside an application's own transaction: SELECT {schema}.enqueue('{"command": "echo hello"}').
+--
+-- This script is repeatable: opening a store runs it whenever its text has changed, so nothing of it is repeated in a
+-- numbered migration. `{rules}` and `{columns}` come from the table of a job's keys, domain/fields.py; see
+-- store/postgres/function.py. Functions are replaced, never dropped: a call that runs meanwhile finds all it needs.
+--
+-- The checks are those of wire/kinds.py, one for each kind of value, and refuse in the same words; a test gives the
+-- same input to both and compares. The server does not know where its caller is: the folder is `/` unless `cwd` is
+-- given, the umask 022, and no variable is captured. Only `enqueue` is meant to be called.
+
+-- The keys of a job, and what is known of each.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_rules() RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT $rules${rules}$rules$::jsonb
+$$;
+
+CREATE OR REPLACE FUNCTION {schema}.enqueue_refuse(message text, hint text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = message, HINT = hint;
+END $$;
+
+-- A value as messages show it.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_shown(value jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN length(value::text) <= 60 THEN value::text ELSE left(value::text, 57) || '...' END
+$$;
+
+-- A text as messages about durations and times show it.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_quoted(value jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE jsonb_typeof(value) WHEN 'string' THEN '''' || (value #>> '{}') || ''''
+        WHEN 'boolean' THEN initcap(value::text) ELSE value::text END
+$$;
+
+-- Without the blanks at both ends, by Unicode's definition of a blank.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_stripped(said text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT btrim(said, E' \t\n\u000B\f\r\u001C\u001D\u001E\u001F\u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004'
+        '\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000')
+$$;
+
+-- How many characters have to be added, removed, changed or swapped with their neighbor. As in domain/likeness.py.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_distance(one text, other text) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    before integer[]; above integer[]; here integer[] := ARRAY(SELECT generate_series(0, length(other)));
+BEGIN
+    FOR i IN 1..length(one) LOOP
+        before := above;
+        above := here;
+        here := ARRAY[i];
+        FOR j IN 1..length(other) LOOP
+            here[j + 1] := least(above[j + 1] + 1, here[j] + 1,
+                above[j] + CASE WHEN substr(one, i, 1) = substr(other, j, 1) THEN 0 ELSE 1 END,
+                CASE WHEN substr(one, i - 1, 2) = reverse(substr(other, j - 1, 2)) AND i > 1 AND j > 1
+                    THEN before[j - 1] + 1 END);
+        END LOOP;
+    END LOOP;
+    RETURN here[length(other) + 1];
+END $$;
+
+-- The hint for an unknown word: the known one that was meant, or all of them. As in domain/likeness.py.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_nearest(word text, known text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    plain text := replace(ltrim(lower(left(word, 60)), '-'), '_', '-');
+    meant text := {schema}.enqueue_rules() #>> ARRAY['synonyms', word];
+BEGIN
+    IF meant IS NULL AND length(plain) > 1 THEN
+        SELECT name INTO meant FROM unnest(known) WITH ORDINALITY AS each (name, place),
+            LATERAL (SELECT {schema}.enqueue_distance(plain, replace(name, '_', '-'))) AS slips (number)
+        WHERE slips.number <= greatest(1, length(plain) / 4) ORDER BY slips.number, place LIMIT 1;
+    END IF;
+    IF meant IS NULL AND length(plain) > 2 THEN  -- an abbreviation of one key alone, or of a part of it
+        SELECT min(name) INTO meant FROM unnest(known) AS name
+        WHERE starts_with(replace(name, '_', '-'), plain)
+            OR (plain !~ '-' AND position('-' || plain IN replace(name, '_', '-')) > 0)
+        HAVING count(*) = 1;
+    END IF;
+    RETURN coalesce('did you mean ''' || meant || '''?', 'known: ' || array_to_string(known, ', '));
+END $$;
+
+-- JSON in ASCII alone, as specs are written.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_ascii(written text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN written !~ '[^\u0001-\u007E]' THEN written ELSE (
+        SELECT string_agg(
+            CASE WHEN code < 127 THEN sign
+                WHEN code < 65536 THEN '\u' || lpad(to_hex(code), 4, '0')
+                ELSE '\u' || to_hex(55296 + ((code - 65536) >> 10)) || '\u' || to_hex(56320 + ((code - 65536) & 1023))
+            END, '' ORDER BY place)
+        FROM regexp_split_to_table(written, '') WITH ORDINALITY AS signs (sign, place), ascii(sign) AS code
+    ) END
+$$;
+
+-- A number that may have a fraction, as specs are written: it always shows one.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_float(value double precision) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN value::text ~ '[.e]' THEN value::text ELSE coalesce(value::text || '.0', 'null') END
+$$;
+
+CREATE OR REPLACE FUNCTION {schema}.enqueue_text(value jsonb, key text, may_be_empty boolean DEFAULT false) RETURNS text
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF jsonb_typeof(value) <> 'string' THEN
+        PERFORM {schema}.enqueue_refuse(key || ' must be text, not ' || {schema}.enqueue_shown(value), '');
+    ELSIF value = '""' AND NOT may_be_empty THEN
+        PERFORM {schema}.enqueue_refuse(key || ' is empty', '');
+    END IF;
+    RETURN value #>> '{}';
+END $$;
+
+-- An id, or the name of a queue or tag.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_name(value jsonb, key text, signs text, in_words text) RETURNS text
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF jsonb_typeof(value) <> 'string' OR (value #>> '{}') !~ ('^[' || signs || ']{1,128}$') THEN
+        PERFORM {schema}.enqueue_refuse(
+            key || ' ' || {schema}.enqueue_shown(value) || ' is not valid', '1 to 128 of ' || in_words);
+    END IF;
+    RETURN value #>> '{}';
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.enqueue_whole_number(value jsonb, key text, low numeric, high numeric)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    said text := value #>> '{}'; number bigint;
+BEGIN
+    IF jsonb_typeof(value) IN ('number', 'string') AND said ~ '^[+-]?[0-9]{1,18}$' THEN
+        number := said;
+    END IF;
+    IF number IS NULL OR number < low OR number > high THEN
+        PERFORM {schema}.enqueue_refuse(
+            format('%s must be a whole number from %s to %s, not %s', key, low, high,
+                {schema}.enqueue_shown(coalesce(to_jsonb(number), value))), '');
+    END IF;
+    RETURN number;
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.enqueue_any_number(value jsonb, key text, low numeric, high numeric)
+RETURNS double precision LANGUAGE plpgsql AS $$
+DECLARE
+    said text := value #>> '{}'; number numeric;
+BEGIN
+    IF jsonb_typeof(value) = 'number'
+            OR (jsonb_typeof(value) = 'string' AND said ~ '^[+-]?[0-9]{1,18}(\.[0-9]{1,255})?$') THEN
+        number := said;
+    END IF;
+    IF number IS NULL OR number < low OR number > high THEN
+        PERFORM {schema}.enqueue_refuse(
+            format('%s must be a number from %s to %s, not %s', key, low, high,
+                {schema}.enqueue_shown(coalesce(to_jsonb(number), value))), '');
+    END IF;
+    RETURN number;
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.enqueue_flag(value jsonb, key text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF jsonb_typeof(value) NOT IN ('boolean', 'string') OR lower(value #>> '{}') NOT IN ('true', 'false') THEN
+        PERFORM {schema}.enqueue_refuse(key || ' must be true or false, not ' || {schema}.enqueue_shown(value), '');
+    END IF;
+    RETURN value #>> '{}';
+END $$;
+
+-- Seconds from 90, "90", "90s", "10m", "1h30m" or "2d".
+CREATE OR REPLACE FUNCTION {schema}.enqueue_duration(value jsonb, key text) RETURNS double precision
+LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    said text := {schema}.enqueue_stripped(value #>> '{}');
+    part constant text := '([0-9]+(?:\.[0-9]+)?)(d|h|ms|m|s)';
+    units constant jsonb := '{"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}';
+    seconds double precision;
+BEGIN
+    IF jsonb_typeof(value) = 'number' THEN
+        IF said::numeric BETWEEN 0 AND 3153600000 THEN
+            seconds := said::numeric;
+        END IF;
+    ELSIF jsonb_typeof(value) = 'string' THEN
+        IF said ~ '(^|[^.0-9])[0-9]{255}' AND said ~* ('^([0-9]+(\.[0-9]+)?|(' || part || ')+)$') THEN
+            seconds := 'infinity'; -- no number of the database's is so long
+        ELSIF said ~ '^[0-9]+(\.[0-9]+)?$' THEN
+            seconds := said::numeric;
+        ELSIF said ~* ('^(' || part || ')+$') THEN
+            SELECT sum(each[1]::double precision * (units ->> each[2])::double precision) INTO seconds
+            FROM regexp_matches(lower(said), part, 'g') AS each;
+        END IF;
+    END IF;
+    IF seconds > 3153600000 THEN
+        PERFORM {schema}.enqueue_refuse(
+            key || ' ' || {schema}.enqueue_quoted(value) || ' is too long', 'at most 36500d');
+    END IF;
+    IF seconds IS NULL THEN
+        PERFORM {schema}.enqueue_refuse(key || ' ' || {schema}.enqueue_quoted(value) || ' is not a duration',
+            'write it as 90, 90s, 10m, 1h30m or 2d');
+    END IF;
+    RETURN seconds;
+END $$;
+
+-- A time of day, or null where there is no such time.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_clock(hour text, minute text, second text, fraction text) RETURNS interval
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT make_interval(hours => hour::integer, mins => minute::integer, secs => second::integer)
+        + rpad(left(fraction, 6), 6, '0')::integer * interval '1 microsecond'
+    WHERE hour::integer < 24 AND minute::integer < 60 AND second::integer < 60
+$$;
+
+-- Seconds since the epoch from RFC 3339, "2026-11-21 18:00", "18:00" (the next one) or "+10m". A time without an
+-- offset is one of the session's TimeZone.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_time(value jsonb, key text, now double precision) RETURNS double precision
+LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    said text := {schema}.enqueue_stripped(value #>> '{}');
+    zone text := current_setting('TimeZone');
+    here timestamp := to_timestamp(now) AT TIME ZONE zone;
+    full_form constant text := '^([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})'
+        '(?:.([0-9]{2})(?:(:?)([0-9]{2})(?:\6([0-9]{2})(?:[.,]([0-9]+))?)?)?'
+        '([Zz]|([+-])([0-9]{2})(?::?([0-9]{2}))?)?)?$';
+    parts text[]; moment timestamp;
+BEGIN
+    IF jsonb_typeof(value) = 'string' AND said LIKE '+%' THEN
+        RETURN now + {schema}.enqueue_duration(to_jsonb(substr(said, 2)), key);
+    ELSIF jsonb_typeof(value) = 'string' AND said ~ '^[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?$' THEN
+        parts := string_to_array(said || ':00', ':');
+        moment := here::date + {schema}.enqueue_clock(parts[1], parts[2], parts[3], '0');
+        moment := CASE WHEN moment > here THEN moment ELSE moment + interval '1 day' END;
+    ELSIF jsonb_typeof(value) = 'string' AND said ~ full_form THEN
+        parts := regexp_match(said, full_form);
+        BEGIN
+            moment := make_date(parts[1]::integer, parts[3]::integer, parts[4]::integer) + {schema}.enqueue_clock(
+                coalesce(parts[5], '0'), coalesce(parts[7], '0'), coalesce(parts[8], '0'), coalesce(parts[9], '0'));
+        EXCEPTION WHEN datetime_field_overflow THEN
+            NULL;  -- there is no such day
+        END;
+        IF parts[10] IS NOT NULL THEN
+            zone := 'UTC';
+            moment := moment - (coalesce(parts[11], '+') || '1')::integer
+                * {schema}.enqueue_clock(coalesce(parts[12], '0'), coalesce(parts[13], '0'), '0', '0');
+        END IF;
+    END IF;
+    moment := moment AT TIME ZONE zone AT TIME ZONE 'UTC';
+    IF moment IS NULL OR extract(year FROM moment) NOT BETWEEN 1 AND 9999 THEN
+        PERFORM {schema}.enqueue_refuse(key || ' ' || {schema}.enqueue_quoted(value) || ' is not a time',
+            'write it as 2026-11-21T18:00:00Z, ''2026-11-21 18:00'' (local time), 18:00 or +10m');
+    END IF;
+    RETURN extract(epoch FROM moment);
+END $$;
+
+-- A path without `.`, `..` and doubled slashes.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_path(value jsonb, key text) RETURNS text LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    path text := {schema}.enqueue_text(value, key); part text; kept text[] := '{}';
+BEGIN
+    IF path NOT LIKE '/%' THEN
+        PERFORM {schema}.enqueue_refuse(key || ' must begin with a slash, not ' || {schema}.enqueue_shown(value),
+            'a database has no folder to begin from');
+    END IF;
+    FOREACH part IN ARRAY string_to_array(path, '/') LOOP
+        IF part = '..' THEN
+            kept := kept[1:cardinality(kept) - 1];
+        ELSIF part NOT IN ('', '.') THEN
+            kept := kept || part;
+        END IF;
+    END LOOP;
+    RETURN CASE WHEN path LIKE '//%' AND path NOT LIKE '///%' THEN '//' ELSE '/' END || array_to_string(kept, '/');
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.enqueue_exit_codes(value jsonb, key text) RETURNS text LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    said text := value #>> '{}'; code jsonb; codes integer[] := '{}';
+BEGIN
+    IF jsonb_typeof(value) = 'string' THEN
+        SELECT jsonb_agg({schema}.enqueue_stripped(part)) INTO value FROM regexp_split_to_table(said, ',') AS part;
+    ELSIF jsonb_typeof(value) = 'boolean' OR (jsonb_typeof(value) = 'number' AND said !~ '[.]') THEN
+        value := jsonb_build_array(value);
+    ELSIF jsonb_typeof(value) <> 'array' THEN
+        PERFORM {schema}.enqueue_refuse(
+            key || ' must be a list of exit codes, not ' || {schema}.enqueue_shown(value), '');
+    END IF;
+    FOR code IN SELECT jsonb_array_elements(value) LOOP
+        codes := codes || {schema}.enqueue_whole_number(code, 'an exit code of ' || key, 1, 255);
+    END LOOP;
+    RETURN '[' || array_to_string(codes, ',') || ']';
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.enqueue_umask(value jsonb, key text) RETURNS integer LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    digits text := replace(value #>> '{}', 'o', ''); mask integer := 0;
+BEGIN
+    IF jsonb_typeof(value) = 'string' AND (value #>> '{}') ~ '^0?o?[0-7]{1,4}$' THEN
+        FOR at IN 1..length(digits) LOOP
+            mask := mask * 8 + substr(digits, at, 1)::integer;
+        END LOOP;
+        IF mask < 512 THEN
+            RETURN mask;
+        END IF;
+    END IF;
+    PERFORM {schema}.enqueue_refuse(
+        key || ' must be octal text from 000 to 777, not ' || {schema}.enqueue_shown(value), 'write it as "022"');
+END $$;
+
+-- Variables as specs are written.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_env(value jsonb, key text) RETURNS text LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    name text; content jsonb; result text;
+BEGIN
+    IF jsonb_typeof(value) <> 'object' THEN
+        PERFORM {schema}.enqueue_refuse(
+            key || ' must be an object of names and values, not ' || {schema}.enqueue_shown(value), '');
+    END IF;
+    FOR name, content IN SELECT * FROM jsonb_each(value) LOOP
+        IF name = '' OR name ~ '[= \t\n\r\v\f]' THEN
+            PERFORM {schema}.enqueue_refuse(
+                format('%s has a variable named ''%s''; a name has neither blanks nor =', key, name), '');
+        END IF;
+        PERFORM {schema}.enqueue_text(content, key || ' variable ' || name, may_be_empty => true);
+    END LOOP;
+    SELECT string_agg(to_jsonb(each.key)::text || ':' || each.value::text, ',' ORDER BY each.key COLLATE "C")
+    INTO result FROM jsonb_each(value) AS each;
+    RETURN '{' || coalesce(result, '') || '}';
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.enqueue_check_size(bytes bigint, most bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF bytes > most THEN
+        PERFORM {schema}.enqueue_refuse(
+            format('command is %s bytes long; the limit is %s',
+                to_char(bytes, 'FM999,999,999,999'), to_char(most, 'FM999,999,999,999')),
+            'put it into a script file, or feed the data with --stdin FILE');
+    END IF;
+END $$;
+
+-- A command as a line that a shell would read the same way.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_command(value jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    line text; word jsonb; quoted text[] := '{}'; bytes bigint := -1;
+BEGIN
+    IF jsonb_typeof(value) <> 'array' THEN
+        line := {schema}.enqueue_text(value, 'command', may_be_empty => true);
+        IF {schema}.enqueue_stripped(line) = '' THEN
+            PERFORM {schema}.enqueue_refuse('command is empty', 'give one, e.g. {"command": "echo hello"}');
+        END IF;
+        PERFORM {schema}.enqueue_check_size(octet_length(convert_to(line, 'UTF8')), 131071);
+        RETURN line;
+    ELSIF value = '[]' THEN
+        PERFORM {schema}.enqueue_refuse('command is an empty list', 'its first word is the program to run');
+    END IF;
+    FOR word IN SELECT jsonb_array_elements(value) LOOP
+        line := {schema}.enqueue_text(word, 'a word of command', may_be_empty => true);
+        PERFORM {schema}.enqueue_check_size(octet_length(convert_to(line, 'UTF8')), 131071);
+        bytes := bytes + 1 + octet_length(convert_to(line, 'UTF8'));
+        quoted := quoted || CASE WHEN line ~ '^[A-Za-z0-9_@%+=:,./-]+$' THEN line
+            ELSE '''' || replace(line, '''', '''"''"''') || '''' END;
+    END LOOP;
+    IF value ->> 0 = '' THEN
+        PERFORM {schema}.enqueue_refuse('command''s first word is empty', 'it is the program to run');
+    END IF;
+    PERFORM {schema}.enqueue_check_size(bytes, 1048576);
+    RETURN array_to_string(quoted, ' ');
+END $$;
+
+-- A list of names, each once.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_names(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    tag jsonb; kept text[] := '{}'; name text;
+BEGIN
+    IF jsonb_typeof(value) = 'string' THEN
+        value := jsonb_build_array(value);
+    ELSIF jsonb_typeof(value) <> 'array' THEN
+        PERFORM {schema}.enqueue_refuse(key || ' must be a list of words, not ' || {schema}.enqueue_shown(value), '');
+    END IF;
+    FOR tag IN SELECT jsonb_array_elements(value) LOOP
+        name := {schema}.enqueue_name(tag, 'tag', 'A-Za-z0-9._:/@+-', 'A-Z a-z 0-9 . _ : / @ + -');
+        kept := kept || CASE WHEN name = ANY (kept) THEN '{}' ELSE ARRAY[name] END;
+    END LOOP;
+    RETURN array_to_json(kept);
+END $$;
+
+-- What is kept of a key's value, as JSON in the form that specs are written in. One check for each kind.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_value(key text, value jsonb) RETURNS text LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    rule jsonb := {schema}.enqueue_rules() -> 'fields' -> key;
+    seconds double precision;
+BEGIN
+    CASE rule ->> 'kind'
+        WHEN 'id' THEN
+            RETURN to_json({schema}.enqueue_name(value, key, 'A-Za-z0-9._:-', 'A-Z a-z 0-9 . _ : -'));
+        WHEN 'name' THEN
+            RETURN to_json({schema}.enqueue_name(value, key, 'A-Za-z0-9._:/@+-', 'A-Z a-z 0-9 . _ : / @ + -'));
+        WHEN 'names' THEN
+            RETURN {schema}.enqueue_names(value, key);
+        WHEN 'command' THEN
+            RETURN to_json({schema}.enqueue_command(value));
+        WHEN 'filled text' THEN
+            RETURN to_json({schema}.enqueue_text(value, key));
+        WHEN 'path' THEN
+            RETURN to_json({schema}.enqueue_path(value, key));
+        WHEN 'whole number' THEN
+            RETURN {schema}.enqueue_whole_number(value, key, (rule ->> 'low')::numeric, (rule ->> 'high')::numeric);
+        WHEN 'number' THEN
+            RETURN {schema}.enqueue_float(
+                {schema}.enqueue_any_number(value, key, (rule ->> 'low')::numeric, (rule ->> 'high')::numeric));
+        WHEN 'flag' THEN
+            RETURN to_json({schema}.enqueue_flag(value, key));
+        WHEN 'duration' THEN
+            RETURN {schema}.enqueue_float({schema}.enqueue_duration(value, key));
+        WHEN 'positive duration' THEN
+            seconds := {schema}.enqueue_duration(value, key);
+            IF seconds = 0 THEN
+                PERFORM {schema}.enqueue_refuse(
+                    key || ' must be longer than 0, not ' || {schema}.enqueue_shown(value), '');
+            END IF;
+            RETURN {schema}.enqueue_float(seconds);
+        WHEN 'exit codes' THEN
+            RETURN {schema}.enqueue_exit_codes(value, key);
+        WHEN 'umask' THEN
+            RETURN {schema}.enqueue_umask(value, key);
+        WHEN 'variables' THEN
+            RETURN {schema}.enqueue_env(value, key);
+    END CASE;
+END $$;
+
+-- The input's keys under their own names, without null values; refuses what a new job cannot have.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_keys(job jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    rules constant jsonb := {schema}.enqueue_rules();
+    given text; key text; value jsonb; keys jsonb := '{}'; setter text; fixed jsonb;
+BEGIN
+    IF job IS NULL OR jsonb_typeof(job) <> 'object' THEN
+        PERFORM {schema}.enqueue_refuse(
+            'a job must be a JSON object, not ' || coalesce({schema}.enqueue_shown(job), 'null'),
+            'e.g. {"command": "echo hello"}');
+    END IF;
+    FOR given, value IN SELECT * FROM jsonb_each(job) LOOP
+        key := replace(given, '-', '_');
+        key := coalesce(rules #>> ARRAY['aliases', key], key);
+        setter := rules #>> ARRAY['setters', key];
+        fixed := rules #> ARRAY['only', key];
+        IF rules -> 'fields' ? key THEN
+            IF value <> 'null' AND keys ? key THEN
+                PERFORM {schema}.enqueue_refuse(key || ' comes twice', 'give it once');
+            ELSIF value <> 'null' THEN
+                keys := keys || jsonb_build_object(key, value);
+            END IF;
+        ELSIF setter IS NULL THEN
+            PERFORM {schema}.enqueue_refuse('unknown key ''' || given || '''',
+                {schema}.enqueue_nearest(key, ARRAY(SELECT jsonb_array_elements_text(rules -> 'known'))));
+        ELSIF fixed IS NOT NULL THEN
+            IF value <> fixed -> 0 THEN
+                PERFORM {schema}.enqueue_refuse(key || ' cannot be set to ' || {schema}.enqueue_shown(value),
+                    (fixed ->> 1) || '; leave the key out');
+            END IF;
+        ELSIF value = 'null' OR setter = 'ignored' THEN
+            CONTINUE;
+        ELSIF setter = 'later' THEN
+            PERFORM {schema}.enqueue_refuse(
+                key || ' is not supported by this version of queuectl', 'leave the key out');
+        ELSE
+            PERFORM {schema}.enqueue_refuse(key || ' is written by queuectl and cannot be set', 'leave the key out');
+        END IF;
+    END LOOP;
+    IF NOT keys ? 'command' THEN
+        PERFORM {schema}.enqueue_refuse('a job needs a command', 'e.g. {"command": "echo hello"}');
+    ELSIF keys ? 'run_at' AND keys ? 'delay' THEN
+        PERFORM {schema}.enqueue_refuse('run_at and delay exclude each other', 'give one of them');
+    END IF;
+    RETURN keys;
+END $$;
+
+-- A job's spec as text: what was given, over the settings of this moment, over the defaults.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_spec(keys jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    defaults constant jsonb := {schema}.enqueue_rules() -> 'spec';
+    given jsonb; key text; usual jsonb; spec text; both_codes integer;
+BEGIN
+    SELECT coalesce(jsonb_object_agg(replace(name, '-', '_'), value), '{}') || keys INTO given FROM {schema}.config
+    WHERE defaults ? replace(name, '-', '_')
+    AND (name, value) NOT IN (('timeout', 'none'), ('timeout', 'off'), ('backoff-initial', 'backoff-base'));
+    IF given ? 'backoff_base' AND NOT given ? 'backoff_initial' THEN
+        given := given || jsonb_build_object(
+            'backoff_initial', {schema}.enqueue_value('backoff_base', given -> 'backoff_base')::jsonb);
+    END IF;
+    IF given ?& '{retry_on,fatal_on}' THEN
+        SELECT min(code::integer) INTO both_codes
+        FROM jsonb_array_elements_text({schema}.enqueue_value('retry_on', given -> 'retry_on')::jsonb) AS code
+        WHERE {schema}.enqueue_value('fatal_on', given -> 'fatal_on')::jsonb @> to_jsonb(code::integer);
+        IF both_codes IS NOT NULL THEN
+            PERFORM {schema}.enqueue_refuse('exit code ' || both_codes || ' is in retry_on and in fatal_on',
+                'either it retries, or it never does');
+        END IF;
+    END IF;
+    FOR key, usual IN SELECT each.key, each.value FROM jsonb_each(defaults) AS each ORDER BY each.key COLLATE "C" LOOP
+        spec := concat_ws(',', spec,
+            to_json(key) || ':' || coalesce({schema}.enqueue_value(key, given -> key), usual::text));
+    END LOOP;
+    RETURN {schema}.enqueue_ascii('{' || spec || '}');
+END $$;
+
+-- The number of a spec. Whoever gets the lock adds a new spec that others share (see `add_spec` in queries.sql).
+-- Without the lock, the job gets a copy of its own: nobody waits for a transaction that an application leaves open.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_spec_number(body text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    print bytea := sha256(convert_to(body, 'UTF8')); number bigint;
+BEGIN
+    SELECT id INTO number FROM {schema}.specs WHERE digest = print FOR KEY SHARE;
+    IF number IS NULL AND pg_try_advisory_xact_lock(1903519093, get_byte(print, 0)) THEN
+        INSERT INTO {schema}.specs (digest, body) VALUES (print, body) ON CONFLICT (digest) DO NOTHING
+        RETURNING id INTO number;
+    END IF;
+    IF number IS NULL THEN
+        INSERT INTO {schema}.specs (digest, body) VALUES (sha256(print || uuid_send(gen_random_uuid())), body)
+        RETURNING id INTO number;
+    END IF;
+    RETURN number;
+END $$;
+
+-- A new id: ten random characters.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_new_id() RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT string_agg(substr('0123456789abcdefghjkmnpqrstvwxyz', 1 + (get_byte(bits, at) & 31), 1), '')
+    FROM uuid_send(gen_random_uuid()) AS bits, unnest('{0,1,2,3,4,5,9,10,11,12}'::integer[]) AS at
+$$;
+
+-- Adds a job and returns its id. Others see it, and workers hear of it, when this transaction commits. Errors: 22023
+-- (bad input), 23505 (the id is taken). With the setting `queuectl.notify` = `off` no notice is given, and workers find
+-- the job when they next look.
+CREATE OR REPLACE FUNCTION {schema}.enqueue(job jsonb) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = {schema}, pg_temp SET extra_float_digits = 1 SET enable_seqscan = off
+SET standard_conforming_strings = on AS $$
+DECLARE
+    keys jsonb := {schema}.enqueue_keys(job);
+    start double precision := extract(epoch FROM clock_timestamp());
+    new_id text := coalesce(
+        {schema}.enqueue_value('id', keys -> 'id')::jsonb #>> '{}', {schema}.enqueue_new_id());
+    line text := {schema}.enqueue_command(keys -> 'command');
+    due double precision := coalesce({schema}.enqueue_time(keys -> 'run_at', 'run_at', start),
+        start + {schema}.enqueue_duration(keys -> 'delay', 'delay'), start);
+    kept jsonb := '{}'; key text; usual jsonb; spec_number bigint;
+BEGIN
+    FOR key, usual IN SELECT * FROM jsonb_each({schema}.enqueue_rules() -> 'columns') LOOP
+        kept := kept || jsonb_build_object(
+            key, coalesce(nullif({schema}.enqueue_value(key, keys -> key), '[]')::jsonb, usual));
+    END LOOP;
+    spec_number := {schema}.enqueue_spec_number({schema}.enqueue_spec(keys));
+    INSERT INTO {schema}.jobs (
+        id, generated_id, spec, command, words, owner, created_at, run_at, updated_at, state, ready, due_at, {columns}
+    ) SELECT
+        new_id, NOT keys ? 'id', spec_number, line,
+        CASE jsonb_typeof(keys -> 'command') WHEN 'array' THEN {schema}.enqueue_ascii((keys -> 'command')::text) END,
+        session_user, start, due, start, 'pending', NOT held AND due <= start, greatest(due, start), {columns}
+    FROM jsonb_populate_record(NULL::{schema}.jobs, kept)
+    ON CONFLICT (id) DO NOTHING;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = 'job ' || new_id || ' exists already',
+            HINT = 'choose another id, or leave it out to get a new one';
+    END IF;
+    INSERT INTO {schema}.counts (queue, state, jobs) VALUES (kept ->> 'queue', 'pending', 1);
+    INSERT INTO {schema}.uses (spec, jobs) VALUES (spec_number, 1);
+    IF current_setting('queuectl.notify', true) IS DISTINCT FROM 'off' THEN
+        PERFORM pg_notify('queuectl_' || current_schema(), '');
+    END IF;
+    RETURN new_id;
+END $$;
