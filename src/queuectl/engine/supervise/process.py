@@ -69,7 +69,8 @@ def spawn(
     actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
     if stdin is not None:
         actions.append((os.POSIX_SPAWN_DUP2, stdin, 0))
-    _carry(tag)
+    if locks := capabilities.own_locks():
+        resource.setrlimit(capabilities.RLIMIT_LOCKS, (tag, locks[1]))
     try:
         if not isinstance(command, str):
             return _spawn_words(command, env, actions)
@@ -80,20 +81,22 @@ def spawn(
                 pass  # the shell tells the user why, in its own words, or runs what is a script without saying so
         return _spawn_file(shell, [shell, "-c", command], env, actions)
     finally:
-        _carry(None)  # the supervisor is no part of the tree
+        if locks:
+            resource.setrlimit(capabilities.RLIMIT_LOCKS, locks)  # the supervisor is no part of the tree
 
 
 def fork_tagged(tag: int) -> int:
     """As `os.fork`; the child carries this tag. Raises `Shortage`."""
-    _carry(tag)
     pid = -1
+    if locks := capabilities.own_locks():
+        resource.setrlimit(capabilities.RLIMIT_LOCKS, (tag, locks[1]))
     try:
         pid = os.fork()
     except OSError as error:
         raise Shortage from error
     finally:
-        if pid:
-            _carry(None)
+        if locks and pid:
+            resource.setrlimit(capabilities.RLIMIT_LOCKS, locks)
     return pid
 
 
@@ -132,12 +135,6 @@ def _spawn_file(path: str, words: Sequence[str], env: Mapping[bytes, bytes], act
         return spawn_session(path, words, env, actions)
     except OSError as error:
         raise _not_started(path, error) from error
-
-
-def _carry(tag: int | None) -> None:
-    """Has what is spawned from now on carry a tag, where this process may set it."""
-    if locks := capabilities.own_locks():
-        resource.setrlimit(capabilities.RLIMIT_LOCKS, locks if tag is None else (tag, locks[1]))
 
 
 def spawn_session(

@@ -15,9 +15,11 @@ import fcntl
 import os
 import select
 import time
+from array import array
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from termios import FIONREAD
 from typing import Any
 
 from queuectl.engine.supervise.descriptors import FILES_BESIDE, open_files_max
@@ -53,6 +55,10 @@ STDOUT, STDERR = 1, 2
 
 WRITABLE_BY_ALL = 0o622
 """A pipe's mode. Only processes that hold it can open it by name, and some become another user (`su`)."""
+
+
+_held = array("i", [0])
+"""How many bytes a pipe holds: the kernel writes it here."""
 
 
 def _spared(*handles: int) -> None:
@@ -123,10 +129,9 @@ class Sink:
             fcntl.fcntl(self.reader, F_SETPIPE_SZ, GROWN_BYTES)
 
     def _read(self) -> bytes:
-        try:
-            return os.read(self.reader, READ_BYTES)
-        except BlockingIOError:
-            return b""
+        """What the pipe holds. A command most often wrote nothing, and to ask for that costs less than to try."""
+        fcntl.ioctl(self.reader, FIONREAD, _held)
+        return os.read(self.reader, min(_held[0], READ_BYTES)) if _held[0] else b""
 
     def collect(self, still_written: bool, room: int) -> dict[str, Any] | None:
         """What was written, for the result: `{text}` inline, or `{path, size}` of a file that is handed over.

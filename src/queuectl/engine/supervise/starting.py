@@ -139,7 +139,7 @@ class Patience(Generic[R]):
 
     def wake_at(self) -> float | None:
         """When the next one will have been waited for too long."""
-        return min((wait.until for wait in self.waits.values()), default=None)
+        return min(wait.until for wait in self.waits.values()) if self.waits else None
 
     def step(self, now: float) -> list[tuple[int, R]]:
         """Kills those that took too long; returns those that did not end even so, with their runs."""

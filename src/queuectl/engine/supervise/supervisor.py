@@ -117,9 +117,6 @@ class Supervisor:
     def serve(self) -> None:
         """Serves until told to leave, or until nothing is left to do and nobody drives it."""
         while True:
-            now = time.monotonic()
-            while self._can_start() and time.monotonic() - now < LOOK_UP_AFTER_S:
-                self._start_next()
             self._reap()
             now = time.monotonic()
             self._run_timers(now)
@@ -135,7 +132,9 @@ class Supervisor:
                     self._make_home_again()  # where the next worker finds them
                 self._sentry.dismiss()
                 return
-            for handle, _ in self._poll.poll(self._pause_ms(now)):
+            while self._can_start() and time.monotonic() - now < LOOK_UP_AFTER_S:
+                self._start_next()
+            for handle, _ in self._poll.poll(self._pause_ms(time.monotonic())):
                 if handle == self._wakeup:
                     os.read(handle, 4096)
                 elif handle == self._mounts.handle:
