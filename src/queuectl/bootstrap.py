@@ -24,11 +24,11 @@ CONNECTION_STRING = re.compile(
     r"\s*(host|hostaddr|port|dbname|user|password|passfile|service|sslmode|options|connect_timeout|application_name|"
     r"target_session_attrs)\s*="
 )
-"""How libpq's other kind of address begins. A file of such a name is meant by `./host=…`."""
+"""How libpq's connection strings begin. Write `./host=…` for a file of such a name."""
 
 
 def locate_store(given: str | None) -> str:
-    """Which store is meant: `given`, else `$QUEUECTL_DB`, else the nearest project's, else the user's own."""
+    """The address of the store: `given`, else `$QUEUECTL_DB`, else the nearest project's, else the user's own."""
     if given == "":
         raise Invalid("the name of the store is empty", "name a file or a URL with --db, or leave it out")
     if given:
@@ -42,9 +42,9 @@ def locate_store(given: str | None) -> str:
 
 
 def _nearest_local() -> str | None:
-    """The nearest `queuectl.db` here or above, or where one was: its folder stays when it is removed to begin anew.
+    """The nearest `queuectl.db` in this folder or above, or the place of a removed one, whose folder is still there.
 
-    One that another user could write is refused by name.
+    Refuses a file that another user could write.
     """
     try:
         folder = os.getcwd()
@@ -62,7 +62,7 @@ def _nearest_local() -> str | None:
 def _refuse_others(path: str, found: os.stat_result) -> None:
     if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StoreUnavailable(
-            f"{path} belongs to somebody else, or others can write it",
+            f"{path} belongs to another user, or others can write it",
             f"if you trust it, name it: --db {path}; else: chmod go-w {path}",
         )
 
@@ -75,14 +75,14 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 def open_store(given: str | None = None) -> Store:
-    """The open store. It is made if it does not exist. Raises `StoreUnavailable`, also where it has moved."""
+    """Opens the store, and makes it if it does not exist. Raises `StoreUnavailable`, also if it has moved."""
     return _unless_moved(_open(locate_store(given)))
 
 
 def open_existing(given: str | None = None) -> Store:
-    """The open store, for a command that makes none: without one, or after its removal, an empty one in memory.
+    """Opens the store for a command that makes none: if there is none, an empty store in memory.
 
-    Raises `StoreUnavailable`, also where one was named that is not there and never was.
+    Raises `StoreUnavailable`, also if the store was named but never existed.
     """
     url = locate_store(given)
     path = os.path.abspath(os.path.expanduser(url))
@@ -112,14 +112,14 @@ def _open(url: str, make: bool = True) -> SqliteStore | PostgresStore:
 
 
 def prepare_target(url: str) -> tuple[str, Path]:
-    """Makes the store that another one is to be copied into, if it is missing; where it is, and its folder here."""
+    """Makes the target store of a copy if it is missing. Returns its address and its folder here."""
     store = _open(url)
     store.close()
     return store.url, store.folder
 
 
 def open_archive(url: str) -> Archive:
-    """A store that is there, as rows."""
+    """An existing store, as rows."""
     if is_server(url):
         from queuectl.store.postgres.archive import PostgresArchive
 
@@ -130,12 +130,12 @@ def open_archive(url: str) -> Archive:
 
 
 def is_server(url: str) -> bool:
-    """Whether a store is in a database server, and not in a file. Raises `Invalid` where it is in neither."""
+    """Whether the address is a database server, not a file. Raises `Invalid` if it is neither."""
     if CONNECTION_STRING.match(url):
         raise Invalid("a connection string is not the address of a store", f"write it as: {_as_url(url)}")
     kind, separator, _ = url.partition("://")
     if separator and kind not in ("postgresql", "postgres"):
-        raise Invalid(f"no such kind of store: {kind}://", "give the path of an SQLite file, or postgresql://…")
+        raise Invalid(f"unknown kind of store {kind}://", "give the path of an SQLite file, or postgresql://…")
     return bool(separator)
 
 
@@ -146,7 +146,7 @@ def _as_url(words: str) -> str:
 
 
 def shown(url: str) -> str:
-    """A store's place for people: without any password."""
+    """A store's address for people: without a password."""
     if not is_server(url):
         return url
     with _needing_psycopg():
@@ -160,7 +160,7 @@ def _needing_psycopg() -> Iterator[None]:
         yield
     except ImportError as error:
         raise OperationFailed(
-            f"PostgreSQL needs the library psycopg, which cannot be loaded: {error}",
+            f"cannot load the library psycopg, which PostgreSQL needs: {error}",
             "in the checkout: pip install -e '.[postgres]', or: pip install 'psycopg[binary]'",
         ) from None
 
@@ -179,12 +179,12 @@ def _open_postgres(url: str, make: bool = True) -> PostgresStore:
 DISPATCHER_BUSY_TIMEOUT_S = 0.2
 SLOTS_MAX = 4096
 SUPERVISORS_MAX, SLOTS_A_SUPERVISOR = 4, 4
-"""Each waits for the kernel to start commands most of the time. More than cores do not help, nor two for few slots."""
+"""Supervisors mostly wait for the kernel to start commands: more than cores do not help, nor two for few slots."""
 DEFAULT_POLL_S = 5.0
 
 
 class WorkerOptions(NamedTuple):
-    """How a worker is to be started. No queues: all. `poll` none: the default."""
+    """How to start a worker. No queues: all. `poll` None: the default."""
 
     db: str | None = None
     slots: int = 1
@@ -196,10 +196,10 @@ class WorkerOptions(NamedTuple):
 
 
 def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], echo: Callable[[str], None]) -> int:
-    """Runs a worker in this process until it is stopped; the exit code.
+    """Runs a worker in this process until it is stopped. Returns the exit code.
 
-    `on_started(name, slots)` is called once it serves; `echo` gets every line of its log. When the store is removed
-    or replaced meanwhile, it ends what ran from the old one and serves the new one.
+    `on_started(name, slots)` is called once it serves; `echo` gets every line of its log. If the store is removed or
+    replaced, it ends the old store's commands and serves the new one.
     """
     from queuectl import ids
     from queuectl.engine.dispatch.dispatcher import STORE_REPLACED
@@ -223,7 +223,7 @@ NAME_LENGTH_MAX = 64
 
 
 def default_name(host: str, suffix: str) -> str:
-    """A worker's name where none is given: its host's, cut and changed where a name could not hold it."""
+    """The default name of a worker: its host's name, cut and changed to be valid, and `suffix`."""
     from re import sub
 
     kept = sub(r"[^A-Za-z0-9._-]", "-", host.partition(".")[0]).lstrip("._-")
@@ -231,13 +231,13 @@ def default_name(host: str, suffix: str) -> str:
 
 
 def _refuse_without_files(slots: int) -> None:
-    """A supervisor has a pipe and a file open for each of its slots."""
+    """Refuses more slots than open files allow: a supervisor has a pipe and a file open for each slot."""
     from queuectl.engine.supervise import descriptors
 
     needed, allowed = descriptors.needed(-(-slots // _supervisors(slots))), descriptors.could_open_max()
     if needed > allowed:
         raise Invalid(
-            f"--count {slots} needs {needed} open files in a process, and {allowed} are allowed here",
+            f"--count {slots} needs {needed} open files in a process; {allowed} are allowed here",
             f"ulimit -n {2 * needed}",
         )
 
@@ -286,11 +286,11 @@ def _serve(
             dispatcher.start()
             store.guard()
             patience_s = answer_within_s(Settings(store.config())["lease-ttl"])
-            store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S, patience_s)  # from here on its loop tries again
+            store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S, patience_s)  # from now on its loop tries again
             on_started(name, options.slots)
             return loop.run()
         except Exception as error:
-            if not isinstance(error, QueuectlError):  # a detached worker has nowhere else to say it
+            if not isinstance(error, QueuectlError):  # a detached worker has only its log
                 log(WorkerCrashed(what=_described(error)))
             raise
         finally:
@@ -301,7 +301,7 @@ def _serve(
 
 
 def _described(error: Exception) -> str:
-    """An unexpected error on one line, with where it came from."""
+    """An unexpected error and its place in the code, on one line."""
     from traceback import extract_tb
 
     at = extract_tb(error.__traceback__)[-1]
@@ -309,7 +309,7 @@ def _described(error: Exception) -> str:
 
 
 def _refuse_taken(store: Store, name: str) -> None:
-    """The name of a worker that lives is taken; that of one of which only supervisors are left is not."""
+    """Refuses the name of a live worker. A worker of which only supervisors are left does not count."""
     from queuectl.domain.condition import Condition
     from queuectl.engine.dispatch.condition import condition_of
 
@@ -327,28 +327,28 @@ def _supervisors(slots: int) -> int:
 
 
 def log_path(store: Store, name: str) -> Path:
-    """Where a worker of this host writes its log."""
+    """The log file of a worker of this host."""
     return store.folder / "logs" / f"{name}.log"
 
 
 def logged(store: Store) -> list[str]:
-    """The workers of this host that have a log, the one that wrote last first."""
+    """Names of the workers of this host that have a log, latest log first."""
     written = {path.stem: path.stat().st_mtime for path in (store.folder / "logs").glob("*.log")}
     return sorted(written, key=lambda name: -written[name])
 
 
 def _refuse_untrusted(store: Store) -> None:
-    """A root worker runs nobody else's commands: whoever can write the store decides what runs."""
+    """Refuses to run as root on a store that others can write: they could run commands as root."""
     from queuectl.store.sqlite.connection import refuse_foreign
 
     path = store.url
     if is_server(path):
-        store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who may write the store, its server decides
+        store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the server decides who may write the store
     refuse_foreign(str(store.folder), path)
     found = _stat(path)
     if os.getuid() == 0 and found and (found.st_uid != 0 or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
         raise StoreUnavailable(
-            f"{path} can be written by others than root, who could then run commands as root",
+            f"{path} is writable for others than root, who could run commands as root",
             f"run the worker as its owner, or: chown root {path} && chmod 600 {path}",
         )
 
@@ -357,8 +357,8 @@ def _refuse_untrusted(store: Store) -> None:
 
 
 def reset_store(given: str | None) -> str | None:
-    """Removes a store with all its jobs; where it was, none where there was none. Live workers end their commands and
-    start afresh. Raises `StoreUnavailable` for what is no store of ours."""
+    """Removes a store with all its jobs. Returns its path, or None if there was none. Live workers end their commands
+    and go on with a new store. Raises `StoreUnavailable` if the file is not a queuectl store."""
     import shutil
 
     from queuectl.store.sqlite.connection import folder_of, is_ours

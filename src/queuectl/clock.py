@@ -1,4 +1,4 @@
-"""The only source of time. Tests hand in their own `Clock`."""
+"""The only source of time. Tests pass their own `Clock`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from functools import partial
 from typing import Protocol
 
 BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""macOS has no clock of that name; its monotonic one runs on."""
+"""On macOS the monotonic clock, which also runs during suspend."""
 
 
 class Clock(Protocol):
-    """Tells the time in seconds since the epoch (UTC), and seconds of a clock that never jumps."""
+    """`now`: seconds since the epoch (UTC). `monotonic`: seconds of a clock that never jumps."""
 
     def now(self) -> float: ...
 
@@ -30,4 +30,4 @@ class SystemClock:
 
 
 boottime: Callable[[], float] = partial(time.clock_gettime, BOOTTIME)
-"""Seconds of this machine's clock that never jumps and, unlike `monotonic`, also runs while it is suspended."""
+"""Seconds of a clock that never jumps and, unlike `monotonic`, runs while the machine is suspended."""

@@ -1,4 +1,4 @@
-"""Starting a worker in the background, apart from the process and the terminal that asked for it."""
+"""Starts a worker in the background, independent of the calling process and terminal."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from queuectl.engine.supervise.process import close_from
 
 
 def start_detached(options: WorkerOptions) -> str:
-    """Starts a worker that outlives this process and its terminal; its name, once it serves.
+    """Starts a worker that outlives this process and its terminal. Returns its name once it serves.
 
-    If it does not, raises what was wrong, or `OperationFailed`.
+    If it does not start, raises its error, or `OperationFailed`.
     """
     reader, writer = os.pipe()
     if os.fork() == 0:
@@ -29,7 +29,7 @@ def start_detached(options: WorkerOptions) -> str:
 
 
 def _become_daemon(options: WorkerOptions, writer: int) -> None:
-    """The rest of a forked child's life: forks again, lets go of the terminal, serves, and never returns."""
+    """Runs in a forked child: forks again, leaves the terminal, serves, and never returns."""
     os.setsid()
     if os.fork() != 0:
         os._exit(0)

@@ -1,4 +1,4 @@
-"""The variables that this process was given, and which of them a job takes along from where it is enqueued."""
+"""Environment variables: those given to this process, and those that a new job captures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 OURS = "QUEUECTL_"
-"""Names that begin so are queuectl's own, and no part of a job's surroundings."""
+"""Prefix of queuectl's own variables, which no job captures."""
 COERCED = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
-"""What Python itself puts into LC_CTYPE where the locale is C (PEP 538)."""
+"""Values that Python itself sets in LC_CTYPE if the locale is C (PEP 538)."""
 
 
 def given() -> dict[str, str]:
-    """This process's variables as whoever started it set them: without the locale that Python itself chose."""
+    """This process's variables as its parent set them: without the locale that Python chose."""
     found = dict(os.environ)
     if found.get("LC_CTYPE") in COERCED and not _came_with_us(b"LC_CTYPE="):
         del found["LC_CTYPE"]
@@ -21,7 +21,7 @@ def given() -> dict[str, str]:
 
 
 def for_commands() -> dict[bytes, bytes]:
-    """What commands have from their worker: no other variable of queuectl's than the store, and no caller's trace."""
+    """Variables that commands get from their worker: of queuectl's own only the store, and no `TRACEPARENT`."""
     return {
         os.fsencode(name): os.fsencode(value)
         for name, value in given().items()
@@ -34,9 +34,9 @@ def _came_with_us(beginning: bytes) -> bool:
         with open("/proc/self/environ", "rb") as file:
             return any(entry.startswith(beginning) for entry in file.read().split(b"\0"))
     except OSError:
-        return True  # not Linux: it cannot be told
+        return True  # not Linux: unknown
 
 
 def is_captured(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a job takes this variable from where it is enqueued alone: set to the same value, or unset."""
+    """Whether a new job captures this variable, set or unset, so that its worker's value does not count."""
     return not name.startswith(OURS) and any(fnmatchcase(name, pattern) for pattern in patterns)

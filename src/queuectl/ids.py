@@ -1,25 +1,25 @@
-"""The only source of randomness: ids of jobs, workers and stores, and the draws that spread retries."""
+"""The only source of randomness: ids, tokens, and the jitter of retries."""
 
 from __future__ import annotations
 
 import os
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-"""32 signs that are hard to confuse (Crockford's base 32, in lower case)."""
+"""32 characters that are hard to confuse (Crockford's base 32, in lower case)."""
 
 JOB_ID_LENGTH = 10
 
-_SIGNS = ALPHABET.encode() * 8
-"""The sign of each byte."""
+_CHARACTERS = ALPHABET.encode() * 8
+"""The character for each byte."""
 
 
 def random_id(length: int) -> str:
-    """A random word of `length` signs; each sign carries 5 bits."""
-    return os.urandom(length).translate(_SIGNS).decode()
+    """A random word of `length` characters of 5 bits each."""
+    return os.urandom(length).translate(_CHARACTERS).decode()
 
 
 def job_id() -> str:
-    """A new job's id: 50 random bits, so that none comes twice, not even after its job was deleted."""
+    """A new job's id: 50 random bits, so that no id comes twice, even after its job was deleted."""
     return random_id(JOB_ID_LENGTH)
 
 
@@ -34,5 +34,5 @@ def tag_bits() -> int:
 
 
 def token_text() -> str:
-    """A new token: 260 random bits, more than anybody can guess."""
+    """A new token: 260 random bits."""
     return f"qctl_{random_id(52)}"

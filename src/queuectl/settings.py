@@ -1,7 +1,6 @@
-"""Every setting, one row each: its name, how it is read, its default and what it means.
+"""Every setting, one row each: its name, parser, default and meaning.
 
-Settings live in the store and are shared by all who use it. `config show`, the help and the docs come from
-this table.
+Settings are kept in the store and shared by all its users. `config show`, the help and the docs come from this table.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from queuectl.wire.times import parse_duration
 DURABILITY = ("full", "normal")
 NEVER = "never"
 RETENTION_BARE_S = 3600.0
-"""A shorter retention without its unit was most likely meant in days."""
+"""A shorter retention without a unit was probably meant in days."""
 
 
 def _durability(value: object, key: str) -> str:
@@ -56,9 +55,9 @@ def _patterns(value: object, key: str) -> tuple[str, ...]:
 
 
 class Setting(NamedTuple):
-    """One row. `parse(text, name)` gives the value or raises `Invalid`; `default` is text too.
+    """One row. `parse(text, name)` returns the value or raises `Invalid`; `default` is text too.
 
-    `least_bare_s`: a duration, which as a number without its unit has to be so long in seconds; None for what is none.
+    `least_bare_s` is the least number of seconds that a duration may have without a unit; None if it is not a duration.
     """
 
     name: str
@@ -103,12 +102,12 @@ ALIASES = {"base-backoff-seconds": "backoff-initial"}
 
 
 def with_unit(name: str, text: str) -> str:
-    """A setting's text; of a duration in bare seconds, with their unit."""
+    """A setting's text; a bare number of seconds gets its unit."""
     return f"{text.strip()}s" if SETTINGS[name].least_bare_s is not None and _is_bare(text) else text
 
 
 def check_unit(name: str, text: str, seconds: float, least_s: float = RETENTION_BARE_S) -> None:
-    """Raises `Invalid` for a number without its unit that was most likely meant in days."""
+    """Raises `Invalid` for a number without a unit that was probably meant in days."""
     if _is_bare(text) and seconds < least_s:
         days = text.strip()
         raise Invalid(f"{name} {text} would be {days} seconds", f"give the unit: {days}d for days, {days}s for seconds")
@@ -119,7 +118,7 @@ def _is_bare(text: str) -> bool:
 
 
 def canonical(name: str) -> str:
-    """The setting's own name for any accepted spelling. Raises `Invalid` with the nearest one."""
+    """The canonical name of a setting. Raises `Invalid` with the nearest name."""
     key = name.replace("_", "-")
     key = ALIASES.get(key, key)
     if key not in SETTINGS:
@@ -131,20 +130,20 @@ def canonical(name: str) -> str:
 
 
 class Settings:
-    """The settings in force: what the store has, laid over the defaults."""
+    """The store's settings over the defaults."""
 
     def __init__(self, stored: Mapping[str, str], defaults: Mapping[str, str] = NO_DEFAULTS) -> None:
-        """`defaults` are those of this store, where they are not everybody's."""
+        """`defaults` are the defaults that differ for this store."""
         self._stored = stored
         self._defaults = defaults
         self._values: dict[str, Any] = {}
 
     def text(self, name: str) -> str:
-        """The setting as it was written, or its default; a duration with its unit."""
+        """The setting as stored, or its default; a duration with its unit."""
         return with_unit(name, self._stored.get(name, self.default(name)))
 
     def default(self, name: str) -> str:
-        """What the setting is here until it is set, as text."""
+        """The setting's default in this store, as text."""
         return self._defaults.get(name, SETTINGS[name].default)
 
     def is_default(self, name: str) -> bool:
@@ -158,12 +157,12 @@ class Settings:
         return self._values[name]
 
     def retention(self, now: float) -> list[Selector]:
-        """What is to be pruned at `now`; empty where nothing ever is."""
+        """Selectors of the jobs to prune at `now`; empty if nothing is pruned."""
         ages = [(state, self[f"retention-{state}"]) for state in sorted(FINISHED)]
         return [Selector(states=(state,), before=now - age) for state, age in ages if age is not None]
 
     def check(self, name: str, text: str) -> None:
-        """Raises `Invalid` where `text` is no value of the setting, or not meant as it stands."""
+        """Raises `Invalid` if `text` is not a value of the setting, or lacks a unit that it needs."""
         if (name, text) == ("backoff-initial", "backoff-base"):
             return
         value, least_s = SETTINGS[name].parse(text, name), SETTINGS[name].least_bare_s
@@ -171,5 +170,5 @@ class Settings:
             check_unit(name, text, value, least_s)
 
     def spec_defaults(self) -> dict[str, Any]:
-        """The fields of `Spec` that settings give to a new job."""
+        """The fields of a new job's `Spec` that settings define."""
         return {field: self[name] for name in SETTINGS if (field := name.replace("-", "_")) in Spec._fields}

@@ -20,7 +20,7 @@ BAD = {
     "a JSON number": ("enqueue null", 2, "must be a JSON object"),
     "nothing": ("enqueue", 2, "nothing to enqueue"),
     "an empty word": ("enqueue ''", 2, "empty"),
-    "nothing behind the dashes": ("enqueue --", 2, "no command behind --"),
+    "nothing after the dashes": ("enqueue --", 2, "no command after --"),
     "plain words": ("enqueue echo hi", 2, "queuectl enqueue -- echo hi"),
     "plain words with options": ("enqueue ls -la", 2, "--"),
     "two sources": ("enqueue -c true -- true", 2, "exclude each other"),
@@ -64,7 +64,7 @@ BAD = {
     "an unknown id to log": ("logs nosuch", 3, "no job nosuch"),
     "an unknown dead id": ("dlq retry nosuch", 3, "no job nosuch"),
     "an unknown worker": ("worker stop nosuch", 3, "no live worker nosuch"),
-    "no id": ("cancel", 2, "no job was named"),
+    "no id": ("cancel", 2, "no job given"),
     "an unknown state": ("list --state ded", 2, "did you mean 'dead'"),
     "an unknown command": ("lst", 2, "did you mean 'list'"),
     "a group alone": ("dlq", 2, "dlq needs one of"),
@@ -243,7 +243,7 @@ def test_a_ctrl_c_before_the_command_begins_ends_in_no_traceback(terminal: Termi
 def test_closed_streams_harm_nothing(terminal: Terminal) -> None:
     assert terminal.type("queuectl enqueue --id a -- true <&- >&- 2>&-").code == 0
     nothing = terminal.type("queuectl enqueue --file - <&-")
-    assert (nothing.code, nothing.err) == (2, "queuectl: stdin has no job; give one JSON job a line\n")
+    assert (nothing.code, nothing.err) == (2, "queuectl: stdin has no job; give one JSON job per line\n")
     assert terminal.type("queuectl list >&-").code == 0
     assert terminal.job("a")["state"] == "pending"
     assert terminal.good("queuectl doctor --json").json["ok"]

@@ -174,11 +174,11 @@ def test_enqueue_loads_only_what_it_needs(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize(
     ("options", "missing"),
-    [("--cwd nosuchdir", "there is no folder {here}/nosuchdir here (--cwd)"),
-     ("--stdin nofile", "there is no file {here}/nofile here (--stdin)"),
-     ("--output no/log", "there is no folder {here}/no here (--output)"),
-     ("--shell /no/sh", "there is no program /no/sh here (--shell)"),
-     ("--shell no-such-shell", "there is no program no-such-shell here (--shell)")],
+    [("--cwd nosuchdir", "no folder {here}/nosuchdir here (--cwd)"),
+     ("--stdin nofile", "no file {here}/nofile here (--stdin)"),
+     ("--output no/log", "no folder {here}/no here (--output)"),
+     ("--shell /no/sh", "no program /no/sh here (--shell)"),
+     ("--shell no-such-shell", "no program no-such-shell here (--shell)")],
 )  # fmt: skip
 def test_what_is_not_here_yet_is_warned_of(terminal: Terminal, options: str, missing: str) -> None:
     done = terminal.good(f"queuectl enqueue {options} -- true")
@@ -223,7 +223,7 @@ def test_a_job_as_it_is_shown_can_be_enqueued_again(terminal: Terminal, line: st
     terminal.good("queuectl enqueue --id a -q video --timeout 2h --tag t --env A=1 -c 'echo x | cat'")
     terminal.good("queuectl worker start --drain")
     done = terminal.good(f"queuectl {line} | queuectl enqueue -")
-    assert "left out what queuectl writes: id, state, attempts, " in done.err
+    assert "ignored keys that queuectl writes: id, state, attempts, " in done.err
     new = done.out.removeprefix("enqueued ").strip()
     assert {key: terminal.job(new)[key] for key in SAME} == {key: terminal.job("a")[key] for key in SAME}
     assert terminal.job(new)["state"] == "pending"

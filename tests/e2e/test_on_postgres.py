@@ -125,7 +125,7 @@ def test_many_hosts_may_start_on_a_new_database_at_once(fleet: Terminal) -> None
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("mysql://localhost/x", "no such kind of store: mysql://"),
+        ("mysql://localhost/x", "unknown kind of store mysql://"),
         ("postgresql://localhost/x?schema=a-b", "'a-b' is not a name for a schema"),
         ("postgresql://user:correct-horse@[host/db", "not a PostgreSQL address"),
         ("postgresql://user:correct-horse/battery@host/db", "not a PostgreSQL address"),

@@ -132,7 +132,7 @@ def test_if_none_starts_a_worker_only_where_none_serves(terminal: Terminal) -> N
     start = "queuectl worker start --detach --if-none --queue video"
     assert "started 1 worker(s)" in terminal.good(f"{start} --name night").out
     second = terminal.good(f"{start} --name day")
-    assert (second.out, "night serves already" in second.err) == ("", True)
+    assert (second.out, "night already serves" in second.err) == ("", True)
     assert terminal.good(f"{start} --json").json == {"name": "night", "slots": 1}
     assert [worker["name"] for worker in terminal.good("queuectl worker list --json").json] == ["night"]
     assert terminal.good("queuectl worker stop").out == "stopped night\n"

@@ -27,7 +27,7 @@ def ending_in(error: BaseException, monkeypatch: pytest.MonkeyPatch, *words: str
         (Conflict("job a is taken", "choose another"), 4, "queuectl: job a is taken; choose another"),
         (Conflict("one\ntwo \x1b[31m"), 4, r"queuectl: one\ntwo \x1b[31m"),
         (RecursionError(), 2, "queuectl: the JSON is nested too deeply"),
-        (MemoryError(), 1, "queuectl: out of memory; give it less at a time"),
+        (MemoryError(), 1, "queuectl: out of memory; give it less at once"),
         (PermissionError(13, "Permission denied", "/a/file"), 1, "queuectl: /a/file: Permission denied"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), 2, "queuectl: not UTF-8 text: "),
     ],

@@ -1,1 +1,1 @@
-"""The command line: words in, words out. All it does goes through `Client`."""
+"""The command line: parses words and prints answers. `Client` does the work."""

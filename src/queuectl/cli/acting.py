@@ -1,4 +1,4 @@
-"""`retry`, `cancel`, `hold`, `release`, `delete`: a verb on ids or on a selection."""
+"""`retry`, `cancel`, `hold`, `release`, `delete`: actions on ids or on a selection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def retry(call: Call) -> int:
 
 
 def cancel(call: Call) -> int:
-    """Ends jobs for good, also those that only an orphaned supervisor runs."""
+    """Cancels jobs, including those that an orphaned supervisor runs."""
     return act(call, CANCEL._replace(do=_cancel))
 
 
@@ -34,24 +34,24 @@ def _cancel(client: Client, refs: Sequence[str], progress: Progress | None) -> C
 
 
 def hold(call: Call) -> int:
-    """Keeps jobs from being started."""
+    """Holds jobs."""
     return act(call, HOLD)
 
 
 def release(call: Call) -> int:
-    """Lets held jobs be started."""
+    """Releases held jobs."""
     return act(call, RELEASE)
 
 
 def delete(call: Call) -> int:
-    """Removes jobs; with `--force` running ones are cancelled first."""
+    """Deletes jobs; with `--force`, cancels running ones first."""
     if not call.args.force:
         return act(call, DELETE)
     return act(call, DELETE._replace(states=tuple(JobState), do=_cancel_and_delete))
 
 
 def act(call: Call, action: Action) -> int:
-    """Does it to the ids typed, or after asking to the jobs selected."""
+    """Acts on the given ids, or on the selected jobs once that is confirmed."""
     console = call.console
     if action.final and call.args.older_than is not None:
         age_to_delete(call.args)
@@ -77,7 +77,7 @@ def act(call: Call, action: Action) -> int:
 
 
 def _selected(call: Call, client: Client, action: Action) -> list[Job] | None:
-    """The jobs of the selectors that the action is for; none where only ids were typed."""
+    """The selected jobs in states that the action can change; None if only ids were given."""
     jobs = chosen(call, client, action.states if call.args.state else action.usual or action.states)
     concerns = action.concerns
     return jobs if jobs is None or concerns is None else [job for job in jobs if concerns(job)]
@@ -95,12 +95,12 @@ def _cancel_and_delete(client: Client, refs: Sequence[str], progress: Progress |
         try:
             client.wait(running, timeout=FORCED_DELETE_WAIT_S)
         except TimeoutError:
-            pass  # what still runs is refused below, by name
+            pass  # jobs that still run are refused below
     return client.delete(refs, progress)
 
 
 def _there(client: Client, refs: Sequence[str]) -> Iterator[Job]:
-    """The jobs that exist; the others are named by the deletion itself."""
+    """The jobs that exist; the deletion reports the others."""
     for ref in refs:
         try:
             yield client.job(ref)

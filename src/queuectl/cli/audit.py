@@ -1,4 +1,4 @@
-"""`audit`: who did what."""
+"""`audit`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = (Column("WHEN"), Column("WHO"), Column("WHAT"), Column("JOB"), Column(
 
 
 def audit(call: Call) -> int:
-    """Lists what people did, the latest last."""
+    """Lists what people did, latest last."""
     console = call.console
     limit = positive(call.args.limit, "--limit") or SHOWN
     with call.client() as client:
@@ -24,7 +24,7 @@ def audit(call: Call) -> int:
     elif deeds:
         console.table(COLUMNS, [_row(deed) for deed in deeds])
     else:
-        console.note("nobody has done anything yet beyond adding jobs", "no_deeds")
+        console.note("nobody has done anything but add jobs", "no_deeds")
     return 0
 
 

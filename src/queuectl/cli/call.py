@@ -1,4 +1,4 @@
-"""One call of a command: what was typed, where to write, and the store it is about."""
+"""A call of a command: the words typed, the console, and the store."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from queuectl.client.facade import Client
 
 
 def open_client(db: str | None) -> Client:
-    """A client of the store that was typed, or else is meant here."""
+    """A client of the store `db`, or of the default store here."""
     from queuectl.bootstrap import open_store
 
     return Client(open_store(db))
 
 
 def open_existing(db: str | None) -> Client:
-    """The same for a command that makes no store. Raises `StoreUnavailable` where the one named is not there."""
+    """The same for a command that makes no store. Raises `StoreUnavailable` if the named one does not exist."""
     from queuectl.bootstrap import open_existing
 
     return Client(open_existing(db))
 
 
 class Call(NamedTuple):
-    """What a command's function gets. `after` has the words behind `--`, none where there was no `--`."""
+    """The argument of a command's function. `after` has the words after `--`, or None without `--`."""
 
     args: Namespace
     words: Sequence[str]
@@ -36,13 +36,13 @@ class Call(NamedTuple):
 
     @property
     def db(self) -> str | None:
-        """The store as typed with `--db`."""
+        """The store given with `--db`."""
         given: str | None = self.args.db
         return given
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        """The open store, for as long as it is needed."""
+        """Opens the store and closes it at the end."""
         client = self.open_client(self.db)
         try:
             yield client
@@ -50,7 +50,7 @@ class Call(NamedTuple):
             client.close()
 
     def command(self, words: str) -> str:
-        """A command line for the user to type, which means the same store."""
+        """A command line for the user to type, on the same store."""
         if self.db is None:
             return f"queuectl {words}"
         from shlex import quote

@@ -1,4 +1,4 @@
-"""What a command has changed, in all forms of an answer; and what it could not change."""
+"""Prints which jobs a command changed, in every form of output, and which it could not."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from queuectl.domain.job import Job
 from queuectl.wire.jobs import job_to_json
 
 LINES_MAX = 20
-"""On a terminal, more jobs than these are counted instead of listed."""
+"""On a terminal, more jobs than this are counted instead of listed."""
 
 
 def print_changed(console: Console, client: Client, jobs: Sequence[Job], verb: str) -> None:
-    """The jobs that a command changed: `enqueued job1`, bare ids, or JSON."""
+    """Prints the changed jobs: `enqueued job1`, bare ids, or JSON."""
     if console.as_json:
         reasons = client.reasons(jobs)
         console.json_array(job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
@@ -30,12 +30,12 @@ def print_changed(console: Console, client: Client, jobs: Sequence[Job], verb: s
 
 
 def _so_far(verb: str, job: Job) -> str:
-    """A running command is not cancelled until its worker has ended it."""
+    """The verb for one job: a running job is not cancelled until its worker has ended its command."""
     return "cancelling" if verb == "cancelled" and job.cancel_requested else verb
 
 
 def report_refused(console: Console, refused: Sequence[QueuectlError]) -> int:
-    """Says what could not be done; the exit code of the first."""
+    """Prints the errors. Returns the exit code of the first."""
     for error in refused:
         console.error(error)
     return refused[0].exit_code if refused else 0

@@ -1,4 +1,4 @@
-"""Which jobs a command is about: ids and selectors as typed."""
+"""Finds the jobs of a command by ids and selectors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from queuectl.wire.times import parse_duration
 
 
 def selector_of(args: Namespace, now: float) -> Selector:
-    """The selection that the options describe."""
+    """The selector that the options give."""
     given = {key: getattr(args, key) for key in KEYS if key != "older_than"}
     ages = [] if args.older_than is None else [args.older_than]
     return parse_selection({**given, "older_than": ages}, now, lambda key: f"--{key.replace('_', '-')}")
 
 
 def age_to_delete(args: Namespace) -> float:
-    """`--older-than` in seconds, for what deletes. Raises `Invalid` where 30 days may have been meant by 30."""
+    """`--older-than` in seconds, for deletions. Raises `Invalid` for a bare 30, which may mean 30 days."""
     from queuectl.settings import check_unit
 
     seconds = parse_duration(args.older_than, "--older-than")
@@ -37,7 +37,7 @@ def selects(args: Namespace) -> bool:
 
 
 def positive(text: str | None, what: str, most: int = 1_000_000_000) -> int | None:
-    """A whole number from 1 as typed, or none."""
+    """A whole number from 1 to `most`, or None."""
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= most:
@@ -46,13 +46,13 @@ def positive(text: str | None, what: str, most: int = 1_000_000_000) -> int | No
 
 
 def chosen(call: Call, client: Client, among: Sequence[JobState] | None = None) -> list[Job] | None:
-    """The jobs of the selectors, restricted to the states an action can change; none where only ids were given.
+    """The selected jobs, restricted to the states an action can change; None if only ids were given.
 
-    Raises `Invalid` where neither ids nor selectors were given.
+    Raises `Invalid` if neither ids nor selectors were given.
     """
     if not selects(call.args):
         if not call.words:
-            raise Invalid("no job was named", "give ids, or select jobs, e.g. --state failed, --queue video, --all")
+            raise Invalid("no job given", "give ids, or select jobs, e.g. --state failed, --queue video, --all")
         return None
     selector = selector_of(call.args, client.now())
     if call.words:
@@ -66,7 +66,7 @@ def chosen(call: Call, client: Client, among: Sequence[JobState] | None = None) 
 
 
 def found(call: Call, client: Client) -> tuple[list[Job], list[QueuectlError]]:
-    """The jobs of the ids or selectors typed, to be looked at; and an error for each id that there is not."""
+    """The jobs of the given ids or selectors, and an error for each id that does not exist."""
     selected = chosen(call, client)
     if selected is not None:
         if not selected:

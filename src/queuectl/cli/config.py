@@ -1,4 +1,4 @@
-"""`config …`: the settings that are kept in the store."""
+"""`config …`: the settings, which are stored with the queue."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def get(call: Call) -> int:
 
 
 def set_value(call: Call) -> int:
-    """Changes a setting for jobs enqueued from now on."""
+    """Changes a setting."""
     name, value = call.words
     with call.client() as client:
         client.set_setting(name, value)
@@ -49,7 +49,7 @@ def set_value(call: Call) -> int:
 
 
 def unset(call: Call) -> int:
-    """Puts a setting back to its default."""
+    """Restores a setting's default."""
     name = canonical(call.words[0])
     with call.client() as client:
         client.unset_setting(name)
@@ -65,5 +65,5 @@ def _changed(call: Call, settings: Settings, name: str) -> int:
 
 
 def _cell(settings: Settings, name: str) -> Cell:
-    """A setting's value; what was set stands out."""
+    """A setting's value, highlighted unless it is the default."""
     return Cell(setting_text(settings, name), "" if settings.is_default(name) else "bold")

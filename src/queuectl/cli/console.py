@@ -1,7 +1,7 @@
-"""Where a command's words go: results to its output, messages for people to its other one.
+"""Output of commands: results to stdout, messages for people to stderr.
 
-`Screen` is where they appear: this process's streams, or any others. `Console` knows whether a person looks (a
-terminal) or a program reads (a pipe), and whether JSON, colours or bare ids are wanted.
+`Screen` holds the streams: this process's own, or others. `Console` knows whether a person (a terminal) or a program (a
+pipe) reads them, and whether JSON, colours or bare ids are wanted.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ PROGRESS_EVERY = 1000
 
 
 class Screen(NamedTuple):
-    """Two streams, and who looks at them. `terminal`: a person reads the results, in lines of `width` signs.
+    """Two streams and their reader. `terminal`: a person reads the results, in lines of `width` characters.
 
-    `answer` puts a question to that person and gives back what was typed; none where nobody can be asked. `progress`:
-    somebody sees lines that are written over. `pause` waits, until somebody interrupts. `own`: these are this process's
-    streams, and its signals interrupt.
+    `answer` asks that person a question and returns the answer; None if nobody can be asked. `progress`: lines may be
+    written over. `pause` waits until its time is over or somebody interrupts. `own`: these are this process's streams,
+    and its signals interrupt.
     """
 
     out: TextIO
@@ -39,7 +39,7 @@ class Screen(NamedTuple):
 
 
 def own_screen() -> Screen:
-    """This process's standard streams, as they are now."""
+    """This process's standard streams."""
     terminal = _is_terminal(sys.stdout)
     return Screen(
         out=sys.stdout, err=sys.stderr, terminal=terminal, width=_terminal_width() if terminal else None,
@@ -49,7 +49,7 @@ def own_screen() -> Screen:
 
 
 def _typed(question: str) -> str:
-    """Puts a question to whoever sits at the terminal that stdin is, wherever stderr goes."""
+    """Asks a question on the terminal that stdin is, even if stderr goes elsewhere."""
     if _is_terminal(sys.stderr):
         print(question, end="", file=sys.stderr, flush=True)
     else:
@@ -59,7 +59,7 @@ def _typed(question: str) -> str:
 
 
 class Console:
-    """A screen and how to write to it."""
+    """Writes to a screen."""
 
     def __init__(
         self, screen: Screen | None = None, *, as_json: bool = False, quiet: bool = False, color: str = "auto"
@@ -75,26 +75,26 @@ class Console:
     # --- results ----------------------------------------------------------------------------
 
     def print(self, text: str = "") -> None:
-        """A line of the result."""
+        """Prints a line of the result."""
         print(text, file=self.screen.out)
 
     def lines(self, lines: Iterable[str]) -> None:
-        """Lines of the result."""
+        """Prints lines of the result."""
         self.screen.out.writelines(f"{line}\n" for line in lines)
 
     def raw(self, data: bytes, stream: int = 1) -> None:
-        """A command's own bytes, untouched, at once."""
+        """Writes bytes unchanged and at once."""
         target = self.screen.err if stream == 2 else self.screen.out
         target.flush()
         target.buffer.write(data)
         target.buffer.flush()
 
     def json(self, value: Any) -> None:
-        """One JSON document."""
+        """Prints a JSON document."""
         print(self._dumped(value, indent=2), file=self.screen.out)
 
     def json_array(self, values: Iterable[Any]) -> None:
-        """A JSON array, written as it comes: an element a line for programs, spread out for people."""
+        """Prints a JSON array as its values come: one a line for programs, indented for people."""
         indent = 2 if self.terminal else None
         separator = "[\n"
         for value in values:
@@ -103,36 +103,36 @@ class Console:
         print("[]" if separator == "[\n" else "\n]", file=self.screen.out)
 
     def table(self, columns: Sequence[render.Column], rows: Iterable[Sequence[str | render.Cell]]) -> None:
-        """A table, as wide as the terminal; complete in a pipe."""
+        """Prints a table, cut to the terminal's width; complete in a pipe."""
         self.lines(render.table(columns, rows, width=self.width, colour=self.colour))
 
     def interruptible(self) -> None:
-        """Where a command waits: raises `KeyboardInterrupt` if its person has interrupted it."""
+        """Called where a command waits: raises `KeyboardInterrupt` if the person has interrupted it."""
         self.screen.pause(0.0)
 
     def flush(self) -> None:
-        """Sends on what was printed, where the command goes on for long."""
+        """Sends out what was printed, for commands that go on for long."""
         self.screen.out.flush()
 
     def paint(self, text: str, style: str) -> str:
-        """The text in a style, where colours are wanted."""
+        """The text in a style, if colours are wanted."""
         return render.paint(text, style, self.colour)
 
     # --- messages ---------------------------------------------------------------------------
 
     def note(self, text: str, code: str = "info") -> None:
-        """A line for people, with `--json` an object whose `code` says which; `--quiet` silences it."""
+        """Prints a line for people; with `--json` an object with `code`; with `--quiet` nothing."""
         if not self.quiet:
             self.screen.out.flush()
             shown = json.dumps({"note": {"code": code, "message": text}}) if self.as_json else text
             print(shown, file=self.screen.err, flush=True)
 
     def error(self, error: QueuectlError) -> None:
-        """The one form in which every error is shown."""
+        """Prints an error, in the one form of all errors."""
         try:
             self.screen.out.flush()
         except OSError:
-            pass  # it will be reported where the command's end flushes
+            pass  # reported when the command's end flushes
         if self.as_json:
             parts = {"code": error.code, "message": error.message, "hint": error.hint}
             print(json.dumps({"error": parts}), file=self.screen.err)
@@ -141,9 +141,9 @@ class Console:
             print(f"queuectl: {render.visible(text)}", file=self.screen.err)
 
     def confirmed(self, question: str, yes: bool, unasked: str = "") -> bool:
-        """Whether to go on: asks where a person sits at the terminal and has not said `--yes`.
+        """Whether to go on. Asks on a terminal unless `--yes` was given.
 
-        Where nobody can be asked it goes on, unless `unasked` says what would then happen: that is refused (`Invalid`).
+        If nobody can be asked, it goes on; but raises `Invalid` if `unasked` says what would happen then.
         """
         answer = self.screen.answer
         if not yes and answer is None and unasked:
@@ -154,9 +154,9 @@ class Console:
         return answer(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
     def progress(self, verb: str, total: int | None = None) -> Callable[[int], None] | None:
-        """Shows on a terminal how far long work is; None where nobody looks. Call `progress_done` at its end.
+        """Shows the progress of long work; None unless a terminal shows it. Call `progress_done` at its end.
 
-        The line is written over without an escape sequence, so that a simple terminal shows it as well.
+        The line is written over without escape sequences, which simple terminals lack.
         """
         if self.quiet or self.as_json or not self.screen.progress:
             return None

@@ -1,4 +1,4 @@
-"""`demo`: the main job, shown with real commands on a throw-away store."""
+"""`demo`: the main features, shown with real commands on a temporary store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JOBS = (
         "One that never succeeds: after its retry it goes to the dead letter queue.",
         ("--id", "doomed", "--max-retries", "1", "--backoff-initial", "300ms", "--", "ls", "/no/such/folder"),
     ),
-    ("One that is not to start before 3 seconds have passed.", ("--id", "later", "--delay", "3s", "--", "date")),
+    ("One that starts after 3 seconds at the earliest.", ("--id", "later", "--delay", "3s", "--", "date")),
     (
         "One with a time limit that it exceeds.",
         ("--id", "slow", "--timeout", "1s", "--max-retries", "0", "-c", "echo working...; sleep 60"),
@@ -35,18 +35,18 @@ JOBS = (
 )
 
 LOOKS = (
-    ("Everything at a glance.", ("status",)),
+    ("The status.", ("status",)),
     ("All jobs.", ("list",)),
-    ("What failed for good, with the reason and its last words.", ("dlq", "list")),
-    ("A job's output, of every attempt.", ("logs", "flaky", "--attempt", "all")),
-    ("A job's whole story.", ("show", "flaky")),
+    ("Dead jobs, with the reason and the end of their output.", ("dlq", "list")),
+    ("The output of every attempt of a job.", ("logs", "flaky", "--attempt", "all")),
+    ("Everything about a job.", ("show", "flaky")),
 )
 
 
 def demo(call: Call) -> int:
     """Plays the demo from beginning to end."""
     if call.console.as_json:
-        raise Invalid("the demo is for people: it prints no JSON", "leave out --json")
+        raise Invalid("demo prints no JSON", "leave out --json")
     with _stage() as folder:
         environment = _environment(folder)
 
@@ -57,12 +57,12 @@ def demo(call: Call) -> int:
         for number, (what, words) in enumerate(JOBS, 1):
             _say(call, f"{number}. {what}")
             play(("enqueue", *words), messages=False)
-        _say(call, "Two run at the same time, until nothing is left to do.")
+        _say(call, "Two run at a time, until no job is left.")
         play(("worker", "start", "--count", "2", "--drain"))
         for what, words in LOOKS:
             _say(call, what)
             play(words)
-    _say(call, "That was it; nothing is left behind. Your turn: queuectl enqueue -- echo hello")
+    _say(call, "Done; nothing is left behind. Your turn: queuectl enqueue -- echo hello")
     return 0
 
 
@@ -90,7 +90,7 @@ def _type(call: Call, words: Sequence[str]) -> None:
 
 
 def _run(words: Sequence[str], environment: dict[str, str], folder: Path, messages: bool) -> None:
-    """Runs one command line as a user would. Messages for people are left out where they would only repeat."""
+    """Runs a command line as a user would, with or without its messages for people."""
     command = [sys.executable, "-m", "queuectl", *words]
     done = subprocess.run(
         command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, check=False,

@@ -21,7 +21,7 @@ from queuectl.wire.jobs import command_line, job_to_json
 from queuectl.wire.words import ago
 
 SHOWN_MAX = 20
-"""On a terminal, unless --limit says otherwise."""
+"""Most jobs on a terminal unless --limit is given."""
 GROUPS_MAX = 1_000_000
 
 COLUMNS = (
@@ -35,7 +35,7 @@ GROUP_COLUMNS = (
 
 
 def retry(call: Call) -> int:
-    """Moves dead jobs back into their queue."""
+    """Moves dead jobs back to their queue."""
     return act(call, RETRY_DEAD)
 
 
@@ -45,7 +45,7 @@ def purge(call: Call) -> int:
 
 
 def show(call: Call) -> int:
-    """All about dead jobs; of others, those named are refused and those selected are left out."""
+    """Shows dead jobs. Other jobs are refused if given by id, and left out if selected."""
     with call.client() as client:
         jobs, refused = found(call, client)
         dead = [job for job in jobs if job.state is JobState.DEAD]
@@ -88,7 +88,7 @@ def _nothing(call: Call) -> str:
 
 
 def _limit(call: Call) -> int | None:
-    """How many to show: as typed, else all, but on a terminal the newest."""
+    """The number of jobs to show: `--limit`, else all, but on a terminal the newest."""
     console, args = call.console, call.args
     if args.limit is None and console.terminal and not (args.group or console.as_json or console.quiet):
         return SHOWN_MAX
@@ -96,7 +96,7 @@ def _limit(call: Call) -> int | None:
 
 
 def _print(console: Console, client: Client, jobs: Sequence[Job], more: int) -> None:
-    """A row for each job, and below it the last lines it wrote."""
+    """Prints a row for each job, and below it the last lines of its output."""
     now = client.now()
     rows = [_row(job, now) for job in jobs]
     titles, *lines = table(COLUMNS, rows, width=console.width, colour=console.colour)
@@ -120,7 +120,7 @@ def _row(job: Job, now: float) -> Sequence[str | Cell]:
 
 
 def _list_groups(call: Call, groups: Sequence[Group]) -> int:
-    """Dead jobs by how they failed, the most frequent first."""
+    """Prints dead jobs by how they failed, the most frequent first."""
     console = call.console
     if console.as_json:
         console.json_array(map(GROUP.json, groups))

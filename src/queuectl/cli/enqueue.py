@@ -1,4 +1,4 @@
-"""`enqueue`, `clone`: adds the jobs of a command line or a file, and says what they still lack here."""
+"""`enqueue`, `clone`: adds the jobs of a command line or a file, and notes what they lack here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from queuectl.wire.requests import parse_request
 
 
 def enqueue(call: Call) -> int:
-    """Adds the jobs, all or none."""
+    """Adds jobs, all or none."""
     filename = file_of(call.args, call.words, call.after)
     add = _from_command_line(call) if filename is None else _from_file(call, filename)
     with call.client() as client:
@@ -35,7 +35,7 @@ def enqueue(call: Call) -> int:
 
 
 def clone(call: Call) -> int:
-    """Adds the same job once more, with what is changed."""
+    """Adds a copy of a job, with changes."""
     keys = options(call.args)
     typed = call.after is not None or call.args.shell_command is not None
     changes = {**keys, **command_of(call.args, call.after)} if typed else keys
@@ -49,7 +49,7 @@ def clone(call: Call) -> int:
 
 
 def note_missing(call: Call, jobs: Sequence[Job]) -> None:
-    """Says which folders and files of these jobs are not here, as they may be when the jobs start."""
+    """Notes which folders and files of these jobs do not exist here; they may when the jobs start."""
     specs = {id(job.spec): job.spec for job in jobs}.values()
     for what in dict.fromkeys(missing for spec in specs for missing in _missing(spec)):
         call.console.note(f"{what}: the job fails unless it is there when it starts", "missing")
@@ -57,17 +57,17 @@ def note_missing(call: Call, jobs: Sequence[Job]) -> None:
 
 def _missing(spec: Spec) -> Iterator[str]:
     if spec.cwd is not None and not os.path.isdir(spec.cwd):
-        yield f"there is no folder {spec.cwd} here (--cwd)"
+        yield f"no folder {spec.cwd} here (--cwd)"
     if spec.stdin is not None and not os.path.exists(spec.stdin):
-        yield f"there is no file {spec.stdin} here (--stdin)"
+        yield f"no file {spec.stdin} here (--stdin)"
     if spec.output_path is not None and not os.path.isdir(folder := os.path.dirname(spec.output_path)):
-        yield f"there is no folder {folder} here (--output)"
+        yield f"no folder {folder} here (--output)"
     if not os.access(os.path.join(spec.cwd or "/", spec.shell), os.X_OK):
-        yield f"there is no program {spec.shell} here (--shell)"
+        yield f"no program {spec.shell} here (--shell)"
 
 
 def note_unserved(call: Call, queues: Sequence[str]) -> None:
-    """Says which queues no worker serves, and how to start one."""
+    """Notes which queues no worker serves, and how to start one."""
     if queues:
         names = ", ".join(queues)
         start = call.command("worker start")
@@ -75,7 +75,7 @@ def note_unserved(call: Call, queues: Sequence[str]) -> None:
 
 
 Adding = Callable[[Client], list[Job]]
-"""Adds what was read, once the store is open."""
+"""Adds the parsed jobs once the store is open."""
 
 
 def _from_command_line(call: Call) -> Adding:
@@ -91,7 +91,7 @@ def _from_file(call: Call, name: str) -> Adding:
         with open(name, "rb") as file:
             return _from_lines(call, file, name)
     except OSError as error:
-        raise Invalid(f"cannot read {name}: {error.strerror}", "give a file with one JSON job a line") from None
+        raise Invalid(f"cannot read {name}: {error.strerror}", "give a file with one JSON job per line") from None
 
 
 def _from_lines(call: Call, file: BinaryIO, name: str) -> Adding:
@@ -105,7 +105,7 @@ def _from_lines(call: Call, file: BinaryIO, name: str) -> Adding:
     )  # fmt: skip
     call.console.progress_done()
     if not found.requests:
-        raise Invalid(f"{name} has no job", "give one JSON job a line")
+        raise Invalid(f"{name} has no job", "give one JSON job per line")
     if left_out:
-        call.console.note(f"left out what queuectl writes: {', '.join(left_out)}", "left_out")
+        call.console.note(f"ignored keys that queuectl writes: {', '.join(left_out)}", "left_out")
     return lambda client: client.enqueue_read(found, call.args.on_conflict)

@@ -1,4 +1,4 @@
-"""What to answer to a word that is no command or option here: other tools' words, near words, lines safe to paste."""
+"""Hints for unknown commands and options: other tools' words, similar words, lines that are safe to paste."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMANDS = {
     "worker ls": "worker list", "worker ps": "worker list", "worker run": "worker start",
     "worker show": "worker list", "worker status": "worker list",
 }  # fmt: skip
-"""What other tools call a command: a hint, never an alias."""
+"""Other tools' words for a command: hints, never aliases."""
 
 OPTIONS = {
     "--array": "--file", "--attempts": "--max-retries", "--background": "--detach", "--begin": "--at",
@@ -50,15 +50,15 @@ OPTIONS = {
     "--working-directory": "--cwd", "-C": "--cwd", "-d": "--detach", "-e": "--env", "-g": "--queue",
     "-j": "--count", "-o": "--output", "-p": "--priority", "-q": "--quiet", "-t": "--timeout",
 }  # fmt: skip
-"""What other tools call an option. It counts only for commands that have the option it stands for."""
+"""Other tools' words for an option, used for commands that have that option."""
 
 PLAIN = r"[A-Za-z0-9_@%+=:,./ -]+"
-"""A text in which a shell finds nothing but words."""
+"""A text in which a shell finds only words."""
 SHOWN_MAX = 60
 
 
 def command_hint(word: str, known: Iterable[str], group: str = "") -> str:
-    """What may have been meant by an unknown command, or an unknown verb of a group."""
+    """A hint for an unknown command, or an unknown verb of a group."""
     synonym = COMMANDS.get(f"{group} {word}".strip())
     found = near(word, list(known))
     meant = synonym or (f"{group} {found}".strip() if found else None)
@@ -66,14 +66,14 @@ def command_hint(word: str, known: Iterable[str], group: str = "") -> str:
 
 
 def option_meant(flag: str, known: Sequence[str]) -> str | None:
-    """The option that an unknown one stands for, or nearly is; None where there is none."""
+    """The option that an unknown one means or resembles, or None."""
     return near(flag, known, OPTIONS)
 
 
 def lines_for(command: str, words: Sequence[str]) -> str:
-    """How to give these words to a command as its job; pasted, every line means just that.
+    """Lines that give these words to a command as its job, safe to paste.
 
-    One word that a shell would act on can only be meant for a shell.
+    A single word with shell syntax can only be meant for a shell.
     """
     import re
     from shlex import join, quote

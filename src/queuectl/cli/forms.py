@@ -1,6 +1,6 @@
-"""The forms in which a command line gives a job (JSON, quoted or not; words behind `--`; `-c STRING`), as its JSON.
+"""Turns the forms of a job on the command line (JSON, quoted or not; words after `--`; `-c STRING`) into its JSON.
 
-Every form becomes the same keys and goes through `wire.parse_request`, so there is one validation.
+`wire.parse_request` then checks them all.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "
 
 
 def file_of(args: Namespace, words: Sequence[str], after: Sequence[str] | None) -> str | None:
-    """The file that has the jobs (`-`: stdin); None where the command line itself has one.
+    """The file that has the jobs (`-`: stdin), or None if the command line itself has a job.
 
-    Raises `Invalid` where it has none, or more than one.
+    Raises `Invalid` if there is no job, or more than one form.
     """
     filename: str | None = "-" if list(words) == ["-"] else args.file
     sources = {
         "a JSON job": bool(words) and filename != "-",
-        "a command behind --": after is not None,
+        "a command after --": after is not None,
         "-c": args.shell_command is not None,
         "--file": filename is not None,
     }
@@ -38,7 +38,7 @@ def file_of(args: Namespace, words: Sequence[str], after: Sequence[str] | None) 
 
 
 def document_of(args: Namespace, words: Sequence[str], after: Sequence[str] | None) -> object:
-    """The job that a command line has, with its options."""
+    """The job of a command line, with its options."""
     if not words:
         return {**command_of(args, after), **options(args)}
     from queuectl.wire.reading import merged
@@ -47,18 +47,18 @@ def document_of(args: Namespace, words: Sequence[str], after: Sequence[str] | No
 
 
 def command_of(args: Namespace, after: Sequence[str] | None) -> JsonObject:
-    """The job of words behind `--` or of `-c STRING`, without its options."""
+    """The job of the words after `--` or of `-c STRING`, without its options."""
     if args.shell_command is not None and after is not None:
-        raise Invalid("a command behind -- and -c exclude each other", "give one of them")
+        raise Invalid("a command after -- and -c exclude each other", "give one of them")
     if args.shell_command is not None:
         return {"command": args.shell_command}
     if not after:
-        raise Invalid("there is no command behind --", f"write: {FORMS}")
+        raise Invalid("there is no command after --", f"write: {FORMS}")
     return {"command": list(after)}
 
 
 def options(args: Namespace) -> JsonObject:
-    """The keys of a job that were given as options."""
+    """The keys of a job that options give."""
     given = {name[4:]: value for name, value in vars(args).items() if name.startswith("key:")}
     document = {key: value for key, value in given.items() if value is not None}
     if "env" in document:
@@ -67,7 +67,7 @@ def options(args: Namespace) -> JsonObject:
 
 
 def spelled(given: JsonObject) -> Mapping[str, str]:
-    """How these keys of a job were typed: as options."""
+    """The option of each of these keys, for errors."""
     return {key: FLAGS[key] for key in given}
 
 
@@ -83,7 +83,7 @@ def _variable(text: str) -> tuple[str, str]:
 
 
 def _typed(words: Sequence[str]) -> Any:
-    """The job that positional words are: JSON, or what a shell left of it."""
+    """The job of positional words: JSON, or what a shell left of it."""
     from queuectl.cli import unquoted
 
     if unquoted.looks_unquoted(words):

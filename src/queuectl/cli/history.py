@@ -1,4 +1,4 @@
-"""A job's whole history, as text for people."""
+"""A job's history, as text for people."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DATE_LENGTH = len("2026-11-21")
 
 
 def print_history(console: Console, history: History, now: float) -> None:
-    """The job, its attempts, and what happened to it, under headings."""
+    """Prints the job, its attempts and its events under headings."""
     job = history.job
     seen = seen_state(job)
     state = console.paint(seen, STATE_STYLES[seen])
@@ -60,7 +60,7 @@ def print_history(console: Console, history: History, now: float) -> None:
 
 
 def _attempt_row(attempt: Attempt, time_from: int) -> Sequence[str | Cell]:
-    """`time_from`: where in its start's date and time the interesting part begins."""
+    """A row of the attempts. `time_from`: where in the date and time of its start the row begins."""
     took = "" if attempt.finished_at is None else format_duration(max(0.0, attempt.finished_at - attempt.started_at))
     outcome = attempt.outcome
     return (

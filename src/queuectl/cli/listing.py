@@ -1,4 +1,4 @@
-"""`list`, `show`, `explain`: what the queue holds, and all about one job."""
+"""`list`, `show`, `explain`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from queuectl.wire.jobs import command_line, job_to_json
 from queuectl.wire.words import age, natural
 
 LINES_KEPT_FREE = 4
-"""Of a terminal's height: the titles, the line that says how many more, the prompt."""
+"""Lines of a terminal that are not rows: the titles, the number of further jobs, the prompt."""
 
 FIRST_STATES = (JobState.PROCESSING, JobState.DEAD, JobState.FAILED)
-"""What is shown first where a terminal cuts."""
+"""States that are listed first if a terminal is too small."""
 
 QUEUE, TRIES = Column("QUEUE", least=8), Column("TRIES", right=True)
 COLUMNS = (
@@ -78,8 +78,8 @@ def list_jobs(call: Call) -> int:
 
 
 def _most_telling(client: Client, selector: Selector, limit: int) -> list[Job]:
-    """As many jobs as a terminal shows: where not all fit, first what runs, is dead or has failed, in up to two thirds
-    of the lines, then the newest others."""
+    """Up to `limit` jobs. If not all fit: running, dead and failed ones in up to two thirds of the lines, then the
+    newest others."""
     newest = client.find(selector, limit=limit, newest_first=True)
     if len(newest) < limit:
         return newest[::-1]
@@ -94,12 +94,12 @@ def _most_telling(client: Client, selector: Selector, limit: int) -> list[Job]:
 
 
 def _order(key: str | None) -> Callable[[Iterable[Job], int | None], list[Job]] | None:
-    """What sorts jobs by a key, and keeps as many as the limit says, in memory too. None where no key is given."""
+    """A function that sorts jobs by a key and keeps up to a limit, also in memory. None if no key is given."""
     if key is None:
         return None
     name, descending = key.removeprefix("-"), key.startswith("-")
     if name not in SORT_KEYS:
-        raise Invalid(f"--sort {key!r} is no sort key", nearest(name, [*SORT_KEYS]))
+        raise Invalid(f"--sort {key!r} is not a sort key", nearest(name, [*SORT_KEYS]))
     by = SORT_KEYS[name]
 
     def order(jobs: Iterable[Job], limit: int | None) -> list[Job]:
@@ -123,7 +123,7 @@ def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
         reasons = client.reasons(jobs)
         rows = [_row(job, reason, now) for job, reason in zip(jobs, reasons, strict=True)]
         shown = list(range(len(COLUMNS)))
-        if console.terminal:  # room for what differs
+        if console.terminal:  # room for the columns that differ
             same = {QUEUE: all(job.queue == DEFAULT_QUEUE for job in jobs), TRIES: not any(job.starts for job in jobs)}
             shown = [number for number, column in enumerate(COLUMNS) if not same.get(column)]
         console.table([COLUMNS[number] for number in shown], [[row[number] for number in shown] for row in rows])
@@ -137,13 +137,13 @@ def _row(job: Job, reason: str | None, now: float) -> Sequence[str | Cell]:
 
 
 def show(call: Call) -> int:
-    """All about the jobs named."""
+    """Shows everything about jobs."""
     with call.client() as client:
         return print_jobs(call, client, *found(call, client))
 
 
 def print_jobs(call: Call, client: Client, jobs: Sequence[Job], refused: Sequence[QueuectlError]) -> int:
-    """Prints the jobs' histories; as JSON always an array."""
+    """Prints the jobs' histories; JSON is always an array."""
     console = call.console
     histories = [client.history(job.id) for job in jobs]
     if console.as_json:

@@ -1,4 +1,4 @@
-"""`logs`: what a job's command wrote, byte for byte."""
+"""`logs`: a job's output, byte for byte."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def logs(call: Call) -> int:
 
 
 def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int | None, named: bool) -> None:
-    """What was asked for of one job; messages tell jobs and attempts apart where there are several."""
+    """Prints the wanted output of one job; with several jobs or attempts, notes name each."""
     note = call.console.note
     numbers = _numbers(call.args.attempt, job, client.history(job.id).attempts)
     if not numbers:
@@ -48,11 +48,11 @@ def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int |
             note(f"==> {f'{job.id} ' if named else ''}attempt {number} <==", "attempt")
         _print_attempt(call, client, job, number, stream, tail)
     if stream == STDERR and numbers and not job.spec.split_output:
-        note(f"job {job.id} keeps both streams in one; see: {call.command(f'logs {job.id}')}", "one_stream")
+        note(f"job {job.id} did not split its output; see: {call.command(f'logs {job.id}')}", "one_stream")
 
 
 def _numbers(given: str | None, job: Job, attempts: Sequence[Attempt]) -> list[int]:
-    """The attempts to be shown: the latest, all, or the one given. Raises `NotFound`."""
+    """The numbers of the attempts to print: the latest, all, or the given one. Raises `NotFound`."""
     there = [attempt.number for attempt in attempts]
     if given is None:
         return there[-1:]
@@ -82,7 +82,7 @@ def _follow(call: Call, client: Client, jobs: Sequence[Job], stream: int | None,
     if len(jobs) > 1:
         raise Invalid(f"--follow follows one job, not {len(jobs)}", "name one")
     if call.console.as_json:
-        raise Invalid("--follow gives raw bytes, never JSON", "leave out --json or --follow")
+        raise Invalid("--follow prints raw bytes, not JSON", "leave out --json or --follow")
     onlooker = Onlooker(call, client, [jobs[0].id])
     for number, data in client.follow(jobs[0].id, stream=stream, tail=tail, ticks=True, say=onlooker.say):
         if number:

@@ -1,6 +1,6 @@
-"""Where the command line begins and ends: finds the command, calls it, and turns every error into one line.
+"""The entry point: finds the command, calls it, and turns every error into one line.
 
-Start-up is what a user feels, so only the module of the command asked for is imported.
+To start fast, it imports only the module of the wanted command.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED = 130
 EXIT_WINDOWS = 2
 EXIT_PIPE_CLOSED = 0
-"""Whoever reads `queuectl list | head -1` has got what they wanted."""
+"""The exit code after a reader such as `head -1` has closed the pipe."""
 
 
 COLLECT_EVERY = 50_000
-"""Objects made between two searches for garbage in cycles: a command makes none worth the time."""
+"""Objects between two collections of cyclic garbage: a command makes too little of it to be worth the time."""
 
 
 def run() -> NoReturn:
-    """The process: one command line. Its output is out and its store closed, so the interpreter, whose own tidying up
-    would take a tenth of an enqueue's time, just ends."""
+    """Runs the process's command line, and exits without the interpreter's clean-up: it would take a tenth of an
+    enqueue's time, and output and store are closed already."""
     try:
         code = main()
-    except KeyboardInterrupt:  # before the command had begun
+    except KeyboardInterrupt:  # before the command began
         code = EXIT_INTERRUPTED
     os._exit(code)
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def do(command: Command, call: Call) -> int:
-    """Calls the command's function; once more where the disk was full and room is kept for it."""
+    """Calls the command's function. If the disk is full and room is reserved for the command, calls it again."""
     from queuectl.domain.errors import DiskFull
 
     function = _function(command.target)
@@ -60,7 +60,7 @@ def do(command: Command, call: Call) -> int:
     except DiskFull as error:
         if not command.frees_room or not _release_reserve(call):
             raise
-        call.console.note(f"{error.message}; using the room that is kept for {command.name}", "reserve_used")
+        call.console.note(f"{error.message}; using the space reserved for {command.name}", "reserve_used")
         return function(call)
 
 
@@ -77,10 +77,10 @@ def execute(
     argv: Sequence[str], screen: Screen | None = None, do: Callable[[Command, Call], int] = do,
     open_client: Callable[[str | None], Client] | None = None,
 ) -> int:  # fmt: skip
-    """The exit code of a command line, whatever happens in it. Writes to the screen, by default the process's own.
+    """Runs a command line and returns its exit code, also after an error. The screen defaults to the process's own.
 
-    `do` may refuse a command or carry it out in another way, `open_client` open another store. With a screen, a `do`
-    and an `open_client` of its own, a call can run in any thread.
+    `do` may refuse a command or run it differently; `open_client` may open another store. Given all three, a call can
+    run in any thread.
     """
     from queuectl.cli import parser, table
     from queuectl.cli.console import Console, own_screen
@@ -109,7 +109,7 @@ def execute(
     except RecursionError:
         shown = Invalid("the JSON is nested too deeply")
     except MemoryError:
-        shown = SystemFailure("out of memory", "give it less at a time")
+        shown = SystemFailure("out of memory", "give it less at once")
     except UnicodeError as error:
         shown = Invalid(f"not UTF-8 text: {error}")
     except OSError as error:
@@ -124,7 +124,7 @@ def _system_failure(error: OSError) -> QueuectlError:
     reason = error.strerror or str(error)
     if error.filename:
         return SystemFailure(f"{os.fsdecode(error.filename)}: {reason}")
-    return SystemFailure(f"cannot write the output: {reason}", "what was asked for may have been done all the same")
+    return SystemFailure(f"cannot write the output: {reason}", "the command may have done its work all the same")
 
 
 def _called(
@@ -154,7 +154,7 @@ def _called(
 
 
 def _group(name: str | None, words: list[str], console: Console) -> int:
-    """`queuectl --help`, or a group's name without a verb."""
+    """Handles `queuectl --help`, or a group's name without a verb."""
     from queuectl.cli import parser, table
     from queuectl.domain.errors import Invalid
 
@@ -171,7 +171,7 @@ def _version(console: Console) -> int:
 
 
 def _told(console: Console, name: str, text: str) -> int:
-    """Prints what no store is needed for; as JSON it is an object with one key."""
+    """Prints a text that needs no store; as JSON, an object with one key."""
     if console.as_json:
         console.json({name: text})
     else:
@@ -188,8 +188,8 @@ def _function(target: str) -> Callable[[Call], int]:
 
 
 def _open_standard_streams() -> None:
-    """Gives a closed stdin, stdout or stderr to /dev/null, or the store would get its number; and lets no sign that
-    the terminal cannot show end in a traceback."""
+    """Opens /dev/null for a closed stdin, stdout or stderr, so that the store does not get its number. Makes characters
+    that the terminal cannot show print as escapes, not raise."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -203,7 +203,7 @@ def _open_standard_streams() -> None:
 
 
 def _flushed(code: int, argv: list[str]) -> int:
-    """The exit code, once all output is out. What cannot be written is said once, and not again at exit."""
+    """The exit code after all output is flushed. A failure is reported once, not again at exit."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -224,5 +224,5 @@ def _flushed(code: int, argv: list[str]) -> int:
 
 
 def _discard(stream: TextIO) -> None:
-    """Sends what the stream still holds to nowhere, so that the interpreter's own flush succeeds."""
+    """Points the stream at /dev/null, so that the interpreter's own flush succeeds."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

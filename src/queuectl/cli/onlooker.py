@@ -1,4 +1,4 @@
-"""What people are told while a command waits for jobs: once, why they do not run; and that the store is away."""
+"""Notes for people while a command waits for jobs: once, why they do not run; and when the store is unavailable."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from queuectl.domain.selector import Selector
 TOLD_AFTER_S = 1.0
 LOOK_EVERY_S = 2.0
 LOOKED_AT = 100
-"""Jobs of a long list that are looked at for a reason."""
+"""Most jobs whose reasons are read."""
 
 
 class Onlooker:
-    """Called at least every second by whoever waits for the jobs `refs`. Raises `KeyboardInterrupt` to interrupt it."""
+    """Called at least every second by a command that waits for the jobs `refs`; may raise `KeyboardInterrupt`."""
 
     def __init__(self, call: Call, client: Client, refs: Sequence[str], told: bool = False) -> None:
-        """`told`: why the jobs wait has been said already."""
+        """`told`: the reason why the jobs wait is printed already."""
         self._call = call
         self._client = client
         self._refs = tuple(refs[:LOOKED_AT])
@@ -38,17 +38,17 @@ class Onlooker:
         try:
             why = self._why()
         except StoreUnavailable:
-            return  # whoever waits tells of that
+            return  # the waiting command reports it
         if why:
             self._told = True
             self._call.console.note(why, "waits")
 
     def say(self, text: str) -> None:
-        """Tells of the store."""
+        """Notes that the store is unavailable, or available again."""
         self._call.console.note(text, "store")
 
     def _why(self) -> str | None:
-        """Why none of the jobs runs; None where one does, or is about to."""
+        """Why none of the jobs is running; None if one is, or is about to."""
         jobs = [job for job in self._client.find(Selector(ids=self._refs)) if not job.finished]
         if not jobs or any(job.state in (JobState.PROCESSING, JobState.FAILED) for job in jobs):
             return None
@@ -68,7 +68,7 @@ class Onlooker:
         return ""
 
     def _own_slot(self, job: Job) -> str | None:
-        """That the job waits for the slot in which the one that waits for it runs, if that is so."""
+        """A warning if the job waits for the slot of the job that waits for it, or None."""
         serving = [worker for worker in self._client.workers() if serves(worker, job.queue)]
         slots = sum(worker.slots for worker in serving)
         running = [each.id for worker in serving for each in worker.running]

@@ -1,4 +1,4 @@
-"""The options that several commands share, as data."""
+"""Options that several commands share, as data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from queuectl.domain.fields import INPUT, Field
 
 
 class Option(NamedTuple):
-    """One option: its spellings, its help, and how argparse reads it."""
+    """An option: its spellings, its help, and argparse's arguments."""
 
     flags: tuple[str, ...]
     help: str
@@ -16,7 +16,7 @@ class Option(NamedTuple):
 
 
 def option(*words: str, **how: Any) -> Option:
-    """An option with a value: its spellings, the value's name, its help."""
+    """An option with a value; `words` are its spellings, the value's name and its help."""
     *flags, metavar, text = words
     return Option(tuple(flags), text, {"metavar": metavar, **how})
 
@@ -42,7 +42,7 @@ def _of(field: Field) -> Option:
 
 
 FLAGS = {field.name: field.option for field in INPUT if field.option}
-"""By which option each key of a job is given."""
+"""The option of each key of a job."""
 
 ENQUEUE = (
     option("-c", "STRING", "the command as one string for the shell", dest="shell_command"),

@@ -1,7 +1,7 @@
-"""From words to a call: finds the command in the table, builds its parser alone, says what is wrong in one line.
+"""Parses a command line: finds the command in the table, and builds the parser of this command alone.
 
-Options may stand anywhere before `--`, global ones also before the command; `_` and `-` are the same in an
-option's name.
+Options may stand anywhere before `--`, global ones also before the command. In an option's name `_` and `-` are the
+same.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, Command, Option
 from queuectl.domain.errors import Invalid
 
 WITH_VALUE = frozenset({"--db", "--color"})
-"""Global options whose value is a word of its own."""
+"""Global options whose value is the next word."""
 
 HELP_WIDTH_MAX = 80
 
 NEVER_PROPOSED = frozenset({"reset"})
-"""No typing error leads to these."""
+"""Commands that are never proposed for an unknown word."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with its errors as ours."""
+    """argparse that raises `Invalid`."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
-        self.color = False  # Python 3.14 would colour the help, whatever --color says
+        self.color = False  # Python 3.14 would colour the help regardless of --color
 
     def error(self, message: str) -> NoReturn:
         needs = re.fullmatch(r"argument (?:\S+/)?(\S+): expected (?:one|at least one) argument", message)
@@ -36,7 +36,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def split_words(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
-    """The words before the first `--` (option names with dashes) and those behind it."""
+    """The words before the first `--` (option names with dashes), and those after it or None."""
     words = list(argv)
     after: list[str] | None = None
     if "--" in words:
@@ -53,7 +53,7 @@ def _with_dashes(word: str) -> str:
 
 
 def after_help(words: Sequence[str]) -> list[str] | None:
-    """The other words of `queuectl help …`, where options may stand before `help` too; None for other commands."""
+    """The words of `queuectl help …` but `help`, which options may precede; None for other commands."""
     at = _next_word(words, 0)
     if at is None or words[at] != "help":
         return None
@@ -61,7 +61,7 @@ def after_help(words: Sequence[str]) -> list[str] | None:
 
 
 def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]:
-    """The command (or the name of a group, or none where only options stand) and all other words."""
+    """The command (or a group's name, or None if there are only options) and all other words."""
     rest = list(words)
     at = _next_word(rest, 0)
     if at is None:
@@ -89,7 +89,7 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
 
 
 def _next_word(words: Sequence[str], start: int) -> int | None:
-    """Where the next word stands that is no global option nor its value."""
+    """The index of the next word that is neither a global option nor its value, or None."""
     at = start
     while at < len(words):
         if not words[at].startswith("-") or words[at] == "-":
@@ -99,7 +99,7 @@ def _next_word(words: Sequence[str], start: int) -> int | None:
 
 
 def parse(command: Command, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options and the other words of a command. Raises `Invalid`; `--help` prints and ends the process."""
+    """The options and other words of a command. Raises `Invalid`; `--help` prints and exits."""
     parser = build(command)
     args, extras = parser.parse_known_args(_with_values(parser, words))
     typed: list[str] = [*args.words, *extras] if command.words else extras
@@ -111,7 +111,7 @@ def parse(command: Command, words: Sequence[str]) -> tuple[argparse.Namespace, l
 
 
 def _with_values(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
-    """Ties a value that begins with `-`, as in `--sort -id`, to its option, which argparse would not."""
+    """Joins a value that begins with `-`, as in `--sort -id`, to its option, which argparse does not do."""
     known = {flag: action for action in parser._actions for flag in action.option_strings}
     tied: list[str] = []
     for word in words:
@@ -124,7 +124,7 @@ def _with_values(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[
 
 
 def check_arity(command: Command, words: Sequence[str]) -> None:
-    """Raises `Invalid` where a command got too few or too many words."""
+    """Raises `Invalid` if a command got too few or too many words."""
     usage = f"usage: queuectl {command.name} {command.words}".rstrip()
     if len(words) < command.least:
         missing = command.words.replace("[", "").replace("]", "").split()[len(words)]
@@ -140,7 +140,7 @@ def check_arity(command: Command, words: Sequence[str]) -> None:
 def _option_hint(
     parser: argparse.ArgumentParser, command: Command, words: Sequence[str], typed: Sequence[str], unknown: str
 ) -> str:
-    """What would be right, where `typed` are the words that are no option, or belong to an unknown one."""
+    """A hint for an unknown option. `typed` are the words that are no known option or its value."""
     from queuectl.cli.familiar import lines_for, option_meant
 
     first = next((word for word in typed if not word.startswith("-")), None)
@@ -153,7 +153,7 @@ def _option_hint(
     if meant := option_meant(unknown.partition("=")[0], known):
         return f"did you mean {meant!r}?"
     if command.takes_command:
-        return f"options of the command itself go behind --: queuectl {command.name} -- CMD ARG"
+        return f"options of the command itself go after --: queuectl {command.name} -- CMD ARG"
     return f"see: queuectl {command.name} --help"
 
 
@@ -168,7 +168,7 @@ def build(command: Command) -> argparse.ArgumentParser:
 
 
 def fill(parser: argparse.ArgumentParser, command: Command) -> None:
-    """Gives a parser the words and options of a command."""
+    """Adds the words and options of a command to a parser."""
     if command.words:
         parser.add_argument("words", nargs="*", metavar=command.words, help=argparse.SUPPRESS)
     own = parser.add_argument_group("options")
@@ -195,7 +195,7 @@ def _epilog(command: Command) -> str:
 
 
 class _formatter(argparse.RawDescriptionHelpFormatter):
-    """Wraps the description, keeps the examples, at most 80 columns."""
+    """Wraps the description and keeps the examples, in at most 80 columns."""
 
     def __init__(self, prog: str) -> None:
         import os
@@ -242,7 +242,7 @@ def _spelled(option: Option) -> str:
 
 
 def full(complete: dict[str, Any]) -> argparse.ArgumentParser:
-    """The parser of all commands at once, for completion scripts. `complete` says how files and folders are found."""
+    """The parser of all commands, for completion scripts. `complete` says how to complete files and folders."""
     parser = _Parser(prog="queuectl", add_help=False)
     for option in GLOBAL_OPTIONS:
         _add(parser, option)

@@ -1,7 +1,7 @@
-"""Text for people: aligned tables, colours, short times. Pure: the same input gives the same text.
+"""Text for people: aligned tables and colours. Pure functions.
 
-A table is cut to a width only where one is given (a terminal has one, a pipe has none), and then only in the
-columns that may be cut. Control signs in a cell are shown, never sent to the terminal.
+A table is cut only if a width is given (for a terminal, not for a pipe), and only in columns that may be cut. Control
+characters in a cell are shown as escapes, never sent to the terminal.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ STATE_STYLES = {
     STARTING: "cyan", JobState.FAILED.value: "yellow", JobState.COMPLETED.value: "green", JobState.DEAD.value: "red",
     JobState.CANCELLED.value: "dim",
 }  # fmt: skip
-"""By what people see of a state."""
+"""The style of each state that people see."""
 
 GAP = "  "
 FLOOR = 5
-"""No column is cut to fewer places than these."""
+"""No column is cut to fewer places than this."""
 
 
 class Column(NamedTuple):
-    """A column of a table. With `least` it gives way down to so many places where the terminal is too narrow: its
-    texts are cut, with `middle` in their middle, or with `wrap` continued on further lines."""
+    """A column of a table. In a narrow terminal it shrinks to `least` places, if given: its texts are cut at the end,
+    with `middle` in the middle, or with `wrap` continued on further lines."""
 
     title: str
     right: bool = False
@@ -41,39 +41,39 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A text with a style of `STYLES`, or none."""
+    """A text with a style of `STYLES`, or without one."""
 
     text: str
     style: str = ""
 
 
 def paint(text: str, style: str, colour: bool) -> str:
-    """The text in a style, where colours are wanted."""
+    """The text in a style if `colour`."""
     return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if colour and style and text else text
 
 
 def visible(text: str) -> str:
-    """The text on one line: line breaks and control signs are shown as `\\n`, `\\x1b`."""
+    """The text on one line: line breaks and control characters are shown as `\\n`, `\\x1b`."""
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])"
-"""What a terminal obeys and does not show: colours, movements, titles."""
+"""Terminal control sequences: colours, movements, titles."""
 
 
 def plain(text: str) -> str:
-    """A command's words without its colours and movements."""
+    """A command's output without terminal control sequences."""
     return re.sub(ESCAPES, "", text)
 
 
 ALIGNED_MAX = 120
-"""In a pipe, a longer text moves the rest of its own line along, but not of all the others."""
+"""In a pipe, a text longer than this does not widen its column: it moves the rest of its own line only."""
 
 
 def width_of(text: str) -> int:
-    """How many places of a terminal the text takes."""
+    """The number of terminal columns that the text takes."""
     if text.isascii():
         return len(text)
     from unicodedata import combining, east_asian_width
@@ -82,7 +82,7 @@ def width_of(text: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """The text, or as much of it as fits before a `…`."""
+    """The text, or its beginning and a `…`."""
     if width_of(text) <= width:
         return text
     kept, used = "", 0
@@ -95,7 +95,7 @@ def cut(text: str, width: int) -> str:
 
 
 def cut_middle(text: str, width: int) -> str:
-    """The text, or as much of its beginning and its end as fits around a `…`: names of hosts differ at their ends."""
+    """The text, or its beginning and end around a `…`: names of hosts differ at their ends."""
     if width_of(text) <= width:
         return text
     end = ""
@@ -109,14 +109,14 @@ def cut_middle(text: str, width: int) -> str:
 def table(
     columns: Sequence[Column], rows: Iterable[Sequence[str | Cell]], *, width: int | None = None, colour: bool = False
 ) -> list[str]:
-    """The lines of a table, its titles first. Without a `width` nothing is cut."""
+    """The lines of a table, titles first. Without `width` nothing is cut."""
     return [line for row in table_rows(columns, rows, width=width, colour=colour) for line in row]
 
 
 def table_rows(
     columns: Sequence[Column], rows: Iterable[Sequence[str | Cell]], *, width: int | None = None, colour: bool = False
 ) -> list[list[str]]:
-    """The same, the lines of each row by themselves."""
+    """The lines of each row of a table, titles first."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [
         max([width_of(column.title), *(width_of(row[number].text) for row in cells)])
@@ -132,9 +132,9 @@ def _cell(value: str | Cell) -> Cell:
 
 
 def _narrowed(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    """Takes from the column that has most to give until the line fits, or none has anything left.
+    """Shrinks the column with the most room until the line fits, or no column can shrink.
 
-    Where a terminal is too narrow for every column's `least`, they give way below it.
+    If the terminal is too narrow for every column's `least`, columns shrink below it.
     """
     narrowed = list(widths)
     for floors in ([column.least for column in columns], [column.least and FLOOR for column in columns]):
@@ -164,7 +164,7 @@ def _lines(
 
 
 def _pieces(column: Column, text: str, width: int) -> list[str]:
-    """What of a text stands on which line."""
+    """The text of a cell, line by line."""
     if not column.least or width_of(text) <= width:
         return [text]
     if not column.wrap:
@@ -175,6 +175,6 @@ def _pieces(column: Column, text: str, width: int) -> list[str]:
 
 
 def state_cell(job: Job) -> Cell:
-    """A job's state as people see it, in its colour."""
+    """A job's state with its colour."""
     state = seen_state(job)
     return Cell(state, STATE_STYLES[state])

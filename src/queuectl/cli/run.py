@@ -1,4 +1,4 @@
-"""`run`: a command line that lasts as long as its job, and ends with its exit code."""
+"""`run`: adds a job, follows it, and exits with its exit code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from queuectl.wire.times import parse_duration
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CANCEL_MARGIN_S = 10.0
-"""Beyond its kill-grace, how long a cancelled job's end is waited for."""
+"""How long to wait for a cancelled job's end beyond its kill-grace."""
 
 
 class _Stopped(KeyboardInterrupt):
@@ -39,7 +39,7 @@ class _Stopped(KeyboardInterrupt):
 
 
 class _Stop:
-    """Turns the stop signals into `_Stopped`, at once or (while the job is being enqueued) a moment later."""
+    """Raises `_Stopped` on a stop signal; while the job is being enqueued, only afterwards."""
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -51,7 +51,7 @@ class _Stop:
             raise _Stopped(number)
 
     def now(self) -> None:
-        """From here on a signal interrupts; one that came before does so now."""
+        """From now on a signal interrupts; so does one that came before."""
         self.immediate = True
         if self.received is not None:
             raise _Stopped(self.received)
@@ -70,7 +70,7 @@ def _stop_signals(screen: Screen) -> Iterator[_Stop]:
 
 
 def _ignored(number: int) -> bool:
-    """`nohup` and shells' background jobs ignore signals on purpose."""
+    """Whether the signal is ignored, as by `nohup` and shells' background jobs."""
     return signal.getsignal(number) is signal.SIG_IGN
 
 
@@ -79,7 +79,7 @@ class _NotStarted(Exception):
 
 
 def run(call: Call) -> int:
-    """Enqueues a command, follows it, and exits as it does."""
+    """Adds a command, follows it, and returns its exit code."""
     request = parse_request(_document(call), SystemClock().now(), spelled(options(call.args)))
     given = call.args.start_timeout
     start_within_s = None if given is None else parse_duration(given, "--start-timeout")
@@ -111,7 +111,7 @@ def _document(call: Call) -> JsonObject:
 
 
 def _streams_differ(screen: Screen) -> bool:
-    """Where both go to one place, their order is worth more than their being apart."""
+    """Whether stdout and stderr go to different places; if not, their order matters more than their separation."""
     try:
         return screen.own and not os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
     except (OSError, ValueError):
@@ -119,7 +119,7 @@ def _streams_differ(screen: Screen) -> bool:
 
 
 def _followed(call: Call, client: Client, job: Job, start_within_s: float | None) -> Job:
-    """The job when it has ended. What it writes is shown as it comes."""
+    """Prints a job's output as it comes. Returns the finished job."""
     note_missing(call, [job])
     unserved = _unserved(client, job)
     note_unserved(call, unserved)
@@ -141,12 +141,12 @@ def _followed(call: Call, client: Client, job: Job, start_within_s: float | None
 def _unserved(client: Client, job: Job) -> list[str]:
     try:
         return client.unserved([job.queue])
-    except StoreUnavailable:  # the job is in it all the same
+    except StoreUnavailable:  # the job is stored nevertheless
         return []
 
 
 def _has_started(client: Client, job: Job) -> bool:
-    """Whether it runs or ran; while the store is away, nobody knows."""
+    """Whether the job has started; true while the store is unavailable, since nobody knows."""
     try:
         now = client.job(job.id)
     except StoreUnavailable:
@@ -155,7 +155,7 @@ def _has_started(client: Client, job: Job) -> bool:
 
 
 def _given_up(call: Call, client: Client, job: Job) -> TimedOut:
-    """The error for a job that has not started in time; it is cancelled, or left with `--keep`."""
+    """Cancels a job that has not started in time, or leaves it with `--keep`. Returns the error."""
     message = f"job {job.id} did not start within {call.args.start_timeout}: {client.reason(client.job(job.id))}"
     if call.args.keep:
         return TimedOut(message, f"it stays in the queue; follow it with: {call.command(f'logs -f {job.id}')}")
@@ -164,7 +164,7 @@ def _given_up(call: Call, client: Client, job: Job) -> TimedOut:
 
 
 def _interrupted(call: Call, client: Client, job: Job, number: int) -> int:
-    """Cancels the job and waits for its end, or leaves it with `--keep`."""
+    """Cancels the job and waits for its end, or leaves it with `--keep`. Returns the exit code."""
     console = call.console
     if call.args.keep:
         console.note(f"job {job.id} goes on; follow it with: {call.command(f'logs -f {job.id}')}", "kept")

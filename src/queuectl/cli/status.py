@@ -1,4 +1,4 @@
-"""`status`: the whole at a glance, or what is wrong with it."""
+"""`status`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONDITIONS = {
     Condition.UNABLE: "cannot start commands", Condition.SUSPENDED: "suspended", Condition.ORPHANED: "orphaned",
     Condition.UNKNOWN: "cannot be checked from here",
 }  # fmt: skip
-"""What a worker is called that does not serve, or may not."""
+"""Words for a worker that does not serve, or may not."""
 
 
 def status(call: Call) -> int:
@@ -91,7 +91,7 @@ def _counts_line(console: Console, found: Status) -> str:
 
 
 def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Column], list[Sequence[str | Cell]]]:
-    """Columns and rows that show live workers; their hosts where there are several."""
+    """Columns and rows of live workers, with hosts if there are several."""
     hosts = len({worker.host for worker in workers}) > 1
     rows: list[Sequence[str | Cell]] = []
     for worker in workers:
@@ -138,7 +138,7 @@ def _check(call: Call, client: Client) -> int:
 
 
 def _findings(call: Call, client: Client, max_wait: float, dead_within: float) -> Iterator[Finding]:
-    """What needs a person's attention now."""
+    """Problems that need a person's attention."""
     yield from client.out_of_order()
     found = client.status()
     waiting = sum(number for state, number in found.counts.items() if state not in FINISHED)

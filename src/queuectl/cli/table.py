@@ -1,7 +1,7 @@
-"""Every command, one row each: its name, what it is for, which function does it, what it takes.
+"""Every command, one row each: its name, purpose, function, words and options.
 
-The parser, the help, the completion and the tests come from this table. A command's module is imported only
-when that command is called.
+The parser, the help, the completion and the tests come from this table. A command's module is imported only when the
+command is called.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ GLOBAL_OPTIONS = (
 
 
 class Command(NamedTuple):
-    """One row. `target` is `module:function` as seen from `queuectl.cli`, found by name when it is called; `words` is
-    how its positional words are shown, of which there may be `least` to `most` (none: any number). `takes_command`:
-    words behind `--` are a command. `own_failure` replaces the exit code of queuectl's own errors where the
-    command's codes are passed through. `makes_store`: it writes, and makes the store where there is none. `frees_room`:
-    on a full disk it may use the room that is kept for the way out."""
+    """One row. `target` is `module:function` relative to `queuectl.cli`, imported when it is called. `words` shows its
+    `least` to `most` (None: any number of) positional words. `takes_command`: words after `--` are a command.
+    `own_failure` replaces the exit code of queuectl's own errors in commands that pass on another exit code.
+    `makes_store`: makes the store if it does not exist. `frees_room`: may use the reserved space on a full disk."""
 
     name: str
     group: str

@@ -1,4 +1,4 @@
-"""`token …`: who may come in over HTTP."""
+"""`token …`: tokens for access over HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COLUMNS = (Column("NAME"), Column("ROLE"), Column("ID"), Column("CREATED", right
 
 
 def create(call: Call) -> int:
-    """Makes a token and prints it, once."""
+    """Makes a token and prints it once."""
     (name,) = call.words
     with call.client() as client:
         token, text = client.create_token(name, call.args.role)
@@ -24,7 +24,7 @@ def create(call: Call) -> int:
 
 
 def list_tokens(call: Call) -> int:
-    """Lists tokens; what they are, nobody can see."""
+    """Lists tokens, without their text."""
     console = call.console
     with call.client() as client:
         tokens, now = client.tokens(), client.now()
@@ -42,12 +42,12 @@ def list_tokens(call: Call) -> int:
         ]  # fmt: skip
         console.table(COLUMNS, rows)
     else:
-        console.note(f"no token yet; the first one is made by: {call.command('serve')}", "no_token")
+        console.note(f"no token yet; make the first one with: {call.command('serve')}", "no_token")
     return 0
 
 
 def revoke(call: Call) -> int:
-    """Ends tokens."""
+    """Revokes tokens."""
     with call.client() as client:
         tokens = [client.revoke_token(ref) for ref in call.words]
     if call.console.as_json:

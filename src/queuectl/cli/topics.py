@@ -1,6 +1,6 @@
-"""`queuectl help exit-codes|json|environment|states`: what scripts and readers rely on, as tables.
+"""`queuectl help exit-codes|json|environment|states`: what scripts can rely on, as tables.
 
-The reference page is written from the same tables, and tests hold them to the code.
+The reference page is generated from the same tables, and tests compare them with the code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EXIT_CODES = (
 SHAPES = (
     ("stdout", "with --json: only JSON"),
     ("stderr", "with --json: one object per line, an error or a note"),
-    ("times", "RFC 3339 in UTC; null where there is none"),
+    ("times", "RFC 3339 in UTC; null if there is none"),
     ("durations", "seconds, as numbers"),
     ("jobs", "every key is always present. Commands that take several ids always print an array"),
     ("show", "a job with its executions and events; an event has event, at, attempt and more as fields"),
@@ -45,13 +45,13 @@ NOTES = (
     ("already_there", "enqueue --on-conflict ignore: a job with this id exists and was kept"),
     ("cancelled", "run: its job is cancelled"),
     ("cancelling", "run: its job is being cancelled"),
-    ("cleaned_up", "doctor --clean: a dead worker was cleaned up after"),
+    ("cleaned_up", "doctor --clean: removed what a dead worker left"),
     ("detached", "the worker runs in the background"),
     ("hidden_from_git", "git ignores the store's files"),
     ("how_to_stop", "how to stop the worker or server that has started"),
     ("info", "anything else"),
     ("insecure", "serve: listens beyond this machine without HTTPS"),
-    ("job_ended", "run: how its job ended, if its exit code does not tell"),
+    ("job_ended", "run: how its job ended, if its exit code does not say so"),
     ("left_out", "enqueue: keys that queuectl itself writes were ignored"),
     ("login", "serve: the address that logs a browser in"),
     ("kept", "run --keep: the job goes on"),

@@ -1,13 +1,13 @@
-"""Reads a job's JSON that was typed without quotes around it, in the forms a shell leaves of it.
+"""Reads a job's JSON that was typed without quotes around it, as a shell leaves it.
 
-`queuectl enqueue {"id":"job1","command":"echo hi"}` never arrives so: the shell takes the double quotes, and
+`queuectl enqueue {"id":"job1","command":"echo hi"}` does not arrive like this: the shell takes the double quotes, and
 
-- bash expands the braces into words, one a key: `id:job1` `command:echo hi`;
-- dash (and bash, where there is a single key) leaves one word: `{id:job1,command:echo hi}`;
+- bash expands the braces into one word per key: `id:job1` `command:echo hi`;
+- dash (and bash with a single key) leaves one word: `{id:job1,command:echo hi}`;
 - a blank after a comma makes several words that begin with `{` and end with `}`.
 
-Rules: a comma separates only before a known key and its colon. A value stands as the shell left it. What can
-be read in two ways is refused, never guessed.
+Rules: a comma separates only before a known key and its colon. A value is taken as the shell left it. Ambiguous input
+is refused, never guessed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from queuectl.domain.errors import Invalid
 from queuectl.wire.requests import INPUT_KEYS, unknown_key
 
 IGNORED_KEYS = ("state", "attempts", "created_at", "updated_at")
-"""Keys of a job's JSON that input may repeat."""
+"""Keys of a job's JSON that may repeat in the input."""
 
 KEYS = frozenset((*INPUT_KEYS, *IGNORED_KEYS))
 LISTS = frozenset({"retry_on", "fatal_on", "tags"})
@@ -32,7 +32,7 @@ _NEXT_KEY = r",\s*(?=([A-Za-z][A-Za-z_-]*)\s*:)"
 
 
 def looks_unquoted(words: Sequence[str]) -> bool:
-    """Whether the words are what a shell leaves of unquoted JSON, rather than JSON or a command."""
+    """Whether the words are unquoted JSON after a shell has read them, rather than JSON or a command."""
     text = " ".join(words)
     if text.startswith("{"):
         return re.match(_KEY, text[1:]) is not None
@@ -40,7 +40,7 @@ def looks_unquoted(words: Sequence[str]) -> bool:
 
 
 def parse(words: Sequence[str]) -> dict[str, Any]:
-    """The JSON object that was meant, for `wire.parse_request`. Raises `Invalid` where that is not certain."""
+    """The JSON object that was meant, for `wire.parse_request`. Raises `Invalid` if that is not certain."""
     pairs = _braced(" ".join(words)) if words[0].startswith("{") else _expanded(words)
     document: dict[str, Any] = {}
     for given, text in pairs:
@@ -56,7 +56,7 @@ def _known(key: str) -> bool:
 
 
 def _expanded(words: Sequence[str]) -> list[tuple[str, str]]:
-    """bash's form: every word a key and its value; a list's commas have made words of it, too."""
+    """Parses bash's form: each word is a key and its value, or the next item of a list."""
     pairs: list[tuple[str, str]] = []
     for word in words:
         if pairs and _is_open_list(*pairs[-1]):
@@ -74,7 +74,7 @@ def _is_open_list(key: str, text: str) -> bool:
 
 
 def _braced(text: str) -> list[tuple[str, str]]:
-    """dash's form: one text in braces, cut at each comma that stands before a known key."""
+    """Parses dash's form: one text in braces, split at each comma before a known key."""
     text = text.strip()
     if not text.endswith("}"):
         raise Invalid(f"{text!r} has no closing brace", QUOTE_IT)

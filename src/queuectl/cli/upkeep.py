@@ -1,4 +1,4 @@
-"""`init`, `copy`, `prune`, `doctor`, `reset`, `completion`: setting up and looking after a store."""
+"""`init`, `copy`, `prune`, `doctor`, `reset`, `completion`: set-up and upkeep."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from queuectl.wire.selections import parse_states
 from queuectl.wire.words import counted
 
 PATIENCE_S = 10.0
-"""How long to wait for others who write."""
+"""How long to wait for other writers."""
 LEVEL_STYLES = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "red"}
 
 
 def init(call: Call) -> int:
-    """Makes a project-local store, or a server's tables where that is the store."""
+    """Makes a store in this folder, or the tables of a server."""
     from queuectl import bootstrap
 
     named = call.db or os.environ.get("QUEUECTL_DB", "")
@@ -39,12 +39,12 @@ def init(call: Call) -> int:
         call.console.print(str(path) if call.console.quiet else f"{'found' if there else 'made'} {path}")
     _hide_from_git(call, str(path))
     if call.db is None and (other := os.environ.get("QUEUECTL_DB")):
-        call.console.note(f"commands here use another store all the same: QUEUECTL_DB is {other}", "other_store")
+        call.console.note(f"commands here still use another store: QUEUECTL_DB is {other}", "other_store")
     return 0
 
 
 def _hide_from_git(call: Call, path: str) -> None:
-    """Making the store has done so; one that was there already may need it."""
+    """Hides an existing store from git; a new one is hidden when it is made."""
     from queuectl.store.sqlite.connection import exclude_from_git
 
     try:
@@ -56,7 +56,7 @@ def _hide_from_git(call: Call, path: str) -> None:
 
 
 def _init_server(call: Call, url: str) -> int:
-    """Makes the tables in a database, as the first use would."""
+    """Makes the tables in a database, as its first use would."""
     from queuectl import bootstrap
 
     store = bootstrap.open_store(url)
@@ -147,7 +147,7 @@ def prune(call: Call) -> int:
 
 
 def _prunable(call: Call, client: Client) -> list[Selector]:
-    """What the options say, or else the retention settings."""
+    """The selectors of the options, or else of the retention settings."""
     states = parse_states(call.args.state)
     check_prunable(states)
     if call.args.older_than is not None:
@@ -159,16 +159,14 @@ def _prunable(call: Call, client: Client) -> list[Selector]:
         return found
     if call.args.shrink:
         return []
-    raise Invalid(
-        "nothing says what to prune", "give --older-than 30d, or keep it: queuectl config set retention-completed 30d"
-    )
+    raise Invalid("nothing to prune by", "give --older-than 30d, or: queuectl config set retention-completed 30d")
 
 
 # --- doctor ---------------------------------------------------------------------------------
 
 
 def doctor(call: Call) -> int:
-    """Prints what is wrong, with a fix for each finding."""
+    """Prints the findings, each with a fix."""
     from queuectl.client import doctor as checks
 
     console = call.console

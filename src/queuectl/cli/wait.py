@@ -1,4 +1,4 @@
-"""`wait`: until jobs have finished; and the exit code that says how."""
+"""`wait`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NONE_SELECTED = NotFound.exit_code
 
 
 def wait(call: Call) -> int:
-    """Blocks until the jobs have finished."""
+    """Waits until the jobs have finished."""
     timeout = None if call.args.timeout is None else parse_duration(call.args.timeout, "--timeout")
     console = call.console
     with call.client() as client:
@@ -47,7 +47,7 @@ def wait(call: Call) -> int:
 
 
 def exit_code_of(job: Job) -> int:
-    """The exit code that says how a finished job ended. Only a completed job gives 0."""
+    """The exit code of a finished job; 0 only if it completed."""
     if job.state is JobState.COMPLETED:
         return 0
     if job.signal is not None:

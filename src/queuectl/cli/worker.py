@@ -1,4 +1,4 @@
-"""`worker …`: starting, stopping and listing workers."""
+"""`worker …`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def start(call: Call) -> int:
     if args.if_none and (serving := _serving(call, args.queue)):
         if call.console.as_json:
             call.console.json({"name": serving.name, "slots": serving.slots})
-        call.console.note(f"{serving.name} serves already", "already_served")
+        call.console.note(f"{serving.name} already serves these queues", "already_served")
         return 0
     options = bootstrap.WorkerOptions(
         db=call.db, slots=slots, queues=tuple(dict.fromkeys(map(_queue, args.queue))),
@@ -60,7 +60,7 @@ def start(call: Call) -> int:
 
 
 def _serving(call: Call, queues: list[str]) -> WorkerView | None:
-    """A live worker that serves all these queues (none: every queue), if there is one."""
+    """A live worker that serves all these queues (empty: every queue), or None."""
     with call.client() as client:
         for worker in client.workers():
             serves = not worker.queues or (queues and set(queues) <= set(worker.queues))
@@ -71,8 +71,8 @@ def _serving(call: Call, queues: list[str]) -> WorkerView | None:
 
 @contextmanager
 def _one_end() -> Iterator[Callable[[], None]]:
-    """Sees to it that a worker which has served ends with its own exit code, however often Ctrl-C is pressed on the
-    way out. Until it serves (call what this yields), a signal ends it as usual."""
+    """Makes a worker end with its own exit code, however often Ctrl-C is pressed on the way out. Call the yielded
+    function once the worker serves; until then a signal ends it as usual."""
     served = False
 
     def begun() -> None:
@@ -94,7 +94,7 @@ def _one_end() -> Iterator[Callable[[], None]]:
 
 
 def _echo(call: Call, line: str) -> None:
-    """Lines of the worker's log. A terminal that is gone must not end a worker."""
+    """Prints a line of the worker's log. A closed terminal must not end the worker."""
     if not call.console.quiet:
         try:
             if call.console.as_json:
@@ -140,7 +140,7 @@ def _seconds(text: str, what: str) -> float:
 
 
 def stop(call: Call) -> int:
-    """Asks workers to stop and waits until they have; drives those that have lost their dispatcher."""
+    """Asks workers to stop and waits until they have; drives supervisors that have lost their dispatcher."""
     console = call.console
     with call.client() as client:
         asked = client.ask_to_stop(call.words, now=call.args.now, all_hosts=call.args.all_hosts, orphaned=True)
@@ -166,7 +166,7 @@ def stop(call: Call) -> int:
 
 
 def _wait_until_gone(call: Call, client: Client, asked: list[WorkerView], let_pass: Callable[[float], None]) -> None:
-    """Says of each worker when it has gone. `let_pass` spends so many seconds between two looks."""
+    """Prints each worker's name once it has exited. `let_pass` waits for a number of seconds between two looks."""
     console = call.console
     waiting = asked
     while waiting:
@@ -180,7 +180,7 @@ def _wait_until_gone(call: Call, client: Client, asked: list[WorkerView], let_pa
 
 
 def list_workers(call: Call) -> int:
-    """Lists the workers alive now."""
+    """Lists live workers."""
     console = call.console
     with call.client() as client:
         workers = client.workers()
@@ -204,13 +204,13 @@ def logs(call: Call) -> int:
 
     tail = positive(call.args.tail, "--tail")
     if call.console.as_json and call.args.follow:
-        raise Invalid("--follow gives lines as they come, never JSON", "leave out --json or --follow")
+        raise Invalid("--follow prints lines as they come, not JSON", "leave out --json or --follow")
     with call.client() as client:
         name = call.words[0] if call.words else _only_worker(client, client.logged())
         path = client.log_path(_name(name))
         if not path.exists():
             known = ", ".join(client.logged()[:NAMES_SHOWN_MAX]) or "none yet"
-            raise NotFound(f"worker {name} has no log on this host", f"there are, the latest first: {known}")
+            raise NotFound(f"worker {name} has no log on this host", f"workers with a log, latest first: {known}")
         with path.open("rb") as file:
             lines = deque(file, tail)
             if call.console.as_json:
@@ -227,20 +227,20 @@ def logs(call: Call) -> int:
 
 
 def _print_log(call: Call, lines: Iterable[bytes]) -> None:
-    """Lines of a log, with times in the reader's zone."""
+    """Prints lines of a log, with times in the reader's zone."""
     for line in lines:
         call.console.raw(local_log(line.decode(errors="replace")).encode(errors="replace"))
 
 
 def _logged(line: bytes) -> JsonObject:
-    """A line of a log, which begins with its time."""
+    """A line of a log as an object with its time."""
     at, _, message = line.decode(errors="replace").rstrip("\n").partition(" ")
     return {"at": at, "message": message}
 
 
 def _only_worker(client: Client, logged: list[str]) -> str:
-    """The worker that must be meant where none is named: the only one alive, or where none is, the last one."""
+    """The worker that is meant if none is named: the only live one, or without a live one, the last one."""
     names = [worker.name for worker in client.workers()] or logged[:1]
     if len(names) != 1:
-        raise Invalid("no worker was named", f"alive now: {', '.join(names)}" if names else "none has run here yet")
+        raise Invalid("no worker given", f"alive now: {', '.join(names)}" if names else "none has run here yet")
     return names[0]

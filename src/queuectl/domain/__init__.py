@@ -1,5 +1,4 @@
-"""The rules, pure: jobs, their life, their retries, and what can go wrong.
+"""The rules, as pure functions: jobs, their lifecycle, retries and errors.
 
-Nothing here reads a clock, draws a random number or touches the outside world; every
-value a rule needs arrives as an argument.
+Nothing here reads a clock, draws a random number or does I/O; rules get every value as an argument.
 """

@@ -1,4 +1,4 @@
-"""The one error tree. Every error says what is wrong, what would be right, and how it ends a program."""
+"""All errors: each has a message, a hint, a code, an exit code and an HTTP status."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from __future__ import annotations
 class QueuectlError(Exception):
     """A failure a person can act on.
 
-    `message` is one line: what is wrong, with which value. `hint` is one line: what would be
-    right (may be empty). `code` is the stable word for machines, `exit_code` the process's exit
-    status and `http_status` the status of an HTTP answer.
+    `message` is one line: what is wrong, with the value. `hint` is one line: what would be right (may be empty). `code`
+    is a stable word for programs, `exit_code` the process's exit code, `http_status` the status of an HTTP answer.
     """
 
     code = "failed"
@@ -20,15 +19,15 @@ class QueuectlError(Exception):
         self.message = message
         self.hint = hint
         if hint:
-            self.add_note(hint)  # which a traceback shows
+            self.add_note(hint)  # shown in tracebacks
 
 
 class OperationFailed(QueuectlError):
-    """The request was right, but could not be carried out."""
+    """The request was valid but could not be carried out."""
 
 
 class TimedOut(OperationFailed):
-    """What was waited for has not come true in the time given."""
+    """The time given for waiting is over."""
 
     code = "timeout"
     http_status = 504
@@ -41,7 +40,7 @@ class SystemFailure(OperationFailed):
 
 
 class Invalid(QueuectlError):
-    """The request itself is wrong: bad words, bad values, bad input."""
+    """The request is wrong: bad usage or bad input."""
 
     code = "invalid"
     exit_code = 2
@@ -57,7 +56,7 @@ class NotFound(QueuectlError):
 
 
 class Conflict(QueuectlError):
-    """The thing exists, but in a state that does not allow the request."""
+    """The thing exists, but its state does not allow the request."""
 
     code = "conflict"
     exit_code = 4
@@ -84,34 +83,34 @@ class StoreUnavailable(QueuectlError):
 
 
 class StoreLost(StoreUnavailable):
-    """The store will never answer again as it is: it was removed, has moved, or is damaged."""
+    """The open store cannot be used again: it was removed, has moved, or is damaged."""
 
 
 def no_store(place: str) -> StoreUnavailable:
-    """What was named is not there, and only looked at."""
+    """The error for a store that does not exist, in a command that only reads."""
     return StoreUnavailable(f"there is no store {place}", "check the name; the first job makes it: queuectl enqueue")
 
 
 class StoreBusy(StoreUnavailable):
-    """Another process holds the store's write lock. Trying again later is right."""
+    """Another process holds the store's write lock. Try again later."""
 
     code = "store_busy"
 
 
 class DiskFull(StoreUnavailable):
-    """The disk that the store's file is on has no room left. Nothing was changed."""
+    """The disk of the store's file is full. Nothing was changed."""
 
     code = "disk_full"
 
 
 class OutcomeUnknown(StoreUnavailable):
-    """The store did not say whether it made a change: no answer came to its commit."""
+    """It is unknown whether a change was made: the commit got no answer."""
 
     code = "outcome_unknown"
 
 
 def error_of(code: str, message: str, hint: str = "") -> QueuectlError:
-    """The error that another process told of by its code; one unknown here just failed, and keeps its code."""
+    """The error with this code from another process. An unknown code becomes `OperationFailed` and is kept."""
     kinds = (Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable, OutcomeUnknown, TimedOut, SystemFailure)
     error = next((kind for kind in kinds if kind.code == code), OperationFailed)(message, hint)
     error.code = code

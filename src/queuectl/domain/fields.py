@@ -1,8 +1,8 @@
 """Every key of a job, one row each, in the order in which its JSON shows them.
 
-From a row follow: the check of what users give, JSON in both directions, the JSON schemas, the options of `enqueue` and
-their help, the dashboard's form, the command line that would enqueue a job again, what a supervisor is told, and the
-rows of both stores. A new key is a row here, an attribute of `Spec` or `Job`, and what it does.
+From a row follow: the check of input, JSON in both directions, the JSON schemas, the options of `enqueue` and their
+help, the dashboard's form, the command line that would enqueue a job again, the supervisor's message, and the rows of
+both stores. A new key needs a row here, an attribute of `Spec` or `Job`, and its behaviour.
 """
 
 from typing import Literal, NamedTuple
@@ -13,25 +13,25 @@ Kind = Literal[
     "text", "filled text", "path", "id", "name", "names", "command", "whole number", "number", "flag", "time",
     "duration", "positive duration", "seconds", "exit codes", "umask", "variables", "state", "worker", "unsupported",
 ]  # fmt: skip
-"""What a value looks like. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
+"""The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
 direction (web/rest/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
 
 Place = Literal["spec", "column", "life", "nowhere"]
 """Where a value is kept.
 
-- spec: in the spec that many jobs share, an attribute of `Spec`, fixed when the job is enqueued.
-- column: in a column, since jobs are selected or ordered by it: an attribute of `Job`, fixed when it is enqueued.
-- life: the same, but it changes with what happens to the job.
-- nowhere: computed where it is shown, or only used where the job is enqueued.
+- spec: in the spec that many jobs share, as an attribute of `Spec`; fixed when the job is enqueued.
+- column: in a column, because jobs are selected or ordered by it, as an attribute of `Job`; fixed likewise.
+- life: in a column, but changed by events.
+- nowhere: computed when it is shown, or used only when the job is enqueued.
 """
 
 Setter = Literal["user", "queuectl", "ignored", "later"]
 """Who writes a value.
 
-- user: whoever enqueues the job.
+- user: the person or program that enqueues the job.
 - queuectl: refused as input.
 - ignored: queuectl, but accepted as input and ignored.
-- later: nobody yet. This version cannot honour the key, and refuses it rather than drop it in silence.
+- later: nobody yet. This version does not support the key, and refuses it rather than ignore it.
 """
 
 PRIORITY_MAX = 1_000_000
@@ -44,7 +44,7 @@ class Field(NamedTuple):
     """One key. `low` and `high` bound a number. `nullable`: its JSON may be null.
 
     `option` (or `short`), `metavar` and `help` describe the option of `enqueue`; `label`, `hint` and `example` the
-    input of the dashboard's form, which is at hand if it is `often` needed. `told`: the supervisor needs the value to
+    input of the dashboard's form; `often`: it is shown first. `told`: the supervisor needs the value to
     run the command. `shown`: it is in a job's JSON.
     """
 
@@ -218,4 +218,4 @@ INPUT: tuple[Field, ...] = tuple(
         key=lambda field: Spec._fields.index(field.name) if field.place == "spec" else -1,
     )
 )
-"""What users may give, in the order in which help and forms show it: first what is the job's own, then its spec."""
+"""Keys that users may give, in the order of help and forms: first those of the job, then those of its spec."""

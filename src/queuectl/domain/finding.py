@@ -1,4 +1,4 @@
-"""One thing that a check looked at: `doctor` and `status --check` answer with these."""
+"""Findings of `doctor` and `status --check`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
 
 
 class Finding(NamedTuple):
-    """What was found, and what would put it right.
+    """A result of a check, with its fix.
 
-    `level` is `ok`, `note`, `warning` or `problem`. `code` is what scripts compare: lower-case words joined by `_`, the
-    same for every finding of its kind, and it never changes. `message` is one line for people. `fix` is the command or
-    step that puts it right, empty where there is nothing to do.
+    `level` is `ok`, `note`, `warning` or `problem`. `code` is for scripts: lower-case words joined by `_`, the same for
+    all findings of a kind, never changed. `message` is one line for people. `fix` is a command or step, or empty.
     """
 
     level: str

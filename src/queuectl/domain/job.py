@@ -1,8 +1,7 @@
-"""What a job is, and what one execution of it is.
+"""Jobs and their executions.
 
-A `Job` is one command to be run, together with its fixed policy and surroundings (`Spec`).
-An `Attempt` is one execution. Both are values: a change makes a new one, and only
-`lifecycle.apply` decides a change of state.
+A `Job` is a command with its fixed policy and environment (`Spec`). An `Attempt` is one execution. Both are values: a
+change makes a new one, and only `lifecycle.apply` changes a state.
 
 Times are seconds since the epoch (UTC, float); durations are seconds.
 """
@@ -16,11 +15,11 @@ DEFAULT_QUEUE = "default"
 COMMAND_STRING_BYTES_MAX = (128 << 10) - 1
 """The longest single argument that Linux takes (MAX_ARG_STRLEN less its NUL)."""
 COMMAND_BYTES_MAX = 1 << 20
-"""The longest list of words; with an environment beside it, well within the kernel's 2 MiB."""
+"""The longest list of words; with the environment it stays within the kernel's 2 MiB."""
 
 
 class JobState(StrEnum):
-    """Where a job stands. The meaning of each is in the table of `lifecycle`."""
+    """The state of a job. `lifecycle` has the transitions."""
 
     BLOCKED = "blocked"
     PENDING = "pending"
@@ -32,7 +31,7 @@ class JobState(StrEnum):
 
 
 FINISHED = frozenset({JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED})
-"""States that only a person leaves."""
+"""States that only a person's action ends."""
 
 CLAIMABLE = frozenset({JobState.PENDING, JobState.FAILED})
 """States from which a worker may claim, once the job is due."""
@@ -42,11 +41,10 @@ NO_ENV: Mapping[str, str] = MappingProxyType({})
 
 
 class Spec(NamedTuple):
-    """Everything about a job that is fixed when it is enqueued and that many jobs share.
+    """The part of a job that is fixed when it is enqueued: retry policy, time limit, environment.
 
-    Its retry policy, its time limit, and the surroundings of its command. `env` is laid over the
-    worker's environment; what `captured` matches comes from `env` alone. Stores keep equal specs
-    once.
+    `env` is added to the worker's environment; variables that match `captured` come from `env` alone. Many jobs share a
+    spec, and stores keep equal specs once.
     """
 
     max_retries: int = 3
@@ -69,13 +67,12 @@ class Spec(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One command to be run, and how far it has come.
+    """A command to run, and its progress.
 
-    `command` is a string for the shell, or a tuple of words run without one. `attempts` counts
-    executions that ended by themselves or by their time limit since the last retry by hand,
-    `lost` those lost with their worker since then (`lost_in_row`: without one that ended in
-    between), `starts` every start there ever was. `lease` is the fencing token: it grows with each
-    claim and is never reset. `worker` is the id of the supervisor that holds the claim.
+    `command` is a string for the shell, or a tuple of words to run without one. Since the last retry by hand,
+    `attempts` counts executions that ended by themselves or by their time limit, `lost` those lost with their worker,
+    and `lost_in_row` the latest of these without another end in between. `starts` counts all starts. `lease` is the
+    fencing token: it grows with each claim and is never reset. `worker` is the id of the supervisor that has the claim.
     """
 
     id: str
@@ -112,7 +109,7 @@ class Job(NamedTuple):
 
     @property
     def due_at(self) -> float:
-        """When the job may be claimed at the earliest. A time before it was enqueued puts it before nobody in line."""
+        """The earliest time of a claim. It is never before the job was enqueued, so that no job jumps the line."""
         if self.next_retry_at is not None:
             return self.next_retry_at
         return max(self.run_at, self.created_at)
@@ -124,7 +121,7 @@ class Job(NamedTuple):
 
     @property
     def duration(self) -> float | None:
-        """Seconds the latest execution took; none while it runs or before it ran."""
+        """Seconds that the latest execution took; None while or before it runs."""
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0.0, self.finished_at - self.started_at)
@@ -144,9 +141,8 @@ class Outcome(StrEnum):
 class Attempt(NamedTuple):
     """One execution of a job. `number` counts from 1 and is never reused.
 
-    `outcome` is none while it runs. `output_files` is where a running attempt's streams can
-    be followed: a file for each, relative to the store's folder. `leftover` names processes that the command left
-    running when it ended by itself. `max_rss` is in bytes.
+    `outcome` is None while it runs. `output_files` are the files of a running attempt's streams, relative to the
+    store's folder. `leftover` names processes that the command left running when it ended. `max_rss` is in bytes.
     """
 
     number: int
@@ -170,5 +166,5 @@ STARTING = "starting"
 
 
 def seen_state(job: Job) -> str:
-    """The job's state for people: a claimed job whose command has not begun is starting."""
+    """The state that people see: a claimed job whose command has not begun is `starting`."""
     return STARTING if job.state is JobState.PROCESSING and job.started_at is None else job.state.value

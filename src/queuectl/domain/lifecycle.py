@@ -1,12 +1,12 @@
-"""The life of a job, as data: which event leads from which state to which.
+"""The lifecycle of a job, as data: which event leads from which state to which.
 
 Rules:
 
-- `TRANSITIONS` is the whole truth about states. An event that is absent for a state is an error
-  that names both. Nothing else in queuectl decides a state: no SQL, no command, no worker.
-- `apply` is pure. What an event needs (times, random draws, limits) it carries.
-- First cause wins: an execution that queuectl has signalled ends as that cause says, whatever
-  its exit status. One that ended before the signal stands.
+- `TRANSITIONS` has every allowed change of state. Any other event is an error that names the event and the state.
+  Nothing else in queuectl decides a state: no SQL, no command, no worker.
+- `apply` is pure. Events carry the values they need: times, random draws, limits.
+- The first cause wins: an execution that queuectl has signalled ends with that cause, whatever its exit status. An end
+  before the signal stands.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMPLETED, DEAD, CANCELLED = JobState.COMPLETED, JobState.DEAD, JobState.CANCELL
 
 
 LOST_WITH_MACHINE = 10
-"""How many losses with the whole machine weigh as much as one that points to the job."""
+"""This many losses with the whole machine count as much as one that points to the job."""
 
 
 class Cause(StrEnum):
@@ -34,7 +34,7 @@ class Cause(StrEnum):
     STOP = "stop"
 
 
-# --- what can happen to a job ---------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------
 
 
 class Claimed(NamedTuple):
@@ -45,16 +45,16 @@ class Claimed(NamedTuple):
 
 
 class Started(NamedTuple):
-    """The command was started at `at`."""
+    """The command started at `at`."""
 
     at: float
 
 
 class Ended(NamedTuple):
-    """An execution ended and its end is known.
+    """An execution ended, and how is known.
 
-    Success is `exit_code` 0 without a `cause`. `error` is set where the command could not be started
-    or where there is more to say than the code. `draw` in [0, 1) spreads the retry.
+    Success is `exit_code` 0 without a `cause` or an `error`. `error` is set if the command could not be started or the
+    code does not say enough. `draw` in [0, 1) is for the jitter of the retry.
     """
 
     started_at: float
@@ -70,22 +70,21 @@ class Ended(NamedTuple):
 
 
 class Stuck(NamedTuple):
-    """The execution was to be ended, but `error` names processes of it that live on. It still counts as running."""
+    """The execution could not be ended: `error` names processes that live on. It still counts as running."""
 
     error: str
 
 
 class GivenBack(NamedTuple):
-    """The worker returns its claim without having started the command."""
+    """The worker returns its claim before it started the command."""
 
 
 class Lost(NamedTuple):
-    """Every process of the worker that ran the job is gone, and with it the execution's end.
+    """Every process of the job's worker is gone, so the execution's end is unknown.
 
-    `max_lost` losses in a row send the job to the dead letter queue. A loss counts in that row only where something
-    points to the job; with a machine or service that was stopped, `with_machine`, a job is lost through no fault of
-    its own. Only `LOST_WITH_MACHINE` times as many of those are too many. An execution whose start is not recorded
-    (`Job.started_at` is None) is given back instead.
+    `max_lost` losses in a row send the job to the dead letter queue. `with_machine`: a machine or service was stopped,
+    which is not the job's fault; such losses do not count in that row, and `LOST_WITH_MACHINE` times as many are
+    allowed. An execution whose start is not recorded (`Job.started_at` is None) is given back instead.
     """
 
     max_lost: int
@@ -93,31 +92,31 @@ class Lost(NamedTuple):
 
 
 class LossTakenBack(NamedTuple):
-    """A worker that was taken for lost has told that it had ended the execution itself, in time: that was no loss.
+    """A worker that counted as lost has reported that it ended the execution in time: that was no loss.
 
-    `later` of the job's losses are more recent. The losses are counted as if this execution had been given back then,
-    but for those that a retry by hand has forgotten. The state stays, also where the job is dead by now.
+    `later` of the job's losses are more recent. The losses become what they would be if this execution had been given
+    back, except those from before a retry by hand. The state stays, even if the job is dead by now.
     """
 
     later: int
 
 
 class ClockSetBack(NamedTuple):
-    """The store's clock was set back while the job waits for its retry: from now it waits no longer than its delay."""
+    """The store's clock was set back while the job waits for its retry: it now waits at most its delay."""
 
 
 class CancelRequested(NamedTuple):
-    """A person wants the job ended."""
+    """A person cancels the job."""
 
     reason: str = "cancelled"
 
 
 class Retried(NamedTuple):
-    """A person wants the job run again, now."""
+    """A person runs the job again, now."""
 
 
 class Held(NamedTuple):
-    """No worker shall claim the job until it is released."""
+    """No worker may claim the job until it is released."""
 
 
 class Released(NamedTuple):
@@ -191,7 +190,7 @@ VERBS: dict[type[Event], str] = {
 
 
 def apply(job: Job, event: Event, now: float) -> Job:
-    """The job after `event` at time `now`. Raises `Conflict` where its state does not allow it."""
+    """The job after `event` at time `now`. Raises `Conflict` if its state does not allow the event."""
     allowed = TRANSITIONS[job.state].get(type(event))
     if allowed is None:
         raise Conflict(
@@ -207,12 +206,12 @@ Changes = dict[str, Any]
 """Fields of a job that an event changes, with their new values."""
 
 PUT_DOWN: Changes = {"worker": None, "host": None, "next_retry_at": None, "cancel_requested": False}
-"""The job in nobody's hands."""
+"""Changes of a job that no worker has any more."""
 
-AFRESH: Changes = dict.fromkeys(
+NEVER_RUN: Changes = dict.fromkeys(
     ("error", "exit_code", "signal", "started_at", "finished_at", "cpu_time", "max_rss", "output_bytes")
 ) | {"attempts": 0, "lost": 0, "lost_in_row": 0}  # fmt: skip
-"""The job as if it had never run; what is kept of its attempts is elsewhere."""
+"""Changes that make a job as if it had never run; its history is kept elsewhere."""
 
 
 def _changes(job: Job, event: Event, now: float) -> Changes:
@@ -239,7 +238,7 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
         case CancelRequested():
             if job.state is PROCESSING:
                 return {"cancel_requested": True}
-            ended_at = now if job.finished_at is None else job.finished_at  # of its latest execution, if it had one
+            ended_at = now if job.finished_at is None else job.finished_at  # the end of its latest execution, if any
             return {**PUT_DOWN, "state": CANCELLED, "error": event.reason, "finished_at": ended_at}
         case Retried():
             return _retried(job, now)
@@ -255,7 +254,7 @@ def _ended(job: Job, event: Ended) -> Changes:
     counted: Changes = {"starts": job.starts + (job.started_at is None), "lost_in_row": 0}
     how = outcome(event)
     if how is Outcome.STOPPED:
-        told: Changes = {"error": None} if event.error else {}  # of what could not be ended: it has ended
+        told: Changes = {"error": None} if event.error else {}  # `Stuck` had set it, and now the execution has ended
         return {**counted, **told, **_returned(job, event.finished_at)}
     ended: Changes = {
         **counted, "started_at": event.started_at, "finished_at": event.finished_at, "exit_code": event.exit_code,
@@ -285,7 +284,7 @@ def _failed(job: Job, event: Ended) -> Changes:
 
 
 def _returned(job: Job, now: float) -> Changes:
-    """The claim handed back: due at once, as it was before, and a wish to cancel is now fulfilled."""
+    """Changes for a returned claim: due at once, in the state before the claim; a requested cancel now takes effect."""
     if job.cancel_requested:
         return {**PUT_DOWN, "state": CANCELLED, "error": "cancelled", "finished_at": now}
     back = {**PUT_DOWN, "started_at": None, "finished_at": None}
@@ -316,11 +315,11 @@ def _retried(job: Job, now: float) -> Changes:
         return {"next_retry_at": min(job.due_at, now)}
     if job.state is PENDING:
         return {"run_at": min(job.run_at, now)}
-    return {**PUT_DOWN, **AFRESH, "run_at": now, "state": PENDING}
+    return {**PUT_DOWN, **NEVER_RUN, "run_at": now, "state": PENDING}
 
 
 def outcome(event: Ended) -> Outcome:
-    """How the execution that `event` reports ended."""
+    """The outcome of the execution."""
     match event.cause:
         case Cause.TIMEOUT:
             return Outcome.TIMEOUT
@@ -335,7 +334,7 @@ def outcome(event: Ended) -> Outcome:
 
 
 def describe(job: Job, event: Ended) -> str:
-    """One line on how an execution failed."""
+    """How an execution failed, in one line."""
     if event.cause is Cause.TIMEOUT:
         return "timed out" if job.spec.timeout is None else f"timed out after {job.spec.timeout:g}s"
     if event.signal is not None:

@@ -1,4 +1,4 @@
-"""Which known word was meant: by a slip of the fingers, by an abbreviation, or by another tool's name for it."""
+"""Finds the known word that was meant: after a typing error, an abbreviation, or another tool's word."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 NO_SYNONYMS: Mapping[str, str] = {}
 
 LETTERS_A_SLIP = 4
-"""Letters of a word for each slip allowed in it; a short word may have one."""
+"""A word may have one typing error for each this many letters; a short word may have one."""
 ABBREVIATION_MIN = 3
 
 STATES: Mapping[str, str] = {
@@ -21,7 +21,7 @@ STATES: Mapping[str, str] = {
     "scheduled": "pending", "started": "processing", "success": "completed", "successful": "completed",
     "succeeded": "completed", "todo": "pending", "waiting": "pending", "working": "processing",
 }  # fmt: skip
-"""What other tools call the states of a job."""
+"""Other tools' words for the states of a job."""
 
 KEYS: Mapping[str, str] = {
     "args": "command", "argv": "command", "at": "run_at", "cmd": "command", "dir": "cwd", "directory": "cwd",
@@ -30,17 +30,17 @@ KEYS: Mapping[str, str] = {
     "retry": "max_retries", "tag": "tags", "time_limit": "timeout", "tries": "max_retries", "when": "run_at",
     "workdir": "cwd", "working_directory": "cwd",
 }  # fmt: skip
-"""What other tools call the keys of a job."""
+"""Other tools' words for the keys of a job."""
 
 
 def nearest(word: str, known: Sequence[str], synonyms: Mapping[str, str] = NO_SYNONYMS) -> str:
-    """A hint that names the known word that was meant, or else them all."""
+    """A hint with the known word that was meant, or with all known words."""
     meant = near(word, known, synonyms)
     return f"did you mean {meant!r}?" if meant else "known: " + ", ".join(known)
 
 
 def near(word: str, known: Sequence[str], synonyms: Mapping[str, str] = NO_SYNONYMS) -> str | None:
-    """The known word that was meant; None where no one word is near."""
+    """The known word that was meant, or None if no single word is near."""
     if (synonym := synonyms.get(word)) in known:
         return synonym
     plain = _plain(word)
@@ -55,7 +55,7 @@ def near(word: str, known: Sequence[str], synonyms: Mapping[str, str] = NO_SYNON
 
 
 def distance(one: str, other: str) -> int:
-    """How many letters have to be added, left out, changed or swapped with their neighbour."""
+    """The number of letters to add, remove, change or swap with a neighbour."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for at, letter in enumerate(one, 1):

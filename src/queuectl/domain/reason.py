@@ -8,12 +8,12 @@ from typing import NamedTuple
 from queuectl.domain.job import Job, JobState
 
 AHEAD_MAX = 1000
-"""Places in line are counted up to here; a count is as long as the line."""
+"""The longest line that is counted: counting takes as long as the line."""
 
 
 class Surroundings(NamedTuple):
-    """What one must know beside the job: the slots that serve its queue, how many of them run a command, and how
-    many jobs come before it, `AHEAD_MAX` at most; None where they were not counted."""
+    """The slots that serve the job's queue, how many of them are busy, and the number of jobs ahead, at most
+    `AHEAD_MAX`; None if they were not counted."""
 
     slots: int
     busy: int
@@ -24,9 +24,9 @@ def reason(
     job: Job, now: float, look_around: Callable[[], Surroundings], duration: Callable[[float], str],
     time: Callable[[float], str],
 ) -> str | None:  # fmt: skip
-    """One phrase, or none where the job is finished or runs undisturbed.
+    """A phrase, or None if the job runs normally, is completed or cancelled.
 
-    `look_around` is asked only where the job itself does not explain it; `duration` and `time` put values in words.
+    `look_around` is called only if the job itself does not explain it; `duration` and `time` format values.
     """
     match job.state:
         case JobState.PROCESSING:

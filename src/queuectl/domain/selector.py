@@ -1,4 +1,4 @@
-"""Which jobs a command means: by id, or by what they have in common."""
+"""Selections of jobs by what they have in common."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from queuectl.domain.job import JobState
 
 
 class Selector(NamedTuple):
-    """Jobs that match every criterion given; within one criterion any value will do.
+    """Jobs that match every given criterion; of a criterion's values one must match.
 
-    `command` is a GLOB over the command line, `error` a piece of text in the error, `before` the time
-    before which the job was last changed (seconds since the epoch). An empty selector matches all.
+    `command` is a GLOB over the command line, `error` a text contained in the error. `before`: the job was last changed
+    before this time (seconds since the epoch). An empty selector matches all jobs.
     """
 
     ids: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Who may come in over HTTP: a token's role, and what is known of it. The token itself is known to its holder alone."""
+"""Tokens for access over HTTP. Only the holder has a token's text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class Role(StrEnum):
-    """What a token allows."""
+    """What the holder of a token may do."""
 
     FULL = "full"
     READ_ONLY = "read-only"
 
 
 class Token(NamedTuple):
-    """One token. `digest` is the SHA-256 of its text; `used_at` is when it came in last, to about a minute."""
+    """A token. `digest` is the SHA-256 of its text; `used_at` is the time of its last use, to about a minute."""
 
     id: str
     digest: str

@@ -1,4 +1,4 @@
-"""Jobs as JSON, the same object everywhere, and specs as stores keep them."""
+"""Jobs as JSON, the same everywhere, and specs as text for stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from queuectl.wire.times import parse_time as parse_time
 
 
 def command_line(command: str | tuple[str, ...]) -> str:
-    """The command as one line that a shell would read the same way."""
+    """The command as a line that a shell reads the same way."""
     if isinstance(command, str):
         return command
     from shlex import join
@@ -27,7 +27,7 @@ def command_line(command: str | tuple[str, ...]) -> str:
 
 
 def worker_name(supervisor_id: str | None) -> str | None:
-    """The worker a supervisor belongs to: its id is `NAME~SUFFIX`."""
+    """The name of a supervisor's worker: the id is `NAME~SUFFIX`."""
     return None if supervisor_id is None else supervisor_id.partition("~")[0]
 
 
@@ -46,7 +46,7 @@ _JSON: dict[str, Callable[[Any], Any]] = {
     "worker": worker_name,
     "seconds": _rounded,
 }
-"""The JSON of a value, by its kind; other kinds stand as they are."""
+"""Converters of values to JSON by kind; other kinds need none."""
 
 _KEPT = [field for field in FIELDS if field.shown and field.place != "nowhere"]
 _NAMES = [field.name for field in _KEPT]
@@ -56,7 +56,7 @@ _EMPTY: JsonObject = dict.fromkeys(field.name for field in FIELDS if field.shown
 
 
 def job_to_json(job: Job, reason: str | None = None) -> JsonObject:
-    """The job as the contract shows it: every key, absent values null."""
+    """The job as JSON with every key; missing values are null."""
     document = _EMPTY.copy()
     document.update(zip(_NAMES, _VALUES(job), strict=True))
     for name, to_json in _CONVERTED:
@@ -67,7 +67,7 @@ def job_to_json(job: Job, reason: str | None = None) -> JsonObject:
 
 
 def spec_to_text(spec: Spec) -> str:
-    """Canonical JSON: equal specs give equal text, whether an older version has written it or this one."""
+    """Canonical JSON: equal specs give equal text, the same as in older versions."""
     fields = {**spec._asdict(), "env": dict(spec.env)}
     if not spec.captured:
         del fields["captured"]  # older versions do not write it
@@ -75,7 +75,7 @@ def spec_to_text(spec: Spec) -> str:
 
 
 def spec_from_text(text: str) -> Spec:
-    """The inverse of `spec_to_text`. Fields of a newer version are ignored, missing ones get their default."""
+    """The inverse of `spec_to_text`. Ignores fields of a newer version; missing ones get their default."""
     fields = json.loads(text)
     known = {name: fields[name] for name in Spec._fields if name in fields}
     for name in ("retry_on", "fatal_on", "captured"):

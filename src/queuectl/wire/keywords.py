@@ -1,4 +1,4 @@
-"""The keys of a job as keyword arguments, with what Python has for paths, times and durations."""
+"""The keys of a job as keyword arguments, with Python's types for paths, times and durations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Duration = float | str | timedelta
 
 
 class JobKeys(TypedDict):
-    """What a job may be given when it is enqueued; `command` must be. See docs/commands.md for their meaning."""
+    """Keys of a new job; `command` is required. docs/commands.md says what they mean."""
 
     command: str | Sequence[Path]
     id: NotRequired[str | None]
@@ -45,7 +45,7 @@ class JobKeys(TypedDict):
 
 
 def as_json(value: Any) -> Any:
-    """A value of `JobKeys` as JSON has it. A time without a zone is a local one."""
+    """A value of `JobKeys` for JSON. A time without a zone is local."""
     if isinstance(value, datetime):
         return value.astimezone().isoformat()
     if isinstance(value, timedelta):
@@ -65,7 +65,7 @@ def seconds_of(duration: Duration) -> float:
 
 
 def stream_name(stream: int | None) -> str | None:
-    """What a stream is called; none where both are meant. Raises `Invalid`."""
+    """The name of a stream; None for both. Raises `Invalid`."""
     if stream not in (None, 1, 2):
         raise Invalid(f"there is no stream {stream!r}", "1 is stdout, 2 is stderr, None both")
     return None if stream is None else ("stdout", "stderr")[stream - 1]

@@ -1,4 +1,4 @@
-"""Checks of single values, one for each kind of `domain.fields`. A refusal names the key, the value and the rule."""
+"""Checks of single values, one for each kind of `domain.fields`. Errors name the key, the value and the rule."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_text(value: object, key: str) -> str:
 
 
 def utf8(text: str, what: str, hint: str) -> str:
-    """Text that every store and every document can hold. Raises `Invalid`."""
+    """The text, if it is UTF-8. Raises `Invalid`."""
     try:
         text.isascii() or text.encode()
     except UnicodeEncodeError:
@@ -41,7 +41,7 @@ def utf8(text: str, what: str, hint: str) -> str:
 
 
 def searched(value: object, key: str) -> str:
-    """Text that is looked for. Raises `Invalid` where no store can hold it."""
+    """A text to search for. Raises `Invalid` if no store can contain it."""
     return check_text(value, key)
 
 
@@ -96,7 +96,7 @@ def check_id(value: object, key: str) -> str:
 
 
 def may_be_id(ref: str) -> bool:
-    """Whether a job can have an id that begins so."""
+    """Whether this can be a job's id or its beginning."""
     return re.fullmatch(ID, ref) is not None
 
 
@@ -188,7 +188,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
 
 
 def check_of(field: Field) -> Callable[[Any, str], Any]:
-    """The check of a key's values: check(value, key) returns what is kept, or raises `Invalid`."""
+    """The check of a key's values: check(value, key) returns the value to keep, or raises `Invalid`."""
     if field.kind == "whole number":
         return whole_number(field.low, field.high)
     if field.kind == "number":

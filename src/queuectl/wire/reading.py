@@ -1,4 +1,4 @@
-"""Jobs as text: the JSON of one, decoded strictly, and those of a file."""
+"""Parses jobs from text, strictly: the JSON of one job, or a file of jobs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_SPELLING: Mapping[str, str] = {}
 
 
 def parse_json(text: str, what: str) -> Any:
-    """The value of a JSON text. Raises `Invalid` naming the place of the mistake."""
+    """The value of a JSON text. Raises `Invalid` with the place of the mistake."""
     try:
         return _DECODER.decode(text)
     except JSONDecodeError as error:
@@ -47,7 +47,7 @@ _DECODER = JSONDecoder(object_pairs_hook=_without_doubles)
 
 
 def merged(document: object, given: JsonObject) -> object:
-    """The job's JSON with the keys given as options; none may be in both."""
+    """The job's JSON with the keys given as options; no key may be in both."""
     if not given or not isinstance(document, dict):
         return document
     spelled = {key.replace("-", "_") for key in document}
@@ -58,21 +58,21 @@ def merged(document: object, given: JsonObject) -> object:
 
 
 class Requests(NamedTuple):
-    """Jobs to be added; where they are from a file, its name and the line of each id that it gives."""
+    """Jobs to add; if they come from a file, its name and the line of each given id."""
 
     requests: list[JobRequest]
     name: str = ""
     lines: Mapping[str, int] = NO_LINES
 
     def blamed(self, error: IdTaken) -> QueuectlError:
-        """The error, naming the line that gives the id, where one does."""
+        """The error, with the line of the id if there is one."""
         if error.id not in self.lines:
             return error
         return Conflict(f"{self.name} line {self.lines[error.id]}: {error.message}", _and_nothing(error.hint))
 
 
 def documents_in(file: BinaryIO) -> Iterator[Given]:
-    """The jobs of a file: one a line, or as `--json` prints them, each spread over lines or many in an array."""
+    """The jobs of a file: one per line, or as `--json` prints them (several lines each, or an array)."""
     lines = _numbered(file)
     first = next(lines, None)
     if first is None:
@@ -91,7 +91,7 @@ def documents_in(file: BinaryIO) -> Iterator[Given]:
 
 
 def _next_value(text: str, start: int) -> tuple[Any, int]:
-    """A JSON value that begins at a place, and where the next one begins."""
+    """The JSON value at `start`, and the start of the next one."""
     try:
         value, end = _DECODER.raw_decode(text, start)
     except JSONDecodeError as error:
@@ -104,7 +104,7 @@ def _next_value(text: str, start: int) -> tuple[Any, int]:
 
 
 class Given(NamedTuple):
-    """A job's JSON: a line or a job of its file, its number there, and what decodes it."""
+    """A job in a file: whether it is a line or a value, its number, and a function that decodes it."""
 
     kind: str
     number: int
@@ -117,7 +117,7 @@ def _of_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Given]:
 
 
 def read_lines(file: Iterable[bytes], name: str, now: float) -> Requests:
-    """The jobs of a file with one JSON job a line. Raises `Invalid` or `Conflict` naming the line."""
+    """The jobs of a file with one JSON job per line. Raises `Invalid` or `Conflict` with the line."""
     return read(_of_lines(_numbered(file)), name, now)
 
 
@@ -126,10 +126,10 @@ def read(
     spelled: Mapping[str, str] = NO_SPELLING, progress: Callable[[int], None] | None = None, unique: bool = True,
     left_out: dict[str, None] | None = None,
 ) -> Requests:  # fmt: skip
-    """The jobs of these documents, each with the keys `given` as options, which errors name as `spelled`.
+    """The jobs of these documents, each with the keys `given` as options, named as `spelled` in errors.
 
-    With `left_out`, what queuectl itself has printed is taken too; it then has the keys that were left out. `unique`:
-    no id may come twice. Raises `Invalid` or `Conflict` naming the document.
+    With `left_out`, accepts what queuectl itself prints, and adds the ignored keys to `left_out`. `unique`: no id may
+    come twice. Raises `Invalid` or `Conflict` with the number of the document.
     """
     requests, lines = [], dict[str, int]()
     for kind, number, decoded in documents:
@@ -153,7 +153,7 @@ def read(
 
 
 def _numbered(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, from 1."""
+    """The lines that are not blank, with their numbers from 1."""
     return ((number, line) for number, line in enumerate(file, 1) if not line.isspace())
 
 

@@ -1,4 +1,4 @@
-"""What a user asks for: a job's JSON, checked here and only here. Options and fields arrive as the same keys."""
+"""Checks a new job's JSON. All input goes through here; options and form fields arrive as the same keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class JobRequest(NamedTuple):
-    """What a user asks for: only what was given. `spec` has attributes of `Spec`, `columns` other ones of `Job`."""
+    """A new job's given values: `spec` has attributes of `Spec`, `columns` others of `Job`."""
 
     command: str | tuple[str, ...]
     id: str | None = None
@@ -31,10 +31,10 @@ class JobRequest(NamedTuple):
 
 _JOB_KEYS = {field.name: kinds.check_of(field) for field in INPUT if field.place != "spec"}
 SPEC_KEYS = {field.name: kinds.check_of(field) for field in INPUT if field.place == "spec"}
-"""How the value of each key that a user may give is checked: check(value, key)."""
+"""The check of each key that a user may give: check(value, key)."""
 
 COLUMNS = frozenset(_JOB_KEYS) - frozenset(JobRequest._fields)
-"""Keys whose values become attributes of a `Job` as they are given."""
+"""Keys whose values become attributes of a `Job` unchanged."""
 
 ALIASES = {"base_backoff_seconds": "backoff_initial"}
 """Other names of keys."""
@@ -42,17 +42,17 @@ _SETTERS = {field.name: field.setter for field in FIELDS if field.shown}
 _WRITTEN = frozenset(name for name, setter in _SETTERS.items() if setter == "queuectl")
 
 ONLY = {"state": ("pending", "a new job is always pending"), "attempts": (0, "a new job has had none")}
-"""Keys that are ignored with the value of a new job and refused with any other, and why."""
+"""Keys that are ignored if they have a new job's value and refused otherwise, and why."""
 
 PRINTED_BESIDE = frozenset({"executions", "events", "output_tail"})
-"""Keys that listings print with a job's own."""
+"""Keys that listings add to a job's own."""
 
 INPUT_KEYS = (*_JOB_KEYS, *SPEC_KEYS, *ALIASES)
-"""Every key that a job's JSON may bring."""
+"""Every key that a new job's JSON may have."""
 
 
 def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOTHING) -> JobRequest:
-    """What a job's JSON asks for. Raises `Invalid` naming the key, or how it was `spelled`, and the value."""
+    """Parses a new job's JSON. Raises `Invalid` with the key, or as it was `spelled`, and the value."""
     if not isinstance(document, dict):
         raise Invalid(f"a job must be a JSON object, not {kinds.shown(document)}", 'e.g. {"command": "echo hello"}')
     job: dict[str, Any] = {}
@@ -85,9 +85,9 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
 
 
 def of_printed(document: object) -> tuple[object, list[str]]:
-    """What a job as queuectl prints it asks for when it is enqueued anew: all but its id and what queuectl writes.
+    """Turns a job as queuectl prints it into a new job's JSON, without its id and the keys that queuectl writes.
 
-    And which keys with a value that leaves out. Any other document stands as it is.
+    Also returns the keys left out that had a value. Any other document is returned unchanged.
     """
     if not isinstance(document, dict) or not document.keys() & (_WRITTEN | PRINTED_BESIDE):
         return document, []
@@ -112,7 +112,7 @@ def _check_other(given: str, key: str, value: object) -> None:
 
 
 def unknown_key(given: str) -> Invalid:
-    """The error about a key that no job has, with the nearest one."""
+    """The error for an unknown key, with the nearest known one."""
     from queuectl.domain.likeness import KEYS, nearest
 
     return Invalid(f"unknown key {given!r}", nearest(given.replace("-", "_"), INPUT_KEYS, KEYS))

@@ -1,4 +1,4 @@
-"""JSON schemas: the words that those of requests and answers are made of."""
+"""JSON schemas: the building blocks of those for requests and answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def listed(schema: Schema) -> Schema:
 
 
 def fixed(**properties: Schema) -> Schema:
-    """An object that always has exactly these keys."""
+    """An object with exactly these keys."""
     return {
         "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
     }  # fmt: skip
@@ -49,7 +49,7 @@ DURATION: Schema = {
         {"type": "number", "minimum": 0, "maximum": 3153600000},
         {"type": "string", "pattern": r"^([0-9]{1,8}(\.[0-9]{1,3})?|([0-9]{1,3}(d|h|ms|m|s)){1,4})$"},
     ],
-    "description": "seconds, or text as 90s, 10m, 1h30m, 2d",
+    "description": "seconds, or text such as 90s, 10m, 1h30m, 2d",
 }
 STATE: Schema = {"type": "string", "enum": [state.value for state in JobState]}
 CONDITION: Schema = {"type": "string", "enum": [condition.value for condition in Condition]}

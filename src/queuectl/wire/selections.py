@@ -1,4 +1,4 @@
-"""Selections of jobs as text: what `--state`, `--queue` … or a request's selector say, checked here and only here."""
+"""Parses selectors given as text, by options such as `--state` or by a request's selector."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from queuectl.wire.kinds import searched
 from queuectl.wire.times import parse_duration
 
 KEYS = ("state", "queue", "tag", "owner", "exit_code", "command", "error", "older_than")
-"""What a selection can go by. Each may be repeated, the last one aside: any of the values will do."""
+"""Keys of a selector. Each but the last may be repeated, to match any of its values."""
 LISTS = frozenset({"state", "queue", "tag", "owner", "exit_code"})
-"""Those whose values hold no comma, so that one text may list several; a GLOB or a piece of an error may hold one."""
+"""Keys whose values have no comma, so that a text may list several. A GLOB or an error may contain one."""
 
 EXIT_CODE_MAX = 255
 VALUES_MAX, TEXT_MAX = 100, 4096
-"""No store has to look for more, or for longer ones."""
+"""Limits of the number and the length of values."""
 
 
 def parse_selection(given: Mapping[str, Sequence[str]], now: float, spelled: Callable[[str], str] = str) -> Selector:
-    """The selection that these words describe, all of them optional. Raises `Invalid`, naming a key as it is `spelled`.
+    """The selector that these words give. Raises `Invalid`, with keys as they are `spelled`.
 
-    Where no value can hold a comma, one text may list several.
+    A text may list several values with commas, for keys in `LISTS`.
     """
     for key in given:
         if key not in KEYS:
@@ -48,7 +48,7 @@ def parse_selection(given: Mapping[str, Sequence[str]], now: float, spelled: Cal
 
 
 def _listed(texts: Sequence[str]) -> list[str]:
-    """What each text lists: values with commas between. One that lists nothing stands for itself, not for all."""
+    """The values in each text, separated by commas. A text without values stands for itself, not for all."""
     listed: list[str] = []
     for text in texts:
         listed += [part.strip() for part in text.split(",") if part.strip()] or [text]
@@ -56,7 +56,7 @@ def _listed(texts: Sequence[str]) -> list[str]:
 
 
 def parse_states(given: Sequence[str]) -> tuple[JobState, ...]:
-    """States as written: repeated, or with commas between."""
+    """States, repeated or separated by commas."""
     return tuple(dict.fromkeys(map(_state, _listed(given))))
 
 

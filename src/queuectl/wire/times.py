@@ -1,4 +1,4 @@
-"""Durations and times as text, both ways: one rule for the command line, files, the API and the SQL function."""
+"""Parses and formats durations and times, by the same rules everywhere, also in SQL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from math import modf
 from queuectl.domain.errors import Invalid
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-# Patterns are text: what an enqueue does not need is not compiled in its few milliseconds.
+# Patterns are text, so that an enqueue compiles only those it needs.
 _PART = r"([0-9]+(?:\.[0-9]+)?)(d|h|ms|m|s)"
 DURATION_MAX = 100 * 365 * 86400.0
 
@@ -55,8 +55,8 @@ _MOMENT = (
     r"[0-9]{4}(-?)[0-9]{2}\1[0-9]{2}"
     r"(?:.(?!24)[0-9]{2}(?:(:?)[0-9]{2}(?:\2[0-9]{2}(?:[.,][0-9]+)?)?)?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
-"""RFC 3339, also with fewer parts or in ISO 8601's basic format. `fromisoformat` takes more, and more with each Python:
-weeks, and from 3.14 on 24:00. The SQL function has the same pattern."""
+"""RFC 3339, also with fewer parts or in ISO 8601's basic format. `fromisoformat` alone would take more, and more with
+each Python version: weeks, and 24:00 from 3.14 on. The SQL function has the same pattern."""
 
 
 def parse_time(value: object, now: float, what: str = "time") -> float:
@@ -70,7 +70,7 @@ def parse_time(value: object, now: float, what: str = "time") -> float:
                 return _next_time_of_day(text, now)
             if re.fullmatch(_MOMENT, text, re.DOTALL):
                 then = datetime.fromisoformat(text.replace("z", "Z")).timestamp()
-                datetime.fromtimestamp(then, UTC)  # an offset can push it out of the years that can be shown
+                datetime.fromtimestamp(then, UTC)  # raises if the offset moves it beyond the year 9999
                 return then
         except (ValueError, OverflowError, OSError):
             pass
@@ -103,10 +103,10 @@ def format_time(seconds: float | None) -> str | None:
 
 @lru_cache(4096)
 def _minute(number: int) -> str:
-    """A minute since the epoch, up to its seconds: jobs have many times each, and listings many jobs of a minute."""
+    """A minute since the epoch as text up to its seconds, cached: listings have many times of the same minute."""
     return datetime.fromtimestamp(number * 60, UTC).strftime("%Y-%m-%dT%H:%M:")
 
 
 def format_second(seconds: float) -> str:
-    """The same without fractions, for sentences."""
+    """RFC 3339 in UTC without fractions, for sentences."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Values as people read them: short times, ages, sizes, numbers of things, times in the reader's zone."""
+"""Values for people: short times, ages, sizes, counts, times in the reader's zone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from queuectl.wire.times import format_duration
 
 
 def ago(seconds: float) -> str:
-    """How long ago: `now`, `12s ago`, `3h05m ago`."""
+    """`now`, `12s ago`, `3h05m ago`."""
     return "now" if seconds < 1 else f"{age(seconds)} ago"
 
 
 def age(seconds: float) -> str:
-    """An age, in whole seconds at most: `0s`, `12s`, `3h05m`."""
+    """An age in whole seconds: `0s`, `12s`, `3h05m`."""
     return format_duration(float(int(max(0.0, seconds))))
 
 
@@ -24,14 +24,14 @@ def short(seconds: float) -> str:
 
 
 def local_time(seconds: float) -> str:
-    """A point in time in the reader's zone, to the second: `2026-11-21 18:00:05+01:00`, as `--at` takes it too."""
+    """A time in the reader's zone, in a form that `--at` takes: `2026-11-21 18:00:05+01:00`."""
     from datetime import datetime
 
     return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")
 
 
 def local_log(line: str) -> str:
-    """A line of a worker's log with its time in the reader's zone. A line that begins otherwise is left alone."""
+    """A line of a worker's log with its time in the reader's zone. A line without a time is left unchanged."""
     at, blank, message = line.partition(" ")
     try:
         return f"{_of_log(at)}{blank}{message}" if at.endswith("Z") else line
@@ -41,19 +41,19 @@ def local_log(line: str) -> str:
 
 @lru_cache(1)
 def _of_log(at: str) -> str:
-    """The time of a line, which many lines have in common: a worker tells at once of all that it has recorded."""
+    """The time of a line in the reader's zone, cached: many lines have the same time."""
     from datetime import datetime
 
     return local_time(datetime.fromisoformat(at).timestamp())
 
 
 def natural(text: str) -> list[tuple[int, str]]:
-    """A key that sorts names as people count: q2 before q10."""
+    """A sort key that puts q2 before q10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text)]
 
 
 def size(count: int | None) -> str:
-    """Bytes for people: `0 B`, `1.5 KiB`, `10 MiB`; empty for none."""
+    """Bytes for people: `0 B`, `1.5 KiB`, `10 MiB`; empty for None."""
     if count is None:
         return ""
     value, unit = float(count), "B"
