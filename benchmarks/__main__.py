@@ -1,6 +1,6 @@
 """`python -m benchmarks [ROW...] [--rounds 5] [--scale 1.0]`: measures, prints the table, keeps it (if of full scale).
 
-`python -m benchmarks --markdown FILE.json` prints a kept table for the README.
+`python -m benchmarks --markdown FILE.json` prints a kept table for docs/speed.md.
 """
 
 from __future__ import annotations

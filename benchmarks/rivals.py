@@ -1,7 +1,7 @@
 """`python -m benchmarks.rivals [NAME...] [--rounds 3] [--scale 1.0]`: what other tools make of the jobs of W1 and W2.
 
 Each runs with as many places as our worker has, beside xargs in the same minute. What is not on this machine is
-listed as such. `--markdown FILE.json` prints a kept table for the README.
+listed as such. `--markdown FILE.json` prints a kept table for docs/speed.md.
 """
 
 from __future__ import annotations

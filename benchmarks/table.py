@@ -1,4 +1,4 @@
-"""Figures as a table on a terminal, as JSON beside earlier ones, and as Markdown for the README."""
+"""Figures as a table on a terminal, as JSON next to earlier ones, and as Markdown for docs/speed.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 MARKS = {True: ("ok", "met"), False: ("MISSED", "missed"), None: ("", "")}
-"""Whether a target was reached, on a terminal and in the README; nothing where there is none."""
+"""Whether a target was reached, on a terminal and in Markdown; empty without a target."""
 
 
 def line(result: Result) -> str:
