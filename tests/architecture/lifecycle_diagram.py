@@ -1,4 +1,4 @@
-"""Draws `docs/lifecycle.md` from the table of transitions. Write it anew with:
+"""Draws `docs/lifecycle.md` from the table of transitions:
 
 python -m tests.architecture.lifecycle_diagram
 """
@@ -14,14 +14,14 @@ from queuectl.domain.lifecycle import TRANSITIONS, VERBS, Event
 PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
 
 HEAD = """\
-# The life of a job
+# The lifecycle of a job
 
 Drawn from the table `TRANSITIONS` in `src/queuectl/domain/lifecycle.py`, which decides every change of state. A test
-compares the two; `python -m tests.architecture.lifecycle_diagram` draws this page anew.
+compares the two; `python -m tests.architecture.lifecycle_diagram` draws this page.
 """
 
 AFTER_DIAGRAM = """\
-Not drawn is what leaves a job in its state. The whole table, with a dash where an event is refused:
+The diagram leaves out events that do not change the state. The table has all; a dash means that the event is refused:
 """
 
 

@@ -138,7 +138,7 @@ def test_a_store_is_not_copied_onto_itself_by_another_name(place: Places, tmp_pa
     client = opened(url)
     fill(client)
     (tmp_path / "alias.db").symlink_to(url)
-    with pytest.raises(Invalid, match="that is to be copied"):
+    with pytest.raises(Invalid, match="is the source itself"):
         copy(client, str(tmp_path / "alias.db"), replace=True)
     assert client.job("done")
     client.close()

@@ -87,7 +87,7 @@ def test_a_finding_is_an_object_with_code_message_and_fix(path: Path) -> None:
     (open_store,) = [finding for finding in doctor.examine(str(path)) if finding.code == "store_open_to_others"]
     assert open_store._asdict() == {
         "level": "warning", "code": "store_open_to_others", "fix": f"chmod 600 {path}",
-        "message": f"{path} can be used by others (mode 0666); who may enqueue may run commands",
+        "message": f"{path} can be used by others (mode 0666); they can run commands",
     }  # fmt: skip
 
 

@@ -1,5 +1,4 @@
-"""Acting on many jobs: in batches, each of them one transaction. What cannot be changed is told, not raised; what was
-done is noted."""
+"""Acts on many jobs in batches of one transaction each. Returns refusals instead of raising; keeps who did what."""
 
 from __future__ import annotations
 
@@ -14,27 +13,27 @@ from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 
 BATCH = 500
-"""Jobs changed in one transaction when a command acts on many."""
+"""Most jobs in one transaction."""
 
 DETAIL_MAX = 2000
-"""Characters of what the audit log says of one act."""
+"""Most characters of an entry's detail in the audit log."""
 
 Results = list[Job | QueuectlError]
-"""Of each job what it is now, or why it could not be changed."""
+"""For each job its new state, or why it could not be changed."""
 
 
 def change(store: Store, who: str, refs: Sequence[str], event: Event, progress: Progress | None) -> Changed:
-    """Has the event happen to the jobs."""
+    """Applies the event to the jobs."""
     return _in_batches(refs, lambda batch: store.change(batch, event, who), progress)
 
 
 def delete(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
-    """Removes jobs with their history and output. Running ones are refused."""
+    """Deletes jobs with their history and output. Running ones are refused."""
     return _in_batches(refs, lambda batch: _delete(store, who, batch), progress)
 
 
 def retry_dead(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
-    """Takes jobs out of the dead letter queue. Others are refused."""
+    """Moves dead jobs back to their queue. Others are refused."""
     return _only_dead(store, refs, lambda dead: store.change(dead, Retried(), who), progress)
 
 
@@ -55,7 +54,7 @@ def _only_dead(
     store: Store, refs: Sequence[str], act: Callable[[Sequence[str]], Results], progress: Progress | None
 ) -> Changed:
     def batch(some: Sequence[str]) -> Results:
-        with store.transaction():  # or a job might leave the DLQ between the look and the act
+        with store.transaction():  # so that no job leaves the DLQ in between
             dead, refused = [], Results()
             for ref in some:
                 try:
@@ -73,7 +72,7 @@ def _only_dead(
 
 
 def _in_batches(refs: Sequence[str], act: Callable[[Sequence[str]], Results], progress: Progress | None) -> Changed:
-    refs = [refs] if isinstance(refs, str) else refs  # a text is a sequence of texts too, and never meant so
+    refs = [refs] if isinstance(refs, str) else refs  # a text is a sequence of texts too
     jobs, refused = list[Job](), list[QueuectlError]()
     for start in range(0, len(refs), BATCH):
         for result in act(refs[start : start + BATCH]):
@@ -87,7 +86,7 @@ def _in_batches(refs: Sequence[str], act: Callable[[Sequence[str]], Results], pr
 
 
 def prune(store: Store, who: str, selectors: Sequence[Selector], progress: Progress | None, limit: int | None) -> int:
-    """Deletes finished jobs that match any of the selectors; how many. Raises `Invalid` for other states."""
+    """Deletes finished jobs that match any selector. Returns their number. Raises `Invalid` for other states."""
     for selector in selectors:
         check_prunable(selector.states)
     done, most = 0, sys.maxsize if limit is None else limit
@@ -102,19 +101,19 @@ def prune(store: Store, who: str, selectors: Sequence[Selector], progress: Progr
 
 
 def check_prunable(states: Iterable[JobState]) -> None:
-    """Raises `Invalid` where jobs in these states are not finished."""
+    """Raises `Invalid` if a state is not finished."""
     for state in states:
         if state not in FINISHED:
             raise Invalid(f"{state} jobs cannot be pruned", "only completed, cancelled and dead ones")
 
 
 def allowed_states(event: type[Event]) -> tuple[JobState, ...]:
-    """The states in which an event is possible: what a selection for it may match."""
+    """The states that allow an event."""
     return tuple(state for state, events in TRANSITIONS.items() if event in events)
 
 
 def note(store: Store, who: str, kind: str, detail: str) -> None:
-    """Keeps what somebody has done, for whoever asks later, where no job shows it."""
+    """Adds an entry to the audit log, for actions that no job's history shows."""
     from queuectl.store.past import Deed
 
     store.add_deed(Deed(at=store.now(), kind=kind, who=who, detail=detail[:DETAIL_MAX]))

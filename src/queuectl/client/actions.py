@@ -1,4 +1,4 @@
-"""What can be done to jobs, one row each: the words for it, which jobs it can mean, and what does it."""
+"""The actions on jobs, one row each: words for messages, possible jobs, and the function."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Do = Callable[[Client, Sequence[str], Progress | None], Changed]
 
 
 class Action(NamedTuple):
-    """A verb in the forms that messages need, the states it can change, and how it is done.
+    """A verb in the forms that messages need, the states it can change, and its function.
 
-    A selection without `--state` means `usual` states (none: all it can change) and those jobs that it
-    `concerns` (none: all). Where nobody can be asked, a `final` verb on a selection has to be confirmed by `--yes`.
+    A selection without `--state` means the `usual` states (None: all it can change) and the jobs that it `concerns`
+    (None: all). A `final` verb on a selection needs `--yes` if nobody can be asked.
     """
 
     verb: str

@@ -1,4 +1,4 @@
-"""Following an output in asyncio: each step of the reading is done in a thread."""
+"""Follows an output in asyncio: each step of the reading is done in a thread."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator
 
 Piece = tuple[int, bytes]
-"""A stream and what was written to it; nothing for a tick."""
+"""A stream and bytes written to it; empty for a tick."""
 
 
 async def asynchronously(pieces: Generator[Piece, None, None]) -> AsyncGenerator[Piece, None]:
-    """The pieces as they come. They have to come with ticks, so that a reading nobody waits for any more ends soon."""
+    """The pieces as they come. They need ticks, so that an abandoned reading ends soon."""
     running = asyncio.get_running_loop()
     while True:
         step = running.run_in_executor(None, next, pieces, None)

@@ -1,4 +1,4 @@
-"""Settings that are kept in the store: checked, changed, and put back to their defaults."""
+"""Changes settings, and restores their defaults."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from queuectl.store.port import LEASE_MIN_S, Store
 
 
 def set_value(store: Store, who: str, name: str, value: str) -> None:
-    """Checks and keeps a setting. Raises `Invalid`."""
+    """Checks and stores a setting. Raises `Invalid`."""
     name = canonical(name)
     Settings(store.config(), store.defaults).check(name, value)
     if name == "lease-ttl" and store.shared_by_machines and Settings({name: value})[name] < LEASE_MIN_S:
-        raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s where machines share a store, not {value!r}")
+        raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s on PostgreSQL, not {value!r}")
     with store.transaction():
         store.set_config(name, value)
         note(store, who, "SettingSet", f"{name}={value}")
 
 
 def unset_value(store: Store, who: str, name: str) -> None:
-    """Puts a setting back to its default."""
+    """Restores a setting's default."""
     name = canonical(name)
     with store.transaction():
         store.set_config(name, None)

@@ -1,7 +1,7 @@
-"""Moving a store into another one, SQLite or PostgreSQL: jobs, history, outputs and settings.
+"""Copies a store to another one, SQLite or PostgreSQL: jobs, history, outputs and settings.
 
-The source's workers stop first, and while rows are copied nobody writes to either store. The copy is read back and
-compared before it is committed; only then the source gets its pointer. So a copy that fails leaves both as they were.
+The source's workers stop first, and nobody writes to either store while rows are copied. The copy is read back and
+compared before it is committed; only then the source gets its pointer. A copy that fails changes nothing.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ LOOK_EVERY_S = 0.1
 def copy(
     source: Client, to: str, *, keep: bool, replace: bool, say: Callable[[str], None], progress: Progress | None
 ) -> dict[str, int]:
-    """Copies everything; how many rows of each table. The source then points to the copy, unless it is to be kept.
+    """Copies everything. Returns the number of rows of each table. The source then points to the copy unless `keep`.
 
-    `replace`: what is in the target is removed. Raises `Conflict`, and changes nothing then.
+    `replace` empties the target first. Raises `Conflict` and changes nothing if the target is not empty.
     """
     target_url, folder = bootstrap.prepare_target(to)
     if folder == source.store.folder:
-        raise Invalid(f"{target_url} is the store that is to be copied", "name another one with --to")
+        raise Invalid(f"{target_url} is the source itself", "name another store with --to")
     _refuse_short_leases(source, to)
     with closing(bootstrap.open_archive(to)) as target:
         if not replace and any(target.count(table) for table in TABLES):
-            hint = "name another one, or remove what is there with --replace"
+            hint = "name another store, or empty this one with --replace"
             raise Conflict(f"the store {target_url} is not empty", hint)
     stop_workers(source, say)
     if replace:
@@ -45,16 +45,16 @@ def copy(
 
 
 def _refuse_short_leases(source: Client, to: str) -> None:
-    """A file takes a `lease-ttl` with which no worker could serve a database. Raises `Conflict`."""
+    """Raises `Conflict` if the source's `lease-ttl` is too short for a server."""
     if bootstrap.is_server(to) and (ttl := source.settings()["lease-ttl"]) < LEASE_MIN_S:
         raise Conflict(
-            f"lease-ttl is {ttl:g}s, and must be at least {LEASE_MIN_S:g}s where machines share a store",
+            f"lease-ttl is {ttl:g}s, and must be at least {LEASE_MIN_S:g}s on PostgreSQL",
             "first: queuectl config unset lease-ttl",
         )
 
 
 def stop_workers(source: Client, say: Callable[[str], None]) -> None:
-    """Has all workers finish what they run and leave. Raises `OperationFailed` where a job is left in no hands."""
+    """Stops all workers once their commands have finished. Raises `OperationFailed` if jobs stay claimed."""
     told = False
     while workers := source.workers():
         if any(not (worker.stopping or worker.orphaned) for worker in workers):
@@ -67,15 +67,15 @@ def stop_workers(source: Client, say: Callable[[str], None]) -> None:
     left = sum(jobs for (_, state), jobs in source.store.counts().items() if state is JobState.PROCESSING)
     if left:
         raise OperationFailed(
-            f"{left} job(s) are in the hands of workers that are gone",
-            "let one settle them: queuectl worker start; then copy again",
+            f"{left} job(s) are claimed by workers that are gone",
+            "let a worker settle them: queuectl worker start; then copy again",
         )
 
 
 def _copy(source: Archive, target: Archive, pointer: str | None, progress: Progress | None) -> dict[str, int]:
     with source.locked():
         if source.running():
-            raise Conflict("a worker has started meanwhile", "copy again")
+            raise Conflict("a worker has started in between", "copy again")
         with target.locked():
             copied = _copy_tables(source, target, progress)
         if pointer is not None:
@@ -96,7 +96,7 @@ def _copy_tables(source: Archive, target: Archive, progress: Progress | None) ->
 
 
 class _Reading:
-    """Rows on their way, with the checksum of those that have gone by."""
+    """Passes rows on, and keeps their checksum."""
 
     def __init__(self, rows: Iterator[Row], done: int, progress: Progress | None) -> None:
         self.checksum = Checksum()

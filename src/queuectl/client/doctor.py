@@ -1,4 +1,4 @@
-"""Checks a store and the machine it is on: each finding says what would fix it. Cleans up after dead workers."""
+"""Checks a store and its machine: each finding has a fix. Cleans up after dead workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DISK_FREE_BYTES_MIN = 100 << 20
 
 
 def examine(given: str | None) -> list[Finding]:
-    """All findings about the store meant by `given` (see `locate_store`). Makes no store."""
+    """All findings about a store (`given` as in `locate_store`). Makes no store."""
     return list(_examine(given))
 
 
@@ -62,7 +62,7 @@ def _examine(given: str | None) -> Iterator[Finding]:
 
 
 def _failed(error: QueuectlError) -> Finding:
-    """What could not be looked at, with the error's own code."""
+    """The finding for a failed check, with the error's own code."""
     return Finding(level=PROBLEM, code=error.code, message=error.message, fix=error.hint)
 
 
@@ -95,12 +95,10 @@ def _without_store(path: Path) -> Iterator[Finding]:
 
 
 def _rights(path: Path) -> Iterator[Finding]:
-    """The store must be the owner's alone, and writable for whoever asks."""
+    """Checks that only the owner can use the store, and that this user can write it."""
     found = path.stat()
     if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        what = (
-            f"{path} can be used by others (mode {stat.S_IMODE(found.st_mode):04o}); who may enqueue may run commands"
-        )
+        what = f"{path} can be used by others (mode {stat.S_IMODE(found.st_mode):04o}); they can run commands"
         yield Finding(level=WARNING, code="store_open_to_others", message=what, fix=f"chmod 600 {path}")
     if found.st_uid != os.geteuid():
         yield Finding(
@@ -137,7 +135,7 @@ def _disk(folder: Path) -> Finding:
 
 
 def _server(url: str) -> Iterator[Finding]:
-    """A store in a database server. Opening it makes what is missing, as every other command would."""
+    """Checks a store in a database server. Opening it makes missing tables, as in every command."""
     from queuectl.client.doctor_server import judged
     from queuectl.store.postgres.store import PostgresStore
 
@@ -159,7 +157,7 @@ def _server(url: str) -> Iterator[Finding]:
 
 
 def unwritable(store: Store) -> Iterator[Finding]:
-    """A store to which nothing can be written, whatever can be read from it."""
+    """Finds a store that cannot be written, even if it can be read."""
     try:
         store.try_write()
     except QueuectlError as error:
@@ -167,7 +165,7 @@ def unwritable(store: Store) -> Iterator[Finding]:
 
 
 def out_of_touch(store: Store) -> Iterator[Finding]:
-    """Workers that have not renewed their lease for half its time or longer, and hold jobs or still live here."""
+    """Finds workers that have not renewed their lease for half its time, and hold jobs or live here."""
     if not store.shared_by_machines:
         return
     rows = [row for row in store.workers() if store.is_at_home(row)]
@@ -175,7 +173,7 @@ def out_of_touch(store: Store) -> Iterator[Finding]:
     silent_s = {row.name: store.now() - seen[row.id] for row in rows if store.alive(row) or store.running(row.id)}
     for name, seconds in silent_s.items():
         if seconds > ttl_s / 2:
-            over = f"; it ran out {seconds - ttl_s:.0f}s ago" if seconds > ttl_s else ""
+            over = f"; it expired {seconds - ttl_s:.0f}s ago" if seconds > ttl_s else ""
             yield Finding(
                 level=WARNING,
                 code="worker_out_of_touch",
@@ -206,7 +204,7 @@ def _store(store: Store) -> Iterator[Finding]:
 
 
 def _log(path: str) -> Iterator[Finding]:
-    """A log that grows, with whoever keeps it from being used again; and logs that were set aside."""
+    """Finds a large log, with the process whose transaction is open, and logs that were set aside."""
     from queuectl.store.sqlite import fileset, wal
     from queuectl.store.sqlite.connection import folder_of
 
@@ -218,12 +216,12 @@ def _log(path: str) -> Iterator[Finding]:
         fix = f"end it: kill {' '.join(map(str, pids))}" if pids else "it shrinks by itself as the store is used"
         yield Finding(level=WARNING if pids else NOTE, code="log_large", message=what, fix=fix)
     for left in sorted(Path(folder_of(path)).glob(f"{fileset.SET_ASIDE}*")):
-        what = f"{left} is the log of another file than the store, which was put in its place"
+        what = f"{left} is the log of an earlier file that was replaced by this store"
         yield Finding(level=NOTE, code="log_set_aside", message=what, fix=f"if nothing is missing: rm {left}")
 
 
 def _workers(store: Store) -> Iterator[Finding]:
-    """Live workers, what dead ones left in the store, and what they left on disk."""
+    """Finds live workers, and what dead ones left in the store and on disk."""
     rows = store.workers()
     yield from remains.platform()
     yield from remains.unable(store.folder)
@@ -245,9 +243,9 @@ def _workers(store: Store) -> Iterator[Finding]:
 
 
 def _of_original(store: Store, row: WorkerRow) -> Finding:
-    """A worker that was registered in the store from which this one was copied. It may live there."""
+    """The finding about a worker of the store from which this one was copied; it may live there."""
     held = [job.id for job in store.running(row.id)]
-    what = f"this store is a copy: worker {row.name} belongs to the original, and nothing of it is touched"
+    what = f"this store is a copy: worker {row.name} belongs to the original, and is left alone"
     if held:
         what += f"; here {', '.join(held)} will be given back"
     fix = f"the next worker that starts here does, or: {CLEAN}"
@@ -255,13 +253,13 @@ def _of_original(store: Store, row: WorkerRow) -> Finding:
 
 
 def _dead(store: Store, row: WorkerRow) -> Iterator[Finding]:
-    """What a dead worker left in the store, and its processes."""
+    """Finds what a dead worker left in the store, and its processes."""
     held = [job.id for job in store.running(row.id)]
     what = f"worker {row.name} is dead but still listed"
     if held:
         yield Finding(
             level=PROBLEM, code="worker_dead_with_jobs", message=f"{what} and holds {', '.join(held)}",
-            fix=f"start a worker, which settles them, or: {CLEAN}",
+            fix=f"start a worker to settle them, or: {CLEAN}",
         )  # fmt: skip
     else:
         yield Finding(
@@ -276,13 +274,13 @@ def _folders(store: Store, known: set[str]) -> Iterator[Finding]:
         yield Finding(
             level=NOTE,
             code="folder_left",
-            message=f"{path} is left from a dead worker",
+            message=f"{path} is left by a dead worker",
             fix=f"the next worker that starts cleans up, or: {CLEAN}",
         )
 
 
 def clean_up(store: Store) -> list[str]:
-    """Does at once what the next worker would: ends what dead workers' commands left running, records the results
-    that wait in their journals, gives their jobs back, removes their folders. One line for each dead worker."""
+    """Does what the next worker would do after dead ones: ends their commands' processes, records results from their
+    journals, gives their jobs back, removes their folders. Returns a line for each dead worker."""
     reaper = Reaper(store, Host(store.folder), lambda: Settings(store.config()))
     return [sentence(settled.happenings()[-1]) for settled in reaper.clean_up(boottime())]

@@ -1,4 +1,4 @@
-"""Checks of a database server, for doctor.py: each finding says what would fix it."""
+"""Checks a database server, for doctor.py: each finding has a fix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TRANSACTION_OLD_S = 600.0
 
 
 def judged(url: str, found: Health) -> Iterator[Finding]:
-    """What of a server's settings and state costs promises, speed or sleep."""
+    """Finds settings and states of a server that break promises or cost speed."""
     yield from _reached(url, found)
     yield from _durability(found)
     yield from _writing(found)
@@ -64,7 +64,7 @@ def _durability(found: Health) -> Iterator[Finding]:
 
 
 def _standbys(found: Health) -> Iterator[Finding]:
-    """Whether what is committed survives a failover."""
+    """Finds whether commits survive a failover."""
     if found.async_standbys and not found.sync_standbys and not found.named_standbys:
         what = (
             "the standbys are asynchronous: after a failover the last commits may be gone, acknowledged jobs and "
@@ -79,12 +79,12 @@ def _standbys(found: Health) -> Iterator[Finding]:
             level=NOTE,
             code="standby_hidden",
             message=what,
-            fix="GRANT pg_monitor TO this role; or ask whoever keeps the server",
+            fix="GRANT pg_monitor TO this role; or ask the server's administrator",
         )
 
 
 def _writing(found: Health) -> Iterator[Finding]:
-    """What keeps a server, or a commit, from writing."""
+    """Finds what keeps a server from writing or committing."""
     if found.is_standby:
         yield Finding(
             level=PROBLEM,
@@ -117,14 +117,14 @@ def _writing(found: Health) -> Iterator[Finding]:
 
 
 def _rights_of_role(found: Health) -> Iterator[Finding]:
-    """What the role cannot do, or see."""
+    """Finds rights that the role lacks."""
     if found.closed_tables:
         what = f"the role {found.role} may not read and write all tables of the store: {', '.join(found.closed_tables)}"
         granted = f'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{found.schema}" TO "{found.role}";'
         fix = f"as their owner: {granted}"
         yield Finding(level=PROBLEM, code="role_lacks_rights", message=what, fix=fix)
     if not found.sees_all:
-        what = f"the role {found.role} is not told of others' transactions and of standbys: they were not checked"
+        what = f"the role {found.role} cannot see others' transactions and standbys: they were not checked"
         yield Finding(
             level=NOTE,
             code="role_sees_part",

@@ -1,4 +1,4 @@
-"""What a `Client` answers, as JSON: the same documents from `--json` and from the REST API. Jobs are wire's."""
+"""Answers of a `Client` as JSON, for `--json` and the REST API. Jobs are in wire/jobs.py."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ DEEDS = {
     "WorkersStarted": "workers_started", "WorkersStopped": "workers_stopped", "TokenCreated": "token_created",
     "TokenRevoked": "token_revoked", "ClockSetBack": "clock_set_back",
 }  # fmt: skip
-"""What people did, by the kind that the store keeps: the event's name in JSON, which people see with blanks."""
+"""Events that people cause: the store's kind, and the name in JSON. People see the name with blanks."""
 KINDS = {name: kind for kind, name in DEEDS.items()}
 
 
 def event_of(kind: str) -> str:
-    """The event's name in JSON. A kind that a newer release keeps is its own name."""
+    """The event's name in JSON. A kind of a newer release is its own name."""
     return DEEDS.get(kind, kind)
 
 
 def deed_words(kind: str) -> str:
-    """What was done, for people."""
+    """The event's name for people."""
     return event_of(kind).replace("_", " ")
 
 
@@ -65,26 +65,26 @@ def slots(workers: Sequence[WorkerView]) -> int:
 
 
 def busy(workers: Sequence[WorkerView]) -> int:
-    """How many of them run a command. What outlives its worker is in nobody's slot."""
+    """The number of busy slots. Commands that outlive their worker take no slot."""
     return sum(len(worker.running) for worker in workers if not worker.orphaned)
 
 
 def starting(workers: Sequence[WorkerView]) -> Counter[str]:
-    """How many jobs of which queue are claimed ahead of a free slot. They are `processing`, but nothing runs yet."""
+    """The number of jobs of each queue that are claimed ahead of a free slot: `processing`, but not running yet."""
     return Counter(job.queue for worker in workers for job in worker.starting)
 
 
 def seen_counts(found: Status, queue: str | None = None) -> dict[str, int]:
-    """Jobs (of a queue) by state for people: what is only starting is told apart from what runs."""
+    """Jobs (of a queue) by state for people, with `starting` apart from `processing`."""
     by_queue = starting(found.workers)
     counted, ahead = (found.counts, by_queue.total()) if queue is None else (found.queues[queue], by_queue[queue])
-    running = max(0, counted[JobState.PROCESSING] - ahead)  # the two were read one after the other
+    running = max(0, counted[JobState.PROCESSING] - ahead)  # the two were not read at the same time
     seen = {state.value: number for state, number in counted.items()} | {JobState.PROCESSING.value: running}
     return {**seen, STARTING: ahead}
 
 
 def retry_text(job: Job, now: float) -> str:
-    """Which retry a failed job waits for, and how long."""
+    """The number of a failed job's next retry, and when it is due."""
     left = job.due_at - now
     due = "now" if left <= 0 else f"in {format_duration(round(left) if left >= 10 else left)}"
     return f"retry {job.attempts}/{job.spec.max_retries} {due}"
@@ -159,13 +159,13 @@ def setting_to_json(settings: Settings, name: str) -> JsonObject:
 
 
 def setting_text(settings: Settings, name: str) -> str:
-    """The value as written; one that follows another setting shows what it comes to."""
+    """The value as written; for one that follows another setting, also its value."""
     text = settings.text(name)
     return with_unit(name, settings.text(text)) if text in SETTINGS else text
 
 
 def queue_to_json(found: Status, queue: str) -> JsonObject:
-    """A queue: its jobs by state, and who serves it."""
+    """A queue: its jobs by state, and its workers."""
     serving = [worker for worker in found.workers if serves(worker, queue)]
     return {
         "name": queue, "counts": {state.value: number for state, number in found.queues[queue].items()},
@@ -174,12 +174,12 @@ def queue_to_json(found: Status, queue: str) -> JsonObject:
 
 
 def finding_to_json(finding: Finding) -> JsonObject:
-    """A finding of a check; `fix` is null where there is nothing to do."""
+    """A finding; `fix` is null if there is nothing to do."""
     return {**finding._asdict(), "fix": finding.fix or None}
 
 
 def news_to_json(news: News) -> JsonObject:
-    """Something that happened."""
+    """An event of a job, or of the audit log."""
     return {
         "at": format_time(news.at), "event": event_of(news.kind), "job": news.job,
         "queue": news.queue, "state": news.state.value if news.state else None, "attempt": news.number,
@@ -239,7 +239,7 @@ EXECUTION = Shape(
 
 
 def _ended(name: str) -> Callable[[Event], Any]:
-    """What an execution came to, in the event that tells of its end."""
+    """A value of an execution, in the event of its end."""
     return lambda event: getattr(event.attempt, name) if event.name == "ended" else None
 
 
@@ -255,7 +255,7 @@ EVENT = Shape(
 
 
 def _selector(group: Group) -> JsonObject:
-    """The selector that means the jobs of a group."""
+    """The selector of a group's jobs."""
     selector: JsonObject = {"state": ["dead"], "queue": [group.queue], "command": [exactly(group.command)]}
     if group.exit_code is not None:
         selector["exit_code"] = [group.exit_code]
@@ -294,11 +294,11 @@ DEED = Shape(
     Key("id", COUNT), Key("at", TIME), Key("event", DEED_KIND, "kind"), Key("by", nullable(TEXT), "who"),
     Key("job", nullable(TEXT)), Key("detail", nullable(TEXT)),
 )  # fmt: skip
-"""Something that a person did."""
+"""An entry of the audit log."""
 
 TOKEN = Shape(
     "Token", Token,
     Key("id", TEXT), Key("name", TEXT), Key("role", one_of(Role)), Key("created_at", TIME),
     Key("created_by", nullable(TEXT)), Key("used_at", nullable(TIME)),
 )  # fmt: skip
-"""What may be known of a token."""
+"""A token without its text."""

@@ -1,4 +1,4 @@
-"""From what a user asks for to a job: with the settings' policy and the surroundings of the one who asks."""
+"""Makes jobs from requests, with the settings' policy and the caller's folder, umask and variables."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from queuectl.wire.requests import COLUMNS, JobRequest, parse_request
 
 IDS_AT_ONCE = 500
 ON_CONFLICT = ("error", "ignore")
-"""What becomes of a new job whose id is taken: all are refused, or it is left out."""
+"""What to do if an id is taken: refuse all jobs, or leave this one out."""
 
 _PATHS = [field.name for field in INPUT if field.kind == "path"]
 
 _asking = allocate_lock()
-"""A umask can only be read by setting another one, and it is the whole process's."""
+"""The umask belongs to the whole process, and can be read only by setting another one."""
 
 
 def enqueue(store: Store, who: str, requests: Iterable[JobRequest], connection: Any, on_conflict: str) -> list[Job]:
@@ -35,7 +35,7 @@ def enqueue(store: Store, who: str, requests: Iterable[JobRequest], connection: 
     jobs = [factory.job(request) for request in requests]
     if connection is not None:
         if on_conflict != "error":
-            raise Invalid("connection and on_conflict exclude each other", "look first whether the job is there")
+            raise Invalid("connection and on_conflict exclude each other", "check first whether the job exists")
         return _within(store, connection, jobs)
     if on_conflict == "ignore":
         return insert_unknown(store, jobs)
@@ -52,7 +52,7 @@ def _within(store: Store, connection: Any, jobs: Sequence[Job]) -> list[Job]:
 
 
 def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any]) -> Job:
-    """Adds the same job once more; see `Client.clone`."""
+    """Adds a copy of a job; see `Client.clone`."""
     job, now = store.get(ref), store.now()
     command = job.command if isinstance(job.command, str) else list(job.command)
     request = parse_request({"command": command, **changes}, now)
@@ -63,7 +63,7 @@ def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any]) -> Job:
 
 
 class JobFactory:
-    """Makes jobs from requests: the settings' policy, the surroundings of this moment, one shared spec where it can."""
+    """Makes jobs from requests, with the current settings and environment. Equal jobs share a spec."""
 
     def __init__(self, settings: Settings, now: float, who: str) -> None:
         self._now = now
@@ -84,7 +84,7 @@ class JobFactory:
         )  # fmt: skip
 
     def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
-        """The same job once more under another id: its policy and surroundings, with the keys `given` changed."""
+        """A copy of a job under another id, with the keys `given` changed."""
         here = self._fields["cwd"]
         self._fields = {**job.spec._asdict(), "env": dict(job.spec.env)}
         self._backoff_initial_given = job.spec.backoff_initial != job.spec.backoff_base
@@ -108,7 +108,7 @@ class JobFactory:
 
 
 def _program(name: str) -> str:
-    """A shell's whole path, where it was named as one types it."""
+    """The path of a shell that was given by name."""
     if "/" in name:
         return name
     from shutil import which
@@ -117,7 +117,7 @@ def _program(name: str) -> str:
 
 
 def insert_unknown(store: Store, jobs: Sequence[Job]) -> list[Job]:
-    """Adds those jobs whose ids are not taken, all or none; in the place of the others, the jobs that have the ids."""
+    """Adds the jobs whose ids are free, all or none. Returns existing jobs in place of the others."""
     known: dict[str, Job] = {}
     given = list(dict.fromkeys(job.id for job in jobs if not job.generated_id))
     first: dict[str, Job] = {}
@@ -147,7 +147,7 @@ def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:
     variables = environment.given()
     env = {name: value for name, value in variables.items() if environment.is_captured(name, patterns)}
     utf8(cwd, "the name of the current folder", "work in another one")
-    for name in env:  # values are kept as they are, whatever their bytes
+    for name in env:  # values may be any bytes
         utf8(name, f"the name of the variable {name!a}", "change what is captured: config set env-capture")
     if "TRACEPARENT" in variables:
         env["TRACEPARENT"] = variables["TRACEPARENT"]

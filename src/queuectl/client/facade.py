@@ -1,6 +1,6 @@
-"""Every use case, once. The command line, the web and Python programs only translate words to and from it.
+"""Every use case, once. The command line, the web and Python programs only translate to and from it.
 
-A `Client` holds one open store and nothing else; it is for one thread. Programs get one for many: see library.py.
+A `Client` holds one open store, for one thread. library.py has the one for programs with many threads.
 """
 
 from __future__ import annotations
@@ -28,35 +28,34 @@ if TYPE_CHECKING:
     from queuectl.wire.reading import Requests
 
 GROUPS = DEEDS = 100
-"""How many are listed unless another number is asked for."""
+"""Default limits of listings."""
 
 
 class Client(Here):
-    """All that can be done with a queue."""
+    """A queue in an open store, for one thread."""
 
     # --- enqueue ----------------------------------------------------------------------------
 
     def enqueue(
         self, requests: Iterable[JobRequest], *, connection: Any = None, on_conflict: str = "error"
     ) -> list[Job]:
-        """Adds the jobs, all or none, with the settings and surroundings of this moment. Durable on return.
+        """Adds the jobs, all or none, with the current settings and environment. Durable on return.
 
-        With `on_conflict` "ignore", a job whose id is taken is left out, and the one that has the id stands in its
-        place: it has a `seq`, which a new job has not. With `connection`, an application's own to the PostgreSQL
-        database of this store, they are added in its open transaction, and are there for others when it commits; the
-        owner is then the role that it is logged in as.
+        With `on_conflict` "ignore", a job whose id is taken is left out, and the existing job is returned in its place;
+        it has a `seq`, which a new job lacks. With `connection`, an application's own to the PostgreSQL database of
+        this store, the jobs are added in its open transaction, and their owner is its login role.
         """
         return enqueueing.enqueue(self.store, self.who, requests, connection, on_conflict)
 
     def enqueue_read(self, read: Requests, on_conflict: str = "error") -> list[Job]:
-        """Adds the jobs of a file; see `enqueue`. Raises `Conflict` naming the line that gives a taken id."""
+        """Adds the jobs of a file; see `enqueue`. Raises `Conflict` with the line of a taken id."""
         try:
             return enqueueing.enqueue(self.store, self.who, read.requests, None, on_conflict)
         except IdTaken as error:
             raise read.blamed(error) from None
 
     def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING) -> Job:
-        """Adds the same job once more under another id, with the keys of its JSON that are in `changes` changed."""
+        """Adds a copy of a job under another id, with `changes` to the keys of its JSON."""
         return enqueueing.clone(self.store, self.who, ref, changes)
 
     def unserved(self, queues: Iterable[str]) -> list[str]:
@@ -83,21 +82,21 @@ class Client(Here):
         return self.store.count(selector)
 
     def each(self, selector: Selector = ALL_JOBS) -> Iterator[tuple[Job, str | None]]:
-        """All matching jobs with their reasons, in the order of enqueueing, read piece by piece."""
+        """All matching jobs with their reasons, in the order of enqueueing, read in pages."""
         for page in looking.pages(self.store, selector):
             yield from zip(page, self.reasons(page), strict=True)
 
     def jobs(self, selector: Selector = ALL_JOBS) -> Iterator[Job]:
-        """All matching jobs, in the order of enqueueing, read piece by piece."""
+        """All matching jobs, in the order of enqueueing, read in pages."""
         for page in looking.pages(self.store, selector):
             yield from page
 
     def reason(self, job: Job) -> str | None:
-        """Why the job does not run, in words; None where it runs or is done."""
+        """Why the job is not running, in words; None if it is running or done."""
         return self.reasons([job])[0]
 
     def reasons(self, jobs: Sequence[Job]) -> list[str | None]:
-        """The same for many. Places in line are counted for the first of them only."""
+        """The reasons of many jobs. Places in line are counted for the first ones only."""
         from queuectl.client.reasons import reasons
 
         return reasons(self.store, jobs)
@@ -107,17 +106,17 @@ class Client(Here):
         return looking.status(self.store, retries)
 
     def stats(self, window: Duration = "1h", stretches: int = 60) -> Figures:
-        """Throughput, failures, and how long jobs waited and ran, over a stretch of time that ends now."""
+        """Throughput, failures, run and wait times over a window that ends now."""
         from queuectl.wire.keywords import seconds_of
 
         return self.figures(seconds_of(window), stretches)
 
     def dead_groups(self, selector: Selector = ALL_JOBS, *, limit: int = GROUPS) -> list[Group]:
-        """Matching dead jobs by queue, command, exit code and error, the largest groups first."""
+        """Matching dead jobs by queue, command, exit code and error, largest groups first."""
         return self.store.dead_groups(selector, limit)
 
     def audit(self, *, limit: int = DEEDS, before: int | None = None) -> list[Deed]:
-        """What people did, the latest first; with `before`, only what came before the deed of that id."""
+        """The audit log, latest first; with `before`, only entries before that id."""
         return self.store.deeds(limit, before)
 
     # --- act --------------------------------------------------------------------------------
@@ -127,23 +126,23 @@ class Client(Here):
         return acting.change(self.store, self.who, refs, Retried(), progress)
 
     def retry_dead(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Takes jobs out of the dead letter queue: attempts back to 0, history kept. Others are refused."""
+        """Moves dead jobs back to their queue with 0 attempts; their history is kept. Others are refused."""
         return acting.retry_dead(self.store, self.who, refs, progress)
 
     def cancel(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Ends jobs for good; a running one's command is ended by its worker within a second."""
+        """Cancels jobs; the worker of a running one ends its command within a second."""
         return acting.change(self.store, self.who, refs, CancelRequested(), progress)
 
     def hold(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Keeps workers from claiming the jobs."""
+        """Holds jobs: no worker claims them."""
         return acting.change(self.store, self.who, refs, Held(), progress)
 
     def release(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Lets workers claim held jobs again."""
+        """Releases held jobs."""
         return acting.change(self.store, self.who, refs, Released(), progress)
 
     def delete(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Removes jobs with their history and output. Running ones are refused."""
+        """Deletes jobs with their history and output. Running ones are refused."""
         return acting.delete(self.store, self.who, refs, progress)
 
     def purge(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
@@ -153,9 +152,9 @@ class Client(Here):
     def prune(
         self, selectors: Sequence[Selector], progress: Progress | None = None, *, limit: int | None = None
     ) -> int:
-        """Deletes finished jobs that match any of the selectors, in short transactions; returns how many.
+        """Deletes finished jobs that match any of the selectors, in short transactions. Returns their number.
 
-        With `limit`, at most that many. Raises `Invalid` for states that are not finished.
+        Deletes at most `limit`. Raises `Invalid` for states that are not finished.
         """
         return acting.prune(self.store, self.who, selectors, progress, limit)
 
@@ -165,10 +164,10 @@ class Client(Here):
         self, refs: str | Sequence[str], *, any: bool = False, timeout: Duration | None = None,
         tick: Callable[[], None] | None = None, say: Callable[[str], None] | None = None,
     ) -> list[Job]:  # fmt: skip
-        """Blocks until these jobs (or any of them) have finished; those that have. Raises `TimeoutError`.
+        """Waits until these jobs (or any of them) have finished. Returns the finished ones. Raises `TimeoutError`.
 
-        `tick` is called at least every second while the store answers; the wait ends with what it raises. `say` is
-        told that the store is away, and that it is back.
+        `tick` is called at least every second while the store answers; an exception of it ends the wait. `say` is
+        called with a message when the store is unavailable, and when it is back.
         """
         from queuectl.client import waiting
         from queuectl.wire.keywords import seconds_of
@@ -180,10 +179,10 @@ class Client(Here):
         self, ref: str, *, stream: int | None = None, tail: int | None = None, ticks: bool = False,
         say: Callable[[str], None] | None = None,
     ) -> Generator[Piece, None, None]:  # fmt: skip
-        """What a job writes, as it comes, until it has ended: pairs of a stream (1 or 2) and bytes.
+        """Yields a job's output as it comes, until the job has ended: pairs of a stream (1 or 2) and bytes.
 
-        With `ticks`, an empty piece of stream 0 comes at least every second, for you to look at something else. `say`
-        is told that the store is away, and that it is back.
+        With `ticks`, an empty piece of stream 0 comes at least every second, so that the caller can do something else.
+        `say` is called with a message when the store is unavailable, and when it is back.
         """
         from queuectl.client import following
 
@@ -196,33 +195,33 @@ class Client(Here):
         return Settings(self.store.config(), self.store.defaults)
 
     def retention(self) -> list[Selector]:
-        """What the retention settings say is to be pruned now; empty where nothing ever is."""
+        """Selectors of the jobs to prune now by the retention settings; empty if there are none."""
         return self.settings().retention(self.now())
 
     def set_setting(self, name: str, value: str) -> None:
-        """Checks and keeps a setting. Jobs enqueued earlier keep theirs."""
+        """Checks and stores a setting. Existing jobs keep theirs."""
         from queuectl.client import config
 
         config.set_value(self.store, self.who, name, value)
 
     def unset_setting(self, name: str) -> None:
-        """Puts a setting back to its default."""
+        """Restores a setting's default."""
         from queuectl.client import config
 
         config.unset_value(self.store, self.who, name)
 
     def tokens(self) -> list[Token]:
-        """Who may come in over HTTP."""
+        """The tokens for access over HTTP."""
         return self.store.tokens()
 
     def create_token(self, name: str, role: str = "read-only") -> tuple[Token, str]:
-        """A new token and its text, which nobody can find out later. Raises `Invalid`, `Conflict`."""
+        """Makes a token. Returns it with its text, which is not stored. Raises `Invalid`, `Conflict`."""
         from queuectl.client import tokens
 
         return tokens.create(self.store, name, role, self.who)
 
     def revoke_token(self, ref: str) -> Token:
-        """Ends a token, named by its name or id. Raises `NotFound`."""
+        """Revokes a token, given by name or id. Raises `NotFound`."""
         from queuectl.client import tokens
 
         return tokens.revoke(self.store, ref, self.who)
@@ -230,16 +229,16 @@ class Client(Here):
     # --- workers ----------------------------------------------------------------------------
 
     def workers(self) -> list[WorkerView]:
-        """The workers alive now, and supervisors that outlived theirs."""
+        """Live workers, and supervisors that outlived their worker."""
         return workers_.workers_of(self.store)
 
     def start_worker(
         self, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
         poll: Duration | None = None, stop_timeout: Duration | None = None,
     ) -> str:  # fmt: skip
-        """Starts a worker with `count` slots that outlives this program; its name, once it serves.
+        """Starts a worker with `count` slots that outlives this program. Returns its name once it serves.
 
-        It runs `sys.executable -m queuectl`. No queues: all. Raises what went wrong, such as `Conflict`.
+        It runs `sys.executable -m queuectl`. No queues: all. Raises the worker's error, such as `Conflict`.
         """
         from queuectl.client.starting import start_worker
 
@@ -250,12 +249,12 @@ class Client(Here):
     def ask_to_stop(
         self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False, orphaned: bool = False
     ) -> list[WorkerView]:
-        """Asks workers (all of this host, or of all hosts, or those named; GLOBs work) to stop; returns whom it asked.
+        """Asks workers to stop: all of this host, or of all hosts, or those named (GLOBs work). Returns them.
 
-        Raises `NotFound` where a name means none. `orphaned` ones are asked too, for a caller that drives them then.
+        Raises `NotFound` if a name matches none. With `orphaned`, asks orphaned ones too; the caller must drive them.
         """
         return workers_.ask_to_stop(self.store, self.who, names, now=now, all_hosts=all_hosts, orphaned=orphaned)
 
     def still_there(self, asked: Sequence[WorkerView]) -> list[WorkerView]:
-        """Which of these workers have not gone yet."""
+        """Those of the workers that have not exited yet."""
         return [worker for worker in asked if workers_.is_still_there(self.store, worker)]

@@ -1,4 +1,4 @@
-"""What there is to say about a job, for people: the same facts on the command line and on the pages."""
+"""A job's facts in words, the same on the command line and on the pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from queuectl.wire.words import ago, local_time, short
 
 
 class Fact(NamedTuple):
-    """What there is to know about a job under a name: a text, and the time to be shown before it (None: none)."""
+    """A named fact about a job: a text, and a time to show before it, or None."""
 
     name: str
     text: str
@@ -21,7 +21,7 @@ class Fact(NamedTuple):
 
 
 def facts(job: Job, now: float) -> Iterator[Fact]:
-    """What there is to know about a job; what is absent or usual is left out."""
+    """A job's facts; missing and default values are left out."""
     return itertools.starmap(Fact, _facts(job, now))
 
 
@@ -97,7 +97,7 @@ def signal_name(number: int) -> str:
 
 
 def info(job: Job, reason: str | None, now: float) -> str:
-    """What there is to say about a job in a few words."""
+    """A job's progress or result in a few words."""
     if job.state is JobState.COMPLETED:
         return f"took {short(job.duration)}" if job.duration is not None else ""
     if job.state is JobState.PROCESSING and reason is None:
@@ -112,20 +112,20 @@ def info(job: Job, reason: str | None, now: float) -> str:
 
 
 def tries(job: Job) -> str:
-    """Attempts, the running one included, of how many there may be."""
+    """`1/4`: attempts, with the running one, of the most there may be."""
     running = job.state is JobState.PROCESSING and job.started_at is not None
     return f"{job.attempts + running}/{job.spec.max_retries + 1}"
 
 
 def reason_words(job: Job, reason: str | None, now: float) -> str | None:
-    """The reason for people: a time is theirs."""
+    """The reason with its time in the reader's zone."""
     if reason and reason.startswith("scheduled for "):
         return f"scheduled for {local_time(job.due_at)} (in {short(max(0.0, job.due_at - now))})"
     return reason
 
 
 def explanation(job: Job, reason: str | None, now: float) -> str:
-    """One sentence about a job, without its subject."""
+    """A sentence about a job, without its subject."""
     match job.state:
         case JobState.PROCESSING:
             since = f" for {short(max(0.0, now - job.started_at))}" if job.started_at else ""

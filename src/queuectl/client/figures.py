@@ -1,4 +1,4 @@
-"""Throughput, failures, and how long jobs wait and run, over a stretch of time that ends now."""
+"""Throughput, failures, run and wait times over a window that ends now."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from queuectl.wire.times import format_duration
 STRETCHES = 60
 STRETCHES_MAX = 500
 SPANS_MAX = 5000
-"""Percentiles are of so many of the latest executions."""
+"""Most executions, latest first, that percentiles are of."""
 WINDOW_MIN_S, WINDOW_MAX_S = 1.0, 30 * 86400.0
 FAILURES = (Outcome.FAILED, Outcome.TIMEOUT)
 
 
 class Percentiles(NamedTuple):
-    """Of durations, in seconds; none where there was nothing to measure."""
+    """Percentiles of durations in seconds; None if there are none."""
 
     measured: int = 0
     p50: float | None = None
@@ -31,7 +31,7 @@ class Percentiles(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What has ended from `since` to `until`: in all by outcome, and in stretches of `stretch` seconds each.
+    """Ends from `since` to `until`: by outcome, and in stretches of `stretch` seconds each.
 
     `rate` is ends a second, `failure_rate` the fraction of ends by themselves or by timeout that were failures.
     `wait` is from when a job was due to its first start.
@@ -49,7 +49,7 @@ class Figures(NamedTuple):
 
 
 def figures(store: Store, window_s: float, stretches: int = STRETCHES, spans_max: int = SPANS_MAX) -> Figures:
-    """The figures of the last `window_s` seconds. Raises `Invalid` for a window or number that is out of bounds."""
+    """The figures of the last `window_s` seconds. Raises `Invalid` for a window or number out of bounds."""
     if not WINDOW_MIN_S <= window_s <= WINDOW_MAX_S:
         longest = format_duration(WINDOW_MAX_S)
         raise Invalid(f"a window of {window_s:g}s is out of bounds", f"from {WINDOW_MIN_S:g}s to {longest}")
@@ -73,13 +73,13 @@ def figures(store: Store, window_s: float, stretches: int = STRETCHES, spans_max
 
 
 def of_spans(spans: Sequence[Span]) -> tuple[Percentiles, Percentiles]:
-    """How long executions took, and how long their jobs had waited."""
+    """Percentiles of run times, and of wait times."""
     waited = [span.waited for span in spans if span.waited is not None]
     return percentiles([span.ran for span in spans]), percentiles(waited)
 
 
 def percentiles(durations: Sequence[float]) -> Percentiles:
-    """The durations' percentiles, each one of them (nearest rank)."""
+    """The percentiles (nearest rank) of durations."""
     if not durations:
         return Percentiles()
     ordered = sorted(durations)

@@ -1,7 +1,7 @@
-"""Reading and following a command's output, finished or running.
+"""Reads and follows a command's output, finished or running.
 
-A finished attempt's output is in the store. A running one's is in the file of its slot, which is used again for
-other commands: so what was read counts only if the attempt still ran afterwards.
+A finished attempt's output is in the store. A running one's is in the file of its slot. Slots are reused, so what was
+read counts only if the attempt still ran afterwards.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from queuectl.store.port import Output, Store
 LOOK_EVERY_S = 0.1
 """How often a running command's file is read."""
 TELLS_WITHIN_S = 2.5
-"""How soon another machine tells what a command there writes."""
+"""How soon another machine sends output of a command there."""
 ASK_FOR_S = 5.0
-"""For how long a look at another machine's running output asks for more of it."""
+"""How long a request for running output on another machine stays valid."""
 TAIL_LINES, TAIL_BYTES_MAX = 3, 4096
-"""What of an output is shown beside its job."""
+"""How much of an output is shown with its job."""
 
 Piece = tuple[int, bytes]
-"""A stream (1 or 2) and what was written to it."""
+"""A stream (1 or 2) and bytes written to it."""
 
 
 def read(store: Store, job: Job, number: int | None, stream: int | None, tail: int | None) -> Iterator[Piece]:
-    """What an attempt (none: the latest) has written so far.
+    """The output so far of attempt `number` (None: the latest).
 
-    `stream` 1 or 2 picks one where they are split; `tail` gives only so many last lines. Raises `NotFound`.
+    `stream` 1 or 2 picks one if the output is split; `tail` is the number of last lines. Raises `NotFound`.
     """
     attempts = store.attempts(job)
     if number is None and not attempts:
@@ -50,7 +50,7 @@ def read(store: Store, job: Job, number: int | None, stream: int | None, tail: i
 
 
 def tail(store: Store, job: Job) -> str:
-    """The last lines of what the job's latest attempt wrote."""
+    """The last lines of the latest attempt's output."""
     if not job.starts:
         return ""
     data = b"".join(data for _, data in read(store, job, None, None, TAIL_LINES))
@@ -58,7 +58,7 @@ def tail(store: Store, job: Job) -> str:
 
 
 def _so_far(store: Store, job: Job, attempt: Attempt) -> list[Piece]:
-    """Everything an attempt has written, from its slot's file while it runs, else from the store."""
+    """All output of an attempt: from its slot's file while it runs, else from the store."""
     while attempt.outcome is None and attempt.output_files:
         if _is_elsewhere(store, attempt):
             return _from_elsewhere(store, job, attempt.number)
@@ -71,7 +71,7 @@ def _so_far(store: Store, job: Job, attempt: Attempt) -> list[Piece]:
 
 
 def _as_it_is(store: Store, job: Job, attempt: Attempt) -> Attempt:
-    """The attempt as the store has it now. Raises `NotFound` where its job was deleted meanwhile."""
+    """The attempt as it is in the store now. Raises `NotFound` if its job was deleted."""
     for each in store.attempts(job):
         if each.number == attempt.number:
             return each
@@ -84,7 +84,7 @@ def _is_elsewhere(store: Store, attempt: Attempt) -> bool:
 
 
 def _from_elsewhere(store: Store, job: Job, number: int) -> list[Piece]:
-    """What a running attempt on another machine has written, as soon as that machine tells; nothing if it does not."""
+    """The output of an attempt on another machine, once that machine sends it; empty if it does not."""
     follower, pieces = Follower(None, number), list[Piece]()
     deadline = time.monotonic() + TELLS_WITHIN_S
     while time.monotonic() < deadline:
@@ -100,18 +100,18 @@ def _of_file(store: Store, stream: int, path: str) -> Output:
     try:
         size = os.stat(store.folder / path).st_size
     except OSError:
-        size = 0  # gone, or a user's that cannot be reached any more
+        size = 0  # gone, or not readable for this user
     capped = read_capped(store.folder, path, size, Settings(store.config())["output-max"])
     return Output(stream=stream, head=capped.head, tail=capped.tail, cut_bytes=capped.cut_bytes)
 
 
 def whole(output: Output) -> bytes:
-    """An output as people see it, with a line where its middle was cut out."""
+    """The output with a line in place of its cut middle."""
     return output.head + (cut_note(output.cut_bytes) if output.cut_bytes else b"") + output.tail
 
 
 def last_lines(data: bytes, lines: int) -> bytes:
-    """The last `lines` lines. A line ends at `\\n`; one that was redrawn with `\\r` is given in its last state."""
+    """The last `lines` lines. A line ends at `\\n`; one redrawn with `\\r` is in its last state."""
     start = len(data) - data.endswith(b"\n")
     for _ in range(lines):
         start = data.rfind(b"\n", 0, start)
@@ -122,7 +122,7 @@ def last_lines(data: bytes, lines: int) -> bytes:
 
 
 def _last_state(line: bytes) -> bytes:
-    """What of a line came after its last carriage return. One at its end redraws nothing: it may belong to `\\r\\n`."""
+    """The part of a line after its last carriage return, except one at its end, which may belong to `\\r\\n`."""
     shown = line.rstrip(b"\r")
     return shown[shown.rfind(b"\r") + 1 :]
 
@@ -130,10 +130,10 @@ def _last_state(line: bytes) -> bytes:
 def follow(
     store: Store, ref: str, stream: int | None, tail: int | None, ticks: bool = False, say: Say | None = None
 ) -> Iterator[Piece]:
-    """The output as it comes, over all retries, until the job has ended. May begin before the job does.
+    """Yields the output as it comes, over all retries, until the job has ended. May begin before the job does.
 
-    With `ticks`, an empty piece comes at least every second while the store answers, so that who waits can look at
-    something else. `say` is told that the store is away, and that it is back.
+    With `ticks`, an empty piece comes at least every second while the store answers. `say` is called with a message
+    when the store is unavailable, and when it is back.
     """
     follower, patience, watch = Follower(tail), Patience(store, say), Watch(store)
     try:
@@ -161,13 +161,13 @@ def follow(
 
 
 class Follower:
-    """Remembers how much of which attempt has been told. `behind`: there may be more to tell at once.
+    """Remembers how much of which attempt has been read. `behind`: there may be more to read at once.
 
-    `number` is the attempt that is being told, 0 before there is one.
+    `number` is the attempt that is being read, 0 before there is one.
     """
 
     def __init__(self, tail: int | None, number: int = 0) -> None:
-        """`number` is the first attempt to be told; 0: the first there is, or with `tail` the latest."""
+        """`number` is the first attempt to read; 0: the first one, or with `tail` the latest."""
         self._tail = tail
         self.number = number
         self._told: dict[int, int] = {}
@@ -175,7 +175,7 @@ class Follower:
         self.behind = False
 
     def news(self, store: Store, job: Job) -> Iterator[Piece]:
-        """What has been written since the last call: pieces, some of which may be empty."""
+        """Output since the last call, in pieces, some of which may be empty."""
         attempts = store.attempts(job)
         if not self.number and attempts:
             self.number = attempts[-1].number if self._tail is not None else attempts[0].number
@@ -204,7 +204,7 @@ class Follower:
             yield output.stream, self._first(data)
 
     def _read_on(self, store: Store, job: Job, attempt: Attempt, at: int) -> tuple[bytes, int]:
-        """The next bytes of a running stream, and where to go on: from its file, or from the machine that has it."""
+        """The next bytes of a running stream, from its file or its machine, and where to go on."""
         told, path = self._told.get(at + 1, 0), store.folder / attempt.output_files[at]
         if store.relay is None or path.exists():
             return read_on(path, told)
@@ -218,7 +218,7 @@ class Follower:
         return (cut_note(start - told) + data if start > told else data[told - start :]), stop
 
     def _first(self, data: bytes) -> bytes:
-        """Of what was there at the beginning, only the last lines, if so wished."""
+        """The output at the start of following: with `tail`, only its last lines."""
         if self._tail is None or not data:
             return data
         lines, self._tail = self._tail, None
@@ -226,7 +226,7 @@ class Follower:
 
 
 def rest(output: Output, told: int) -> bytes:
-    """What of an output comes after its first `told` bytes."""
+    """The output after its first `told` bytes."""
     if not output.cut_bytes or told < len(output.head):
         return whole(output)[told:]
     behind = told - len(output.head) - output.cut_bytes

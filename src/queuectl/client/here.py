@@ -1,4 +1,4 @@
-"""An open store, and what only a process beside it does: the command line and the server, but no program afar."""
+"""The part of a client that needs the open store: for the command line and the server, not over HTTP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def login_name() -> str:
-    """Who asks: the login name, or the user's number where it has none."""
+    """The login name, or the user's number if it has none."""
     import pwd
 
     try:
@@ -37,7 +37,7 @@ def login_name() -> str:
 
 
 class Here:
-    """One open store, for one thread, and who uses it."""
+    """An open store for one thread, and its user."""
 
     def __init__(self, store: Store, who: str | None = None) -> None:
         self._store = store
@@ -45,7 +45,7 @@ class Here:
 
     @property
     def store(self) -> Store:
-        """The open store. Only the rooms of the client use it."""
+        """The open store. Only the package `client` uses it."""
         return self._store
 
     def close(self) -> None:
@@ -53,12 +53,12 @@ class Here:
 
     @property
     def url(self) -> str:
-        """The store for people to see, without a password."""
+        """The store's address for people, without a password."""
         return self.store.url
 
     @property
     def address(self) -> str:
-        """What opens the same store again; it may hold a password."""
+        """The address that opens the same store; it may contain a password."""
         return self.store.address
 
     def now(self) -> float:
@@ -66,17 +66,17 @@ class Here:
         return self.store.now()
 
     def is_outdated(self) -> bool:
-        """Whether the store's file was removed or replaced, so that it has to be opened again."""
+        """Whether the store's file was removed or replaced, so that it must be opened again."""
         return not self.store.shared_by_machines and bool(self.store.replaced())
 
     def prove(self) -> None:
-        """Raises `StoreUnavailable` where the store does not answer or cannot be written."""
+        """Raises `StoreUnavailable` if the store does not answer or cannot be written."""
         self.store.counts()
-        with suppress(StoreBusy):  # somebody else writes
+        with suppress(StoreBusy):  # another writer: the store works
             self.store.try_write()
 
     def note(self, kind: str, detail: str) -> None:
-        """Keeps what was done for whoever asks later, where no job shows it."""
+        """Adds an entry to the audit log, for actions that no job's history shows."""
         acting.note(self.store, self.who, kind, detail)
 
     # --- look -------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class Here:
     def page(
         self, selector: Selector, limit: int, *, newest_first: bool = False, after: int | None = None
     ) -> list[Job]:
-        """Matching jobs, those that come after the one with this `seq`."""
+        """A page of matching jobs, after the one with the `seq` `after`."""
         return self.store.find(selector, limit=limit, newest_first=newest_first, after_seq=after)
 
     def counts(self) -> dict[tuple[str, JobState], int]:
@@ -92,43 +92,43 @@ class Here:
         return self.store.counts()
 
     def known_count(self, selector: Selector) -> int | None:
-        """How many jobs match; None where they would have to be counted."""
+        """The number of matching jobs; None if they would have to be counted."""
         return looking.known_count(self.store, selector)
 
     def next_retries(self, limit: int) -> Sequence[Job]:
-        """The failed jobs that run again next."""
+        """The failed jobs with the next retries."""
         return self.store.backlog(limit).next_retries
 
     def figures(self, window_s: float, stretches: int, spans_max: int | None = None) -> Figures:
-        """What has ended in the last `window_s` seconds. Percentiles are of at most `spans_max` executions."""
+        """Figures of the last `window_s` seconds. Percentiles are of at most `spans_max` executions."""
         from queuectl.client import figures
 
         return figures.figures(self.store, window_s, stretches, spans_max or figures.SPANS_MAX)
 
     def watch(self, place: Place | None = None) -> Watching:
-        """What happens from here on, or after `place`. To be closed."""
+        """A reader of news from now on, or after `place`. The caller closes it."""
         from queuectl.client.news import Watching
 
         return Watching(self.store, place)
 
     def place(self) -> Place:
-        """How far the news have come."""
+        """The place of the latest news."""
         return self.store.place()
 
     # --- output -----------------------------------------------------------------------------
 
     def pieces(self, job: Job, attempt: int | None, stream: int | None, tail: int | None) -> Iterator[Piece]:
-        """What an attempt (None: the latest) has written so far, by stream; see `Client.output`."""
+        """The output so far of an attempt (None: the latest), by stream; see `Client.output`."""
         from queuectl.client import following
 
         return following.read(self.store, job, attempt, stream, tail)
 
     def written(self, follower: Follower, job: Job) -> Iterator[Piece]:
-        """What a job has written since the follower was last asked."""
+        """A job's output since the follower's last call."""
         return follower.news(self.store, job)
 
     def last_lines(self, job: Job) -> str:
-        """The last lines of what the job's latest attempt wrote."""
+        """The last lines of the latest attempt's output."""
         from queuectl.client import following
 
         return following.tail(self.store, job)
@@ -143,19 +143,19 @@ class Here:
         return guarding(self.store, [row for worker in workers for row in worker.rows], NOW if now else GRACEFUL)
 
     def end_orphaned(self, jobs: Sequence[Job]) -> set[str]:
-        """Has cancelled jobs ended from here where only supervisors are left of their worker; the ids of those."""
+        """Ends cancelled jobs of workers of which only supervisors are left. Returns their ids."""
         from queuectl.client.orphaned import end
 
         return end(self.store, jobs)
 
     def logged(self) -> list[str]:
-        """The workers of this host that have a log, the one that wrote last first."""
+        """Names of the workers of this host that have a log, latest log first."""
         from queuectl import bootstrap
 
         return bootstrap.logged(self.store)
 
     def log_path(self, worker: str) -> Path:
-        """Where a worker of this host writes its log."""
+        """The log file of a worker of this host."""
         from queuectl import bootstrap
 
         return bootstrap.log_path(self.store, worker)
@@ -163,19 +163,19 @@ class Here:
     # --- upkeep -----------------------------------------------------------------------------
 
     def out_of_order(self) -> list[Finding]:
-        """What is wrong with the store just now, and workers that seem not to reach it."""
+        """Findings about a store that cannot be written, and workers that seem not to reach it."""
         from queuectl.client import doctor
 
         return [*doctor.unwritable(self.store), *doctor.out_of_touch(self.store)]
 
     def clean_up(self) -> list[str]:
-        """Does at once what the next worker would do after dead ones; a line for each."""
+        """Cleans up after dead workers. Returns a line for each."""
         from queuectl.client import doctor
 
         return doctor.clean_up(self.store)
 
     def file(self) -> str:
-        """The file that can shrink. Raises `Invalid` where there is none."""
+        """The store's file, for shrinking. Raises `Invalid` if there is none."""
         from queuectl.store.sqlite.store import SqliteStore
 
         store = self.store
@@ -185,7 +185,7 @@ class Here:
         return store.path
 
     def shrink(self, patience_s: float) -> int:
-        """Gives what the file no longer needs back to the disk; the bytes it has become smaller."""
+        """Shrinks the file. Returns by how many bytes."""
         from queuectl.store.sqlite.connection import shrink
 
         return shrink(self.file(), patience_s)
@@ -193,7 +193,7 @@ class Here:
     # --- tokens -----------------------------------------------------------------------------
 
     def admit(self, text: str) -> Token | None:
-        """The token of this text, if it is one; its use is noted."""
+        """The token with this text, or None. Notes its use."""
         from queuectl.client import tokens
 
         return tokens.admit(self.store, text)

@@ -1,7 +1,4 @@
-"""queuectl in Python programs: `from queuectl import Client`.
-
-What facade.py does, for any number of threads, with keyword arguments in the place of JSON.
-"""
+"""`from queuectl import Client`: facade.py's client for many threads, with keyword arguments instead of JSON."""
 
 from __future__ import annotations
 
@@ -32,22 +29,22 @@ LOOK_EVERY_S = 0.05
 
 
 class Client(client.Client):
-    """All that can be done with a queue, from any number of threads. Close it, or use it in a `with` statement."""
+    """A queue, for any number of threads. Close it, or use it in a `with` statement."""
 
     def __init__(self, url: str | os.PathLike[str] | None = None, *, who: str | None = None) -> None:
-        """Opens a store, and makes it where it is missing.
+        """Opens a store, and makes it if it is missing.
 
-        `url` is a file or `postgresql://…`; without it, it is what the command line would use here. `who` is kept as
-        the owner of jobs and in what is told of them: the login name, unless given. Raises `StoreUnavailable`.
+        `url` is a file or `postgresql://…` (default: the store that the command line would use here). `who` is the
+        owner of new jobs and the name in events (default: the login name). Raises `StoreUnavailable`.
         """
         self._stores = Stores(None if url is None else os.fspath(url))
         super().__init__(self._stores.of_this_thread(), who)
 
     @staticmethod
     def remote(url: str, token: str, *, timeout: float = 30.0, ssl: SSLContext | None = None) -> RemoteClient:
-        """The same over HTTP: `url` is where `queuectl serve` is, `token` one of `queuectl token create`.
+        """The same over HTTP: `url` is the address of `queuectl serve`, `token` comes from `queuectl token create`.
 
-        No answer may take longer than `timeout` seconds; `ssl` says which certificates are trusted.
+        `timeout` is the limit of an answer in seconds; `ssl` says which certificates to trust.
         """
         from queuectl.client.remote.client import RemoteClient
 
@@ -59,7 +56,7 @@ class Client(client.Client):
         return self._stores.of_this_thread()
 
     def close(self) -> None:
-        """Closes the connections of all threads, none of which may be using it any more."""
+        """Closes the connections of all threads. No thread may still be using one."""
         self._stores.close()
 
     def __repr__(self) -> str:
@@ -88,10 +85,10 @@ class Client(client.Client):
     ) -> list[Job] | Job:  # fmt: skip
         """Adds a job with these keys, or many (each a mapping of the same keys), all or none. Durable on return.
 
-        With `on_conflict` "ignore", a job whose id is taken is left out, and the one that has the id stands in its
-        place. With `connection`, an application's own to the PostgreSQL database of this store, they are added in its
-        open transaction, and are there for others when it commits; the owner is then the role that it is logged in as.
-        Raises `Invalid`, `Conflict` where an id is taken, `StoreUnavailable`.
+        With `on_conflict` "ignore", a job whose id is taken is left out, and the existing job is returned in its place.
+        With `connection`, an application's own to the PostgreSQL database of this store, the jobs are added in its open
+        transaction, and their owner is its login role. Raises `Invalid`, `Conflict` if an id is taken,
+        `StoreUnavailable`.
         """
         if requests is None:
             (job,) = super().enqueue([self._request(keys)], connection=connection, on_conflict=on_conflict)
@@ -102,7 +99,7 @@ class Client(client.Client):
         return super().enqueue(wanted, connection=connection, on_conflict=on_conflict)
 
     def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING) -> Job:
-        """Adds the same job once more under another id, with the keys in `changes`, such as `{"timeout": "2h"}`."""
+        """Adds a copy of a job under another id, with `changes` such as `{"timeout": "2h"}`."""
         return super().clone(ref, as_json(changes))
 
     def _numbered(self, number: int, given: JobRequest | Mapping[str, Any]) -> JobRequest:
@@ -121,9 +118,9 @@ class Client(client.Client):
     def output(
         self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None
     ) -> bytes:
-        """What a job has written so far, by its latest start or the one numbered `attempt`.
+        """A job's output so far, of its latest attempt or of number `attempt`.
 
-        `stream` is 1 or 2 for a job with `split_output`, `tail` how many last lines are wanted.
+        `stream` is 1 or 2 for a job with `split_output`; `tail` is the number of last lines.
         """
         stream_name(stream)
         return b"".join(data for _, data in self.pieces(self.job(ref), attempt, stream, tail))
@@ -132,10 +129,10 @@ class Client(client.Client):
         self, ref: str, *, stream: int | None = None, tail: int | None = None, ticks: bool = False,
         say: Callable[[str], None] | None = None,
     ) -> Generator[Piece, None, None]:  # fmt: skip
-        """What a job writes, as it comes, until it has ended: pairs of a stream (1 or 2) and bytes.
+        """Yields a job's output as it comes, until the job has ended: pairs of a stream (1 or 2) and bytes.
 
-        With `ticks`, an empty piece of stream 0 comes at least every second, for you to look at something else. `say`
-        is told that the store is away, and that it is back.
+        With `ticks`, an empty piece of stream 0 comes at least every second, so that the caller can do something else.
+        `say` is called with a message when the store is unavailable, and when it is back.
         """
         stream_name(stream)
         store = self._stores.another()
@@ -145,7 +142,7 @@ class Client(client.Client):
             store.close()
 
     def afollow(self, ref: str, *, stream: int | None = None, tail: int | None = None) -> AsyncGenerator[Piece, None]:
-        """The same for asyncio. The reading is done in threads; to stop early, cancel it or `aclose` it."""
+        """`follow` for asyncio, read in threads. To stop early, cancel it or `aclose` it."""
         return asynchronously(self.follow(ref, stream=stream, tail=tail, ticks=True))
 
     # --- workers ----------------------------------------------------------------------------
@@ -154,9 +151,9 @@ class Client(client.Client):
         self, names: str | Sequence[str] = (), *, now: bool = False, all_hosts: bool = False,
         timeout: Duration | None = None,
     ) -> list[WorkerView]:  # fmt: skip
-        """Stops workers (all of this host, of all hosts, or those named) and waits until they have gone; which.
+        """Stops workers: all of this host, of all hosts, or those named. Waits until they have exited. Returns them.
 
-        They finish what they run; `now` ends it. Raises `NotFound`, and `TimeoutError` while they go on to stop.
+        They finish their commands; `now` ends these. Raises `NotFound`, and `TimeoutError` while they still stop.
         """
         deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)

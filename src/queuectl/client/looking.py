@@ -1,4 +1,4 @@
-"""Looking at jobs and at the whole, read piece by piece where it is much."""
+"""Reads jobs and the status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 
 PAGE = 1000
-"""Jobs read at a time where all of them are wanted."""
+"""Jobs read at a time if all of them are wanted."""
 
 
 def find(store: Store, selector: Selector, limit: int | None, newest_first: bool) -> list[Job]:
@@ -31,7 +31,7 @@ def pages(store: Store, selector: Selector) -> Iterator[list[Job]]:
 
 
 def known_count(store: Store, selector: Selector) -> int | None:
-    """How many jobs match, by the kept counts; None where they do not tell it: they know only queue and state."""
+    """The number of matching jobs from the kept counts, which know only queue and state; else None."""
     if selector._replace(states=(), queues=()) != Selector():
         return None
     return sum(

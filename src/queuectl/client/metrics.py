@@ -1,4 +1,4 @@
-"""Every metric, one row each, read when it is asked for. The cost does not grow with the history.
+"""Every metric, one row each, read at scrape time. The cost does not grow with the history.
 
 Needs prometheus-client, which writes the two text formats that Prometheus reads.
 """
@@ -20,16 +20,16 @@ from queuectl.client.values import Status
 from queuectl.domain.job import Outcome
 
 WINDOW_S = 300.0
-"""Quantiles are of what has ended in so many seconds, the latest `SPANS_MAX` executions at most."""
+"""Quantiles are of executions that ended in this many seconds, at most the latest `SPANS_MAX`."""
 SPANS_MAX = 2000
 LAG_S = 5.0
-"""Ends are counted when nobody is about to commit an earlier one any more."""
+"""Ends are counted this late, when no earlier one is still being committed."""
 QUANTILES = {"0.5": "p50", "0.9": "p90", "0.99": "p99"}
 
 
 class Row(NamedTuple):
-    """One metric: a gauge, counter or summary. A counter counts since the server began. A summary has only quantiles of
-    what ended lately; a gauge must not have a label `quantile`."""
+    """A gauge, counter or summary. A counter counts since the server's start. A summary has only quantiles of recent
+    executions, since a gauge must not have a label `quantile`."""
 
     name: str
     help: str
@@ -46,10 +46,10 @@ METRICS = {
     row.name: row
     for row in (
         Row("queuectl_jobs", "Jobs by queue and state.", ("queue", "state")),
-        Row("queuectl_oldest_waiting_seconds", "For how long the oldest due job waits; 0 where none does."),
+        Row("queuectl_oldest_waiting_seconds", "How long the oldest due job has waited; 0 if none waits."),
         Row("queuectl_workers", "Workers alive."),
-        Row("queuectl_worker_slots", "Places for commands on live workers."),
-        Row("queuectl_worker_slots_busy", "Places in which a command runs."),
+        Row("queuectl_worker_slots", "Slots of live workers."),
+        Row("queuectl_worker_slots_busy", "Slots in which a command runs."),
         Row("queuectl_executions", "Executions ended since this server began, by outcome.", ("outcome",), "counter"),
         Row("queuectl_run_seconds", "How long executions of the last 5 minutes took.", ("quantile",), "summary"),
         Row("queuectl_wait_seconds", "How long their jobs waited, from due to started.", ("quantile",), "summary"),
@@ -59,14 +59,14 @@ METRICS = {
 
 
 class EndCounter:
-    """Ends by outcome since it was made: it adds what has ended since it was asked before, by the store's index."""
+    """Counts ends by outcome since it was made: each call adds the ends since the last one."""
 
     def __init__(self, client: Client) -> None:
         self._until = client.now() - LAG_S
         self.ended = dict.fromkeys(Outcome, 0)
 
     def count(self, client: Client) -> None:
-        """Adds what is new."""
+        """Adds the ends since the last call."""
         until = client.now() - LAG_S
         if until > self._until:
             for tally in client.store.tallies(self._until, until, 1):
@@ -75,7 +75,7 @@ class EndCounter:
 
 
 class Reading(NamedTuple):
-    """What is read for one scrape."""
+    """The values of a scrape."""
 
     status: Status
     run: Percentiles
@@ -84,7 +84,7 @@ class Reading(NamedTuple):
 
 
 def read(client: Client, counter: EndCounter | None = None) -> Reading:
-    """The state of a store. Without a counter no executions are counted."""
+    """Reads a store. Without a counter, executions are not counted."""
     if counter is not None:
         counter.count(client)
     run, wait = of_spans(client.store.spans(client.now() - WINDOW_S, SPANS_MAX))
@@ -92,7 +92,7 @@ def read(client: Client, counter: EndCounter | None = None) -> Reading:
 
 
 class Format(NamedTuple):
-    """A text format: its media type, and what writes it."""
+    """A text format: its media type and its writer."""
 
     content_type: str
     write: Callable[[CollectorRegistry], bytes]
@@ -103,7 +103,7 @@ OPENMETRICS = Format("application/openmetrics-text; version=1.0.0; charset=utf-8
 
 
 def negotiated(accept: str) -> Format:
-    """The format that an Accept header asks for: OpenMetrics where it is named and not less wanted than plain text."""
+    """The format for an Accept header: OpenMetrics if it is named with at least the weight of plain text."""
     weights = dict(sorted(_weight(each) for each in accept.split(",")))  # of a type named twice the larger weight
     wanted = weights.get("application/openmetrics-text", 0.0)
     return OPENMETRICS if wanted and wanted >= weights.get("text/plain", 0.0) else PLAIN
@@ -124,7 +124,7 @@ def text(reading: Reading, form: Format = PLAIN) -> bytes:
 
 
 class _Collector:
-    """What prometheus-client asks for values."""
+    """Gives the values to prometheus-client."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -160,6 +160,6 @@ def _values(reading: Reading) -> dict[str, dict[tuple[str, ...], float]]:
 
 
 def _quantiles(found: Percentiles) -> dict[tuple[str, ...], float]:
-    """Nothing where nothing was measured."""
+    """Quantiles; empty if nothing was measured."""
     named = found._asdict()
     return {(quantile,): named[name] for quantile, name in QUANTILES.items() if named[name] is not None}

@@ -1,4 +1,4 @@
-"""News of a store, read once for everybody who watches: what has happened to jobs, and what people did."""
+"""News of a store, read once for all listeners: events of jobs, and what people did."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from queuectl.store.past import News, Place
 from queuectl.store.port import Store
 
 NEWS_MAX = 100
-"""At more than so many of a kind in a moment, some are passed over."""
+"""Most news of a kind in one reading; more are skipped."""
 LOOK_BACK_S = 2.0
-"""Ends are committed a little after they happened; so far back they are looked for."""
+"""How far back ends are searched: they are committed a little after they happened."""
 
 
 class Watching:
     """Reads what is new, and sleeps until something is committed."""
 
     def __init__(self, store: Store, place: Place | None = None) -> None:
-        """`place` is where it begins; now, unless given."""
+        """Begins at `place` (default: now)."""
         self._store = store
         self._wakeup = wakeup_for(store)
         self._begin(place or store.place())
@@ -27,19 +27,19 @@ class Watching:
         self._wakeup.close()
 
     def wait(self, at_most_s: float) -> None:
-        """Sleeps until somebody commits, or for that long."""
+        """Sleeps until a commit, or for `at_most_s` seconds."""
         self._wakeup.wait(at_most_s)
 
     def is_lost(self) -> bool:
-        """Whether the store is no longer the one it was."""
+        """Whether the store was removed or replaced."""
         return bool(self._store.replaced())
 
     def may_be_stale(self) -> bool:
-        """Whether anything may have changed since the last call. Workers on other machines tell nobody."""
+        """Whether anything may have changed since the last call; always true if other machines may commit unheard."""
         return self._store.changed() or self._store.shared_by_machines
 
     def read(self) -> list[News] | None:
-        """What is new; None where it was too much, and some was passed over."""
+        """The news; None if there were too many, and some were skipped."""
         place = self._store.place()
         found = self._store.news(self._looking_back(), NEWS_MAX)
         kinds = Counter(each.key[0] for each in found)
@@ -59,7 +59,7 @@ class Watching:
         return self._place._replace(at=self._place.at - LOOK_BACK_S)
 
     def _new(self, found: list[News]) -> list[News]:
-        """Those not told yet. What runs is told again and again; ends, as long as they are looked for."""
+        """Those that were not returned yet: running jobs and recent ends are found in each reading."""
         new = [each for each in found if each.key not in self._told]
         forget_before = self._place.at - 2 * LOOK_BACK_S
         still = {each.key: self._place.at for each in found}

@@ -1,4 +1,4 @@
-"""Ending cancelled jobs whose worker has lost its dispatcher: this process drives their supervisors meanwhile."""
+"""Ends cancelled jobs whose worker has lost its dispatcher: this process drives their supervisors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LOOK_AGAIN_S = 0.05
 
 
 def end(store: Store, jobs: Sequence[Job]) -> set[str]:
-    """Has those of the jobs ended of whose worker only supervisors are left; their ids."""
+    """Ends those of the jobs of whose worker only supervisors are left. Returns their ids."""
     running = {job.id for job in jobs if job.state is JobState.PROCESSING}
     if not running:
         return set()

@@ -1,4 +1,4 @@
-"""Why jobs do not run, in words: what each needs to know of the workers and of the jobs before it."""
+"""Why jobs are not running: reads what the reasons need of workers and of the jobs ahead."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from queuectl.wire.times import format_duration, format_second
 WAITING = (JobState.PENDING, JobState.FAILED)
 
 PLACES_MAX = 50
-"""Jobs of one listing whose exact place in line is counted."""
+"""Most jobs of a listing whose exact place in line is counted."""
 
 
 def reasons(store: Store, jobs: Sequence[Job]) -> list[str | None]:
-    """Why each of the jobs does not run; None where it runs or is done. Only the first places in line are counted."""
+    """Why each job is not running; None if it is running or done. Only the first places in line are counted."""
     now, places = store.now(), _Places(store)
     return [reason(job, now, lambda job=job: places.of(job), format_duration, format_second) for job in jobs]  # type: ignore[misc]
 
 
 class _Places:
-    """What surrounds the jobs of one listing, read once and only where a job asks."""
+    """The surroundings of the jobs of a listing, read once and only if needed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -41,7 +41,7 @@ class _Places:
         return {queue for (queue, state), number in self._store.counts().items() if number and state in WAITING}
 
     def of(self, job: Job) -> Surroundings:
-        """Who serves the job's queue, and the job's place in line."""
+        """The slots that serve the job's queue, and the job's place in line."""
         serving = [worker for worker in self._live if serves(worker, job.queue) and not worker.stopping]
         slots, busy = sum(worker.slots for worker in serving), sum(len(worker.running) for worker in serving)
         self._asked += 1

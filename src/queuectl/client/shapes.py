@@ -1,4 +1,4 @@
-"""Answers as JSON, one row a key: how its value is shown, how it is read back, and the schema that describes it."""
+"""Answers as JSON, one row a key: its value in JSON, how to read it back, and its schema."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 
 def same(value: Any) -> Any:
-    """JSON has it as it is."""
+    """The value, unchanged."""
     return value
 
 
 class Kind(NamedTuple):
-    """What values a key has: their schema, and how one becomes JSON and is read again."""
+    """A type of values: its schema, and its conversion to and from JSON."""
 
     schema: Schema
     show: Callable[[Any], Any] = same
@@ -40,7 +40,7 @@ TEXTS = Kind(schema.listed(schema.TEXT), list, tuple)
 
 
 def nullable(kind: Kind) -> Kind:
-    """The same, or None."""
+    """The kind, or None."""
     return Kind(
         schema.nullable(kind.schema), lambda value: None if value is None else kind.show(value),
         lambda value: None if value is None else kind.read(value),
@@ -56,7 +56,7 @@ def listed(kind: Kind) -> Kind:
 
 
 def rounded(digits: int) -> Kind:
-    """A number to so many decimal places."""
+    """A number rounded to `digits` decimal places."""
     return Kind(schema.NUMBER, lambda value: round(value, digits))
 
 
@@ -75,7 +75,7 @@ def numbers(values: type[StrEnum]) -> Kind:
 
 
 class Key(NamedTuple):
-    """One key of an answer. `of` is the attribute that it shows and is read into (unless given: of the same name), or
+    """A key of an answer. `of` is its attribute (default: of the same name), or
     a function of the value, which is not read back."""
 
     name: str
@@ -84,7 +84,7 @@ class Key(NamedTuple):
 
 
 class Shape(Generic[T]):
-    """An answer: all its keys, and what makes the value of them."""
+    """An answer: its keys, and the function that makes a value of them."""
 
     def __init__(self, name: str, make: Callable[..., T], *keys: Key) -> None:
         self._make = make
@@ -101,5 +101,5 @@ class Shape(Generic[T]):
         return {name: show(of(value)) for name, show, of in self._shown}
 
     def value(self, document: Mapping[str, Any], **others: Any) -> T:
-        """The value of a document, with what the document does not tell."""
+        """The value of a document; `others` are attributes that the document lacks."""
         return self._make(**{to: read(document[name]) for to, name, read in self._read}, **others)

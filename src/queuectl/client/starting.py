@@ -1,4 +1,4 @@
-"""Starting a worker as a process of its own."""
+"""Starts a worker as a separate process."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def start_worker(
     address: str, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
     poll: Duration | None = None, stop_timeout: Duration | None = None,
 ) -> str:  # fmt: skip
-    """Starts a worker of the store at `address`, as `Client.start_worker` does; its name, once it serves."""
+    """Starts a worker of the store at `address`; see `Client.start_worker`."""
     for queue in queues:
-        parse_request({"command": "true", "queue": queue}, 0.0)  # refuses what is no name
+        parse_request({"command": "true", "queue": queue}, 0.0)  # checks the name
     line = [sys.executable, "-m", "queuectl", "worker", "start", "--detach", "--json", "--count", str(count)]
     line += [f"--queue={queue}" for queue in queues]
     line += [f"--name={name}"] if name is not None else []
     line += ["--drain"] if drain else []
     line += ["--poll", f"{seconds_of(poll)}s"] if poll is not None else []
     line += ["--stop-timeout", f"{seconds_of(stop_timeout)}s"] if stop_timeout is not None else []
-    environment = {**os.environ, "QUEUECTL_DB": address}  # where others cannot read a password
+    environment = {**os.environ, "QUEUECTL_DB": address}  # not an argument: others could read a password
     try:
         done = subprocess.run(
             line, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -37,14 +37,14 @@ def start_worker(
     except subprocess.TimeoutExpired:
         raise OperationFailed("the worker did not start in time", "see: queuectl worker logs") from None
     except OSError as error:
-        raise Invalid(f"no worker can be started so: {error.strerror}", "give fewer queues, a shorter name") from None
+        raise Invalid(f"cannot start a worker: {error.strerror}", "give fewer queues, a shorter name") from None
     if done.returncode != 0:
         raise _told(done.stderr)
     return str(json.loads(done.stdout)["name"])
 
 
 def _told(stderr: str) -> Exception:
-    """The error that a command of ours has told in JSON, or else in its last words."""
+    """The error that the command printed as JSON, or else its last line."""
     last = stderr.strip().rpartition("\n")[2]
     try:
         error = json.loads(last)["error"]

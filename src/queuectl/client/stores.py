@@ -1,4 +1,4 @@
-"""A store for each thread of a program: a store is for one thread, and a program may have many."""
+"""A store for each thread of a program."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from queuectl.store.port import Store
 
 
 class Stores:
-    """Opens a store when a thread first asks for its own, and anew where its file was removed or replaced.
+    """Opens a store when a thread first needs one, and again if its file was removed or replaced.
 
-    Those of threads that have ended are closed when the next one is opened. A process that was forked opens its own,
-    and leaves alone those it has inherited.
+    Stores of ended threads are closed when the next one is opened. A forked process opens its own, and leaves inherited
+    ones alone.
     """
 
     def __init__(self, given: str | None) -> None:
@@ -30,14 +30,14 @@ class Stores:
     def of_this_thread(self) -> Store:
         """This thread's store. Raises `StoreUnavailable`, and `OperationFailed` after `close`."""
         if self._process != os.getpid():
-            self._begin_anew()
+            self._begin_after_fork()
         store = self._opened.get(threading.current_thread())
         if store is not None and (store.shared_by_machines or not store.replaced()):
             return store
         return self._open(store)
 
     def another(self) -> Store:
-        """One more, for whoever closes it."""
+        """Opens one more, for the caller to close."""
         if self._closed:
             raise OperationFailed("this client is closed", "make a new one")
         return open_store(self.address)
@@ -52,13 +52,13 @@ class Stores:
             self._opened[threading.current_thread()] = store
         return store
 
-    def _begin_anew(self) -> None:
-        # To close a connection would end it for the process that it belongs to.
+    def _begin_after_fork(self) -> None:
+        # Closing an inherited connection would end it for the parent process.
         self._inherited.append(self._opened)
         self._opened, self._changing, self._process = {}, threading.Lock(), os.getpid()
 
     def close(self) -> None:
-        """Closes all of them. No thread may be using its own any more."""
+        """Closes all stores. No thread may still be using one."""
         self._closed = True
         with self._changing:
             while self._opened and self._process == os.getpid():

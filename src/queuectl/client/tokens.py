@@ -1,7 +1,7 @@
-"""Who may come in over HTTP: making, checking and revoking tokens, and this machine's own one.
+"""Makes, checks and revokes tokens for access over HTTP, among them this machine's own.
 
-A token's text is shown once, when it is made; the store has its digest. The one that `serve` makes for itself also
-stands in a file of the store's folder, for its owner only, so that the login address can be printed again.
+A token's text is shown once, when it is made; the store has only its digest. The one that `serve` makes for itself is
+also in a file of the store's folder, for its owner only, so that the login address can be printed again.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ OWN_NAME = "serve"
 """The name of the token that `serve` makes for itself."""
 NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
 USED_EVERY_S = 60.0
-"""How exactly the last use of a token is known."""
+"""Least time between two notes of a token's use."""
 BYTES_MAX = 200
-"""Nothing longer is looked at."""
+"""Longer texts are not checked."""
 
 
 def create(store: Store, name: str, role: str, who: str) -> tuple[Token, str]:
-    """A new token and its text, which nobody can find out later. Raises `Invalid`, `Conflict`."""
+    """Makes a token. Returns it with its text, which is not stored. Raises `Invalid`, `Conflict`."""
     if not re.fullmatch(NAME, name):
         raise Invalid(
             f"token name {name!r} is not valid", "1 to 64 of A-Z a-z 0-9 . _ @ -, the first a letter or digit"
@@ -47,7 +47,7 @@ def create(store: Store, name: str, role: str, who: str) -> tuple[Token, str]:
 
 
 def revoke(store: Store, ref: str, who: str) -> Token:
-    """Ends a token, named by its name or id. Raises `NotFound`."""
+    """Revokes a token, given by name or id. Raises `NotFound`."""
     with store.transaction():
         token = next((each for each in store.tokens() if ref in (each.name, each.id)), None)
         if token is None:
@@ -58,7 +58,7 @@ def revoke(store: Store, ref: str, who: str) -> Token:
 
 
 def admit(store: Store, text: str) -> Token | None:
-    """The token of this text, if it is one; its use is noted."""
+    """The token with this text, or None. Notes its use."""
     if len(text) > BYTES_MAX or not text.isascii():
         return None
     token = store.token_of(digest(text))
@@ -68,12 +68,12 @@ def admit(store: Store, text: str) -> Token | None:
 
 
 def digest(text: str) -> str:
-    """What the store keeps of a token. A fast digest will do: nobody can try out 260 bits."""
+    """The digest that the store keeps of a token. A fast one is safe: nobody can guess 260 bits."""
     return sha256(text.encode()).hexdigest()
 
 
 def own_token(store: Store, who: str) -> str:
-    """This machine's own token, from its file; made where there is none yet, or where it was revoked."""
+    """This machine's own token, from its file; made if there is none, or if it was revoked."""
     path = store.folder / FILE_NAME
     text = _read(path)
     if text is not None and store.token_of(digest(text)) is not None:
@@ -88,7 +88,7 @@ def _create_own(store: Store, who: str) -> str:
     name = next(each for each in _own_names() if each not in taken)
     try:
         return create(store, name, Role.FULL, who)[1]
-    except Conflict:  # another server starts in this moment
+    except Conflict:  # another server starts at the same time
         return _create_own(store, who)
 
 
@@ -106,7 +106,7 @@ def _read(path: Path) -> str | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """All or nothing, and never readable by others."""
+    """Writes the file at once, readable only for its owner."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:

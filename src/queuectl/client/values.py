@@ -1,4 +1,4 @@
-"""What a client answers."""
+"""Answers of a client."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.store.port import Note, WorkerRow
 
 Progress = Callable[[int], None]
-"""Told how many jobs are done so far."""
+"""Called with the number of jobs done so far."""
 
 
 class Changed(NamedTuple):
-    """What an acting command did: the jobs it changed, and what it could not change."""
+    """The jobs that an action changed, and its refusals."""
 
     jobs: Sequence[Job]
     refused: Sequence[QueuectlError] = ()
 
 
 class WorkerView(NamedTuple):
-    """A live worker: its slots, what it runs, and whether it is about to stop.
+    """A live worker: its slots, its running jobs, and whether it is stopping.
 
-    `condition`: whether it is driven, as far as that can be told from here. An orphaned one has lost its dispatcher: it
-    starts nothing, but what it runs goes on until a worker takes over. `seen_at`: when it was heard of last, which is
-    now where a lock tells, and else when it renewed its lease.
-    `starting` are the jobs that it has claimed beyond its slots, to start each as soon as a slot is free.
+    `condition` is its condition as seen from here. An orphaned worker has lost its dispatcher: it starts nothing, but
+    its commands go on until a worker takes over. `seen_at` is now if a lock proves that it lives, else the time of its
+    last renewal. `starting` are jobs that it has claimed beyond its slots, to start each when a slot is free.
     """
 
     name: str
@@ -53,12 +52,12 @@ class WorkerView(NamedTuple):
 
     @property
     def serving(self) -> bool:
-        """Whether it takes new jobs, for all that is known."""
+        """Whether it takes new jobs, as far as is known."""
         return self.condition is Condition.DRIVEN and not self.stopping
 
 
 class Status(NamedTuple):
-    """The whole at a glance."""
+    """Workers, counts and next retries."""
 
     url: str
     at: float
@@ -70,7 +69,7 @@ class Status(NamedTuple):
 
 
 class History(NamedTuple):
-    """A job with all that happened to it."""
+    """A job with its attempts and events."""
 
     job: Job
     reason: str | None

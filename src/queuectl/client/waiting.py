@@ -1,7 +1,7 @@
-"""Waiting for what others do to jobs: at next to no cost, and over a store that is away for a while.
+"""Waits for jobs to change, at little cost, even while the store is unavailable.
 
-Between two looks the store is only asked whether anybody has committed something; where it cannot tell, the looks
-come in growing distances. However busy the store is, looking takes a twentieth of a processor at most.
+Between two reads it only asks the store for commits; if the store cannot tell, the pauses grow. Reading takes at most a
+twentieth of a processor, however busy the store is.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from queuectl.store.port import Store
 
 RECHECK_EVERY_S = 1.0
 REST = 19
-"""How many times as long as a look took nobody looks again."""
+"""The least pause after a read, as a multiple of its duration."""
 UNHEARD_FIRST_S, UNHEARD_LAST_S, UNHEARD_SHARE = 0.02, 0.5, 0.05
-"""Where no commit is heard of: the pauses grow with the time waited, by this share of it."""
+"""If commits are not announced, a pause is this share of the time waited so far."""
 AT_ONCE = 100
-"""Jobs looked at together. Where all are waited for, one that has not finished is enough to know."""
+"""Jobs read together. To wait for all, one that has not finished is enough to know."""
 AWAY_TOLD_AFTER_S = 1.0
 NAMES_TOLD_MAX = 5
 
@@ -31,23 +31,23 @@ Say = Callable[[str], None]
 
 
 class Watch:
-    """Pauses between two looks at a store."""
+    """Pauses between two reads of a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._wakeup = wakeup_for(store)
         self._began = self._looked = time.monotonic()
-        # Where machines share it, only what people do is told of, over a connection of its own.
+        # On PostgreSQL only people's actions are announced, over a separate connection.
         self._hears = not store.shared_by_machines
 
     def look(self) -> None:
-        """A look begins."""
+        """Called when a read begins."""
         self._looked = time.monotonic()
         if self._hears:
             self._heard()
 
     def pause(self, at_most_s: float) -> None:
-        """Sleeps until a look may show something new, or for that long."""
+        """Sleeps until a read may show something new, or for `at_most_s` seconds."""
         now = time.monotonic()
         if not self._hears:
             waited = UNHEARD_SHARE * (now - self._began)
@@ -58,7 +58,7 @@ class Watch:
             self._wakeup.wait(left) if self._hears else time.sleep(left)
 
     def _heard(self) -> bool:
-        """Whether others have committed something; a store that is away is to be looked at, too."""
+        """Whether others have committed something; also true if the store is unavailable."""
         try:
             return self._store.changed()
         except StoreUnavailable:
@@ -69,7 +69,7 @@ class Watch:
 
 
 class Patience:
-    """Outlives what workers outlive: a store that is away, but not one that is lost."""
+    """Waits while the store is unavailable, as workers do, unless it is lost."""
 
     def __init__(self, store: Store, say: Say | None) -> None:
         self._store = store
@@ -78,7 +78,7 @@ class Patience:
         self._told = False
 
     def is_away(self, error: StoreUnavailable) -> None:
-        """The store has failed just now. Raises the error again where it will never be back."""
+        """Called when the store has failed. Raises the error again if it will not be back."""
         refuse_replaced(self._store)
         if isinstance(error, StoreLost):
             raise error
@@ -90,26 +90,26 @@ class Patience:
             self._say(f"{error.message}; waiting until it is back")
 
     def is_back(self) -> None:
-        """The store has answered just now."""
+        """Called when the store has answered."""
         if self._say and self._told:
             self._say("the store is back")
         self._away_since, self._told = None, False
 
 
 def refuse_replaced(store: Store) -> None:
-    """In a file that was removed no job ever ends. Raises `StoreLost`."""
+    """Raises `StoreLost` if the file was removed: no job in it will end."""
     if not store.shared_by_machines and store.replaced():
-        raise StoreLost(f"the store {store.url} was removed, and its jobs with it", "begin again")
+        raise StoreLost(f"the store {store.url} was removed, and its jobs with it", "start again")
 
 
 def wait(
     store: Store, refs: Sequence[str], any_: bool, timeout: float | None, tick: Callable[[], None] | None = None,
     say: Say | None = None,
 ) -> list[Job]:  # fmt: skip
-    """The jobs once all (or any) of them have finished: those that have. Raises `TimeoutError`, `NotFound`.
+    """Waits until all (or any) of the jobs have finished. Returns the finished ones. Raises `TimeoutError`, `NotFound`.
 
-    `tick` is called at least every second while the store answers; the wait ends with what it raises. `say` is told
-    that the store is away, and that it is back.
+    `tick` is called at least every second while the store answers; an exception of it ends the wait. `say` is called
+    with a message when the store is unavailable, and when it is back.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     waiting = _Waiting(store, any_)
@@ -138,7 +138,7 @@ def wait(
 
 
 class _Waiting:
-    """Jobs that are waited for: the ids of those still open, a few at a time, and those that have `finished`."""
+    """The jobs to wait for: ids of the open ones, read a few at a time, and the `finished` ones."""
 
     def __init__(self, store: Store, any_: bool) -> None:
         self._store = store
@@ -151,7 +151,7 @@ class _Waiting:
         return [ref for some in self._open for ref in some]
 
     def begin(self, refs: Sequence[str]) -> None:
-        """Takes the jobs to wait for, named by their ids or by beginnings of these. Raises `NotFound`."""
+        """Finds the jobs to wait for, by ids or unique prefixes. Raises `NotFound`."""
         wanted = list(dict.fromkeys(refs))
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
@@ -159,7 +159,7 @@ class _Waiting:
             self._open.append([ref if ref in known else self._store.get(ref).id for ref in some])
 
     def look(self) -> bool:
-        """Whether what is waited for has come true. Raises `NotFound` where a job was deleted meanwhile."""
+        """Reads the jobs. Returns whether the wait is over. Raises `NotFound` if a job was deleted."""
         for some in tuple(self._open):
             known = self._known(some)
             for ref in some:
@@ -178,6 +178,6 @@ class _Waiting:
 
 
 def not_yet(done: str, names: Sequence[str]) -> str:
-    """What has not come true when the time is over: `not finished yet: a, b`."""
+    """The message when the time is over: `not finished yet: a, b`."""
     more = f" and {len(names) - NAMES_TOLD_MAX:,} more" if len(names) > NAMES_TOLD_MAX else ""
     return f"not {done} yet: {', '.join(names[:NAMES_TOLD_MAX])}{more}"

@@ -1,4 +1,4 @@
-"""Workers as people see them: what one consists of, how it fares, and what it runs."""
+"""Workers for people: their supervisors, condition and jobs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from queuectl.store.liveness import UNABLE_FOLDER
 from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
 
 SLOTS_MAX = 4096
-"""Slots of one worker, at most."""
+"""Most slots of one worker."""
 
 
 def workers_of(store: Store) -> list[WorkerView]:
-    """The workers alive now, supervisors that outlived theirs, and workers that have lost all their supervisors."""
+    """Live workers, supervisors that outlived their worker, and workers that have lost all supervisors."""
     return _with_unable(store, _registered(store))
 
 
 def living(store: Store) -> list[WorkerView]:
-    """The same without workers that can serve nothing for want of supervisors."""
+    """`workers_of` without workers that have no supervisor."""
     views = _registered(store)
     return _with_unable(store, views) if views else []
 
@@ -42,7 +42,7 @@ def _registered(store: Store) -> list[WorkerView]:
 
 
 def _with_unable(store: Store, views: list[WorkerView]) -> list[WorkerView]:
-    """Those that can start no command, too: one that has lost all its supervisors is in no row of the store."""
+    """Adds workers that cannot start commands: one without supervisors has no row in the store."""
     if not (store.folder / UNABLE_FOLDER).is_dir():
         return views
     from queuectl.engine.dispatch.unable import Notes
@@ -76,7 +76,7 @@ def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView
 
 
 def _condition(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> Condition:
-    """The worst condition of a worker's supervisors. On other machines a worker that renews its lease is driven."""
+    """The worst condition of a worker's supervisors. On another machine, one that renews its lease has a dispatcher."""
     from queuectl.engine.dispatch.condition import condition_of
 
     found = {condition_of(row, store.folder) for row in rows}
@@ -88,7 +88,7 @@ def _condition(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> Condi
 
 
 def _claimed(store: Store, row: WorkerRow) -> list[Job]:
-    """The jobs that a supervisor holds: first those in its slots, then those to start as soon as one is free."""
+    """The jobs that a supervisor has claimed: first those in its slots, then those to start next."""
     return sorted(store.running(row.id), key=lambda job: job.started_at is None)
 
 
@@ -99,15 +99,15 @@ def serves(worker: WorkerView, queue: str) -> bool:
 
 
 def is_of_here(worker: WorkerView) -> bool:
-    """Whether the worker's pids mean its processes here: same boot, same PID namespace. Others are never signalled."""
+    """Whether the worker's pids are valid here: same boot, same PID namespace. Others are never signalled."""
     from queuectl.store.liveness import machine_id
 
     return all(row.machine == machine_id() for row in worker.rows)
 
 
 def line_of(serving: Sequence[WorkerView], queue: str, waiting: Collection[str]) -> list[str]:
-    """The queues whose jobs stand in one line with a queue's: those that every worker serving it serves too. `waiting`
-    are the queues in which jobs wait."""
+    """The queues that share a line with `queue`: every worker that serves it serves them too. `waiting` are the queues
+    in which jobs wait."""
     named = [set(worker.queues) for worker in serving if worker.queues]
     return sorted({queue, *(set.intersection(*named) if named else waiting)})
 
@@ -115,10 +115,10 @@ def line_of(serving: Sequence[WorkerView], queue: str, waiting: Collection[str])
 def ask_to_stop(
     store: Store, who: str, names: Sequence[str], *, now: bool, all_hosts: bool, orphaned: bool
 ) -> list[WorkerView]:
-    """Asks workers (all of this host, or of all hosts, or those named; GLOBs work) to stop; returns whom it asked.
+    """Asks workers to stop: all of this host, or of all hosts, or those named (GLOBs work). Returns them.
 
-    Raises `NotFound` where a name means none. A suspended one is continued, so that it hears of it. An orphaned one
-    hears nobody: it is asked only where the caller drives it then (see engine/dispatch/guardian.py).
+    Raises `NotFound` if a name matches none. Continues suspended workers so that they can react. An orphaned one cannot
+    react: it is asked only if the caller then drives it (see engine/dispatch/guardian.py).
     """
     live = [worker for worker in workers_of(store) if not worker.orphaned or (orphaned and is_of_here(worker))]
     for name in names:
@@ -140,7 +140,7 @@ def ask_to_stop(
 
 
 def _ask(store: Store, workers: Sequence[WorkerView], how: str) -> None:
-    """Asks workers to stop: by the store, or where one is in no row of it, in its folder."""
+    """Asks workers to stop: in the store, or for one without a row there, in its folder."""
     store.request_stop([row.id for worker in workers for row in worker.rows], how)
     for worker in workers:
         if worker.condition is Condition.UNABLE:
@@ -156,8 +156,8 @@ def unserved(store: Store, queues: Iterable[str]) -> list[str]:
 
 
 def is_still_there(store: Store, worker: WorkerView) -> bool:
-    """Whether a worker has not gone since it was seen. Its dispatcher may go before a supervisor, which keeps what
-    cannot be ended."""
+    """Whether a worker has not exited. Its dispatcher may exit before a supervisor, which keeps commands that cannot be
+    ended."""
     from queuectl.engine.supervise import process
 
     was_driven = worker.condition is not Condition.ORPHANED and is_of_here(worker)
@@ -167,7 +167,7 @@ def is_still_there(store: Store, worker: WorkerView) -> bool:
 
 
 def resume(worker: WorkerView) -> None:
-    """Continues a suspended worker. Raises `OperationFailed` where another user suspended it."""
+    """Continues a suspended worker. Raises `OperationFailed` if it belongs to another user."""
     from queuectl.engine.supervise import process
 
     try:

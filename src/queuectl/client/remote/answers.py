@@ -1,6 +1,6 @@
-"""What the REST API says, as what a client answers: jobs by the table of keys, and what names jobs told elsewhere.
+"""Turns answers of the REST API into values of a client.
 
-What is not told over HTTP has its default: `seq`, `starts`, `generated_id`, a worker's `rows`.
+Attributes that HTTP does not carry have their default: `seq`, `starts`, `generated_id`, a worker's `rows`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _OF_JSON: dict[str, Callable[[Any], Any]] = {
     "umask": lambda text: int(text, 8),
     "state": JobState,
 }
-"""A value from its JSON, by its kind; other kinds stand as they are."""
+"""Converters of JSON values by kind; other kinds need none."""
 
 
 def job_of(document: Document) -> Job:
-    """The inverse of `wire.job_to_json`, as far as it goes. A server of an older version lacks newer keys."""
+    """The inverse of `wire.job_to_json`. A server of an older version lacks newer keys."""
     known = {field.name: _value(field, document[field.name]) for field in _KEPT if field.name in document}
     spec = {name: known.pop(name) for name in Spec._fields if name in known}
     return Job(spec=Spec(**spec), **known)
@@ -53,7 +53,7 @@ def history_of(document: Document) -> History:
 
 
 def worker_of(document: Document, running: Mapping[str, Job]) -> WorkerView:
-    """A worker; `running` has the jobs that the document names, as far as they still run."""
+    """A worker; `running` has those of its named jobs that still run."""
     return WORKER.value(
         document, rows=(), running=[running[job] for job in document["jobs"] if job in running],
         starting=[running[job] for job in document.get("starting", ()) if job in running],
@@ -66,7 +66,7 @@ def status_of(document: Document, workers: Sequence[WorkerView]) -> Status:
 
 
 def settings_of(documents: Sequence[Document]) -> Settings:
-    """The settings in force. One that follows another goes on to."""
+    """The settings. One that follows another setting still does."""
     stored = {each["name"]: each["text"] for each in documents if each["set"]}
     others = [each for each in documents if not each["set"] and each["name"] in SETTINGS]
     return Settings(stored, {each["name"]: each["text"] for each in others if each["default"] not in SETTINGS})

@@ -1,6 +1,6 @@
 """A queue on a server, over its REST API: the same methods as `Client`, the same values, the same errors.
 
-Folder, umask and variables of a job are the server's where they are not given. Workers start on its host.
+The default folder, umask and variables of a job are the server's. Workers start on its host.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class RemoteClient:
-    """All that can be done with a queue from afar, from any number of threads. Make it with `Client.remote`."""
+    """A queue on a server, for any number of threads. Make it with `Client.remote`."""
 
     def __init__(self, url: str, token: str, *, timeout: float = 30.0, ssl: SSLContext | None = None) -> None:
         self._line = RemoteConnection(url, token, timeout, ssl)
@@ -78,7 +78,7 @@ class RemoteClient:
         return list(map(answers.job_of, jobs.add(self._line, documents, on_conflict))) if documents else []
 
     def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING) -> Job:
-        """Adds the same job once more under another id, with the keys in `changes`; see `Client.clone`."""
+        """Adds a copy of a job under another id; see `Client.clone`."""
         return answers.job_of(self._line.post(f"{jobs.of_job(ref)}/clone", jobs.document_of(changes)))
 
     def unserved(self, queues: Iterable[str]) -> list[str]:
@@ -111,20 +111,20 @@ class RemoteClient:
         return sum(1 for _ in jobs.pages(self._line, selector))
 
     def each(self, selector: Selector = ALL_JOBS) -> Iterator[tuple[Job, str | None]]:
-        """All matching jobs with their reasons, in the order of enqueueing, read piece by piece."""
+        """All matching jobs with their reasons, in the order of enqueueing, read in pages."""
         return jobs.pages(self._line, selector)
 
     def jobs(self, selector: Selector = ALL_JOBS) -> Iterator[Job]:
-        """All matching jobs, in the order of enqueueing, read piece by piece."""
+        """All matching jobs, in the order of enqueueing, read in pages."""
         return (job for job, _ in jobs.pages(self._line, selector))
 
     def reason(self, job: Job) -> str | None:
-        """Why the job does not run, in words; none where it runs or is done."""
+        """Why the job is not running, in words; None if it is running or done."""
         reason: str | None = self._line.get(jobs.of_job(job.id))["reason"]
         return reason
 
     def reasons(self, jobs: Sequence[Job]) -> list[str | None]:
-        """The same for many."""
+        """The reasons of many jobs."""
         return list(map(self.reason, jobs))
 
     def status(self, retries: int = 5) -> Status:
@@ -133,42 +133,42 @@ class RemoteClient:
         return answers.status_of(found, jobs.workers_of(self._line, found["workers"]))
 
     def stats(self, window: Duration = "1h", stretches: int = STRETCHES) -> Figures:
-        """Throughput, failures, and how long jobs waited and ran, over a stretch of time that ends now."""
+        """Throughput, failures, run and wait times over a window that ends now."""
         return FIGURES.value(self._line.get("/stats", {"window": jobs.as_text(window), "stretches": stretches}))
 
     def dead_groups(self, selector: Selector = ALL_JOBS, *, limit: int = GROUPS) -> list[Group]:
-        """Matching dead jobs by queue, command, exit code and error, the largest groups first."""
+        """Matching dead jobs by queue, command, exit code and error, largest groups first."""
         query = {name: values for name, values in jobs.query_of(selector).items() if name != "state"}
         return list(map(GROUP.value, self._line.get("/dlq/groups", {**query, "limit": limit})))
 
     def audit(self, *, limit: int = DEEDS, before: int | None = None) -> list[Deed]:
-        """What people did, the latest first; with `before`, only what came before the deed of that id."""
+        """The audit log, latest first; with `before`, only entries before that id."""
         return list(map(DEED.value, self._line.get("/audit", jobs.given(limit=limit, before=before))))
 
     # --- act --------------------------------------------------------------------------------
 
     def retry(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Runs jobs again: a failed one now, a finished one afresh."""
+        """Runs jobs again: a failed one now, a finished one from the beginning."""
         return jobs.act(self._line, "/jobs/retry", refs, progress)
 
     def retry_dead(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Takes jobs out of the dead letter queue: attempts back to 0, history kept. Others are refused."""
+        """Moves dead jobs back to their queue with 0 attempts; their history is kept. Others are refused."""
         return jobs.act(self._line, "/dlq/retry", refs, progress)
 
     def cancel(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Ends jobs for good; a running one's command is ended by its worker within a second."""
+        """Cancels jobs; the worker of a running one ends its command within a second."""
         return jobs.act(self._line, "/jobs/cancel", refs, progress)
 
     def hold(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Keeps workers from claiming the jobs."""
+        """Holds jobs: no worker claims them."""
         return jobs.act(self._line, "/jobs/hold", refs, progress)
 
     def release(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Lets workers claim held jobs again."""
+        """Releases held jobs."""
         return jobs.act(self._line, "/jobs/release", refs, progress)
 
     def delete(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Removes jobs with their history and output. Running ones are refused."""
+        """Deletes jobs with their history and output. Running ones are refused."""
         return jobs.act(self._line, "/jobs/delete", refs, progress)
 
     def purge(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
@@ -178,40 +178,40 @@ class RemoteClient:
     def prune(
         self, selectors: Sequence[Selector], progress: Progress | None = None, *, limit: int | None = None
     ) -> int:
-        """Deletes finished jobs that match any of the selectors; how many. With `limit`, at most so many."""
+        """Deletes finished jobs that match any of the selectors, at most `limit`. Returns their number."""
         return jobs.prune(self._line, selectors, progress, limit)
 
     def retention(self) -> list[Selector]:
-        """What the retention settings say is to be pruned now; empty where nothing ever is."""
+        """Selectors of the jobs to prune now by the retention settings; empty if there are none."""
         return self.settings().retention(SystemClock().now())
 
     # --- settings ---------------------------------------------------------------------------
 
     def settings(self) -> Settings:
-        """The settings in force."""
+        """The server's settings."""
         return answers.settings_of(self._line.get("/config"))
 
     def set_setting(self, name: str, value: str) -> None:
-        """Checks and keeps a setting. Jobs enqueued earlier keep theirs."""
+        """Checks and stores a setting. Existing jobs keep theirs."""
         self._line.ask("PUT", _of_setting(name), None, {"value": value})
 
     def unset_setting(self, name: str) -> None:
-        """Puts a setting back to its default."""
+        """Restores a setting's default."""
         self._line.ask("DELETE", _of_setting(name))
 
     # --- tokens -----------------------------------------------------------------------------
 
     def tokens(self) -> list[Token]:
-        """Who may come in over HTTP."""
+        """The tokens for access over HTTP."""
         return [TOKEN.value(each, digest="") for each in self._line.get("/tokens")]
 
     def create_token(self, name: str, role: str = "read-only") -> tuple[Token, str]:
-        """A new token and its text, which nobody can find out later. Raises `Invalid`, `Conflict`."""
+        """Makes a token. Returns it with its text, which is not stored. Raises `Invalid`, `Conflict`."""
         made = self._line.post("/tokens", {"name": name, "role": role})
         return TOKEN.value(made, digest=""), str(made["token"])
 
     def revoke_token(self, ref: str) -> Token:
-        """Ends a token, named by its name or id. Raises `NotFound`."""
+        """Revokes a token, given by name or id. Raises `NotFound`."""
         token = next((each for each in self.tokens() if ref in (each.name, each.id)), None)
         if token is None:
             raise NotFound(f"no token {ref}", "see: queuectl token list")
@@ -221,7 +221,7 @@ class RemoteClient:
     # --- workers ----------------------------------------------------------------------------
 
     def workers(self) -> list[WorkerView]:
-        """The workers alive now, and supervisors that outlived theirs."""
+        """Live workers, and supervisors that outlived their worker."""
         return jobs.workers_of(self._line, self._line.get("/workers"))
 
     def start_worker(
@@ -236,13 +236,13 @@ class RemoteClient:
         return str(started["name"])
 
     def ask_to_stop(self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False) -> list[WorkerView]:
-        """Asks workers (all of the server's host, of all hosts, or those named; GLOBs work) to stop; whom it asked."""
+        """Asks workers to stop: all of the server's host, of all hosts, or those named (GLOBs work). Returns them."""
         return jobs.workers_of(
             self._line, self._line.post("/workers/stop", {"names": list(names), "now": now, "all_hosts": all_hosts})
         )
 
     def still_there(self, asked: Sequence[WorkerView]) -> list[WorkerView]:
-        """Which of these workers have not gone yet."""
+        """Those of the workers that have not exited yet."""
         there = {_identity(worker) for worker in self.workers()}
         return [worker for worker in asked if _identity(worker) in there]
 
@@ -250,7 +250,7 @@ class RemoteClient:
         self, names: str | Sequence[str] = (), *, now: bool = False, all_hosts: bool = False,
         timeout: Duration | None = None,
     ) -> list[WorkerView]:  # fmt: skip
-        """Stops workers and waits until they have gone; see `Client.stop_workers`."""
+        """Stops workers and waits until they have exited; see `Client.stop_workers`."""
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
         pause = Pause(timeout)
         while left := self.still_there(asked):
@@ -260,28 +260,27 @@ class RemoteClient:
     # --- wait, follow -----------------------------------------------------------------------
 
     def wait(self, refs: str | Sequence[str], *, any: bool = False, timeout: Duration | None = None) -> list[Job]:
-        """Blocks until these jobs (or any of them) have finished; those that have. Raises `TimeoutError`."""
+        """Waits until these jobs (or any of them) have finished. Returns the finished ones. Raises `TimeoutError`."""
         return following.wait(self._line, [refs] if isinstance(refs, str) else refs, any, timeout)
 
     def output(
         self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None
     ) -> bytes:
-        """What a job has written so far, by its latest start or the one numbered `attempt`; see `Client.output`."""
+        """A job's output so far, of its latest attempt or of number `attempt`; see `Client.output`."""
         query = jobs.given(attempt=attempt, stream=stream_name(stream), tail=tail)
         return self._line.read("GET", f"{API}{jobs.of_job(ref)}/output", query)
 
     def follow(
         self, ref: str, *, stream: int | None = None, tail: int | None = None, ticks: bool = False
     ) -> Generator[Piece, None, None]:
-        """What a job writes, as it comes, until it has ended; see `Client.follow`.
+        """Yields a job's output as it comes, until the job has ended; see `Client.follow`.
 
-        What is not UTF-8 comes as U+FFFD; `output` has the bytes. A stream that the server has ended (it ends old
-        ones) is taken up again.
+        Bytes that are not UTF-8 become U+FFFD; `output` has the bytes. A stream that the server ends is opened again.
         """
         return following.follow(self._line, ref, stream, tail, ticks)
 
     def afollow(self, ref: str, *, stream: int | None = None, tail: int | None = None) -> AsyncGenerator[Piece, None]:
-        """The same for asyncio. The reading is done in threads; to stop early, cancel it or `aclose` it."""
+        """`follow` for asyncio, read in threads. To stop early, cancel it or `aclose` it."""
         return asynchronously(self.follow(ref, stream=stream, tail=tail, ticks=True))
 
 

@@ -1,4 +1,4 @@
-"""Requests to a queuectl server: connections that are used again, its errors as ours, events as they come.
+"""Requests to a queuectl server, over reused connections. Raises its errors as ours.
 
 Any thread may ask. A request that may have been carried out is never sent twice.
 """
@@ -24,29 +24,29 @@ API = "/api/v1"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 IDLE_S = 10.0
-"""A connection that idled for longer is not used again: the server may be closing it just now (it does after 30 s)."""
+"""Longest idle time of a reused connection: the server closes it after 30 s."""
 STREAM_SILENCE_S = 1.0
 
 Query = Mapping[str, str | int | Sequence[str | int]]
 Event = tuple[str, Any]
-"""The name of a server-sent event and its document; both empty for a moment of silence."""
+"""The name of a server-sent event and its document; both empty for a tick."""
 
 
 class RemoteConnection:
-    """Where a server is, and the connections to it that are free."""
+    """A server's address, and the free connections to it."""
 
     def __init__(self, url: str, token: str, timeout_s: float, ssl: SSLContext | None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise Invalid(f"{url!r} is no address of a server", "write it as http://HOST:PORT or https://HOST:PORT")
+            raise Invalid(f"{url!r} is not a server's address", "write it as http://HOST:PORT or https://HOST:PORT")
         if not token.isascii() or not token.isprintable() or not token or " " in token:
-            raise Invalid("that is no token", "make one with: queuectl token create NAME")
+            raise Invalid("the token is not valid", "make one with: queuectl token create NAME")
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
         self._secure = parts.scheme == "https"
         try:
             self._host, self._port = parts.hostname, parts.port
         except ValueError:
-            raise Invalid(f"{url!r} has no such port", "a whole number up to 65535") from None
+            raise Invalid(f"the port in {url!r} is not valid", "give a whole number up to 65535") from None
         self._base = parts.path.rstrip("/")
         self._token = token
         self._timeout_s = timeout_s
@@ -56,27 +56,27 @@ class RemoteConnection:
         self._closed = False
 
     def close(self) -> None:
-        """Closes what is free; what is in use is closed when its answer has come."""
+        """Closes free connections; one in use is closed after its answer."""
         with self._lock:
             self._closed = True
             while self._free:
                 self._free.pop()[1].close()
 
     def get(self, path: str, query: Query | None = None) -> Any:
-        """What the API answers to a question."""
+        """The API's answer to a GET."""
         return self.ask("GET", API + path, query)
 
     def post(self, path: str, body: object) -> Any:
-        """What the API answers to an order."""
+        """The API's answer to a POST."""
         return self.ask("POST", API + path, None, body)
 
     def ask(self, method: str, path: str, query: Query | None = None, body: object = None) -> Any:
-        """The document that the server answers, none where it has nothing to say. Raises the error it tells."""
+        """The server's answer, or None if it is empty. Raises the server's error."""
         data = self.read(method, path, query, body)
         return json.loads(data) if data else None
 
     def read(self, method: str, path: str, query: Query | None = None, body: object = None) -> bytes:
-        """The same as bytes."""
+        """The server's answer as bytes."""
         connection = self._take()
         used_before = connection.sock is not None
         try:
@@ -84,7 +84,7 @@ class RemoteConnection:
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            if used_before and method == "GET":  # the server may have closed it, as after a restart
+            if used_before and method == "GET":  # the server may have closed the connection
                 return self.read(method, path, query, body)
             raise self._lost(error) from None
         except BaseException:
@@ -95,7 +95,7 @@ class RemoteConnection:
         return data
 
     def events(self, path: str, query: Query | None = None) -> Generator[Event, None, None]:
-        """Server-sent events, until the server ends them; at least every second something, be it silence."""
+        """Server-sent events until the server ends the stream, with a tick at least every second."""
         connection = self._new()
         said: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
         try:
@@ -106,7 +106,7 @@ class RemoteConnection:
             except (OSError, http.client.HTTPException) as error:
                 raise self._lost(error) from None
             wire = connection.sock
-            wire.settimeout(None)  # a silent stream is no dead one; TCP finds out whether its other end is there
+            wire.settimeout(None)  # a silent stream may be alive; TCP detects a dead one
             threading.Thread(target=_pass_on, args=(answer, said), name="queuectl-events", daemon=True).start()
             while True:
                 try:
@@ -130,7 +130,7 @@ class RemoteConnection:
     # --- connections ------------------------------------------------------------------------
 
     def _take(self) -> http.client.HTTPConnection:
-        """A connection that has just been in use, or a new one."""
+        """A recently used connection, or a new one."""
         with self._lock:
             if self._closed:
                 raise OperationFailed("this client is closed", "make a new one")
@@ -168,25 +168,25 @@ class RemoteConnection:
     # --- errors -----------------------------------------------------------------------------
 
     def _check(self, answer: http.client.HTTPResponse, data: bytes) -> None:
-        """Raises what the server told instead of an answer."""
+        """Raises the error in an answer, if any."""
         if answer.status < http.client.MULTIPLE_CHOICES:
             return
         kind = (answer.getheader("Content-Type") or "").partition(";")[0]
         if kind != PROBLEM:
             raise OperationFailed(
-                f"{self.url} answers {answer.status} {answer.reason}", "is it a queuectl server, or what stands before?"
+                f"{self.url} answers {answer.status} {answer.reason}", "is it a queuectl server, or a proxy in between?"
             )
         raise problem_of(json.loads(data))
 
     def _lost(self, error: Exception) -> StoreUnavailable:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return StoreUnavailable(
-            f"no answer from {self.url}: {why}", "is queuectl serve running there? what was asked may have been done"
+            f"no answer from {self.url}: {why}", "does queuectl serve run there? the request may have been carried out"
         )
 
 
 def problem_of(document: Mapping[str, Any]) -> QueuectlError:
-    """A problem as the error that it was."""
+    """The error of a problem document."""
     error = error_of(document["code"], document["detail"], document["hint"])
     if type(error) is OperationFailed and document["status"] == http.client.SERVICE_UNAVAILABLE:
         return StoreUnavailable(document["detail"], document["hint"])
@@ -194,7 +194,7 @@ def problem_of(document: Mapping[str, Any]) -> QueuectlError:
 
 
 def _pass_on(answer: http.client.HTTPResponse, said: queue.SimpleQueue[Event | Exception | None]) -> None:
-    """Reads events in a thread of its own, until there are no more."""
+    """Reads events until the stream ends, in its own thread."""
     name, data = "", list[str]()
     try:
         for raw in answer:
@@ -207,7 +207,7 @@ def _pass_on(answer: http.client.HTTPResponse, said: queue.SimpleQueue[Event | E
             elif line.startswith("data:"):
                 data.append(line[5:].removeprefix(" "))
     except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-        said.put(error)  # AttributeError: http.client's answer to a connection that was closed meanwhile
+        said.put(error)  # http.client raises AttributeError if the connection was closed
     else:
         said.put(None)
 

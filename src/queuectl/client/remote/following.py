@@ -1,4 +1,4 @@
-"""Waiting for jobs and following their output over the REST API."""
+"""Waits for jobs and follows their output over the REST API."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from queuectl.domain.job import Job
 from queuectl.wire.keywords import Duration, stream_name
 
 AGAIN_AFTER_S = 1.0
-"""A stream that the server has ended is taken up again after this."""
+"""Pause before a stream that the server has ended is opened again."""
 
 
 def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Duration | None) -> list[Job]:
-    """The jobs once all (or any) of them have finished: those that have. Raises `TimeoutError`, `NotFound`."""
+    """Waits until all (or any) of the jobs have finished. Returns those. Raises `TimeoutError`, `NotFound`."""
 
     def job(ref: str) -> Job:
         return answers.job_of(line.get(of_job(ref)))
@@ -41,7 +41,7 @@ def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Durat
 def follow(
     line: RemoteConnection, ref: str, stream: int | None, tail: int | None, ticks: bool
 ) -> Generator[Piece, None, None]:
-    """What a job writes, as it comes, until it has ended. A stream that the server has ended is taken up again."""
+    """Yields a job's output as it comes, until the job has ended. Opens a stream again that the server has ended."""
     path, query = f"{API}{of_job(ref)}/output/stream", given(stream=stream_name(stream), tail=tail)
     told: dict[tuple[int, int], int] = {}
     while True:
@@ -64,7 +64,7 @@ def follow(
 def _news(
     document: Mapping[str, Any], seen: dict[tuple[int, int], int], told: dict[tuple[int, int], int]
 ) -> Iterator[Piece]:
-    """The piece in an event, less what has been told before the stream was taken up again."""
+    """The piece in an event, without bytes that were read before the stream was opened again."""
     which, data = (document["attempt"], document["stream"]), document["text"].encode()
     start = seen.get(which, 0)
     seen[which] = start + len(data)

@@ -1,4 +1,4 @@
-"""Jobs over the REST API: what is asked for as the API has it, and what has to be asked for in several requests."""
+"""Jobs over the REST API: converts requests, and splits large ones."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from queuectl.wire.times import format_time, parse_time
 
 PAGE = 1000
 ACT_AT_ONCE = 100
-"""Jobs acted on in one request: an answer lists at most this many that were refused."""
+"""Jobs acted on in one request, since an answer lists at most this many refusals."""
 PRUNE_AT_ONCE = 10_000
-"""Jobs deleted in one request, which none may wait for too long."""
+"""Jobs deleted in one request, so that none lasts too long."""
 
 
 def add(line: RemoteConnection, body: object, on_conflict: str) -> Any:
-    """Adds a job, or a list of them; what the server answers."""
-    query = None if on_conflict == "error" else {"on_conflict": on_conflict}  # which older servers do not know
+    """Adds a job, or a list of them. Returns the server's answer."""
+    query = None if on_conflict == "error" else {"on_conflict": on_conflict}  # older servers do not know it
     return line.ask("POST", f"{API}/jobs", query, body)
 
 
 def workers_of(line: RemoteConnection, documents: Sequence[answers.Document]) -> list[WorkerView]:
-    """Workers with the jobs that they run, which the documents only name."""
+    """Workers with their running jobs, which the documents only name."""
     busy = any(each["jobs"] or each.get("starting") for each in documents)
     running = pages(line, Selector(states=(JobState.PROCESSING,))) if busy else ()
     by_id = {job.id: job for job, _ in running}
@@ -41,14 +41,14 @@ def workers_of(line: RemoteConnection, documents: Sequence[answers.Document]) ->
 
 
 def given(**values: str | int | None) -> dict[str, str | int]:
-    """A query of the values that are given."""
+    """A query of the values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def pages(
     line: RemoteConnection, selector: Selector, limit: int | None = None, newest_first: bool = False
 ) -> Iterator[tuple[Job, str | None]]:
-    """Matching jobs with their reasons, read page by page."""
+    """Matching jobs with their reasons, read in pages."""
     if selector.ids:
         raise Invalid("over HTTP jobs are not selected by id", "ask for each with job(id)")
     query, left, at = query_of(selector), limit, dict[str, str]()
@@ -75,7 +75,7 @@ def act(line: RemoteConnection, path: str, refs: str | Sequence[str], progress: 
 
 
 def prune(line: RemoteConnection, selectors: Sequence[Selector], progress: Progress | None, limit: int | None) -> int:
-    """Deletes finished jobs; how many."""
+    """Deletes finished jobs. Returns their number."""
     done, most = 0, sys.maxsize if limit is None else limit
     for wanted in map(_selector, selectors):
         more = True
@@ -89,19 +89,19 @@ def prune(line: RemoteConnection, selectors: Sequence[Selector], progress: Progr
 
 
 def of_job(ref: str) -> str:
-    """A job's path. Raises `NotFound` for what can be no id."""
-    if not may_be_id(ref):  # an address would lead elsewhere
+    """A job's path. Raises `NotFound` if it cannot be an id."""
+    if not may_be_id(ref):  # it could lead to another path
         raise NotFound(f"no job {ref}", "see the ids with: queuectl list")
     return f"/jobs/{quote(ref, safe='')}"
 
 
 def as_text(duration: Duration) -> str:
-    """A duration as a query has it."""
+    """A duration as text for a query."""
     return f"{seconds_of(duration):.3f}"
 
 
 def query_of(selector: Selector) -> dict[str, Sequence[str | int]]:
-    """A selection as the API has it."""
+    """A selector as a query."""
     given: dict[str, Sequence[str | int]] = {
         "state": [str(state) for state in selector.states], "queue": selector.queues, "tag": selector.tags,
         "owner": selector.owners, "exit_code": selector.exit_codes, "command": selector.commands,
@@ -113,14 +113,14 @@ def query_of(selector: Selector) -> dict[str, Sequence[str | int]]:
 
 
 def _selector(selector: Selector) -> JsonObject:
-    """The same in a body, where to mean all jobs has to be said."""
+    """A selector in a body, which must say if it means all jobs."""
     if selector.ids:
         raise Invalid("over HTTP jobs are not selected by id", "act on them by their ids")
     return dict(query_of(selector)) or {"all": True}
 
 
 def document_of(given: JobRequest | Mapping[str, Any]) -> JsonObject:
-    """What is asked for, as JSON. A time without a zone is the one who asks's, not the server's."""
+    """A new job as JSON. A time without a zone is local to the client, not to the server."""
     if isinstance(given, JobRequest):
         document = {**given.columns, **given.spec, "command": given.command, "id": given.id, "delay": given.delay}
         document["run_at"] = format_time(given.run_at)

@@ -1,4 +1,4 @@
-"""Pauses between two looks at a server."""
+"""Pauses between two requests to a server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Pause:
         self._next_s = LOOK_FIRST_S
 
     def wait(self, what: str) -> None:
-        """Sleeps a little. Raises `TimeoutError`, which says what has been waited for."""
+        """Sleeps a little. Raises `TimeoutError` with what was waited for."""
         left = self._next_s if self._deadline is None else min(self._next_s, self._deadline - time.monotonic())
         if left <= 0:
             raise TimeoutError(what)
