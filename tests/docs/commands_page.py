@@ -10,7 +10,7 @@ from pathlib import Path
 
 from queuectl.cli.options import ACT, ENQUEUE, SELECT, Option
 from queuectl.cli.parser import usage_of
-from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, Command
+from queuectl.cli.table import GLOBAL_OPTIONS, GROUPS, Command, commands
 from queuectl.cli.topics import SEEN, topics
 from queuectl.settings import ALIASES, SETTINGS
 from queuectl.wire.requests import INPUT_KEYS
@@ -20,8 +20,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 HEAD = """\
 # Commands
 
-Generated from the table of commands in `src/queuectl/cli/table.py` and the settings in `src/queuectl/settings.py` by
-`python -m tests.docs.commands_page`. A test compares them.
+Generated from the tables of commands (`src/queuectl/cli/table.py`), operations (`src/queuectl/client/operations.py`) and
+settings (`src/queuectl/settings.py`) by `python -m tests.docs.commands_page`. A test compares them.
 
 Options may stand anywhere before `--`. In an option's name `_` and `-` are the same. Durations are `90`, `90s`,
 `10m`, `1h30m` or `2d`. A generated id may be shortened to its first 4 or more characters.
@@ -139,7 +139,7 @@ def page() -> str:
     """The whole page."""
     lines = [HEAD]
     for group in GROUPS:
-        members = [command for command in COMMANDS.values() if command.group == group]
+        members = [command for command in commands().values() if command.group == group]
         lines += [f"**{group}**: " + ", ".join(f"[{row.name}](#{anchor(row.name)})" for row in members), ""]
     lines += ["## Everywhere", "", *options(GLOBAL_OPTIONS), ""]
     for title, shared in SHARED:
@@ -148,7 +148,7 @@ def page() -> str:
             lines += [JOB.format(keys=", ".join(f"`{key}`" for key in INPUT_KEYS))]
     for group in GROUPS:
         lines += [f"## {group}", ""]
-        for command in COMMANDS.values():
+        for command in commands().values():
             if command.group == group:
                 lines += section(command)
     return "\n".join([*lines, *about(), *settings()]) + "\n"

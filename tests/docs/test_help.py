@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.cli import parser
-from queuectl.cli.table import COMMANDS, GROUPS
+from queuectl.cli.table import GROUPS, commands
 from queuectl.domain.errors import Invalid
 
 ROOT = Path(__file__).parents[2]
@@ -17,9 +17,9 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 SHOWN = re.compile(r"(?:^\$ |^|`)queuectl ((?:--db \S+ )?[a-z][a-z-]*(?: [a-z]+)?)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", commands())
 def test_a_command_has_help_with_examples(name: str) -> None:
-    command = COMMANDS[name]
+    command = commands()[name]
     text = parser.build(command).format_help()
     assert command.group in GROUPS
     assert 1 <= len(command.examples) <= 4
@@ -30,15 +30,15 @@ def test_a_command_has_help_with_examples(name: str) -> None:
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", commands())
 def test_a_command_has_its_function(name: str) -> None:
-    module, _, function = COMMANDS[name].target.partition(":")
+    module, _, function = commands()[name].target.partition(":")
     assert callable(getattr(import_module(f".{module}", "queuectl.cli"), function))
 
 
 def test_the_overview_names_every_command_and_fits_a_terminal() -> None:
     text = parser.overview()
-    assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in COMMANDS)
+    assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in commands())
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
@@ -49,7 +49,7 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
         words = re.sub(r"^--db \S+ ", "", shown).split()
         if words[0] == "help":
             continue
-        groups = {name.partition(" ")[0] for name in COMMANDS if " " in name}
+        groups = {name.partition(" ")[0] for name in commands() if " " in name}
         try:
             command, _ = parser.find_command(words if words[0] in groups else words[:1])
         except Invalid as error:

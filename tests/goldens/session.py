@@ -80,10 +80,10 @@ def without_chance(text: str, address: str, folder: Path) -> str:
 
 def openapi() -> str:
     """The document of the REST API."""
+    from queuectl.client.operations import OPERATIONS
     from queuectl.web.rest.openapi import document
-    from queuectl.web.rest.table import OPERATIONS
 
-    return json.dumps(document(OPERATIONS), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(document(OPERATIONS.values()), indent=1, ensure_ascii=False) + "\n"
 
 
 def environment(folder: Path) -> dict[str, str]:

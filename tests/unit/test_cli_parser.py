@@ -5,27 +5,27 @@ from __future__ import annotations
 import pytest
 
 from queuectl.cli import familiar, parser
-from queuectl.cli.table import COMMANDS
+from queuectl.cli.table import commands
 from queuectl.domain.errors import Invalid
 
 
 def test_global_options_may_stand_before_and_after_the_command() -> None:
     for words in (["--db", "x", "list", "--json"], ["list", "--json", "--db", "x"], ["--json", "--db=x", "list"]):
         command, rest = parser.find_command(words)
-        assert command is COMMANDS["list"]
-        args, typed = parser.parse(COMMANDS["list"], rest)
+        assert command is commands()["list"]
+        args, typed = parser.parse(commands()["list"], rest)
         assert (args.db, args.json, typed) == ("x", True, [])
 
 
 def test_a_group_and_its_verb_are_one_command() -> None:
-    assert parser.find_command(["dlq", "--json", "retry", "a"]) == (COMMANDS["dlq retry"], ["--json", "a"])
+    assert parser.find_command(["dlq", "--json", "retry", "a"]) == (commands()["dlq retry"], ["--json", "a"])
     assert parser.find_command(["dlq"]) == ("dlq", [])
 
 
 def test_what_other_tools_call_it_leads_to_a_command_there_is() -> None:
     for word, meant in familiar.COMMANDS.items():
-        assert word not in COMMANDS
-        assert meant == "--version" or parser.find_command(meant.split())[0] in COMMANDS.values()
+        assert word not in commands()
+        assert meant == "--version" or parser.find_command(meant.split())[0] in commands().values()
         with pytest.raises(Invalid) as refused:
             parser.find_command(word.split())
         assert refused.value.hint == f"did you mean '{meant}'?"
@@ -39,7 +39,7 @@ def test_an_unknown_word_like_no_command_leads_to_the_help() -> None:
 
 
 def test_a_short_q_is_a_queue_wherever_one_can_be_given() -> None:
-    for command in COMMANDS.values():
+    for command in commands().values():
         if any("--queue" in option.flags for option in command.options):
             args, _ = parser.parse(command, ["-q", "video"])
             assert "video" in (vars(args).get("key:queue"), *vars(args).get("queue", ()))
@@ -51,11 +51,11 @@ def test_a_short_q_is_a_queue_wherever_one_can_be_given() -> None:
 
 def test_help_is_never_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert all("\x1b" not in parser.build(command).format_help() for command in COMMANDS.values())
+    assert all("\x1b" not in parser.build(command).format_help() for command in commands().values())
 
 
 def test_ids_may_stand_between_options() -> None:
-    args, typed = parser.parse(COMMANDS["retry"], ["a", "--yes", "b", "--state", "dead", "c"])
+    args, typed = parser.parse(commands()["retry"], ["a", "--yes", "b", "--state", "dead", "c"])
     assert (typed, args.yes, args.state) == (["a", "b", "c"], True, ["dead"])
 
 
@@ -66,14 +66,14 @@ def test_both_spellings_of_an_option_are_one() -> None:
 
 
 def test_a_negative_number_is_a_value() -> None:
-    args, _ = parser.parse(COMMANDS["enqueue"], ["--priority", "-5"])
+    args, _ = parser.parse(commands()["enqueue"], ["--priority", "-5"])
     assert vars(args)["key:priority"] == "-5"
 
 
 def test_a_value_may_begin_with_a_dash() -> None:
-    args, typed = parser.parse(COMMANDS["list"], ["--sort", "-id", "--quiet", "a"])
+    args, typed = parser.parse(commands()["list"], ["--sort", "-id", "--quiet", "a"])
     assert (args.sort, args.quiet, typed) == ("-id", True, ["a"])
-    args, _ = parser.parse(COMMANDS["enqueue"], ["-c", "-x y"])
+    args, _ = parser.parse(commands()["enqueue"], ["-c", "-x y"])
     assert args.shell_command == "-x y"
 
 
@@ -103,8 +103,8 @@ def test_a_wrong_word_is_named_with_what_would_be_right(
     command: str, words: list[str], message: str, hint: str
 ) -> None:
     def understand() -> None:
-        _, typed = parser.parse(COMMANDS[command], words)
-        parser.check_arity(COMMANDS[command], typed)
+        _, typed = parser.parse(commands()[command], words)
+        parser.check_arity(commands()[command], typed)
 
     with pytest.raises(Invalid) as refused:
         understand()

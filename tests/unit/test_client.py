@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from queuectl.client.acting import allowed_states
+from queuectl.client.actions import CANCEL, RETRY
 from queuectl.client.enqueueing import JobFactory
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, Invalid, NotFound
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.lifecycle import CancelRequested, Retried, Started
+from queuectl.domain.lifecycle import Started
 from queuectl.domain.selector import Selector
 from queuectl.settings import Settings
 from queuectl.store.port import Change, WorkerRow
@@ -205,8 +205,8 @@ def test_retention_prunes_what_is_older_than_its_setting(client: Client, clock: 
 
 
 def test_what_a_selection_may_match_comes_from_the_table_of_states() -> None:
-    assert JobState.PROCESSING not in allowed_states(Retried)
-    assert set(allowed_states(CancelRequested)) == {"blocked", "pending", "processing", "failed"}
+    assert JobState.PROCESSING not in RETRY.states
+    assert set(CANCEL.states) == {"blocked", "pending", "processing", "failed"}
 
 
 # --- look -----------------------------------------------------------------------------------

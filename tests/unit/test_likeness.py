@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.cli import familiar
-from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS
+from queuectl.cli.table import GLOBAL_OPTIONS, commands
 from queuectl.domain.job import JobState
 from queuectl.domain.likeness import KEYS, STATES, distance, near
 from queuectl.wire.requests import INPUT_KEYS
 
-OPTIONS = sorted({option.flags[-1] for row in COMMANDS.values() for option in (*row.options, *GLOBAL_OPTIONS)})
+OPTIONS = sorted({option.flags[-1] for row in commands().values() for option in (*row.options, *GLOBAL_OPTIONS)})
 
 
 @pytest.mark.parametrize(

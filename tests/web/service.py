@@ -78,7 +78,7 @@ def serving(db: str | Path, listen_s_max: float = PATIENCE_S) -> Iterator[Servic
             until(lambda: server.started, "the server starts")
             owner = open_client(str(db))
             tokens = {
-                role: access.create(owner.store, f"test-{role}", role, "tests")[1] for role in ("full", "read-only")
+                role: access.create(owner.store, "tests", f"test-{role}", role)[1] for role in ("full", "read-only")
             }
             owner.close()
             service = Service(f"http://127.0.0.1:{listener.getsockname()[1]}", str(db), tokens)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.web.rest.table import OPERATIONS
+from queuectl.client.operations import OPERATIONS
 from tests.web.service import Service, serving
 
 EXAMPLES = 3

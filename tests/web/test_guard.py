@@ -10,14 +10,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from queuectl.client import tokens
+from queuectl.client.operation import Operation
+from queuectl.client.operations import OPERATIONS
 from queuectl.web.guard import BODY_BYTES_MAX, FAILURES_MAX, Guard, Hosts
-from queuectl.web.rest.operation import MASKED, Operation
-from queuectl.web.rest.table import OPERATIONS
+from queuectl.web.rest.operation import MASKED
 from tests.web.service import Service, serving
 from tests.workshop import PATIENCE_S, clean_environment, until
 
@@ -32,11 +34,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-def label(operation: Operation) -> str:
+def label(operation: Operation[Any]) -> str:
     return f"{operation.method} {operation.path}"
 
 
-def sent(who: httpx.Client, operation: Operation, **given: object) -> httpx.Response:
+def sent(who: httpx.Client, operation: Operation[Any], **given: object) -> httpx.Response:
     """The operation, with nothing of what it needs."""
     path = re.sub(r"\{\w+\}", "nobody", operation.path)
     return who.request(operation.method, path, **given)  # type: ignore[arg-type]
@@ -65,8 +67,8 @@ def raw(service: Service, request: bytes, hang_up: bool = False) -> bytes:
 # --- tokens ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operation", [each for each in OPERATIONS if not each.open], ids=label)
-def test_nothing_is_done_without_a_token(service: Service, operation: Operation) -> None:
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS.values() if not each.open], ids=label)
+def test_nothing_is_done_without_a_token(service: Service, operation: Operation[Any]) -> None:
     assert is_problem(sent(service.stranger, operation), 401)
 
 
@@ -112,7 +114,7 @@ def test_a_token_in_the_query_or_in_another_servers_cookie_is_none(service: Serv
 def test_a_revoked_token_is_out_within_seconds(tmp_path: Path) -> None:
     with serving(tmp_path / "queuectl.db") as service, service.full.stream("GET", "/api/v1/events") as stream:
         assert stream.status_code == 200
-        tokens.revoke(service.queue.store, "test-full", "tests")  # as the command line does it, in another process
+        tokens.revoke(service.queue.store, "tests", "test-full")  # as the command line does it, in another process
         until(lambda: service.full.get("/api/v1/status").status_code == 401, "the token is out")
         assert list(stream.iter_bytes()) is not None  # and its stream ends by itself
 
@@ -128,8 +130,8 @@ def test_a_token_revoked_over_http_is_out_at_once(service: Service) -> None:
 # --- roles ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.method != "GET"], ids=label)
-def test_a_read_only_token_writes_nothing(service: Service, operation: Operation) -> None:
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS.values() if each.method != "GET"], ids=label)
+def test_a_read_only_token_writes_nothing(service: Service, operation: Operation[Any]) -> None:
     assert is_problem(sent(service.read_only, operation), 403)
     with service.browser("read-only") as browser:
         assert is_problem(sent(browser, operation), 403)
@@ -395,9 +397,7 @@ def test_the_first_token_is_for_its_owner_only(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert path.read_text().strip() == text
         assert tokens.own_token(service.queue.store, "tests") == text
-        tokens.revoke(
-            service.queue.store, next(t.name for t in service.queue.store.tokens() if "serve" in t.name), "me"
-        )
+        service.queue.revoke_token(next(t.name for t in service.queue.tokens() if "serve" in t.name))
         assert tokens.own_token(service.queue.store, "tests") != text
 
 

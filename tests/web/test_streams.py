@@ -144,7 +144,7 @@ def test_output_of_a_job_that_is_deleted_meanwhile_ends_with_the_reason(service:
 
 def test_a_slow_listener_loses_what_it_did_not_read_and_is_told() -> None:
     async def slow() -> bytes | None:
-        listener = feed.Listener(frozenset({feed.EVENTS}), "token")
+        listener = feed.Listener(frozenset({"events"}), "token")
         piece = b"x" * (feed.WAITING_BYTES_MAX // 4)
         for _ in range(6):
             listener.put(piece)

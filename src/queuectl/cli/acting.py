@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import print_changed, report_refused
@@ -24,7 +24,7 @@ def retry(call: Call) -> int:
 
 def cancel(call: Call) -> int:
     """Cancels jobs, including those that an orphaned supervisor runs."""
-    return act(call, CANCEL._replace(do=_cancel))
+    return act(call, CANCEL, _cancel)
 
 
 def _cancel(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
@@ -47,11 +47,13 @@ def delete(call: Call) -> int:
     """Deletes jobs; with `--force`, cancels running ones first."""
     if not call.args.force:
         return act(call, DELETE)
-    return act(call, DELETE._replace(states=tuple(JobState), do=_cancel_and_delete))
+    return act(call, DELETE._replace(states=tuple(JobState)), _cancel_and_delete)
 
 
-def act(call: Call, action: Action) -> int:
-    """Acts on the given ids, or on the selected jobs once that is confirmed."""
+def act(
+    call: Call, action: Action, do: Callable[[Client, Sequence[str], Progress | None], Changed] | None = None
+) -> int:
+    """Acts on the given ids, or on the selected jobs once that is confirmed. `do` replaces the action's function."""
     console = call.console
     if action.final and call.args.older_than is not None:
         age_to_delete(call.args)
@@ -70,7 +72,8 @@ def act(call: Call, action: Action) -> int:
             console.note("nothing was changed", "nothing_changed")
             return 1
         refs = call.words if jobs is None else [job.id for job in jobs]
-        changed = action.do(client, refs, console.progress(action.done, len(refs)) if len(refs) > 1 else None)
+        progress = console.progress(action.done, len(refs)) if len(refs) > 1 else None
+        changed = do(client, refs, progress) if do else client.act(action, refs, progress)
         console.progress_done()
         print_changed(console, client, changed.jobs, action.done)
         return report_refused(console, changed.refused)

@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from queuectl.cli.call import Call
@@ -54,7 +54,7 @@ def do(command: Command, call: Call) -> int:
     """Calls the command's function. If the disk is full and room is reserved for the command, calls it again."""
     from queuectl.domain.errors import DiskFull
 
-    function = _function(command.target)
+    function = _function_of(command)
     try:
         return function(call)
     except DiskFull as error:
@@ -139,7 +139,7 @@ def _called(
     if not isinstance(command, table.Command):
         if command is not None or not {"-h", "--help"}.isdisjoint(words):
             return _group(command, words, Console(screen, as_json="--json" in words))
-        command = table.COMMANDS["status"]
+        command = table.OWN["status"]
     args, typed = parser.parse(command, words)
     console = Console(screen, as_json=args.json, quiet=args.quiet, color=args.color)
     if args.help:
@@ -159,7 +159,7 @@ def _group(name: str | None, words: list[str], console: Console) -> int:
     from queuectl.domain.errors import Invalid
 
     if {"-h", "--help"}.isdisjoint(words):
-        verbs = [row.removeprefix(f"{name} ") for row in table.COMMANDS if row.startswith(f"{name} ")]
+        verbs = [row.removeprefix(f"{name} ") for row in table.commands() if row.startswith(f"{name} ")]
         raise Invalid(f"{name} needs one of: {', '.join(verbs)}", f"see: queuectl {name} --help")
     return _told(console, "help", parser.overview(name))
 
@@ -179,11 +179,19 @@ def _told(console: Console, name: str, text: str) -> int:
     return 0
 
 
-def _function(target: str) -> Callable[[Call], int]:
+def _function_of(command: Command) -> Callable[[Call], int]:
+    function = function_of(command.target)
+    if (operation := command.operation) is None:
+        return function
+    return lambda call: function(call, operation)
+
+
+def function_of(target: str) -> Callable[..., Any]:
+    """The function that `module:function` means, as seen from here."""
     from importlib import import_module
 
     module, _, name = target.partition(":")
-    function: Callable[[Call], int] = getattr(import_module(f".{module}", "queuectl.cli"), name)
+    function: Callable[..., Any] = getattr(import_module(f".{module}", "queuectl.cli"), name)
     return function
 
 

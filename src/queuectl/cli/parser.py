@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from queuectl.cli.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, Command, Option
+from queuectl.cli.table import GLOBAL_OPTIONS, GROUPS, OWN, Command, Option, commands
 from queuectl.domain.errors import Invalid
 
 WITH_VALUE = frozenset({"--db", "--color"})
@@ -67,25 +67,28 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
     if at is None:
         return None, rest
     name = rest.pop(at)
-    if name in COMMANDS:
-        return COMMANDS[name], rest
-    from queuectl.cli.familiar import command_hint
-
-    members = [command.name.partition(" ")[2] for command in COMMANDS.values() if command.name.startswith(name + " ")]
+    if name in OWN:
+        return OWN[name], rest
+    verb_at = _next_word(rest, at)
+    if verb_at is not None and (own := OWN.get(f"{name} {rest[verb_at]}")):
+        del rest[verb_at]
+        return own, rest
+    if name in commands():
+        return commands()[name], rest
+    members = [command.partition(" ")[2] for command in commands() if command.startswith(name + " ")]
     if not members:
         from queuectl.cli.familiar import command_hint
 
-        known = {command.partition(" ")[0] for command in COMMANDS}
+        known = {command.partition(" ")[0] for command in commands()}
         raise Invalid(f"unknown command {name!r}", command_hint(name, sorted(known - NEVER_PROPOSED)))
-    verb_at = _next_word(rest, at)
     if verb_at is None:
         return name, rest
     verb = rest.pop(verb_at)
-    if f"{name} {verb}" not in COMMANDS:
+    if f"{name} {verb}" not in commands():
         from queuectl.cli.familiar import command_hint
 
         raise Invalid(f"unknown command '{name} {verb}'", command_hint(verb, members, name))
-    return COMMANDS[f"{name} {verb}"], rest
+    return commands()[f"{name} {verb}"], rest
 
 
 def _next_word(words: Sequence[str], start: int) -> int | None:
@@ -213,7 +216,7 @@ class _formatter(argparse.RawDescriptionHelpFormatter):
 def overview(group: str | None = None) -> str:
     """The help of all commands, or of one group such as `worker`."""
     prefix = f"{group} " if group else ""
-    shown = [command for command in COMMANDS.values() if command.name.startswith(prefix)]
+    shown = [command for command in commands().values() if command.name.startswith(prefix)]
     from queuectl.cli import topics
 
     lines = [
@@ -247,7 +250,7 @@ def full(complete: dict[str, Any]) -> argparse.ArgumentParser:
     for option in GLOBAL_OPTIONS:
         _add(parser, option)
     groups: dict[str, Any] = {"": parser.add_subparsers(metavar="COMMAND")}
-    for command in COMMANDS.values():
+    for command in commands().values():
         group, _, verb = command.name.rpartition(" ")
         if group not in groups:
             made = groups[""].add_parser(group, help=f"{group} commands", add_help=False)

@@ -1,16 +1,21 @@
-"""Every command, one row each: its name, purpose, function, words and options.
+"""Commands that have a module of their own, one row each: name, meaning, function, options. The others follow from
+the table of operations (`client.operations`, by `cli.plain`), which is read only where a command is not found here.
 
-The parser, the help, the completion and the tests come from this table. A command's module is imported only when the
+The parser, the help, the completion and the tests come from both. A command's module is imported only when that
 command is called.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from queuectl.cli.options import ACT, ENQUEUE, FILE, FOLLOW, ON_CONFLICT, SELECT, Option, flag, many, option
 
-__all__ = ["COMMANDS", "GLOBAL_OPTIONS", "GROUPS", "Command", "Option"]
+if TYPE_CHECKING:
+    from queuectl.client.operation import Operation
+
+__all__ = ["GLOBAL_OPTIONS", "GROUPS", "OWN", "Command", "Option", "commands"]
 
 JOBS, WORKERS, DLQ, WEB, SETUP = "Jobs", "Workers", "Dead letter queue", "Over HTTP", "Setup and upkeep"
 GROUPS = (JOBS, WORKERS, DLQ, WEB, SETUP)
@@ -31,7 +36,9 @@ class Command(NamedTuple):
     """One row. `target` is `module:function` relative to `queuectl.cli`, imported when it is called. `words` shows its
     `least` to `most` (None: any number of) positional words. `takes_command`: words after `--` are a command.
     `own_failure` replaces the exit code of queuectl's own errors in commands that pass on another exit code.
-    `makes_store`: makes the store if it does not exist. `frees_room`: may use the reserved space on a full disk."""
+    `makes_store`: makes the store if it does not exist. `frees_room`: may use the reserved space on a full disk.
+    `reads`: changes nothing and shows nothing secret. `only_here`: why the dashboard's console refuses it.
+    `operation`: the use case of a plain command."""
 
     name: str
     group: str
@@ -47,6 +54,9 @@ class Command(NamedTuple):
     own_failure: int | None = None
     makes_store: bool = False
     frees_room: bool = False
+    reads: bool = False
+    only_here: str = ""
+    operation: Operation[Any] | None = None
 
 
 _ROWS = (
@@ -76,7 +86,7 @@ _ROWS = (
         examples=("queuectl run -- make -j4 test", "queuectl run --queue gpu -c 'python train.py > log'"),
     ),
     Command(
-        name="status", group=JOBS, help="show workers, counts and the next retries (the default)",
+        name="status", group=JOBS, reads=True, help="show workers, counts and the next retries (the default)",
         target="status:status",
         description="Show the store, its workers and their slots, the number of jobs in each state, the oldest "
         "waiting job, and the next retries. With --check, print one line for each problem and exit 1 if there is one.",
@@ -88,7 +98,7 @@ _ROWS = (
         examples=("queuectl status", "queuectl status --json", "queuectl status --check --max-wait 30m"),
     ),
     Command(
-        name="list", group=JOBS, help="list jobs", target="listing:list_jobs", words="[ID...]",
+        name="list", group=JOBS, reads=True, help="list jobs", target="listing:list_jobs", words="[ID...]",
         options=(
             *SELECT,
             option("--limit", "N", "at most the N newest, or the first N by --sort; or all"),
@@ -103,27 +113,28 @@ _ROWS = (
         ),
     ),
     Command(
-        name="show", group=JOBS, help="show everything about a job", target="listing:show", words="[ID...]",
+        name="show", group=JOBS, reads=True, help="show everything about a job", target="listing:show", words="[ID...]",
         options=SELECT,
         description="Show a job's command, policy and environment, why it is not running yet, every attempt, and what "
         "people did to it. With --json: the job with its executions and events.",
         examples=("queuectl show job1", "queuectl show job1 --json"),
     ),
     Command(
-        name="explain", group=JOBS, help="say why a job is not running", target="listing:explain", words="[ID...]",
+        name="explain", group=JOBS, reads=True,
+        help="say why a job is not running", target="listing:explain", words="[ID...]",
         options=SELECT,
         description="Say in words what a job is doing or what it waits for.",
         examples=("queuectl explain job1",),
     ),
     Command(
-        name="logs", group=JOBS, help="print a command's output", target="logs:logs", words="[ID...]",
+        name="logs", group=JOBS, reads=True, help="print a command's output", target="logs:logs", words="[ID...]",
         options=(*FOLLOW, *SELECT),
         description="Print what a job's command wrote, byte for byte: its latest attempt, or the one that --attempt "
         "names. -f may start before the job does, follows its retries and ends with it.",
         examples=("queuectl logs job1", "queuectl logs -f job1", "queuectl logs job1 --attempt 2 --tail 20"),
     ),
     Command(
-        name="wait", group=JOBS, help="wait until jobs have finished", target="wait:wait", words="[ID...]",
+        name="wait", group=JOBS, reads=True, help="wait until jobs have finished", target="wait:wait", words="[ID...]",
         options=(
             flag("--any", "wait only until the first of them has finished"),
             option("--timeout", "DURATION", "give up after this long, with exit code 124"),
@@ -207,12 +218,13 @@ _ROWS = (
         examples=("queuectl worker stop", "queuectl worker stop night --now"),
     ),
     Command(
-        name="worker list", group=WORKERS, help="list live workers", target="worker:list_workers",
+        name="worker list", group=WORKERS, reads=True, help="list live workers", target="worker:list_workers",
         description="List live workers with their slots, queues and running jobs.",
         examples=("queuectl worker list", "queuectl worker list --json"),
     ),
     Command(
-        name="worker logs", group=WORKERS, help="print a worker's log", target="worker:logs", words="[NAME]",
+        name="worker logs", group=WORKERS, reads=True,
+        help="print a worker's log", target="worker:logs", words="[NAME]",
         most=1, options=(
             flag("-f", "--follow", "follow the log until the worker exits"),
             option("--tail", "N", "only the last N lines"),
@@ -222,7 +234,8 @@ _ROWS = (
         examples=("queuectl worker logs night", "queuectl worker logs -f"),
     ),
     Command(
-        name="dlq list", group=DLQ, help="list dead jobs, with reason and last output", target="dlq:list_dead",
+        name="dlq list", group=DLQ, reads=True,
+        help="list dead jobs, with reason and last output", target="dlq:list_dead",
         words="[ID...]", options=(
             *SELECT,
             option("--limit", "N", "at most the N newest; or all"),
@@ -232,7 +245,8 @@ _ROWS = (
         examples=("queuectl dlq list", "queuectl dlq list --group", "queuectl dlq list --error timed --json"),
     ),
     Command(
-        name="dlq show", group=DLQ, help="show everything about a dead job", target="dlq:show", words="[ID...]",
+        name="dlq show", group=DLQ, reads=True,
+        help="show everything about a dead job", target="dlq:show", words="[ID...]",
         options=SELECT,
         description="Like queuectl show, for dead jobs only.", examples=("queuectl dlq show job1",),
     ),
@@ -250,7 +264,8 @@ _ROWS = (
         examples=("queuectl dlq purge job1", "queuectl dlq purge --older-than 30d"),
     ),
     Command(
-        name="serve", group=WEB, help="serve a dashboard, a REST API and metrics", target=".web.serve:serve",
+        name="serve", group=WEB, only_here="is already running",
+        help="serve a dashboard, a REST API and metrics", target=".web.serve:serve",
         makes_store=True,
         options=(
             option("--host", "ADDRESS", "listen here (default: 127.0.0.1, this machine only)", default="127.0.0.1"),
@@ -265,23 +280,6 @@ _ROWS = (
         examples=("queuectl serve", "queuectl serve --host 0.0.0.0 --cert cert.pem --key key.pem"),
     ),
     Command(
-        name="token create", group=WEB, help="make a token for access over HTTP", target="token:create", words="NAME",
-        makes_store=True, least=1, most=1,
-        options=(option("--role", "ROLE", "full or read-only (default: read-only)", default="read-only"),),
-        description="Make a token for the REST API and the dashboard. It is printed once; the store keeps only its "
-        "digest. Anyone with a full token can run commands as you.",
-        examples=("queuectl token create monitor", "queuectl token create alice --role full"),
-    ),
-    Command(
-        name="token list", group=WEB, help="list the tokens", target="token:list_tokens",
-        description="List the tokens with their names, roles and last use.", examples=("queuectl token list",),
-    ),
-    Command(
-        name="token revoke", group=WEB, help="revoke a token", target="token:revoke", words="NAME...", least=1,
-        description="Revoke tokens by name or id. Servers refuse them within a second.",
-        examples=("queuectl token revoke monitor",),
-    ),
-    Command(
         name="audit", group=WEB, help="list who did what", target="audit:audit",
         options=(option("--limit", "N", "only the N latest (default: 50)"),),
         description="List what people did: actions on jobs, deletions, changed settings, stopped workers, tokens. "
@@ -289,30 +287,14 @@ _ROWS = (
         examples=("queuectl audit", "queuectl audit --limit 1000 --json"),
     ),
     Command(
-        name="config show", group=SETUP, help="show every setting", target="config:show",
+        name="config show", group=SETUP, reads=True, help="show every setting", target="config:show",
         description="Show each setting's value, default and meaning. Settings are kept in the store, for all its "
         "users.",
         examples=("queuectl config show", "queuectl config show --json"),
     ),
     Command(
-        name="config get", group=SETUP, help="print one setting", target="config:get", words="NAME", least=1, most=1,
-        description="Print the value of a setting.", examples=("queuectl config get max-retries",),
-    ),
-    Command(
-        name="config set", group=SETUP, help="change a setting", target="config:set_value", words="NAME VALUE",
-        makes_store=True,
-        least=2, most=2,
-        description="Change a setting. Settings of jobs apply to jobs added later; existing jobs keep theirs.",
-        examples=("queuectl config set max-retries 5", "queuectl config set backoff-base 3"),
-    ),
-    Command(
-        name="config unset", group=SETUP, help="restore a setting's default", target="config:unset",
-        words="NAME", least=1, most=1,
-        description="Restore a setting's default.",
-        examples=("queuectl config unset max-retries",),
-    ),
-    Command(
-        name="init", group=SETUP, makes_store=True, help="make a store in this folder", target="upkeep:init",
+        name="init", group=SETUP, only_here="makes a store in the folder of a terminal",
+        makes_store=True, help="make a store in this folder", target="upkeep:init",
         description="Make ./queuectl.db. Commands in this folder and below then use it. If --db or $QUEUECTL_DB names "
         "a server, make the tables there instead.",
         examples=("queuectl init",),
@@ -337,7 +319,8 @@ _ROWS = (
         examples=("queuectl doctor", "queuectl doctor --clean"),
     ),
     Command(
-        name="copy", group=SETUP, help="move the store to another place", target="upkeep:copy",
+        name="copy", group=SETUP, only_here="would move the store away under this server",
+        help="move the store to another place", target="upkeep:copy",
         options=(
             option("--to", "URL", "copy to this path or postgresql://…"),
             flag("--keep", "keep using the store here"),
@@ -350,22 +333,35 @@ _ROWS = (
         examples=("queuectl copy --to postgresql://queue@db/work", "queuectl copy --to ./queuectl.db --keep"),
     ),
     Command(
-        name="reset", group=SETUP, help="delete the store with all its jobs", target="upkeep:reset", options=ACT[:1],
+        name="reset", group=SETUP, only_here="would remove the store under this server",
+        help="delete the store with all its jobs", target="upkeep:reset", options=ACT[:1],
         description="Delete the store: all jobs, output and settings. The next job makes a new one.",
         examples=("queuectl reset", "queuectl reset --yes"),
     ),
     Command(
-        name="completion", group=SETUP, help="print a completion script for your shell", target="upkeep:completion",
+        name="completion", group=SETUP, only_here="is for the shell of a terminal",
+        help="print a completion script for your shell", target="upkeep:completion",
         words="SHELL", least=1, most=1,
         description="Print a completion script for bash, zsh, fish, tcsh or powershell.",
         examples=('eval "$(queuectl completion bash)"',),
     ),
     Command(
-        name="demo", group=SETUP, makes_store=True, help="see it work in a temporary store", target="demo:demo",
+        name="demo", group=SETUP, only_here="needs a terminal",
+        makes_store=True, help="see it work in a temporary store", target="demo:demo",
         description="Add a few real jobs to a temporary store, run them with two slots, and show what happened. It "
         "takes a few seconds and leaves nothing behind.",
         examples=("queuectl demo",),
     ),
 )  # fmt: skip
 
-COMMANDS = {row.name: row for row in _ROWS}
+OWN = {row.name: row for row in _ROWS}
+
+
+@cache
+def commands() -> dict[str, Command]:
+    """All commands by name, those of one noun together."""
+    from queuectl.cli import plain
+
+    rows = [*_ROWS, *plain.commands()]
+    nouns = list(dict.fromkeys(row.name.partition(" ")[0] for row in rows))
+    return {row.name: row for row in sorted(rows, key=lambda row: nouns.index(row.name.partition(" ")[0]))}

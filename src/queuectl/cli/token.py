@@ -1,41 +1,33 @@
-"""`token …`: tokens for access over HTTP."""
+"""What `token create` and `token list` tell people."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from queuectl.cli.call import Call
 from queuectl.cli.render import Column
-from queuectl.client.documents import TOKEN
+from queuectl.domain.token import Token
 from queuectl.wire.words import ago
 
 COLUMNS = (Column("NAME"), Column("ROLE"), Column("ID"), Column("CREATED", right=True), Column("BY"), Column("USED"))
 
 
-def create(call: Call) -> int:
-    """Makes a token and prints it once."""
-    (name,) = call.words
-    with call.client() as client:
-        token, text = client.create_token(name, call.args.role)
-    if call.console.as_json:
-        call.console.json({**TOKEN.json(token), "token": text})
-        return 0
+def print_made(call: Call, made: tuple[Token, str], now: float) -> None:
+    """A new token, once."""
+    token, text = made
     call.console.print(text)
     call.console.note(f"token {token.name} ({token.role}); it is not shown again", "shown_once")
-    return 0
 
 
-def list_tokens(call: Call) -> int:
+def print_all(call: Call, tokens: Sequence[Token], now: float) -> None:
     """Lists tokens, without their text."""
     console = call.console
-    with call.client() as client:
-        tokens, now = client.tokens(), client.now()
-    if console.as_json:
-        console.json_array(map(TOKEN.json, tokens))
-    elif console.quiet:
+    if console.quiet:
         console.lines(token.name for token in tokens)
     elif tokens:
         rows = [
             (
-                token.name, token.role.value, token.id, ago(now - token.created_at), token.created_by or "",
+                token.name, token.role.value, token.id, ago(max(0.0, now - token.created_at)), token.created_by or "",
                 "never" if token.used_at is None else ago(max(0.0, now - token.used_at)),
             )
             for token in tokens
@@ -43,15 +35,3 @@ def list_tokens(call: Call) -> int:
         console.table(COLUMNS, rows)
     else:
         console.note(f"no token yet; make the first one with: {call.command('serve')}", "no_token")
-    return 0
-
-
-def revoke(call: Call) -> int:
-    """Revokes tokens."""
-    with call.client() as client:
-        tokens = [client.revoke_token(ref) for ref in call.words]
-    if call.console.as_json:
-        call.console.json_array(map(TOKEN.json, tokens))
-    else:
-        call.console.lines(token.name if call.console.quiet else f"revoked {token.name}" for token in tokens)
-    return 0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from queuectl.client.values import Changed, Progress
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Job, JobState
-from queuectl.domain.lifecycle import TRANSITIONS, Event, Retried
+from queuectl.domain.lifecycle import Event, Retried
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 
@@ -105,11 +105,6 @@ def check_prunable(states: Iterable[JobState]) -> None:
     for state in states:
         if state not in FINISHED:
             raise Invalid(f"{state} jobs cannot be pruned", "only completed, cancelled and dead ones")
-
-
-def allowed_states(event: type[Event]) -> tuple[JobState, ...]:
-    """The states that allow an event."""
-    return tuple(state for state, events in TRANSITIONS.items() if event in events)
 
 
 def note(store: Store, who: str, kind: str, detail: str) -> None:

@@ -1,21 +1,26 @@
-"""The actions on jobs, one row each: words for messages, possible jobs, and the function."""
+"""The actions on jobs, one row each: words for messages, possible jobs, the function, and the operation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from queuectl.client.acting import allowed_states
-from queuectl.client.facade import Client
+from queuectl.client import acting
+from queuectl.client.operation import API, DLQ, JOB, JOBS, JSON, Answer, Argument, Operation
 from queuectl.client.values import Changed, Progress
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.lifecycle import CancelRequested, Held, Released, Retried
+from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
+from queuectl.store.port import Store
+from queuectl.wire.schema import ref
 
-Do = Callable[[Client, Sequence[str], Progress | None], Changed]
+Do = Callable[[Store, str, Sequence[str], Progress | None], Changed]
+
+A_JOB = Answer(ref("Job"), "the job as it is now")
+CHANGED = Answer(ref("Changed"), "counts, the first 1,000 changed jobs, and the first 100 refusals")
 
 
 class Action(NamedTuple):
-    """A verb in the forms that messages need, the states it can change, and its function.
+    """A verb in the forms that messages need, the states it can change, its function, and its operation on many jobs.
 
     A selection without `--state` means the `usual` states (None: all it can change) and the jobs that it `concerns`
     (None: all). A `final` verb on a selection needs `--yes` if nobody can be asked.
@@ -25,23 +30,70 @@ class Action(NamedTuple):
     done: str
     states: tuple[JobState, ...]
     do: Do
+    many: Operation[Any]
     usual: tuple[JobState, ...] = ()
     concerns: Callable[[Job], bool] | None = None
     final: bool = False
 
 
+def _one(verb: str, summary: str) -> Operation[Any]:
+    path = f"{API}/jobs/{{id}}/{verb}"
+    return Operation(f"{verb}_job", "POST", path, JOBS, summary, (A_JOB,), (Argument("id", JOB),), fails=(404, 409))
+
+
+def _many(name: str, path: str, tag: str, summary: str) -> Operation[Any]:
+    body = {JSON: ref("Selection")}
+    return Operation(name, "POST", API + path, tag, summary, (CHANGED,), body=body, body_required=True)
+
+
+def _jobs(verb: str) -> Operation[Any]:
+    return _many(f"{verb}_jobs", f"/jobs/{verb}", JOBS, f"{verb.capitalize()} many jobs")
+
+
+def _by(event: Event) -> Do:
+    """Has the event happen to the jobs."""
+    return lambda store, who, refs, progress: acting.change(store, who, refs, event, progress)
+
+
+def _allowed(event: type[Event]) -> tuple[JobState, ...]:
+    """The states in which an event is possible: what a selection for it may match."""
+    return tuple(state for state, events in TRANSITIONS.items() if event in events)
+
+
 RETRY = Action(
-    verb="retry", done="retried", states=allowed_states(Retried), do=Client.retry,
+    verb="retry", done="retried", states=_allowed(Retried), do=_by(Retried()), many=_jobs("retry"),
     usual=(JobState.FAILED, JobState.DEAD, JobState.CANCELLED),
 )  # fmt: skip
-CANCEL = Action(verb="cancel", done="cancelled", states=allowed_states(CancelRequested), do=Client.cancel)
-HOLD = Action(verb="hold", done="held", states=allowed_states(Held), do=Client.hold, concerns=lambda job: not job.held)
-RELEASE = Action(
-    verb="release", done="released", states=allowed_states(Released), do=Client.release, concerns=lambda job: job.held
+CANCEL = Action(
+    verb="cancel", done="cancelled", states=_allowed(CancelRequested), do=_by(CancelRequested()), many=_jobs("cancel")
 )
+HOLD = Action(
+    verb="hold", done="held", states=_allowed(Held), do=_by(Held()), many=_jobs("hold"),
+    concerns=lambda job: not job.held,
+)  # fmt: skip
+RELEASE = Action(
+    verb="release", done="released", states=_allowed(Released), do=_by(Released()), many=_jobs("release"),
+    concerns=lambda job: job.held,
+)  # fmt: skip
 DELETE = Action(
-    verb="delete", done="deleted", do=Client.delete, final=True,
+    verb="delete", done="deleted", do=acting.delete, many=_jobs("delete"), final=True,
     states=tuple(state for state in JobState if state is not JobState.PROCESSING),
 )  # fmt: skip
-RETRY_DEAD = Action(verb="retry", done="retried", states=(JobState.DEAD,), do=Client.retry_dead)
-PURGE_DEAD = Action(verb="delete", done="deleted", states=(JobState.DEAD,), do=Client.purge, final=True)
+RETRY_DEAD = Action(
+    verb="retry", done="retried", states=(JobState.DEAD,), do=acting.retry_dead,
+    many=_many("retry_dead", "/dlq/retry", DLQ, "Move dead jobs back to their queues"),
+)  # fmt: skip
+PURGE_DEAD = Action(
+    verb="delete", done="deleted", states=(JobState.DEAD,), do=acting.purge, final=True,
+    many=_many("purge_dead", "/dlq/purge", DLQ, "Delete dead jobs"),
+)  # fmt: skip
+
+ACTIONS = (RETRY, CANCEL, HOLD, RELEASE, DELETE, RETRY_DEAD, PURGE_DEAD)
+"""In the order of the API's document."""
+ON_ONE = (
+    (RETRY, _one("retry", "Run a job again")),
+    (CANCEL, _one("cancel", "Cancel a job")),
+    (HOLD, _one("hold", "Hold a job: no worker starts it")),
+    (RELEASE, _one("release", "Release a held job")),
+)
+"""The actions that have an operation on one job, with that."""

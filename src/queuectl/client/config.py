@@ -1,27 +1,91 @@
-"""Changes settings, and restores their defaults."""
+"""Shows and changes settings, and restores their defaults."""
 
 from __future__ import annotations
 
 from queuectl.client.acting import note
+from queuectl.client.documents import SETTING, SettingView
+from queuectl.client.operation import ADMINISTRATION, SETUP, Argument, Command, Kind, plain
+from queuectl.client.shapes import listed
 from queuectl.domain.errors import Invalid
-from queuectl.settings import Settings, canonical
+from queuectl.settings import SETTINGS, Settings, canonical
 from queuectl.store.port import LEASE_MIN_S, Store
+from queuectl.wire.kinds import check_text
+
+NAMED = Argument("name", Kind({}, lambda name, _: canonical(name), canonical))
+TEXT_OR_NUMBER = Kind(
+    {"type": ["string", "number"]},
+    lambda value, what: str(value) if type(value) in (int, float) else check_text(value, what),
+)
 
 
-def set_value(store: Store, who: str, name: str, value: str) -> None:
+def settings(store: Store) -> Settings:
+    """The settings in force."""
+    return Settings(store.config(), store.defaults)
+
+
+def views(store: Store, who: str) -> list[SettingView]:
+    """Every setting."""
+    found = settings(store)
+    return [SettingView.of(found, name) for name in SETTINGS]
+
+
+SETTINGS_ALL = plain(
+    "settings", "GET", "/config", ADMINISTRATION, "List settings", views, listed(SETTING.kind), "each setting"
+)
+
+
+def view(store: Store, who: str, name: str) -> SettingView:
+    """One setting. Raises `Invalid` where there is none of this name."""
+    return SettingView.of(settings(store), canonical(name))
+
+
+SETTING_ONE = plain(
+    "setting", "GET", "/config/{name}", ADMINISTRATION, "Show a setting", view, SETTING.kind, "the setting",
+    arguments=(NAMED,), fails=(404,),
+    command=Command(
+        name="config get", group=SETUP, help="print one setting", said="{text}", bare="{text}",
+        description="Print the value of a setting.", examples=("queuectl config get max-retries",),
+    ),
+)  # fmt: skip
+
+
+def set_value(store: Store, who: str, name: str, value: str) -> SettingView:
     """Checks and stores a setting. Raises `Invalid`."""
     name = canonical(name)
-    Settings(store.config(), store.defaults).check(name, value)
+    settings(store).check(name, value)
     if name == "lease-ttl" and store.shared_by_machines and Settings({name: value})[name] < LEASE_MIN_S:
         raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s on PostgreSQL, not {value!r}")
     with store.transaction():
         store.set_config(name, value)
         note(store, who, "SettingSet", f"{name}={value}")
+    return view(store, who, name)
 
 
-def unset_value(store: Store, who: str, name: str) -> None:
+SET = plain(
+    "set_setting", "PUT", "/config/{name}", ADMINISTRATION, "Change a setting, for jobs added later", set_value,
+    SETTING.kind, "the setting", arguments=(NAMED, Argument("value", TEXT_OR_NUMBER)), fails=(404,),
+    command=Command(
+        name="config set", group=SETUP, help="change a setting", makes_store=True,
+        said="{name} = {text}", bare="{name} = {text}",
+        description="Change a setting. Settings of jobs apply to jobs added later; existing jobs keep theirs.",
+        examples=("queuectl config set max-retries 5", "queuectl config set backoff-base 3"),
+    ),
+)  # fmt: skip
+
+
+def unset_value(store: Store, who: str, name: str) -> SettingView:
     """Restores a setting's default."""
     name = canonical(name)
-    with store.transaction():
-        store.set_config(name, None)
-        note(store, who, "SettingUnset", name)
+    store.set_config(name, None)
+    return view(store, who, name)
+
+
+UNSET = plain(
+    "unset_setting", "DELETE", "/config/{name}", ADMINISTRATION, "Restore a setting's default", unset_value,
+    SETTING.kind, "the setting", deed=("SettingUnset", "{name}"), arguments=(NAMED,), fails=(404,),
+    command=Command(
+        name="config unset", group=SETUP, help="restore a setting's default",
+        said="{name} = {text}", bare="{name} = {text}",
+        description="Restore a setting's default.", examples=("queuectl config unset max-retries",),
+    ),
+)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from queuectl.client.figures import Figures, Percentiles
@@ -149,13 +150,23 @@ def how_it_ended(attempt: Attempt) -> str:
     return attempt.error or ""
 
 
-def setting_to_json(settings: Settings, name: str) -> JsonObject:
-    """A setting's value, also as text, and what it means."""
-    value = settings[name]
-    return {
-        "name": name, "value": list(value) if isinstance(value, tuple) else value, "text": setting_text(settings, name),
-        "default": settings.default(name), "set": not settings.is_default(name), "help": SETTINGS[name].help,
-    }  # fmt: skip
+class SettingView(NamedTuple):
+    """A setting: its value, the same as text, and what it means."""
+
+    name: str
+    value: Any
+    text: str
+    default: str
+    set: bool
+    help: str
+
+    @classmethod
+    def of(cls, settings: Settings, name: str) -> SettingView:
+        """The setting of this name."""
+        return cls(
+            name=name, value=settings[name], text=setting_text(settings, name), default=settings.default(name),
+            set=not settings.is_default(name), help=SETTINGS[name].help,
+        )  # fmt: skip
 
 
 def setting_text(settings: Settings, name: str) -> str:
@@ -297,8 +308,22 @@ DEED = Shape(
 """An entry of the audit log."""
 
 TOKEN = Shape(
-    "Token", Token,
+    "Token", partial(Token, digest=""),
     Key("id", TEXT), Key("name", TEXT), Key("role", one_of(Role)), Key("created_at", TIME),
     Key("created_by", nullable(TEXT)), Key("used_at", nullable(TIME)),
 )  # fmt: skip
 """A token without its text."""
+
+NEW_TOKEN = Kind(
+    ref("NewToken"),
+    lambda made: {**TOKEN.json(made[0]), "token": made[1]},
+    lambda document: (TOKEN.value(document), str(document["token"])),
+)
+"""A token and its text."""
+
+SETTING = Shape(
+    "Setting", SettingView,
+    Key("name", Kind({"type": "string", "enum": list(SETTINGS)})),
+    Key("value", Kind({}, lambda value: list(value) if isinstance(value, tuple) else value)),
+    *(Key(name, TEXT) for name in ("text", "default")), Key("set", FLAG), Key("help", TEXT),
+)  # fmt: skip

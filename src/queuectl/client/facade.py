@@ -8,30 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from queuectl.client import acting, enqueueing, looking
+from queuectl.client import enqueueing, looking
 from queuectl.client import workers as workers_
 from queuectl.client.here import Here
 from queuectl.client.values import Changed, History, Progress, Status, WorkerView
+from queuectl.client.verbs import T, Verbs
 from queuectl.domain.errors import IdTaken
 from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import CancelRequested, Held, Released, Retried
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.settings import Settings
 from queuectl.wire.requests import NOTHING, JobRequest
 
 if TYPE_CHECKING:
-    from queuectl.client.figures import Figures
+    from queuectl.client.actions import Action
     from queuectl.client.following import Piece
-    from queuectl.domain.token import Token
-    from queuectl.store.past import Deed, Group
+    from queuectl.client.operation import Operation
     from queuectl.wire.keywords import Duration
     from queuectl.wire.reading import Requests
 
-GROUPS = DEEDS = 100
-"""Default limits of listings."""
 
-
-class Client(Here):
+class Client(Here, Verbs):
     """A queue in an open store, for one thread."""
 
     # --- enqueue ----------------------------------------------------------------------------
@@ -105,49 +101,22 @@ class Client(Here):
         """Workers, counts by state and queue, the oldest waiting job, the next retries."""
         return looking.status(self.store, retries)
 
-    def stats(self, window: Duration = "1h", stretches: int = 60) -> Figures:
-        """Throughput, failures, run and wait times over a window that ends now."""
-        from queuectl.wire.keywords import seconds_of
-
-        return self.figures(seconds_of(window), stretches)
-
-    def dead_groups(self, selector: Selector = ALL_JOBS, *, limit: int = GROUPS) -> list[Group]:
-        """Matching dead jobs by queue, command, exit code and error, largest groups first."""
-        return self.store.dead_groups(selector, limit)
-
-    def audit(self, *, limit: int = DEEDS, before: int | None = None) -> list[Deed]:
-        """The audit log, latest first; with `before`, only entries before that id."""
-        return self.store.deeds(limit, before)
-
     # --- act --------------------------------------------------------------------------------
 
-    def retry(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Runs jobs again: a failed one now, a finished one from the beginning."""
-        return acting.change(self.store, self.who, refs, Retried(), progress)
+    def do(self, operation: Operation[T], **arguments: Any) -> T:
+        """Carries out a plain use case, and keeps what its row says of it."""
+        assert operation.function is not None
+        if operation.deed is None:
+            return operation.function(self.store, self.who, **arguments)
+        kind, template = operation.deed
+        with self.store.transaction():
+            done = operation.function(self.store, self.who, **arguments)
+            self.note(kind, operation.filled(template, arguments, done))
+        return done
 
-    def retry_dead(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Moves dead jobs back to their queue with 0 attempts; their history is kept. Others are refused."""
-        return acting.retry_dead(self.store, self.who, refs, progress)
-
-    def cancel(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Cancels jobs; the worker of a running one ends its command within a second."""
-        return acting.change(self.store, self.who, refs, CancelRequested(), progress)
-
-    def hold(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Holds jobs: no worker claims them."""
-        return acting.change(self.store, self.who, refs, Held(), progress)
-
-    def release(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Releases held jobs."""
-        return acting.change(self.store, self.who, refs, Released(), progress)
-
-    def delete(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Deletes jobs with their history and output. Running ones are refused."""
-        return acting.delete(self.store, self.who, refs, progress)
-
-    def purge(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Deletes dead jobs. Others are refused."""
-        return acting.purge(self.store, self.who, refs, progress)
+    def act(self, action: Action, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+        """Does it to these jobs, in batches."""
+        return action.do(self.store, self.who, refs, progress)
 
     def prune(
         self, selectors: Sequence[Selector], progress: Progress | None = None, *, limit: int | None = None
@@ -156,6 +125,8 @@ class Client(Here):
 
         Deletes at most `limit`. Raises `Invalid` for states that are not finished.
         """
+        from queuectl.client import acting
+
         return acting.prune(self.store, self.who, selectors, progress, limit)
 
     # --- wait, follow -----------------------------------------------------------------------
@@ -197,34 +168,6 @@ class Client(Here):
     def retention(self) -> list[Selector]:
         """Selectors of the jobs to prune now by the retention settings; empty if there are none."""
         return self.settings().retention(self.now())
-
-    def set_setting(self, name: str, value: str) -> None:
-        """Checks and stores a setting. Existing jobs keep theirs."""
-        from queuectl.client import config
-
-        config.set_value(self.store, self.who, name, value)
-
-    def unset_setting(self, name: str) -> None:
-        """Restores a setting's default."""
-        from queuectl.client import config
-
-        config.unset_value(self.store, self.who, name)
-
-    def tokens(self) -> list[Token]:
-        """The tokens for access over HTTP."""
-        return self.store.tokens()
-
-    def create_token(self, name: str, role: str = "read-only") -> tuple[Token, str]:
-        """Makes a token. Returns it with its text, which is not stored. Raises `Invalid`, `Conflict`."""
-        from queuectl.client import tokens
-
-        return tokens.create(self.store, name, role, self.who)
-
-    def revoke_token(self, ref: str) -> Token:
-        """Revokes a token, given by name or id. Raises `NotFound`."""
-        from queuectl.client import tokens
-
-        return tokens.revoke(self.store, ref, self.who)
 
     # --- workers ----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
-from queuectl.client import acting, looking
+from queuectl.client import looking
 from queuectl.client.values import WorkerView
 from queuectl.domain.errors import Invalid, StoreBusy
 from queuectl.domain.job import Job, JobState
@@ -77,7 +77,9 @@ class Here:
 
     def note(self, kind: str, detail: str) -> None:
         """Adds an entry to the audit log, for actions that no job's history shows."""
-        acting.note(self.store, self.who, kind, detail)
+        from queuectl.client.acting import note
+
+        note(self.store, self.who, kind, detail)
 
     # --- look -------------------------------------------------------------------------------
 

@@ -12,6 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from queuectl import ids
+from queuectl.client.documents import NEW_TOKEN, TOKEN
+from queuectl.client.operation import ADMINISTRATION, TEXT, WEB, Argument, Command, plain
+from queuectl.client.shapes import listed
 from queuectl.domain.errors import Conflict, Invalid, NotFound
 from queuectl.domain.likeness import nearest
 from queuectl.domain.token import Role, Token
@@ -28,7 +31,22 @@ BYTES_MAX = 200
 """Longer texts are not checked."""
 
 
-def create(store: Store, name: str, role: str, who: str) -> tuple[Token, str]:
+def tokens(store: Store, who: str) -> list[Token]:
+    """All tokens."""
+    return store.tokens()
+
+
+LIST = plain(
+    "tokens", "GET", "/tokens", ADMINISTRATION, "List tokens", tokens, listed(TOKEN.kind),
+    "each token, without its text", full_only=True,
+    command=Command(
+        name="token list", group=WEB, help="list the tokens", examples=("queuectl token list",),
+        description="List the tokens with their names, roles and last use.",
+    ),
+)  # fmt: skip
+
+
+def create(store: Store, who: str, name: str, role: str = Role.READ_ONLY) -> tuple[Token, str]:
     """Makes a token. Returns it with its text, which is not stored. Raises `Invalid`, `Conflict`."""
     if not re.fullmatch(NAME, name):
         raise Invalid(
@@ -46,15 +64,45 @@ def create(store: Store, name: str, role: str, who: str) -> tuple[Token, str]:
     return token, text
 
 
-def revoke(store: Store, ref: str, who: str) -> Token:
+CREATE = plain(
+    "create_token", "POST", "/tokens", ADMINISTRATION, "Make a token and show it once", create, NEW_TOKEN,
+    "the token", status=201, fails=(409,),
+    arguments=(
+        Argument("name", TEXT._replace(schema={"type": "string", "pattern": f"^{NAME}$"})),
+        Argument(
+            "role", TEXT._replace(schema={"type": "string", "enum": [Role.FULL.value, Role.READ_ONLY.value]}),
+            "full or read-only (default: read-only)", Role.READ_ONLY.value, "--role ROLE",
+        ),
+    ),
+    command=Command(
+        name="token create", group=WEB, help="make a token for access over HTTP", makes_store=True,
+        description="Make a token for the REST API and the dashboard. It is printed once; the store keeps only its "
+        "digest. Anyone with a full token can run commands as you.",
+        examples=("queuectl token create monitor", "queuectl token create alice --role full"),
+    ),
+)  # fmt: skip
+
+
+def revoke(store: Store, who: str, ref: str) -> Token:
     """Revokes a token, given by name or id. Raises `NotFound`."""
     with store.transaction():
         token = next((each for each in store.tokens() if ref in (each.name, each.id)), None)
         if token is None:
             raise NotFound(f"no token {ref}", "see: queuectl token list")
         store.remove_token(token.id)
-        store.add_deed(Deed(at=store.now(), kind="TokenRevoked", who=who, detail=f"{token.name} ({token.role})"))
     return token
+
+
+REVOKE = plain(
+    "revoke_token", "DELETE", "/tokens/{ref}", ADMINISTRATION, "Revoke a token, by name or id", revoke, TOKEN.kind,
+    "revoked", status=204, deed=("TokenRevoked", "{name} ({role})"), fails=(404,),
+    arguments=(Argument("ref", TEXT, spelled="NAME", each=True),),
+    command=Command(
+        name="token revoke", group=WEB, help="revoke a token", said="revoked {name}",
+        description="Revoke tokens by name or id. Servers refuse them within a second.",
+        examples=("queuectl token revoke monitor",),
+    ),
+)  # fmt: skip
 
 
 def admit(store: Store, text: str) -> Token | None:
@@ -87,7 +135,7 @@ def _create_own(store: Store, who: str) -> str:
     taken = {token.name for token in store.tokens()}
     name = next(each for each in _own_names() if each not in taken)
     try:
-        return create(store, name, Role.FULL, who)[1]
+        return create(store, who, name, Role.FULL)[1]
     except Conflict:  # another server starts at the same time
         return _create_own(store, who)
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from queuectl.client.acting import note
 from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import NotFound, OperationFailed
@@ -135,6 +134,8 @@ def ask_to_stop(
         if worker.suspended:
             resume(worker)
     if asked:
+        from queuectl.client.acting import note
+
         note(store, who, "WorkersStopped", f"{how}: {', '.join(worker.name for worker in asked)}")
     return asked
 

@@ -4,9 +4,9 @@ A line is split here and never passed to a shell. The command runs in this proce
 writes to the browser's panel. Rules:
 
 - A word that begins with `{` begins a JSON object, taken before words are split: its quotes and blanks stay.
-- A read-only token may call only the commands in `READING`, by GET. Everything else is a POST, for which the guard
-  demands a full token.
-- Commands that make no sense without a terminal are refused with the reason (`TERMINAL_ONLY`).
+- A read-only token may call only commands that read, by GET. Everything else is a POST, for which the guard demands a
+  full token.
+- Commands that make no sense without a terminal are refused with the reason.
 - `Session.stop` is Ctrl-C. When the reader leaves, nothing that was begun is undone: a command that only watches ends,
   and the job of a `run` goes on.
 - `worker start` starts a separate process: a server with threads must not fork.
@@ -39,24 +39,6 @@ from queuectl.domain.errors import Invalid
 from queuectl.web.feed import message
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Forbidden, Overloaded
-
-READING = frozenset(
-    {
-        "status", "list", "show", "explain", "logs", "wait", "worker list", "worker logs", "dlq list", "dlq show",
-        "config show", "config get",
-    }
-)  # fmt: skip
-"""Commands that change nothing and show nothing secret."""
-
-TERMINAL_ONLY = {
-    "serve": "is already running",
-    "demo": "needs a terminal",
-    "reset": "would remove the store under this server",
-    "copy": "would move the store away under this server",
-    "init": "makes a store in the folder of a terminal",
-    "completion": "is for the shell of a terminal",
-}
-"""Commands that do not work here, and why."""
 
 SESSIONS_MAX = 16
 SESSION_ID_LENGTH = 16
@@ -305,12 +287,13 @@ class Session:
     def _check(self, command: Command, call: Call) -> None:
         if call.args.db is not None:
             raise Invalid("the console works on the server's store only", "for another: queuectl serve --db PATH")
-        if command.name in TERMINAL_ONLY:
-            raise Invalid(f"{command.name} {TERMINAL_ONLY[command.name]}")
+        if command.only_here:
+            raise Invalid(f"{command.name} {command.only_here}")
         visitor = self._typed.visitor
-        if not visitor.may_write and (command.name not in READING or call.args.json):
-            raise Forbidden(f"token {visitor.token.name} is read-only", f"it may use: {', '.join(sorted(READING))}")
-        if self._typed.by_get and command.name not in READING:
+        if not visitor.may_write and (not command.reads or call.args.json):
+            reading = sorted(name for name, row in table.commands().items() if row.reads)
+            raise Forbidden(f"token {visitor.token.name} is read-only", f"it may use: {', '.join(reading)}")
+        if self._typed.by_get and not command.reads:
             raise Forbidden(f"{command.name} changes something", "send it as a POST")
 
     def _start_worker(self, call: Call) -> int:
@@ -369,7 +352,7 @@ class Entry(NamedTuple):
 
 def entries() -> list[Entry]:
     """The commands that can be typed here."""
-    return [_entry(command) for command in table.COMMANDS.values() if command.name not in TERMINAL_ONLY]
+    return [_entry(command) for command in table.commands().values() if not command.only_here]
 
 
 def _entry(command: Command) -> Entry:

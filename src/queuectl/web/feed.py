@@ -21,13 +21,11 @@ import msgspec
 from queuectl.client import documents
 from queuectl.client.facade import Client
 from queuectl.client.figures import FAILURES
+from queuectl.client.operations import EVENTS, SNAPSHOT
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Outcome
 from queuectl.store.past import News, Place
 from queuectl.web.problems import Overloaded
-
-EVENTS, SNAPSHOT = "events", "snapshot"
-TOPICS = (EVENTS, SNAPSHOT)
 
 TICK_S = 0.25
 """Least time between two readings of news, however many commits there are."""

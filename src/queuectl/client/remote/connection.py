@@ -11,23 +11,22 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
+from queuectl.client.operation import JSON, Operation
+from queuectl.client.remote.request import Request, request_of
 from queuectl.domain.errors import Invalid, OperationFailed, QueuectlError, StoreUnavailable, error_of
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-API = "/api/v1"
-JSON = "application/json"
 PROBLEM = "application/problem+json"
 IDLE_S = 10.0
 """Longest idle time of a reused connection: the server closes it after 30 s."""
 STREAM_SILENCE_S = 1.0
 
-Query = Mapping[str, str | int | Sequence[str | int]]
 Event = tuple[str, Any]
 """The name of a server-sent event and its document; both empty for a tick."""
 
@@ -62,30 +61,25 @@ class RemoteConnection:
             while self._free:
                 self._free.pop()[1].close()
 
-    def get(self, path: str, query: Query | None = None) -> Any:
-        """The API's answer to a GET."""
-        return self.ask("GET", API + path, query)
-
-    def post(self, path: str, body: object) -> Any:
-        """The API's answer to a POST."""
-        return self.ask("POST", API + path, None, body)
-
-    def ask(self, method: str, path: str, query: Query | None = None, body: object = None) -> Any:
+    def call(self, operation: Operation[Any], body: object = None, **arguments: Any) -> Any:
         """The server's answer, or None if it is empty. Raises the server's error."""
-        data = self.read(method, path, query, body)
+        data = self.read(operation, body, **arguments)
         return json.loads(data) if data else None
 
-    def read(self, method: str, path: str, query: Query | None = None, body: object = None) -> bytes:
+    def read(self, operation: Operation[Any], body: object = None, **arguments: Any) -> bytes:
         """The server's answer as bytes."""
+        return self._read(request_of(operation, arguments, body))
+
+    def _read(self, request: Request) -> bytes:
         connection = self._take()
         used_before = connection.sock is not None
         try:
-            answer = self._send(connection, method, path, query, body)
+            answer = self._send(connection, request)
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            if used_before and method == "GET":  # the server may have closed the connection
-                return self.read(method, path, query, body)
+            if used_before and request.method == "GET":  # the server may have closed the connection
+                return self._read(request)
             raise self._lost(error) from None
         except BaseException:
             connection.close()
@@ -94,13 +88,13 @@ class RemoteConnection:
         self._check(answer, data)
         return data
 
-    def events(self, path: str, query: Query | None = None) -> Generator[Event, None, None]:
+    def events(self, operation: Operation[Any], **arguments: Any) -> Generator[Event, None, None]:
         """Server-sent events until the server ends the stream, with a tick at least every second."""
         connection = self._new()
         said: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
         try:
             try:
-                answer = self._send(connection, "GET", path, query, None)
+                answer = self._send(connection, request_of(operation, arguments))
                 if answer.status != http.client.OK:
                     self._check(answer, answer.read())
             except (OSError, http.client.HTTPException) as error:
@@ -153,16 +147,14 @@ class RemoteConnection:
             return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._ssl)
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
-    def _send(
-        self, connection: http.client.HTTPConnection, method: str, path: str, query: Query | None, body: object
-    ) -> http.client.HTTPResponse:
+    def _send(self, connection: http.client.HTTPConnection, request: Request) -> http.client.HTTPResponse:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": f"{JSON}, */*"}
         data = None
-        if body is not None:
-            data = json.dumps(body, default=_refuse).encode()
+        if request.body is not None:
+            data = json.dumps(request.body, default=_refuse).encode()
             headers["Content-Type"] = JSON
-        given = f"?{urlencode(query, doseq=True)}" if query else ""
-        connection.request(method, f"{self._base}{path}{given}", data, headers)
+        given = f"?{urlencode(request.query, doseq=True)}" if request.query else ""
+        connection.request(request.method, f"{self._base}{request.path}{given}", data, headers)
         return connection.getresponse()
 
     # --- errors -----------------------------------------------------------------------------

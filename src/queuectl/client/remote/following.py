@@ -8,9 +8,9 @@ from contextlib import closing
 from typing import Any
 
 from queuectl.client.following import Piece
+from queuectl.client.operations import FOLLOW, SHOW
 from queuectl.client.remote import answers
-from queuectl.client.remote.connection import API, RemoteConnection, problem_of
-from queuectl.client.remote.jobs import given, of_job
+from queuectl.client.remote.connection import RemoteConnection, problem_of
 from queuectl.client.remote.pause import Pause
 from queuectl.client.waiting import not_yet
 from queuectl.domain.errors import OperationFailed
@@ -25,7 +25,7 @@ def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Durat
     """Waits until all (or any) of the jobs have finished. Returns those. Raises `TimeoutError`, `NotFound`."""
 
     def job(ref: str) -> Job:
-        return answers.job_of(line.get(of_job(ref)))
+        return answers.job_of(line.call(SHOW, id=ref))
 
     open_refs = [job(ref).id for ref in refs]
     finished: dict[str, Job] = {}
@@ -42,11 +42,11 @@ def follow(
     line: RemoteConnection, ref: str, stream: int | None, tail: int | None, ticks: bool
 ) -> Generator[Piece, None, None]:
     """Yields a job's output as it comes, until the job has ended. Opens a stream again that the server has ended."""
-    path, query = f"{API}{of_job(ref)}/output/stream", given(stream=stream_name(stream), tail=tail)
+    name_of_stream = stream_name(stream)
     told: dict[tuple[int, int], int] = {}
     while True:
         seen: dict[tuple[int, int], int] = {}
-        with closing(line.events(path, query)) as events:
+        with closing(line.events(FOLLOW, id=ref, stream=name_of_stream, tail=tail)) as events:
             for name, document in events:
                 if name == "end":
                     return

@@ -9,13 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.client.acting import allowed_states
+from queuectl.client.actions import CANCEL, RETRY
 from queuectl.client.documents import events, how_it_ended
 from queuectl.client.facade import Client
 from queuectl.client.facts import Fact, facts, signal_name
 from queuectl.client.values import History
 from queuectl.domain.job import Attempt, Job, JobState
-from queuectl.domain.lifecycle import CancelRequested, Retried
 from queuectl.web import spelling
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page
@@ -78,9 +77,9 @@ def bars(attempts: Sequence[Attempt], now: float) -> list[Bar]:
 def verbs(job: Job) -> list[str]:
     """The actions that the job's state allows."""
     found = []
-    if job.state in allowed_states(Retried) and job.state is not JobState.PENDING:
+    if job.state in RETRY.states and job.state is not JobState.PENDING:
         found.append("retry")
-    if job.state in allowed_states(CancelRequested) and not job.cancel_requested:
+    if job.state in CANCEL.states and not job.cancel_requested:
         found.append("cancel")
     if not job.finished:
         found.append("release" if job.held else "hold")

@@ -6,19 +6,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.client.documents import setting_to_json
-from queuectl.client.facade import Client
-from queuectl.settings import SETTINGS
+from queuectl.client import config
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page
 
 
 async def settings(request: Request) -> Response:
     """Every setting with its value, default and meaning."""
-    found = await ask(request, Client.settings)
-    return page(
-        request, "settings.html", part="_settings.html", settings=[setting_to_json(found, name) for name in SETTINGS]
-    )
+    found = await ask(request, lambda client: client.do(config.SETTINGS_ALL))
+    return page(request, "settings.html", part="_settings.html", settings=found)
 
 
 routes = [Route("/settings", settings)]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from queuectl.client import metrics
 from queuectl.client.facade import Client
 from queuectl.web.ask import Clients, ask
-from queuectl.web.rest.operation import Query, answer
+from queuectl.web.rest.operation import Given, answer
 
 READY_FOR_S = 1.0
 """How long `/readyz` trusts the store's last answer, since it needs no token."""
@@ -34,12 +34,12 @@ class Health:
         return metrics.text(reading, form)
 
 
-async def alive(request: Request, query: Query) -> Response:
+async def alive(request: Request, given: Given) -> Response:
     """The server answers."""
     return answer({"status": "ok"})
 
 
-async def ready(request: Request, query: Query) -> Response:
+async def ready(request: Request, given: Given) -> Response:
     """The store answers and can be written."""
     health: Health = request.app.state.health
     if time.monotonic() > health.ready_until:
@@ -49,7 +49,7 @@ async def ready(request: Request, query: Query) -> Response:
     return answer({"status": "ok"})
 
 
-async def exposition(request: Request, query: Query) -> Response:
+async def exposition(request: Request, given: Given) -> Response:
     """Metrics for Prometheus."""
     health: Health = request.app.state.health
     form = metrics.negotiated(request.headers.get("accept", ""))

@@ -17,70 +17,65 @@ from queuectl.client import documents
 from queuectl.client.acting import BATCH
 from queuectl.client.actions import Action
 from queuectl.client.facade import Client
+from queuectl.client.operations import CURSOR, LINES, PRUNE_MAX
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web import problems
 from queuectl.web.ask import ask
 from queuectl.web.rest.operation import (
-    Query,
+    Given,
     answer,
-    flag,
     flag_in,
     media_type_of,
     number_in,
     object_body,
-    one,
     shown,
     shown_jobs,
     strictly_decoded,
     text_in,
     texts_in,
-    whole_number,
 )
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.reading import read_lines
 from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
-from queuectl.wire.selections import KEYS, parse_selection
+from queuectl.wire.selections import parse_selection
 
-LINES = "application/x-ndjson"
-PAGE, PAGE_MAX = 50, 1000
 JOBS_SHOWN_MAX = 1000
 """Most jobs that the answer to an action lists; all are counted."""
 REFUSED_SHOWN_MAX = 100
 IDS_MAX = 10_000
 END_WITHIN_S, LOOK_EVERY_S = 30.0, 0.2
-CURSOR_MAX = 1 << 62
-LIMIT_MAX, PRUNE_MAX = 100_000, 10_000
+LIMIT_MAX = 100_000
 
 
 # --- adding ---------------------------------------------------------------------------------
 
 
-async def enqueue(request: Request, query: Query) -> Response:
+async def enqueue(request: Request, given: Given) -> Response:
     """Adds a job, or a list of jobs: all or none."""
     body = await request.body()
-    on_conflict = one(query, "on_conflict") or "error"
+    on_conflict = given["on_conflict"]
 
     def add(client: Client) -> Response:  # parses the body too, so that other requests need not wait
         now = client.now()
         if media_type_of(request) == LINES:
             added = client.enqueue_read(read_lines(BytesIO(body), "the body", now), on_conflict)
             return answer(shown_jobs(request, client, added), 201)
-        given = strictly_decoded(request, body)
-        if isinstance(given, list):
-            requests = [_request(each, now, number) for number, each in enumerate(given, 1)]
+        wanted = strictly_decoded(request, body)
+        if isinstance(wanted, list):
+            requests = [_request(each, now, number) for number, each in enumerate(wanted, 1)]
             return answer(shown_jobs(request, client, client.enqueue(requests, on_conflict=on_conflict)), 201)
-        (one_job,) = shown_jobs(request, client, client.enqueue([_request(given, now)], on_conflict=on_conflict))
+        (one_job,) = shown_jobs(request, client, client.enqueue([_request(wanted, now)], on_conflict=on_conflict))
         return answer(one_job, 201, {"Location": f"/api/v1/jobs/{quote(one_job['id'])}"})
 
     return await ask(request, add)
 
 
-async def clone(request: Request, query: Query) -> Response:
+async def clone(request: Request, given: Given) -> Response:
     """Adds a copy of a job with the changes in the body."""
-    ref = request.path_params["id"]
+    ref = given["id"]
     changes = await object_body(request, *INPUT_KEYS)
 
     def add(client: Client) -> Response:
@@ -103,9 +98,9 @@ def _request(document: object, now: float, number: int | None = None) -> JobRequ
 # --- looking --------------------------------------------------------------------------------
 
 
-async def find(request: Request, query: Query) -> Response:
+async def find(request: Request, given: Given) -> Response:
     """A page of matching jobs, newest first."""
-    return answer(await ask(request, lambda client: page(request, client, query, Selector(), _plain)))
+    return answer(await ask(request, lambda client: page(request, client, given, Selector(), _plain)))
 
 
 def _plain(request: Request, client: Client, jobs: Sequence[Job]) -> list[JsonObject]:
@@ -113,17 +108,15 @@ def _plain(request: Request, client: Client, jobs: Sequence[Job]) -> list[JsonOb
 
 
 def page(
-    request: Request, client: Client, query: Query, among: Selector,
+    request: Request, client: Client, given: Given, among: Selector,
     made: Callable[[Request, Client, Sequence[Job]], list[JsonObject]],
 ) -> JsonObject:  # fmt: skip
     """A page of jobs with the next page's cursor, and the total if the store knows it without counting."""
-    limit = whole_number(query, "limit", 1, PAGE_MAX) or PAGE
-    after = whole_number(query, "cursor", 1, CURSOR_MAX)
-    given = {key: query[key] for key in KEYS if key in query}
-    selector = parse_selection(given, client.now())
+    limit = given["limit"]
+    selector = parse_selection(given["selector"], client.now())
     if among.states:
         selector = selector._replace(states=among.states)
-    jobs = client.page(selector, limit + 1, newest_first=not flag(query, "oldest_first"), after=after)
+    jobs = client.page(selector, limit + 1, newest_first=not given["oldest_first"], after=given["cursor"])
     more, jobs = len(jobs) > limit, jobs[:limit]
     return {
         "jobs": made(request, client, jobs), "next": str(jobs[-1].seq) if more else None,
@@ -131,9 +124,9 @@ def page(
     }  # fmt: skip
 
 
-async def show(request: Request, query: Query) -> Response:
+async def show(request: Request, given: Given) -> Response:
     """A job with its executions and events."""
-    ref = request.path_params["id"]
+    ref = given["id"]
     history = await ask(request, lambda client: client.history(ref))
     return answer(shown(request, documents.history_to_json(history)))
 
@@ -144,11 +137,11 @@ async def show(request: Request, query: Query) -> Response:
 def act_on_one(action: Action) -> Any:
     """A handler that acts on the job in the path."""
 
-    async def handler(request: Request, query: Query) -> Response:
-        ref = request.path_params["id"]
+    async def handler(request: Request, given: Given) -> Response:
+        ref = given["id"]
 
         def act(client: Client) -> JsonObject:
-            changed = action.do(client, [ref], None)
+            changed = client.act(action, [ref])
             if changed.refused:
                 raise changed.refused[0]
             return shown_jobs(request, client, changed.jobs)[0]
@@ -158,15 +151,15 @@ def act_on_one(action: Action) -> Any:
     return handler
 
 
-async def delete(request: Request, query: Query) -> Response:
+async def delete(request: Request, given: Given) -> Response:
     """Deletes a job; with `force`, cancels a running one first."""
-    ref = request.path_params["id"]
+    ref = given["id"]
 
     def remove(client: Client) -> None:
         if refused := client.delete([ref]).refused:
             raise refused[0]
 
-    if flag(query, "force"):
+    if given["force"]:
         await _end(request, ref)
     await ask(request, remove)
     return Response(status_code=204)
@@ -189,7 +182,7 @@ async def _end(request: Request, ref: str) -> None:
 def act_on_many(action: Action) -> Any:
     """A handler that acts on the jobs of a selection: ids or a selector."""
 
-    async def handler(request: Request, query: Query) -> Response:
+    async def handler(request: Request, given: Given) -> Response:
         document = await object_body(request, "ids", "selector", "dry_run", "limit", "cursor")
         refs, dry_run = texts_in(document, "ids"), flag_in(document, "dry_run")
         if bool(refs) == ("selector" in document):
@@ -208,21 +201,21 @@ def act_on_many(action: Action) -> Any:
     return handler
 
 
-def _cursor_in(document: JsonObject) -> int | None:
+def _cursor_in(document: JsonObject) -> Any:
     """The `cursor` of the body: the `next` of an earlier answer."""
     if document.get("cursor") is None:
         return None
-    return whole_number({"cursor": [text_in(document, "cursor")]}, "cursor", 1, CURSOR_MAX)
+    return CURSOR.read(text_in(document, "cursor"), "cursor")
 
 
-async def prune(request: Request, query: Query) -> Response:
+async def prune(request: Request, given: Given) -> Response:
     """Deletes finished jobs: those that match a selector, or else those beyond the retention settings."""
     document = await object_body(request, "selector", "limit")
     limit = number_in(document, "limit", PRUNE_MAX) or PRUNE_MAX
 
     def do(client: Client) -> int:
-        given = "selector" in document
-        selectors = [selector_in(document["selector"], client.now())] if given else client.retention()
+        selects = "selector" in document
+        selectors = [selector_in(document["selector"], client.now())] if selects else client.retention()
         return client.prune(selectors, limit=limit)
 
     return answer({"pruned": await ask(request, do)})
@@ -282,7 +275,7 @@ class _Act:
     def _do(self, client: Client, refs: Sequence[str]) -> None:
         if self._dry_run or not refs:
             return
-        changed = self._action.do(client, refs, None)
+        changed = client.act(self._action, refs)
         self._changed += len(changed.jobs)
         self._refused += changed.refused
         room = JOBS_SHOWN_MAX - len(self._jobs)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import queuectl
+from queuectl.client.operation import JSON, REQUIRED, Argument, Operation
 from queuectl.web.problems import MEDIA_TYPE
-from queuectl.web.rest.operation import Operation
-from queuectl.web.rest.schemas import COMPONENTS
-from queuectl.wire.schema import ref
+from queuectl.web.rest.operation import is_selection, names_of
+from queuectl.web.rest.schemas import COMPONENTS, EXIT_CODE
+from queuectl.wire.schema import DURATION, STATE, STORABLE, Schema, listed, optional, ref
 
 ALWAYS = (400, 401, 403, 429, 503)
 """Failures of every operation: bad input, no token, not allowed, too many attempts, the store or server is busy."""
@@ -24,7 +24,20 @@ read-only token may only GET. A full token may run commands as the user of the w
 """
 
 
-def document(operations: Sequence[Operation]) -> dict[str, Any]:
+SELECT: Sequence[tuple[str, Schema, str]] = (
+    ("state", listed(STATE), "jobs in this state"),
+    ("queue", listed(STORABLE), "jobs of this queue"),
+    ("tag", listed(STORABLE), "jobs with this tag"),
+    ("owner", listed(STORABLE), "jobs enqueued by this user"),
+    ("exit_code", listed(EXIT_CODE), "jobs whose latest exit code is this"),
+    ("command", listed(STORABLE), "jobs whose command matches this GLOB, e.g. `ffmpeg *`"),
+    ("error", listed(STORABLE), "jobs whose error contains this"),
+    ("older_than", DURATION, "jobs unchanged for this long"),
+)
+"""The parameters that select jobs."""
+
+
+def document(operations: Iterable[Operation[Any]]) -> dict[str, Any]:
     """The document of these operations."""
     paths: dict[str, Any] = {}
     for operation in operations:
@@ -39,15 +52,14 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     }
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _operation(operation: Operation[Any]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "operationId": operation.name, "tags": [operation.tag], "summary": operation.summary,
-        "parameters": [*map(_path_parameter, re.findall(r"\{(\w+)\}", operation.path)), *_query(operation)],
+        "parameters": [*map(_path_parameter, operation.in_path), *_query(operation)],
         "responses": _responses(operation),
     }  # fmt: skip
-    if operation.body:
-        content = {media_type: {"schema": schema} for media_type, schema in operation.body.items()}
-        made["requestBody"] = {"required": operation.body_required, "content": content}
+    if body := _body(operation):
+        made["requestBody"] = body
     if operation.open:
         made["security"] = []
     return made
@@ -57,27 +69,40 @@ def _path_parameter(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
-def _query(operation: Operation) -> list[dict[str, Any]]:
+def _query(operation: Operation[Any]) -> list[dict[str, Any]]:
     made = []
-    for parameter in operation.query:
-        schema = {"type": "array", "items": parameter.schema} if parameter.many else parameter.schema
-        described = {"name": parameter.name, "in": "query", "description": parameter.description, "schema": schema}
-        made.append(described)
+    for argument in operation.in_query:
+        for name, schema, description in SELECT if is_selection(argument) else [_parameter(argument)]:
+            if name in names_of(argument):
+                made.append({"name": name, "in": "query", "description": description, "schema": schema})
     return made
 
 
-def _responses(operation: Operation) -> dict[str, Any]:
+def _parameter(argument: Argument) -> tuple[str, Schema, str]:
+    schema = argument.kind.schema
+    return argument.name, listed(schema) if argument.many else schema, argument.told or argument.help
+
+
+def _body(operation: Operation[Any]) -> dict[str, Any] | None:
+    """A body of its own, or an object of the arguments that stand nowhere else."""
+    schemas, required = operation.body, operation.body_required
+    if operation.in_body:
+        schema = optional(**{each.name: each.schema for each in operation.in_body})
+        if must := [each.name for each in operation.in_body if each.default is REQUIRED]:
+            schema["required"] = must
+        schemas, required = {JSON: schema}, bool(must)
+    content = {media_type: {"schema": schema} for media_type, schema in schemas.items()}
+    return {"required": required, "content": content} if content else None
+
+
+def _responses(operation: Operation[Any]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for answer in operation.answers:
         described: dict[str, Any] = {"description": answer.description}
         if answer.schema is not None:
             described["content"] = {answer.media_type: {"schema": answer.schema}}
-        if answer.headers:
-            described["headers"] = {
-                name: {"description": text, "schema": {"type": "string"}} for name, text in answer.headers.items()
-            }
         made[str(answer.status)] = described
-    for status in sorted({*ALWAYS, *operation.fails, *(WITH_BODY if operation.body else ())}):
+    for status in sorted({*ALWAYS, *operation.fails, *(WITH_BODY if _body(operation) else ())}):
         content = {MEDIA_TYPE: {"schema": ref("Problem")}}
         made[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
     return made

@@ -1,4 +1,4 @@
-"""An operation of the API, and what handlers use: parameters, bodies, answers.
+"""What handlers of the API use: arguments, bodies, answers.
 
 A handler translates its input and makes one call of `Client`. Jobs, durations and selections are checked in `wire`, as
 for the command line.
@@ -7,14 +7,15 @@ for the command line.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from queuectl.client.facade import Client
-from queuectl.domain.errors import Invalid
+from queuectl.client.operation import DEAD, JSON, SELECTION, Argument, Operation
+from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job
 from queuectl.domain.likeness import nearest
 from queuectl.web.guard import Visitor
@@ -22,55 +23,14 @@ from queuectl.web.problems import Unreadable
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject, searched
 from queuectl.wire.reading import parse_json
+from queuectl.wire.selections import KEYS
 
-JSON = "application/json"
-Schema = Mapping[str, Any]
-Query = Mapping[str, Sequence[str]]
-"""The given values of each query parameter."""
-Handler = Callable[[Request, Query], Awaitable[Response]]
+Given = Mapping[str, Any]
+"""The arguments of an operation by name. A selection stands as its words."""
+Handler = Callable[[Request, Given], Awaitable[Response]]
 
 MASKED = "***"
 """Shown to read-only tokens instead of the values of environment variables."""
-
-
-class Parameter(NamedTuple):
-    """A query parameter. `many`: may be repeated."""
-
-    name: str
-    schema: Schema
-    description: str
-    many: bool = False
-
-
-class Answer(NamedTuple):
-    """A successful answer of an operation."""
-
-    schema: Schema | None
-    description: str
-    status: int = 200
-    media_type: str = JSON
-    headers: Mapping[str, str] = {}
-
-
-class Operation(NamedTuple):
-    """One row of the table. `name` is its id in the OpenAPI document, `body` the schema by media type."""
-
-    method: str
-    path: str
-    name: str
-    tag: str
-    summary: str
-    handler: Handler
-    answers: Sequence[Answer]
-    query: Sequence[Parameter] = ()
-    body: Mapping[str, Schema] = {}
-    fails: Sequence[int] = ()
-    """Statuses of failures in addition to those of every operation."""
-    full_only: bool = False
-    """Whether even reading needs a full token."""
-    body_required: bool = False
-    open: bool = False
-    """Whether it needs no token."""
 
 
 def answer(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -97,44 +57,64 @@ def shown_jobs(request: Request, client: Client, jobs: Sequence[Job]) -> list[Js
     return [shown(request, job_to_json(job, reason)) for job, reason in zip(jobs, reasons, strict=True)]
 
 
-# --- parameters -----------------------------------------------------------------------------
+# --- arguments ------------------------------------------------------------------------------
 
 
-def query_of(request: Request, parameters: Sequence[Parameter]) -> Query:
-    """The query's values by name. Raises `Invalid` for an unknown name, or one given twice."""
-    known = {parameter.name: parameter for parameter in parameters}
-    values: dict[str, list[str]] = {}
+async def given_to(request: Request, operation: Operation[Any]) -> Given:
+    """The operation's arguments by name, read and checked. Raises `NotFound`, `Invalid`.
+
+    Those of an operation with a body of its own are what stands in its path and query.
+    """
+    given: dict[str, Any] = {name: request.path_params[name] for name in operation.in_path}
+    for argument in operation.arguments:
+        if argument.name in given:
+            try:
+                given[argument.name] = argument.read(given[argument.name])
+            except Invalid as error:
+                raise NotFound(error.message, error.hint) from None
+    given |= _in_query(request, operation.in_query)
+    if operation.in_body:
+        document = await object_body(request, *(each.name for each in operation.in_body))
+        given |= {each.name: each.read_from(document) for each in operation.in_body}
+    return given
+
+
+def _in_query(request: Request, arguments: Sequence[Argument]) -> Given:
+    """Those in the query. Raises `Invalid` for a name that is not known, or one given twice."""
+    known = {name: argument for argument in arguments for name in names_of(argument)}
+    words: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
             raise Invalid(f"unknown parameter {name!r}", nearest(name, list(known)) if known else "there is none")
-        values.setdefault(name, []).append(value)
-    for name, given in values.items():
-        if len(given) > 1 and not known[name].many:
-            raise Invalid(f"{name} is given {len(given)} times", "give it once")
-    return values
+        words.setdefault(name, []).append(value)
+    given: dict[str, Any] = {}
+    for argument in arguments:
+        selects = is_selection(argument)
+        values = {name: words[name] for name in names_of(argument) if name in words}
+        for name, several in values.items():
+            if len(several) > 1 and not (argument.many or (selects and name != "older_than")):
+                raise Invalid(f"{name} is given {len(several)} times", "give it once")
+        if selects:
+            given[argument.name] = values
+        else:
+            given[argument.name] = argument.read_from(values if argument.many else _ones(values))
+    return given
 
 
-def one(query: Query, name: str) -> str | None:
-    """The value of a parameter that may be given once, or None."""
-    return query[name][0] if name in query else None
+def _ones(values: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    return {name: several[0] for name, several in values.items()}
 
 
-def whole_number(query: Query, name: str, least: int, most: int) -> int | None:
-    """A whole number from `least` to `most`, or None if it is not given."""
-    text = one(query, name)
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
-        raise Invalid(f"{name} must be a whole number from {least} to {most}, not {text!r}")
-    return int(text)
+def is_selection(argument: Argument) -> bool:
+    """Whether it is about jobs, by the words of `wire.selections`."""
+    return argument.kind in (SELECTION, DEAD)
 
 
-def flag(query: Query, name: str) -> bool:
-    """`true` or `false`; false if it is not given."""
-    text = one(query, name)
-    if text not in (None, "true", "false"):
-        raise Invalid(f"{name} must be true or false, not {text!r}")
-    return text == "true"
+def names_of(argument: Argument) -> Sequence[str]:
+    """The parameters of a query that give it."""
+    if not is_selection(argument):
+        return (argument.name,)
+    return KEYS if argument.kind is SELECTION else [key for key in KEYS if key != "state"]
 
 
 # --- bodies ---------------------------------------------------------------------------------

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from queuectl.client import documents
+from queuectl.client import documents, operation
 from queuectl.client.shapes import numbers
 from queuectl.domain.fields import FIELDS, INPUT, Field
 from queuectl.domain.job import JobState, Spec
-from queuectl.settings import SETTINGS
 from queuectl.wire.requests import JobRequest
 from queuectl.wire.schema import (
     COUNT,
@@ -28,8 +27,7 @@ from queuectl.wire.schema import (
 from queuectl.wire.selections import EXIT_CODE_MAX
 
 ID: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:-]{1,128}$"}
-NAME: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:/@+-]{1,128}$"}
-WORKER: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
+NAME = operation.NAME.schema
 EXIT_CODE: Schema = {"type": "integer", "minimum": 0, "maximum": EXIT_CODE_MAX}
 COMMAND: Schema = {"anyOf": [TEXT, listed(TEXT)], "description": "text for the shell, or a list of words"}
 ENVIRONMENT: Schema = {"type": "object", "additionalProperties": STORABLE}
@@ -126,9 +124,7 @@ COMPONENTS: dict[str, Schema] = {
     "Group": documents.GROUP.schema,
     "Figures": documents.FIGURES.schema,
     "Percentiles": documents.PERCENTILES.schema,
-    "Setting": fixed(
-        name={"type": "string", "enum": list(SETTINGS)}, value={}, text=TEXT, default=TEXT, set=FLAG, help=TEXT
-    ),
+    "Setting": documents.SETTING.schema,
     "Token": documents.TOKEN.schema,
     "Deed": documents.DEED.schema,
 }  # fmt: skip

@@ -10,19 +10,18 @@ from starlette.responses import Response
 
 from queuectl.client import following
 from queuectl.client.facade import Client
+from queuectl.client.operations import TOPICS
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.likeness import nearest
 from queuectl.store.port import STDERR, STDOUT
 from queuectl.web import problems
 from queuectl.web.ask import ask
-from queuectl.web.feed import EVENTS, TOPICS, Feed, Listener, message
-from queuectl.web.rest.operation import Query, flag, one, visitor_of, whole_number
+from queuectl.web.feed import Feed, Listener, message
+from queuectl.web.rest.operation import Given, visitor_of
 from queuectl.web.streams import EventStream
 
 STREAMS = {"stdout": STDOUT, "stderr": STDERR}
-LINES_MAX = 1_000_000
-ATTEMPT_MAX = 1 << 31
 LOOK_EVERY_S, LOOK_AT_REST_S = 0.25, 1.0
 FOLLOWERS_MAX = 64
 
@@ -43,9 +42,9 @@ class _Listening:
         self._feed.leave(self._listener)
 
 
-async def events(request: Request, query: Query) -> Response:
+async def events(request: Request, given: Given) -> Response:
     """Events as they happen, and on request a snapshot in numbers once a second."""
-    topics = [topic.strip() for text in query.get("topics", [EVENTS]) for topic in text.split(",")]
+    topics = [topic.strip() for text in given["topics"] for topic in text.split(",")]
     for topic in topics:
         if topic not in TOPICS:
             raise Invalid(f"unknown topic {topic!r}", nearest(topic, TOPICS))
@@ -57,19 +56,17 @@ async def events(request: Request, query: Query) -> Response:
 # --- output ---------------------------------------------------------------------------------
 
 
-async def output(request: Request, query: Query) -> Response:
+async def output(request: Request, given: Given) -> Response:
     """The output so far of an attempt (default: the latest), byte for byte; with a Range, a part of it."""
-    number = whole_number(query, "attempt", 1, ATTEMPT_MAX)
-    tail = whole_number(query, "tail", 1, LINES_MAX)
-    stream, ref = _stream(query), request.path_params["id"]
 
     def read(client: Client) -> tuple[str, bytes]:
-        job = client.job(ref)
-        return job.id, b"".join(data for _, data in client.pieces(job, number, stream, tail))
+        job = client.job(given["id"])
+        pieces = client.pieces(job, given["attempt"], STREAMS.get(given["stream"]), given["tail"])
+        return job.id, b"".join(data for _, data in pieces)
 
     job_id, data = await ask(request, read)
     headers = {"Accept-Ranges": "bytes"}
-    if flag(query, "download"):
+    if given["download"]:
         headers["Content-Disposition"] = f'attachment; filename="{job_id.replace(":", "_")}.log"'
     span = _span(request.headers.get("range"), len(data))
     if span is None:
@@ -93,15 +90,6 @@ def _span(wanted: str | None, size: int) -> tuple[int, int] | None:
     if last and int(last) < int(first):
         return None
     return int(first[:15]), min(size, int(last[:15]) + 1) if last else size
-
-
-def _stream(query: Query) -> int | None:
-    name = one(query, "stream")
-    if name is None:
-        return None
-    if name not in STREAMS:
-        raise Invalid(f"unknown stream {name!r}", nearest(name, list(STREAMS)))
-    return STREAMS[name]
 
 
 class Followers:
@@ -186,11 +174,10 @@ class _Following:
         return message("output", {"attempt": number, "stream": stream, "text": text}) if text else b""
 
 
-async def follow_output(request: Request, query: Query) -> Response:
+async def follow_output(request: Request, given: Given) -> Response:
     """Streams a job's output as it is written. May begin before the job, follows its retries, and ends with it."""
     among: Followers = request.app.state.followers
     if len(among.all) >= FOLLOWERS_MAX or among.closed:
         raise problems.Overloaded("too many readers follow an output", "close another page, or try again later")
-    tail, stream, ref = whole_number(query, "tail", 1, LINES_MAX), _stream(query), request.path_params["id"]
-    job = await ask(request, lambda client: client.job(ref))
-    return EventStream(_Following(request, among, job.id, stream, tail))
+    job = await ask(request, lambda client: client.job(given["id"]))
+    return EventStream(_Following(request, among, job.id, STREAMS.get(given["stream"]), given["tail"]))

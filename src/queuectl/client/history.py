@@ -1,0 +1,66 @@
+"""What has been: how dead jobs failed, figures, and what people did."""
+
+from __future__ import annotations
+
+from queuectl.client.documents import DEED, FIGURES, GROUP
+from queuectl.client.figures import STRETCHES, STRETCHES_MAX, Figures, figures
+from queuectl.client.operation import ACTIVITY, ADMINISTRATION, DEAD, DLQ, DURATION, Argument, number, plain
+from queuectl.client.shapes import listed
+from queuectl.client.verbs import DEEDS, GROUPS
+from queuectl.domain.selector import ALL_JOBS, Selector
+from queuectl.store.past import Deed, Group
+from queuectl.store.port import Store
+from queuectl.wire import schema
+from queuectl.wire.keywords import Duration, seconds_of
+
+GROUPS_MAX, DEEDS_MAX = 1000, 1000
+WINDOW = "1h"
+ID = number(1, 1 << 62)._replace(schema={**schema.COUNT, "minimum": 1})
+
+
+def dead_groups(store: Store, who: str, selector: Selector = ALL_JOBS, limit: int = GROUPS) -> list[Group]:
+    """Matching dead jobs by how they failed, the largest groups first."""
+    return store.dead_groups(selector, limit)
+
+
+GROUP_DEAD = plain(
+    "group_dead", "GET", "/dlq/groups", DLQ, "Group dead jobs by how they failed", dead_groups,
+    listed(GROUP.kind), "largest group first",
+    arguments=(
+        Argument("selector", DEAD, default=ALL_JOBS),
+        Argument("limit", number(1, GROUPS_MAX), default=GROUPS, told=f"most groups (default: {GROUPS})"),
+    ),
+)  # fmt: skip
+
+
+def stats(store: Store, who: str, window: Duration = WINDOW, stretches: int = STRETCHES) -> Figures:
+    """Throughput, failures, and how long jobs waited and ran, over a stretch of time that ends now."""
+    return figures(store, seconds_of(window), stretches)
+
+
+STATS = plain(
+    "stats", "GET", "/stats", ACTIVITY, "Show throughput, failures, run and wait times", stats, FIGURES.kind,
+    "over a window that ends now",
+    arguments=(
+        Argument("window", DURATION, default=WINDOW, told=f"how far back, from 1s to 30d (default: {WINDOW})"),
+        Argument(
+            "stretches", number(1, STRETCHES_MAX), default=STRETCHES,
+            told=f"number of parts (default: {STRETCHES})",
+        ),
+    ),
+)  # fmt: skip
+
+
+def audit(store: Store, who: str, limit: int = DEEDS, before: int | None = None) -> list[Deed]:
+    """What people did, the latest first."""
+    return store.deeds(limit, before)
+
+
+AUDIT = plain(
+    "audit", "GET", "/audit", ADMINISTRATION, "List what people did, latest first", audit, listed(DEED.kind),
+    "what people did", full_only=True,
+    arguments=(
+        Argument("limit", number(1, DEEDS_MAX), default=DEEDS, told=f"most entries (default: {DEEDS})"),
+        Argument("before", ID, default=None, told="only entries before this id"),
+    ),
+)  # fmt: skip

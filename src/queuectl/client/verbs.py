@@ -1,0 +1,131 @@
+"""Use cases that are the same beside a store and over HTTP: a typed line each, which names the row that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from queuectl.client.values import Changed, Progress
+from queuectl.domain.selector import ALL_JOBS, Selector
+
+if TYPE_CHECKING:
+    from queuectl.client.actions import Action
+    from queuectl.client.documents import SettingView
+    from queuectl.client.figures import Figures
+    from queuectl.client.operation import Operation
+    from queuectl.domain.token import Token
+    from queuectl.store.past import Deed, Group
+    from queuectl.wire.keywords import Duration
+
+T = TypeVar("T")
+
+GROUPS = DEEDS = 100
+"""Default limits of listings."""
+
+
+class Verbs:
+    """A `Client` and a `RemoteClient` bring `do` and `act`."""
+
+    def do(self, operation: Operation[T], **arguments: Any) -> T:
+        """Carries out a plain use case."""
+        raise NotImplementedError
+
+    def act(self, action: Action, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+        """Does it to these jobs."""
+        raise NotImplementedError
+
+    # --- jobs -------------------------------------------------------------------------------
+
+    def retry(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+        """Runs jobs again: a failed one now, a finished one from the beginning."""
+        from queuectl.client import actions
+
+        return self.act(actions.RETRY, refs, progress)
+
+    def retry_dead(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+        """Moves dead jobs back to their queue with 0 attempts; their history is kept. Others are refused."""
+        from queuectl.client import actions
+
+        return self.act(actions.RETRY_DEAD, refs, progress)
+
+    def cancel(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+        """Cancels jobs; the worker of a running one ends its command within a second."""
+        from queuectl.client import actions
+
+        return self.act(actions.CANCEL, refs, progress)
+
+    def hold(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+        """Holds jobs: no worker claims them."""
+        from queuectl.client import actions
+
+        return self.act(actions.HOLD, refs, progress)
+
+    def release(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+        """Releases held jobs."""
+        from queuectl.client import actions
+
+        return self.act(actions.RELEASE, refs, progress)
+
+    def delete(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+        """Deletes jobs with their history and output. Running ones are refused."""
+        from queuectl.client import actions
+
+        return self.act(actions.DELETE, refs, progress)
+
+    def purge(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+        """Deletes dead jobs. Others are refused."""
+        from queuectl.client import actions
+
+        return self.act(actions.PURGE_DEAD, refs, progress)
+
+    # --- history ----------------------------------------------------------------------------
+
+    def stats(self, window: Duration = "1h", stretches: int = 60) -> Figures:
+        """Throughput, failures, run and wait times over a window that ends now."""
+        from queuectl.client import history
+
+        return self.do(history.STATS, window=window, stretches=stretches)
+
+    def dead_groups(self, selector: Selector = ALL_JOBS, *, limit: int = GROUPS) -> list[Group]:
+        """Matching dead jobs by queue, command, exit code and error, largest groups first."""
+        from queuectl.client import history
+
+        return self.do(history.GROUP_DEAD, selector=selector, limit=limit)
+
+    def audit(self, *, limit: int = DEEDS, before: int | None = None) -> list[Deed]:
+        """The audit log, latest first; with `before`, only entries before that id."""
+        from queuectl.client import history
+
+        return self.do(history.AUDIT, limit=limit, before=before)
+
+    # --- settings, tokens -------------------------------------------------------------------
+
+    def set_setting(self, name: str, value: str) -> SettingView:
+        """Checks and stores a setting. Existing jobs keep theirs."""
+        from queuectl.client import config
+
+        return self.do(config.SET, name=name, value=value)
+
+    def unset_setting(self, name: str) -> SettingView:
+        """Restores a setting's default."""
+        from queuectl.client import config
+
+        return self.do(config.UNSET, name=name)
+
+    def tokens(self) -> list[Token]:
+        """The tokens for access over HTTP."""
+        from queuectl.client import tokens
+
+        return self.do(tokens.LIST)
+
+    def create_token(self, name: str, role: str = "read-only") -> tuple[Token, str]:
+        """Makes a token. Returns it with its text, which is not stored. Raises `Invalid`, `Conflict`."""
+        from queuectl.client import tokens
+
+        return self.do(tokens.CREATE, name=name, role=role)
+
+    def revoke_token(self, ref: str) -> Token:
+        """Revokes a token, given by name or id. Raises `NotFound`."""
+        from queuectl.client import tokens
+
+        return self.do(tokens.REVOKE, ref=ref)
