@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from queuectl.cli.commands import commands
 from queuectl.cli.options import ACT, ENQUEUE, SELECT, Option
 from queuectl.cli.parser import usage_of
-from queuectl.cli.table import GLOBAL_OPTIONS, GROUPS, Command, commands
+from queuectl.cli.table import GLOBAL_OPTIONS, GROUPS, Command
 from queuectl.cli.topics import SEEN, topics
 from queuectl.settings import ALIASES, SETTINGS
 from queuectl.wire.requests import INPUT_KEYS
@@ -20,8 +21,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 HEAD = """\
 # Commands
 
-Generated from the tables of commands (`src/queuectl/cli/table.py`), operations (`src/queuectl/client/operations.py`) and
-settings (`src/queuectl/settings.py`) by `python -m tests.docs.commands_page`. A test compares them.
+Generated from the tables of commands (`src/queuectl/cli/table.py`), operations (`src/queuectl/client/operations.py`)
+and settings (`src/queuectl/settings.py`) by `python -m tests.docs.commands_page`. A test compares them.
 
 Options may stand anywhere before `--`. In an option's name `_` and `-` are the same. Durations are `90`, `90s`,
 `10m`, `1h30m` or `2d`. A generated id may be shortened to its first 4 or more characters.

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from queuectl.cli import parser
-from queuectl.cli.table import GROUPS, commands
+from queuectl.cli.commands import commands
+from queuectl.cli.table import GROUPS
 from queuectl.domain.errors import Invalid
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ def ending_in(error: BaseException, monkeypatch: pytest.MonkeyPatch, *words: str
     def function(call: object) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "function_of", lambda target: function)
+    monkeypatch.setattr(cli, "_function", lambda command: function)
     return cli.main(words or ["status"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from queuectl.cli import familiar, parser
-from queuectl.cli.table import commands
+from queuectl.cli.commands import commands
 from queuectl.domain.errors import Invalid
 
 

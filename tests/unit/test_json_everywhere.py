@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from queuectl.cli import console, main, topics
+from queuectl.cli.commands import commands
 from queuectl.cli.console import Screen
-from queuectl.cli.table import commands
 from queuectl.domain.errors import error_of
 from queuectl.domain.job import JobState
 

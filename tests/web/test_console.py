@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from queuectl.cli.table import commands
+from queuectl.cli.commands import commands
 from queuectl.client import tokens
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import JobState

@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from queuectl.cli.call import Call
@@ -54,7 +54,7 @@ def do(command: Command, call: Call) -> int:
     """Calls the command's function. If the disk is full and room is reserved for the command, calls it again."""
     from queuectl.domain.errors import DiskFull
 
-    function = _function_of(command)
+    function = _function(command)
     try:
         return function(call)
     except DiskFull as error:
@@ -155,11 +155,12 @@ def _called(
 
 def _group(name: str | None, words: list[str], console: Console) -> int:
     """Handles `queuectl --help`, or a group's name without a verb."""
-    from queuectl.cli import parser, table
+    from queuectl.cli import parser
+    from queuectl.cli.commands import commands
     from queuectl.domain.errors import Invalid
 
     if {"-h", "--help"}.isdisjoint(words):
-        verbs = [row.removeprefix(f"{name} ") for row in table.commands() if row.startswith(f"{name} ")]
+        verbs = [row.removeprefix(f"{name} ") for row in commands() if row.startswith(f"{name} ")]
         raise Invalid(f"{name} needs one of: {', '.join(verbs)}", f"see: queuectl {name} --help")
     return _told(console, "help", parser.overview(name))
 
@@ -179,20 +180,13 @@ def _told(console: Console, name: str, text: str) -> int:
     return 0
 
 
-def _function_of(command: Command) -> Callable[[Call], int]:
+def _function(command: Command) -> Callable[[Call], int]:
+    from queuectl.cli.table import function_of
+
     function = function_of(command.target)
     if (operation := command.operation) is None:
         return function
     return lambda call: function(call, operation)
-
-
-def function_of(target: str) -> Callable[..., Any]:
-    """The function that `module:function` means, as seen from here."""
-    from importlib import import_module
-
-    module, _, name = target.partition(":")
-    function: Callable[..., Any] = getattr(import_module(f".{module}", "queuectl.cli"), name)
-    return function
 
 
 def _open_standard_streams() -> None:

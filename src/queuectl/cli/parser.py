@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from queuectl.cli.table import GLOBAL_OPTIONS, GROUPS, OWN, Command, Option, commands
+from queuectl.cli.table import GLOBAL_OPTIONS, GROUPS, OWN, Command, Option
 from queuectl.domain.errors import Invalid
 
 WITH_VALUE = frozenset({"--db", "--color"})
@@ -73,6 +73,8 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
     if verb_at is not None and (own := OWN.get(f"{name} {rest[verb_at]}")):
         del rest[verb_at]
         return own, rest
+    from queuectl.cli.commands import commands
+
     if name in commands():
         return commands()[name], rest
     members = [command.partition(" ")[2] for command in commands() if command.startswith(name + " ")]
@@ -215,9 +217,11 @@ class _formatter(argparse.RawDescriptionHelpFormatter):
 
 def overview(group: str | None = None) -> str:
     """The help of all commands, or of one group such as `worker`."""
+    from queuectl.cli import topics
+    from queuectl.cli.commands import commands
+
     prefix = f"{group} " if group else ""
     shown = [command for command in commands().values() if command.name.startswith(prefix)]
-    from queuectl.cli import topics
 
     lines = [
         f"usage: queuectl {group or ''}".rstrip() + " COMMAND [options]",
@@ -246,6 +250,8 @@ def _spelled(option: Option) -> str:
 
 def full(complete: dict[str, Any]) -> argparse.ArgumentParser:
     """The parser of all commands, for completion scripts. `complete` says how to complete files and folders."""
+    from queuectl.cli.commands import commands
+
     parser = _Parser(prog="queuectl", add_help=False)
     for option in GLOBAL_OPTIONS:
         _add(parser, option)

@@ -8,10 +8,9 @@ from typing import Any
 
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import selector_of, selects
-from queuectl.cli.main import function_of
 from queuectl.cli.options import ACT, SELECT, Option
 from queuectl.cli.render import Column, visible
-from queuectl.cli.table import Command
+from queuectl.cli.table import Command, function_of
 from queuectl.client.operation import DEAD, FLAG, REQUIRED, SELECTION, Argument, Operation
 from queuectl.client.operation import Command as Typed
 from queuectl.client.operations import OPERATIONS

@@ -1,13 +1,12 @@
-"""Commands that have a module of their own, one row each: name, meaning, function, options. The others follow from
-the table of operations (`client.operations`, by `cli.plain`), which is read only where a command is not found here.
+"""Commands that have a module of their own, one row each: name, meaning, function, options.
 
-The parser, the help, the completion and the tests come from both. A command's module is imported only when that
-command is called.
+All others follow from the table of operations: see `cli.commands`, which is read only where a command is not found
+here. A command's module is imported only when that command is called.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from queuectl.cli.options import ACT, ENQUEUE, FILE, FOLLOW, ON_CONFLICT, SELECT, Option, flag, many, option
@@ -15,7 +14,7 @@ from queuectl.cli.options import ACT, ENQUEUE, FILE, FOLLOW, ON_CONFLICT, SELECT
 if TYPE_CHECKING:
     from queuectl.client.operation import Operation
 
-__all__ = ["GLOBAL_OPTIONS", "GROUPS", "OWN", "Command", "Option", "commands"]
+__all__ = ["GLOBAL_OPTIONS", "GROUPS", "OWN", "Command", "Option", "function_of"]
 
 JOBS, WORKERS, DLQ, WEB, SETUP = "Jobs", "Workers", "Dead letter queue", "Over HTTP", "Setup and upkeep"
 GROUPS = (JOBS, WORKERS, DLQ, WEB, SETUP)
@@ -357,11 +356,10 @@ _ROWS = (
 OWN = {row.name: row for row in _ROWS}
 
 
-@cache
-def commands() -> dict[str, Command]:
-    """All commands by name, those of one noun together."""
-    from queuectl.cli import plain
+def function_of(target: str) -> Callable[..., Any]:
+    """The function that `module:function` means, as seen from here."""
+    from importlib import import_module
 
-    rows = [*_ROWS, *plain.commands()]
-    nouns = list(dict.fromkeys(row.name.partition(" ")[0] for row in rows))
-    return {row.name: row for row in sorted(rows, key=lambda row: nouns.index(row.name.partition(" ")[0]))}
+    module, _, name = target.partition(":")
+    function: Callable[..., Any] = getattr(import_module(f".{module}", "queuectl.cli"), name)
+    return function

@@ -6,7 +6,7 @@ from queuectl.client.documents import DEED, FIGURES, GROUP
 from queuectl.client.figures import STRETCHES, STRETCHES_MAX, Figures, figures
 from queuectl.client.operation import ACTIVITY, ADMINISTRATION, DEAD, DLQ, DURATION, Argument, number, plain
 from queuectl.client.shapes import listed
-from queuectl.client.verbs import DEEDS, GROUPS
+from queuectl.client.values import DEEDS, GROUPS
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.store.past import Deed, Group
 from queuectl.store.port import Store

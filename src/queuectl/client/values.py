@@ -14,6 +14,10 @@ Progress = Callable[[int], None]
 """Called with the number of jobs done so far."""
 
 
+GROUPS = DEEDS = 100
+"""Default limits of listings."""
+
+
 class Changed(NamedTuple):
     """The jobs that an action changed, and its refusals."""
 

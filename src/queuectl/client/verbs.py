@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from queuectl.client.values import Changed, Progress
+from queuectl.client.values import DEEDS, GROUPS, Changed, Progress
 from queuectl.domain.selector import ALL_JOBS, Selector
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from queuectl.wire.keywords import Duration
 
 T = TypeVar("T")
-
-GROUPS = DEEDS = 100
-"""Default limits of listings."""
 
 
 class Verbs:

@@ -32,6 +32,7 @@ from typing import NamedTuple
 from queuectl import ids
 from queuectl.cli import main, table
 from queuectl.cli.call import Call
+from queuectl.cli.commands import commands
 from queuectl.cli.console import Screen
 from queuectl.cli.table import Command
 from queuectl.client.facade import Client
@@ -291,7 +292,7 @@ class Session:
             raise Invalid(f"{command.name} {command.only_here}")
         visitor = self._typed.visitor
         if not visitor.may_write and (not command.reads or call.args.json):
-            reading = sorted(name for name, row in table.commands().items() if row.reads)
+            reading = sorted(name for name, row in commands().items() if row.reads)
             raise Forbidden(f"token {visitor.token.name} is read-only", f"it may use: {', '.join(reading)}")
         if self._typed.by_get and not command.reads:
             raise Forbidden(f"{command.name} changes something", "send it as a POST")
@@ -352,7 +353,7 @@ class Entry(NamedTuple):
 
 def entries() -> list[Entry]:
     """The commands that can be typed here."""
-    return [_entry(command) for command in table.commands().values() if not command.only_here]
+    return [_entry(command) for command in commands().values() if not command.only_here]
 
 
 def _entry(command: Command) -> Entry:
