@@ -202,7 +202,7 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
     replaced, it ends the old store's commands and serves the new one.
     """
     from queuectl import ids
-    from queuectl.engine.dispatch.dispatcher import STORE_REPLACED
+    from queuectl.engine.dispatch.dispatcher import MustReopen
 
     if not 1 <= options.slots <= SLOTS_MAX:
         raise Invalid(f"--count must be from 1 to {SLOTS_MAX}, not {options.slots}")
@@ -211,9 +211,8 @@ def run_worker(options: WorkerOptions, on_started: Callable[[str, int], None], e
     name = options.name or default_name(os.uname().nodename, ids.random_id(4))
     is_back = False
     while True:
-        code = _serve(url, name, options, on_started, echo, is_back=is_back)
-        if code != STORE_REPLACED:
-            return code
+        with suppress(MustReopen):
+            return _serve(url, name, options, on_started, echo, is_back=is_back)
         if not is_server(url) and not os.path.isdir(os.path.dirname(os.path.abspath(url))):
             raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
         on_started, is_back = _say_nothing, True
@@ -259,7 +258,7 @@ def _serve(
     import queuectl
     from queuectl.clock import SystemClock
     from queuectl.engine.dispatch.crew import Options
-    from queuectl.engine.dispatch.dispatcher import Dispatcher
+    from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
     from queuectl.engine.dispatch.host import Host
     from queuectl.engine.dispatch.loop import Loop
     from queuectl.engine.dispatch.wakeup import wakeup_for
@@ -290,7 +289,7 @@ def _serve(
             on_started(name, options.slots)
             return loop.run()
         except Exception as error:
-            if not isinstance(error, QueuectlError):  # a detached worker has only its log
+            if not isinstance(error, (QueuectlError, MustReopen)):  # a detached worker has only its log
                 log(WorkerCrashed(what=_described(error)))
             raise
         finally:

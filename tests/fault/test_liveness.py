@@ -297,7 +297,7 @@ def test_what_a_dispatcher_of_another_namespace_can_end_runs_nowhere_else(shop: 
         os.kill(supervisor, signal.SIGKILL)
         until(lambda: shop.supervisors() == [])
         reaper = Reaper(shop.store, Host(shop.store.folder), lambda: Settings({}))
-        assert list(reaper.clean_up(0.0)) == []
+        assert reaper.clean_up(0.0) == []
         os.kill(dispatcher, signal.SIGCONT)
         worker.process.send_signal(signal.SIGCONT)  # what stands before the command stops with it
         (done,) = shop.finished(job)

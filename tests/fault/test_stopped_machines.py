@@ -69,7 +69,7 @@ def test_a_loss_counts_where_another_supervisor_of_the_worker_lives(shop: Worksh
     worker.kill()
     os.kill(first.pid, signal.SIGKILL)
     until(lambda: len(shop.supervisors()) == 1)
-    settled = list(Reaper(shop.store, Host(shop.store.folder), lambda: Settings({})).clean_up(0.0))
+    settled = Reaper(shop.store, Host(shop.store.folder), lambda: Settings({})).clean_up(0.0)
     assert {(lost.lost, lost.lost_in_row) for each in settled for lost in each.lost} == {(1, 1)}
     os.kill(second.pid, signal.SIGKILL)
 

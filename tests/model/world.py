@@ -20,7 +20,7 @@ from queuectl.domain.job import CLAIMABLE
 from queuectl.domain.selector import Selector
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.crew import Options
-from queuectl.engine.dispatch.dispatcher import Dispatcher
+from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.engine.supervise.supervisor import HELLO_WITHIN_S
 from queuectl.store.port import Superseded
@@ -271,6 +271,9 @@ class World:
             pause_s = action()
         except Killed:
             worker.store.close()
+            return
+        except MustReopen:
+            self._end(worker)
             return
         except (StoreUnavailable, OperationFailed):
             if action == worker.turn:

@@ -68,8 +68,8 @@ def taken(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> Taken:
 
     def ask(now: float, state: dict[str, Any]) -> bool:
         monkeypatch.setattr(host, "dial", lambda worker: Line(state))
-        assert list(reaper.look({}, now)) == []
-        return bool(list(reaper.hear(now, may_adopt=True)))
+        assert reaper.look({}, now) == []
+        return bool(reaper.hear(now, may_adopt=True))
 
     return ask
 
@@ -109,7 +109,7 @@ def test_a_dead_supervisor_of_another_namespace_is_left_to_its_dispatcher(tmp_pa
     os.close(hold_lock(there.folder(row.id)))
     there.drive(row.id)
     reaper = Reaper(store, here, lambda: Settings({}))
-    assert list(reaper.clean_up(0.0)) == list(reaper.clean_up(100.0)) == []
+    assert reaper.clean_up(0.0) == reaper.clean_up(100.0) == []
     there.let_go(row.id)
     assert [settled.worker for settled in reaper.clean_up(100.0)] == [row.id]
 
@@ -131,7 +131,7 @@ def a_dead_supervisor(tmp_path: Path, dispatcher: int) -> tuple[SqliteStore, Hos
 def test_a_dead_supervisor_is_left_to_its_dispatcher_while_that_is_awake(tmp_path: Path) -> None:
     store, host = a_dead_supervisor(tmp_path, dispatcher=os.getppid())
     reaper = Reaper(store, host, lambda: Settings({}))
-    looks = [list(reaper.clean_up(now)) for now in (0.0, LOOK_EVERY_S, LEFT_TO_OWN_S - 0.1)]
+    looks = [reaper.clean_up(now) for now in (0.0, LOOK_EVERY_S, LEFT_TO_OWN_S - 0.1)]
     assert looks == [[], [], []]
     (settled,) = reaper.clean_up(LEFT_TO_OWN_S + 0.1)
     assert [job.id for job in settled.lost] == ["job1"]
@@ -140,13 +140,13 @@ def test_a_dead_supervisor_is_left_to_its_dispatcher_while_that_is_awake(tmp_pat
 def test_the_time_a_dispatcher_has_begins_anew_after_a_store_that_was_away(tmp_path: Path) -> None:
     store, host = a_dead_supervisor(tmp_path, dispatcher=os.getppid())
     reaper = Reaper(store, host, lambda: Settings({}))
-    assert list(reaper.clean_up(0.0)) == []
-    assert list(reaper.clean_up(2 * LEFT_TO_OWN_S)) == []
+    assert reaper.clean_up(0.0) == []
+    assert reaper.clean_up(2 * LEFT_TO_OWN_S) == []
 
 
 def test_a_dead_supervisor_without_dispatcher_is_settled_at_once(tmp_path: Path) -> None:
     store, host = a_dead_supervisor(tmp_path, dispatcher=NOBODY)
-    assert len(list(Reaper(store, host, lambda: Settings({})).clean_up(0.0))) == 1
+    assert len(Reaper(store, host, lambda: Settings({})).clean_up(0.0)) == 1
 
 
 # --- what is left of those that the store does not know any more ------------------------------
@@ -196,7 +196,7 @@ def test_what_was_fenced_just_now_is_not_taken_for_a_supervisor_that_is_starting
     job = counted_as_lost(store, "w~1")
     leave(host, "w~1", 0.0, seq=job.seq, lease=job.lease, finished_at=time.time() - 0.5, cause="stop")
     reaper = Reaper(store, host, lambda: Settings({}))
-    assert list(reaper.clean_up(0.0)) == []
+    assert reaper.clean_up(0.0) == []
     assert host.has("w~1")
     reaper.fenced.add("w~1")
     assert [settled.worker for settled in reaper.clean_up(0.0)] == ["w~1"]

@@ -139,8 +139,8 @@ class Here:
 
     def driving(self, workers: Collection[WorkerView], *, now: bool) -> AbstractContextManager[Guardian]:
         """Drives orphaned workers of this machine, so that they stop: gracefully, or `now`."""
-        from queuectl.engine.dispatch.dispatcher import GRACEFUL, NOW
         from queuectl.engine.dispatch.guardian import guarding
+        from queuectl.engine.dispatch.stopping import GRACEFUL, NOW
 
         return guarding(self.store, [row for worker in workers for row in worker.rows], NOW if now else GRACEFUL)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from queuectl.clock import boottime
 from queuectl.domain.errors import OperationFailed
-from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import GivenBack, Started
+from queuectl.domain.lifecycle import GivenBack
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.host import Host, Plan
-from queuectl.engine.dispatch.link import Flight, Link, may_be_poison
+from queuectl.engine.dispatch.link import Flight, Link
 from queuectl.engine.dispatch.relay import Relay
 from queuectl.engine.dispatch.unable import NO_ROOM, Ability
 from queuectl.engine.lease import RENEWALS_A_TTL, Lease
@@ -21,14 +19,6 @@ from queuectl.store.port import FIRST_EPOCH, Change, Superseded, WorkerRow, Work
 
 UNSTARTED_MAX_S = 0.2
 """A claim that could not be started by then is given back, at the next look of each second."""
-
-Ahead = Callable[[int], int]
-"""How many claims a supervisor of so many slots may hold ready."""
-
-
-def none_ahead(slots: int) -> int:
-    """Claims are made for free slots alone."""
-    return 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,25 +35,6 @@ class Options:
     drain: bool = False
     stop_timeout: float | None = None
     wards: frozenset[str] | None = None
-
-
-@dataclass(slots=True)
-class Claims:
-    """What was claimed: for whom, out of how much room, and whether jobs that may be poison were left for later, be it
-    that they were given back at once."""
-
-    orders: list[tuple[Link, list[Job]]] = field(default_factory=list)
-    room: int = 0
-    passed_over: bool = False
-    gave_back: bool = False
-
-    def add(self, link: Link, limit: int, jobs: list[Job]) -> None:
-        self.orders.append((link, jobs))
-        self.room += limit
-
-    @property
-    def jobs(self) -> list[Job]:
-        return [job for _, jobs in self.orders for job in jobs]
 
 
 class Crew:
@@ -136,8 +107,8 @@ class Crew:
         """Drives an adopted supervisor, whose row has our epoch. It reports what runs and what has ended."""
         link = Link(row, channel)
         for job in self._store.running(row.id):
-            flight = Flight(job=job, sent_at=now)
-            link.flights[flight.key] = flight
+            key = job.seq, job.lease
+            link.flights[key] = Flight(key, job, now)
         self._add(link, lease)
 
     def _add(self, link: Link, lease: Lease) -> None:
@@ -246,74 +217,11 @@ class Crew:
         self._host.remove(link.row.id)
 
     @property
+    def has_flights(self) -> bool:
+        """Whether a job is in hand, if only to be recorded."""
+        return any(link.flights for link in self.links)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing runs or is about to."""
         return all(link.is_idle() for link in self.links)
-
-    def room(self, ahead: Ahead = none_ahead) -> int:
-        """How many jobs may be claimed now, so that each supervisor holds so many `ahead` of its slots."""
-        return sum(self.room_of(link, ahead) for link in self.links)
-
-    def room_of(self, link: Link, ahead: Ahead = none_ahead) -> int:
-        """How many of them go to one supervisor. Slots taken by adopted commands are not there."""
-        if not link.own or link.leaving or link.channel.closed or link.is_short():
-            return 0
-        return max(0, link.free_slots() + ahead(link.row.slots) - self.adopted_flights())
-
-    def claim(self, ahead: Ahead, max_lost: int) -> Claims:
-        """Claims what there is room for, inside the caller's transaction: for all free slots first, then ahead."""
-        claims = Claims()
-        rooms = [(link, self.room_of(link), self.room_of(link, ahead)) for link in self.links]
-        if self._claim_for_slots([(link, free) for link, free, _ in rooms if free], max(1, max_lost - 1), claims):
-            self._claim_ahead([(link, room - free) for link, free, room in rooms if room > free], claims)
-        return claims
-
-    def _claim_for_slots(self, rooms: Sequence[tuple[Link, int]], losses: int, claims: Claims) -> bool:
-        """Claims what starts at once; whether there may be more. What may be poison starts with its start on record,
-        and jobs that one more loss would condemn run one at a time: no neighbour must be what makes them die."""
-        for link, limit in rooms:
-            suspects = int(not link.has_suspect(losses))
-            jobs = self._claim(link, limit, suspects, losses)
-            claims.add(link, limit, [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs])
-            may_pass_over = not suspects or any(job.lost_in_row >= losses for job in jobs)
-            claims.passed_over = claims.passed_over or may_pass_over
-            if len(jobs) < limit and not may_pass_over:
-                return False
-        return True
-
-    def _claim_ahead(self, rooms: Sequence[tuple[Link, int]], claims: Claims) -> None:
-        """Claims what waits in line for a slot: nothing that may be poison, whose start would count too late."""
-        for link, limit in rooms:
-            jobs = self._claim(link, limit, suspects=0, losses=1)
-            doubtful = [Change(job=job, event=GivenBack()) for job in jobs if may_be_poison(job)]
-            if doubtful:
-                self._store.record(link.grip, doubtful)
-                claims.gave_back = claims.passed_over = True
-            claims.add(link, limit, [job for job in jobs if not may_be_poison(job)])
-            if len(jobs) < limit:
-                claims.passed_over = True
-                return
-
-    def _claim(self, link: Link, limit: int, suspects: int, losses: int) -> list[Job]:
-        return self._store.claim(link.grip, link.row.host, limit, self._options.queues, suspects, losses)
-
-    def _start_on_record(self, link: Link, job: Job) -> Job:
-        (started,) = self._store.record(link.grip, [Change(job=job, event=Started(at=self._store.now()))])
-        return started or job
-
-    def start(self, claims: Claims, now: float, *, synced: bool) -> None:
-        """Has committed claims started. What has not been synced reaches the disk meanwhile, since a machine that fails
-        in between ends the commands too; but before, where a start is on record that may be what makes it fail."""
-        jobs = claims.jobs
-        synced = synced or not (jobs or claims.gave_back)
-        if not synced and any(job.started_at is not None for job in jobs):
-            self._store.sync()
-            synced = True
-        for link, orders in claims.orders:
-            link.start(orders, now)
-        if not synced:
-            self._store.sync()
-
-    def adopted_flights(self) -> int:
-        """Commands of adopted supervisors, which take up our slots."""
-        return sum(len(link.flights) for link in self.links if not link.own)

@@ -14,7 +14,7 @@ from queuectl.domain.condition import Condition
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.condition import condition_of
 from queuectl.engine.dispatch.crew import Options
-from queuectl.engine.dispatch.dispatcher import Dispatcher
+from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.engine.supervise import process
@@ -30,6 +30,7 @@ class Guardian:
         self._store = store
         self._wards = frozenset(row.id for row in wards)
         self._stop = stop
+        self._is_over = False
         options = Options(name="", slots=0, supervisors=0, version=queuectl.__version__, wards=self._wards)
         self._dispatcher = Dispatcher(store, options, SystemClock(), Host(store.folder), Wakeup(None), _unheard)
         for row in wards:
@@ -39,8 +40,7 @@ class Guardian:
     def turn(self, for_s: float) -> None:
         """Does what is due during so many seconds."""
         end = time.monotonic() + for_s
-        while self._dispatcher.exit_code is None and (left := end - time.monotonic()) > 0:
-            pause_s = self._dispatcher.step()
+        while (left := end - time.monotonic()) > 0 and (pause_s := self._step()) is not None:
             if self._stop and not self._are_any_orphaned():
                 self._dispatcher.stop(self._stop, "worker stop")
             select.select([channel.fileno() for channel in self._dispatcher.channels()], [], [], min(pause_s, left))
@@ -50,9 +50,18 @@ class Guardian:
 
     def close(self) -> None:
         """Lets go: what still runs goes on."""
-        if self._dispatcher.exit_code is None:
-            self._dispatcher.step()  # removes what the last one left
+        self._step()  # removes what the last one left
         self._dispatcher.close()
+
+    def _step(self) -> float | None:
+        """A step of the dispatcher; None where it has ended."""
+        if self._dispatcher.exit_code is not None or self._is_over:
+            return None
+        try:
+            return self._dispatcher.step()
+        except MustReopen:
+            self._is_over = True
+            return None
 
 
 def orphans(store: WorkStore, workers: Iterable[str]) -> list[WorkerRow]:

@@ -18,6 +18,7 @@ from queuectl.store.port import WorkerRow
 class Flight:
     """A claimed job on its way: sent, perhaps started, perhaps ended, until all of it is recorded."""
 
+    key: Key
     job: Job
     sent_at: float
     pid: int | None = None
@@ -27,10 +28,6 @@ class Flight:
     end_sent: str | None = None
     stuck: str | None = None
     """What of it could not be ended, though it was to be."""
-
-    @property
-    def key(self) -> Key:
-        return self.job.seq, self.job.lease
 
     def may_wait(self) -> bool:
         """Whether it may still wait in its supervisor's line, for all we know."""
@@ -107,8 +104,8 @@ class Link:
         """Sends claimed jobs to be run."""
         messages: list[Message] = []
         for job in jobs:
-            flight = Flight(job=job, sent_at=now)
-            self.flights[flight.key] = flight
+            key = job.seq, job.lease
+            self.flights[key] = Flight(key, job, now)
             messages += self._order(job)
         self.channel.send(messages)
 

@@ -16,13 +16,17 @@ from queuectl.clock import Clock
 from queuectl.domain.job import CLAIMABLE, Job
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.link import Flight, Link
+from queuectl.engine.dispatch.report import change_of_flight
 from queuectl.engine.protocol import Key
 from queuectl.engine.signals import TOGETHER_S, may_belong_to_stop
+from queuectl.store.port import WorkStore
 
 HOLD_S = 1.0
 """How long the worker's own signal may come after the end of a command."""
 
 Entry = tuple[Link, Flight]
+Outcome = tuple[Link, Flight, Job | None]
+"""What a recorded flight has become: its job as it stands now; None where the job had moved on."""
 
 
 class Held(NamedTuple):
@@ -42,13 +46,15 @@ class Pending:
         self.returned: list[Entry] = []
         self.starts: list[Entry] = []
         self.stuck: list[Entry] = []
+        self.in_doubt = False
+        """Whether a transaction may have been committed though we were told that it failed."""
         self._held: list[Held] = []
         self._stopped_at: float | None = None
 
     @property
     def is_pending(self) -> bool:
         """Whether there is something that need not wait."""
-        return bool(self.ended or self.returned or self.stuck)
+        return bool(self.ended or self.returned or self.stuck or self.in_doubt)
 
     def add_end(self, link: Link, flight: Flight, now: float) -> None:
         """An execution has ended; its result is in the flight."""
@@ -110,10 +116,22 @@ class Pending:
         stuck = [entry for entry in self.stuck if entry[1].result is None and entry not in starts]
         return [*self.ended, *self.returned, *starts, *stuck]
 
+    def record(self, batch: Sequence[Entry], store: WorkStore, output_bytes_max: int) -> list[Outcome]:
+        """Writes a batch, inside the caller's transaction."""
+        by_link: dict[Link, list[Flight]] = {}
+        for link, flight in batch:
+            if flight is link.flights.get(flight.key):  # else its job has moved on
+                by_link.setdefault(link, []).append(flight)
+        outcomes: list[Outcome] = []
+        for link, flights in by_link.items():
+            jobs = store.record(link.grip, [change_of_flight(flight, store, output_bytes_max) for flight in flights])
+            outcomes += [(link, flight, job) for flight, job in zip(flights, jobs, strict=True)]
+        return outcomes
+
     def recorded(self, batch: list[Entry]) -> None:
         """A batch is in the store. Where that was a start, what else is known of the flight still is to come."""
         self.stuck = [entry for entry in self.stuck if entry in batch and entry in self.starts]
-        self.ended, self.returned, self.starts = [], [], []
+        self.ended, self.returned, self.starts, self.in_doubt = [], [], [], False
 
     def forget(self, link: Link) -> None:
         """Nothing of this supervisor is ours to record any more."""
@@ -130,12 +148,12 @@ class After(NamedTuple):
     due: float | None
 
 
-def settled(after: Sequence[tuple[Link, Flight, Job | None]]) -> After:
+def settled(outcomes: Sequence[Outcome]) -> After:
     """What became of flights: they go on with their jobs as they stand now, or are over."""
     over: dict[Link, list[Key]] = {}
     told: list[happenings.Happening] = []
     due: float | None = None
-    for link, flight, job in after:
+    for link, flight, job in outcomes:
         if flight.result is None and flight.started_at is not None and job is not None:
             told.append(happenings.JobStuck(job=job) if flight.job.started_at else happenings.JobStarted(job=job))
             flight.job = job

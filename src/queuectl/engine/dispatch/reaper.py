@@ -8,7 +8,7 @@ read the exit status of a command that ended unseen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from queuectl.clock import boottime
@@ -112,6 +112,7 @@ class Reaper:
         self._untold: dict[tuple[str, int], float] = {}  # when a worker was first seen not to know of its epoch
         self._heard_at = self._looked_at = 0.0
         self._dead_since: dict[str, float] = {}
+        self._settled: list[Settled] = []  # where the store fails before they are told, the next look tells them
         self.fenced: set[str] = set()
         """Supervisors that lost their lease and were ended; what they can tell is not in the store yet."""
 
@@ -119,33 +120,42 @@ class Reaper:
         """Whether answers are awaited."""
         return bool(self._inquiries)
 
-    def look(self, mine: Mapping[str, bool], now: float) -> Iterator[Settled]:
+    def look(self, mine: Mapping[str, bool], now: float) -> list[Settled]:
         """Cleans up after the dead, and asks all others on this machine.
 
         `mine` are buried by their own, and asked only while they have (True) something to do.
         """
-        yield from self.clean_up(now, mine.keys())
+        self._clean_up(now, mine.keys())
         for row in self._store.workers():
             is_wanted = mine.get(row.id, self._wards is None or row.id in self._wards)
             if is_wanted and self._may_ask(row) and self._store.alive(row):
                 self._ask(row, now, own=row.id in mine)
+        return self._told()
 
     def _may_ask(self, row: WorkerRow) -> bool:
         return row.machine == self._host.machine and row.id not in self._inquiries
 
-    def clean_up(self, now: float, mine: Set[str] = frozenset()) -> Iterator[Settled]:
+    def clean_up(self, now: float) -> list[Settled]:
         """Settles the jobs of the dead, and removes what supervisors left that nobody knows any more."""
+        self._clean_up(now, frozenset())
+        return self._told()
+
+    def _told(self) -> list[Settled]:
+        told, self._settled = self._settled, []
+        return told
+
+    def _clean_up(self, now: float, mine: Set[str]) -> None:
         left = self.fenced.union(self._host.left_folders())  # before the rows: who registers now is none of them
         rows = self._store.workers()
         for worker in left.difference(row.id for row in rows):
             if taken_back := self._take_back_losses(worker):
-                yield Settled(worker=worker, taken_back=taken_back)
+                self._settled.append(Settled(worker=worker, taken_back=taken_back))
             self._host.remove(worker)
         dead = [row for row in rows if row.id not in mine and not self._store.alive(row)]
         self._forget_the_settled(dead, now)
         for row in dead:
             if not self._is_left_to_own(row, now) and (settled := self._settle_in_time(row)):
-                yield settled
+                self._settled.append(settled)
         self.fenced.clear()
 
     def _settle_in_time(self, row: WorkerRow) -> Settled | None:
@@ -193,23 +203,26 @@ class Reaper:
         channel.send([["ask", PROTOCOL]])
         self._inquiries[row.id] = Inquiry(row, channel, now, own)
 
-    def hear(self, now: float, may_adopt: bool) -> Iterator[Adopted | Frozen]:
-        """Takes over whoever answered that it is orphaned; ends whoever did not answer for long."""
+    def hear(self, now: float, may_adopt: bool) -> list[Adopted | Frozen]:
+        """Takes over one that answered that it is orphaned; the next call takes over the next one, so that nothing
+        comes between that and driving it. Ends those that did not answer for long."""
         self._excuse_all_if_asleep(now)
+        found: list[Adopted | Frozen] = []
         for inquiry in list(self._inquiries.values()):
             answers = inquiry.channel.receive()
             if answers:
                 self._close(inquiry)
                 wanted = may_adopt and not inquiry.own and self._is_orphaned(inquiry.row, answers[0][1], now)
                 if wanted and (adopted := self._adopt(inquiry.row)):
-                    yield adopted
+                    return [*found, adopted]
             elif inquiry.channel.closed:
                 self._close(inquiry)
             elif now - inquiry.since > self._patience_s(inquiry):
                 self._close(inquiry)
                 if self._store.alive(inquiry.row):
                     self._host.kill(inquiry.row)
-                    yield Frozen(row=inquiry.row)
+                    found.append(Frozen(row=inquiry.row))
+        return found
 
     def _patience_s(self, inquiry: Inquiry) -> float:
         """How long a supervisor may say nothing before it is ended as frozen: by its own dispatcher first."""

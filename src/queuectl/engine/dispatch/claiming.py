@@ -1,0 +1,195 @@
+"""What a worker claims: when there may be jobs for it, for how much room, and what a claim may take.
+
+The store decides within the claim which jobs may start (see `WorkStore.claim`). What the worker itself knows against a
+start is decided here: its queues, its free slots, and `Terms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from queuectl.domain.job import Job
+from queuectl.domain.lifecycle import GivenBack, Started
+from queuectl.engine.dispatch.crew import Crew
+from queuectl.engine.dispatch.link import Link, may_be_poison
+from queuectl.engine.dispatch.pace import Pace
+from queuectl.store.port import Change, WorkStore
+
+Ahead = Callable[[int], int]
+"""How many claims a supervisor of so many slots may hold ready."""
+
+
+def none_ahead(slots: int) -> int:
+    """Claims are made for free slots alone."""
+    return 0
+
+
+class Supply(Enum):
+    """What the store may have for this worker.
+
+    - UNKNOWN: something has changed since the last claim, or that claim took all there was room for.
+    - AFTER_AN_END: there are only jobs that wait until one of this worker's executions has ended.
+    - NONE: nothing before the next due time, or somebody's commit.
+    """
+
+    UNKNOWN, AFTER_AN_END, NONE = range(3)
+
+
+class Terms(NamedTuple):
+    """What one claim may take: at most `suspects` jobs that have lost `losses` workers in a row, or more."""
+
+    suspects: int
+    losses: int
+
+
+FOR_LATER = Terms(suspects=0, losses=1)
+"""What waits in line for a slot: nothing that may be poison, whose start would count too late."""
+
+
+@dataclass(slots=True)
+class Claims:
+    """What was claimed, for whom, and out of how much room. `passed_over`: suspect jobs may have been left for later.
+    `gave_back`: some were given back at once."""
+
+    orders: list[tuple[Link, list[Job]]] = field(default_factory=list)
+    room: int = 0
+    passed_over: bool = False
+    gave_back: bool = False
+
+    def add(self, link: Link, limit: int, jobs: list[Job]) -> None:
+        self.orders.append((link, jobs))
+        self.room += limit
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [job for _, jobs in self.orders for job in jobs]
+
+
+class Claiming:
+    """Claims for all supervisors of a worker, and has their jobs started."""
+
+    def __init__(self, store: WorkStore, crew: Crew, queues: Sequence[str], pace: Pace) -> None:
+        self._store = store
+        self._crew = crew
+        self._queues = queues
+        self._pace = pace
+        self._supply = Supply.UNKNOWN
+        self.next_due: float | None = None
+        """When the store's next job becomes due, as far as is known."""
+
+    # --- when -------------------------------------------------------------------------------
+
+    def look_again(self) -> None:
+        """Something has changed: there may be jobs to claim."""
+        self._supply = Supply.UNKNOWN
+
+    def check_due(self) -> None:
+        """Looks again where a job has become due."""
+        if self.next_due is not None and self._store.now() >= self.next_due:
+            self._supply, self.next_due = Supply.UNKNOWN, None
+
+    def is_wanted(self) -> bool:
+        """Whether there may be jobs, and room for one, even if it is only held ready."""
+        return self._supply is Supply.UNKNOWN and self._has_room(self._pace.ahead)
+
+    def is_starved(self) -> bool:
+        """Whether there may be jobs while a slot lies idle."""
+        return self._supply is Supply.UNKNOWN and self._has_room(none_ahead)
+
+    def settled(self, claims: Claims) -> None:
+        """A claim is committed: what it says of the store."""
+        if len(claims.jobs) >= claims.room:
+            self._supply = Supply.UNKNOWN
+        else:
+            self._supply = Supply.AFTER_AN_END if claims.passed_over else Supply.NONE
+
+    def ended(self) -> None:
+        """Executions of this worker have ended."""
+        if self._supply is Supply.AFTER_AN_END:
+            self._supply = Supply.UNKNOWN
+
+    def note_due(self, at: float | None) -> None:
+        """A job becomes due then; None: that is not known."""
+        if at is not None:
+            self.next_due = min(at, self.next_due or at)
+
+    def ask_next_due(self) -> None:
+        """Asks the store when its next job becomes due, unless the next claim comes before that anyway."""
+        if self._supply is not Supply.UNKNOWN:
+            self.next_due = self._store.next_due()
+
+    # --- how much ---------------------------------------------------------------------------
+
+    def _rooms(self, ahead: Ahead) -> Iterator[tuple[Link, int]]:
+        """For how many jobs each supervisor has room, so that it holds that many `ahead` of its slots. Slots taken by
+        adopted commands are not there."""
+        links = self._crew.links
+        adopted = sum(len(link.flights) for link in links if not link.own)
+        for link in links:
+            room = link.free_slots() + ahead(link.row.slots) - adopted
+            if room > 0 and link.own and not (link.leaving or link.channel.closed or link.is_short()):
+                yield link, room
+
+    def _has_room(self, ahead: Ahead) -> bool:
+        return next(self._rooms(ahead), None) is not None
+
+    # --- what -------------------------------------------------------------------------------
+
+    def claim(self, max_lost: int) -> Claims:
+        """Claims what there is room for, inside the caller's transaction: for all free slots first, then ahead."""
+        claims = Claims()
+        free, rooms = dict(self._rooms(none_ahead)), list(self._rooms(self._pace.ahead))
+        if self._claim_for_slots(list(free.items()), max(1, max_lost - 1), claims):
+            self._claim_ahead([(link, more) for link, room in rooms if (more := room - free.get(link, 0))], claims)
+        return claims
+
+    def _claim_for_slots(self, rooms: Sequence[tuple[Link, int]], losses: int, claims: Claims) -> bool:
+        """Claims what starts at once; whether there may be more. What may be poison starts with its start on record,
+        and jobs that one more loss would condemn run one at a time: no neighbour must be what makes them die."""
+        for link, limit in rooms:
+            suspects = int(not link.has_suspect(losses))
+            jobs = self._claim(link, limit, Terms(suspects, losses))
+            claims.add(link, limit, [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs])
+            may_pass_over = not suspects or any(job.lost_in_row >= losses for job in jobs)
+            claims.passed_over = claims.passed_over or may_pass_over
+            if len(jobs) < limit and not may_pass_over:
+                return False
+        return True
+
+    def _claim_ahead(self, rooms: Sequence[tuple[Link, int]], claims: Claims) -> None:
+        """Claims what waits in line for a slot, and gives back what may not wait there."""
+        for link, limit in rooms:
+            jobs = self._claim(link, limit, FOR_LATER)
+            doubtful = [Change(job=job, event=GivenBack()) for job in jobs if may_be_poison(job)]
+            if doubtful:
+                self._store.record(link.grip, doubtful)
+                claims.gave_back = claims.passed_over = True
+            claims.add(link, limit, [job for job in jobs if not may_be_poison(job)])
+            if len(jobs) < limit:
+                claims.passed_over = True
+                return
+
+    def _claim(self, link: Link, limit: int, terms: Terms) -> list[Job]:
+        return self._store.claim(link.grip, link.row.host, limit, self._queues, *terms)
+
+    def _start_on_record(self, link: Link, job: Job) -> Job:
+        (started,) = self._store.record(link.grip, [Change(job=job, event=Started(at=self._store.now()))])
+        return started or job
+
+    def start(self, claims: Claims, now: float, *, synced: bool) -> None:
+        """Has committed claims started. What has not been synced reaches the disk meanwhile, since a machine that fails
+        in between ends the commands too; but before, where a start is on record that may be what makes it fail."""
+        jobs = claims.jobs
+        synced = synced or not (jobs or claims.gave_back)
+        if not synced and any(job.started_at is not None for job in jobs):
+            self._store.sync()
+            synced = True
+        for link, orders in claims.orders:
+            link.start(orders, now)
+        if not synced:
+            self._store.sync()
+        if claims.gave_back:
+            self._pace.stalled()

@@ -1,0 +1,61 @@
+"""How far the stop of a worker has got."""
+
+from __future__ import annotations
+
+from math import inf
+
+from queuectl.clock import Clock
+from queuectl.engine import happenings
+from queuectl.engine.dispatch.crew import Crew
+
+GRACEFUL, NOW = "graceful", "now"
+
+
+class Stopping:
+    """No stop, a graceful one, or one at once; it never goes back."""
+
+    def __init__(self, crew: Crew, timeout_s: float | None, clock: Clock, observe: happenings.Observer) -> None:
+        """A graceful stop becomes one at once after `timeout_s`; None: never."""
+        self._crew = crew
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._observe = observe
+        self._how: str | None = None
+        self._at_once_from = inf
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the worker claims nothing more and starts no supervisor."""
+        return self._how is not None
+
+    @property
+    def is_at_once(self) -> bool:
+        """Whether it also ends what runs."""
+        return self._how == NOW
+
+    def signalled(self, name: str) -> None:
+        """The first signal stops gracefully, the next one at once."""
+        for link in self._crew.links:
+            link.signalled()
+        self.begin(NOW if self.has_begun else GRACEFUL, name)
+
+    def begin(self, how: str, why: str) -> None:
+        """Drops what has not started; `now` also ends what runs. The dispatcher then finishes by itself."""
+        if self._how in (NOW, how):
+            return
+        self._how = how
+        if how == GRACEFUL and self._timeout_s is not None:
+            self._at_once_from = self._clock.monotonic() + self._timeout_s
+        running = sum(link.running() for link in self._crew.links)
+        self._observe(happenings.WorkerStopping(why=why, how=how, running=running))
+        for link in self._crew.links:
+            for flight in link.flights.values():
+                if flight.may_wait():
+                    link.drop(flight)
+                elif how == NOW and flight.result is None:
+                    link.end(flight, "stop")
+
+    def check_timeout(self, now: float) -> None:
+        """A graceful stop that has taken too long becomes one at once."""
+        if now >= self._at_once_from:
+            self.begin(NOW, "stop timeout")

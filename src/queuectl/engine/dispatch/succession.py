@@ -1,0 +1,104 @@
+"""What becomes of supervisors that have died, that nobody drives, or whose lease has run out.
+
+Those of this worker are replaced. Those of others are taken over or settled, as the reaper finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+
+from queuectl.engine import happenings
+from queuectl.engine.dispatch.claiming import Claiming
+from queuectl.engine.dispatch.crew import Crew
+from queuectl.engine.dispatch.host import Host
+from queuectl.engine.dispatch.link import Link
+from queuectl.engine.dispatch.pace import Beat
+from queuectl.engine.dispatch.pending import Pending
+from queuectl.engine.dispatch.reaper import LOOK_EVERY_S, Adopted, Reaper, Settled
+from queuectl.engine.dispatch.stopping import Stopping
+from queuectl.settings import Settings
+from queuectl.store.port import Superseded, WorkStore
+
+
+class Succession:
+    """Keeps jobs from being left with a supervisor that is gone."""
+
+    def __init__(
+        self, store: WorkStore, host: Host, crew: Crew, known: Pending, claiming: Claiming, stopping: Stopping,
+        settings: Callable[[], Settings], wards: Set[str] | None, observe: happenings.Observer,
+    ) -> None:  # fmt: skip
+        """`wards`: see `Reaper`."""
+        self._store = store
+        self._host = host
+        self._crew = crew
+        self._known = known
+        self._claiming = claiming
+        self._stopping = stopping
+        self._reaper = Reaper(store, host, settings, wards)
+        self._observe = observe
+        self._beat = Beat()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a supervisor that was asked has yet to answer."""
+        return self._reaper.is_waiting()
+
+    def forget(self, link: Link) -> None:
+        """Lets go of a supervisor, and of what it has told."""
+        self._crew.forget(link)
+        self._known.forget(link)
+
+    def check_closed_links(self) -> None:
+        """Replaces supervisors that have died. Raises `Superseded` where one follows somebody else now."""
+        for link in self._crew.fallen():
+            if self._crew.is_dead(link):
+                self._replace_dead(link)
+            elif not link.leaving and not self._store.holds(link.grip):
+                raise Superseded(f"worker {link.row.id} is driven by another process now")
+
+    def _replace_dead(self, link: Link) -> None:
+        """A supervisor is dead: it left as told, or its jobs are settled and another one takes its place."""
+        if link.leaving:
+            self.forget(link)
+            self._host.remove(link.row.id)
+            return
+        settled = self._reaper.settle(link.row, lambda: self._host.testify(link.flights.values()))
+        self._observe(happenings.SupervisorDied(worker=link.row.id))
+        self.forget(link)
+        if settled:
+            self._tell(settled)
+        if link.own and not self._stopping.has_begun:
+            self._crew.replace(link)
+
+    def replace_lapsed(self) -> bool:
+        """Replaces supervisors whose lease has run out; whether there were any."""
+        lapsed = self._crew.lapsed()
+        for link in lapsed:
+            self._observe(happenings.LeaseLost(worker=link.row.id))
+            if link.own:
+                self._crew.kill(link)
+                self._reaper.fenced.add(link.row.id)
+                if not self._stopping.has_begun:
+                    self._crew.replace(link)
+            self.forget(link)
+        return bool(lapsed)
+
+    def hear_others(self, now: float) -> bool:
+        """Takes over supervisors that nobody drives, and ends frozen ones; whether any was taken over."""
+        found = self._reaper.hear(now, may_adopt=not self._stopping.has_begun)
+        for each in found:
+            if isinstance(each, Adopted):
+                self._crew.take_over(each.row, each.channel, each.lease, now)
+            else:
+                self._observe(happenings.SupervisorFrozen(worker=each.row.id))
+        return any(isinstance(each, Adopted) for each in found)
+
+    def look_for_others(self, now: float) -> None:
+        """Settles dead supervisors of others, and asks the living ones whether anybody drives them."""
+        if self._reaper.fenced or (not self._stopping.has_begun and self._beat.is_due("others", LOOK_EVERY_S, now)):
+            for settled in self._reaper.look({link.row.id: bool(link.flights) for link in self._crew.links}, now):
+                self._tell(settled)
+
+    def _tell(self, settled: Settled) -> None:
+        self._claiming.look_again()
+        self._observe(*settled.happenings())
