@@ -138,9 +138,7 @@ def test_a_new_column_is_read_kept_and_shown(tree: Path) -> None:
     assert (ended["state"], ended["color"], again["color"]) == ("completed", "red", "red")
 
 
-def test_both_are_in_the_sql_function_and_an_older_release_leaves_it_alone(
-    tree: Path, postgres_url: str, tmp_path: Path
-) -> None:
+def test_the_sql_function_has_both_and_older_releases_keep_it(tree: Path, postgres_url: str, tmp_path: Path) -> None:
     run(tree, "-m", "queuectl", "--db", postgres_url, "init")
     PostgresStore(postgres_url, tmp_path).close()  # of this tree, which knows neither
     address = parse_address(postgres_url)

@@ -76,7 +76,7 @@ def test_chance_comes_in_through_one_module() -> None:
     assert modules_with(r"\burandom\(|^\s*(import|from) (random|secrets|uuid)\b") == {"ids.py"}
 
 
-def test_the_wall_clock_is_read_by_one_module_and_where_processes_are_watched() -> None:
+def test_only_named_modules_read_the_wall_clock() -> None:
     """The process side has no store to ask: it notes when commands begin and end."""
     watching = {
         "engine/supervise/supervisor.py",

@@ -460,7 +460,7 @@ def test_no_method_is_missing_or_other_afar() -> None:
             assert set(inspect.signature(method).parameters) - only_here == set(afar), name
 
 
-def test_a_job_whose_id_is_taken_is_left_out_where_that_is_wished(anywhere: AnyClient) -> None:
+def test_on_conflict_ignore_leaves_out_a_taken_id(anywhere: AnyClient) -> None:
     first = anywhere.enqueue(command="echo first", id="a")
     again = anywhere.enqueue(
         [{"command": "echo again", "id": "a"}, {"command": "x", "id": "b"}, {"command": "y", "id": "b"}],

@@ -87,7 +87,7 @@ def copy(source: Client, to: str, *, keep: bool = False, replace: bool = False) 
 
 @pytest.mark.parametrize("to", ["sqlite", "postgres"])
 @pytest.mark.parametrize("source", ["sqlite", "postgres"])
-def test_a_copy_is_whole_and_goes_on_and_the_source_points_to_it(place: Places, source: str, to: str) -> None:
+def test_a_copy_is_complete_and_the_source_points_to_it(place: Places, source: str, to: str) -> None:
     source_url, to_url = place(source), place(to)
     client = opened(source_url)
     fill(client)

@@ -248,7 +248,7 @@ def test_the_function_is_replaced_once(both: Both) -> None:
     assert not function.is_due(function.stamp())
 
 
-def test_a_path_must_be_whole_where_there_is_no_folder_to_begin_from(both: Both) -> None:
+def test_a_path_without_a_folder_must_be_absolute(both: Both) -> None:
     for key in ("cwd", "stdin", "output_path"):
         refused = both.by_sql({"command": "true", key: "~/x"})
         assert isinstance(refused, Invalid)

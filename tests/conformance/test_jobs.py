@@ -260,7 +260,7 @@ def test_each_job_of_a_change_is_taken_or_refused_by_itself(store: Store) -> Non
     assert [store.get(id).held for id in "abc"] == [True, False, True]
 
 
-def test_a_change_by_a_person_is_noted_and_a_refused_one_is_not(store: Store, clock: ManualClock) -> None:
+def test_a_persons_change_is_noted_and_a_refusal_is_not(store: Store, clock: ManualClock) -> None:
     store.insert([a_job()])
     store.change(["job1"], Held(), "me")
     clock.forward(1)
@@ -482,9 +482,7 @@ def effort(store: Store, look: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("states", [*((state,) for state in JobState), (JobState.FAILED, JobState.DEAD)])
-def test_the_newest_jobs_of_a_state_are_found_without_a_walk_over_newer_ones(
-    store: Store, states: tuple[JobState, ...]
-) -> None:
+def test_the_newest_jobs_of_a_state_are_found_by_index(store: Store, states: tuple[JobState, ...]) -> None:
     other = JobState.COMPLETED if JobState.PENDING in states else JobState.PENDING
     wanted = Selector(states=states)
     store.insert([in_state(states[number % len(states)], id=f"wanted-{number}") for number in range(3)])

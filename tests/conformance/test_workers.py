@@ -70,7 +70,7 @@ def test_a_claim_of_a_retry_is_what_the_lifecycle_says(store: Store, clock: Manu
     assert claim_one(store, grip) == store.get("job1") == apply(before, Claimed(worker="w~1", host=HOST), NOON + 2)
 
 
-def test_urgent_jobs_are_claimed_first_then_the_longest_due_then_the_first_enqueued(store: Store) -> None:
+def test_claims_are_ordered_by_priority_due_time_and_age(store: Store) -> None:
     store.insert(
         [
             a_job("third"),
@@ -270,7 +270,7 @@ def test_a_start_and_its_end_reported_together_are_one_execution(store: Store) -
     assert [attempt.outcome for attempt in store.attempts(job)] == [Outcome.COMPLETED]
 
 
-def test_every_start_has_its_own_number_whether_it_failed_was_lost_or_stopped(store: Store, clock: ManualClock) -> None:
+def test_failed_lost_and_stopped_starts_have_their_own_numbers(store: Store, clock: ManualClock) -> None:
     store.insert([a_job()])
     grip = a_grip(store)
     ends: list[Ended | Lost] = [an_end(exit_code=1), Lost(max_lost=3), an_end(signal=15, cause=Cause.STOP), an_end()]
@@ -329,7 +329,7 @@ def test_an_end_is_recorded_once(store: Store) -> None:
     assert len(store.attempts(job)) == 1
 
 
-def test_a_report_on_a_job_that_the_worker_knows_to_have_ended_is_refused_alone(store: Store) -> None:
+def test_a_report_on_an_ended_job_is_refused_alone(store: Store) -> None:
     store.insert([a_job("a"), a_job("b")])
     grip = a_grip(store)
     a, b = store.claim(grip, HOST, 2, ())
@@ -347,7 +347,7 @@ def test_a_worker_cannot_finish_what_another_holds(store: Store) -> None:
     assert store.running("w~1") == [job]
 
 
-def test_a_job_that_was_retried_by_hand_does_not_take_an_old_end(store: Store) -> None:
+def test_a_job_retried_by_hand_takes_no_old_end(store: Store) -> None:
     store.insert([a_job(spec=Spec(max_retries=0))])
     grip = a_grip(store)
     old = claim_one(store, grip)
@@ -381,7 +381,7 @@ def test_one_refused_change_does_not_touch_the_others(store: Store) -> None:
 # --- what people want meanwhile -------------------------------------------------------------
 
 
-def test_a_wish_to_cancel_is_shown_to_the_worker_and_survives_its_report(store: Store) -> None:
+def test_a_cancel_request_reaches_the_worker_and_survives_its_report(store: Store) -> None:
     store.insert([a_job("a"), a_job("b")])
     grip = a_grip(store)
     a, b = store.claim(grip, HOST, 2, ())
@@ -562,7 +562,7 @@ def lose_to_another(store: Store, worker: str, max_lost: int = 3) -> Job:
     return job
 
 
-def test_a_loss_is_taken_back_once_by_the_worker_that_had_ended_it_itself(store: Store, clock: ManualClock) -> None:
+def test_a_loss_is_taken_back_once_by_its_own_worker(store: Store, clock: ManualClock) -> None:
     store.insert([a_job()])
     job = lose_to_another(store, "w~1")
     clock.forward(7)
@@ -575,7 +575,7 @@ def test_a_loss_is_taken_back_once_by_the_worker_that_had_ended_it_itself(store:
     assert store.take_back_losses("w~1", {(job.seq, job.lease): NOON - 1}) == []
 
 
-def test_nobody_takes_back_what_was_anothers_or_ended_too_late_or_is_no_loss(store: Store) -> None:
+def test_only_a_workers_own_timely_loss_is_taken_back(store: Store) -> None:
     store.insert([a_job()])
     job = lose_to_another(store, "w~1")
     before = store.get("job1")
@@ -596,7 +596,7 @@ def test_nobody_takes_back_what_was_anothers_or_ended_too_late_or_is_no_loss(sto
     [Started(at=NOON), an_end(exit_code=1), GivenBack(), Lost(max_lost=3)],
     ids=["start", "end", "back", "lost"],
 )
-def test_a_loss_taken_back_is_not_undone_by_the_worker_that_runs_the_job_now(store: Store, event: Event) -> None:
+def test_the_current_worker_does_not_undo_a_loss_taken_back(store: Store, event: Event) -> None:
     assert isinstance(event, (Started, Ended, GivenBack, Lost))
     store.insert([a_job()])
     job = lose_to_another(store, "w~1")
@@ -611,7 +611,7 @@ def test_a_loss_taken_back_is_not_undone_by_the_worker_that_runs_the_job_now(sto
     assert after.lost == isinstance(event, Lost)
 
 
-def test_a_job_that_brings_its_machines_down_goes_to_the_dead_letter_queue_all_the_same(store: Store) -> None:
+def test_a_job_that_crashes_machines_goes_to_the_dead_letter_queue(store: Store) -> None:
     store.insert([a_job()])
     stopped = lose_to_another(store, "w~1")
     store.take_back_losses("w~1", {(stopped.seq, stopped.lease): NOON - 1})
@@ -687,7 +687,7 @@ def test_every_execution_has_its_own_output(store: Store, clock: ManualClock) ->
 # --- a store that is busy -------------------------------------------------------------------
 
 
-def test_a_store_locked_for_too_long_is_an_error_of_its_own_kind_and_passes(store_factory: StoreFactory) -> None:
+def test_a_store_locked_for_long_has_its_own_error(store_factory: StoreFactory) -> None:
     mine, other = store_factory(), store_factory.impatient()
     with mine.transaction():
         mine.insert([a_job("a")])
@@ -698,7 +698,7 @@ def test_a_store_locked_for_too_long_is_an_error_of_its_own_kind_and_passes(stor
     assert sum(other.counts().values()) == 2
 
 
-def test_a_claim_passes_over_jobs_that_have_just_lost_a_worker_where_it_may_take_none(store: Store) -> None:
+def test_a_claim_skips_jobs_with_a_recent_loss_if_told_to(store: Store) -> None:
     grip = a_grip(store)
     store.insert([a_job("lost1", priority=9), a_job("lost2", priority=9), a_job("plain")])
     for job in store.claim(grip, HOST, 2, ()):

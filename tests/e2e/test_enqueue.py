@@ -81,7 +81,7 @@ def test_json_is_the_array_of_the_jobs(terminal: Terminal) -> None:
     assert {key: shown[key] for key in job} == job
 
 
-def test_a_queue_without_a_worker_is_said_with_the_way_to_start_one(terminal: Terminal) -> None:
+def test_an_unserved_queue_is_noted_with_a_command_to_serve_it(terminal: Terminal) -> None:
     said = terminal.good("queuectl enqueue -- true").err
     assert said == "no live worker serves queue default; start one with: queuectl worker start\n"
     terminal.worker("--queue other")

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.conftest import PASSWORD, Terminal, eventually
 
 
-def test_a_job_runs_fails_is_retried_and_dies_and_all_of_it_is_shown(fleet: Terminal) -> None:
+def test_retries_and_death_of_a_job_are_shown(fleet: Terminal) -> None:
     fleet.good("queuectl config set backoff-base 1")
     added = fleet.good("""queuectl enqueue '{"id":"job1","command":"echo said; exit 3","max_retries":1}'""")
     assert added.out == "enqueued job1\n"
@@ -96,7 +96,7 @@ def test_no_password_is_shown_to_anybody(fleet: Terminal) -> None:
         assert PASSWORD not in done.out + done.err, done
 
 
-def test_a_role_that_may_not_make_tables_is_told_what_to_have_done(fleet: Terminal, postgres_server: str) -> None:
+def test_a_role_that_cannot_make_tables_gets_a_fix(fleet: Terminal, postgres_server: str) -> None:
     role = fleet.environment["QUEUECTL_DB"].partition("://")[2].partition(":")[0]
     with psycopg.connect(postgres_server, autocommit=True) as db:
         db.execute(f"REVOKE CREATE ON DATABASE {db.info.dbname} FROM {role}".encode())
@@ -169,13 +169,13 @@ def test_init_makes_the_tables_of_the_server_that_is_the_store(fleet: Terminal) 
     assert list(fleet.folder.iterdir()) == []
 
 
-def test_a_setting_is_shown_with_the_default_that_it_has_on_a_server(fleet: Terminal) -> None:
+def test_a_setting_is_shown_with_its_default_on_a_server(fleet: Terminal) -> None:
     fleet.good("queuectl init")
     shown = fleet.good("queuectl config get env-capture --json").json
     assert (shown["value"], shown["default"], shown["set"]) == ([], "", False)
 
 
-def test_a_queue_whose_leases_are_too_short_for_a_server_is_not_moved_to_one(fleet: Terminal) -> None:
+def test_a_store_with_too_short_leases_is_not_copied_to_a_server(fleet: Terminal) -> None:
     server = fleet.environment.pop("QUEUECTL_DB")
     fleet.good("queuectl config set lease-ttl 3")
     refused = fleet.type(f"queuectl copy --to '{server}' --yes")

@@ -29,7 +29,7 @@ def test_the_first_delay_follows_the_base_until_it_is_set(terminal: Terminal) ->
     assert terminal.good("queuectl config get backoff-initial").out == "3s\n"
 
 
-def test_a_retention_is_echoed_with_its_unit_and_refused_where_it_is_short_without(stored: Terminal) -> None:
+def test_a_short_retention_without_a_unit_is_refused(stored: Terminal) -> None:
     refused = stored.type("queuectl config set retention-completed 30")
     assert (refused.code, "30d for days" in refused.err) == (2, True)
     assert stored.good("queuectl config set retention-completed 30d").out == "retention-completed = 30d\n"

@@ -204,7 +204,7 @@ def files_left(pid: int, number: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
-def test_one_command_waits_while_its_machine_has_no_descriptor_left_and_others_run_elsewhere(shop: Workshop) -> None:
+def test_without_free_descriptors_one_command_waits_and_others_run_elsewhere(shop: Workshop) -> None:
     shop.worker(4)
     (row,) = shop.store.workers()
     with files_left(row.pid, 0):
@@ -237,7 +237,7 @@ def test_a_stop_does_not_wait_for_a_machine_without_room(shop: Workshop) -> None
         assert (shop.job(job).state, shop.job(job).attempts, shop.job(job).lost) == (JobState.PENDING, 0, 0)
 
 
-def test_files_of_slots_at_rest_make_room_for_a_command_that_needs_two(shop: Workshop, tmp_path: Path) -> None:
+def test_idle_slots_free_files_for_a_command_that_needs_two(shop: Workshop, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     shop.worker(2)
     (row,) = shop.store.workers()

@@ -222,9 +222,7 @@ def test_notice_is_given_once_and_not_where_it_is_switched_off(
     assert [notice.payload for notice in listener.notifies(timeout=20, stop_after=1)] == ["end"]
 
 
-def test_a_role_with_the_rights_that_the_page_grants_may_enqueue_and_nothing_else(
-    client: Client, connect: Callable[[], Application]
-) -> None:
+def test_the_documented_grants_allow_only_enqueueing(client: Client, connect: Callable[[], Application]) -> None:
     owner, application = connect(), connect()
     schema, role = parse_address(client.store.address).schema, f"test_{ids.random_id(10)}"
     owner.autocommit = True

@@ -54,7 +54,7 @@ def test_a_follower_sees_what_came_before_and_after_a_reopening(shop: Workshop, 
     assert b"".join(data for _, data in pieces) == b"late\n"
 
 
-def test_what_a_command_leaves_running_writes_no_file_and_goes_on_after_its_worker(shop: Workshop) -> None:
+def test_leftover_processes_write_no_file_and_outlive_the_worker(shop: Workshop) -> None:
     job, after = shop.enqueue("yes & echo started"), shop.enqueue("echo after")
     worker = shop.worker(1)
     assert [each.state for each in shop.finished(job, after)] == [JobState.COMPLETED] * 2
@@ -81,7 +81,7 @@ def test_what_a_command_leaves_running_outlives_a_killed_supervisor(shop: Worksh
     assert row.id not in [each.id for each in shop.supervisors()]
 
 
-def test_the_middle_of_a_huge_output_takes_no_room_while_it_is_written(shop: Workshop, tmp_path: Path) -> None:
+def test_the_middle_of_a_huge_output_takes_no_space(shop: Workshop, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     shop.client.set_setting("output-max", "1mb")
     job = shop.enqueue(f"head -c 300000000 /dev/zero | tr '\\0' x; echo END; {GATED.format(gate)}")

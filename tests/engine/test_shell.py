@@ -245,7 +245,7 @@ def test_a_line_does_the_same_with_and_without_the_shell(place: Path, line: str)
     assert run(place, line, may_skip_shell=True) == run(place, line, may_skip_shell=False)
 
 
-def test_a_signal_that_a_shell_turns_into_a_code_is_told_as_it_is(place: Path) -> None:
+def test_a_shell_may_report_a_signal_as_a_code(place: Path) -> None:
     assert run(place, "dies", may_skip_shell=True)[0] == -15
     assert run(place, "dies", may_skip_shell=False)[0] in (-15, 128 + 15)
 
@@ -280,7 +280,7 @@ def test_so_it_does_where_signs_are_dense(text: str) -> None:
     split_alike(text)
 
 
-def test_another_shell_or_one_that_takes_functions_from_its_environment_is_always_asked() -> None:
+def test_other_shells_and_exported_functions_are_never_skipped() -> None:
     env = {b"PATH": b"/bin"}
     assert is_plain_shell("/bin/sh", env)
     assert not is_plain_shell("/bin/bash", env)

@@ -180,9 +180,7 @@ def test_looking_takes_a_small_part_of_the_time_on_a_busy_store(store: Observed)
         busy.join()
 
 
-def test_a_job_that_ends_is_noticed_long_before_the_next_look_without_a_commit(
-    store: Observed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_ended_job_is_noticed_long_before_the_next_poll(store: Observed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "RECHECK_EVERY_S", 10 * PATIENCE_S)
     store.insert([a_job("a")])
     ended: list[Job] = []

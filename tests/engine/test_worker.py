@@ -69,7 +69,7 @@ def test_full_workers_do_not_pass_a_doubtful_job_to_and_fro(shop: Workshop, tmp_
     shop.finished(doubtful)
 
 
-def test_doubtful_jobs_run_one_after_the_other_without_a_look_at_the_clock(shop: Workshop) -> None:
+def test_suspect_jobs_run_one_by_one_whatever_the_clock(shop: Workshop) -> None:
     jobs = shop.enqueue_all([{"command": "true"}] * 30)
     row = a_worker("before~1")
     shop.store.register(row)
@@ -89,7 +89,7 @@ def test_priority_goes_first_then_age(shop: Workshop, tmp_path: Path) -> None:
     assert out.read_text().split() == ["d", "b", "e", "a", "c"]
 
 
-def test_a_failing_job_runs_once_more_than_its_retries_and_each_delay_doubles(shop: Workshop) -> None:
+def test_a_failing_job_is_retried_with_doubled_delays(shop: Workshop) -> None:
     job = shop.enqueue("exit 3", max_retries=3, backoff_initial=0.2, backoff_base=2)
     shop.worker()
     (dead,) = shop.finished(job)
@@ -190,7 +190,7 @@ def test_a_time_limit_ends_the_whole_tree_whatever_it_does(shop: Workshop) -> No
     assert shop.commands() == []
 
 
-def test_a_command_that_ends_well_on_sigterm_has_timed_out_all_the_same(shop: Workshop) -> None:
+def test_a_command_that_exits_0_on_sigterm_has_still_timed_out(shop: Workshop) -> None:
     job = shop.enqueue("trap 'exit 0' TERM; while :; do sleep 0.05; done", timeout=0.3, max_retries=0)
     shop.worker()
     assert shop.finished(job)[0].state is JobState.DEAD

@@ -67,7 +67,7 @@ def test_doctor_in_a_copy_says_so_and_cleaning_up_touches_no_process(shop: Works
     assert_untouched(shop, job, gate)
 
 
-def test_a_worker_in_a_copy_runs_the_copys_jobs_and_touches_nothing_else(shop: Workshop, tmp_path: Path) -> None:
+def test_a_worker_in_a_copy_touches_only_the_copys_jobs(shop: Workshop, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     job = running_job(shop, gate)
     with open_workshop(copied(shop.folder, "cp -a")) as copy:

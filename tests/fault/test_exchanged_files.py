@@ -207,7 +207,7 @@ def test_the_log_of_a_crashed_store_is_not_laid_over_a_backup(
     assert len(list(Path(folder_of(str(db))).glob(f"{SET_ASIDE}*"))) == 1
 
 
-def test_the_log_of_a_crash_is_used_by_its_own_store_and_by_a_copy(db: Path, tmp_path: Path) -> None:
+def test_the_log_of_a_crash_serves_its_store_and_a_copy(db: Path, tmp_path: Path) -> None:
     with working(db) as worker:
         filled(db, "a", "b")
         os.utime(db)

@@ -39,9 +39,7 @@ def of_both(primary: Server, standby: Server) -> str:
     return f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
 
 
-def test_after_a_failover_to_a_synchronous_standby_nothing_is_lost_and_workers_go_on(
-    pair: tuple[Server, Server], tmp_path: Path
-) -> None:
+def test_failover_to_a_synchronous_standby_loses_nothing(pair: tuple[Server, Server], tmp_path: Path) -> None:
     primary, standby = pair
     primary.commit_with_standbys()
     diary, gate = tmp_path / "diary", tmp_path / "gate"

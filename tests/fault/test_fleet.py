@@ -40,9 +40,7 @@ def fleet(tmp_path: Path, request: pytest.FixtureRequest, missing: str | None) -
         yield found
 
 
-def test_a_host_that_is_cut_off_ends_its_commands_before_others_run_them_and_goes_on_when_it_is_back(
-    fleet: Fleet, tmp_path: Path
-) -> None:
+def test_a_cut_off_host_ends_its_commands_in_time_and_goes_on(fleet: Fleet, tmp_path: Path) -> None:
     shop, diary, gate = fleet.shop, tmp_path / "diary", tmp_path / "gate"
     *healthy, cut_off = fleet.hosts  # the one whose clock is before all others
     taken, kept = _running_on(cut_off, fleet, diary_command(diary, beating_until(gate, diary)))
@@ -116,7 +114,7 @@ with store.transaction():
 """
 
 
-def test_the_locks_of_a_host_that_is_cut_off_within_a_transaction_are_let_go(fleet: Fleet, tmp_path: Path) -> None:
+def test_the_server_releases_locks_of_a_cut_off_host(fleet: Fleet, tmp_path: Path) -> None:
     host, other, _ = fleet.hosts
     fleet.worker(other, 1)
     (row,) = fleet.shop.store.workers()
@@ -141,9 +139,7 @@ def _is_taken(shop: Workshop, row: WorkerRow) -> bool:
         return False
 
 
-def test_what_ran_on_a_host_that_lost_power_runs_on_another_while_a_restart_of_the_server_ends_nothing(
-    fleet: Fleet, tmp_path: Path
-) -> None:
+def test_a_powerless_hosts_jobs_run_elsewhere_across_a_server_restart(fleet: Fleet, tmp_path: Path) -> None:
     shop, diary, gate = fleet.shop, tmp_path / "diary", tmp_path / "gate"
     gone, *others = fleet.hosts
     taken, kept = _running_on(gone, fleet, diary_command(diary, beating_until(gate, diary)))

@@ -59,7 +59,7 @@ def test_jobs_that_hang_cost_their_neighbours_nothing_and_fail_by_themselves(hun
 
 
 @pytest.mark.parametrize("field", ["stdin", "output_path"])
-def test_a_file_that_another_process_holds_a_lease_on_hinders_no_other_job(tmp_path: Path, field: str) -> None:
+def test_a_file_under_a_lease_hinders_no_other_job(tmp_path: Path, field: str) -> None:
     path = tmp_path / "file"
     with open_workshop(tmp_path) as shop:
         shop.worker(2)

@@ -41,9 +41,7 @@ def test_a_lost_attempt_uses_up_no_retry_and_is_kept_as_lost(shop: Workshop) -> 
 
 
 @on_each_store
-def test_when_everything_was_killed_a_later_worker_ends_the_rest_and_runs_the_jobs_again(
-    shop: Workshop, tmp_path: Path
-) -> None:
+def test_after_everything_was_killed_a_later_worker_runs_the_jobs_again(shop: Workshop, tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     body = "test $QUEUECTL_LEASE -gt 1 || { setsid sleep 300 & wait; }"
     jobs = shop.enqueue_all([{"command": diary_command(diary, body)} for _ in range(4)])

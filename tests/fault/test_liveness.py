@@ -144,7 +144,7 @@ def test_a_command_that_ended_under_a_frozen_supervisor_is_not_repeated(shop: Wo
 
 
 @on_each_store
-def test_the_name_of_a_killed_worker_is_free_and_its_commands_are_taken_over(shop: Workshop, tmp_path: Path) -> None:
+def test_a_killed_workers_name_is_free_and_its_commands_taken_over(shop: Workshop, tmp_path: Path) -> None:
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     job = shop.enqueue(diary_command(diary, gated(gate)))
     worker = shop.worker(1, "--name", "alpha")
@@ -251,7 +251,7 @@ def test_a_suspended_supervisor_suspends_its_worker(shop: Workshop) -> None:
 
 
 @pytest.mark.skipif(FAKE_CLOCK is None, reason="needs libfaketime (Debian: libfaketime)")
-def test_a_clock_set_back_by_an_hour_delays_no_retry_and_shortens_no_run(shop: Workshop, tmp_path: Path) -> None:
+def test_a_clock_set_back_delays_no_retry_and_shortens_no_run(shop: Workshop, tmp_path: Path) -> None:
     shown, gate, failed = tmp_path / "clock", tmp_path / "gate", tmp_path / "failed"
     shown.write_text("+0")
     clock = {"LD_PRELOAD": str(FAKE_CLOCK), "FAKETIME_TIMESTAMP_FILE": str(shown), "FAKETIME_NO_CACHE": "1"}

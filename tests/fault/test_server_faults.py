@@ -100,9 +100,7 @@ def reachable(shop: Workshop) -> bool:
     return True
 
 
-def test_with_no_server_in_sight_commands_end_before_their_lease_and_run_again(
-    shop: Workshop, server: Server, tmp_path: Path
-) -> None:
+def test_without_a_server_commands_end_before_their_lease(shop: Workshop, server: Server, tmp_path: Path) -> None:
     shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     job = shop.enqueue(diary_command(diary, waiting_for(gate)))
@@ -128,7 +126,7 @@ def test_with_no_server_in_sight_commands_end_before_their_lease_and_run_again(
 # --- other hosts ----------------------------------------------------------------------------
 
 
-def test_jobs_of_a_host_that_died_run_on_another_when_its_lease_is_over(shop: Workshop, tmp_path: Path) -> None:
+def test_a_dead_hosts_jobs_run_elsewhere_after_its_lease(shop: Workshop, tmp_path: Path) -> None:
     shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
     diary = tmp_path / "diary"
     job = shop.enqueue(diary_command(diary, "test $QUEUECTL_LEASE -gt 1 || sleep 300"))
@@ -146,7 +144,7 @@ def test_jobs_of_a_host_that_died_run_on_another_when_its_lease_is_over(shop: Wo
     check(shop, diary, [job])
 
 
-def test_a_worker_that_is_cut_off_ends_its_commands_before_another_host_runs_them_and_goes_on_afterwards(
+def test_a_cut_off_worker_ends_its_commands_in_time_and_goes_on(
     shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
 ) -> None:
     shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
@@ -179,9 +177,7 @@ def test_a_worker_that_is_cut_off_ends_its_commands_before_another_host_runs_the
     check(shop, diary, [job, *both])
 
 
-def test_what_a_supervisor_ended_whose_dispatcher_was_killed_is_no_loss_once_a_worker_finds_its_journal(
-    shop: Workshop, tmp_path: Path
-) -> None:
+def test_a_found_journal_takes_back_losses_of_a_killed_dispatcher(shop: Workshop, tmp_path: Path) -> None:
     shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     job = shop.enqueue(diary_command(diary, waiting_for(gate)))
@@ -205,7 +201,7 @@ def test_what_a_supervisor_ended_whose_dispatcher_was_killed_is_no_loss_once_a_w
 # --- connections that fall silent -----------------------------------------------------------
 
 
-def test_a_worker_whose_connections_fall_silent_goes_on_over_others_before_its_lease_is_near(
+def test_a_worker_replaces_silent_connections_well_before_its_lease_expires(
     shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
 ) -> None:
     shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
@@ -227,7 +223,7 @@ def test_a_worker_whose_connections_fall_silent_goes_on_over_others_before_its_l
     check(shop, diary, [long, *short])
 
 
-def test_what_a_worker_holds_that_froze_within_a_transaction_others_get_all_the_same(
+def test_jobs_of_a_worker_frozen_in_a_transaction_run_elsewhere(
     shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
 ) -> None:
     shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
@@ -261,7 +257,7 @@ with store.transaction():
 
 
 @pytest.mark.parametrize("state", ["asked", "answered"])
-def test_the_locks_of_a_process_that_froze_within_a_transaction_are_let_go_on_every_version(
+def test_every_version_releases_locks_of_a_process_frozen_in_a_transaction(
     postgres_url: str, tmp_path: Path, state: str
 ) -> None:
     store = PostgresStore(postgres_url, tmp_path)
@@ -307,7 +303,7 @@ def test_late_packets_cost_time_and_nothing_else(shop: Workshop, server: Server,
     check(shop, diary, jobs)
 
 
-def test_an_enqueue_over_a_connection_that_fell_silent_ends_with_one_clear_error(
+def test_an_enqueue_over_a_silent_connection_ends_with_a_clear_error(
     shop: Workshop, server: Server, proxy: Proxy, tmp_path: Path
 ) -> None:
     store = PostgresStore(through(proxy, shop, server), tmp_path)
@@ -325,9 +321,7 @@ def test_an_enqueue_over_a_connection_that_fell_silent_ends_with_one_clear_error
     assert sum(shop.store.counts().values()) == 1
 
 
-def test_commands_end_with_their_lease_where_every_process_of_their_worker_was_killed(
-    shop: Workshop, tmp_path: Path
-) -> None:
+def test_commands_of_a_fully_killed_worker_end_with_their_lease(shop: Workshop, tmp_path: Path) -> None:
     shop.store.set_config("lease-ttl", f"{LEASE_S:g}s")
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     worker = shop.worker(1)

@@ -123,7 +123,7 @@ def test_a_statement_that_the_server_has_forgotten_costs_only_the_connection(sto
     assert store.config() == {"max-retries": "30"}, "what is only read is asked again"
 
 
-def test_a_listener_whose_process_takes_in_nothing_is_let_go_by_the_server(
+def test_the_server_drops_a_listener_that_reads_nothing(
     server: Server, url: str, store: PostgresStore, admin: psycopg.Connection[Any]
 ) -> None:
     with closing(Listener(parse_address(url), "suspended", "me")) as listener:
@@ -244,7 +244,7 @@ def _enqueued(client: Client) -> bool:
 # --- commits without an answer --------------------------------------------------------------
 
 
-def test_an_enqueue_that_waits_for_a_standby_in_vain_is_said_to_be_unknown(
+def test_an_enqueue_without_its_standby_has_an_unknown_outcome(
     server: Server, client: Client, store: PostgresStore, admin: psycopg.Connection[Any]
 ) -> None:
     store.wait_at_most(0.2, 1.0)

@@ -118,9 +118,7 @@ def test_a_worker_that_starts_while_the_store_is_locked_waits_for_it(shop: Works
 # --- gone or replaced -----------------------------------------------------------------------
 
 
-def test_removing_the_store_under_a_worker_ends_the_old_commands_and_starts_afresh(
-    shop: Workshop, tmp_path: Path
-) -> None:
+def test_removing_the_store_under_a_worker_ends_its_commands(shop: Workshop, tmp_path: Path) -> None:
     old = shop.enqueue("sleep 300", id="job1")
     worker = shop.worker(1)
     shop.started(old)
@@ -224,7 +222,7 @@ def test_a_full_disk_refuses_enqueue_clearly_and_loses_nothing(small_disk: Path,
         assert "Traceback" not in worker.said()
 
 
-def test_a_command_that_writes_more_than_its_disk_holds_is_cut_and_recorded(small_disk: Path, tmp_path: Path) -> None:
+def test_output_larger_than_the_disk_is_cut_and_recorded(small_disk: Path, tmp_path: Path) -> None:
     with open_workshop(small_disk) as shop:
         shop.client.set_setting("output-max", "2mb")
         job = shop.enqueue("head -c 20000000 /dev/zero | tr '\\0' x; echo; echo END")
@@ -240,7 +238,7 @@ def test_a_command_that_writes_more_than_its_disk_holds_is_cut_and_recorded(smal
 
 
 @pytest.mark.parametrize("words", ["delete p --yes", "cancel p", "prune --older-than 0s --yes", "worker stop"])
-def test_commands_that_free_room_work_on_a_full_disk_where_a_worker_has_been(small_disk: Path, words: str) -> None:
+def test_commands_that_free_room_work_on_a_full_disk(small_disk: Path, words: str) -> None:
     db = small_disk / "queuectl.db"
     assert queuectl(db, "enqueue", "--id", "old", "--", "true").returncode == 0
     assert queuectl(db, "worker", "start", "--drain").returncode == 0
@@ -260,7 +258,7 @@ def test_a_disk_without_a_byte_left_is_told_from_a_broken_one(small_disk: Path, 
     assert (refused.returncode, "disk is full" in refused.stderr) == (5, True), refused.stderr
 
 
-def test_a_disk_that_is_mounted_read_only_is_named_and_so_is_the_way_out(small_disk: Path) -> None:
+def test_a_read_only_disk_is_named_with_a_fix(small_disk: Path) -> None:
     db = small_disk / "queuectl.db"
     assert queuectl(db, "enqueue", "--", "true").returncode == 0
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -302,7 +300,7 @@ def _has_more_lines(path: Path, than: int) -> bool:
     return len(path.read_bytes().splitlines()) > than
 
 
-def test_a_wal_cut_after_an_acknowledged_enqueue_keeps_it_and_one_cut_anywhere_is_sound(tmp_path: Path) -> None:
+def test_a_cut_wal_is_sound_and_keeps_acknowledged_jobs(tmp_path: Path) -> None:
     """A power cut loses what came after the last sync: the file is copied as the kernel had it, then cut."""
     db, wal = tmp_path / "queuectl.db", tmp_path / "queuectl.db-wal"
     keeper = SqliteStore(db)

@@ -126,7 +126,7 @@ def test_a_frozen_dispatcher_is_replaced_and_touches_nothing_when_it_wakes(
 
 
 @pytest.mark.parametrize("with_command", [False, True])
-def test_a_frozen_supervisor_is_ended_with_its_commands_and_their_jobs_run_again(
+def test_a_frozen_supervisor_is_ended_and_its_jobs_run_again(
     shop: Workshop, tmp_path: Path, with_command: bool
 ) -> None:
     shop.client.set_setting("lease-ttl", "1s")
@@ -190,7 +190,7 @@ def test_what_outlives_its_dispatcher_is_listed_as_orphaned(shop: Workshop, tmp_
 
 
 @on_each_store
-def test_orders_that_never_reached_the_supervisor_are_given_back_at_a_take_over(shop: Workshop) -> None:
+def test_orders_lost_before_the_supervisor_are_given_back_at_takeover(shop: Workshop) -> None:
     long = shop.enqueue("sleep 300")
     first = shop.worker(1)
     shop.started(long)

@@ -110,7 +110,7 @@ def test_what_may_not_be_signalled_is_named_and_its_job_waits(
 
 
 @as_root
-def test_a_stop_at_once_leaves_what_cannot_be_ended_to_the_next_worker(shop: Workshop, pids: Path) -> None:
+def test_stop_now_leaves_unkillable_commands_to_the_next_worker(shop: Workshop, pids: Path) -> None:
     file, count = pids / "inner", pids.parent / "starts"
     job = shop.enqueue(f"echo >> {count}; {ANOTHER_USERS} sleep 300 & echo $! > {file}; wait", kill_grace=0.1)
     worker = shop.worker(1, under=WITHOUT_KILL)

@@ -77,7 +77,7 @@ def test_commits_that_are_not_synced_are_named(store: PostgresStore) -> None:
     assert said["synchronous_commit is off:"].level == NOTE
 
 
-def test_a_session_that_idles_in_its_transaction_is_found_by_what_it_has_read_or_written(
+def test_an_idle_transaction_is_found_by_its_snapshot_or_writes(
     store: PostgresStore, server: Server, other: psycopg.Connection[tuple[object, ...]]
 ) -> None:
     assert store.health().oldest_s is None
@@ -143,7 +143,7 @@ def test_clocks_that_are_apart_are_named(store: PostgresStore) -> None:
     assert (said.level, "70s apart" in said.message) == (NOTE, True)
 
 
-def test_a_role_with_too_few_rights_is_told_which_and_the_advice_helps(
+def test_a_role_with_too_few_rights_gets_a_fix_that_works(
     url: str, store: PostgresStore, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
@@ -175,9 +175,7 @@ def test_a_role_with_too_few_rights_is_told_which_and_the_advice_helps(
 # --- writing --------------------------------------------------------------------------------
 
 
-def test_a_database_that_is_read_only_by_default_is_named_and_written_all_the_same(
-    url: str, server: Server, tmp_path: Path
-) -> None:
+def test_a_read_only_default_is_named_and_overridden(url: str, server: Server, tmp_path: Path) -> None:
     execute(server, "ALTER DATABASE postgres SET default_transaction_read_only = on")
     try:
         with closing(PostgresStore(url, tmp_path)) as store:
@@ -230,7 +228,7 @@ def test_a_named_standby_that_is_not_connected_is_a_problem(store: PostgresStore
         execute(server, "SELECT pg_reload_conf()")
 
 
-def test_a_store_that_somebody_locks_or_a_role_may_not_write_is_said_to_be_unwritable(
+def test_a_locked_or_forbidden_store_is_reported_as_unwritable(
     store: PostgresStore, url: str, other: psycopg.Connection[tuple[object, ...]]
 ) -> None:
     assert list(doctor.unwritable(store)) == []
@@ -272,9 +270,7 @@ def test_a_publication_of_all_tables_stops_nothing(store: PostgresStore, server:
         execute(server, "DROP PUBLICATION everything")
 
 
-def test_a_published_table_without_a_replica_identity_is_named_and_the_advice_helps(
-    store: PostgresStore, server: Server
-) -> None:
+def test_a_published_table_without_a_replica_identity_is_named_with_a_fix(store: PostgresStore, server: Server) -> None:
     table = f"{store.health().schema}.counts"
     execute(server, f"CREATE PUBLICATION counts FOR TABLE {table}; ALTER TABLE {table} REPLICA IDENTITY DEFAULT")
     try:
@@ -290,9 +286,7 @@ def test_a_published_table_without_a_replica_identity_is_named_and_the_advice_he
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252", "SQL_ASCII"])
-def test_a_database_in_another_encoding_is_refused_with_the_way_to_make_one(
-    server: Server, tmp_path: Path, encoding: str
-) -> None:
+def test_a_database_in_another_encoding_is_refused_with_a_fix(server: Server, tmp_path: Path, encoding: str) -> None:
     name = f"in_{encoding.lower()}"
     execute(server, f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
     with pytest.raises(StoreUnavailable, match=f"has the encoding {encoding}, and queuectl needs UTF8") as refused:

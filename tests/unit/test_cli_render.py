@@ -31,7 +31,7 @@ def test_on_a_terminal_only_columns_that_may_give_way_are_cut() -> None:
     assert all(width_of(line) <= 40 for line in lines)
 
 
-def test_a_column_gives_way_down_to_its_least_before_others_go_below_theirs() -> None:
+def test_columns_shrink_to_their_least_before_any_goes_below_it() -> None:
     columns = (Column("A", least=10), Column("B", least=6))
     assert table(columns, [("x" * 50, "y" * 50)], width=18)[1] == "x" * 9 + "…  yyyyy…"
     assert table(columns, [("x" * 50, "y" * 50)], width=14)[1] == "xxxxx…  yyyyy…"

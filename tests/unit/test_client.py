@@ -67,7 +67,7 @@ def kill(client: Client, *ids: str) -> None:
 # --- enqueue --------------------------------------------------------------------------------
 
 
-def test_a_job_without_an_id_gets_a_short_one_that_has_a_prefix(client: Client) -> None:
+def test_a_job_without_an_id_gets_one_with_unique_prefixes(client: Client) -> None:
     job = enqueue(client)
     assert job.generated_id
     assert client.job(job.id[:6]) == job
@@ -244,7 +244,7 @@ def test_what_is_held_ready_is_in_no_slot(client: Client) -> None:
         assert [job.id for job in worker.running] == [claims[1].id]
 
 
-def test_a_queue_is_served_by_a_worker_of_all_queues_or_of_its_own(client: Client) -> None:
+def test_a_queue_is_served_by_workers_of_it_or_all(client: Client) -> None:
     assert client.unserved(["a", "b", "a"]) == ["a", "b"]
     with a_live_worker(client, a_worker("box~1", queues=("a",))):
         assert client.unserved(["a", "b"]) == ["b"]

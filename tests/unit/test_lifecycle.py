@@ -69,7 +69,7 @@ def jobs_in(state: JobState) -> Iterator[Job]:
         )  # fmt: skip
 
 
-def test_the_table_has_a_row_for_every_state_and_a_verb_for_every_event() -> None:
+def test_every_state_has_a_row_and_every_event_a_verb() -> None:
     assert set(TRANSITIONS) == set(JobState)
     assert set(VERBS) == set(get_args(Event))
     assert {type(event) for event in EVENTS} == set(VERBS)
@@ -144,7 +144,7 @@ def test_a_failure_waits_two_four_and_eight_seconds() -> None:
     assert waits == [2, 4, 8]
 
 
-def test_the_delay_counts_from_the_end_of_the_execution_not_from_its_report() -> None:
+def test_the_delay_counts_from_the_executions_end() -> None:
     failed = apply(in_state(JobState.PROCESSING), an_end(NOON, exit_code=1), LATER)
     assert failed.next_retry_at == NOON + 2
 
@@ -170,7 +170,7 @@ def test_a_fatal_exit_code_is_not_retried() -> None:
     assert other.error == "exit code 74 (not retried: not one of retry-on)"
 
 
-def test_with_retry_on_other_exit_codes_are_fatal_but_signals_and_timeouts_are_not() -> None:
+def test_retry_on_makes_other_exit_codes_fatal_but_not_signals() -> None:
     job = a_job(spec=Spec(retry_on=(75,), timeout=1))
     assert run(job, NOON, exit_code=75).state is JobState.FAILED
     assert run(job, NOON, exit_code=1).state is JobState.DEAD
@@ -200,7 +200,7 @@ def test_an_exit_before_the_signal_of_a_cancel_stands() -> None:
     assert (done.state, done.cancel_requested) == (JobState.COMPLETED, False)
 
 
-def test_a_failure_of_a_job_that_is_to_be_cancelled_is_not_retried() -> None:
+def test_a_failure_after_a_cancel_request_is_not_retried() -> None:
     wished = apply(in_state(JobState.PROCESSING), CancelRequested(), NOON)
     for end in (an_end(exit_code=1), an_end(signal=15, cause=Cause.TIMEOUT)):
         after = apply(wished._replace(spec=Spec(timeout=1)), end, LATER)
@@ -232,7 +232,7 @@ def test_a_cancel_keeps_the_times_of_the_last_execution() -> None:
 # --- what is given back, and what is lost ---------------------------------------------------
 
 
-def test_a_stopped_execution_is_not_counted_and_the_job_is_due_as_before() -> None:
+def test_a_stopped_execution_is_not_counted_and_stays_due() -> None:
     stopped = an_end(NOON, signal=15, cause=Cause.STOP)
     first = apply(in_state(JobState.PROCESSING, started_at=NOON, starts=1), stopped, LATER)
     assert (first.state, first.attempts, first.lost, first.starts) == (JobState.PENDING, 0, 0, 1)
@@ -296,7 +296,7 @@ def stop(job: Job) -> Job:
 @pytest.mark.parametrize("before", [0, 1, 2])
 @pytest.mark.parametrize("between", [0, 1])
 @pytest.mark.parametrize("later", [0, 1, 2])
-def test_a_loss_taken_back_counts_as_if_it_had_been_given_back_then(before: int, between: int, later: int) -> None:
+def test_a_loss_taken_back_counts_as_given_back(before: int, between: int, later: int) -> None:
     told_late = told_in_time = a_job()
     for _ in range(before):
         told_late, told_in_time = lose(told_late, 9), lose(told_in_time, 9)
@@ -308,20 +308,20 @@ def test_a_loss_taken_back_counts_as_if_it_had_been_given_back_then(before: int,
     assert apply(told_late, LossTakenBack(later=later), NOON) == told_in_time
 
 
-def test_a_loss_that_a_retry_by_hand_has_forgotten_takes_no_other_one_back() -> None:
+def test_a_loss_before_a_retry_by_hand_takes_none_back() -> None:
     again = lose(apply(lose(a_job(), max_lost=1), Retried(), NOON))
     assert again.lost == 1
     assert apply(again, LossTakenBack(later=1), NOON) == again
     assert apply(apply(lose(a_job(), max_lost=1), Retried(), NOON), LossTakenBack(later=0), NOON).lost == 0
 
 
-def test_a_job_that_is_dead_by_its_losses_stays_dead_where_one_is_taken_back() -> None:
+def test_a_job_dead_by_losses_stays_dead_after_one_is_taken_back() -> None:
     dead = lose(lose(a_job(), max_lost=2), max_lost=2)
     after = apply(dead, LossTakenBack(later=0), LATER)
     assert (after.state, after.lost, after.error) == (JobState.DEAD, 1, dead.error)
 
 
-def test_a_job_dead_by_losses_has_no_exit_code_of_an_earlier_execution() -> None:
+def test_a_job_dead_by_losses_has_no_old_exit_code() -> None:
     dead = lose(run(a_job(), NOON, exit_code=3), max_lost=1)
     assert (dead.state, dead.exit_code) == (JobState.DEAD, None)
 
@@ -336,7 +336,7 @@ def test_every_start_is_numbered_once_whether_or_not_it_was_recorded_apart() -> 
 # --- retry by hand --------------------------------------------------------------------------
 
 
-def test_a_retry_by_hand_of_a_failed_job_is_due_now_and_keeps_its_attempts() -> None:
+def test_retrying_a_failed_job_makes_it_due_with_its_attempts() -> None:
     job = run(a_job(), NOON, exit_code=1)
     after = apply(job, Retried(), NOON + 1)
     assert (after.state, after.attempts, after.due_at) == (JobState.FAILED, 1, NOON + 1)
@@ -364,7 +364,7 @@ def test_a_finished_job_that_runs_again_waits_from_then_on(state: JobState) -> N
 
 
 @pytest.mark.parametrize("state", sorted(FINISHED))
-def test_a_retry_by_hand_of_a_finished_job_begins_afresh_but_keeps_its_history(state: JobState) -> None:
+def test_retrying_a_finished_job_resets_it_and_keeps_its_history(state: JobState) -> None:
     job = in_state(
         state, attempts=4, lost=2, lost_in_row=1, starts=6, lease=6, error="exit code 1", exit_code=1, signal=9,
         started_at=NOON, finished_at=NOON, cpu_time=1.0, max_rss=1, output_bytes=1, worker="w~1", host=HOST,
@@ -381,7 +381,7 @@ def test_holding_changes_nothing_but_the_flag() -> None:
             assert apply(held, Released(), LATER) == job._replace(updated_at=LATER)
 
 
-def test_an_end_with_an_error_is_a_failure_even_with_exit_code_0() -> None:
+def test_an_end_with_an_error_fails_despite_exit_code_0() -> None:
     assert outcome(Ended(started_at=NOON, finished_at=NOON, exit_code=0, error="output lost")) is Outcome.FAILED
 
 
@@ -400,7 +400,7 @@ def test_losses_with_the_machine_leave_the_row_of_others_as_it_is() -> None:
     assert lose(job, max_lost=3).error == "lost 3 workers in a row while it ran (max_lost 3)"
 
 
-def test_what_could_not_be_ended_is_told_while_it_lives_and_forgotten_when_given_back() -> None:
+def test_unkillable_processes_are_named_until_the_job_is_given_back() -> None:
     stuck = apply(in_state(JobState.PROCESSING, started_at=NOON), Stuck(error="could not be ended: x"), LATER)
     assert (stuck.state, stuck.error) == (JobState.PROCESSING, "could not be ended: x")
     ended = apply(stuck, an_end(signal=9, cause=Cause.STOP, error="could not be ended: x"), LATER)

@@ -41,7 +41,7 @@ def test_what_is_like_no_option_brings_no_proposal(typed: str) -> None:
     [("--sate", "--state"), ("--prio", "--priority"), ("--retries", "--max-retries"), ("--maxretries", "--max-retries"),
      ("--group", "--queue"), ("--workdir", "--cwd"), ("-C", "--cwd"), ("--when", "--at"), ("--timout", "--timeout")],
 )  # fmt: skip
-def test_an_option_is_found_by_a_slip_a_part_or_another_tools_name(typed: str, meant: str) -> None:
+def test_an_option_is_found_by_typo_prefix_or_other_name(typed: str, meant: str) -> None:
     assert familiar.option_meant(typed, OPTIONS) == meant
 
 

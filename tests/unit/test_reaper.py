@@ -82,7 +82,7 @@ def test_the_driven_is_left_alone(taken: Taken) -> None:
     assert not taken(0.0, {"epoch": 1, "driven": True, "silent": 1.0})
 
 
-def test_who_has_just_taken_it_in_the_store_has_time_to_tell_it(store: SqliteStore, taken: Taken) -> None:
+def test_a_new_driver_in_the_store_has_time_to_connect(store: SqliteStore, taken: Taken) -> None:
     (row,) = store.workers()
     store.adopt(row, dispatcher=12)
     assert not taken(0.0, ORPHANED)
@@ -137,7 +137,7 @@ def test_a_dead_supervisor_is_left_to_its_dispatcher_while_that_is_awake(tmp_pat
     assert [job.id for job in settled.lost] == ["job1"]
 
 
-def test_the_time_a_dispatcher_has_begins_anew_after_a_store_that_was_away(tmp_path: Path) -> None:
+def test_a_dispatchers_time_starts_again_after_an_outage(tmp_path: Path) -> None:
     store, host = a_dead_supervisor(tmp_path, dispatcher=os.getppid())
     reaper = Reaper(store, host, lambda: Settings({}))
     assert reaper.clean_up(0.0) == []
@@ -173,9 +173,7 @@ def leave(host: Host, worker: str, age_s: float, **result: Any) -> None:
     os.utime(folder, (time.time() - age_s,) * 2)
 
 
-def test_a_supervisor_that_had_ended_its_commands_itself_takes_its_losses_back_when_its_folder_is_found(
-    tmp_path: Path,
-) -> None:
+def test_losses_are_taken_back_when_a_supervisors_folder_is_found(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "queuectl.db")
     host = Host(store.folder)
     stopped, ended, late = (counted_as_lost(store, f"w~{number}") for number in range(3))
@@ -190,7 +188,7 @@ def test_a_supervisor_that_had_ended_its_commands_itself_takes_its_losses_back_w
     assert not any(host.has(f"w~{number}") for number in range(3))
 
 
-def test_what_was_fenced_just_now_is_not_taken_for_a_supervisor_that_is_starting(tmp_path: Path) -> None:
+def test_a_fenced_supervisor_is_not_mistaken_for_a_starting_one(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "queuectl.db")
     host = Host(store.folder)
     job = counted_as_lost(store, "w~1")

@@ -21,7 +21,7 @@ from queuectl.domain.job import Spec
         (Spec(backoff_initial=0), [0, 0, 0]),
     ],
 )
-def test_delays_grow_by_the_base_from_the_initial_one_up_to_the_longest(spec: Spec, delays: list[float]) -> None:
+def test_delays_grow_by_the_base_up_to_the_longest(spec: Spec, delays: list[float]) -> None:
     assert [retry.delay(spec, attempt, draw=0.5) for attempt in (1, 2, 3)] == delays
 
 

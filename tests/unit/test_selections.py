@@ -20,7 +20,7 @@ def test_a_text_may_list_several_values_where_none_holds_a_comma() -> None:
     )  # fmt: skip
 
 
-def test_a_comma_in_a_glob_or_an_error_is_a_letter_like_others() -> None:
+def test_a_comma_in_a_glob_or_an_error_is_taken_literally() -> None:
     found = parse_selection({"command": ["rsync a,*"], "error": ["x,"]}, 0)
     assert (found.commands, found.errors) == (("rsync a,*",), ("x,",))
 

@@ -43,7 +43,7 @@ def test_a_supervisor_that_cannot_be_started_leaves_nothing_open(tmp_path: Path)
     assert not any((tmp_path / "workers").iterdir())
 
 
-def test_a_sentry_for_which_there_is_no_room_comes_with_the_next_lease(tmp_path: Path) -> None:
+def test_a_sentry_that_cannot_start_comes_with_the_next_lease(tmp_path: Path) -> None:
     sentry = Sentry(tmp_path, bits=1)
     before = opened()
     with open_files_left(0):

@@ -33,7 +33,7 @@ def test_a_short_output_touches_no_file(sink: Sink, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_drained_can_be_read_and_the_file_is_empty_for_the_next(sink: Sink, tmp_path: Path) -> None:
+def test_drained_output_is_readable_and_the_file_is_emptied(sink: Sink, tmp_path: Path) -> None:
     os.write(sink.open(), b"one ")
     sink.drain()
     assert (tmp_path / sink.path).read_bytes() == b"one "
@@ -42,7 +42,7 @@ def test_what_was_drained_can_be_read_and_the_file_is_empty_for_the_next(sink: S
     assert (tmp_path / sink.path).read_bytes() == b""
 
 
-def test_a_large_output_is_handed_over_in_its_file_and_the_next_gets_another(sink: Sink, tmp_path: Path) -> None:
+def test_a_large_output_keeps_its_file_and_the_next_gets_another(sink: Sink, tmp_path: Path) -> None:
     written = os.urandom(INLINE_BYTES_MAX + 1)
     os.write(sink.open(), written)
     path = sink.path
@@ -75,7 +75,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_on_a_full_disk_the_beginning_and_the_end_of_an_output_are_kept(tiny_disk: Path) -> None:
+def test_a_full_disk_keeps_an_outputs_beginning_and_end(tiny_disk: Path) -> None:
     sink = Sink(tiny_disk, "slot-0.out", tiny_disk, 4 << 20, Leftovers())
     for _ in range(20):
         os.write(sink.open(), b"x" * 32768)
@@ -91,7 +91,7 @@ def test_on_a_full_disk_the_beginning_and_the_end_of_an_output_are_kept(tiny_dis
     sink.rest()
 
 
-def test_bytes_that_a_full_disk_refused_are_counted_in_a_note_when_it_has_room(tiny_disk: Path) -> None:
+def test_bytes_lost_to_a_full_disk_are_counted_in_a_note(tiny_disk: Path) -> None:
     sink = Sink(tiny_disk, "slot-0.out", tiny_disk, 4 << 20, Leftovers())
     filler = tiny_disk / "filler"
     filler.write_bytes(bytes(252 << 10))

@@ -108,7 +108,7 @@ def test_the_store_is_in_wal_mode_and_synced_at_every_commit(store: SqliteStore)
     assert store._select("PRAGMA synchronous") == [(2,)]
 
 
-def test_a_commit_that_may_be_synced_later_is_the_only_one_that_is_not_at_once(store: SqliteStore) -> None:
+def test_only_a_deferred_commit_is_not_synced_at_once(store: SqliteStore) -> None:
     with store.transaction(synced=False):
         store.set_config("timeout", "5")
         assert store._select("PRAGMA synchronous") == [(1,)]
@@ -124,7 +124,7 @@ def test_durability_normal_holds_from_the_next_opening(path: Path) -> None:
         assert store._select("PRAGMA synchronous") == [(1,)]
 
 
-def test_what_a_removed_store_left_behind_does_not_get_into_a_new_one(path: Path) -> None:
+def test_leftovers_of_a_removed_store_stay_out_of_a_new_one(path: Path) -> None:
     with opened(path) as old:
         old.insert([a_job("old")])
         wal = path.with_name(path.name + "-wal").read_bytes()
@@ -144,7 +144,7 @@ def old_id(wal: bytes) -> str:
     return found[1].decode()
 
 
-def test_a_new_store_shares_nothing_with_a_removed_one_that_is_still_open(path: Path) -> None:
+def test_a_new_store_shares_nothing_with_a_removed_open_one(path: Path) -> None:
     beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
     with opened(path) as old:
         old.insert([a_job("old")])
@@ -375,7 +375,7 @@ def test_a_damaged_store_says_so(path: Path) -> None:
         store.find(Selector())
 
 
-def test_a_lock_held_for_too_long_is_store_busy_and_nothing_has_happened(path: Path) -> None:
+def test_a_long_held_lock_is_store_busy_and_changes_nothing(path: Path) -> None:
     with opened(path) as holder, opened(path, busy_timeout_s=0.0) as waiter:
         with holder.transaction(), pytest.raises(StoreBusy, match="is locked by another process"):
             waiter.insert([a_job()])
@@ -415,7 +415,7 @@ def test_a_supervisor_without_its_lock_file_is_told_by_its_process(store: Sqlite
     assert not store.alive(row._replace(pid=process.pid))
 
 
-def test_whether_a_supervisor_of_another_pid_namespace_lives_is_told_by_its_lock_alone(store: SqliteStore) -> None:
+def test_only_its_lock_proves_a_foreign_supervisor_alive(store: SqliteStore) -> None:
     boot = machine_id().partition("/")[0]
     row = a_worker(machine=f"{boot}/1")
     assert store.alive(row), "for all that can be told"
@@ -431,7 +431,7 @@ def test_asking_who_lives_makes_no_file(store: SqliteStore) -> None:
     assert not (store.folder / "workers").exists()
 
 
-def test_two_who_ask_at_once_do_not_take_each_other_for_a_supervisor(store: SqliteStore) -> None:
+def test_two_askers_do_not_mistake_each_other_for_a_supervisor(store: SqliteStore) -> None:
     row = a_worker()
     file = store.folder / "workers" / row.id / "lock"
     file.parent.mkdir(parents=True)

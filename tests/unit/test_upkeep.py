@@ -56,7 +56,7 @@ def waits_s(store: SqliteStore, id: str) -> float:
     return store.get(id).due_at - store.now()
 
 
-def test_no_retry_waits_longer_than_its_delay_once_the_clock_was_set_back(store: SqliteStore, clock: SetClock) -> None:
+def test_after_a_clock_set_back_retries_wait_at_most_their_delay(store: SqliteStore, clock: SetClock) -> None:
     a_failed_job(store, "short", 3.0)
     a_failed_job(store, "long", 2 * HOUR_S)
     watch = ClockWatch(store, clock)

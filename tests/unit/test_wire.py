@@ -367,7 +367,7 @@ def test_any_json_is_either_a_job_or_a_clear_refusal(document: dict[str, Any]) -
 # --- output ---------------------------------------------------------------------------------
 
 
-def test_a_job_is_shown_with_every_key_of_the_contract_and_no_other() -> None:
+def test_a_job_has_exactly_the_keys_of_the_contract() -> None:
     assert list(job_to_json(a_job())) == CONTRACT_KEYS
 
 
@@ -419,7 +419,7 @@ def test_an_attempt_is_shown_with_its_worker_by_name() -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
-def test_a_list_of_words_is_shown_as_a_line_that_a_shell_reads_the_same_way(words: list[str]) -> None:
+def test_words_are_shown_as_an_equivalent_shell_line(words: list[str]) -> None:
     assert shlex.split(command_line(tuple(words))) == words
 
 

@@ -222,7 +222,7 @@ def test_another_sites_page_gets_nothing_embedded(service: Service, site: str, m
         assert is_problem(browser.get("/api/v1/status", headers=about), 403)
 
 
-def test_a_link_from_another_site_may_be_followed_but_a_form_not_sent(service: Service) -> None:
+def test_another_site_may_link_but_not_send_a_form(service: Service) -> None:
     about = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
     with service.browser() as browser:
         del browser.headers["Origin"]
@@ -315,7 +315,7 @@ def test_a_long_body_is_refused_before_it_is_read(service: Service) -> None:
     assert b" 413 " in raw(service, declared).splitlines()[0]
 
 
-def test_a_body_of_unsaid_length_is_cut_off_when_it_is_too_long(service: Service) -> None:
+def test_a_long_body_without_a_declared_length_is_cut_off(service: Service) -> None:
     def pieces() -> Iterator[bytes]:
         yield b'{"name": "'
         for _ in range(BODY_BYTES_MAX // 8192 + 2):

@@ -139,9 +139,7 @@ def test_the_colours_can_be_chosen_and_are_kept(open_page: OpenPage) -> None:
     assert ground() == dark
 
 
-def test_times_are_in_the_browsers_zone_which_is_named_and_in_utc_by_a_switch(
-    open_page: OpenPage, server: Service
-) -> None:
+def test_times_are_in_the_browsers_zone_or_utc(open_page: OpenPage, server: Service) -> None:
     server.enqueue(id="timed", run_at="2030-01-15T20:00:00z")
     page = open_page("/jobs/timed", timezone_id="Asia/Kolkata")
     facts = page.locator("[data-part=facts]")
@@ -225,7 +223,7 @@ def test_a_hidden_page_listens_to_nothing_and_catches_up(open_page: OpenPage, se
     expect(page.locator("#live")).to_have_text("live")
 
 
-def test_a_page_says_when_the_server_is_out_of_reach_and_when_it_is_back(open_page: OpenPage) -> None:
+def test_a_page_shows_that_the_server_is_away_and_back(open_page: OpenPage) -> None:
     page = open_page("/jobs", allowed=("ERR_INTERNET_DISCONNECTED", "[object Event]", "htmx:"))
     expect(page.locator("#live")).to_have_text("live")
     page.evaluate(HIDE, True)
@@ -236,7 +234,7 @@ def test_a_page_says_when_the_server_is_out_of_reach_and_when_it_is_back(open_pa
     expect(page.locator("#live")).to_have_text("live")
 
 
-def test_a_failure_on_the_overview_tells_the_command_and_the_whole_of_it_on_its_title(
+def test_a_failure_on_the_overview_has_its_command_as_title(
     open_page: OpenPage, server: Service, worker: Worker
 ) -> None:
     command = "exit 9 # " + "x" * 300
@@ -423,7 +421,7 @@ def test_split_streams_can_be_looked_at_apart(open_page: OpenPage, server: Servi
     expect(log).not_to_contain_text("to-err")
 
 
-def test_a_new_job_is_a_shell_line_unless_it_is_said_to_be_words(open_page: OpenPage, server: Service) -> None:
+def test_a_new_job_is_a_shell_line_unless_words_are_chosen(open_page: OpenPage, server: Service) -> None:
     page = open_page("/enqueue")
     page.get_by_label("Command", exact=True).fill("echo one | tr a-z A-Z")
     page.get_by_label("Id", exact=True).fill("shell-line")
