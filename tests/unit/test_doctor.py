@@ -41,15 +41,15 @@ def test_what_a_removed_store_left_is_named(path: Path) -> None:
     assert any(str(wal) in what for what in levels(path)["note"])
 
 
-def test_jobs_in_the_hands_of_a_dead_worker_are_a_problem(path: Path) -> None:
+def test_a_dead_worker_of_several_supervisors_is_one_problem(path: Path) -> None:
     store = SqliteStore(path)
-    worker = a_worker()
-    store.register(worker)
-    store.insert([a_job("job1", at=0.0)])
-    store.claim(worker.grip, HOST, 1, ())
+    workers = [a_worker("w~1"), a_worker("w~2")]
+    for worker in workers:
+        store.register(worker)
+        store.insert([a_job(worker.id, at=0.0)])
+        store.claim(worker.grip, HOST, 1, ())
     store.close()
-    (problem,) = levels(path)["problem"]
-    assert "holds job1" in problem
+    assert levels(path)["problem"] == ["worker w is dead but still listed and holds w~1, w~2"]
 
 
 def test_a_dead_worker_that_holds_nothing_is_a_note(path: Path) -> None:

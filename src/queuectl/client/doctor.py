@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from queuectl.bootstrap import is_server, locate_store, open_store
 from queuectl.clock import boottime
@@ -23,6 +24,7 @@ from queuectl.settings import Settings
 from queuectl.store.liveness import workers_folder
 from queuectl.store.port import Store, WorkerRow
 
+K = TypeVar("K")
 CLEAN = "queuectl doctor --clean"
 DISK_FREE_BYTES_MIN = 100 << 20
 
@@ -229,42 +231,49 @@ def _workers(store: Store) -> Iterator[Finding]:
     names = sorted({row.name for row, condition in alive.items() if condition is not Condition.ORPHANED})
     message = f"live workers: {', '.join(names)}" if names else "no live worker"
     yield Finding(level=OK, code="workers_live", message=message)
-    for row, condition in alive.items():
-        held = [job.id for job in store.running(row.id)]
-        if condition is not None and (told := finding(row.name, condition, row.dispatcher, held)):
+    for (name, dispatcher, condition), held in _held_by(store, alive, lambda row: (*_who(row), alive[row])):
+        if condition is not None and (told := finding(name, condition, dispatcher, held)):
             yield told
-    for row in rows:
-        if not store.is_at_home(row):
-            yield _of_original(store, row)
-        elif row not in alive:
-            yield from _dead(store, row)
-    yield from remains.processes(store.folder, [row for row in rows if store.is_at_home(row)], alive, CLEAN)
+    at_home = [row for row in rows if store.is_at_home(row)]
+    for (name, _), held in _held_by(store, [row for row in rows if row not in at_home], _who):
+        yield _of_original(name, held)
+    for (name, _), held in _held_by(store, [row for row in at_home if row not in alive], _who):
+        yield _dead(name, held)
+    yield from remains.processes(store.folder, at_home, alive, CLEAN)
     yield from _folders(store, {row.id for row in rows})
 
 
-def _of_original(store: Store, row: WorkerRow) -> Finding:
+def _who(row: WorkerRow) -> tuple[str, int]:
+    """The worker that a supervisor is of."""
+    return row.name, row.dispatcher
+
+
+def _held_by(store: Store, rows: Iterable[WorkerRow], key: Callable[[WorkerRow], K]) -> Iterable[tuple[K, list[str]]]:
+    """The jobs in hand of supervisors that are alike: one worker may have several."""
+    held: dict[K, list[str]] = {}
+    for row in rows:
+        held.setdefault(key(row), []).extend(job.id for job in store.running(row.id))
+    return held.items()
+
+
+def _of_original(name: str, held: list[str]) -> Finding:
     """The finding about a worker of the store from which this one was copied; it may live there."""
-    held = [job.id for job in store.running(row.id)]
-    what = f"this store is a copy: worker {row.name} belongs to the original, and is left alone"
+    what = f"this store is a copy: worker {name} belongs to the original, and is left alone"
     if held:
         what += f"; here {', '.join(held)} will be given back"
     fix = f"the next worker that starts here does, or: {CLEAN}"
     return Finding(level=NOTE, code="worker_of_original", message=what, fix=fix)
 
 
-def _dead(store: Store, row: WorkerRow) -> Iterator[Finding]:
-    """Finds what a dead worker left in the store, and its processes."""
-    held = [job.id for job in store.running(row.id)]
-    what = f"worker {row.name} is dead but still listed"
+def _dead(name: str, held: list[str]) -> Finding:
+    """The finding about a dead worker that is still in the store."""
+    what = f"worker {name} is dead but still listed"
     if held:
-        yield Finding(
-            level=PROBLEM, code="worker_dead_with_jobs", message=f"{what} and holds {', '.join(held)}",
-            fix=f"start a worker to settle them, or: {CLEAN}",
-        )  # fmt: skip
-    else:
-        yield Finding(
-            level=NOTE, code="worker_dead", message=what, fix=f"the next worker that starts cleans up, or: {CLEAN}"
-        )
+        what, fix = f"{what} and holds {', '.join(held)}", f"start a worker to settle them, or: {CLEAN}"
+        return Finding(level=PROBLEM, code="worker_dead_with_jobs", message=what, fix=fix)
+    return Finding(
+        level=NOTE, code="worker_dead", message=what, fix=f"the next worker that starts cleans up, or: {CLEAN}"
+    )
 
 
 def _folders(store: Store, known: set[str]) -> Iterator[Finding]:
