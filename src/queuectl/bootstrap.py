@@ -114,6 +114,7 @@ def _open(url: str, make: bool = True) -> SqliteStore | PostgresStore:
 def prepare_target(url: str) -> tuple[str, Path]:
     """Makes the target store of a copy if it is missing. Returns its address and its folder here."""
     store = _open(url)
+    store.bring_up_to_date()
     store.close()
     return store.url, store.folder
 

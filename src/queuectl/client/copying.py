@@ -28,6 +28,7 @@ def copy(
 
     `replace` empties the target first. Raises `Conflict` and changes nothing if the target is not empty.
     """
+    source.store.bring_up_to_date()
     target_url, folder = bootstrap.prepare_target(to)
     if folder == source.store.folder:
         raise Invalid(f"{target_url} is the source itself", "name another store with --to")

@@ -48,6 +48,7 @@ def _within(store: Store, connection: Any, jobs: Sequence[Job]) -> list[Job]:
         raise Invalid("connection= needs a store on PostgreSQL", f"this one is {store.url}")
     from queuectl.store.postgres.enqueue import enqueue_within
 
+    store.bring_up_to_date()
     return enqueue_within(connection, store.address, jobs)
 
 

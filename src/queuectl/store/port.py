@@ -196,6 +196,9 @@ class OpenStore(Protocol):
         that several machines share syncs always.
         """
 
+    def bring_up_to_date(self) -> None:
+        """Makes what an older release's store lacks, as the first transaction does."""
+
     def try_write(self) -> None:
         """Changes nothing. Raises `StoreUnavailable` where nothing could be changed just now."""
 

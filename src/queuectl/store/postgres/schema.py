@@ -31,20 +31,32 @@ class Identity(NamedTuple):
     store_id: str
     home: str
     is_copy: bool
+    schema: int
 
 
-def bring_up_to_date(line: Line, address: Address, make: bool) -> Identity:
-    """Makes what is missing; the store's identity. Raises `StoreUnavailable`, also for a missing one not to `make`."""
+def open_schema(line: Line, address: Address, make: bool) -> Identity:
+    """The identity of a store, which is made where it is missing. One that lacks steps is left so. Raises
+    `StoreUnavailable`, also for a missing one not to `make`."""
+    with translated(address):
+        found = _facts(line, address)
+        current = int(found.get("schema", 0))
+        if not current and not make:
+            raise no_store(address.shown)
+        if migrations.is_behind("postgres", current):
+            return _identity(found, find_home(line, address))
+        return bring_up_to_date(line, address, found)
+
+
+def bring_up_to_date(line: Line, address: Address, found: Mapping[str, str] | None = None) -> Identity:
+    """Makes the steps that are missing; `found` is what the store's table of facts says."""
 
     def oldest_reader(schema: int) -> int | None:
         found = facts.get(f"oldest reader of schema {schema}")
         return int(found) if found else None
 
     with translated(address):
-        facts = _facts(line, address)
+        facts = _facts(line, address) if found is None else found
         current = int(facts.get("schema", 0))
-        if not current and not make:
-            raise no_store(address.shown)
         migrations.migrate(
             "postgres", current, address.shown, oldest_reader, lambda number, sql: _run_step(line, address, number, sql)
         )
@@ -60,7 +72,8 @@ def find_identity(line: Line, address: Address) -> Identity:
 
 
 def _identity(facts: Mapping[str, str], home: str) -> Identity:
-    return Identity(str(facts.get("store_id")), home, not is_same(facts.get("home"), home))
+    is_copy = not is_same(facts.get("home"), home)
+    return Identity(str(facts.get("store_id")), home, is_copy, int(facts.get("schema", 0)))
 
 
 def find_home(line: Line, address: Address) -> str:

@@ -18,7 +18,7 @@ from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import ABANDONED, Line
 from queuectl.store.postgres.dialect import POSTGRES
 from queuectl.store.postgres.errors import translated
-from queuectl.store.postgres.schema import bring_up_to_date
+from queuectl.store.postgres.schema import bring_up_to_date, open_schema
 from queuectl.store.postgres.text import array
 from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
@@ -90,12 +90,17 @@ class PostgresSession(Session):
         self._specs: dict[int, Spec] = {}
         self._settings: dict[str, str] = {}
         try:
-            self._identity = bring_up_to_date(self._line, address, make)
+            self._identity = open_schema(self._line, address, make)
+            self._behind = migrations.is_behind("postgres", self._identity.schema)
+            self._stand_ins = migrations.stand_ins("postgres", self._identity.schema) if self._behind else {}
             self._line.answer_within_s = PEOPLE_ANSWER_WITHIN_S
             self._greet()
         except BaseException:
             self._line.close()
             raise
+
+    def _migrate(self) -> None:
+        self._identity = bring_up_to_date(self._line, self._address)
 
     def _greet(self) -> None:
         """Learns the server's time, and how durable commits are to be."""
@@ -132,6 +137,7 @@ class PostgresSession(Session):
             finally:
                 self._depth -= 1
             return
+        self.bring_up_to_date()
         self._fold_now_and_then()
         try:
             with translated(self._address), self._line.transaction(self._settings, pipelined):
@@ -151,7 +157,7 @@ class PostgresSession(Session):
             self._checked.clear()
             self._counted.clear()
 
-    def try_write(self) -> None:
+    def _try_write(self) -> None:
         """Writes, and takes it back before it would be committed, where a commit might wait for a standby."""
         names = ("workers", "jobs", "attempts", "outputs", "specs", "uses", "counts")
         tables = ", ".join(f'"{self._address.schema}".{name}' for name in names)
@@ -191,7 +197,7 @@ class PostgresSession(Session):
 
     def _text(self, text: str) -> str:
         """A statement as the server reads it, for this store's schema."""
-        return text.replace("?", "%s").replace("{schema}", f'"{self._address.schema}"')
+        return self._as_of(text).replace("?", "%s").replace("{schema}", f'"{self._address.schema}"')
 
     def _select(self, text: str, values: Sequence[object] = ()) -> list[Any]:
         with translated(self._address):

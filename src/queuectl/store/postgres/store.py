@@ -69,7 +69,7 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, W
     @property
     def folder(self) -> Path:
         """A copy of a store, which has the same id, has a folder of its own."""
-        store_id, home, is_copy = self._identity
+        store_id, home, is_copy, _ = self._identity
         return self._below / "-".join([store_id, *([home.replace("/", "-")] if is_copy else []), os.uname().nodename])
 
     @property
@@ -125,7 +125,7 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, W
         found = self._select(
             "SELECT queue, state, sum(jobs)::bigint, count(*) FROM {schema}.counts GROUP BY queue, state ORDER BY queue"
         )
-        if not self._depth and sum(rows_ for *_, rows_ in found) > FOLD_FROM:
+        if not self._depth and not self._behind and sum(rows_ for *_, rows_ in found) > FOLD_FROM:
             self.fold_counts()
         return {(queue, JobState(state)): jobs for queue, state, jobs, _ in found if jobs > 0}
 

@@ -2,7 +2,8 @@
 
 Migrations only add, so that any two releases of one major version work on one store. Each says which is the oldest
 schema whose code can work with it (`-- oldest reader: N`), and the store remembers that: older code opens what newer
-code has migrated, and refuses a schema that does not say so.
+code has migrated, and refuses a schema that does not say so. Whoever only reads migrates nothing; statements say
+something else in the place of what a step would add. The first transaction makes the steps.
 
 From `FIRST_SHARED` on there is one series for both databases, in `sql/`, written as PostgreSQL writes it; `WORDS` has
 what SQLite spells otherwise. The earlier ones are in `sql/sqlite` and `sql/postgres`. docs/decisions/0106 shows one.
@@ -42,6 +43,21 @@ Both know text, integer (32 bits), bigint, boolean and double precision, which i
 with `--postgres: ` or `--sqlite: ` is for that database alone.
 """
 
+_WEB = {
+    "{schema}.tokens": "(SELECT '' AS id, '' AS digest, '' AS name, '' AS role, 0.0 AS created_at, '' AS created_by, "
+    "0.0 AS used_at WHERE 1 = 0) AS tokens",
+    "{schema}.events": "(SELECT id, at, job, kind, who, NULL AS detail FROM {schema}.events) AS events",
+}
+_HOME = {
+    "{schema}.workers": "(SELECT id, name, epoch, host, machine, pid, dispatcher, slots, queues, tag, version, "
+    "started_at, stop, NULL AS home FROM {schema}.workers) AS workers"
+}
+STAND_INS: Mapping[str, Mapping[int, Mapping[str, str]]] = {
+    "sqlite": {2: _WEB, 4: {"INDEXED BY jobs_retries": ""}, 5: _HOME},
+    "postgres": {2: _WEB, 6: _HOME},
+}
+"""For each step that adds something to read: what statements say instead while it has not been made."""
+
 
 @cache
 def sql_text(path: str) -> str:
@@ -77,6 +93,16 @@ def oldest_reader(sql: str) -> int:
     found = re.search(r"^-- oldest reader: (\d+)$", sql, re.MULTILINE)
     assert found, "a migration says who can read what it makes"
     return int(found[1])
+
+
+def is_behind(dialect: str, current: int) -> bool:
+    """Whether a store with this schema, that has one, lacks a step."""
+    return 0 < current < max(numbered(dialect))
+
+
+def stand_ins(dialect: str, current: int) -> dict[str, str]:
+    """What statements that read a store with this schema say in the place of what they would."""
+    return {of: text for number, texts in STAND_INS[dialect].items() if current < number for of, text in texts.items()}
 
 
 def migrate(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -20,11 +20,43 @@ from queuectl.wire.jobs import spec_from_text
 
 class Session(ABC):
     """A connection to one store. `_counted`: by how many jobs this transaction changes each queue and state.
-    `_specs`: those it knows, by their number."""
+    `_specs`: those it knows, by their number. `_behind`: the schema lacks steps, and `_stand_ins` are what is read."""
 
     _dialect: rows.Dialect
     _counted: Counter[tuple[str, str]]
     _specs: dict[int, Spec]
+    _behind: bool
+    _stand_ins: Mapping[str, str]
+
+    def bring_up_to_date(self) -> None:
+        """Makes the steps that the schema lacks, as the first transaction does."""
+        if self._behind:
+            self._behind = False
+            try:
+                self._migrate()
+            except BaseException:
+                self._behind = True
+                raise
+            self._stand_ins = {}
+
+    @abstractmethod
+    def _migrate(self) -> None: ...
+
+    def try_write(self) -> None:
+        behind, self._behind = self._behind, False  # it changes nothing, the schema neither
+        try:
+            self._try_write()
+        finally:
+            self._behind = behind
+
+    @abstractmethod
+    def _try_write(self) -> None: ...
+
+    def _as_of(self, text: str) -> str:
+        """A statement for the schema as it is."""
+        for part, stand_in in self._stand_ins.items():
+            text = text.replace(part, stand_in)
+        return text
 
     @abstractmethod
     def now(self) -> float: ...

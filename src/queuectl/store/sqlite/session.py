@@ -45,12 +45,17 @@ class SqliteSession(Session):
         self._clock = clock or SystemClock()
         self._sql = _queries()
         self._depth, self._synced, self._may_sync = 0, True, True
+        self._behind, self._stand_ins = False, {}
         self._counted: Counter[tuple[str, str]] = Counter()
         self._specs: dict[int, Spec] = {}
         self._spec_ids: dict[int, tuple[Spec, int]] = {}
         self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
         try:
-            self._migrate()
+            current = self.schema_version()
+            self._behind = migrations.is_behind("sqlite", current)
+            self._stand_ins = migrations.stand_ins("sqlite", current) if self._behind else {}
+            if not self._behind:
+                self._migrate()
             self._guard = Guard(self._db, self.path, folder_of(self.path), self.now)
             self._may_sync = ("durability", "normal") not in self._select("SELECT name, value FROM config")
             self._version = self._data_version()
@@ -91,6 +96,7 @@ class SqliteSession(Session):
             finally:
                 self._depth -= 1
             return
+        self.bring_up_to_date()
         with translated(self.path):
             try:
                 self._set_synced(synced)
@@ -106,7 +112,7 @@ class SqliteSession(Session):
                 self._depth = 0
                 self._spec_ids.clear()  # another process may prune a spec as soon as the lock is free
 
-    def try_write(self) -> None:
+    def _try_write(self) -> None:
         with self.transaction():
             pass  # it begins with the lock of whoever writes
 
@@ -158,6 +164,8 @@ class SqliteSession(Session):
                     self._db.execute("ROLLBACK")
 
     def _select(self, text: str, values: Any = ()) -> list[Any]:
+        if self._stand_ins:
+            text = self._as_of(text)
         with translated(self.path):
             return self._db.execute(text.replace("{schema}.", ""), values).fetchall()
 
