@@ -161,9 +161,8 @@ class Bench:
 
     def _copy_s(self, url: str) -> float:
         """Seconds that COPY takes to put a store's jobs into a table like theirs."""
-        names = rows.INSERT_JOB.partition("(")[2].partition(")")[0]
         jobs, other = (sql.Identifier(parse_address(url).schema, name) for name in ("jobs", "copied"))
-        columns = sql.SQL(names)
+        columns = sql.SQL(", ").join(map(sql.Identifier, rows.BORN))
         with psycopg.connect(self._server.url, autocommit=True) as db, db.cursor() as cursor:
             cursor.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(other, jobs))
             with cursor.copy(sql.SQL("COPY {} ({}) TO STDOUT").format(jobs, columns)) as reading:

@@ -40,11 +40,10 @@ def bulk_enqueue(setting: Setting) -> Sequence[float]:
 
 def rows_of(path: str) -> tuple[list[Any], list[Any]]:
     """The specs and the jobs of a store, as they were inserted."""
-    columns = rows.INSERT_JOB.partition("(")[2].partition(")")[0]
     db = connect(path, 10.0)
     try:
         specs = db.execute("SELECT id, body FROM specs").fetchall()
-        return specs, db.execute(f"SELECT {columns} FROM jobs ORDER BY seq").fetchall()
+        return specs, db.execute(f"SELECT {', '.join(rows.BORN)} FROM jobs ORDER BY seq").fetchall()
     finally:
         db.close()
 
@@ -57,7 +56,8 @@ def insertion(specs: list[Any], job_rows: list[Any]) -> float:
             began = time.perf_counter()
             db.execute("BEGIN")
             db.executemany("INSERT INTO specs (id, body) VALUES (?, ?)", specs)
-            db.executemany(rows.INSERT_JOB, job_rows)
+            marks = ", ".join("?" * len(rows.BORN))
+            db.executemany(f"INSERT INTO jobs ({', '.join(rows.BORN)}) VALUES ({marks})", job_rows)
             db.execute("COMMIT")
             return time.perf_counter() - began
         finally:

@@ -65,6 +65,13 @@ class Spec(NamedTuple):
     output_path: str | None = None
     split_output: bool = False
 
+    def __hash__(self) -> int:
+        """By value, as specs are equal; a mapping has none of its own."""
+        return hash((self[:_ENV_AT], frozenset(self.env.items()), self[_ENV_AT + 1 :]))
+
+
+_ENV_AT = Spec._fields.index("env")
+
 
 class Job(NamedTuple):
     """A command to run, and its progress.

@@ -14,7 +14,6 @@ from queuectl.domain.job import Job
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import copy_text
 from queuectl.store.shared import rows
-from queuectl.wire.jobs import spec_to_text
 
 INSERT_AT_ONCE = 5000
 COPY_FROM = 500
@@ -60,17 +59,15 @@ class Inserting(PostgresSession):
             raise Conflict(f"id {twice} comes twice", "each job needs an id of its own, or none")
         in_bulk = len(jobs) >= COPY_FROM and not self._depth
         with self.transaction(pipelined=not in_bulk):
-            texts = {id(spec): spec_to_text(spec) for spec in {id(job.spec): job.spec for job in jobs}.values()}
-            numbers = self._keep_specs(texts.values())
-            specs = [numbers[texts[id(job.spec)]] for job in jobs]
-            new_rows = (rows.new_job_row(job, spec, now) for job, spec in zip(jobs, specs, strict=True))
+            numbers = self._keep_specs(rows.specs_of(jobs))
+            new_rows = rows.new_job_rows(jobs, numbers, now)
             pieces = iter(lambda: list(islice(new_rows, INSERT_AT_ONCE)), [])
             self._line.execute("SAVEPOINT insertion")
             if not (self._copied(pieces) if in_bulk else self._inserted(pieces, len(jobs))):
                 self._line.execute("ROLLBACK TO insertion")
                 raise self._taken([job.id for job in jobs])
-            if specs:
-                self._send_rows("use_specs", list(Counter(specs).items()))
+            if uses := rows.uses_of(jobs, numbers):
+                self._send_rows("use_specs", list(uses.items()))
             self._counted.update((job.queue, job.state.value) for job in jobs)
             self._tell = True
 

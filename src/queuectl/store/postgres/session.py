@@ -22,6 +22,7 @@ from queuectl.store.postgres.schema import bring_up_to_date, open_schema
 from queuectl.store.postgres.text import array
 from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
+from queuectl.wire.jobs import spec_to_text
 
 FOLD_EVERY = 500
 """Transactions of one store between two folds of the counts."""
@@ -228,19 +229,20 @@ class PostgresSession(Session):
             raise Superseded(f"worker {grip.worker} is driven by another process now")
         self._checked.add(grip)
 
-    def _keep_specs(self, wanted: Iterable[str]) -> dict[str, int]:
-        """The numbers of specs by their text, made where they are new. Nobody removes them during this transaction."""
-        texts = {sha256(text.encode()).digest(): text for text in wanted}
+    def _keep_specs(self, specs: Iterable[Spec]) -> dict[Spec, int]:
+        """The number of each spec; new ones are added. Nobody removes them during this transaction."""
+        wanted = {spec: spec_to_text(spec) for spec in specs}
+        texts = {sha256(text.encode()).digest(): text for text in wanted.values()}
         known = self._find_specs(texts)
         if new := [(digest, text, True) for digest, text in texts.items() if text not in known]:
             self._send_rows("add_spec", new)
             known |= self._find_specs(texts)
         if late := [text for text in texts.values() if text not in known]:
-            # An open transaction is adding them, perhaps an application's, for which nobody shall wait.
+            # An open transaction is adding them, perhaps an application's: nobody may wait for that.
             own = {sha256(ids.random_id(32).encode()).digest(): text for text in late}
             self._send_rows("add_spec", [(digest, text, False) for digest, text in own.items()])
             known |= self._find_specs(own)
-        return known
+        return {spec: known[text] for spec, text in wanted.items()}
 
     def _find_specs(self, texts: Mapping[bytes, str]) -> dict[str, int]:
         found = self.send("find_specs", digests=list(texts)).fetchall()

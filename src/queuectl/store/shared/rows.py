@@ -7,7 +7,9 @@ it is, which costs as much as writing it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -45,7 +47,6 @@ _BORN = (
 )  # fmt: skip
 BORN = (*_BORN, "due_at", "words", "spec", "ready")
 """The columns that a new job's row has a value for."""
-INSERT_JOB = f"INSERT INTO jobs ({', '.join(BORN)}) VALUES ({', '.join('?' * len(BORN))})"
 
 ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
 OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"
@@ -82,7 +83,31 @@ _BIRTH_LISTS = [_BORN.index(name) for name in _BORN if name in _LISTS]
 _BIRTH_COMMAND = _BORN.index("command")
 
 
-def new_job_row(job: Job, spec: int, now: float) -> tuple[object, ...]:
+_spec_of = attrgetter("spec")
+
+
+def specs_of(jobs: Iterable[Job]) -> Iterable[Spec]:
+    """Each spec of the jobs, once. Neighbors mostly share one, which is then hashed once."""
+    return dict.fromkeys(spec for spec, _ in groupby(map(_spec_of, jobs)))
+
+
+def uses_of(jobs: Iterable[Job], numbers: Mapping[Spec, int]) -> Counter[int]:
+    """How many of the jobs have each spec, by its number."""
+    uses: Counter[int] = Counter()
+    for spec, sharing in groupby(map(_spec_of, jobs)):
+        uses[numbers[spec]] += len(list(sharing))
+    return uses
+
+
+def new_job_rows(jobs: Iterable[Job], numbers: Mapping[Spec, int], now: float) -> Iterator[tuple[object, ...]]:
+    """The values of the query `insert_job` for each job, given the number of each spec."""
+    for spec, sharing in groupby(jobs, _spec_of):
+        number = numbers[spec]
+        for job in sharing:
+            yield _new_job_row(job, number, now)
+
+
+def _new_job_row(job: Job, spec: int, now: float) -> tuple[object, ...]:
     """The values of the columns `BORN`."""
     values = list(_values_at_birth(job))
     for at in _BIRTH_LISTS:

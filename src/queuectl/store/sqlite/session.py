@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ def _queries() -> dict[str, str]:
     names = {
         "job_columns": rows.JOB_COLUMNS, "life": ", ".join(f"{name} = ?" for name in rows.LIFE),
         "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f":{name}" for name in fields),
+        "born": ", ".join(rows.BORN), "born_marks": ", ".join("?" * len(rows.BORN)),
     }  # fmt: skip
     return dict(rows.named_queries(migrations.sql_text("sqlite/queries.sql"), **names))
 
@@ -48,7 +49,6 @@ class SqliteSession(Session):
         self._behind, self._stand_ins = False, {}
         self._counted: Counter[tuple[str, str]] = Counter()
         self._specs: dict[int, Spec] = {}
-        self._spec_ids: dict[int, tuple[Spec, int]] = {}
         self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
         try:
             current = self.schema_version()
@@ -110,7 +110,6 @@ class SqliteSession(Session):
                 raise
             finally:
                 self._depth = 0
-                self._spec_ids.clear()  # another process may prune a spec as soon as the lock is free
 
     def _try_write(self) -> None:
         with self.transaction():
@@ -189,23 +188,22 @@ class SqliteSession(Session):
         written = self._send_rows("write_job", lives).rowcount
         assert written == len(changed), f"{len(changed)} jobs to be written, but {written} found"
 
-    def _spec_id(self, spec: Spec) -> int:
-        """The number of a spec, made where it is new."""
-        known = self._spec_ids.get(id(spec))
-        if known is None:
+    def _keep_specs(self, specs: Iterable[Spec]) -> dict[Spec, int]:
+        """The number of each spec; new ones are added. Nobody removes them during this transaction."""
+        numbers = {}
+        for spec in specs:
             body = spec_to_text(spec)
             found = self._db.execute("SELECT id FROM specs WHERE body = ?", (body,)).fetchone()
             if found is None:
                 found = self._db.execute("INSERT INTO specs (body) VALUES (?) RETURNING id", (body,)).fetchone()
-            known = self._spec_ids[id(spec)] = (spec, int(found[0]))  # holding the spec keeps its id() taken
-        return known[1]
+            numbers[spec] = int(found[0])
+        return numbers
 
     def _forget_specs(self, spec_ids: set[int]) -> None:
         """Removes those that no job needs any more."""
         self._send_rows("forget_spec", [(spec_id,) for spec_id in spec_ids])
         for spec_id in spec_ids:
             self._specs.pop(spec_id, None)
-        self._spec_ids.clear()
 
     # --- the schema -------------------------------------------------------------------------
 

@@ -85,10 +85,10 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
         now = self.now()
         jobs = list(jobs)
         with self.transaction():
-            new_rows = [rows.new_job_row(job, self._spec_id(job.spec), now) for job in jobs]
+            new_rows = list(rows.new_job_rows(jobs, self._keep_specs(rows.specs_of(jobs)), now))
             self._db.execute("SAVEPOINT insertion")
             try:
-                self._db.executemany(rows.INSERT_JOB, new_rows)
+                self._send_rows("insert_job", new_rows)
             except sqlite3.IntegrityError:
                 self._db.execute("ROLLBACK TO insertion")
                 raise self._taken([job.id for job in jobs]) from None

@@ -87,6 +87,10 @@ UPDATE attempts SET finished_at = ?, outcome = ?, error = ?, output_files = NULL
 -- What one stream of an execution wrote.
 INSERT OR REPLACE INTO outputs (job, number, stream, head, tail, cut_bytes, compressed) VALUES (?, ?, ?, ?, ?, ?, ?);
 
+-- name: insert_job
+-- Adds jobs.
+INSERT INTO jobs ({born}) VALUES ({born_marks});
+
 -- name: count
 -- Adds to how many jobs of a queue are in a state.
 INSERT INTO counts (queue, state, jobs) VALUES (?, ?, ?)
