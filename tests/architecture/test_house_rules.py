@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,29 +16,39 @@ from tests.architecture import lifecycle_diagram
 SRC = Path(__file__).parents[2] / "src" / "queuectl"
 MODULES = sorted(SRC.rglob("*.py"))
 
-LINES_MAX = 420
+MODULE_LINES_MAX, CLASS_LINES_MAX, FUNCTION_LINES_MAX = 400, 250, 50
+
+TOO_LARGE = {
+    "bootstrap.py: _serve",
+    "engine/dispatch/crew.py: Crew",
+    "engine/dispatch/dispatcher.py",
+    "engine/dispatch/dispatcher.py: Dispatcher",
+    "engine/log.py: sentence",
+    "engine/supervise/supervisor.py",
+    "engine/supervise/supervisor.py: Supervisor",
+}
+"""What is still to be made smaller. Nothing may be added."""
 
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(SRC))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_fits_into_one_head(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= LINES_MAX
-
-
-INTERFACES = [path for path in MODULES if name_of(path).startswith(("client/", "cli/", "web/"))]
-CLASS_LINES_MAX, FUNCTION_LINES_MAX = 250, 50
-
-
-@pytest.mark.parametrize("path", INTERFACES, ids=name_of)
-def test_classes_and_functions_of_interfaces_stay_small(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
+def large_parts(path: Path) -> Iterator[str]:
+    """The module itself, its classes and its functions, as far as they are too large."""
+    text = path.read_text()
+    if len(text.splitlines()) > MODULE_LINES_MAX:
+        yield name_of(path)
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             most = CLASS_LINES_MAX if isinstance(node, ast.ClassDef) else FUNCTION_LINES_MAX
             assert node.end_lineno is not None
-            assert node.end_lineno - node.lineno < most, node.name
+            if node.end_lineno - node.lineno >= most:
+                yield f"{name_of(path)}: {node.name}"
+
+
+def test_modules_classes_and_functions_stay_small() -> None:
+    assert {part for path in MODULES for part in large_parts(path)} <= TOO_LARGE
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
