@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,13 +51,60 @@ MADE_UP_COLUMN = (
 MIGRATION = "-- A color.\n-- oldest reader: 2\n\nALTER TABLE {schema}.jobs ADD COLUMN color text;\n"
 """For both databases."""
 
+VERB = """    def set_label(self, queue: str, text: str) -> None:
+        with self.transaction():
+            self._execute("DELETE FROM {schema}.meta WHERE name = ?", [f"label {queue}"])
+            self._execute("INSERT INTO {schema}.meta VALUES (?, ?)", [f"label {queue}", text])
+
+"""
+FUNCTION_WITH_ROW = """def label(store: Any, who: str, queue: str, text: str = "none") -> Label:
+    store.set_label(queue, text)
+    return Label(queue, text)
+
+
+LABEL_QUEUE = plain(
+    "label_queue", "POST", "/queues/{queue}/label", ADMINISTRATION, "Label a queue", label, LABEL.kind, "the label",
+    arguments=(Argument("queue", NAME), Argument("text", TEXT, "its label (default: none)", "none", "--text TEXT")),
+    deed=("QueueLabelled", "{queue}: {text}"),
+    command=Command(
+        name="queue label", group=SETUP, help="label a queue", description="Label a queue.",
+        said="{queue} is {text}", confirm="queue {queue} would be labelled {text}",
+        examples=("queuectl queue label video --text slow",),
+    ),
+)
+
+
+"""
+ITS_ANSWER = """from typing import Any, NamedTuple
+from queuectl.client import shapes
+from queuectl.client.operation import NAME, TEXT
+
+class Label(NamedTuple):
+    queue: str
+    text: str
+
+LABEL = shapes.Shape("", Label, shapes.Key("queue", shapes.TEXT), shapes.Key("text", shapes.TEXT))
+
+"""
+METHOD = """    def label_queue(self, queue: str, text: str = "none") -> Any:
+        from queuectl.client import config
+
+        return self.do(config.LABEL_QUEUE, queue=queue, text=text)
+
+"""
+MADE_UP_COMMAND = (
+    ("store/shared/settings.py", "    def moved_to(", VERB),
+    ("client/config.py", "def unset_value(", ITS_ANSWER + FUNCTION_WITH_ROW),
+    ("client/verbs.py", "    def unset_setting(", METHOD),
+)
+
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the source tree with both keys."""
+    """A copy of the source tree with both keys and the command."""
     root = tmp_path_factory.mktemp("grown")
     shutil.copytree(SOURCE, root / "queuectl", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, before, added in (*MADE_UP_KEY, *MADE_UP_COLUMN):
+    for name, before, added in (*MADE_UP_KEY, *MADE_UP_COLUMN, *MADE_UP_COMMAND):
         path = root / "queuectl" / name
         text = path.read_text()
         assert text.count(before) == 1, f"{name} has no single {before!r} any more"
@@ -155,3 +203,55 @@ def test_the_sql_function_has_both_and_older_releases_keep_it(tree: Path, postgr
         assert enqueued(niceness=7, color="red") == [7, "red"]
         with pytest.raises(psycopg.errors.InvalidParameterValue, match="niceness must be a whole number from 0 to 19"):
             enqueued(niceness=20)
+
+
+def test_a_new_command_is_typed_like_any_other(tree: Path) -> None:
+    assert re.search("^  queue label +label a queue$", run(tree, "-m", "queuectl", "--help"), re.MULTILINE)
+    text = run(tree, "-m", "queuectl", "queue", "label", "--help")
+    assert "usage: queuectl queue label [options] QUEUE" in text
+    assert "--text TEXT" in text
+    assert "-y, --yes" in text
+    label = ("queue", "label", "made/up", "--text", "loud", "--yes")
+    assert queuectl_in(tree, *label) == {"queue": "made/up", "text": "loud"}
+    assert run(tree, "-m", "queuectl", *label) == "made/up is loud\n"
+    with pytest.raises(AssertionError, match="queue made/up would be labelled none; confirm with --yes"):
+        run(tree, "-m", "queuectl", "queue", "label", "made/up")
+    assert [deed["detail"] for deed in queuectl_in(tree, "audit")][-1] == "made/up: loud"
+
+
+OVER_HTTP = """
+import json, sys
+sys.path.append(sys.argv[1])
+from queuectl import Client
+from tests.web.service import serving
+with serving("served.db") as service, Client("served.db") as here:
+    with Client.remote(service.url, service.tokens["full"]) as there:
+        print(json.dumps({
+            "document": service.full.get("/openapi.json").json()["paths"]["/api/v1/queues/{queue}/label"]["post"],
+            "rest": service.full.post("/api/v1/queues/made%2Fup/label", json={"text": "loud"}).json(),
+            "refused": service.read_only.post("/api/v1/queues/a/label", json={}).status_code,
+            "wrong": [service.full.post("/api/v1/queues/a/label", json={"txt": "b"}).json()["detail"],
+                      service.full.post("/api/v1/queues/a%20b/label", json={}).status_code],
+            "client": here.label_queue("a", "b"), "remote": there.label_queue("c/d", "e"),
+            "audit": [[deed.kind, deed.who, deed.detail] for deed in there.audit(limit=3)],
+            "events": [deed["event"] for deed in service.full.get("/api/v1/audit?limit=3").json()],
+            "console": service.full.get("/console/commands").json()["entries"],
+        }))
+"""
+
+
+def test_a_new_command_is_in_rest_and_both_clients(tree: Path) -> None:
+    found = json.loads(run(tree, "-c", OVER_HTTP, str(Path(__file__).parents[2])))
+    document = found["document"]
+    assert (document["operationId"], document["summary"]) == ("label_queue", "Label a queue")
+    body = document["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"] == {"text": {"type": "string", "pattern": r"^[^\u0000]*$"}}
+    answer = document["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer["required"] == ["queue", "text"]
+    assert found["rest"] == {"queue": "made/up", "text": "loud"}
+    assert (found["refused"], found["wrong"]) == (403, ["unknown key 'txt'", 404])
+    assert (found["client"], found["remote"]) == (["a", "b"], ["c/d", "e"])
+    assert [deed[0] for deed in found["audit"]] == ["QueueLabelled"] * 3
+    assert [deed[2] for deed in found["audit"]] == ["c/d: e", "a: b", "made/up: loud"]
+    assert found["events"] == ["queue_labelled"] * 3
+    assert "queue label" in {entry["name"] for entry in found["console"]}

@@ -100,6 +100,7 @@ def _wanted(call: Call, operation: Operation[Any]) -> list[dict[str, Any]]:
         for each in operation.arguments
         if each.spelled.startswith("-") and getattr(call.args, each.name) is not None
     }
+    given = {each.name: each.default for each in operation.arguments if each.default is not REQUIRED} | given
     words, wanted = list(call.words), [given]
     for argument in _words(operation):
         if argument.each:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -40,19 +41,19 @@ from queuectl.wire.schema import fixed, ref
 from queuectl.wire.selections import exactly
 from queuectl.wire.times import format_duration, format_time
 
-DEEDS = {
-    "CancelRequested": "cancelled", "Retried": "retried", "Held": "held", "Released": "released",
-    "Deleted": "deleted", "Pruned": "pruned", "SettingSet": "setting_changed", "SettingUnset": "setting_unset",
-    "WorkersStarted": "workers_started", "WorkersStopped": "workers_stopped", "TokenCreated": "token_created",
-    "TokenRevoked": "token_revoked", "ClockSetBack": "clock_set_back",
-}  # fmt: skip
-"""Events that people cause: the store's kind, and the name in JSON. People see the name with blanks."""
-KINDS = {name: kind for kind, name in DEEDS.items()}
+IRREGULAR = {"CancelRequested": "cancelled", "SettingSet": "setting_changed"}
+"""Kinds of actions whose event has another name in JSON than `WorkersStopped`: `workers_stopped`."""
+NOT_BY_PEOPLE = frozenset({"enqueued", "started", "ended"})
 
 
 def event_of(kind: str) -> str:
-    """The event's name in JSON. A kind of a newer release is its own name."""
-    return DEEDS.get(kind, kind)
+    """The name in JSON of an event of this kind."""
+    return IRREGULAR.get(kind) or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()
+
+
+def kind_of(event: str) -> str:
+    """The inverse of `event_of`, for what people did."""
+    return next((kind for kind, name in IRREGULAR.items() if name == event), event.title().replace("_", ""))
 
 
 def deed_words(kind: str) -> str:
@@ -102,7 +103,7 @@ def history_to_json(history: History) -> JsonObject:
 
 class Event(NamedTuple):
     """Something that happened to a job: it was `enqueued`, an attempt `started` or `ended`, or a person acted on it
-    (see `DEEDS`)."""
+    (see `event_of`)."""
 
     at: float
     name: str
@@ -299,7 +300,7 @@ FIGURES = Shape(
     Key("wait", PERCENTILES.kind), Key("stretch", NUMBER), Key("series", SERIES),
 )  # fmt: skip
 
-DEED_KIND = Kind(schema.TEXT, event_of, lambda name: KINDS.get(name, name))
+DEED_KIND = Kind(schema.TEXT, event_of, kind_of)
 DEED = Shape(
     "Deed", Deed,
     Key("id", COUNT), Key("at", TIME), Key("event", DEED_KIND, "kind"), Key("by", nullable(TEXT), "who"),

@@ -94,7 +94,7 @@ class Shape(Generic[T]):
         ]
         self._read = [(key.of or key.name, key.name, key.kind.read) for key in keys if isinstance(key.of, str)]
         self.schema = schema.fixed(**{key.name: key.kind.schema for key in keys})
-        self.kind = Kind(schema.ref(name), self.json, self.value)
+        self.kind = Kind(schema.ref(name) if name else self.schema, self.json, self.value)
 
     def json(self, value: T) -> JsonObject:
         """The value as JSON."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from queuectl.client.documents import EXECUTION, KINDS, STATUS, WORKER
+from queuectl.client.documents import EXECUTION, NOT_BY_PEOPLE, STATUS, WORKER, kind_of
 from queuectl.client.shapes import moment
 from queuectl.client.values import History, Status, WorkerView
 from queuectl.domain.fields import FIELDS, Field
@@ -45,10 +45,10 @@ def _value(field: Field, value: Any) -> Any:
 
 def history_of(document: Document) -> History:
     """The inverse of `history_to_json`."""
-    events = [event for event in document["events"] if event["event"] in KINDS]
+    events = [event for event in document["events"] if event["event"] not in NOT_BY_PEOPLE]
     return History(
         job=job_of(document), reason=document["reason"], attempts=list(map(EXECUTION.value, document["executions"])),
-        notes=[Note(at=moment(event["at"]), kind=KINDS[event["event"]], who=event["by"]) for event in events],
+        notes=[Note(at=moment(event["at"]), kind=kind_of(event["event"]), who=event["by"]) for event in events],
     )  # fmt: skip
 
 

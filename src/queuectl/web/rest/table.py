@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
@@ -33,9 +34,9 @@ HANDLERS: Mapping[str, Handler] = {
 
 
 def routes() -> list[Route]:
-    """A route for each path, and one for the document."""
+    """A route for each path, the longest first, and one for the document."""
     by_path: dict[str, dict[str, Operation[Any]]] = {}
-    for operation in OPERATIONS.values():
+    for operation in sorted(OPERATIONS.values(), key=lambda each: -each.path.count("/")):
         by_path.setdefault(operation.path, {})[operation.method] = operation
     made = [Route(_typed(path), _endpoint(methods), methods=list(methods)) for path, methods in by_path.items()]
     return [*made, Route("/openapi.json", _document)]
@@ -43,7 +44,7 @@ def routes() -> list[Route]:
 
 def _typed(path: str) -> str:
     """The path with a type for names of queues, which may contain slashes."""
-    return path.replace("/queues/{name}", "/queues/{name:path}")
+    return re.sub(r"/queues/\{(\w+)\}", r"/queues/{\1:path}", path)
 
 
 def _endpoint(methods: Mapping[str, Operation[Any]]) -> Callable[[Request], Awaitable[Response]]:
