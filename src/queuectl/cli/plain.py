@@ -26,10 +26,10 @@ def commands() -> Iterator[Command]:
     """The commands of all operations that are typed by their row alone."""
     for operation in OPERATIONS.values():
         if operation.command is not None:
-            yield _command(operation)
+            yield command_of(operation)
 
 
-def _command(operation: Operation[Any]) -> Command:
+def command_of(operation: Operation[Any]) -> Command:
     typed = operation.command
     assert typed is not None
     words = _words(operation)
@@ -81,7 +81,7 @@ def run(call: Call, operation: Operation[Any]) -> int:
             if argument.kind in (SELECTION, DEAD) and argument.typed:
                 for given in wanted:
                     given[argument.name] = _selection(call, argument, client.now())
-        would = "; ".join(command.confirm.format(**given) for given in wanted)
+        would = "; ".join(command.confirm.format(**given) for given in wanted if command.confirm)
         if would and not call.console.confirmed(f"{would}. Go on?", call.args.yes, would):
             call.console.note("nothing was changed", "nothing_changed")
             return 1
