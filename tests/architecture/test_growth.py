@@ -57,7 +57,7 @@ VERB = """    def set_label(self, queue: str, text: str) -> None:
             self._execute("INSERT INTO {schema}.meta VALUES (?, ?)", [f"label {queue}", text])
 
 """
-FUNCTION_WITH_ROW = """def label(store: Any, who: str, queue: str, text: str = "none") -> Label:
+FUNCTION_WITH_ROW = """def label(store: KeptSettings, who: str, queue: str, text: str = "none") -> Label:
     store.set_label(queue, text)
     return Label(queue, text)
 
@@ -75,9 +75,10 @@ LABEL_QUEUE = plain(
 
 
 """
-ITS_ANSWER = """from typing import Any, NamedTuple
+ITS_ANSWER = """from typing import NamedTuple
 from queuectl.client import shapes
 from queuectl.client.operation import NAME, TEXT
+from queuectl.store.shared.settings import KeptSettings
 
 class Label(NamedTuple):
     queue: str
