@@ -40,8 +40,8 @@ What scripts can rely on. `queuectl help exit-codes`, `json`, `environment` and 
 """
 
 SURROUNDINGS = """\
-A command runs in the folder and with the umask of whoever added it. It has its own session and no terminal. Its input
-is empty unless `--stdin` names a file.
+A command runs in the folder and with the umask of the person who added it. It has its own session and no terminal. Its
+input is empty unless `--stdin` names a file.
 """
 
 SHARED = (("Options of a new job", ENQUEUE), ("Selectors", SELECT), ("Options of acting commands", ACT))

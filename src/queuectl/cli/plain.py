@@ -1,4 +1,4 @@
-"""Commands without a module of their own: words become the arguments of an operation, and its answer is printed."""
+"""Commands without their own module: turns words into the arguments of an operation, and prints its answer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from queuectl.domain.errors import Invalid
 from queuectl.wire.words import local_time
 
 PRINTERS = {"token create": "token:print_made", "token list": "token:print_all"}
-"""Commands whose answer people see in a form of its own: module and function, as in `cli.table`."""
+"""Commands that print their answer for people by their own function: module and function, as in `cli.table`."""
 
 
 def commands() -> Iterator[Command]:
-    """The commands of all operations that are typed by their row alone."""
+    """The commands of all plain operations that have one."""
     for operation in OPERATIONS.values():
         if operation.command is not None:
             yield command_of(operation)
@@ -72,7 +72,7 @@ def _options(operation: Operation[Any]) -> Iterator[Option]:
 
 
 def run(call: Call, operation: Operation[Any]) -> int:
-    """Carries out the operation, for each of several words where it is about one, and prints what it answers."""
+    """Calls the operation, once for each word if it takes one, and prints the answers."""
     command = operation.command
     assert command is not None
     wanted = _wanted(call, operation)
@@ -94,7 +94,7 @@ def run(call: Call, operation: Operation[Any]) -> int:
 
 
 def _wanted(call: Call, operation: Operation[Any]) -> list[dict[str, Any]]:
-    """The arguments as typed, read and checked: once for each word where several calls are meant."""
+    """The arguments of each call, read and checked."""
     given = {
         each.name: each.read(getattr(call.args, each.name), each.spelled.split()[-2 if each.kind is not FLAG else -1])
         for each in operation.arguments
@@ -113,14 +113,14 @@ def _wanted(call: Call, operation: Operation[Any]) -> list[dict[str, Any]]:
 
 
 def _selection(call: Call, argument: Argument, now: float) -> Any:
-    """The jobs that the options select. Raises `Invalid` where none were given, and that does not mean all."""
+    """The selector of the options. Raises `Invalid` if none were given and that does not mean all jobs."""
     if not selects(call.args) and argument.default is REQUIRED:
         raise Invalid("no job was selected", "select jobs, e.g. --state failed, --queue video, --all")
     return selector_of(call.args, now)
 
 
 def _print(call: Call, operation: Operation[Any], done: Sequence[tuple[dict[str, Any], Any]]) -> None:
-    """What was answered: JSON, or words for people."""
+    """Prints the answers: JSON, or words for people."""
     console, command, kind = call.console, operation.command, operation.kind
     assert command is not None
     assert kind is not None
@@ -138,7 +138,7 @@ def _print(call: Call, operation: Operation[Any], done: Sequence[tuple[dict[str,
 
 
 def _print_words(call: Call, command: Typed, given: Mapping[str, Any], document: Any) -> None:
-    """A line a value, or a table."""
+    """Prints a table, or a line for each value."""
     console = call.console
     documents = document if isinstance(document, list) else [document]
     template = command.bare if console.quiet else command.said
@@ -154,7 +154,7 @@ def _print_words(call: Call, command: Typed, given: Mapping[str, Any], document:
 
 
 def _seen(value: Any) -> str:
-    """A value of JSON for people."""
+    """A JSON value for people."""
     if value is None or isinstance(value, bool):
         return {None: "", False: "no", True: "yes"}[value]
     if isinstance(value, list):

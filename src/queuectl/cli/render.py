@@ -56,7 +56,7 @@ def visible(text: str) -> str:
     """The text on one line: line breaks and control characters are shown as `\\n`, `\\x1b`."""
     if text.isprintable():
         return text
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])"
@@ -78,7 +78,7 @@ def width_of(text: str) -> int:
         return len(text)
     from unicodedata import combining, east_asian_width
 
-    return sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text)
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
 
 
 def cut(text: str, width: int) -> str:
@@ -86,11 +86,11 @@ def cut(text: str, width: int) -> str:
     if width_of(text) <= width:
         return text
     kept, used = "", 0
-    for sign in text:
-        used += width_of(sign)
+    for character in text:
+        used += width_of(character)
         if used > width - 1:
             break
-        kept += sign
+        kept += character
     return kept + "…"
 
 

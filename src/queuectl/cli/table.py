@@ -303,7 +303,7 @@ _ROWS = (
         options=(
             option("--older-than", "DURATION", "delete jobs unchanged for this long, e.g. 30d"),
             many("--state", "STATE", "delete only completed, cancelled or dead jobs"),
-            flag("--shrink", "then shrink the file; workers wait meanwhile"),
+            flag("--shrink", "then shrink the file, while workers wait"),
             *ACT,
         ),
         description="Delete finished jobs that match the options or, without options, that are older than the "

@@ -86,7 +86,7 @@ def _braced(text: str) -> list[tuple[str, str]]:
     for piece in pieces:
         match = re.match(_KEY, piece)
         if not match:
-            raise Invalid(f"{piece!r} is no key and value", QUOTE_IT)
+            raise Invalid(f"{piece!r} is not a key and value", QUOTE_IT)
         pairs.append((match[1], piece[match.end() :].strip()))
     if not any(key == "command" for key, _ in pairs):
         _name_misspelt(inner)

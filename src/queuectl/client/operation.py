@@ -1,4 +1,4 @@
-"""What a row of the table of operations is: a use case, its arguments, its answer, its path, and how it is typed."""
+"""A row of the table of operations: a use case with its arguments, answer, path and command."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ JSON = "application/json"
 JOBS, DLQ, ACTIVITY, ADMINISTRATION, SERVER = "Jobs", "Dead letter queue", "Activity", "Administration", "Server"
 """The parts of the API's document."""
 WORKERS, WEB, SETUP = "Workers", "Over HTTP", "Setup and upkeep"
-"""The groups of commands, beside `JOBS` and `DLQ`."""
+"""Groups of commands, in addition to `JOBS` and `DLQ`."""
 
 
 # --- arguments ------------------------------------------------------------------------------
 
 
 class Kind(NamedTuple):
-    """What values an argument has. `read` makes one from JSON or from a word, and raises `Invalid`; `send` is its
+    """The type of an argument's values. `read` makes one from JSON or a word, and raises `Invalid`; `send` is its
     inverse."""
 
     schema: Schema
@@ -52,7 +52,7 @@ NAME = Kind({"type": "string", "pattern": r"^[A-Za-z0-9._:/@+-]{1,128}$"}, check
 FLAG = Kind(schema.FLAG, check_flag)
 DURATION = Kind(schema.DURATION, parse_duration, lambda duration: round(seconds_of(duration), 3))
 SELECTION = Kind(schema.ref("Selector"), lambda given, _: given)
-"""Jobs. It is read by `wire.selections`, once the store's time is known; each interface has its own words for it."""
+"""A selection of jobs, parsed by `wire.selections` once the store's time is known. Each interface has its own words."""
 DEAD = SELECTION._replace(send=lambda selector: selector._replace(states=()))
 """Dead jobs: selected by anything but their state."""
 
@@ -92,9 +92,9 @@ REQUIRED: Any = object()
 class Argument(NamedTuple):
     """An argument of a use case.
 
-    `spelled` is how it is typed: an option such as `--limit N`, or a word, shown as its name unless this says another.
-    `told` is what the API's document says of it. `many`: its value is a list. `each`: several words may be typed, and
-    each is done by itself. `typed`: whether the command line has it.
+    `spelled` is its form on the command line: an option such as `--limit N`, or the name of a word (default: `name`).
+    `told` describes it in the API's document. `many`: its value is a list. `each`: several words may be given, for one
+    call each. `typed`: the command line has it.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Argument(NamedTuple):
     typed: bool = True
 
     def read(self, value: Any, what: str = "") -> Any:
-        """A value as it was given. Raises `Invalid`."""
+        """The value of a given one. Raises `Invalid`."""
         what = what or self.name
         if value is None and self.default is not REQUIRED:
             return self.default
@@ -119,7 +119,7 @@ class Argument(NamedTuple):
         return [self.kind.read(each, what) for each in value]
 
     def read_from(self, given: Mapping[str, Any]) -> Any:
-        """Its value among those given, or its default. Raises `Invalid` where it is missing."""
+        """Its value among those given, or its default. Raises `Invalid` if it is missing."""
         if self.name not in given and self.default is REQUIRED:
             raise Invalid(f"{self.name} is missing")
         return self.read(given[self.name]) if self.name in given else self.default
@@ -139,7 +139,7 @@ class Argument(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """How an operation answers over HTTP where all went well. No schema: there is no body."""
+    """A successful answer over HTTP. No schema: it has no body."""
 
     schema: Schema | None
     description: str
@@ -148,13 +148,13 @@ class Answer(NamedTuple):
 
 
 class Command(NamedTuple):
-    """How a plain operation is typed. Nothing else has to be written for it.
+    """The command of a plain operation; it needs nothing else.
 
-    `said` is the line printed for a value, and `bare` the one under `--quiet` (unless given, the value's first key):
-    templates of the arguments and of the keys of the value's JSON. Without `said`, lists are tables with a column a
-    key, and other values a line a key. `nothing` is said of an empty list. `confirm`, a template of the arguments, says
-    what would happen: it is asked before, and where nobody can be asked, `--yes` has to be given. `makes_store`: makes
-    the store where there is none. `frees_room`: on a full disk it may use the room that is kept for the way out.
+    `said` is the line printed for a value, `bare` the one with `--quiet` (default: the value's first key). Both are
+    templates of the arguments and the keys of the value's JSON. Without `said`, a list is a table with a column for
+    each key, and another value has a line for each key. `nothing` is printed for an empty list. `confirm`, a template
+    of the arguments, is asked first; if nobody can be asked, `--yes` is needed. `makes_store`: makes the store if it
+    does not exist. `frees_room`: may use the reserved space on a full disk.
     """
 
     name: str
@@ -174,12 +174,12 @@ class Command(NamedTuple):
 
 
 class Operation(NamedTuple, Generic[T]):
-    """A use case. `name` is its id in the API's document, by which an interface finds what it does in a way of its own.
+    """A use case. `name` is its id in the API's document; interfaces find their own handlers by it.
 
-    `function` does it, called with the store, who asks, and the arguments by name; where it has none, each interface
-    has its own way, of which `answers` and `body` tell. `kind` is what it answers. `deed` is what the audit log keeps
-    of it: a kind and a template of the arguments. `fails` are statuses of failures beside those that every operation
-    has. `full_only`: a read-only token may not even look. `open`: it needs no token.
+    `function` is called with the store, the user's name, and the arguments by name. Without one, each interface has its
+    own handler, and `answers` and `body` describe it. `kind` is the type of the answer. `deed` is its entry in the
+    audit log: a kind and a template of the arguments. `fails` are statuses of failures in addition to those of every
+    operation. `full_only`: even reading needs a full token. `open`: it needs no token.
     """
 
     name: str
@@ -211,18 +211,18 @@ class Operation(NamedTuple, Generic[T]):
 
     @property
     def in_path(self) -> list[str]:
-        """The names that stand in its path."""
+        """The names in its path."""
         return re.findall(r"\{(\w+)\}", self.path)
 
     @property
     def in_query(self) -> list[Argument]:
-        """The arguments that stand in the query."""
+        """The arguments in the query."""
         by_query = self.body or self.method in ("GET", "DELETE")
         return [each for each in self.arguments if each.name not in self.in_path] if by_query else []
 
     @property
     def in_body(self) -> list[Argument]:
-        """The arguments that stand in the body."""
+        """The arguments in the body."""
         elsewhere = (*self.in_path, *(each.name for each in self.in_query))
         return [each for each in self.arguments if each.name not in elsewhere]
 
@@ -231,11 +231,11 @@ def plain(
     name: str, method: str, path: str, tag: str, summary: str, function: Callable[..., T], kind: AnswerKind, told: str,
     *, status: int = 200, **more: Any,
 ) -> Operation[T]:  # fmt: skip
-    """The row of an operation that every interface does in the same way."""
+    """The row of an operation that is the same in every interface."""
     answers = (Answer(None if status == 204 else kind.schema, told, status),)
     return Operation(name, method, API + path, tag, summary, answers, function=function, kind=kind, **more)
 
 
 def rows_of(rooms: Iterable[Any]) -> list[Operation[Any]]:
-    """The rows in these modules, each beside its function."""
+    """The rows in these modules."""
     return [each for room in rooms for each in vars(room).values() if isinstance(each, Operation)]

@@ -1,8 +1,8 @@
-"""Every use case, one row each. REST routes, the API's document, the client over HTTP, plain commands and what the
-console allows follow from these rows.
+"""Every use case, one row each. REST routes, the API's document, the client over HTTP, plain commands and the console's
+list of commands follow from these rows.
 
-A plain use case has its row beside its function, in one of the `ROOMS`: nothing else has to be written for it. Rows
-without a function stand here: each interface does them in a way of its own, found by the row's name.
+A plain use case has its row next to its function, in one of the `ROOMS`, and needs nothing else. Rows without a
+function are here: each interface has its own handler, found by the row's name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Use cases that are the same beside a store and over HTTP: a typed line each, which names the row that does it."""
+"""Use cases that are the same on a store and over HTTP: one typed line each, which names its row."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ T = TypeVar("T")
 
 
 class Verbs:
-    """A `Client` and a `RemoteClient` bring `do` and `act`."""
+    """Methods of `Client` and `RemoteClient`, which define `do` and `act`."""
 
     def do(self, operation: Operation[T], **arguments: Any) -> T:
         """Carries out a plain use case."""
         raise NotImplementedError
 
     def act(self, action: Action, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Does it to these jobs."""
+        """Acts on these jobs."""
         raise NotImplementedError
 
     # --- jobs -------------------------------------------------------------------------------

@@ -81,4 +81,4 @@ def _texts(given: Mapping[str, Sequence[str]], key: str) -> tuple[str, ...]:
 
 def exactly(text: str) -> str:
     """A GLOB that matches this text and no other."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
+    return "".join(f"[{each}]" if each in "*?[" else each for each in text)

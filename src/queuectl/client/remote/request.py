@@ -1,4 +1,4 @@
-"""A use case and its arguments as a request of the REST API, by the row of its operation."""
+"""Turns an operation and its arguments into a request of the REST API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Query = dict[str, Any]
 
 
 class Request(NamedTuple):
-    """What is sent: `path` is whole and quoted."""
+    """A request; `path` is complete and quoted."""
 
     method: str
     path: str
@@ -25,7 +25,7 @@ class Request(NamedTuple):
 
 
 def request_of(operation: Operation[Any], arguments: Mapping[str, Any], body: object = None) -> Request:
-    """The request that asks for it. What has its default is left out: older servers do not know newer arguments."""
+    """The request. Arguments with their default are left out: older servers do not know newer ones."""
     given = {
         each.name: each.send(arguments[each.name])
         for each in operation.arguments

@@ -1,4 +1,4 @@
-"""What handlers of the API use: arguments, bodies, answers.
+"""Used by handlers of the API: arguments, bodies, answers.
 
 A handler translates its input and makes one call of `Client`. Jobs, durations and selections are checked in `wire`, as
 for the command line.
@@ -26,7 +26,7 @@ from queuectl.wire.reading import parse_json
 from queuectl.wire.selections import KEYS
 
 Given = Mapping[str, Any]
-"""The arguments of an operation by name. A selection stands as its words."""
+"""The arguments of an operation by name. A selection is given as its words."""
 Handler = Callable[[Request, Given], Awaitable[Response]]
 
 MASKED = "***"
@@ -63,7 +63,7 @@ def shown_jobs(request: Request, client: Client, jobs: Sequence[Job]) -> list[Js
 async def given_to(request: Request, operation: Operation[Any]) -> Given:
     """The operation's arguments by name, read and checked. Raises `NotFound`, `Invalid`.
 
-    Those of an operation with a body of its own are what stands in its path and query.
+    Those of an operation with its own body are only in its path and query.
     """
     given: dict[str, Any] = {name: request.path_params[name] for name in operation.in_path}
     for argument in operation.arguments:
@@ -80,7 +80,7 @@ async def given_to(request: Request, operation: Operation[Any]) -> Given:
 
 
 def _in_query(request: Request, arguments: Sequence[Argument]) -> Given:
-    """Those in the query. Raises `Invalid` for a name that is not known, or one given twice."""
+    """The arguments in the query. Raises `Invalid` for an unknown name, or one given twice."""
     known = {name: argument for argument in arguments for name in names_of(argument)}
     words: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
@@ -111,7 +111,7 @@ def is_selection(argument: Argument) -> bool:
 
 
 def names_of(argument: Argument) -> Sequence[str]:
-    """The parameters of a query that give it."""
+    """The parameters of a query for the argument."""
     if not is_selection(argument):
         return (argument.name,)
     return KEYS if argument.kind is SELECTION else [key for key in KEYS if key != "state"]

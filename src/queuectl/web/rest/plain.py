@@ -1,4 +1,4 @@
-"""Operations that need no handler of their own: the arguments go to a client, and what it answers becomes JSON."""
+"""Handlers of plain operations: pass the arguments to a client, and answer its value as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from queuectl.wire.selections import parse_selection
 
 
 def handler(operation: Operation[Any]) -> Handler:
-    """What answers a plain operation."""
+    """The handler of a plain operation."""
     (told,) = operation.answers
 
     async def handle(request: Request, given: Given) -> Response:
@@ -36,7 +36,7 @@ def handler(operation: Operation[Any]) -> Handler:
 
 
 def _selected(operation: Operation[Any], given: Given, client: Client) -> Given:
-    """The arguments with the selection that their words mean now."""
+    """The arguments with their words parsed to a selector."""
     selections = [each.name for each in operation.arguments if is_selection(each)]
     if not selections:
         return given
@@ -45,7 +45,7 @@ def _selected(operation: Operation[Any], given: Given, client: Client) -> Given:
 
 
 def _masked(document: object) -> object:
-    """The same, as who may only read may see it."""
+    """The document without what a read-only token may not see."""
     if isinstance(document, list):
         return [_masked(each) for each in document]
     if isinstance(document, dict):
@@ -60,7 +60,7 @@ revoke = handler(OPERATIONS["revoke_token"])
 
 
 async def revoke_token(request: Request, given: Given) -> Response:
-    """Ends a token, and forgets that it came in."""
+    """Revokes a token, and empties the cache of tokens."""
     done = await revoke(request, given)
     door: Door = request.app.state.door
     door.forget()

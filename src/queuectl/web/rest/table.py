@@ -1,4 +1,4 @@
-"""The routes of the API: what each operation of `client.operations` is answered by, and the document."""
+"""The routes of the API: a handler for each operation of `client.operations`, and the document."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HANDLERS: Mapping[str, Handler] = {
     "stop_workers": running.stop_workers, "events": streaming.events, "revoke_token": plain.revoke_token,
     "healthz": health.alive, "readyz": health.ready, "metrics": health.exposition,
 }  # fmt: skip
-"""What answers the operations that are not plain."""
+"""Handlers of the operations that are not plain."""
 
 
 def routes() -> list[Route]:

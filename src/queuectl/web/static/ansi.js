@@ -1,7 +1,7 @@
 // Turns text with terminal escape sequences into spans. Colours and weights are kept; all other sequences are dropped.
 // Nothing is read as markup: text is added as text.
 
-const SEQUENCE_MAX = 512; // a longer one is no sequence, and is dropped so far
+const SEQUENCE_MAX = 512; // a longer one is not a sequence, and is dropped
 const PARAMETERS_MAX = 32;
 export const LINE_MAX = 8192;
 const SPANS_MAX = 500;

@@ -44,7 +44,7 @@ function draw(box, state, data) {
 const drawn = new Map();
 let latest = null, last = 0;
 
-function show(anew = false) {
+function show(again = false) {
   if (!latest) return;
   const ends = [...latest.series, { ...latest.series.at(-1), at: latest.until }]; // the last minute has a width, too
   const times = ends.map((minute) => Date.parse(minute.at) / 1000);
@@ -52,7 +52,7 @@ function show(anew = false) {
     const box = document.getElementById(id);
     if (!box) continue;
     const data = [times, ends.map(number)];
-    if (anew || !drawn.has(id)) {
+    if (again || !drawn.has(id)) {
       drawn.get(id)?.destroy();
       drawn.set(id, draw(box, state, data));
     } else drawn.get(id).setData(data);
@@ -67,7 +67,7 @@ async function load() {
   try {
     const response = await fetch(STATS);
     if (response.ok) { latest = await response.json(); show(); }
-  } catch { /* the sign in the corner tells that there is no connection */ }
+  } catch { /* the mark in the corner shows that there is no connection */ }
 }
 
 document.addEventListener("fresh", load);

@@ -68,21 +68,21 @@ function recall(by) {
 // --- output --------------------------------------------------------------------------------
 
 let line = null, ansi = new Ansi();
-let said = [], signs = 0; // all that stands here, as [function, text, class]
+let said = [], characters = 0; // the panel's content, as [function, text, class]
 
 function keep(how, text, className) {
   const last = said.at(-1);
   if (how === "print" && last?.[0] === how && last[2] === className && last[1].length < 4096) last[1] += text;
   else said.push([how, text, className]);
-  signs += text.length;
-  while (signs > KEPT_CHARACTERS_MAX && said.length > 1) signs -= said.shift()[1].length;
+  characters += text.length;
+  while (characters > KEPT_CHARACTERS_MAX && said.length > 1) characters -= said.shift()[1].length;
 }
 
 function clear() {
   terminal.replaceChildren();
   line = null;
   said = [];
-  signs = 0;
+  characters = 0;
 }
 
 function down() { terminal.scrollTop = terminal.scrollHeight; }
@@ -120,7 +120,7 @@ function tell(text, className = "meta") {
 // From page to page.
 function save() {
   if (running) tell(`left with the page${/^run\b/.test(running.line) ? "; its job goes on" : ""}`);
-  try { sessionStorage.setItem(TEXT, JSON.stringify(said)); } catch { /* the next page begins anew */ }
+  try { sessionStorage.setItem(TEXT, JSON.stringify(said)); } catch { /* the next page begins empty */ }
 }
 
 function restore() {

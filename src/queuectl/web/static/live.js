@@ -6,7 +6,7 @@
 const STREAM = "/api/v1/events?topics=events,snapshot";
 const FRESH_MS = 2000;
 const AT_REST_MS = 1000 * (document.querySelector("[data-rest]")?.dataset.rest ?? 30);
-const STALE_MS = 12000; // a snapshot comes every few seconds, whatever happens
+const STALE_MS = 12000; // a snapshot comes at least every few seconds
 
 const live = document.getElementById("live");
 const WORDS = { live: "live", paused: "paused", offline: "offline", off: "" };

@@ -8,7 +8,7 @@ import { call } from "./talk.js";
 const LINES_MAX = 20000;
 const CHUNK = 200;
 const READ_MAX = 4 << 20;
-const SLICE = 1 << 18; // signs shown in one frame
+const SLICE = 1 << 18; // characters shown in one frame
 
 const $ = (id) => document.getElementById(id);
 const job = $("job").dataset.id;
