@@ -61,7 +61,7 @@ def test_who_may_only_read_sees_no_button_that_would_be_refused(open_page: OpenP
 def test_every_page_says_nothing_on_the_console_and_fits_a_phone(open_page: OpenPage, server: Service) -> None:
     command = "printf '%s' " + "a-word-that-nobody-can-break-" * 20
     server.enqueue(command, id="first", tags=["web"], env={"SECRET_KEY": "hunter2"})
-    for options in ({}, {"viewport": {"width": 375, "height": 780}, "color_scheme": "dark"}):
+    for options in ({}, {"width": 375, "height": 780, "colours": "dark"}):
         page = open_page("/", **options)
         for path in PAGES:
             page.goto(f"{server.url}{path}")
@@ -114,7 +114,7 @@ CONTRASTS = """() => {
 
 def test_all_text_can_be_read_in_both_colour_schemes(open_page: OpenPage, server: Service) -> None:
     for scheme in ("light", "dark"):
-        page = open_page("/", color_scheme=scheme)
+        page = open_page("/", colours=scheme)
         for path in ("/", "/jobs", "/enqueue", "/console", "/access"):
             page.goto(f"{server.url}{path}")
             expect(page.locator("#live")).to_have_text("live")
@@ -123,7 +123,7 @@ def test_all_text_can_be_read_in_both_colour_schemes(open_page: OpenPage, server
 
 
 def test_the_colours_can_be_chosen_and_are_kept(open_page: OpenPage) -> None:
-    page = open_page("/", color_scheme="light")
+    page = open_page("/")
 
     def ground() -> str:
         found: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -176,7 +176,7 @@ def test_the_overview_counts_a_new_job_without_a_reload(open_page: OpenPage, ser
 
 @pytest.mark.parametrize("width", [375, 1000, 1280])
 def test_long_times_lie_on_no_other(open_page: OpenPage, server: Service, width: int) -> None:
-    page = open_page("/", viewport={"width": width, "height": 700})
+    page = open_page("/", width=width, height=700)
     over = """(lists) => {
         const wide = (dd) => [dd, dd.parentElement].some((each) => each.scrollWidth > each.clientWidth);
         return lists.flatMap((each) => [...each.querySelectorAll("dd")])
@@ -205,6 +205,10 @@ def test_a_row_follows_its_job_and_stays_selected(open_page: OpenPage, server: S
     expect(row.get_by_role("checkbox")).to_be_checked()
 
 
+REFRESH = """() => new Promise((done) => {
+  document.addEventListener("fresh", () => done(), { once: true });
+  document.dispatchEvent(new Event("refresh"));
+})"""
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -530,7 +534,7 @@ def test_the_console_opens_on_every_page_and_keeps_its_text(open_page: OpenPage,
 
 
 def test_a_command_is_watched_in_the_console_and_stopped(open_page: OpenPage, server: Service, worker: Worker) -> None:
-    page = open_page("/console", viewport={"width": 390, "height": 780})
+    page = open_page("/console", width=390, height=780)
     terminal, line = page.locator("#terminal"), page.locator("#line")
     line.fill("run --id watched -- sh -c 'echo number $((40 + 1)); sleep 60'")
     page.keyboard.press("Enter")
@@ -579,6 +583,7 @@ def test_a_setting_is_set_checked_and_put_back(open_page: OpenPage, server: Serv
     row.get_by_role("button", name="Set", exact=True).click()
     expect(page.get_by_text("must be a whole number")).to_be_visible()
     field.fill("5")
+    page.evaluate(REFRESH)  # what is being typed stays
     row.get_by_role("button", name="Set", exact=True).click()
     expect(row.locator(".tag")).to_have_text("set")
     assert server.queue.settings()["max-lost"] == 5

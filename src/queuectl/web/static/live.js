@@ -39,14 +39,18 @@ export function morph(old, fresh) {
   morphChildren(old, fresh);
 }
 
-// Elements that stay are not moved if removing others suffices: a moved element loses the focus.
+function isBlank(node) { return node.nodeType === 3 && !node.nodeValue.trim(); }
+
+// Elements that stay are not moved if removing others suffices: a moved element loses the focus. An element stays the
+// same when only the blanks before it have gone.
 function morphChildren(old, fresh) {
   const known = new Map([...old.children].filter(keyOf).map((child) => [keyOf(child), child]));
   const wantedKeys = new Set([...fresh.children].map(keyOf));
   let at = old.firstChild;
   for (const wanted of [...fresh.childNodes]) {
     const key = keyOf(wanted);
-    const same = key ? known.get(key) : at && !keyOf(at) && at.nodeName === wanted.nodeName ? at : null;
+    const here = at && isBlank(at) && wanted.nodeType === 1 ? at.nextSibling : at;
+    const same = key ? known.get(key) : here && !keyOf(here) && here.nodeName === wanted.nodeName ? here : null;
     if (!same) { old.insertBefore(wanted, at); continue; }
     while (at !== same && at && !wantedKeys.has(keyOf(at) || null)) { const next = at.nextSibling; at.remove(); at = next; }
     if (same === at) at = at.nextSibling;
