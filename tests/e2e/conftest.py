@@ -21,6 +21,7 @@ import pytest
 
 from queuectl import ids
 from queuectl.store.sqlite.store import SqliteStore
+from tests.loaded import Loaded, plain_words
 from tests.server import WITH_PASSWORD, new_schema
 from tests.workshop import until
 
@@ -53,17 +54,25 @@ class Terminal:
 
     folder: Path
     environment: dict[str, str]
+    loaded: Loaded
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def type(self, line: str, shell: str = "bash", stdin: str | bytes = b"") -> Done:
-        """Types a line at a shell's prompt and waits for its end."""
-        done = subprocess.run(
-            [shell, "-c", line], cwd=self.folder, env=self.environment, timeout=DEADLINE_S, capture_output=True,
-            input=stdin.encode() if isinstance(stdin, str) else stdin, check=False,
-        )  # fmt: skip
-        return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    def type(self, line: str, shell: str | None = None, stdin: str | bytes = b"") -> Done:
+        """Types a line at a shell's prompt and waits for its end. Where no shell is asked for, and none is needed, the
+        command starts without one (see loaded.py)."""
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        words = None if shell or not self.loaded.stands_for(self.environment) else plain_words(line)
+        if words is not None:
+            code, out, err = self.loaded.run(words, self.folder, self.environment, given, DEADLINE_S)
+        else:
+            done = subprocess.run(
+                [shell or "bash", "-c", line], cwd=self.folder, env=self.environment, timeout=DEADLINE_S,
+                capture_output=True, input=given, check=False,
+            )  # fmt: skip
+            code, out, err = done.returncode, done.stdout, done.stderr
+        return Done(code, out.decode(errors="replace"), err.decode(errors="replace"))
 
-    def good(self, line: str, shell: str = "bash", stdin: str = "") -> Done:
+    def good(self, line: str, shell: str | None = None, stdin: str = "") -> Done:
         """The same, where success is expected."""
         done = self.type(line, shell, stdin)
         assert done.code == 0, (line, done)
@@ -129,10 +138,7 @@ class Terminal:
 
     def close(self) -> None:
         """Ends what was started."""
-        subprocess.run(
-            ["queuectl", "worker", "stop", "--now", "--quiet"], cwd=self.folder, env=self.environment, check=False,
-            capture_output=True, timeout=DEADLINE_S,
-        )  # fmt: skip
+        self.type("queuectl worker stop --now --quiet")
         for process in self.started:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
@@ -141,18 +147,23 @@ class Terminal:
                 process.stdout.close()
 
 
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[Loaded]:
+    """Runs command lines in an environment as bare as a terminal's."""
+    kept = {name: os.environ[name] for name in ("LANG", "TMPDIR", "TZ", "SYSTEMROOT") if name in os.environ}
+    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"])
+    found = Loaded({**kept, "PATH": path, "TERM": "xterm", "PYTHONWARNINGS": "error"})
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
+def terminal(tmp_path: Path, loaded: Loaded) -> Iterator[Terminal]:
     """A prompt in a folder with a store of its own."""
     folder = tmp_path / "project"
     folder.mkdir()
-    kept = {name: os.environ[name] for name in ("LANG", "TMPDIR", "TZ", "SYSTEMROOT") if name in os.environ}
-    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"])
-    environment = {
-        **kept, "PATH": path, "HOME": str(tmp_path / "home"), "TERM": "xterm", "PYTHONWARNINGS": "error",
-        "QUEUECTL_DB": str(folder / "queuectl.db"),
-    }  # fmt: skip
-    found = Terminal(folder, environment)
+    own = {"HOME": str(tmp_path / "home"), "QUEUECTL_DB": str(folder / "queuectl.db")}
+    found = Terminal(folder, {**loaded.environment, **own}, loaded)
     yield found
     found.close()
 

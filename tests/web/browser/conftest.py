@@ -8,23 +8,24 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.needs import lacks
 from tests.web.service import Service, serving
 from tests.workshop import Worker
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE_MS = 20_000
 
 
 def chromium() -> str | None:
-    """This machine's Chromium, if it has one; `QUEUECTL_TEST_CHROMIUM` names another."""
+    """This machine's Chromium, if it has one, the one without windows first, whose pages cost a third;
+    `QUEUECTL_TEST_CHROMIUM` names another."""
     return os.environ.get("QUEUECTL_TEST_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
 
 
@@ -72,31 +73,59 @@ def login(server: Service, path: str = "/", role: str = "full") -> str:
 OpenPage = Callable[..., Page]
 
 
+@pytest.fixture(scope="module")
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """What all pages share that ask for no other: a new one costs a Chromium with windows more than the page."""
+    with shared_by_pages(browser) as shared:
+        yield shared
+
+
+@contextmanager
+def shared_by_pages(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
+    """A context of a browser until the end of the block."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE_MS)
+    yield context
+    context.close()
+
+
+def forget_all(page: Page, origin: str) -> None:
+    """Makes the page's browser as good as new."""
+    page.context.clear_cookies()
+    page.context.set_offline(False)
+    session = page.context.new_cdp_session(page)
+    session.send("Network.clearBrowserCache")
+    session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+    session.detach()
+
+
 @pytest.fixture
-def open_page(browser: Browser, server: Service) -> Iterator[OpenPage]:
-    """Opens a page of the server in a browser that is logged in; options are those of a browser context.
+def open_page(browser: Browser, profile: BrowserContext, server: Service) -> Iterator[OpenPage]:
+    """Opens a page of the server in a browser that is logged in; `options` make a browser context of its own.
 
     `allowed` are texts of the console that are no fault here.
     """
-    contexts = []
     complaints: list[str] = []
+    with ExitStack() as opened:
 
-    def open_(path: str = "/", allowed: tuple[str, ...] = (), role: str = "full", **options: Any) -> Page:
-        def complain(text: str) -> None:
-            if not any(each in text for each in allowed):
-                complaints.append(text)
+        def open_(
+            path: str = "/", allowed: tuple[str, ...] = (), role: str = "full", width: int = 1280, height: int = 900,
+            colours: Literal["light", "dark"] = "light", **options: Any,
+        ) -> Page:  # fmt: skip
+            def complain(text: str) -> None:
+                if not any(each in text for each in allowed):
+                    complaints.append(text)
 
-        options.setdefault("viewport", {"width": 1280, "height": 900})
-        context = browser.new_context(**options)
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        page.on("console", lambda said: complain(said.text) if said.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complain(str(error)))
-        page.goto(login(server, path, role))
-        return page
+            page = (opened.enter_context(shared_by_pages(browser, **options)) if options else profile).new_page()
+            opened.callback(page.close)
+            if page.context.pages == [page]:
+                forget_all(page, server.url)
+            page.set_viewport_size({"width": width, "height": height})
+            page.emulate_media(color_scheme=colours)
+            page.on("console", lambda said: complain(said.text) if said.type in ("error", "warning") else None)
+            page.on("pageerror", lambda error: complain(str(error)))
+            page.goto(login(server, path, role))
+            return page
 
-    yield open_
-    for context in contexts:
-        context.close()
+        yield open_
     assert not complaints

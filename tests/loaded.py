@@ -1,0 +1,156 @@
+"""Command lines of queuectl, each a process of its own, forked from one that has everything loaded.
+
+Nine tenths of what a command costs is the interpreter's start and its imports, which tests of what commands say and do
+need not repeat each time. Lines that a shell has to read, and everything that lasts, start as a user's do.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import re
+import selectors
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import NoReturn
+
+ROOT = Path(__file__).parents[1]
+SAME_IN_ANY_SHELL = re.compile(r"""queuectl(?: (?:[A-Za-z0-9_./:,+@%=-]|'[^']*'|"[^"$`\\!]*")+)*""")
+READ_AT_THE_START = re.compile("LANG|LC_.*|PYTHON.*")
+"""Variables that only a starting interpreter reads."""
+LOADED = ("queuectl.cli", "queuectl.client", "queuectl.store", "queuectl.domain", "queuectl.wire")
+LENGTH = 4
+
+
+def plain_words(line: str) -> list[str] | None:
+    """The words of a line that is one call of queuectl, if no shell makes anything else of it."""
+    return shlex.split(line) if SAME_IN_ANY_SHELL.fullmatch(line) else None
+
+
+class Loaded:
+    """The process that has queuectl loaded. It runs one command line at a time."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.loaded", str(theirs.fileno())], cwd=ROOT, env=environment,
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+
+    def stands_for(self, environment: Mapping[str, str]) -> bool:
+        """Whether an interpreter that started with this environment would be no different."""
+        return _read_at_the_start(environment) == _read_at_the_start(self.environment)
+
+    def run(
+        self, words: Sequence[str], folder: Path, environment: Mapping[str, str], stdin: bytes, patience_s: float
+    ) -> tuple[int, bytes, bytes]:
+        """The exit code of a command line; what it, and whatever it left behind, wrote to stdout and stderr."""
+        (out, their_out), (err, their_err) = os.pipe(), os.pipe()
+        asked = pickle.dumps((list(words), str(folder), dict(environment)))
+        with tempfile.TemporaryFile() as given:
+            given.write(stdin)
+            given.seek(0)
+            socket.send_fds(self._socket, [len(asked).to_bytes(LENGTH)], [given.fileno(), their_out, their_err])
+        os.close(their_out)
+        os.close(their_err)
+        self._socket.sendall(asked)
+        pid = self._told()
+        try:
+            written = _read_to_their_end([out, err], time.monotonic() + patience_s)
+        except TimeoutError:
+            os.kill(pid, signal.SIGKILL)
+            self._told()
+            raise subprocess.TimeoutExpired(list(words), patience_s) from None
+        return self._told(), bytes(written[out]), bytes(written[err])
+
+    def _told(self) -> int:
+        return int.from_bytes(self._socket.recv(LENGTH, socket.MSG_WAITALL), signed=True)
+
+    def close(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+
+def _read_at_the_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if READ_AT_THE_START.fullmatch(name)}
+
+
+def _read_to_their_end(pipes: Sequence[int], deadline: float) -> dict[int, bytearray]:
+    """What is written to these pipes, which are then closed."""
+    read = {pipe: bytearray() for pipe in pipes}
+    with selectors.DefaultSelector() as waiting:
+        for pipe in pipes:
+            waiting.register(pipe, selectors.EVENT_READ)
+        try:
+            while waiting.get_map():
+                if not (ready := waiting.select(max(0.0, deadline - time.monotonic()))):
+                    raise TimeoutError
+                for key, _ in ready:
+                    read[key.fd] += (piece := os.read(key.fd, 1 << 16))
+                    if not piece:
+                        waiting.unregister(key.fd)
+        finally:
+            for pipe in pipes:
+                os.close(pipe)
+    return read
+
+
+def serve(asking: socket.socket) -> None:
+    """Forks a process for each command line that is asked for, and tells its pid and its exit code."""
+    for package in LOADED:
+        for module in walk_packages(import_module(package).__path__, f"{package}."):
+            import_module(module.name)
+    gc.freeze()
+    while True:
+        length, streams, _, _ = socket.recv_fds(asking, LENGTH, 3)
+        if not length:
+            return
+        asked = asking.recv(int.from_bytes(length), socket.MSG_WAITALL)
+        pid = os.fork()
+        if not pid:
+            become(streams, *pickle.loads(asked))
+        for each in streams:
+            os.close(each)
+        asking.sendall(pid.to_bytes(LENGTH))
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        asking.sendall(code.to_bytes(LENGTH, signed=True))
+
+
+def become(streams: Sequence[int], words: Sequence[str], folder: str, environment: Mapping[str, str]) -> NoReturn:
+    """This process is `queuectl` with these words from now on."""
+    from queuectl.cli.main import run
+
+    try:
+        for number, each in enumerate(streams):
+            os.dup2(each, number)
+        os.closerange(3, 1 << 10)
+        sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        time.tzset()
+        sys.argv = list(words)
+        run()
+    except BaseException:  # noqa: BLE001 - as an interpreter does
+        traceback.print_exc()
+        sys.stderr.flush()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.path.remove(str(ROOT))
+    serve(socket.socket(fileno=int(sys.argv[1])))
