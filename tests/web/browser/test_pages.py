@@ -479,7 +479,7 @@ def test_commands_are_typed_as_in_a_terminal(open_page: OpenPage, server: Servic
     expect(terminal).to_contain_text("unknown command 'nonsense;'")
     expect(terminal).to_contain_text("exit code 2")
     typed(page, "serve")
-    expect(terminal).to_contain_text("serve runs already")
+    expect(terminal).to_contain_text("serve is already running")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowUp")
     expect(page.locator("#line")).to_have_value("nonsense; rm -rf /")
