@@ -1,10 +1,10 @@
 """Which store this is: a copy has the same rows and the same store id, but it is another store.
 
-A store's *home* names the place where it is. Each worker's row has the home in which it was registered, and counts
-there alone. A home is a text of parts; two homes are the same where they share a part.
+A store's *home* names its place. Each worker's row has the home in which it was registered, and counts only there.
+A home consists of parts. Two homes are the same if they have a part in common.
 
-- In a file: the file and its folder, each by device and inode. A file that was moved keeps its own, one that was put
-  in the place of another keeps the folder's. A copy has neither.
+- In a file: the device and inode of the file, and those of its folder. A moved file keeps its own part. A file put in
+  the place of another keeps the folder's part. A copy has neither.
 - In a server: one part, the cluster's system identifier and the oids of the database and of the table `workers`.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 
 def home_of_file(path: str, folder: str) -> str:
-    """The home of a store in a file. What is missing just now is no part of it."""
+    """The home of a store in a file. A file or folder that is missing now is left out."""
     return " ".join(_parts((path, folder)))
 
 
@@ -29,11 +29,11 @@ def _parts(places: Iterable[str]) -> Iterable[str]:
 
 
 def home_in_server(cluster: int, database: int, table: int) -> str:
-    """The home of a store in a server: the cluster's system identifier, and the oids of database and table."""
+    """The home of a store in a server, from the cluster's system identifier and the oids of database and table."""
     return f"{cluster}/{database}/{table}"
 
 
 def is_same(home: str | None, here: str) -> bool:
-    """Whether both are one place. An unknown one is: a row of an older release has no home, and a server's role may
+    """Whether both are one place. An unknown home counts as the same: rows of older releases have none, and a role may
     not be allowed to read the system identifier."""
     return not home or not here or not set(home.split()).isdisjoint(here.split())

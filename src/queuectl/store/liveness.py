@@ -1,9 +1,9 @@
 """Who is alive on this machine, by more than one sign.
 
-A supervisor holds a lock on its lock file exactly as long as it lives: the kernel frees the lock when the process is
-gone, whatever ended it, and keeps it while the process is only frozen. A held lock proves life. A free or missing one
-proves nothing by itself, since files can be removed, copied and restored under a running process: then the process is
-looked at too.
+A supervisor holds a lock on its lock file exactly as long as it lives: the kernel frees the lock when the process ends
+for any reason, and keeps it while the process is only frozen. A held lock proves life. A free or missing lock proves
+nothing by itself, since files can be removed, copied and restored under a running process: then the process is checked
+too.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 LOCK_NAME = "lock"
 DRIVER_LOCK_NAME = "driver"
-"""Beside it, the lock of the dispatcher that drives the supervisor."""
+"""In the same folder, the lock of the dispatcher that drives the supervisor."""
 UNABLE_FOLDER = "unable"
-"""Below a store's folder: the notes of workers that can start no command."""
+"""In a store's folder: the notes of workers that cannot start any command."""
 
 
 def workers_folder(below: Path) -> Path:
-    """Where all supervisors of a store's folder have theirs."""
+    """Where all supervisors of a store have their folders."""
     return below / "workers"
 
 
@@ -37,9 +37,9 @@ def supervisor_folder(below: Path, worker: str) -> Path:
 
 
 def hold_lock(folder: Path, name: str = LOCK_NAME) -> int:
-    """Takes a lock in place of whoever had it, until its descriptor is closed. Commands do not inherit it.
+    """Takes the lock from any former holder, until the returned descriptor is closed. Commands do not inherit it.
 
-    The file gets its name once it is locked: nobody ever sees a running supervisor's lock free.
+    The file gets its name once it is locked, so a running supervisor's lock never looks free.
     """
     taken = folder / f"{name}.{os.getpid()}"
     lock = os.open(taken, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -49,7 +49,7 @@ def hold_lock(folder: Path, name: str = LOCK_NAME) -> int:
 
 
 def is_held(folder: Path, name: str = LOCK_NAME) -> bool | None:
-    """Whether somebody holds the lock of this folder; None where there is no lock file. Never makes the file."""
+    """Whether a process holds this folder's lock; None if there is no lock file. Never makes the file."""
     try:
         lock = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -64,8 +64,11 @@ def is_held(folder: Path, name: str = LOCK_NAME) -> bool | None:
 
 
 def lives(folder: Path, row: WorkerRow) -> bool | None:
-    """Whether a supervisor lives, by its lock and its process; None where that cannot be checked from here: the lock is
-    missing, and its pid belongs to another machine or PID namespace."""
+    """Whether a supervisor lives, by its lock and its process.
+
+    None if that cannot be checked from here: the lock is missing, and the pid belongs to another machine or PID
+    namespace.
+    """
     held = is_held(folder)
     if held:
         return True
@@ -75,8 +78,10 @@ def lives(folder: Path, row: WorkerRow) -> bool | None:
 
 
 def is_supervisor(pid: int, worker: str) -> bool:
-    """Whether this process is that supervisor, and has not ended. Its command line names its folder, and is empty from
-    before the kernel frees its lock."""
+    """Whether this process is that supervisor, and has not ended.
+
+    A supervisor's command line names its folder. When it ends, its command line is emptied before its lock is freed.
+    """
     try:
         with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:
             words = file.read().split(b"\0")
@@ -86,7 +91,7 @@ def is_supervisor(pid: int, worker: str) -> bool:
 
 
 def remove_folder(folder: Path) -> None:
-    """Removes a supervisor's folder and what lies in it; somebody else may be doing the same."""
+    """Removes a supervisor's folder and its files. Another process may be doing the same."""
     with suppress(FileNotFoundError):
         for name in os.listdir(folder):
             (folder / name).unlink(missing_ok=True)
@@ -108,5 +113,5 @@ def machine_id() -> str:
 
 
 def is_this_boot(machine: str) -> bool:
-    """Whether a machine's id is of the kernel that runs here now, in whatever PID namespace."""
+    """Whether a machine's id belongs to this boot of this kernel, in any PID namespace."""
     return machine.partition("/")[0] == machine_id().partition("/")[0]

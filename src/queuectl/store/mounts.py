@@ -1,4 +1,4 @@
-"""What a store's file lies on: file systems where SQLite cannot work safely, and files that are mounted by themselves.
+"""What a store's file is on: file systems where SQLite is not safe, and files that are mount points themselves.
 
 A mount point may hold any byte but NUL, so the kernel's table is read as bytes.
 """
@@ -18,7 +18,7 @@ SHARED = frozenset((
     "fhgfs", "panfs", "wekafs", "orangefs", "pvfs2", "coda", "ocfs2", "gfs2", "virtiofs", "vboxsf", "vmhgfs", "prl_fs",
     "fakeowner",
 ))  # fmt: skip
-"""Other machines, or the host of a virtual one, can write here unseen by this kernel's locks and shared memory."""
+"""Other machines, or a virtual machine's host, can write here without this kernel's locks and shared memory."""
 
 LOCAL_FUSE = frozenset((
     "fuse.fuse-overlayfs", "fuse.gocryptfs", "fuse.encfs", "fuse.cryfs", "fuse.securefs", "fuse.ntfs", "fuse.ntfs-3g",
@@ -27,11 +27,11 @@ LOCAL_FUSE = frozenset((
 """FUSE file systems with their data on this machine. Any other may be a network one."""
 
 TRUST = "on-local-disk"
-"""A file of this name in the store's folder: its owner says that the FUSE file system is a local one."""
+"""A file of this name in the store's folder says that the FUSE file system is a local one."""
 
 
 def refuse_unsafe(path: str, folder: str) -> None:
-    """Raises `StoreUnavailable` where several processes could damage a store at `path`, whose folder is `folder`."""
+    """Raises `StoreUnavailable` if several processes could damage a store at `path`. `folder` is the store's folder."""
     kind, is_mounted = _under(os.fsencode(path))
     if is_mounted:
         raise StoreUnavailable(
@@ -69,13 +69,13 @@ def _under(path: bytes) -> tuple[str, bool]:
         if b"\\" in place:
             place = re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), place)
         is_above = path.startswith(place.rstrip(b"/") + b"/") or path == place
-        if is_above and len(place) >= len(best):  # of two mounts on one point the later one is seen
+        if is_above and len(place) >= len(best):  # of two mounts on one point the later one is visible
             best, kind = place, line.partition(b" - ")[2].partition(b" ")[0]
     return os.fsdecode(kind), best == path
 
 
 def _local_place() -> str:
-    """A path for a store on a local disk: homes are often on a network themselves."""
+    """A path for a store on a local disk. Home folders are often on a network too."""
     home = os.path.realpath(os.path.expanduser("~"))
     kind, _ = _under(os.fsencode(home))
     if kind in SHARED or _may_be_shared(kind):

@@ -1,4 +1,4 @@
-"""What a store tells of the past: deeds, news, figures. Apart from the port, since few commands ask for it."""
+"""What a store tells about the past: deeds, news, figures. Not in port.py, since few commands ask for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Deed(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """How many executions ended so in one stretch of time; `place` counts the stretches from 0."""
+    """How many executions ended with one outcome in one stretch of time. `place` counts the stretches from 0."""
 
     place: int
     outcome: Outcome
@@ -27,14 +27,14 @@ class Tally(NamedTuple):
 
 
 class Span(NamedTuple):
-    """How long one execution took, and before it the job had waited since it was due (none: not its first one)."""
+    """How long one execution ran, and how long its due job had waited before. `waited` is None if it was a retry."""
 
     ran: float
     waited: float | None
 
 
 class Place(NamedTuple):
-    """How far somebody has read the news: the last job added, the last deed, and until when executions ended."""
+    """How far a reader of the news has come: the last job added, the last deed, and the time of the last end."""
 
     seq: int
     deed: int
@@ -44,8 +44,8 @@ class Place(NamedTuple):
 class News(NamedTuple):
     """Something that happened to a job: it was `enqueued`, an execution `started` or `ended`, or a person acted on it.
 
-    `key` is the same whenever the same thing is told again. `number` is the execution's, `outcome` how it ended,
-    `state` the job's by now.
+    `key` is the same if the same thing is told again. `number` and `outcome` are those of the execution. `state` is
+    the job's present state.
     """
 
     at: float

@@ -2,13 +2,13 @@
 
 Rules that every store keeps:
 
-- Each method is one atomic transaction, unless it runs inside `transaction()`, which makes several one.
-  When a method (or the outermost `transaction()`) has returned, its effect survives a power cut.
-- A worker's write counts only if the worker still holds the supervisor's current epoch (else `Superseded`)
+- Each method is one atomic transaction, unless it runs inside `transaction()`, which combines several calls.
+  Once a method (or the outermost `transaction()`) has returned, its effect survives a power cut.
+- A worker's write counts only if the worker still has the supervisor's current epoch (else `Superseded`)
   and the job's current lease (else that one change is refused).
-- States are decided by `lifecycle.apply` alone, under the store's lock; the store writes what it says.
-- Every failure of the store itself is a `StoreUnavailable`; nothing of the transaction has then happened. Where
-  nobody knows whether it has, it is an `OutcomeUnknown`.
+- `lifecycle.apply` alone decides states, under the store's lock. The store writes the result.
+- A failure of the store itself raises `StoreUnavailable`, and nothing of the transaction has happened. If nobody can
+  tell whether it has happened, it raises `OutcomeUnknown`.
 """
 
 from __future__ import annotations
@@ -30,25 +30,24 @@ if TYPE_CHECKING:
     from queuectl.store.past import Deed, Group, News, Place, Span, Tally
 
 STDOUT, STDERR = 1, 2
-"""Streams of an output. Unless split, stream 1 has both, in the order written."""
-
+"""Streams of an output. Unless they are split, stream 1 has both, in the order written."""
 
 LEASE_S = 15.0
-"""How long a supervisor's lease holds where nobody says otherwise. Only stores that several machines share have any."""
+"""Seconds that a supervisor's lease lasts by default. Only stores shared by several machines have leases."""
 ANSWER_WITHIN_S = 5.0
-"""A server that lets somebody wait for longer, beyond the time for locks, is taken to be away."""
+"""A server that takes longer to answer, not counting waits for locks, counts as away."""
 LEASE_MIN_S = 10.0
-"""A shorter one would end commands at every hiccup of the network."""
+"""With a shorter lease, every network hiccup would end commands."""
 
 REPLACED, REOPEN = "replaced", "reopen"
-"""What has become of an open store: it is gone or another one; or all of it is safe, but has to be opened anew."""
+"""What became of an open store: it is gone or another one is there; or it is intact but must be reopened."""
 
 FIRST_EPOCH = 1
-"""Of a supervisor that is driven by the dispatcher which started it; a take-over makes it grow."""
+"""The epoch of a supervisor driven by the dispatcher that started it. Each take-over increases it."""
 
 
 class Superseded(QueuectlError):
-    """Another dispatcher drives this supervisor now. The loser touches no job and no command."""
+    """Another dispatcher drives this supervisor now. The caller must not touch its jobs or commands."""
 
     code = "superseded"
 
@@ -61,15 +60,18 @@ class Moved(StoreLost):
 
 
 class Grip(NamedTuple):
-    """The right to write for a supervisor: its id, and the epoch in which one drives it."""
+    """The right to write for a supervisor: its id and the epoch in which the holder drives it."""
 
     worker: str
     epoch: int
 
 
 class WorkerRow(NamedTuple):
-    """A supervisor as the store knows it. `machine` is the boot and PID namespace its pids belong to; `home` is the
-    store it was registered in, see store/identity.py."""
+    """A supervisor as the store knows it.
+
+    `machine` is the boot and PID namespace that its pids belong to. `home` is the store it was registered in, see
+    store/identity.py.
+    """
 
     id: str
     name: str
@@ -92,7 +94,7 @@ class WorkerRow(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What one stream of an attempt wrote. With `cut_bytes`, that many are missing between head and tail."""
+    """What one stream of an attempt wrote. `cut_bytes` bytes are missing between head and tail."""
 
     stream: int
     head: bytes
@@ -101,7 +103,7 @@ class Output(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Something that happened to a job in a worker's hands. `job` is as the worker last knew it.
+    """Something that happened to a job that a worker holds. `job` is as the worker last knew it.
 
     `output_files` comes with `Started`, `outputs` and `leftover` with `Ended`.
     """
@@ -122,17 +124,17 @@ class Note(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """What waits in the queues: since when the oldest due job does, and which failed jobs run again next."""
+    """What waits in the queues: since when the oldest due job has waited, and which failed jobs are retried next."""
 
     oldest_due: float | None
     next_retries: Sequence[Job] = ()
 
 
 class OutputRelay(Protocol):
-    """Passes what running commands write to readers on other machines, while somebody asks for it."""
+    """Passes the output of running commands to readers on other machines, while somebody asks for it."""
 
     def ask(self, job: Job, for_s: float) -> None:
-        """Somebody reads the job's output, for so long at least."""
+        """Somebody reads the job's output for at least this long."""
 
     def wanted(self, worker: str) -> list[int]:
         """`seq` of the supervisor's running jobs whose output somebody asks for."""
@@ -141,69 +143,73 @@ class OutputRelay(Protocol):
         """A running job has written `data` from byte `start` to `stop`. Counts only while the supervisor holds it."""
 
     def read(self, job: Job, number: int, stream: int, offset: int) -> tuple[int, int, bytes] | None:
-        """The first piece beyond an offset: where it starts, where it stops, and what it says; none yet."""
+        """The first piece beyond an offset: its start, its stop and its data. None if there is no such piece yet."""
 
 
 class OpenStore(Protocol):
-    """What both workers and people need of a store. All times are seconds since the epoch of `now()`."""
+    """What both workers and people need of a store. All times are seconds since the epoch by `now()`."""
 
     url: str
-    """Where it is, for people: without any password."""
+    """Where it is, for people: without a password."""
     address: str
-    """Where it is, for programs: what opens it."""
+    """Where it is, for programs: this opens it."""
     access: Access
-    """The same for commands."""
+    """How commands open it."""
     watch: str | None
-    """A file that changes with every commit, if there is one."""
+    """A file that changes with every commit, or None."""
     shared_by_machines: bool
     """Whether several machines share the store. Supervisors then hold leases; see `renew`."""
     relay: OutputRelay | None
-    """How output gets to other machines while it is written; none where there are no others."""
+    """Passes output to other machines while it is written. None if there are no others."""
     defaults: Mapping[str, str]
-    """Settings whose defaults are others here."""
+    """Settings whose defaults differ in this kind of store."""
 
     @property
     def wake_handle(self) -> int:
-        """A descriptor that becomes readable when `changed` has something to tell; -1 while there is none. Without
-        this and `watch`, `changed` has to be polled."""
+        """A descriptor that becomes readable when `changed` is worth calling; -1 if there is none.
+
+        Without it and without `watch`, callers poll `changed`.
+        """
 
     @property
     def folder(self) -> Path:
-        """Where workers of this host keep sockets, locks and running output."""
+        """Where this host's workers keep sockets, locks and running output."""
 
     def now(self) -> float:
         """The only source of absolute time."""
 
     def of_here(self, at: float) -> float:
-        """A time that this machine's clock told, by the store's clock."""
+        """Converts a time of this machine's clock to the store's clock."""
 
     def close(self) -> None: ...
 
     def wait_at_most(self, seconds: float, answer_s: float = ANSWER_WITHIN_S) -> None:
-        """How long to wait for others who write (then it is a `StoreBusy`), and for a server that says nothing."""
+        """Sets how long to wait for other writers (then `StoreBusy`), and for a server that does not answer."""
 
     def replaced(self) -> str:
-        """`REPLACED` where this store is gone or another one has taken its place, `REOPEN`, or empty."""
+        """`REPLACED` if this store is gone or another one is in its place, `REOPEN`, or empty."""
 
     def guard(self) -> None:
-        """For a worker: from now on `replaced` also notices what was written into the store's files by others than its
-        users, and room is kept for commands that free some."""
+        """For a worker: reserves disk space for commands that free more, and lets `replaced` notice foreign writes.
+
+        Those are writes to the store's files by anything but its users.
+        """
 
     def transaction(self, *, synced: bool = True) -> AbstractContextManager[None]:
-        """Makes all that happens inside one atomic step. May be nested; the outermost counts.
+        """Makes everything inside one atomic step. May be nested; the outermost counts.
 
-        Not `synced`, it may be lost with the machine, though never with a process, until `sync` is called. A store
-        that several machines share syncs always.
+        If not `synced`, a power cut may undo it until `sync` is called; the death of a process never does. A store
+        shared by several machines always syncs.
         """
 
     def bring_up_to_date(self) -> None:
         """Makes what an older release's store lacks, as the first transaction does."""
 
     def try_write(self) -> None:
-        """Changes nothing. Raises `StoreUnavailable` where nothing could be changed just now."""
+        """Changes nothing. Raises `StoreUnavailable` if the store cannot be written now."""
 
     def sync(self) -> None:
-        """Makes all that was committed without being synced survive the machine too."""
+        """Makes everything committed so far survive a power cut."""
 
     def changed(self) -> bool:
         """Whether another process has committed something since the last call."""
@@ -213,13 +219,13 @@ class OpenStore(Protocol):
     def find(
         self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
     ) -> list[Job]:
-        """Matching jobs in the order of enqueueing, or the reverse; `after_seq` goes on behind that job."""
+        """Matching jobs in the order of enqueueing, or the reverse. `after_seq` continues after that job."""
 
     def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]:
-        """Applies a person's event to each job by itself; what a job's state forbids is in its place."""
+        """Applies a person's event to each job. If a job's state forbids it, the error stands in its place."""
 
     def prune(self, selector: Selector, limit: int) -> int:
-        """Removes up to `limit` matching finished jobs and what only they used; returns how many."""
+        """Removes at most `limit` matching finished jobs and what only they used. Returns how many."""
 
     def config(self) -> dict[str, str]: ...
 
@@ -229,20 +235,20 @@ class OpenStore(Protocol):
         """Whether the supervisor was registered in this store, and not in one that this is a copy of."""
 
     def alive(self, row: WorkerRow) -> bool:
-        """Whether the supervisor lives, or may: only what is proven dead does not."""
+        """False if the supervisor is proven dead; True if it lives, or may live."""
 
     def running(self, worker: str) -> list[Job]:
         """The jobs that a supervisor holds."""
 
 
 class WorkStore(OpenStore, Protocol):
-    """What a worker's process needs: who drives which supervisor, and what its jobs come to."""
+    """What a worker needs: who drives which supervisor, and what becomes of its jobs."""
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
-        """Makes a supervisor known, with its first lease."""
+        """Adds a supervisor, with its first lease."""
 
     def deregister(self, grip: Grip) -> None:
-        """Forgets a supervisor that holds no job. Raises `Superseded`, or `Conflict` while it holds one."""
+        """Removes a supervisor that holds no job. Raises `Superseded`, or `Conflict` while it holds one."""
 
     def holds(self, grip: Grip) -> bool:
         """Whether the supervisor is still driven in this epoch."""
@@ -250,53 +256,55 @@ class WorkStore(OpenStore, Protocol):
     def adopt(
         self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
     ) -> Grip | None:
-        """Takes a supervisor over, with a new lease: the new grip, or none if another was faster.
+        """Takes a supervisor over, with a new lease. Returns the new grip, or None if another process was faster.
 
-        `only_expired`: or if its lease still holds, as must be for one of another machine.
+        With `only_expired`, also None if its lease has not expired: required for a supervisor of another machine.
         """
 
     def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
-        """Puts off the expiry of these supervisors' leases, of all or none. Raises `Superseded`."""
+        """Extends the leases of these supervisors, all or none. Raises `Superseded`."""
 
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]: ...
 
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
     ) -> list[Job]:
-        """Up to `limit` due jobs, the most urgent first: priority, then due time. No queues: all.
+        """Claims at most `limit` due jobs, in the order of priority, then due time. No queues means all.
 
-        At most `suspects` of them (none: any number) have lost `losses` workers in a row, or more; of those no more
-        are taken.
+        A job that has lost at least `losses` workers in a row is a suspect. At most `suspects` of them are claimed;
+        None means any number.
         """
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
-        """Writes what happened; in the place of a change whose job has moved on stands none."""
+        """Writes what happened and returns the jobs after it. None stands for a job that the worker no longer holds."""
 
     def take_back_losses(self, worker: str, stopped: Mapping[tuple[int, int], float]) -> list[Job]:
-        """A supervisor that the store does not know any more tells which executions, named by `seq` and lease, it had
-        ended itself, and when. Those that count as lost since a later time count no longer; returns their jobs.
+        """Corrects losses: a supervisor that the store no longer knows had ended these executions itself.
+
+        `stopped` has the time of each end by `seq` and lease. An execution counted as lost later than that no longer
+        counts. Returns the corrected jobs.
         """
 
     def cancel_requests(self, worker: str) -> list[int]:
         """`seq` of the supervisor's running jobs that somebody wants cancelled."""
 
     def has_work(self, queues: Sequence[str]) -> bool:
-        """Whether any job of these queues (none: of all) runs or waits, now or later; held ones aside."""
+        """Whether any job of these queues (none: of all) runs or waits, now or later. Held jobs do not count."""
 
     def next_due(self) -> float | None:
-        """When the next waiting job becomes claimable, if any waits for a time."""
+        """When the next job that waits for a time becomes claimable, or None."""
 
 
 class PeopleStore(OpenStore, Protocol):
     """What people's commands need."""
 
     def insert(self, jobs: Iterable[Job]) -> None:
-        """Adds new jobs, all or none. Raises `Conflict` naming the first id that is taken."""
+        """Adds new jobs, all or none. Raises `Conflict` with the first id that is taken."""
 
     def get(self, ref: str) -> Job:
-        """The job with this id, or with the one generated id that begins so (4 signs or more).
+        """The job with this id, or with the only generated id that begins with it (at least 4 characters).
 
-        Raises `NotFound`, or `Invalid` where several ids begin so.
+        Raises `NotFound`, or `Invalid` if several ids begin with it.
         """
 
     def count(self, selector: Selector) -> int: ...
@@ -305,76 +313,76 @@ class PeopleStore(OpenStore, Protocol):
         """Removes jobs with their history and output. A running one is a `Conflict`."""
 
     def counts(self) -> dict[tuple[str, JobState], int]:
-        """How many jobs each queue has in each state. Costs the same whatever the history."""
+        """How many jobs each queue has in each state. The cost does not depend on the history."""
 
     def backlog(self, retries: int) -> Backlog:
         """What waits, with the next `retries` jobs to be retried."""
 
     def ahead(self, job: Job, most: int, queues: Sequence[str] = ()) -> int:
-        """How many claimable jobs of these queues (its own if none) are claimed before this one, up to `most`."""
+        """How many claimable jobs of these queues (default: its own) come before this one, counted up to `most`."""
 
     def attempts(self, job: Job) -> list[Attempt]:
         """Every start of the job, oldest first."""
 
     def outputs(self, job: Job, number: int) -> list[Output]:
-        """What a finished attempt wrote, a stream each; empty where it wrote nothing."""
+        """What a finished attempt wrote, one value a stream. Empty if it wrote nothing."""
 
     def notes(self, job: Job) -> list[Note]:
         """What people did to the job, oldest first."""
 
     def set_config(self, name: str, value: str | None) -> None:
-        """Keeps a setting's text, or forgets it."""
+        """Stores a setting's text; None removes it."""
 
     def seen(self, ids: Sequence[str]) -> dict[str, float]:
-        """Of supervisors that live: when they were heard of last. Where a lock tells, now; else at the last renewal."""
+        """When each of these live supervisors was last heard of: now if its lock shows it, else at its last renewal."""
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
-        """Asks supervisors to stop, `graceful` or `now`. They see it in `stop_requests`."""
+        """Asks supervisors to stop: `graceful` or `now`. They find it in `stop_requests`."""
 
 
 class HistoryStore(OpenStore, Protocol):
-    """What the web server needs besides: figures, news, and who may come in."""
+    """What the web server needs as well: figures, news and tokens."""
 
     def dead_groups(self, selector: Selector, limit: int) -> list[Group]:
-        """The matching dead jobs by how they failed, the largest groups first."""
+        """The matching dead jobs grouped by how they failed, largest group first."""
 
     def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
-        """How executions ended from `since` to before `until`, in that many equal stretches; nothing for zeros.
+        """How executions ended from `since` to before `until`, in this many equal stretches. Zeros are left out.
 
-        Costs as much as there are ends in that time, whatever the history.
+        The cost depends on the ends in that time, not on the history.
         """
 
     def spans(self, since: float, limit: int) -> list[Span]:
-        """Of the executions that ended by themselves or by timeout since then, the latest ones."""
+        """The latest executions that ended by themselves or by timeout since then."""
 
     def place(self) -> Place:
-        """The end of the news."""
+        """Where the news ends now."""
 
     def news(self, after: Place, limit: int) -> list[News]:
-        """What happened after a place, by time; of each kind at most `limit`. What runs now is told each time."""
+        """What happened after a place, by time, at most `limit` of each kind. Includes everything that runs now."""
 
     # --- people -----------------------------------------------------------------------------
 
     def tokens(self) -> list[Token]:
-        """All tokens, the oldest first."""
+        """All tokens, oldest first."""
 
     def token_of(self, digest: str) -> Token | None:
-        """The token with this digest, if there is one."""
+        """The token with this digest, or None."""
 
     def add_token(self, token: Token) -> None:
-        """Raises `Conflict` where its name is taken."""
+        """Raises `Conflict` if its name is taken."""
 
     def remove_token(self, token_id: str) -> bool:
-        """Whether there was one."""
+        """Returns whether there was one."""
 
     def use_token(self, token_id: str, at: float) -> None:
-        """A token has come in."""
+        """Notes that a token was used."""
 
     def add_deed(self, deed: Deed) -> None:
-        """Keeps what a person did that no job shows."""
+        """Records what a person did that no job shows."""
 
     def deeds(self, limit: int, before: int | None = None) -> list[Deed]:
-        """What people did, the latest first; `before` goes on behind that id."""
+        """What people did, latest first. `before` continues after that id."""
 
 
 class Store(WorkStore, PeopleStore, HistoryStore, Protocol):

@@ -1,6 +1,6 @@
 """Where a PostgreSQL store is: the URLs that libpq takes, and `?schema=NAME` for us.
 
-The text of a URL is left as it was given, for libpq reads it by rules of its own (a `+` is no blank, for example).
+The text of a URL stays as it was given, since libpq has its own rules (for example, a `+` is not a blank).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def access(address: Address) -> Access:
 
 
 def _login(rest: str) -> tuple[str, str]:
-    """User and password, with the `@` behind them: as libpq does it, up to the first `@`, if no `/` comes before."""
+    """User with password, and the `@` after them: as in libpq, up to the first `@` if no `/` comes before it."""
     found = re.match(r"([^@/]*)(@)", rest)
     return (found[1], found[2]) if found else ("", "")
 

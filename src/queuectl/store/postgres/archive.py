@@ -15,7 +15,7 @@ from queuectl.store.shared.archive import MOVED_TO, RECOUNT, TABLES, Row, normal
 
 AT_ONCE = 2000
 PATIENT = {"idle_in_transaction_session_timeout": "0"}
-"""The other store decides how long this one waits."""
+"""How long this store waits depends on the other one."""
 NUMBERED = {"specs": "id", "jobs": "seq", "events": "id"}
 REFUSE = """
 CREATE FUNCTION {schema}.moved() RETURNS trigger LANGUAGE plpgsql AS

@@ -1,4 +1,4 @@
-"""How jobs are claimed from PostgreSQL, where others claim at the same time."""
+"""How jobs are claimed from PostgreSQL, where several workers claim at the same time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
-"""So many times more candidates than wanted a claim looks at, for others are claiming too; and more, if in vain."""
+"""A claim looks at 4 times as many candidates as it wants, since others claim too, and widens that if it gets too few."""
 SUSPECTS_SEEN = 16
 
 
 AFTER_ALL = "\U0010ffff"
-"""A text behind every name of a queue."""
+"""A text that sorts after every name of a queue."""
 
 
 class Claiming(PostgresSession):
@@ -41,7 +41,7 @@ class Claiming(PostgresSession):
             return claimed
 
     def _ready_queues(self) -> Sequence[str]:
-        """The queues in which something can be claimed, and some where something could be."""
+        """The queues that have something to claim, and some that had so a moment ago."""
         gaps = {"above": ["", *self._lanes], "below": [*self._lanes, AFTER_ALL]}
         self._lanes = sorted([*self._lanes, *(queue for (queue,) in self.send("ready_queues", **gaps).fetchall())])
         return self._lanes
@@ -51,12 +51,12 @@ class Claiming(PostgresSession):
             return self._claim_over(lanes, limit, room, losses, terms)
         claimed = self._taken_by("claim_of_queue", queue=lanes[0], limit=limit, suspects=room, losses=losses, **terms)
         room -= sum(job.lost_in_row >= losses for job in claimed)
-        if len(claimed) < limit and room <= 0:  # some were passed over
+        if len(claimed) < limit and room <= 0:  # some were skipped
             claimed += self._claim_over(lanes, limit - len(claimed), 0, losses, terms)
         return claimed
 
     def _claim_over(self, lanes: Sequence[str], limit: int, room: int, losses: int, terms: dict[str, Any]) -> list[Job]:
-        """Claims over several queues, and behind jobs that may not be claimed now: looks first, then takes."""
+        """Claims over several queues, and past jobs that must not be claimed now: looks first, then takes."""
         claimed: list[Job] = []
         look = LOOK_AHEAD * limit + SUSPECTS_SEEN
         while lanes:
@@ -70,7 +70,7 @@ class Claiming(PostgresSession):
         return claimed
 
     def _taken_by(self, query: str, **terms: Any) -> list[Job]:
-        """The jobs that a claim has taken, in its order, counted in their new state."""
+        """The jobs that a claim took, in its order. Counts them in their new state."""
         found = self.send(query, **terms).fetchall()
         taken = list(zip(found, self._made([row[2:] for row in found]), strict=True))
         taken.sort(key=lambda each: (-each[1].priority, each[0][0], each[1].seq))
@@ -81,7 +81,7 @@ class Claiming(PostgresSession):
 
 
 def _without_too_many_suspects(candidates: Sequence[tuple[int, bool]], room: int) -> list[int]:
-    """`seq` of the candidates, of the suspects among them only the first few."""
+    """`seq` of the candidates, with only the first few suspects."""
     wanted = []
     for seq, suspect in candidates:
         if not suspect or room > 0:

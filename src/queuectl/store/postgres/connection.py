@@ -1,9 +1,8 @@
-"""The line to a PostgreSQL server: opening it again and again, and transactions.
+"""The line to a PostgreSQL server: opens it as often as needed, and runs transactions.
 
-A connection is worth nothing after a surprise: errors.py says which errors are one, and then it is closed. Nothing
-relies on a session that others may have had before: what our queries rely on is set for each connection, or, behind a
-pooler that gives every transaction another session (pgbouncer), in each transaction. Only where no pooler is in
-between are queries that come again and again prepared.
+After an unexpected error (see errors.py) the connection is closed. Nothing relies on a session that others may have
+used before: the settings that our queries rely on are set for each connection, or, behind a pooler that gives every
+transaction another session (pgbouncer), in each transaction. Frequent queries are prepared only without a pooler.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ PATIENCE: Mapping[str, Any] = {
     "connect_timeout": 3, "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
     "tcp_user_timeout": 10_000, "fallback_application_name": "queuectl", "client_encoding": "UTF8",
 }  # fmt: skip
-"""How we connect unless the address says otherwise: a server that has vanished is noticed in about ten seconds."""
+"""How we connect unless the address says otherwise. A vanished server is noticed in about ten seconds."""
 IDLE_S = 1.0
-"""After so long without use a connection is tried before it is trusted with a transaction."""
+"""A connection unused for longer is tested before a transaction."""
 RETRY_FIRST_S, RETRY_LAST_S = 0.1, 2.0
-"""Pauses before connecting is tried again, doubling; until then every use fails at once."""
+"""The first and the longest pause between attempts to connect; it doubles. Meanwhile every use fails at once."""
 
 PREPARE_FROM = 5
-"""A query that has been used so often on one connection is worth preparing."""
+"""A query is prepared after this many uses on one connection."""
 
 RELIED_ON: Mapping[str, str] = {
     "DateStyle": "ISO, MDY", "IntervalStyle": "postgres", "array_nulls": "on", "bytea_output": "hex",
@@ -40,16 +39,18 @@ RELIED_ON: Mapping[str, str] = {
     "search_path": "pg_catalog", "standard_conforming_strings": "on", "statement_timeout": "0",
     "transform_null_equals": "off",
 }  # fmt: skip
-"""What our queries rely on, whatever a server, a database or a role says. How long one may take, its client knows."""
+"""Settings that our queries rely on, whatever server, database and role say. Time limits are the client's."""
 RELIED_ON_SINCE: Mapping[str, tuple[int, str]] = {
     "idle_session_timeout": (140000, "0"), "transaction_timeout": (170000, "0"),
 }  # fmt: skip
-"""The same, from a version of the server on."""
+"""The same, from the given version of the server on."""
 ABANDONED: Mapping[str, str] = {
     "tcp_user_timeout": "5s", "tcp_keepalives_idle": "3", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"
 }  # fmt: skip
-"""How soon the server notices that its client's machine has vanished, or that its client is suspended and takes in
-nothing more. Else the locks of a host that was cut off would be held for hours, and nobody could take what it ran."""
+"""How soon the server notices that the client's machine vanished, or that a suspended client reads no more.
+
+Otherwise the locks of a host that was cut off would last for hours, and nobody could take over its jobs.
+"""
 DURABLE = """set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
 THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
 """A server may ask for more than `on`, but not for less."""
@@ -62,7 +63,7 @@ WRITING = f"{READING} READ WRITE"
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that waits only so long for the server's answer, if it is told so."""
+    """A connection that waits at most `answer_within_s` for the server's answer."""
 
     answer_within_s: float | None = None
     is_given_up = False
@@ -71,7 +72,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     pid = 0
 
     def settle(self) -> None:
-        """Has the session do what queries rely on, where it is ours alone."""
+        """Makes the settings that queries rely on, if the session is ours alone."""
         self.pid = self.info.backend_pid
         wanted = self.relied_on()
         self.is_direct = bool(self.execute(SETTLE, (list(wanted), list(wanted.values()), self.pid)).fetchall())
@@ -90,13 +91,13 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         except psycopg.errors._WaitTimeout:
             if timeout is None:
                 self.is_given_up = True
-                self.close()  # whatever comes now comes too late
+                self.close()  # a later answer would be too late
                 raise psycopg.OperationalError(f"no answer within {self.answer_within_s:g} seconds") from None
             raise
 
 
 class Line:
-    """A connection that is opened when it is needed, and again when it broke. For one thread."""
+    """A connection that is opened when needed, and again after it broke. For one thread."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -112,7 +113,7 @@ class Line:
         self._used_at = 0.0
 
     def open(self) -> Connection:
-        """The connection. Raises `StoreUnavailable`: after a failure at once, until it is time to try again."""
+        """The connection. Raises `StoreUnavailable`, after a failure at once until it is time to try again."""
         if self._db is not None and not self._db.closed:
             return self._db
         if self._refusal is not None and time.monotonic() < self._retry_at:
@@ -129,7 +130,7 @@ class Line:
         return self._db
 
     def _open_afresh(self) -> Connection:
-        """The connection, which has just answered or is new. One that idles may be dead without our knowing."""
+        """The connection, tested if it has been idle: it may have died unnoticed."""
         db = self.open()
         if time.monotonic() - self._used_at > IDLE_S:
             try:
@@ -152,7 +153,7 @@ class Line:
         return db
 
     def _refuse_to_pile_up(self, db: Connection) -> None:
-        """While the server still waits for a standby at our last commit, another one would only wait beside it."""
+        """Raises while our last commit still waits for a standby: another one would only wait too."""
         waits = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'"
         if db.execute(waits, (self._unanswered,)).fetchone():
             raise StoreUnavailable(
@@ -162,22 +163,22 @@ class Line:
         self._unanswered = 0
 
     def execute(self, query: str, parameters: Any = None) -> psycopg.Cursor[tuple[Any, ...]]:
-        """Runs a query, or in a transaction sends it; what it finds is waited for when it is fetched."""
+        """Runs a query. In a pipelined transaction, only fetching waits for the result."""
         db = self.open()
         db.answer_within_s = self.answer_within_s
         self._used_at = time.monotonic()
         return db.execute(query.encode(), parameters)
 
     def copy_in(self, query: str, pieces: Iterable[str]) -> None:
-        """Streams the text that a COPY reads. Not where queries are pipelined."""
+        """Streams text to a COPY. Not in a pipelined transaction."""
         db = self.open()
-        db.answer_within_s = None  # the server answers once it has all, however long that takes
+        db.answer_within_s = None  # the server answers only after the last piece
         with db.cursor() as cursor, cursor.copy(query.encode()) as copying:
             for piece in pieces:
                 copying.write(piece)
 
     def fetch(self, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        """All rows of a query. Outside a transaction, over a new connection where the old one turns out to be dead."""
+        """All rows of a query. Outside a transaction, a dead connection is replaced by a new one."""
         if self._inside:
             return self.execute(query, parameters).fetchall()
         db = self.open()
@@ -202,10 +203,7 @@ class Line:
 
     @contextmanager
     def transaction(self, settings: Mapping[str, str], pipelined: bool = True) -> Iterator[None]:
-        """One atomic step, in which queries travel without waiting for each other's answers, if it is `pipelined`.
-
-        `settings` are set for the time of the transaction.
-        """
+        """One transaction, with these `settings`. If `pipelined`, queries do not wait for each other's answers."""
         self.in_doubt = False
         db = self._open_afresh()
         if self._unanswered:
@@ -215,7 +213,7 @@ class Line:
 
     @contextmanager
     def _begun(self, db: Connection, how: str, settings: Mapping[str, str], pipelined: bool = True) -> Iterator[None]:
-        """A transaction; what went wrong in it leaves a connection that is as good as new, or none."""
+        """A transaction. After an error the connection is as good as new, or closed."""
         committing, self._inside = False, True
         try:
             with db.pipeline() if pipelined else nullcontext():
@@ -239,20 +237,20 @@ class Line:
             self._inside = False
 
     def _set(self, settings: Mapping[str, str]) -> None:
-        """Settings for the time of a transaction, and that its commit is durable unless they say otherwise."""
+        """Sets these for this transaction, and a durable commit unless they say otherwise."""
         calls = ["set_config(%s, %s, true)"] * len(settings)
         if "synchronous_commit" not in settings:
             calls.append(DURABLE)
         self.execute("SELECT " + ", ".join(calls), [word for each in settings.items() for word in each])
 
     def _roll_back(self, db: Connection) -> None:
-        """By the driver's own method, which also forgets what it believes to be prepared."""
+        """Rolls back by the driver's own method, which also forgets prepared queries."""
         if db.closed or _is_idle(db):
             return
         try:
             db.rollback()
         except psycopg.Error:
-            db.close()  # the server rolls back what it no longer hears of
+            db.close()  # the server rolls back when the connection ends
 
     def close(self) -> None:
         if self._db is not None:

@@ -1,4 +1,4 @@
-"""What is peculiar to PostgreSQL's SQL in conditions on jobs."""
+"""PostgreSQL's words in conditions on jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from queuectl.store.shared.rows import Dialect
 
 
 def regex_of(glob: str) -> str:
-    """A GLOB, as SQLite reads it (`*`, `?`, `[a-z]`, `[^a-z]`, case counts), as a regular expression."""
+    """The regular expression of a case-sensitive GLOB as SQLite reads it (`*`, `?`, `[a-z]`, `[^a-z]`)."""
     parts = re.findall(r"\[\^?\]?[^\]]*\]|.", glob, re.DOTALL)
     return "^" + "".join(map(_piece, parts)) + "$"
 

@@ -1,6 +1,6 @@
-"""Enqueueing inside an application's own transaction, by the function `enqueue` of the store's schema.
+"""Enqueues inside an application's own transaction, by the SQL function `enqueue` of the store's schema.
 
-Any driver will do that has cursors and takes `%s` for a parameter; nothing here commits or rolls back.
+Works with any driver that has cursors and takes `%s` for a parameter. Nothing here commits or rolls back.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from queuectl.wire.requests import INPUT_KEYS
 ADD = "SELECT {schema}.enqueue(job) AS id FROM jsonb_array_elements(CAST(%s AS jsonb)) AS job"
 
 REFUSALS: Mapping[str, type[QueuectlError]] = {"22023": Invalid, "23505": Conflict}
-"""What the function's error codes mean. All others are the application's own."""
+"""What the function's error codes mean. All other codes are the application's."""
 
 
 def enqueue_within(connection: Any, url: str, jobs: Sequence[Job]) -> list[Job]:
-    """Adds new jobs of the store at `url` in the connection's transaction, all or none; with the ids they have now."""
+    """Adds new jobs to the store at `url` in the connection's transaction, all or none. Returns them with their ids."""
     query = ADD.format(schema=f'"{parse_address(url).schema}"')
     cursor = connection.cursor()
     if iscoroutinefunction(cursor.execute):
@@ -51,7 +51,7 @@ def _documents(jobs: Sequence[Job]) -> str:
 
 
 def _document(job: Job) -> JsonObject:
-    """What gives the same job again. The id of one that needs a new one is drawn there."""
+    """The JSON that gives the same job. The server draws an id if none was given."""
     known = job_to_json(job)
     document = {key: known[key] for key in INPUT_KEYS if known.get(key) is not None}
     if job.generated_id:
@@ -62,7 +62,7 @@ def _document(job: Job) -> JsonObject:
 
 
 def _only(row: Any) -> str:
-    """The one value of a row, whatever rows the application likes."""
+    """The one value of a row, whether the application's rows are tuples or mappings."""
     (value,) = row.values() if isinstance(row, Mapping) else row
     return str(value)
 
@@ -75,5 +75,5 @@ def _words(error: Exception) -> tuple[str, str]:
 
 
 def _state(error: Exception) -> str:
-    """The server's error code, where drivers keep it."""
+    """The server's error code, from wherever the driver keeps it."""
     return str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None))

@@ -1,8 +1,8 @@
-"""What the server's errors mean: whose fault each is, and what it is in our words.
+"""What the server's errors mean: the cause of each, and the message in our words.
 
-This is the only place that decides it. An error is the *request*'s (it will never be done), the *moment*'s (the same
-request may be done soon, over the same connection), or the *connection*'s: then nothing that the driver knows about
-the session can be trusted, and the connection is closed. What is not listed here is the connection's.
+Only this module decides it. The cause is the *request* (it will never succeed), the *moment* (the same request may
+succeed soon, over the same connection), or the *connection*: then nothing that the driver knows about the session can
+be trusted, and the connection is closed. An error that is not listed here is the connection's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from queuectl.store.postgres.address import SECRET_OPTIONS, Address
 
 
 class Whose(Enum):
-    """Whose fault an error is."""
+    """The cause of an error."""
 
     REQUEST = "request"
     MOMENT = "moment"
@@ -93,7 +93,7 @@ BY_STATE: dict[str, Meaning] = {
         "check sslmode and the certificates, on the server and in the address",
     ),
 }
-"""By the beginnings of the server's error codes; the longest that fits counts."""
+"""By the beginning of the server's error code; the longest match counts."""
 
 WORDS: tuple[tuple[str, str], ...] = (
     (r"no pg_hba\.conf entry|pg_hba\.conf rejects", "28HBA"),
@@ -104,11 +104,11 @@ WORDS: tuple[tuple[str, str], ...] = (
     (r"the database system is|shutting down|terminating connection", "57P"),
     (r"\bSSL\b|\bTLS\b|certificate", "TLS"),
 )
-"""Codes for what is said where none is sent: libpq keeps to itself the code with which a login was refused."""
+"""Codes for messages that come without one: libpq does not pass on the code of a refused login."""
 
 
 def state_of(error: psycopg.Error) -> str:
-    """The error's code; empty where there is none and the words are not known."""
+    """The error's code; empty if it has none and its words are not known."""
     if error.sqlstate is not None:
         return error.sqlstate
     text = str(error)
@@ -116,30 +116,30 @@ def state_of(error: psycopg.Error) -> str:
 
 
 def meaning_of(error: psycopg.Error) -> Meaning | None:
-    """What an error means; None for one that nobody expects."""
+    """What an error means; None if it is not expected."""
     state = state_of(error)
     return next((BY_STATE[state[:end]] for end in range(len(state), 0, -1) if state[:end] in BY_STATE), None)
 
 
 def whose(error: psycopg.Error) -> Whose:
-    """Whose fault an error is."""
+    """The cause of an error."""
     meaning = meaning_of(error)
     return meaning.whose if meaning and error.sqlstate is not None else CONNECTION
 
 
 def passes_with_connection(error: psycopg.Error) -> bool:
-    """Whether a question may well be answered over another connection at once."""
+    """Whether the same query is likely to succeed over another connection at once."""
     return error.sqlstate is None or error.sqlstate.startswith(("08", "0A", "25P", "26", "57P"))
 
 
 def is_definite(error: psycopg.Error) -> bool:
-    """Whether the server itself has said that a transaction failed. One that it breaks off may be committed."""
+    """Whether the server itself says that the transaction failed. If it ends the session, it may have committed."""
     return error.sqlstate is not None and error.diag.severity_nonlocalized == "ERROR"
 
 
 @contextmanager
 def translated(address: Address) -> Iterator[None]:
-    """The driver's errors as the error tree's."""
+    """Converts the driver's errors to ours."""
     try:
         yield
     except psycopg.Error as error:

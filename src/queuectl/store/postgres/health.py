@@ -1,4 +1,4 @@
-"""What a PostgreSQL server says about itself, as far as it matters to a queue; `doctor` judges it."""
+"""What a PostgreSQL server says about itself, as far as it matters to a queue. `doctor` judges it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How new jobs get into PostgreSQL: all or none, and once, also where the answer to their commit is lost."""
+"""How new jobs are added to PostgreSQL: all or none, and once even if the answer to the commit is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from queuectl.store.shared import rows
 
 INSERT_AT_ONCE = 5000
 COPY_FROM = 500
-"""From so many new jobs on they are copied. For fewer, a round trip more would cost more than it saves."""
+"""At least this many new jobs are copied. For fewer, the additional round trip would cost more than it saves."""
 
 
 class Inserting(PostgresSession):
@@ -33,7 +33,7 @@ class Inserting(PostgresSession):
             self._make_sure_of(jobs)
 
     def _make_sure_of(self, jobs: Sequence[Job]) -> None:
-        """Adds jobs unless an unanswered commit has added them, which may still be going on."""
+        """Adds jobs unless an unanswered commit, which may still be running, has added them."""
         try:
             if not self._are_there(jobs):
                 self._insert(jobs)
@@ -48,7 +48,7 @@ class Inserting(PostgresSession):
             ) from None
 
     def _are_there(self, jobs: Sequence[Job]) -> bool:
-        """Whether a transaction in doubt has added these jobs, and not somebody else others of these ids."""
+        """Whether a transaction in doubt added these jobs. Somebody else's jobs with these ids do not count."""
         text = "SELECT 1 FROM {schema}.jobs WHERE id = ANY (%s) AND created_at = %s LIMIT 1"
         return bool(self._select(text, [[job.id for job in jobs], jobs[0].created_at]))
 
@@ -72,7 +72,7 @@ class Inserting(PostgresSession):
             self._tell = True
 
     def _copied(self, pieces: Iterable[list[Any]]) -> bool:
-        """Whether no id was taken. The server works on one piece while the next is being written."""
+        """Copies the jobs. Returns whether no id was taken. The server reads one piece while the next is written."""
         columns = ", ".join(rows.BORN)
         try:
             self._line.copy_in(f'COPY "{self._address.schema}".jobs ({columns}) FROM STDIN', map(copy_text, pieces))

@@ -1,4 +1,4 @@
-"""Hearing that other sessions have committed something: LISTEN on a connection of its own, or else polling."""
+"""Notices commits of other sessions: by LISTEN on a connection of its own, or else by polling."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import ABANDONED, Line
 
 POLL_EVERY_S = 0.5
-"""How often to look where nothing can be heard: while the server is away, or behind a pooler."""
+"""The poll interval when no notices arrive: while the server is away, or behind a pooler."""
 
 
 class Listener:
-    """Hears notifications on one channel, our own (those with the payload `me`) aside."""
+    """Hears notices on one channel, except our own (with the payload `me`)."""
 
     def __init__(self, address: Address, channel: str, me: str) -> None:
         self._line = Line(address)
@@ -29,11 +29,11 @@ class Listener:
 
     @property
     def handle(self) -> int:
-        """A descriptor that becomes readable when there is something to hear; -1 while there is none."""
+        """A descriptor that becomes readable when a notice arrives; -1 if there is none."""
         return -1 if self._hears is None else self._hears.fileno()
 
     def heard(self) -> bool:
-        """Whether something has happened since the last call, as far as anybody can tell."""
+        """Whether something may have happened since the last call."""
         if self._hears is not None:
             try:
                 return self._take(self._hears)
@@ -41,7 +41,7 @@ class Listener:
                 self._hears.close()
                 self._hears = None
                 self._look_at = 0.0
-                return True  # and only next time listen again: whoever sleeps on the handle has to let go of it
+                return True  # listens again only next time: the caller must first let go of the handle
         now = time.monotonic()
         if now < self._look_at:
             return False
@@ -58,7 +58,7 @@ class Listener:
         return heard
 
     def _listen(self) -> None:
-        """Begins to listen, where the server itself answers."""
+        """Begins to listen, unless a pooler answers."""
         try:
             db = self._line.open()
             db.answer_within_s = self.answer_within_s
@@ -72,7 +72,7 @@ class Listener:
                 self._hears = db
         except (StoreUnavailable, psycopg.Error):
             self._look_at = time.monotonic() + POLL_EVERY_S
-            return  # polling goes on; the store's other connection tells of the outage
+            return  # polling continues; the store's other connection reports the outage
 
     def close(self) -> None:
         self._line.close()

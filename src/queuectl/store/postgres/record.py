@@ -1,8 +1,7 @@
-"""How results are written to PostgreSQL: where a job still is as the worker knows it, without asking first.
+"""How results are written to PostgreSQL: without asking first, if a job still is as the worker knows it.
 
-What the lifecycle makes of a job is computed from what the worker knows, and replaces the row only where lease, holder,
-state and what others may have changed are still the same. A job that somebody changed meanwhile is locked, read and
-decided anew.
+The job's next state is computed from what the worker knows. It replaces the row only if lease, holder, state and what
+others may change are still the same. A job that somebody changed meanwhile is locked, read and decided again.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from queuectl.store.shared.recording import InHand, applied, as_left, attempt_ro
 
 
 class Recording(Claiming):
-    """A session that can claim, and record what became of the claims."""
+    """A session that can claim jobs and record what became of them."""
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
         now = self.now()
@@ -39,7 +38,7 @@ class Recording(Claiming):
         return results
 
     def _replaced(self, in_hand: InHand, changes: Sequence[Change], now: float) -> list[Job | None]:
-        """What becomes of jobs; none for those that are not what `in_hand` says, which stay as they are."""
+        """The jobs after the changes. None stands for a job that is not as `in_hand` says; it stays as it is."""
         results = applied(in_hand, changes, now)
         pairs = []
         for (job, *_), after in zip(changes, results, strict=True):
@@ -49,20 +48,22 @@ class Recording(Claiming):
         return [after if after and (after.seq, after.lease) in written else None for after in results]
 
     def _in_hand(self, grip: Grip, changes: Sequence[Change]) -> InHand:
-        """What the supervisor really holds of these jobs. Nobody changes them now."""
+        """What the supervisor really holds of these jobs. They are locked."""
         found = self.send("in_hand", seqs=array([change.job.seq for change in changes]), worker=grip.worker)
         return {(seq, lease): tuple(there) for seq, lease, *there in found.fetchall()}
 
     def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> Any:
-        """Replaces jobs, each (before, after), where they are still as they were before; finds `seq` and lease of those
-        it replaced. A job may be there again, going on."""
+        """Replaces jobs, each (before, after), if they still are as before. The cursor has the seq and lease of those.
+
+        A job may occur several times, one change after the other.
+        """
         first: dict[tuple[int, int], Job] = {}
         last: dict[tuple[int, int], Job] = {}
         for before, after in changed:
             first.setdefault((after.seq, after.lease), before)
             last[after.seq, after.lease] = after
         lives = []
-        for key in sorted(last):  # locked in the order in which everybody locks them
+        for key in sorted(last):  # everybody locks jobs in this order
             was = first[key]
             life = rows.life_of(last[key], was.state, was.worker, now)
             lives.append((*life, was.held, was.cancel_requested, was.lost))
@@ -70,6 +71,6 @@ class Recording(Claiming):
 
 
 def _as_known(grip: Grip, changes: Sequence[Change]) -> InHand:
-    """What a supervisor holds if nobody has changed it since it knew of it."""
+    """What a supervisor holds if nobody else has changed it."""
     jobs = (change.job for change in changes if change.job.worker == grip.worker)
     return {(job.seq, job.lease): touched(job) for job in jobs}

@@ -1,4 +1,4 @@
-"""Running commands' output on its way to readers on other machines: pieces in a table, while somebody asks for them."""
+"""Passes the output of running commands to readers on other machines: as rows of a table, while somebody asks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from queuectl.store.port import Grip
 from queuectl.store.postgres.session import PostgresSession
 
 KEPT_BYTES = 16 << 20
-"""What lies so far behind the newest piece is removed."""
+"""Pieces further behind the newest one are removed."""
 
 
 class PostgresRelay:

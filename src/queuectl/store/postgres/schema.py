@@ -1,6 +1,6 @@
-"""The schema of a PostgreSQL store: making it, bringing it up to date, emptying it.
+"""The schema of a PostgreSQL store: makes it, brings it up to date, empties it.
 
-Any number of hosts may start at once: each step is taken under a lock that ends with its transaction.
+Any number of hosts may start at once: each step runs under a lock that ends with its transaction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HOME_STEP = 6
 
 
 class Identity(NamedTuple):
-    """Which store this is. `is_copy`: its tables came from another database, by a dump or in some other way."""
+    """Which store this is. `is_copy`: its tables came from another database, for example by a dump."""
 
     store_id: str
     home: str
@@ -66,7 +66,7 @@ def bring_up_to_date(line: Line, address: Address, found: Mapping[str, str] | No
 
 
 def find_identity(line: Line, address: Address) -> Identity:
-    """Which store is there now."""
+    """Finds out which store is there now."""
     with translated(address):
         return _identity(_facts(line, address), find_home(line, address))
 
@@ -77,8 +77,10 @@ def _identity(facts: Mapping[str, str], home: str) -> Identity:
 
 
 def find_home(line: Line, address: Address) -> str:
-    """Where the store is, see store/identity.py. Every role may read that unless an administrator revoked it; then
-    it is empty, which counts as the same place."""
+    """Where the store is, see store/identity.py.
+
+    Empty if an administrator revoked the right to read it; that counts as the same place.
+    """
     query = (
         "SELECT (SELECT system_identifier FROM pg_control_system()), "
         "(SELECT oid::bigint FROM pg_database WHERE datname = current_database()), to_regclass(%s)::oid::bigint"
@@ -91,7 +93,7 @@ def find_home(line: Line, address: Address) -> str:
 
 
 def _facts(line: Line, address: Address) -> dict[str, str]:
-    """All that the store's table of facts says; nothing where it is missing."""
+    """The store's table of facts; empty if there is none."""
     try:
         return dict(line.fetch(f'SELECT name, value FROM "{address.schema}".meta'))
     except psycopg.errors.UndefinedTable:
@@ -151,7 +153,7 @@ def _remember(line: Line, address: Address, facts: Mapping[str, str]) -> None:
 
 
 def _known_now(line: Line, address: Address) -> int:
-    """The schema's number, asked without an error that would end the transaction."""
+    """The schema's number. A missing table causes no error, which would end the transaction."""
     table = f'"{address.schema}".meta'
     ((there,),) = line.fetch("SELECT to_regclass(%s)", (table,))
     found = line.fetch(f"SELECT value FROM {table} WHERE name = 'schema'") if there else []

@@ -1,4 +1,4 @@
-"""What everything a PostgreSQL store does is made of: transactions, named queries, jobs out of rows."""
+"""What a PostgreSQL store is built on: transactions, named queries, specs."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from queuectl.store.shared.session import Session
 from queuectl.wire.jobs import spec_to_text
 
 FOLD_EVERY = 500
-"""Transactions of one store between two folds of the counts."""
+"""How many transactions of one store pass between two folds of the counts."""
 
 PEOPLE_ANSWER_WITHIN_S = 60.0
-"""Large work takes its time; but no command waits for ever."""
+"""Large requests take time, but no command waits forever."""
 PLANS = dict.fromkeys(("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")
-"""What we write we find by an index, row by row. Without this a planner that has not seen the latest thousands of jobs
-reads the whole table at every claim."""
+"""We find the rows that we write by an index, one by one. Otherwise a planner with outdated statistics may read the
+whole table at every claim."""
 
 KEYS = {"start_attempt": 2, "end_attempt": 2, "write_output": 3}
-"""How many columns, from the first, name a row: one statement may write each only once."""
+"""How many of the first columns are the key of a row. One statement may write each row only once."""
 
 
 TYPES: Mapping[Any, str] = {
     bool: "boolean", int: "bigint", int | None: "bigint", float: "double precision", float | None: "double precision",
     Spec: "bigint",
 }  # fmt: skip
-"""The column's type for an attribute of a job; of any other it is text."""
+"""The column's type by the type of a job's attribute. All others are text."""
 
 
 def _arrays(columns: Iterable[str]) -> str:
@@ -65,11 +65,11 @@ def _queries(schema: str) -> dict[str, str]:
 
 
 class _TakenBack(Exception):
-    """A transaction has shown what it was for."""
+    """Ends a transaction that was only a test."""
 
 
 class PostgresSession(Session):
-    """A connection to one store. `_tell`: what this transaction does concerns workers."""
+    """A connection to one store. `_tell`: workers must hear of this transaction."""
 
     _dialect = POSTGRES
 
@@ -104,7 +104,7 @@ class PostgresSession(Session):
         self._identity = bring_up_to_date(self._line, self._address)
 
     def _greet(self) -> None:
-        """Learns the server's time, and how durable commits are to be."""
+        """Asks for the server's time and how durable commits must be."""
         asked_at = boottime()
         ((now, _, _, durability),) = self.read("hello")
         self._set_clock(now, asked_at)
@@ -115,7 +115,7 @@ class PostgresSession(Session):
             self._settings["synchronous_commit"] = "off"
 
     def _set_clock(self, now: float, asked_at: float) -> None:
-        """The server told its time, in between the moment it was asked at and this one."""
+        """`now` is the server's time at some moment between `asked_at` and the present."""
         self._ahead_s = now - (asked_at + boottime()) / 2
 
     def now(self) -> float:
@@ -159,13 +159,13 @@ class PostgresSession(Session):
             self._counted.clear()
 
     def _try_write(self) -> None:
-        """Writes, and takes it back before it would be committed, where a commit might wait for a standby."""
+        """Writes and rolls back: a commit might wait for a standby."""
         names = ("workers", "jobs", "attempts", "outputs", "specs", "uses", "counts")
         tables = ", ".join(f'"{self._address.schema}".{name}' for name in names)
         with suppress(_TakenBack), self.transaction():
             self._line.execute(f"LOCK TABLE {tables} IN ROW EXCLUSIVE MODE")
             self._send_rows("count", [("", JobState.PENDING.value, 0)])
-            self._select("SELECT 1")  # waits for the answers to all three
+            self._select("SELECT 1")  # waits for all three answers
             raise _TakenBack
 
     def _write_counts(self) -> None:
@@ -179,16 +179,16 @@ class PostgresSession(Session):
             self.fold_counts()
 
     def fold_counts(self) -> None:
-        """Makes few rows of the counts that many transactions have left."""
+        """Replaces the many rows of counts that transactions have left by few."""
         with self.transaction():
             self.send("fold_counts")
 
     def send(self, query: str, **parameters: Any) -> Any:
-        """What it finds is waited for when it is fetched."""
+        """Only fetching waits for the result."""
         return self._line.execute(self._sql[query], parameters)
 
     def _send_rows(self, query: str, values: Sequence[tuple[object, ...]]) -> Any:
-        """One statement for all rows, which takes an array a column. Of rows with one key the last counts."""
+        """One statement for all rows, with an array for each column. Of rows with the same key the last counts."""
         last = {row[: KEYS[query]]: row for row in values}.values() if query in KEYS else values
         return self._line.execute(self._sql[query], [array(column) for column in zip(*last, strict=True)])
 
@@ -197,7 +197,7 @@ class PostgresSession(Session):
             return self._line.fetch(self._sql[query], parameters)
 
     def _text(self, text: str) -> str:
-        """A statement as the server reads it, for this store's schema."""
+        """The statement as the server reads it, for this store's schema."""
         return self._as_of(text).replace("?", "%s").replace("{schema}", f'"{self._address.schema}"')
 
     def _select(self, text: str, values: Sequence[object] = ()) -> list[Any]:
@@ -208,7 +208,7 @@ class PostgresSession(Session):
         self._line.execute(self._text(text), list(values))
 
     def _snapshot(self) -> AbstractContextManager[None]:
-        return nullcontext()  # each query sees its own moment; `_made` is prepared for it
+        return nullcontext()  # each query sees its own moment, and `_made` allows for that
 
     def _announce(self) -> None:
         self._tell = True
@@ -217,11 +217,11 @@ class PostgresSession(Session):
         return self._identity.home
 
     def _asked(self, grip: Grip) -> Any:
-        """Asks whether the supervisor is ours, once in a transaction; `_check` waits for the answer."""
+        """Asks once in a transaction whether the supervisor is still ours. `_check` waits for the answer."""
         return None if grip in self._checked else self.send("drives", **grip._asdict())
 
     def _check(self, grip: Grip, asked: Any = None) -> None:
-        """Refuses a writer whose supervisor was taken over."""
+        """Raises `Superseded` if the supervisor was taken over."""
         if grip in self._checked:
             return
         asked = asked or self._asked(grip)

@@ -41,10 +41,10 @@ from queuectl.store.shared.tokens import Tokens
 from queuectl.store.shared.workers import Workers
 
 FOLD_FROM = 2000
-"""Rows of counts that somebody who reads them folds."""
+"""A reader of more rows of counts folds them."""
 PEOPLE_LOCK_TIMEOUT_S = 10.0
 TRANSACTION_MAX = 2
-"""A transaction of somebody with little patience may take so many times as long as an answer."""
+"""The time limit of a worker's transaction, as a multiple of that of an answer."""
 
 
 class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, Workers):
@@ -54,14 +54,16 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, W
         self, url: str, below: Path, clock: Clock | None = None, lock_timeout_s: float = PEOPLE_LOCK_TIMEOUT_S,
         make: bool = True,
     ) -> None:  # fmt: skip
-        """`below` is where this machine keeps the folders of stores. `clock` stands in for the server's, in tests.
-        Without `make`, tables that are missing are a `StoreUnavailable`."""
+        """`below` is where this machine keeps the folders of stores. In tests, `clock` replaces the server's clock.
+
+        Without `make`, missing tables raise `StoreUnavailable`.
+        """
         super().__init__(parse_address(url), clock, lock_timeout_s, make)
         self.address, self.url = self._address.given, self._address.shown
         self.access = access(self._address)
         self.watch: str | None = None
         self.shared_by_machines = True
-        self.defaults: Mapping[str, str] = {"env-capture": ""}  # another machine's PATH is no help
+        self.defaults: Mapping[str, str] = {"env-capture": ""}  # another machine's PATH does not help
         self._below = below
         self._listener = Listener(self._address, self._channel, self._me)
         self.relay: OutputRelay | None = PostgresRelay(self)
@@ -84,7 +86,7 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, W
         self._lock_timeout_s = seconds
         self._line.answer_within_s = seconds + answer_s
         self._listener.answer_within_s = answer_s
-        self._transaction_max_s = TRANSACTION_MAX * (seconds + answer_s)  # frozen, it must not hold locks for ever
+        self._transaction_max_s = TRANSACTION_MAX * (seconds + answer_s)  # a frozen process must not keep locks forever
         self._greet()
 
     def guard(self) -> None:
@@ -95,7 +97,7 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, W
             here = find_identity(self._line, self._address)
             is_other = here.store_id != self._identity.store_id or not is_same(here.home, self._identity.home)
         except QueuectlError:
-            return ""  # away, for all we know; who wants to use it learns why
+            return ""  # the server may be away; the next use tells why
         return REPLACED if is_other else ""
 
     def health(self) -> Health:
@@ -103,14 +105,14 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, W
         return health(self._line, self._address)
 
     def reset(self) -> None:
-        """Removes everything. The emptied store is another one: workers of the old one see that it was replaced."""
+        """Removes everything. The emptied store is a new one: workers of the old one see that it was replaced."""
         empty(self._line, self._address)
 
     def changed(self) -> bool:
         return self._listener.heard()
 
     def _remove(self, seqs: Sequence[int]) -> None:
-        """Others may be adding jobs of the same specs, so their uses are counted, and only idle ones are removed."""
+        """Others may be adding jobs with the same specs, so uses are counted and only idle specs are removed."""
         for table in ("followers", "pieces", "outputs", "attempts", "events"):
             self._execute(f"DELETE FROM {{schema}}.{table} WHERE job = ANY (?)", [list(seqs)])
         gone = self._select("DELETE FROM {schema}.jobs WHERE seq = ANY (?) RETURNING spec", [list(seqs)])
@@ -121,7 +123,7 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, W
             self.send("forget_specs", specs=idle)
 
     def counts(self) -> dict[tuple[str, JobState], int]:
-        """Sums up: transactions add rows, since one row of a queue and state would have them wait for each other."""
+        """Sums up: each transaction adds its own rows, since with shared rows they would wait for each other."""
         found = self._select(
             "SELECT queue, state, sum(jobs)::bigint, count(*) FROM {schema}.counts GROUP BY queue, state ORDER BY queue"
         )
@@ -139,7 +141,7 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, W
         if not self.is_at_home(row):
             return False
         folder = supervisor_folder(self.folder, row.id)
-        sign = lives(folder, row) if folder.exists() else None  # without it, nobody here can ask: the lease counts
+        sign = lives(folder, row) if folder.exists() else None  # without the folder, only the lease can tell
         return bool(self.read("unexpired", worker=row.id)) if sign is None else sign
 
     def seen(self, ids: Sequence[str]) -> dict[str, float]:

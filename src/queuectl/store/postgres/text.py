@@ -1,6 +1,6 @@
-"""Many values as the text that PostgreSQL reads: arrays, and the rows of a COPY.
+"""Many values as text for PostgreSQL: arrays, and the rows of a COPY.
 
-Written by us column by column, for the driver's way of value by value costs more than all else that a job costs us.
+We write them column by column: the driver's way, value by value, costs more than everything else about a job.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def array(values: Sequence[Any]) -> str:
 
 
 def _texts(values: Sequence[str]) -> str:
-    """Escaped all in one, for that is many times faster. No text of PostgreSQL has a NUL in it."""
+    """Texts, escaped all at once, which is many times faster. No text in PostgreSQL has a NUL."""
     text = "\0".join(values)
     if text.count("\0") >= len(values):
         raise Invalid("the store cannot hold a text with a NUL in it", "leave it out")

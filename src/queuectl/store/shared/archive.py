@@ -1,4 +1,4 @@
-"""A whole store as rows, to be copied into another one of any kind: which tables and columns, and their checksum."""
+"""A whole store as rows, for copying into another store of any kind: its tables, their columns and a checksum."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ TABLES: Mapping[str, Sequence[str]] = {
     "events": ("id", "at", "job", "kind", "who", "detail"),
     "config": ("name", "value"),
 }  # fmt: skip
-"""What is copied, in this order. Counts are made anew; workers and tokens belong to their store."""
+"""What is copied, in this order. Counts are computed again; workers and tokens belong to their store."""
 
 RECOUNT = "INSERT INTO {counts} (queue, state, jobs) SELECT queue, state, count(*) FROM {jobs} GROUP BY queue, state"
 MOVED_TO = "moved to"
-"""The fact about a store that says where its jobs are now."""
+"""The name of the fact in `meta` that says where a store's jobs are now."""
 
 Row = tuple[Any, ...]
 
 
 class Archive(Protocol):
-    """A store seen as rows. What is done `locked` is one transaction, and nobody else writes meanwhile."""
+    """A store seen as rows. Everything inside `locked` is one transaction, and nobody else writes meanwhile."""
 
     def locked(self) -> AbstractContextManager[None]: ...
 
@@ -40,21 +40,21 @@ class Archive(Protocol):
         """How many jobs a worker holds."""
 
     def rows(self, table: str) -> Iterator[Row]:
-        """All rows of a table; numbers, texts, bytes and none."""
+        """All rows of a table: numbers, texts, bytes and None."""
 
     def fill(self, table: str, rows: Iterable[Row]) -> None: ...
 
     def finish(self) -> None:
-        """After the tables are filled: makes what follows from them."""
+        """Computes what follows from the tables, once they are filled."""
 
     def move_to(self, place: str) -> None:
-        """Leaves a pointer, and takes no job and no worker any more."""
+        """Leaves a pointer. The store then takes no more jobs and workers."""
 
     def close(self) -> None: ...
 
 
 class Checksum(NamedTuple):
-    """Of a table's rows, in whatever order."""
+    """A checksum of a table's rows that does not depend on their order."""
 
     rows: int = 0
     total: int = 0
@@ -65,7 +65,7 @@ class Checksum(NamedTuple):
 
 
 def normal(row: Sequence[Any]) -> Row:
-    """A row as every database gives it."""
+    """The row with plain values, the same from every database."""
     return tuple(
         int(value) if isinstance(value, bool) else bytes(value) if isinstance(value, memoryview) else value
         for value in row

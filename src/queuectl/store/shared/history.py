@@ -1,6 +1,6 @@
 """What happened: executions, what people did, and news of both.
 
-Every command opens a store and few ask for any of this, so the values are imported where they are made.
+Every command opens a store, but few ask for history, so its values are imported inside the methods.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Jobs(Session):
         return results
 
     def _each(self, refs: Sequence[str], one: Callable[[Job], Job]) -> list[Job | QueuectlError]:
-        """What `one` makes of each job, or why there is nothing. All are locked, in one order for everybody."""
+        """What `one` returns for each job, or the error. All jobs are locked in one order, the same for everybody."""
         ids = [ref for ref in refs if rows.can_be_id(ref)]
         locked = self._jobs(
             f"WHERE id {self._dialect.any_of} ORDER BY seq {self._dialect.locked}", [self._dialect.array(ids)]
@@ -83,7 +83,7 @@ class Jobs(Session):
         return results
 
     def _locked(self, job: Job, standing: dict[str, Job]) -> Job:
-        """The job that a prefix means, once it is locked."""
+        """Locks and returns the job that a prefix stands for."""
         if job.id in standing:
             return standing[job.id]
         found = self._jobs(f"WHERE seq = ? {self._dialect.locked}", [job.seq])
@@ -108,7 +108,7 @@ class Jobs(Session):
 
     @abstractmethod
     def _oldest_ready(self) -> float | None:
-        """Since when the oldest claimable job waits."""
+        """Since when the oldest claimable job has waited."""
 
     def backlog(self, retries: int) -> Backlog:
         due = [self._oldest_ready(), self.next_due()]

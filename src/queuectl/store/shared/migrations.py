@@ -2,8 +2,8 @@
 
 Migrations only add, so that any two releases of one major version work on one store. Each says which is the oldest
 schema whose code can work with it (`-- oldest reader: N`), and the store remembers that: older code opens what newer
-code has migrated, and refuses a schema that does not say so. Whoever only reads migrates nothing; statements say
-something else in the place of what a step would add. The first transaction makes the steps.
+code has migrated, and refuses a schema that does not say so. A command that only reads migrates nothing: it reads
+stand-ins for what the missing steps would add. The first transaction runs the steps.
 
 From `FIRST_SHARED` on there is one series for both databases, in `sql/`, written as PostgreSQL writes it; `WORDS` has
 what SQLite spells otherwise. The earlier ones are in `sql/sqlite` and `sql/postgres`. docs/decisions/0106 shows one.
@@ -96,7 +96,7 @@ def oldest_reader(sql: str) -> int:
 
 
 def is_behind(dialect: str, current: int) -> bool:
-    """Whether a store with this schema, that has one, lacks a step."""
+    """Whether a store lacks a step. One without any schema does not count."""
     return 0 < current < max(numbered(dialect))
 
 

@@ -1,4 +1,4 @@
-"""What a batch of changes comes to, whatever the database: the jobs as they stand then, and the rows to be written."""
+"""What a batch of changes leads to in any database: the jobs after it, and the rows to write."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from queuectl.store.port import Change
 from queuectl.store.shared import rows
 
 Touched = tuple[bool, bool, int, int]
-"""What others may change of a job while a supervisor holds it: held, cancel_requested, lost, lost_in_row."""
+"""What others may change in a job that a supervisor holds: held, cancel_requested, lost, lost_in_row."""
 
 InHand = Mapping[tuple[int, int], Touched]
-"""What a supervisor really holds, locked: (seq, lease) -> as others left it."""
+"""What a supervisor really holds, by seq and lease, as others left it. The jobs are locked."""
 
 
 def touched(job: Job) -> Touched:
-    """What others may change of it, as the job has it."""
+    """The job's values of what others may change."""
     return job.held, job.cancel_requested, job.lost, job.lost_in_row
 
 
 def as_left(job: Job, there: Touched) -> Job:
-    """The job with what others have changed."""
+    """The job with the changes that others made."""
     if touched(job) == there:
         return job
     held, cancel_requested, lost, lost_in_row = there
@@ -30,7 +30,7 @@ def as_left(job: Job, there: Touched) -> Job:
 
 
 def applied(in_hand: InHand, changes: Sequence[Change], now: float) -> list[Job | None]:
-    """What becomes of the jobs that are still in the supervisor's hands; none for the others."""
+    """The jobs after the changes. None stands for a job that the supervisor no longer holds."""
     standing = dict(in_hand)
     results: list[Job | None] = []
     for job, event, *_ in changes:
@@ -50,7 +50,7 @@ def loss_taken_back(
 ) -> tuple[Job, tuple[object, ...]] | None:
     """The job without the loss of an execution that its worker had ended before, and the values of `break_attempt`.
 
-    None where that execution is no loss, was another's, or went on when it was counted.
+    None if that execution is no loss, was another worker's, or was counted while it still ran.
     """
     losses = [attempt for attempt in attempts if attempt.outcome is Outcome.LOST]
     for at, loss in enumerate(losses, 1):
@@ -62,9 +62,9 @@ def loss_taken_back(
 
 
 def attempt_rows(counts: Sequence[tuple[Change, Job]]) -> list[tuple[str, list[tuple[object, ...]]]]:
-    """The rows of each query that writes executions, for changes that count with the jobs after them.
+    """The rows of each query that writes executions. `counts` has the changes that count, each with its job afterwards.
 
-    Kind by kind: many rows a statement cost a fraction of one each.
+    One statement with many rows costs a fraction of many statements.
     """
     starts, ends, breaks, outputs = [], [], [], []
     for change, after in counts:

@@ -1,7 +1,7 @@
 """Jobs, attempts and selections as rows: what every SQL store shares.
 
-Values are exactly int, float, str, bytes or none: of a bool or an enum's member, a driver first has to find out what
-it is, which costs as much as writing it.
+Values are exactly int, float, str, bytes or None. A driver first has to look up how to write a bool or a member of an
+enum, which costs as much as writing it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from queuectl.wire.jobs import command_line
 
 COMPRESS_FROM_BYTES = 256
 SPECS_KNOWN_MAX = 5000
-"""So many specs a store remembers, for most jobs share a few, and some have one each."""
+"""How many specs a store remembers. Most jobs share a few; some have one each."""
 PREFIX_MIN = 4
-"""Fewer letters stand for no id."""
+"""A shorter prefix does not stand for an id."""
 
 _FIELDS = {field.name: field for field in FIELDS if field.name in Job._fields}
 _LISTS = [name for name, field in _FIELDS.items() if field.kind == "names"]
@@ -53,7 +53,7 @@ OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"
 
 
 def _attributes(*names: str) -> attrgetter[tuple[Any, ...]]:
-    """What reads these attributes of a job, with plain values of flags and states."""
+    """A getter of these attributes of a job, with plain values for flags and states."""
     plain = {"state": "state._value_", **{name: f"{name}.real" for name in _FLAGS}}
     return attrgetter(*(plain.get(name, name) for name in names))
 
@@ -64,7 +64,7 @@ _CONVERTED: list[tuple[int, Callable[[Any], Any]]] = [
     *((Job._fields.index(name), bool) for name in _FLAGS),
     *((Job._fields.index(name), lambda text: tuple(json.loads(text)) if text else ()) for name in _LISTS),
 ]
-"""The columns whose values become something else in a `Job`."""
+"""The columns whose values are converted for a `Job`."""
 
 
 def job_from_row(row: Sequence[Any], spec_of: Callable[[int], Spec]) -> Job:
@@ -119,7 +119,7 @@ def _new_job_row(job: Job, spec: int, now: float) -> tuple[object, ...]:
 
 
 def is_ready(job: Job, now: float) -> bool:
-    """Whether the job belongs into the claim index. One that is only due later is promoted when its time comes."""
+    """Whether the job belongs in the claim index. A job that is due later is promoted when its time comes."""
     return is_claimable(job) and job.due_at <= now
 
 
@@ -127,7 +127,7 @@ _values_of_life = _attributes(*LIFE, "due_at", "seq", "lease")
 
 
 def life_of(job: Job, was: JobState, holder: str | None, now: float) -> tuple[object, ...]:
-    """The values of the query `write_job`: what changes in a job's life, and in whose hands it must be for that."""
+    """The values of the query `write_job`: what changes in a job's life, and who must hold the job for that."""
     return (int(is_ready(job, now)), *_values_of_life(job), was._value_, holder)
 
 
@@ -143,7 +143,7 @@ def end_of(change: Change, after: Job) -> tuple[object, ...]:
     job, event = change.job, change.event
     assert isinstance(event, Ended)
     how = outcome(event)
-    error = event.error or (None if how is Outcome.STOPPED else after.error)  # the job keeps its earlier one
+    error = event.error or (None if how is Outcome.STOPPED else after.error)  # a stopped job keeps its earlier error
     return (
         job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at, how._value_,
         event.exit_code, event.signal, error, event.cpu_time, event.max_rss, event.output_bytes, change.leftover,
@@ -151,13 +151,13 @@ def end_of(change: Change, after: Job) -> tuple[object, ...]:
 
 
 def break_of(change: Change, after: Job) -> tuple[object, ...]:
-    """The values of the query `break_attempt`: a start whose end nobody saw, or that did not count."""
+    """The values of the query `break_attempt`: an execution whose end nobody saw, or that does not count."""
     how, why = (Outcome.LOST, "its worker was lost") if isinstance(change.event, Lost) else (Outcome.STOPPED, None)
     return after.updated_at, how.value, why, change.job.seq, change.job.starts
 
 
 def output_row(change: Change, after: Job, output: Output) -> tuple[object, ...]:
-    """The values of the query `write_output`; what is worth it is compressed."""
+    """The values of the query `write_output`. Longer output is compressed."""
     head, tail = output.head, output.tail
     if compress := len(head) >= COMPRESS_FROM_BYTES:
         import zlib  # a library that few commands need
@@ -185,13 +185,13 @@ def attempt_from_row(row: Sequence[Any]) -> Attempt:
 
 
 class Dialect(NamedTuple):
-    """How a database says what SQL leaves open, with `?` for each parameter.
+    """What the databases spell differently within a statement, with `?` for each parameter.
 
     - `integer`: an integer parameter.
-    - `any_of`: follows a column that equals any value of a list, which is given as `array` makes it.
-    - `tag`, `command`, `error`: conditions on them. `pattern` makes of a GLOB what `command` compares with.
-    - `locked`: ends a query whose jobs nobody else may change until this transaction ends.
-    - `first_unlocked`: ends a query for the first few jobs that nobody else is changing, and locks them.
+    - `any_of`: the condition, after a column, that it equals any value of a list. `array` makes the parameter.
+    - `tag`, `command`, `error`: conditions on these columns. `pattern` converts a GLOB for `command`.
+    - `locked`: the end of a query that locks its jobs until this transaction ends.
+    - `first_unlocked`: the end of a query that locks the first few jobs that nobody else is changing.
     """
 
     integer: str
@@ -205,7 +205,7 @@ class Dialect(NamedTuple):
     first_unlocked: str
 
 
-# Whoever writes to a file has it to himself, so nothing is locked.
+# Only one transaction writes to the file at a time, so nothing is locked.
 SQLITE = Dialect(
     integer="?",
     any_of="IN (SELECT value FROM json_each(?))",
@@ -235,7 +235,7 @@ def where(selector: Selector, dialect: Dialect) -> tuple[str, list[object]]:
             values.extend(wanted)
 
     one_of("id", selector.ids)
-    # States in these words, not as parameters: only so is it certain, also in a kept plan, that a partial index serves.
+    # States as literals, not as parameters: only then may a prepared plan use a partial index.
     if selector.states:
         parts.append("(" + " OR ".join(f"state = '{state_of(state)}'" for state in selector.states) + ")")
     if selector.states and JobState.COMPLETED not in selector.states:
@@ -253,7 +253,7 @@ def where(selector: Selector, dialect: Dialect) -> tuple[str, list[object]]:
 
 
 def state_of(name: str) -> str:
-    """A state's name, also where a program gave text for it. Raises `Invalid`."""
+    """The state's name; a program may have given it as text. Raises `Invalid`."""
     if name not in tuple(JobState):
         raise Invalid(f"unknown state {name!r}", f"one of {', '.join(JobState)}")
     return str(name)
@@ -262,9 +262,9 @@ def state_of(name: str) -> str:
 def page(
     selector: Selector, dialect: Dialect, *, limit: int | None, newest_first: bool, after_seq: int | None
 ) -> tuple[str, list[object]]:
-    """What follows `SELECT … FROM jobs` for the first jobs of a selection after one of them, and its parameters.
+    """What follows `SELECT … FROM jobs` for a page of a selection, and its parameters.
 
-    Of several states each is looked for by itself: each has an order of its own in an index.
+    Several states are searched one by one, since each state has its own order in an index.
     """
     order = "DESC" if newest_first else "ASC"
 
@@ -290,9 +290,9 @@ def page(
 
 
 def only_one(ref: str, find: Callable[[str, list[str]], list[Job]]) -> Job:
-    """The job whose id is `ref`, or whose generated id alone begins with it. Raises `NotFound` or `Invalid`.
+    """The job whose id is `ref`, or the only one whose generated id begins with it. Raises `NotFound` or `Invalid`.
 
-    `find` brings the jobs of a condition with its values.
+    `find` returns the jobs of a condition, given its parameters.
     """
     found = find("id = ?", [ref]) if can_be_id(ref) else []
     if not found and can_be_id(ref) and len(ref) >= PREFIX_MIN:
@@ -306,12 +306,12 @@ def only_one(ref: str, find: Callable[[str, list[str]], list[Job]]) -> Job:
 
 
 def can_be_id(ref: str) -> bool:
-    """Whether a database can be asked for it. Ids are ASCII."""
+    """Whether a database can be asked for this id. Ids are ASCII."""
     return ref.isascii() and "\0" not in ref
 
 
 def named_queries(text: str, **names: str) -> Mapping[str, str]:
-    """The queries of an `.sql` file: each begins with `-- name: NAME`. `{NAME}` in them is filled from `names`."""
+    """The queries of an `.sql` file, each of which begins with `-- name: NAME`. `names` fills in `{NAME}`."""
     for key, value in names.items():
         text = text.replace("{" + key + "}", value)
     queries = {}

@@ -1,7 +1,7 @@
-"""What each database brings, so that verbs whose SQL both take stand once, in the files beside this one.
+"""What each database provides, so that verbs whose SQL both accept are written once, in this folder.
 
-In the text of a statement `?` is a parameter, and `{schema}.` stands before every table. Words that differ within a
-statement are in the `Dialect`; statements that differ as a whole are named queries, in `sql/sqlite` and `sql/postgres`.
+In the text of a statement, `?` is a parameter and `{schema}.` stands before every table. Words that differ within a
+statement are in the `Dialect`. Statements that differ as a whole are named queries in `sql/sqlite` and `sql/postgres`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from queuectl.wire.jobs import spec_from_text
 
 
 class Session(ABC):
-    """A connection to one store. `_counted`: by how many jobs this transaction changes each queue and state.
-    `_specs`: those it knows, by their number. `_behind`: the schema lacks steps, and `_stand_ins` are what is read."""
+    """A connection to one store.
+
+    `_counted` has how many jobs this transaction adds to each queue and state. `_specs` has the known specs by number.
+    `_behind`: the schema lacks steps, and reads use `_stand_ins` for what they would add.
+    """
 
     _dialect: rows.Dialect
     _counted: Counter[tuple[str, str]]
@@ -29,7 +32,7 @@ class Session(ABC):
     _stand_ins: Mapping[str, str]
 
     def bring_up_to_date(self) -> None:
-        """Makes the steps that the schema lacks, as the first transaction does."""
+        """Runs the steps that the schema lacks, as the first transaction does."""
         if self._behind:
             self._behind = False
             try:
@@ -53,7 +56,7 @@ class Session(ABC):
     def _try_write(self) -> None: ...
 
     def _as_of(self, text: str) -> str:
-        """A statement for the schema as it is."""
+        """The statement for the schema as it is now."""
         for part, stand_in in self._stand_ins.items():
             text = text.replace(part, stand_in)
         return text
@@ -66,15 +69,15 @@ class Session(ABC):
 
     @abstractmethod
     def _snapshot(self) -> AbstractContextManager[None]:
-        """Lets several reads see one moment, where the database can."""
+        """Makes several reads see the same moment, if the database can."""
 
     @abstractmethod
     def _select(self, text: str, values: Sequence[object] = ()) -> list[Any]:
-        """The rows that a statement finds or returns. One that writes runs inside a transaction only."""
+        """The rows that a statement returns. A statement that writes must run inside a transaction."""
 
     @abstractmethod
     def _execute(self, text: str, values: Sequence[object] = ()) -> None:
-        """Runs a statement whose answer nobody needs, inside a transaction."""
+        """Runs a statement without a result, inside a transaction."""
 
     @abstractmethod
     def read(self, query: str, **parameters: Any) -> list[Any]:
@@ -82,39 +85,39 @@ class Session(ABC):
 
     @abstractmethod
     def send(self, query: str, **parameters: Any) -> Any:
-        """Runs a named query inside a transaction; a cursor from which its rows can be fetched."""
+        """Runs a named query inside a transaction. Returns a cursor with its rows."""
 
     @abstractmethod
     def _send_rows(self, query: str, values: Sequence[tuple[object, ...]]) -> Any:
-        """Runs a named query for each of these rows, at least one, inside a transaction."""
+        """Runs a named query for each of these rows (at least one), inside a transaction."""
 
     @abstractmethod
     def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> Any:
-        """Replaces jobs, each (before, after), where they are still in the hands they were in."""
+        """Replaces jobs, each (before, after), if their holder and lease are still the same."""
 
     @abstractmethod
     def _remove(self, seqs: Sequence[int]) -> None:
-        """Removes jobs with all that only they needed."""
+        """Removes jobs and everything that only they needed."""
 
     @abstractmethod
     def _announce(self) -> None:
-        """Makes this transaction's commit known to others who wait for one, if it is not anyway."""
+        """Announces this transaction's commit to those who wait for one, unless they notice it anyway."""
 
     @abstractmethod
     def _check(self, grip: Grip) -> None:
-        """Refuses a writer whose supervisor was taken over. Counts until this transaction ends."""
+        """Raises `Superseded` if the supervisor was taken over. The answer holds until this transaction ends."""
 
     @abstractmethod
     def _home(self) -> str:
         """See store/identity.py."""
 
     def _jobs(self, rest: str, values: Sequence[object] = ()) -> list[Job]:
-        """The jobs of a query that ends with `rest`."""
+        """The jobs that a query with this `rest` finds."""
         with self._snapshot():
             return self._made(self._select(f"SELECT {rows.JOB_COLUMNS} FROM {{schema}}.jobs {rest}", values))
 
     def _made(self, found: Sequence[Any]) -> list[Job]:
-        """Jobs of rows of `JOB_COLUMNS`. One whose spec is gone by now was deleted in this moment."""
+        """The jobs in rows of `JOB_COLUMNS`. A job whose spec is gone has just been deleted."""
         self._learn_specs({row[rows.SPEC_AT] for row in found})
         specs = self._specs
         return [rows.job_from_row(row, specs.__getitem__) for row in found if row[rows.SPEC_AT] in specs]

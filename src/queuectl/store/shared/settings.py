@@ -1,4 +1,4 @@
-"""What a store keeps of itself: the settings of its users, and where it has moved."""
+"""The settings kept in a store, and where the store has moved."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ class KeptSettings(Session):
             self._announce()
 
     def moved_to(self) -> str | None:
-        """Where this store's jobs are now, if they were moved."""
+        """Where this store's jobs were moved, or None."""
         found = self._select("SELECT value FROM {schema}.meta WHERE name = 'moved to'")
         return str(found[0][0]) if found else None

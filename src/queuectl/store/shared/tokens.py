@@ -1,4 +1,4 @@
-"""Tokens: who may come in over HTTP."""
+"""Tokens: who may use the store over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Supervisors: which there are, who drives them, what they hold, and what people want of them."""
+"""Supervisors: which there are, who drives them, what they hold, and what people asked of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Workers(Session):
         return Grip(worker=row.id, epoch=row.epoch + 1) if taken else None
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
-        for worker in ids:  # one at a time: who holds several locks may wait for one who waits for it
+        for worker in ids:  # one at a time: two callers with several locks each could wait for each other
             with self.transaction():
                 self._execute("UPDATE {schema}.workers SET stop = ? WHERE id = ?", [how, worker])
                 self._announce()

@@ -1,6 +1,6 @@
-"""Opening a SQLite store: the library, the file, its rights, its settings, and SQLite's errors in our words.
+"""Opening a SQLite store: the library, the file, its permissions and settings, and SQLite's errors in our words.
 
-Paths are text here and wherever each command comes by: `pathlib` would be a tenth of the time that an enqueue takes.
+Paths are text in all code that every command runs: `pathlib` would take a tenth of the time of an enqueue.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ def library_is_safe() -> bool:
 
 
 def folder_of(path: str) -> str:
-    """Where locks, sockets, journals and running output of a store lie."""
+    """The folder of a store's locks, sockets, journals and running output."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.d")
 
 
 def connect(path: str, busy_timeout_s: float) -> sqlite3.Connection:
-    """An open connection in WAL mode, every commit synced. The file is made, for its owner only, if it is missing."""
+    """An open connection in WAL mode with every commit synced. A missing file is made, for its owner only."""
     with translated(path):
         if (found := _stat(path)) is None:
             _create(path)
@@ -95,7 +95,7 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 def _refuse_no_store(path: str, found: os.stat_result) -> None:
-    """Raises `StoreUnavailable` for what cannot be a store."""
+    """Raises `StoreUnavailable` if the file cannot be a store."""
     if stat.S_ISDIR(found.st_mode):
         raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
     if not stat.S_ISREG(found.st_mode):
@@ -109,8 +109,10 @@ def _refuse_no_store(path: str, found: os.stat_result) -> None:
 
 
 def shrink(path: str, busy_timeout_s: float) -> int:
-    """Gives free pages back to the file system, and returns how many bytes. Others who write wait meanwhile; it needs
-    as much free space as what is kept."""
+    """Returns free pages to the file system. Returns how many bytes were freed.
+
+    Other writers wait meanwhile. It needs as much free disk space as the store has content.
+    """
     before = os.stat(path).st_size
     connection = connect(path, busy_timeout_s)
     try:
@@ -123,17 +125,17 @@ def shrink(path: str, busy_timeout_s: float) -> int:
 
 
 def connect_in_memory() -> sqlite3.Connection:
-    """A connection to an empty database that is nowhere."""
+    """A connection to an empty database in memory."""
     return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
 
 def _existing(path: str) -> str:
-    """The file as a URI that never makes it: one removed at this moment must not come back with anybody's rights."""
+    """A URI that never creates the file: one removed at this moment must not come back with other permissions."""
     return "file://" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=rw"
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
-    # In this order: a store that another process is making just now gets its id before its first table.
+    # In this order: a store that another process is just making gets its id before its first table.
     empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id == 0 and empty:
@@ -142,14 +144,14 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     elif application_id != APPLICATION_ID:
         raise StoreUnavailable(f"{path} is an SQLite database, but not a queuectl store", "name another file with --db")
-    _make_folder(path)  # only now: beside a database that is not ours it would make `reset` remove that
+    _make_folder(path)  # only now: with this folder next to it, `reset` would remove a database that is not ours
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {wal.LIMIT_BYTES}")
     connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the platter
 
 
 def _create(path: str) -> None:
-    """Makes the empty file. Left-over `-wal` and `-shm` of a removed store would corrupt the new one."""
+    """Makes the empty file. A `-wal` and `-shm` left by a removed store would corrupt the new one, so they go first."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     refuse_unsafe(path, folder_of(path))
     with _making(path):
@@ -159,19 +161,19 @@ def _create(path: str) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(path + suffix)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    with suppress(OSError):  # a repository that cannot be written is no reason to refuse a store; `init` says so
+    with suppress(OSError):  # a store works in a repository that cannot be written; `init` tells
         exclude_from_git(path)
 
 
 def exclude_from_git(path: str) -> str | None:
-    """Has git ignore the store's files; see store/sqlite/git.py."""
+    """Makes git ignore the store's files; see store/sqlite/git.py."""
     from queuectl.store.sqlite.git import exclude
 
     return exclude(path, folder_of(path))
 
 
 def is_ours(path: str) -> bool:
-    """Whether a file is, or was, a store: by the id in it, or by the folder beside it, which only stores have."""
+    """Whether a file is or was a store: by the id in it, or by the store's folder next to it."""
     if os.path.isdir(folder_of(path)):
         return True
     with translated(path), open(path, "rb") as file:
@@ -181,7 +183,7 @@ def is_ours(path: str) -> bool:
 
 @contextmanager
 def _making(path: str) -> Iterator[None]:
-    """Lets one process at a time make the store."""
+    """Only one process at a time makes the store."""
     import fcntl
 
     folder = folder_of(path)
@@ -196,11 +198,11 @@ def _making(path: str) -> Iterator[None]:
 
 
 def _make_folder(path: str) -> None:
-    """Makes the store's folder, where it did not come along with a file that was moved or restored."""
+    """Makes the store's folder. It may be missing next to a file that was moved or restored."""
     folder = folder_of(path)
     with suppress(FileExistsError):
         os.mkdir(folder, mode=0o700)
-        _write_new(os.path.join(folder, ".gitignore"), b"*\n")  # `git clean` leaves alone what is ignored
+        _write_new(os.path.join(folder, ".gitignore"), b"*\n")  # `git clean` leaves ignored files alone
 
 
 def _write_new(path: str, text: bytes) -> None:
@@ -212,7 +214,7 @@ def _write_new(path: str, text: bytes) -> None:
 
 
 def refuse_foreign(folder: str, path: str) -> None:
-    """Whoever can write the folder could speak for our supervisors. Raises `StoreUnavailable`."""
+    """Raises `StoreUnavailable` if others can write the folder: they could impersonate our supervisors."""
     trusted = {0, os.geteuid(), os.stat(path).st_uid if os.path.exists(path) else 0}
     found = os.stat(folder)
     if found.st_uid not in trusted or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -223,8 +225,7 @@ def refuse_foreign(folder: str, path: str) -> None:
 
 
 def sync_file(path: str) -> None:
-    """Has what was written to the file reach the disk. Only for a `-wal`: closing a database or its `-shm` would drop
-    the locks that SQLite holds on it."""
+    """Syncs the file to disk. Only for a `-wal`: closing a database or its `-shm` would drop SQLite's locks on it."""
     handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         os.fdatasync(handle)
@@ -234,7 +235,7 @@ def sync_file(path: str) -> None:
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """SQLite's and the system's errors as the error tree's. Nothing of the transaction has happened then."""
+    """Converts errors of SQLite and the system to ours. Nothing of the transaction has happened then."""
     try:
         yield
     except sqlite3.IntegrityError as error:
@@ -260,7 +261,7 @@ def _translate(text: str, path: str) -> QueuectlError:
         ("disk I/O error", StoreUnavailable, "cannot be read or written: disk I/O error", "check the disk and dmesg"),
         ("readonly", StoreUnavailable, "is read-only", "check the rights of file and folder, and the mount"),
         ("not a database", StoreLost, "is not a database", "name another file with --db, or remove this one"),
-        ("malformed", StoreLost, "is damaged", "restore a backup, or start afresh with: queuectl reset"),
+        ("malformed", StoreLost, "is damaged", "restore a backup, or empty the store with: queuectl reset"),
         ("unable to open", StoreUnavailable, "cannot be opened", "check the folder and its rights"),
     )
     for word, kind, message, hint in known:
@@ -270,7 +271,7 @@ def _translate(text: str, path: str) -> QueuectlError:
 
 
 def _of_file_system(path: str) -> str | None:
-    """What the file system says of itself, where SQLite only tells that something has failed."""
+    """The fault that the file system reports, where SQLite only says that something failed; None if there is none."""
     with suppress(OSError):
         found = os.statvfs(os.path.dirname(path))
         if found.f_flag & os.ST_RDONLY:

@@ -1,11 +1,11 @@
-"""The files of a store belong together: the database, its `-wal` and its `-shm`. Notices when one is exchanged.
+"""The files of a store belong together: the database, its `-wal` and its `-shm`. Notices when one is replaced.
 
-SQLite does not: it lays a `-wal` over whatever file has the right name. The database file changes only in a checkpoint,
-and a checkpoint leaves its mark in the `-shm`. A file that has changed without such a mark, or is another one under the
-same log, was written by somebody else. What a worker saw last is kept in the store's folder, for whoever opens the
-store after a crash.
+SQLite does not notice: it applies a `-wal` to any file of the right name. The database file changes only in a
+checkpoint, and a checkpoint leaves a mark in the `-shm`. If the file changes without such a mark, or is another file
+with the same log, something else has written it. What a worker saw last is kept in the store's folder, for the next
+process that opens the store after a crash.
 
-Closing any descriptor of these files drops all locks that this process holds on them. So while a connection is open
+Closing any descriptor of these files drops all locks that this process has on them. So while a connection is open,
 they are read through SQLite's own descriptors.
 """
 
@@ -26,13 +26,13 @@ BESIDE = "-wal", "-shm"
 GONE, BESIDE_GONE, OVERWRITTEN = "gone", "beside gone", "overwritten"
 
 FIRST_BYTES = 8192
-"""What is compared of the database: its header, and the table `meta`, with the store's id and a count of time."""
+"""The part of the database that is compared: its header, and the table `meta` with the store's id and a time."""
 SHM_BYTES = 136
 FRAMES, SALT, COPIED, ATTEMPTED = slice(16, 20), slice(32, 36), slice(96, 100), slice(128, 132)
-"""In the `-shm`: how many frames the log has, a number that is drawn for a new log and grows by one when it begins
-again, and up to which frame checkpoints have copied it, or begun to."""
+"""In the `-shm`: the number of frames in the log; a random number for a new log, which grows by one when the log
+restarts; and the frames that checkpoints have copied, or begun to copy."""
 PENDING, SHARED_FIRST, SHARED_SIZE = 0x40000000, 0x40000002, 510
-"""SQLite's locks on the database: the first keeps newcomers out, the range is held by everybody who has it open."""
+"""SQLite's locks on the database: the first keeps newcomers out; everybody who has it open holds the range."""
 RECORD, RECORD_WORDS = "files", 9
 SET_ASIDE = "set-aside-wal"
 RETRY_EVERY_S = 0.02
@@ -47,7 +47,7 @@ class Mark(NamedTuple):
     salt: int
     copied: int
     whole: bool
-    """Whether the whole log was copied: the next commit may begin it again, without a checkpoint in between."""
+    """Whether the whole log was copied: the next commit may restart it without another checkpoint."""
 
     @staticmethod
     def of(shm: bytes) -> Mark:
@@ -61,7 +61,7 @@ class Mark(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """Changes with every write to the database, and with every other file in its place."""
+    """A value that differs after every write to the database, and for every other file in its place."""
 
     ino: int
     changed_ns: int
@@ -81,15 +81,17 @@ class Seen(NamedTuple):
     digest: int
 
     def is_foreign_to(self, earlier: Seen) -> bool:
-        """Whether the database was written by something else than a checkpoint, under the same log. A checkpoint puts
-        no other file in its place."""
+        """Whether something other than a checkpoint wrote the database while the log stayed the same.
+
+        A checkpoint never replaces the file.
+        """
         if self.wal != earlier.wal or self.digest == earlier.digest:
             return False
         return self.stamp.ino != earlier.stamp.ino or self.mark.is_last_since(earlier.mark)
 
 
 def identity(path: str) -> Id | None:
-    """Device and inode; None where there is nothing."""
+    """Device and inode; None if there is no such file."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -108,11 +110,11 @@ class FileSet:
         self._look_at, self._overwritten = 0.0, False
 
     def guard(self) -> None:
-        """From now on `changed` also looks into the files, and keeps what it saw."""
+        """From now on `changed` also reads the files and keeps what it saw."""
         self._handles = [_handle_of(each) for each in self._ids]
 
     def changed(self) -> str:
-        """What has happened to the files since they were opened; empty where nothing has."""
+        """What happened to the files since they were opened; empty if nothing did."""
         if identity(self._path) != self._ids[0]:
             return GONE
         if [identity(self._path + suffix) for suffix in BESIDE] != self._ids[1:]:
@@ -122,7 +124,7 @@ class FileSet:
         return OVERWRITTEN if self._overwritten else ""
 
     def look(self, at_most_every_s: float = LOOK_AT_MOST_EVERY_S) -> None:
-        """Looks into the files of a guarded store. Between a checkpoint and the next look nothing can be told."""
+        """Reads the files of a guarded store. A foreign write between a checkpoint and the next look goes unnoticed."""
         now = time.monotonic()
         if now - self._look_at < at_most_every_s or self._overwritten:
             return
@@ -135,16 +137,16 @@ class FileSet:
             self._overwritten = True
         else:
             self._seen = seen
-            with suppress(OSError):  # a full disk, or the folder is gone: whoever opens it next knows an older look
+            with suppress(OSError):  # a full disk, or the folder is gone: the older record stays
                 _keep(self._folder, seen)
 
     def has_successor(self) -> bool:
-        """Whether somebody has made new files where ours were removed."""
+        """Whether another process made new files where ours were removed."""
         beside = zip(BESIDE, self._ids[1:], strict=True)
         return any(identity(self._path + suffix) not in (None, was) for suffix, was in beside)
 
     def keep_newcomers_out(self) -> bool:
-        """Whether nobody else has files of these names open from now on, until the connection is closed."""
+        """Locks newcomers out until the connection is closed. False if others have files of these names open."""
         db = _handle_of(self._ids[0])
         try:
             fcntl.lockf(db, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, PENDING)
@@ -163,13 +165,13 @@ class FileSet:
         return False
 
     def let_newcomers_in(self) -> None:
-        """Ends `keep_newcomers_out`, where another connection of this process has the database open still."""
+        """Ends `keep_newcomers_out` if another connection of this process still has the database open."""
         with suppress(FileNotFoundError):
             fcntl.lockf(_handle_of(self._ids[0]), fcntl.LOCK_UN, 1, PENDING)
 
     @contextmanager
     def held_open(self) -> Iterator[None]:
-        """Has a child of this process hold the database open, so that closing it makes no checkpoint."""
+        """Makes a child process hold the database open, so that closing it here makes no checkpoint."""
         db = _handle_of(self._ids[0])
         ready, said = os.pipe()
         wait, release = os.pipe()
@@ -211,7 +213,7 @@ def _is_open_here(wanted: Id) -> bool:
 
 
 def _look(db: int, wal: int, shm: int) -> Seen | None:
-    """The files by their descriptors; None while a checkpoint is under way."""
+    """The files, read by their descriptors; None while a checkpoint is running."""
     before = os.pread(shm, SHM_BYTES, 0)
     found, log = os.fstat(db), os.fstat(wal)
     first = os.pread(db, FIRST_BYTES, 0)
@@ -219,16 +221,16 @@ def _look(db: int, wal: int, shm: int) -> Seen | None:
     mark = Mark.of(before)
     if len(before) < SHM_BYTES or before[COPIED] != before[ATTEMPTED] or Mark.of(after) != mark:
         return None
-    import zlib  # every command opens a store, and hardly one looks
+    import zlib  # every command opens a store, but few look
 
     return Seen((log.st_dev, log.st_ino), mark, Stamp.of(found), zlib.crc32(first))
 
 
 def _keep(folder: str, seen: Seen) -> None:
-    """A link's text is replaced in one step, and read in one."""
+    """Keeps it as the text of a symbolic link, which is replaced in one step and read in one."""
     place = os.path.join(folder, RECORD)
     text = " ".join(str(int(number)) for number in (*seen.wal, *seen.mark, *seen.stamp, seen.digest))
-    with suppress(FileExistsError):  # left by somebody who was killed
+    with suppress(FileExistsError):  # left by a process that was killed
         os.symlink(text, f"{place}.{os.getpid()}")
     os.replace(f"{place}.{os.getpid()}", place)
 
@@ -239,20 +241,22 @@ def _kept(folder: str) -> Seen | None:
     except FileNotFoundError:
         return None
     if len(words) != RECORD_WORDS:
-        return None  # another release's
+        return None  # written by another release
     dev, ino, salt, copied, whole, inode, changed_ns, size, digest = map(int, words)
     return Seen((dev, ino), Mark(salt, copied, bool(whole)), Stamp(inode, changed_ns, size), digest)
 
 
 def set_aside_foreign_log(path: str, folder: str, found: os.stat_result, patience_s: float) -> None:
-    """Takes away a `-wal` that belongs to another database file than the one at `path`, such as a backup that was put
-    in its place. Raises `StoreBusy` where others go on using the files as they are."""
+    """Moves a `-wal` away if it belongs to another database file than the one at `path`, e.g. if that is a backup.
+
+    Raises `StoreBusy` if other processes keep using the files.
+    """
     log = identity(f"{path}-wal")
     kept = _kept(folder) if log else None
     if kept is None or kept.wal != log or kept.stamp == Stamp.of(found):
         return
     if _is_open_here((found.st_dev, found.st_ino)):
-        return  # whoever opened it in this process has looked
+        return  # this process looked when it opened the file
     db = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         if not _is_foreign(db, path, kept):
@@ -285,7 +289,7 @@ def _is_foreign(db: int, path: str, kept: Seen) -> bool:
 
 
 def _wait_until_unused(db: int, path: str, deadline: float) -> None:
-    """Waits until no other process has the database open, and keeps them out until `db` is closed."""
+    """Waits until no other process has the database open, and keeps others out until `db` is closed."""
     while True:
         try:
             fcntl.lockf(db, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, PENDING)

@@ -1,6 +1,6 @@
-"""Keeps a store's files out of git's sight: `git clean -fd` removes what is neither tracked nor ignored.
+"""Makes git ignore a store's files: `git clean -fd` removes files that are neither tracked nor ignored.
 
-A repository that ignores `*.db` would otherwise lose the `-wal`, with the jobs in it, and keep the file.
+Otherwise a repository that ignores `*.db` would keep the file and lose the `-wal`, with the jobs in it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import re
 
 SPECIAL = re.compile(r"([\\*?\[ ])")
-"""What has a meaning in a pattern of git's."""
+"""Characters with a meaning in a pattern of git."""
 
 
 def exclude(path: str, folder: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Watches over an open store's files: keeps what is in a removed log, and writes into no file that was exchanged."""
+"""Watches an open store's files: saves the content of a removed log, and never writes to a replaced file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from queuectl.store.sqlite.connection import sqlite3
 
 OTHERS_LEAVE_WITHIN_S = 2.5
-"""Other workers look once a second. Whoever has only a reading connection open stays."""
+"""Other workers look once a second and leave. A process with only a reading connection may stay."""
 MARK_EVERY_S = 10.0
-"""How often a worker has a file in use tell itself from its own past."""
+"""How often a worker marks a file in use, so that it differs from older copies of itself."""
 
 
 class Guard:
-    """Of one connection. `now` is the store's clock."""
+    """Watches the files of one connection. `now` is the store's clock."""
 
     def __init__(self, db: sqlite3.Connection, path: str, folder: str, now: Callable[[], float]) -> None:
         self._db, self._path, self._now = db, path, now
@@ -32,12 +32,12 @@ class Guard:
         self._saves_since: float | None = None
 
     def begin(self) -> None:
-        """From now on `replaced` also looks into the files. Raises `StoreUnavailable`."""
+        """From now on `replaced` also reads the files. Raises `StoreUnavailable`."""
         self._files.guard()
         self._mark()
 
     def look(self) -> None:
-        """Is called soon after others' commits, which may have begun the log anew."""
+        """Looks at the files. Called soon after commits of others, which may have restarted the log."""
         if self._marked:
             self._files.look()
 
@@ -52,8 +52,11 @@ class Guard:
         return REPLACED if what else ""
 
     def close(self) -> None:
-        """Closes the connection. SQLite then writes the log into the file, where nobody else has it open: not so where
-        the file or the log is another one by now."""
+        """Closes the connection.
+
+        SQLite then copies the log into the file if nobody else has it open. This prevents that if the file or the log
+        was replaced.
+        """
         if self._closed:
             return
         self._closed = True
@@ -67,7 +70,7 @@ class Guard:
             self._files.let_newcomers_in()
 
     def _save_in_turn(self) -> str:
-        """Of several who go on in a removed log, the first to see it saves the log, once the others have left."""
+        """Saves a removed log: of several processes that use it, the first to notice does so once the others left."""
         if not self._files.keep_newcomers_out():
             return REPLACED if self._files.has_successor() else REOPEN
         now = time.monotonic()
@@ -77,7 +80,7 @@ class Guard:
         return REOPEN if self._is_saved() else REPLACED
 
     def _is_saved(self) -> bool:
-        """Whether what is only in the removed log is in the file now."""
+        """Copies the removed log into the file. Returns whether all of it is there now."""
         with suppress(StoreUnavailable), translated(self._path):
             busy, frames, copied = self._db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
             return not busy and bool(frames == copied)
@@ -88,15 +91,15 @@ class Guard:
             self._mark()
 
     def _mark(self) -> None:
-        """Has the file tell itself from what it was a while ago: only so is an old copy in its place noticed."""
+        """Writes a mark that older copies of the file lack, so that such a copy in its place is noticed."""
         with translated(self._path):
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('marked at', ?)", (repr(self._now()),))
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        self._files.changed()  # looks at what the file is now
+        self._files.changed()  # remembers the file as it is now
         self._marked, self._marked_at = self._written(), self._now()
 
     def _written(self) -> tuple[object, ...]:
-        """Changes with what we write and with what others add, but not with their marks."""
+        """A value that changes with what we write and what others add, but not with their marks."""
         with translated(self._path):
             added = self._db.execute("SELECT name, seq FROM sqlite_sequence ORDER BY name").fetchall()
         return self._db.total_changes, *added

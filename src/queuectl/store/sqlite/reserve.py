@@ -1,4 +1,4 @@
-"""A little room on the disk kept for the way out: on a full one, even `delete` needs some before it frees any."""
+"""Some reserved disk space: on a full disk, even `delete` needs some before it frees any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BYTES = 1 << 20
 
 
 def keep(folder: str) -> None:
-    """Takes the room, in the store's folder, unless it is taken already or there is none."""
+    """Reserves the space in the store's folder, unless it is reserved already or the disk is full."""
     with suppress(OSError):
         handle = os.open(os.path.join(folder, NAME), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -22,7 +22,7 @@ def keep(folder: str) -> None:
 
 
 def release(folder: str) -> bool:
-    """Gives the room to whoever writes next; whether there was any."""
+    """Frees the reserved space for the next writer. Returns whether there was any."""
     try:
         had = os.stat(os.path.join(folder, NAME)).st_size > 0
         os.unlink(os.path.join(folder, NAME))

@@ -1,4 +1,4 @@
-"""What everything a SQLite store does is made of: transactions, queries, jobs out of rows, steps of the schema."""
+"""What a SQLite store is built on: transactions, queries, specs, steps of the schema."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _queries() -> dict[str, str]:
 
 
 class SqliteSession(Session):
-    """A connection to one file. Whoever writes has the whole file to himself, until the transaction ends."""
+    """A connection to one file. Only one transaction writes to the file at a time."""
 
     _dialect = rows.SQLITE
 
     def __init__(self, path: str | Path, clock: Clock | None, busy_timeout_s: float, make: bool) -> None:
         self.url = self.address = os.path.abspath(path)
-        self.path = os.path.realpath(path)  # all names of one file must lead to the same locks
+        self.path = os.path.realpath(path)  # all names of one file must have the same locks
         self._clock = clock or SystemClock()
         self._sql = _queries()
         self._depth, self._synced, self._may_sync = 0, True, True
@@ -113,7 +113,7 @@ class SqliteSession(Session):
 
     def _try_write(self) -> None:
         with self.transaction():
-            pass  # it begins with the lock of whoever writes
+            pass  # beginning it takes the write lock
 
     def sync(self) -> None:
         if self._may_sync:
@@ -133,14 +133,14 @@ class SqliteSession(Session):
         self._counted.clear()
 
     def _write_counts(self) -> None:
-        """Once a transaction, not once a job: one row is all jobs' of a queue."""
+        """Once a transaction, not once a job: all jobs of a queue share one row."""
         if self._counted:
             changes = [(*key, change) for key, change in self._counted.items() if change]
             self._db.executemany(self._sql["count"], changes)
             self._counted.clear()
 
     def _announce(self) -> None:
-        pass  # every commit shows in the log, which others watch
+        pass  # others watch the log, which shows every commit
 
     def _check(self, grip: Grip) -> None:
         if not self.send("holds_worker", worker=grip.worker, epoch=grip.epoch).fetchall():
@@ -183,7 +183,7 @@ class SqliteSession(Session):
     # --- jobs and specs ---------------------------------------------------------------------
 
     def _write(self, changed: Sequence[tuple[Job, Job]], now: float) -> None:
-        """That each job is in the hands it was in, the caller has seen under the lock."""
+        """The caller has seen under the lock that each job's holder and lease are still the same."""
         lives = [rows.life_of(after, before.state, before.worker, now) for before, after in changed]
         written = self._send_rows("write_job", lives).rowcount
         assert written == len(changed), f"{len(changed)} jobs to be written, but {written} found"
@@ -200,7 +200,7 @@ class SqliteSession(Session):
         return numbers
 
     def _forget_specs(self, spec_ids: set[int]) -> None:
-        """Removes those that no job needs any more."""
+        """Removes those specs that no job needs any more."""
         self._send_rows("forget_spec", [(spec_id,) for spec_id in spec_ids])
         for spec_id in spec_ids:
             self._specs.pop(spec_id, None)

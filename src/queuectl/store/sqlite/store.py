@@ -1,9 +1,9 @@
 """The SQLite store: one file, all workers on one machine.
 
-No lease runs out here. Every worker shares one kernel, so a supervisor is alive exactly while it holds the
-lock on its lock file; a locked, full or missing store ends no command.
+Leases never expire here. All workers share one kernel, so a supervisor is alive exactly while it holds the lock on
+its lock file. A locked, full or missing store ends no command.
 
-Every command opens a store, so what only workers need is imported where they need it.
+Every command opens a store, so what only workers need is imported inside methods.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUSPECTS_SEEN = 16
-"""How many jobs that may not be claimed now a claim looks past."""
+"""How many jobs that must not be claimed now a claim looks past."""
 PRIORITY_TOP = 1 << 62
 PEOPLE_BUSY_TIMEOUT_S = 10.0
-"""How long a command waits for the write lock. A dispatcher waits far less, and tries again in its loop."""
+"""How long a command waits for the write lock. A dispatcher waits far less and tries again in its loop."""
 
 
 class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
@@ -45,12 +45,12 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
         self, path: str | Path, clock: Clock | None = None, busy_timeout_s: float = PEOPLE_BUSY_TIMEOUT_S,
         make: bool = True,
     ) -> None:  # fmt: skip
-        """Makes the file where it is missing; without `make`, an empty store in memory stands in for it."""
+        """Makes the file if it is missing. Without `make`, uses an empty store in memory instead."""
         super().__init__(path, clock, busy_timeout_s, make)
         self.access = Access(self.address)
         self.watch: str | None = f"{self.path}-wal"
         self.wake_handle, self.shared_by_machines = -1, False
-        self.relay: OutputRelay | None = None  # everybody here can read the files
+        self.relay: OutputRelay | None = None  # all readers are on this machine and can read the files
         self.defaults: Mapping[str, str] = {}
 
     @cached_property
@@ -72,11 +72,11 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
         return self._guard.replaced()
 
     def store_id(self) -> str:
-        """The store's random identity, which tells it from another one at the same path."""
+        """The store's random identity, which distinguishes it from another one at the same path."""
         return str(self._select("SELECT value FROM meta WHERE name = 'store_id'")[0][0])
 
     def integrity(self) -> list[str]:
-        """What SQLite's own check finds wrong; empty when all is well. Reads the whole file."""
+        """The faults that SQLite's own check finds; empty if there are none. Reads the whole file."""
         return [text for (text,) in self._select("PRAGMA quick_check") if text != "ok"]
 
     # --- jobs, for people -------------------------------------------------------------------
@@ -119,12 +119,12 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
         return {(queue, JobState(state)): jobs for queue, state, jobs in found}
 
     def _oldest_ready(self) -> float | None:
-        """By one index probe for each priority of each queue. PostgreSQL makes them in one query, by a lateral join."""
+        """Probes the index once for each priority of each queue. PostgreSQL has one query for it: a lateral join."""
         queues = [queue for (queue,) in self.read("ready_queues")]
         return min((due_at for queue in queues for due_at in self._lanes(queue)), default=None)
 
     def _lanes(self, queue: str) -> Iterator[float]:
-        """Since when the oldest claimable job waits, for each priority of a queue."""
+        """Since when the oldest claimable job of each priority of a queue has waited."""
         below = PRIORITY_TOP
         while found := self.read("first_of_lane", queue=queue, below=below):
             ((below, due_at),) = found
@@ -140,15 +140,15 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
         return is_this_boot(row.machine) if sign is None else sign
 
     def seen(self, ids: Sequence[str]) -> dict[str, float]:
-        return dict.fromkeys(ids, self.now())  # their locks tell
+        return dict.fromkeys(ids, self.now())  # their locks show that they live
 
     def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
-        pass  # nothing runs out on one machine
+        pass  # leases never expire on one machine
 
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
     ) -> list[Job]:
-        """Chooses first, then takes: nobody else claims meanwhile. Over PostgreSQL others do, see its claim.py."""
+        """Chooses first, then takes: nobody else claims meanwhile. On PostgreSQL others do, see its claim.py."""
         now = self.now()
         with self.transaction():
             self._check(grip)
@@ -162,7 +162,7 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
             return [claimed[seq] for seq in chosen]
 
     def _candidates(self, limit: int, queues: Sequence[str], suspects: int, losses: int) -> Iterator[tuple[int, str]]:
-        """`seq` and state of the jobs to be claimed next, over all served queues."""
+        """`seq` and state of the jobs to claim next, over all served queues."""
         from heapq import merge
 
         served = list(dict.fromkeys(queues)) or [queue for (queue,) in self.send("ready_queues").fetchall()]
@@ -176,7 +176,7 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
                 yield seq, state
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
-        """Asks first what is still in hand: nobody changes it meanwhile. PostgreSQL writes first, see its record.py."""
+        """Asks first what the worker still holds: nobody changes it meanwhile. On PostgreSQL see its record.py."""
         from queuectl.store.shared.recording import applied, attempt_rows
 
         now = self.now()

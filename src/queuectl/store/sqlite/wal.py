@@ -1,4 +1,4 @@
-"""The log of a store: how large it may grow, and who keeps it from being used again from its beginning."""
+"""A store's write-ahead log: its size limit, and which processes prevent its reuse from the beginning."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import time
 
 LIMIT_BYTES = 64 << 20
-"""What the file keeps when the log begins anew, and from where on it is worth a word."""
+"""The file is cut to this size when the log restarts. A larger log is worth a warning."""
 READ_MARKS = range(123, 128)
-"""Bytes of the `-shm` that open transactions lock, one for each state of the log that somebody reads."""
+"""Bytes of the `-shm` that open transactions lock, one for each state of the log that is being read."""
 LOCKS = "/proc/locks"
 LOOKS, BETWEEN_S = 4, 0.05
-"""A short transaction holds its lock at one look, an open one at all of them."""
+"""How often to look for locks, and the pause between. Only a transaction that stays open has its lock every time."""
 
 
 def size(path: str) -> int:
@@ -32,7 +32,7 @@ def readers(path: str) -> list[int]:
 
 
 def _lockers(path: str) -> set[int]:
-    """Who locks a read mark now. A process of another PID namespace has no number here."""
+    """The processes that lock a read mark now. A process of another PID namespace has no pid here."""
     inode = os.stat(f"{path}-shm").st_ino
     found = set()
     with open(LOCKS, encoding="ascii") as locks:
