@@ -12,7 +12,7 @@ from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
-"""A claim looks at 4 times as many candidates as it wants, since others claim too, and widens that if it gets too few."""
+"""A claim looks at 4 times as many candidates as it wants, since others claim too; 8 times more if that is too few."""
 SUSPECTS_SEEN = 16
 
 
