@@ -194,17 +194,27 @@ def test_a_daemon_of_the_dead_supervisor_itself_is_noted_and_not_ended(shop: Wor
     assert lives(file)
 
 
-def test_a_killed_supervisors_tree_is_ended_without_tag_and_roster(shop: Workshop, pids: Path) -> None:
-    outer, inner, script = pids / "outer", pids / "inner", pids.parent / "script"
-    script.write_text(f"echo $$ > {outer}; {WAYS['left by its parent']}")
-    job = shop.enqueue(f"exec {RESETS_LIMITS} sh {script} {inner}", max_retries=0)
-    shop.worker(1)
-    first = [int(written(file).read_text()) for file in (outer, inner)]
+@pytest.mark.parametrize(
+    ("resets", "body", "settled_by"),
+    [("env -i", "sleep 300", "its dispatcher"), ("", WAYS["left by its parent"], "a stranger")],
+)
+def test_a_killed_supervisors_tree_is_found_without_limit_and_roster(
+    shop: Workshop, pids: Path, resets: str, body: str, settled_by: str
+) -> None:
+    script = pids.parent / "script"
+    script.write_text(f"echo $$ > {pids}/outer; {body}")
+    job = shop.enqueue(f"exec {resets} {RESETS_LIMITS} sh {script} {pids}/inner", max_retries=0, priority=1)
+    worker = shop.worker(1)
     shop.started(job)
+    first = [int(written(pids / name).read_text()) for name in ("outer", "inner")[: 1 + ("$1" in body)]]
     (row,) = shop.supervisors()
+    if settled_by == "a stranger":
+        worker.kill()
     os.kill(row.pid, signal.SIGSTOP)  # it makes what is removed again
     (shop.store.folder / "workers" / row.id / ROSTER_NAME).unlink()
     os.kill(row.pid, signal.SIGKILL)
+    if settled_by == "a stranger":
+        shop.worker(1)
     until(lambda: shop.job(job).lost == 1, "its loss is on record")
     assert [pid for pid in first if see(pid)] == []
 

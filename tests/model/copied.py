@@ -39,7 +39,7 @@ class CopyHost(Host):
     def kill(self, row: WorkerRow) -> None:
         raise Violation(f"{row.id} is killed by way of a copy")
 
-    def end_commands(self, row: WorkerRow, jobs: Iterable[Job]) -> dict[Key, str]:
+    def end_commands(self, row: WorkerRow) -> dict[Key, str]:
         raise Violation(f"the commands of {row.id} are killed by way of a copy")
 
     def has_rest(self, row: WorkerRow) -> bool:

@@ -260,7 +260,7 @@ class SimHost(Host):
     def is_driven(self, worker: str) -> bool:
         return False
 
-    def end_commands(self, row: WorkerRow, jobs: Iterable[Job]) -> dict[Key, str]:
+    def end_commands(self, row: WorkerRow) -> dict[Key, str]:
         self._process.point("before it ends commands")
         self._simulated.kill_left_by(row.id, lambda: self._process.point("while it ends commands"))
         return {}

@@ -95,6 +95,7 @@ SEEN = (
     ("QUEUECTL_QUEUE", "its queue"),
     ("QUEUECTL_SLOT", "its place on the worker, from 0"),
     ("QUEUECTL_LEASE", "the fencing token: it grows with every claim of the job"),
+    ("QUEUECTL_TAG", "a number by which queuectl finds what the command has started"),
     ("QUEUECTL_DB", "the store"),
 )
 

@@ -209,7 +209,7 @@ class Crew:
         """Ends a supervisor of our own and everything it runs, at once. Its folder tells what it had ended before."""
         if link.pid is not None:
             self._host.kill_child(link.pid)
-        self._host.end_commands(link.row, [flight.job for flight in link.flights.values()])
+        self._host.end_commands(link.row)
 
     def destroy(self, link: Link) -> None:
         """The same, and leaves nothing of it."""

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import queuectl
 from queuectl import environment, ids
 from queuectl.domain.errors import OperationFailed
-from queuectl.domain.job import Job
 from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.report import Witness, witness_of
 from queuectl.engine.dispatch.unable import Unable
@@ -191,20 +190,14 @@ class Host:
         where = next((line.strip() for line in reversed(lines) if line.startswith("  File ")), "")
         return f"{lines[-1]} ({where})" if where else lines[-1] if lines else ""
 
-    def end_commands(self, row: WorkerRow, jobs: Iterable[Job]) -> dict[Key, str]:
-        """Ends what belongs to a dead supervisor's unended executions, of these `jobs`, and nothing that a command left
-        behind when it ended by itself. Of those that could not be ended: what lives on."""
-        named = {(job.seq, job.lease): job.id for job in jobs}
+    def end_commands(self, row: WorkerRow) -> dict[Key, str]:
+        """Ends what belongs to a dead supervisor's unended executions, and nothing that a command left behind when it
+        ended by itself. Of those that could not be ended: what lives on."""
         entries = self._sight(row.id).unended()
         if entries is None:
-            everything = Tree(*process.whole_range(row.tag))
-            of_jobs = [everything._replace(job=job, lease=lease) for (_, lease), job in named.items()]
-            kill(lambda: living(of_jobs or [everything]))
+            kill(lambda: living([Tree(*process.whole_range(row.tag))]))
             return {}
-        trees = {
-            entry.key: entry.tree(row.tag)._replace(job=named.get(entry.key, ""), lease=entry.key[1])
-            for entry in entries
-        }
+        trees = {entry.key: entry.tree(row.tag) for entry in entries}
         if not kill(lambda: living(trees.values())):
             return {}
         rest = {key: living([tree]) for key, tree in trees.items()}

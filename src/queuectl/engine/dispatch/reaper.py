@@ -284,7 +284,7 @@ class Reaper:
         witness = testify() if testify else Witness()
         here = here and at_home
         with_machine = testify is None and self._went_with_its_machine(row, here)
-        stuck = self._host.end_commands(row, self._store.running(row.id)) if here else {}
+        stuck = self._host.end_commands(row) if here else {}
         known = (*self._host.journal(row.id), *witness.results)
         results = {(result["seq"], result["lease"]): result for result in known}
         settled = Settled(worker=row.id, is_of_copy=not at_home, said=self._host.last_words(row.id) if here else "")

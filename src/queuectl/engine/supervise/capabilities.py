@@ -114,21 +114,21 @@ CAPABILITIES = (
     Capability(
         "tags (a high enough hard limit RLIMIT_LOCKS, and a readable /proc/PID/limits)",
         lambda: can_tag() and can_read_tags(),
-        "what a command starts is known by session and descent only: a daemon that has left both is not found",
+        "a command's processes are found by environment, session and parent only: a daemon without these is not found",
     ),
     Capability(
         "pidfd (Linux 5.3, and a Python and a sandbox that let it through)",
         has_pidfd,
-        "a process is signalled by its number, just after a look at when it started",
+        "a process is signalled by its pid, right after its start time was checked",
     ),
     Capability(
         "sessions in posix_spawn (a Python built for glibc 2.26 or newer)",
         can_spawn_sessions,
-        "commands are started by fork, which takes longer",
+        "commands are started by fork, which is slower",
     ),
     Capability(
         "/proc/PID/task/TID/children (a kernel with CONFIG_PROC_CHILDREN)",
         lambda: children_file() is not None,
-        "children are found by reading all of /proc at each command's end, which takes longer",
+        "children are found by reading all of /proc at each command's end, which is slower",
     ),
 )

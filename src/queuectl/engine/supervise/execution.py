@@ -201,7 +201,7 @@ def _program(order: Order, spec: Surroundings) -> str:
 
 
 def _start_apart(order: Order, spec: Surroundings, slot: Slot, tag: int, began: Began, mounts: Mounts) -> Run:
-    env, program, generation = _environment(spec, order, slot), _program(order, spec), mounts.generation
+    env, program, generation = _environment(spec, order, slot, tag), _program(order, spec), mounts.generation
     try:
         out, err = slot.out.open(), (slot.err if spec.split_output else slot.out).open()
     except OSError as error:
@@ -269,7 +269,7 @@ def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int, began: B
         descriptors.lower()
         pid = process.spawn(
             order.command, shell=spec.shell, may_skip_shell=spec.may_skip_shell,
-            env=_environment(spec, order, slot), stdin=stdin,
+            env=_environment(spec, order, slot, tag), stdin=stdin,
             stdout=sinks[STDOUT].open(), stderr=sinks[STDERR if spec.split_output else STDOUT].open(), tag=tag,
         )  # fmt: skip
     except (process.NotStarted, ValueError, OSError) as error:
@@ -343,10 +343,12 @@ def _open_sinks(spec: Surroundings, slot: Slot) -> dict[int, Sink | UserFile]:
     return {STDOUT: out, STDERR: slot.err} if spec.split_output else {STDOUT: out}
 
 
-def _environment(spec: Surroundings, order: Order, slot: Slot) -> dict[bytes, bytes]:
+def _environment(spec: Surroundings, order: Order, slot: Slot, tag: int) -> dict[bytes, bytes]:
     return {
         **spec.env,
-        **process.name_of_execution(order.job_id, order.lease),
+        process.TAG_NAME: b"%d" % tag,
+        b"QUEUECTL_JOB_ID": order.job_id.encode(),
+        b"QUEUECTL_LEASE": b"%d" % order.lease,
         b"QUEUECTL_ATTEMPT": b"%d" % order.number,
         b"QUEUECTL_QUEUE": order.queue.encode(),
         b"QUEUECTL_SLOT": b"%d" % slot.index,

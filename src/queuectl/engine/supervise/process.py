@@ -4,7 +4,8 @@ Every command starts in its own session, with the soft limit `RLIMIT_LOCKS` set 
 had no effect since Linux 2.4, but descendants inherit it, through `env -i`, `setsid` and double forks, and
 anybody can read it in `/proc/PID/limits`. So a tree can be found and ended without cgroups or root.
 
-A tag is 31 random bits of the supervisor and 32 bits that count its executions.
+A tag is 31 random bits of the supervisor and 32 bits that count its executions. The environment has it too, for what
+resets its limits.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from queuectl.engine.supervise.shell import plain_words
 
 PAGE_BYTES = 4096
 TAG_SHIFT = 32
+TAG_NAME = b"QUEUECTL_TAG"
 
 EXIT_NOT_FOUND = 127
 EXIT_NOT_EXECUTABLE = 126
@@ -212,16 +214,24 @@ def find_program(name: str, path: bytes) -> str:
     raise NotStarted(f"command not found: {name}", EXIT_NOT_FOUND)
 
 
-def read_tag(pid: int) -> int | None:
-    """The tag a process carries; none where it has none or is gone."""
-    try:
-        with open(f"/proc/{pid}/limits", "rb", buffering=0) as file:
-            limits = file.read(4096)
-    except OSError:
-        return None
+def tags(pid: int) -> Iterator[int]:
+    """The tags a process carries: its limit, and what its environment says; none where it is gone."""
+    limits = _content(f"/proc/{pid}/limits")
     at = limits.find(b"Max file locks")
-    word = limits[at + 14 : at + 80].split(None, 1)[0] if at >= 0 else b""
-    return int(word) if word.isdigit() else None
+    if at >= 0 and (word := limits[at + 14 : at + 80].split(None, 1)[0]).isdigit():
+        yield int(word)
+    _, found, rest = (b"\0" + _content(f"/proc/{pid}/environ")).partition(b"\0%s=" % TAG_NAME)
+    if found and (word := rest.partition(b"\0")[0]).isdigit():
+        yield int(word)
+
+
+def _content(path: str) -> bytes:
+    """Empty where it may not be read, or is gone."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 ENDED = frozenset({None, b"Z", b"X"})
@@ -254,20 +264,6 @@ def resume(pid: int) -> None:
     """Continues a suspended process. Raises `PermissionError` where it is another user's."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
-
-
-def name_of_execution(job_id: str, lease: int) -> dict[bytes, bytes]:
-    """The variables that tell an execution from all others of its store."""
-    return {b"QUEUECTL_JOB_ID": job_id.encode(), b"QUEUECTL_LEASE": b"%d" % lease}
-
-
-def environment_of(pid: int) -> dict[bytes, bytes]:
-    """The variables that a process was started with; empty where it is another user's, or gone."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return dict(word.split(b"=", 1) for word in file.read().split(b"\0") if b"=" in word)
-    except OSError:
-        return {}
 
 
 def whole_range(supervisor_bits: int) -> tuple[int, int]:

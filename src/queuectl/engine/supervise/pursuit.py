@@ -150,10 +150,8 @@ class Pursuit:
         if seen is None:
             return None
         candidates = [run for run in runs if is_younger(seen, run.tree)]
-        environment = process.environment_of(pid)
         for run in candidates:
-            name = process.name_of_execution(run.order.job_id, run.order.lease)
-            if pid in members(run.tree, {pid: seen}) or environment.items() >= name.items():
+            if pid in members(run.tree, {pid: seen}):
                 return run
         others = (stray for stray, origin in self._strays.items() if origin is None and not self._is_tagged(stray))
         if len(candidates) != 1 or self._is_tagged(pid) or any(map(see, others)):
@@ -162,5 +160,4 @@ class Pursuit:
 
     def _is_tagged(self, pid: int) -> bool:
         """Whether it shows which execution it is of, be that one that has ended."""
-        mark = process.read_tag(pid)
-        return mark is not None and self._low <= mark <= self._high
+        return any(self._low <= mark <= self._high for mark in process.tags(pid))

@@ -2,10 +2,10 @@
 
 Three signs tell, for none of them is always there:
 
-- the *tag* (see process.py), which everything inherits, but which `sudo`, `su`, PAM and containers reset;
+- the *tag* (see process.py), which everything inherits as a limit and in its environment, but `sudo`, `su`, PAM and
+  containers reset the one and clean the other;
 - the *session* of the command's own process: each command begins one;
-- *descent*: what a process of the tree has started, and what came to us when its parent died. Of the latter the
-  *environment* tells which execution it is of, where it was not cleaned.
+- *descent*: what a process of the tree has started, and what came to us when its parent died.
 
 A process is named by its pid and the moment it started, so a pid that was given to a stranger meanwhile is never
 signalled.
@@ -33,8 +33,7 @@ class Tree(NamedTuple):
     """What is known of one execution's processes.
 
     `low` and `high`: the tags they carry. `pid`: the command's own process, 0 where it is not known; it was started
-    from `since` to `until`, in seconds of `clock.boottime`. Nothing of the tree is older. `job` and `lease`, where they
-    are known: what its environment names.
+    from `since` to `until`, in seconds of `clock.boottime`. Nothing of the tree is older.
     """
 
     low: int
@@ -42,8 +41,6 @@ class Tree(NamedTuple):
     pid: int = 0
     since: float = 0.0
     until: float = 0.0
-    job: str = ""
-    lease: int = 0
 
 
 class Seen(NamedTuple):
@@ -84,9 +81,7 @@ def members(tree: Tree, view: View, known: Iterable[Seen] = ()) -> dict[int, See
     found = {seen.pid: seen for seen in known if view.get(seen.pid, seen._replace(started=-1)).started == seen.started}
     session = _session(tree, view)
     for pid, seen in view.items():
-        if pid in found or not is_younger(seen, tree):
-            continue
-        if seen.session == session or _carries_tag(tree, pid) or _came_to_us(tree, seen):
+        if pid not in found and is_younger(seen, tree) and (seen.session == session or _carries_tag(tree, pid)):
             found[pid] = seen
     return _with_descendants(found, view)
 
@@ -104,15 +99,7 @@ def _session(tree: Tree, view: View) -> int | None:
 
 
 def _carries_tag(tree: Tree, pid: int) -> bool:
-    mark = process.read_tag(pid)
-    return mark is not None and tree.low <= mark <= tree.high
-
-
-def _came_to_us(tree: Tree, seen: Seen) -> bool:
-    """Whether a process of the tree is our child, since its parent died. Others' may be of a copy of the store."""
-    if not tree.job or seen.parent != os.getpid():
-        return False
-    return process.environment_of(seen.pid).items() >= process.name_of_execution(tree.job, tree.lease).items()
+    return any(tree.low <= mark <= tree.high for mark in process.tags(pid))
 
 
 def _with_descendants(found: dict[int, Seen], view: View) -> dict[int, Seen]:
