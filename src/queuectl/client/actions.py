@@ -6,7 +6,21 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from queuectl.client import acting
-from queuectl.client.operation import API, DLQ, JOB, JOBS, JSON, Answer, Argument, Operation
+from queuectl.client.operation import (
+    API,
+    CURSOR,
+    DLQ,
+    FLAG,
+    JOB,
+    JOBS,
+    JSON,
+    SELECTION,
+    TEXT,
+    Answer,
+    Argument,
+    Operation,
+    number,
+)
 from queuectl.client.values import Changed, Progress
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
@@ -15,6 +29,7 @@ from queuectl.wire.schema import ref
 
 Do = Callable[[Store, str, Sequence[str], Progress | None], Changed]
 
+LIMIT_MAX = 100_000
 A_JOB = Answer(ref("Job"), "the job as it is now")
 CHANGED = Answer(ref("Changed"), "counts, the first 1,000 changed jobs, and the first 100 refusals")
 
@@ -41,9 +56,16 @@ def _one(verb: str, summary: str) -> Operation[Any]:
     return Operation(f"{verb}_job", "POST", path, JOBS, summary, (A_JOB,), (Argument("id", JOB),), fails=(404, 409))
 
 
+WHICH = (
+    Argument("ids", TEXT, default=(), many=True), Argument("selector", SELECTION, default=None),
+    Argument("dry_run", FLAG, default=False), Argument("limit", number(1, LIMIT_MAX), default=None),
+    Argument("cursor", CURSOR, default=None),
+)  # fmt: skip
+
+
 def _many(name: str, path: str, tag: str, summary: str) -> Operation[Any]:
     body = {JSON: ref("Selection")}
-    return Operation(name, "POST", API + path, tag, summary, (CHANGED,), body=body, body_required=True)
+    return Operation(name, "POST", API + path, tag, summary, (CHANGED,), WHICH, body=body, body_required=True)
 
 
 def _jobs(verb: str) -> Operation[Any]:

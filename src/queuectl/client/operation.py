@@ -72,6 +72,9 @@ def number(least: int, most: int) -> Kind:
     return Kind({"type": "integer", "minimum": least, "maximum": most}, whole_number(least, most))
 
 
+CURSOR = number(1, 1 << 62)._replace(schema={"type": "string", "pattern": "^[1-9][0-9]{0,17}$"})
+
+
 def one_of(*words: str) -> Kind:
     """One of these words."""
 
@@ -94,7 +97,7 @@ class Argument(NamedTuple):
 
     `spelled` is its form on the command line: an option such as `--limit N`, or the name of a word (default: `name`).
     `told` describes it in the API's document. `many`: its value is a list. `each`: several words may be given, for one
-    call each. `typed`: the command line has it.
+    call each. `typed`: the command line has it. `by_query`: it stands in the query, whatever the method.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Argument(NamedTuple):
     many: bool = False
     each: bool = False
     typed: bool = True
+    by_query: bool = False
 
     def read(self, value: Any, what: str = "") -> Any:
         """The value of a given one. Raises `Invalid`."""
@@ -177,9 +181,10 @@ class Operation(NamedTuple, Generic[T]):
     """A use case. `name` is its id in the API's document; interfaces find their own handlers by it.
 
     `function` is called with the store, the user's name, and the arguments by name. Without one, each interface has its
-    own handler, and `answers` and `body` describe it. `kind` is the type of the answer. `deed` is its entry in the
-    audit log: a kind and a template of the arguments. `fails` are statuses of failures in addition to those of every
-    operation. `full_only`: even reading needs a full token. `open`: it needs no token.
+    own handler, and `answers` describe it. `body` is the schema of a body that is more than an object of its arguments.
+    `kind` is the type of the answer. `deed` is its entry in the audit log: a kind and a template of the arguments.
+    `fails` are statuses of failures in addition to those of every operation. `full_only`: even reading needs a full
+    token. `open`: it needs no token.
     """
 
     name: str
@@ -217,8 +222,8 @@ class Operation(NamedTuple, Generic[T]):
     @property
     def in_query(self) -> list[Argument]:
         """The arguments in the query."""
-        by_query = self.body or self.method in ("GET", "DELETE")
-        return [each for each in self.arguments if each.name not in self.in_path] if by_query else []
+        every = self.method in ("GET", "DELETE")
+        return [each for each in self.arguments if each.name not in self.in_path and (every or each.by_query)]
 
     @property
     def in_body(self) -> list[Argument]:

@@ -15,6 +15,7 @@ from queuectl.client.enqueueing import ON_CONFLICT
 from queuectl.client.operation import (
     ACTIVITY,
     API,
+    CURSOR,
     DEAD,
     DLQ,
     DURATION,
@@ -52,7 +53,6 @@ RETRIES_SHOWN, RETRIES_SHOWN_MAX = 5, 100
 STREAMS = ("stdout", "stderr")
 EVENTS, SNAPSHOT = TOPICS = ("events", "snapshot")
 
-CURSOR = number(1, 1 << 62)._replace(schema={"type": "string", "pattern": "^[1-9][0-9]{0,17}$"})
 WORKER = Kind({"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}, TEXT.read)
 QUEUE = NAME._replace(read=TEXT.read)
 TOPIC = Kind({"type": "string", "enum": list(TOPICS)}, TEXT.read)
@@ -86,7 +86,7 @@ ENQUEUE = _row(
     Answer({"anyOf": [ref("Job"), listed(ref("Job"))]}, "the job, or the jobs in the order given", 201),
     arguments=(
         Argument(
-            "on_conflict", one_of(*ON_CONFLICT), default="error",
+            "on_conflict", one_of(*ON_CONFLICT), default="error", by_query=True,
             told="if an id is taken: error (default) adds no job; ignore answers the job that has it",
         ),
     ),
@@ -129,6 +129,7 @@ PRUNE = _row(
     "prune", "POST", "/jobs/prune", JOBS,
     "Delete finished jobs: those selected, or else those beyond the retention settings",
     Answer(fixed(pruned=COUNT), "the number of deleted jobs; if it is `limit`, there may be more"),
+    arguments=(SELECT, Argument("limit", number(1, PRUNE_MAX), default=None)),
     body={JSON: optional(selector=ref("Selector"), limit=nullable(number(1, PRUNE_MAX).schema))},
 )  # fmt: skip
 FIND_DEAD = _row(

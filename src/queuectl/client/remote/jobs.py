@@ -10,7 +10,6 @@ from queuectl.client.operation import Operation
 from queuectl.client.operations import FIND, PRUNE, PRUNE_MAX
 from queuectl.client.remote import answers
 from queuectl.client.remote.connection import RemoteConnection, problem_of
-from queuectl.client.remote.request import selector_of
 from queuectl.client.values import Changed, Progress, WorkerView
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import QueuectlError
@@ -57,7 +56,7 @@ def act(
     wanted = [refs] if isinstance(refs, str) else refs
     jobs, refused = list[Job](), list[QueuectlError]()
     for start in range(0, len(wanted), ACT_AT_ONCE):
-        done = line.call(operation, {"ids": list(wanted[start : start + ACT_AT_ONCE])})
+        done = line.call(operation, ids=wanted[start : start + ACT_AT_ONCE])
         jobs += map(answers.job_of, done["jobs"])
         refused += map(problem_of, done["refused"])
         if progress:
@@ -68,11 +67,11 @@ def act(
 def prune(line: RemoteConnection, selectors: Sequence[Selector], progress: Progress | None, limit: int | None) -> int:
     """Deletes finished jobs. Returns their number."""
     done, most = 0, sys.maxsize if limit is None else limit
-    for wanted in map(selector_of, selectors):
+    for wanted in selectors:
         more = True
         while more and done < most:
             size = min(PRUNE_AT_ONCE, most - done)
-            pruned = line.call(PRUNE, {"selector": wanted, "limit": size})["pruned"]
+            pruned = line.call(PRUNE, selector=wanted, limit=size)["pruned"]
             done, more = done + pruned, pruned == size
             if pruned and progress:
                 progress(done)

@@ -17,27 +17,15 @@ from queuectl.client import documents
 from queuectl.client.acting import BATCH
 from queuectl.client.actions import Action
 from queuectl.client.facade import Client
-from queuectl.client.operations import CURSOR, LINES, PRUNE_MAX
+from queuectl.client.operations import LINES, PRUNE_MAX
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web import problems
 from queuectl.web.ask import ask
-from queuectl.web.rest.operation import (
-    Given,
-    answer,
-    flag_in,
-    media_type_of,
-    number_in,
-    object_body,
-    shown,
-    shown_jobs,
-    strictly_decoded,
-    text_in,
-    texts_in,
-)
+from queuectl.web.rest.operation import Given, answer, media_type_of, object_body, shown, shown_jobs, strictly_decoded
 from queuectl.wire.jobs import job_to_json
-from queuectl.wire.kinds import JsonObject
+from queuectl.wire.kinds import JsonObject, check_flag
 from queuectl.wire.reading import read_lines
 from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
 from queuectl.wire.selections import parse_selection
@@ -47,7 +35,6 @@ JOBS_SHOWN_MAX = 1000
 REFUSED_SHOWN_MAX = 100
 IDS_MAX = 10_000
 END_WITHIN_S, LOOK_EVERY_S = 30.0, 0.2
-LIMIT_MAX = 100_000
 
 
 # --- adding ---------------------------------------------------------------------------------
@@ -183,40 +170,30 @@ def act_on_many(action: Action) -> Any:
     """A handler that acts on the jobs of a selection: ids or a selector."""
 
     async def handler(request: Request, given: Given) -> Response:
-        document = await object_body(request, "ids", "selector", "dry_run", "limit", "cursor")
-        refs, dry_run = texts_in(document, "ids"), flag_in(document, "dry_run")
-        if bool(refs) == ("selector" in document):
+        refs, selector, after, limit = (given[name] for name in ("ids", "selector", "cursor", "limit"))
+        if bool(refs) == (selector is not None):
             raise Invalid("give either ids or a selector", '{"ids": ["job1"]} or {"selector": {"state": ["dead"]}}')
-        if refs and not document.keys().isdisjoint({"limit", "cursor"}):
+        if refs and not (limit is None and after is None):
             raise Invalid("limit and cursor go with a selector", "leave them out")
         if len(refs) > IDS_MAX:
             raise Invalid(f"{len(refs):,} ids are more than {IDS_MAX:,}", "select jobs with a selector")
-        act = _Act(request, action, dry_run)
+        act = _Act(request, action, given["dry_run"])
         if refs:
             await act.named(refs)
         else:
-            await act.selected(document["selector"], _cursor_in(document), number_in(document, "limit", LIMIT_MAX))
+            await act.selected(selector, after, limit)
         return answer(act.document())
 
     return handler
 
 
-def _cursor_in(document: JsonObject) -> Any:
-    """The `cursor` of the body: the `next` of an earlier answer."""
-    if document.get("cursor") is None:
-        return None
-    return CURSOR.read(text_in(document, "cursor"), "cursor")
-
-
 async def prune(request: Request, given: Given) -> Response:
     """Deletes finished jobs: those that match a selector, or else those beyond the retention settings."""
-    document = await object_body(request, "selector", "limit")
-    limit = number_in(document, "limit", PRUNE_MAX) or PRUNE_MAX
+    selector = given["selector"]
 
     def do(client: Client) -> int:
-        selects = "selector" in document
-        selectors = [selector_in(document["selector"], client.now())] if selects else client.retention()
-        return client.prune(selectors, limit=limit)
+        selectors = client.retention() if selector is None else [selector_in(selector, client.now())]
+        return client.prune(selectors, limit=given["limit"] or PRUNE_MAX)
 
     return answer({"pruned": await ask(request, do)})
 
@@ -297,7 +274,7 @@ def selector_in(given: object, now: float) -> Selector:
     words: dict[str, list[str]] = {}
     for key, value in given.items():
         if key == "all":
-            flag_in(given, "all")
+            check_flag(value, "all")
         else:
             words[key] = _words(key, value)
     selector = parse_selection(words, now)

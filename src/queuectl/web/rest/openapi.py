@@ -86,7 +86,7 @@ def _parameter(argument: Argument) -> tuple[str, Schema, str]:
 def _body(operation: Operation[Any]) -> dict[str, Any] | None:
     """A body of its own, or an object of the arguments that stand nowhere else."""
     schemas, required = operation.body, operation.body_required
-    if operation.in_body:
+    if operation.in_body and not schemas:
         schema = optional(**{each.name: each.schema for each in operation.in_body})
         if must := [each.name for each in operation.in_body if each.default is REQUIRED]:
             schema["required"] = must

@@ -165,36 +165,10 @@ async def object_body(request: Request, *known: str) -> dict[str, Any]:
     return document
 
 
-def flag_in(document: Mapping[str, Any], key: str) -> bool:
-    """A key's true or false; false if it is missing."""
-    value = document.get(key, False)
-    if not isinstance(value, bool):
-        raise Invalid(f"{key} must be true or false")
-    return value
-
-
-def number_in(document: Mapping[str, Any], key: str, most: int) -> int | None:
-    """A key's whole number from 1 to `most`; None if it is missing or null."""
-    value = document.get(key)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most):
-        raise Invalid(f"{key} must be a whole number from 1 to {most:,}")
-    return value
-
-
 def text_in(document: Mapping[str, Any], key: str) -> str:
     """A key's text. Raises `Invalid` if it is missing or not a text."""
     value = document.get(key)
     if not isinstance(value, str):
         raise Invalid(f"{key} must be text" if key in document else f"{key} is missing")
     searched(value, key)
-    return value
-
-
-def texts_in(document: Mapping[str, Any], key: str) -> list[str]:
-    """A key's list of texts; empty if it is missing."""
-    value = document.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise Invalid(f"{key} must be a list of texts")
-    for each in value:
-        searched(each, key)
     return value
