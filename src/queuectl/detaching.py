@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 
-from queuectl.bootstrap import WorkerOptions, run_worker
+from queuectl.bootstrap import run_worker
 from queuectl.domain.errors import OperationFailed, QueuectlError, error_of
 from queuectl.engine.supervise.process import close_from
+from queuectl.wire.workers import WorkerOptions
 
 
-def start_detached(options: WorkerOptions) -> str:
+def start_detached(db: str | None, options: WorkerOptions) -> str:
     """Starts a worker that outlives this process and its terminal. Returns its name once it serves.
 
     If it does not start, raises its error, or `OperationFailed`.
     """
     reader, writer = os.pipe()
     if os.fork() == 0:
-        _become_daemon(options, writer)
+        _become_daemon(db, options, writer)
     os.close(writer)
     with open(reader, "rb") as answer:
         said = answer.read().decode(errors="replace")
@@ -28,7 +29,7 @@ def start_detached(options: WorkerOptions) -> str:
     raise OperationFailed("the worker did not start", "see: queuectl worker logs")
 
 
-def _become_daemon(options: WorkerOptions, writer: int) -> None:
+def _become_daemon(db: str | None, options: WorkerOptions, writer: int) -> None:
     """Runs in a forked child: forks again, leaves the terminal, serves, and never returns."""
     os.setsid()
     if os.fork() != 0:
@@ -44,7 +45,7 @@ def _become_daemon(options: WorkerOptions, writer: int) -> None:
 
     code = 1
     try:
-        code = run_worker(options, started, lambda _line: None)
+        code = run_worker(db, options, started, lambda _line: None)
     except QueuectlError as error:
         os.write(writer, "\0".join((error.code, error.message, error.hint)).encode())
         code = error.exit_code

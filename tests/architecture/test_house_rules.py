@@ -18,15 +18,7 @@ MODULES = sorted(SRC.rglob("*.py"))
 
 MODULE_LINES_MAX, CLASS_LINES_MAX, FUNCTION_LINES_MAX = 400, 250, 50
 
-TOO_LARGE = {
-    "bootstrap.py: _serve",
-    "engine/dispatch/crew.py: Crew",
-    "engine/dispatch/dispatcher.py",
-    "engine/dispatch/dispatcher.py: Dispatcher",
-    "engine/log.py: sentence",
-    "engine/supervise/supervisor.py",
-    "engine/supervise/supervisor.py: Supervisor",
-}
+TOO_LARGE = {"engine/log.py: sentence", "engine/supervise/supervisor.py", "engine/supervise/supervisor.py: Supervisor"}
 """What is still to be made smaller. Nothing may be added."""
 
 

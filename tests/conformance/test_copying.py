@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl import bootstrap, ids
+from queuectl import ids, places
 from queuectl.client import copying
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreUnavailable
@@ -45,7 +45,7 @@ def place(tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def opened(url: str) -> Client:
-    return Client(bootstrap.open_store(url))
+    return Client(places.open_store(url))
 
 
 def enqueue(client: Client, *documents: JsonObject) -> list[Job]:
@@ -97,7 +97,7 @@ def test_a_copy_is_complete_and_the_source_points_to_it(place: Places, source: s
         enqueue(client, {"command": "true"})
     client.close()
     with pytest.raises(StoreUnavailable, match="has moved to"):
-        bootstrap.open_store(source_url)
+        places.open_store(source_url)
     copied = opened(to_url)
     assert all_of(copied) == before
     (new,) = enqueue(copied, {"command": "true"})

@@ -9,11 +9,11 @@ from contextlib import closing, suppress
 
 import pytest
 
-from queuectl.bootstrap import open_archive
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Event, GivenBack, Held, Released, Retried, Started, apply
 from queuectl.domain.selector import Selector
+from queuectl.places import open_archive
 from queuectl.store.port import Change, Note, Output, Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.bootstrap import log_path
 from queuectl.client import doctor
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState
+from queuectl.places import log_path
 from tests.engine.test_capabilities import Handicapped, interpreter_without
 from tests.workshop import Workshop, clean_environment, open_workshop, until
 
@@ -62,12 +62,13 @@ def test_a_supervisors_last_words_are_in_the_workers_log(shop: Workshop, tmp_pat
 
 def test_a_detached_worker_that_crashes_leaves_its_error_in_its_log(shop: Workshop) -> None:
     program = (
-        "from queuectl import bootstrap, detaching; from queuectl.engine.dispatch.dispatcher import Dispatcher\n"
+        "from queuectl import detaching; from queuectl.wire.workers import WorkerOptions\n"
+        "from queuectl.engine.dispatch.dispatcher import Dispatcher\n"
         "def step(self): raise KeyError('surprise')\n"
         "Dispatcher.step = step\n"
-        f"print(detaching.start_detached(bootstrap.WorkerOptions(db={str(shop.db)!r}, name='w')))"
+        f"print(detaching.start_detached({str(shop.db)!r}, WorkerOptions(name='w')))"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=clean_environment())
     log = log_path(shop.store, "w")
     until(lambda: log.exists() and "crashed" in log.read_text())
-    assert "KeyError: 'surprise' (<string>, line 2, in step)" in log.read_text()
+    assert "KeyError: 'surprise' (<string>, line 3, in step)" in log.read_text()

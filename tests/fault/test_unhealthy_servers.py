@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from queuectl import bootstrap, ids
+from queuectl import ids, places
 from queuectl.client import doctor
 from queuectl.client.doctor_server import CLOCK_OFF_S, judged
 from queuectl.client.facade import Client
@@ -164,7 +164,7 @@ def test_a_role_with_too_few_rights_gets_a_fix_that_works(
         told = [finding.message for finding in doctor.examine(address)]
         assert not any("may not" in what or "is not told" in what for what in told)
         assert any("could not bring it up to date" in what for what in told)
-        worker = bootstrap.open_store(address)
+        worker = places.open_store(address)
         worker.set_config("max-retries", "1")
         worker.close()
     finally:

@@ -17,9 +17,9 @@ import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from queuectl.bootstrap import open_archive
 from queuectl.cli import main as cli
 from queuectl.client.here import login_name
+from queuectl.places import open_archive
 from tests.server import new_schema, start_server
 from tests.workshop import clean_environment
 

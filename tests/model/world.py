@@ -19,12 +19,12 @@ from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.domain.job import CLAIMABLE
 from queuectl.domain.selector import Selector
 from queuectl.engine import happenings
-from queuectl.engine.dispatch.crew import Options
 from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.engine.supervise.supervisor import HELLO_WITHIN_S
 from queuectl.store.port import Superseded
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.wire.workers import WorkerOptions
 from tests.model.faults import Faults
 from tests.model.machine import Machine
 from tests.model.people import People
@@ -47,7 +47,7 @@ class SimWorker:
     """One `worker start`: a process with its dispatcher and its store connection."""
 
     process: Process
-    options: Options
+    options: WorkerOptions
     store: SimStore
     dispatcher: Dispatcher
     exit_code: int | None = None
@@ -219,8 +219,8 @@ class World:
         """As `queuectl worker start`, with options of chance."""
         self._made += 1
         slots = self.chance.randint(1, 4)
-        options = Options(
-            name=f"w{self._made}", slots=slots, supervisors=min(slots, self.chance.randint(1, 2)), version="1",
+        options = WorkerOptions(
+            name=f"w{self._made}", slots=slots, supervisors=min(slots, self.chance.randint(1, 2)),
             queues=self.chance.choice(((), (), ("default", "slow"))), poll=self.chance.choice((0.5, 5.0)),
             drain=not self._is_calm and self.chance.random() < 0.1,
             stop_timeout=self.chance.choice((None, 0.5)),

@@ -42,7 +42,8 @@ def test_a_short_q_is_a_queue_wherever_one_can_be_given() -> None:
     for command in commands().values():
         if any("--queue" in option.flags for option in command.options):
             args, _ = parser.parse(command, ["-q", "video"])
-            assert "video" in (vars(args).get("key:queue"), *vars(args).get("queue", ()))
+            given = vars(args)
+            assert "video" in (given.get("key:queue"), *given.get("queue", ()), *given.get("queues", ()))
         else:
             with pytest.raises(Invalid) as refused:
                 parser.parse(command, ["-q", "video"])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from psycopg import conninfo
 
-from queuectl.bootstrap import is_server
 from queuectl.domain.errors import Invalid
+from queuectl.places import is_server
 from queuectl.store.postgres.address import access, parse_address, url_of_words
 
 SECRET = "correct-horse"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import bootstrap
 from queuectl.cli.console import Console, Screen
 from queuectl.cli.render import Column, cut_middle, table, width_of
 from queuectl.client import facts
@@ -23,6 +22,7 @@ from queuectl.engine import happenings
 from queuectl.engine.log import sentence
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.wire import words
+from queuectl.wire.workers import check_name, default_name
 from tests.builders import HOST, NOON, a_job, a_worker, in_state
 
 
@@ -160,10 +160,8 @@ def test_names_are_cut_in_their_middle() -> None:
 
 @pytest.mark.parametrize("host", ["h" * 64, "h" * 63 + ".example.org", "under_score", "_x", "ünïcode", ""])
 def test_a_workers_own_name_is_one_that_commands_take(host: str) -> None:
-    from queuectl.cli.worker import _name
-
-    name = bootstrap.default_name(host, "x7k2")
-    assert _name(name) == name
+    name = default_name(host, "x7k2")
+    assert check_name(name) == name
     assert name.endswith("-x7k2")
 
 

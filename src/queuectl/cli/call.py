@@ -13,14 +13,14 @@ from queuectl.client.facade import Client
 
 def open_client(db: str | None) -> Client:
     """A client of the store `db`, or of the default store here."""
-    from queuectl.bootstrap import open_store
+    from queuectl.places import open_store
 
     return Client(open_store(db))
 
 
 def open_existing(db: str | None) -> Client:
     """The same for a command that makes no store. Raises `StoreUnavailable` if the named one does not exist."""
-    from queuectl.bootstrap import open_existing
+    from queuectl.places import open_existing
 
     return Client(open_existing(db))
 
@@ -55,6 +55,6 @@ class Call(NamedTuple):
             return f"queuectl {words}"
         from shlex import quote
 
-        from queuectl.bootstrap import shown
+        from queuectl.places import shown
 
         return f"queuectl --db {quote(shown(self.db))} {words}"

@@ -65,7 +65,7 @@ def do(command: Command, call: Call) -> int:
 
 
 def _release_reserve(call: Call) -> bool:
-    from queuectl.bootstrap import is_server, locate_store
+    from queuectl.places import is_server, locate_store
     from queuectl.store.sqlite import reserve
     from queuectl.store.sqlite.connection import folder_of
 

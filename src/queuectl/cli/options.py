@@ -21,9 +21,9 @@ def option(*words: str, **how: Any) -> Option:
     return Option(tuple(flags), text, {"metavar": metavar, **how})
 
 
-def many(*words: str) -> Option:
+def many(*words: str, **how: Any) -> Option:
     """An option that may be repeated."""
-    return option(*words, action="append", default=[])
+    return option(*words, action="append", default=[], **how)
 
 
 def flag(*words: str) -> Option:

@@ -187,8 +187,8 @@ _ROWS = (
     Command(
         name="worker start", group=WORKERS, makes_store=True, help="run jobs", target="worker:start",
         options=(
-            option("--count", "N", "run up to N commands at a time (default: 1)", default="1"),
-            many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated (default: all)"),
+            option("--count", "N", "run up to N commands at a time (default: 1)", dest="slots"),
+            many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated (default: all)", dest="queues"),
             option("--poll", "S", "look for work at least every S seconds"),
             flag("--drain", "exit once no job is left, scheduled ones included"),
             flag("--if-none", "do nothing if a live worker serves these queues"),

@@ -25,14 +25,14 @@ LEVEL_STYLES = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "
 
 def init(call: Call) -> int:
     """Makes a store in this folder, or the tables of a server."""
-    from queuectl import bootstrap
+    from queuectl import places
 
     named = call.db or os.environ.get("QUEUECTL_DB", "")
-    if bootstrap.is_server(named):
+    if places.is_server(named):
         return _init_server(call, named)
-    path = Path(os.path.abspath(os.path.expanduser(call.db or bootstrap.LOCAL_NAME)))
+    path = Path(os.path.abspath(os.path.expanduser(call.db or places.LOCAL_NAME)))
     there = path.exists() and path.stat().st_size > 0
-    bootstrap.open_store(str(path)).close()
+    places.open_store(str(path)).close()
     if call.console.as_json:
         call.console.json({"store": str(path), "made": not there})
     else:
@@ -57,9 +57,9 @@ def _hide_from_git(call: Call, path: str) -> None:
 
 def _init_server(call: Call, url: str) -> int:
     """Makes the tables in a database, as its first use would."""
-    from queuectl import bootstrap
+    from queuectl import places
 
-    store = bootstrap.open_store(url)
+    store = places.open_store(url)
     store.close()
     if call.console.as_json:
         call.console.json({"store": store.url})
@@ -70,14 +70,14 @@ def _init_server(call: Call, url: str) -> int:
 
 def reset(call: Call) -> int:
     """Removes the store."""
-    from queuectl import bootstrap
+    from queuectl import places
 
-    url = bootstrap.shown(bootstrap.locate_store(call.db))
+    url = places.shown(places.locate_store(call.db))
     unasked = f"{url} would be removed with all its jobs"
     if not call.console.confirmed(f"remove {url} with all its jobs?", call.args.yes, unasked):
         call.console.note("nothing was changed", "nothing_changed")
         return 1
-    removed = bootstrap.reset_store(call.db)
+    removed = places.reset_store(call.db)
     if call.console.as_json:
         call.console.json({"removed": removed})
     elif removed is None:
@@ -92,8 +92,8 @@ def reset(call: Call) -> int:
 
 def copy(call: Call) -> int:
     """Copies the store into another one."""
-    from queuectl.bootstrap import shown
     from queuectl.client import copying
+    from queuectl.places import shown
 
     console, args = call.console, call.args
     if not args.to:

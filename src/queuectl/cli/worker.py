@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -16,11 +15,10 @@ from queuectl.cli.status import worker_table
 from queuectl.client.documents import WORKER
 from queuectl.client.facade import Client
 from queuectl.client.values import WorkerView
-from queuectl.client.workers import SLOTS_MAX
 from queuectl.domain.errors import Invalid, NotFound
-from queuectl.wire.kinds import JsonObject, check_queue
-from queuectl.wire.times import parse_duration
+from queuectl.wire.kinds import JsonObject
 from queuectl.wire.words import counted, local_log
+from queuectl.wire.workers import check_name, read_options
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_AGAIN_S = 0.05
@@ -29,26 +27,18 @@ NAMES_SHOWN_MAX = 5
 
 def start(call: Call) -> int:
     """Runs a worker here until it is stopped, or starts one in the background."""
-    from queuectl import bootstrap
+    from queuectl.bootstrap import run_worker
 
-    args = call.args
-    slots = positive(args.count, "--count", SLOTS_MAX)
-    assert slots is not None
-    if args.if_none and (serving := _serving(call, args.queue)):
+    options = read_options(vars(call.args))
+    if call.args.if_none and (serving := _serving(call, options.queues)):
         if call.console.as_json:
             call.console.json({"name": serving.name, "slots": serving.slots})
         call.console.note(f"{serving.name} already serves these queues", "already_served")
         return 0
-    options = bootstrap.WorkerOptions(
-        db=call.db, slots=slots, queues=tuple(dict.fromkeys(map(_queue, args.queue))),
-        poll=None if args.poll is None else _seconds(args.poll, "--poll"), drain=args.drain,
-        name=None if args.name is None else _name(args.name),
-        stop_timeout=None if args.stop_timeout is None else parse_duration(args.stop_timeout, "--stop-timeout"),
-    )  # fmt: skip
-    if args.detach:
+    if call.args.detach:
         from queuectl.detaching import start_detached
 
-        _started(call, start_detached(options), slots)
+        _started(call, start_detached(call.db, options), options.slots)
         return 0
     with _one_end() as serves:
 
@@ -56,10 +46,10 @@ def start(call: Call) -> int:
             serves()
             _started(call, name, slots)
 
-        return bootstrap.run_worker(options, on_started, lambda line: _echo(call, line))
+        return run_worker(call.db, options, on_started, lambda line: _echo(call, line))
 
 
-def _serving(call: Call, queues: list[str]) -> WorkerView | None:
+def _serving(call: Call, queues: Sequence[str]) -> WorkerView | None:
     """A live worker that serves all these queues (empty: every queue), or None."""
     with call.client() as client:
         for worker in client.workers():
@@ -120,23 +110,6 @@ def _started(call: Call, name: str, slots: int) -> None:
         call.console.note(f"{runs}, in the background; stop it with: {call.command(f'worker stop {name}')}", "detached")
     else:
         call.console.note(f"{runs}. Ctrl-C: finish them and exit; twice: end them at once", "how_to_stop")
-
-
-def _queue(name: str) -> str:
-    return check_queue(name, "queue")
-
-
-def _name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise Invalid(f"--name {name!r} is not valid", "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit")
-    return name
-
-
-def _seconds(text: str, what: str) -> float:
-    seconds = parse_duration(text, what)
-    if seconds <= 0:
-        raise Invalid(f"{what} must be longer than 0, not {text!r}")
-    return seconds
 
 
 def stop(call: Call) -> int:
@@ -207,7 +180,7 @@ def logs(call: Call) -> int:
         raise Invalid("--follow prints lines as they come, not JSON", "leave out --json or --follow")
     with call.client() as client:
         name = call.words[0] if call.words else _only_worker(client, client.logged())
-        path = client.log_path(_name(name))
+        path = client.log_path(check_name(name))
         if not path.exists():
             known = ", ".join(client.logged()[:NAMES_SHOWN_MAX]) or "none yet"
             raise NotFound(f"worker {name} has no log on this host", f"workers with a log, latest first: {known}")

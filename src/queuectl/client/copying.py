@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from queuectl import bootstrap
+from queuectl import places
 from queuectl.client.facade import Client
 from queuectl.client.values import Progress
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed
@@ -29,25 +29,25 @@ def copy(
     `replace` empties the target first. Raises `Conflict` and changes nothing if the target is not empty.
     """
     source.store.bring_up_to_date()
-    target_url, folder = bootstrap.prepare_target(to)
+    target_url, folder = places.prepare_target(to)
     if folder == source.store.folder:
         raise Invalid(f"{target_url} is the source itself", "name another store with --to")
     _refuse_short_leases(source, to)
-    with closing(bootstrap.open_archive(to)) as target:
+    with closing(places.open_archive(to)) as target:
         if not replace and any(target.count(table) for table in TABLES):
             hint = "name another store, or empty this one with --replace"
             raise Conflict(f"the store {target_url} is not empty", hint)
     stop_workers(source, say)
     if replace:
-        bootstrap.reset_store(to)
-        bootstrap.prepare_target(to)
-    with closing(bootstrap.open_archive(source.store.address)) as here, closing(bootstrap.open_archive(to)) as target:
+        places.reset_store(to)
+        places.prepare_target(to)
+    with closing(places.open_archive(source.store.address)) as here, closing(places.open_archive(to)) as target:
         return _copy(here, target, None if keep else target_url, progress)
 
 
 def _refuse_short_leases(source: Client, to: str) -> None:
     """Raises `Conflict` if the source's `lease-ttl` is too short for a server."""
-    if bootstrap.is_server(to) and (ttl := source.settings()["lease-ttl"]) < LEASE_MIN_S:
+    if places.is_server(to) and (ttl := source.settings()["lease-ttl"]) < LEASE_MIN_S:
         raise Conflict(
             f"lease-ttl is {ttl:g}s, and must be at least {LEASE_MIN_S:g}s on PostgreSQL",
             "first: queuectl config unset lease-ttl",

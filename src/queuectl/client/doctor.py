@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from queuectl.bootstrap import is_server, locate_store, open_store
 from queuectl.clock import boottime
 from queuectl.domain.condition import Condition, finding
 from queuectl.domain.errors import QueuectlError
@@ -20,6 +19,7 @@ from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.reaper import Reaper
 from queuectl.engine.log import sentence
 from queuectl.engine.supervise.trees import names_of
+from queuectl.places import is_server, locate_store, open_store
 from queuectl.settings import Settings
 from queuectl.store.liveness import workers_folder
 from queuectl.store.port import Store, WorkerRow

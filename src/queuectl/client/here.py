@@ -152,15 +152,15 @@ class Here:
 
     def logged(self) -> list[str]:
         """Names of the workers of this host that have a log, latest log first."""
-        from queuectl import bootstrap
+        from queuectl import places
 
-        return bootstrap.logged(self.store)
+        return places.logged(self.store)
 
     def log_path(self, worker: str) -> Path:
         """The log file of a worker of this host."""
-        from queuectl import bootstrap
+        from queuectl import places
 
-        return bootstrap.log_path(self.store, worker)
+        return places.log_path(self.store, worker)
 
     # --- upkeep -----------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from queuectl.bootstrap import shown
 from queuectl.client import facade as client
 from queuectl.client import following, waiting
 from queuectl.client.asynchronous import asynchronously
@@ -16,6 +15,7 @@ from queuectl.client.stores import Stores
 from queuectl.client.values import WorkerView
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job
+from queuectl.places import shown
 from queuectl.store.port import Store
 from queuectl.wire.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
 from queuectl.wire.requests import NOTHING, JobRequest, parse_request

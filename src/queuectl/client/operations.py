@@ -35,9 +35,9 @@ from queuectl.client.operation import (
     one_of,
     rows_of,
 )
-from queuectl.client.workers import SLOTS_MAX
 from queuectl.wire import schema
 from queuectl.wire.schema import COUNT, fixed, listed, nullable, optional, ref
+from queuectl.wire.workers import SLOTS_MAX
 
 ROOMS = (config, tokens, history)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 
-from queuectl.bootstrap import open_store
 from queuectl.domain.errors import OperationFailed
+from queuectl.places import open_store
 from queuectl.store.port import Store
 
 

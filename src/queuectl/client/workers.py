@@ -14,9 +14,6 @@ from queuectl.settings import Settings
 from queuectl.store.liveness import UNABLE_FOLDER
 from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
 
-SLOTS_MAX = 4096
-"""Most slots of one worker."""
-
 
 def workers_of(store: Store) -> list[WorkerView]:
     """Live workers, supervisors that outlived their worker, and workers that have lost all supervisors."""

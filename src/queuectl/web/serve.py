@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from queuectl import bootstrap
+from queuectl import places
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, OperationFailed
@@ -52,7 +52,7 @@ def serve(call: Call) -> int:
 
 def open_client(db: str | None) -> Client:
     """Opens the store for one thread of the server."""
-    store = bootstrap.open_store(db)
+    store = places.open_store(db)
     store.wait_at_most(STORE_PATIENCE_S)
     return Client(store)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import queuectl
 from queuectl.clock import boottime
 from queuectl.domain.errors import OperationFailed
 from queuectl.domain.lifecycle import GivenBack
@@ -16,31 +15,16 @@ from queuectl.engine.lease import RENEWALS_A_TTL, Lease
 from queuectl.engine.protocol import Channel
 from queuectl.settings import Settings
 from queuectl.store.port import FIRST_EPOCH, Change, Superseded, WorkerRow, WorkStore
+from queuectl.wire.workers import WorkerOptions
 
 UNSTARTED_MAX_S = 0.2
 """A claim that could not be started by then is given back, at the next look of each second."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """What a worker serves. No queues: all. `poll` is how often to look at the store without being woken. `wards` are
-    the only supervisors that it may take over; None: any."""
-
-    name: str
-    slots: int
-    supervisors: int
-    version: str
-    queues: tuple[str, ...] = ()
-    poll: float = 5.0
-    drain: bool = False
-    stop_timeout: float | None = None
-    wards: frozenset[str] | None = None
-
-
 class Crew:
     """Keeps the links and their rows in the store in step."""
 
-    def __init__(self, store: WorkStore, options: Options, host: Host, observe: happenings.Observer) -> None:
+    def __init__(self, store: WorkStore, options: WorkerOptions, host: Host, observe: happenings.Observer) -> None:
         self._store = store
         self._options = options
         self._host = host
@@ -91,7 +75,7 @@ class Crew:
         row = WorkerRow(
             id=launched.worker, name=options.name, epoch=FIRST_EPOCH, host=host.name, machine=host.machine,
             pid=launched.pid, dispatcher=host.pid, slots=slots, queues=options.queues, tag=launched.tag_bits,
-            version=options.version, started_at=self._store.now(),
+            version=queuectl.__version__, started_at=self._store.now(),
         )  # fmt: skip
         link = Link(row, launched.channel, first_slot=first_slot, pid=launched.pid)
         lease = Lease.granted(boottime(), settings["lease-ttl"])

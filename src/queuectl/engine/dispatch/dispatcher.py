@@ -10,11 +10,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from queuectl.clock import Clock
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.claiming import Claiming, Claims
-from queuectl.engine.dispatch.crew import Crew, Options
+from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.drain import Drain
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.inbox import Inbox
@@ -28,6 +30,7 @@ from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.engine.protocol import Channel
 from queuectl.settings import Settings
 from queuectl.store.port import REOPEN, REPLACED, Superseded, WorkStore
+from queuectl.wire.workers import WorkerOptions
 
 TICK_S = 1.0
 PINGS_A_TTL = 5
@@ -47,8 +50,10 @@ class Dispatcher:
     """A worker. `start`, then `step` until `exit_code` is set, then `close`."""
 
     def __init__(
-        self, store: WorkStore, options: Options, clock: Clock, host: Host, wakeup: Wakeup, observe: happenings.Observer
-    ) -> None:
+        self, store: WorkStore, options: WorkerOptions, clock: Clock, host: Host, wakeup: Wakeup,
+        observe: happenings.Observer, wards: Set[str] | None = None,
+    ) -> None:  # fmt: skip
+        """`wards`: see `Reaper`."""
         self._store = store
         self._options = options
         self._clock = clock
@@ -64,7 +69,7 @@ class Dispatcher:
         self._inbox = Inbox(self._crew, self._known, self.pace, self._stopping, clock, observe)
         self._claiming = Claiming(store, self._crew, options.queues, self.pace)
         self._succession = Succession(
-            store, host, self._crew, self._known, self._claiming, self._stopping, lambda: self._settings, options.wards,
+            store, host, self._crew, self._known, self._claiming, self._stopping, lambda: self._settings, wards,
             observe,
         )  # fmt: skip
         self._drain = Drain(store, options.queues, observe)
@@ -230,7 +235,7 @@ class Dispatcher:
         if claims is not None:
             self._claiming.ask_next_due()
 
-    # --- trouble ----------------------------------------------------------------------------
+    # --- trouble, and leaving ---------------------------------------------------------------
 
     def _check_store(self) -> None:
         """A store that was replaced ends all that came from it. One to be opened again has its commands go on."""
@@ -258,8 +263,6 @@ class Dispatcher:
                 self._observe(happenings.Superseded(worker=link.row.id))
                 self._succession.forget(link)
             self.exit_code = error.exit_code
-
-    # --- leaving ----------------------------------------------------------------------------
 
     def _dismiss_idle(self) -> None:
         """Dismisses supervisors that nothing ties to us any more, as far as is known."""

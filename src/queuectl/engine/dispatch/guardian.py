@@ -8,18 +8,17 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
-import queuectl
 from queuectl.clock import SystemClock
 from queuectl.domain.condition import Condition
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.condition import condition_of
-from queuectl.engine.dispatch.crew import Options
 from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.engine.supervise import process
 from queuectl.store.liveness import is_supervisor, machine_id
 from queuectl.store.port import WorkerRow, WorkStore
+from queuectl.wire.workers import WorkerOptions
 
 
 class Guardian:
@@ -31,8 +30,9 @@ class Guardian:
         self._wards = frozenset(row.id for row in wards)
         self._stop = stop
         self._is_over = False
-        options = Options(name="", slots=0, supervisors=0, version=queuectl.__version__, wards=self._wards)
-        self._dispatcher = Dispatcher(store, options, SystemClock(), Host(store.folder), Wakeup(None), _unheard)
+        self._dispatcher = Dispatcher(
+            store, WorkerOptions(slots=0), SystemClock(), Host(store.folder), Wakeup(None), _unheard, self._wards
+        )
         for row in wards:
             if row.machine == machine_id() and is_supervisor(row.pid, row.id):
                 process.resume(row.pid)

@@ -1,0 +1,84 @@
+"""The options of a worker: one record from the command line to the dispatcher.
+
+A new option is a row in `cli/table.py` whose `dest` is its attribute here, an entry in `READ` if its text means
+something else, and what it does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from queuectl.domain.errors import Invalid
+from queuectl.wire.kinds import check_queue
+from queuectl.wire.times import parse_duration
+
+SLOTS_MAX = 4096
+"""Slots of one worker, at most."""
+NAME_LENGTH_MAX = 64
+
+
+class WorkerOptions(NamedTuple):
+    """How to start a worker.
+
+    `slots` is how many commands it runs at a time. It serves `queues`; none: all. It looks for work at least every
+    `poll` seconds, and if it is to `drain` exits once no job is left. `stop_timeout` seconds after a graceful stop it
+    ends what runs; None: never.
+
+    `name` and the number of `supervisors`, the processes that share the slots, are filled in when it starts.
+    """
+
+    slots: int = 1
+    queues: tuple[str, ...] = ()
+    poll: float = 5.0
+    drain: bool = False
+    name: str = ""
+    stop_timeout: float | None = None
+    supervisors: int = 0
+
+
+def _slots(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= SLOTS_MAX:
+        raise Invalid(f"--count must be a whole number from 1 to {SLOTS_MAX:,}, not {text!r}")
+    return int(text)
+
+
+def _queues(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_queue(name, "queue") for name in names))
+
+
+def _poll(text: str) -> float:
+    seconds = parse_duration(text, "--poll")
+    if seconds <= 0:
+        raise Invalid(f"--poll must be longer than 0, not {text!r}")
+    return seconds
+
+
+def check_name(name: str) -> str:
+    """A worker's name. Raises `Invalid`."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise Invalid(f"--name {name!r} is not valid", "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit")
+    return name
+
+
+def default_name(host: str, suffix: str) -> str:
+    """The default name of a worker: its host's name, cut and changed to be valid, and `suffix`."""
+    kept = re.sub(r"[^A-Za-z0-9._-]", "-", host.partition(".")[0]).lstrip("._-")
+    return f"{kept[: NAME_LENGTH_MAX - len(suffix) - 1] or 'worker'}-{suffix}"
+
+
+READ: Mapping[str, Callable[[Any], Any]] = {
+    "slots": _slots,
+    "queues": _queues,
+    "poll": _poll,
+    "name": check_name,
+    "stop_timeout": lambda text: parse_duration(text, "--stop-timeout"),
+}
+"""How the text of an option is read; those that are not here are taken as they are."""
+
+
+def read_options(given: Mapping[str, Any]) -> WorkerOptions:
+    """The options of a command line; what is missing or None keeps its default. Raises `Invalid`."""
+    texts = {name: given[name] for name in WorkerOptions._fields if given.get(name) is not None}
+    return WorkerOptions(**{name: READ[name](text) if name in READ else text for name, text in texts.items()})
