@@ -21,8 +21,10 @@ import queuectl
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared import migrations
+from tests.builders import a_job
 
 SOURCE = Path(queuectl.__file__).parent
+OLDER = Path(__file__).parents[1] / "compat" / "stores" / "0.2.0.dev1.db"
 
 ROW = """    Field(
         "niceness", "whole number", "spec", high=19, told=True,
@@ -187,9 +189,23 @@ def test_a_new_column_is_read_kept_and_shown(tree: Path) -> None:
     assert (ended["state"], ended["color"], again["color"]) == ("completed", "red", "red")
 
 
+def test_a_new_column_is_read_from_a_store_that_lacks_it(tree: Path, tmp_path: Path) -> None:
+    shutil.copy(OLDER, tmp_path / "older.db")
+    (job,) = queuectl_in(tree, "--db", str(tmp_path / "older.db"), "list", "--state", "failed")
+    status = queuectl_in(tree, "--db", str(tmp_path / "older.db"), "status")
+    assert [job["color"], *(each["color"] for each in status["next_retries"])] == [None, None]
+
+
 def test_the_sql_function_has_both_and_older_releases_keep_it(tree: Path, postgres_url: str, tmp_path: Path) -> None:
-    run(tree, "-m", "queuectl", "--db", postgres_url, "init")
-    PostgresStore(postgres_url, tmp_path).close()  # of this tree, which knows neither
+    older = PostgresStore(postgres_url, tmp_path)  # of this tree, which knows neither key
+    older.insert([a_job("made-before")])
+    (job,) = queuectl_in(tree, "--db", postgres_url, "list")
+    assert job["color"] is None
+    queuectl_in(tree, "--db", postgres_url, "enqueue", "--", "true")
+    older.close()
+    older = PostgresStore(postgres_url, tmp_path)
+    older.insert([a_job("made-after")])
+    older.close()
     address = parse_address(postgres_url)
 
     def enqueued(**keys: object) -> list[Any]:

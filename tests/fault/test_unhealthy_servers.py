@@ -158,11 +158,11 @@ def test_a_role_with_too_few_rights_gets_a_fix_that_works(
         said = {" ".join(finding.message.split()[3:5]): finding for finding in doctor.examine(address)}
         assert "jobs" in said["may not"].message
         assert said["may not"].level == PROBLEM
-        assert said["is not"].level == NOTE
-        for finding in (said["may not"], said["is not"]):
+        assert said["cannot see"].level == NOTE
+        for finding in (said["may not"], said["cannot see"]):
             execute(server, finding.fix.partition(": ")[2])
         told = [finding.message for finding in doctor.examine(address)]
-        assert not any("may not" in what or "is not told" in what for what in told)
+        assert not any("may not" in what or "cannot see" in what for what in told)
         assert any("could not bring it up to date" in what for what in told)
         worker = places.open_store(address)
         worker.set_config("max-retries", "1")

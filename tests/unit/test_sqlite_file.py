@@ -543,6 +543,29 @@ def test_only_missing_steps_are_run_in_their_order(monkeypatch: pytest.MonkeyPat
     assert made == [(2, "some/0002_own BLOB"), (9, "0009_shared BLOB")]
 
 
+def test_what_a_missing_shared_step_would_add_is_empty_or_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """
+CREATE TABLE {schema}.locks (
+    name  {ordered text} PRIMARY KEY,   -- of the lock
+    since double precision NOT NULL,
+    UNIQUE (name, since)
+);
+ALTER TABLE {schema}.locks ADD COLUMN slots integer NOT NULL DEFAULT 1;
+ALTER TABLE {schema}.config ADD COLUMN who text;
+ALTER TABLE {schema}.config ADD COLUMN size bigint NOT NULL DEFAULT 7;
+"""
+    monkeypatch.setattr(migrations, "numbered", lambda dialect: {5: "sqlite/0005_home.sql", 9: "0009_some.sql"})
+    monkeypatch.setattr(migrations, "sql_text", lambda path: text)
+    found = migrations.stand_ins("sqlite", 5)
+    with plain_sqlite3.connect(":memory:") as db:
+        db.execute("CREATE TABLE config (name TEXT)")
+        db.execute("INSERT INTO config VALUES ('a')")
+        select = "SELECT * FROM " + found["{schema}.config"].replace("{schema}.", "")
+        assert db.execute(select).fetchall() == [("a", None, 7)]
+        assert db.execute(f"SELECT name, since, slots FROM {found['{schema}.locks']}").fetchall() == []
+    db.close()
+
+
 def test_a_folder_that_others_can_write_is_refused(path: Path) -> None:
     Path(folder_of(str(path))).mkdir(mode=0o700)
     Path(folder_of(str(path))).chmod(0o777)

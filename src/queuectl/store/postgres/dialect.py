@@ -33,4 +33,5 @@ POSTGRES = Dialect(
     pattern=regex_of,
     locked="FOR UPDATE",
     first_unlocked="ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED",
+    retries="WHERE state = 'failed' AND NOT held",
 )

@@ -32,23 +32,23 @@ class Identity(NamedTuple):
     home: str
     is_copy: bool
     schema: int
+    is_behind: bool
 
 
 def open_schema(line: Line, address: Address, make: bool) -> Identity:
-    """The identity of a store, which is made where it is missing. One that lacks steps is left so. Raises
-    `StoreUnavailable`, also for a missing one not to `make`."""
+    """The identity of a store. Makes a missing one, or without `make` raises `StoreUnavailable`. An older one stays."""
     with translated(address):
         found = _facts(line, address)
         current = int(found.get("schema", 0))
         if not current and not make:
             raise no_store(address.shown)
-        if migrations.is_behind("postgres", current):
+        if _is_behind(found):
             return _identity(found, find_home(line, address))
         return bring_up_to_date(line, address, found)
 
 
 def bring_up_to_date(line: Line, address: Address, found: Mapping[str, str] | None = None) -> Identity:
-    """Makes the steps that are missing; `found` is what the store's table of facts says."""
+    """Runs the steps that are missing; `found` is what the store's table of facts says."""
 
     def oldest_reader(schema: int) -> int | None:
         found = facts.get(f"oldest reader of schema {schema}")
@@ -60,7 +60,7 @@ def bring_up_to_date(line: Line, address: Address, found: Mapping[str, str] | No
         migrations.migrate(
             "postgres", current, address.shown, oldest_reader, lambda number, sql: _run_step(line, address, number, sql)
         )
-        if function.is_due(facts.get(function.FACT)) and current <= max(migrations.numbered("postgres")):
+        if not current or _is_behind(facts):
             _replace_function(line, address)
         return _identity(facts if current else _facts(line, address), find_home(line, address))
 
@@ -73,7 +73,16 @@ def find_identity(line: Line, address: Address) -> Identity:
 
 def _identity(facts: Mapping[str, str], home: str) -> Identity:
     is_copy = not is_same(facts.get("home"), home)
-    return Identity(str(facts.get("store_id")), home, is_copy, int(facts.get("schema", 0)))
+    return Identity(str(facts.get("store_id")), home, is_copy, int(facts.get("schema", 0)), _is_behind(facts))
+
+
+def _is_behind(facts: Mapping[str, str]) -> bool:
+    """Whether a store, if there is one, lacks a step, or has the SQL function of an older release."""
+    current = int(facts.get("schema", 0))
+    is_newer = current > max(migrations.numbered("postgres"))
+    return migrations.is_behind("postgres", current) or bool(
+        current and not is_newer and function.is_due(facts.get(function.FACT))
+    )
 
 
 def find_home(line: Line, address: Address) -> str:

@@ -92,7 +92,7 @@ class PostgresSession(Session):
         self._settings: dict[str, str] = {}
         try:
             self._identity = open_schema(self._line, address, make)
-            self._behind = migrations.is_behind("postgres", self._identity.schema)
+            self._behind = self._identity.is_behind
             self._stand_ins = migrations.stand_ins("postgres", self._identity.schema) if self._behind else {}
             self._line.answer_within_s = PEOPLE_ANSWER_WITHIN_S
             self._greet()

@@ -71,7 +71,7 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, W
     @property
     def folder(self) -> Path:
         """A copy of a store, which has the same id, has a folder of its own."""
-        store_id, home, is_copy, _ = self._identity
+        store_id, home, is_copy, *_ = self._identity
         return self._below / "-".join([store_id, *([home.replace("/", "-")] if is_copy else []), os.uname().nodename])
 
     @property

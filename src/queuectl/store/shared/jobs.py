@@ -113,8 +113,7 @@ class Jobs(Session):
     def backlog(self, retries: int) -> Backlog:
         due = [self._oldest_ready(), self.next_due()]
         waiting = [at for at in due if at is not None and at <= self.now()]
-        with self._snapshot():
-            next_retries = self._made(self.read("next_retries", limit=retries))
+        next_retries = self._jobs(f"{self._dialect.retries} ORDER BY due_at LIMIT ?", [retries])
         return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
 
     def ahead(self, job: Job, most: int, queues: Sequence[str] = ()) -> int:

@@ -56,7 +56,7 @@ STAND_INS: Mapping[str, Mapping[int, Mapping[str, str]]] = {
     "sqlite": {2: _WEB, 4: {"INDEXED BY jobs_retries": ""}, 5: _HOME},
     "postgres": {2: _WEB, 6: _HOME},
 }
-"""For each step that adds something to read: what statements say instead while it has not been made."""
+"""For each step before `FIRST_SHARED` that adds something to read: what statements say instead while it is missing."""
 
 
 @cache
@@ -100,9 +100,38 @@ def is_behind(dialect: str, current: int) -> bool:
     return 0 < current < max(numbered(dialect))
 
 
+_TABLE = re.compile(r"^CREATE TABLE \{schema\}\.(\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL)
+_COLUMN = re.compile(r"^ +([a-z]\w*) +(double precision|\{[a-z ]+\}|[a-z]+)(?:.* DEFAULT ([^\s,]+))?", re.MULTILINE)
+_ADDED = re.compile(r"^ALTER TABLE \{schema\}\.(\w+) ADD COLUMN( .*?);", re.MULTILINE)
+_PLAIN = {**WORDS["postgres"], "{number}": "bigint", "{ordered text}": "text"}
+
+
 def stand_ins(dialect: str, current: int) -> dict[str, str]:
-    """What statements that read a store with this schema say in the place of what they would."""
-    return {of: text for number, texts in STAND_INS[dialect].items() if current < number for of, text in texts.items()}
+    """What statements that read a store with this schema say in the place of what they would.
+
+    For a shared step it follows from its text: a missing column is its default or null, a missing table is empty.
+    """
+    found = {of: text for number, texts in STAND_INS[dialect].items() if current < number for of, text in texts.items()}
+    for number, name in numbered(dialect).items():
+        if number <= current or number < FIRST_SHARED:
+            continue
+        text = sql_text(name)
+        for table, columns in _TABLE.findall(text):
+            found[f"{{schema}}.{table}"] = f"(SELECT {_absent(columns)} WHERE 1 = 0) AS {table}"
+        for table, column in _ADDED.findall(text):
+            before = found.get(f"{{schema}}.{table}", f"{{schema}}.{table}")
+            found[f"{{schema}}.{table}"] = f"(SELECT *, {_absent(column)} FROM {before}) AS {table}"
+            if table == "jobs":
+                found["INDEXED BY jobs_retries"] = ""
+    return found
+
+
+def _absent(columns: str) -> str:
+    """What a query selects for columns that are not there."""
+    return ", ".join(
+        f"CAST({default or 'NULL'} AS {_PLAIN.get(kind, kind)}) AS {name}"
+        for name, kind, default in _COLUMN.findall(columns)
+    )
 
 
 def migrate(

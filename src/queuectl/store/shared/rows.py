@@ -191,6 +191,7 @@ class Dialect(NamedTuple):
     - `any_of`: the condition, after a column, that it equals any value of a list. `array` makes the parameter.
     - `tag`, `command`, `error`: conditions on these columns. `pattern` converts a GLOB for `command`.
     - `locked`: the end of a query that locks its jobs until this transaction ends.
+    - `retries`: the beginning of what follows `FROM jobs` for failed jobs that run again.
     - `first_unlocked`: the end of a query that locks the first few jobs that nobody else is changing.
     """
 
@@ -203,6 +204,7 @@ class Dialect(NamedTuple):
     pattern: Callable[[str], str]
     locked: str
     first_unlocked: str
+    retries: str
 
 
 # Only one transaction writes to the file at a time, so nothing is locked.
@@ -216,6 +218,7 @@ SQLITE = Dialect(
     pattern=str,
     locked="",
     first_unlocked="LIMIT ?",
+    retries="INDEXED BY jobs_retries WHERE state = 'failed' AND held = 0",
 )
 
 

@@ -6,6 +6,7 @@ statement are in the `Dialect`. Statements that differ as a whole are named quer
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,7 +59,7 @@ class Session(ABC):
     def _as_of(self, text: str) -> str:
         """The statement for the schema as it is now."""
         for part, stand_in in self._stand_ins.items():
-            text = text.replace(part, stand_in)
+            text = re.sub(rf"{re.escape(part)}\b", lambda _, whole=stand_in: whole, text)  # type: ignore[misc]
         return text
 
     @abstractmethod

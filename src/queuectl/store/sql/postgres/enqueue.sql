@@ -1,7 +1,7 @@
 -- Enqueueing inside an application's own transaction: SELECT {schema}.enqueue('{"command": "echo hello"}').
 --
--- This script is repeatable: opening a store runs it whenever its text has changed, so nothing of it is repeated in a
--- numbered migration. `{rules}` and `{columns}` come from the table of a job's keys, domain/fields.py; see
+-- This script is repeatable: after the migrations, it runs whenever its text has changed, so nothing of it is repeated
+-- in a numbered one. `{rules}` and `{columns}` come from the table of a job's keys, domain/fields.py; see
 -- store/postgres/function.py. Functions are replaced, never dropped: a call that runs meanwhile finds all it needs.
 --
 -- The checks are those of wire/kinds.py, one for each kind of value, and refuse in the same words; a test gives the

@@ -228,10 +228,6 @@ WITH RECURSIVE lanes (queue, priority, due_at) AS (
 )
 SELECT min(due_at) FROM lanes;
 
--- name: next_retries
--- The failed jobs that run again next.
-SELECT {job_columns} FROM {schema}.jobs WHERE state = 'failed' AND NOT held ORDER BY due_at LIMIT %(limit)s;
-
 -- name: ahead
 -- How many claimable jobs of some queues come before a given one: two ranges of the index a queue, neither counted far
 -- beyond `most`.

@@ -120,11 +120,6 @@ ORDER BY priority DESC, due_at, seq LIMIT 1;
 -- Removes a spec that no job needs any more.
 DELETE FROM specs WHERE id = ? AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_spec WHERE spec = specs.id);
 
--- name: next_retries
--- The failed jobs that run again next.
-SELECT {job_columns} FROM jobs INDEXED BY jobs_retries
-WHERE state = 'failed' AND held = 0 ORDER BY due_at LIMIT :limit;
-
 -- name: ahead
 -- How many claimable jobs of some queues come before a given one: two ranges of the index a queue, neither counted far
 -- beyond :most.
