@@ -122,8 +122,18 @@ def test_poison_that_kills_both_processes_at_once_is_counted_too(shop: Workshop)
     assert (dead.state, dead.lost) == (JobState.DEAD, 3)
 
 
+def test_an_end_by_the_pipe_of_a_killed_supervisor_is_no_failure(shop: Workshop) -> None:
+    job = shop.enqueue("exec yes", max_retries=0)
+    shop.worker(1)
+    shop.started(job)
+    os.kill(shop.supervisors()[0].pid, signal.SIGKILL)
+    until(lambda: shop.job(job).lost or shop.job(job).finished)
+    assert (shop.job(job).lost, shop.job(job).error) == (1, None)
+    shop.client.cancel([job])
+
+
 def test_jobs_that_ran_beside_poison_are_not_condemned_with_it(shop: Workshop) -> None:
-    poison = shop.enqueue_all([{"command": "sleep 0.2; kill -9 $PPID; sleep 300", "priority": 1}] * 2)
+    poison = shop.enqueue_all([{"command": "sleep 0.2; kill -9 $PPID 2>&-; sleep 300", "priority": 1}] * 2)
     beside = shop.enqueue_all([{"command": "sleep 0.4"}] * 6)
     shop.worker(4)
     shop.finished(*poison, *beside)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -189,6 +189,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def cut_log(db: Path) -> bool:
+    """Copies the log into the file and leaves it empty; whether nobody was using it just then."""
+    with closing(sqlite3.connect(db)) as connection:
+        ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return not busy
+
+
 def fill(path: Path) -> None:
     """Writes until there is no space left."""
     with path.open("wb", buffering=0) as file, suppress(OSError):
@@ -204,8 +211,9 @@ def test_a_full_disk_refuses_enqueue_clearly_and_loses_nothing(small_disk: Path,
         worker = shop.worker(4)
         shop.started(*jobs[:4])
         filler = small_disk / "filler"
+        until(lambda: cut_log(shop.db), "the log has no room left over that a worker could write into")
         fill(filler)
-        large = tmp_path / "jobs.jsonl"  # larger than what a log that was copied has room for
+        large = tmp_path / "jobs.jsonl"  # larger than what else a worker has written meanwhile
         large.write_text("".join(f'{{"command": "true {"x" * 50_000}{number}"}}\n' for number in range(40)))
         refused = queuectl(shop.db, "enqueue", "--file", str(large))
         assert refused.returncode == 5

@@ -19,6 +19,10 @@ from queuectl.engine.supervise import process
 from queuectl.engine.supervise.output import is_untouchable, read_capped
 from queuectl.store.port import Change, Output, WorkStore
 
+NOT_ITS_OWN = frozenset({-signal.SIGKILL, -signal.SIGPIPE, 128 + signal.SIGPIPE})
+"""Ends that follow from the death of a supervisor, for all we know: by its sentry, or by its pipe that nobody reads any
+more, also as shells say that."""
+
 
 def change_of_flight(flight: Flight, store: WorkStore, output_bytes_max: int) -> Change:
     """What is known of a flight and not recorded yet: its end, its start, that it is stuck, or that it never was."""
@@ -91,8 +95,8 @@ def _end_seen(flight: Flight, below: Path) -> dict[str, Any] | None:
     if status is None:
         return None
     exit_code = os.waitstatus_to_exitcode(status)
-    if exit_code == -signal.SIGKILL:
-        return None  # by the sentry, for all we know
+    if exit_code in NOT_ITS_OWN:
+        return None
     sizes = {at + 1: (path, _size(below / path)) for at, path in enumerate(flight.files)}
     return {
         "seq": flight.job.seq, "lease": flight.job.lease, "started_at": flight.started_at, "finished_at": time.time(),
