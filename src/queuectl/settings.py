@@ -82,6 +82,7 @@ SETTINGS = {
         Setting("timeout", _optional_timeout, "none", "time limit of one attempt", 0),
         Setting("kill-grace", _spec("kill_grace"), "10s", "time between SIGTERM and SIGKILL", 0),
         Setting("lease-ttl", _lease_ttl, "15s", "a worker silent for this long may be replaced", 0),
+        Setting("lock-patience", _spec("kill_grace"), "5m", "a job passed by for longer keeps freed units of locks", 0),
         Setting("max-lost", _spec("max_retries"), "3", "a job that loses this many workers in a row is dead"),
         Setting("shell", _spec("shell"), "/bin/sh", "runs a command that is a string"),
         Setting("durability", _durability, "full", "full survives power loss; normal survives only crashes"),

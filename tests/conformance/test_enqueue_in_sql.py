@@ -29,7 +29,7 @@ from tests.unit.test_wire import BAD_INPUT, BAD_VALUES
 SAME_PLACE = {"cwd": "/work", "umask": "0027"}
 """What the client would take from where it is, and the server cannot."""
 
-DIFFERENT = {"seq", "id", "created_at", "updated_at", "run_at", "due_at"}
+DIFFERENT = {"seq", "id", "created_at", "updated_at", "run_at", "due_at", "start_by"}
 """Columns in which two jobs of the same input differ, or whose difference from `created_at` counts."""
 
 ZONE = "Asia/Kolkata"
@@ -68,7 +68,8 @@ class Both:
         return self.row(found["id"])
 
     def row(self, job_id: str) -> dict[str, Any]:
-        text = f"SELECT *, run_at - created_at AS later, due_at - run_at AS late FROM {self.schema}.jobs WHERE id = %s"
+        parts = "run_at - created_at AS later, due_at - run_at AS late, start_by - due_at AS patience"
+        text = f"SELECT *, {parts} FROM {self.schema}.jobs WHERE id = %s"
         found = self.db.execute(text.encode(), [job_id]).fetchone()
         assert found is not None
         return found
@@ -78,7 +79,8 @@ class Both:
         one, other = self.by_client(document), self.by_sql(document)
         assert isinstance(one, dict), one
         assert isinstance(other, dict), other
-        assert other.pop("later") == pytest.approx(one.pop("later"), abs=1e-5)
+        for name in ("later", "patience"):
+            assert other.pop(name) == pytest.approx(one.pop(name), abs=1e-5)
         assert {key: one[key] for key in one.keys() - DIFFERENT} == {key: other[key] for key in one.keys() - DIFFERENT}
         return other
 
@@ -104,6 +106,9 @@ EXAMPLES: dict[str, list[Any]] = {
     "priority": [-5, "7", "+8", 1_000_000],
     "run_at": [],  # see below
     "delay": ["10m", 0, 1.5, "1h30m", "2D", " 250ms ", "0.5h", "90", "1m5s", "\u20036\u00a0"],
+    "locks": ["gpu", ["b", "a=2", "b=3"], ["x=1"], []],
+    "expires": ["10m", 1.5],
+    "start_by": [],
     "tags": ["one", ["a", "b", "a"], []],
     "held": [True, False, "TRUE", "false"],
     "max_retries": [0, 1_000_000, "12"],
@@ -313,7 +318,9 @@ PATHS = st.text("/.a", max_size=10).map("/".__add__)
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Jobs as people might write them: mostly right, each value possibly anything."""
-    keys = draw(st.lists(st.sampled_from(sorted(EXAMPLES.keys() - {"run_at", "id"})), unique=True, max_size=6))
+    keys = draw(
+        st.lists(st.sampled_from(sorted(EXAMPLES.keys() - {"run_at", "start_by", "id"})), unique=True, max_size=6)
+    )
     document: dict[str, Any] = {"command": draw(TEXTS | st.lists(TEXTS, max_size=3)), **SAME_PLACE}
     for key in keys:
         right = st.sampled_from(EXAMPLES[key])

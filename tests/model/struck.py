@@ -179,10 +179,11 @@ class SimStore(SqliteStore):
         return grip
 
     def claim(
-        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
-    ) -> list[Job]:
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
+        ahead: bool = False,
+    ) -> list[Job]:  # fmt: skip
         with self.transaction():
-            claimed = super().claim(grip, host, limit, queues, suspects, losses)
+            claimed = super().claim(grip, host, limit, queues, suspects, losses, ahead)
             self._news += claimed
         return claimed
 

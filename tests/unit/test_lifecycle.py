@@ -19,6 +19,7 @@ from queuectl.domain.lifecycle import (
     ClockSetBack,
     Ended,
     Event,
+    Expired,
     GivenBack,
     Held,
     LossTakenBack,
@@ -53,6 +54,7 @@ EVENTS: tuple[Event, ...] = (
     ClockSetBack(),
     CancelRequested(),
     Retried(),
+    Expired("expired: not started within 1m"),
     Held(),
     Released(),
 )

@@ -25,6 +25,7 @@ from tests.builders import HOST, NOON, a_job
 
 CONTRACT_KEYS = [
     "id", "command", "state", "attempts", "max_retries", "created_at", "updated_at", "queue", "priority", "run_at",
+    "expires", "start_by",
     "timeout", "kill_grace", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "retry_on",
     "fatal_on", "cwd", "umask", "env", "secrets", "shell", "stdin", "output_path", "split_output", "tags",
     "batch", "schedule", "unique_key", "depends_on", "locks", "held", "on_success", "on_failure", "on_dead", "owner",
@@ -154,14 +155,16 @@ def test_the_example_of_the_contract_is_read() -> None:
 def test_every_key_can_be_given() -> None:
     asked = request(
         id="a.b:c_d-e", queue="video/hd", priority=-5, delay="10m", tags=["a", "b", "a"], held=True, timeout="90s",
+        locks=["gpu", "db=2", "gpu"], expires="1h",
         kill_grace=0, backoff_base=1.5, backoff_initial="5s", backoff_max="1h", backoff_jitter=0.5, retry_on=[75, 111],
         fatal_on="2,3", cwd="/tmp", umask="0027", env={"A": "=x\n"}, shell="/bin/bash", stdin="in", output_path="out",
         split_output=True,
     )  # fmt: skip
     assert asked == JobRequest(
         command="true", id="a.b:c_d-e", delay=600,
-        columns={"queue": "video/hd", "priority": -5, "tags": ("a", "b"), "held": True},
+        columns={"queue": "video/hd", "priority": -5, "tags": ("a", "b"), "held": True, "locks": ("db=2", "gpu=2")},
         spec={
+            "expires": 3600,
             "timeout": 90, "kill_grace": 0, "backoff_base": 1.5, "backoff_initial": 5, "backoff_max": 3600,
             "backoff_jitter": 0.5, "retry_on": (75, 111), "fatal_on": (2, 3), "cwd": "/tmp", "umask": 0o027,
             "env": {"A": "=x\n"}, "shell": "/bin/bash", "stdin": "in", "output_path": "out", "split_output": True,
@@ -406,7 +409,7 @@ def test_what_is_shown_of_a_new_jobs_policy_can_be_given_again() -> None:
     shown = job_to_json(job)
     asked = parse_request({key: shown[key] for key in INPUT_KEYS if key in shown}, NOON)
     assert Spec(**asked.spec) == job.spec
-    columns = {"queue": job.queue, "priority": job.priority, "tags": job.tags, "held": job.held}
+    columns = {"queue": job.queue, "priority": job.priority, "tags": job.tags, "held": job.held, "locks": ()}
     assert (asked.id, asked.columns) == (job.id, columns)
 
 

@@ -78,9 +78,10 @@ class JobFactory:
         """A new job, ready to be inserted."""
         now = self._now
         run_at = request.run_at if request.run_at is not None else now + (request.delay or 0.0)
+        spec = self._spec(request.spec) if request.spec else self._plain
         return Job(
             id=request.id or ids.job_id(), generated_id=request.id is None, command=request.command,
-            spec=self._spec(request.spec) if request.spec else self._plain, owner=self._who,
+            spec=spec, owner=self._who, start_by=_start_by(request, spec, max(run_at, now)),
             created_at=now, run_at=run_at, updated_at=now, **request.columns,
         )  # fmt: skip
 
@@ -106,6 +107,10 @@ class JobFactory:
                 fields[name] = os.path.normpath(os.path.join(here, os.path.expanduser(fields[name])))
         fields["shell"] = _program(fields["shell"])
         return Spec(**fields)
+
+
+def _start_by(request: JobRequest, spec: Spec, due_at: float) -> float | None:
+    return due_at + spec.expires if spec.expires is not None else request.start_by
 
 
 def _program(name: str) -> str:

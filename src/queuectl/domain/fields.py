@@ -11,7 +11,8 @@ from queuectl.domain.job import Spec
 
 Kind = Literal[
     "text", "filled text", "path", "id", "name", "names", "command", "whole number", "number", "flag", "time",
-    "duration", "positive duration", "seconds", "exit codes", "umask", "variables", "state", "worker", "unsupported",
+    "duration", "positive duration", "seconds", "exit codes", "umask", "variables", "locks", "state", "worker",
+    "unsupported",
 ]  # fmt: skip
 """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
 direction (web/rest/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
@@ -45,7 +46,8 @@ class Field(NamedTuple):
 
     `option` (or `short`), `metavar` and `help` describe the option of `enqueue`; `label`, `hint` and `example` the
     input of the dashboard's form; `often`: it is shown first. `told`: the supervisor needs the value to
-    run the command. `shown`: it is in a job's JSON.
+    run the command. `shown`: it is in a job's JSON. `guarded`: a release that does not
+    know the key would run the job wrongly, so the first job that has it shuts older releases out of its store.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Field(NamedTuple):
     often: bool = False
     told: bool = False
     shown: bool = True
+    guarded: bool = False
 
 
 FIELDS: tuple[Field, ...] = (
@@ -100,6 +103,15 @@ FIELDS: tuple[Field, ...] = (
         "delay", "duration", "nowhere", shown=False,
         option="--delay", metavar="DURATION", help="start no earlier than this from now: 90, 10m, 1h30m",
         label="Delay", hint="not before this has passed", example="10m", often=True,
+    ),
+    Field(
+        "expires", "positive duration", "spec", nullable=True,
+        option="--expires", metavar="DURATION", help="cancel it unless it has started this long after it was due",
+        label="Expires after", hint="unless it has started", guarded=True,
+    ),
+    Field(
+        "start_by", "time", "life", nullable=True,
+        option="--start-by", metavar="TIME", help="cancel it unless it has started by this time", guarded=True,
     ),
     Field(
         "timeout", "positive duration", "spec", nullable=True,
@@ -183,7 +195,13 @@ FIELDS: tuple[Field, ...] = (
     Field("schedule", "unsupported", "nowhere", "queuectl"),
     Field("unique_key", "unsupported", "nowhere", "later"),
     Field("depends_on", "unsupported", "nowhere", "later"),
-    Field("locks", "unsupported", "nowhere", "later"),
+    Field(
+        "locks", "locks", "column",
+        option="--lock", metavar="NAME[=N]", help="hold N units (default: 1) of a lock while it runs; may be repeated",
+        label="Locks", hint="NAME or NAME=N, with commas between", example="gpu=2",
+        guarded=True,
+    ),
+    Field("units", "text", "column", "queuectl", nullable=True, shown=False),
     Field(
         "held", "flag", "life",
         option="--hold", help="hold the job until it is released",
@@ -219,3 +237,5 @@ INPUT: tuple[Field, ...] = tuple(
     )
 )
 """Keys that users may give, in the order of help and forms: first those of the job, then those of its spec."""
+
+GUARDED = tuple(field.name for field in INPUT if field.guarded)

@@ -64,6 +64,7 @@ class Spec(NamedTuple):
     stdin: str | None = None
     output_path: str | None = None
     split_output: bool = False
+    expires: float | None = None
 
     def __hash__(self) -> int:
         """By value, as specs are equal; a mapping has none of its own."""
@@ -80,6 +81,8 @@ class Job(NamedTuple):
     `attempts` counts executions that ended by themselves or by their time limit, `lost` those lost with their worker,
     and `lost_in_row` the latest of these without another end in between. `starts` counts all starts. `lease` is the
     fencing token: it grows with each claim and is never reset. `worker` is the id of the supervisor that has the claim.
+    `locks` are spelled `NAME` or `NAME=N`, by name; `units` is a JSON object of the variables that tell its command
+    which units it holds, as of the latest claim. A job that has not started by `start_by` is cancelled.
     """
 
     id: str
@@ -94,6 +97,9 @@ class Job(NamedTuple):
     priority: int = 0
     tags: tuple[str, ...] = ()
     owner: str | None = None
+    locks: tuple[str, ...] = ()
+    units: str | None = None
+    start_by: float | None = None
     state: JobState = JobState.PENDING
     held: bool = False
     cancel_requested: bool = False

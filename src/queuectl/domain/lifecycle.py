@@ -115,6 +115,12 @@ class Retried(NamedTuple):
     """A person runs the job again, now."""
 
 
+class Expired(NamedTuple):
+    """The job did not start by `Job.start_by`; `error` says so."""
+
+    error: str
+
+
 class Held(NamedTuple):
     """No worker may claim the job until it is released."""
 
@@ -134,17 +140,24 @@ Event = (
     | ClockSetBack
     | CancelRequested
     | Retried
+    | Expired
     | Held
     | Released
 )
 
 TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
-    BLOCKED: {CancelRequested: frozenset({CANCELLED}), Held: frozenset({BLOCKED}), Released: frozenset({BLOCKED})},
+    BLOCKED: {
+        CancelRequested: frozenset({CANCELLED}),
+        Expired: frozenset({CANCELLED}),
+        Held: frozenset({BLOCKED}),
+        Released: frozenset({BLOCKED}),
+    },
     PENDING: {
         Claimed: frozenset({PROCESSING}),
         LossTakenBack: frozenset({PENDING}),
         CancelRequested: frozenset({CANCELLED}),
         Retried: frozenset({PENDING}),
+        Expired: frozenset({CANCELLED}),
         Held: frozenset({PENDING}),
         Released: frozenset({PENDING}),
     },
@@ -184,6 +197,7 @@ VERBS: dict[type[Event], str] = {
     ClockSetBack: "be brought forward",
     CancelRequested: "be cancelled",
     Retried: "be retried",
+    Expired: "expire",
     Held: "be held",
     Released: "be released",
 }
@@ -242,6 +256,8 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
             return {**PUT_DOWN, "state": CANCELLED, "error": event.reason, "finished_at": ended_at}
         case Retried():
             return _retried(job, now)
+        case Expired():
+            return {**PUT_DOWN, "state": CANCELLED, "error": event.error, "finished_at": now}
         case Held():
             return {"held": True}
         case Released():
@@ -315,7 +331,7 @@ def _retried(job: Job, now: float) -> Changes:
         return {"next_retry_at": min(job.due_at, now)}
     if job.state is PENDING:
         return {"run_at": min(job.run_at, now)}
-    return {**PUT_DOWN, **NEVER_RUN, "run_at": now, "state": PENDING}
+    return {**PUT_DOWN, **NEVER_RUN, "run_at": now, "start_by": None, "state": PENDING}
 
 
 def outcome(event: Ended) -> Outcome:

@@ -25,6 +25,7 @@ from queuectl.domain.selector import Selector
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from queuectl.domain.limits import Lock, Queue
     from queuectl.domain.token import Token
     from queuectl.store.passfile import Access
     from queuectl.store.past import Deed, Group, News, Place, Span, Tally
@@ -70,7 +71,7 @@ class WorkerRow(NamedTuple):
     """A supervisor as the store knows it.
 
     `machine` is the boot and PID namespace that its pids belong to. `home` is the store it was registered in, see
-    store/identity.py.
+    store/identity.py. `schema` is the newest that its release knows; None: it is older than that column.
     """
 
     id: str
@@ -87,6 +88,7 @@ class WorkerRow(NamedTuple):
     started_at: float
     stop: str | None = None
     home: str | None = None
+    schema: int | None = None
 
     @property
     def grip(self) -> Grip:
@@ -267,13 +269,19 @@ class WorkStore(OpenStore, Protocol):
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]: ...
 
     def claim(
-        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
-    ) -> list[Job]:
-        """Claims at most `limit` due jobs, in the order of priority, then due time. No queues means all.
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
+        ahead: bool = False,
+    ) -> list[Job]:  # fmt: skip
+        """Claims at most `limit` jobs that may start now, in the order of priority, then due time. No queues means all.
 
         A job that has lost at least `losses` workers in a row is a suspect. At most `suspects` of them are claimed;
-        None means any number.
+        None means any number. `ahead`: the jobs may have to wait for a slot, so none is claimed that takes a place of a
+        limited queue or units of a lock, or that may expire, and none behind it. Jobs past their time are cancelled.
         """
+
+    @property
+    def held_up(self) -> bool:
+        """Whether the last claim left due jobs behind a limit or lock that the end of another job may open."""
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
         """Writes what happened and returns the jobs after it. None stands for a job that the worker no longer holds."""
@@ -329,6 +337,30 @@ class PeopleStore(OpenStore, Protocol):
 
     def notes(self, job: Job) -> list[Note]:
         """What people did to the job, oldest first."""
+
+    def queues(self) -> list[Queue]:
+        """What is set for queues, by name."""
+
+    def set_queue(self, queue: Queue) -> None:
+        """Keeps what is set for a queue. No claim goes by what was set before once this has returned."""
+
+    def locks(self) -> list[Lock]:
+        """The locks that somebody has set, by name."""
+
+    def lock(self, name: str) -> Lock:
+        """A lock as it is set; one that nobody has set has one unit."""
+
+    def set_lock(self, lock: Lock) -> None:
+        """Keeps a lock's units."""
+
+    def delete_lock(self, name: str) -> None:
+        """Forgets a lock's units. Raises `Conflict` while it is held or waited for, and `NotFound`."""
+
+    def holders(self, name: str) -> list[tuple[int, list[str]]]:
+        """Who holds units of a lock: `seq` of the jobs, and which units."""
+
+    def waiting_for(self, name: str) -> int:
+        """How many due jobs wait in a line of this lock."""
 
     def set_config(self, name: str, value: str | None) -> None:
         """Stores a setting's text; None removes it."""

@@ -16,6 +16,9 @@ from queuectl.wire.times import format_time as format_time
 from queuectl.wire.times import parse_duration as parse_duration
 from queuectl.wire.times import parse_time as parse_time
 
+LATER = ("captured", "expires")
+"""Attributes of a spec that are younger than 0.1.0."""
+
 
 def command_line(command: str | tuple[str, ...]) -> str:
     """The command as a line that a shell reads the same way."""
@@ -38,6 +41,7 @@ def _rounded(seconds: float | None) -> float | None:
 _JSON: dict[str, Callable[[Any], Any]] = {
     "command": lambda command: command if isinstance(command, str) else list(command),
     "names": list,
+    "locks": list,
     "exit codes": list,
     "time": format_time,
     "umask": lambda mask: None if mask is None else f"{mask:04o}",
@@ -69,8 +73,9 @@ def job_to_json(job: Job, reason: str | None = None) -> JsonObject:
 def spec_to_text(spec: Spec) -> str:
     """Canonical JSON: equal specs give equal text, the same as in older versions."""
     fields = {**spec._asdict(), "env": dict(spec.env)}
-    if not spec.captured:
-        del fields["captured"]  # older versions do not write it
+    for name in LATER:  # older versions do not write these
+        if fields[name] == Spec._field_defaults[name]:
+            del fields[name]
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 

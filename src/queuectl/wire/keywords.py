@@ -24,7 +24,9 @@ class JobKeys(TypedDict):
     priority: NotRequired[int | None]
     run_at: NotRequired[str | datetime | None]
     delay: NotRequired[Duration | None]
+    start_by: NotRequired[str | datetime | None]
     tags: NotRequired[Sequence[str] | None]
+    locks: NotRequired[Sequence[str] | None]
     held: NotRequired[bool | None]
     max_retries: NotRequired[int | None]
     backoff_base: NotRequired[float | None]
@@ -42,6 +44,7 @@ class JobKeys(TypedDict):
     stdin: NotRequired[Path | None]
     output_path: NotRequired[Path | None]
     split_output: NotRequired[bool | None]
+    expires: NotRequired[Duration | None]
 
 
 def as_json(value: Any) -> Any:

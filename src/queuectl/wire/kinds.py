@@ -20,7 +20,7 @@ JsonObject = dict[str, Any]
 
 
 ID = r"[A-Za-z0-9._:-]{1,128}"
-NAME = r"[A-Za-z0-9._:/@+-]{1,128}"
+NAME = LOCK = r"[A-Za-z0-9._:/@+-]{1,128}"
 
 
 def check_text(value: object, key: str) -> str:
@@ -151,6 +151,29 @@ def check_tags(value: object, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_queue(tag, "tag") for tag in value))
 
 
+LOCK_HINT = "NAME or NAME=N; NAME is 1 to 128 of A-Z a-z 0-9 . _ : / @ + -"
+
+
+def check_locks(value: object, key: str) -> tuple[str, ...]:
+    """Units of locks, each `NAME` or `NAME=N`, by name; a name that comes twice adds up."""
+    from queuectl.domain.limits import CAPACITY_MAX, Request  # few jobs have any
+
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        raise Invalid(f"{key} must be a list of NAME or NAME=N, not {shown(value)}")
+    units = dict[str, int]()
+    for text in value:
+        name, sign, count = text.partition("=") if isinstance(text, str) else ("", "", "")
+        if not re.fullmatch(LOCK, name):
+            raise Invalid(
+                f"lock {shown(text)} is not valid", "NAME or NAME=N; NAME is 1 to 128 of A-Z a-z 0-9 . _ : / @ + -"
+            )
+        number = whole_number(1, CAPACITY_MAX)(count, f"the units of lock {name}") if sign else 1
+        units[name] = units.get(name, 0) + number
+    return tuple(str(Request(name, units[name])) for name in sorted(units))
+
+
 def check_env(value: object, key: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise Invalid(f"{key} must be an object of names and values, not {shown(value)}")
@@ -182,6 +205,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "duration": parse_duration,
     "positive duration": check_positive_duration,
     "exit codes": check_exit_codes,
+    "locks": check_locks,
     "umask": check_umask,
     "variables": check_env,
 }

@@ -25,6 +25,7 @@ class JobRequest(NamedTuple):
     id: str | None = None
     run_at: float | None = None
     delay: float | None = None
+    start_by: float | None = None
     columns: Mapping[str, Any] = NOTHING
     spec: Mapping[str, Any] = NOTHING
 
@@ -35,6 +36,10 @@ SPEC_KEYS = {field.name: kinds.check_of(field) for field in INPUT if field.place
 
 COLUMNS = frozenset(_JOB_KEYS) - frozenset(JobRequest._fields)
 """Keys whose values become attributes of a `Job` unchanged."""
+
+EXCLUSIVE = (("run_at", "delay"), ("start_by", "expires"))
+"""Keys of which only one may be given."""
+_TIMES = frozenset(field.name for field in INPUT if field.kind == "time")
 
 ALIASES = {"base_backoff_seconds": "backoff_initial"}
 """Other names of keys."""
@@ -75,11 +80,12 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
     if both := sorted({*spec.get("retry_on", ())} & {*spec.get("fatal_on", ())}):
         named = " and in ".join(spelled.get(key, key) for key in ("retry_on", "fatal_on"))
         raise Invalid(f"exit code {both[0]} is in {named}", "either it retries, or it never does")
-    if "run_at" in job:
-        named = spelled.get("run_at", "run_at")
-        if "delay" in job:
-            raise Invalid(f"{named} and {spelled.get('delay', 'delay')} exclude each other", "give one of them")
-        job["run_at"] = parse_time(job["run_at"], now, named)
+    for one, other in EXCLUSIVE:
+        if one in job and (other in job or other in spec):
+            named = f"{spelled.get(one, one)} and {spelled.get(other, other)}"
+            raise Invalid(f"{named} exclude each other", "give one of them")
+    for key in _TIMES & job.keys():
+        job[key] = parse_time(job[key], now, spelled.get(key, key))
     columns = {key: job.pop(key) for key in COLUMNS if key in job}
     return JobRequest(spec=spec, columns=columns, **job)
 

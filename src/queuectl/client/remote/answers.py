@@ -22,6 +22,7 @@ _KEPT = [field for field in FIELDS if field.shown and field.place != "nowhere"]
 _OF_JSON: dict[str, Callable[[Any], Any]] = {
     "command": lambda command: command if isinstance(command, str) else tuple(command),
     "names": tuple,
+    "locks": tuple,
     "exit codes": tuple,
     "time": moment,
     "umask": lambda text: int(text, 8),

@@ -39,19 +39,22 @@ class Supply(Enum):
 
 
 class Terms(NamedTuple):
-    """What one claim may take: at most `suspects` jobs that have lost `losses` workers in a row, or more."""
+    """What one claim may take: at most `suspects` jobs that have lost `losses` workers in a row, or more. `ahead`: only
+    jobs that may wait for a slot."""
 
     suspects: int
     losses: int
+    ahead: bool = False
 
 
-FOR_LATER = Terms(suspects=0, losses=1)
+FOR_LATER = Terms(suspects=0, losses=1, ahead=True)
 """What waits in line for a slot: nothing that may be poison, whose start would count too late."""
 
 
 @dataclass(slots=True)
 class Claims:
-    """What was claimed, for whom, and out of how much room. `passed_over`: suspect jobs may have been left for later.
+    """What was claimed, for whom, and out of how much room. `passed_over`: jobs may have been left for later that
+    the end of another one lets in.
     `gave_back`: some were given back at once."""
 
     orders: list[tuple[Link, list[Job]]] = field(default_factory=list)
@@ -154,7 +157,7 @@ class Claiming:
             jobs = self._claim(link, limit, Terms(suspects, losses))
             claims.add(link, limit, [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs])
             may_pass_over = not suspects or any(job.lost_in_row >= losses for job in jobs)
-            claims.passed_over = claims.passed_over or may_pass_over
+            claims.passed_over = claims.passed_over or may_pass_over or self._store.held_up
             if len(jobs) < limit and not may_pass_over:
                 return False
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -118,6 +119,11 @@ class Link:
             known = self._specs[id(job.spec)] = (job.spec, self._specs_sent)
             self._specs_sent += 1
             messages.append(["spec", known[1], _surroundings(job.spec)])
+        if job.units is not None:  # a spec of its own, for no other job has these variables
+            known = (job.spec, self._specs_sent)
+            self._specs_sent += 1
+            surroundings = _surroundings(job.spec)
+            messages.append(["spec", known[1], {**surroundings, "env": surroundings["env"] | json.loads(job.units)}])
         number = job.starts + (job.started_at is None)
         order = Order(
             job.seq, job.lease, number, job.id, job.queue, known[1], job.command, job.spec.timeout, job.spec.kill_grace

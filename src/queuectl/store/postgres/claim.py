@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from queuectl.domain.job import Job, JobState
-from queuectl.store.port import Grip
+from queuectl.domain.limits import Candidate, Wanted
+from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
+from queuectl.store.shared.gated import Gated
+from queuectl.store.shared.gates import locks_freed
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """A claim looks at 4 times as many candidates as it wants, since others claim too; 8 times more if that is too few."""
@@ -20,25 +23,87 @@ AFTER_ALL = "\U0010ffff"
 """A text that sorts after every name of a queue."""
 
 
-class Claiming(PostgresSession):
+class Claiming(PostgresSession, Gated):
     """A session that can claim. `_lanes`: queues that had something to claim a moment ago, in order."""
 
     _lanes: Sequence[str] = ()
+    _limited = False
 
     def claim(
-        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
-    ) -> list[Job]:
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
+        ahead: bool = False,
+    ) -> list[Job]:  # fmt: skip
         room = limit if suspects is None else suspects
-        terms = {"worker": grip.worker, "host": host, "now": self.now()}
+        terms: dict[str, Any] = {"worker": grip.worker, "host": host, "now": self.now()}
         with self.transaction():
             asked = self._asked(grip)
+            self.send("claims_go_on", claims=self._keys["claims"], store=self._keys["store"])
             self.send("promote", now=terms["now"])
+            look = self.send("look", now=terms["now"])
             lanes = list(dict.fromkeys(queues)) or self._ready_queues()
             self._check(grip, asked)
-            claimed = self._claim_from(lanes, limit, room, losses, terms)
+            self._limited, lines, expired, gated = look.fetchone()
+            if expired:
+                self.gates.expire(terms["now"])
+            if self._limited or lines or gated:
+                claimed = self._claim_gated(lanes, queues, Wanted(limit, room, losses, ahead), terms)
+            else:
+                self.gates.all_open()
+                claimed = self._claim_from(lanes, limit, room, losses, terms)
             if len(claimed) < limit:
                 self._lanes = ()
             return claimed
+
+    def _claim_gated(
+        self, lanes: Sequence[str], queues: Sequence[str], wanted: Wanted, terms: dict[str, Any]
+    ) -> list[Job]:
+        """Claims where gates have to be minded: nobody else does so until this transaction ends."""
+        self._hold_gates()
+        self._tell_of_ends()
+        gates, now = self.gates, terms["now"]
+        rooms = gates.rooms(now)
+        lines = [] if wanted.ahead else gates.open_lines()
+        choice = gates.chosen(lambda look: self._candidates(lanes, queues, rooms, lines, look), wanted, rooms, now)
+        if full := [queue for queue in lanes if not rooms.get(queue, 1)]:
+            self.send("found_full", queues=full)
+        taken = (
+            self._taken_by("claim", seqs=array(list(choice.taken)), limit=wanted.limit, **terms) if choice.taken else []
+        )
+        return gates.take(choice, taken, now)
+
+    def _candidates(
+        self, lanes: Sequence[str], queues: Sequence[str], rooms: Mapping[str, int], lines: Sequence[str],
+        look: Mapping[str, Any],
+    ) -> list[Iterable[Candidate]]:  # fmt: skip
+        """The next jobs of all queues that have room, and of each open line; see the SQLite store's."""
+        open_lanes = [queue for queue in lanes if rooms.get(queue, 1)]
+        found = [self.send("claim_candidates", queues=open_lanes, **look).fetchall()]
+        for locks in lines:
+            waiting = queues or [queue for (queue,) in self.send("parked_queues", locks=locks).fetchall()]
+            served = [queue for queue in waiting if rooms.get(queue, 1)]
+            found.append(self.send("parked_candidates", locks=locks, queues=served, **look).fetchall())
+        return [map(Candidate._make, each) for each in found]
+
+    def running_in(self, queue: str) -> int:
+        return int(self.send("running_in", queue=queue).fetchone()[0])
+
+    def _note_ends(self, counts: Sequence[tuple[Change, Job]]) -> None:
+        """Remembers what this transaction frees, for `_tell_of_ends`."""
+        self._freed.update(locks_freed(counts))
+        if self._limited:
+            self._left.update(after.queue for _, after in counts if after.state is not JobState.PROCESSING)
+
+    def _tell_of_ends(self) -> None:
+        """Tells those who found a queue full, or wait for a lock, that this transaction frees some of it."""
+        if not self._freed and not self._left:
+            return
+        self._hold_gates()
+        if self._left and self.send("freed", queues=sorted(self._left)).fetchall():
+            self._tell = True
+        if self._freed and self._open_lines(sorted(self._freed)):
+            self._tell = True
+        self._freed.clear()
+        self._left.clear()
 
     def _ready_queues(self) -> Sequence[str]:
         """The queues that have something to claim, and some that had so a moment ago."""

@@ -31,7 +31,10 @@ POSTGRES = Dialect(
     command="command ~ ?",
     error="strpos(lower(error), lower(?)) > 0",
     pattern=regex_of,
+    is_parked="ready IS NULL",
+    parked="NULL",
     locked="FOR UPDATE",
+    skip_locked="FOR NO KEY UPDATE SKIP LOCKED",
     first_unlocked="ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED",
     retries="WHERE state = 'failed' AND NOT held",
 )

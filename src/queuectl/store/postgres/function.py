@@ -13,12 +13,14 @@ from hashlib import sha256
 from typing import Any
 
 from queuectl import __version__
-from queuectl.domain.fields import FIELDS, INPUT, UNLIMITED
+from queuectl.domain.fields import FIELDS, GUARDED, INPUT, UNLIMITED
 from queuectl.domain.job import Job, Spec
 from queuectl.domain.likeness import KEYS
+from queuectl.domain.limits import CAPACITY_MAX
+from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.shared.migrations import sql_text
-from queuectl.wire.jobs import spec_to_text
-from queuectl.wire.requests import ALIASES, COLUMNS, INPUT_KEYS, ONLY
+from queuectl.wire.jobs import LATER, spec_to_text
+from queuectl.wire.requests import ALIASES, COLUMNS, EXCLUSIVE, INPUT_KEYS, ONLY
 
 FACT = "enqueue"
 """The name under which a store remembers what `stamp` returns."""
@@ -45,6 +47,11 @@ def _rules() -> dict[str, Any]:
         "aliases": ALIASES,
         "only": ONLY,
         "synonyms": KEYS,
+        "exclusive": EXCLUSIVE,
+        "guarded": GUARDED,
+        "capacity_max": CAPACITY_MAX,
+        "reader": GATES_SCHEMA,
+        "later": LATER,
         "spec": json.loads(spec_to_text(Spec())),
         "columns": {name: None if value == () else value for name, value in defaults.items()},
     }

@@ -14,13 +14,14 @@ from queuectl.domain.job import Job
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import copy_text
 from queuectl.store.shared import rows
+from queuectl.store.shared.limits import Limits
 
 INSERT_AT_ONCE = 5000
 COPY_FROM = 500
 """At least this many new jobs are copied. For fewer, the additional round trip would cost more than it saves."""
 
 
-class Inserting(PostgresSession):
+class Inserting(PostgresSession, Limits):
     """A session that can add jobs."""
 
     def insert(self, jobs: Iterable[Job]) -> None:
@@ -59,6 +60,8 @@ class Inserting(PostgresSession):
             raise Conflict(f"id {twice} comes twice", "each job needs an id of its own, or none")
         in_bulk = len(jobs) >= COPY_FROM and not self._depth
         with self.transaction(pipelined=not in_bulk):
+            if any(map(rows.is_guarded, jobs)):
+                self._shut_out_older()
             numbers = self._keep_specs(rows.specs_of(jobs))
             new_rows = rows.new_job_rows(jobs, numbers, now)
             pieces = iter(lambda: list(islice(new_rows, INSERT_AT_ONCE)), [])

@@ -34,6 +34,8 @@ class Recording(Claiming):
             self._count((change.job, after) for change, after in counts)
             for query, values in attempt_rows(counts):
                 self._send_rows(query, values)
+            self.gates.note(counts, now)
+            self._note_ends(counts)
             self._tell = self._tell or any(rows.is_ready(after, now) for _, after in counts)
         return results
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -87,6 +88,11 @@ class PostgresSession(Session):
         self._depth, self._transactions = 0, 0
         self._tell = False
         self._checked: set[Grip] = set()
+        self._holds_gates = False
+        self._freed: set[str] = set()
+        self._left: set[str] = set()
+        self._keys = {name: zlib.crc32(f"queuectl {name}".encode()) >> 1 for name in ("claims", "gates")}
+        self._keys["store"] = zlib.crc32(address.schema.encode()) >> 1
         self._counted: Counter[tuple[str, str]] = Counter()
         self._specs: dict[int, Spec] = {}
         self._settings: dict[str, str] = {}
@@ -144,6 +150,7 @@ class PostgresSession(Session):
             with translated(self._address), self._line.transaction(self._settings, pipelined):
                 self._depth = 1
                 yield
+                self._tell_of_ends()
                 self._write_counts()
                 if self._tell:
                     self._line.execute("SELECT pg_notify(%s, %s)", (self._channel, self._me))
@@ -154,8 +161,10 @@ class PostgresSession(Session):
                 f"{error.message}; not known whether the change was made", "look before you repeat it"
             ) from error
         finally:
-            self._depth, self._tell = 0, False
+            self._depth, self._tell, self._holds_gates = 0, False, False
             self._checked.clear()
+            self._freed.clear()
+            self._left.clear()
             self._counted.clear()
 
     def _try_write(self) -> None:
@@ -167,6 +176,18 @@ class PostgresSession(Session):
             self._send_rows("count", [("", JobState.PENDING.value, 0)])
             self._select("SELECT 1")  # waits for all three answers
             raise _TakenBack
+
+    def _tell_of_ends(self) -> None:
+        """Has those told who wait for what this transaction frees."""
+
+    def _hold_gates(self) -> None:
+        if not self._holds_gates:
+            self.send("hold_gates", gates=self._keys["gates"], store=self._keys["store"])
+            self._holds_gates = True
+
+    def _shut_gates(self) -> None:
+        self.send("shut_gates", claims=self._keys["claims"], store=self._keys["store"])
+        self._hold_gates()
 
     def _write_counts(self) -> None:
         changes = [(*key, change) for key, change in self._counted.items() if change]
@@ -194,7 +215,7 @@ class PostgresSession(Session):
 
     def read(self, query: str, **parameters: Any) -> list[Any]:
         with translated(self._address):
-            return self._line.fetch(self._sql[query], parameters)
+            return self._line.fetch(self._as_of(self._sql[query]), parameters)
 
     def _text(self, text: str) -> str:
         """The statement as the server reads it, for this store's schema."""

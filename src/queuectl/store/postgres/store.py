@@ -36,9 +36,7 @@ from queuectl.store.postgres.relay import PostgresRelay
 from queuectl.store.postgres.schema import empty, find_identity
 from queuectl.store.shared.history import History
 from queuectl.store.shared.jobs import Jobs
-from queuectl.store.shared.settings import KeptSettings
 from queuectl.store.shared.tokens import Tokens
-from queuectl.store.shared.workers import Workers
 
 FOLD_FROM = 2000
 """A reader of more rows of counts folds them."""
@@ -47,7 +45,7 @@ TRANSACTION_MAX = 2
 """The time limit of a worker's transaction, as a multiple of that of an answer."""
 
 
-class PostgresStore(Recording, Inserting, Jobs, History, Tokens, KeptSettings, Workers):
+class PostgresStore(Recording, Inserting, Jobs, History, Tokens):
     """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
 
     def __init__(

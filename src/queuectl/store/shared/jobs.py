@@ -111,7 +111,7 @@ class Jobs(Session):
         """Since when the oldest claimable job has waited."""
 
     def backlog(self, retries: int) -> Backlog:
-        due = [self._oldest_ready(), self.next_due()]
+        due = [self._oldest_ready(), self.read("first_due")[0][0]]
         waiting = [at for at in due if at is not None and at <= self.now()]
         next_retries = self._jobs(f"{self._dialect.retries} ORDER BY due_at LIMIT ?", [retries])
         return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
@@ -122,8 +122,4 @@ class Jobs(Session):
         return min(most, int(found[0][0]))
 
     def has_work(self, queues: Sequence[str]) -> bool:
-        return bool(self.read("has_work", queues=self._dialect.array(queues) if queues else None)[0][0])
-
-    def next_due(self) -> float | None:
-        due: float | None = self.read("next_due")[0][0]
-        return due
+        return bool(self.read("has_work", now=self.now(), queues=self._dialect.array(queues) if queues else None)[0][0])

@@ -52,9 +52,14 @@ _HOME = {
     "{schema}.workers": "(SELECT id, name, epoch, host, machine, pid, dispatcher, slots, queues, tag, version, "
     "started_at, stop, NULL AS home FROM {schema}.workers) AS workers"
 }
+_GATES = {
+    "owner, locks, units, start_by,": "owner, NULL, NULL, NULL,",
+    "jobs.owner, jobs.locks, jobs.units, jobs.start_by,": "jobs.owner, NULL, NULL, NULL,",
+    "home, schema FROM": "home, NULL FROM",
+}
 STAND_INS: Mapping[str, Mapping[int, Mapping[str, str]]] = {
-    "sqlite": {2: _WEB, 4: {"INDEXED BY jobs_retries": ""}, 5: _HOME},
-    "postgres": {2: _WEB, 6: _HOME},
+    "sqlite": {2: _WEB, 4: {"INDEXED BY jobs_retries": ""}, 5: _HOME, 9: _GATES},
+    "postgres": {2: _WEB, 6: _HOME, 9: _GATES},
 }
 """For each step before `FIRST_SHARED` that adds something to read: what statements say instead while it is missing."""
 
@@ -72,6 +77,11 @@ def numbered(dialect: str) -> dict[int, str]:
     names = [*(f"{dialect}/{name}" for name in os.listdir(os.path.join(SQL_FOLDER, dialect))), *os.listdir(SQL_FOLDER)]
     steps = {int(number[1]): name for name in names if (number := re.search(r"(?:^|/)(\d{4})_\w+\.sql$", name))}
     return dict(sorted(steps.items()))
+
+
+def newest() -> int:
+    """The newest schema that this release knows."""
+    return max(numbered("sqlite"))
 
 
 def step_text(dialect: str, number: int) -> str:

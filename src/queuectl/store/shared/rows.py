@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid, NotFound
-from queuectl.domain.fields import FIELDS
+from queuectl.domain.fields import FIELDS, GUARDED
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
 from queuectl.domain.selector import Selector
@@ -28,7 +28,7 @@ PREFIX_MIN = 4
 """A shorter prefix does not stand for an id."""
 
 _FIELDS = {field.name: field for field in FIELDS if field.name in Job._fields}
-_LISTS = [name for name, field in _FIELDS.items() if field.kind == "names"]
+_LISTS = [name for name, field in _FIELDS.items() if field.kind in ("names", "locks")]
 _FLAGS = [name for name, kind in Job.__annotations__.items() if kind is bool]
 
 JOB_COLUMNS = ", ".join([*Job._fields, "words"])
@@ -118,6 +118,14 @@ def _new_job_row(job: Job, spec: int, now: float) -> tuple[object, ...]:
     return (*values, words, spec, int(is_ready(job, now)))
 
 
+_guarded = attrgetter(*(name if name in Job._fields else f"spec.{name}" for name in GUARDED))
+
+
+def is_guarded(job: Job) -> bool:
+    """Whether a release that does not know all keys of the job would run it wrongly."""
+    return any(_guarded(job))
+
+
 def is_ready(job: Job, now: float) -> bool:
     """Whether the job belongs in the claim index. A job that is due later is promoted when its time comes."""
     return is_claimable(job) and job.due_at <= now
@@ -188,11 +196,19 @@ class Dialect(NamedTuple):
     """What the databases spell differently within a statement, with `?` for each parameter.
 
     - `integer`: an integer parameter.
+<<<<<<< HEAD
     - `any_of`: the condition, after a column, that it equals any value of a list. `array` makes the parameter.
     - `tag`, `command`, `error`: conditions on these columns. `pattern` converts a GLOB for `command`.
     - `locked`: the end of a query that locks its jobs until this transaction ends.
     - `retries`: the beginning of what follows `FROM jobs` for failed jobs that run again.
     - `first_unlocked`: the end of a query that locks the first few jobs that nobody else is changing.
+=======
+    - `any_of`: follows a column that equals any value of a list, which is given as `array` makes it.
+    - `tag`, `command`, `error`: conditions on them. `pattern` makes of a GLOB what `command` compares with.
+    - `is_parked`, `parked`: whether, and what `ready` is for a job that waits in the line of its locks.
+    - `locked`: ends a query whose jobs nobody else may change until this transaction ends.
+    - `first_unlocked`: ends a query for the first few jobs that nobody else is changing, and locks them.
+>>>>>>> 08c3e2f (store and worker: limits, pauses, rates, locks and expiry decide what starts)
     """
 
     integer: str
@@ -202,7 +218,10 @@ class Dialect(NamedTuple):
     command: str
     error: str
     pattern: Callable[[str], str]
+    is_parked: str
+    parked: str
     locked: str
+    skip_locked: str
     first_unlocked: str
     retries: str
 
@@ -216,7 +235,10 @@ SQLITE = Dialect(
     command="command GLOB ?",
     error="instr(lower(error), lower(?)) > 0",
     pattern=str,
+    is_parked="ready = 2",
+    parked="2",
     locked="",
+    skip_locked="",
     first_unlocked="LIMIT ?",
     retries="INDEXED BY jobs_retries WHERE state = 'failed' AND held = 0",
 )

@@ -9,6 +9,7 @@ from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job
 from queuectl.store.identity import is_same
 from queuectl.store.port import LEASE_S, Grip, WorkerRow
+from queuectl.store.shared.migrations import newest
 from queuectl.store.shared.session import Session
 
 QUEUES_AT = WorkerRow._fields.index("queues")
@@ -19,7 +20,7 @@ class Workers(Session):
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
         with self.transaction():
-            values = {**row._asdict(), "home": self._home(), "queues": json.dumps(row.queues)}
+            values = {**row._asdict(), "home": self._home(), "schema": newest(), "queues": json.dumps(row.queues)}
             self.send("register", **values, lease_s=lease_s)
 
     def deregister(self, grip: Grip) -> None:

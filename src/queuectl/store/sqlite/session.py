@@ -225,8 +225,8 @@ class SqliteSession(Session):
                 self._db.execute(statement)
             if number == 1:
                 self._db.execute("INSERT INTO meta VALUES ('store_id', ?)", (ids.random_id(16),))
-            reader = (f"oldest reader of schema {number}", str(migrations.oldest_reader(sql)))
-            self._db.execute("INSERT INTO meta VALUES (?, ?)", reader)
+            reader = max(migrations.oldest_reader(sql), self._oldest_reader(self.schema_version()) or 0)
+            self._db.execute("INSERT INTO meta VALUES (?, ?)", (f"oldest reader of schema {number}", str(reader)))
             self._db.execute(f"PRAGMA user_version = {number}")
 
 

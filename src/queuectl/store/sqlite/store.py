@@ -8,7 +8,6 @@ Every command opens a store, so what only workers need is imported inside method
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,25 +19,22 @@ from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_fol
 from queuectl.store.passfile import Access
 from queuectl.store.port import Change, Grip, Moved, OutputRelay, WorkerRow
 from queuectl.store.shared import rows
+from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.history import History
 from queuectl.store.shared.jobs import Jobs
-from queuectl.store.shared.settings import KeptSettings
 from queuectl.store.shared.tokens import Tokens
-from queuectl.store.shared.workers import Workers
 from queuectl.store.sqlite.connection import folder_of, sqlite3
 from queuectl.store.sqlite.session import SqliteSession
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUSPECTS_SEEN = 16
-"""How many jobs that must not be claimed now a claim looks past."""
 PRIORITY_TOP = 1 << 62
 PEOPLE_BUSY_TIMEOUT_S = 10.0
 """How long a command waits for the write lock. A dispatcher waits far less and tries again in its loop."""
 
 
-class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
+class SqliteStore(SqliteSession, Jobs, History, Tokens, Gated):
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
     def __init__(
@@ -85,6 +81,8 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
         now = self.now()
         jobs = list(jobs)
         with self.transaction():
+            if any(map(rows.is_guarded, jobs)):
+                self._shut_out_older()
             new_rows = list(rows.new_job_rows(jobs, self._keep_specs(rows.specs_of(jobs)), now))
             self._db.execute("SAVEPOINT insertion")
             try:
@@ -146,52 +144,15 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, KeptSettings, Workers):
         pass  # leases never expire on one machine
 
     def claim(
-        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1
-    ) -> list[Job]:
-        """Chooses first, then takes: nobody else claims meanwhile. On PostgreSQL others do, see its claim.py."""
-        now = self.now()
-        with self.transaction():
-            self._check(grip)
-            self.send("promote", now=now)
-            chosen = dict(self._candidates(limit, queues, limit if suspects is None else suspects, losses))
-            taken = self.send("claim", seqs=json.dumps(list(chosen)), worker=grip.worker, host=host, now=now)
-            claimed = {job.seq: job for job in self._made(taken.fetchall())}
-            for seq, was in chosen.items():
-                self._counted[claimed[seq].queue, was] -= 1
-                self._counted[claimed[seq].queue, JobState.PROCESSING.value] += 1
-            return [claimed[seq] for seq in chosen]
 
-    def _candidates(self, limit: int, queues: Sequence[str], suspects: int, losses: int) -> Iterator[tuple[int, str]]:
-        """`seq` and state of the jobs to claim next, over all served queues."""
-        from heapq import merge
+        return record(self, grip, changes)
 
-        served = list(dict.fromkeys(queues)) or [queue for (queue,) in self.send("ready_queues").fetchall()]
-        look = {"limit": limit + SUSPECTS_SEEN, "losses": losses}
-        found = [self.send("claim_candidates", queue=queue, **look) for queue in served]
-        for seq, _, _, suspect, state in merge(*found, key=lambda row: (-row[1], row[2], row[0])):
-            if not limit:
-                return
-            if not suspect or suspects:
-                limit, suspects = limit - 1, suspects - suspect
-                yield seq, state
+    def running_in(self, queue: str) -> int:
+        key = queue, JobState.PROCESSING.value
+        found = self._select("SELECT jobs FROM counts WHERE queue = ? AND state = ?", key)
+        return int(found[0][0] if found else 0) + self._counted[key]
 
-    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
-        """Asks first what the worker still holds: nobody changes it meanwhile. On PostgreSQL see its record.py."""
-        from queuectl.store.shared.recording import applied, attempt_rows
+    def _hold_gates(self) -> None:
+        pass  # whoever writes has the whole file to himself
 
-        now = self.now()
-        with self.transaction():
-            self._check(grip)
-            asked = self.send("in_hand", seqs=json.dumps([change.job.seq for change in changes]), worker=grip.worker)
-            in_hand = {
-                (seq, lease): (bool(held), bool(cancel), lost, in_row)
-                for seq, lease, held, cancel, lost, in_row in asked
-            }
-            results = applied(in_hand, changes, now)
-            counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
-            moves = [(change.job, after) for change, after in counts]
-            self._write(moves, now)
-            self._count(moves)
-            for query, values in attempt_rows(counts):
-                self._send_rows(query, values)
-        return results
+    _shut_gates = _hold_gates

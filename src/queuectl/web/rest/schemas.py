@@ -34,6 +34,7 @@ ENVIRONMENT: Schema = {"type": "object", "additionalProperties": STORABLE}
 
 _SHOWN: dict[str, Schema] = {
     "text": TEXT, "filled text": TEXT, "path": TEXT, "id": TEXT, "name": TEXT, "names": listed(TEXT),
+    "locks": listed(TEXT),
     "command": COMMAND, "whole number": COUNT, "number": NUMBER, "seconds": NUMBER, "flag": FLAG, "time": TIME,
     "duration": NUMBER, "positive duration": NUMBER, "exit codes": listed(INTEGER), "umask": TEXT,
     "variables": ENVIRONMENT, "state": STATE, "worker": TEXT,
@@ -53,7 +54,8 @@ JOB = {
 }  # fmt: skip
 
 _GIVEN: dict[str, Schema] = {
-    "filled text": STORABLE, "path": STORABLE, "id": ID, "name": NAME, "names": listed(NAME), "flag": FLAG,
+    "filled text": STORABLE, "path": STORABLE, "id": ID, "name": NAME, "names": listed(NAME),
+    "locks": listed(TEXT), "flag": FLAG,
     "time": TIME, "duration": DURATION, "positive duration": DURATION,
     "exit codes": listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),
     "umask": {"type": "string", "pattern": "^[0-7]{3,4}$"}, "variables": ENVIRONMENT,

@@ -369,6 +369,45 @@ BEGIN
     RETURN array_to_json(kept);
 END $$;
 
+-- Units of locks, by name.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_locks(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    most constant integer := ({schema}.enqueue_rules() -> 'capacity_max')::integer;
+    said jsonb; name text; units bigint; wanted jsonb := '{}';
+BEGIN
+    IF jsonb_typeof(value) = 'string' THEN
+        value := jsonb_build_array(value);
+    ELSIF jsonb_typeof(value) <> 'array' THEN
+        PERFORM {schema}.enqueue_refuse(
+            key || ' must be a list of NAME or NAME=N, not ' || {schema}.enqueue_shown(value), '');
+    END IF;
+    FOR said IN SELECT jsonb_array_elements(value) LOOP
+        name := split_part(said #>> '{}', '=', 1);
+        IF jsonb_typeof(said) <> 'string' OR name !~ '^[A-Za-z0-9._:/@+-]{1,128}$' THEN
+            PERFORM {schema}.enqueue_refuse('lock ' || {schema}.enqueue_shown(said) || ' is not valid',
+                'NAME or NAME=N; NAME is 1 to 128 of A-Z a-z 0-9 . _ : / @ + -');
+        END IF;
+        units := CASE WHEN strpos(said #>> '{}', '=') = 0 THEN 1 ELSE {schema}.enqueue_whole_number(
+            to_jsonb(substr(said #>> '{}', length(name) + 2)), 'the units of lock ' || name, 1, most) END;
+        wanted := wanted || jsonb_build_object(name, units + coalesce((wanted -> name)::bigint, 0));
+    END LOOP;
+    RETURN (SELECT coalesce(json_agg(
+        CASE each.value WHEN '1' THEN each.key ELSE each.key || '=' || each.value END ORDER BY each.key COLLATE "C"
+    ), '[]') FROM jsonb_each_text(wanted) AS each);
+END $$;
+
+-- A job with keys that older releases do not know: none of theirs may take it. See store/shared/limits.py.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_guard() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    reader constant text := {schema}.enqueue_rules() ->> 'reader';
+BEGIN
+    UPDATE {schema}.meta SET value = reader
+    WHERE name LIKE 'oldest reader of schema %' AND value::integer < reader::integer;
+    IF FOUND THEN
+        UPDATE {schema}.workers SET epoch = epoch + 1 WHERE schema IS NULL OR schema < reader::integer;
+    END IF;
+END $$;
+
 -- What is kept of a key's value, as JSON in the form that specs are written in. One check for each kind.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_value(key text, value jsonb) RETURNS text LANGUAGE plpgsql STRICT AS $$
 DECLARE
@@ -382,6 +421,8 @@ BEGIN
             RETURN to_json({schema}.enqueue_name(value, key, 'A-Za-z0-9._:/@+-', 'A-Z a-z 0-9 . _ : / @ + -'));
         WHEN 'names' THEN
             RETURN {schema}.enqueue_names(value, key);
+        WHEN 'locks' THEN
+            RETURN {schema}.enqueue_locks(value, key);
         WHEN 'command' THEN
             RETURN to_json({schema}.enqueue_command(value));
         WHEN 'filled text' THEN
@@ -454,9 +495,12 @@ BEGIN
     END LOOP;
     IF NOT keys ? 'command' THEN
         PERFORM {schema}.enqueue_refuse('a job needs a command', 'e.g. {"command": "echo hello"}');
-    ELSIF keys ? 'run_at' AND keys ? 'delay' THEN
-        PERFORM {schema}.enqueue_refuse('run_at and delay exclude each other', 'give one of them');
     END IF;
+    FOR given, key IN SELECT pair ->> 0, pair ->> 1 FROM jsonb_array_elements(rules -> 'exclusive') AS pair LOOP
+        IF keys ? given AND keys ? key THEN
+            PERFORM {schema}.enqueue_refuse(format('%s and %s exclude each other', given, key), 'give one of them');
+        END IF;
+    END LOOP;
     RETURN keys;
 END $$;
 
@@ -482,7 +526,12 @@ BEGIN
                 'either it retries, or it never does');
         END IF;
     END IF;
-    FOR key, usual IN SELECT each.key, each.value FROM jsonb_each(defaults) AS each ORDER BY each.key COLLATE "C" LOOP
+    FOR key, usual IN
+        SELECT each.key, each.value FROM jsonb_each(
+            defaults || (SELECT coalesce(jsonb_object_agg(later, given -> later), '{}')
+                         FROM jsonb_array_elements_text({schema}.enqueue_rules() -> 'later') AS later WHERE given ? later)
+        ) AS each ORDER BY each.key COLLATE "C"
+    LOOP
         spec := concat_ws(',', spec,
             to_json(key) || ':' || coalesce({schema}.enqueue_value(key, given -> key), usual::text));
     END LOOP;
@@ -527,19 +576,26 @@ DECLARE
     line text := {schema}.enqueue_command(keys -> 'command');
     due double precision := coalesce({schema}.enqueue_time(keys -> 'run_at', 'run_at', start),
         start + {schema}.enqueue_duration(keys -> 'delay', 'delay'), start);
+    start_limit double precision := coalesce(
+        {schema}.enqueue_time(keys -> 'start_by', 'start_by', start),
+        greatest(due, start) + {schema}.enqueue_duration(keys -> 'expires', 'expires'));
     kept jsonb := '{}'; key text; usual jsonb; spec_number bigint;
 BEGIN
+    IF keys ?| ARRAY(SELECT jsonb_array_elements_text({schema}.enqueue_rules() -> 'guarded')) THEN
+        PERFORM {schema}.enqueue_guard();
+    END IF;
     FOR key, usual IN SELECT * FROM jsonb_each({schema}.enqueue_rules() -> 'columns') LOOP
         kept := kept || jsonb_build_object(
             key, coalesce(nullif({schema}.enqueue_value(key, keys -> key), '[]')::jsonb, usual));
     END LOOP;
     spec_number := {schema}.enqueue_spec_number({schema}.enqueue_spec(keys));
     INSERT INTO {schema}.jobs (
-        id, generated_id, spec, command, words, owner, created_at, run_at, updated_at, state, ready, due_at, {columns}
+        id, generated_id, spec, command, words, owner, created_at, run_at, updated_at, state, ready, due_at, start_by, {columns}
     ) SELECT
         new_id, NOT keys ? 'id', spec_number, line,
         CASE jsonb_typeof(keys -> 'command') WHEN 'array' THEN {schema}.enqueue_ascii((keys -> 'command')::text) END,
-        session_user, start, due, start, 'pending', NOT held AND due <= start, greatest(due, start), {columns}
+        session_user, start, due, start, 'pending', NOT held AND due <= start, greatest(due, start),
+        start_limit, {columns}
     FROM jsonb_populate_record(NULL::{schema}.jobs, kept)
     ON CONFLICT (id) DO NOTHING;
     IF NOT FOUND THEN

@@ -29,20 +29,85 @@ WITH RECURSIVE waiting (queue, below) AS (
 SELECT queue FROM waiting WHERE queue IS NOT NULL;
 
 -- name: candidates
--- The jobs to be claimed next, over all the given queues, in the order of claiming. Locks nothing.
+-- The jobs to be claimed next that mind no gate, over all the given queues, in the order of claiming. Locks nothing.
 SELECT job.seq, job.suspect FROM unnest(%(queues)s::text[]) AS served (queue) CROSS JOIN LATERAL (
     SELECT seq, priority, due_at, lost_in_row >= %(losses)s AS suspect FROM {schema}.jobs
-    WHERE ready AND jobs.queue = served.queue
+    WHERE ready AND jobs.queue = served.queue AND locks IS NULL AND start_by IS NULL
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
 ) AS job
 ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
 
+-- name: look
+-- What a claim has to mind, see store/shared/gates.py; and whether any claimable job minds a gate.
+SELECT EXISTS (SELECT 1 FROM {schema}.queues), EXISTS (SELECT 1 FROM {schema}.lock_lines WHERE open = 1),
+    EXISTS (
+        SELECT 1 FROM {schema}.jobs
+        WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s
+    ),
+    EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready AND (locks IS NOT NULL OR start_by IS NOT NULL));
+
+-- name: claim_candidates
+-- The jobs to be claimed next, over all the given queues, in the order of claiming, with what gates ask of them.
+SELECT job.* FROM unnest(%(queues)s::text[]) AS served (queue) CROSS JOIN LATERAL (
+    SELECT seq, priority, due_at, lost_in_row >= %(losses)s, state, queue, locks,
+           starts = 0 AND start_by IS NOT NULL, false FROM {schema}.jobs
+    WHERE ready AND jobs.queue = served.queue AND (start_by IS NULL OR start_by > %(now)s OR starts > 0)
+    ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
+) AS job
+ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
+
+-- name: parked_queues
+-- The queues of the jobs that wait in a line: one index probe a queue.
+WITH RECURSIVE waiting (queue) AS (
+    SELECT min(queue) FROM {schema}.jobs WHERE ready IS NULL AND locks = %(locks)s
+    UNION ALL
+    SELECT (SELECT min(queue) FROM {schema}.jobs
+            WHERE ready IS NULL AND locks = %(locks)s AND queue > waiting.queue)
+    FROM waiting WHERE waiting.queue IS NOT NULL
+)
+SELECT queue FROM waiting WHERE queue IS NOT NULL;
+
+-- name: parked_candidates
+-- The first jobs of some queues in a line.
+SELECT job.* FROM unnest(%(queues)s::text[]) AS served (queue) CROSS JOIN LATERAL (
+    SELECT seq, priority, due_at, lost_in_row >= %(losses)s, state, queue, locks,
+           starts = 0 AND start_by IS NOT NULL, true FROM {schema}.jobs
+    WHERE ready IS NULL AND locks = %(locks)s AND jobs.queue = served.queue
+      AND (start_by IS NULL OR start_by > %(now)s OR starts > 0)
+    ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
+) AS job
+ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
+
+-- name: running_in
+-- How many jobs of a queue are in process.
+SELECT count(*) FROM {schema}.jobs WHERE state = 'processing' AND queue = %(queue)s;
+
+-- name: found_full
+-- Who frees a place in these queues is to tell.
+UPDATE {schema}.queues SET is_full = true WHERE name = ANY (%(queues)s::text[]) AND NOT is_full;
+
+-- name: freed
+-- Places in these queues are free; whether somebody found them full.
+UPDATE {schema}.queues SET is_full = false WHERE name = ANY (%(queues)s::text[]) AND is_full RETURNING 1;
+
+-- name: claims_go_on
+-- This transaction claims by the limits that are set now; who changes them waits for its end.
+SELECT pg_advisory_xact_lock_shared(%(claims)s, %(store)s);
+
+-- name: shut_gates
+-- Waits for claims by the limits that are set until now, and lets no other claim begin until this transaction ends.
+SELECT pg_advisory_xact_lock(%(claims)s, %(store)s);
+
+-- name: hold_gates
+-- Nobody else decides about limits and locks until this transaction ends.
+SELECT pg_advisory_xact_lock(%(gates)s, %(store)s);
+
 -- name: claim_of_queue
--- Hands a worker the first jobs of one queue that nobody else is claiming just now; of those that have lost
+-- Hands a worker the first jobs of one queue that mind no gate and nobody else is claiming just now; of those that have lost
 -- `losses` workers in a row only `suspects`. Like `claim` in all else.
 WITH locked AS MATERIALIZED (
     SELECT ctid AS tid, seq, state, priority, due_at, lost_in_row >= %(losses)s AS suspect FROM {schema}.jobs
-    WHERE ready AND queue = %(queue)s
+    WHERE ready AND queue = %(queue)s AND locks IS NULL AND start_by IS NULL
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 ), taken AS (
     SELECT tid, state, due_at FROM locked WHERE NOT suspect OR seq = ANY (ARRAY(
@@ -57,7 +122,7 @@ WITH locked AS MATERIALIZED (
 WITH taken AS MATERIALIZED (
     SELECT jobs.ctid AS tid, jobs.state, jobs.due_at FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
     JOIN {schema}.jobs ON jobs.seq = wanted.seq
-    WHERE jobs.ready ORDER BY wanted.place LIMIT %(limit)s
+    WHERE jobs.ready IS NOT FALSE ORDER BY wanted.place LIMIT %(limit)s
     FOR NO KEY UPDATE OF jobs SKIP LOCKED
 )
 {claim_taken};
@@ -71,6 +136,14 @@ FROM taken WHERE jobs.ctid = taken.tid
 RETURNING taken.due_at, taken.state, {job_columns};
 
 -- name: next_due
+-- When the next job that is not claimable yet becomes so, or expires.
+SELECT least(
+    (SELECT min(due_at) FROM {schema}.jobs WHERE NOT ready AND NOT held AND state IN ('pending', 'failed')),
+    (SELECT min(start_by) FROM {schema}.jobs
+     WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending'))
+);
+
+-- name: first_due
 -- When the next job that is not claimable yet becomes so.
 SELECT min(due_at) FROM {schema}.jobs WHERE NOT ready AND NOT held AND state IN ('pending', 'failed');
 
@@ -244,7 +317,7 @@ SELECT sum((
 )) FROM unnest(%(queues)s::text[]) AS line (name);
 
 -- name: has_work
--- Whether any job of these queues (none: of all) runs or waits, now or later; held ones aside.
+-- Whether any job of these queues (none: of all) runs, or waits in a queue that is not paused; held ones aside.
 SELECT EXISTS (
     SELECT 1 FROM {schema}.jobs
     WHERE state = 'processing' AND (%(queues)s::text[] IS NULL OR queue = ANY (%(queues)s::text[]))
@@ -252,6 +325,10 @@ SELECT EXISTS (
     SELECT 1 FROM {schema}.jobs
     WHERE state IN ('pending', 'failed') AND NOT held
       AND (%(queues)s::text[] IS NULL OR queue = ANY (%(queues)s::text[]))
+      AND queue NOT IN (
+          SELECT name FROM {schema}.queues
+          WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > %(now)s)
+      )
 );
 
 -- name: register

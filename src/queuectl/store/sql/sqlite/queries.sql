@@ -20,19 +20,55 @@ SELECT queue FROM found WHERE queue IS NOT NULL;
 
 -- name: claim_candidates
 -- The first claimable jobs of one queue, in the order of claiming.
-SELECT seq, priority, due_at, lost_in_row >= :losses, state FROM jobs INDEXED BY jobs_ready
-WHERE ready = 1 AND queue = :queue
+SELECT seq, priority, due_at, lost_in_row >= :losses, state, queue, locks, starts = 0 AND start_by IS NOT NULL, 0
+FROM jobs INDEXED BY jobs_ready
+WHERE ready = 1 AND queue = :queue AND (start_by IS NULL OR start_by > :now OR starts > 0)
 ORDER BY priority DESC, due_at, seq LIMIT :limit;
+
+-- name: parked_queues
+-- The queues of the jobs that wait in a line: one index probe a queue.
+WITH RECURSIVE found (queue) AS (
+    SELECT min(queue) FROM jobs INDEXED BY jobs_parked WHERE ready = 2 AND locks = :locks
+    UNION ALL
+    SELECT (SELECT min(queue) FROM jobs INDEXED BY jobs_parked WHERE ready = 2 AND locks = :locks AND queue > found.queue)
+    FROM found WHERE found.queue IS NOT NULL
+)
+SELECT queue FROM found WHERE queue IS NOT NULL;
+
+-- name: parked_candidates
+-- The first jobs of one queue in a line.
+SELECT seq, priority, due_at, lost_in_row >= :losses, state, queue, locks, starts = 0 AND start_by IS NOT NULL, 1
+FROM jobs INDEXED BY jobs_parked
+WHERE ready = 2 AND locks = :locks AND queue = :queue AND (start_by IS NULL OR start_by > :now OR starts > 0)
+ORDER BY priority DESC, due_at, seq LIMIT :limit;
+
+-- name: look
+-- What a claim has to mind; see store/shared/gates.py.
+SELECT EXISTS (SELECT 1 FROM queues), EXISTS (SELECT 1 FROM lock_lines INDEXED BY lock_lines_open WHERE open = 1),
+    EXISTS (
+        SELECT 1 FROM jobs INDEXED BY jobs_expiring
+        WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
+    );
 
 -- name: claim
 -- Hands jobs to a worker. Equal to lifecycle.apply(job, Claimed); a test holds them together.
 UPDATE jobs SET
     state = 'processing', ready = 0, lease = lease + 1, worker = :worker, host = :host,
     started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = max(run_at, created_at), updated_at = :now
-WHERE seq IN (SELECT value FROM json_each(:seqs)) AND ready = 1
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND ready > 0
 RETURNING {job_columns};
 
 -- name: next_due
+-- When the next job that is not claimable yet becomes so, or expires.
+SELECT min(at) FROM (
+    SELECT min(due_at) AS at FROM jobs INDEXED BY jobs_due
+    WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed')
+    UNION ALL
+    SELECT min(start_by) FROM jobs INDEXED BY jobs_expiring
+    WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending')
+);
+
+-- name: first_due
 -- When the next job that is not claimable yet becomes so.
 SELECT min(due_at) FROM jobs INDEXED BY jobs_due
 WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed');
@@ -97,17 +133,24 @@ INSERT INTO counts (queue, state, jobs) VALUES (?, ?, ?)
 ON CONFLICT (queue, state) DO UPDATE SET jobs = jobs + excluded.jobs;
 
 -- name: has_work
--- Whether a job of these queues (null: of all) runs, may be claimed, or will be.
+-- Whether a job of these queues (null: of all) runs, or waits in a queue that is not paused; held ones aside.
+WITH paused AS (SELECT name FROM queues WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > :now))
 SELECT EXISTS (
     SELECT 1 FROM counts WHERE state = 'processing' AND jobs > 0
     AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
 ) OR EXISTS (
     SELECT 1 FROM jobs INDEXED BY jobs_ready
     WHERE ready = 1 AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+    AND queue NOT IN (SELECT name FROM paused)
 ) OR EXISTS (
     SELECT 1 FROM jobs INDEXED BY jobs_due
     WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed')
     AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+    AND queue NOT IN (SELECT name FROM paused)
+) OR EXISTS (
+    SELECT 1 FROM jobs INDEXED BY jobs_parked
+    WHERE ready = 2 AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+    AND queue NOT IN (SELECT name FROM paused)
 );
 
 -- name: first_of_lane

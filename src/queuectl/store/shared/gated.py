@@ -1,0 +1,29 @@
+"""A store whose claims mind gates. What decides about them is loaded by the first claim, for other commands need none."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from queuectl.store.shared.limits import Limits
+
+if TYPE_CHECKING:
+    from queuectl.store.shared.gates import Gates
+
+
+class Gated(Limits):
+    """This part of a `Store` (see store/port.py)."""
+
+    @cached_property
+    def gates(self) -> Gates:
+        from queuectl.store.shared.gates import Gates
+
+        return Gates(self)
+
+    @property
+    def held_up(self) -> bool:
+        return self.gates.held_up
+
+    def next_due(self) -> float | None:
+        due = [at for at in (self.read("next_due")[0][0], self.gates.reopens_at) if at is not None]
+        return min(due, default=None)

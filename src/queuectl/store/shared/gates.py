@@ -1,0 +1,255 @@
+"""What keeps due jobs from starting, decided inside a claim's transaction: limits of queues, locks, expiry.
+
+- A limited or paused queue is left out of a claim as a whole, so what waits in it costs nothing.
+- A job whose locks are not free is *parked*: it leaves the index of what can be claimed and waits in the line of all
+  jobs with the same locks. A line is looked at only while it is open: since a unit of its locks was freed.
+- What holds a place or a unit follows from the jobs that are in process, so no crash can leak one.
+
+What may be decided is in domain/limits.py. Only workers import this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from queuectl.domain import limits
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.lifecycle import Ended, Expired, GivenBack, Lost, Started, apply
+from queuectl.domain.limits import Candidate, Choice, Lock, Queue, Rate, Reservation, Supply, Wanted, Window, merged
+from queuectl.settings import Settings
+from queuectl.store.port import Change
+from queuectl.wire.times import format_duration, format_second
+
+if TYPE_CHECKING:
+    from queuectl.store.shared.limits import Limits
+
+EXPIRED_AT_ONCE = 1000
+PARKED_AT_ONCE = 1000
+"""A claim parks and expires no more, so that it stays short."""
+NOT_YET = 1e12
+"""The time of a start that is not on record: later than any."""
+NO_LIMIT = 1 << 30
+SUSPECTS_SEEN = 16
+"""How many jobs that may not be claimed now a claim looks past."""
+
+
+@cache
+def requests(locks: str) -> tuple[limits.Request, ...]:
+    """The requests of a job's column `locks`."""
+    return limits.requests_of(json.loads(locks))
+
+
+Lines = Callable[[dict[str, Any]], Iterable[Iterable[Candidate]]]
+"""The first candidates of each line that a claim looks at, by the parameters of the queries that find them."""
+
+
+class Gates:
+    """The gates of a store, for one worker. Its methods are called inside the transaction of a claim or a record."""
+
+    def __init__(self, store: Limits) -> None:
+        self._store = store
+        self._rated: frozenset[str] | None = None
+        self._locks: dict[str, Lock] = {}
+        self._closed: frozenset[str] = frozenset()
+        self.held_up = False
+        """Whether the last claim left due jobs behind a gate that the end of another job can open."""
+        self.reopens_at: float | None = None
+        """When the next gate opens by itself, of those that the last claim found closed."""
+
+    def all_open(self) -> None:
+        """A claim has found that no queue is limited and nobody waits for a lock."""
+        self._rated = self._closed = frozenset()
+        self.held_up, self.reopens_at = False, None
+
+    def chosen(self, lines: Lines, wanted: Wanted, rooms: Mapping[str, int], now: float) -> Choice:
+        """What a claim takes. Jobs that have to wait for locks are parked on the way, so that they hide nothing."""
+        look, parked = wanted.limit + SUSPECTS_SEEN, 0
+        while True:
+            found = merged(*lines({"limit": look, "losses": wanted.losses, "now": now}))
+            choice = limits.choose(found, wanted, rooms, lambda name: self._supply(name, now), requests)
+            self._park(choice)
+            parked += len(choice.parked)
+            if not choice.parked or parked >= PARKED_AT_ONCE:
+                self.held_up = choice.is_held_up or bool(self._closed)
+                return choice
+            look = PARKED_AT_ONCE
+
+    # --- limits of queues -------------------------------------------------------------------
+
+    def rooms(self, now: float) -> dict[str, int]:
+        """How many jobs each limited queue may start now."""
+        self.reopens_at = None
+        queues = self._store.queues()
+        self._rated = frozenset(queue.name for queue in queues if queue.rate)
+        rooms = {queue.name: self._room(queue, now) for queue in queues if queue.is_limited}
+        self._closed = frozenset(queue for queue, room in rooms.items() if not room)
+        return rooms
+
+    def _room(self, queue: Queue, now: float) -> int:
+        if queue.pause and queue.pause.lasts(now):
+            self._opens(queue.pause.until)
+            return 0
+        room = NO_LIMIT if queue.concurrency is None else queue.concurrency - self._store.running_in(queue.name)
+        if queue.rate and room > 0:
+            starts, opens_at = limits.rate_room(queue.rate, self._window(queue.name, queue.rate, now), now)
+            self._opens(opens_at)
+            room = min(room, starts)
+        return max(0, room)
+
+    def _opens(self, at: float | None) -> None:
+        if at is not None:
+            self.reopens_at = at if self.reopens_at is None else min(at, self.reopens_at)
+
+    def _window(self, queue: str, rate: Rate, now: float) -> Window:
+        store = self._store
+        store._execute("DELETE FROM {schema}.starts WHERE queue = ? AND at < ?", [queue, now - rate.window_s])
+        ((starts, latest),) = store._select("SELECT count(*), max(at) FROM {schema}.starts WHERE queue = ?", [queue])
+        nth = "SELECT at FROM {schema}.starts WHERE queue = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
+        oldest = store._select(nth, [queue, rate.starts - 1]) if starts >= rate.starts else []
+        return Window(starts, _known(oldest[0][0]) if oldest else None, latest)
+
+    # --- locks ------------------------------------------------------------------------------
+
+    def _supply(self, name: str, now: float) -> Supply:
+        """The units of a lock that a claim may give out. A job that others have passed by for long keeps some back."""
+        held = [unit for _, units in self._store.holders(name) for unit in units]
+        text = (
+            "SELECT first.locks, jobs.queue, first.priority, first.due_at, first.seq FROM {schema}.lock_lines AS first "
+            f"JOIN {{schema}}.jobs ON jobs.seq = first.seq AND jobs.{self._store._dialect.is_parked} "
+            "WHERE first.passed_since < ? AND first.locks IN (SELECT locks FROM {schema}.line_locks WHERE lock = ?)"
+        )
+        patience_s = Settings(self._store.config())["lock-patience"]
+        waiting = self._store._select(text, [now - patience_s, name])
+        reserved = [
+            Reservation((-priority, due_at, seq), sum(each.units for each in requests(locks) if each.lock == name))
+            for locks, queue, priority, due_at, seq in waiting if self._may_start_from(queue)
+        ]  # fmt: skip
+        lock = self._locks[name] = self._store.lock(name)
+        return Supply(lock.free(held), reserved)
+
+    def _may_start_from(self, queue: str) -> bool:
+        """Whether a job of a queue could start, but for its locks. If not, it keeps no units from others."""
+        served = any(not row.queues or queue in row.queues for row in self._store.workers())
+        return served and queue not in self._closed
+
+    def open_lines(self) -> list[str]:
+        """The lines that a claim has to look at, as `locks` of their jobs. Those in which nobody waits are removed."""
+        lines = []
+        for (locks,) in self._store._select("SELECT locks FROM {schema}.lock_lines WHERE open = 1"):
+            text = f"SELECT 1 FROM {{schema}}.jobs WHERE {self._store._dialect.is_parked} AND locks = ? LIMIT 1"
+            if self._store._select(text, [locks]):
+                lines.append(locks)
+                continue
+            for table in ("lock_lines", "line_locks"):
+                self._store._execute(f"DELETE FROM {{schema}}.{table} WHERE locks = ?", [locks])
+        return lines
+
+    def _park(self, choice: Choice) -> None:
+        """Has jobs that do not fit wait in line."""
+        for locks, first in choice.closed_lines.items():
+            self._store._execute(
+                "INSERT INTO {schema}.lock_lines (locks, open, priority, due_at, seq) "
+                "VALUES (?, 0, ?, ?, ?) ON CONFLICT (locks) DO UPDATE SET open = 0, "
+                "priority = excluded.priority, due_at = excluded.due_at, seq = excluded.seq",
+                [locks, first.priority, first.due_at, first.seq],
+            )
+            for request in requests(locks):
+                text = "INSERT INTO {schema}.line_locks (lock, locks) VALUES (?, ?) ON CONFLICT DO NOTHING"
+                self._store._execute(text, [request.lock, locks])
+        if choice.parked:
+            dialect = self._store._dialect
+            text = f"UPDATE {{schema}}.jobs SET ready = {dialect.parked} WHERE seq {dialect.any_of}"
+            self._store._execute(text, [dialect.array([job.seq for job in choice.parked])])
+
+    def take(self, choice: Choice, claimed: Sequence[Job], now: float) -> list[Job]:
+        """Writes what claimed jobs take; the jobs with their units."""
+        taken = []
+        for job in claimed:
+            if self._rated and job.queue in self._rated:
+                text = "INSERT INTO {schema}.starts (queue, at, job, lease) VALUES (?, ?, ?, ?)"
+                self._store._execute(text, [job.queue, NOT_YET, job.seq, job.lease])
+            if units := choice.units.get(job.seq):
+                self._take_units(choice.taken[job.seq], job.lease, units, now)
+                told: dict[str, str] = {}
+                for name, names in units.items():
+                    told |= limits.variables(self._locks[name], names)
+                job = job._replace(units=json.dumps(told))
+                self._store._execute("UPDATE {schema}.jobs SET units = ? WHERE seq = ?", [job.units, job.seq])
+            taken.append(job)
+        return taken
+
+    def _take_units(self, job: Candidate, lease: int, units: dict[str, list[str]], now: float) -> None:
+        execute = self._store._execute
+        for name, taken in units.items():
+            execute("DELETE FROM {schema}.holds WHERE lock = ? AND job = ?", [name, job.seq])
+            text = "INSERT INTO {schema}.holds (lock, job, lease, units) VALUES (?, ?, ?, ?)"
+            execute(text, [name, job.seq, lease, json.dumps(taken)])
+            passed_by = (
+                "UPDATE {schema}.lock_lines SET passed_since = ? WHERE passed_since IS NULL AND seq IS NOT NULL "
+                "AND locks IN (SELECT locks FROM {schema}.line_locks WHERE lock = ?) "
+                "AND (priority > ? OR (priority = ? AND (due_at < ? OR (due_at = ? AND seq < ?))))"
+            )
+            execute(passed_by, [now, name, job.priority, job.priority, job.due_at, job.due_at, job.seq])
+        served = "UPDATE {schema}.lock_lines SET passed_since = NULL, seq = NULL WHERE locks = ? AND seq = ?"
+        execute(served, [job.locks, job.seq])
+
+    # --- expiry -----------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """Ends jobs that were to start by now and have not."""
+        store = self._store
+        text = (
+            "WHERE start_by <= ? AND starts = 0 AND state IN ('blocked', 'pending') "
+            f"ORDER BY start_by LIMIT {EXPIRED_AT_ONCE} {store._dialect.skip_locked}"
+        )
+        changed = [(job, apply(job, Expired(_why_expired(job)), now)) for job in store._jobs(text, [now])]
+        if changed:
+            store._write(changed, now)
+            store._count(changed)
+            store._send_rows("note", [(now, job.seq, Expired.__name__, None) for job, _ in changed])
+            store._announce()
+
+    # --- what an end opens ------------------------------------------------------------------
+
+    def note(self, counts: Sequence[tuple[Change, Job]], now: float) -> None:
+        """Brings the starts that count for a rate up to date with what became of claims."""
+        if self._rated is None:
+            self._rated = frozenset(queue.name for queue in self._store.queues() if queue.rate)
+        if self._rated:
+            for change, after in counts:
+                if after.queue in self._rated:
+                    self._note_start(change, now)
+
+    def _note_start(self, change: Change, now: float) -> None:
+        match change.event:
+            case Started(at=at) | Ended(started_at=at):
+                started = at
+            case Lost():
+                started = change.job.started_at or now  # nobody knows whether it did
+            case GivenBack():
+                text = "DELETE FROM {schema}.starts WHERE job = ? AND lease = ?"
+                self._store._execute(text, [change.job.seq, change.job.lease])
+                return
+            case _:
+                return
+        text = "UPDATE {schema}.starts SET at = ? WHERE job = ? AND lease = ?"
+        self._store._execute(text, [started, change.job.seq, change.job.lease])
+
+
+def locks_freed(counts: Iterable[tuple[Change, Job]]) -> list[str]:
+    """The locks of jobs that are in process no more, by name."""
+    freed = (after.locks for _, after in counts if after.locks and after.state is not JobState.PROCESSING)
+    return sorted({request.lock for locks in freed for request in limits.requests_of(locks)})
+
+
+def _known(at: float) -> float | None:
+    return at if at < NOT_YET else None
+
+
+def _why_expired(job: Job) -> str:
+    if job.spec.expires is not None:
+        return f"expired: not started within {format_duration(job.spec.expires)}"
+    return f"expired: not started by {format_second(job.start_by or 0.0)}"

@@ -1,0 +1,143 @@
+"""What people set that keeps jobs from starting: limits and pauses of queues, units of locks; and who holds them."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from queuectl.domain.errors import Conflict, NotFound
+from queuectl.store.shared.settings import KeptSettings
+from queuectl.store.shared.workers import Workers
+
+if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.limits import Lock, Queue
+
+GATES_SCHEMA = 9
+"""The first schema whose releases mind limits, locks and expiry."""
+
+_PAUSE = "paused_at, paused_until, paused_by, paused_reason"
+_QUEUE = f"name, concurrency, rate_starts, rate_window, rate_even, {_PAUSE}, defaults"
+
+
+class Limits(KeptSettings, Workers):
+    """This part of a `Store` (see store/port.py)."""
+
+    @abstractmethod
+    def running_in(self, queue: str) -> int:
+        """How many jobs of a queue are in process, as this transaction sees it."""
+
+    @abstractmethod
+    def _hold_gates(self) -> None:
+        """Until this transaction ends, nobody else decides about limits and locks."""
+
+    @abstractmethod
+    def _shut_gates(self) -> None:
+        """The same, and claims that have not minded any limit yet have ended."""
+
+    def _shut_out_older(self) -> None:
+        """Others than this release's kind may neither open the store from now on, nor claim from it."""
+        readers = self._select("SELECT name, value FROM {schema}.meta WHERE name LIKE ?", ["oldest reader of schema %"])
+        older = [name for name, value in readers if int(value) < GATES_SCHEMA]
+        for name in older:
+            self._execute("UPDATE {schema}.meta SET value = ? WHERE name = ?", [str(GATES_SCHEMA), name])
+        if older:
+            text = "UPDATE {schema}.workers SET epoch = epoch + 1 WHERE schema IS NULL OR schema < ?"
+            self._execute(text, [GATES_SCHEMA])
+
+    # --- queues -----------------------------------------------------------------------------
+
+    def queues(self) -> list[Queue]:
+        if self._behind:
+            return []
+        return [_queue(row) for row in self._select(f"SELECT {_QUEUE} FROM {{schema}}.queues ORDER BY name")]
+
+    def set_queue(self, queue: Queue) -> None:
+        rate, pause = queue.rate or (None, None, False), queue.pause or (None, None, None, None)
+        defaults = json.dumps(dict(queue.defaults)) if queue.defaults else None
+        values = [queue.name, queue.concurrency, *rate[:2], int(rate[2]), *pause, defaults]
+        with self.transaction():
+            self._shut_gates()
+            self._shut_out_older()
+            self._execute("DELETE FROM {schema}.queues WHERE name = ?", [queue.name])
+            if any((queue.concurrency, queue.rate, queue.pause, queue.defaults)):
+                marks = ", ".join("?" * len(values))
+                self._execute(f"INSERT INTO {{schema}}.queues ({_QUEUE}) VALUES ({marks})", values)
+            self._announce()
+
+    # --- locks ------------------------------------------------------------------------------
+
+    def locks(self) -> list[Lock]:
+        if self._behind:
+            return []
+        return [_lock(row) for row in self._select("SELECT name, units, env FROM {schema}.locks ORDER BY name")]
+
+    def lock(self, name: str) -> Lock:
+        from queuectl.domain.limits import Lock
+
+        found = self._select("SELECT name, units, env FROM {schema}.locks WHERE name = ?", [name])
+        return _lock(found[0]) if found else Lock(name)
+
+    def set_lock(self, lock: Lock) -> None:
+        units = json.dumps(list(lock.units) if lock.named else lock.capacity)
+        with self.transaction():
+            self._shut_gates()
+            self._shut_out_older()
+            self._execute("DELETE FROM {schema}.locks WHERE name = ?", [lock.name])
+            text = "INSERT INTO {schema}.locks (name, units, env) VALUES (?, ?, ?)"
+            self._execute(text, [lock.name, units, lock.env])
+            self._open_lines([lock.name])
+            self._announce()
+
+    def delete_lock(self, name: str) -> None:
+        with self.transaction():
+            self._shut_gates()
+            if self.holders(name) or self.waiting_for(name):
+                raise Conflict(f"lock {name} is held or waited for", f"see by whom: queuectl lock show {name}")
+            if not self._select("DELETE FROM {schema}.locks WHERE name = ? RETURNING 1", [name]):
+                raise NotFound(f"no lock {name}", "see them with: queuectl lock list")
+
+    def holders(self, name: str) -> list[tuple[int, list[str]]]:
+        text = (
+            "SELECT holds.job, holds.units FROM {schema}.holds JOIN {schema}.jobs ON jobs.seq = holds.job "
+            "AND jobs.lease = holds.lease AND jobs.state = 'processing' WHERE holds.lock = ? ORDER BY holds.job"
+        )
+        return [(job, json.loads(units)) for job, units in self._select(text, [name])]
+
+    def waiting_for(self, name: str) -> int:
+        """How many due jobs wait in a line of this lock."""
+        text = (
+            f"SELECT count(*) FROM {{schema}}.jobs WHERE {self._dialect.is_parked} AND locks IN "
+            "(SELECT locks FROM {schema}.line_locks WHERE lock = ?)"
+        )
+        return int(self._select(text, [name])[0][0])
+
+    def _open_lines(self, locks: Sequence[str]) -> bool:
+        """Has the next claim look at the jobs that wait for any of these locks; whether any does."""
+        text = (
+            "UPDATE {schema}.lock_lines SET open = 1 WHERE open = 0 AND locks IN "
+            f"(SELECT locks FROM {{schema}}.line_locks WHERE lock {self._dialect.any_of}) RETURNING 1"
+        )
+        return bool(self._select(text, [self._dialect.array(locks)]))
+
+
+def _queue(row: Sequence[object]) -> Queue:
+    from queuectl.domain.limits import Pause, Queue, Rate
+
+    name, concurrency, starts, window, even, *pause, defaults = row
+    return Queue(
+        str(name), concurrency, Rate(starts, window, bool(even)) if starts else None,  # type: ignore[arg-type]
+        Pause(*pause) if pause[0] is not None else None,  # type: ignore[arg-type]
+        json.loads(str(defaults)) if defaults else {},
+    )  # fmt: skip
+
+
+def _lock(row: Sequence[object]) -> Lock:
+    """The column `units` has their number, or a JSON list of their names."""
+    from queuectl.domain.limits import Lock, numbered
+
+    name, units, env = row
+    kept = json.loads(str(units))
+    named = isinstance(kept, list)
+    return Lock(str(name), tuple(kept) if named else numbered(kept), str(env) if env else None, named)

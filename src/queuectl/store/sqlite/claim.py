@@ -1,0 +1,61 @@
+"""How jobs are claimed from a SQLite file, which nobody else writes meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.limits import Candidate, Choice, Wanted
+from queuectl.store.port import Grip
+
+if TYPE_CHECKING:
+    from queuectl.store.shared.gated import Gated
+
+
+def claim(store: Gated, grip: Grip, host: str, wanted: Wanted, queues: Sequence[str]) -> list[Job]:
+    """Chooses first, then takes. Over PostgreSQL others claim meanwhile, see its claim.py."""
+    now = store.now()
+    with store.transaction():
+        store._check(grip)
+        store.send("promote", now=now)
+        choice = _choice(store, wanted, queues, now)
+        taken = store.send("claim", seqs=json.dumps(list(choice.taken)), worker=grip.worker, host=host, now=now)
+        found = {job.seq: job for job in store._made(taken.fetchall())}
+        claimed = [found[seq] for seq in choice.taken]
+        for job in claimed:
+            store._counted[job.queue, choice.taken[job.seq].state] -= 1
+            store._counted[job.queue, JobState.PROCESSING.value] += 1
+        return store.gates.take(choice, claimed, now)
+
+
+def _choice(store: Gated, wanted: Wanted, queues: Sequence[str], now: float) -> Choice:
+    """What to claim of these queues (none: of all)."""
+    gates, rooms = store.gates, dict[str, int]()
+    limited, has_open_lines, expired = store.send("look", now=now).fetchone()
+    if expired:
+        gates.expire(now)
+    gates.all_open()
+    if limited:
+        rooms = gates.rooms(now)
+    lines = gates.open_lines() if has_open_lines and not wanted.ahead else []
+    return gates.chosen(lambda look: _lines(store, queues, rooms, lines, look), wanted, rooms, now)
+
+
+def _lines(
+    store: Gated, queues: Sequence[str], rooms: Mapping[str, int], open_lines: Sequence[str], look: dict[str, Any]
+) -> Iterator[Iterator[Candidate]]:
+    """The next candidates of each served queue that has room, and of each open line in it, in the order of claiming."""
+
+    def names(query: str, **parameters: Any) -> list[str]:
+        return [name for (name,) in store.send(query, **parameters).fetchall()]
+
+    served = list(dict.fromkeys(queues))
+    for queue in served or names("ready_queues"):
+        if rooms.get(queue, 1):
+            yield map(Candidate._make, store.send("claim_candidates", queue=queue, **look))
+    for locks in open_lines:
+        for queue in served or names("parked_queues", locks=locks):
+            if rooms.get(queue, 1):
+                yield map(Candidate._make, store.send("parked_candidates", locks=locks, queue=queue, **look))

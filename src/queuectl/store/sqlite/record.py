@@ -1,0 +1,37 @@
+"""How results are written to a SQLite file, which nobody else writes meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from queuectl.domain.job import Job
+from queuectl.store.port import Change, Grip
+from queuectl.store.shared.gates import locks_freed
+from queuectl.store.shared.recording import applied, attempt_rows
+
+if TYPE_CHECKING:
+    from queuectl.store.shared.gated import Gated
+
+
+def record(store: Gated, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
+    """Asks first what is still in hand. PostgreSQL writes first, see its record.py."""
+    now = store.now()
+    with store.transaction():
+        store._check(grip)
+        asked = store.send("in_hand", seqs=json.dumps([change.job.seq for change in changes]), worker=grip.worker)
+        in_hand = {
+            (seq, lease): (bool(held), bool(cancel), lost, in_row) for seq, lease, held, cancel, lost, in_row in asked
+        }
+        results = applied(in_hand, changes, now)
+        counts = [(change, after) for change, after in zip(changes, results, strict=True) if after]
+        moves = [(change.job, after) for change, after in counts]
+        store._write(moves, now)
+        store._count(moves)
+        for query, values in attempt_rows(counts):
+            store._send_rows(query, values)
+        store.gates.note(counts, now)
+        if freed := locks_freed(counts):
+            store._open_lines(freed)
+    return results

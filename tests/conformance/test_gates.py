@@ -1,0 +1,295 @@
+"""What keeps due jobs from starting: limits and pauses of queues, locks, expiry."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from queuectl.domain.errors import Conflict, NotFound
+from queuectl.domain.job import Job, JobState, Spec
+from queuectl.domain.lifecycle import CancelRequested, Ended, Event, GivenBack, Lost, Retried, Started
+from queuectl.domain.limits import Lock, Pause, Queue, Rate
+from queuectl.store.port import Change, Grip, Store
+from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, an_end
+
+
+def add(store: Store, *ids: str, **fields: Any) -> None:
+    store.insert([a_job(id, at=store.now(), **fields) for id in ids])
+
+
+def claim(store: Store, grip: Grip, limit: int = 10, *queues: str, **more: Any) -> list[str]:
+    return [job.id for job in store.claim(grip, HOST, limit, queues, **more)]
+
+
+def end(store: Store, grip: Grip, id: str, event: Event | None = None) -> Job:
+    """The job after its execution, which has ended well unless `event` says more."""
+    change = Change(job=store.get(id), event=an_end(store.now()) if event is None else event)  # type: ignore[arg-type]
+    (after,) = store.record(grip, [change])
+    assert after is not None
+    return after
+
+
+@pytest.fixture
+def grip(store: Store) -> Grip:
+    return a_grip(store)
+
+
+# --- queues ---------------------------------------------------------------------------------
+
+
+def test_a_queue_starts_no_more_than_its_concurrency(store: Store, grip: Grip) -> None:
+    store.set_queue(Queue("q", concurrency=2))
+    add(store, "a", "b", "c", queue="q")
+    add(store, "free")
+    assert claim(store, grip) == ["a", "b", "free"]
+    assert claim(store, grip) == []
+    end(store, grip, "b")
+    assert claim(store, grip) == ["c"]
+
+
+def test_a_place_that_ends_in_a_transaction_is_taken_in_it(store: Store, grip: Grip) -> None:
+    store.set_queue(Queue("q", concurrency=1))
+    add(store, "a", "b", queue="q")
+    claim(store, grip)
+    with store.transaction():
+        end(store, grip, "a")
+        assert claim(store, grip) == ["b"]
+    assert claim(store, grip) == []
+
+
+@pytest.mark.parametrize("event", [GivenBack(), Lost(max_lost=3)])
+def test_what_is_given_back_or_lost_frees_its_place(store: Store, grip: Grip, event: Event) -> None:
+    store.set_queue(Queue("q", concurrency=1))
+    add(store, "a", "b", queue="q")
+    claim(store, grip)
+    end(store, grip, "a", event)
+    assert claim(store, grip) == ["a"]
+
+
+def test_lowering_a_limit_ends_nothing(store: Store, grip: Grip) -> None:
+    add(store, "a", "b", "c", queue="q")
+    assert claim(store, grip, 2) == ["a", "b"]
+    store.set_queue(Queue("q", concurrency=1))
+    assert claim(store, grip) == []
+    end(store, grip, "a")
+    assert claim(store, grip) == []
+    end(store, grip, "b")
+    assert claim(store, grip) == ["c"]
+
+
+def test_a_paused_queue_starts_nothing_until_it_is_resumed(store: Store, grip: Grip) -> None:
+    add(store, "a", queue="q")
+    store.set_queue(Queue("q", pause=Pause(NOON, by="ann", reason="disk")))
+    assert claim(store, grip) == []
+    assert store.queues() == [Queue("q", pause=Pause(NOON, None, "ann", "disk"))]
+    assert not store.has_work(())
+    store.set_queue(Queue("q"))
+    assert store.queues() == []
+    assert claim(store, grip) == ["a"]
+
+
+def test_a_pause_ends_at_its_time(store: Store, grip: Grip, clock: ManualClock) -> None:
+    add(store, "a", queue="q")
+    store.set_queue(Queue("q", pause=Pause(NOON, until=NOON + 60)))
+    assert claim(store, grip) == []
+    assert store.next_due() == NOON + 60
+    clock.forward(60)
+    assert claim(store, grip) == ["a"]
+
+
+def test_a_rate_counts_real_starts_in_any_window(store: Store, grip: Grip, clock: ManualClock) -> None:
+    store.set_queue(Queue("q", rate=Rate(2, 10.0)))
+    add(store, *"abcd", queue="q")
+    assert claim(store, grip) == ["a", "b"]
+    assert store.next_due() is None  # nobody knows yet when they start
+    clock.forward(5)
+    end(store, grip, "a", Started(at=NOON + 4))
+    end(store, grip, "b", Ended(started_at=NOON + 1, finished_at=NOON + 5, exit_code=0))
+    assert claim(store, grip) == []
+    assert store.next_due() == NOON + 11
+    clock.forward(6.5)
+    assert claim(store, grip) == ["c"]
+    assert claim(store, grip) == []
+
+
+def test_a_claim_given_back_returns_its_start(store: Store, grip: Grip) -> None:
+    store.set_queue(Queue("q", rate=Rate(1, 10.0)))
+    add(store, "a", "b", queue="q")
+    assert claim(store, grip) == ["a"]
+    end(store, grip, "a", GivenBack())
+    assert claim(store, grip) == ["a"]
+
+
+def test_an_even_rate_spaces_its_starts(store: Store, grip: Grip, clock: ManualClock) -> None:
+    store.set_queue(Queue("q", rate=Rate(5, 10.0, even=True)))
+    add(store, *"abc", queue="q")
+    assert claim(store, grip) == ["a"]
+    end(store, grip, "a", Started(at=NOON))
+    assert claim(store, grip) == []
+    assert store.next_due() == NOON + 2
+    clock.forward(2)
+    assert claim(store, grip) == ["b"]
+
+
+def test_nothing_limited_is_claimed_ahead_nor_passed_by(store: Store, grip: Grip) -> None:
+    store.set_queue(Queue("q", concurrency=5))
+    add(store, "a")
+    add(store, "b", queue="q")
+    add(store, "c")
+    assert claim(store, grip, ahead=True) == ["a"]
+    assert claim(store, grip, ahead=True) == []
+    assert claim(store, grip) == ["b", "c"]
+
+
+# --- locks ----------------------------------------------------------------------------------
+
+
+def test_a_lock_has_one_unit_unless_set(store: Store, grip: Grip) -> None:
+    add(store, "a", "b", locks=("gpu",))
+    add(store, "free")
+    assert claim(store, grip) == ["a", "free"]
+    assert store.holders("gpu") == [(store.get("a").seq, ["0"])]
+    assert store.waiting_for("gpu") == 1
+    assert store.has_work(())
+    end(store, grip, "a")
+    assert store.holders("gpu") == []
+    assert claim(store, grip) == ["b"]
+
+
+def test_units_are_given_out_first_to_last(store: Store, grip: Grip) -> None:
+    store.set_lock(Lock("gpu", ("x", "y", "y"), env="CUDA", named=True))
+    add(store, "a", locks=("gpu",))
+    add(store, "b", locks=("gpu=2",))
+    held = {job.id: json.loads(job.units or "{}") for job in store.claim(grip, HOST, 9, ())}
+    assert held == {"a": {"QUEUECTL_LOCK_GPU": "x", "CUDA": "x"}, "b": {"QUEUECTL_LOCK_GPU": "y,y", "CUDA": "y,y"}}
+    assert store.get("b").units == json.dumps(held["b"])
+    assert store.lock("gpu") == Lock("gpu", ("x", "y", "y"), "CUDA", named=True)
+
+
+def test_a_job_takes_all_its_locks_or_none(store: Store, grip: Grip) -> None:
+    add(store, "a", locks=("x",))
+    add(store, "b", locks=("x", "y"))
+    add(store, "c", locks=("y",))
+    assert claim(store, grip) == ["a", "c"]
+    end(store, grip, "a")
+    assert claim(store, grip) == []
+    end(store, grip, "c")
+    assert claim(store, grip) == ["b"]
+
+
+def test_what_waits_for_a_lock_goes_by_priority_and_age(store: Store, grip: Grip) -> None:
+    add(store, "a", "b", "c", locks=("x",))
+    add(store, "d", locks=("x",), priority=1)
+    order = []
+    for _ in range(4):
+        (id,) = claim(store, grip)
+        order.append(id)
+        assert claim(store, grip) == []
+        end(store, grip, id)
+    assert order == ["d", "a", "b", "c"]
+
+
+def test_a_worker_takes_from_a_line_only_what_it_serves(store: Store, grip: Grip) -> None:
+    add(store, "a", locks=("x",))
+    add(store, "b", locks=("x",), queue="other")
+    add(store, "c", locks=("x",), queue="mine")
+    assert claim(store, grip) == ["a"]
+    assert claim(store, grip) == []
+    end(store, grip, "a")
+    assert claim(store, grip, 9, "mine") == ["c"]
+    end(store, grip, "c")
+    assert claim(store, grip, 9, "mine") == []
+    assert claim(store, grip, 9, "other") == ["b"]
+
+
+def test_many_that_wait_do_not_hide_what_is_free(store: Store, grip: Grip) -> None:
+    add(store, *(f"w{n:04}" for n in range(1500)), locks=("x",))
+    add(store, "free")
+    assert claim(store, grip, 2)[0] == "w0000"
+    assert claim(store, grip, 2) + claim(store, grip, 2) == ["free"]
+    assert store.waiting_for("x") == 1499
+
+
+def test_more_units_open_a_line(store: Store, grip: Grip) -> None:
+    add(store, "a", "b", locks=("x",))
+    assert claim(store, grip) == ["a"]
+    assert claim(store, grip) == []
+    store.set_lock(Lock("x", ("0", "1")))
+    assert claim(store, grip) == ["b"]
+
+
+def test_whoever_was_passed_by_for_long_keeps_freed_units(store: Store, grip: Grip, clock: ManualClock) -> None:
+    store.set_lock(Lock("x", ("0", "1")))
+    add(store, "a", "b", locks=("x",))
+    assert claim(store, grip) == ["a", "b"]
+    add(store, "big", locks=("x=2",))
+    add(store, *(f"small{n}" for n in range(5)), locks=("x",))
+    end(store, grip, "a")
+    assert claim(store, grip) == ["small0"]
+    clock.forward(301)
+    end(store, grip, "small0")
+    assert claim(store, grip) == []
+    end(store, grip, "b")
+    assert claim(store, grip) == ["big"]
+
+
+def test_changes_by_hand_keep_a_waiting_job_in_line(store: Store, grip: Grip) -> None:
+    add(store, "a", "b", "c", locks=("x",))
+    assert claim(store, grip) == ["a"]
+    store.change(["b"], Retried(), "ann")
+    assert claim(store, grip) == []
+    store.change(["b"], CancelRequested(), "ann")
+    end(store, grip, "a")
+    assert claim(store, grip) == ["c"]
+
+
+def test_a_lock_in_use_is_not_deleted(store: Store, grip: Grip) -> None:
+    store.set_lock(Lock("x", ("0",)))
+    add(store, "a", locks=("x",))
+    claim(store, grip)
+    with pytest.raises(Conflict):
+        store.delete_lock("x")
+    end(store, grip, "a")
+    store.delete_lock("x")
+    with pytest.raises(NotFound):
+        store.delete_lock("x")
+
+
+# --- expiry ---------------------------------------------------------------------------------
+
+
+def test_a_job_that_has_not_started_in_time_is_cancelled(store: Store, grip: Grip, clock: ManualClock) -> None:
+    add(store, "late", spec=Spec(expires=60.0), start_by=NOON + 60)
+    add(store, "held", start_by=NOON + 60, held=True)
+    add(store, "in-time", start_by=NOON + 60)
+    assert store.next_due() == NOON + 60
+    (seen,) = store.claim(grip, HOST, 1, ())
+    assert seen.id == "late"
+    end(store, grip, "late", GivenBack())
+    clock.forward(60)
+    assert claim(store, grip) == []
+    assert [store.get(id).error for id in ("late", "held")] == [
+        "expired: not started within 1m",
+        "expired: not started by 2027-01-15T08:01:00Z",
+    ]
+    assert store.get("in-time").state is JobState.CANCELLED
+
+
+def test_a_retry_never_expires(store: Store, grip: Grip, clock: ManualClock) -> None:
+    add(store, "a", start_by=NOON + 60)
+    claim(store, grip)
+    end(store, grip, "a", an_end(NOON, exit_code=1))
+    clock.forward(100)
+    assert claim(store, grip) == ["a"]
+    add(store, "b", start_by=NOON + 160)
+    clock.forward(60)
+    claim(store, grip, 0)
+    store.change(["b"], Retried(), "ann")
+    assert claim(store, grip) == ["b"]
+
+
+def test_nothing_that_expires_is_claimed_ahead(store: Store, grip: Grip) -> None:
+    add(store, "a", start_by=NOON + 60)
+    assert claim(store, grip, ahead=True) == []
