@@ -11,7 +11,8 @@ from queuectl.domain.errors import Conflict, NotFound
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Ended, Event, GivenBack, Lost, Retried, Started
 from queuectl.domain.limits import Lock, Pause, Queue, Rate
-from queuectl.store.port import Change, Grip, Store
+from queuectl.store.port import Change, Grip, Store, Superseded
+from queuectl.store.shared.limits import GATES_SCHEMA
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, an_end
 
 
@@ -233,6 +234,33 @@ def test_whoever_was_passed_by_for_long_keeps_freed_units(store: Store, grip: Gr
     assert claim(store, grip) == []
     end(store, grip, "b")
     assert claim(store, grip) == ["big"]
+
+
+def test_a_cancelled_job_keeps_no_units_for_itself(store: Store, grip: Grip, clock: ManualClock) -> None:
+    store.set_lock(Lock("x", ("0", "1")))
+    add(store, "a", "b", locks=("x",))
+    assert claim(store, grip) == ["a", "b"]
+    add(store, "big", locks=("x=2",))
+    add(store, "small0", "small1", locks=("x",))
+    end(store, grip, "a")
+    assert claim(store, grip) == ["small0"]
+    clock.forward(301)
+    end(store, grip, "small0")
+    assert claim(store, grip) == []
+    store.change(["big"], CancelRequested(), "ann")
+    assert claim(store, grip) == ["small1"]
+
+
+def test_older_releases_are_shut_out_by_the_first_limit(store: Store, grip: Grip) -> None:
+    older = a_grip(store, "old~1")
+    store._execute("UPDATE {schema}.workers SET schema = NULL WHERE id = 'old~1'")  # type: ignore[attr-defined]
+    assert claim(store, older) == []
+    add(store, "a", locks=("x",))
+    with pytest.raises(Superseded):
+        claim(store, older)
+    assert claim(store, grip) == ["a"]
+    readers = store._select("SELECT value FROM {schema}.meta WHERE name LIKE ?", ["oldest reader%"])  # type: ignore[attr-defined]
+    assert {int(reader) for (reader,) in readers} == {GATES_SCHEMA}
 
 
 def test_changes_by_hand_keep_a_waiting_job_in_line(store: Store, grip: Grip) -> None:

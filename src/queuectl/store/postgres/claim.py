@@ -59,6 +59,7 @@ class Claiming(PostgresSession, Gated):
     ) -> list[Job]:
         """Claims where gates have to be minded: nobody else does so until this transaction ends."""
         self._hold_gates()
+        self._shut_out_older()
         self._tell_of_ends()
         gates, now = self.gates, terms["now"]
         rooms = gates.rooms(now)

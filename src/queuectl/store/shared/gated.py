@@ -1,4 +1,4 @@
-"""A store whose claims mind gates. What decides about them is loaded by the first claim, for other commands need none."""
+"""A store whose claims mind gates. What decides about them is loaded by the first claim: few commands need it."""
 
 from __future__ import annotations
 

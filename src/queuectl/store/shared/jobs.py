@@ -11,10 +11,10 @@ from queuectl.domain.lifecycle import Event, apply
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Backlog
 from queuectl.store.shared import rows
-from queuectl.store.shared.session import Session
+from queuectl.store.shared.limits import Limits
 
 
-class Jobs(Session):
+class Jobs(Limits):
     """This part of a `Store` (see store/port.py)."""
 
     def get(self, ref: str) -> Job:
@@ -46,6 +46,7 @@ class Jobs(Session):
                 self._write(changed, now)
                 self._count(changed)
                 self._send_rows("note", [(now, job.seq, type(event).__name__, who) for job, _ in changed])
+                self._left_lines(job for job, _ in changed)
                 self._announce()
         return results
 
@@ -61,6 +62,7 @@ class Jobs(Session):
 
         with self.transaction():
             results = self._each(ids, one)
+            self._left_lines(deleted.values())
             self._remove(list(deleted))
             self._counted.subtract((job.queue, job.state.value) for job in deleted.values())
         return results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Conflict, NotFound
@@ -12,6 +12,7 @@ from queuectl.store.shared.settings import KeptSettings
 from queuectl.store.shared.workers import Workers
 
 if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.job import Job
     from queuectl.domain.limits import Lock, Queue
 
 GATES_SCHEMA = 9
@@ -23,6 +24,9 @@ _QUEUE = f"name, concurrency, rate_starts, rate_window, rate_even, {_PAUSE}, def
 
 class Limits(KeptSettings, Workers):
     """This part of a `Store` (see store/port.py)."""
+
+    _is_guarded = False
+    """Whether it is known that older releases are shut out."""
 
     @abstractmethod
     def running_in(self, queue: str) -> int:
@@ -37,7 +41,9 @@ class Limits(KeptSettings, Workers):
         """The same, and claims that have not minded any limit yet have ended."""
 
     def _shut_out_older(self) -> None:
-        """Others than this release's kind may neither open the store from now on, nor claim from it."""
+        """Releases that know no limits may neither open the store from now on, nor claim from it."""
+        if self._is_guarded:
+            return
         readers = self._select("SELECT name, value FROM {schema}.meta WHERE name LIKE ?", ["oldest reader of schema %"])
         older = [name for name, value in readers if int(value) < GATES_SCHEMA]
         for name in older:
@@ -45,6 +51,7 @@ class Limits(KeptSettings, Workers):
         if older:
             text = "UPDATE {schema}.workers SET epoch = epoch + 1 WHERE schema IS NULL OR schema < ?"
             self._execute(text, [GATES_SCHEMA])
+        self._is_guarded = not older
 
     # --- queues -----------------------------------------------------------------------------
 
@@ -112,6 +119,12 @@ class Limits(KeptSettings, Workers):
             "(SELECT locks FROM {schema}.line_locks WHERE lock = ?)"
         )
         return int(self._select(text, [name])[0][0])
+
+    def _left_lines(self, jobs: Iterable[Job]) -> None:
+        """Somebody has changed these jobs: one that kept units for itself may not need them any more."""
+        if needed := {text.partition("=")[0] for job in jobs for text in job.locks}:
+            self._hold_gates()
+            self._open_lines(sorted(needed))
 
     def _open_lines(self, locks: Sequence[str]) -> bool:
         """Has the next claim look at the jobs that wait for any of these locks; whether any does."""

@@ -401,8 +401,11 @@ CREATE OR REPLACE FUNCTION {schema}.enqueue_guard() RETURNS void LANGUAGE plpgsq
 DECLARE
     reader constant text := {schema}.enqueue_rules() ->> 'reader';
 BEGIN
-    UPDATE {schema}.meta SET value = reader
-    WHERE name LIKE 'oldest reader of schema %' AND value::integer < reader::integer;
+    -- Nobody waits for a transaction that an application leaves open. If that one is taken back, the first claim does this.
+    UPDATE {schema}.meta SET value = reader WHERE name IN (
+        SELECT name FROM {schema}.meta WHERE name LIKE 'oldest reader of schema %' AND value::integer < reader::integer
+        FOR UPDATE SKIP LOCKED
+    );
     IF FOUND THEN
         UPDATE {schema}.workers SET epoch = epoch + 1 WHERE schema IS NULL OR schema < reader::integer;
     END IF;
@@ -581,7 +584,8 @@ DECLARE
         greatest(due, start) + {schema}.enqueue_duration(keys -> 'expires', 'expires'));
     kept jsonb := '{}'; key text; usual jsonb; spec_number bigint;
 BEGIN
-    IF keys ?| ARRAY(SELECT jsonb_array_elements_text({schema}.enqueue_rules() -> 'guarded')) THEN
+    IF EXISTS (SELECT 1 FROM jsonb_array_elements_text({schema}.enqueue_rules() -> 'guarded') AS guarded
+               WHERE keys -> guarded <> '[]') THEN
         PERFORM {schema}.enqueue_guard();
     END IF;
     FOR key, usual IN SELECT * FROM jsonb_each({schema}.enqueue_rules() -> 'columns') LOOP
