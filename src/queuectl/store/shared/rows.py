@@ -196,19 +196,12 @@ class Dialect(NamedTuple):
     """What the databases spell differently within a statement, with `?` for each parameter.
 
     - `integer`: an integer parameter.
-<<<<<<< HEAD
     - `any_of`: the condition, after a column, that it equals any value of a list. `array` makes the parameter.
     - `tag`, `command`, `error`: conditions on these columns. `pattern` converts a GLOB for `command`.
+    - `is_parked`, `parked`: whether a job waits in the line of its locks, and what `ready` is then.
     - `locked`: the end of a query that locks its jobs until this transaction ends.
     - `retries`: the beginning of what follows `FROM jobs` for failed jobs that run again.
     - `first_unlocked`: the end of a query that locks the first few jobs that nobody else is changing.
-=======
-    - `any_of`: follows a column that equals any value of a list, which is given as `array` makes it.
-    - `tag`, `command`, `error`: conditions on them. `pattern` makes of a GLOB what `command` compares with.
-    - `is_parked`, `parked`: whether, and what `ready` is for a job that waits in the line of its locks.
-    - `locked`: ends a query whose jobs nobody else may change until this transaction ends.
-    - `first_unlocked`: ends a query for the first few jobs that nobody else is changing, and locks them.
->>>>>>> 08c3e2f (store and worker: limits, pauses, rates, locks and expiry decide what starts)
     """
 
     integer: str

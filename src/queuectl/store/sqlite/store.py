@@ -144,6 +144,16 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, Gated):
         pass  # leases never expire on one machine
 
     def claim(
+        self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
+        ahead: bool = False,
+    ) -> list[Job]:  # fmt: skip
+        from queuectl.domain.limits import Wanted
+        from queuectl.store.sqlite.claim import claim
+
+        return claim(self, grip, host, Wanted(limit, limit if suspects is None else suspects, losses, ahead), queues)
+
+    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
+        from queuectl.store.sqlite.record import record
 
         return record(self, grip, changes)
 
