@@ -21,11 +21,11 @@ from queuectl.domain.errors import QueuectlError, StoreLost
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started, Stuck
 from queuectl.domain.selector import Selector
+from queuectl.store.limits import LimitStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from queuectl.domain.limits import Lock, Queue
     from queuectl.domain.token import Token
     from queuectl.store.passfile import Access
     from queuectl.store.past import Deed, Group, News, Place, Span, Tally
@@ -303,7 +303,7 @@ class WorkStore(OpenStore, Protocol):
         """When the next job that waits for a time becomes claimable, or None."""
 
 
-class PeopleStore(OpenStore, Protocol):
+class PeopleStore(OpenStore, LimitStore, Protocol):
     """What people's commands need."""
 
     def insert(self, jobs: Iterable[Job]) -> None:
@@ -337,30 +337,6 @@ class PeopleStore(OpenStore, Protocol):
 
     def notes(self, job: Job) -> list[Note]:
         """What people did to the job, oldest first."""
-
-    def queues(self) -> list[Queue]:
-        """What is set for queues, by name."""
-
-    def set_queue(self, queue: Queue) -> None:
-        """Keeps what is set for a queue. No claim goes by what was set before once this has returned."""
-
-    def locks(self) -> list[Lock]:
-        """The locks that somebody has set, by name."""
-
-    def lock(self, name: str) -> Lock:
-        """A lock as it is set; one that nobody has set has one unit."""
-
-    def set_lock(self, lock: Lock) -> None:
-        """Keeps a lock's units."""
-
-    def delete_lock(self, name: str) -> None:
-        """Forgets a lock's units. Raises `Conflict` while it is held or waited for, and `NotFound`."""
-
-    def holders(self, name: str) -> list[tuple[int, list[str]]]:
-        """Who holds units of a lock: `seq` of the jobs, and which units."""
-
-    def waiting_for(self, name: str) -> int:
-        """How many due jobs wait in a line of this lock."""
 
     def set_config(self, name: str, value: str | None) -> None:
         """Stores a setting's text; None removes it."""
