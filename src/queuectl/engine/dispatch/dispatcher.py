@@ -207,8 +207,7 @@ class Dispatcher:
             if self._known.in_doubt:
                 self._crew.give_back_unknown()
             outcomes = self._known.record(known, self._store, self._settings["output-max"])
-            if self._known.ended or self._known.returned:
-                self._claiming.ended()  # what they free is claimed in this transaction
+            self._claiming.ended()  # what these have freed is claimed in this transaction
             if self._wants_claims():
                 claims = self._claiming.claim(self._settings["max-lost"])
         self._known.recorded(known)
