@@ -1,7 +1,7 @@
 -- Named queries of the PostgreSQL store, one purpose each. Read by store/postgres/session.py.
 
 -- name: hello
--- What is to be known of a store that is being opened: the server's time, the store's identity and its schema.
+-- What a newly opened store must be asked: the server's time, the store's identity and its schema.
 SELECT extract(epoch FROM clock_timestamp())::double precision,
        (SELECT value FROM {schema}.meta WHERE name = 'store_id'),
        (SELECT value::integer FROM {schema}.meta WHERE name = 'schema'),
@@ -17,7 +17,7 @@ UPDATE {schema}.jobs SET ready = true WHERE seq = ANY (ARRAY(
 
 -- name: ready_queues
 -- The queues between `above` and `below` in which something can be claimed, over several such gaps: one index probe for
--- each. The gaps leave out queues that are known: their beginning is strewn with what has just been claimed.
+-- each. The gaps exclude known queues, whose first index entries are mostly dead rows of recent claims.
 WITH RECURSIVE waiting (queue, below) AS (
     SELECT (SELECT min(queue) FROM {schema}.jobs WHERE ready AND queue > gap.above AND queue < gap.below), gap.below
     FROM unnest(%(above)s::text[], %(below)s::text[]) AS gap (above, below)
@@ -117,8 +117,8 @@ WITH locked AS MATERIALIZED (
 {claim_taken};
 
 -- name: claim
--- Hands jobs to a worker, those aside that another one is claiming just now. Equal to lifecycle.apply(job, Claimed);
--- a test holds them together. The array is in the order of claiming.
+-- Hands jobs to a worker, except those that another one is claiming at the moment. A test compares it with
+-- lifecycle.apply(job, Claimed). The array is in the order of claiming.
 WITH taken AS MATERIALIZED (
     SELECT jobs.ctid AS tid, jobs.state, jobs.due_at FROM unnest(%(seqs)s::bigint[]) WITH ORDINALITY AS wanted (seq, place)
     JOIN {schema}.jobs ON jobs.seq = wanted.seq
@@ -128,7 +128,7 @@ WITH taken AS MATERIALIZED (
 {claim_taken};
 
 -- name: claim_taken
--- How both of them end; with what each job was, and since when it was due, which no longer shows.
+-- The end of both. Also returns each job's former state and due time, which the row no longer has.
 UPDATE {schema}.jobs SET
     state = 'processing', ready = false, lease = lease + 1, worker = %(worker)s, host = %(host)s,
     started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = greatest(jobs.run_at, jobs.created_at), updated_at = %(now)s
@@ -220,7 +220,7 @@ ON CONFLICT (job, number, stream) DO UPDATE SET
     head = excluded.head, tail = excluded.tail, cut_bytes = excluded.cut_bytes, compressed = excluded.compressed;
 
 -- name: insert_job
--- Adds jobs, those aside whose id is taken; says how many.
+-- Adds jobs, except those whose id is taken. Returns how many.
 WITH added AS (
     INSERT INTO {schema}.jobs ({born}) SELECT * FROM unnest({born_arrays})
     ON CONFLICT (id) DO NOTHING RETURNING 1
@@ -237,24 +237,24 @@ SELECT * FROM unnest(%s::double precision[], %s::bigint[], %s::text[], %s::text[
 SELECT id, digest FROM {schema}.specs WHERE digest = ANY (%(digests)b::bytea[]) ORDER BY id FOR KEY SHARE;
 
 -- name: add_spec
--- Keeps new specs; of those to be `shared` not the ones that another session has added or may just be adding: for that
--- one nobody waits. One lock for many specs (0x71756575 says whose), since a server has room for some thousands only.
+-- Adds new specs, except `shared` ones that another session has added or may be adding: nobody waits for that session.
+-- Many specs share one lock (0x71756575 marks ours), since a server has room for only some thousands.
 INSERT INTO {schema}.specs (digest, body)
 SELECT digest, body FROM unnest(%s::bytea[], %s::text[], %s::boolean[]) AS new (digest, body, shared)
 WHERE NOT shared OR pg_try_advisory_xact_lock(1903519093, get_byte(digest, 0)) ORDER BY digest
 ON CONFLICT (digest) DO NOTHING;
 
 -- name: use_specs
--- So many jobs more, or less, have these specs.
+-- Changes how many jobs have these specs.
 INSERT INTO {schema}.uses (spec, jobs) SELECT * FROM unnest(%s::bigint[], %s::bigint[]);
 
 -- name: idle_specs
--- Holds on to specs that nobody is using just now; who wants to use one waits until this transaction ends.
+-- Locks specs that nobody is using at the moment. A session that wants to use one waits until this transaction ends.
 SELECT id FROM {schema}.specs WHERE id = ANY (%(specs)s::bigint[]) FOR UPDATE SKIP LOCKED;
 
 -- name: fold_uses
--- Makes few rows of the uses of specs that are held on to, and none where they come to nothing; bounded, so that it
--- stays short.
+-- Replaces the many rows of uses of locked specs by few, or by none if their sum is zero. Bounded, so that it stays
+-- short.
 WITH gone AS (
     DELETE FROM {schema}.uses WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {schema}.uses WHERE spec = ANY (%(specs)s::bigint[]) LIMIT 20000
@@ -264,7 +264,7 @@ WITH gone AS (
 INSERT INTO {schema}.uses (spec, jobs) SELECT spec, sum(jobs) FROM gone GROUP BY spec HAVING sum(jobs) <> 0;
 
 -- name: forget_specs
--- Removes those of them that no job needs any more.
+-- Removes those of these specs that no job needs any more.
 DELETE FROM {schema}.specs
 WHERE id = ANY (%(specs)s::bigint[]) AND NOT EXISTS (SELECT 1 FROM {schema}.uses WHERE uses.spec = specs.id);
 
@@ -273,7 +273,7 @@ WHERE id = ANY (%(specs)s::bigint[]) AND NOT EXISTS (SELECT 1 FROM {schema}.uses
 INSERT INTO {schema}.counts (queue, state, jobs) SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]);
 
 -- name: fold_counts
--- Makes one row of many, those aside that are being folded just now.
+-- Replaces many rows by one, except rows that another session is folding at the moment.
 WITH gone AS (
     DELETE FROM {schema}.counts WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {schema}.counts LIMIT 20000 FOR UPDATE SKIP LOCKED
@@ -351,7 +351,7 @@ WHERE id = %(worker)s AND epoch = %(epoch)s AND (NOT %(only_expired)s OR expires
 RETURNING 1;
 
 -- name: end_frozen
--- Ends sessions of ours that have held supervisors' rows for too long, and wait for their client: it is frozen.
+-- Ends sessions of ours that have locked supervisors' rows for too long and wait for their client, which is frozen.
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity AS activity
 WHERE datname = current_database() AND usename = current_user
   AND application_name = current_setting('application_name')
@@ -371,18 +371,18 @@ SELECT 1 FROM {schema}.workers WHERE id = %(worker)s AND expires_at > clock_time
 SELECT id, extract(epoch FROM expires_at)::double precision FROM {schema}.workers WHERE id = ANY (%(workers)s);
 
 -- name: ask_for_output
--- Somebody on another machine reads what a job writes, for some time.
+-- A reader on another machine wants a job's output for some time.
 INSERT INTO {schema}.followers AS known VALUES (%(job)s, clock_timestamp() + make_interval(secs => %(for_s)s))
 ON CONFLICT (job) DO UPDATE SET until = greatest(known.until, excluded.until);
 
 -- name: sweep_pieces
--- Removes what nobody asks for any more.
+-- Removes pieces that nobody asks for any more.
 WITH gone AS (DELETE FROM {schema}.followers WHERE until <= clock_timestamp() RETURNING job),
      swept AS (DELETE FROM {schema}.pieces WHERE job IN (SELECT job FROM gone))
 SELECT count(*) FROM gone;
 
 -- name: wanted_output
--- Which jobs of a supervisor somebody reads elsewhere.
+-- Which jobs of a supervisor have readers on other machines.
 SELECT seq FROM {schema}.jobs JOIN {schema}.followers ON followers.job = jobs.seq
 WHERE worker = %(worker)s AND state = 'processing' AND until > clock_timestamp();
 
@@ -394,7 +394,7 @@ WHERE seq = %(job)s AND lease = %(lease)s AND worker = %(worker)s AND state = 'p
 ON CONFLICT (job, number, stream, start) DO UPDATE SET stop = excluded.stop, data = excluded.data;
 
 -- name: forget_pieces
--- Removes what readers have had time enough to read.
+-- Removes pieces that readers have had enough time to read.
 DELETE FROM {schema}.pieces WHERE job = %(job)s AND stream = %(stream)s AND stop < %(before)s;
 
 -- name: next_piece
