@@ -38,12 +38,12 @@ CREATE TABLE {schema}.starts (
     queue {ordered text} NOT NULL,
     at    double precision NOT NULL,                        -- 1e12: not on record yet
     job   bigint NOT NULL,                                  -- jobs.seq
-    lease bigint NOT NULL
+    lease bigint NOT NULL,
+    PRIMARY KEY (job, lease)
 )
 --postgres: WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0)
 ;
 CREATE INDEX starts_queue ON {schema}.starts (queue, at);
-CREATE INDEX starts_job ON {schema}.starts (job, lease);
 
 -- Locks whose units somebody has set; any other has one unit.
 CREATE TABLE {schema}.locks (
