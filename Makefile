@@ -13,6 +13,8 @@ demo: $(VENV)/demo-ready
 test: $(VENV)/test-ready
 	@$(MAKE) --no-print-directory --jobs 2 lint tests
 
+# Each process of a run would compile all tests if none may keep what it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 tests: $(VENV)/test-ready
 	@$(BIN)/python -m pytest --numprocesses 6 --dist worksteal
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import needs
 from tests.server import drop_schema, new_database, new_schema, shared_server
+from tests.workshop import Workshop, open_workshop
 
 # A shell has what it puts in the background ignore these, and whatever is started from here would inherit that.
 for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
@@ -56,3 +58,12 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     url = new_schema(postgres_server)
     yield url
     drop_schema(url)
+
+
+@pytest.fixture
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workshop]:
+    """A workshop on SQLite, or on each kind of store if the test says `on_each_store`."""
+    kind = getattr(request, "param", "sqlite")
+    url = request.getfixturevalue("postgres_url") if kind == "postgres" else None
+    with open_workshop(tmp_path, url) as workshop:
+        yield workshop

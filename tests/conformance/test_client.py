@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import subprocess
 import sys
 import textwrap
@@ -32,6 +31,7 @@ from queuectl.client.here import Here
 from queuectl.client.remote.client import RemoteClient
 from queuectl.wire.keywords import JobKeys
 from queuectl.wire.requests import INPUT_KEYS, parse_request
+from tests.web.service import Service, serving
 from tests.workshop import clean_environment, until
 
 AnyClient = Client | RemoteClient
@@ -53,31 +53,12 @@ def client(url: str) -> Iterator[Client]:
         client.stop_workers(now=True)
 
 
-class Server:
-    """A `queuectl serve` process on a free port."""
-
-    def __init__(self, url: str) -> None:
-        line = [sys.executable, "-m", "queuectl", "serve", "--port", "0", "--json"]
-        self._process = subprocess.Popen(
-            line, env=clean_environment(QUEUECTL_DB=url), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        assert self._process.stdout is not None
-        said = json.loads(b"".join(iter(self._process.stdout.readline, b"}\n")) + b"}")
-        self.url: str = said["url"]
-        self.token: str = said["login"].partition("token=")[2]
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.communicate(timeout=30)
-
-
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """A server of a store in a file."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    server = Server(str(tmp_path / "jobs.db"))
-    yield server
-    server.close()
+    with serving(tmp_path / "jobs.db") as running:
+        yield running
 
 
 @pytest.fixture(params=["sqlite", "postgres", "remote"])
@@ -85,8 +66,8 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
     """A client of each kind of store, and one over HTTP."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     if request.param == "remote":
-        server: Server = request.getfixturevalue("server")
-        with Client.remote(server.url, server.token) as client:
+        server: Service = request.getfixturevalue("server")
+        with Client.remote(server.url, server.tokens["full"]) as client:
             yield client
     else:
         url = request.getfixturevalue("postgres_url") if request.param == "postgres" else tmp_path / "jobs.db"
@@ -414,7 +395,7 @@ def test_the_whole_is_seen_and_workers_are_stopped(served: AnyClient, tmp_path: 
 # --- over HTTP ------------------------------------------------------------------------------
 
 
-def test_who_has_no_right_token_or_address_is_told(server: Server) -> None:
+def test_who_has_no_right_token_or_address_is_told(server: Service) -> None:
     with Client.remote(server.url, "wrong") as client, pytest.raises(OperationFailed) as refused:
         client.status()
     assert refused.value.code == "unauthenticated"
@@ -425,10 +406,11 @@ def test_who_has_no_right_token_or_address_is_told(server: Server) -> None:
         Client.remote(server.url, "to\nken")
 
 
-def test_a_server_that_is_not_there_is_an_unavailable_store(server: Server) -> None:
-    with Client.remote(server.url, server.token) as client:
+def test_a_server_that_is_not_there_is_an_unavailable_store(tmp_path: Path) -> None:
+    with serving(tmp_path / "jobs.db") as server:
+        client = Client.remote(server.url, server.tokens["full"])
         client.status()
-        server.close()
+    with client:
         with pytest.raises(StoreUnavailable, match=r"no answer from http://127\.0\.0\.1:"):
             client.status()
         with pytest.raises(StoreUnavailable):
@@ -437,14 +419,14 @@ def test_a_server_that_is_not_there_is_an_unavailable_store(server: Server) -> N
         client.status()
 
 
-def test_threads_share_a_remote_client(server: Server) -> None:
-    with Client.remote(server.url, server.token) as client, ThreadPoolExecutor(8) as pool:
+def test_threads_share_a_remote_client(server: Service) -> None:
+    with Client.remote(server.url, server.tokens["full"]) as client, ThreadPoolExecutor(8) as pool:
         jobs = list(pool.map(lambda at: client.enqueue(command="true", tags=[f"n{at}"]), range(40)))
         assert client.count(Selector()) == len({job.id for job in jobs}) == 40
 
 
-def test_times_without_a_zone_are_those_of_who_asks(server: Server) -> None:
-    with Client.remote(server.url, server.token) as client:
+def test_times_without_a_zone_are_those_of_who_asks(server: Service) -> None:
+    with Client.remote(server.url, server.tokens["full"]) as client:
         local = datetime(2030, 7, 1, 12)
         assert client.enqueue(command="true", run_at="2030-07-01 12:00").run_at == local.timestamp()
         job = client.enqueue(command="true", run_at="+1h")

@@ -16,9 +16,11 @@ from queuectl.domain.lifecycle import GivenBack
 from queuectl.engine.supervise.descriptors import FILES_BESIDE
 from queuectl.store.port import Change
 from tests.builders import a_job, a_worker
+from tests.stores import on_each_store
 from tests.workshop import Workshop, until
 
 
+@on_each_store
 def test_output_of_both_streams_is_kept_in_order(shop: Workshop) -> None:
     job = shop.enqueue("echo one; echo two >&2; echo three")
     shop.worker()
@@ -26,6 +28,7 @@ def test_output_of_both_streams_is_kept_in_order(shop: Workshop) -> None:
     assert shop.output(job) == b"one\ntwo\nthree\n"
 
 
+@on_each_store
 def test_split_output_keeps_the_streams_apart(shop: Workshop) -> None:
     job = shop.enqueue("echo one; echo two >&2", split_output=True)
     shop.worker()
@@ -40,6 +43,7 @@ def test_outputs_never_mix_though_slots_are_reused(shop: Workshop) -> None:
     assert [shop.output(job) for job in jobs] == [b"%d\n" % n for n in range(60)]
 
 
+@on_each_store
 def test_output_that_is_not_text_and_large_harms_nothing(shop: Workshop) -> None:
     binary = shop.enqueue(r"printf '\377\000\376'; head -c 100000 /dev/zero")
     huge = shop.enqueue("head -c 50000000 /dev/zero | tr '\\0' x; echo END")
@@ -87,6 +91,7 @@ def test_what_a_command_makes_of_its_slots_file_hinders_no_other(shop: Workshop)
     assert shop.store.workers() == [row]
 
 
+@on_each_store
 def test_a_command_sees_who_it_is_and_where_it_was_enqueued(shop: Workshop, tmp_path: Path) -> None:
     job = shop.enqueue(
         'echo "$QUEUECTL_JOB_ID $QUEUECTL_ATTEMPT $QUEUECTL_QUEUE $QUEUECTL_LEASE $QUEUECTL_DB"; '
@@ -144,6 +149,7 @@ def test_commands_start_with_signals_as_the_system_has_them(shop: Workshop) -> N
     assert [mask & ~glibcs_own for mask in masks] == [0, 0]
 
 
+@on_each_store
 def test_what_cannot_start_fails_with_the_reason(shop: Workshop, tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("no program")
     os.mkfifo(tmp_path / "pipe")
@@ -251,6 +257,7 @@ def test_idle_slots_free_files_for_a_command_that_needs_two(shop: Workshop, tmp_
     assert (shop.output(job), shop.output(job, stream=2)) == (b"out\n", b"err\n")
 
 
+@on_each_store
 def test_an_environment_that_is_no_text_harms_nobody_else(shop: Workshop, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     shop.worker(2)
@@ -289,6 +296,7 @@ def test_what_a_command_leaves_running_is_named_and_not_touched(shop: Workshop) 
     assert len(shop.commands()) == 1
 
 
+@on_each_store
 def test_time_and_memory_of_a_command_are_accounted(shop: Workshop) -> None:
     job = shop.enqueue("head -c 150000000 /dev/zero | tail -c 100000000 | wc -c >/dev/null")
     shop.worker()
@@ -299,6 +307,7 @@ def test_time_and_memory_of_a_command_are_accounted(shop: Workshop) -> None:
     assert done.max_rss > 50_000_000
 
 
+@on_each_store
 def test_following_shows_a_running_commands_output_and_ends_with_it(shop: Workshop, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     job = shop.enqueue(f"echo early; while [ ! -e {gate} ]; do sleep 0.05; done; echo late")
@@ -309,6 +318,7 @@ def test_following_shows_a_running_commands_output_and_ends_with_it(shop: Worksh
     assert b"".join(data for _, data in pieces) == b"late\n"
 
 
+@on_each_store
 def test_following_goes_on_over_retries(shop: Workshop) -> None:
     job = shop.enqueue("echo try $QUEUECTL_ATTEMPT; exit 1", max_retries=2, backoff_initial=0.1, backoff_base=1)
     shop.worker()
@@ -316,12 +326,14 @@ def test_following_goes_on_over_retries(shop: Workshop) -> None:
     assert told == b"try 1\ntry 2\ntry 3\n"
 
 
+@on_each_store
 def test_waiting_ends_with_the_last_job(shop: Workshop) -> None:
     jobs = shop.enqueue_all([{"command": "true"}, {"command": "exit 4", "max_retries": 0}])
     shop.worker()
     assert {job.exit_code for job in waiting.wait(shop.store, jobs, False, 30)} == {0, 4}
 
 
+@on_each_store
 def test_progress_of_a_running_command_can_be_read_in_between(shop: Workshop, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     job = shop.enqueue(f"seq 3; while [ ! -e {gate} ]; do sleep 0.05; done")

@@ -12,6 +12,7 @@ import pytest
 from queuectl.client import following
 from queuectl.domain.job import JobState
 from tests.needs import lacks
+from tests.stores import on_each_store
 from tests.workshop import Workshop, until
 
 GATED = "while [ ! -e {} ]; do sleep 0.05; done"
@@ -42,6 +43,7 @@ def test_another_user_may_open_its_output_again(shop: Workshop) -> None:
     assert shop.output(job) == b"one\ntwo\n"
 
 
+@on_each_store
 def test_a_follower_sees_what_came_before_and_after_a_reopening(shop: Workshop, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     job = shop.enqueue(f"echo early; echo warn > /dev/stderr; {GATED.format(gate)}; echo late")

@@ -12,7 +12,10 @@ from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.lifecycle import GivenBack
 from queuectl.store.port import Change
 from tests.builders import a_worker
+from tests.stores import on_each_store
 from tests.workshop import Workshop, until
+
+pytestmark = on_each_store
 
 
 def test_two_workers_share_a_hundred_jobs_and_run_each_once(shop: Workshop, tmp_path: Path) -> None:
@@ -238,9 +241,8 @@ def test_the_log_shows_nothing_that_a_terminal_obeys(shop: Workshop) -> None:
 
 
 def test_a_worker_removes_as_many_old_jobs_as_there_are(shop: Workshop) -> None:
-    jobs = shop.enqueue_all([{"command": "true"}] * 1200)
-    shop.worker(4, "--drain").wait()
-    assert len({job.id for job in shop.finished(*jobs)}) == 1200
-    shop.client.set_setting("retention-completed", "0s")
+    jobs = shop.enqueue_all([{"command": "true", "held": True}] * 1200)
+    shop.client.cancel(jobs)
+    shop.client.set_setting("retention-cancelled", "0s")
     shop.worker(1)
     until(lambda: sum(shop.store.counts().values()) == 0, "all are removed")

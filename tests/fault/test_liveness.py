@@ -20,8 +20,8 @@ from queuectl.engine.supervise.journal import read_journal
 from queuectl.settings import Settings
 from queuectl.store.liveness import LOCK_NAME, supervisor_folder
 from tests.fault.history import check, diary_command
-from tests.fault.stores import on_each_store
 from tests.machines import FAKE_CLOCK, Machine
+from tests.stores import on_each_store
 from tests.workshop import PATIENCE_S, Worker, Workshop, clean_environment, until
 
 
@@ -113,7 +113,9 @@ def test_an_end_right_after_its_folder_was_removed_is_recorded(shop: Workshop, t
     remove(shop.store.folder / "workers")
     gate.touch()
     until(lambda: not shop.supervisors(), "the supervisor leaves")
-    assert [each.exit_code for each in read_journal(supervisor_folder(shop.store.folder, row.id) / JOURNAL_NAME)] == [7]
+    assert [
+        each["exit_code"] for each in read_journal(supervisor_folder(shop.store.folder, row.id) / JOURNAL_NAME)
+    ] == [7]
     shop.worker(1)
     (done,) = shop.finished(job)
     assert (done.exit_code, done.starts, done.lost) == (7, 1, 0)

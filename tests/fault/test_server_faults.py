@@ -74,7 +74,7 @@ def test_a_restart_of_the_server_ends_no_command_and_loses_no_job(
 ) -> None:
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     long = shop.enqueue_all([{"command": diary_command(diary, waiting_for(gate))} for _ in range(2)])
-    short = shop.enqueue_all([{"command": diary_command(diary, "true")} for _ in range(200)])
+    short = shop.enqueue_all([{"command": diary_command(diary, "true")} for _ in range(50)])
     shop.worker(4)
     shop.started(*long)
     server.stop(how)

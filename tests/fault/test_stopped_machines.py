@@ -13,7 +13,7 @@ from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.reaper import Reaper
 from queuectl.engine.supervise.trees import see
 from queuectl.settings import Settings
-from tests.fault.stores import on_each_store
+from tests.stores import on_each_store
 from tests.workshop import Worker, Workshop, until
 
 

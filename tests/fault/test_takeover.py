@@ -14,7 +14,7 @@ import pytest
 from queuectl.client.documents import busy, slots
 from queuectl.domain.job import JobState
 from tests.fault.history import check, diary_command
-from tests.fault.stores import on_each_store
+from tests.stores import on_each_store
 from tests.workshop import Workshop, until
 
 

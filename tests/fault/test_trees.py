@@ -14,7 +14,7 @@ from queuectl.client import doctor
 from queuectl.domain.job import JobState, Outcome
 from queuectl.engine.supervise.roster import ROSTER_NAME
 from queuectl.engine.supervise.trees import see
-from tests.fault.stores import on_each_store
+from tests.stores import on_each_store
 from tests.workshop import Workshop, until
 
 RESETS_LIMITS = "prlimit --locks=unlimited:unlimited"

@@ -6,8 +6,7 @@ import json
 from collections import deque
 from collections.abc import Callable
 
-from queuectl.engine.channel import Channel
-from queuectl.engine.protocol import Message, encoded, parse
+from queuectl.engine.protocol import Channel, Message
 from tests.model.timeline import Timeline
 
 
@@ -35,7 +34,7 @@ class SimChannel(Channel):
     def unsent(self) -> bool:
         return False
 
-    def send(self, *messages: Message) -> None:
+    def send(self, messages: list[Message]) -> None:
         if not messages or self.closed:
             return
         if self._strike is not None:
@@ -43,7 +42,7 @@ class SimChannel(Channel):
         if self.peer.gone:
             self.closed = True
             return
-        packet = f"[{','.join(map(encoded, messages))}]"
+        packet = json.dumps(messages)
         self._to_peer(lambda: self.peer.arrive(packet))
 
     def _to_peer(self, action: Callable[[], None]) -> None:
@@ -67,8 +66,7 @@ class SimChannel(Channel):
             return []
         messages: list[Message] = []
         while self._inbox:
-            packet = map(parse, json.loads(self._inbox.popleft()))
-            messages += [message for message in packet if message is not None]
+            messages += json.loads(self._inbox.popleft())
         self.closed = self._hung_up
         return messages
 

@@ -2,7 +2,7 @@
 
 python -m tests.web.fuzz [--examples 200] [--seed N]
 
-The default test run tries a few examples an operation; this is the whole.
+The default test run tries one right and one wrong request an operation.
 """
 
 from __future__ import annotations

@@ -15,19 +15,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import queuectl
 from queuectl import environment, ids
 from queuectl.domain.errors import OperationFailed
-from queuectl.engine.channel import Channel, dial
 from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.report import Witness, witness_of
 from queuectl.engine.dispatch.unable import Unable
-from queuectl.engine.protocol import JOURNAL_NAME, End, Key
+from queuectl.engine.protocol import JOURNAL_NAME, Channel, Key, dial
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.capabilities import Lack, missing, pidfd
-from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.journal import read_journal
 from queuectl.engine.supervise.roster import Sight
 from queuectl.engine.supervise.trees import Tree, kill, living, names_of, see
@@ -224,7 +222,7 @@ class Host:
         """Reaps children that came to us as their parents died."""
         process.reap_strays(self._children, but)
 
-    def journal(self, worker: str) -> list[End]:
+    def journal(self, worker: str) -> list[dict[str, Any]]:
         """The unrecorded results of a dead supervisor."""
         return read_journal(self.folder(worker) / JOURNAL_NAME)
 
@@ -270,11 +268,10 @@ def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
     program = (
         f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.supervise.supervisor import main; main()"
     )
-    config = Config(
-        below=str(below), folder=str(folder), bits=bits, first_slot=plan.first_slot, slots=plan.slots,
-        output_bytes_max=plan.output_bytes_max,
-    )  # fmt: skip
-    words = [sys.executable, "-I", "-S", "-c", program, *config.words()]
+    words = [
+        sys.executable, "-I", "-S", "-c", program, str(below), str(folder), str(bits),
+        str(plan.first_slot), str(plan.slots), str(plan.output_bytes_max),
+    ]  # fmt: skip
     # No argument, since those are there for all to see, and no secret, since commands may write it into their output.
     surroundings = {**environment.given(), "QUEUECTL_DB": plan.access.by_way_of(folder / PASSFILE_NAME)}
     reader, writer = os.pipe()

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from queuectl.clock import boottime
-from queuectl.domain.lifecycle import Cause
-from queuectl.engine.protocol import Order, Started, Stuck, encoded
+from queuectl.engine.protocol import Message, Order, encode
 from queuectl.engine.supervise import descriptors, process
-from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.hanging import Mounts
 from queuectl.engine.supervise.leftovers import Leftovers
 from queuectl.engine.supervise.output import cut_note, may_hang, read_capped
@@ -67,12 +65,12 @@ class Surroundings:
         return cls(**{**known, "env": env, "may_skip_shell": is_plain_shell(spec["shell"], env)})
 
 
-def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings | process.Unrunnable:
+def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings | process.NotStarted:
     """The surroundings of a `spec` message, or why nothing can run in them: its jobs fail, and nobody else's."""
     try:
         return Surroundings.prepare(spec, base_env)
     except ValueError as error:
-        return process.Unrunnable(f"cannot be run with this environment: {error}")
+        return process.NotStarted(f"cannot be run with this environment: {error}")
 
 
 @dataclass(slots=True, eq=False)
@@ -80,19 +78,16 @@ class Slot:
     """A place for one command at a time, with the files it writes to."""
 
     index: int
-    row: int
     out: Sink
     err: Sink
 
     @classmethod
-    def all_of(cls, config: Config) -> list[Slot]:
-        """The slots of a supervisor. `row` counts them, `index` counts all of its worker."""
-        kept = Path(config.below), config.output_bytes_max, Leftovers()
-        slots = []
-        for row, index in enumerate(range(config.first_slot, config.first_slot + config.slots)):
-            out, err = (Sink(config.home, f"slot-{index}.{name}", *kept) for name in ("out", "err"))
-            slots.append(cls(index=index, row=row, out=out, err=err))
-        return slots
+    def made(cls, index: int, folder: Path, below: Path, kept_bytes: int, leftovers: Leftovers) -> Slot:
+        """A slot of a supervisor with this folder."""
+        out, err = (
+            Sink(folder, f"slot-{index}.{name}", below, kept_bytes, leftovers) for name in ("out", "err")
+        )  # fmt: skip
+        return cls(index=index, out=out, err=err)
 
 
 @dataclass(slots=True, eq=False)
@@ -114,7 +109,7 @@ class Run:
     copier: Start | None = None
     abandoned: bool = False
     """Whether a child of it goes on hanging."""
-    cause: Cause | None = None
+    cause: str | None = None
     stuck: str | None = None
     exit: tuple[int | None, int | None] | None = None
     cpu_time: float | None = None
@@ -130,7 +125,7 @@ class Run:
         """Whether nothing has ended it yet."""
         return self.cause is None and self.exit is None
 
-    def judge_start(self) -> process.Unrunnable | None:
+    def judge_start(self) -> process.NotStarted | None:
         """Why the command, which has ended, never began; None where it did."""
         if self.start is None:
             return None
@@ -146,15 +141,15 @@ class Run:
             self.slot.out.drain()
             os.write(self.slot.out.open(), b"[queuectl: the file of --output could not be read to its end]\n")
 
-    def started(self) -> Started:
-        files = {str(stream): sink.path for stream, sink in self.sinks.items()}
+    def started_message(self) -> Message:
+        files = {stream: sink.path for stream, sink in self.sinks.items()}
         if self.user_file is not None:
-            files[str(STDOUT)] = may_hang(self.user_file)
-        return Started(self.order.seq, self.order.lease, self.started_at, self.tree.pid, files)
+            files[STDOUT] = may_hang(self.user_file)
+        return ["started", self.order.seq, self.order.lease, self.started_at, self.tree.pid, files]
 
     def stuck_messages(self) -> str:
-        """Two messages: only the last thing said of an execution is sent, and its start may not have been sent yet."""
-        return f"{encoded(self.started())},{encoded(Stuck(*self.order.key, self.stuck or ''))}"
+        """Two: what is said last of an execution is all that is said, and its start may be unsaid yet."""
+        return f"{encode(self.started_message())},{encode(['stuck', *self.order.key, self.stuck])}"
 
     def times(self) -> tuple[float, float]:
         """When it started and when it ends, which is now. If the clock was set meanwhile both are by the new time, so
@@ -181,14 +176,14 @@ class Leased(Exception):
 
 
 def start(
-    order: Order, spec: Surroundings | process.Unrunnable, slot: Slot, tag: int, began: Began, mounts: Mounts
+    order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag: int, began: Began, mounts: Mounts
 ) -> Run:
     """Starts a command, in a child of its own where a path of it may hang.
 
     Raises `process.NotStarted`, or `process.Shortage` where it may start later.
     """
-    if isinstance(spec, process.Unrunnable):
-        raise process.NotStarted(*spec)
+    if isinstance(spec, process.NotStarted):
+        raise spec
     if mounts.any and spec.local.get(_program(order, spec)) != mounts.generation:
         return _start_apart(order, spec, slot, tag, began, mounts)
     try:
@@ -360,6 +355,15 @@ def _environment(spec: Surroundings, order: Order, slot: Slot, tag: int) -> dict
     }
 
 
-def cut(error: str) -> str:
+def _cut(error: str) -> str:
     """A command's name may be as long as a program; the journal has room for a line."""
     return error if len(error) <= SIGNS_MAX else f"{error[: SIGNS_MAX - 1]}…"
+
+
+def result(order: Order, started_at: float, finished_at: float, **known: Any) -> dict[str, Any]:
+    """What is known of an execution's end. `outputs`: per stream `{text, size}` or `{path, size}`."""
+    ended = {"seq": order.seq, "lease": order.lease, "started_at": started_at, "finished_at": finished_at}
+    if known.get("error"):
+        known["error"] = _cut(known["error"])
+    ended.update({name: value for name, value in known.items() if value is not None})
+    return ended

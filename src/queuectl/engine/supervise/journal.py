@@ -13,8 +13,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
-
-from queuectl.engine.protocol import End
+from typing import Any
 
 JOURNAL_BYTES = 1 << 20
 RESERVE_BYTES = 8192
@@ -72,7 +71,7 @@ def allocated(path: Path, size: int) -> mmap.mmap:
         os.close(handle)
 
 
-def read_journal(path: Path) -> list[End]:
+def read_journal(path: Path) -> list[dict[str, Any]]:
     """The results in a dead supervisor's journal; none where it never wrote one."""
     try:
         data = path.read_bytes()
@@ -85,6 +84,6 @@ def read_journal(path: Path) -> list[End]:
         body = data[at + _RECORD.size : at + _RECORD.size + length]
         if not length or zlib.crc32(body) != crc:
             break
-        results.append(End.of(json.loads(body.decode("utf-8", "surrogatepass"))))
+        results.append(json.loads(body.decode("utf-8", "surrogatepass")))
         at += _RECORD.size + length
     return results
