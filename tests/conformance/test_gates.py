@@ -156,6 +156,7 @@ def test_a_lock_has_one_unit_unless_set(store: Store, grip: Grip) -> None:
     assert store.has_work(())
     end(store, grip, "a")
     assert store.holders("gpu") == []
+    assert store._select("SELECT count(*) FROM {schema}.holds") == [(0,)]  # type: ignore[attr-defined]
     assert claim(store, grip) == ["b"]
 
 

@@ -108,6 +108,14 @@ def requests_of(locks: Sequence[str]) -> tuple[Request, ...]:
     return tuple(Request(name, int(units or 1)) for name, _, units in parts)
 
 
+class Hold(NamedTuple):
+    """A job that holds units of a lock, and since when."""
+
+    job: str
+    since: float
+    units: tuple[str, ...]
+
+
 class Window(NamedTuple):
     """The starts of a queue that count for its rate: how many lie in the window, the one that `Rate.starts` later ones
     would follow (None: there are fewer), and the latest one. A start that is not on record yet is as late as any."""

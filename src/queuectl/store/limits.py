@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # few commands need these
-    from queuectl.domain.limits import Lock, Queue
+    from queuectl.domain.job import Job
+    from queuectl.domain.limits import Hold, Lock, Order, Queue, Rate, Window
 
 
 class LimitStore(Protocol):
@@ -16,6 +17,9 @@ class LimitStore(Protocol):
 
     def set_queue(self, queue: Queue) -> None:
         """Keeps what is set for a queue. No claim goes by what was set before once this has returned."""
+
+    def window(self, queue: str, rate: Rate, now: float) -> Window:
+        """The starts of a queue that count for its rate."""
 
     def locks(self) -> list[Lock]:
         """The locks that somebody has set, by name."""
@@ -32,5 +36,16 @@ class LimitStore(Protocol):
     def holders(self, name: str) -> list[tuple[int, list[str]]]:
         """Who holds units of a lock: `seq` of the jobs, and which units."""
 
-    def waiting_for(self, name: str) -> int:
-        """How many due jobs wait in a line of this lock."""
+    def held(self) -> dict[str, list[Hold]]:
+        """Who holds units of each lock, longest first. The cost depends on what runs alone."""
+
+    def waiting_for(self, name: str, most: int | None = None) -> int:
+        """How many due jobs wait in a line of this lock, counted up to `most`."""
+
+    def before_in_line(self, job: Job, name: str, most: int) -> int | None:
+        """How many jobs that wait for the same lock come before this one, counted up to `most`. None: it waits in no
+        line, since no claim has looked at it yet."""
+
+    def passed_by(self, name: str, before: float) -> list[tuple[str, str, Order]]:
+        """The jobs that others have passed by in a line of this lock since then, and so keep units for themselves: their
+        locks, queue and place."""

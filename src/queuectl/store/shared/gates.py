@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from queuectl.domain import limits
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Ended, Expired, GivenBack, Lost, Started, apply
-from queuectl.domain.limits import Candidate, Choice, Lock, Queue, Rate, Reservation, Supply, Wanted, Window, merged
+from queuectl.domain.limits import Candidate, Choice, Lock, Queue, Reservation, Supply, Wanted, merged
 from queuectl.settings import Settings
 from queuectl.store.port import Change
+from queuectl.store.shared.limits import NOT_YET
 from queuectl.wire.times import format_duration, format_second
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 EXPIRED_AT_ONCE = 1000
 PARKED_AT_ONCE = 1000
 """A claim parks and expires no more, so that it stays short."""
-NOT_YET = 1e12
-"""The time of a start that is not on record: later than any."""
 NO_LIMIT = 1 << 30
 SUSPECTS_SEEN = 16
 """How many jobs that may not be claimed now a claim looks past."""
@@ -94,7 +93,9 @@ class Gates:
             return 0
         room = NO_LIMIT if queue.concurrency is None else queue.concurrency - self._store.running_in(queue.name)
         if queue.rate and room > 0:
-            starts, opens_at = limits.rate_room(queue.rate, self._window(queue.name, queue.rate, now), now)
+            old = "DELETE FROM {schema}.starts WHERE queue = ? AND at < ?"
+            self._store._execute(old, [queue.name, now - queue.rate.window_s])
+            starts, opens_at = limits.rate_room(queue.rate, self._store.window(queue.name, queue.rate, now), now)
             self._opens(opens_at)
             room = min(room, starts)
         return max(0, room)
@@ -103,29 +104,15 @@ class Gates:
         if at is not None:
             self.reopens_at = at if self.reopens_at is None else min(at, self.reopens_at)
 
-    def _window(self, queue: str, rate: Rate, now: float) -> Window:
-        store = self._store
-        store._execute("DELETE FROM {schema}.starts WHERE queue = ? AND at < ?", [queue, now - rate.window_s])
-        ((starts, latest),) = store._select("SELECT count(*), max(at) FROM {schema}.starts WHERE queue = ?", [queue])
-        nth = "SELECT at FROM {schema}.starts WHERE queue = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
-        oldest = store._select(nth, [queue, rate.starts - 1]) if starts >= rate.starts else []
-        return Window(starts, _known(oldest[0][0]) if oldest else None, latest)
-
     # --- locks ------------------------------------------------------------------------------
 
     def _supply(self, name: str, now: float) -> Supply:
         """The units of a lock that a claim may give out. A job that others have passed by for long keeps some back."""
         held = [unit for _, units in self._store.holders(name) for unit in units]
-        text = (
-            "SELECT first.locks, jobs.queue, first.priority, first.due_at, first.seq FROM {schema}.lock_lines AS first "
-            f"JOIN {{schema}}.jobs ON jobs.seq = first.seq AND jobs.{self._store._dialect.is_parked} "
-            "WHERE first.passed_since < ? AND first.locks IN (SELECT locks FROM {schema}.line_locks WHERE lock = ?)"
-        )
         patience_s = Settings(self._store.config())["lock-patience"]
-        waiting = self._store._select(text, [now - patience_s, name])
         reserved = [
-            Reservation((-priority, due_at, seq), sum(each.units for each in requests(locks) if each.lock == name))
-            for locks, queue, priority, due_at, seq in waiting if self._may_start_from(queue)
+            Reservation(order, sum(each.units for each in requests(locks) if each.lock == name))
+            for locks, queue, order in self._store.passed_by(name, now - patience_s) if self._may_start_from(queue)
         ]  # fmt: skip
         lock = self._locks[name] = self._store.lock(name)
         return Supply(lock.free(held), reserved)
@@ -215,7 +202,11 @@ class Gates:
     # --- what an end opens ------------------------------------------------------------------
 
     def note(self, counts: Sequence[tuple[Change, Job]], now: float) -> None:
-        """Brings the starts that count for a rate up to date with what became of claims."""
+        """Brings the starts that count for a rate up to date with what became of claims, and forgets units given back."""
+        if ended := [after.seq for _, after in counts if after.locks and after.state is not JobState.PROCESSING]:
+            dialect = self._store._dialect
+            text = f"DELETE FROM {{schema}}.holds WHERE job {dialect.any_of}"
+            self._store._execute(text, [dialect.array(ended)])
         if self._rated is None:
             self._rated = frozenset(queue.name for queue in self._store.queues() if queue.rate)
         if self._rated:
@@ -243,10 +234,6 @@ def locks_freed(counts: Iterable[tuple[Change, Job]]) -> list[str]:
     """The locks of jobs that are in process no more, by name."""
     freed = (after.locks for _, after in counts if after.locks and after.state is not JobState.PROCESSING)
     return sorted({request.lock for locks in freed for request in limits.requests_of(locks)})
-
-
-def _known(at: float) -> float | None:
-    return at if at < NOT_YET else None
 
 
 def _why_expired(job: Job) -> str:

@@ -13,12 +13,16 @@ from queuectl.store.shared.workers import Workers
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.job import Job
-    from queuectl.domain.limits import Lock, Queue
+    from queuectl.domain.limits import Hold, Lock, Order, Queue, Rate, Window
 
 GATES_SCHEMA = 9
 """The first schema whose releases mind limits, locks and expiry."""
 
+NOT_YET = 1e12
+"""The time of a start that is not on record: later than any."""
+
 _PAUSE = "paused_at, paused_until, paused_by, paused_reason"
+_EARLIER = "priority > ?", "priority = ? AND (due_at, seq) < (?, ?)"
 _QUEUE = f"name, concurrency, rate_starts, rate_window, rate_even, {_PAUSE}, defaults"
 
 
@@ -73,6 +77,15 @@ class Limits(KeptSettings, Workers):
                 self._execute(f"INSERT INTO {{schema}}.queues ({_QUEUE}) VALUES ({marks})", values)
             self._announce()
 
+    def window(self, queue: str, rate: Rate, now: float) -> Window:
+        from queuectl.domain.limits import Window
+
+        since, which = now - rate.window_s, "FROM {schema}.starts WHERE queue = ? AND at >= ?"
+        ((starts, latest),) = self._select(f"SELECT count(*), max(at) {which}", [queue, since])
+        nth = f"SELECT at {which} ORDER BY at DESC LIMIT 1 OFFSET ?"
+        oldest = self._select(nth, [queue, since, rate.starts - 1]) if starts >= rate.starts else []
+        return Window(starts, oldest[0][0] if oldest and oldest[0][0] < NOT_YET else None, latest)
+
     # --- locks ------------------------------------------------------------------------------
 
     def locks(self) -> list[Lock]:
@@ -112,13 +125,53 @@ class Limits(KeptSettings, Workers):
         )
         return [(job, json.loads(units)) for job, units in self._select(text, [name])]
 
-    def waiting_for(self, name: str) -> int:
-        """How many due jobs wait in a line of this lock."""
+    def held(self) -> dict[str, list[Hold]]:
+        from queuectl.domain.limits import Hold
+
+        if self._behind:
+            return {}
         text = (
-            f"SELECT count(*) FROM {{schema}}.jobs WHERE {self._dialect.is_parked} AND locks IN "
-            "(SELECT locks FROM {schema}.line_locks WHERE lock = ?)"
+            "SELECT holds.lock, jobs.id, coalesce(jobs.started_at, jobs.updated_at), holds.units "
+            "FROM {schema}.holds JOIN {schema}.jobs ON jobs.seq = holds.job "
+            "AND jobs.lease = holds.lease AND jobs.state = 'processing' ORDER BY 3, holds.job"
+        )
+        found: dict[str, list[Hold]] = {}
+        for lock, job, since, units in self._select(text):
+            found.setdefault(lock, []).append(Hold(job, since, tuple(json.loads(units))))
+        return found
+
+    def waiting_for(self, name: str, most: int | None = None) -> int:
+        limit = "" if most is None else f"LIMIT {most}"
+        text = (
+            f"SELECT count(*) FROM (SELECT 1 FROM {{schema}}.jobs WHERE {self._dialect.is_parked} AND locks IN "
+            f"(SELECT locks FROM {{schema}}.line_locks WHERE lock = ?) {limit}) AS waiting"
         )
         return int(self._select(text, [name])[0][0])
+
+    def before_in_line(self, job: Job, name: str, most: int) -> int | None:
+        parked, before = self._dialect.is_parked, 0
+        if self._behind or not self._select(f"SELECT 1 FROM {{schema}}.jobs WHERE seq = ? AND {parked}", [job.seq]):
+            return None
+        counted = "SELECT count(*) FROM (SELECT 1 FROM {schema}.jobs WHERE " + parked
+        counted += " AND locks = ? AND queue = ? AND {} LIMIT ?) AS earlier"
+        more_urgent, earlier = (counted.replace("{}", each) for each in _EARLIER)
+        for (locks,) in self._select("SELECT locks FROM {schema}.line_locks WHERE lock = ?", [name]):
+            for (queue,) in self.read("parked_queues", locks=locks):
+                at = [locks, queue, job.priority]
+                before += self._select(more_urgent, [*at, most])[0][0]
+                before += self._select(earlier, [*at, job.due_at, job.seq, most])[0][0]
+            if before >= most:
+                return most
+        return before
+
+    def passed_by(self, name: str, before: float) -> list[tuple[str, str, Order]]:
+        text = (
+            "SELECT first.locks, jobs.queue, first.priority, first.due_at, first.seq FROM {schema}.lock_lines AS first "
+            f"JOIN {{schema}}.jobs ON jobs.seq = first.seq AND jobs.{self._dialect.is_parked} "
+            "WHERE first.passed_since < ? AND first.locks IN (SELECT locks FROM {schema}.line_locks WHERE lock = ?)"
+        )
+        found = [] if self._behind else self._select(text, [before, name])
+        return [(locks, queue, (-priority, due_at, seq)) for locks, queue, priority, due_at, seq in found]
 
     def _left_lines(self, jobs: Iterable[Job]) -> None:
         """Somebody has changed these jobs: one that kept units for itself may not need them any more."""
