@@ -47,5 +47,5 @@ class LimitStore(Protocol):
         line, since no claim has looked at it yet."""
 
     def passed_by(self, name: str, before: float) -> list[tuple[str, str, Order]]:
-        """The jobs that others have passed by in a line of this lock since then, and so keep units for themselves: their
-        locks, queue and place."""
+        """The jobs that others have passed by in a line of this lock since then, which thus keep units for themselves:
+        their locks, queue and place."""

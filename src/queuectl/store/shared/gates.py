@@ -202,7 +202,7 @@ class Gates:
     # --- what an end opens ------------------------------------------------------------------
 
     def note(self, counts: Sequence[tuple[Change, Job]], now: float) -> None:
-        """Brings the starts that count for a rate up to date with what became of claims, and forgets units given back."""
+        """Forgets units that were given back, and brings the starts that count for a rate up to date."""
         if ended := [after.seq for _, after in counts if after.locks and after.state is not JobState.PROCESSING]:
             dialect = self._store._dialect
             text = f"DELETE FROM {{schema}}.holds WHERE job {dialect.any_of}"
