@@ -19,7 +19,7 @@ from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import ABANDONED, Line
 from queuectl.store.postgres.dialect import POSTGRES
 from queuectl.store.postgres.errors import translated
-from queuectl.store.postgres.schema import bring_up_to_date, open_schema
+from queuectl.store.postgres.schema import Identity, bring_up_to_date, find_identity, open_schema
 from queuectl.store.postgres.text import array
 from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
@@ -97,14 +97,21 @@ class PostgresSession(Session):
         self._specs: dict[int, Spec] = {}
         self._settings: dict[str, str] = {}
         try:
-            self._identity = open_schema(self._line, address, make)
-            self._behind = self._identity.is_behind
-            self._stand_ins = migrations.stand_ins("postgres", self._identity.schema) if self._behind else {}
+            self._meet(open_schema(self._line, address, make))
             self._line.answer_within_s = PEOPLE_ANSWER_WITHIN_S
             self._greet()
         except BaseException:
             self._line.close()
             raise
+
+    def _meet(self, identity: Identity) -> None:
+        self._identity, self._behind = identity, identity.is_behind
+        self._stand_ins = migrations.stand_ins("postgres", identity.schema) if self._behind else {}
+
+    def _look_at_schema(self) -> None:
+        found = find_identity(self._line, self._address)
+        if found.schema != self._identity.schema:
+            self._meet(found)
 
     def _migrate(self) -> None:
         self._identity = bring_up_to_date(self._line, self._address)

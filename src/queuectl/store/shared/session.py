@@ -46,6 +46,10 @@ class Session(ABC):
     @abstractmethod
     def _migrate(self) -> None: ...
 
+    @abstractmethod
+    def _look_at_schema(self) -> None:
+        """Sets `_behind` and `_stand_ins` where the schema has changed."""
+
     def try_write(self) -> None:
         behind, self._behind = self._behind, False  # it changes nothing, the schema neither
         try:
@@ -57,7 +61,9 @@ class Session(ABC):
     def _try_write(self) -> None: ...
 
     def _as_of(self, text: str) -> str:
-        """The statement for the schema as it is now."""
+        """The statement for the schema as it is now: another process may have run the steps meanwhile."""
+        if self._behind:
+            self._look_at_schema()
         for part, stand_in in self._stand_ins.items():
             text = re.sub(rf"{re.escape(part)}\b", lambda _, whole=stand_in: whole, text)  # type: ignore[misc]
         return text

@@ -46,14 +46,12 @@ class SqliteSession(Session):
         self._clock = clock or SystemClock()
         self._sql = _queries()
         self._depth, self._synced, self._may_sync = 0, True, True
-        self._behind, self._stand_ins = False, {}
+        self._schema, self._behind, self._stand_ins = 0, False, {}
         self._counted: Counter[tuple[str, str]] = Counter()
         self._specs: dict[int, Spec] = {}
         self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
         try:
-            current = self.schema_version()
-            self._behind = migrations.is_behind("sqlite", current)
-            self._stand_ins = migrations.stand_ins("sqlite", current) if self._behind else {}
+            self._look_at_schema()
             if not self._behind:
                 self._migrate()
             self._guard = Guard(self._db, self.path, folder_of(self.path), self.now)
@@ -208,7 +206,14 @@ class SqliteSession(Session):
     # --- the schema -------------------------------------------------------------------------
 
     def schema_version(self) -> int:
-        return int(self._select("PRAGMA user_version")[0][0])
+        with translated(self.path):
+            return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _look_at_schema(self) -> None:
+        current = self.schema_version()
+        if current != self._schema:
+            self._schema, self._behind = current, migrations.is_behind("sqlite", current)
+            self._stand_ins = migrations.stand_ins("sqlite", current) if self._behind else {}
 
     def _migrate(self) -> None:
         migrations.migrate("sqlite", self.schema_version(), self.url, self._oldest_reader, self._run_step)
