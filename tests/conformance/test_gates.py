@@ -160,6 +160,18 @@ def test_a_lock_has_one_unit_unless_set(store: Store, grip: Grip) -> None:
     assert claim(store, grip) == ["b"]
 
 
+def test_a_claim_tells_that_the_end_of_a_job_may_let_others_in(store: Store, grip: Grip) -> None:
+    add(store, "a", "b", locks=("x",))
+    claim(store, grip)
+    assert store.held_up
+    assert (claim(store, grip), store.held_up) == ([], True)  # though it looks at no line that is closed
+    end(store, grip, "a")
+    assert claim(store, grip) == ["b"]
+    end(store, grip, "b")
+    assert claim(store, grip) == []  # removes the empty line
+    assert (claim(store, grip), store.held_up) == ([], False)
+
+
 def test_units_are_given_out_first_to_last(store: Store, grip: Grip) -> None:
     store.set_lock(Lock("gpu", ("x", "y", "y"), env="CUDA", named=True))
     add(store, "a", locks=("gpu",))

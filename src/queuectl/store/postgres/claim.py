@@ -42,13 +42,13 @@ class Claiming(PostgresSession, Gated):
             look = self.send("look", now=terms["now"])
             lanes = list(dict.fromkeys(queues)) or self._ready_queues()
             self._check(grip, asked)
-            self._limited, lines, expired, gated = look.fetchone()
+            self._limited, waits, lines, expired, gated = look.fetchone()
+            self.gates.begin(waits)
             if expired:
                 self.gates.expire(terms["now"])
             if self._limited or lines or gated:
                 claimed = self._claim_gated(lanes, queues, Wanted(limit, room, losses, ahead), terms)
             else:
-                self.gates.all_open()
                 claimed = self._claim_from(lanes, limit, room, losses, terms)
             if len(claimed) < limit:
                 self._lanes = ()

@@ -58,10 +58,10 @@ class Gates:
         self.reopens_at: float | None = None
         """When the next gate opens by itself, of those that the last claim found closed."""
 
-    def all_open(self) -> None:
-        """A claim has found that no queue is limited and nobody waits for a lock."""
+    def begin(self, waits: bool) -> None:
+        """A claim begins. `waits`: some job waits in a line, though perhaps in none that is open."""
         self._rated = self._closed = frozenset()
-        self.held_up, self.reopens_at = False, None
+        self.held_up, self.reopens_at = waits, None
 
     def chosen(self, lines: Lines, wanted: Wanted, rooms: Mapping[str, int], now: float) -> Choice:
         """What a claim takes. Jobs that have to wait for locks are parked on the way, so that they hide nothing."""
@@ -70,9 +70,9 @@ class Gates:
             found = merged(*lines({"limit": look, "losses": wanted.losses, "now": now}))
             choice = limits.choose(found, wanted, rooms, lambda name: self._supply(name, now), requests)
             self._park(choice)
+            self.held_up = self.held_up or choice.is_held_up or bool(self._closed)
             parked += len(choice.parked)
             if not choice.parked or parked >= PARKED_AT_ONCE:
-                self.held_up = choice.is_held_up or bool(self._closed)
                 return choice
             look = PARKED_AT_ONCE
 

@@ -33,10 +33,10 @@ def claim(store: Gated, grip: Grip, host: str, wanted: Wanted, queues: Sequence[
 def _choice(store: Gated, wanted: Wanted, queues: Sequence[str], now: float) -> Choice:
     """What to claim of these queues (none: of all)."""
     gates, rooms = store.gates, dict[str, int]()
-    limited, has_open_lines, expired = store.send("look", now=now).fetchone()
+    limited, waits, has_open_lines, expired = store.send("look", now=now).fetchone()
     if expired:
         gates.expire(now)
-    gates.all_open()
+    gates.begin(bool(waits))
     if limited:
         rooms = gates.rooms(now)
     lines = gates.open_lines() if has_open_lines and not wanted.ahead else []

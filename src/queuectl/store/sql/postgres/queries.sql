@@ -39,7 +39,8 @@ ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
 
 -- name: look
 -- What a claim has to mind, see store/shared/gates.py; and whether any claimable job minds a gate.
-SELECT EXISTS (SELECT 1 FROM {schema}.queues), EXISTS (SELECT 1 FROM {schema}.lock_lines WHERE open = 1),
+SELECT EXISTS (SELECT 1 FROM {schema}.queues), EXISTS (SELECT 1 FROM {schema}.lock_lines),
+    EXISTS (SELECT 1 FROM {schema}.lock_lines WHERE open = 1),
     EXISTS (
         SELECT 1 FROM {schema}.jobs
         WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s

@@ -44,7 +44,8 @@ ORDER BY priority DESC, due_at, seq LIMIT :limit;
 
 -- name: look
 -- What a claim has to mind; see store/shared/gates.py.
-SELECT EXISTS (SELECT 1 FROM queues), EXISTS (SELECT 1 FROM lock_lines INDEXED BY lock_lines_open WHERE open = 1),
+SELECT EXISTS (SELECT 1 FROM queues), EXISTS (SELECT 1 FROM lock_lines),
+    EXISTS (SELECT 1 FROM lock_lines INDEXED BY lock_lines_open WHERE open = 1),
     EXISTS (
         SELECT 1 FROM jobs INDEXED BY jobs_expiring
         WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
