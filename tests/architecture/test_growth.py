@@ -114,7 +114,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text(text.replace(before, added + before))
     number = max(max(migrations.numbered(dialect)) for dialect in migrations.WORDS) + 1
     (root / "queuectl" / "store" / "sql" / f"{number:04d}_color.sql").write_text(MIGRATION)
-    run(root, "-m", "queuectl", "init")
+    run(root, "-m", "queuectl", "--db", str(root / "jobs.db"), "init")
     return root
 
 
