@@ -165,6 +165,13 @@ def counted_as_lost(store: SqliteStore, worker: str) -> Job:
     return job
 
 
+def lost_at(store: SqliteStore, job: Job) -> float:
+    """When it was counted as lost."""
+    at = store.attempts(job)[0].finished_at
+    assert at is not None
+    return at
+
+
 def leave(host: Host, worker: str, age_s: float, **result: Any) -> None:
     """What a supervisor leaves behind: its folder, with one result in the journal."""
     folder = host.folder(worker)
@@ -179,7 +186,7 @@ def test_losses_are_taken_back_when_a_supervisors_folder_is_found(tmp_path: Path
     stopped, ended, late = (counted_as_lost(store, f"w~{number}") for number in range(3))
     ends = ((stopped, "stop", -0.5), (ended, None, -0.5), (late, "stop", 60.0))
     for number, (job, cause, after_s) in enumerate(ends):
-        at = time.time() + after_s
+        at = lost_at(store, job) + after_s
         leave(host, f"w~{number}", LEFT_AFTER_S + 1, seq=job.seq, lease=job.lease, finished_at=at, cause=cause)
     (settled,) = Reaper(store, host, lambda: Settings({})).clean_up(0.0)
     assert (settled.worker, [job.id for job in settled.taken_back]) == ("w~0", [stopped.id])
@@ -192,7 +199,7 @@ def test_a_fenced_supervisor_is_not_mistaken_for_a_starting_one(tmp_path: Path) 
     store = SqliteStore(tmp_path / "queuectl.db")
     host = Host(store.folder)
     job = counted_as_lost(store, "w~1")
-    leave(host, "w~1", 0.0, seq=job.seq, lease=job.lease, finished_at=time.time() - 0.5, cause="stop")
+    leave(host, "w~1", 0.0, seq=job.seq, lease=job.lease, finished_at=lost_at(store, job) - 0.5, cause="stop")
     reaper = Reaper(store, host, lambda: Settings({}))
     assert reaper.clean_up(0.0) == []
     assert host.has("w~1")
