@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.engine.protocol import JOURNAL_NAME, listen
+from queuectl.engine.channel import listen
+from queuectl.engine.protocol import JOURNAL_NAME
 from queuectl.engine.supervise.home import Home
 from queuectl.engine.supervise.journal import Journal
 from queuectl.engine.supervise.roster import Roster, Sight

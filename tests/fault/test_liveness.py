@@ -113,9 +113,7 @@ def test_an_end_right_after_its_folder_was_removed_is_recorded(shop: Workshop, t
     remove(shop.store.folder / "workers")
     gate.touch()
     until(lambda: not shop.supervisors(), "the supervisor leaves")
-    assert [
-        each["exit_code"] for each in read_journal(supervisor_folder(shop.store.folder, row.id) / JOURNAL_NAME)
-    ] == [7]
+    assert [each.exit_code for each in read_journal(supervisor_folder(shop.store.folder, row.id) / JOURNAL_NAME)] == [7]
     shop.worker(1)
     (done,) = shop.finished(job)
     assert (done.exit_code, done.starts, done.lost) == (7, 1, 0)

@@ -6,7 +6,8 @@ import json
 from collections import deque
 from collections.abc import Callable
 
-from queuectl.engine.protocol import Channel, Message
+from queuectl.engine.channel import Channel
+from queuectl.engine.protocol import Message, encoded, parse
 from tests.model.timeline import Timeline
 
 
@@ -34,7 +35,7 @@ class SimChannel(Channel):
     def unsent(self) -> bool:
         return False
 
-    def send(self, messages: list[Message]) -> None:
+    def send(self, *messages: Message) -> None:
         if not messages or self.closed:
             return
         if self._strike is not None:
@@ -42,7 +43,7 @@ class SimChannel(Channel):
         if self.peer.gone:
             self.closed = True
             return
-        packet = json.dumps(messages)
+        packet = f"[{','.join(map(encoded, messages))}]"
         self._to_peer(lambda: self.peer.arrive(packet))
 
     def _to_peer(self, action: Callable[[], None]) -> None:
@@ -66,7 +67,7 @@ class SimChannel(Channel):
             return []
         messages: list[Message] = []
         while self._inbox:
-            messages += json.loads(self._inbox.popleft())
+            messages += filter(None, map(parse, json.loads(self._inbox.popleft())))
         self.closed = self._hung_up
         return messages
 

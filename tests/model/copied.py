@@ -6,7 +6,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from queuectl.domain.job import CLAIMABLE, Job, JobState
 from queuectl.domain.selector import Selector
@@ -14,7 +13,7 @@ from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.reaper import Reaper
 from queuectl.engine.dispatch.report import Witness
-from queuectl.engine.protocol import Key
+from queuectl.engine.protocol import End, Key
 from queuectl.settings import Settings
 from queuectl.store.port import WorkerRow
 from queuectl.store.sqlite.connection import sqlite3
@@ -51,7 +50,7 @@ class CopyHost(Host):
     def is_awake(self, pid: int) -> bool:
         return True
 
-    def journal(self, worker: str) -> list[dict[str, Any]]:
+    def journal(self, worker: str) -> list[End]:
         return self._journals.get(worker, [])
 
     def testify(self, flights: Iterable[Flight]) -> Witness:
@@ -77,7 +76,7 @@ def look_at_copy(original: Path, machine: Machine, time: Timeline) -> None:
         try:
             running = [job for job in store.find(Selector()) if job.state is JobState.PROCESSING]
             host = CopyHost(machine, path.parent)
-            known = {(result["seq"], result["lease"]) for each in host.left_folders() for result in host.journal(each)}
+            known = {end.key for each in host.left_folders() for end in host.journal(each)}
             Reaper(store, host, lambda: Settings(store.config())).look({}, time.monotonic())
             if store.workers() or host.left_folders():
                 raise Violation(f"the copy still knows {[row.id for row in store.workers()]}, {host.left_folders()}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any
 
 from queuectl.engine.dispatch.host import Plan
 from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.report import Witness
-from queuectl.engine.protocol import Order
+from queuectl.engine.protocol import End, Order
 from tests.model.channel import SimChannel
 from tests.model.supervisor import SimSupervisor
 from tests.model.timeline import Timeline, Violation
@@ -153,17 +152,14 @@ class Machine:
                 results.append(result)
         return Witness(results=results, started=started)
 
-    def _end_seen(self, flight: Flight) -> dict[str, Any] | None:
+    def _end_seen(self, flight: Flight) -> End | None:
         execution = None if flight.pid is None or flight.end_sent else self.commands.get(flight.pid)
         if execution is None or execution.ended is None or execution.reaped:
             return None
         execution.reaped = True
-        known = {"exit_code": execution.exit_code, "signal": execution.signal, "finished_at": self.time.now()}
-        execution.seen = {"started_at": flight.started_at, "cause": None, "error": None, "outputs": {}, **known}
-        return {
-            "seq": flight.job.seq, "lease": flight.job.lease, "cpu_time": None, "max_rss": None, "leftover": None,
-            **execution.seen,
-        }  # fmt: skip
+        began = flight.started_at or 0.0
+        execution.seen = End(*flight.key, began, self.time.now(), execution.exit_code, execution.signal)
+        return execution.seen
 
     def reap_strays(self, worker: str) -> None:
         """Takes the status of a dead supervisor's children; nobody can ask for it afterwards."""
@@ -202,8 +198,8 @@ class Machine:
         if not self.is_alive(worker):
             self.history.forget(worker)
 
-    def read_journal(self, worker: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.journals.get(worker, [])]
+    def read_journal(self, worker: str) -> list[End]:
+        return [End.of(json.loads(line)) for line in self.journals.get(worker, [])]
 
     def remove(self, worker: str) -> None:
         if self.is_alive(worker):

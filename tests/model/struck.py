@@ -13,10 +13,11 @@ from typing import Any
 
 from queuectl.domain.errors import OperationFailed, StoreBusy, StoreUnavailable
 from queuectl.domain.job import Job
+from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host, Launched, Plan
 from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.report import Witness
-from queuectl.engine.protocol import Channel, Key
+from queuectl.engine.protocol import End, Key
 from queuectl.engine.supervise.capabilities import Lack
 from queuectl.store.port import LEASE_S, Change, Grip, Superseded, WorkerRow
 from queuectl.store.sqlite.store import SqliteStore
@@ -276,7 +277,7 @@ class SimHost(Host):
         for worker in self._process.children:
             self._simulated.reap_strays(worker)
 
-    def journal(self, worker: str) -> list[dict[str, Any]]:
+    def journal(self, worker: str) -> list[End]:
         self._process.point("before it reads a journal")
         return self._simulated.read_journal(worker)
 

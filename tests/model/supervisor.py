@@ -6,14 +6,33 @@ takes its time.
 
 from __future__ import annotations
 
-import json
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from queuectl.engine.protocol import PROTOCOL, Key, Message, Order
-from queuectl.engine.supervise.execution import result as result_of
+from queuectl.domain.lifecycle import Cause
+from queuectl.engine.protocol import (
+    PROTOCOL,
+    About,
+    Ask,
+    Drop,
+    Dropped,
+    End,
+    Ended,
+    Hello,
+    Key,
+    Leave,
+    Message,
+    Order,
+    Prepare,
+    Recorded,
+    Started,
+    State,
+    Terminate,
+    Welcome,
+    encode,
+)  # fmt: skip
 from queuectl.engine.supervise.home import LOOK_EVERY_S as HOME_LOOK_EVERY_S
-from queuectl.engine.supervise.supervisor import CANCEL, HELLO_WITHIN_S, STOP, TIMEOUT
+from queuectl.engine.supervise.supervisor import HELLO_WITHIN_S
 from tests.model.channel import SimChannel
 from tests.model.timeline import Violation
 from tests.model.verdict import Execution
@@ -24,7 +43,6 @@ if TYPE_CHECKING:
 PATIENCE_S = 0.003
 """How long a supervisor with orders waiting keeps its news for a fuller packet."""
 SPAWN_S = 0.0002
-NOT_FOUND = {"exit_code": 127, "error": "command not found: nope"}
 
 
 class Run:
@@ -35,7 +53,7 @@ class Run:
         self.slot = slot
         self.started_at = started_at
         self.process = process
-        self.cause: str | None = None
+        self.cause: Cause | None = None
 
 
 class SimSupervisor:
@@ -63,7 +81,7 @@ class SimSupervisor:
         self._specs: set[int] = set()
         self._waiting: dict[Key, Order] = {}
         self._runs: dict[Key, Run] = {}
-        self._results: dict[Key, dict[str, Any]] = {}
+        self._results: dict[Key, End] = {}
         self._journal: list[str] = []
         self._leaving = False
         self._is_woken = False
@@ -167,7 +185,7 @@ class SimSupervisor:
         if self._machine.chance.random() < 0.03:
             process.began = process.ended = self._time.monotonic()
             self._machine.history.ends(process)
-            self._keep(process, result_of(order, began, began, **NOT_FOUND))
+            self._keep(process, End(*order.key, began, began, 127, error="command not found: nope"))
             return
         run = self._runs[order.key] = Run(order, self._free.pop(), began, process)
         if len(self._runs) > self._slots:
@@ -177,16 +195,17 @@ class SimSupervisor:
         self._say(order.key, self._started(run))
 
     def _started(self, run: Run) -> Message:
-        return ["started", *run.order.key, run.started_at, run.process.pid, {"1": f"workers/{self.id}/slot-{run.slot}"}]
+        files = {"1": f"workers/{self.id}/slot-{run.slot}"}
+        return Started(*run.order.key, run.started_at, run.process.pid, files)
 
     def _end_later(self, run: Run) -> None:
         """A time limit is over; a frozen supervisor sees it when it wakes."""
         if self.frozen:
             self._time.later(0.5, lambda: self._end_later(run))
         elif self.alive:
-            self._end(run, TIMEOUT)
+            self._end(run, Cause.TIMEOUT)
 
-    def _end(self, run: Run, cause: str) -> None:
+    def _end(self, run: Run, cause: Cause) -> None:
         self._reap()  # an exit before the signal stands
         if self._runs.get(run.order.key) is not run or run.cause is not None:
             return
@@ -206,22 +225,22 @@ class SimSupervisor:
     def _finish(self, run: Run) -> None:
         process = run.process
         text = f"{process.key} wrote this"
-        result = result_of(
-            run.order, run.started_at, self._time.now(), exit_code=process.exit_code,
-            signal=process.signal, cause=run.cause, outputs={1: {"text": text, "size": len(text)}},
+        end = End(
+            *run.order.key, run.started_at, self._time.now(), exit_code=process.exit_code,
+            signal=process.signal, cause=run.cause, outputs={"1": {"text": text, "size": len(text)}},
         )  # fmt: skip
         del self._runs[run.order.key]
         self._free.append(run.slot)
-        self._keep(process, result)
+        self._keep(process, end)
 
-    def _keep(self, process: Execution, result: dict[str, Any]) -> None:
+    def _keep(self, process: Execution, end: End) -> None:
         """Into the journal, and only then told."""
-        self._journal.append(json.dumps(result))
+        self._journal.append(encode(end.told()))
         self._machine.history.say("  %s is journalled", process.key)
-        process.known = result
+        process.known = end
         process.reaped = True
-        self._results[process.key] = result
-        self._say(process.key, ["ended", result, [None, None]])
+        self._results[process.key] = end
+        self._say(process.key, Ended(end.told()))
 
     # --- the door ---------------------------------------------------------------------------
 
@@ -236,7 +255,7 @@ class SimSupervisor:
             return
         if self._waiting and self._time.monotonic() - self._outbox_since < PATIENCE_S:
             return
-        self._driver.send(list(self._outbox.values()))
+        self._driver.send(*self._outbox.values())
         self._outbox.clear()
         if self._driver.closed:
             self._drop(self._driver)
@@ -254,13 +273,13 @@ class SimSupervisor:
         for message in messages:
             if channel not in self.channels:
                 return True
-            if message[0] == "ask":
+            if isinstance(message, Ask):
                 silent = self._time.monotonic() - self._word_at
                 driven = self._driver is not None
-                state = {"protocol": PROTOCOL, "epoch": self._epoch, "driven": driven, "silent": silent}
-                channel.send([["state", state]])
-            elif message[0] == "hello":
-                self._greet(channel, message[2])
+                about: About = {"protocol": PROTOCOL, "epoch": self._epoch, "driven": driven, "silent": silent}
+                channel.send(State(about))
+            elif isinstance(message, Hello):
+                self._greet(channel, message.epoch)
             elif channel is self._driver:
                 self._word_at = self._time.monotonic()
                 self._obey(message)
@@ -281,36 +300,34 @@ class SimSupervisor:
         self._outbox.clear()
         self._waiting.clear()
         running = [self._started(run) for run in self._runs.values()]
-        ended: list[Message] = [["ended", result, [None, None]] for result in self._results.values()]
-        channel.send([*running, *ended, ["welcome", {"protocol": PROTOCOL, "epoch": epoch}]])
+        ended = [Ended(end.told()) for end in self._results.values()]
+        channel.send(*running, *ended, Welcome({"protocol": PROTOCOL, "epoch": epoch}))
 
     def _obey(self, message: Message) -> None:
-        kind, *words = message
-        match kind:
-            case "start":
-                order = Order(*words)
-                self._waiting[order.key] = order
-            case "recorded":
-                for seq, lease in words[0]:
+        match message:
+            case Order():
+                self._waiting[message.key] = message
+            case Recorded(keys):
+                for seq, lease in keys:
                     self._results.pop((seq, lease), None)
                 if not self._results:
                     self._journal.clear()
-            case "spec":
-                self._specs.add(words[0])
-            case "drop":
-                self._give_up((words[0], words[1]))
-            case "end":
-                key, cause = (words[0], words[1]), words[2]
-                if cause not in (CANCEL, STOP):
+            case Prepare(number):
+                self._specs.add(number)
+            case Drop(seq, lease):
+                self._give_up((seq, lease))
+            case Terminate(seq, lease, word):
+                key, cause = (seq, lease), Cause(word)
+                if cause is Cause.TIMEOUT:
                     raise Violation(f"{self.id} is told to end {key} because of {cause}")
                 if not self._give_up(key) and (run := self._runs.get(key)):
                     self._end(run, cause)
-            case "leave":
+            case Leave():
                 self._leaving = True
 
     def _give_up(self, key: Key) -> bool:
         if key in self._runs or key in self._results:
             return False
         self._waiting.pop(key, None)
-        self._say(key, ["dropped", *key])
+        self._say(key, Dropped(*key))
         return True

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from queuectl.domain.job import CLAIMABLE, FINISHED, Job, JobState, Outcome
 from queuectl.domain.lifecycle import (
@@ -25,6 +24,7 @@ from queuectl.domain.lifecycle import (
     Started,
     outcome,
 )
+from queuectl.engine.protocol import End, Key
 from queuectl.store.port import Change, Grip, Store
 from tests.model.timeline import Violation
 
@@ -33,8 +33,6 @@ COUNTED = frozenset({Outcome.COMPLETED, Outcome.FAILED, Outcome.TIMEOUT})
 
 MAX_LOST = 3
 SIGTERM = 15
-
-Key = tuple[int, int]
 
 
 @dataclass(eq=False)
@@ -56,9 +54,9 @@ class Execution:
     exit_code: int | None = None
     signal: int | None = None
     reaped: bool = False
-    known: dict[str, Any] | None = None
+    known: End | None = None
     forgotten: bool = False
-    seen: dict[str, Any] | None = None
+    seen: End | None = None
 
     @property
     def key(self) -> Key:
@@ -213,7 +211,7 @@ class History:
             if execution is not None and execution.forgotten:
                 return
             raise Violation(f"the result of {_name(key)} was journalled and never recorded")
-        told = tuple(known.get(name) for name in ("exit_code", "signal", "cause"))
+        told = (known.exit_code, known.signal, known.cause)
         allowed = (
             {told, (None, SIGTERM, Cause.STOP)} if told == (None, SIGTERM, None) and key in self.termed else {told}
         )
@@ -288,7 +286,7 @@ class History:
             if attempt.outcome is not how:
                 raise Violation(f"{_name(key)} was {how} and is shown as {attempt.outcome}")
             execution = self.executions.get(key)
-            written = execution.known.get("outputs", {}) if recorded and execution and execution.known else {}
+            written = execution.known.outputs or {} if recorded and execution and execution.known else {}
             text = b"".join(output.head for output in store.outputs(job, attempt.number))
             if text != "".join(kept["text"] for kept in written.values()).encode():
                 raise Violation(f"{_name(key)} wrote {written} and is kept with {text!r}")

@@ -6,24 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.engine.protocol import Order, encode
-from queuectl.engine.supervise.execution import SIGNS_MAX, result
+from queuectl.domain.lifecycle import Cause
+from queuectl.engine.protocol import End, Kept, encode
+from queuectl.engine.supervise.execution import SIGNS_MAX, cut
 from queuectl.engine.supervise.journal import RESERVE_BYTES, Journal, read_journal
 from queuectl.engine.supervise.trees import names_of
-
-ORDER = Order(seq=1 << 62, lease=1 << 62, number=1, job_id="", queue="", spec=0, command="", timeout=None, kill_grace=0)
 
 
 def the_largest() -> str:
     """A result with as much in it as can be, but for inline output."""
-    outputs = {
-        1: {"path": "/" + "ä" * 2047, "size": 1 << 62},
-        2: {"path": "workers/w~abcdef/slot-4095.err-1", "size": 9},
+    outputs: dict[str, Kept] = {
+        "1": {"path": "/" + "ä" * 2047, "size": 1 << 62},
+        "2": {"path": "workers/w~abcdef/slot-4095.err-1", "size": 9},
     }
-    known = {"exit_code": None, "signal": 9, "cause": "timeout", "outputs": outputs}
-    return encode(
-        result(ORDER, 1.0, 2.0, **known, error="\u20ac" * 130_000, leftover=names_of(range(1 << 40, (1 << 40) + 99)))
-    )
+    error, leftover = cut("\u20ac" * 130_000), names_of(range(1 << 40, (1 << 40) + 99))
+    return encode(End(1 << 62, 1 << 62, 1.0, 2.0, None, 9, Cause.TIMEOUT, error, outputs, leftover).told())
 
 
 @pytest.mark.parametrize("slots", [1, 4, 600, 4096])
@@ -38,7 +35,7 @@ def test_every_slot_can_be_busy_and_every_result_is_kept(tmp_path: Path, slots: 
 
 
 def test_what_went_wrong_is_told_in_a_line(tmp_path: Path) -> None:
-    told = result(ORDER, 1.0, 2.0, error="x" * 130_000)["error"]
+    told = cut("x" * 130_000)
     assert len(told) == SIGNS_MAX
     assert told.endswith("x…")
 

@@ -6,9 +6,10 @@ import socket
 from pathlib import Path
 
 from queuectl.domain.job import Spec
+from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host, Plan
 from queuectl.engine.dispatch.link import Link
-from queuectl.engine.protocol import SPECS_MAX, Channel, Message, Order
+from queuectl.engine.protocol import SPECS_MAX, Dropped, Ended, Message, Order, Prepare
 from queuectl.store.passfile import Access
 from tests.builders import a_job, a_worker
 from tests.workshop import until
@@ -26,13 +27,14 @@ def test_every_start_refers_to_one_of_the_last_surroundings_that_were_sent() -> 
         ]
         link.start(jobs, 0.0)
         wanted = [dict(job.spec.env) for job in jobs]
-        for kind, *words in far.receive():
-            if kind == "spec":
-                assert words[0] == len(sent)
-                sent[words[0]] = words[1]["env"]
+        for message in far.receive():
+            if isinstance(message, Prepare):
+                assert message.number == len(sent)
+                sent[message.number] = message.spec["env"]
             else:
-                assert len(sent) - Order(*words).spec <= SPECS_MAX
-                assert sent[Order(*words).spec] == wanted.pop(0)
+                assert isinstance(message, Order)
+                assert len(sent) - message.spec <= SPECS_MAX
+                assert sent[message.spec] == wanted.pop(0)
         link.recorded(list(link.flights))
         far.receive()
     assert len(sent) < 2 * SPECS_MAX + 20, "shared surroundings are sent anew only now and then"
@@ -57,14 +59,15 @@ def test_what_waits_in_line_keeps_its_surroundings_however_many_others_are_sent(
             link.drop(link.flights[seq, job.lease])
         told: list[Message] = []
 
-        def has_told(message: Message) -> bool:
+        def is_told(kind: type[Message], seq: int) -> bool:
             link.channel.flush()
             told.extend(link.channel.receive())
-            return message in told or message in [[kind, words[0]["seq"]] for kind, *words in told if kind == "ended"]
+            ends = [each.result["seq"] for each in told if isinstance(each, Ended)]
+            return seq in (ends if kind is Ended else [each.seq for each in told if isinstance(each, Dropped)])
 
-        until(lambda: has_told(["dropped", len(others) + 1, waits.lease]), "all of it is heard")
+        until(lambda: is_told(Dropped, len(others) + 1), "all of it is heard")
         gate.touch()
-        until(lambda: has_told(["ended", 1]), "the one that waited has run")
+        until(lambda: is_told(Ended, 1), "the one that waited has run")
         assert out.read_text() == "mine\n"
     finally:
         link.channel.close()

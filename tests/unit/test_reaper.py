@@ -15,7 +15,7 @@ from queuectl.domain.job import Job, Outcome
 from queuectl.domain.lifecycle import Held, Lost, Started
 from queuectl.engine.dispatch.host import LEFT_AFTER_S, Host
 from queuectl.engine.dispatch.reaper import HELLO_WITHIN_S, LEFT_TO_OWN_S, LOOK_EVERY_S, Reaper
-from queuectl.engine.protocol import JOURNAL_NAME, encode
+from queuectl.engine.protocol import JOURNAL_NAME, About, Message, State, encode
 from queuectl.engine.supervise.journal import Journal
 from queuectl.settings import Settings
 from queuectl.store.liveness import hold_lock
@@ -26,8 +26,8 @@ from tests.builders import HOST, a_job, a_worker, claim_one, record_one
 NOBODY = (1 << 31) - 1
 """A pid that no process has."""
 
-ORPHANED = {"epoch": 1, "driven": False, "silent": 60.0}
-Taken = Callable[[float, dict[str, Any]], bool]
+ORPHANED: About = {"epoch": 1, "driven": False, "silent": 60.0}
+Taken = Callable[[float, About], bool]
 
 
 class Line:
@@ -35,14 +35,14 @@ class Line:
 
     closed = False
 
-    def __init__(self, state: dict[str, Any]) -> None:
+    def __init__(self, state: About) -> None:
         self._state = state
 
-    def send(self, messages: list[Any]) -> None:
+    def send(self, *messages: Message) -> None:
         pass
 
-    def receive(self) -> list[Any]:
-        return [["state", self._state]]
+    def receive(self) -> list[Message]:
+        return [State(self._state)]
 
     def close(self) -> None:
         pass
@@ -66,7 +66,7 @@ def taken(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> Taken:
     host = Host(store.folder)
     reaper = Reaper(store, host, lambda: Settings({}))
 
-    def ask(now: float, state: dict[str, Any]) -> bool:
+    def ask(now: float, state: About) -> bool:
         monkeypatch.setattr(host, "dial", lambda worker: Line(state))
         assert reaper.look({}, now) == []
         return bool(reaper.hear(now, may_adopt=True))

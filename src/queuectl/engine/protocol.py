@@ -1,56 +1,53 @@
-"""What dispatcher and supervisor say to each other, over a unix stream socket.
+"""What dispatcher and supervisor say to each other.
 
-A packet is a 4-byte length and a JSON array of messages; a message is an array whose first element is its kind.
-Bytes of output travel as Latin-1 text. A job's execution is named by `[seq, lease]`.
-
-    dispatcher -> supervisor
-      hello     protocol, epoch                 the right to drive: the highest epoch wins, others are hung up on
-      ask       protocol                        any worker: are you orphaned?
-      spec      number, {cwd, umask, env, ...}  surroundings that later starts refer to
-      start     seq, lease, number, ...         see Order; only between two sides of one version
-      drop      seq, lease                      forget a start that has not happened yet
-      end       seq, lease, cause               TERM, grace, KILL to the whole tree
-      signalled                                 the worker has got a signal to stop: see supervise/withheld.py
-      recorded  [[seq, lease], ...]             committed: drop these results
-      ping                                      the dispatcher lives
-      lease     term, kill, until               when commands have to end, by the clock that runs in suspension
-      leave                                     exit when nothing runs and every result is recorded
-
-    supervisor -> dispatcher
-      welcome   {protocol, epoch}               answer to hello, after all that runs and every unrecorded result
-      state     {driven, silent, ...}           answer to ask; silent: seconds since a dispatcher's last word
-      started   seq, lease, at, pid, file
-      ended     {seq, lease, ...}, [cpu, rss]   see execution.result; what it used is known only once it is reaped
-      dropped   seq, lease
-      short     seq, lease                      it waits, as does all behind it: the machine has no room for it now
+Each kind of message is a named tuple. On the wire (see channel.py) it is a JSON array: its kind, then its fields.
+Output travels as Latin-1 text. Any two releases of one major version must understand each other, so fields are only
+added, at the end and with a default; a receiver ignores kinds and fields that it does not know.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import struct
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
+
+from queuectl.domain.lifecycle import Cause
+from queuectl.engine.lease import Lease
 
 PROTOCOL = 1
 SOCKET_NAME = "socket"
 JOURNAL_NAME = "journal"
-PACKET_BYTES_MAX = 64 << 20
 SPECS_MAX = 5000
-"""A dispatcher refers to no more of the last specs that it sent, and a supervisor needs to remember no more, however
-many jobs have surroundings of their own."""
-
-Message = list[Any]
+"""A dispatcher refers only to the last so many specs that it sent, so a supervisor need remember no more."""
 
 Key = tuple[int, int]
-"""An execution's name: `jobs.seq` and the lease under which it runs."""
+"""The name of an execution: `jobs.seq` and the lease under which it runs."""
+
+# --- from the dispatcher ----------------------------------------------------------------------
+
+
+class Hello(NamedTuple):
+    """Claims the right to drive. The highest epoch wins; the supervisor hangs up on others."""
+
+    protocol: int
+    epoch: int
+
+
+class Ask(NamedTuple):
+    """Any worker asks whether the supervisor is orphaned."""
+
+    protocol: int
+
+
+class Prepare(NamedTuple):
+    """Prepare surroundings, to which later orders refer by `number`: what of a job's spec a supervisor needs."""
+
+    number: int
+    spec: dict[str, Any]
 
 
 class Order(NamedTuple):
-    """A start, as the dispatcher asks for it. `spec` is the number of a `spec` message."""
+    """Start a command. `spec` is the number of a `Prepare`. Sent only between two sides of one release."""
 
     seq: int
     lease: int
@@ -67,126 +64,179 @@ class Order(NamedTuple):
         return self.seq, self.lease
 
 
-_LENGTH = struct.Struct("!I")
+class Drop(NamedTuple):
+    """Forget an order that has not been carried out yet."""
+
+    seq: int
+    lease: int
+
+
+class Terminate(NamedTuple):
+    """End an execution: SIGTERM to its whole tree, SIGKILL after its grace."""
+
+    seq: int
+    lease: int
+    cause: str
+
+
+class Signalled(NamedTuple):
+    """The worker has received a signal to stop: see supervise/withheld.py."""
+
+
+class Recorded(NamedTuple):
+    """These results are committed; the supervisor need not keep them."""
+
+    keys: Sequence[Sequence[int]]
+
+
+class Ping(NamedTuple):
+    """The dispatcher lives."""
+
+
+class Leave(NamedTuple):
+    """Exit when nothing runs and every result is recorded."""
+
+
+# --- from the supervisor ----------------------------------------------------------------------
+
+
+class About(TypedDict, total=False):
+    """A supervisor about itself. `silent`: seconds since its dispatcher's last word. 0.1.0 does not tell its epoch."""
+
+    protocol: int
+    epoch: int
+    driven: bool
+    silent: float
+
+
+class Welcome(NamedTuple):
+    """The answer to `Hello`, after everything that runs and every unrecorded result."""
+
+    about: About
+
+
+class State(NamedTuple):
+    """The answer to `Ask`."""
+
+    about: About
+
+
+class Started(NamedTuple):
+    """A command runs. `files`: what it writes to, by stream."""
+
+    seq: int
+    lease: int
+    at: float
+    pid: int
+    files: Mapping[str, str]
+
+
+NOT_TOLD = (None, None)
+
+
+class Ended(NamedTuple):
+    """An execution has ended. `used`: its CPU time and peak memory, known only after the result is in the journal.
+    0.1.0 does not tell them."""
+
+    result: dict[str, Any]
+    used: Sequence[Any] = NOT_TOLD
+
+
+class Dropped(NamedTuple):
+    """The answer to `Drop`, or to `Terminate` where there was nothing to end."""
+
+    seq: int
+    lease: int
+
+
+class Short(NamedTuple):
+    """An order waits, and all behind it: the machine has no room for another command now."""
+
+    seq: int
+    lease: int
+
+
+class Stuck(NamedTuple):
+    """An execution was to be ended and lives on; `what` of it."""
+
+    seq: int
+    lease: int
+    what: str
+
+
+FromDispatcher = (
+    Hello | Ask | Prepare | Order | Drop | Terminate | Signalled | Recorded | Ping | Lease | Leave
+)  # fmt: skip
+FromSupervisor = Welcome | State | Started | Ended | Dropped | Short | Stuck
+Message = FromDispatcher | FromSupervisor
+
+_KINDS: dict[str, type[Message]] = {
+    "hello": Hello, "ask": Ask, "spec": Prepare, "start": Order, "drop": Drop, "end": Terminate,
+    "signalled": Signalled, "recorded": Recorded, "ping": Ping, "lease": Lease, "leave": Leave,
+    "welcome": Welcome, "state": State, "started": Started, "ended": Ended, "dropped": Dropped, "short": Short,
+    "stuck": Stuck,
+}  # fmt: skip
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 """A message, or a part of one, as JSON."""
 
 
-class Channel:
-    """One end of a connection, never blocking.
+def encoded(message: Message) -> str:
+    """A message as JSON."""
+    return encode((_NAMES[type(message)], *message))
 
-    `closed` says that the peer hung up or talks nonsense; the descriptor stays valid until its owner calls `close`,
-    who must take it out of any selector before.
-    """
 
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        self._sock = sock
-        self._in = bytearray()
-        self._out = bytearray()
-        self.closed = False
+def parse(words: list[Any]) -> Message | None:
+    """A message from its JSON array; None for a kind that this release does not know."""
+    kind = _KINDS.get(words[0])
+    return kind(*words[1 : 1 + len(kind._fields)]) if kind is not None else None
 
-    def fileno(self) -> int:
-        return self._sock.fileno()
+
+# --- the end of an execution ------------------------------------------------------------------
+
+
+class Kept(TypedDict, total=False):
+    """The output of one stream: `text`, or the file `path`. `size` in bytes; of a file that was cut, only `kept` bytes
+    are there, half at either end."""
+
+    text: str
+    path: str
+    size: int
+    kept: int
+
+
+class End(NamedTuple):
+    """How an execution ended, by the clock of its machine. `error` says what went wrong beyond the command's own exit;
+    `leftover` names the processes that it left behind."""
+
+    seq: int
+    lease: int
+    started_at: float
+    finished_at: float
+    exit_code: int | None = None
+    signal: int | None = None
+    cause: Cause | None = None
+    error: str | None = None
+    outputs: Mapping[str, Kept] | None = None
+    leftover: str | None = None
+    cpu_time: float | None = None
+    max_rss: int | None = None
 
     @property
-    def unsent(self) -> bool:
-        """Whether bytes wait for the peer to read."""
-        return bool(self._out) and not self.closed
+    def key(self) -> Key:
+        return self.seq, self.lease
 
-    def send(self, messages: list[Message]) -> None:
-        """Sends as much as the peer takes now; the rest goes with `flush`."""
-        if messages:
-            self._send(encode(messages))
+    def told(self) -> dict[str, Any]:
+        """What the journal and `Ended` have of it: all that is known before the process is reaped."""
+        return {name: value for name, value in zip(_TOLD, self, strict=False) if value is not None}
 
-    def send_encoded(self, messages: Sequence[str]) -> None:
-        """The same for messages that are JSON already."""
-        if messages:
-            self._send(f"[{','.join(messages)}]")
-
-    def _send(self, packet: str) -> None:
-        if not self.closed:
-            body = packet.encode("utf-8", "surrogatepass")
-            self._out += _LENGTH.pack(len(body)) + body
-            self.flush()
-
-    def flush(self) -> None:
-        while self._out and not self.closed:
-            try:
-                sent = self._sock.send(self._out)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.closed = True
-                return
-            del self._out[:sent]
-
-    def receive(self) -> list[Message]:
-        """All whole messages that have arrived."""
-        while not self.closed:
-            try:
-                data = self._sock.recv(1 << 18)
-            except BlockingIOError:
-                break
-            except OSError:
-                data = b""
-            if not data:
-                self.closed = True
-                break
-            self._in += data
-        return self._take()
-
-    def _take(self) -> list[Message]:
-        messages: list[Message] = []
-        while len(self._in) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._in)
-            if length > PACKET_BYTES_MAX:
-                self.closed = True
-                break
-            end = _LENGTH.size + length
-            if len(self._in) < end:
-                break
-            messages += json.loads(self._in[_LENGTH.size : end].decode("utf-8", "surrogatepass"))
-            del self._in[:end]
-        return messages
-
-    def close(self) -> None:
-        self.closed = True
-        self._sock.close()
+    @classmethod
+    def of(cls, told: Mapping[str, Any], used: Iterable[Any] = NOT_TOLD) -> End:
+        """From what was told of it, and what it used."""
+        known: Iterable[Any] = map(told.get, _TOLD)
+        end = cls(*known, *used)
+        return end if end.cause is None else end._replace(cause=Cause(end.cause))
 
 
-def listen(folder: Path) -> socket.socket:
-    """A listening socket in `folder`, whatever the length of its path."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    with _Short(folder) as short:
-        listener.bind(f"{short}/{SOCKET_NAME}")
-    listener.listen(16)
-    return listener
-
-
-def dial(folder: Path) -> Channel:
-    """A connection to the supervisor in `folder`. Raises `OSError`."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.settimeout(1.0)
-        with _Short(folder) as short:
-            sock.connect(f"{short}/{SOCKET_NAME}")
-    except BaseException:
-        sock.close()
-        raise
-    return Channel(sock)
-
-
-class _Short:
-    """A folder by a name that fits into the 107 bytes of a socket's address."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> str:
-        self._handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._handle}" if os.path.isdir("/proc/self/fd") else str(self._folder)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._handle)
+_TOLD = End._fields[: End._fields.index("cpu_time")]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from queuectl.domain.condition import Condition
 from queuectl.engine.supervise import process
 from queuectl.store.liveness import is_this_boot, machine_id, supervisor_folder
 from queuectl.store.port import FIRST_EPOCH, WorkerRow
+
+if TYPE_CHECKING:
+    from queuectl.engine.protocol import About
 
 ANSWERS_WITHIN_S = 0.5
 
@@ -45,20 +48,20 @@ def _by_its_answer(folder: Path) -> Condition:
     return Condition.DRIVEN if state["driven"] else Condition.ORPHANED
 
 
-def _asked(folder: Path) -> dict[str, Any] | None:
+def _asked(folder: Path) -> About | None:
     """What a supervisor says of itself; None where it says nothing in time."""
     import select
 
-    from queuectl.engine.protocol import PROTOCOL, dial
+    from queuectl.engine.channel import dial
+    from queuectl.engine.protocol import PROTOCOL, Ask, State
 
     try:
         channel = dial(folder)
     except OSError:
         return None
     try:
-        channel.send([["ask", PROTOCOL]])
+        channel.send(Ask(PROTOCOL))
         select.select([channel.fileno()], [], [], ANSWERS_WITHIN_S)
-        answers = channel.receive()
-        return answers[0][1] if answers else None
+        return next((answer.about for answer in channel.receive() if isinstance(answer, State)), None)
     finally:
         channel.close()

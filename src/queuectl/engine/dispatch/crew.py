@@ -7,12 +7,12 @@ from queuectl.clock import boottime
 from queuectl.domain.errors import OperationFailed
 from queuectl.domain.lifecycle import GivenBack
 from queuectl.engine import happenings
+from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host, Plan
 from queuectl.engine.dispatch.link import Flight, Link
 from queuectl.engine.dispatch.relay import Relay
 from queuectl.engine.dispatch.unable import NO_ROOM, Ability
 from queuectl.engine.lease import RENEWALS_A_TTL, Lease
-from queuectl.engine.protocol import Channel
 from queuectl.settings import Settings
 from queuectl.store.port import FIRST_EPOCH, Change, Superseded, WorkerRow, WorkStore
 from queuectl.wire.workers import WorkerOptions

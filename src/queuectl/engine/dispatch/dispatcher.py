@@ -14,7 +14,9 @@ from collections.abc import Set
 
 from queuectl.clock import Clock
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
+from queuectl.domain.lifecycle import Cause
 from queuectl.engine import happenings
+from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.claiming import Claiming, Claims
 from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.drain import Drain
@@ -27,7 +29,6 @@ from queuectl.engine.dispatch.stopping import GRACEFUL, Stopping
 from queuectl.engine.dispatch.succession import Succession
 from queuectl.engine.dispatch.upkeep import Upkeep
 from queuectl.engine.dispatch.wakeup import Wakeup
-from queuectl.engine.protocol import Channel
 from queuectl.settings import Settings
 from queuectl.store.port import REOPEN, REPLACED, Superseded, WorkStore
 from queuectl.wire.workers import WorkerOptions
@@ -151,7 +152,7 @@ class Dispatcher:
             asked = set(self._store.cancel_requests(link.row.id)) if link.flights else ()
             for flight in link.flights.values():
                 if flight.job.seq in asked and flight.result is None:
-                    link.end(flight, "cancel")
+                    link.end(flight, Cause.CANCEL)
 
     def _tick(self, now: float) -> None:
         """Does what the time asks for."""

@@ -15,15 +15,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import queuectl
 from queuectl import environment, ids
 from queuectl.domain.errors import OperationFailed
+from queuectl.engine.channel import Channel, dial
 from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.report import Witness, witness_of
 from queuectl.engine.dispatch.unable import Unable
-from queuectl.engine.protocol import JOURNAL_NAME, Channel, Key, dial
+from queuectl.engine.protocol import JOURNAL_NAME, End, Key
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.capabilities import Lack, missing, pidfd
 from queuectl.engine.supervise.journal import read_journal
@@ -222,7 +223,7 @@ class Host:
         """Reaps children that came to us as their parents died."""
         process.reap_strays(self._children, but)
 
-    def journal(self, worker: str) -> list[dict[str, Any]]:
+    def journal(self, worker: str) -> list[End]:
         """The unrecorded results of a dead supervisor."""
         return read_journal(self.folder(worker) / JOURNAL_NAME)
 

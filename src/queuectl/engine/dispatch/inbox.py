@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from queuectl.clock import Clock
+from queuectl.domain.lifecycle import Cause
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.link import Link
 from queuectl.engine.dispatch.pace import Pace
 from queuectl.engine.dispatch.pending import Pending
 from queuectl.engine.dispatch.stopping import Stopping
-from queuectl.engine.protocol import Message
-
-NOT_TOLD = (None, None)
-"""What a command used, where its supervisor is of 0.1.0."""
+from queuectl.engine.protocol import Dropped, End, Ended, Message, Short, Started, Stuck, Welcome
 
 
 class Inbox:
@@ -39,40 +34,37 @@ class Inbox:
             link.channel.flush()
 
     def _take(self, link: Link, message: Message) -> None:
-        kind, *words = message
-        match kind:
-            case "ended":
-                self._take_end(link, *words)
-            case "started":
-                self._take_start(link, *words)
-            case "dropped":
-                if flight := link.flights.get((words[0], words[1])):
+        match message:
+            case Ended():
+                self._take_end(link, message)
+            case Started():
+                self._take_start(link, message)
+            case Dropped(seq, lease):
+                if flight := link.flights.get((seq, lease)):
                     self._known.returned.append((link, flight))
                     self._pace.stalled()
-            case "stuck":
-                self._known.add_stuck(link, (words[0], words[1]), words[2])
-            case "short":
-                link.take_shortage((words[0], words[1]))
-            case "welcome":
+            case Stuck(seq, lease, what):
+                self._known.add_stuck(link, (seq, lease), what)
+            case Short(seq, lease):
+                link.take_shortage((seq, lease))
+            case Welcome():
                 self._take_welcome(link)
-            case _:
-                pass  # a word of a newer protocol that needs no answer
 
-    def _take_start(self, link: Link, *words: Any) -> None:
-        flight = self._known.add_start(link, *words)
+    def _take_start(self, link: Link, told: Started) -> None:
+        flight = self._known.add_start(link, told)
         if flight is not None and self._stopping.is_at_once:
-            link.end(flight, "stop")
+            link.end(flight, Cause.STOP)
 
-    def _take_end(self, link: Link, result: dict[str, Any], used: Sequence[float | int | None] = NOT_TOLD) -> None:
-        key = result["seq"], result["lease"]
-        flight = link.flights.get(key)
+    def _take_end(self, link: Link, told: Ended) -> None:
+        end = End.of(*told)
+        flight = link.flights.get(end.key)
         if flight is None:
-            link.recorded([key])  # its job moved on, or it was recorded before a take-over
+            link.recorded([end.key])  # its job moved on, or it was recorded before a take-over
         elif flight.result is None:
-            link.take_end(flight, {**result, "cpu_time": used[0], "max_rss": used[1]})
+            link.take_end(flight, end)
             now = self._clock.monotonic()
             self._known.add_end(link, flight, now)
-            self._pace.ended(now, result["finished_at"] - result["started_at"])
+            self._pace.ended(now, end.finished_at - end.started_at)
 
     def _take_welcome(self, link: Link) -> None:
         """A taken-over supervisor has told all that it knows. What it does not know was claimed, but never sent."""

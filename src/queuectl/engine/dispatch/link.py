@@ -10,8 +10,25 @@ from typing import Any
 
 from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Job, Spec
+from queuectl.domain.lifecycle import Cause
+from queuectl.engine.channel import Channel
 from queuectl.engine.lease import Lease
-from queuectl.engine.protocol import PROTOCOL, SPECS_MAX, Channel, Key, Message, Order
+from queuectl.engine.protocol import (
+    PROTOCOL,
+    SPECS_MAX,
+    Drop,
+    End,
+    Hello,
+    Key,
+    Leave,
+    Message,
+    Order,
+    Ping,
+    Prepare,
+    Recorded,
+    Signalled,
+    Terminate,
+)  # fmt: skip
 from queuectl.store.port import WorkerRow
 
 
@@ -25,8 +42,8 @@ class Flight:
     pid: int | None = None
     started_at: float | None = None
     files: tuple[str, ...] = ()
-    result: dict[str, Any] | None = None
-    end_sent: str | None = None
+    result: End | None = None
+    end_sent: Cause | None = None
     stuck: str | None = None
     """What of it could not be ended, though it was to be."""
 
@@ -77,7 +94,7 @@ class Link:
         """Whether nothing runs or is about to."""
         return len(self.flights) == self._ended
 
-    def take_end(self, flight: Flight, result: dict[str, Any]) -> None:
+    def take_end(self, flight: Flight, result: End) -> None:
         """An execution has ended; its first result stands."""
         flight.result = result
         self._ended += 1
@@ -99,7 +116,7 @@ class Link:
         return any(flight.job.lost_in_row >= losses for flight in self.flights.values())
 
     def hello(self) -> None:
-        self.channel.send([["hello", PROTOCOL, self.grip.epoch]])
+        self.channel.send(Hello(PROTOCOL, self.grip.epoch))
 
     def start(self, jobs: Sequence[Job], now: float) -> None:
         """Sends claimed jobs to be run."""
@@ -108,7 +125,7 @@ class Link:
             key = job.seq, job.lease
             self.flights[key] = Flight(key, job, now)
             messages += self._order(job)
-        self.channel.send(messages)
+        self.channel.send(*messages)
 
     def _order(self, job: Job) -> list[Message]:
         messages: list[Message] = []
@@ -118,31 +135,31 @@ class Link:
                 self._specs.clear()
             known = self._specs[id(job.spec)] = (job.spec, self._specs_sent)
             self._specs_sent += 1
-            messages.append(["spec", known[1], _surroundings(job.spec)])
+            messages.append(Prepare(known[1], _surroundings(job.spec)))
         if job.units is not None:  # a spec of its own, for no other job has these variables
             known = (job.spec, self._specs_sent)
             self._specs_sent += 1
             surroundings = _surroundings(job.spec)
-            messages.append(["spec", known[1], {**surroundings, "env": surroundings["env"] | json.loads(job.units)}])
+            messages.append(Prepare(known[1], {**surroundings, "env": surroundings["env"] | json.loads(job.units)}))
         number = job.starts + (job.started_at is None)
         order = Order(
             job.seq, job.lease, number, job.id, job.queue, known[1], job.command, job.spec.timeout, job.spec.kill_grace
         )
-        return [*messages, ["start", *order]]
+        return [*messages, order]
 
     def drop(self, flight: Flight) -> None:
         """Asks for a start back that has not happened yet."""
-        self.channel.send([["drop", flight.job.seq, flight.job.lease]])
+        self.channel.send(Drop(flight.job.seq, flight.job.lease))
 
-    def end(self, flight: Flight, cause: str) -> None:
+    def end(self, flight: Flight, cause: Cause) -> None:
         """Has an execution ended, once for each cause."""
         if flight.end_sent != cause:
             flight.end_sent = cause
-            self.channel.send([["end", flight.job.seq, flight.job.lease, cause]])
+            self.channel.send(Terminate(flight.job.seq, flight.job.lease, cause))
 
     def signalled(self) -> None:
         """Tells that this worker has got a signal to stop."""
-        self.channel.send([["signalled"]])
+        self.channel.send(Signalled())
 
     def recorded(self, keys: Sequence[Key]) -> None:
         """Tells that these results are committed."""
@@ -150,20 +167,20 @@ class Link:
             flight = self.flights.pop(key, None)
             if flight is not None and flight.result is not None:
                 self._ended -= 1
-        self.channel.send([["recorded", list(keys)]])
+        self.channel.send(Recorded(keys))
 
     def ping(self) -> None:
-        self.channel.send([["ping"]])
+        self.channel.send(Ping())
 
     def lend(self, lease: Lease) -> None:
         """Tells how long commands may run, as far as is known now."""
         self.lease = lease
-        self.channel.send([["lease", *lease]])
+        self.channel.send(lease)
 
     def leave(self) -> None:
         """Lets the supervisor go; it runs nothing any more."""
         self.leaving = True
-        self.channel.send([["leave"]])
+        self.channel.send(Leave())
 
 
 _TOLD = [field.name for field in FIELDS if field.told and field.place == "spec"]

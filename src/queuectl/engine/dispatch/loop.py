@@ -6,9 +6,9 @@ import select
 import selectors
 import time
 
+from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.dispatcher import Dispatcher
 from queuectl.engine.dispatch.wakeup import POLL_EVERY_S, Wakeup
-from queuectl.engine.protocol import Channel
 from queuectl.engine.signals import Signals
 
 COARSE_S = 0.02

@@ -8,16 +8,17 @@ supervisor for that moment (see engine/supervise/withheld.py), and had nothing t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from queuectl.clock import Clock
 from queuectl.domain.job import CLAIMABLE, Job
+from queuectl.domain.lifecycle import Cause
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.link import Flight, Link
 from queuectl.engine.dispatch.report import change_of_flight
-from queuectl.engine.protocol import Key
+from queuectl.engine.protocol import End, Key, Started
 from queuectl.engine.signals import TOGETHER_S, may_belong_to_stop
 from queuectl.store.port import WorkStore
 
@@ -60,7 +61,7 @@ class Pending:
         """An execution has ended; its result is in the flight."""
         assert flight.result is not None
         if _may_belong_to_stop(flight, flight.result):
-            age_s = self._clock.now() - flight.result["finished_at"]
+            age_s = self._clock.now() - flight.result.finished_at
             if self._stopped_at is not None and now - self._stopped_at < TOGETHER_S:
                 _give_back(flight)
             elif age_s < HOLD_S:
@@ -68,14 +69,12 @@ class Pending:
                 return
         self.ended.append((link, flight))
 
-    def add_start(
-        self, link: Link, seq: int, lease: int, at: float, pid: int, files: Mapping[str, str]
-    ) -> Flight | None:
+    def add_start(self, link: Link, told: Started) -> Flight | None:
         """An execution has started; None where that is no news."""
-        flight = link.flights.get((seq, lease))
+        flight = link.flights.get((told.seq, told.lease))
         if flight is None or flight.pid is not None:
             return None  # recorded meanwhile, or told before
-        flight.started_at, flight.pid, flight.files = at, pid, tuple(files.values())
+        flight.started_at, flight.pid, flight.files = told.at, told.pid, tuple(told.files.values())
         if flight.job.started_at is None:
             self.starts.append((link, flight))
         return flight
@@ -166,12 +165,12 @@ def settled(outcomes: Sequence[Outcome]) -> After:
     return After(over, told, due)
 
 
-def _may_belong_to_stop(flight: Flight, result: Mapping[str, Any]) -> bool:
-    if not may_belong_to_stop(result.get("exit_code"), result.get("signal")):
+def _may_belong_to_stop(flight: Flight, end: End) -> bool:
+    if not may_belong_to_stop(end.exit_code, end.signal):
         return False
-    return not (result.get("cause") or result.get("leftover") or flight.end_sent == "cancel")
+    return not (end.cause or end.leftover or flight.end_sent is Cause.CANCEL)
 
 
 def _give_back(flight: Flight) -> None:
     assert flight.result is not None
-    flight.result["cause"] = "stop"
+    flight.result = flight.result._replace(cause=Cause.STOP)

@@ -16,10 +16,11 @@ from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started, Stuck
 from queuectl.engine import happenings as events
+from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.report import Witness, change_of
 from queuectl.engine.lease import Lease
-from queuectl.engine.protocol import PROTOCOL, Channel
+from queuectl.engine.protocol import PROTOCOL, About, Ask, State
 from queuectl.settings import Settings
 from queuectl.store.port import Change, Grip, Superseded, WorkerRow, WorkStore
 
@@ -190,9 +191,9 @@ class Reaper:
         """What a supervisor had ended before its lease was over is no loss, though another machine counted it as one:
         from there nobody could tell. Whoever could not look after its lease in time has no such end to show."""
         stopped = {
-            (result["seq"], result["lease"]): self._store.of_here(result["finished_at"])
-            for result in self._host.journal(worker)
-            if result.get("cause") == Cause.STOP and not result.get("error")  # what could not be ended goes on
+            end.key: self._store.of_here(end.finished_at)
+            for end in self._host.journal(worker)
+            if end.cause is Cause.STOP and not end.error  # what could not be ended goes on
         }  # fmt: skip
         return self._store.take_back_losses(worker, stopped) if stopped else []
 
@@ -200,7 +201,7 @@ class Reaper:
         channel = self._host.dial(row.id)
         if channel is None:
             return  # it is just coming or going: its lock tells the next time
-        channel.send([["ask", PROTOCOL]])
+        channel.send(Ask(PROTOCOL))
         self._inquiries[row.id] = Inquiry(row, channel, now, own)
 
     def hear(self, now: float, may_adopt: bool) -> list[Adopted | Frozen]:
@@ -209,10 +210,10 @@ class Reaper:
         self._excuse_all_if_asleep(now)
         found: list[Adopted | Frozen] = []
         for inquiry in list(self._inquiries.values()):
-            answers = inquiry.channel.receive()
+            answers = [answer for answer in inquiry.channel.receive() if isinstance(answer, State)]
             if answers:
                 self._close(inquiry)
-                wanted = may_adopt and not inquiry.own and self._is_orphaned(inquiry.row, answers[0][1], now)
+                wanted = may_adopt and not inquiry.own and self._is_orphaned(inquiry.row, answers[0].about, now)
                 if wanted and (adopted := self._adopt(inquiry.row)):
                     return [*found, adopted]
             elif inquiry.channel.closed:
@@ -241,7 +242,7 @@ class Reaper:
         del self._inquiries[inquiry.row.id]
         inquiry.channel.close()
 
-    def _is_orphaned(self, row: WorkerRow, state: dict[str, float | bool], now: float) -> bool:
+    def _is_orphaned(self, row: WorkerRow, state: About, now: float) -> bool:
         """Whether nobody drives it, nor is about to: who has just taken it in the store has yet to tell it."""
         if state.get("epoch", row.epoch) == row.epoch:  # 0.1.0 does not say
             self._untold.pop((row.id, row.epoch), None)
@@ -286,7 +287,7 @@ class Reaper:
         with_machine = testify is None and self._went_with_its_machine(row, here)
         stuck = self._host.end_commands(row) if here else {}
         known = (*self._host.journal(row.id), *witness.results)
-        results = {(result["seq"], result["lease"]): result for result in known}
+        results = {end.key: end for end in known}
         settled = Settled(worker=row.id, is_of_copy=not at_home, said=self._host.last_words(row.id) if here else "")
         try:
             with self._store.transaction():

@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from queuectl import ids
 from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import Cause, Ended, GivenBack, Started, Stuck
+from queuectl.domain.lifecycle import Ended, GivenBack, Started, Stuck
 from queuectl.engine.dispatch.link import Flight
-from queuectl.engine.protocol import Key
+from queuectl.engine.protocol import End, Kept, Key
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.output import is_untouchable, read_capped
 from queuectl.store.port import Change, Output, WorkStore
@@ -36,18 +35,18 @@ def change_of_flight(flight: Flight, store: WorkStore, output_bytes_max: int) ->
     return Change(job=flight.job, event=GivenBack())
 
 
-def change_of(job: Job, result: dict[str, Any], store: WorkStore, output_bytes_max: int) -> Change:
-    """The change that a result (see supervisor) makes to its job, with its output read and capped."""
-    outputs = result.get("outputs", {})
+def change_of(job: Job, end: End, store: WorkStore, output_bytes_max: int) -> Change:
+    """The change that an end makes to its job, with its output read and capped."""
+    outputs = end.outputs or {}
     event = Ended(
-        started_at=store.of_here(result["started_at"]),
-        finished_at=store.of_here(result["finished_at"]),
-        exit_code=result.get("exit_code"),
-        signal=result.get("signal"),
-        error=result.get("error"),
-        cause=Cause(cause) if (cause := result.get("cause")) else None,
-        cpu_time=result.get("cpu_time"),
-        max_rss=result.get("max_rss"),
+        started_at=store.of_here(end.started_at),
+        finished_at=store.of_here(end.finished_at),
+        exit_code=end.exit_code,
+        signal=end.signal,
+        error=end.error,
+        cause=end.cause,
+        cpu_time=end.cpu_time,
+        max_rss=end.max_rss,
         output_bytes=sum(kept["size"] for kept in outputs.values()),
         draw=ids.draw() if job.spec.backoff_jitter else 0.0,
     )
@@ -55,11 +54,11 @@ def change_of(job: Job, result: dict[str, Any], store: WorkStore, output_bytes_m
         job=job,
         event=event,
         outputs=[_output(int(stream), kept, store.folder, output_bytes_max) for stream, kept in outputs.items()],
-        leftover=result.get("leftover"),
+        leftover=end.leftover,
     )
 
 
-def _output(stream: int, kept: dict[str, Any], below: Path, output_bytes_max: int) -> Output:
+def _output(stream: int, kept: Kept, below: Path, output_bytes_max: int) -> Output:
     if "text" in kept:
         return Output(stream=stream, head=kept["text"].encode("latin-1"))
     bytes_max = min(output_bytes_max, kept.get("kept", output_bytes_max))
@@ -71,7 +70,7 @@ def _output(stream: int, kept: dict[str, Any], below: Path, output_bytes_max: in
 class Witness:
     """What a dead supervisor's own dispatcher knows beyond the journal: ends it saw, and starts it was told of."""
 
-    results: Sequence[dict[str, Any]] = ()
+    results: Sequence[End] = ()
     started: Mapping[Key, float] = field(default_factory=dict)
 
 
@@ -90,19 +89,19 @@ def witness_of(flights: Iterable[Flight], below: Path) -> Witness:
     return Witness(results=results, started=started)
 
 
-def _end_seen(flight: Flight, below: Path) -> dict[str, Any] | None:
+def _end_seen(flight: Flight, below: Path) -> End | None:
     status = None if flight.pid is None or flight.end_sent else process.reap(flight.pid)
-    if status is None:
+    if status is None or flight.started_at is None:
         return None
     exit_code = os.waitstatus_to_exitcode(status)
     if exit_code in NOT_ITS_OWN:
         return None
     sizes = {at + 1: (path, _size(below / path)) for at, path in enumerate(flight.files)}
-    return {
-        "seq": flight.job.seq, "lease": flight.job.lease, "started_at": flight.started_at, "finished_at": time.time(),
-        "exit_code": exit_code if exit_code >= 0 else None, "signal": -exit_code if exit_code < 0 else None,
-        "outputs": {stream: {"path": path, "size": size} for stream, (path, size) in sizes.items() if size},
-    }  # fmt: skip
+    return End(
+        *flight.key, flight.started_at, time.time(),
+        exit_code=exit_code if exit_code >= 0 else None, signal=-exit_code if exit_code < 0 else None,
+        outputs={str(stream): {"path": path, "size": size} for stream, (path, size) in sizes.items() if size},
+    )  # fmt: skip
 
 
 def _size(path: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from queuectl.clock import Clock
+from queuectl.domain.lifecycle import Cause
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.crew import Crew
 
@@ -53,7 +54,7 @@ class Stopping:
                 if flight.may_wait():
                     link.drop(flight)
                 elif how == NOW and flight.result is None:
-                    link.end(flight, "stop")
+                    link.end(flight, Cause.STOP)
 
     def check_timeout(self, now: float) -> None:
         """A graceful stop that has taken too long becomes one at once."""

@@ -9,9 +9,9 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from queuectl.engine.protocol import PROTOCOL, Channel, Key, Message, encode
+from queuectl.engine.channel import Channel
+from queuectl.engine.protocol import PROTOCOL, About, Ask, Hello, Key, Message, State, Welcome, encoded
 
 FLUSH_AFTER_S = 0.008
 FLUSH_MESSAGES = 64
@@ -65,7 +65,7 @@ class Door:
         for message in channel.receive():
             if handle not in self._channels:
                 return  # hung up on
-            if message[0] in ("ask", "hello"):
+            if isinstance(message, Ask | Hello):
                 self._greet(channel, message)
             elif channel is self._driver:
                 self._word_at = time.monotonic()
@@ -100,11 +100,11 @@ class Door:
             self._driver = None
             self._word_at = time.monotonic()
 
-    def _greet(self, channel: Channel, message: list[Any]) -> None:
-        if message[0] == "ask":
-            channel.send([["state", self._state()]])
+    def _greet(self, channel: Channel, message: Ask | Hello) -> None:
+        if isinstance(message, Ask):
+            channel.send(State(self._about()))
             return
-        _, protocol, epoch = message
+        protocol, epoch = message
         if protocol != PROTOCOL or epoch < self._epoch:
             self._drop(channel)
             return
@@ -112,9 +112,9 @@ class Door:
             self._drop(self._driver)
         self._epoch, self._driver, self._word_at = epoch, channel, time.monotonic()
         self._outbox.clear()
-        channel.send_encoded([*self._news(), encode(["welcome", {"protocol": PROTOCOL, "epoch": epoch}])])
+        channel.send_encoded([*self._news(), encoded(Welcome({"protocol": PROTOCOL, "epoch": epoch}))])
 
-    def _state(self) -> dict[str, Any]:
+    def _about(self) -> About:
         return {"protocol": PROTOCOL, "epoch": self._epoch, "driven": self.driven, "silent": self.silent_s()}
 
     def say(self, key: Key, message: Message | str) -> None:
@@ -131,7 +131,7 @@ class Door:
             return
         if patient and len(self._outbox) < FLUSH_MESSAGES and now - self._outbox_since < FLUSH_AFTER_S:
             return
-        self._driver.send_encoded([each if isinstance(each, str) else encode(each) for each in self._outbox.values()])
+        self._driver.send_encoded([each if isinstance(each, str) else encoded(each) for each in self._outbox.values()])
         self._outbox.clear()
         if self._driver.closed or self._driver.unsent:
             self._attend(self._driver)

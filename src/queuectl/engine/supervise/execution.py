@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from queuectl.clock import boottime
-from queuectl.engine.protocol import Message, Order, encode
+from queuectl.domain.lifecycle import Cause
+from queuectl.engine.protocol import Order, Started, Stuck, encoded
 from queuectl.engine.supervise import descriptors, process
 from queuectl.engine.supervise.hanging import Mounts
 from queuectl.engine.supervise.leftovers import Leftovers
@@ -109,7 +110,7 @@ class Run:
     copier: Start | None = None
     abandoned: bool = False
     """Whether a child of it goes on hanging."""
-    cause: str | None = None
+    cause: Cause | None = None
     stuck: str | None = None
     exit: tuple[int | None, int | None] | None = None
     cpu_time: float | None = None
@@ -141,15 +142,15 @@ class Run:
             self.slot.out.drain()
             os.write(self.slot.out.open(), b"[queuectl: the file of --output could not be read to its end]\n")
 
-    def started_message(self) -> Message:
-        files = {stream: sink.path for stream, sink in self.sinks.items()}
+    def started(self) -> Started:
+        files = {str(stream): sink.path for stream, sink in self.sinks.items()}
         if self.user_file is not None:
-            files[STDOUT] = may_hang(self.user_file)
-        return ["started", self.order.seq, self.order.lease, self.started_at, self.tree.pid, files]
+            files[str(STDOUT)] = may_hang(self.user_file)
+        return Started(self.order.seq, self.order.lease, self.started_at, self.tree.pid, files)
 
     def stuck_messages(self) -> str:
-        """Two: what is said last of an execution is all that is said, and its start may be unsaid yet."""
-        return f"{encode(self.started_message())},{encode(['stuck', *self.order.key, self.stuck])}"
+        """Two messages: only the last thing said of an execution is sent, and its start may not have been sent yet."""
+        return f"{encoded(self.started())},{encoded(Stuck(*self.order.key, self.stuck or ''))}"
 
     def times(self) -> tuple[float, float]:
         """When it started and when it ends, which is now. If the clock was set meanwhile both are by the new time, so
@@ -355,15 +356,6 @@ def _environment(spec: Surroundings, order: Order, slot: Slot, tag: int) -> dict
     }
 
 
-def _cut(error: str) -> str:
+def cut(error: str) -> str:
     """A command's name may be as long as a program; the journal has room for a line."""
     return error if len(error) <= SIGNS_MAX else f"{error[: SIGNS_MAX - 1]}…"
-
-
-def result(order: Order, started_at: float, finished_at: float, **known: Any) -> dict[str, Any]:
-    """What is known of an execution's end. `outputs`: per stream `{text, size}` or `{path, size}`."""
-    ended = {"seq": order.seq, "lease": order.lease, "started_at": started_at, "finished_at": finished_at}
-    if known.get("error"):
-        known["error"] = _cut(known["error"])
-    ended.update({name: value for name, value in known.items() if value is not None})
-    return ended

@@ -8,7 +8,8 @@ import shutil
 import socket
 from pathlib import Path
 
-from queuectl.engine.protocol import JOURNAL_NAME, SOCKET_NAME, listen
+from queuectl.engine.channel import listen
+from queuectl.engine.protocol import JOURNAL_NAME, SOCKET_NAME
 from queuectl.engine.supervise.journal import Journal
 from queuectl.engine.supervise.roster import ROSTER_NAME, Roster
 from queuectl.store.liveness import LOCK_NAME, hold_lock

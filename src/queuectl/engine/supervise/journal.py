@@ -13,7 +13,8 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+
+from queuectl.engine.protocol import End
 
 JOURNAL_BYTES = 1 << 20
 RESERVE_BYTES = 8192
@@ -71,7 +72,7 @@ def allocated(path: Path, size: int) -> mmap.mmap:
         os.close(handle)
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
+def read_journal(path: Path) -> list[End]:
     """The results in a dead supervisor's journal; none where it never wrote one."""
     try:
         data = path.read_bytes()
@@ -84,6 +85,6 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
         body = data[at + _RECORD.size : at + _RECORD.size + length]
         if not length or zlib.crc32(body) != crc:
             break
-        results.append(json.loads(body.decode("utf-8", "surrogatepass")))
+        results.append(End.of(json.loads(body.decode("utf-8", "surrogatepass"))))
         at += _RECORD.size + length
     return results

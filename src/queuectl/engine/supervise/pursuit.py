@@ -11,6 +11,7 @@ import signal
 from collections.abc import Collection, Iterable
 from operator import attrgetter
 
+from queuectl.domain.lifecycle import Cause
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.execution import Run
 from queuectl.engine.supervise.trees import Seen, View, is_younger, look, members, names_of, see, send
@@ -66,7 +67,7 @@ class Pursuit:
         """Children that no run started: what commands left behind, with the run that it came from."""
         self.due_at: float | None = None
 
-    def begin(self, run: Run, cause: str, now: float) -> None:
+    def begin(self, run: Run, cause: Cause, now: float) -> None:
         """Ends an execution from now on."""
         run.cause = cause
         self._chases[run] = Chase(run, now + run.order.kill_grace)

@@ -130,7 +130,7 @@ class Sight:
         entries = self.running()
         if entries is None:
             return None
-        ended = {(result["seq"], result["lease"]) for result in read_journal(self._folder / JOURNAL_NAME)}
+        ended = {end.key for end in read_journal(self._folder / JOURNAL_NAME)}
         return [entry for entry in entries if entry.key not in ended]
 
     def trees(self, bits: int) -> list[Tree]:

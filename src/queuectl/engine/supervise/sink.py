@@ -20,8 +20,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from termios import FIONREAD
-from typing import Any
 
+from queuectl.engine.protocol import Kept
 from queuectl.engine.supervise.descriptors import FILES_BESIDE, open_files_max
 from queuectl.engine.supervise.leftovers import Leftovers
 from queuectl.engine.supervise.output import cut_note, discard, punch_hole
@@ -133,7 +133,7 @@ class Sink:
         fcntl.ioctl(self.reader, FIONREAD, _held)
         return os.read(self.reader, min(_held[0], READ_BYTES)) if _held[0] else b""
 
-    def collect(self, still_written: bool, room: int) -> dict[str, Any] | None:
+    def collect(self, still_written: bool, room: int) -> Kept | None:
         """What was written, for the result: `{text}` inline, or `{path, size}` of a file that is handed over.
 
         `still_written`: a process that was left behind may go on writing. `room`: bytes that may go inline. Of a cut
@@ -152,7 +152,7 @@ class Sink:
             return None
         inline = min(INLINE_BYTES_MAX, room)
         if size <= inline:
-            kept = {"text": (self._head + last).decode("latin-1"), "size": size}
+            kept: Kept = {"text": (self._head + last).decode("latin-1"), "size": size}
             if self._stored:
                 os.ftruncate(self._file, 0)
         else:
@@ -161,7 +161,7 @@ class Sink:
         self._begin()
         return kept
 
-    def _hand_over(self, inline: int) -> dict[str, Any]:
+    def _hand_over(self, inline: int) -> Kept:
         """The file, with its middle freed; the beginning of the output where the disk took nothing of it."""
         if self._stored:
             is_cut = self._stored > self._keep
@@ -169,7 +169,9 @@ class Sink:
                 self._punch(self._keep // 2, self._stored - self._keep // 2)
             if self._unwritten:
                 self._store(b"")  # the note of it may have room now
-            kept = {"path": self.path, "size": self._stored, **({"kept": self._keep} if is_cut else {})}
+            kept: Kept = {"path": self.path, "size": self._stored}
+            if is_cut:
+                kept["kept"] = self._keep
             os.close(self._file)
             self._file = -1
             self._name_file()
@@ -283,7 +285,7 @@ class UserFile:
         """The descriptor that the command shall write to."""
         return self._handle
 
-    def collect(self, still_written: bool, room: int) -> dict[str, Any] | None:
+    def collect(self, still_written: bool, room: int) -> Kept | None:
         """The file's name and size; it stays where it is."""
         del still_written, room
         size = os.fstat(self._handle).st_size

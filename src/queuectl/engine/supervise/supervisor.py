@@ -21,18 +21,35 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from queuectl import environment
 from queuectl.clock import boottime
+from queuectl.domain.lifecycle import Cause
+from queuectl.engine.channel import listen
 from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
 from queuectl.engine.lease import Fence, Lease
-from queuectl.engine.protocol import SPECS_MAX, Key, Message, Order, encode, listen
+from queuectl.engine.protocol import (
+    SPECS_MAX,
+    Drop,
+    Dropped,
+    End,
+    Kept,
+    Key,
+    Leave,
+    Message,
+    Order,
+    Prepare,
+    Recorded,
+    Short,
+    Signalled,
+    Terminate,
+    encode,
+    encoded,
+)  # fmt: skip
 from queuectl.engine.signals import pipe_of_child_ends
 from queuectl.engine.supervise import descriptors, process
 from queuectl.engine.supervise.door import Door
-from queuectl.engine.supervise.execution import Began, Run, Slot, Surroundings, copy_user_file, prepared, start
-from queuectl.engine.supervise.execution import result as result_of
+from queuectl.engine.supervise.execution import Began, Run, Slot, Surroundings, copy_user_file, cut, prepared, start
 from queuectl.engine.supervise.hanging import CHANGED, Mounts
 from queuectl.engine.supervise.home import Home
 from queuectl.engine.supervise.leftovers import Leftovers
@@ -45,8 +62,6 @@ from queuectl.engine.supervise.trees import name_of, names_of
 from queuectl.engine.supervise.unrecorded import INLINE_SHARE, Unrecorded
 from queuectl.engine.supervise.withheld import Withheld
 from queuectl.store.liveness import remove_folder
-
-CANCEL, TIMEOUT, STOP = "cancel", "timeout", "stop"
 
 TRY_AGAIN_AFTER_S = 0.5
 """After the machine had no room for another command."""
@@ -88,7 +103,7 @@ class Supervisor:
         self._by_key: dict[Key, Run] = {}
         self._timers: list[tuple[float, int, Run]] = []
         self._pursuit = Pursuit(config.bits)
-        self._withheld = Withheld(self._pursuit, STOP)
+        self._withheld = Withheld(self._pursuit)
         self._roster = Roster(config.folder, config.slots)
         self._executions = 0
         self._parent = os.getppid()
@@ -171,42 +186,37 @@ class Supervisor:
 
     def _news(self) -> list[str]:
         self._waiting.clear()  # orders of the one before: who takes over sees that they never ran
-        running = [encode(run.started_message()) for run in self._by_key.values()]
+        running = [encoded(run.started()) for run in self._by_key.values()]
         stuck = [run.stuck_messages() for run in self._by_key.values() if run.stuck]
         return [*running, *stuck, *self._results.messages()]
 
     def _obey(self, message: Message) -> None:
-        kind, *words = message
-        match kind:
-            case "start":
-                order = Order(*words)
-                self._waiting[order.key] = order, self._specs[order.spec]  # which may be forgotten while it waits
-            case "recorded":
-                self._results.drop(words[0])
-            case "spec":
-                self._specs[words[0]] = prepared(words[1], self._base_env)
-                self._specs.pop(words[0] - SPECS_MAX, None)
-            case "drop":
-                self._drop((words[0], words[1]))
-            case "end":
-                self._end_by_wish((words[0], words[1]), words[2])
-            case "lease":
-                lease = Lease(*words)
-                self._fence.hold(lease)
-                self._sentry.post(lease.kill_at)
-            case "signalled":
+        match message:
+            case Order():
+                self._waiting[message.key] = message, self._specs[message.spec]  # which may be forgotten while it waits
+            case Recorded():
+                self._results.drop(message.keys)
+            case Prepare(number, spec):
+                self._specs[number] = prepared(spec, self._base_env)
+                self._specs.pop(number - SPECS_MAX, None)
+            case Drop(seq, lease):
+                self._drop((seq, lease))
+            case Terminate(seq, lease, cause):
+                self._end_by_wish((seq, lease), Cause(cause))
+            case Lease():
+                self._fence.hold(message)
+                self._sentry.post(message.kill_at)
+            case Signalled():
                 self._withheld.signalled(time.monotonic())
-            case "leave":
+            case Leave():
                 self._leaving = True
-            case _:
-                pass  # ping, or a word of a newer protocol that needs no answer
 
     def _drop(self, key: Key) -> bool:
         """Forgets an order that has not been carried out; whether there was nothing more to it."""
         if key in self._by_key or key in self._results:
             return False
         self._waiting.pop(key, None)
-        self._door.say(key, ["dropped", *key])
+        self._door.say(key, Dropped(*key))
         return True
 
     # --- starting ---------------------------------------------------------------------------
@@ -238,7 +248,8 @@ class Supervisor:
             self._roster.leave(row)
             self._free.append(slot)
             del self._waiting[key]
-            self._keep(result_of(order, began.at, time.time(), exit_code=failure.exit_code, error=str(failure)))
+            end = End(*key, began.at, time.time(), exit_code=failure.exit_code, error=cut(str(failure)))
+            self._keep(end)
             return
         pid = run.tree.pid
         self._roster.started(row, run.tree.until, pid)
@@ -249,7 +260,7 @@ class Supervisor:
             self._patience.begin(run, run.start)
         if order.timeout is not None:
             self._set_timer(time.monotonic() + order.timeout, run)
-        self._door.say(key, run.started_message())
+        self._door.say(key, run.started())
 
     def _wait_for_room(self, order: Order) -> None:
         """The machine has no room for another command: tries again soon, with what no other command uses given up."""
@@ -257,7 +268,7 @@ class Supervisor:
         for slot in self._free:
             slot.out.rest()
             slot.err.rest()
-        self._door.say(order.key, ["short", *order.key])
+        self._door.say(order.key, Short(*order.key))
 
     # --- ending -----------------------------------------------------------------------------
 
@@ -270,7 +281,7 @@ class Supervisor:
         while self._timers and self._timers[0][0] <= now:
             _, _, run = heapq.heappop(self._timers)
             if self._by_key.get(run.order.key) is run and run.runs:
-                self._pursuit.begin(run, TIMEOUT, now)
+                self._pursuit.begin(run, Cause.TIMEOUT, now)
         if now >= self._home.look_at and self._home.is_lost(now):
             self._make_home_again()
 
@@ -283,7 +294,7 @@ class Supervisor:
                 slot.out.move()
                 slot.err.move()
 
-    def _end_by_wish(self, key: Key, cause: str) -> None:
+    def _end_by_wish(self, key: Key, cause: Cause) -> None:
         if self._drop(key):
             return
         run = self._by_key.get(key)
@@ -299,7 +310,7 @@ class Supervisor:
         self._reap()  # an exit before the signal stands
         for run in self._by_key.values():
             if run.runs:
-                self._pursuit.begin(run, STOP, now)
+                self._pursuit.begin(run, Cause.STOP, now)
             self._pursuit.hurry(run, now + self._fence.kill_in_s())
 
     def _pursue(self, now: float) -> None:
@@ -347,23 +358,23 @@ class Supervisor:
         if failure is None and run.user_file is not None and self._copy_user_file(run):
             return
         left = set() if run.cause or failure else self._pursuit.left_by(run, self._by_key.values())
-        outputs = {}
+        outputs: dict[str, Kept] = {}
         self._drains.end(run.sinks.values())
         for stream, sink in run.sinks.items():
             room = self._results.journal.spare(len(self._by_key)) // INLINE_SHARE
             if kept := sink.collect(still_written=bool(left or run.abandoned), room=room):
-                outputs[stream] = kept
+                outputs[str(stream)] = kept
         exit_code, signum = (failure.exit_code, None) if failure else run.exit or (None, None)
         started_at, finished_at = run.times()
-        result = result_of(
-            run.order, started_at, finished_at, exit_code=exit_code, signal=signum, cause=run.cause,
-            error="; ".join(map(str, filter(None, (failure, run.stuck)))) if failure or run.stuck else None,
+        end = End(
+            run.order.seq, run.order.lease, started_at, finished_at, exit_code, signum, run.cause,
+            error=cut("; ".join(map(str, filter(None, (failure, run.stuck))))) if failure or run.stuck else None,
             outputs=outputs or None, leftover=names_of(left) if left else None,
         )  # fmt: skip
         self._runs.pop(run.tree.pid, None)
         del self._by_key[run.order.key]
         self._free.append(run.slot)
-        self._keep(result, run)
+        self._keep(end, run)
         self._roster.leave(run.slot.index - self._config.first_slot)
 
     def _copy_user_file(self, run: Run) -> bool:
@@ -389,12 +400,12 @@ class Supervisor:
                 self._pursuit.give_up(run)
                 self._finish(run)
 
-    def _keep(self, result: dict[str, Any], run: Run | None = None) -> None:
-        body = encode(result)
+    def _keep(self, end: End, run: Run | None = None) -> None:
+        body = encode(end.told())
         self._results.journal.append(body)
         if run is not None and run.cause is None and run.exit is not None and run.cpu_time is None:
             run.account()
-        self._door.say(*self._results.keep(result, body, run.used() if run is not None else "[null,null]"))
+        self._door.say(end.key, self._results.keep(end, body, run.used() if run is not None else "[null,null]"))
 
 
 def main() -> None:

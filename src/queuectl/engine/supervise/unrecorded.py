@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from queuectl.engine.protocol import JOURNAL_NAME, Key
+from queuectl.engine.protocol import JOURNAL_NAME, End, Key
 from queuectl.engine.supervise.journal import Journal
 from queuectl.engine.supervise.output import discard, is_users
 
@@ -40,15 +40,15 @@ class Unrecorded:
         """What there is to tell of all of them."""
         return [result.message for result in self._results.values()]
 
-    def keep(self, result: dict[str, Any], body: str, used: str) -> tuple[Key, str]:
-        """Keeps a result whose JSON is in the journal, with what its command used; returns its key, and its message."""
-        outputs = result.get("outputs", {}).values()
-        files = [kept["path"] for kept in outputs if "path" in kept and not is_users(kept["path"])] if outputs else ()
-        key, message = (result["seq"], result["lease"]), f'["ended",{body},{used}]'
-        self._results[key] = Result(message, files)
-        return key, message
+    def keep(self, end: End, body: str, used: str) -> str:
+        """Keeps an end whose JSON `body` is in the journal, with what its command used; returns the message of it."""
+        outputs = end.outputs.values() if end.outputs else ()
+        files = [kept["path"] for kept in outputs if "path" in kept and not is_users(kept["path"])]
+        message = f'["ended",{body},{used}]'
+        self._results[end.seq, end.lease] = Result(message, files)
+        return message
 
-    def drop(self, keys: list[list[int]]) -> None:
+    def drop(self, keys: Iterable[Sequence[int]]) -> None:
         """These have been recorded."""
         for seq, lease in keys:
             result = self._results.pop((seq, lease), None)

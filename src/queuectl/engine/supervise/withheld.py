@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from math import inf
 
+from queuectl.domain.lifecycle import Cause
 from queuectl.engine.signals import TOGETHER_S, may_belong_to_stop
 from queuectl.engine.supervise.execution import Run
 from queuectl.engine.supervise.pursuit import Pursuit
@@ -23,9 +24,8 @@ LOOK_EVERY_S = 0.1
 class Withheld:
     """The ends of one supervisor that have to wait."""
 
-    def __init__(self, pursuit: Pursuit, cause: str) -> None:
-        """`cause` is that of an execution that was stopped."""
-        self._pursuit, self._cause = pursuit, cause
+    def __init__(self, pursuit: Pursuit) -> None:
+        self._pursuit = pursuit
         self._until: dict[Run, float] = {}
         self._signalled_at = -inf
         self.due_at: float | None = None
@@ -34,7 +34,7 @@ class Withheld:
         """The worker has got a signal to stop."""
         self._signalled_at = now
         for run in self._until:
-            self._pursuit.begin(run, self._cause, now)
+            self._pursuit.begin(run, Cause.STOP, now)
         self._until.clear()
 
     def hold(self, run: Run, running: Collection[Run], now: float) -> bool:
@@ -42,7 +42,7 @@ class Withheld:
         if run.exit is None or not may_belong_to_stop(*run.exit) or not self._pursuit.lives_on(run, running):
             return False
         if now - self._signalled_at < TOGETHER_S:
-            self._pursuit.begin(run, self._cause, now)
+            self._pursuit.begin(run, Cause.STOP, now)
         else:
             self._until[run] = now + HOLD_S
             self.due_at = now + LOOK_EVERY_S
