@@ -67,7 +67,8 @@ class SimChannel(Channel):
             return []
         messages: list[Message] = []
         while self._inbox:
-            messages += filter(None, map(parse, json.loads(self._inbox.popleft())))
+            packet = map(parse, json.loads(self._inbox.popleft()))
+            messages += [message for message in packet if message is not None]
         self.closed = self._hung_up
         return messages
 
