@@ -139,8 +139,10 @@ def test_a_start_that_takes_too_long_is_killed_and_then_given_up(monkeypatch: py
         time.sleep(300)
 
     start = starting.start_apart(hang, 77 << 32, (), lambda: None)
+    until(lambda: start.is_over() or b"/x" in start._said, "it has said what it waits for")
     patience.begin("run", start)
     until(lambda: patience.step(time.monotonic()) or start.failure)
     until(lambda: os.waitpid(start.pid, os.WNOHANG)[0], "it is killed")
     start.judge()
-    assert str(start.failure).startswith("cannot read stdin file /x: no answer within 0.05 s on host ")
+    assert start.failure
+    assert start.failure.reason.startswith("cannot read stdin file /x: no answer within 0.05 s on host ")

@@ -27,6 +27,7 @@ from queuectl.engine.dispatch.unable import Unable
 from queuectl.engine.protocol import JOURNAL_NAME, End, Key
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.capabilities import Lack, missing, pidfd
+from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.journal import read_journal
 from queuectl.engine.supervise.roster import Sight
 from queuectl.engine.supervise.trees import Tree, kill, living, names_of, see
@@ -269,10 +270,11 @@ def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
     program = (
         f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.supervise.supervisor import main; main()"
     )
-    words = [
-        sys.executable, "-I", "-S", "-c", program, str(below), str(folder), str(bits),
-        str(plan.first_slot), str(plan.slots), str(plan.output_bytes_max),
-    ]  # fmt: skip
+    config = Config(
+        below=str(below), folder=str(folder), bits=bits, first_slot=plan.first_slot, slots=plan.slots,
+        output_bytes_max=plan.output_bytes_max,
+    )  # fmt: skip
+    words = [sys.executable, "-I", "-S", "-c", program, *config.words()]
     # No argument, since those are there for all to see, and no secret, since commands may write it into their output.
     surroundings = {**environment.given(), "QUEUECTL_DB": plan.access.by_way_of(folder / PASSFILE_NAME)}
     reader, writer = os.pipe()

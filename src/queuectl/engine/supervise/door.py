@@ -30,7 +30,7 @@ class Door:
         self._driver: Channel | None = None
         self._epoch = 0
         self._word_at = time.monotonic()
-        self._outbox: dict[Key, Message | str] = {}
+        self._outbox: dict[Key, str | Callable[[], Message]] = {}
         self._outbox_since = 0.0
         poll.register(listener, select.POLLIN)
 
@@ -117,9 +117,9 @@ class Door:
     def _about(self) -> About:
         return {"protocol": PROTOCOL, "epoch": self._epoch, "driven": self.driven, "silent": self.silent_s()}
 
-    def say(self, key: Key, message: Message | str) -> None:
-        """Puts the latest news of an execution, which may be JSON already, into the next packet; without a driver it is
-        not said. Of a short command only the end is ever made JSON."""
+    def say(self, key: Key, message: str | Callable[[], Message]) -> None:
+        """Puts the latest news of an execution into the next packet, as JSON, or as what makes the message when it is
+        sent: of a short command only the end ever is. Without a driver nothing is said."""
         if self._driver is not None:
             if not self._outbox:
                 self._outbox_since = time.monotonic()
@@ -131,7 +131,9 @@ class Door:
             return
         if patient and len(self._outbox) < FLUSH_MESSAGES and now - self._outbox_since < FLUSH_AFTER_S:
             return
-        self._driver.send_encoded([each if isinstance(each, str) else encoded(each) for each in self._outbox.values()])
+        self._driver.send_encoded(
+            [each if isinstance(each, str) else encoded(each()) for each in self._outbox.values()]
+        )
         self._outbox.clear()
         if self._driver.closed or self._driver.unsent:
             self._attend(self._driver)

@@ -13,6 +13,7 @@ from queuectl.clock import boottime
 from queuectl.domain.lifecycle import Cause
 from queuectl.engine.protocol import Order, Started, Stuck, encoded
 from queuectl.engine.supervise import descriptors, process
+from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.hanging import Mounts
 from queuectl.engine.supervise.leftovers import Leftovers
 from queuectl.engine.supervise.output import cut_note, may_hang, read_capped
@@ -66,12 +67,12 @@ class Surroundings:
         return cls(**{**known, "env": env, "may_skip_shell": is_plain_shell(spec["shell"], env)})
 
 
-def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings | process.NotStarted:
+def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings | process.Unrunnable:
     """The surroundings of a `spec` message, or why nothing can run in them: its jobs fail, and nobody else's."""
     try:
         return Surroundings.prepare(spec, base_env)
     except ValueError as error:
-        return process.NotStarted(f"cannot be run with this environment: {error}")
+        return process.Unrunnable(f"cannot be run with this environment: {error}")
 
 
 @dataclass(slots=True, eq=False)
@@ -79,16 +80,19 @@ class Slot:
     """A place for one command at a time, with the files it writes to."""
 
     index: int
+    row: int
     out: Sink
     err: Sink
 
     @classmethod
-    def made(cls, index: int, folder: Path, below: Path, kept_bytes: int, leftovers: Leftovers) -> Slot:
-        """A slot of a supervisor with this folder."""
-        out, err = (
-            Sink(folder, f"slot-{index}.{name}", below, kept_bytes, leftovers) for name in ("out", "err")
-        )  # fmt: skip
-        return cls(index=index, out=out, err=err)
+    def all_of(cls, config: Config) -> list[Slot]:
+        """The slots of a supervisor. `row` counts them, `index` counts all of its worker."""
+        kept = Path(config.below), config.output_bytes_max, Leftovers()
+        slots = []
+        for row, index in enumerate(range(config.first_slot, config.first_slot + config.slots)):
+            out, err = (Sink(config.home, f"slot-{index}.{name}", *kept) for name in ("out", "err"))
+            slots.append(cls(index=index, row=row, out=out, err=err))
+        return slots
 
 
 @dataclass(slots=True, eq=False)
@@ -126,7 +130,7 @@ class Run:
         """Whether nothing has ended it yet."""
         return self.cause is None and self.exit is None
 
-    def judge_start(self) -> process.NotStarted | None:
+    def judge_start(self) -> process.Unrunnable | None:
         """Why the command, which has ended, never began; None where it did."""
         if self.start is None:
             return None
@@ -177,14 +181,14 @@ class Leased(Exception):
 
 
 def start(
-    order: Order, spec: Surroundings | process.NotStarted, slot: Slot, tag: int, began: Began, mounts: Mounts
+    order: Order, spec: Surroundings | process.Unrunnable, slot: Slot, tag: int, began: Began, mounts: Mounts
 ) -> Run:
     """Starts a command, in a child of its own where a path of it may hang.
 
     Raises `process.NotStarted`, or `process.Shortage` where it may start later.
     """
-    if isinstance(spec, process.NotStarted):
-        raise spec
+    if isinstance(spec, process.Unrunnable):
+        raise process.NotStarted(*spec)
     if mounts.any and spec.local.get(_program(order, spec)) != mounts.generation:
         return _start_apart(order, spec, slot, tag, began, mounts)
     try:

@@ -16,7 +16,7 @@ import resource
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from queuectl.engine.supervise import capabilities
 from queuectl.engine.supervise.shell import plain_words
@@ -43,12 +43,19 @@ def tag(supervisor_bits: int, execution: int) -> int:
     return supervisor_bits << TAG_SHIFT | execution & 0xFFFFFFFF
 
 
-class NotStarted(Exception):
-    """A command could not be started; `exit_code` is what a shell would say (none: its surroundings were wrong)."""
+class Unrunnable(NamedTuple):
+    """Why a command does not run. `exit_code` is what a shell would say; None: its surroundings are wrong."""
 
-    def __init__(self, message: str, exit_code: int | None = None) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    reason: str
+    exit_code: int | None = None
+
+
+class NotStarted(Exception):
+    """A command could not be started."""
+
+    def __init__(self, reason: str, exit_code: int | None = None) -> None:
+        super().__init__(reason)
+        self.why = Unrunnable(reason, exit_code)
 
 
 SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})

@@ -44,7 +44,7 @@ class Start:
         self._confirm = confirm
         self._said = b""
         self._open = True
-        self.failure: process.NotStarted | None = None
+        self.failure: process.Unrunnable | None = None
         """Why the command does not run, as far as is known."""
 
     def is_over(self) -> bool:
@@ -70,7 +70,7 @@ class Start:
         *_, last, _ = [b"", *self._said.split(b"\n")]
         if last.startswith(b"!") and self.failure is None:
             code, _, reason = os.fsdecode(last[1:]).partition(" ")
-            self.failure = process.NotStarted(reason, int(code) if code != "-" else None)
+            self.failure = process.Unrunnable(reason, int(code) if code != "-" else None)
         if f"\n{LOCAL}\n".encode() in self._said:
             self._confirm()
 
@@ -79,7 +79,7 @@ class Start:
         *_, step, _ = [b"", *self._said.split(b"\n")]
         host = os.uname().nodename
         reason = f"no answer within {START_WITHIN_S:g} s on host {host}"
-        self.failure = process.NotStarted(f"{os.fsdecode(step) or 'cannot be started'}: {reason}")
+        self.failure = process.Unrunnable(f"{os.fsdecode(step) or 'cannot be started'}: {reason}")
 
 
 def start_apart(become: Callable[[Step], None], tag: int, kept: Sequence[int], confirm: Callable[[], None]) -> Start:
@@ -115,7 +115,8 @@ def _child(become: Callable[[Step], None], steps: int, kept: Sequence[int]) -> N
         step("")
         become(step)
     except process.NotStarted as error:
-        step(f"!{'-' if error.exit_code is None else error.exit_code} {error}")
+        reason, exit_code = error.why
+        step(f"!{'-' if exit_code is None else exit_code} {reason}")
     except (OSError, ValueError) as error:
         step(f"!- cannot be started: {error}")
     finally:

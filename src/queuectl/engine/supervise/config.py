@@ -1,0 +1,33 @@
+"""What a supervisor is told when it is started."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """`below` is the store's folder, `folder` the supervisor's own. `bits` mark its commands (see process.py)."""
+
+    below: str
+    folder: str
+    bits: int
+    first_slot: int
+    slots: int
+    output_bytes_max: int
+
+    @property
+    def home(self) -> Path:
+        return Path(self.folder)
+
+    def words(self) -> list[str]:
+        """As words of a command line. The folder is a word of its own, by which others know the process (see
+        store/liveness.py)."""
+        return [self.folder, json.dumps(asdict(self))]
+
+    @classmethod
+    def of_words(cls, words: list[str]) -> Config:
+        _, rest = words
+        return cls(**json.loads(rest))
