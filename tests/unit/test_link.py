@@ -9,7 +9,7 @@ from queuectl.domain.job import Spec
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host, Plan
 from queuectl.engine.dispatch.link import Link
-from queuectl.engine.protocol import SPECS_MAX, Dropped, Ended, Message, Order, Prepare
+from queuectl.engine.protocol import SPECS_MAX, Dropped, End, Ended, Message, Order, Prepare, parse
 from queuectl.store.passfile import Access
 from tests.builders import a_job, a_worker
 from tests.workshop import until
@@ -40,6 +40,12 @@ def test_every_start_refers_to_one_of_the_last_surroundings_that_were_sent() -> 
     assert len(sent) < 2 * SPECS_MAX + 20, "shared surroundings are sent anew only now and then"
     near.close()
     far.close()
+
+
+def test_what_a_newer_release_adds_to_messages_is_ignored() -> None:
+    assert parse(["news", 1]) is None
+    assert parse(["dropped", 1, 2, "news"]) == Dropped(1, 2)
+    assert End.of({"seq": 1, "lease": 2, "started_at": 3.0, "finished_at": 4.0, "news": 5}) == End(1, 2, 3.0, 4.0)
 
 
 def test_what_waits_in_line_keeps_its_surroundings_however_many_others_are_sent(tmp_path: Path) -> None:

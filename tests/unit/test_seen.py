@@ -6,6 +6,8 @@ import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from string import Formatter
+from typing import get_args
 
 import pytest
 
@@ -19,7 +21,7 @@ from queuectl.client.workers import line_of
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import Job, JobState, seen_state
 from queuectl.engine import happenings
-from queuectl.engine.log import sentence
+from queuectl.engine.log import SENTENCES, sentence
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.wire import words
 from queuectl.wire.workers import check_name, default_name
@@ -134,6 +136,13 @@ def test_a_line_of_a_workers_log_is_shown_in_the_readers_zone() -> None:
     )
     for line in ("Traceback (most recent call last):\n", "\n", "2027Z x\n", "9999Z\n"):
         assert words.local_log(line) == line
+
+
+def test_every_event_of_a_worker_is_told_by_its_own_fields() -> None:
+    assert set(get_args(happenings.Happening)) == set(SENTENCES)
+    for kind, said in SENTENCES.items():
+        fields = [field for _, field, _, _ in Formatter().parse(said) if field] if isinstance(said, str) else []
+        assert {field.split(".")[1] for field in fields} <= set(kind._fields), kind
 
 
 def test_no_sentence_of_a_workers_log_has_a_time_of_its_own() -> None:

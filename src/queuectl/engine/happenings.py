@@ -1,4 +1,4 @@
-"""What happened in a worker, as values. Observers (the log, later metrics) are told; nobody asks them anything."""
+"""Events in a worker, as values. Observers such as the log are told of them and answer nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class WorkerStopping(NamedTuple):
 
 
 class DrainWaits(NamedTuple):
-    """Nothing can run `until` the next job is due, `after` so many seconds; yet it shall stay until none is left."""
+    """Nothing can run `until` the next job is due, in `after` seconds; the worker stays until no job is left."""
 
     until: float
     after: float
@@ -67,7 +67,7 @@ class WorkerLeft(NamedTuple):
 
 
 class JobStarted(NamedTuple):
-    """Told of commands that run long enough for their start to be recorded by itself."""
+    """Told of commands that run so long that their start has a record of its own."""
 
     job: Job
 
@@ -79,7 +79,7 @@ class JobEnded(NamedTuple):
 
 
 class JobStuck(NamedTuple):
-    """An execution was to be ended and lives on, as the job's error says."""
+    """An execution could not be ended, as the job's error says."""
 
     job: Job
 
@@ -127,8 +127,8 @@ class TakenOver(NamedTuple):
 
 
 class CleanedUp(NamedTuple):
-    """A dead worker's jobs were settled: `recorded` ends found in its journal, `lost` executions; `taken_back` losses
-    that others had counted, of executions that it had ended itself."""
+    """A dead worker's jobs are settled: `recorded` ends from its journal, `lost` executions, and `taken_back` losses
+    that others had counted though it had ended the executions itself."""
 
     worker: str
     recorded: int
@@ -137,8 +137,8 @@ class CleanedUp(NamedTuple):
 
 
 class CopyReleased(NamedTuple):
-    """The store is a copy, and lists a supervisor of the original: `recorded` ends found in the copy of its journal;
-    `given_back` jobs that the original's worker runs, or has run."""
+    """The store is a copy and lists a supervisor of the original: `recorded` ends from the copy of its journal,
+    `given_back` jobs that the original's worker runs or has run."""
 
     worker: str
     recorded: int
@@ -150,7 +150,7 @@ class Superseded(NamedTuple):
 
 
 class LeaseLost(NamedTuple):
-    """The store could not be reached for so long that another machine may have the jobs by now."""
+    """The store was unreachable for so long that another machine may have the jobs by now."""
 
     worker: str
 
@@ -184,6 +184,6 @@ Happening = (
 
 
 class Observer(Protocol):
-    """Is told of one happening, or of several at once, in their order."""
+    """Takes one event, or several in their order."""
 
     def __call__(self, *happened: Happening) -> None: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import assert_never
+from typing import Any
 
 from queuectl.clock import Clock
 from queuectl.domain.job import Job, JobState
@@ -14,73 +14,38 @@ from queuectl.wire.jobs import command_line
 from queuectl.wire.times import format_duration, format_time
 
 LOG_BYTES_MAX = 4 << 20
-"""A worker's log is started anew (the old one kept as `.1`) when it has grown so far."""
+"""At this size a worker's log is renamed to `.1`, and a new one begun."""
 
 
 def sentence(event: happenings.Happening) -> str:
     """The event in words."""
-    match event:
-        case happenings.WorkerStarted():
-            served = "queues " + ", ".join(event.queues) if event.queues else "all queues"
-            slots = "1 slot" if event.slots == 1 else f"{event.slots} slots"
-            return f"worker {event.name} started: {slots}, {served}, store {event.store}"
-        case happenings.Lacking():
-            return f"this platform lacks {event.name}: {event.without}"
-        case happenings.WorkerCrashed():
-            return f"the worker crashed, by a fault of queuectl's own: {event.what}"
-        case happenings.CannotStart():
-            return f"cannot start any command: {event.why}"
-        case happenings.LastWords():
-            return f"supervisor {event.worker} said last: {event.said}"
-        case happenings.WorkerStopping(how="graceful"):
-            rest = f"; {_commands(event.running)} will finish first" if event.running else ""
-            return f"{event.why}: stopping{rest}"
-        case happenings.WorkerStopping():
-            return f"{event.why}: ending {_commands(event.running)}; attempts are given back"
-        case happenings.DrainWaits():
-            return f"nothing to run for {format_duration(event.after)}"
-        case happenings.WorkerStopped():
-            return f"worker {event.name} stopped"
-        case happenings.WorkerLeft():
-            return f"{event.why}: leaving without the store; results for the next worker to record: {event.unrecorded}"
-        case happenings.JobStarted():
-            return f"{event.job.id} started: {_shortened(command_line(event.job.command))}"
-        case happenings.JobEnded():
-            return _ended(event.job)
-        case happenings.JobStuck():
-            return f"{event.job.id} {event.job.error}; it is not run again while one of these lives"
-        case happenings.StuckLeft():
-            left = f"{_commands(event.stuck)} that could not be ended"
-            return f"leaving {left}; the next worker takes over and records the end"
-        case happenings.JobLost():
-            return f"{event.job.id} lost its worker; now {event.job.state}"
-        case happenings.StoreLost():
-            return f"{event.why}; commands go on, nothing new is started"
-        case happenings.StoreBack():
-            return f"the store is back after {format_duration(event.after)}"
-        case happenings.StoreReplaced(saved=True):
-            return f"files of the store {event.url} were removed: all jobs are safe; opening it again, commands go on"
-        case happenings.StoreReplaced():
-            return f"the store {event.url} was removed or replaced: ending its commands and opening it again"
-        case happenings.SupervisorDied():
-            return f"supervisor {event.worker} died; settling its jobs and starting another"
-        case happenings.SupervisorFrozen():
-            return f"supervisor {event.worker} does not answer; ending it with its commands"
-        case happenings.TakenOver():
-            return f"took over {_commands(event.running)} of {event.worker}"
-        case happenings.CleanedUp():
-            back = f", {event.taken_back} losses taken back" if event.taken_back else ""
-            sums = f"{event.recorded} results recorded, {event.lost} executions lost{back}"
-            return f"cleaned up after {event.worker}: {sums}"
-        case happenings.CopyReleased():
-            jobs = f"{event.given_back} jobs given back, {event.recorded} results recorded"
-            return f"this store is a copy: {event.worker} belongs to the original and was not touched; {jobs}"
-        case happenings.Superseded():
-            return f"{event.worker} is driven by another worker now"
-        case happenings.LeaseLost():
-            return f"the lease of {event.worker} ran out while the store was away: going on with a new supervisor"
-        case _:
-            assert_never(event)
+    words = SENTENCES[type(event)]
+    return words.format(e=event) if isinstance(words, str) else words(event)
+
+
+def _started(event: happenings.WorkerStarted) -> str:
+    served = "queues " + ", ".join(event.queues) if event.queues else "all queues"
+    slots = "1 slot" if event.slots == 1 else f"{event.slots} slots"
+    return f"worker {event.name} started: {slots}, {served}, store {event.store}"
+
+
+def _stopping(event: happenings.WorkerStopping) -> str:
+    if event.how != "graceful":
+        return f"{event.why}: ending {_commands(event.running)}; attempts are given back"
+    rest = f"; {_commands(event.running)} will finish first" if event.running else ""
+    return f"{event.why}: stopping{rest}"
+
+
+def _replaced(event: happenings.StoreReplaced) -> str:
+    if event.saved:
+        return f"files of the store {event.url} were removed: all jobs are safe; opening it again, commands go on"
+    return f"the store {event.url} was removed or replaced: ending its commands and opening it again"
+
+
+def _cleaned_up(event: happenings.CleanedUp) -> str:
+    back = f", {event.taken_back} losses taken back" if event.taken_back else ""
+    sums = f"{event.recorded} results recorded, {event.lost} executions lost{back}"
+    return f"cleaned up after {event.worker}: {sums}"
 
 
 def _commands(number: int) -> str:
@@ -101,6 +66,38 @@ def _ended(job: Job) -> str:
             return f"{job.id} cancelled after {took}"
         case _:
             return f"{job.id} given back" + (f" after {took}" if job.duration else "")
+
+
+SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
+    happenings.WorkerStarted: _started,
+    happenings.Lacking: "this platform lacks {e.name}: {e.without}",
+    happenings.WorkerCrashed: "the worker crashed, by a fault of queuectl's own: {e.what}",
+    happenings.CannotStart: "cannot start any command: {e.why}",
+    happenings.LastWords: "supervisor {e.worker} said last: {e.said}",
+    happenings.WorkerStopping: _stopping,
+    happenings.DrainWaits: lambda event: f"nothing to run for {format_duration(event.after)}",
+    happenings.WorkerStopped: "worker {e.name} stopped",
+    happenings.WorkerLeft: "{e.why}: leaving without the store; results for the next worker to record: {e.unrecorded}",
+    happenings.JobStarted: lambda event: f"{event.job.id} started: {_shortened(command_line(event.job.command))}",
+    happenings.JobEnded: lambda event: _ended(event.job),
+    happenings.JobStuck: "{e.job.id} {e.job.error}; it is not run again while one of these lives",
+    happenings.StuckLeft: lambda event: (
+        f"leaving {_commands(event.stuck)} that could not be ended; the next worker takes over and records the end"
+    ),
+    happenings.JobLost: "{e.job.id} lost its worker; now {e.job.state}",
+    happenings.StoreLost: "{e.why}; commands go on, nothing new is started",
+    happenings.StoreBack: lambda event: f"the store is back after {format_duration(event.after)}",
+    happenings.StoreReplaced: _replaced,
+    happenings.SupervisorDied: "supervisor {e.worker} died; settling its jobs and starting another",
+    happenings.SupervisorFrozen: "supervisor {e.worker} does not answer; ending it with its commands",
+    happenings.TakenOver: lambda event: f"took over {_commands(event.running)} of {event.worker}",
+    happenings.CleanedUp: _cleaned_up,
+    happenings.CopyReleased: "this store is a copy: {e.worker} belongs to the original and was not touched; "
+    "{e.given_back} jobs given back, {e.recorded} results recorded",
+    happenings.Superseded: "{e.worker} is driven by another worker now",
+    happenings.LeaseLost: "the lease of {e.worker} ran out while the store was away: going on with a new supervisor",
+}
+"""What is said of each event `e`: words with its fields in them, or what makes them."""
 
 
 def _harmless(text: str) -> str:

@@ -9,6 +9,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 
 from queuectl.engine.channel import Channel
 from queuectl.engine.protocol import PROTOCOL, About, Ask, Hello, Key, Message, State, Welcome, encoded
@@ -138,6 +139,6 @@ class Door:
         if self._driver.closed or self._driver.unsent:
             self._attend(self._driver)
 
-    def flush_at(self) -> float | None:
+    def flush_at(self) -> float:
         """When a waiting packet has to go."""
-        return self._outbox_since + FLUSH_AFTER_S if self._outbox else None
+        return self._outbox_since + FLUSH_AFTER_S if self._outbox else inf

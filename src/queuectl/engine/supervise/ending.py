@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import os
 import time
+from math import inf
 
 from queuectl.domain.lifecycle import Cause
 from queuectl.engine.lease import Fence
@@ -48,10 +49,10 @@ class Ending:
         if run.order.timeout is not None:
             heapq.heappush(self._timers, (time.monotonic() + run.order.timeout, run.tree.low, run))
 
-    def due_at(self) -> list[float | None]:
+    def due_at(self) -> float:
         """When there is something to do."""
-        timer = self._timers[0][0] if self._timers else None
-        return [timer, self._patience.wake_at(), self._pursuit.due_at, self.withheld.due_at]
+        timer = self._timers[0][0] if self._timers else inf
+        return min(timer, self._patience.wake_at(), self._pursuit.due_at, self.withheld.due_at)
 
     def go_on(self, now: float) -> None:
         """Does what is due."""
@@ -61,7 +62,7 @@ class Ending:
                 self._pursuit.begin(run, Cause.TIMEOUT, now)
         if self._patience.waits:
             self._leave_hanging(now)
-        if self._pursuit.due_at or self.withheld.due_at:
+        if now >= self._pursuit.due_at or now >= self.withheld.due_at:
             self._pursue(now)
 
     def end(self, run: Run, cause: Cause) -> None:

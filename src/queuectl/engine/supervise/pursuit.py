@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Collection, Iterable
+from math import inf
 from operator import attrgetter
 
 from queuectl.domain.lifecycle import Cause
@@ -65,7 +66,7 @@ class Pursuit:
         self._chases: dict[Run, Chase] = {}
         self._strays: dict[int, Run | None] = {}
         """Children that no run started: what commands left behind, with the run that it came from."""
-        self.due_at: float | None = None
+        self.due_at = inf
 
     def begin(self, run: Run, cause: Cause, now: float) -> None:
         """Ends an execution from now on."""
@@ -90,7 +91,7 @@ class Pursuit:
         chase = self._chases.get(run)  # none where the command has ended and its output is being copied
         if chase is not None and not chase.stuck:
             chase.kill_at = min(chase.kill_at, kill_at)
-            self.due_at = min(chase.kill_at, self.due_at or chase.kill_at)
+            self.due_at = min(chase.kill_at, self.due_at)
 
     def look_at_once(self, now: float) -> None:
         """Something of a chased execution has ended."""
@@ -100,7 +101,7 @@ class Pursuit:
         """A round, when it is due: which executions are over, and which turn out to be stuck."""
         over: list[Run] = []
         stuck: list[Run] = []
-        if self.due_at is None or now < self.due_at:
+        if now < self.due_at:
             return over, stuck
         view = look(min(chase.run.tree.since for chase in self._chases.values())) if self._chases else {}
         self._sort_strays(running)
@@ -112,7 +113,7 @@ class Pursuit:
             elif chase.stuck != before:
                 run.stuck = chase.stuck
                 stuck.append(run)
-        self.due_at = min((chase.next_at(now) for chase in self._chases.values()), default=None)
+        self.due_at = min((chase.next_at(now) for chase in self._chases.values()), default=inf)
         return over, stuck
 
     def lives_on(self, run: Run, running: Collection[Run]) -> bool:

@@ -18,6 +18,7 @@ import time
 from array import array
 from collections.abc import Iterable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from termios import FIONREAD
 
@@ -325,9 +326,9 @@ class Drains:
                 del self._watched[sink.reader]
                 self._poll.unregister(sink.reader)
 
-    def wake_at(self) -> float | None:
+    def wake_at(self) -> float:
         """When the next pipe has to be watched again."""
-        return next(iter(self._paused.values()), None)
+        return next(iter(self._paused.values()), inf)
 
     def go_on(self, now: float) -> None:
         """Watches the pipes whose moment is over."""

@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Generic, NoReturn, TypeVar
 
 from queuectl.engine.supervise import descriptors, process
@@ -138,9 +139,9 @@ class Patience(Generic[R]):
         """A child has ended; it may be none of these."""
         self.waits.pop(pid, None)
 
-    def wake_at(self) -> float | None:
+    def wake_at(self) -> float:
         """When the next one will have been waited for too long."""
-        return min(wait.until for wait in self.waits.values()) if self.waits else None
+        return min(wait.until for wait in self.waits.values()) if self.waits else inf
 
     def step(self, now: float) -> list[tuple[int, R]]:
         """Kills those that took too long; returns those that did not end even so, with their runs."""

@@ -18,6 +18,7 @@ import select
 import sys
 import time
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 from queuectl import environment
@@ -80,7 +81,8 @@ class Supervisor:
         self._waiting: dict[Key, tuple[Order, Surroundings | process.Unrunnable]] = {}
         self._executions = 0
         self._parent = os.getppid()
-        self._short_until: float | None = None
+        self._short_until = inf
+        """When to try again, where the machine had no room for a command."""
         self._leaving = False
         self._fence = Fence()
         self._sentry = Sentry(config.home, config.bits)
@@ -130,8 +132,8 @@ class Supervisor:
 
     def _look_around(self, now: float) -> None:
         """Whether there is room again, whether the lease runs out, whether its folder is still there."""
-        if self._short_until is not None and now >= self._short_until:
-            self._short_until = None
+        if now >= self._short_until:
+            self._short_until = inf
         if self._runs.by_key and self._fence.is_near():
             self._ending.end_all(now, self._fence)
         if now >= self._home.look_at and self._home.is_lost(now):
@@ -151,15 +153,12 @@ class Supervisor:
         """Milliseconds until something is due; None if nothing will be."""
         if self._can_start():
             return 0
-        due = [*self._ending.due_at(), self._door.flush_at(), self._drains.wake_at(), self._short_until]
+        due = min(self._ending.due_at(), self._door.flush_at(), self._drains.wake_at(), self._short_until)
         if self._runs.by_pid:
-            due.append(self._home.look_at)
-            if self._fence.watched:
-                due.append(now + LEASE_LOOK_EVERY_S)
+            due = min(due, self._home.look_at, now + LEASE_LOOK_EVERY_S if self._fence.watched else inf)
         if not self._door.ever_driven:
-            due.append(now + LOOK_FOR_PARENT_S)
-        wake = [at for at in due if at is not None]
-        return max(0.0, (min(wake) - now) * 1000 + 0.5) if wake else None
+            due = min(due, now + LOOK_FOR_PARENT_S)
+        return max(0.0, (due - now) * 1000 + 0.5) if due < inf else None
 
     def _make_home_again(self) -> None:
         """Somebody removed our folder: what runs goes on, and others see and reach us again. If it cannot be made now,
@@ -214,7 +213,7 @@ class Supervisor:
         return bool(
             self._waiting
             and self._runs.free
-            and self._short_until is None
+            and self._short_until == inf
             and self._door.driven
             and self._results.journal.spare(len(self._runs.by_key)) > 0
             and not self._fence.is_near()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from queuectl.engine.protocol import JOURNAL_NAME, End, Key
 from queuectl.engine.supervise.journal import Journal
@@ -14,20 +13,16 @@ INLINE_SHARE = 16
 """Only such a part of the journal's room is for one output: there are two, and as JSON a byte may become six."""
 
 
-class Result(NamedTuple):
-    """An end that has not been recorded: what is told of it, and the files of ours that it names."""
-
-    message: str
-    files: Sequence[str]
-
-
 class Unrecorded:
     """A supervisor's results. False where there are none."""
 
     def __init__(self, below: Path, folder: Path, slots: int) -> None:
         """`below` is the store's folder, `folder` the supervisor's own."""
         self._below = below
-        self._results: dict[Key, Result] = {}
+        self._results: dict[Key, str] = {}
+        """What is told of each."""
+        self._files: dict[Key, list[str]] = {}
+        """The files of ours that some name."""
         self.journal = Journal(folder / JOURNAL_NAME, slots)
 
     def __bool__(self) -> bool:
@@ -38,21 +33,21 @@ class Unrecorded:
 
     def messages(self) -> Iterable[str]:
         """What there is to tell of all of them."""
-        return [result.message for result in self._results.values()]
+        return self._results.values()
 
     def keep(self, end: End, body: str, used: str) -> str:
         """Keeps an end whose JSON `body` is in the journal, with what its command used; returns the message of it."""
-        outputs = end.outputs.values() if end.outputs else ()
-        files = [kept["path"] for kept in outputs if "path" in kept and not is_users(kept["path"])]
-        message = f'["ended",{body},{used}]'
-        self._results[end.seq, end.lease] = Result(message, files)
+        message = self._results[end.seq, end.lease] = f'["ended",{body},{used}]'
+        if end.outputs:
+            paths = [kept["path"] for kept in end.outputs.values() if "path" in kept]
+            self._files[end.seq, end.lease] = [path for path in paths if not is_users(path)]
         return message
 
     def drop(self, keys: Iterable[Sequence[int]]) -> None:
         """These have been recorded."""
         for seq, lease in keys:
-            result = self._results.pop((seq, lease), None)
-            for path in result.files if result else ():
+            self._results.pop((seq, lease), None)
+            for path in self._files.pop((seq, lease), ()):
                 discard(self._below / path)
         if not self._results:
             self.journal.clear()

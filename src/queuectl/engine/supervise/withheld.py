@@ -28,7 +28,7 @@ class Withheld:
         self._pursuit = pursuit
         self._until: dict[Run, float] = {}
         self._signalled_at = -inf
-        self.due_at: float | None = None
+        self.due_at = inf
 
     def signalled(self, now: float) -> None:
         """The worker has got a signal to stop."""
@@ -50,10 +50,10 @@ class Withheld:
 
     def step(self, running: Collection[Run], now: float) -> list[Run]:
         """The executions that have ended by themselves, as is certain now."""
-        if self.due_at is None or now < self.due_at:
+        if now < self.due_at:
             return []
         over = [run for run, until in self._until.items() if now >= until or not self._pursuit.lives_on(run, running)]
         for run in over:
             del self._until[run]
-        self.due_at = now + LOOK_EVERY_S if self._until else None
+        self.due_at = now + LOOK_EVERY_S if self._until else inf
         return over
