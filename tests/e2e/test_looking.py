@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Terminal
+from tests.e2e.conftest import Terminal, eventually
 
 KEYS = {
     "id", "command", "state", "attempts", "max_retries", "created_at", "updated_at", "queue", "priority", "run_at",
@@ -178,10 +178,31 @@ def test_selectors_narrow_and_widen(terminal: Terminal) -> None:
 def test_the_reason_is_in_words(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true; queuectl enqueue --id b --hold -- true")
     assert terminal.good("queuectl explain a b").out == (
-        'a is pending: no live worker serves queue "default"\nb is pending: held\n'
+        'a is pending: no live worker serves queue "default"\n'
+        "  bring it forward: queuectl worker start\n"
+        "b is pending: held\n"
+        "  held since it was added\n"
+        '  no live worker serves queue "default"\n'
+        "  bring it forward: queuectl release b\n"
+        "  bring it forward: queuectl worker start\n"
     )
     terminal.worker("--queue other")
     assert terminal.good("queuectl explain a --json").json[0]["reason"] == 'no live worker serves queue "default"'
+
+
+def test_a_lock_is_explained_by_who_holds_it(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a --lock gpu -c 'until test -e gate; do sleep 0.05; done'")
+    terminal.good("queuectl enqueue --id b --lock gpu -- true")
+    terminal.worker("--count 2")
+    eventually(lambda: "1st of 1" in terminal.good("queuectl explain b").out, "it waits in line")
+    first, lock, *ways = terminal.good("queuectl explain b").out.splitlines()
+    assert first == "b is pending: waits for lock gpu (held by a)"
+    assert re.fullmatch(r"  lock gpu: needs 1, 0 of 1 free; held by a \(\d+s\); 1st of 1", lock)
+    assert ways == ["  bring it forward: queuectl lock set gpu 2"]
+    assert "waits for lock gpu (held by a)" in terminal.good("queuectl list").out
+    assert next(terminal.waiting("queuectl wait b")) == "waiting for b: waits for lock gpu (held by a)\n"
+    (terminal.folder / "gate").touch()
+    terminal.good("queuectl wait b")
 
 
 def test_a_unique_prefix_stands_for_a_generated_id(terminal: Terminal) -> None:

@@ -9,14 +9,16 @@ import re
 import sqlite3 as plain_sqlite3
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from queuectl.client.explaining import Around, explanations
 from queuectl.domain.errors import QueuectlError, StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState
+from queuectl.domain.limits import Queue, Rate
 from queuectl.domain.selector import Selector
 from queuectl.store.liveness import machine_id
 from queuectl.store.shared import migrations
@@ -486,6 +488,13 @@ def claim_cost(path: Path, waiting: int, history: int) -> int:
     store.insert([a_job(f"later{number}", run_at=NOON + number + 1) for number in range(waiting)])
     store.insert([a_job(f"held{number}", held=True) for number in range(waiting)])
     claim_one(store, grip)
+    steps = steps_of(store, lambda: finish(store, grip, claim_one(store, grip)))
+    store.close()
+    return steps
+
+
+def steps_of(store: SqliteStore, call: Callable[[], object]) -> int:
+    """How many steps SQLite's machine makes for a call."""
     steps = 0
 
     def count() -> int:
@@ -494,9 +503,8 @@ def claim_cost(path: Path, waiting: int, history: int) -> int:
         return 0
 
     store._db.set_progress_handler(count, 1)
-    finish(store, grip, claim_one(store, grip))
+    call()
     store._db.set_progress_handler(None, 1)
-    store.close()
     return steps
 
 
@@ -504,6 +512,30 @@ def test_a_claim_costs_the_same_whatever_waits_and_whatever_was(tmp_path: Path) 
     few = claim_cost(tmp_path / "few.db", waiting=10, history=10)
     many = claim_cost(tmp_path / "many.db", waiting=2000, history=2000)
     assert many == pytest.approx(few, rel=0.02)
+
+
+def explain_cost(path: Path, waiting: int) -> int:
+    """The same for the explanation of the last job behind a full queue with locks that others wait for too."""
+    store = SqliteStore(path, ManualClock())
+    grip = a_grip(store)
+    store.set_queue(Queue("q", concurrency=2, rate=Rate(2, 60.0)))
+    store.insert([a_job(f"first{number}", locks=("gpu",)) for number in range(waiting)])
+    store.insert([a_job(f"q{number}", queue="q") for number in range(waiting)])
+    for _ in range(1 + waiting // 1000):
+        store.claim(grip, HOST, 2 * waiting, ())  # parks the others
+    store.insert([a_job("last", queue="q", locks=("gpu",))])
+    last = store.get("last")
+    steps = steps_of(store, lambda: explanations(store, [last]))
+    (found,) = explanations(store, [last])
+    assert [gate.code for gate in found.gates] == ["no_worker", "concurrency", "rate", "lock"]
+    store.close()
+    return steps
+
+
+def test_an_explanation_costs_the_same_whatever_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Around, "most", 20)
+    few, many = explain_cost(tmp_path / "few.db", 50), explain_cost(tmp_path / "many.db", 1500)
+    assert many == pytest.approx(few, rel=0.05)
 
 
 # --- migrations -----------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from queuectl.cli import history
@@ -10,16 +10,18 @@ from queuectl.cli.call import Call
 from queuectl.cli.changed import report_refused
 from queuectl.cli.choosing import found, positive, selector_of
 from queuectl.cli.console import Console
-from queuectl.cli.render import Cell, Column, state_cell
-from queuectl.client.documents import history_to_json
+from queuectl.cli.render import Cell, Column, state_cell, visible
+from queuectl.client.documents import EXPLANATION, history_to_json
 from queuectl.client.facade import Client
-from queuectl.client.facts import explanation, info, tries
+from queuectl.client.facts import info, tries
+from queuectl.client.values import Explanation
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
 from queuectl.wire.jobs import command_line, job_to_json
-from queuectl.wire.words import age, natural
+from queuectl.wire.times import format_duration
+from queuectl.wire.words import age, counted, natural, short
 
 LINES_KEPT_FREE = 4
 """Lines of a terminal that are not rows: the titles, the number of further jobs, the prompt."""
@@ -164,12 +166,22 @@ def explain(call: Call) -> int:
     with call.client() as client:
         jobs, refused = found(call, client)
         now = client.now()
-        answers = list(zip(jobs, client.reasons(jobs), strict=True))
+        explanations = client.explanations(jobs)
     if console.as_json:
-        console.json_array(
-            {"id": job.id, "state": job.state.value, "reason": reason, "explanation": explanation(job, reason, now)}
-            for job, reason in answers
-        )
+        console.json_array(map(EXPLANATION.json, explanations))
     else:
-        console.lines(f"{job.id} {explanation(job, reason, now)}" for job, reason in answers)
+        console.lines(line for each in explanations for line in _explained(call, each, now))
     return report_refused(console, refused)
+
+
+def _explained(call: Call, found: Explanation, now: float) -> Iterator[str]:
+    """What a job waits for: a sentence, then each closed gate, when it may start, and how to bring that forward."""
+    sentence = f"{found.id} {found.explanation}"
+    yield visible(sentence)
+    if len(found.gates) > 1 or not all(sentence.endswith(gate.told) for gate in found.gates):
+        yield from (visible(f"  {gate.told}") for gate in found.gates)
+    if found.starts_at is not None and found.mean_run is not None:
+        took = f"the last {counted(found.runs, 'run')} of its queue took {format_duration(found.mean_run)} on average"
+        yield f"  likely to start in {short(max(0.0, found.starts_at - now))}: {took}"
+    fixes = dict.fromkeys(gate.fix for gate in found.gates if gate.fix)
+    yield from (f"  bring it forward: {call.command(fix.removeprefix('queuectl '))}" for fix in fixes)

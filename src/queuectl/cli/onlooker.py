@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
+from queuectl.client.values import Explanation
 from queuectl.client.workers import serves
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job, JobState
@@ -17,6 +18,8 @@ TOLD_AFTER_S = 1.0
 LOOK_EVERY_S = 2.0
 LOOKED_AT = 100
 """Most jobs whose reasons are read."""
+WAYS_OUT = {"held": "let it run with", "no_worker": "start one with", "paused": "resume it with"}
+"""How the command that opens a gate is announced, by the gate's code."""
 
 
 class Onlooker:
@@ -53,19 +56,19 @@ class Onlooker:
         if not jobs or any(job.state in (JobState.PROCESSING, JobState.FAILED) for job in jobs):
             return None
         first = jobs[0]
-        reason = self._own_slot(first) or self._client.reason(first)
+        (found,) = self._client.explanations([first])
+        reason = self._own_slot(first) or found.reason
         if reason is None or reason == "next in line":
             return None
         others = "others" if len(self._refs) == LOOKED_AT else f"{len(jobs) - 1} more"
         named = first.id if len(jobs) == 1 else f"{first.id} and {others}"
-        return f"waiting for {named}: {reason}{self._way_out(first)}"
+        return f"waiting for {named}: {reason}{self._way_out(found)}"
 
-    def _way_out(self, job: Job) -> str:
-        if job.held:
-            return f"; let it run with: {self._call.command(f'release {job.id}')}"
-        if job.due_at <= self._client.now() and self._client.unserved([job.queue]):
-            return f"; start one with: {self._call.command('worker start')}"
-        return ""
+    def _way_out(self, found: Explanation) -> str:
+        gate = found.gates[0] if found.gates else None
+        if gate is None or gate.fix is None or gate.code not in WAYS_OUT:
+            return ""
+        return f"; {WAYS_OUT[gate.code]}: {self._call.command(gate.fix.removeprefix('queuectl '))}"
 
     def _own_slot(self, job: Job) -> str | None:
         """A warning if the job waits for the slot of the job that waits for it, or None."""

@@ -122,7 +122,9 @@ _ROWS = (
         name="explain", group=JOBS, reads=True,
         help="say why a job is not running", target="listing:explain", words="[ID...]",
         options=SELECT,
-        description="Say in words what a job is doing or what it waits for.",
+        description="Say what a job is doing, or what it waits for: each closed gate on a line, with who keeps it "
+        "closed and the job's place in line; when it is likely to start, by the last 100 runs of its queue; and what "
+        "would bring that forward. With --json: `reason_code` says which kind of gate it is.",
         examples=("queuectl explain job1",),
     ),
     Command(

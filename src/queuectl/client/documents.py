@@ -26,11 +26,13 @@ from queuectl.client.shapes import (
     one_of,
     rounded,
 )
-from queuectl.client.values import History, Status, WorkerView
+from queuectl.client.values import Explanation, History, Status, WorkerView
 from queuectl.client.workers import serves
 from queuectl.domain.condition import Condition
 from queuectl.domain.finding import Finding
 from queuectl.domain.job import STARTING, Attempt, Job, JobState, Outcome
+from queuectl.domain.limits import Hold
+from queuectl.domain.reason import Code, Gate
 from queuectl.domain.token import Role, Token
 from queuectl.settings import SETTINGS, Settings, with_unit
 from queuectl.store.past import Deed, Group, News
@@ -247,6 +249,21 @@ EXECUTION = Shape(
     *(Key(name, nullable(INTEGER)) for name in ("exit_code", "signal")), Key("error", nullable(TEXT)),
     Key("cpu_time", nullable(rounded(6))), *(Key(name, nullable(COUNT)) for name in ("max_rss", "output_bytes")),
     Key("leftover", nullable(TEXT)),
+)  # fmt: skip
+
+
+HOLD = Shape("", Hold, Key("job", TEXT), Key("since", TIME), Key("units", TEXTS))
+GATE = Shape(
+    "", Gate,
+    Key("reason_code", one_of(Code), "code"), Key("reason", TEXT), Key("text", TEXT, "told"),
+    Key("opens_at", nullable(TIME)), Key("lock", nullable(TEXT), "name"), Key("holders", listed(HOLD.kind)),
+    Key("place", nullable(COUNT)), Key("waiting", nullable(COUNT)), Key("fix", nullable(TEXT)),
+)  # fmt: skip
+EXPLANATION = Shape(
+    "Explanation", Explanation,
+    Key("id", TEXT), Key("state", one_of(JobState)), Key("reason", nullable(TEXT)),
+    Key("reason_code", nullable(one_of(Code))), Key("explanation", TEXT), Key("gates", listed(GATE.kind)),
+    Key("starts_at", nullable(TIME)), Key("runs", COUNT), Key("mean_run", nullable(rounded(3))),
 )  # fmt: skip
 
 

@@ -79,8 +79,11 @@ class Client(Here, Verbs):
 
     def each(self, selector: Selector = ALL_JOBS) -> Iterator[tuple[Job, str | None]]:
         """All matching jobs with their reasons, in the order of enqueueing, read in pages."""
+        from queuectl.client.reasons import Listing
+
+        listing = Listing(self.store)
         for page in looking.pages(self.store, selector):
-            yield from zip(page, self.reasons(page), strict=True)
+            yield from zip(page, listing.reasons(page), strict=True)
 
     def jobs(self, selector: Selector = ALL_JOBS) -> Iterator[Job]:
         """All matching jobs, in the order of enqueueing, read in pages."""
@@ -93,9 +96,9 @@ class Client(Here, Verbs):
 
     def reasons(self, jobs: Sequence[Job]) -> list[str | None]:
         """The reasons of many jobs. Places in line are counted for the first ones only."""
-        from queuectl.client.reasons import reasons
+        from queuectl.client.reasons import Listing
 
-        return reasons(self.store, jobs)
+        return Listing(self.store).reasons(jobs)
 
     def status(self, retries: int = 5) -> Status:
         """Workers, counts by state and queue, the oldest waiting job, the next retries."""

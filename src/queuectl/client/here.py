@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from queuectl.client import looking
-from queuectl.client.values import WorkerView
+from queuectl.client.values import Explanation, WorkerView
 from queuectl.domain.errors import Invalid, StoreBusy
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
@@ -96,6 +96,12 @@ class Here:
     def known_count(self, selector: Selector) -> int | None:
         """The number of matching jobs; None if they would have to be counted."""
         return looking.known_count(self.store, selector)
+
+    def explanations(self, jobs: Sequence[Job]) -> list[Explanation]:
+        """Explains each job in full; see `explain`."""
+        from queuectl.client.explaining import explanations
+
+        return explanations(self.store, jobs)
 
     def next_retries(self, limit: int) -> Sequence[Job]:
         """The failed jobs with the next retries."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuectl.client import config, history, tokens
+from queuectl.client import config, explaining, history, tokens
 from queuectl.client.actions import ACTIONS, ON_ONE
 from queuectl.client.enqueueing import ON_CONFLICT
 from queuectl.client.operation import (
@@ -198,9 +198,9 @@ ON_JOBS, ON_DEAD = ([each.many for each in ACTIONS if each.many.tag == tag] for 
 OPERATIONS: dict[str, Operation[Any]] = {
     row.name: row
     for row in (
-        ENQUEUE, CLONE, FIND, SHOW, DELETE, OUTPUT, FOLLOW, *(row for _, row in ON_ONE), *ON_JOBS, PRUNE, FIND_DEAD,
-        history.GROUP_DEAD, *ON_DEAD, STATUS, QUEUES, A_QUEUE, WORKERS, START_WORKER, STOP_WORKERS, history.STATS,
-        HAPPENINGS, *rows_of(ROOMS), *OF_THE_SERVER,
+        ENQUEUE, CLONE, FIND, SHOW, explaining.EXPLAIN, DELETE, OUTPUT, FOLLOW,
+        *(row for _, row in ON_ONE), *ON_JOBS, PRUNE, FIND_DEAD, history.GROUP_DEAD, *ON_DEAD, STATUS, QUEUES, A_QUEUE,
+        WORKERS, START_WORKER, STOP_WORKERS, history.STATS, HAPPENINGS, *rows_of(ROOMS), *OF_THE_SERVER,
     )
 }  # fmt: skip
 """Every row by its name, in the order of the API's document."""

@@ -1,15 +1,17 @@
-"""Why jobs are not running: reads what the reasons need of workers and of the jobs ahead."""
+"""Why jobs are not running: reads what the reasons need of queues, locks, workers and the jobs ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from queuectl.client.values import WorkerView
 from queuectl.client.workers import line_of, serves, workers_of
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.reason import AHEAD_MAX, Surroundings, reason
+from queuectl.domain.limits import Hold, Lock, Queue, rate_room
+from queuectl.domain.reason import Format, Slots, reason
 from queuectl.store.port import Store
+from queuectl.wire.jobs import why_expired
 from queuectl.wire.times import format_duration, format_second
 
 WAITING = (JobState.PENDING, JobState.FAILED)
@@ -17,37 +19,108 @@ WAITING = (JobState.PENDING, JobState.FAILED)
 PLACES_MAX = 50
 """Most jobs of a listing whose exact place in line is counted."""
 
-
-def reasons(store: Store, jobs: Sequence[Job]) -> list[str | None]:
-    """Why each job is not running; None if it is running or done. Only the first places in line are counted."""
-    now, places = store.now(), _Places(store)
-    return [reason(job, now, lambda job=job: places.of(job), format_duration, format_second) for job in jobs]  # type: ignore[misc]
+FORM = Format(format_duration, format_second, why_expired)
 
 
-class _Places:
-    """The surroundings of the jobs of a listing, read once and only if needed."""
+class Listing:
+    """The surroundings of the jobs of a listing: each kind of fact is read once, and only if a job needs it.
+
+    The number of jobs does not matter, only the number of queues, workers and running jobs.
+    """
+
+    most = 1000
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
+        self.now = store.now()
         self._asked = 0
+        self._opens_at: dict[str, float | None] = {}
+        self._slots: dict[str, Slots] = {}
+
+    def reasons(self, jobs: Sequence[Job]) -> list[str | None]:
+        """Why each job is not running; None if it is running or done. Only the first places in line are counted."""
+        return [reason(job, self.now, self, FORM) for job in jobs]
+
+    # --- queues and workers -----------------------------------------------------------------
 
     @cached_property
-    def _live(self) -> list[WorkerView]:
-        return workers_of(self._store)
+    def queues(self) -> Mapping[str, Queue]:
+        return {queue.name: queue for queue in self.store.queues()}
+
+    @cached_property
+    def counts(self) -> Mapping[tuple[str, JobState], int]:
+        return self.store.counts()
+
+    def running_in(self, queue: str) -> int:
+        return self.counts.get((queue, JobState.PROCESSING), 0)
+
+    def rate_opens_at(self, queue: Queue) -> float | None:
+        assert queue.rate is not None
+        if queue.name not in self._opens_at:
+            room, opens_at = rate_room(queue.rate, self.store.window(queue.name, queue.rate, self.now), self.now)
+            self._opens_at[queue.name] = 0.0 if room else opens_at
+        return self._opens_at[queue.name]
+
+    def is_closed(self, name: str) -> bool:
+        """Whether a queue starts nothing now, so that its jobs are in nobody's way."""
+        queue = self.queues.get(name)
+        if queue is None or not queue.is_limited:
+            return False
+        opens_at = self.rate_opens_at(queue) if queue.rate else 0.0
+        return (
+            (queue.pause is not None and queue.pause.lasts(self.now))
+            or (queue.concurrency is not None and self.running_in(name) >= queue.concurrency)
+            or opens_at is None or opens_at > self.now
+        )  # fmt: skip
+
+    @cached_property
+    def live(self) -> list[WorkerView]:
+        return workers_of(self.store)
+
+    def serving(self, queue: str) -> list[WorkerView]:
+        """The workers that take jobs of a queue."""
+        return [worker for worker in self.live if serves(worker, queue) and not worker.stopping]
+
+    def slots(self, queue: str) -> Slots:
+        if queue not in self._slots:
+            serving = self.serving(queue)
+            self._slots[queue] = Slots(
+                sum(worker.slots for worker in serving), sum(len(worker.running) for worker in serving)
+            )
+        return self._slots[queue]
+
+    # --- locks ------------------------------------------------------------------------------
+
+    @cached_property
+    def _locks(self) -> Mapping[str, Lock]:
+        return {lock.name: lock for lock in self.store.locks()}
+
+    def lock(self, name: str) -> Lock:
+        return self._locks.get(name) or Lock(name)
+
+    @cached_property
+    def held(self) -> Mapping[str, Sequence[Hold]]:
+        return self.store.held()
+
+    def kept(self, job: Job, lock: str) -> Sequence[Hold]:
+        return ()  # the job is told to be in line
+
+    # --- the line ---------------------------------------------------------------------------
 
     @cached_property
     def _waiting(self) -> set[str]:
-        """The queues in which jobs wait."""
-        return {queue for (queue, state), number in self._store.counts().items() if number and state in WAITING}
+        """The queues in which jobs wait that may start."""
+        waiting = {queue for (queue, state), number in self.counts.items() if number and state in WAITING}
+        return {queue for queue in waiting if not self.is_closed(queue)}
 
-    def of(self, job: Job) -> Surroundings:
-        """The slots that serve the job's queue, and the job's place in line."""
-        serving = [worker for worker in self._live if serves(worker, job.queue) and not worker.stopping]
-        slots, busy = sum(worker.slots for worker in serving), sum(len(worker.running) for worker in serving)
+    def ahead(self, job: Job) -> int | None:
         self._asked += 1
-        ahead: int | None = 0
-        if slots:
-            is_counted = self._asked <= PLACES_MAX
-            line = line_of(serving, job.queue, self._waiting) if is_counted else ()
-            ahead = self._store.ahead(job, AHEAD_MAX, line) if is_counted else None
-        return Surroundings(slots=slots, busy=busy, ahead=ahead)
+        return self._before(job) if self._asked <= PLACES_MAX else None
+
+    def _before(self, job: Job) -> int:
+        line = [
+            queue
+            for queue in line_of(self.serving(job.queue), job.queue, self._waiting)
+            if queue == job.queue or not self.is_closed(queue)
+        ]
+        return self.store.ahead(job, self.most + 1, line)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.store.port import Note, WorkerRow
+
+if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.reason import Code, Gate
 
 Progress = Callable[[int], None]
 """Called with the number of jobs done so far."""
@@ -70,6 +73,24 @@ class Status(NamedTuple):
     queues: dict[str, dict[JobState, int]]
     oldest_due: float | None
     next_retries: Sequence[Job]
+
+
+class Explanation(NamedTuple):
+    """Why a job is not running: every closed gate, and when it is likely to start.
+
+    `explanation` is a sentence without its subject. `starts_at` goes by the `runs` latest runs of the queue, of
+    `mean_run` seconds on average; None if it depends on people, or nobody knows.
+    """
+
+    id: str
+    state: JobState
+    reason: str | None
+    reason_code: Code | None
+    explanation: str
+    gates: Sequence[Gate] = ()
+    starts_at: float | None = None
+    runs: int = 0
+    mean_run: float | None = None
 
 
 class History(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from queuectl.client.values import DEEDS, GROUPS, Changed, Progress
+from queuectl.client.values import DEEDS, GROUPS, Changed, Explanation, Progress
 from queuectl.domain.selector import ALL_JOBS, Selector
 
 if TYPE_CHECKING:
@@ -74,6 +74,14 @@ class Verbs:
         from queuectl.client import actions
 
         return self.act(actions.PURGE_DEAD, refs, progress)
+
+    # --- look -------------------------------------------------------------------------------
+
+    def explain(self, ref: str) -> Explanation:
+        """Why a job is not running: every closed gate, and when it is likely to start."""
+        from queuectl.client import explaining
+
+        return self.do(explaining.EXPLAIN, id=ref)
 
     # --- history ----------------------------------------------------------------------------
 

@@ -141,6 +141,20 @@ Order = tuple[int, float, int]
 """A job's place in line: (-priority, due_at, seq), the smallest first."""
 
 
+class Passed(NamedTuple):
+    """A job that others have passed by in the line of its locks since then."""
+
+    job: str
+    since: float
+    queue: str
+    requests: tuple[Request, ...]
+    order: Order
+
+    def units_of(self, lock: str) -> int:
+        """How many units of a lock it needs."""
+        return sum(each.units for each in self.requests if each.lock == lock)
+
+
 class Candidate(NamedTuple):
     """A due job that a claim may take. `suspect`: it lost its workers before. `locks`: as the store keeps them, or
     None. `expires`: it may start only up to a time. `parked`: it waits in the line of its locks."""

@@ -1,60 +1,202 @@
-"""Why a job is not running yet, in words."""
+"""Why a job is not running yet: the gates that are closed to it, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
 
-from queuectl.domain.job import Job, JobState
+from queuectl.domain.job import FINISHED, Job, JobState
+from queuectl.domain.limits import Hold, Lock, Queue, requests_of
 
-AHEAD_MAX = 1000
-"""The longest line that is counted: counting takes as long as the line."""
-
-
-class Surroundings(NamedTuple):
-    """The slots that serve the job's queue, how many of them are busy, and the number of jobs ahead, at most
-    `AHEAD_MAX`; None if they were not counted."""
-
-    slots: int
-    busy: int
-    ahead: int | None
+NAMED_MAX = 2
+"""The most jobs that a phrase names."""
 
 
-def reason(
-    job: Job, now: float, look_around: Callable[[], Surroundings], duration: Callable[[float], str],
-    time: Callable[[float], str],
-) -> str | None:  # fmt: skip
-    """A phrase, or None if the job runs normally, is completed or cancelled.
+class Code(StrEnum):
+    """What kind of gate it is, for programs."""
 
-    `look_around` is called only if the job itself does not explain it; `duration` and `time` format values.
+    SCHEDULED = "scheduled"
+    RETRY = "retry"
+    HELD = "held"
+    PAUSED = "paused"
+    CONCURRENCY = "concurrency"
+    RATE = "rate"
+    BLOCKED = "blocked"
+    LOCK = "lock"
+    NO_WORKER = "no_worker"
+    BUSY = "busy"
+    LINE = "line"
+    NEXT = "next"
+    EXPIRED = "expired"
+    CANCELLING = "cancelling"
+
+
+class Gate(NamedTuple):
+    """A closed gate.
+
+    `reason` is a phrase. `opens_at`: when it opens by itself, if known. `name`: which lock. `holders`: who keeps it
+    closed. `width`: how many jobs behind it run at the same time. `place`: the job's place in line, of `waiting`
+    jobs. `told`: all of that in words. `fix`: the command that would bring the job forward.
     """
-    match job.state:
-        case JobState.PROCESSING:
-            return "being cancelled" if job.cancel_requested else None
-        case JobState.COMPLETED | JobState.DEAD | JobState.CANCELLED:
-            return job.error if job.state is JobState.DEAD else None
-        case _:
-            pass
+
+    code: Code
+    reason: str
+    opens_at: float | None = None
+    name: str | None = None
+    holders: Sequence[Hold] = ()
+    width: int | None = None
+    place: int | None = None
+    waiting: int | None = None
+    told: str = ""
+    fix: str | None = None
+
+
+class Slots(NamedTuple):
+    """How many slots serve a queue, and how many of them are busy."""
+
+    all: int
+    busy: int
+
+
+class Facts(Protocol):
+    """What is known of a job's surroundings. Each is asked for only if the job itself does not explain it."""
+
+    @property
+    def queues(self) -> Mapping[str, Queue]:
+        """What is set for queues."""
+
+    def running_in(self, queue: str) -> int:
+        """How many jobs of a queue are in process."""
+
+    def rate_opens_at(self, queue: Queue) -> float | None:
+        """When the next job of a rated queue may start: 0.0 if now, None if nobody knows."""
+
+    def lock(self, name: str) -> Lock:
+        """A lock as it is set."""
+
+    @property
+    def held(self) -> Mapping[str, Sequence[Hold]]:
+        """Who holds units of each lock."""
+
+    def kept(self, job: Job, lock: str) -> Sequence[Hold]:
+        """The jobs before this one that keep freed units of a lock for themselves, as far as somebody looked."""
+
+    def slots(self, queue: str) -> Slots:
+        """The slots of the workers that serve a queue."""
+
+    most: int
+    """The longest line that is counted: counting takes as long as the line."""
+
+    def ahead(self, job: Job) -> int | None:
+        """The number of jobs before this one in the line for a slot, up to `most` + 1; None if nobody counted."""
+
+
+class Format(NamedTuple):
+    """How phrases show durations and times, and why a job has expired."""
+
+    duration: Callable[[float], str]
+    time: Callable[[float], str]
+    expiry: Callable[[Job], str]
+
+
+def reason(job: Job, now: float, facts: Facts, form: Format) -> str | None:
+    """A phrase, or None if the job runs normally, is completed or cancelled."""
+    if job.state is JobState.DEAD:
+        return job.error
+    first = next(closed_gates(job, now, facts, form), None)
+    return first.reason if first else None
+
+
+def closed_gates(job: Job, now: float, facts: Facts, form: Format) -> Iterator[Gate]:
+    """The gates that keep a job from starting, the most decisive first. If no other is closed, there is its place in
+    line. A job that has started or finished has none."""
+    if job.state in FINISHED:
+        return
+    if job.state is JobState.PROCESSING:
+        if job.cancel_requested:
+            yield Gate(Code.CANCELLING, "being cancelled")
+        return
+    if job.start_by is not None and job.start_by <= now and not job.starts and job.state is not JobState.FAILED:
+        yield Gate(Code.EXPIRED, form.expiry(job))
+        return
     if job.held:
-        return "held"
-    if job.due_at > now:
-        if job.state is JobState.FAILED:
-            return f"retry {job.attempts}/{job.spec.max_retries} in {duration(job.due_at - now)}"
-        return f"scheduled for {time(job.due_at)}"
-    around = look_around()
-    if not around.slots:
-        return f'no live worker serves queue "{job.queue}"'
-    if around.ahead is None:
-        return "in line"
-    if not around.ahead:
-        return "next in line"
-    place = f"{ordinal(around.ahead + 1)} in line" if around.ahead < AHEAD_MAX else f"{AHEAD_MAX} or more before it"
-    if around.busy < around.slots:
-        return place
-    return f"{'the only slot' if around.slots == 1 else f'all {around.slots} slots'} busy, {place}"
+        yield Gate(Code.HELD, "held")
+    is_due = job.state is not JobState.BLOCKED and job.due_at <= now
+    if job.state is JobState.BLOCKED:
+        yield Gate(Code.BLOCKED, "waits for other jobs")
+    elif not is_due and job.state is JobState.FAILED:
+        text = f"retry {job.attempts}/{job.spec.max_retries} in {form.duration(job.due_at - now)}"
+        yield Gate(Code.RETRY, text, opens_at=job.due_at)
+    elif not is_due:
+        yield Gate(Code.SCHEDULED, f"scheduled for {form.time(job.due_at)}", opens_at=job.due_at)
+    queue = facts.queues.get(job.queue) or Queue(job.queue)
+    is_paused = queue.pause is not None and queue.pause.lasts(now)
+    if queue.pause and is_paused:
+        yield Gate(Code.PAUSED, "queue paused", opens_at=queue.pause.until)
+    slots = facts.slots(job.queue)
+    if not slots.all:
+        yield Gate(Code.NO_WORKER, f'no live worker serves queue "{job.queue}"')
+    if is_due and not job.held:
+        yield from _of_the_moment(job, queue, now, facts, slots, is_alone=not is_paused)
+
+
+def _of_the_moment(job: Job, queue: Queue, now: float, facts: Facts, slots: Slots, is_alone: bool) -> Iterator[Gate]:
+    """The gates that open and close while jobs run. `is_alone`: no other gate is closed."""
+    for gate in (*_of_queue(queue, now, facts), *_of_locks(job, facts)):
+        is_alone = False
+        yield gate
+    if slots.all and (is_alone or slots.busy >= slots.all):
+        yield _in_line(slots, facts.ahead(job), facts.most, is_alone)
+
+
+def _of_queue(queue: Queue, now: float, facts: Facts) -> Iterator[Gate]:
+    limit = queue.concurrency
+    if limit is not None and facts.running_in(queue.name) >= limit:
+        yield Gate(Code.CONCURRENCY, f"queue at its concurrency limit ({limit})", width=limit)
+    if queue.rate:
+        opens_at = facts.rate_opens_at(queue)
+        if opens_at is None or opens_at > now:
+            yield Gate(Code.RATE, "rate limit", opens_at=opens_at)
+
+
+def _of_locks(job: Job, facts: Facts) -> Iterator[Gate]:
+    for request in requests_of(job.locks):
+        lock, holders = facts.lock(request.lock), facts.held.get(request.lock, ())
+        free = len(lock.free(unit for hold in holders for unit in hold.units))
+        if free < request.units:
+            why = f"held by {named([hold.job for hold in holders])}" if holders else f"there are {free}"
+        else:
+            keepers = facts.kept(job, lock.name)
+            if free >= request.units + sum(len(keeper.units) for keeper in keepers):
+                continue
+            why = f"kept for {named([keeper.job for keeper in keepers])}"
+        width = max(1, lock.capacity // request.units)
+        yield Gate(Code.LOCK, f"waits for lock {request} ({why})", name=lock.name, holders=holders, width=width)
+
+
+def _in_line(slots: Slots, ahead: int | None, most: int, is_alone: bool) -> Gate:
+    """The job's place in the line for a slot."""
+    if ahead is None:
+        return Gate(Code.LINE, "in line", width=slots.all)
+    place = ahead + 1
+    if not ahead and is_alone:
+        return Gate(Code.NEXT, "next in line", width=slots.all, place=place)
+    words = f"{ordinal(place)} in line" if ahead <= most else f"over {most:,} before it"
+    if slots.busy < slots.all:
+        return Gate(Code.LINE, words, width=slots.all, place=place)
+    which = "the only slot" if slots.all == 1 else f"all {slots.all} slots"
+    return Gate(Code.BUSY, f"{which} busy, {words}", width=slots.all, place=place)
+
+
+def named(jobs: Sequence[str], most: int = NAMED_MAX) -> str:
+    """`a`, `a and b`, `a, b and 3 more`."""
+    if len(jobs) <= most:
+        return " and ".join(jobs)
+    return f"{', '.join(jobs[:most])} and {len(jobs) - most:,} more"
 
 
 def ordinal(number: int) -> str:
     """1st, 2nd, 3rd, 4th, 11th, 21st."""
     suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{suffix}"
+    return f"{number:,}{suffix}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.job import Job
-    from queuectl.domain.limits import Hold, Lock, Order, Queue, Rate, Window
+    from queuectl.domain.limits import Hold, Lock, Passed, Queue, Rate, Window
 
 
 class LimitStore(Protocol):
@@ -46,6 +46,5 @@ class LimitStore(Protocol):
         """How many jobs that wait for the same lock come before this one, counted up to `most`. None: it waits in no
         line, since no claim has looked at it yet."""
 
-    def passed_by(self, name: str, before: float) -> list[tuple[str, str, Order]]:
-        """The jobs that others have passed by in a line of this lock since then, which thus keep units for themselves:
-        their locks, queue and place."""
+    def passed_by(self, name: str, before: float) -> list[Passed]:
+        """The jobs that others have passed by in a line of this lock since before then. They keep its units."""

@@ -363,6 +363,9 @@ class HistoryStore(OpenStore, Protocol):
     def spans(self, since: float, limit: int) -> list[Span]:
         """The latest executions that ended by themselves or by timeout since then."""
 
+    def runs(self, queue: str, most: int) -> list[float]:
+        """How long the latest executions of a queue's jobs ran, latest first; those that are long ago are not found."""
+
     def place(self) -> Place:
         """Where the news ends now."""
 

@@ -22,7 +22,7 @@ from queuectl.domain.limits import Candidate, Choice, Lock, Queue, Reservation, 
 from queuectl.settings import Settings
 from queuectl.store.port import Change
 from queuectl.store.shared.limits import NOT_YET
-from queuectl.wire.times import format_duration, format_second
+from queuectl.wire.jobs import why_expired
 
 if TYPE_CHECKING:
     from queuectl.store.shared.limits import Limits
@@ -111,8 +111,8 @@ class Gates:
         held = [unit for _, units in self._store.holders(name) for unit in units]
         patience_s = Settings(self._store.config())["lock-patience"]
         reserved = [
-            Reservation(order, sum(each.units for each in requests(locks) if each.lock == name))
-            for locks, queue, order in self._store.passed_by(name, now - patience_s) if self._may_start_from(queue)
+            Reservation(passed.order, passed.units_of(name))
+            for passed in self._store.passed_by(name, now - patience_s) if self._may_start_from(passed.queue)
         ]  # fmt: skip
         lock = self._locks[name] = self._store.lock(name)
         return Supply(lock.free(held), reserved)
@@ -192,7 +192,7 @@ class Gates:
             "WHERE start_by <= ? AND starts = 0 AND state IN ('blocked', 'pending') "
             f"ORDER BY start_by LIMIT {EXPIRED_AT_ONCE} {store._dialect.skip_locked}"
         )
-        changed = [(job, apply(job, Expired(_why_expired(job)), now)) for job in store._jobs(text, [now])]
+        changed = [(job, apply(job, Expired(why_expired(job)), now)) for job in store._jobs(text, [now])]
         if changed:
             store._write(changed, now)
             store._count(changed)
@@ -234,9 +234,3 @@ def locks_freed(counts: Iterable[tuple[Change, Job]]) -> list[str]:
     """The locks of jobs that are in process no more, by name."""
     freed = (after.locks for _, after in counts if after.locks and after.state is not JobState.PROCESSING)
     return sorted({request.lock for locks in freed for request in limits.requests_of(locks)})
-
-
-def _why_expired(job: Job) -> str:
-    if job.spec.expires is not None:
-        return f"expired: not started within {format_duration(job.spec.expires)}"
-    return f"expired: not started by {format_second(job.start_by or 0.0)}"

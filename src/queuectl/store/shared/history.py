@@ -18,6 +18,9 @@ from queuectl.wire.jobs import worker_name
 if TYPE_CHECKING:
     from queuectl.store.past import Deed, Group, News, Place, Span, Tally
 
+RUNS_SEEN = 1000
+"""How many of the latest executions are looked at for those of one queue."""
+
 
 class History(Session):
     """This part of a `Store` (see store/port.py)."""
@@ -109,6 +112,16 @@ class History(Session):
             Span(ran=max(0.0, ran), waited=max(0.0, min(since_due, since_created)) if number == 1 else None)
             for ran, since_due, since_created, number in self._select(text, [since, limit])
         ]
+
+    def runs(self, queue: str, most: int) -> list[float]:
+        text = (
+            "SELECT recent.ran FROM (SELECT job, outcome, finished_at, finished_at - started_at AS ran "
+            "FROM {schema}.attempts WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT ?) AS recent "
+            "JOIN {schema}.jobs ON jobs.seq = recent.job "
+            "WHERE jobs.queue = ? AND recent.outcome IN ('completed', 'failed', 'timeout') "
+            "ORDER BY recent.finished_at DESC LIMIT ?"
+        )
+        return [max(0.0, ran) for (ran,) in self._select(text, [RUNS_SEEN, queue, most])]
 
     def place(self) -> Place:
         from queuectl.store.past import Place

@@ -13,7 +13,7 @@ from queuectl.store.shared.workers import Workers
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.job import Job
-    from queuectl.domain.limits import Hold, Lock, Order, Queue, Rate, Window
+    from queuectl.domain.limits import Hold, Lock, Passed, Queue, Rate, Window
 
 GATES_SCHEMA = 9
 """The first schema whose releases mind limits, locks and expiry."""
@@ -164,14 +164,20 @@ class Limits(KeptSettings, Workers):
                 return most
         return before
 
-    def passed_by(self, name: str, before: float) -> list[tuple[str, str, Order]]:
+    def passed_by(self, name: str, before: float) -> list[Passed]:
+        from queuectl.domain.limits import Passed, requests_of
+
         text = (
-            "SELECT first.locks, jobs.queue, first.priority, first.due_at, first.seq FROM {schema}.lock_lines AS first "
+            "SELECT jobs.id, first.passed_since, jobs.queue, first.locks, first.priority, first.due_at, first.seq "
+            "FROM {schema}.lock_lines AS first "
             f"JOIN {{schema}}.jobs ON jobs.seq = first.seq AND jobs.{self._dialect.is_parked} "
             "WHERE first.passed_since < ? AND first.locks IN (SELECT locks FROM {schema}.line_locks WHERE lock = ?)"
         )
         found = [] if self._behind else self._select(text, [before, name])
-        return [(locks, queue, (-priority, due_at, seq)) for locks, queue, priority, due_at, seq in found]
+        return [
+            Passed(job, since, queue, requests_of(json.loads(locks)), (-priority, due_at, seq))
+            for job, since, queue, locks, priority, due_at, seq in found
+        ]
 
     def _left_lines(self, jobs: Iterable[Job]) -> None:
         """Somebody has changed these jobs: one that kept units for itself may not need them any more."""

@@ -13,7 +13,7 @@ from queuectl.client.actions import CANCEL, RETRY
 from queuectl.client.documents import events, how_it_ended
 from queuectl.client.facade import Client
 from queuectl.client.facts import Fact, facts, signal_name
-from queuectl.client.values import History
+from queuectl.client.values import Explanation, History
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.web import spelling
 from queuectl.web.ask import ask
@@ -40,6 +40,7 @@ class View(NamedTuple):
 
     now: float
     history: History
+    explanation: Explanation
     facts: Sequence[Fact]
     bars: Sequence[Bar]
     verbs: Sequence[str]
@@ -52,7 +53,8 @@ def view(client: Client, ref: str) -> View:
     now = client.now()
     job = history.job
     return View(
-        now=now, history=history, facts=[fact for fact in facts(job, now) if fact.name not in SHOWN_ELSEWHERE],
+        now=now, history=history, explanation=client.explain(job.id),
+        facts=[fact for fact in facts(job, now) if fact.name not in SHOWN_ELSEWHERE],
         bars=bars(history.attempts[-ATTEMPTS_SHOWN:], now), verbs=verbs(job),
         command_line=spelling.command_line(job, client.settings()),
     )  # fmt: skip

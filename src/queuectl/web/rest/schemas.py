@@ -107,6 +107,7 @@ COMPONENTS: dict[str, Schema] = {
     "NewJob": NEW_JOB,
     "Changes": {key: value for key, value in NEW_JOB.items() if key != "required"},
     "History": fixed(**JOB, executions=listed(ref("Execution")), events=listed(ref("Event"))),
+    "Explanation": documents.EXPLANATION.schema,
     "DeadJob": fixed(**JOB, output_tail=TEXT),
     "Execution": documents.EXECUTION.schema,
     "Event": documents.EVENT.schema,

@@ -1,0 +1,209 @@
+"""Explains in full why a job is not running: every closed gate, who keeps it closed, and when it may start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuectl.client.documents import EXPLANATION
+from queuectl.client.facts import explanation
+from queuectl.client.operation import JOB, JOBS, Argument, plain
+from queuectl.client.reasons import FORM, Listing
+from queuectl.client.values import Explanation
+from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
+from queuectl.domain.limits import Hold, requests_of
+from queuectl.domain.reason import Code, Gate, closed_gates, ordinal
+from queuectl.domain.selector import Selector
+from queuectl.settings import Settings
+from queuectl.store.port import Store
+from queuectl.wire.words import age, local_time, short
+
+HOLDERS_MAX, HOLDERS_TOLD = 100, 5
+RUNS = 100
+"""How many of the latest runs of a queue an estimate goes by."""
+SLOTS = frozenset({Code.BUSY, Code.LINE, Code.NEXT})
+"""Gates of which the line for a slot is one."""
+
+
+class Around(Listing):
+    """The surroundings of jobs, with longer lines counted."""
+
+    most = 10_000
+
+    def ahead(self, job: Job) -> int | None:
+        return self._before(job)
+
+    def kept(self, job: Job, lock: str) -> Sequence[Hold]:
+        patience_s = Settings(self.store.config(), self.store.defaults)["lock-patience"]
+        order = -job.priority, job.due_at, job.seq
+        return [
+            Hold(passed.job, passed.since, ("",) * passed.units_of(lock))
+            for passed in self.store.passed_by(lock, self.now - patience_s)
+            if passed.order < order and self.slots(passed.queue).all and not self.is_closed(passed.queue)
+        ]  # fmt: skip
+
+    def running(self, queue: str) -> list[Hold]:
+        """The jobs of a queue that are in process, as who holds its places."""
+        found = self.store.find(Selector(states=(JobState.PROCESSING,), queues=(queue,)), limit=HOLDERS_MAX)
+        holds = [Hold(job.id, job.started_at or job.updated_at, ()) for job in found]
+        return sorted(holds, key=lambda hold: hold.since)
+
+
+class _Explaining:
+    """What is said of one job."""
+
+    def __init__(self, around: Around, job: Job) -> None:
+        self._around = around
+        self._job = job
+        self._store = around.store
+        self._now = around.now
+        self._mean: float | None = None
+        self._runs = 0
+
+    def explanation(self) -> Explanation:
+        job, now = self._job, self._now
+        gates = [self._in_full(gate) for gate in closed_gates(job, now, self._around, FORM)]
+        reason = job.error if job.state is JobState.DEAD else gates[0].reason if gates else None
+        starts_at = self._starts_at(gates)
+        return Explanation(
+            id=job.id, state=job.state, reason=reason, reason_code=gates[0].code if gates else None,
+            explanation=explanation(job, reason, now), gates=gates, starts_at=starts_at, runs=self._runs,
+            mean_run=self._mean,
+        )  # fmt: skip
+
+    # --- a gate -----------------------------------------------------------------------------
+
+    def _in_full(self, gate: Gate) -> Gate:
+        job, queue = self._job, self._job.queue
+        match gate.code:
+            case Code.HELD:
+                return gate._replace(told=self._since("held", "Held"), fix=f"queuectl release {job.id}")
+            case Code.CANCELLING:
+                return gate._replace(told=self._since(gate.reason, "CancelRequested"))
+            case Code.SCHEDULED:
+                told = f"scheduled for {local_time(job.due_at)} (in {short(job.due_at - self._now)})"
+                return gate._replace(told=told, fix=f"queuectl retry {job.id}")
+            case Code.RETRY:
+                told = f"{gate.reason}: {job.error}" if job.error else gate.reason
+                return gate._replace(told=told, fix=f"queuectl retry {job.id}")
+            case Code.PAUSED:
+                return gate._replace(told=self._pause(), fix=f"queuectl queue resume {queue}")
+            case Code.NO_WORKER:
+                option = "" if queue == DEFAULT_QUEUE else f" --queue {queue}"
+                return gate._replace(told=gate.reason, fix=f"queuectl worker start{option}")
+            case Code.CONCURRENCY | Code.RATE:
+                return self._of_queue(gate)
+            case Code.LOCK:
+                return self._of_lock(gate)
+            case Code.BUSY:
+                return gate._replace(told=gate.reason, fix="queuectl worker start")
+            case _:
+                return gate._replace(told=gate.reason)
+
+    def _since(self, what: str, kind: str) -> str:
+        """What a person did to the job, when, and who it was."""
+        deeds = [note for note in self._store.notes(self._job) if note.kind == kind]
+        if not deeds:
+            return f"{what} since it was added"
+        by = f" by {deeds[-1].who}" if deeds[-1].who else ""
+        return f"{what} for {age(self._now - deeds[-1].at)}{by}"
+
+    def _pause(self) -> str:
+        pause = self._around.queues[self._job.queue].pause
+        assert pause is not None
+        told = f"queue {self._job.queue} paused for {age(self._now - pause.since)}"
+        told += f" by {pause.by}" if pause.by else ""
+        told += f", until {local_time(pause.until)} (in {short(pause.until - self._now)})" if pause.until else ""
+        return told + (f": {pause.reason}" if pause.reason else "")
+
+    def _of_queue(self, gate: Gate) -> Gate:
+        queue, now = self._around.queues[self._job.queue], self._now
+        ahead = self._store.ahead(self._job, self._around.most + 1, [queue.name])
+        gate = gate._replace(place=ahead + 1)
+        if gate.code is Code.CONCURRENCY:
+            running, holders = self._around.running_in(queue.name), self._around.running(queue.name)
+            told = f"queue {queue.name}: {running} of {queue.concurrency} running{_by(holders, running, now)}"
+            fix = f"queuectl queue set {queue.name} concurrency={running + 1}"
+            return gate._replace(told=f"{told}; {self._place(ahead)}", holders=holders, fix=fix)
+        assert queue.rate is not None
+        told = f"queue {queue.name}: no more than {queue.rate.starts} starts in {short(queue.rate.window_s)}"
+        told += ", evenly" if queue.rate.even else ""
+        told += f"; the next in {short(max(0.0, gate.opens_at - now))}" if gate.opens_at else ""
+        return gate._replace(told=f"{told}; {self._place(ahead)}", fix=f"queuectl queue set {queue.name} rate=none")
+
+    def _of_lock(self, gate: Gate) -> Gate:
+        assert gate.name is not None
+        most, lock = self._around.most, self._around.lock(gate.name)
+        (units,) = (each.units for each in requests_of(self._job.locks) if each.lock == lock.name)
+        free = len(lock.free(unit for hold in gate.holders for unit in hold.units))
+        told = f"lock {lock.name}: needs {units}, {free} of {lock.capacity} free"
+        told += _by(gate.holders, len(gate.holders), self._now).replace(":", "; held by", 1)
+        if free >= units:
+            keepers = self._around.kept(self._job, lock.name)
+            told += "; kept for " + ", ".join(
+                f"{each.job} (passed by for {age(self._now - each.since)})" for each in keepers
+            )
+        ahead = self._store.before_in_line(self._job, lock.name, most + 1)
+        waiting = self._store.waiting_for(lock.name, most + 1)
+        if ahead is not None:
+            of = f"{waiting:,}" if waiting <= most else f"over {most:,}"
+            told += f"; {self._place(ahead).removesuffix(' in line')}" + (f" of {of}" if ahead <= most else "")
+        more = lock.capacity + units - free
+        fix = None if lock.named or free >= units else f"queuectl lock set {lock.name} {more}"
+        place = None if ahead is None else ahead + 1
+        return gate._replace(told=told, place=place, waiting=waiting, fix=fix)
+
+    def _place(self, ahead: int) -> str:
+        most = self._around.most
+        return f"{ordinal(ahead + 1)} in line" if ahead <= most else f"over {most:,} before it"
+
+    # --- when it may start ------------------------------------------------------------------
+
+    def _starts_at(self, gates: Sequence[Gate]) -> float | None:
+        """When the job is likely to start; None if that depends on people, or nobody knows how long runs take."""
+        opens = [self._opens_at(gate) for gate in gates]
+        known = [at for at in opens if at is not None]
+        return max(known) if known and len(known) == len(opens) else None
+
+    def _opens_at(self, gate: Gate) -> float | None:
+        if gate.code is Code.RATE:
+            rate = self._around.queues[self._job.queue].rate
+            assert rate is not None
+            return (gate.opens_at or self._now) + ((gate.place or 1) - 1) * rate.window_s / rate.starts
+        if gate.opens_at is not None or gate.width is None:
+            return gate.opens_at
+        before = gate.place or 1
+        if gate.code in SLOTS:
+            slots = self._around.slots(self._job.queue)
+            before -= slots.all - slots.busy
+        if before <= 0:
+            return self._now
+        if not self._runs:
+            runs = self._store.runs(self._job.queue, RUNS)
+            self._runs, self._mean = len(runs), sum(runs) / len(runs) if runs else None
+        return None if self._mean is None else self._now + before * self._mean / gate.width
+
+
+def _by(holders: Sequence[Hold], number: int, now: float) -> str:
+    """`: a (12m), b (2m) and 3 more`: who holds something, and for how long."""
+    if not holders:
+        return ""
+    told = ", ".join(f"{hold.job} ({age(now - hold.since)})" for hold in holders[:HOLDERS_TOLD])
+    more = number - len(holders[:HOLDERS_TOLD])
+    return f": {told}" + (f" and {more:,} more" if more > 0 else "")
+
+
+def explanations(store: Store, jobs: Sequence[Job]) -> list[Explanation]:
+    """Each job's explanation; what they share is read once."""
+    around = Around(store)
+    return [_Explaining(around, job).explanation() for job in jobs]
+
+
+def explain(store: Store, who: str, id: str) -> Explanation:
+    """A job's explanation. Raises `NotFound`."""
+    return explanations(store, [store.get(id)])[0]
+
+
+EXPLAIN = plain(
+    "explain", "GET", "/jobs/{id}/explanation", JOBS, "Explain why a job is not running", explain, EXPLANATION.kind,
+    "every closed gate, and when the job is likely to start", arguments=(Argument("id", JOB),), fails=(404,),
+)  # fmt: skip
