@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from queuectl.domain.job import Job, JobState
     from queuectl.domain.selector import Selector
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev2"
 
 __all__ = [
     "Client", "Conflict", "Invalid", "Job", "JobState", "NotFound", "OperationFailed", "QueuectlError", "Selector",
