@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.lifecycle import GivenBack
 from queuectl.store.port import Change
@@ -163,6 +165,15 @@ def test_a_stop_timeout_ends_what_does_not_finish(shop: Workshop) -> None:
     shop.started(job)
     assert worker.stop() == 0
     assert shop.job(job).state is JobState.PENDING
+
+
+@pytest.mark.parametrize("state", ["gone", "leaving"])
+def test_draining_leaves_no_supervisor_of_a_killed_worker_listed(shop: Workshop, state: str) -> None:
+    shop.worker(1).kill()
+    if state == "gone":
+        until(lambda: not shop.supervisors(), "without a dispatcher it leaves")
+    assert shop.worker(1, "--drain").wait() == 0
+    assert shop.store.workers() == []
 
 
 def test_draining_ends_the_worker_when_all_is_done(shop: Workshop) -> None:

@@ -67,6 +67,7 @@ class Dispatcher:
         self._known = Pending(clock)
         self._crew = Crew(store, options, host, observe)
         self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe)
+        self.stop = self._stopping.begin
         self._inbox = Inbox(self._crew, self._known, self.pace, self._stopping, clock, observe)
         self._claiming = Claiming(store, self._crew, options.queues, self.pace)
         self._succession = Succession(
@@ -85,8 +86,9 @@ class Dispatcher:
         self._host.prepare()
         self._crew.launch_all(self._settings)
         self._store.changed()
-        given = self._options
-        started = happenings.WorkerStarted(given.name, given.slots, given.queues, self._store.url)
+        started = happenings.WorkerStarted(
+            self._options.name, self._options.slots, self._options.queues, self._store.url
+        )
         self._observe(started, *(happenings.Lacking(*lack) for lack in self._host.lacks()))
 
     def close(self) -> None:
@@ -106,10 +108,6 @@ class Dispatcher:
             self.exit_code = StoreUnavailable.exit_code
         self._known.stop_signalled(self._clock.monotonic())
         self._stopping.signalled(name)
-
-    def stop(self, how: str, why: str) -> None:
-        """Stops as told; the loop then finishes by itself."""
-        self._stopping.begin(how, why)
 
     # --- one step ---------------------------------------------------------------------------
 
@@ -155,10 +153,13 @@ class Dispatcher:
                     link.end(flight, Cause.CANCEL)
 
     def _tick(self, now: float) -> None:
-        """Does what the time asks for."""
         if not self._stopping.has_begun and now >= self.pace.commit_not_before:
             self._crew.fill(self._settings)
         self._claiming.check_due()
+        was_expecting = self._options.drain and self._succession.expects_news(now)
+        if self._succession.hear_others(now):
+            self._apply_requests()  # what was asked for while nobody drove the supervisor waits for that
+        self._succession.look_for_others(now)
         if self._beat.is_due("poll", self._options.poll, now):
             self._settings = Settings(self._store.config())
             self._apply_requests()
@@ -166,16 +167,15 @@ class Dispatcher:
             self._check_store()
             self._crew.attend(now)
             self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
-            self._stop_if_drained()
             if not self._stopping.has_begun and self._options.slots and self._upkeep.go_on(self._settings, now):
                 self._claiming.look_again()
-        if self._succession.hear_others(now):
-            self._apply_requests()  # what was asked for while nobody drove the supervisor waits for that
-        self._succession.look_for_others(now)
+            self._stop_if_drained(now)
+        elif was_expecting:
+            self._stop_if_drained(now)
 
-    def _stop_if_drained(self) -> None:
+    def _stop_if_drained(self, now: float) -> None:
         is_idle = self._options.drain and not self._stopping.has_begun and not self._crew.has_flights
-        if is_idle and self._drain.is_over(self._claiming.next_due):
+        if is_idle and not self._succession.expects_news(now) and self._drain.is_over(self._claiming.next_due):
             self.stop(GRACEFUL, "drained")
 
     # --- the transaction --------------------------------------------------------------------
@@ -220,7 +220,7 @@ class Dispatcher:
         self.pace.committed(now, done, len(known))
         self._follow_up(outcomes, claims)
         self._notice_commits()  # others' commits may have been signalled together with ours
-        self._stop_if_drained()
+        self._stop_if_drained(done)
 
     def _follow_up(self, outcomes: list[Outcome], claims: Claims | None) -> None:
         """Does what follows from a commit: flights go on or are over, supervisors may forget results."""

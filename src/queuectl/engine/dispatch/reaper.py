@@ -31,6 +31,8 @@ LEFT_TO_OWN_S = 5.0
 """A dispatcher that is awake has so long to end its own frozen supervisor, and as long again to settle it."""
 HELLO_WITHIN_S = 1.5
 """Who has started or taken over a supervisor in the store gets so long to tell it; a dead one never does."""
+ANSWER_WITHIN_S = 1.0
+"""A living supervisor answers in a moment; a worker that is about to leave waits no longer than this for it."""
 OVERLOOKED_S = 2 * LOOK_EVERY_S
 """Between two looks at the dead: after longer, the time that others had to settle them begins anew."""
 OVERSLEPT_S = 1.5
@@ -114,6 +116,7 @@ class Reaper:
         self._heard_at = self._looked_at = 0.0
         self._dead_since: dict[str, float] = {}
         self._settled: list[Settled] = []  # where the store fails before they are told, the next look tells them
+        self._going: dict[str, bool] = {}  # supervisors that live and did not answer: whether a look will tell more
         self.fenced: set[str] = set()
         """Supervisors that lost their lease and were ended; what they can tell is not in the store yet."""
 
@@ -121,11 +124,17 @@ class Reaper:
         """Whether answers are awaited."""
         return bool(self._inquiries)
 
+    def expects_news(self, now: float) -> bool:
+        """Whether a supervisor is about to be found dead or without a dispatcher."""
+        asked = (inquiry.since for inquiry in self._inquiries.values() if not inquiry.own)
+        return any(self._going.values()) or any(now - since < ANSWER_WITHIN_S for since in asked)
+
     def look(self, mine: Mapping[str, bool], now: float) -> list[Settled]:
         """Cleans up after the dead, and asks all others on this machine.
 
         `mine` are buried by their own, and asked only while they have (True) something to do.
         """
+        self._going = dict.fromkeys(self._going, False)
         self._clean_up(now, mine.keys())
         for row in self._store.workers():
             is_wanted = mine.get(row.id, self._wards is None or row.id in self._wards)
@@ -175,8 +184,9 @@ class Reaper:
 
     def _is_left_to_own(self, row: WorkerRow, now: float) -> bool:
         """Whether the dispatcher that drove a dead supervisor is about to settle it. In another PID namespace nobody
-        else can end what still runs, so there it has the time that it needs, where no lease runs out."""
-        if not self._store.is_at_home(row):
+        else can end what still runs, so there it has the time that it needs, where no lease runs out. Where only its
+        lease tells that a supervisor is dead, the dispatcher has had that time already."""
+        if not self._store.is_at_home(row) or (self._store.shared_by_machines and not self._host.has(row.id)):
             return False
         if row.machine != self._host.machine:
             return not self._store.shared_by_machines and self._host.is_driven(row.id)
@@ -200,7 +210,8 @@ class Reaper:
     def _ask(self, row: WorkerRow, now: float, own: bool) -> None:
         channel = self._host.dial(row.id)
         if channel is None:
-            return  # it is just coming or going: its lock tells the next time
+            self._going.setdefault(row.id, True)
+            return
         channel.send(Ask(PROTOCOL))
         self._inquiries[row.id] = Inquiry(row, channel, now, own)
 
@@ -218,6 +229,7 @@ class Reaper:
                     return [*found, adopted]
             elif inquiry.channel.closed:
                 self._close(inquiry)
+                self._going.setdefault(inquiry.row.id, True)
             elif now - inquiry.since > self._patience_s(inquiry):
                 self._close(inquiry)
                 if self._store.alive(inquiry.row):

@@ -43,6 +43,10 @@ class Succession:
         """Whether a supervisor that was asked has yet to answer."""
         return self._reaper.is_waiting()
 
+    def expects_news(self, now: float) -> bool:
+        """Whether a supervisor of others is about to be taken over, or found dead."""
+        return self._reaper.expects_news(now)
+
     def forget(self, link: Link) -> None:
         """Lets go of a supervisor, and of what it has told."""
         self._crew.forget(link)
