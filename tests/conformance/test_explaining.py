@@ -153,8 +153,8 @@ def test_units_that_are_kept_for_another_job_are_told(shop: Shop) -> None:
     shop.add("c", locks=("gpu",))
     shop.store.record(grip, [Change(job=shop.store.get("b"), event=an_end(shop.store.now()))])
     assert shop.start(grip) == []
+    assert shop.reason("c") == "waits for lock gpu (kept for big)"
     (gate,) = shop.explain("c").gates
-    assert (gate.code, gate.reason) == ("lock", "waits for lock gpu (kept for big)")
     assert gate.told == (
         "lock gpu: needs 1, 1 of 2 free; held by a (6m40s); kept for big (passed by for 6m40s); 2nd of 2"
     )

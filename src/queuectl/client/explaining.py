@@ -13,7 +13,6 @@ from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 from queuectl.domain.limits import Hold, requests_of
 from queuectl.domain.reason import Code, Gate, closed_gates, ordinal
 from queuectl.domain.selector import Selector
-from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.wire.words import age, local_time, short
 
@@ -31,15 +30,6 @@ class Around(Listing):
 
     def ahead(self, job: Job) -> int | None:
         return self._before(job)
-
-    def kept(self, job: Job, lock: str) -> Sequence[Hold]:
-        patience_s = Settings(self.store.config(), self.store.defaults)["lock-patience"]
-        order = -job.priority, job.due_at, job.seq
-        return [
-            Hold(passed.job, passed.since, ("",) * passed.units_of(lock))
-            for passed in self.store.passed_by(lock, self.now - patience_s)
-            if passed.order < order and self.slots(passed.queue).all and not self.is_closed(passed.queue)
-        ]  # fmt: skip
 
     def running(self, queue: str) -> list[Hold]:
         """The jobs of a queue that are in process, as who holds its places."""
@@ -142,9 +132,9 @@ class _Explaining:
             told += "; kept for " + ", ".join(
                 f"{each.job} (passed by for {age(self._now - each.since)})" for each in keepers
             )
-        ahead = self._store.before_in_line(self._job, lock.name, most + 1)
-        waiting = self._store.waiting_for(lock.name, most + 1)
+        ahead, waiting = self._store.before_in_line(self._job, lock.name, most + 1), None
         if ahead is not None:
+            waiting = self._store.waiting_for(lock.name, most + 1)
             of = f"{waiting:,}" if waiting <= most else f"over {most:,}"
             told += f"; {self._place(ahead).removesuffix(' in line')}" + (f" of {of}" if ahead <= most else "")
         more = lock.capacity + units - free

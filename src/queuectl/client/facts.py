@@ -33,6 +33,8 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
     yield "queue", job.queue + (f", priority {job.priority}" if job.priority else "")
     if job.tags:
         yield "tags", ", ".join(job.tags)
+    if job.locks:
+        yield "locks", ", ".join(job.locks)
     yield "attempts", tries(job).replace("/", " of at most ") + (f", {job.lost} lost" if job.lost else "")
     yield "retry", _policy(job)
     if spec.timeout:
@@ -41,6 +43,8 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
     yield "created", f"({ago(now - job.created_at)})" + (f" by {job.owner}" if job.owner else ""), job.created_at
     if job.run_at > job.created_at + 0.001:
         yield "not before", "", job.run_at
+    if job.start_by and not job.starts and not job.finished:
+        yield "start by", "(else it is cancelled)", job.start_by
     if job.next_retry_at:
         yield "next retry", f"(in {short(max(0.0, job.next_retry_at - now))})", job.next_retry_at
     if job.worker:

@@ -8,8 +8,9 @@ from functools import cached_property
 from queuectl.client.values import WorkerView
 from queuectl.client.workers import line_of, serves, workers_of
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.limits import Hold, Lock, Queue, rate_room
+from queuectl.domain.limits import Hold, Lock, Passed, Queue, rate_room
 from queuectl.domain.reason import Format, Slots, reason
+from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.wire.jobs import why_expired
 from queuectl.wire.times import format_duration, format_second
@@ -102,8 +103,17 @@ class Listing:
     def held(self) -> Mapping[str, Sequence[Hold]]:
         return self.store.held()
 
+    @cached_property
+    def _passed(self) -> list[Passed]:
+        """The jobs that keep units for themselves, as a claim would see it."""
+        patience_s = Settings(self.store.config(), self.store.defaults)["lock-patience"]
+        passed = self.store.passed_by(self.now - patience_s)
+        return [each for each in passed if self.slots(each.queue).all and not self.is_closed(each.queue)]
+
     def kept(self, job: Job, lock: str) -> Sequence[Hold]:
-        return ()  # the job is told to be in line
+        order = -job.priority, job.due_at, job.seq
+        kept = [(each, each.units_of(lock)) for each in self._passed if each.order < order]
+        return [Hold(each.job, each.since, ("",) * units) for each, units in kept if units]
 
     # --- the line ---------------------------------------------------------------------------
 

@@ -46,5 +46,6 @@ class LimitStore(Protocol):
         """How many jobs that wait for the same lock come before this one, counted up to `most`. None: it waits in no
         line, since no claim has looked at it yet."""
 
-    def passed_by(self, name: str, before: float) -> list[Passed]:
-        """The jobs that others have passed by in a line of this lock since before then. They keep its units."""
+    def passed_by(self, before: float, name: str | None = None) -> list[Passed]:
+        """The jobs that others have passed by, in a line of this lock (None: of any), since before then. They keep its
+        units."""

@@ -112,7 +112,7 @@ class Gates:
         patience_s = Settings(self._store.config())["lock-patience"]
         reserved = [
             Reservation(passed.order, passed.units_of(name))
-            for passed in self._store.passed_by(name, now - patience_s) if self._may_start_from(passed.queue)
+            for passed in self._store.passed_by(now - patience_s, name) if self._may_start_from(passed.queue)
         ]  # fmt: skip
         lock = self._locks[name] = self._store.lock(name)
         return Supply(lock.free(held), reserved)

@@ -164,16 +164,17 @@ class Limits(KeptSettings, Workers):
                 return most
         return before
 
-    def passed_by(self, name: str, before: float) -> list[Passed]:
+    def passed_by(self, before: float, name: str | None = None) -> list[Passed]:
         from queuectl.domain.limits import Passed, requests_of
 
         text = (
             "SELECT jobs.id, first.passed_since, jobs.queue, first.locks, first.priority, first.due_at, first.seq "
-            "FROM {schema}.lock_lines AS first "
-            f"JOIN {{schema}}.jobs ON jobs.seq = first.seq AND jobs.{self._dialect.is_parked} "
-            "WHERE first.passed_since < ? AND first.locks IN (SELECT locks FROM {schema}.line_locks WHERE lock = ?)"
+            "FROM {schema}.lock_lines AS first JOIN {schema}.jobs ON jobs.seq = first.seq "
+            f"AND jobs.{self._dialect.is_parked} WHERE first.passed_since < ?"
         )
-        found = [] if self._behind else self._select(text, [before, name])
+        if name is not None:
+            text += " AND first.locks IN (SELECT locks FROM {schema}.line_locks WHERE lock = ?)"
+        found = [] if self._behind else self._select(text, [before, *([] if name is None else [name])])
         return [
             Passed(job, since, queue, requests_of(json.loads(locks)), (-priority, due_at, seq))
             for job, since, queue, locks, priority, due_at, seq in found
