@@ -93,6 +93,10 @@ def both(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         patch.setenv("TZ", ZONE)
         time.tzset()
         both = Both(url, tmp_path_factory.mktemp("stores"))
+        for name in ("a", "b"):
+            both.client.set_lock(name, 4)
+        both.client.set_lock("named", units=["x", "y"])
+        both.client.set_queue("kept", max_retries=9, timeout="90s", backoff_base=4)
         yield both
         both.close()
     time.tzset()
@@ -188,6 +192,13 @@ def test_a_time_of_day_is_the_next_one(both: Both) -> None:
     assert other["later"] == pytest.approx(one["later"], abs=1)  # type: ignore[index]
 
 
+def test_the_defaults_of_a_queue_count_for_both(both: Both) -> None:
+    for keys in ({}, {"max_retries": 1}, {"backoff_base": 3}, {"backoff_initial": 1}, {"queue": "other"}):
+        both.assert_same({"command": "true", "queue": "kept", **SAME_PLACE, **keys})
+    for locks in (["named=2"], ["a=4", "unset"]):
+        both.assert_same({"command": "true", "locks": locks, **SAME_PLACE})
+
+
 def is_json_for_postgres(document: object) -> bool:
     text = json.dumps(document)
     return not any(sign in text for sign in ("\\u0000", "\\ud", "NaN", "Infinity"))
@@ -209,6 +220,9 @@ REFUSED = [
     {"command": "true", "max_retries": 1, "max-retries": 2},
     {"command": "true", "run_at": "+1m", "delay": 1},
     {"command": "\u2003\x1f"},
+    {"command": "true", "locks": ["a=2", "b=5"]},
+    {"command": "true", "locks": ["named=3"], "id": "greedy"},
+    {"command": "true", "locks": "unset=2"},
 ]  # fmt: skip
 
 

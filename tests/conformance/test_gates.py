@@ -224,6 +224,7 @@ def test_many_that_wait_do_not_hide_what_is_free(store: Store, grip: Grip) -> No
     assert claim(store, grip, 2)[0] == "w0000"
     assert claim(store, grip, 2) + claim(store, grip, 2) == ["free"]
     assert store.waiting_for("x") == 1499
+    assert store.needs() == [(["x"], 1499)]
 
 
 def test_more_units_open_a_line(store: Store, grip: Grip) -> None:

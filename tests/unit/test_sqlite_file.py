@@ -552,7 +552,7 @@ def test_a_store_of_0_1_0_counts_right_and_finds_its_retries(path: Path) -> None
         store.insert([a_job("counted-twice")])
         for table in ("queues", "starts", "locks", "holds", "lock_lines", "line_locks"):
             store._db.execute(f"DROP TABLE {table}")
-        for index in ("jobs_parked", "jobs_expiring"):
+        for index in ("jobs_parked", "jobs_expiring", "jobs_needing"):
             store._db.execute(f"DROP INDEX {index}")
         for column in ("jobs.locks", "jobs.units", "jobs.start_by", "workers.schema", "workers.home"):
             store._db.execute("ALTER TABLE {} DROP COLUMN {}".format(*column.split(".")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from queuectl.cli.call import Call
@@ -14,6 +14,7 @@ from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job, Spec
+from queuectl.domain.limits import Pause
 from queuectl.wire.requests import parse_request
 
 
@@ -30,6 +31,7 @@ def enqueue(call: Call) -> int:
                 call.console.note(f"{job.id} is already there ({job.state}) and left as it is", "already_there")
         if not call.console.quiet:
             note_missing(call, jobs)
+            note_paused(call, client.paused(job.queue for job in jobs))
             note_unserved(call, client.unserved(job.queue for job in jobs))
     return 0
 
@@ -44,6 +46,7 @@ def clone(call: Call) -> int:
         job = client.clone(call.words[0], changes)
         print_changed(call.console, client, [job], "enqueued")
         note_missing(call, [job])
+        note_paused(call, client.paused([job.queue]))
         note_unserved(call, client.unserved([job.queue]))
     return 0
 
@@ -64,6 +67,15 @@ def _missing(spec: Spec) -> Iterator[str]:
         yield f"no folder {folder} here (--output)"
     if not os.access(os.path.join(spec.cwd or "/", spec.shell), os.X_OK):
         yield f"no program {spec.shell} here (--shell)"
+
+
+def note_paused(call: Call, paused: Mapping[str, Pause]) -> None:
+    """Notes which queues of new jobs are paused, and how to resume them."""
+    for queue, pause in paused.items():
+        from queuectl.wire.limits import pause_words
+
+        resume = call.command(f"queue resume {queue}")
+        call.console.note(f"queue {queue} is {pause_words(pause)}; resume it with: {resume}", "queue_paused")
 
 
 def note_unserved(call: Call, queues: Sequence[str]) -> None:

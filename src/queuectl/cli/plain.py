@@ -18,7 +18,11 @@ from queuectl.client.shapes import moment
 from queuectl.domain.errors import Invalid
 from queuectl.wire.words import local_time
 
-PRINTERS = {"token create": "token:print_made", "token list": "token:print_all"}
+PRINTERS = {
+    "token create": "token:print_made", "token list": "token:print_all",
+    "queue list": "queue:print_all", "queue show": "queue:print_one", "queue pause": "queue:print_paused",
+    "lock list": "lock:print_all", "lock show": "lock:print_one",
+}  # fmt: skip
 """Commands that print their answer for people by their own function: module and function, as in `cli.table`."""
 
 

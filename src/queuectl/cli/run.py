@@ -12,7 +12,7 @@ from types import FrameType
 
 from queuectl.cli.call import Call
 from queuectl.cli.console import Screen
-from queuectl.cli.enqueue import note_missing, note_unserved
+from queuectl.cli.enqueue import note_missing, note_paused, note_unserved
 from queuectl.cli.forms import FORMS, command_of, options, spelled
 from queuectl.cli.onlooker import Onlooker
 from queuectl.cli.wait import BY_SIGNAL, exit_code_of
@@ -20,6 +20,7 @@ from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, StoreUnavailable, TimedOut
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.limits import Pause
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request
@@ -121,9 +122,10 @@ def _streams_differ(screen: Screen) -> bool:
 def _followed(call: Call, client: Client, job: Job, start_within_s: float | None) -> Job:
     """Prints a job's output as it comes. Returns the finished job."""
     note_missing(call, [job])
-    unserved = _unserved(client, job)
+    unserved, paused = _lacking(client, job)
+    note_paused(call, paused)
     note_unserved(call, unserved)
-    onlooker = Onlooker(call, client, [job.id], told=bool(unserved))
+    onlooker = Onlooker(call, client, [job.id], told=bool(unserved or paused))
     give_up_at = None if start_within_s is None else time.monotonic() + start_within_s
     for stream, data in client.follow(job.id, ticks=True, say=onlooker.say):
         if stream:
@@ -138,11 +140,12 @@ def _followed(call: Call, client: Client, job: Job, start_within_s: float | None
     return finished
 
 
-def _unserved(client: Client, job: Job) -> list[str]:
+def _lacking(client: Client, job: Job) -> tuple[list[str], dict[str, Pause]]:
+    """The job's queue, if no worker serves it; and if it is paused."""
     try:
-        return client.unserved([job.queue])
+        return client.unserved([job.queue]), client.paused([job.queue])
     except StoreUnavailable:  # the job is stored nevertheless
-        return []
+        return [], {}
 
 
 def _has_started(client: Client, job: Job) -> bool:

@@ -14,6 +14,7 @@ from queuectl.domain.condition import Condition, finding
 from queuectl.domain.finding import PROBLEM, Finding
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.selector import Selector
+from queuectl.wire.limits import pause_words
 from queuectl.wire.times import format_duration, parse_duration
 from queuectl.wire.words import age, counted, natural, short
 
@@ -58,6 +59,8 @@ def _print(call: Call, found: Status) -> None:
     if len(found.queues) > 1:
         console.table(*_queue_table(found))
         console.print()
+    for number, (queue, pause) in enumerate(found.paused.items()):
+        _heading(console, "" if number else "Paused", f"{queue} {pause_words(pause).removeprefix('paused ')}")
     if found.oldest_due is not None:
         _heading(console, "Waiting", f"the oldest due job for {age(found.at - found.oldest_due)}")
     if found.next_retries:

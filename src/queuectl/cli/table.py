@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GLOBAL_OPTIONS", "GROUPS", "OWN", "Command", "Option", "function_of"]
 
-JOBS, WORKERS, DLQ, WEB, SETUP = "Jobs", "Workers", "Dead letter queue", "Over HTTP", "Setup and upkeep"
-GROUPS = (JOBS, WORKERS, DLQ, WEB, SETUP)
+JOBS, WORKERS, LIMITS, DLQ = "Jobs", "Workers", "Queues and locks", "Dead letter queue"
+WEB, SETUP = "Over HTTP", "Setup and upkeep"
+GROUPS = (JOBS, WORKERS, LIMITS, DLQ, WEB, SETUP)
 
 GLOBAL_OPTIONS = (
     option("--db", "PATH", "the store (default: $QUEUECTL_DB or the nearest)"),
@@ -233,6 +234,28 @@ _ROWS = (
         description="Print the log of the named worker. Without a name: of the only live worker, or of the last one "
         "if none is alive.",
         examples=("queuectl worker logs night", "queuectl worker logs -f"),
+    ),
+    Command(
+        name="queue set", group=LIMITS, makes_store=True, help="set limits of a queue", target="queue:set_limits",
+        words="QUEUE KEY=VALUE...", least=2,
+        description="Set limits of a queue: concurrency=4 runs 4 of its jobs at a time, over all workers; rate=100/h "
+        "starts at most 100 in any hour, and rate=100/h,even spaces them. max-retries, timeout, kill-grace and "
+        "backoff-… are defaults of jobs added from now on. none lifts. A lowered limit ends nothing.",
+        examples=(
+            "queuectl queue set video concurrency=4",
+            "queuectl queue set api rate=100/h,even max-retries=5 timeout=10m",
+            "queuectl queue set video concurrency=none",
+        ),
+    ),
+    Command(
+        name="lock set", group=LIMITS, makes_store=True, help="set the units of a lock", target="lock:set_units",
+        words="LOCK [N|units=A,B...] [env=NAME]", least=2, most=3,
+        description="Set how many units a lock has, or their names. A command sees the units it holds in "
+        "QUEUECTL_LOCK_NAME, and with env= in that variable too. A lock that nobody has set has one unit.",
+        examples=(
+            "queuectl lock set licence 4",
+            "queuectl lock set gpu units=0,1,2,3 env=CUDA_VISIBLE_DEVICES",
+        ),
     ),
     Command(
         name="dlq list", group=DLQ, reads=True,

@@ -27,11 +27,10 @@ from queuectl.client.shapes import (
     rounded,
 )
 from queuectl.client.values import Explanation, History, Status, WorkerView
-from queuectl.client.workers import serves
 from queuectl.domain.condition import Condition
 from queuectl.domain.finding import Finding
 from queuectl.domain.job import STARTING, Attempt, Job, JobState, Outcome
-from queuectl.domain.limits import Hold
+from queuectl.domain.limits import Hold, Pause
 from queuectl.domain.reason import Code, Gate
 from queuectl.domain.token import Role, Token
 from queuectl.settings import SETTINGS, Settings, with_unit
@@ -81,7 +80,9 @@ def starting(workers: Sequence[WorkerView]) -> Counter[str]:
 def seen_counts(found: Status, queue: str | None = None) -> dict[str, int]:
     """Jobs (of a queue) by state for people, with `starting` apart from `processing`."""
     by_queue = starting(found.workers)
-    counted, ahead = (found.counts, by_queue.total()) if queue is None else (found.queues[queue], by_queue[queue])
+    counted, ahead = found.counts, by_queue.total()
+    if queue is not None:
+        counted, ahead = found.queues.get(queue) or dict.fromkeys(JobState, 0), by_queue[queue]
     running = max(0, counted[JobState.PROCESSING] - ahead)  # the two were not read at the same time
     seen = {state.value: number for state, number in counted.items()} | {JobState.PROCESSING.value: running}
     return {**seen, STARTING: ahead}
@@ -178,15 +179,6 @@ def setting_text(settings: Settings, name: str) -> str:
     return with_unit(name, settings.text(text)) if text in SETTINGS else text
 
 
-def queue_to_json(found: Status, queue: str) -> JsonObject:
-    """A queue: its jobs by state, and its workers."""
-    serving = [worker for worker in found.workers if serves(worker, queue)]
-    return {
-        "name": queue, "counts": {state.value: number for state, number in found.queues[queue].items()},
-        "workers": len(serving), "slots": slots(serving),
-    }  # fmt: skip
-
-
 def finding_to_json(finding: Finding) -> JsonObject:
     """A finding; `fix` is null if there is nothing to do."""
     return {**finding._asdict(), "fix": finding.fix or None}
@@ -215,6 +207,16 @@ WORKER = Shape(
 """A live worker. No queues: it serves all."""
 
 COUNTS = numbers(JobState)._replace(schema=ref("Counts"))
+PAUSE = Shape(
+    "Pause", Pause,
+    Key("since", TIME), Key("until", nullable(TIME)), Key("by", nullable(TEXT)), Key("reason", nullable(TEXT)),
+)  # fmt: skip
+"""A queue's pause."""
+PAUSED = Kind(
+    {"type": "object", "additionalProperties": ref("Pause")},
+    lambda paused: {queue: PAUSE.json(pause) for queue, pause in paused.items()},
+    lambda document: {queue: PAUSE.value(pause) for queue, pause in document.items()},
+)
 QUEUES = Kind(
     {"type": "object", "additionalProperties": ref("Counts")},
     lambda queues: {queue: COUNTS.show(counts) for queue, counts in queues.items()},
@@ -228,6 +230,7 @@ STATUS = Shape(
     Key("slots", Kind(fixed(total=COUNT.schema, busy=COUNT.schema)),
         lambda found: {"total": slots(found.workers), "busy": busy(found.workers)}),
     Key("counts", COUNTS), Key("starting", COUNT, lambda found: starting(found.workers).total()), Key("queues", QUEUES),
+    Key("paused", PAUSED),
     Key("oldest_waiting_since", nullable(TIME), "oldest_due"),
     Key("oldest_waiting", nullable(rounded(3)),
         lambda found: None if found.oldest_due is None else max(0.0, found.at - found.oldest_due)),

@@ -10,12 +10,12 @@ from typing import Any
 from queuectl import environment, ids
 from queuectl.domain.errors import IdTaken, Invalid
 from queuectl.domain.fields import INPUT
-from queuectl.domain.job import Job, Spec
+from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
 from queuectl.domain.selector import Selector
 from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.wire.kinds import utf8
-from queuectl.wire.requests import COLUMNS, JobRequest, parse_request
+from queuectl.wire.requests import COLUMNS, NOTHING, JobRequest, parse_request
 
 IDS_AT_ONCE = 500
 ON_CONFLICT = ("error", "ignore")
@@ -31,8 +31,10 @@ def enqueue(store: Store, who: str, requests: Iterable[JobRequest], connection: 
     """Adds the jobs, all or none; see `Client.enqueue`."""
     if on_conflict not in ON_CONFLICT:
         raise Invalid(f"on_conflict must be {' or '.join(ON_CONFLICT)}, not {on_conflict!r}")
-    factory = JobFactory(Settings(store.config(), store.defaults), store.now(), who)
+    settings, policies = store.policies()
+    factory = JobFactory(Settings(settings, store.defaults), store.now(), who, policies)
     jobs = [factory.job(request) for request in requests]
+    check_units(store, jobs)
     if connection is not None:
         if on_conflict != "error":
             raise Invalid("connection and on_conflict exclude each other", "check first whether the job exists")
@@ -59,26 +61,47 @@ def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any]) -> Job:
     request = parse_request({"command": command, **changes}, now)
     factory = JobFactory(Settings(store.config(), store.defaults), now, who)
     new = factory.again(job, request, {key.replace("-", "_") for key in changes})
+    check_units(store, [new])
     store.insert([new])
     return new
 
 
-class JobFactory:
-    """Makes jobs from requests, with the current settings and environment. Equal jobs share a spec."""
+def check_units(store: Store, jobs: Sequence[Job]) -> None:
+    """Raises `Invalid` for a job that needs more units than a lock has."""
+    if not any(job.locks for job in jobs):
+        return
+    from queuectl.domain.limits import Lock, requests_of
+    from queuectl.wire.limits import units_missing
 
-    def __init__(self, settings: Settings, now: float, who: str) -> None:
+    known = {lock.name: lock for lock in store.locks()}
+    for job in jobs:
+        for name, units in requests_of(job.locks):
+            if units > (lock := known.get(name) or Lock(name)).capacity:
+                raise units_missing("the job" if job.generated_id else f"job {job.id}", lock, units)
+
+
+class JobFactory:
+    """Makes jobs from requests, with the current settings and environment. Equal jobs share a spec.
+
+    `policies` are defaults of queues, by name, which count more than settings.
+    """
+
+    def __init__(
+        self, settings: Settings, now: float, who: str, policies: Mapping[str, Mapping[str, Any]] = NOTHING
+    ) -> None:
         self._now = now
         self._who = who
         self._fields: dict[str, Any] = {**settings.spec_defaults(), **_surroundings(settings["env-capture"])}
         self._fields["shell"] = _program(self._fields["shell"])
         self._backoff_initial_given = settings.text("backoff-initial") != "backoff-base"
         self._plain = Spec(**self._fields)
+        self._policies = policies
 
     def job(self, request: JobRequest) -> Job:
         """A new job, ready to be inserted."""
         now = self._now
         run_at = request.run_at if request.run_at is not None else now + (request.delay or 0.0)
-        spec = self._spec(request.spec) if request.spec else self._plain
+        spec = self._spec_of(request)
         return Job(
             id=request.id or ids.job_id(), generated_id=request.id is None, command=request.command,
             spec=spec, owner=self._who, start_by=_start_by(request, spec, max(run_at, now)),
@@ -95,6 +118,11 @@ class JobFactory:
         if {"run_at", "delay"}.isdisjoint(given):
             same.add("run_at")
         return new._replace(**{key: getattr(job, key) for key in same})
+
+    def _spec_of(self, request: JobRequest) -> Spec:
+        if self._policies and (policy := self._policies.get(request.columns.get("queue", DEFAULT_QUEUE))):
+            return self._spec({**policy, **request.spec})
+        return self._spec(request.spec) if request.spec else self._plain
 
     def _spec(self, given: Any, here: str | None = None) -> Spec:
         fields = {**self._fields, **given}

@@ -15,6 +15,7 @@ from queuectl.client.values import Changed, History, Progress, Status, WorkerVie
 from queuectl.client.verbs import T, Verbs
 from queuectl.domain.errors import IdTaken
 from queuectl.domain.job import Job
+from queuectl.domain.limits import Pause
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.settings import Settings
 from queuectl.wire.requests import NOTHING, JobRequest
@@ -57,6 +58,11 @@ class Client(Here, Verbs):
     def unserved(self, queues: Iterable[str]) -> list[str]:
         """Which of these queues no live worker serves."""
         return workers_.unserved(self.store, queues)
+
+    def paused(self, queues: Iterable[str]) -> dict[str, Pause]:
+        """Which of these queues are paused now."""
+        found = looking.pauses(self.store, self.now())
+        return {queue: found[queue] for queue in dict.fromkeys(queues) if queue in found}
 
     # --- look -------------------------------------------------------------------------------
 

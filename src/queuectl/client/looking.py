@@ -8,6 +8,7 @@ from queuectl.client.values import Status
 from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.limits import Pause
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 
@@ -41,6 +42,11 @@ def known_count(store: Store, selector: Selector) -> int | None:
     )
 
 
+def pauses(store: Store, now: float) -> dict[str, Pause]:
+    """The queues that are paused now."""
+    return {queue.name: queue.pause for queue in store.queues() if queue.pause and queue.pause.lasts(now)}
+
+
 def status(store: Store, retries: int) -> Status:
     """Workers, counts by state and queue, the oldest waiting job, the next retries."""
     counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
@@ -48,8 +54,8 @@ def status(store: Store, retries: int) -> Status:
     for (queue, state), number in store.counts().items():
         counts[state] += number
         queues.setdefault(queue, dict.fromkeys(JobState, 0))[state] = number
-    backlog = store.backlog(retries)
+    backlog, now = store.backlog(retries), store.now()
     return Status(
-        url=store.url, at=store.now(), workers=workers_of(store), counts=counts, queues=queues,
-        oldest_due=backlog.oldest_due, next_retries=backlog.next_retries,
+        url=store.url, at=now, workers=workers_of(store), counts=counts, queues=queues,
+        oldest_due=backlog.oldest_due, next_retries=backlog.next_retries, paused=pauses(store, now),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuectl.client import config, explaining, history, tokens
+from queuectl.client import config, explaining, history, locks, queues, tokens
 from queuectl.client.actions import ACTIONS, ON_ONE
 from queuectl.client.enqueueing import ON_CONFLICT
 from queuectl.client.operation import (
@@ -39,7 +39,7 @@ from queuectl.wire import schema
 from queuectl.wire.schema import COUNT, fixed, listed, nullable, optional, ref
 from queuectl.wire.workers import SLOTS_MAX
 
-ROOMS = (config, tokens, history)
+ROOMS = (queues, locks, config, tokens, history)
 
 LINES = "application/x-ndjson"
 EVENT_STREAM = "text/event-stream"
@@ -143,12 +143,6 @@ STATUS = _row(
         Argument("retries", number(0, RETRIES_SHOWN_MAX), default=RETRIES_SHOWN, told="next retries (default: 5)"),
     ),
 )  # fmt: skip
-QUEUES = _row(
-    "queues", "GET", "/queues", ACTIVITY, "List queues that have jobs", Answer(listed(ref("Queue")), "each queue")
-)  # fmt: skip
-A_QUEUE = _row(
-    "queue", "GET", "/queues/{name}", ACTIVITY, "Show a queue", Answer(ref("Queue"), "the queue"), fails=(404,)
-)  # fmt: skip
 WORKERS = _row(
     "workers", "GET", "/workers", ACTIVITY, "List live workers", Answer(listed(ref("Worker")), "each worker")
 )  # fmt: skip
@@ -199,8 +193,8 @@ OPERATIONS: dict[str, Operation[Any]] = {
     row.name: row
     for row in (
         ENQUEUE, CLONE, FIND, SHOW, explaining.EXPLAIN, DELETE, OUTPUT, FOLLOW,
-        *(row for _, row in ON_ONE), *ON_JOBS, PRUNE, FIND_DEAD, history.GROUP_DEAD, *ON_DEAD, STATUS, QUEUES, A_QUEUE,
-        WORKERS, START_WORKER, STOP_WORKERS, history.STATS, HAPPENINGS, *rows_of(ROOMS), *OF_THE_SERVER,
+        *(row for _, row in ON_ONE), *ON_JOBS, PRUNE, FIND_DEAD, history.GROUP_DEAD, *ON_DEAD, STATUS, WORKERS,
+        START_WORKER, STOP_WORKERS, history.STATS, HAPPENINGS, *rows_of(ROOMS), *OF_THE_SERVER,
     )
 }  # fmt: skip
 """Every row by its name, in the order of the API's document."""

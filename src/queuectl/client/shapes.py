@@ -101,5 +101,5 @@ class Shape(Generic[T]):
         return {name: show(of(value)) for name, show, of in self._shown}
 
     def value(self, document: Mapping[str, Any], **others: Any) -> T:
-        """The value of a document; `others` are attributes that the document lacks."""
-        return self._make(**{to: read(document[name]) for to, name, read in self._read}, **others)
+        """The value of a document, which may lack newer keys; `others` are attributes that no document has."""
+        return self._make(**{to: read(document[name]) for to, name, read in self._read if name in document}, **others)

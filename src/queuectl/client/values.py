@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
+from queuectl.domain.limits import Pause
 from queuectl.store.port import Note, WorkerRow
 
 if TYPE_CHECKING:  # few commands need these
@@ -73,6 +74,8 @@ class Status(NamedTuple):
     queues: dict[str, dict[JobState, int]]
     oldest_due: float | None
     next_retries: Sequence[Job]
+    paused: Mapping[str, Pause] = {}
+    """Queues that are paused now."""
 
 
 class Explanation(NamedTuple):

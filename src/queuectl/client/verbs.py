@@ -9,10 +9,14 @@ from queuectl.client.values import DEEDS, GROUPS, Changed, Explanation, Progress
 from queuectl.domain.selector import ALL_JOBS, Selector
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from queuectl.client.actions import Action
     from queuectl.client.documents import SettingView
     from queuectl.client.figures import Figures
+    from queuectl.client.locks import LockView
     from queuectl.client.operation import Operation
+    from queuectl.client.queues import QueueView
     from queuectl.domain.token import Token
     from queuectl.store.past import Deed, Group
     from queuectl.wire.keywords import Duration
@@ -102,6 +106,83 @@ class Verbs:
         from queuectl.client import history
 
         return self.do(history.AUDIT, limit=limit, before=before)
+
+    # --- queues, locks ----------------------------------------------------------------------
+
+    def queues(self) -> list[QueueView]:
+        """The queues that a job or a setting names."""
+        from queuectl.client import queues
+
+        return self.do(queues.LIST)
+
+    def queue(self, name: str) -> QueueView:
+        """A queue. Raises `NotFound`."""
+        from queuectl.client import queues
+
+        return self.do(queues.SHOW, name=name)
+
+    def set_queue(
+        self, name: str, *, concurrency: int | str | None = None, rate: str | None = None,
+        max_retries: int | str | None = None, timeout: Duration | None = None, kill_grace: Duration | None = None,
+        backoff_base: float | str | None = None, backoff_initial: Duration | None = None,
+        backoff_max: Duration | None = None, backoff_jitter: float | str | None = None,
+    ) -> QueueView:  # fmt: skip
+        """Sets limits of a queue, and defaults of jobs enqueued from now on. "none" lifts one; None leaves it.
+
+        `rate` is such as "10/s", "100/h" or "5/15m,even". Raises `Invalid`.
+        """
+        from queuectl.client import queues
+
+        return self.do(
+            queues.SET, name=name, concurrency=concurrency, rate=rate, max_retries=max_retries, timeout=timeout,
+            kill_grace=kill_grace, backoff_base=backoff_base, backoff_initial=backoff_initial, backoff_max=backoff_max,
+            backoff_jitter=backoff_jitter,
+        )  # fmt: skip
+
+    def pause_queues(
+        self, names: str | Sequence[str] = (), *, all: bool = False, duration: Duration | None = None,
+        until: str | datetime | None = None, reason: str | None = None,
+    ) -> list[QueueView]:  # fmt: skip
+        """Pauses queues, or all that exist now: none of their jobs starts. Raises `Invalid`."""
+        from queuectl.client import queues
+
+        names = [names] if isinstance(names, str) else names
+        return self.do(queues.PAUSE_ROW, names=names, all=all, duration=duration, until=until, reason=reason)
+
+    def resume_queues(self, names: str | Sequence[str] = (), *, all: bool = False) -> list[QueueView]:
+        """Ends pauses of these queues, or all. Raises `NotFound`."""
+        from queuectl.client import queues
+
+        return self.do(queues.RESUME, names=[names] if isinstance(names, str) else names, all=all)
+
+    def locks(self) -> list[LockView]:
+        """The locks that somebody has set or that jobs use."""
+        from queuectl.client import locks
+
+        return self.do(locks.LIST)
+
+    def lock(self, name: str) -> LockView:
+        """A lock. Raises `NotFound`."""
+        from queuectl.client import locks
+
+        return self.do(locks.SHOW, name=name)
+
+    def set_lock(
+        self, name: str, capacity: int | None = None, *, units: Sequence[str] | None = None, env: str | None = None
+    ) -> LockView:
+        """Sets how many units a lock has, or their names, and another variable that names them ("none": no other).
+
+        What is not given stays. Raises `Invalid`.
+        """
+        from queuectl.client import locks
+
+        return self.do(locks.SET, name=name, capacity=capacity, units=units, env=env)
+
+    def delete_lock(self, name: str) -> None:
+        """Forgets what is set for a lock, so that it has one unit. Raises `NotFound`, `Conflict` while it is in use."""
+        from queuectl.client import locks
+
+        self.do(locks.DELETE, name=name)
 
     # --- settings, tokens -------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.job import Job
@@ -18,8 +19,17 @@ class LimitStore(Protocol):
     def set_queue(self, queue: Queue) -> None:
         """Keeps what is set for a queue. No claim goes by what was set before once this has returned."""
 
+    def change_queue(self, name: str, change: Callable[[Queue], Queue]) -> Queue:
+        """The same for a function of what is set. Nobody else changes it meanwhile. Returns what is set then."""
+
     def window(self, queue: str, rate: Rate, now: float) -> Window:
         """The starts of a queue that count for its rate."""
+
+    def policies(self) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+        """The settings, and what queues set for jobs enqueued from now on."""
+
+    def oldest_waiting(self) -> dict[str, float]:
+        """Since when the oldest due job of each queue has waited."""
 
     def locks(self) -> list[Lock]:
         """The locks that somebody has set, by name."""
@@ -29,6 +39,9 @@ class LimitStore(Protocol):
 
     def set_lock(self, lock: Lock) -> None:
         """Keeps a lock's units."""
+
+    def change_lock(self, name: str, change: Callable[[Lock], Lock]) -> Lock:
+        """The same for a function of what is set. Nobody else changes it meanwhile. Returns what is set then."""
 
     def delete_lock(self, name: str) -> None:
         """Forgets a lock's units. Raises `Conflict` while it is held or waited for, and `NotFound`."""
@@ -49,3 +62,6 @@ class LimitStore(Protocol):
     def passed_by(self, before: float, name: str | None = None) -> list[Passed]:
         """The jobs that others have passed by, in a line of this lock (None: of any), since before then. They keep its
         units."""
+
+    def needs(self) -> list[tuple[list[str], int]]:
+        """The `locks` of jobs that have yet to start, and how many jobs have the same."""

@@ -129,9 +129,8 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens):
             self.fold_counts()
         return {(queue, JobState(state)): jobs for queue, state, jobs, _ in found if jobs > 0}
 
-    def _oldest_ready(self) -> float | None:
-        oldest: float | None = self.read("oldest_ready")[0][0]
-        return oldest
+    def _oldest_ready(self) -> list[tuple[str, float]]:
+        return list(self.read("oldest_ready"))
 
     # --- workers ----------------------------------------------------------------------------
 

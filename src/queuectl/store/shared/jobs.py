@@ -109,14 +109,21 @@ class Jobs(Limits):
     # --- what waits -------------------------------------------------------------------------
 
     @abstractmethod
-    def _oldest_ready(self) -> float | None:
-        """Since when the oldest claimable job has waited."""
+    def _oldest_ready(self) -> list[tuple[str, float]]:
+        """Since when the oldest claimable job of each queue has waited; a queue may come several times."""
 
     def backlog(self, retries: int) -> Backlog:
-        due = [self._oldest_ready(), self.read("first_due")[0][0]]
+        due = [*(at for _, at in self._oldest_ready()), self.read("first_due")[0][0]]
         waiting = [at for at in due if at is not None and at <= self.now()]
         next_retries = self._jobs(f"{self._dialect.retries} ORDER BY due_at LIMIT ?", [retries])
         return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
+
+    def oldest_waiting(self) -> dict[str, float]:
+        parked = f"SELECT queue, min(due_at) FROM {{schema}}.jobs WHERE {self._dialect.is_parked} GROUP BY queue"
+        oldest: dict[str, float] = {}
+        for queue, at in (*self._oldest_ready(), *self._select(parked), *self.read("due_by_queue", now=self.now())):
+            oldest[queue] = min(at, oldest.get(queue, at))
+        return oldest
 
     def ahead(self, job: Job, most: int, queues: Sequence[str] = ()) -> int:
         at = {"priority": job.priority, "due_at": job.due_at, "seq": job.seq, "most": most}

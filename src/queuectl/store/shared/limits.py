@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import Conflict, NotFound
 from queuectl.store.shared.settings import KeptSettings
@@ -65,17 +65,33 @@ class Limits(KeptSettings, Workers):
         return [_queue(row) for row in self._select(f"SELECT {_QUEUE} FROM {{schema}}.queues ORDER BY name")]
 
     def set_queue(self, queue: Queue) -> None:
-        rate, pause = queue.rate or (None, None, False), queue.pause or (None, None, None, None)
-        defaults = json.dumps(dict(queue.defaults)) if queue.defaults else None
-        values = [queue.name, queue.concurrency, *rate[:2], int(rate[2]), *pause, defaults]
+        self.change_queue(queue.name, lambda _: queue)
+
+    def change_queue(self, name: str, change: Callable[[Queue], Queue]) -> Queue:
+        from queuectl.domain.limits import Queue
+
         with self.transaction():
             self._shut_gates()
             self._shut_out_older()
-            self._execute("DELETE FROM {schema}.queues WHERE name = ?", [queue.name])
+            queue = change(next((each for each in self.queues() if each.name == name), Queue(name)))
+            self._execute("DELETE FROM {schema}.queues WHERE name = ?", [name])
             if any((queue.concurrency, queue.rate, queue.pause, queue.defaults)):
+                values = _values(queue)
                 marks = ", ".join("?" * len(values))
                 self._execute(f"INSERT INTO {{schema}}.queues ({_QUEUE}) VALUES ({marks})", values)
             self._announce()
+        return queue
+
+    def policies(self) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+        if self._behind:
+            return self.config(), {}
+        text = (
+            "SELECT 0, name, value FROM {schema}.config UNION ALL "
+            "SELECT 1, name, defaults FROM {schema}.queues WHERE defaults IS NOT NULL"
+        )
+        found = self._select(text)
+        settings = {name: value for of_queue, name, value in found if not of_queue}
+        return settings, {name: json.loads(value) for of_queue, name, value in found if of_queue}
 
     def window(self, queue: str, rate: Rate, now: float) -> Window:
         from queuectl.domain.limits import Window
@@ -100,20 +116,25 @@ class Limits(KeptSettings, Workers):
         return _lock(found[0]) if found else Lock(name)
 
     def set_lock(self, lock: Lock) -> None:
-        units = json.dumps(list(lock.units) if lock.named else lock.capacity)
+        self.change_lock(lock.name, lambda _: lock)
+
+    def change_lock(self, name: str, change: Callable[[Lock], Lock]) -> Lock:
         with self.transaction():
             self._shut_gates()
             self._shut_out_older()
-            self._execute("DELETE FROM {schema}.locks WHERE name = ?", [lock.name])
+            lock = change(self.lock(name))
+            units = json.dumps(list(lock.units) if lock.named else lock.capacity)
+            self._execute("DELETE FROM {schema}.locks WHERE name = ?", [name])
             text = "INSERT INTO {schema}.locks (name, units, env) VALUES (?, ?, ?)"
-            self._execute(text, [lock.name, units, lock.env])
-            self._open_lines([lock.name])
+            self._execute(text, [name, units, lock.env])
+            self._open_lines([name])
             self._announce()
+        return lock
 
     def delete_lock(self, name: str) -> None:
         with self.transaction():
             self._shut_gates()
-            if self.holders(name) or self.waiting_for(name):
+            if self.holders(name) or any(name in map(_name, locks) for locks, _ in self.needs()):
                 raise Conflict(f"lock {name} is held or waited for", f"see by whom: queuectl lock show {name}")
             if not self._select("DELETE FROM {schema}.locks WHERE name = ? RETURNING 1", [name]):
                 raise NotFound(f"no lock {name}", "see them with: queuectl lock list")
@@ -147,6 +168,15 @@ class Limits(KeptSettings, Workers):
             f"(SELECT locks FROM {{schema}}.line_locks WHERE lock = ?) {limit}) AS waiting"
         )
         return int(self._select(text, [name])[0][0])
+
+    def needs(self) -> list[tuple[list[str], int]]:
+        if self._behind:
+            return []
+        text = (
+            "SELECT locks, count(*) FROM {schema}.jobs "
+            "WHERE locks IS NOT NULL AND state IN ('blocked', 'pending', 'failed') GROUP BY locks"
+        )
+        return [(json.loads(locks), jobs) for locks, jobs in self._select(text)]
 
     def before_in_line(self, job: Job, name: str, most: int) -> int | None:
         parked, before = self._dialect.is_parked, 0
@@ -182,7 +212,7 @@ class Limits(KeptSettings, Workers):
 
     def _left_lines(self, jobs: Iterable[Job]) -> None:
         """Somebody has changed these jobs: one that kept units for itself may not need them any more."""
-        if needed := {text.partition("=")[0] for job in jobs for text in job.locks}:
+        if needed := {_name(text) for job in jobs for text in job.locks}:
             self._hold_gates()
             self._open_lines(sorted(needed))
 
@@ -193,6 +223,18 @@ class Limits(KeptSettings, Workers):
             f"(SELECT locks FROM {{schema}}.line_locks WHERE lock {self._dialect.any_of}) RETURNING 1"
         )
         return bool(self._select(text, [self._dialect.array(locks)]))
+
+
+def _name(request: str) -> str:
+    """The name in `NAME` or `NAME=N`."""
+    return request.partition("=")[0]
+
+
+def _values(queue: Queue) -> list[object]:
+    """The columns `_QUEUE`."""
+    rate, pause = queue.rate or (None, None, False), queue.pause or (None, None, None, None)
+    defaults = json.dumps(dict(queue.defaults)) if queue.defaults else None
+    return [queue.name, queue.concurrency, *rate[:2], int(rate[2]), *pause, defaults]
 
 
 def _queue(row: Sequence[object]) -> Queue:

@@ -16,6 +16,8 @@ CREATE INDEX jobs_parked ON {schema}.jobs (locks, queue, priority DESC, due_at, 
 CREATE INDEX jobs_expiring ON {schema}.jobs (start_by)
 WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending');
 
+CREATE INDEX jobs_needing ON {schema}.jobs (locks) WHERE locks IS NOT NULL AND state IN ('blocked', 'pending', 'failed');
+
 -- What people have set for queues. `is_full`: somebody who wanted a place found none, and whoever frees one tells.
 CREATE TABLE {schema}.queues (
     name          {ordered text} PRIMARY KEY,

@@ -116,10 +116,10 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, Gated):
         found = self._select("SELECT queue, state, jobs FROM counts WHERE jobs > 0 ORDER BY queue")
         return {(queue, JobState(state)): jobs for queue, state, jobs in found}
 
-    def _oldest_ready(self) -> float | None:
+    def _oldest_ready(self) -> list[tuple[str, float]]:
         """Probes the index once for each priority of each queue. PostgreSQL has one query for it: a lateral join."""
         queues = [queue for (queue,) in self.read("ready_queues")]
-        return min((due_at for queue in queues for due_at in self._lanes(queue)), default=None)
+        return [(queue, due_at) for queue in queues for due_at in self._lanes(queue)]
 
     def _lanes(self, queue: str) -> Iterator[float]:
         """Since when the oldest claimable job of each priority of a queue has waited."""

@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from queuectl.client.documents import queue_to_json, seen_counts
+from queuectl.client.documents import seen_counts
 from queuectl.client.facade import Client
+from queuectl.client.queues import QUEUE
 from queuectl.domain.job import JobState
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page
@@ -16,10 +17,10 @@ from queuectl.wire.words import natural
 
 async def queues(request: Request) -> Response:
     """Every queue with its counts and workers."""
-    status = await ask(request, Client.status)
+    status, views = await ask(request, lambda client: (client.status(), client.queues()))
     found = [
-        {**queue_to_json(status, name), "counts": seen_counts(status, name)}
-        for name in sorted(status.queues, key=natural)
+        {**QUEUE.json(view), "counts": seen_counts(status, view.name)}
+        for view in sorted(views, key=lambda view: natural(view.name))
     ]
     return page(request, "queues.html", part="_queues.html", queues=found, states=list(JobState))
 

@@ -1,4 +1,4 @@
-"""Status, queues, workers and figures."""
+"""Status and workers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from starlette.responses import Response
 
 from queuectl.client import documents
 from queuectl.client.facade import Client
-from queuectl.domain.errors import NotFound
 from queuectl.web.ask import ask
 from queuectl.web.rest.operation import Given, answer, shown
 
@@ -18,21 +17,6 @@ async def status(request: Request, given: Given) -> Response:
     for job in document["next_retries"]:
         shown(request, job)
     return answer(document)
-
-
-async def queues(request: Request, given: Given) -> Response:
-    """Every queue that has jobs."""
-    found = await ask(request, Client.status)
-    return answer([documents.queue_to_json(found, queue) for queue in found.queues])
-
-
-async def queue(request: Request, given: Given) -> Response:
-    """One queue."""
-    name = given["name"]
-    found = await ask(request, Client.status)
-    if name not in found.queues:
-        raise NotFound(f"queue {name[:128]} has no jobs", "see: queuectl status")
-    return answer(documents.queue_to_json(found, name))
 
 
 async def workers(request: Request, given: Given) -> Response:

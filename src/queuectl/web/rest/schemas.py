@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.client import documents, operation
+from queuectl.client import documents, locks, operation, queues
 from queuectl.client.shapes import numbers
 from queuectl.domain.fields import FIELDS, INPUT, Field
 from queuectl.domain.job import JobState, Spec
@@ -121,7 +121,9 @@ COMPONENTS: dict[str, Schema] = {
     ),
     "Problem": PROBLEM,
     "Worker": documents.WORKER.schema,
-    "Queue": fixed(name=TEXT, counts=ref("Counts"), workers=COUNT, slots=COUNT),
+    "Queue": queues.QUEUE.schema,
+    "Pause": documents.PAUSE.schema,
+    "Lock": locks.LOCK.schema,
     "Counts": numbers(JobState).schema,
     "Status": documents.STATUS.schema,
     "Group": documents.GROUP.schema,

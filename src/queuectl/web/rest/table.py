@@ -25,8 +25,8 @@ HANDLERS: Mapping[str, Handler] = {
     "delete_job": jobs.delete, "read_output": streaming.output, "follow_output": streaming.follow_output,
     **{row.name: jobs.act_on_one(action) for action, row in ON_ONE},
     **{action.many.name: jobs.act_on_many(action) for action in ACTIONS},
-    "prune": jobs.prune, "find_dead": dead.find, "status": running.status, "queues": running.queues,
-    "queue": running.queue, "workers": running.workers, "start_worker": running.start_worker,
+    "prune": jobs.prune, "find_dead": dead.find, "status": running.status,
+    "workers": running.workers, "start_worker": running.start_worker,
     "stop_workers": running.stop_workers, "events": streaming.events, "revoke_token": plain.revoke_token,
     "healthz": health.alive, "readyz": health.ready, "metrics": health.exposition,
 }  # fmt: skip
@@ -43,8 +43,8 @@ def routes() -> list[Route]:
 
 
 def _typed(path: str) -> str:
-    """The path with a type for names of queues, which may contain slashes."""
-    return re.sub(r"/queues/\{(\w+)\}", r"/queues/{\1:path}", path)
+    """The path with a type for names of queues and locks, which may contain slashes."""
+    return re.sub(r"/(queues|locks)/\{(\w+)\}", r"/\1/{\2:path}", path)
 
 
 def _endpoint(methods: Mapping[str, Operation[Any]]) -> Callable[[Request], Awaitable[Response]]:

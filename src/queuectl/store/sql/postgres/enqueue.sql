@@ -396,6 +396,27 @@ BEGIN
     ), '[]') FROM jsonb_each_text(wanted) AS each);
 END $$;
 
+-- Refuses a job that needs more units than a lock has. One that nobody has set has one.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_check_units(job text, wanted jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    lock text; needed integer; known jsonb; capacity integer;
+BEGIN
+    FOR lock, needed IN SELECT split_part(said, '=', 1), coalesce(nullif(split_part(said, '=', 2), ''), '1')::integer
+        FROM jsonb_array_elements_text(wanted) AS said
+    LOOP
+        SELECT units::jsonb INTO known FROM {schema}.locks WHERE name = lock;
+        capacity := CASE jsonb_typeof(known) WHEN 'array' THEN jsonb_array_length(known)
+            WHEN 'number' THEN known::text::integer ELSE 1 END;
+        IF needed > capacity THEN
+            PERFORM {schema}.enqueue_refuse(
+                format('%s needs %s units of lock %s, which has %s', job, needed, lock, capacity),
+                'give it more: queuectl lock set ' || lock || ' ' || CASE jsonb_typeof(known) WHEN 'array' THEN 'units='
+                    || (SELECT string_agg(unit, ',') FROM jsonb_array_elements_text(known) AS unit) || ',…'
+                    ELSE needed::text END);
+        END IF;
+    END LOOP;
+END $$;
+
 -- A job with keys that older releases do not know: none of theirs may take it. See store/shared/limits.py.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_guard() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -507,13 +528,17 @@ BEGIN
     RETURN keys;
 END $$;
 
--- A job's spec as text: what was given, over the settings of this moment, over the defaults.
+-- A job's spec as text: what was given, over what is set for its queue, over the settings of this moment, over the
+-- defaults.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_spec(keys jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     defaults constant jsonb := {schema}.enqueue_rules() -> 'spec';
     given jsonb; key text; usual jsonb; spec text; both_codes integer;
 BEGIN
-    SELECT coalesce(jsonb_object_agg(replace(name, '-', '_'), value), '{}') || keys INTO given FROM {schema}.config
+    SELECT coalesce(jsonb_object_agg(replace(name, '-', '_'), value), '{}') || coalesce(
+        (SELECT queues.defaults::jsonb FROM {schema}.queues
+         WHERE queues.name = coalesce(keys ->> 'queue', {schema}.enqueue_rules() #>> '{columns,queue}')), '{}'
+    ) || keys INTO given FROM {schema}.config
     WHERE defaults ? replace(name, '-', '_')
     AND (name, value) NOT IN (('timeout', 'none'), ('timeout', 'off'), ('backoff-initial', 'backoff-base'));
     IF given ? 'backoff_base' AND NOT given ? 'backoff_initial' THEN
@@ -592,6 +617,10 @@ BEGIN
         kept := kept || jsonb_build_object(
             key, coalesce(nullif({schema}.enqueue_value(key, keys -> key), '[]')::jsonb, usual));
     END LOOP;
+    IF jsonb_typeof(kept -> 'locks') = 'array' THEN
+        PERFORM {schema}.enqueue_check_units(
+            CASE WHEN keys ? 'id' THEN 'job ' || new_id ELSE 'the job' END, kept -> 'locks');
+    END IF;
     spec_number := {schema}.enqueue_spec_number({schema}.enqueue_spec(keys));
     INSERT INTO {schema}.jobs (
         id, generated_id, spec, command, words, owner, created_at, run_at, updated_at, state, ready, due_at, start_by, {columns}

@@ -144,6 +144,11 @@ SELECT least(
      WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending'))
 );
 
+-- name: due_by_queue
+-- Since when the oldest job of each queue waits that is due but not in the claim index yet.
+SELECT queue, min(due_at) FROM {schema}.jobs
+WHERE NOT ready AND NOT held AND state IN ('pending', 'failed') AND due_at <= %(now)s GROUP BY queue;
+
 -- name: first_due
 -- When the next job that is not claimable yet becomes so.
 SELECT min(due_at) FROM {schema}.jobs WHERE NOT ready AND NOT held AND state IN ('pending', 'failed');
@@ -285,7 +290,7 @@ INSERT INTO {schema}.counts (queue, state, jobs)
 SELECT queue, state, sum(jobs) FROM gone GROUP BY queue, state HAVING sum(jobs) <> 0;
 
 -- name: oldest_ready
--- Since when the oldest claimable job waits: one index probe for each priority of each queue.
+-- Since when the oldest claimable job of each queue waits: one index probe for each priority of each queue.
 WITH RECURSIVE lanes (queue, priority, due_at) AS (
     (SELECT queue, priority, due_at FROM {schema}.jobs WHERE ready ORDER BY queue, priority DESC, due_at, seq LIMIT 1)
     UNION ALL
@@ -300,7 +305,7 @@ WITH RECURSIVE lanes (queue, priority, due_at) AS (
         LIMIT 1
     ) AS next
 )
-SELECT min(due_at) FROM lanes;
+SELECT queue, min(due_at) FROM lanes GROUP BY queue;
 
 -- name: ahead
 -- How many claimable jobs of some queues come before a given one: two ranges of the index a queue, neither counted far

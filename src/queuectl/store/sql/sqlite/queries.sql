@@ -74,6 +74,11 @@ SELECT min(at) FROM (
 SELECT min(due_at) FROM jobs INDEXED BY jobs_due
 WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed');
 
+-- name: due_by_queue
+-- Since when the oldest job of each queue waits that is due but not in the claim index yet.
+SELECT queue, min(due_at) FROM jobs INDEXED BY jobs_due
+WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed') AND due_at <= :now GROUP BY queue;
+
 -- name: register
 -- A new supervisor.
 INSERT INTO workers ({worker_columns}) VALUES ({worker_marks});

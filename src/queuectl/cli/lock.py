@@ -1,0 +1,83 @@
+"""`lock set`, and what `lock list` and `lock show` tell people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuectl.cli.call import Call
+from queuectl.cli.render import Cell, Column
+from queuectl.client import locks
+from queuectl.client.locks import LOCK, LockView
+from queuectl.client.queues import parse_settings
+from queuectl.domain.limits import Hold
+from queuectl.wire.words import age, counted, natural
+
+COLUMNS = (
+    Column("LOCK", least=8), Column("HELD", right=True), Column("WAITING", right=True),
+    Column("HOLDERS", least=16, wrap=True), Column("UNITS", least=8), Column("ENV"),
+)  # fmt: skip
+HOLDERS_SHOWN = 5
+
+
+def set_units(call: Call) -> int:
+    """Sets the units of a lock."""
+    name, *words = call.words
+    settings = parse_settings([word for word in words if "=" in word], dict.fromkeys(locks.KEYS))
+    given = locks.read_words([word for word in words if "=" not in word], settings)
+    with call.client() as client:
+        done = client.do(locks.SET, name=locks.SET.arguments[0].read(name, "lock"), **given)
+    if call.console.as_json:
+        call.console.json(LOCK.json(done))
+    elif call.console.quiet:
+        call.console.print(done.name)
+    else:
+        call.console.print(f"{done.name}: {_units(done)}{f', env={done.env}' if done.env else ''}")
+    return 0
+
+
+def _units(lock: LockView) -> str:
+    """The names of the units, if somebody gave them names."""
+    numbers = list(lock.units) == [str(number) for number in range(lock.capacity)]
+    count = f"{lock.capacity:,} unit{'' if lock.capacity == 1 else 's'}"
+    return count if numbers else f"{count}: {','.join(lock.units)}"
+
+
+def print_all(call: Call, found: Sequence[LockView], now: float) -> None:
+    """Lists locks."""
+    console, ordered = call.console, sorted(found, key=lambda lock: natural(lock.name))
+    if console.quiet:
+        console.lines(lock.name for lock in ordered)
+    elif not found:
+        console.note(f"no lock yet; a job uses one with: {call.command('enqueue --lock NAME -- CMD')}", "no_lock")
+    else:
+        console.table(COLUMNS, [_row(lock, now) for lock in ordered])
+
+
+def _row(lock: LockView, now: float) -> Sequence[str | Cell]:
+    shown = [_holder(hold, now) for hold in lock.holders[:HOLDERS_SHOWN]]
+    more = [f"{len(lock.holders) - HOLDERS_SHOWN} more"] if len(lock.holders) > HOLDERS_SHOWN else []
+    return (
+        lock.name, Cell(f"{lock.held:,}/{lock.capacity:,}", "yellow" if lock.held > lock.capacity else ""),
+        f"{lock.waiting:,}", ", ".join([*shown, *more]), ",".join(lock.units) if lock.is_set else "", lock.env or "",
+    )  # fmt: skip
+
+
+def _holder(hold: Hold, now: float) -> str:
+    return f"{hold.job} ({age(now - hold.since)})"
+
+
+def print_one(call: Call, lock: LockView, now: float) -> None:
+    """A lock, a line for each fact and each holder."""
+    if call.console.quiet:
+        call.console.print(lock.name)
+        return
+    facts = {
+        "lock": lock.name, "units": _units(lock) if lock.is_set else "1 unit, as nobody has set any", "env": lock.env,
+        "held": f"{lock.held:,} of {lock.capacity:,}",
+        "waiting": f"{counted(lock.waiting, 'job')} yet to start",
+    }  # fmt: skip
+    call.console.lines(f"{name:<12} {value}" for name, value in facts.items() if value)
+    call.console.lines(
+        f"{'held by' if hold is lock.holders[0] else '':<12} {_holder(hold, now)}: {','.join(hold.units)}"
+        for hold in lock.holders
+    )

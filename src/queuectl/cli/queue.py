@@ -1,0 +1,101 @@
+"""`queue set`, and what `queue list`, `queue show` and `queue pause` tell people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from queuectl.cli.call import Call
+from queuectl.cli.render import Cell, Column
+from queuectl.client import queues
+from queuectl.client.queues import POLICY, QUEUE, QueueView
+from queuectl.domain.job import JobState
+from queuectl.wire.limits import format_rate, pause_words
+from queuectl.wire.times import format_duration
+from queuectl.wire.words import age, natural
+
+COLUMNS = (
+    Column("QUEUE", least=8), Column("RUNNING", right=True), Column("RATE"), Column("WAITING", right=True),
+    Column("OLDEST", right=True), Column("PAUSED", least=12, wrap=True),
+)  # fmt: skip
+NOTHING = "no queue yet: a queue exists once a job or a setting names it"
+_NUMBERS = ("max_retries", "backoff_base", "backoff_jitter")
+
+
+def set_limits(call: Call) -> int:
+    """Sets or lifts limits of a queue."""
+    name, *words = call.words
+    given = queues.parse_settings(words)
+    with call.client() as client:
+        done = client.do(queues.SET, name=queues.SET.arguments[0].read(name, "queue"), **given)
+    if call.console.as_json:
+        call.console.json(QUEUE.json(done))
+    elif call.console.quiet:
+        call.console.print(done.name)
+    else:
+        call.console.print(f"{done.name}: {', '.join(_limits(done)) or 'no limits'}")
+    return 0
+
+
+def running(queue: QueueView) -> str:
+    """How many run, and of how many: `3/2` once a limit was lowered."""
+    return f"{queue.running:,}" if queue.concurrency is None else f"{queue.running:,}/{queue.concurrency:,}"
+
+
+def _limits(queue: QueueView) -> Iterator[str]:
+    if queue.concurrency is not None:
+        yield f"concurrency={queue.concurrency}"
+    if queue.rate is not None:
+        yield f"rate={format_rate(queue.rate)}"
+    for key in POLICY:
+        if key in queue.defaults:
+            value = queue.defaults[key]
+            yield f"{key.replace('_', '-')}={f'{value:g}' if key in _NUMBERS else format_duration(value)}"
+
+
+def print_all(call: Call, found: Sequence[QueueView], now: float) -> None:
+    """Lists queues."""
+    console, ordered = call.console, sorted(found, key=lambda queue: natural(queue.name))
+    if console.quiet:
+        console.lines(queue.name for queue in ordered)
+    elif not found:
+        console.note(NOTHING, "no_queue")
+    else:
+        console.table(COLUMNS, [_row(queue, now) for queue in ordered])
+
+
+def _row(queue: QueueView, now: float) -> Sequence[str | Cell]:
+    over = queue.concurrency is not None and queue.running > queue.concurrency
+    return (
+        queue.name, Cell(running(queue), "yellow" if over else "cyan" if queue.running else ""),
+        format_rate(queue.rate) if queue.rate else "", f"{queue.waiting:,}",
+        "" if queue.oldest_due is None else age(now - queue.oldest_due),
+        Cell(pause_words(queue.pause).removeprefix("paused ") if queue.pause else "", "yellow"),
+    )  # fmt: skip
+
+
+def print_one(call: Call, queue: QueueView, now: float) -> None:
+    """A queue, a line for each fact."""
+    if call.console.quiet:
+        call.console.print(queue.name)
+        return
+    states = [f"{jobs:,} {state}" for state, jobs in queue.counts.items() if jobs]
+    facts = {
+        "queue": queue.name, "jobs": ", ".join(states) or "none", "running": running(queue),
+        "limits": ", ".join(_limits(queue)) or "none",
+        "paused": pause_words(queue.pause).removeprefix("paused ") if queue.pause else "no",
+        "oldest due": "" if queue.oldest_due is None else f"waits for {age(now - queue.oldest_due)}",
+        "workers": f"{queue.workers}, with {queue.slots} slots" if queue.workers else "none",
+    }  # fmt: skip
+    call.console.lines(f"{name:<12} {value}" for name, value in facts.items() if value)
+
+
+def print_paused(call: Call, found: Sequence[QueueView], now: float) -> None:
+    """What was paused."""
+    if call.console.quiet:
+        call.console.lines(queue.name for queue in found)
+    elif not found:
+        call.console.note(NOTHING, "no_queue")
+    for queue in found if not call.console.quiet else ():
+        call.console.print(f"{queue.name} is {pause_words(queue.pause)}" if queue.pause else queue.name)
+        if left := queue.counts[JobState.PROCESSING]:
+            call.console.note(f"{left:,} of its jobs still run, and finish", "waiting")

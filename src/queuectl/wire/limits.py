@@ -1,0 +1,78 @@
+"""Limits of queues and units of locks as text: `100/h`, `5/15m,even`, `0,1,2,3`."""
+
+from __future__ import annotations
+
+import re
+
+from queuectl.domain.errors import Invalid
+from queuectl.domain.limits import CAPACITY_MAX, RATE_STARTS_MAX, Lock, Pause, Rate
+from queuectl.wire.kinds import check_queue, check_text, shown
+from queuectl.wire.times import parse_duration
+from queuectl.wire.words import local_time
+
+NONE = "none"
+"""Lifts a limit."""
+RATE = r"[0-9]{1,5}/[0-9]*[0-9.a-zA-Z]+(,even)?"
+VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
+_RATE_HINT = "write it as 10/s, 100/h, 5/15m, or with ,even to space the starts"
+_SIZES = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def parse_rate(value: object, key: str) -> Rate:
+    """A rate from `N/WINDOW`, with `,even` if its starts are to be spaced. Raises `Invalid`."""
+    count, slash, rest = value.strip().partition("/") if isinstance(value, str) else ("", "", "")
+    window, comma, even = rest.partition(",")
+    if not (slash and re.fullmatch("[0-9]{1,9}", count) and even.strip() == ("even" if comma else "")):
+        raise Invalid(f"{key} {shown(value)} is not a rate", _RATE_HINT)
+    try:
+        seconds = parse_duration(f"1{window}" if re.fullmatch("d|h|m|s|ms", window) else window)
+    except Invalid:
+        raise Invalid(f"{key} {shown(value)} is not a rate", _RATE_HINT) from None
+    if not 1 <= int(count) <= RATE_STARTS_MAX:
+        raise Invalid(f"{key} must be of 1 to {RATE_STARTS_MAX:,} starts, not {count}", "or use a shorter window")
+    if seconds <= 0:
+        raise Invalid(f"{key} {shown(value)} has a window of no length", _RATE_HINT)
+    return Rate(int(count), seconds, bool(comma))
+
+
+def format_rate(rate: Rate) -> str:
+    """The inverse of `parse_rate`."""
+    size, unit = next((each for each in _SIZES if rate.window_s % each[0] == 0), (1, "s"))
+    windows = rate.window_s / size
+    return f"{rate.starts}/{'' if windows == 1 else f'{windows:g}'}{unit}{',even' if rate.even else ''}"
+
+
+def check_units(value: object, key: str) -> tuple[str, ...]:
+    """The names of a lock's units, from a list or from words with commas between. Raises `Invalid`."""
+    units = [unit.strip() for unit in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(units, (list, tuple)) or not units:
+        raise Invalid(f"{key} must be a list of names, not {shown(value)}", "e.g. 0,1,2,3")
+    if len(units) > CAPACITY_MAX:
+        raise Invalid(f"{key} has {len(units):,} names; the limit is {CAPACITY_MAX:,}")
+    return tuple(check_queue(unit, "unit") for unit in units)
+
+
+def check_variable(value: object, key: str) -> str:
+    """The name of a variable that queuectl does not set itself. Raises `Invalid`."""
+    name = check_text(value, key)
+    if not re.fullmatch(VARIABLE, name):
+        raise Invalid(f"{key} {shown(value)} is not a variable's name", "A-Z a-z 0-9 _, the first not a digit")
+    if name.startswith("QUEUECTL_"):
+        raise Invalid(f"{key} must not begin with QUEUECTL_", "commands see those already")
+    return name
+
+
+def units_missing(job: str, lock: Lock, needed: int) -> Invalid:
+    """The error for a job that needs more units than a lock has. The SQL function says the same."""
+    more = f"units={','.join(lock.units)},…" if lock.named else str(needed)
+    return Invalid(
+        f"{job} needs {needed} units of lock {lock.name}, which has {lock.capacity}",
+        f"give it more: queuectl lock set {lock.name} {more}",
+    )
+
+
+def pause_words(pause: Pause) -> str:
+    """A pause for people: since when, by whom, until when and why."""
+    by = f" by {pause.by}" if pause.by else ""
+    until = f" until {local_time(pause.until)}" if pause.until is not None else ""
+    return f"paused since {local_time(pause.since)}{by}{until}{f': {pause.reason}' if pause.reason else ''}"
