@@ -37,6 +37,7 @@ class Listing:
         self._asked = 0
         self._opens_at: dict[str, float | None] = {}
         self._slots: dict[str, Slots] = {}
+        self._lines: dict[str, list[str]] = {}
 
     def reasons(self, jobs: Sequence[Job]) -> list[str | None]:
         """Why each job is not running; None if it is running or done. Only the first places in line are counted."""
@@ -128,9 +129,6 @@ class Listing:
         return self._before(job) if self._asked <= PLACES_MAX else None
 
     def _before(self, job: Job) -> int:
-        line = [
-            queue
-            for queue in line_of(self.serving(job.queue), job.queue, self._waiting)
-            if queue == job.queue or not self.is_closed(queue)
-        ]
-        return self.store.ahead(job, self.most + 1, line)
+        if job.queue not in self._lines:
+            self._lines[job.queue] = line_of(self.serving(job.queue), job.queue, self._waiting)
+        return self.store.ahead(job, self.most + 1, self._lines[job.queue])

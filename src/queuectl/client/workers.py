@@ -104,8 +104,7 @@ def is_of_here(worker: WorkerView) -> bool:
 def line_of(serving: Sequence[WorkerView], queue: str, waiting: Collection[str]) -> list[str]:
     """The queues that share a line with `queue`: every worker that serves it serves them too. `waiting` are the queues
     in which jobs wait."""
-    named = [set(worker.queues) for worker in serving if worker.queues]
-    return sorted({queue, *(set.intersection(*named) if named else waiting)})
+    return sorted({queue, *(each for each in waiting if all(serves(worker, each) for worker in serving))})
 
 
 def ask_to_stop(
