@@ -19,9 +19,11 @@ from queuectl.domain.selector import Selector
 from queuectl.store.port import FIRST_EPOCH, Change, Output, WorkerRow
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.shared.archive import TABLES
+from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.sqlite.connection import connect
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request
+from tests.builders import a_grip
 from tests.server import drop_schema, new_schema
 
 Places = Callable[[str], str]
@@ -106,6 +108,41 @@ def test_a_copy_is_complete_and_the_source_points_to_it(place: Places, source: s
     copied.close()
 
 
+@pytest.mark.parametrize("to", ["sqlite", "postgres"])
+@pytest.mark.parametrize("source", ["sqlite", "postgres"])
+def test_limits_hold_in_a_copy_and_parked_jobs_start_there(place: Places, source: str, to: str) -> None:
+    to_url, client = place(to), opened(place(source))
+    client.set_queue("rated", concurrency=3, rate="1/h", max_retries=1)
+    client.pause_queues("paused", reason="not yet")
+    client.set_lock("gpu", units=["x"], env="GPUS")
+    enqueue(client, *({"id": id, "command": "true", "locks": ["gpu"]} for id in "abc"))
+    enqueue(client, *({"id": id, "command": "true", "queue": "rated"} for id in ("first", "second")))
+    enqueue(client, {"id": "d", "command": "true", "queue": "paused", "start_by": "2099-01-01T00:00:00Z"})
+    assert worked_off(client, 2) == ["a", "first"]
+    before = [client.store.queues(), client.store.locks(), client.store.needs(), all_of(client)]
+    copy(client, to_url)
+    client.close()
+    copied = opened(to_url)
+    assert [copied.store.queues(), copied.store.locks(), copied.store.needs(), all_of(copied)] == before
+    assert worked_off(copied, 9) == ["b"]
+    assert worked_off(copied, 9) == ["c"]
+    assert worked_off(copied, 9) == []
+    text = "SELECT value FROM {schema}.meta WHERE name LIKE ?"
+    readers = copied.store._select(text, ["oldest reader%"])  # type: ignore[attr-defined]
+    assert {int(reader) for (reader,) in readers} == {GATES_SCHEMA}
+    copied.close()
+
+
+def worked_off(client: Client, slots: int) -> list[str]:
+    """The jobs that a worker claims at once, and completes."""
+    store, grip = client.store, a_grip(client.store, f"w{ids.random_id(4)}")
+    claimed = store.claim(grip, "h", slots, ())
+    end = Ended(started_at=store.now(), finished_at=store.now(), exit_code=0)
+    store.record(grip, [Change(job=job, event=end) for job in claimed])
+    store.deregister(grip)
+    return [job.id for job in claimed]
+
+
 def test_a_store_that_is_kept_goes_on(place: Places) -> None:
     source_url = place("sqlite")
     client = opened(source_url)
@@ -163,7 +200,7 @@ def test_a_store_may_come_back_to_where_it_was(place: Places) -> None:
 def test_every_column_of_every_table_is_copied(place: Places, kind: str) -> None:
     url = place(kind)
     opened(url).close()
-    own = {"specs": {"digest"}}
+    own = {"specs": {"digest"}, "queues": {"is_full"}}
     for table, columns in TABLES.items():
         assert _columns(kind, url, table) - own.get(table, set()) == set(columns)
 

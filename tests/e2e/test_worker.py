@@ -106,6 +106,16 @@ def test_a_worker_serves_its_queues_only(terminal: Terminal) -> None:
     assert terminal.states() == {"a": "pending", "b": "completed"}
 
 
+def test_a_paused_queue_keeps_no_draining_worker(terminal: Terminal) -> None:
+    terminal.good(
+        "queuectl queue pause video; queuectl enqueue --id a -- true; queuectl enqueue -q video --id b -- true"
+    )
+    terminal.good("queuectl worker start --drain")
+    assert [terminal.job(id)["state"] for id in "ab"] == ["completed", "pending"]
+    terminal.good("queuectl queue resume --all; queuectl worker start --drain")
+    assert terminal.job("b")["state"] == "completed"
+
+
 def test_a_draining_worker_says_what_it_waits_for(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id tonight --delay 5h -- true")
     terminal.worker("--drain")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.client import doctor
+from queuectl.domain.limits import Lock, Pause, Queue
 from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST, a_job, a_worker
 
@@ -65,6 +66,20 @@ def test_a_folder_that_a_dead_worker_left_is_named(path: Path) -> None:
     left.mkdir(parents=True)
     store.close()
     assert any(str(left) in what for what in levels(path)["note"])
+
+
+def test_a_forgotten_pause_and_a_lock_too_small_are_named(path: Path) -> None:
+    store = SqliteStore(path)
+    now = store.now()
+    for name, since, until in (("old", now - 8 * 86400, None), ("new", now - 60, None), ("timed", 0.0, now + 60)):
+        store.set_queue(Queue(name, pause=Pause(since, until, "ann", "disk full")))
+    store.insert([a_job("a", at=now, locks=("gpu=3",)), a_job("b", at=now, locks=("gpu=1", "x"))])
+    store.set_lock(Lock("gpu", ("0", "1")))
+    store.close()
+    found = levels(path)
+    (pause,) = [what for what in found["warning"] if what.startswith("queue ")]
+    assert pause.startswith("queue old is paused since ")
+    assert found["problem"] == ["a job needs 3 units of lock gpu, which has 2, and never starts"]
 
 
 def test_rights_that_let_others_in_are_named(path: Path) -> None:

@@ -32,11 +32,20 @@ def samples(exposition: str) -> dict[str, dict[tuple[str, ...], float]]:
 
 def test_a_scrape_tells_how_the_queue_stands(service: Service) -> None:
     service.enqueue(queue="video")
-    service.enqueue(held=True)
+    service.queue.set_queue("video", concurrency=3)
+    service.queue.pause_queues("video")
+    service.queue.set_lock("gpu", 4)
+    service.enqueue(held=True, locks=["gpu=2"])
     answer = service.read_only.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     found = samples(answer.text)
     assert found["queuectl_jobs"][("video", "pending")] == 1
+    assert (found["queuectl_queue_concurrency"], found["queuectl_queue_paused"]) == (
+        {("video",): 3},
+        {("default",): 0, ("video",): 1},
+    )
+    locks = [found[f"queuectl_lock_{name}"][("gpu",)] for name in ("capacity", "held", "waiting")]
+    assert locks == [4, 0, 1]
     assert found["queuectl_workers"] == {(): 0}
     assert found["queuectl_oldest_waiting_seconds"][()] >= 0
 

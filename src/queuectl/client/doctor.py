@@ -26,6 +26,7 @@ from queuectl.store.port import Store, WorkerRow
 
 K = TypeVar("K")
 CLEAN = "queuectl doctor --clean"
+PAUSED_LONG_S = 7 * 86400.0
 DISK_FREE_BYTES_MIN = 100 << 20
 
 
@@ -150,6 +151,7 @@ def _server(url: str) -> Iterator[Finding]:
     try:
         yield from judged(store.url, store.health())
         yield from unwritable(store)
+        yield from _limits(store)
         yield from _workers(store)
         yield from out_of_touch(store)
     except QueuectlError as error:
@@ -202,7 +204,31 @@ def _store(store: Store) -> Iterator[Finding]:
                 level=OK, code="store_sound", message=f"{store.url} is sound, schema {store.schema_version()}"
             )
         yield from _log(store.path)
+    yield from _limits(store)
     yield from _workers(store)
+
+
+def _limits(store: Store) -> Iterator[Finding]:
+    """Finds queues that somebody may have forgotten to resume, and jobs that need more of a lock than there is."""
+    from queuectl.domain.limits import Lock, requests_of
+    from queuectl.wire.limits import pause_words, units_missing
+
+    for queue in store.queues():
+        if queue.pause and queue.pause.until is None and store.now() - queue.pause.since > PAUSED_LONG_S:
+            what = f"queue {queue.name} is {pause_words(queue.pause)}"
+            yield Finding(
+                level=WARNING, code="queue_paused_long", message=what, fix=f"queuectl queue resume {queue.name}"
+            )
+    known, most = {lock.name: lock for lock in store.locks()}, dict[str, int]()
+    for locks, _ in store.needs():
+        for name, units in requests_of(locks):
+            most[name] = max(units, most.get(name, 0))
+    for name, units in most.items():
+        if units > (lock := known.get(name) or Lock(name)).capacity:
+            error = units_missing("a job", lock, units)
+            yield Finding(
+                level=PROBLEM, code="lock_too_small", message=f"{error.message}, and never starts", fix=error.hint
+            )
 
 
 def _log(path: str) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ Needs prometheus-client, which writes the two text formats that Prometheus reads
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,8 +16,10 @@ import queuectl
 from queuectl.client.documents import busy, slots
 from queuectl.client.facade import Client
 from queuectl.client.figures import Percentiles, of_spans
+from queuectl.client.locks import LockView
 from queuectl.client.values import Status
 from queuectl.domain.job import Outcome
+from queuectl.domain.limits import Queue
 
 WINDOW_S = 300.0
 """Quantiles are of executions that ended in this many seconds, at most the latest `SPANS_MAX`."""
@@ -50,6 +52,11 @@ METRICS = {
         Row("queuectl_workers", "Workers alive."),
         Row("queuectl_worker_slots", "Slots of live workers."),
         Row("queuectl_worker_slots_busy", "Slots in which a command runs."),
+        Row("queuectl_queue_concurrency", "Jobs of a queue that may run at a time, if limited.", ("queue",)),
+        Row("queuectl_queue_paused", "1 if the queue is paused.", ("queue",)),
+        Row("queuectl_lock_capacity", "Units of a lock.", ("lock",)),
+        Row("queuectl_lock_held", "Units of a lock that jobs hold.", ("lock",)),
+        Row("queuectl_lock_waiting", "Jobs that need the lock and have yet to start.", ("lock",)),
         Row("queuectl_executions", "Executions ended since this server began, by outcome.", ("outcome",), "counter"),
         Row("queuectl_run_seconds", "How long executions of the last 5 minutes took.", ("quantile",), "summary"),
         Row("queuectl_wait_seconds", "How long their jobs waited, from due to started.", ("quantile",), "summary"),
@@ -81,6 +88,8 @@ class Reading(NamedTuple):
     run: Percentiles
     wait: Percentiles
     ended: Mapping[Outcome, int]
+    queues: Sequence[Queue] = ()
+    locks: Sequence[LockView] = ()
 
 
 def read(client: Client, counter: EndCounter | None = None) -> Reading:
@@ -88,7 +97,10 @@ def read(client: Client, counter: EndCounter | None = None) -> Reading:
     if counter is not None:
         counter.count(client)
     run, wait = of_spans(client.store.spans(client.now() - WINDOW_S, SPANS_MAX))
-    return Reading(status=client.status(retries=0), run=run, wait=wait, ended=counter.ended if counter else {})
+    return Reading(
+        status=client.status(retries=0), run=run, wait=wait, ended=counter.ended if counter else {},
+        queues=client.store.queues(), locks=client.locks(),
+    )  # fmt: skip
 
 
 class Format(NamedTuple):
@@ -152,6 +164,16 @@ def _values(reading: Reading) -> dict[str, dict[tuple[str, ...], float]]:
         "queuectl_workers": {(): len(alive)},
         "queuectl_worker_slots": {(): slots(alive)},
         "queuectl_worker_slots_busy": {(): busy(found.workers)},
+        "queuectl_queue_concurrency": {
+            (queue.name,): queue.concurrency for queue in reading.queues if queue.concurrency is not None
+        },
+        "queuectl_queue_paused": {
+            (name,): int(name in found.paused)
+            for name in sorted({*found.queues, *(queue.name for queue in reading.queues)})
+        },
+        "queuectl_lock_capacity": {(lock.name,): lock.capacity for lock in reading.locks},
+        "queuectl_lock_held": {(lock.name,): lock.held for lock in reading.locks},
+        "queuectl_lock_waiting": {(lock.name,): lock.waiting for lock in reading.locks},
         "queuectl_executions": {(outcome.value,): number for outcome, number in reading.ended.items()},
         "queuectl_run_seconds": _quantiles(reading.run),
         "queuectl_wait_seconds": _quantiles(reading.wait),

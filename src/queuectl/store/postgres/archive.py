@@ -11,7 +11,8 @@ import psycopg
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated
-from queuectl.store.shared.archive import MOVED_TO, RECOUNT, TABLES, Row, normal
+from queuectl.store.shared.archive import MOVED_TO, RECOUNT, SHUT_OUT, TABLES, Row, normal
+from queuectl.store.shared.limits import GATES_SCHEMA
 
 AT_ONCE = 2000
 PATIENT = {"idle_in_transaction_session_timeout": "0"}
@@ -58,7 +59,8 @@ class PostgresArchive:
     def rows(self, table: str) -> Iterator[Row]:
         with self._db.cursor(name="archive") as cursor:
             cursor.itersize = AT_ONCE
-            cursor.execute(f"SELECT {', '.join(TABLES[table])} FROM {self._schema}.{table}".encode())
+            columns = ", ".join("coalesce(ready, true)" if each == "ready" else each for each in TABLES[table])
+            cursor.execute(f"SELECT {columns} FROM {self._schema}.{table}".encode())
             yield from map(normal, cursor)
 
     def fill(self, table: str, rows: Iterable[Row]) -> None:
@@ -73,6 +75,8 @@ class PostgresArchive:
 
     def finish(self) -> None:
         self._run(RECOUNT.format(counts=f"{self._schema}.counts", jobs=f"{self._schema}.jobs"))
+        names = {table: f"{self._schema}.{table}" for table in ("meta", "queues", "locks", "jobs")}
+        self._run(SHUT_OUT.format(**names, schema=GATES_SCHEMA))
         self._run(f"INSERT INTO {self._schema}.uses SELECT spec, count(*) FROM {self._schema}.jobs GROUP BY spec")
         for table, column in NUMBERED.items():
             newest = f"(SELECT max({column}) FROM {self._schema}.{table})"

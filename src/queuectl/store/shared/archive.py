@@ -19,10 +19,23 @@ TABLES: Mapping[str, Sequence[str]] = {
     "outputs": ("job", "number", "stream", "head", "tail", "cut_bytes", "compressed"),
     "events": ("id", "at", "job", "kind", "who", "detail"),
     "config": ("name", "value"),
+    "queues": (
+        "name", "concurrency", "rate_starts", "rate_window", "rate_even", "paused_at", "paused_until", "paused_by",
+        "paused_reason", "defaults",
+    ),
+    "starts": ("queue", "at", "job", "lease"),
+    "locks": ("name", "units", "env"),
 }  # fmt: skip
-"""What is copied, in this order. Counts are computed again; workers and tokens belong to their store."""
+"""What is copied, in this order. Counts are computed again, as are the lines in which jobs wait for locks: `rows` gives
+parked jobs as claimable, and the first claim parks them. Workers and tokens belong to their store."""
 
 RECOUNT = "INSERT INTO {counts} (queue, state, jobs) SELECT queue, state, count(*) FROM {jobs} GROUP BY queue, state"
+SHUT_OUT = (
+    "UPDATE {meta} SET value = '{schema}' WHERE name LIKE 'oldest reader of schema %' "
+    "AND CAST(value AS integer) < {schema} AND (EXISTS (SELECT 1 FROM {queues}) OR EXISTS (SELECT 1 FROM {locks}) "
+    "OR EXISTS (SELECT 1 FROM {jobs} WHERE locks IS NOT NULL OR start_by IS NOT NULL))"
+)
+"""Where anything is limited, releases that know no limits may not open the store."""
 MOVED_TO = "moved to"
 """The name of the fact in `meta` that says where a store's jobs are now."""
 

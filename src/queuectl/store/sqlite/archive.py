@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from queuectl.store.shared.archive import MOVED_TO, RECOUNT, TABLES, Row, normal
+from queuectl.store.shared.archive import MOVED_TO, RECOUNT, SHUT_OUT, TABLES, Row, normal
+from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.sqlite.connection import connect, translated
 
 PATIENCE_S = 10.0
@@ -37,7 +38,8 @@ class SqliteArchive:
         return int(self._db.execute("SELECT count(*) FROM jobs WHERE state = 'processing'").fetchone()[0])
 
     def rows(self, table: str) -> Iterator[Row]:
-        return map(normal, self._db.execute(f"SELECT {', '.join(TABLES[table])} FROM {table}"))
+        columns = ", ".join("min(ready, 1)" if each == "ready" else each for each in TABLES[table])
+        return map(normal, self._db.execute(f"SELECT {columns} FROM {table}"))
 
     def fill(self, table: str, rows: Iterable[Row]) -> None:
         columns = TABLES[table]
@@ -46,6 +48,8 @@ class SqliteArchive:
 
     def finish(self) -> None:
         self._db.execute(RECOUNT.format(counts="counts", jobs="jobs"))
+        names = {table: table for table in ("meta", "queues", "locks", "jobs")}
+        self._db.execute(SHUT_OUT.format(**names, schema=GATES_SCHEMA))
 
     def move_to(self, place: str) -> None:
         self._db.execute("INSERT INTO meta VALUES (?, ?)", (MOVED_TO, place))
