@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Ended, Event, GivenBack, Lost, Retried, Started
 from queuectl.domain.limits import Lock, Pause, Queue, Rate
 from queuectl.store.port import Change, Grip, Store, Superseded
+from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared.limits import GATES_SCHEMA
-from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, an_end
+from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end
+from tests.conformance.conftest import StoreFactory
+from tests.workshop import until
 
 
 def add(store: Store, *ids: str, **fields: Any) -> None:
@@ -142,6 +146,121 @@ def test_nothing_limited_is_claimed_ahead_nor_passed_by(store: Store, grip: Grip
     assert claim(store, grip, ahead=True) == ["a"]
     assert claim(store, grip, ahead=True) == []
     assert claim(store, grip) == ["b", "c"]
+
+
+def test_a_foreseen_start_counts_from_the_real_one(store: Store, grip: Grip, clock: ManualClock) -> None:
+    store.set_queue(Queue("q", rate=Rate(1, 10.0)))
+    add(store, "a", "b", queue="q")
+    assert claim(store, grip) == ["a"]
+    end(store, grip, "a", Started(NOON, is_foreseen=True))
+    clock.forward(20)
+    assert claim(store, grip) == []
+    assert end(store, grip, "a", Started(NOON + 19)).starts == 1
+    assert claim(store, grip) == []
+    assert store.next_due() == NOON + 29
+
+
+def test_a_start_that_nobody_noted_ends_with_its_claim(
+    store_factory: StoreFactory, grip: Grip, clock: ManualClock
+) -> None:
+    """A worker that knows of no rate records what another one had claimed by it."""
+    store, other = store_factory(), store_factory()
+    add(other, "a", "b", queue="q")
+    assert claim(other, grip, 0) == []
+    store.set_queue(Queue("q", rate=Rate(1, 10.0)))
+    assert claim(store, grip) == ["a"]
+    end(other, grip, "a")
+    assert claim(store, grip) == []
+    assert store.next_due() == NOON + 10
+    clock.forward(11)
+    assert claim(store, grip) == ["b"]
+
+
+def test_who_takes_over_notes_starts(store_factory: StoreFactory, grip: Grip, clock: ManualClock) -> None:
+    store, other = store_factory(), store_factory()
+    assert claim(other, grip, 0) == []
+    store.set_queue(Queue("q", rate=Rate(1, 10.0)))
+    add(store, "a", "b", queue="q")
+    assert claim(store, grip) == ["a"]
+    taken_over = other.adopt(a_worker(grip.worker), 99)
+    assert taken_over
+    end(other, taken_over, "a", Started(NOON + 1))
+    assert claim(other, taken_over) == []
+    assert other.next_due() == NOON + 11
+
+
+def test_a_start_of_unknown_time_closes_an_even_rate(store: Store, grip: Grip) -> None:
+    store.set_queue(Queue("q", rate=Rate(5, 10.0, even=True)))
+    add(store, "a", "b", queue="q")
+    assert claim(store, grip) == ["a"]
+    assert claim(store, grip) == []
+    assert store.next_due() is None
+
+
+def test_a_full_queue_hides_no_other(store: Store, grip: Grip) -> None:
+    store.set_queue(Queue("a", concurrency=1))
+    add(store, *(f"a{n}" for n in range(100)), queue="a")
+    add(store, "b", queue="b", priority=-1)
+    assert claim(store, grip, 2) == ["a0", "b"]
+
+
+def test_many_suspects_hide_no_other(store: Store, grip: Grip) -> None:
+    store.set_queue(Queue("other", concurrency=1))
+    add(store, *(f"s{n}" for n in range(50)), lost_in_row=2)
+    add(store, "free")
+    store._execute("UPDATE {schema}.jobs SET lost_in_row = 2 WHERE id <> 'free'")  # type: ignore[attr-defined]
+    assert claim(store, grip, 2, suspects=1) == ["s0", "free"]
+
+
+def test_defaults_alone_limit_nothing(store: Store, grip: Grip) -> None:
+    store.set_queue(Queue("q", defaults={"timeout": 5}))
+    add(store, "a", queue="q")
+    assert claim(store, grip, ahead=True) == ["a"]
+
+
+def tells(store_factory: StoreFactory, step: Callable[[], object]) -> bool:
+    """Another session hears of a step."""
+    listener = store_factory()
+    listener.changed()
+    listener.changed()
+    step()
+    return until(listener.changed)
+
+
+def test_whoever_frees_what_others_wait_for_tells_them(store_factory: StoreFactory, grip: Grip) -> None:
+    """Also a worker that does not claim itself, and had not heard of a limit."""
+    store, waiting = store_factory(), store_factory()
+    store.set_queue(Queue("q", concurrency=1, rate=Rate(1, 5.0)))
+    add(store, "a", queue="q")
+    assert claim(store, grip) == ["a"]
+    add(store, "b", queue="q")
+    add(store, "c", queue="q", locks=("x",))
+    assert claim(waiting, grip) == []
+    assert tells(store_factory, lambda: end(store, grip, "a", Started(NOON)))
+    assert claim(waiting, grip) == []
+    assert tells(store_factory, lambda: end(store, grip, "a"))
+
+
+def test_what_runs_out_within_a_claim_is_told_too(store_factory: StoreFactory, grip: Grip) -> None:
+    store = store_factory()
+    store.set_queue(Queue("q", concurrency=1))
+    add(store, "a", "b", queue="q")
+    assert claim(store, grip) == ["a"]
+    assert tells(store_factory, lambda: end(store, grip, "a"))
+
+
+def test_a_place_for_a_job_in_an_open_line_is_told(store_factory: StoreFactory, grip: Grip) -> None:
+    store = store_factory()
+    store.set_queue(Queue("q", concurrency=1))
+    add(store, "a", locks=("x",))
+    add(store, "b", locks=("x",), queue="q")
+    assert claim(store, grip) == ["a"]
+    add(store, "c", queue="q")
+    assert claim(store, grip) == ["c"]
+    end(store, grip, "a")
+    assert claim(store, grip) == []  # the unit is free, the place is not
+    assert tells(store_factory, lambda: end(store, grip, "c"))
+    assert claim(store, grip) == ["b"]
 
 
 # --- locks ----------------------------------------------------------------------------------
@@ -297,6 +416,89 @@ def test_a_lock_in_use_is_not_deleted(store: Store, grip: Grip) -> None:
     store.delete_lock("x")
     with pytest.raises(NotFound):
         store.delete_lock("x")
+
+
+def test_a_unit_freed_in_a_transaction_is_taken_in_it(store: Store, grip: Grip) -> None:
+    add(store, "a", "b", locks=("x",))
+    assert claim(store, grip) == ["a"]
+    with store.transaction():
+        end(store, grip, "a")
+        assert claim(store, grip) == ["b"]
+
+
+def test_who_parks_many_looks_again_at_once(store: Store, grip: Grip) -> None:
+    add(store, *(f"w{n:04}" for n in range(1500)), locks=("x",))
+    add(store, "free")
+    assert claim(store, grip) == ["w0000"]
+    assert store.next_due() == NOON
+    assert claim(store, grip) == ["free"]
+    assert store.next_due() is None
+
+
+def test_a_job_that_somebody_is_changing_is_not_parked(store_factory: StoreFactory, grip: Grip) -> None:
+    """Else a claim and a change wait for each other, or a cancelled job stands in a line."""
+    people, store = store_factory(), store_factory.impatient()
+    add(people, "a", "b", locks=("x",))
+    assert claim(people, grip, 1) == ["a"]
+    if isinstance(people, PostgresStore):  # in a file nobody claims meanwhile
+        with people.transaction():
+            people._select("SELECT 1 FROM {schema}.jobs WHERE id = 'b' FOR UPDATE")
+            assert claim(store, grip) == []
+            people.change(["b"], CancelRequested(), "ann")
+        end(people, grip, "a")
+        assert claim(store, grip) == []
+
+
+def test_a_need_that_cannot_be_met_any_more_keeps_nothing(store: Store, grip: Grip, clock: ManualClock) -> None:
+    store.set_lock(Lock("x", ("0", "1")))
+    add(store, "a", "b", locks=("x",))
+    assert claim(store, grip) == ["a", "b"]
+    add(store, "big", locks=("x=2",))
+    add(store, *(f"small{n}" for n in range(3)), locks=("x",))
+    end(store, grip, "a")
+    assert claim(store, grip) == ["small0"]
+    store.set_lock(Lock("x", ("0",)))
+    clock.forward(301)
+    end(store, grip, "b")
+    end(store, grip, "small0")
+    assert claim(store, grip) == ["small1"]
+
+
+@pytest.mark.parametrize("how", ["paused", "expired", "unserved"])
+def test_a_line_opens_when_nobody_keeps_its_units_any_more(
+    store: Store, grip: Grip, clock: ManualClock, how: str
+) -> None:
+    """However that comes about: here nothing ends any more that could open it."""
+    store.set_lock(Lock("x", ("0", "1")))
+    add(store, "a", "b", locks=("x",))
+    assert claim(store, grip, 9, "default") == ["a", "b"]
+    other = a_worker("other~1", queues=("big",))
+    store.register(other)
+    store._execute("UPDATE {schema}.workers SET queues = ? WHERE id = 'w~1'", ['["default"]'])  # type: ignore[attr-defined]
+    add(store, "big", locks=("x=2",), queue="big", start_by=NOON + 400)
+    add(store, "small0", "small1", locks=("x",))
+    assert claim(store, other.grip, 9, "big") == []
+    end(store, grip, "a")
+    assert claim(store, grip, 9, "default") == ["small0"]
+    clock.forward(301)
+    end(store, grip, "b")
+    end(store, grip, "small0")
+    assert claim(store, grip, 9, "default") == []  # kept for the big one
+    match how:
+        case "paused":
+            store.set_queue(Queue("big", pause=Pause(NOON)))
+        case "expired":
+            clock.forward(100)
+        case _:
+            store.deregister(other.grip)
+    assert claim(store, grip, 9, "default") == ["small1"]
+
+
+def test_what_was_held_leaves_nothing_behind(store: Store, grip: Grip) -> None:
+    add(store, "a", locks=("x", "y"))
+    claim(store, grip)
+    end(store, grip, "a")
+    assert store._select("SELECT * FROM {schema}.holds") == []  # type: ignore[attr-defined]
 
 
 # --- expiry ---------------------------------------------------------------------------------

@@ -45,9 +45,10 @@ class Claimed(NamedTuple):
 
 
 class Started(NamedTuple):
-    """The command started at `at`."""
+    """The command started at `at`. `is_foreseen`: it is just about to, and the time of its real start follows."""
 
     at: float
+    is_foreseen: bool = False
 
 
 class Ended(NamedTuple):
@@ -236,7 +237,7 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
                 "started_at": None, "finished_at": None, "next_retry_at": None,
             }  # fmt: skip
         case Started():
-            return {"started_at": event.at, "starts": job.starts + 1}
+            return {"started_at": event.at, "starts": job.starts + (job.started_at is None)}
         case Ended():
             return _ended(job, event)
         case Stuck():

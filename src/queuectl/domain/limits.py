@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import NamedTuple
 
 RATE_STARTS_MAX = 10_000
@@ -118,7 +119,7 @@ class Hold(NamedTuple):
 
 class Window(NamedTuple):
     """The starts of a queue that count for its rate: how many lie in the window, the one that `Rate.starts` later ones
-    would follow (None: there are fewer), and the latest one. A start that is not on record yet is as late as any."""
+    would follow (None: there are fewer), and the latest one. A start that is not on record yet is at `inf`."""
 
     starts: int
     oldest: float | None
@@ -134,7 +135,7 @@ def rate_room(rate: Rate, window: Window, now: float) -> tuple[int, float | None
         room = 1 if opens_at <= now else 0
     elif rate.even:
         room = min(room, 1)
-    return (room, None) if room > 0 else (0, opens_at)
+    return (room, None) if room > 0 else (0, None if opens_at == inf else opens_at)
 
 
 Order = tuple[int, float, int]
@@ -193,6 +194,10 @@ class Supply:
         kept = sum(each.units for each in self._reserved if each.order < order)
         return units + kept <= len(self._free)
 
+    def are_free(self, units: int) -> bool:
+        """Whether so many are free, for whomever they are kept."""
+        return units <= len(self._free)
+
     def take(self, units: int) -> list[str]:
         taken, self._free = self._free[:units], self._free[units:]
         return taken
@@ -207,6 +212,11 @@ class Choice:
         self.parked: list[Candidate] = []
         self.closed_lines: dict[str, Candidate] = {}
         """The first job in each line that does not fit."""
+        self.lines_kept_out: set[str] = set()
+        """Those of them that only another job's reservation keeps from their units: it may end by itself."""
+        self.full: set[str] = set()
+        """The limited queues that have no room for a job that is due."""
+        self.suspects_passed = 0
         self.is_held_up = False
         """Whether a due job waits for a gate to open that an end can open."""
 
@@ -238,11 +248,13 @@ def choose(
         if len(choice.taken) >= wanted.limit:
             break
         if job.suspect and suspects <= 0:
+            choice.suspects_passed += 1
             continue
         if wanted.ahead and (job.queue in left or job.locks or job.expires):
             break
         if left.get(job.queue, 1) <= 0:
             choice.is_held_up = True
+            choice.full.add(job.queue)
             continue
         if job.locks:
             if job.locks in choice.closed_lines:
@@ -254,6 +266,8 @@ def choose(
                     supplies[request.lock] = supply_of(request.lock)
             if not all(supplies[each.lock].has(each.units, job.order) for each in needs):
                 choice.closed_lines[job.locks] = job
+                if all(supplies[each.lock].are_free(each.units) for each in needs):
+                    choice.lines_kept_out.add(job.locks)
                 _park(choice, job)
                 continue
             choice.units[job.seq] = {each.lock: supplies[each.lock].take(each.units) for each in needs}

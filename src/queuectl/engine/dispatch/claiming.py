@@ -179,7 +179,9 @@ class Claiming:
         return self._store.claim(link.grip, link.row.host, limit, self._queues, *terms)
 
     def _start_on_record(self, link: Link, job: Job) -> Job:
-        (started,) = self._store.record(link.grip, [Change(job=job, event=Started(at=self._store.now()))])
+        (started,) = self._store.record(
+            link.grip, [Change(job=job, event=Started(self._store.now(), is_foreseen=True))]
+        )
         return started or job
 
     def start(self, claims: Claims, now: float, *, synced: bool) -> None:

@@ -46,6 +46,8 @@ class Flight:
     end_sent: Cause | None = None
     stuck: str | None = None
     """What of it could not be ended, though it was to be."""
+    is_foreseen: bool = False
+    """Whether the start on record is the one that was foreseen, and not the real one."""
 
     def may_wait(self) -> bool:
         """Whether it may still wait in its supervisor's line, for all we know."""
@@ -123,7 +125,7 @@ class Link:
         messages: list[Message] = []
         for job in jobs:
             key = job.seq, job.lease
-            self.flights[key] = Flight(key, job, now)
+            self.flights[key] = Flight(key, job, now, is_foreseen=job.started_at is not None)
             messages += self._order(job)
         self.channel.send(*messages)
 

@@ -75,7 +75,7 @@ class Pending:
         if flight is None or flight.pid is not None:
             return None  # recorded meanwhile, or told before
         flight.started_at, flight.pid, flight.files = told.at, told.pid, tuple(told.files.values())
-        if flight.job.started_at is None:
+        if flight.job.started_at is None or flight.is_foreseen:
             self.starts.append((link, flight))
         return flight
 
@@ -154,8 +154,9 @@ def settled(outcomes: Sequence[Outcome]) -> After:
     due: float | None = None
     for link, flight, job in outcomes:
         if flight.result is None and flight.started_at is not None and job is not None:
-            told.append(happenings.JobStuck(job=job) if flight.job.started_at else happenings.JobStarted(job=job))
-            flight.job = job
+            is_stuck = flight.job.started_at is not None and not flight.is_foreseen
+            told.append(happenings.JobStuck(job=job) if is_stuck else happenings.JobStarted(job=job))
+            flight.job, flight.is_foreseen = job, False
             continue
         over.setdefault(link, []).append(flight.key)
         if job is not None and flight.result is not None:

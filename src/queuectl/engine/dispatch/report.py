@@ -27,7 +27,7 @@ def change_of_flight(flight: Flight, store: WorkStore, output_bytes_max: int) ->
     """What is known of a flight and not recorded yet: its end, its start, that it is stuck, or that it never was."""
     if flight.result is not None:
         return change_of(flight.job, flight.result, store, output_bytes_max)
-    if flight.stuck is not None and flight.job.started_at is not None:
+    if flight.stuck is not None and flight.job.started_at is not None and not flight.is_foreseen:
         return Change(job=flight.job, event=Stuck(error=flight.stuck))
     if flight.started_at is not None:
         started = Started(at=store.of_here(flight.started_at))

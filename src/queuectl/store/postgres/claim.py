@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.lifecycle import Started
 from queuectl.domain.limits import Candidate, Wanted
 from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.session import PostgresSession
@@ -17,17 +18,19 @@ from queuectl.store.shared.gates import locks_freed
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """A claim looks at 4 times as many candidates as it wants, since others claim too; 8 times more if that is too few."""
 SUSPECTS_SEEN = 16
-
+TAKEN_BY_OTHERS_S = 0.05
+"""After so long a claim is repeated that found its jobs in somebody's hands."""
 
 AFTER_ALL = "\U0010ffff"
 """A text that sorts after every name of a queue."""
 
 
 class Claiming(PostgresSession, Gated):
-    """A session that can claim. `_lanes`: queues that had something to claim a moment ago, in order."""
+    """A session that can claim. `_lanes`: queues that had something to claim a moment ago, in order. `_limited`:
+    whether any queue has a limit; None: somebody may have set one since."""
 
     _lanes: Sequence[str] = ()
-    _limited = False
+    _limited: bool | None = None
 
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
@@ -38,6 +41,8 @@ class Claiming(PostgresSession, Gated):
         with self.transaction():
             asked = self._asked(grip)
             self.send("claims_go_on", claims=self._keys["claims"], store=self._keys["store"])
+            if self._freed:
+                self._tell_of_ends()  # so that this claim finds the lines open
             self.send("promote", now=terms["now"])
             look = self.send("look", now=terms["now"])
             lanes = list(dict.fromkeys(queues)) or self._ready_queues()
@@ -64,24 +69,32 @@ class Claiming(PostgresSession, Gated):
         gates, now = self.gates, terms["now"]
         rooms = gates.rooms(now)
         lines = [] if wanted.ahead else gates.open_lines()
-        choice = gates.chosen(lambda look: self._candidates(lanes, queues, rooms, lines, look), wanted, rooms, now)
-        if full := [queue for queue in lanes if not rooms.get(queue, 1)]:
-            self.send("found_full", queues=full)
+        full = {queue for queue in lanes if not rooms.get(queue, 1)}
+        choice = gates.chosen(
+            lambda look: self._candidates(lanes, queues, rooms, lines, full, look), wanted, rooms, now
+        )
+        if found_full := full | choice.full:
+            self.send("found_full", queues=sorted(found_full))
         taken = (
             self._taken_by("claim", seqs=array(list(choice.taken)), limit=wanted.limit, **terms) if choice.taken else []
         )
+        if len(taken) < len(choice.taken):
+            gates.look_again_at(now + TAKEN_BY_OTHERS_S)
         return gates.take(choice, taken, now)
 
     def _candidates(
         self, lanes: Sequence[str], queues: Sequence[str], rooms: Mapping[str, int], lines: Sequence[str],
-        look: Mapping[str, Any],
+        full: set[str], look: Mapping[str, Any],
     ) -> list[Iterable[Candidate]]:  # fmt: skip
-        """The next jobs of all queues that have room, and of each open line; see the SQLite store's."""
-        open_lanes = [queue for queue in lanes if rooms.get(queue, 1)]
-        found = [self.send("claim_candidates", queues=open_lanes, **look).fetchall()]
+        """The next jobs of all queues that have room, and of each open line; see the SQLite store's. Limited queues by
+        themselves: what has no room any more must not hide others. Adds to `full` where somebody waits in vain."""
+        lots = [[queue for queue in lanes if queue not in rooms], *([queue] for queue in lanes if rooms.get(queue))]
+        sent = [self.send("claim_candidates", queues=lot, **look) for lot in lots if lot]
+        found = [each.fetchall() for each in sent]
         for locks in lines:
             waiting = queues or [queue for (queue,) in self.send("parked_queues", locks=locks).fetchall()]
             served = [queue for queue in waiting if rooms.get(queue, 1)]
+            full.update(set(waiting).difference(served))
             found.append(self.send("parked_candidates", locks=locks, queues=served, **look).fetchall())
         return [map(Candidate._make, each) for each in found]
 
@@ -91,11 +104,17 @@ class Claiming(PostgresSession, Gated):
     def _note_ends(self, counts: Sequence[tuple[Change, Job]]) -> None:
         """Remembers what this transaction frees, for `_tell_of_ends`."""
         self._freed.update(locks_freed(counts))
-        if self._limited:
-            self._left.update(after.queue for _, after in counts if after.state is not JobState.PROCESSING)
+        for change, after in counts:
+            opens = isinstance(change.event, Started) and self.gates.is_rated(after.queue)  # at a time now known
+            if opens or after.state is not JobState.PROCESSING:
+                self._left.add(after.queue)
 
     def _tell_of_ends(self) -> None:
         """Tells those who found a queue full, or wait for a lock, that this transaction frees some of it."""
+        if self._left and self._limited is None:
+            self._limited = self.send("look", now=self.now()).fetchone()[0]
+        if not self._limited:
+            self._left.clear()
         if not self._freed and not self._left:
             return
         self._hold_gates()

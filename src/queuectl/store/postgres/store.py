@@ -107,7 +107,10 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens):
         empty(self._line, self._address)
 
     def changed(self) -> bool:
-        return self._listener.heard()
+        heard = self._listener.heard()
+        if heard:
+            self._limited = None
+        return heard
 
     def _remove(self, seqs: Sequence[int]) -> None:
         """Others may be adding jobs with the same specs, so uses are counted and only idle specs are removed."""

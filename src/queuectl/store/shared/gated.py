@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from queuectl.store.port import LEASE_S, Grip, WorkerRow
 from queuectl.store.shared.limits import Limits
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ class Gated(Limits):
     @property
     def held_up(self) -> bool:
         return self.gates.held_up
+
+    def adopt(
+        self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False
+    ) -> Grip | None:
+        self.gates.forget_rates()
+        return super().adopt(row, dispatcher, lease_s, only_expired)
 
     def next_due(self) -> float | None:
         due = [at for at in (self.read("next_due")[0][0], self.gates.reopens_at) if at is not None]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from queuectl.domain import limits
@@ -31,11 +31,12 @@ EXPIRED_AT_ONCE = 1000
 PARKED_AT_ONCE = 1000
 """A claim parks and expires no more, so that it stays short."""
 NO_LIMIT = 1 << 30
-SUSPECTS_SEEN = 16
-"""How many jobs that may not be claimed now a claim looks past."""
+SUSPECTS_SEEN, LOOK_WIDER = 16, 8
+"""So many suspects that may not be claimed now a claim looks past; if there are more, it looks again, so many times as
+far."""
 
 
-@cache
+@lru_cache(maxsize=4096)
 def requests(locks: str) -> tuple[limits.Request, ...]:
     """The requests of a job's column `locks`."""
     return limits.requests_of(json.loads(locks))
@@ -63,18 +64,39 @@ class Gates:
         self._rated = self._closed = frozenset()
         self.held_up, self.reopens_at = waits, None
 
+    def forget_rates(self) -> None:
+        """Jobs are ours now that others have claimed, by rates that may have been set since our last claim."""
+        self._rated = None
+
+    def is_rated(self, queue: str) -> bool:
+        """Whether the starts of a queue are counted."""
+        if self._rated is None:
+            self._rated = frozenset(each.name for each in self._store.queues() if each.rate)
+        return queue in self._rated
+
+    def look_again_at(self, at: float) -> None:
+        """This claim has not seen all; the next one is to follow then."""
+        self._opens(at)
+
     def chosen(self, lines: Lines, wanted: Wanted, rooms: Mapping[str, int], now: float) -> Choice:
         """What a claim takes. Jobs that have to wait for locks are parked on the way, so that they hide nothing."""
         look, parked = wanted.limit + SUSPECTS_SEEN, 0
+        self._locks.clear()
         while True:
             found = merged(*lines({"limit": look, "losses": wanted.losses, "now": now}))
             choice = limits.choose(found, wanted, rooms, lambda name: self._supply(name, now), requests)
-            self._park(choice)
             self.held_up = self.held_up or choice.is_held_up or bool(self._closed)
-            parked += len(choice.parked)
-            if not choice.parked or parked >= PARKED_AT_ONCE:
-                return choice
-            look = PARKED_AT_ONCE
+            newly_parked = self._park(choice)
+            parked += newly_parked
+            if newly_parked and parked < PARKED_AT_ONCE:
+                look = max(look, PARKED_AT_ONCE)
+            elif len(choice.taken) < wanted.limit and choice.suspects_passed >= look - wanted.limit:
+                look *= LOOK_WIDER
+            else:
+                break
+        if parked >= PARKED_AT_ONCE:
+            self.look_again_at(now)
+        return choice
 
     # --- limits of queues -------------------------------------------------------------------
 
@@ -93,12 +115,21 @@ class Gates:
             return 0
         room = NO_LIMIT if queue.concurrency is None else queue.concurrency - self._store.running_in(queue.name)
         if queue.rate and room > 0:
-            old = "DELETE FROM {schema}.starts WHERE queue = ? AND at < ?"
-            self._store._execute(old, [queue.name, now - queue.rate.window_s])
+            self._forget_starts(queue.name, queue.rate, now)
             starts, opens_at = limits.rate_room(queue.rate, self._store.window(queue.name, queue.rate, now), now)
             self._opens(opens_at)
             room = min(room, starts)
         return max(0, room)
+
+    def _forget_starts(self, queue: str, rate: Rate, now: float) -> None:
+        """Forgets those that count no more; one whose claim is over, and that nobody has noted, happened by now."""
+        over = (
+            "UPDATE {schema}.starts SET at = ? WHERE queue = ? AND at = ? AND NOT EXISTS (SELECT 1 FROM {schema}.jobs "
+            "WHERE jobs.seq = starts.job AND jobs.lease = starts.lease AND jobs.state = 'processing')"
+        )
+        self._store._execute(over, [now, queue, NOT_YET])
+        old = "DELETE FROM {schema}.starts WHERE queue = ? AND at < ?"
+        self._store._execute(old, [queue, now - rate.window_s])
 
     def _opens(self, at: float | None) -> None:
         if at is not None:
@@ -112,7 +143,8 @@ class Gates:
         patience_s = Settings(self._store.config())["lock-patience"]
         reserved = [
             Reservation(passed.order, passed.units_of(name))
-            for passed in self._store.passed_by(now - patience_s, name) if self._may_start_from(passed.queue)
+            for passed in self._store.passed_by(now - patience_s, name)
+            if self._may_start_from(passed.queue) and self._can_be_met(passed.requests)
         ]  # fmt: skip
         lock = self._locks[name] = self._store.lock(name)
         return Supply(lock.free(held), reserved)
@@ -121,6 +153,10 @@ class Gates:
         """Whether a job of a queue could start, but for its locks. If not, it keeps no units from others."""
         served = any(not row.queues or queue in row.queues for row in self._store.workers())
         return served and queue not in self._closed
+
+    def _can_be_met(self, needs: Sequence[limits.Request]) -> bool:
+        """Whether there are so many units at all. Somebody may have lowered a lock since."""
+        return all(each.units <= self._store.lock(each.lock).capacity for each in needs)
 
     def open_lines(self) -> list[str]:
         """The lines that a claim has to look at, as `locks` of their jobs. Those in which nobody waits are removed."""
@@ -134,28 +170,32 @@ class Gates:
                 self._store._execute(f"DELETE FROM {{schema}}.{table} WHERE locks = ?", [locks])
         return lines
 
-    def _park(self, choice: Choice) -> None:
-        """Has jobs that do not fit wait in line."""
+    def _park(self, choice: Choice) -> int:
+        """Has jobs that do not fit wait in line, those aside that somebody is changing; how many do so from now on."""
         for locks, first in choice.closed_lines.items():
             self._store._execute(
                 "INSERT INTO {schema}.lock_lines (locks, open, priority, due_at, seq) "
-                "VALUES (?, 0, ?, ?, ?) ON CONFLICT (locks) DO UPDATE SET open = 0, "
+                "VALUES (?, ?, ?, ?, ?) ON CONFLICT (locks) DO UPDATE SET open = excluded.open, "
                 "priority = excluded.priority, due_at = excluded.due_at, seq = excluded.seq",
-                [locks, first.priority, first.due_at, first.seq],
+                [locks, int(locks in choice.lines_kept_out), first.priority, first.due_at, first.seq],
             )
             for request in requests(locks):
                 text = "INSERT INTO {schema}.line_locks (lock, locks) VALUES (?, ?) ON CONFLICT DO NOTHING"
                 self._store._execute(text, [request.lock, locks])
-        if choice.parked:
-            dialect = self._store._dialect
-            text = f"UPDATE {{schema}}.jobs SET ready = {dialect.parked} WHERE seq {dialect.any_of}"
-            self._store._execute(text, [dialect.array([job.seq for job in choice.parked])])
+        if not choice.parked:
+            return 0
+        dialect = self._store._dialect
+        text = (
+            f"UPDATE {{schema}}.jobs SET ready = {dialect.parked} WHERE seq IN (SELECT seq FROM {{schema}}.jobs "
+            f"WHERE seq {dialect.any_of} AND ready = TRUE {dialect.skip_locked}) RETURNING 1"
+        )
+        return len(self._store._select(text, [dialect.array([job.seq for job in choice.parked])]))
 
     def take(self, choice: Choice, claimed: Sequence[Job], now: float) -> list[Job]:
         """Writes what claimed jobs take; the jobs with their units."""
         taken = []
         for job in claimed:
-            if self._rated and job.queue in self._rated:
+            if self.is_rated(job.queue):
                 text = "INSERT INTO {schema}.starts (queue, at, job, lease) VALUES (?, ?, ?, ?)"
                 self._store._execute(text, [job.queue, NOT_YET, job.seq, job.lease])
             if units := choice.units.get(job.seq):
@@ -207,27 +247,24 @@ class Gates:
             dialect = self._store._dialect
             text = f"DELETE FROM {{schema}}.holds WHERE job {dialect.any_of}"
             self._store._execute(text, [dialect.array(ended)])
-        if self._rated is None:
-            self._rated = frozenset(queue.name for queue in self._store.queues() if queue.rate)
-        if self._rated:
-            for change, after in counts:
-                if after.queue in self._rated:
-                    self._note_start(change, now)
+        for change, after in counts:
+            if self.is_rated(after.queue):
+                self._note_start(change, now)
 
     def _note_start(self, change: Change, now: float) -> None:
         match change.event:
-            case Started(at=at) | Ended(started_at=at):
+            case Started(at=at, is_foreseen=False) | Ended(started_at=at):
                 started = at
             case Lost():
-                started = change.job.started_at or now  # nobody knows whether it did
+                started = now  # nobody knows whether and when it did
             case GivenBack():
                 text = "DELETE FROM {schema}.starts WHERE job = ? AND lease = ?"
                 self._store._execute(text, [change.job.seq, change.job.lease])
                 return
             case _:
                 return
-        text = "UPDATE {schema}.starts SET at = ? WHERE job = ? AND lease = ?"
-        self._store._execute(text, [started, change.job.seq, change.job.lease])
+        text = "UPDATE {schema}.starts SET at = ? WHERE job = ? AND lease = ? AND at = ?"
+        self._store._execute(text, [started, change.job.seq, change.job.lease, NOT_YET])
 
 
 def locks_freed(counts: Iterable[tuple[Change, Job]]) -> list[str]:

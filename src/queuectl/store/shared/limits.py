@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import Conflict, NotFound
@@ -100,7 +101,7 @@ class Limits(KeptSettings, Workers):
         ((starts, latest),) = self._select(f"SELECT count(*), max(at) {which}", [queue, since])
         nth = f"SELECT at {which} ORDER BY at DESC LIMIT 1 OFFSET ?"
         oldest = self._select(nth, [queue, since, rate.starts - 1]) if starts >= rate.starts else []
-        return Window(starts, oldest[0][0] if oldest and oldest[0][0] < NOT_YET else None, latest)
+        return Window(starts, _at(oldest[0][0]) if oldest else None, _at(latest))
 
     # --- locks ------------------------------------------------------------------------------
 
@@ -219,7 +220,7 @@ class Limits(KeptSettings, Workers):
     def _open_lines(self, locks: Sequence[str]) -> bool:
         """Has the next claim look at the jobs that wait for any of these locks; whether any does."""
         text = (
-            "UPDATE {schema}.lock_lines SET open = 1 WHERE open = 0 AND locks IN "
+            "UPDATE {schema}.lock_lines SET open = 1 WHERE locks IN "
             f"(SELECT locks FROM {{schema}}.line_locks WHERE lock {self._dialect.any_of}) RETURNING 1"
         )
         return bool(self._select(text, [self._dialect.array(locks)]))
@@ -235,6 +236,10 @@ def _values(queue: Queue) -> list[object]:
     rate, pause = queue.rate or (None, None, False), queue.pause or (None, None, None, None)
     defaults = json.dumps(dict(queue.defaults)) if queue.defaults else None
     return [queue.name, queue.concurrency, *rate[:2], int(rate[2]), *pause, defaults]
+
+
+def _at(start: float | None) -> float | None:
+    return inf if start == NOT_YET else start
 
 
 def _queue(row: Sequence[object]) -> Queue:

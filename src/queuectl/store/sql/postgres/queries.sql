@@ -39,7 +39,9 @@ ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
 
 -- name: look
 -- What a claim has to mind, see store/shared/gates.py; and whether any claimable job minds a gate.
-SELECT EXISTS (SELECT 1 FROM {schema}.queues), EXISTS (SELECT 1 FROM {schema}.lock_lines),
+SELECT EXISTS (
+        SELECT 1 FROM {schema}.queues WHERE concurrency IS NOT NULL OR rate_starts IS NOT NULL OR paused_at IS NOT NULL
+    ), EXISTS (SELECT 1 FROM {schema}.lock_lines),
     EXISTS (SELECT 1 FROM {schema}.lock_lines WHERE open = 1),
     EXISTS (
         SELECT 1 FROM {schema}.jobs

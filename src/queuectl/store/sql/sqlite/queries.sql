@@ -44,7 +44,9 @@ ORDER BY priority DESC, due_at, seq LIMIT :limit;
 
 -- name: look
 -- What a claim has to mind; see store/shared/gates.py.
-SELECT EXISTS (SELECT 1 FROM queues), EXISTS (SELECT 1 FROM lock_lines),
+SELECT EXISTS (
+        SELECT 1 FROM queues WHERE concurrency IS NOT NULL OR rate_starts IS NOT NULL OR paused_at IS NOT NULL
+    ), EXISTS (SELECT 1 FROM lock_lines),
     EXISTS (SELECT 1 FROM lock_lines INDEXED BY lock_lines_open WHERE open = 1),
     EXISTS (
         SELECT 1 FROM jobs INDEXED BY jobs_expiring
