@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from queuectl.domain import limits
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Ended, Expired, GivenBack, Lost, Started, apply
-from queuectl.domain.limits import Candidate, Choice, Lock, Queue, Reservation, Supply, Wanted, merged
+from queuectl.domain.limits import Candidate, Choice, Lock, Queue, Rate, Reservation, Supply, Wanted, merged
 from queuectl.settings import Settings
 from queuectl.store.port import Change
 from queuectl.store.shared.limits import NOT_YET
