@@ -111,7 +111,7 @@ def test_an_exhausted_rate_says_when_the_next_may_start(shop: Shop) -> None:
     shop.clock.forward(40)
     assert shop.reason("b") == "rate limit"
     (gate,) = shop.explain("b").gates
-    assert gate.told == "queue q: no more than 1 starts in 1m40s; the next in 1m; 1st in line"
+    assert gate.told == "queue q: no more than 1 start in 1m40s; the next in 1m; 1st in line"
     assert (gate.opens_at, shop.explain("b").starts_at) == (NOON + 100, NOON + 100)
     assert shop.explain("c").starts_at == NOON + 200
 

@@ -14,7 +14,7 @@ from queuectl.domain.limits import Hold, requests_of
 from queuectl.domain.reason import Code, Gate, closed_gates, ordinal
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
-from queuectl.wire.words import age, local_time, short
+from queuectl.wire.words import age, counted, local_time, short
 
 HOLDERS_MAX, HOLDERS_TOLD = 100, 5
 RUNS = 100
@@ -115,7 +115,7 @@ class _Explaining:
             fix = f"queuectl queue set {queue.name} concurrency={running + 1}"
             return gate._replace(told=f"{told}; {self._place(ahead)}", holders=holders, fix=fix)
         assert queue.rate is not None
-        told = f"queue {queue.name}: no more than {queue.rate.starts} starts in {short(queue.rate.window_s)}"
+        told = f"queue {queue.name}: no more than {counted(queue.rate.starts, 'start')} in {short(queue.rate.window_s)}"
         told += ", evenly" if queue.rate.even else ""
         told += f"; the next in {short(max(0.0, gate.opens_at - now))}" if gate.opens_at else ""
         return gate._replace(told=f"{told}; {self._place(ahead)}", fix=f"queuectl queue set {queue.name} rate=none")
