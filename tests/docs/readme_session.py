@@ -1,8 +1,8 @@
-"""The shell session that README.md shows, played for real. Writes the outputs in README.md anew:
+"""The shell sessions that README.md and docs/limits.md show, played for real. Writes their outputs again:
 
 python -m tests.docs.readme_session
 
-All `console` blocks of the page are one session in one fresh folder. A line with `$ ` is a command (lines with `> `
+All `console` blocks of a page are one session in one fresh folder. A line with `$ ` is a command (lines with `> `
 continue it), what follows is its output, and a line `...` stands for lines left out. The folder, the host and the
 user are shown under made-up names.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 from queuectl.client.here import login_name
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "limits.md")
 LEFT_OUT = "..."
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WITHIN_S = 30.0
@@ -95,7 +95,8 @@ def shortened(output: tuple[str, ...], as_in: tuple[str, ...]) -> tuple[str, ...
     return (*output[:at], LEFT_OUT, *output[len(output) - (len(as_in) - at - 1) :])
 
 
-def main() -> None:
+def replay(page: Path) -> None:
+    """Writes the outputs of a page's session into it."""
     with session() as opened:
 
         def play(block: re.Match[str]) -> str:
@@ -106,8 +107,9 @@ def main() -> None:
                 lines += shortened(opened.play(step.command), step.output)
             return "\n".join(["```console", *lines, "```"])
 
-        PAGE.write_text(BLOCK.sub(play, PAGE.read_text()))
+        page.write_text(BLOCK.sub(play, page.read_text()))
 
 
 if __name__ == "__main__":
-    main()
+    for each in PAGES:
+        replay(each)

@@ -1,11 +1,14 @@
-"""The session that README.md shows happens as shown."""
+"""The sessions that README.md and docs/limits.md show happen as shown."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
-from tests.docs.readme_session import BLOCK, LEFT_OUT, PAGE, session, steps_of
+import pytest
+
+from tests.docs.readme_session import BLOCK, LEFT_OUT, PAGES, session, steps_of
 
 LOGGED = "TIME "
 """A worker's log may say more where the machine is slow, such as that a command has started."""
@@ -28,9 +31,10 @@ def loosely(lines: tuple[str, ...]) -> Counter[str]:
     return Counter(found)
 
 
-def test_the_session_of_the_readme_happens_as_shown() -> None:
-    steps = [step for block in BLOCK.findall(PAGE.read_text()) for step in steps_of(block)]
-    assert len(steps) > 20
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_session_of_a_page_happens_as_shown(page: Path) -> None:
+    steps = [step for block in BLOCK.findall(page.read_text()) for step in steps_of(block)]
+    assert len(steps) > 10
     with session() as opened:
         for step in steps:
             output = opened.play(step.command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import print_changed
@@ -14,8 +14,10 @@ from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job, Spec
-from queuectl.domain.limits import Pause
 from queuectl.wire.requests import parse_request
+
+if TYPE_CHECKING:  # few commands need it
+    from queuectl.domain.limits import Pause
 
 
 def enqueue(call: Call) -> int:
@@ -72,10 +74,11 @@ def _missing(spec: Spec) -> Iterator[str]:
 def note_paused(call: Call, paused: Mapping[str, Pause]) -> None:
     """Notes which queues of new jobs are paused, and how to resume them."""
     for queue, pause in paused.items():
+        from queuectl.cli.render import visible
         from queuectl.wire.limits import pause_words
 
         resume = call.command(f"queue resume {queue}")
-        call.console.note(f"queue {queue} is {pause_words(pause)}; resume it with: {resume}", "queue_paused")
+        call.console.note(f"queue {queue} is {visible(pause_words(pause))}; resume it with: {resume}", "queue_paused")
 
 
 def note_unserved(call: Call, queues: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from queuectl.cli.call import Call
-from queuectl.cli.render import Cell, Column
+from queuectl.cli.render import Cell, Column, visible
 from queuectl.client import queues
 from queuectl.client.queues import POLICY, QUEUE, QueueView
 from queuectl.domain.job import JobState
@@ -82,7 +82,7 @@ def print_one(call: Call, queue: QueueView, now: float) -> None:
     facts = {
         "queue": queue.name, "jobs": ", ".join(states) or "none", "running": running(queue),
         "limits": ", ".join(_limits(queue)) or "none",
-        "paused": pause_words(queue.pause).removeprefix("paused ") if queue.pause else "no",
+        "paused": visible(pause_words(queue.pause)).removeprefix("paused ") if queue.pause else "no",
         "oldest due": "" if queue.oldest_due is None else f"waits for {age(now - queue.oldest_due)}",
         "workers": f"{queue.workers}, with {queue.slots} slots" if queue.workers else "none",
     }  # fmt: skip
@@ -96,6 +96,6 @@ def print_paused(call: Call, found: Sequence[QueueView], now: float) -> None:
     elif not found:
         call.console.note(NOTHING, "no_queue")
     for queue in found if not call.console.quiet else ():
-        call.console.print(f"{queue.name} is {pause_words(queue.pause)}" if queue.pause else queue.name)
+        call.console.print(f"{queue.name} is {visible(pause_words(queue.pause))}" if queue.pause else queue.name)
         if left := queue.counts[JobState.PROCESSING]:
             call.console.note(f"{left:,} of its jobs still run, and finish", "waiting")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from queuectl.cli.call import Call
 from queuectl.cli.console import Screen
@@ -20,11 +21,13 @@ from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, StoreUnavailable, TimedOut
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.limits import Pause
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request
 from queuectl.wire.times import parse_duration
+
+if TYPE_CHECKING:  # few commands need it
+    from queuectl.domain.limits import Pause
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CANCEL_MARGIN_S = 10.0

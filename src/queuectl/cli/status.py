@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from queuectl.cli.call import Call
 from queuectl.cli.console import Console
-from queuectl.cli.render import STATE_STYLES, Cell, Column, cut
+from queuectl.cli.render import STATE_STYLES, Cell, Column, cut, visible
 from queuectl.client.documents import STATUS, busy, finding_to_json, retry_text, seen_counts, slots
 from queuectl.client.facade import Client
 from queuectl.client.values import Status, WorkerView
@@ -60,7 +60,7 @@ def _print(call: Call, found: Status) -> None:
         console.table(*_queue_table(found))
         console.print()
     for number, (queue, pause) in enumerate(found.paused.items()):
-        _heading(console, "" if number else "Paused", f"{queue} {pause_words(pause).removeprefix('paused ')}")
+        _heading(console, "" if number else "Paused", f"{queue} {visible(pause_words(pause)).removeprefix('paused ')}")
     if found.oldest_due is not None:
         _heading(console, "Waiting", f"the oldest due job for {age(found.at - found.oldest_due)}")
     if found.next_retries:

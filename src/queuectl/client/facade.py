@@ -15,7 +15,6 @@ from queuectl.client.values import Changed, History, Progress, Status, WorkerVie
 from queuectl.client.verbs import T, Verbs
 from queuectl.domain.errors import IdTaken
 from queuectl.domain.job import Job
-from queuectl.domain.limits import Pause
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.settings import Settings
 from queuectl.wire.requests import NOTHING, JobRequest
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from queuectl.client.actions import Action
     from queuectl.client.following import Piece
     from queuectl.client.operation import Operation
+    from queuectl.domain.limits import Pause
     from queuectl.wire.keywords import Duration
     from queuectl.wire.reading import Requests
 

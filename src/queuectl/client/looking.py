@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from queuectl.client.values import Status
 from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.limits import Pause
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
+
+if TYPE_CHECKING:  # few commands need it
+    from queuectl.domain.limits import Pause
 
 PAGE = 1000
 """Jobs read at a time if all of them are wanted."""

@@ -106,7 +106,7 @@ LIST = plain(
     command=Command(
         name="queue list", group=LIMITS, help="list queues with their limits", examples=("queuectl queue list",),
         description="List queues with what runs and waits in them, their limits and pauses. 3/2 means that 3 jobs run "
-        "where 2 may: a lowered limit ends nothing.",
+        "where 2 may: a lowered limit ends nothing. Jobs of a later time and held ones wait too.",
     ),
 )  # fmt: skip
 

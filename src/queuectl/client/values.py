@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
-from queuectl.domain.limits import Pause
 from queuectl.store.port import Note, WorkerRow
 
 if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.limits import Pause
     from queuectl.domain.reason import Code, Gate
 
 Progress = Callable[[int], None]
