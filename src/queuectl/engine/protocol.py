@@ -189,8 +189,11 @@ def encoded(message: Message) -> str:
 
 def parse(words: list[Any]) -> Message | None:
     """A message from its JSON array; None for a kind that this release does not know."""
-    kind = _KINDS.get(words[0])
-    return kind(*words[1 : 1 + len(kind._fields)]) if kind is not None else None
+    name, *fields = words
+    kind = _KINDS.get(name)
+    if kind is None:
+        return None
+    return kind(*fields) if len(fields) <= len(kind._fields) else kind(*fields[: len(kind._fields)])
 
 
 # --- the end of an execution ------------------------------------------------------------------

@@ -120,16 +120,12 @@ class Ending:
                 self._finish(run)
             else:
                 run.exit = (status, None) if info.si_code == os.CLD_EXITED else (None, status)
-                self._take_exit(run)
-
-    def _take_exit(self, run: Run) -> None:
-        """A command's own process has ended. Where that is the end of the execution, it is reaped last."""
-        stands = run.cause is None or self._pursuit.withdraw(run)
-        if stands and not self.withheld.hold(run, self._runs.all, time.monotonic()):
-            self._finish(run)
-        else:
-            run.account()
-            self._pursuit.look_at_once(time.monotonic())
+                stands = run.cause is None or self._pursuit.withdraw(run)
+                if stands and not self.withheld.hold(run, self._runs.all, time.monotonic()):
+                    self._finish(run)
+                else:
+                    run.account()
+                    self._pursuit.look_at_once(time.monotonic())
 
     def _finish(self, run: Run) -> None:
         """Makes the result, keeps it, frees the slot, and only then reaps."""
@@ -137,7 +133,12 @@ class Ending:
         if why is None and run.user_file is not None and self._copy_user_file(run):
             return
         left = set() if run.cause or why else self._pursuit.left_by(run, self._runs.all)
-        outputs = self._collect(run, still_written=bool(left or run.abandoned))
+        outputs: dict[str, Kept] = {}
+        self._drains.end(run.sinks.values())
+        room = self.results.journal.spare(len(self._runs.by_key)) // INLINE_SHARE
+        for stream, sink in run.sinks.items():
+            if kept := sink.collect(bool(left or run.abandoned), room):
+                outputs[str(stream)] = kept
         exit_code, signum = (why.exit_code, None) if why else run.exit or (None, None)
         seq, lease = key = run.order.key
         error = cut("; ".join(filter(None, (why and why.reason, run.stuck)))) if why or run.stuck else None
@@ -149,15 +150,6 @@ class Ending:
         del self._runs.by_key[key]
         self.keep(end, run)
         self._runs.give_back(run.slot)
-
-    def _collect(self, run: Run, still_written: bool) -> dict[str, Kept]:
-        outputs: dict[str, Kept] = {}
-        self._drains.end(run.sinks.values())
-        room = self.results.journal.spare(len(self._runs.by_key)) // INLINE_SHARE
-        for stream, sink in run.sinks.items():
-            if kept := sink.collect(still_written, room):
-                outputs[str(stream)] = kept
-        return outputs
 
     def _copy_user_file(self, run: Run) -> bool:
         """Whether a child now copies what the command wrote to a user's file; `_finish` goes on at its end."""

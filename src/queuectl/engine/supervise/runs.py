@@ -17,12 +17,9 @@ class Runs:
         self.free = slots[::-1]
         """The next slot to be taken is the last one."""
         self.by_key: dict[Key, Run] = {}
+        self.all: Collection[Run] = self.by_key.values()
         self.by_pid: dict[int, Run] = {}
         """Those whose process, or the child that copies their output, has not been reaped."""
-
-    @property
-    def all(self) -> Collection[Run]:
-        return self.by_key.values()
 
     def take(self, key: Key, execution: int, since: float) -> Slot:
         """A slot for an execution that is about to be started."""
