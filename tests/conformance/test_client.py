@@ -259,7 +259,7 @@ def test_a_worker_is_started_seen_and_stopped(anywhere: AnyClient) -> None:
         client.stop_workers("nobody")
     assert [worker.name for worker in client.stop_workers("her*", timeout="1m")] == ["here"]
     assert client.workers() == []
-    client.start_worker(drain=True, name="drains")
+    client.start_worker(not_queues=["a", "b"], drain=True, name="drains")
     until(lambda: not client.workers(), "it leaves by itself")
 
 

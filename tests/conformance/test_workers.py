@@ -108,6 +108,19 @@ def test_a_worker_gets_jobs_of_its_queues_only(store: Store) -> None:
     assert claim_ids(store) == ["b"]
 
 
+def test_a_worker_gets_jobs_of_all_queues_but_those_it_leaves_out(store: Store) -> None:
+    store.insert([a_job("a", queue="x"), a_job("b", queue="y"), a_job("c", queue="z", locks=("l",))])
+    grip = a_grip(store)
+    assert [job.id for job in store.claim(grip, HOST, 9, (), not_queues=["x", "gone"])] == ["b", "c"]
+    store.insert([a_job("d", queue="z", locks=("l",)), a_job("e", queue="x", locks=("l",))])
+    assert claim_ids(store) == ["a"]
+    finish(store, grip, store.get("c"))
+    assert store.claim(grip, HOST, 9, (), not_queues=["x", "z"]) == [], "nor one that waits for a lock"
+    assert [job.id for job in store.claim(grip, HOST, 9, (), not_queues=["z"])] == ["e"]
+    assert not store.has_work((), ["x", "y", "z"])
+    assert all(store.has_work((), but) for but in (["x", "y"], ["y", "z"], ["x", "z"]))
+
+
 @pytest.mark.parametrize("limit", [0, 1, 3])
 def test_no_more_is_claimed_than_asked_for(store: Store, limit: int) -> None:
     store.insert([a_job(str(number), queue=f"q{number % 2}") for number in range(6)])
@@ -488,7 +501,10 @@ def test_a_supervisor_is_not_forgotten_while_it_holds_a_job(store: Store) -> Non
 
 
 def test_a_worker_comes_back_as_it_was_registered(store: Store) -> None:
-    rows = [a_worker("w~1", queues=("a", "b c")), a_worker("w~2", started_at=NOON - 1, stop="now", tag=(1 << 31) - 1)]
+    rows = [
+        a_worker("w~1", queues=("a", "b c"), waits="host load 9.1, at most 8"),
+        a_worker("w~2", not_queues=("c",), started_at=NOON - 1, stop="now", tag=(1 << 31) - 1),
+    ]
     for row in rows:
         store.register(row)
     found = store.workers()

@@ -181,10 +181,10 @@ class SimStore(SqliteStore):
 
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
-        ahead: bool = False,
+        ahead: bool = False, not_queues: Sequence[str] = (),
     ) -> list[Job]:  # fmt: skip
         with self.transaction():
-            claimed = super().claim(grip, host, limit, queues, suspects, losses, ahead)
+            claimed = super().claim(grip, host, limit, queues, suspects, losses, ahead, not_queues)
             self._news += claimed
         return claimed
 

@@ -244,10 +244,12 @@ def test_what_is_held_ready_is_in_no_slot(client: Client) -> None:
         assert [job.id for job in worker.running] == [claims[1].id]
 
 
-def test_a_queue_is_served_by_workers_of_it_or_all(client: Client) -> None:
+def test_a_queue_is_served_by_workers_of_it_or_all_but_others(client: Client) -> None:
     assert client.unserved(["a", "b", "a"]) == ["a", "b"]
     with a_live_worker(client, a_worker("box~1", queues=("a",))):
         assert client.unserved(["a", "b"]) == ["b"]
+        with a_live_worker(client, a_worker("rest~1", dispatcher=12, not_queues=("b",))):
+            assert client.unserved(["a", "b", "c"]) == ["b"]
         with a_live_worker(client, a_worker("all~1", dispatcher=12)):
             assert client.unserved(["a", "b"]) == []
 

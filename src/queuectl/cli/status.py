@@ -99,11 +99,12 @@ def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Co
     rows: list[Sequence[str | Cell]] = []
     for worker in workers:
         running = ", ".join(job.id for job in worker.running)
-        queues = ", ".join(worker.queues) or "all"
         name = f"{worker.name} ({condition})" if (condition := _condition(worker)) else worker.name
         slots = f"{len(worker.running)}/{'-' if worker.orphaned else worker.slots}"
         where = [worker.host] if hosts else []
-        rows.append((name, *where, slots, queues, age(now - worker.started_at), Cell(running or "-", "cyan")))
+        rows.append(
+            (name, *where, slots, str(worker.served), age(now - worker.started_at), Cell(running or "-", "cyan"))
+        )
     return [column for column in WORKER_COLUMNS if hosts or column.title != "HOST"], rows
 
 

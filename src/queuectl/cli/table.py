@@ -192,6 +192,7 @@ _ROWS = (
         options=(
             option("--count", "N", "run up to N commands at a time (default: 1)", dest="slots"),
             many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated (default: all)", dest="queues"),
+            many("--not-queue", "QUEUE", "serve all queues but this one; may be repeated", dest="not_queues"),
             option("--poll", "S", "look for work at least every S seconds"),
             flag("--drain", "exit once no job is left, scheduled ones included"),
             flag("--if-none", "do nothing if a live worker serves these queues"),
@@ -204,8 +205,8 @@ _ROWS = (
         "unavailable store.",
         examples=(
             "queuectl worker start --count 4",
-            "queuectl worker start --queue video --queue mail",
-            "queuectl worker start --drain",
+            "queuectl worker start --queue video,mail --drain",
+            "queuectl worker start --not-queue video",
             "queuectl worker start --detach --if-none --name night",
         ),
     ),

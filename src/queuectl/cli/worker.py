@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -16,6 +16,7 @@ from queuectl.client.documents import WORKER
 from queuectl.client.facade import Client
 from queuectl.client.values import WorkerView
 from queuectl.domain.errors import Invalid, NotFound
+from queuectl.domain.served import Served
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.words import counted, local_log
 from queuectl.wire.workers import check_name, read_options
@@ -30,7 +31,7 @@ def start(call: Call) -> int:
     from queuectl.bootstrap import run_worker
 
     options = read_options(vars(call.args))
-    if call.args.if_none and (serving := _serving(call, options.queues)):
+    if call.args.if_none and (serving := _serving(call, options.served)):
         if call.console.as_json:
             call.console.json({"name": serving.name, "slots": serving.slots})
         call.console.note(f"{serving.name} already serves these queues", "already_served")
@@ -49,14 +50,10 @@ def start(call: Call) -> int:
         return run_worker(call.db, options, on_started, lambda line: _echo(call, line))
 
 
-def _serving(call: Call, queues: Sequence[str]) -> WorkerView | None:
-    """A live worker that serves all these queues (empty: every queue), or None."""
+def _serving(call: Call, served: Served) -> WorkerView | None:
+    """A live worker that serves all these queues, or None."""
     with call.client() as client:
-        for worker in client.workers():
-            serves = not worker.queues or (queues and set(queues) <= set(worker.queues))
-            if serves and worker.serving:
-                return worker
-    return None
+        return next((each for each in client.workers() if each.serving and each.served.includes(served)), None)
 
 
 @contextmanager

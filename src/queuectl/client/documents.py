@@ -202,9 +202,9 @@ WORKER = Shape(
     Key("busy", COUNT, lambda worker: len(worker.running)), Key("queues", TEXTS), Key("started_at", TIME),
     Key("seen_at", TIME), Key("stopping", FLAG), Key("orphaned", FLAG, lambda worker: worker.orphaned),
     Key("condition", one_of(Condition)), Key("jobs", TEXTS, lambda worker: [job.id for job in worker.running]),
-    Key("starting", TEXTS, lambda worker: [job.id for job in worker.starting]),
+    Key("starting", TEXTS, lambda worker: [job.id for job in worker.starting]), Key("not_queues", TEXTS),
 )  # fmt: skip
-"""A live worker. No queues: it serves all."""
+"""A live worker. No queues: it serves all but `not_queues`."""
 
 COUNTS = numbers(JobState)._replace(schema=ref("Counts"))
 PAUSE = Shape(

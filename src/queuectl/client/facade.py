@@ -185,18 +185,21 @@ class Client(Here, Verbs):
         return workers_.workers_of(self.store)
 
     def start_worker(
-        self, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
-        poll: Duration | None = None, stop_timeout: Duration | None = None,
+        self, count: int = 1, *, queues: Sequence[str] = (), not_queues: Sequence[str] = (),
+        name: str | None = None, drain: bool = False, poll: Duration | None = None,
+        stop_timeout: Duration | None = None,
     ) -> str:  # fmt: skip
         """Starts a worker with `count` slots that outlives this program. Returns its name once it serves.
 
-        It runs `sys.executable -m queuectl`. No queues: all. Raises the worker's error, such as `Conflict`.
+        It runs `sys.executable -m queuectl`. It serves `queues`; if there are none, all but `not_queues`. Raises the
+        worker's error, such as `Conflict`.
         """
         from queuectl.client.starting import start_worker
 
         return start_worker(
-            self.address, count, queues=queues, name=name, drain=drain, poll=poll, stop_timeout=stop_timeout
-        )
+            self.address, count, queues=queues, not_queues=not_queues, name=name, drain=drain, poll=poll,
+            stop_timeout=stop_timeout,
+        )  # fmt: skip
 
     def ask_to_stop(
         self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False, orphaned: bool = False

@@ -151,6 +151,7 @@ START_WORKER = _row(
     Answer(fixed(name=schema.TEXT, slots=COUNT), "the worker has started", 201),
     arguments=(
         Argument("count", number(1, SLOTS_MAX), default=None), Argument("queues", QUEUE, default=(), many=True),
+        Argument("not_queues", QUEUE, default=(), many=True),
         Argument("name", WORKER, default=None), Argument("drain", FLAG, default=False),
         Argument("poll", DURATION, default=None), Argument("stop_timeout", DURATION, default=None),
     ),

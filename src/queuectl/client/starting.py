@@ -16,14 +16,14 @@ STARTS_WITHIN_S = 30.0
 
 
 def start_worker(
-    address: str, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
-    poll: Duration | None = None, stop_timeout: Duration | None = None,
+    address: str, count: int = 1, *, queues: Sequence[str] = (), not_queues: Sequence[str] = (),
+    name: str | None = None, drain: bool = False, poll: Duration | None = None, stop_timeout: Duration | None = None,
 ) -> str:  # fmt: skip
     """Starts a worker of the store at `address`; see `Client.start_worker`."""
-    for queue in queues:
+    for queue in (*queues, *not_queues):
         parse_request({"command": "true", "queue": queue}, 0.0)  # checks the name
     line = [sys.executable, "-m", "queuectl", "worker", "start", "--detach", "--json", "--count", str(count)]
-    line += [f"--queue={queue}" for queue in queues]
+    line += [f"--queue={queue}" for queue in queues] + [f"--not-queue={queue}" for queue in not_queues]
     line += [f"--name={name}"] if name is not None else []
     line += ["--drain"] if drain else []
     line += ["--poll", f"{seconds_of(poll)}s"] if poll is not None else []

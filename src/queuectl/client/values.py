@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
+from queuectl.domain.served import Served
 from queuectl.store.port import Note, WorkerRow
 
 if TYPE_CHECKING:  # few commands need these
@@ -49,6 +50,11 @@ class WorkerView(NamedTuple):
     condition: Condition
     rows: Sequence[WorkerRow]
     starting: Sequence[Job] = ()
+    not_queues: tuple[str, ...] = ()
+
+    @property
+    def served(self) -> Served:
+        return Served(self.queues, self.not_queues)
 
     @property
     def orphaned(self) -> bool:

@@ -50,8 +50,9 @@ def _with_unable(store: Store, views: list[WorkerView]) -> list[WorkerView]:
             views[at] = view._replace(condition=Condition.UNABLE)
     for note in notes.values():
         gone = WorkerView(
-            name=note.name, host=note.host, pid=note.pid, slots=0, queues=note.queues, started_at=note.started_at,
-            seen_at=store.now(), running=(), stopping=False, condition=Condition.UNABLE, rows=(),
+            name=note.name, host=note.host, pid=note.pid, slots=0, queues=note.queues, not_queues=note.not_queues,
+            started_at=note.started_at, seen_at=store.now(), running=(), stopping=False, condition=Condition.UNABLE,
+            rows=(),
         )  # fmt: skip
         views.append(gone)
     return views
@@ -63,7 +64,8 @@ def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView
     is_orphaned = condition is Condition.ORPHANED
     claimed = [(row, _claimed(store, row)) for row in rows]
     return WorkerView(
-        name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, condition=condition,
+        name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, not_queues=own[0].not_queues,
+        condition=condition,
         slots=0 if is_orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
         started_at=min(row.started_at for row in own), seen_at=seen_at, stopping=any(row.stop for row in own),
         rows=rows, running=[job for row, jobs in claimed for job in jobs[: row.slots]],
@@ -91,7 +93,7 @@ def _claimed(store: Store, row: WorkerRow) -> list[Job]:
 def serves(worker: WorkerView, queue: str) -> bool:
     """Whether a worker takes jobs of a queue."""
     is_there = worker.condition in (Condition.DRIVEN, Condition.UNKNOWN)
-    return is_there and (not worker.queues or queue in worker.queues)
+    return is_there and worker.served.has(queue)
 
 
 def is_of_here(worker: WorkerView) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from queuectl.domain.job import Job
+from queuectl.domain.served import Served
 
 
 class WorkerStarted(NamedTuple):
     name: str
     slots: int
-    queues: tuple[str, ...]
+    served: Served
     store: str
 
 

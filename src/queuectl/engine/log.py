@@ -9,6 +9,7 @@ from typing import Any
 
 from queuectl.clock import Clock
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.served import Served
 from queuectl.engine import happenings
 from queuectl.wire.jobs import command_line
 from queuectl.wire.times import format_duration, format_time
@@ -24,9 +25,15 @@ def sentence(event: happenings.Happening) -> str:
 
 
 def _started(event: happenings.WorkerStarted) -> str:
-    served = "queues " + ", ".join(event.queues) if event.queues else "all queues"
-    slots = "1 slot" if event.slots == 1 else f"{event.slots} slots"
-    return f"worker {event.name} started: {slots}, {served}, store {event.store}"
+    return f"worker {event.name} started: {_slots(event.slots)}, {_queues(event.served)}, store {event.store}"
+
+
+def _slots(number: int) -> str:
+    return f"{number} slot" + ("" if number == 1 else "s")
+
+
+def _queues(served: Served) -> str:
+    return f"queues {served}" if served.only else str(served).replace("all", "all queues", 1)
 
 
 def _stopping(event: happenings.WorkerStopping) -> str:

@@ -21,14 +21,14 @@ from queuectl.domain.errors import QueuectlError, StoreLost
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started, Stuck
 from queuectl.domain.selector import Selector
+from queuectl.domain.served import Served
+from queuectl.store.history import HistoryStore
 from queuectl.store.limits import LimitStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from queuectl.domain.token import Token
     from queuectl.store.passfile import Access
-    from queuectl.store.past import Deed, Group, News, Place, Span, Tally
 
 STDOUT, STDERR = 1, 2
 """Streams of an output. Unless they are split, stream 1 has both, in the order written."""
@@ -71,7 +71,8 @@ class WorkerRow(NamedTuple):
     """A supervisor as the store knows it.
 
     `machine` is the boot and PID namespace that its pids belong to. `home` is the store it was registered in, see
-    store/identity.py. `schema` is the newest that its release knows; None: it is older than that column.
+    store/identity.py. `schema` is the newest that its release knows; None: it is older than that column. It serves
+    `queues`; if there are none, all but `not_queues`. `waits`: why its worker starts nothing for now.
     """
 
     id: str
@@ -89,10 +90,16 @@ class WorkerRow(NamedTuple):
     stop: str | None = None
     home: str | None = None
     schema: int | None = None
+    not_queues: tuple[str, ...] = ()
+    waits: str | None = None
 
     @property
     def grip(self) -> Grip:
         return Grip(worker=self.id, epoch=self.epoch)
+
+    @property
+    def served(self) -> Served:
+        return Served(self.queues, self.not_queues)
 
 
 class Output(NamedTuple):
@@ -270,9 +277,10 @@ class WorkStore(OpenStore, Protocol):
 
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
-        ahead: bool = False,
+        ahead: bool = False, not_queues: Sequence[str] = (),
     ) -> list[Job]:  # fmt: skip
-        """Claims at most `limit` jobs that may start now, in the order of priority, then due time. No queues means all.
+        """Claims at most `limit` jobs that may start now, in the order of priority, then due time. No queues means all
+        but `not_queues`.
 
         A job that has lost at least `losses` workers in a row is a suspect. At most `suspects` of them are claimed;
         None means any number. `ahead`: the jobs may have to wait for a slot, so none is claimed that takes a place of a
@@ -296,8 +304,9 @@ class WorkStore(OpenStore, Protocol):
     def cancel_requests(self, worker: str) -> list[int]:
         """`seq` of the supervisor's running jobs that somebody wants cancelled."""
 
-    def has_work(self, queues: Sequence[str]) -> bool:
-        """Whether any job of these queues (none: of all) runs or waits, now or later. Held jobs do not count."""
+    def has_work(self, queues: Sequence[str], not_queues: Sequence[str] = ()) -> bool:
+        """Whether any job of these queues (none: of all but `not_queues`) runs or waits, now or later.
+        Held jobs do not count."""
 
     def next_due(self) -> float | None:
         """When the next job that waits for a time becomes claimable, or None."""
@@ -346,54 +355,6 @@ class PeopleStore(OpenStore, LimitStore, Protocol):
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         """Asks supervisors to stop: `graceful` or `now`. They find it in `stop_requests`."""
-
-
-class HistoryStore(OpenStore, Protocol):
-    """What the web server needs as well: figures, news and tokens."""
-
-    def dead_groups(self, selector: Selector, limit: int) -> list[Group]:
-        """The matching dead jobs grouped by how they failed, largest group first."""
-
-    def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
-        """How executions ended from `since` to before `until`, in this many equal stretches. Zeros are left out.
-
-        The cost depends on the ends in that time, not on the history.
-        """
-
-    def spans(self, since: float, limit: int) -> list[Span]:
-        """The latest executions that ended by themselves or by timeout since then."""
-
-    def runs(self, queue: str, most: int) -> list[float]:
-        """How long the latest executions of a queue's jobs ran, latest first; those that are long ago are not found."""
-
-    def place(self) -> Place:
-        """Where the news ends now."""
-
-    def news(self, after: Place, limit: int) -> list[News]:
-        """What happened after a place, by time, at most `limit` of each kind. Includes everything that runs now."""
-
-    # --- people -----------------------------------------------------------------------------
-
-    def tokens(self) -> list[Token]:
-        """All tokens, oldest first."""
-
-    def token_of(self, digest: str) -> Token | None:
-        """The token with this digest, or None."""
-
-    def add_token(self, token: Token) -> None:
-        """Raises `Conflict` if its name is taken."""
-
-    def remove_token(self, token_id: str) -> bool:
-        """Returns whether there was one."""
-
-    def use_token(self, token_id: str, at: float) -> None:
-        """Notes that a token was used."""
-
-    def add_deed(self, deed: Deed) -> None:
-        """Records what a person did that no job shows."""
-
-    def deeds(self, limit: int, before: int | None = None) -> list[Deed]:
-        """What people did, latest first. `before` continues after that id."""
 
 
 class Store(WorkStore, PeopleStore, HistoryStore, Protocol):

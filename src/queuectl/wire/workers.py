@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid
+from queuectl.domain.served import Served
 from queuectl.wire.kinds import check_queue
 from queuectl.wire.times import parse_duration
 
@@ -22,9 +23,9 @@ NAME_LENGTH_MAX = 64
 class WorkerOptions(NamedTuple):
     """How to start a worker.
 
-    `slots` is how many commands it runs at a time. It serves `queues`; none: all. It looks for work at least every
-    `poll` seconds, and if it is to `drain` exits once no job is left. `stop_timeout` seconds after a graceful stop it
-    ends what runs; None: never.
+    `slots` is how many commands it runs at a time. It serves `queues`; if there are none, all but `not_queues`. It
+    looks for work at least every `poll` seconds, and if it is to `drain` exits once no job is left. `stop_timeout`
+    seconds after a graceful stop it ends what runs; None: never.
 
     `name` and the number of `supervisors`, the processes that share the slots, are filled in when it starts.
     """
@@ -36,6 +37,11 @@ class WorkerOptions(NamedTuple):
     name: str = ""
     stop_timeout: float | None = None
     supervisors: int = 0
+    not_queues: tuple[str, ...] = ()
+
+    @property
+    def served(self) -> Served:
+        return Served(self.queues, self.not_queues)
 
 
 def _slots(text: str) -> int:
@@ -45,7 +51,8 @@ def _slots(text: str) -> int:
 
 
 def _queues(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(check_queue(name, "queue") for name in names))
+    """Names of queues, each perhaps a list with commas."""
+    return tuple(dict.fromkeys(check_queue(name, "queue") for text in names for name in text.split(",")))
 
 
 def _poll(text: str) -> float:
@@ -71,6 +78,7 @@ def default_name(host: str, suffix: str) -> str:
 READ: Mapping[str, Callable[[Any], Any]] = {
     "slots": _slots,
     "queues": _queues,
+    "not_queues": _queues,
     "poll": _poll,
     "name": check_name,
     "stop_timeout": lambda text: parse_duration(text, "--stop-timeout"),
@@ -81,4 +89,7 @@ READ: Mapping[str, Callable[[Any], Any]] = {
 def read_options(given: Mapping[str, Any]) -> WorkerOptions:
     """The options of a command line; what is missing or None keeps its default. Raises `Invalid`."""
     texts = {name: given[name] for name in WorkerOptions._fields if given.get(name) is not None}
-    return WorkerOptions(**{name: READ[name](text) if name in READ else text for name, text in texts.items()})
+    options = WorkerOptions(**{name: READ[name](text) if name in READ else text for name, text in texts.items()})
+    if options.queues and options.not_queues:
+        raise Invalid("--queue and --not-queue exclude each other", "give the queues to serve, or those not to serve")
+    return options

@@ -179,13 +179,14 @@ class RemoteClient(Verbs):
         return jobs.workers_of(self._line, self._line.call(operations.WORKERS))
 
     def start_worker(
-        self, count: int = 1, *, queues: Sequence[str] = (), name: str | None = None, drain: bool = False,
-        poll: Duration | None = None, stop_timeout: Duration | None = None,
+        self, count: int = 1, *, queues: Sequence[str] = (), not_queues: Sequence[str] = (),
+        name: str | None = None, drain: bool = False, poll: Duration | None = None,
+        stop_timeout: Duration | None = None,
     ) -> str:  # fmt: skip
         """Starts a worker on the server's host, which outlives the server; see `Client.start_worker`."""
         started = self._line.call(
-            operations.START_WORKER, count=count, queues=queues, name=name, drain=drain, poll=poll,
-            stop_timeout=stop_timeout,
+            operations.START_WORKER, count=count, queues=queues, not_queues=not_queues, name=name,
+            drain=drain, poll=poll, stop_timeout=stop_timeout,
         )  # fmt: skip
         return str(started["name"])
 

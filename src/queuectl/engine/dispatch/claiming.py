@@ -74,10 +74,9 @@ class Claims:
 class Claiming:
     """Claims for all supervisors of a worker, and has their jobs started."""
 
-    def __init__(self, store: WorkStore, crew: Crew, queues: Sequence[str], pace: Pace) -> None:
+    def __init__(self, store: WorkStore, crew: Crew, pace: Pace) -> None:
         self._store = store
         self._crew = crew
-        self._queues = queues
         self._pace = pace
         self._supply = Supply.UNKNOWN
         self.next_due: float | None = None
@@ -176,7 +175,8 @@ class Claiming:
                 return
 
     def _claim(self, link: Link, limit: int, terms: Terms) -> list[Job]:
-        return self._store.claim(link.grip, link.row.host, limit, self._queues, *terms)
+        options = self._crew.options
+        return self._store.claim(link.grip, link.row.host, limit, options.queues, *terms, options.not_queues)
 
     def _start_on_record(self, link: Link, job: Job) -> Job:
         (started,) = self._store.record(

@@ -26,20 +26,20 @@ class Crew:
 
     def __init__(self, store: WorkStore, options: WorkerOptions, host: Host, observe: happenings.Observer) -> None:
         self._store = store
-        self._options = options
+        self.options = options
         self._host = host
         self.links: list[Link] = []
         self._vacant: list[tuple[int, int]] = []
-        unable = host.describe(options.name, options.queues, store.now())
+        unable = host.describe(options, store.now())
         self.ability = Ability(host.below, unable, observe)
         self._renew_at = 0.0
         self._relay = Relay(store.relay, store.folder) if store.relay is not None else None
 
     def launch_all(self, settings: Settings) -> None:
         """Starts all supervisors and divides the slots among them. Raises `OperationFailed`, `StoreUnavailable`."""
-        per, more = divmod(self._options.slots, self._options.supervisors)
+        per, more = divmod(self.options.slots, self.options.supervisors)
         first = 0
-        for number in range(self._options.supervisors):
+        for number in range(self.options.supervisors):
             slots = per + (number < more)
             self.launch(first, slots, settings)
             first += slots
@@ -66,7 +66,7 @@ class Crew:
 
     def launch(self, first_slot: int, slots: int, settings: Settings) -> None:
         """Starts one supervisor and registers it."""
-        options, host = self._options, self._host
+        options, host = self.options, self._host
         plan = Plan(
             name=options.name, access=self._store.access, first_slot=first_slot, slots=slots,
             output_bytes_max=settings["output-max"],
@@ -75,7 +75,7 @@ class Crew:
         row = WorkerRow(
             id=launched.worker, name=options.name, epoch=FIRST_EPOCH, host=host.name, machine=host.machine,
             pid=launched.pid, dispatcher=host.pid, slots=slots, queues=options.queues, tag=launched.tag_bits,
-            version=queuectl.__version__, started_at=self._store.now(),
+            not_queues=options.not_queues, version=queuectl.__version__, started_at=self._store.now(),
         )  # fmt: skip
         link = Link(row, launched.channel, first_slot=first_slot, pid=launched.pid)
         lease = Lease.granted(boottime(), settings["lease-ttl"])

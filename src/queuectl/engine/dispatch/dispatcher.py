@@ -69,12 +69,12 @@ class Dispatcher:
         self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe)
         self.stop = self._stopping.begin
         self._inbox = Inbox(self._crew, self._known, self.pace, self._stopping, clock, observe)
-        self._claiming = Claiming(store, self._crew, options.queues, self.pace)
+        self._claiming = Claiming(store, self._crew, self.pace)
         self._succession = Succession(
             store, host, self._crew, self._known, self._claiming, self._stopping, lambda: self._settings, wards,
             observe,
         )  # fmt: skip
-        self._drain = Drain(store, options.queues, observe)
+        self._drain = Drain(store, self._crew, observe)
         self._upkeep = Upkeep(store, clock)
         self._beat = Beat()
         self.exit_code: int | None = None
@@ -87,7 +87,7 @@ class Dispatcher:
         self._crew.launch_all(self._settings)
         self._store.changed()
         started = happenings.WorkerStarted(
-            self._options.name, self._options.slots, self._options.queues, self._store.url
+            self._options.name, self._options.slots, self._options.served, self._store.url
         )
         self._observe(started, *(happenings.Lacking(*lack) for lack in self._host.lacks()))
 

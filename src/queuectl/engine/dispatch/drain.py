@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from queuectl.engine import happenings
+from queuectl.engine.dispatch.crew import Crew
 from queuectl.store.port import WorkStore
 
 TELLS_FROM_S = 5.0
@@ -12,18 +11,19 @@ TELLS_FROM_S = 5.0
 
 
 class Drain:
-    """Knows when the jobs of some queues (none: of all) are used up."""
+    """Knows when the jobs of a worker's queues are used up."""
 
-    def __init__(self, store: WorkStore, queues: Sequence[str], observe: happenings.Observer) -> None:
+    def __init__(self, store: WorkStore, crew: Crew, observe: happenings.Observer) -> None:
         self._store = store
-        self._queues = queues
+        self._crew = crew
         self._observe = observe
         self._told: float | None = None
 
     def is_over(self, next_due: float | None) -> bool:
         """Whether no job runs or waits, now or later. If not, says once that there is nothing to do before `next_due`,
         when the store's next job becomes due."""
-        if not self._store.has_work(self._queues):
+        options = self._crew.options
+        if not self._store.has_work(options.queues, options.not_queues):
             return True
         if next_due is not None and next_due != self._told:
             after = next_due - self._store.now()

@@ -43,6 +43,7 @@ from queuectl.store.liveness import (
 )
 from queuectl.store.passfile import PASSFILE_NAME, Access
 from queuectl.store.port import WorkerRow
+from queuectl.wire.workers import WorkerOptions
 
 LEFT_AFTER_S = 60.0
 ERRORS_NAME = "errors"
@@ -89,10 +90,12 @@ class Host:
         self._driven: dict[str, int] = {}
         self._sights: dict[str, Sight] = {}
 
-    def describe(self, name: str, queues: tuple[str, ...], at: float) -> Unable:
+    def describe(self, options: WorkerOptions, at: float) -> Unable:
         """This process as a worker that cannot start commands, but for why."""
         began = process.began(self.pid)
-        return Unable(name, self.name, self.machine, self.pid, began, at, queues, why="")
+        return Unable(
+            options.name, self.name, self.machine, self.pid, began, at, options.queues, "", options.not_queues
+        )
 
     def lacks(self) -> list[Lack]:
         """What this platform does not have."""

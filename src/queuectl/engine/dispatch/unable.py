@@ -30,6 +30,7 @@ class Unable(NamedTuple):
     started_at: float
     queues: tuple[str, ...]
     why: str
+    not_queues: tuple[str, ...] = ()
 
 
 class Notes:
@@ -56,8 +57,8 @@ class Notes:
         found = []
         for path in sorted(self._folder.glob("*")) if self._folder.is_dir() else ():
             with suppress(OSError, ValueError, TypeError):
-                fields = json.loads(path.read_text())
-                note = Unable(*fields)._replace(queues=tuple(fields[Unable._fields.index("queues")]))
+                note = Unable(*json.loads(path.read_text()))
+                note = note._replace(queues=tuple(note.queues), not_queues=tuple(note.not_queues))
                 if note.machine == machine_id() and process.began(note.pid) == note.began:
                     found.append(note)
         return found

@@ -9,6 +9,7 @@ from typing import Any
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Started
 from queuectl.domain.limits import Candidate, Wanted
+from queuectl.domain.served import Served
 from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
@@ -34,8 +35,9 @@ class Claiming(PostgresSession, Gated):
 
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
-        ahead: bool = False,
+        ahead: bool = False, not_queues: Sequence[str] = (),
     ) -> list[Job]:  # fmt: skip
+        served = Served(queues, not_queues)
         room = limit if suspects is None else suspects
         terms: dict[str, Any] = {"worker": grip.worker, "host": host, "now": self.now()}
         with self.transaction():
@@ -45,23 +47,21 @@ class Claiming(PostgresSession, Gated):
                 self._tell_of_ends()  # so that this claim finds the lines open
             self.send("promote", now=terms["now"])
             look = self.send("look", now=terms["now"])
-            lanes = list(dict.fromkeys(queues)) or self._ready_queues()
+            lanes = list(dict.fromkeys(queues)) or served.of(self._ready_queues())
             self._check(grip, asked)
             self._limited, waits, lines, expired, gated = look.fetchone()
             self.gates.begin(waits)
             if expired:
                 self.gates.expire(terms["now"])
             if self._limited or lines or gated:
-                claimed = self._claim_gated(lanes, queues, Wanted(limit, room, losses, ahead), terms)
+                claimed = self._claim_gated(lanes, served, Wanted(limit, room, losses, ahead), terms)
             else:
                 claimed = self._claim_from(lanes, limit, room, losses, terms)
             if len(claimed) < limit:
                 self._lanes = ()
             return claimed
 
-    def _claim_gated(
-        self, lanes: Sequence[str], queues: Sequence[str], wanted: Wanted, terms: dict[str, Any]
-    ) -> list[Job]:
+    def _claim_gated(self, lanes: Sequence[str], served: Served, wanted: Wanted, terms: dict[str, Any]) -> list[Job]:
         """Claims where gates have to be minded: nobody else does so until this transaction ends."""
         self._hold_gates()
         self._shut_out_older()
@@ -71,7 +71,7 @@ class Claiming(PostgresSession, Gated):
         lines = [] if wanted.ahead else gates.open_lines()
         full = {queue for queue in lanes if not rooms.get(queue, 1)}
         choice = gates.chosen(
-            lambda look: self._candidates(lanes, queues, rooms, lines, full, look), wanted, rooms, now
+            lambda look: self._candidates(lanes, served, rooms, lines, full, look), wanted, rooms, now
         )
         if found_full := full | choice.full:
             self.send("found_full", queues=sorted(found_full))
@@ -83,7 +83,7 @@ class Claiming(PostgresSession, Gated):
         return gates.take(choice, taken, now)
 
     def _candidates(
-        self, lanes: Sequence[str], queues: Sequence[str], rooms: Mapping[str, int], lines: Sequence[str],
+        self, lanes: Sequence[str], served: Served, rooms: Mapping[str, int], lines: Sequence[str],
         full: set[str], look: Mapping[str, Any],
     ) -> list[Iterable[Candidate]]:  # fmt: skip
         """The next jobs of all queues that have room, and of each open line; see the SQLite store's. Limited queues by
@@ -92,10 +92,10 @@ class Claiming(PostgresSession, Gated):
         sent = [self.send("claim_candidates", queues=lot, **look) for lot in lots if lot]
         found = [each.fetchall() for each in sent]
         for locks in lines:
-            waiting = queues or [queue for (queue,) in self.send("parked_queues", locks=locks).fetchall()]
-            served = [queue for queue in waiting if rooms.get(queue, 1)]
-            full.update(set(waiting).difference(served))
-            found.append(self.send("parked_candidates", locks=locks, queues=served, **look).fetchall())
+            waiting = served.only or served.of(queue for (queue,) in self.send("parked_queues", locks=locks).fetchall())
+            open_here = [queue for queue in waiting if rooms.get(queue, 1)]
+            full.update(set(waiting).difference(open_here))
+            found.append(self.send("parked_candidates", locks=locks, queues=open_here, **look).fetchall())
         return [map(Candidate._make, each) for each in found]
 
     def running_in(self, queue: str) -> int:

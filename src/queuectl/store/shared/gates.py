@@ -151,7 +151,7 @@ class Gates:
 
     def _may_start_from(self, queue: str) -> bool:
         """Whether a job of a queue could start, but for its locks. If not, it keeps no units from others."""
-        served = any(not row.queues or queue in row.queues for row in self._store.workers())
+        served = any(row.served.has(queue) for row in self._store.workers())
         return served and queue not in self._closed
 
     def _can_be_met(self, needs: Sequence[limits.Request]) -> bool:

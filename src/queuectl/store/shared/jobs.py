@@ -130,5 +130,7 @@ class Jobs(Limits):
         found = self.read("ahead", **at, queues=self._dialect.array(queues or [job.queue]))
         return min(most, int(found[0][0]))
 
-    def has_work(self, queues: Sequence[str]) -> bool:
-        return bool(self.read("has_work", now=self.now(), queues=self._dialect.array(queues) if queues else None)[0][0])
+    def has_work(self, queues: Sequence[str], not_queues: Sequence[str] = ()) -> bool:
+        array = self._dialect.array
+        served = {"queues": array(queues) if queues else None, "not_queues": array(() if queues else not_queues)}
+        return bool(self.read("has_work", now=self.now(), **served)[0][0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job
@@ -12,7 +13,9 @@ from queuectl.store.port import LEASE_S, Grip, WorkerRow
 from queuectl.store.shared.migrations import newest
 from queuectl.store.shared.session import Session
 
-QUEUES_AT = WorkerRow._fields.index("queues")
+
+def _names(text: Any) -> tuple[str, ...]:
+    return tuple(json.loads(text or "[]"))
 
 
 class Workers(Session):
@@ -20,8 +23,9 @@ class Workers(Session):
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
         with self.transaction():
-            values = {**row._asdict(), "home": self._home(), "schema": newest(), "queues": json.dumps(row.queues)}
-            self.send("register", **values, lease_s=lease_s)
+            values = {**row._asdict(), "home": self._home(), "schema": newest(), "lease_s": lease_s}
+            lists = {"queues": json.dumps(row.queues), "not_queues": json.dumps(row.not_queues)}
+            self.send("register", **values | lists)
 
     def deregister(self, grip: Grip) -> None:
         with self.transaction():
@@ -33,7 +37,8 @@ class Workers(Session):
 
     def workers(self) -> list[WorkerRow]:
         found = self._select(f"SELECT {', '.join(WorkerRow._fields)} FROM {{schema}}.workers ORDER BY started_at, id")
-        return [WorkerRow(*row)._replace(queues=tuple(json.loads(row[QUEUES_AT]))) for row in found]
+        rows = [WorkerRow(*row) for row in found]
+        return [row._replace(queues=_names(row.queues), not_queues=_names(row.not_queues)) for row in rows]
 
     def is_at_home(self, row: WorkerRow) -> bool:
         return is_same(row.home, self._home())

@@ -5,6 +5,9 @@ ALTER TABLE {schema}.jobs ADD COLUMN locks {ordered text};  -- JSON list of NAME
 ALTER TABLE {schema}.jobs ADD COLUMN units text;            -- JSON: the variables that tell which its last claim took
 ALTER TABLE {schema}.jobs ADD COLUMN start_by double precision;  -- not started by then, it is cancelled
 ALTER TABLE {schema}.workers ADD COLUMN schema integer;     -- the newest that its release knows; NULL: before this one
+ALTER TABLE {schema}.workers ADD COLUMN not_queues text;    -- JSON list: where `queues` is empty, it serves all but these
+ALTER TABLE {schema}.workers ADD COLUMN waits text;         -- why its worker starts nothing for now
+ALTER TABLE {schema}.workers ADD COLUMN wanted text;        -- JSON: options that people want its worker to take
 
 -- A job is parked while it is due but its locks are not free: `ready` is 2, or NULL. All with the same locks wait in one
 -- line.

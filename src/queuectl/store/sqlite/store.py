@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from queuectl.clock import Clock
 from queuectl.domain.errors import Conflict, IdTaken, QueuectlError
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.served import Served
 from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_folder
 from queuectl.store.passfile import Access
 from queuectl.store.port import Change, Grip, Moved, OutputRelay, WorkerRow
@@ -145,12 +146,13 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, Gated):
 
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
-        ahead: bool = False,
+        ahead: bool = False, not_queues: Sequence[str] = (),
     ) -> list[Job]:  # fmt: skip
         from queuectl.domain.limits import Wanted
         from queuectl.store.sqlite.claim import claim
 
-        return claim(self, grip, host, Wanted(limit, limit if suspects is None else suspects, losses, ahead), queues)
+        wanted = Wanted(limit, limit if suspects is None else suspects, losses, ahead)
+        return claim(self, grip, host, wanted, Served(queues, not_queues))
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
         from queuectl.store.sqlite.record import record

@@ -325,14 +325,16 @@ SELECT sum((
 )) FROM unnest(%(queues)s::text[]) AS line (name);
 
 -- name: has_work
--- Whether any job of these queues (none: of all) runs, or waits in a queue that is not paused; held ones aside.
+-- Whether any job of these queues (null: of all but the others) runs, or waits in a queue that is not paused; held ones aside.
 SELECT EXISTS (
     SELECT 1 FROM {schema}.jobs
     WHERE state = 'processing' AND (%(queues)s::text[] IS NULL OR queue = ANY (%(queues)s::text[]))
+      AND queue <> ALL (%(not_queues)s::text[])
 ) OR EXISTS (
     SELECT 1 FROM {schema}.jobs
     WHERE state IN ('pending', 'failed') AND NOT held
       AND (%(queues)s::text[] IS NULL OR queue = ANY (%(queues)s::text[]))
+      AND queue <> ALL (%(not_queues)s::text[])
       AND queue NOT IN (
           SELECT name FROM {schema}.queues
           WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > %(now)s)

@@ -141,24 +141,28 @@ INSERT INTO counts (queue, state, jobs) VALUES (?, ?, ?)
 ON CONFLICT (queue, state) DO UPDATE SET jobs = jobs + excluded.jobs;
 
 -- name: has_work
--- Whether a job of these queues (null: of all) runs, or waits in a queue that is not paused; held ones aside.
-WITH paused AS (SELECT name FROM queues WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > :now))
+-- Whether a job of these queues (null: of all but the others) runs, or waits in a queue that is not paused; held ones aside.
+WITH closed AS (
+    SELECT name FROM queues WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > :now)
+    UNION ALL SELECT value FROM json_each(:not_queues)
+)
 SELECT EXISTS (
     SELECT 1 FROM counts WHERE state = 'processing' AND jobs > 0
     AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+    AND queue NOT IN (SELECT value FROM json_each(:not_queues))
 ) OR EXISTS (
     SELECT 1 FROM jobs INDEXED BY jobs_ready
     WHERE ready = 1 AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
-    AND queue NOT IN (SELECT name FROM paused)
+    AND queue NOT IN (SELECT name FROM closed)
 ) OR EXISTS (
     SELECT 1 FROM jobs INDEXED BY jobs_due
     WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed')
     AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
-    AND queue NOT IN (SELECT name FROM paused)
+    AND queue NOT IN (SELECT name FROM closed)
 ) OR EXISTS (
     SELECT 1 FROM jobs INDEXED BY jobs_parked
     WHERE ready = 2 AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
-    AND queue NOT IN (SELECT name FROM paused)
+    AND queue NOT IN (SELECT name FROM closed)
 );
 
 -- name: first_of_lane

@@ -1,0 +1,58 @@
+"""The port of history: figures, news and tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.selector import Selector
+    from queuectl.domain.token import Token
+    from queuectl.store.past import Deed, Group, News, Place, Span, Tally
+
+
+class HistoryStore(Protocol):
+    """What the web server needs as well: figures, news and tokens."""
+
+    def dead_groups(self, selector: Selector, limit: int) -> list[Group]:
+        """The matching dead jobs grouped by how they failed, largest group first."""
+
+    def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
+        """How executions ended from `since` to before `until`, in this many equal stretches. Zeros are left out.
+
+        The cost depends on the ends in that time, not on the history.
+        """
+
+    def spans(self, since: float, limit: int) -> list[Span]:
+        """The latest executions that ended by themselves or by timeout since then."""
+
+    def runs(self, queue: str, most: int) -> list[float]:
+        """How long the latest executions of a queue's jobs ran, latest first; those that are long ago are not found."""
+
+    def place(self) -> Place:
+        """Where the news ends now."""
+
+    def news(self, after: Place, limit: int) -> list[News]:
+        """What happened after a place, by time, at most `limit` of each kind. Includes everything that runs now."""
+
+    # --- people -----------------------------------------------------------------------------
+
+    def tokens(self) -> list[Token]:
+        """All tokens, oldest first."""
+
+    def token_of(self, digest: str) -> Token | None:
+        """The token with this digest, or None."""
+
+    def add_token(self, token: Token) -> None:
+        """Raises `Conflict` if its name is taken."""
+
+    def remove_token(self, token_id: str) -> bool:
+        """Returns whether there was one."""
+
+    def use_token(self, token_id: str, at: float) -> None:
+        """Notes that a token was used."""
+
+    def add_deed(self, deed: Deed) -> None:
+        """Records what a person did that no job shows."""
+
+    def deeds(self, limit: int, before: int | None = None) -> list[Deed]:
+        """What people did, latest first. `before` continues after that id."""
