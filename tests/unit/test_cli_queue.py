@@ -56,6 +56,16 @@ def test_a_bad_value_is_2_an_unknown_name_3_and_a_lock_in_use_4(db: Path, line: 
     assert typed(db, line)[0] == code, line
 
 
+def test_a_lock_that_gets_too_small_for_a_job_says_so(db: Path) -> None:
+    typed(db, "lock set gpu units=x,y")
+    assert typed(db, "enqueue --lock gpu=3 -- true")[2].endswith("queuectl lock set gpu units=x,y,…\n")
+    typed(db, "enqueue --lock gpu=2 -- true")
+    code, out, err = typed(db, "lock set gpu 1")
+    assert (code, out) == (0, "gpu: 1 unit\n")
+    assert err == "a job waits for 2 units of lock gpu, and does not start with fewer\n"
+    assert typed(db, "lock set gpu 2") == (0, "gpu: 2 units\n", "")
+
+
 def test_a_lowered_limit_shows_how_far_it_is_exceeded(db: Path) -> None:
     store = SqliteStore(db)
     store.insert([a_job(id, at=store.now(), queue="q", locks=("gpu",) * (id == "a")) for id in "abc"])

@@ -32,6 +32,9 @@ def set_units(call: Call) -> int:
         call.console.print(done.name)
     else:
         call.console.print(f"{done.name}: {_units(done)}{f', env={done.env}' if done.env else ''}")
+    if done.needed > done.capacity:
+        text = f"a job waits for {done.needed:,} units of lock {done.name}, and does not start with fewer"
+        call.console.note(text, "lock_too_small")
     return 0
 
 

@@ -59,6 +59,7 @@ NOTES = (
     ("no_deeds", "the audit log is empty"),
     ("no_jobs", "nothing matches"),
     ("missing", "a folder, file or program of a new job does not exist here"),
+    ("lock_too_small", "lock set: a job needs more units than the lock has now"),
     ("no_lock", "no lock is set or used"),
     ("no_queue", "no job and no setting names a queue"),
     ("queue_paused", "jobs were added to a paused queue"),

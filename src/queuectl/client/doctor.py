@@ -210,7 +210,7 @@ def _store(store: Store) -> Iterator[Finding]:
 
 def _limits(store: Store) -> Iterator[Finding]:
     """Finds queues that somebody may have forgotten to resume, and jobs that need more of a lock than there is."""
-    from queuectl.domain.limits import Lock, requests_of
+    from queuectl.client import locks
     from queuectl.wire.limits import pause_words, units_missing
 
     for queue in store.queues():
@@ -219,13 +219,9 @@ def _limits(store: Store) -> Iterator[Finding]:
             yield Finding(
                 level=WARNING, code="queue_paused_long", message=what, fix=f"queuectl queue resume {queue.name}"
             )
-    known, most = {lock.name: lock for lock in store.locks()}, dict[str, int]()
-    for locks, _ in store.needs():
-        for name, units in requests_of(locks):
-            most[name] = max(units, most.get(name, 0))
-    for name, units in most.items():
-        if units > (lock := known.get(name) or Lock(name)).capacity:
-            error = units_missing("a job", lock, units)
+    for lock in locks.views(store, ""):
+        if lock.needed > lock.capacity:
+            error = units_missing("a job", lock.name, lock.units, lock.needed)
             yield Finding(
                 level=PROBLEM, code="lock_too_small", message=f"{error.message}, and never starts", fix=error.hint
             )

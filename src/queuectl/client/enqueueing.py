@@ -77,7 +77,7 @@ def check_units(store: Store, jobs: Sequence[Job]) -> None:
     for job in jobs:
         for name, units in requests_of(job.locks):
             if units > (lock := known.get(name) or Lock(name)).capacity:
-                raise units_missing("the job" if job.generated_id else f"job {job.id}", lock, units)
+                raise units_missing("the job" if job.generated_id else f"job {job.id}", name, lock.units, units)
 
 
 class JobFactory:

@@ -23,13 +23,16 @@ KEYS = ("units", "env")
 
 
 class LockView(NamedTuple):
-    """A lock, who holds its units, and how many jobs that have yet to start need it. `is_set`: somebody has set it."""
+    """A lock, who holds its units, and how many jobs that have yet to start need it. `is_set`: somebody has set it.
+    `needed`: the most units that any of these jobs needs.
+    """
 
     name: str
     units: Sequence[str]
     env: str | None
     is_set: bool
     waiting: int
+    needed: int
     holders: Sequence[Hold]
 
     @property
@@ -46,19 +49,24 @@ LOCK = Shape(
     "Lock", LockView,
     Key("name", TEXT), Key("capacity", COUNT, lambda lock: lock.capacity), Key("units", TEXTS),
     Key("env", nullable(TEXT)), Key("set", FLAG, "is_set"), Key("held", COUNT, lambda lock: lock.held),
-    Key("waiting", COUNT), Key("holders", listed(HOLD.kind)),
+    Key("waiting", COUNT), Key("needed", COUNT), Key("holders", listed(HOLD.kind)),
 )  # fmt: skip
 
 
 def _views(store: Store) -> dict[str, LockView]:
     """Every lock that is set or used, by name."""
-    known, holders, waiting = {lock.name: lock for lock in store.locks()}, store.held(), Counter[str]()
+    known, holders = {lock.name: lock for lock in store.locks()}, store.held()
+    waiting, needed = Counter[str](), Counter[str]()
     for locks, jobs in store.needs():
-        waiting.update({request.lock: jobs for request in requests_of(locks)})
+        for name, units in requests_of(locks):
+            waiting[name] += jobs
+            needed[name] = max(units, needed[name])
     views = {}
     for name in sorted({*known, *holders, *waiting}):
         lock = known.get(name) or Lock(name)
-        views[name] = LockView(name, lock.units, lock.env, name in known, waiting[name], holders.get(name, []))
+        views[name] = LockView(
+            name, lock.units, lock.env, name in known, waiting[name], needed[name], holders.get(name, [])
+        )
     return views
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from queuectl.domain.errors import Invalid
-from queuectl.domain.limits import CAPACITY_MAX, RATE_STARTS_MAX, Lock, Pause, Rate
+from queuectl.domain.limits import CAPACITY_MAX, RATE_STARTS_MAX, Pause, Rate, numbered
 from queuectl.wire.kinds import check_queue, check_text, shown
 from queuectl.wire.times import parse_duration
 from queuectl.wire.words import local_time
@@ -62,12 +63,12 @@ def check_variable(value: object, key: str) -> str:
     return name
 
 
-def units_missing(job: str, lock: Lock, needed: int) -> Invalid:
+def units_missing(job: str, lock: str, units: Sequence[str], needed: int) -> Invalid:
     """The error for a job that needs more units than a lock has. The SQL function says the same."""
-    more = f"units={','.join(lock.units)},…" if lock.named else str(needed)
+    more = str(needed) if tuple(units) == numbered(len(units)) else f"units={','.join(units)},…"
     return Invalid(
-        f"{job} needs {needed} units of lock {lock.name}, which has {lock.capacity}",
-        f"give it more: queuectl lock set {lock.name} {more}",
+        f"{job} needs {needed} units of lock {lock}, which has {len(units)}",
+        f"give it more: queuectl lock set {lock} {more}",
     )
 
 

@@ -410,8 +410,11 @@ BEGIN
         IF needed > capacity THEN
             PERFORM {schema}.enqueue_refuse(
                 format('%s needs %s units of lock %s, which has %s', job, needed, lock, capacity),
-                'give it more: queuectl lock set ' || lock || ' ' || CASE jsonb_typeof(known) WHEN 'array' THEN 'units='
-                    || (SELECT string_agg(unit, ',') FROM jsonb_array_elements_text(known) AS unit) || ',…'
+                'give it more: queuectl lock set ' || lock || ' ' || CASE
+                    WHEN jsonb_typeof(known) = 'array' AND known <>
+                        (SELECT jsonb_agg(number::text) FROM generate_series(0, capacity - 1) AS number)
+                    THEN 'units='
+                        || (SELECT string_agg(unit, ',') FROM jsonb_array_elements_text(known) AS unit) || ',…'
                     ELSE needed::text END);
         END IF;
     END LOOP;
