@@ -57,6 +57,7 @@ def test_a_pause_has_a_time_a_reason_and_an_author(anywhere: AnyClient) -> None:
     assert [queue.name for queue in again] == ["video", "mail"]
     assert again[0].pause is not None
     assert again[0].pause.since == paused.pause.since
+    assert list(anywhere.paused(["video", "none"])) == ["video"]
     assert sorted(anywhere.status().paused) == ["mail", "video"]
     assert [queue.name for queue in anywhere.resume_queues(all=True)] == ["mail", "video"]
     assert anywhere.status().paused == {}

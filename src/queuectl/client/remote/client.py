@@ -12,8 +12,8 @@ from queuectl.client import config, operations, tokens
 from queuectl.client.asynchronous import asynchronously
 from queuectl.client.following import Piece
 from queuectl.client.remote import answers, following, jobs
+from queuectl.client.remote import pause as between
 from queuectl.client.remote.connection import RemoteConnection
-from queuectl.client.remote.pause import Pause
 from queuectl.client.values import Changed, History, Progress, Status, WorkerView
 from queuectl.client.verbs import T, Verbs
 from queuectl.client.waiting import not_yet
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from queuectl.client.actions import Action
     from queuectl.client.operation import Operation
+    from queuectl.domain.limits import Pause
 
 
 class RemoteClient(Verbs):
@@ -87,6 +88,11 @@ class RemoteClient(Verbs):
         """Which of these queues no live worker serves."""
         live = [answers.worker_of(each, {}) for each in self._line.call(operations.WORKERS)]
         return [queue for queue in dict.fromkeys(queues) if not any(serves(worker, queue) for worker in live)]
+
+    def paused(self, queues: Iterable[str]) -> dict[str, Pause]:
+        """Which of these queues are paused now."""
+        found = self.status(retries=0).paused
+        return {queue: found[queue] for queue in dict.fromkeys(queues) if queue in found}
 
     # --- look -------------------------------------------------------------------------------
 
@@ -206,7 +212,7 @@ class RemoteClient(Verbs):
     ) -> list[WorkerView]:  # fmt: skip
         """Stops workers and waits until they have exited; see `Client.stop_workers`."""
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
-        pause = Pause(timeout)
+        pause = between.Pause(timeout)
         while left := self.still_there(asked):
             pause.wait(not_yet("stopped", [worker.name for worker in left]))
         return asked
