@@ -1,7 +1,7 @@
-"""Command lines of queuectl, each a process of its own, forked from one that has everything loaded.
+"""Command lines of queuectl, each run by a process forked from one that has queuectl loaded.
 
-Nine tenths of what a command costs is the interpreter's start and its imports, which tests of what commands say and do
-need not repeat each time. Lines that a shell has to read, and everything that lasts, start as a user's do.
+The interpreter's start and its imports are nine tenths of a command's cost; tests of what commands say and do need not
+repeat them. Lines that need a shell, and long-running commands, start as a user's do.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from typing import NoReturn
 ROOT = Path(__file__).parents[1]
 SAME_IN_ANY_SHELL = re.compile(r"""queuectl(?: (?:[A-Za-z0-9_./:,+@%=-]|'[^']*'|"[^"$`\\!]*")+)*""")
 READ_AT_THE_START = re.compile("LANG|LC_.*|PYTHON.*")
-"""Variables that only a starting interpreter reads."""
+"""Variables that the interpreter reads at its start only."""
 LOADED = ("queuectl.cli", "queuectl.client", "queuectl.store", "queuectl.domain", "queuectl.wire")
 LENGTH = 4
 
 
 def plain_words(line: str) -> list[str] | None:
-    """The words of a line that is one call of queuectl, if no shell makes anything else of it."""
+    """The words of a line that is one call of queuectl, None if a shell would change them."""
     return shlex.split(line) if SAME_IN_ANY_SHELL.fullmatch(line) else None
 
 
@@ -57,7 +57,7 @@ class Loaded:
     def run(
         self, words: Sequence[str], folder: Path, environment: Mapping[str, str], stdin: bytes, patience_s: float
     ) -> tuple[int, bytes, bytes]:
-        """The exit code of a command line; what it, and whatever it left behind, wrote to stdout and stderr."""
+        """The exit code, stdout and stderr of a command line, once nobody holds these any more."""
         (out, their_out), (err, their_err) = os.pipe(), os.pipe()
         asked = pickle.dumps((list(words), str(folder), dict(environment)))
         with tempfile.TemporaryFile() as given:
@@ -77,7 +77,9 @@ class Loaded:
         return self._told(), bytes(written[out]), bytes(written[err])
 
     def _told(self) -> int:
-        return int.from_bytes(self._socket.recv(LENGTH, socket.MSG_WAITALL), signed=True)
+        told = self._socket.recv(LENGTH, socket.MSG_WAITALL)
+        assert len(told) == LENGTH, "the process that has queuectl loaded is gone"
+        return int.from_bytes(told, signed=True)
 
     def close(self) -> None:
         self._socket.close()
@@ -89,7 +91,7 @@ def _read_at_the_start(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read_to_their_end(pipes: Sequence[int], deadline: float) -> dict[int, bytearray]:
-    """What is written to these pipes, which are then closed."""
+    """What is written to these pipes until nobody holds their other ends. Closes them."""
     read = {pipe: bytearray() for pipe in pipes}
     with selectors.DefaultSelector() as waiting:
         for pipe in pipes:
@@ -109,7 +111,7 @@ def _read_to_their_end(pipes: Sequence[int], deadline: float) -> dict[int, bytea
 
 
 def serve(asking: socket.socket) -> None:
-    """Forks a process for each command line that is asked for, and tells its pid and its exit code."""
+    """Forks a process for each command line it is sent, and answers with its pid and its exit code."""
     for package in LOADED:
         for module in walk_packages(import_module(package).__path__, f"{package}."):
             import_module(module.name)
@@ -130,7 +132,7 @@ def serve(asking: socket.socket) -> None:
 
 
 def become(streams: Sequence[int], words: Sequence[str], folder: str, environment: Mapping[str, str]) -> NoReturn:
-    """This process is `queuectl` with these words from now on."""
+    """Makes this process `queuectl` with these words."""
     from queuectl.cli.main import run
 
     try:
