@@ -19,6 +19,7 @@ from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.engine.happenings import WorkerCrashed
 from queuectl.engine.lease import answer_within_s
 from queuectl.engine.log import Log
+from queuectl.engine.signals import Signals
 from queuectl.engine.supervise import descriptors
 from queuectl.places import is_server, is_writable_by_others, locate_store, log_path, open_store, stat_of
 from queuectl.settings import Settings
@@ -66,7 +67,7 @@ def _serve(store: Store, options: WorkerOptions, on_started: Started, echo: Echo
     clock, wakeup = SystemClock(), wakeup_for(store)
     log = Log(log_path(store, options.name), clock, echo)
     dispatcher = Dispatcher(store, options, clock, Host(store.folder), wakeup, log)
-    with closing(Loop(dispatcher, wakeup)) as loop, closing(dispatcher):
+    with Signals() as signals, closing(Loop(dispatcher, wakeup, signals)) as loop, closing(dispatcher):
         try:
             dispatcher.start()
             store.guard()

@@ -1,4 +1,4 @@
-"""The right to run commands, where it runs out: a store that several machines share grants it for a time only.
+"""The right to run commands for a limited time, as granted by a store that several machines share.
 
 Another machine may run a job again as soon as the lease of its supervisor has expired. So the supervisor itself ends
 what it runs shortly before, whether its dispatcher is away, frozen, or only cannot reach the store. All times are of
@@ -13,7 +13,7 @@ from queuectl.clock import boottime
 from queuectl.store.port import ANSWER_WITHIN_S
 
 TERM_BEFORE_S, KILL_BEFORE_S = 5.0, 2.0
-"""So long before its lease expires a supervisor asks its commands to end, and kills them."""
+"""Seconds before its lease expires when a supervisor asks its commands to end, and when it kills them."""
 RENEWALS_A_TTL = 5
 LOOK_EVERY_S = 0.5
 """How often a supervisor looks at the clock: a sleep is not shortened by the time that the machine was suspended."""

@@ -1,9 +1,10 @@
-"""SIGINT, SIGTERM and SIGHUP as something a selector can wait for. One that was ignored (nohup) stays so."""
+"""SIGINT, SIGTERM and SIGHUP as something a selector can wait for. An ignored signal (nohup) stays ignored."""
 
 from __future__ import annotations
 
 import os
 import signal
+from typing import Self
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ENDS_BY_STOP = frozenset(-signum for signum in STOPPING) | frozenset(128 + signum for signum in STOPPING)
@@ -18,14 +19,15 @@ def may_belong_to_stop(exit_code: int | None, signum: int | None) -> bool:
 
 
 class Signals:
-    """Counts the signals that ask a worker to stop. Readable (`fileno`) when one has come."""
+    """The signals that ask a worker to stop, caught within `with`. Readable (`fileno`) when one has come."""
 
-    def __init__(self) -> None:
+    def __enter__(self) -> Self:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         heeded = [signum for signum in STOPPING if signal.getsignal(signum) is not signal.SIG_IGN]
         self._before = {signum: signal.signal(signum, self._note) for signum in heeded}
         self._came: list[str] = []
+        return self
 
     def fileno(self) -> int:
         return self._reader
@@ -42,8 +44,7 @@ class Signals:
         came, self._came = self._came, []
         return came
 
-    def close(self) -> None:
-        """Puts everything back."""
+    def __exit__(self, *_: object) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         signal.set_wakeup_fd(self._wakeup_before)

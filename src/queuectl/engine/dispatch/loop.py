@@ -20,10 +20,10 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 class Loop:
     """Drives one dispatcher. `run` returns its exit code."""
 
-    def __init__(self, dispatcher: Dispatcher, wakeup: Wakeup) -> None:
+    def __init__(self, dispatcher: Dispatcher, wakeup: Wakeup, signals: Signals) -> None:
         self._dispatcher = dispatcher
         self._wakeup = wakeup
-        self._signals = Signals()
+        self._signals = signals
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, READ)
         self._registered: dict[Channel, int] = {}
@@ -85,4 +85,3 @@ class Loop:
     def close(self) -> None:
         self._selector.close()
         self._wakeup.close()
-        self._signals.close()

@@ -1,4 +1,4 @@
-"""How many files may be open: in a supervisor as many as its slots need, in its commands as many as their user set."""
+"""How many files may be open: in a supervisor as many as its slots need, in commands as many as their user allows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FILES_A_SLOT = 3
 """A pipe has two ends, and a file takes what it held."""
 
 FILES_BESIDE = 32
-"""How many files a supervisor may have to open beside those of its slots."""
+"""How many files a supervisor may have to open in addition to those of its slots."""
 
 _users = resource.getrlimit(resource.RLIMIT_NOFILE)
 _raised: tuple[int, int] | None = None

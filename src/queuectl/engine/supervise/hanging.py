@@ -1,7 +1,7 @@
 """Which paths may hang: those on file systems that another machine or a process answers for.
 
-A look at such a path may never come back, and nobody can tell beforehand. So what may touch one is started apart (see
-starting.py). The kernel's table of mounts tells where they are, and can itself be read without touching any of them.
+A system call on such a path may never return, and that cannot be known in advance. So commands that may touch one are
+started apart (see starting.py). The kernel's table of mounts says where they are; reading it touches none of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Mounts:
         self.refresh()
 
     def refresh(self) -> None:
-        """Reads the table anew."""
+        """Reads the table again."""
         self.generation += 1
         self._places: list[str] = []
         self.any = False

@@ -1,8 +1,8 @@
 """Ends executions: SIGTERM to the whole tree, SIGKILL after its grace, until a look finds nothing of it.
 
 One look at the machine serves all executions that are being ended. What may not be signalled (another user's) or
-does not die (stuck in the kernel) is named, and its execution goes on counting as running: its job must not run a
-second time beside it.
+does not die (stuck in the kernel) is named, and its execution still counts as running: its job must not run a second
+time meanwhile.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which executions a supervisor runs just now, kept where that survives it.
+"""Which executions a supervisor runs now, kept in a file that survives it.
 
-A dead supervisor's daemons are two kinds: those of executions that had not ended, which must be ended before their
-jobs run again, and those that a command left behind when it ended by itself, which are nobody's business. Only the
-supervisor knows which is which. So it keeps a row for each running execution in a mapped file beside its journal;
+A dead supervisor leaves two kinds of daemons: those of executions that had not ended, which must be ended before
+their jobs run again, and those that a command left behind when it ended by itself, which are not touched. Only the
+supervisor can tell them apart. So it keeps a row for each running execution in a mapped file next to its journal;
 whoever settles it, its sentry and the doctor read it. Its dispatcher and its sentry hold the file open: they can read
 it though somebody has removed it, when the supervisor was killed before it could make it again.
 """
@@ -62,7 +62,7 @@ class Roster:
         moved[:] = self._map[:]
         os.rename(new, folder / ROSTER_NAME)
         left, self._map = self._map, moved
-        left[: len(MAGIC)] = bytes(len(MAGIC))  # nobody who holds it open shall believe it from now on
+        left[: len(MAGIC)] = bytes(len(MAGIC))  # whoever holds it open must not believe it any more
 
     def enter(self, row: int, key: Key, execution: int, since: float) -> None:
         """An execution is about to be started."""

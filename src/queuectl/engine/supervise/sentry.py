@@ -1,9 +1,9 @@
 """Ends the commands of a supervisor that was killed, before their lease is over and another machine may run them.
 
-A supervisor keeps its lease itself; where it is killed together with its dispatcher, and no other worker is on that
-machine, nobody is left to do so. So beside it stands a process that does nothing but wait for that. It hears through a
-pipe by when commands have to be dead, and that the supervisor leaves. If the pipe ends without a goodbye it looks on
-until nothing runs any more, for a dispatcher may see to it, and ends what does when the time has come.
+A supervisor keeps its lease itself. If it is killed together with its dispatcher, and no other worker is on that
+machine, nobody else can. So another process, the sentry, only waits for that. Through a pipe it hears by when commands
+must be dead, and that the supervisor leaves. If the pipe ends without a goodbye, it watches until nothing runs any
+more, since a dispatcher may end the commands, and at that time it ends what still runs.
 """
 
 from __future__ import annotations

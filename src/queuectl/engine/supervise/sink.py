@@ -41,13 +41,13 @@ GROWN_BYTES = 1 << 18
 """What a pipe may hold once it was found full."""
 
 VISIT_BYTES_MAX = 1 << 20
-"""Drained from one pipe before the supervisor looks after others."""
+"""Drained from one pipe before the supervisor turns to others."""
 
 PUNCH_BYTES_MIN = 1 << 20
 """A middle is freed in pieces of at least this size."""
 
 MOMENT_S = 0.005
-"""How long a pipe is left alone after a start, and after each time that it was drained."""
+"""How long a pipe is not watched after a start, and after each time it was drained."""
 
 KEPT_BYTES_MIN = 1 << 15
 """Kept of an output even on a full disk, where it took so much before."""
@@ -283,7 +283,7 @@ class UserFile:
         _spared(self._handle)
 
     def open(self) -> int:
-        """The descriptor that the command shall write to."""
+        """The descriptor that the command writes to."""
         return self._handle
 
     def collect(self, still_written: bool, room: int) -> Kept | None:

@@ -24,10 +24,10 @@ R = TypeVar("R")
 START_WITHIN_S = 10.0
 """How long a folder, a file or a program may take to answer."""
 ABANDONED_AFTER_S = 5.0
-"""A child that SIGKILL does not end is waited for no longer than this."""
+"""How long to wait for a child that SIGKILL does not end."""
 
 LOCAL = "local"
-"""The step that says: none of the paths is on a file system that may hang."""
+"""The step that means: none of the paths is on a file system that may hang."""
 STEP_MAX = 5000
 """Characters of a step. A path may have 4,096 bytes."""
 STEPS_BYTES_MAX = 1 << 16
@@ -86,8 +86,8 @@ class Start:
 def start_apart(become: Callable[[Step], None], tag: int, kept: Sequence[int], confirm: Callable[[], None]) -> Start:
     """Forks a child with this tag, in a session of its own, that calls `become(step)`.
 
-    `become` tells `step` what it does next, opens what the command shall have as 0, 1 and 2, and executes it. Of the
-    supervisor's descriptors the child has those in `kept` alone. Raises `process.Shortage`.
+    `become` tells `step` what it does next, opens the command's descriptors 0, 1 and 2, and executes it. Of the
+    supervisor's descriptors the child keeps only those in `kept`. Raises `process.Shortage`.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -108,7 +108,7 @@ def _child(become: Callable[[Step], None], steps: int, kept: Sequence[int]) -> N
 
     try:
         signal.set_wakeup_fd(-1)
-        process.close_from(3, but={steps, *kept})  # a lock that a child holds which hangs would be held for ever
+        process.close_from(3, but={steps, *kept})  # or a child that hangs would keep a lock for as long
         for signum in process.DEFAULTED_SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
         os.setsid()

@@ -60,12 +60,12 @@ from queuectl.engine.supervise.unrecorded import Unrecorded
 from queuectl.store.liveness import remove_folder
 
 TRY_AGAIN_AFTER_S = 0.5
-"""After the machine had no room for another command."""
+"""Seconds to wait when the machine had no room for another command."""
 LOOK_UP_AFTER_S = 0.01
-"""Starts come in runs of so long: each other thing then costs once a run, and in a cache that starts have emptied."""
+"""Seconds of starts in one go: other work is then done once for all of them."""
 HELLO_WITHIN_S, LOOK_FOR_PARENT_S = 10.0, 0.5
 COLLECT_EVERY = 50_000
-"""Objects made between two searches for garbage in cycles, of which there is next to none."""
+"""Objects created between two collections of garbage in cycles, of which there is next to none."""
 
 
 class Supervisor:

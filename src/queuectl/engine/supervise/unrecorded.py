@@ -10,7 +10,7 @@ from queuectl.engine.supervise.journal import Journal
 from queuectl.engine.supervise.output import discard, is_users
 
 INLINE_SHARE = 16
-"""Only such a part of the journal's room is for one output: there are two, and as JSON a byte may become six."""
+"""One output may take 1/16 of the journal's room: there are two, and as JSON a byte may become six."""
 
 
 class Unrecorded:

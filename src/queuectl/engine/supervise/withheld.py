@@ -1,8 +1,8 @@
 """Ends that may belong to a stop of the worker, while something of their execution lives on.
 
-A command that dies of the signal that stops its worker is given back, and its job runs again. What ignored the signal
-in its tree must not live on beside that: it is ended as by any stop. Where the worker gets no such signal, the command
-has ended by itself, and what it left is not touched. Until one of both is certain the execution counts as running.
+A command that dies of the signal that stops its worker is given back, and its job runs again. Processes of its tree
+that ignored the signal must not run at the same time: they are ended as by any stop. If the worker gets no such signal,
+the command has ended by itself, and what it left is not touched. Until that is certain the execution counts as running.
 """
 
 from __future__ import annotations
