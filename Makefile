@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet simulate fuzz clean
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits simulate fuzz clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -38,6 +38,9 @@ fuzz: $(VENV)/test-ready
 
 chaos-fleet: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.fleet_chaos --rounds 3
+
+chaos-limits: $(VENV)/test-ready
+	@$(BIN)/python -m tests.fault.limits_chaos --seconds 60
 
 simulate: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.simulation --seconds 600

@@ -36,6 +36,7 @@ class People:
         """Somebody does something."""
         is_new = not self._history.acknowledged or self._chance.random() < 0.4
         self._try(self._enqueue if is_new else self._change)
+        self._try(lambda: self._history.limits.act(self._store))
 
     def ask_to_stop(self, name: str) -> None:
         """Somebody wants a worker stopped."""
@@ -71,6 +72,7 @@ class People:
             )
             for number in range(chance.randint(1, 4))
         ]  # fmt: skip
+        jobs = list(map(self._history.limits.of_job, jobs))
         self._store.insert(jobs)
         for job in jobs:
             self._history.enqueued(self._store.get(job.id))

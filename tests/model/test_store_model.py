@@ -49,6 +49,7 @@ from queuectl.store.port import Change, Grip, Store, Superseded
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST, ManualClock, a_job, a_worker, an_end
+from tests.model.gates import ModelGates
 
 QUEUES = ("default", "slow", "zoo")
 IDS = tuple("abcdef")
@@ -102,6 +103,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.epochs: dict[str, int] = {}
         self.dispatchers: list[Dispatcher] = []
         self.workers_made = 0
+        self.gates = ModelGates(self.stores[0], is_on=False)
 
     def connect(self) -> Store:
         return SqliteStore(Path(self.folder.name) / "queuectl.db", self.clock)
@@ -135,12 +137,20 @@ class StoreAgainstModel(RuleBasedStateMachine):
         return known if (known.job.worker, known.job.lease) == (me.grip.worker, job.lease) else None
 
     def to_be_claimed(self, limit: int, queues: tuple[str, ...]) -> list[Known]:
+        """Those that a claim takes, with their units. What has expired is cancelled by then."""
+        for known in self.known.values():
+            known.job = self.gates.expired(known.job, self.now)
         due = [
             known
             for known in self.known.values()
             if is_claimable(known.job) and known.job.due_at <= self.now and known.job.queue in (queues or QUEUES)
         ]
-        return sorted(due, key=lambda known: (-known.job.priority, known.job.due_at, known.job.seq))[:limit]
+        due.sort(key=lambda known: (-known.job.priority, known.job.due_at, known.job.seq))
+        jobs = [known.job for known in self.known.values()]
+        taken = self.gates.claimable(jobs, [known.job for known in due], limit, self.now)
+        for seq, units in taken.items():
+            self.known[seq].job = self.known[seq].job._replace(units=units)
+        return [self.known[seq] for seq in taken]
 
     def note_attempt(self, known: Known, after: Job, event: Event) -> None:
         job = known.job
@@ -167,21 +177,28 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     # --- people ------------------------------------------------------------------------------
 
-    @initialize()
-    def begin_with_work_and_workers(self) -> None:
+    @initialize(is_limited=st.booleans())
+    def begin_with_work_and_workers(self, is_limited: bool) -> None:
+        self.gates = ModelGates(self.stores[0], is_on=is_limited)
         for number, id in enumerate(IDS[:4]):
-            self.enqueue(id, QUEUES[number % 2], 0, 0, False, SPECS[number % 3], number)
+            self.enqueue(id, QUEUES[number % 2], 0, 0, False, SPECS[number % 3], (), None, number)
         for choice in range(2):
             self.start_worker(choice)
 
     @rule(
         id=st.sampled_from(IDS), queue=st.sampled_from(QUEUES), priority=st.integers(-1, 1),
         delay=st.sampled_from([0, 0, 0, 3, 50]), held=st.sampled_from([False, False, True]),
-        spec=st.sampled_from(SPECS), choice=pick,
+        spec=st.sampled_from(SPECS), locks=st.sampled_from([(), (), ("x",), ("x",), ("x=2",)]),
+        within=st.sampled_from([None, None, None, 3]), choice=pick,
     )  # fmt: skip
-    def enqueue(self, id: str, queue: str, priority: int, delay: float, held: bool, spec: Spec, choice: int) -> None:
+    def enqueue(
+        self, id: str, queue: str, priority: int, delay: float, held: bool, spec: Spec, locks: tuple[str, ...],
+        within: float | None, choice: int,
+    ) -> None:  # fmt: skip
         job = a_job(
-            id, at=self.now, queue=queue, priority=priority, run_at=self.now + delay, held=held, spec=spec
+            id, at=self.now, queue=queue, priority=priority, run_at=self.now + delay, held=held, spec=spec,
+            locks=locks if self.gates.is_on else (),
+            start_by=self.now + delay + within if within and self.gates.is_on else None,
         )  # fmt: skip
         store = self.stores[choice % 2]
         try:
@@ -228,10 +245,12 @@ class StoreAgainstModel(RuleBasedStateMachine):
         for seq in gone:
             del self.known[seq]
 
-    @rule(id=st.sampled_from(IDS), state=st.sampled_from(JobState), what=st.integers(0, 2), choice=pick)
+    @rule(id=st.sampled_from(IDS), state=st.sampled_from(JobState), what=st.integers(0, 3), choice=pick)
     def tidy_up(self, id: str, state: JobState, what: int, choice: int) -> None:
         """One rule for all that only takes away, so that most steps do not."""
         match what:
+            case 3:
+                self.gates.toggle_pause(self.stores[choice % 2], self.now)
             case 0:
                 self.delete(id, choice)
             case 1:
@@ -265,6 +284,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         expected = self.to_be_claimed(limit, queues)
         for known in expected:
             known.job = apply(known.job, Claimed(worker=me.grip.worker, host=HOST), self.now)
+            self.gates.claimed(known.job)
         assert claimed == [known.job for known in expected]
         me.jobs += claimed
 
@@ -321,6 +341,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
                 after = apply(known.job, change.event, self.now)
                 assert result == after
                 self.note_attempt(known, after, change.event)
+                self.gates.recorded(change.job, change.event, self.now)
                 known.job = after
             if result is not None and result.state is JobState.PROCESSING:
                 me.jobs = [result if job == change.job else job for job in me.jobs]
@@ -441,12 +462,16 @@ class StoreAgainstModel(RuleBasedStateMachine):
     @invariant()
     def what_waits_is_known(self) -> None:
         waiting = [known.job for known in self.known.values() if is_claimable(known.job)]
-        later = min((job.due_at for job in waiting if job.due_at > self.now), default=None)
+        opens_at = self.stores[0].gates.reopens_at  # type: ignore[attr-defined]
+        ends = [known.job for known in self.known.values() if known.job.state is JobState.PENDING]
+        expiries = [job.start_by for job in ends if job.start_by is not None and not job.starts]
+        times = [*(job.due_at for job in waiting if job.due_at > self.now), *expiries, opens_at]
+        later = min((at for at in times if at is not None), default=None)
         due = self.stores[0].next_due()
         assert due == later or (due is not None and due <= self.now and any(job.due_at == due for job in waiting))
         oldest = min((job.due_at for job in waiting if job.due_at <= self.now), default=None)
         backlog = self.stores[0].backlog(1)
-        assert backlog.oldest_due == oldest
+        assert backlog.oldest_due == oldest or any(job.locks for job in waiting)  # those in line are no backlog
 
 
 def test_sqlite_does_what_the_model_does() -> None:

@@ -26,6 +26,7 @@ from queuectl.domain.lifecycle import (
 )
 from queuectl.engine.protocol import End, Key
 from queuectl.store.port import Change, Grip, Store
+from tests.model.limited import Limited
 from tests.model.timeline import Violation
 
 COUNTED = frozenset({Outcome.COMPLETED, Outcome.FAILED, Outcome.TIMEOUT})
@@ -68,6 +69,7 @@ class History:
     """All that happened. Executions are kept by what they are called: `seq` and lease."""
 
     say: Callable[..., None]
+    limits: Limited
     acknowledged: dict[int, Job] = field(default_factory=dict)
     executions: dict[Key, Execution] = field(default_factory=dict)
     running: dict[int, Execution] = field(default_factory=dict)
@@ -98,6 +100,9 @@ class History:
             raise Violation(f"{_name(execution.key)} starts although its job was cancelled")
         if execution.key in self.executions:
             raise Violation(f"{_name(execution.key)} starts twice under one lease")
+        if (job := self.acknowledged.get(execution.seq)) is not None:
+            known = [(self.acknowledged.get(seq), each) for seq, each in self.running.items()]
+            self.limits.begins(job, [(other, each) for other, each in known if other is not None])
         self.executions[execution.key] = self.running[execution.seq] = execution
 
     def ends(self, execution: Execution) -> None:
@@ -147,6 +152,7 @@ class History:
         self.say("  claimed: %s by %s", _name((job.seq, job.lease)), job.worker)
         if job.seq in self.held:
             raise Violation(f"{job.id} is claimed although it is held")
+        self.limits.claimed(job)
 
     def adopted(self, grip: Grip) -> None:
         """A take-over was committed."""

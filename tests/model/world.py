@@ -11,12 +11,13 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
-from queuectl.domain.job import CLAIMABLE
+from queuectl.domain.job import CLAIMABLE, Job
 from queuectl.domain.selector import Selector
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
@@ -26,6 +27,7 @@ from queuectl.store.port import Superseded
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.wire.workers import WorkerOptions
 from tests.model.faults import Faults
+from tests.model.limited import Limited
 from tests.model.machine import Machine
 from tests.model.people import People
 from tests.model.plan import Plan
@@ -56,6 +58,15 @@ class SimWorker:
     wake_at: float | None = None
     signals: list[str] = field(default_factory=list)
 
+    def serves(self, queue: str) -> bool:
+        wanted = self.options.queues
+        return queue in wanted if wanted else queue not in self.options.not_queues
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it claims what it can."""
+        return not (self.asleep or self.options.drain or self.dispatcher._stopping.has_begun)
+
     def turn(self) -> float:
         """As in `Loop`: signals, and a step."""
         while self.signals:
@@ -71,7 +82,8 @@ class World:
         self.plan = Plan.draw(self.chance)
         self._tell = tell
         self.time = Timeline()
-        self._history = History(self._say)
+        self._limits = Limited(seed, self.time, keeps_time="set the clock" not in self.plan.faults)
+        self._history = History(self._say, self._limits)
         self.machine = Machine(self.time, self.chance, self._history, self._delay)
         self.machine.kill_parent = self._kill_parent
         self.machine.is_awake = self._is_awake
@@ -121,6 +133,8 @@ class World:
     def run(self) -> None:
         self._say("%s", self.plan)
         try:
+            with closing(SqliteStore(self.path, self.time)) as store:  # nothing befalls it yet
+                self._limits.prepare(store)
             for _ in range(self.chance.randint(1, 2)):
                 self.start_worker()
             self._again(self.people.act, self.plan.acts_a_second)
@@ -147,6 +161,7 @@ class World:
     def _become_calm(self) -> None:
         self._weather.locked = self._weather.away = False
         self._spoilt_at = self.time.monotonic()
+        self._limits.pause(self._store, wanted=False)
         for worker in self.living():
             self._thaw(worker)
             self._wake(worker)
@@ -166,11 +181,18 @@ class World:
             if patience < self.time.monotonic():
                 self.people.cancel_the_rest()
                 patience = deadline
+            self._limits.look(self._store, self._may_start)
             if self.time.monotonic() > deadline:
                 raise Violation(f"one healthy worker does not bring it to an end: {', '.join(waiting)}")
             self.time.run_until(self.time.monotonic() + 0.5)
         self.time.run_until(self.time.monotonic() + HELLO_WITHIN_S + 5)
         self._check_workers()
+
+    def _may_start(self, job: Job) -> bool:
+        """Whether a worker that goes on has a slot for it, even if all that runs were its own."""
+        running = len(self._history.running)
+        serving = [each for each in self.living() if each.serves(job.queue)]
+        return any(running < each.options.slots and each.is_well for each in serving)
 
     def _unsettled(self) -> list[str]:
         jobs = self._store.find(Selector())
@@ -221,7 +243,7 @@ class World:
         slots = self.chance.randint(1, 4)
         options = WorkerOptions(
             name=f"w{self._made}", slots=slots, supervisors=min(slots, self.chance.randint(1, 2)),
-            queues=(queues := self.chance.choice(((), (), ("default", "slow")))), poll=self.chance.choice((0.5, 5.0)),
+            queues=(queues := self.chance.choice(((), (), ("default", "slow", "rated")))), poll=self.chance.choice((0.5, 5.0)),
             not_queues=() if queues else self.chance.choice(((), ("slow",))),
             drain=not self._is_calm and self.chance.random() < 0.1,
             stop_timeout=self.chance.choice((None, 0.5)),

@@ -31,6 +31,8 @@ EXPIRED_AT_ONCE = 1000
 PARKED_AT_ONCE = 1000
 """A claim parks and expires no more, so that it stays short."""
 NO_LIMIT = 1 << 30
+CLOCKS_DIFFER_S = 1.0
+"""So far a start may lie in the future, by the clock of whoever claims."""
 SUSPECTS_SEEN, LOOK_WIDER = 16, 8
 """So many suspects that may not be claimed now a claim looks past; if there are more, it looks again, so many times as
 far."""
@@ -122,12 +124,13 @@ class Gates:
         return max(0, room)
 
     def _forget_starts(self, queue: str, rate: Rate, now: float) -> None:
-        """Forgets those that count no more; one whose claim is over, and that nobody has noted, happened by now."""
+        """Forgets those that count no more. What must have happened by now did so now: a start whose claim is over and
+        that nobody has noted, and one from before the clock was set back."""
         over = (
-            "UPDATE {schema}.starts SET at = ? WHERE queue = ? AND at = ? AND NOT EXISTS (SELECT 1 FROM {schema}.jobs "
-            "WHERE jobs.seq = starts.job AND jobs.lease = starts.lease AND jobs.state = 'processing')"
+            "UPDATE {schema}.starts SET at = ? WHERE queue = ? AND at > ? AND (at < ? OR NOT EXISTS (SELECT 1 FROM "
+            "{schema}.jobs WHERE jobs.seq = starts.job AND jobs.lease = starts.lease AND jobs.state = 'processing'))"
         )
-        self._store._execute(over, [now, queue, NOT_YET])
+        self._store._execute(over, [now, queue, now + CLOCKS_DIFFER_S, NOT_YET])
         old = "DELETE FROM {schema}.starts WHERE queue = ? AND at < ?"
         self._store._execute(old, [queue, now - rate.window_s])
 
