@@ -1,6 +1,6 @@
 """Workers that race for places, starts and units while their dispatchers die and freeze.
 
-    python -m tests.fault.limits_chaos [--seconds 60] [--seed N] [--store sqlite|postgres|pooled] [--units-only]
+    python -m tests.fault.limits_chaos [--seconds 60] [--seed N] [--store sqlite|postgres|pooled] [--unit-jobs 1000]
 
 A round has 8 workers with 50 slots in sum, a lock of capacity 2, a queue of concurrency 3 and one with a rate of 50/s.
 While it lasts, dispatchers get SIGKILL and SIGSTOP at random. In the end the record of all executions is read: never
@@ -247,14 +247,15 @@ STORES: dict[str, Callable[[], AbstractContextManager[str | None]]] = {
 }
 
 
-def play(url: str | None, folder: Path, seed: int, size: Limits, *, units_only: bool = False) -> list[dict[str, float]]:
+def play(url: str | None, folder: Path, seed: int, size: Limits) -> list[dict[str, float]]:
     """A round on one store; what it found."""
     with open_workshop(folder, url) as shop:
         attempt = Round(shop, seed, size)
         try:
             attempt.prepare()
-            found = [] if units_only else [attempt.race()]
-            found.append(attempt.race_for_units())
+            found = [attempt.race()] if size.seconds else []
+            if size.unit_jobs:
+                found.append(attempt.race_for_units())
             attempt.leave()
             return [*found, {kind: float(count) for kind, count in attempt.struck.items()}]
         finally:
@@ -266,12 +267,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--store", choices=STORES, action="append")
-    parser.add_argument("--units-only", action="store_true")
+    parser.add_argument("--unit-jobs", type=int, default=UNIT_JOBS)
     words = parser.parse_args()
     for name in words.store or STORES:
         folder = tempfile.TemporaryDirectory(prefix="queuectl-limits-")
         with STORES[name]() as url, folder as place:
-            for found in play(url, Path(place), words.seed, Limits(words.seconds), units_only=words.units_only):
+            for found in play(url, Path(place), words.seed, Limits(words.seconds, unit_jobs=words.unit_jobs)):
                 told = ", ".join(f"{value:.4g} {what}" for what, value in found.items())
                 print(f"seed {words.seed}, {name}: {told}", flush=True)
                 unused = [value for what, value in found.items() if "unused" in what or "between" in what]

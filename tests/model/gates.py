@@ -12,12 +12,12 @@ from queuectl.domain.limits import Lock, Pause, Queue, Rate, requests_of
 from queuectl.store.port import Store
 from queuectl.wire.jobs import why_expired
 
-PLACES, RATE, UNITS = 2, Rate(2, 5.0), ("0", "1")
+PLACES, RATE, UNITS = 1, Rate(1, 5.0), ("0", "1")
 NEVER = str(10**6)
 
 
 class ModelGates:
-    """Queue `slow` has two places, `zoo` a rate, and lock `x` two units. People pause `default`."""
+    """Queue `slow` has one place, `zoo` a rate, and lock `x` two units. People pause `default`."""
 
     def __init__(self, store: Store, *, is_on: bool) -> None:
         self.is_on = is_on

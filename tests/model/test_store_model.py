@@ -181,7 +181,9 @@ class StoreAgainstModel(RuleBasedStateMachine):
     def begin_with_work_and_workers(self, is_limited: bool) -> None:
         self.gates = ModelGates(self.stores[0], is_on=is_limited)
         for number, id in enumerate(IDS[:4]):
-            self.enqueue(id, QUEUES[number % 2], 0, 0, False, SPECS[number % 3], (), None, number)
+            queue = QUEUES[number % 2] if not is_limited else ("zoo", "zoo", "slow", "default")[number]
+            locks = ((), ("x",), ("x=2",), ("x",))[number]
+            self.enqueue(id, queue, 0, 0, False, SPECS[number % 3], locks, 3 if number == 1 else None, number)
         for choice in range(2):
             self.start_worker(choice)
 
