@@ -243,7 +243,8 @@ class World:
         slots = self.chance.randint(1, 4)
         options = WorkerOptions(
             name=f"w{self._made}", slots=slots, supervisors=min(slots, self.chance.randint(1, 2)),
-            queues=(queues := self.chance.choice(((), (), ("default", "slow", "rated")))), poll=self.chance.choice((0.5, 5.0)),
+            queues=(queues := self.chance.choice(((), (), ("default", "slow", "rated")))),
+            poll=self.chance.choice((0.5, 5.0)),
             not_queues=() if queues else self.chance.choice(((), ("slow",))),
             drain=not self._is_calm and self.chance.random() < 0.1,
             stop_timeout=self.chance.choice((None, 0.5)),
