@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import FINISHED, Spec
 from queuectl.domain.selector import Selector
+from queuectl.wire.kinds import size
 from queuectl.wire.requests import SPEC_KEYS
 from queuectl.wire.times import parse_duration
 
@@ -24,15 +25,6 @@ def _durability(value: object, key: str) -> str:
     if value in DURABILITY:
         return str(value)
     raise Invalid(f"{key} must be full or normal, not {value!r}")
-
-
-def _size(value: object, key: str) -> int:
-    text = str(value).strip().lower().removesuffix("b").removesuffix("i")
-    factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:], 1)
-    digits = text[:-1] if factor > 1 else text
-    if not digits.isdigit() or not 1024 <= int(digits) * factor <= 1 << 30:
-        raise Invalid(f"{key} must be a size from 1k to 1g, not {value!r}", "write it as 64k, 10m or 1g")
-    return int(digits) * factor
 
 
 def _lease_ttl(value: object, key: str) -> float:
@@ -86,7 +78,7 @@ SETTINGS = {
         Setting("max-lost", _spec("max_retries"), "3", "a job that loses this many workers in a row is dead"),
         Setting("shell", _spec("shell"), "/bin/sh", "runs a command that is a string"),
         Setting("durability", _durability, "full", "full survives power loss; normal survives only crashes"),
-        Setting("output-max", _size, "10m", "output kept of an attempt; more is cut in the middle"),
+        Setting("output-max", size(1 << 10, 1 << 30), "10m", "output kept of an attempt; more is cut in the middle"),
         Setting(
             "env-capture", _patterns, "PATH,LANG,LC_*,TZ,VIRTUAL_ENV,CONDA_PREFIX",
             "variables copied, set or unset, when a job is added; * means all",

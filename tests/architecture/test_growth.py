@@ -38,7 +38,7 @@ BEHAVIOUR = '        spec["env"]["NICENESS"] = str(spec["niceness"])\n'
 MADE_UP_KEY = (
     ("domain/fields.py", '    Field("batch", "unsupported"', ROW),
     ("domain/job.py", "\n    def __hash__", ATTRIBUTE),
-    ("engine/supervise/execution.py", "        own_env = {", BEHAVIOUR),
+    ("engine/supervise/surroundings.py", "        own_env = {", BEHAVIOUR),
 )
 """File, the text before which something is added, and what."""
 

@@ -131,6 +131,9 @@ EXAMPLES: dict[str, list[Any]] = {
     "stdin": ["/in/../put"],
     "output_path": ["/out.txt"],
     "split_output": [True, "false"],
+    "memory_max": ["4g", "512M", " 2GiB ", 5_000_000, "1048576", "1tb"],
+    "nice": [-20, "19", 0],
+    "user": ["nobody"],
     "base_backoff_seconds": [7, "8s"],
 }
 

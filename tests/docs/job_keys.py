@@ -16,7 +16,8 @@ TYPES = {
     "command": "str | Sequence[Path]", "filled text": "Path", "path": "Path", "id": "str", "name": "str",
     "names": "Sequence[str]",
     "locks": "Sequence[str]", "whole number": "int", "number": "float", "flag": "bool", "time": "str | datetime",
-    "duration": "Duration", "positive duration": "Duration", "exit codes": "Sequence[int]", "umask": "str",
+    "duration": "Duration", "positive duration": "Duration", "size": "int | str", "exit codes": "Sequence[int]",
+    "umask": "str",
     "variables": "Mapping[str, str]",
 }  # fmt: skip
 """The type of a keyword argument, by the kind of its key."""

@@ -17,8 +17,8 @@ def a_view(name: str, host: str) -> WorkerView:
 
 def test_hosts_are_told_where_there_are_several() -> None:
     columns, (here, there) = worker_table([a_view("a", "here"), a_view("b", "there")], NOON)
-    assert [column.title for column in columns] == ["NAME", "HOST", "SLOTS", "QUEUES", "UP", "RUNNING"]
+    assert [column.title for column in columns] == ["NAME", "HOST", "SLOTS", "QUEUES", "MEMORY", "UP", "RUNNING"]
     assert (here[:3], there[:3]) == (("a", "here", "0/2"), ("b", "there", "0/2"))
     columns, (alone,) = worker_table([a_view("a", "here")], NOON)
-    assert [column.title for column in columns] == ["NAME", "SLOTS", "QUEUES", "UP", "RUNNING"]
+    assert [column.title for column in columns] == ["NAME", "SLOTS", "QUEUES", "MEMORY", "UP", "RUNNING"]
     assert len(alone) == len(columns)

@@ -554,7 +554,17 @@ def test_a_store_of_0_1_0_counts_right_and_finds_its_retries(path: Path) -> None
             store._db.execute(f"DROP TABLE {table}")
         for index in ("jobs_parked", "jobs_expiring", "jobs_needing"):
             store._db.execute(f"DROP INDEX {index}")
-        for column in ("jobs.locks", "jobs.units", "jobs.start_by", "workers.schema", "workers.home"):
+        for column in (
+            "jobs.locks",
+            "jobs.units",
+            "jobs.start_by",
+            "workers.schema",
+            "workers.home",
+            "workers.limits",
+            "workers.not_queues",
+            "workers.waits",
+            "workers.wanted",
+        ):
             store._db.execute("ALTER TABLE {} DROP COLUMN {}".format(*column.split(".")))
         store._db.execute("DELETE FROM meta WHERE name > 'oldest reader of schema 3' AND name LIKE 'oldest reader%'")
         store._db.execute("PRAGMA user_version = 3")

@@ -19,6 +19,7 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, Attempt, Job, JobState, Outcome, Spec
 from queuectl.wire import times
 from queuectl.wire.jobs import command_line, job_to_json, spec_from_text, spec_to_text
+from queuectl.wire.kinds import format_size
 from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
 from queuectl.wire.times import format_duration, format_time, parse_duration, parse_time
 from tests.builders import HOST, NOON, a_job
@@ -27,7 +28,8 @@ CONTRACT_KEYS = [
     "id", "command", "state", "attempts", "max_retries", "created_at", "updated_at", "queue", "priority", "run_at",
     "expires", "start_by",
     "timeout", "kill_grace", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "retry_on",
-    "fatal_on", "cwd", "umask", "env", "secrets", "shell", "stdin", "output_path", "split_output", "tags",
+    "fatal_on", "memory_max", "nice", "user",
+    "cwd", "umask", "env", "secrets", "shell", "stdin", "output_path", "split_output", "tags",
     "batch", "schedule", "unique_key", "depends_on", "locks", "held", "on_success", "on_failure", "on_dead", "owner",
     "worker", "host", "lease", "lost", "started_at", "finished_at", "duration", "next_retry_at", "exit_code", "signal",
     "error", "progress", "result", "output_bytes", "cpu_time", "max_rss", "reason",
@@ -158,7 +160,7 @@ def test_every_key_can_be_given() -> None:
         locks=["gpu", "db=2", "gpu"], expires="1h",
         kill_grace=0, backoff_base=1.5, backoff_initial="5s", backoff_max="1h", backoff_jitter=0.5, retry_on=[75, 111],
         fatal_on="2,3", cwd="/tmp", umask="0027", env={"A": "=x\n"}, shell="/bin/bash", stdin="in", output_path="out",
-        split_output=True,
+        split_output=True, memory_max="4g", nice="-5", user="nobody",
     )  # fmt: skip
     assert asked == JobRequest(
         command="true", id="a.b:c_d-e", delay=600,
@@ -168,9 +170,17 @@ def test_every_key_can_be_given() -> None:
             "timeout": 90, "kill_grace": 0, "backoff_base": 1.5, "backoff_initial": 5, "backoff_max": 3600,
             "backoff_jitter": 0.5, "retry_on": (75, 111), "fatal_on": (2, 3), "cwd": "/tmp", "umask": 0o027,
             "env": {"A": "=x\n"}, "shell": "/bin/bash", "stdin": "in", "output_path": "out", "split_output": True,
+            "memory_max": 4 << 30, "nice": -5, "user": "nobody",
         },
     )  # fmt: skip
     assert set(Spec._fields) - set(asked.spec) == {"max_retries", "captured"}
+
+
+def test_sizes_are_read_and_written_as_people_write_them() -> None:
+    said = {"4g": 4 << 30, "512M": 512 << 20, "1536k": 1536 << 10, "2GiB": 2 << 30, "1t": 1 << 40}
+    assert {text: request(memory_max=text).spec["memory_max"] for text in said} == said
+    assert request(memory_max=1 << 30).spec == request(memory_max=str(1 << 30)).spec
+    assert list(map(format_size, (4 << 30, 1536 << 20, 5_000_000, 1))) == ["4g", "1536m", "5000000", "1"]
 
 
 def test_both_spellings_of_a_key_are_taken_and_the_alias_too() -> None:
@@ -284,6 +294,13 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     ("stdin", 5, "stdin must be text, not 5"),
     ("shell", "", "shell is empty"),
     ("umask", "0999", "umask must be octal text"),
+    ("memory_max", "1", 'memory_max must be a size, not "1"'),
+    ("memory_max", "4x", 'memory_max must be a size, not "4x"'),
+    ("memory_max", True, "memory_max must be a size, not true"),
+    ("memory_max", 4e9, "memory_max must be a size, not 4000000000.0"),
+    ("memory_max", "9999999999999999999g", 'memory_max must be a size, not "9999999999999999999g"'),
+    ("nice", 20, "nice must be a whole number from -20 to 19, not 20"),
+    ("user", "no one", 'user "no one" is not valid'),
     ("umask", "7777", "umask must be octal text"),
     ("env", [], "env must be an object of names and values, not []"),
     ("env", {"A=B": "x"}, "env has a variable named 'A=B'; a name has neither blanks nor ="),
@@ -436,6 +453,7 @@ specs = st.builds(
     fatal_on=st.lists(st.integers(1, 255)).map(tuple), timeout=st.none() | durations, kill_grace=durations, cwd=texts,
     umask=st.none() | st.integers(0, 0o777), env=st.dictionaries(st.text(), st.text(), max_size=3), shell=st.text(),
     stdin=texts, output_path=texts, split_output=st.booleans(),
+    expires=st.none() | durations, memory_max=st.none() | st.integers(1 << 20, 1 << 50),
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from queuectl.wire.words import age, counted, natural, short
 
 WORKER_COLUMNS = (
     Column("NAME", least=20, middle=True), Column("HOST", least=8, middle=True), Column("SLOTS", right=True),
-    Column("QUEUES", least=8),
+    Column("QUEUES", least=8), Column("MEMORY"),
     Column("UP", right=True), Column("RUNNING", least=20),
 )  # fmt: skip
 
@@ -102,9 +102,8 @@ def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Co
         name = f"{worker.name} ({condition})" if (condition := _condition(worker)) else worker.name
         slots = f"{len(worker.running)}/{'-' if worker.orphaned else worker.slots}"
         where = [worker.host] if hosts else []
-        rows.append(
-            (name, *where, slots, str(worker.served), age(now - worker.started_at), Cell(running or "-", "cyan"))
-        )
+        up, limits = age(now - worker.started_at), worker.memory_limits or "-"
+        rows.append((name, *where, slots, str(worker.served), limits, up, Cell(running or "-", "cyan")))
     return [column for column in WORKER_COLUMNS if hosts or column.title != "HOST"], rows
 
 

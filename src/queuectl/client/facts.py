@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from queuectl.domain.job import Job, JobState
 from queuectl.wire.jobs import command_line, worker_name
+from queuectl.wire.kinds import format_size
 from queuectl.wire.times import format_duration
 from queuectl.wire.words import ago, local_time, short
 
@@ -40,6 +41,12 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
     if spec.timeout:
         grace = format_duration(spec.kill_grace)
         yield "time limit", f"{format_duration(spec.timeout)}, then {grace} from SIGTERM to SIGKILL"
+    if spec.memory_max is not None:
+        yield "memory limit", format_size(spec.memory_max)
+    if spec.nice is not None:
+        yield "niceness", str(spec.nice)
+    if spec.user is not None:
+        yield "user", spec.user
     yield "created", f"({ago(now - job.created_at)})" + (f" by {job.owner}" if job.owner else ""), job.created_at
     if job.run_at > job.created_at + 0.001:
         yield "not before", "", job.run_at

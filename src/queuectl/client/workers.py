@@ -69,7 +69,7 @@ def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView
         slots=0 if is_orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
         started_at=min(row.started_at for row in own), seen_at=seen_at, stopping=any(row.stop for row in own),
         rows=rows, running=[job for row, jobs in claimed for job in jobs[: row.slots]],
-        starting=[job for row, jobs in claimed for job in jobs[row.slots :]],
+        starting=[job for row, jobs in claimed for job in jobs[row.slots :]], memory_limits=own[0].limits,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from queuectl.domain.job import Spec
 
 Kind = Literal[
     "text", "filled text", "path", "id", "name", "names", "command", "whole number", "number", "flag", "time",
-    "duration", "positive duration", "seconds", "exit codes", "umask", "variables", "locks", "state", "worker",
+    "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks", "state", "worker",
     "unsupported",
 ]  # fmt: skip
 """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
@@ -38,6 +38,8 @@ Setter = Literal["user", "queuectl", "ignored", "later"]
 PRIORITY_MAX = 1_000_000
 RETRIES_MAX = 1_000_000
 BACKOFF_BASE_MAX = 1000
+MEMORY_MIN, MEMORY_MAX = 1 << 20, 1 << 50
+NICE_MIN, NICE_MAX = -20, 19
 UNLIMITED = float("inf")
 
 
@@ -152,6 +154,21 @@ FIELDS: tuple[Field, ...] = (
         "fatal_on", "exit codes", "spec",
         option="--fatal-on", metavar="CODES", help="never retry on these exit codes; 128+n means signal n",
         label="Never retry on exit codes", example="2",
+    ),
+    Field(
+        "memory_max", "size", "spec", low=MEMORY_MIN, high=MEMORY_MAX, nullable=True, told=True, guarded=True,
+        option="--memory-max", metavar="SIZE", help="end it once its processes use more memory than this: 512m, 4g",
+        label="Memory limit", hint="512m, 4g: of all its processes",
+    ),
+    Field(
+        "nice", "whole number", "spec", low=NICE_MIN, high=NICE_MAX, nullable=True, told=True, guarded=True,
+        option="--nice", metavar="N", help="run it with this niceness: 19 gives way most (default: the worker's)",
+        label="Niceness", hint="-20 to 19; 19 gives way most",
+    ),
+    Field(
+        "user", "name", "spec", nullable=True, told=True, guarded=True,
+        option="--user", metavar="NAME", help="run it as this user; the worker has to be root",
+        label="Run as user", hint="on a worker of root",
     ),
     Field(
         "cwd", "path", "spec", nullable=True, told=True,

@@ -65,6 +65,9 @@ class Spec(NamedTuple):
     output_path: str | None = None
     split_output: bool = False
     expires: float | None = None
+    memory_max: int | None = None
+    nice: int | None = None
+    user: str | None = None
 
     def __hash__(self) -> int:
         """By value, as specs are equal; a mapping has none of its own."""

@@ -32,6 +32,7 @@ class Cause(StrEnum):
     TIMEOUT = "timeout"
     CANCEL = "cancel"
     STOP = "stop"
+    MEMORY = "memory"
 
 
 # --- events ---------------------------------------------------------------------------------
@@ -344,6 +345,8 @@ def outcome(event: Ended) -> Outcome:
             return Outcome.CANCELLED
         case Cause.STOP:
             return Outcome.STOPPED
+        case Cause.MEMORY:
+            return Outcome.FAILED
         case None:
             return Outcome.COMPLETED if event.exit_code == 0 and event.error is None else Outcome.FAILED
         case _:
@@ -354,6 +357,8 @@ def describe(job: Job, event: Ended) -> str:
     """How an execution failed, in one line."""
     if event.cause is Cause.TIMEOUT:
         return "timed out" if job.spec.timeout is None else f"timed out after {job.spec.timeout:g}s"
+    if event.cause is Cause.MEMORY:
+        return "memory limit exceeded"
     if event.signal is not None:
         return f"killed by signal {event.signal}"
     return f"exit code {event.exit_code}"

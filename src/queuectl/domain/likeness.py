@@ -26,7 +26,8 @@ STATES: Mapping[str, str] = {
 KEYS: Mapping[str, str] = {
     "args": "command", "argv": "command", "at": "run_at", "cmd": "command", "dir": "cwd", "directory": "cwd",
     "environment": "env", "eta": "run_at", "folder": "cwd", "input": "stdin", "job": "command", "label": "tags",
-    "labels": "tags", "max_attempts": "max_retries", "max_retry": "max_retries", "name": "id", "output": "output_path",
+    "labels": "tags", "max_attempts": "max_retries", "max_retry": "max_retries", "mem": "memory_max",
+    "memory": "memory_max", "name": "id", "niceness": "nice", "output": "output_path",
     "retry": "max_retries", "tag": "tags", "time_limit": "timeout", "tries": "max_retries", "when": "run_at",
     "workdir": "cwd", "working_directory": "cwd",
 }  # fmt: skip

@@ -72,7 +72,8 @@ class WorkerRow(NamedTuple):
 
     `machine` is the boot and PID namespace that its pids belong to. `home` is the store it was registered in, see
     store/identity.py. `schema` is the newest that its release knows; None: it is older than that column. It serves
-    `queues`; if there are none, all but `not_queues`. `waits`: why its worker starts nothing for now.
+    `queues`; if there are none, all but `not_queues`. `waits`: why its worker starts nothing for now. `limits`: what
+    keeps memory limits, `cgroup` or `look`.
     """
 
     id: str
@@ -92,6 +93,7 @@ class WorkerRow(NamedTuple):
     schema: int | None = None
     not_queues: tuple[str, ...] = ()
     waits: str | None = None
+    limits: str | None = None
 
     @property
     def grip(self) -> Grip:

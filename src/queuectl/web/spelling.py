@@ -10,6 +10,7 @@ from queuectl.domain.fields import INPUT, Field
 from queuectl.domain.job import Job, Spec
 from queuectl.settings import Settings
 from queuectl.wire.jobs import command_line as wire_command_line
+from queuectl.wire.kinds import format_size
 
 MASKED = "***"
 """Shown instead of a variable's value."""
@@ -40,6 +41,8 @@ def document(job: Job, settings: Settings) -> dict[str, Any]:
 def _spelled(field: Field, value: Any) -> Any:
     if "duration" in field.kind:
         return f"{value:g}s"
+    if field.kind == "size":
+        return format_size(value)
     return list(value) if isinstance(value, tuple) else value
 
 

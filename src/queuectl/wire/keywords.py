@@ -45,6 +45,9 @@ class JobKeys(TypedDict):
     output_path: NotRequired[Path | None]
     split_output: NotRequired[bool | None]
     expires: NotRequired[Duration | None]
+    memory_max: NotRequired[int | str | None]
+    nice: NotRequired[int | None]
+    user: NotRequired[str | None]
 
 
 def as_json(value: Any) -> Any:

@@ -74,6 +74,27 @@ def number(low: float, high: float) -> Callable[[object, str], float]:
     return check
 
 
+SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def size(low: float, high: float) -> Callable[[object, str], int]:
+    """A number of bytes: 1048576, `64k`, `512m`, `4g`, `1t`, with or without `b` or `ib` after the unit."""
+
+    def check(value: object, key: str) -> int:
+        said = re.fullmatch(r"([0-9]{1,18})([kmgt]?)(i?b)?", str(value).strip().lower())
+        if said and not isinstance(value, (bool, float)) and low <= (count := int(said[1]) * SIZES[said[2]]) <= high:
+            return count
+        hint = f"write it as 64k, 10m or 1g; from {format_size(int(low))} to {format_size(int(high))}"
+        raise Invalid(f"{key} must be a size, not {shown(value)}", hint)
+
+    return check
+
+
+def format_size(count: int) -> str:
+    """The shortest text of a size that is read as the same number of bytes: `4g`, `1536m`, `1000`."""
+    return next(f"{count // of}{unit}" for unit, of in reversed(SIZES.items()) if count % of == 0)
+
+
 def check_flag(value: object, key: str) -> bool:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
@@ -217,6 +238,8 @@ def check_of(field: Field) -> Callable[[Any, str], Any]:
         return whole_number(field.low, field.high)
     if field.kind == "number":
         return number(field.low, field.high)
+    if field.kind == "size":
+        return size(field.low, field.high)
     return _CHECKS[field.kind]
 
 

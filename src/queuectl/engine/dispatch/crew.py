@@ -76,6 +76,7 @@ class Crew:
             id=launched.worker, name=options.name, epoch=FIRST_EPOCH, host=host.name, machine=host.machine,
             pid=launched.pid, dispatcher=host.pid, slots=slots, queues=options.queues, tag=launched.tag_bits,
             not_queues=options.not_queues, version=queuectl.__version__, started_at=self._store.now(),
+            limits="cgroup" if host.groups else "look",
         )  # fmt: skip
         link = Link(row, launched.channel, first_slot=first_slot, pid=launched.pid)
         lease = Lease.granted(boottime(), settings["lease-ttl"])

@@ -25,7 +25,7 @@ from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.report import Witness, witness_of
 from queuectl.engine.dispatch.unable import Unable
 from queuectl.engine.protocol import JOURNAL_NAME, End, Key
-from queuectl.engine.supervise import process
+from queuectl.engine.supervise import cgroups, process
 from queuectl.engine.supervise.capabilities import Lack, missing, pidfd
 from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.journal import read_journal
@@ -81,6 +81,9 @@ class Running(NamedTuple):
 class Host:
     """This machine. `below` is the store's folder."""
 
+    groups: str | None = None
+    """Where control groups of commands can be made."""
+
     def __init__(self, below: Path) -> None:
         self.below = below
         self.name = os.uname().nodename
@@ -102,8 +105,9 @@ class Host:
         return missing()
 
     def prepare(self) -> None:
-        """Makes this process the one to which a dead supervisor's children come."""
+        """Makes this process the one to which a dead supervisor's children come. Finds a place for control groups."""
         process.become_subreaper()
+        self.groups = cgroups.base()
 
     def folder(self, worker: str) -> Path:
         """Where a supervisor keeps its lock, socket, journal and slots."""
@@ -117,7 +121,7 @@ class Host:
         try:
             folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700)
-            pid = _spawn(folder, self.below, bits, plan)
+            pid = _spawn(folder, self.below, bits, plan, self.groups)
             return Launched(worker=worker, pid=pid, tag_bits=bits, channel=dial(folder))
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
@@ -268,14 +272,14 @@ def _is_left(folder: Path) -> bool:
     return age_s > LEFT_AFTER_S and not is_held(folder)
 
 
-def _spawn(folder: Path, below: Path, bits: int, plan: Plan) -> int:
+def _spawn(folder: Path, below: Path, bits: int, plan: Plan, groups: str | None) -> int:
     source = str(Path(queuectl.__file__).parent.parent)
     program = (
         f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.supervise.supervisor import main; main()"
     )
     config = Config(
         below=str(below), folder=str(folder), bits=bits, first_slot=plan.first_slot, slots=plan.slots,
-        output_bytes_max=plan.output_bytes_max,
+        output_bytes_max=plan.output_bytes_max, groups=groups,
     )  # fmt: skip
     words = [sys.executable, "-I", "-S", "-c", program, *config.words()]
     # No argument, since those are there for all to see, and no secret, since commands may write it into their output.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """`below` is the store's folder, `folder` the supervisor's own. `bits` mark its commands (see process.py)."""
+    """`below` is the store's folder, `folder` the supervisor's own. `bits` mark its commands (see process.py). `groups`
+    is where it may make control groups."""
 
     below: str
     folder: str
@@ -17,6 +18,7 @@ class Config:
     first_slot: int
     slots: int
     output_bytes_max: int
+    groups: str | None = None
 
     @property
     def home(self) -> Path:

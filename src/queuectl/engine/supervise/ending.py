@@ -14,8 +14,11 @@ from queuectl.domain.lifecycle import Cause
 from queuectl.engine.lease import Fence
 from queuectl.engine.protocol import End, Kept, encode
 from queuectl.engine.supervise import process
+from queuectl.engine.supervise.cgroups import Group
 from queuectl.engine.supervise.door import Door
 from queuectl.engine.supervise.execution import Run, copy_user_file, cut
+from queuectl.engine.supervise.memory import Watch, exceeded
+from queuectl.engine.supervise.oom import KILLED, OomKiller
 from queuectl.engine.supervise.pursuit import Pursuit
 from queuectl.engine.supervise.runs import Runs
 from queuectl.engine.supervise.sink import Drains
@@ -23,6 +26,7 @@ from queuectl.engine.supervise.starting import Patience
 from queuectl.engine.supervise.trees import name_of, names_of
 from queuectl.engine.supervise.unrecorded import INLINE_SHARE, Unrecorded
 from queuectl.engine.supervise.withheld import Withheld
+from queuectl.wire.kinds import format_size
 
 
 class Ending:
@@ -40,19 +44,25 @@ class Ending:
         self._output_bytes_max = output_bytes_max
         self._patience = Patience[Run]()
         self._timers: list[tuple[float, int, Run]] = []
+        self._memory = Watch(pursuit)
+        self._killer = OomKiller()
+        self._groups: list[Group] = []
+        """Those in which commands that have ended left something behind."""
 
     def watch(self, run: Run) -> None:
         """An execution has begun: its time limit counts, and what may hang is waited for only so long."""
         self._drains.begin(run.sinks.values())
         if run.start is not None:
             self._patience.begin(run, run.start)
+            if run.memory_max is not None and run.group is None:
+                self._memory.begin(run)
         if run.order.timeout is not None:
             heapq.heappush(self._timers, (time.monotonic() + run.order.timeout, run.tree.low, run))
 
     def due_at(self) -> float:
         """When there is something to do."""
         timer = self._timers[0][0] if self._timers else inf
-        return min(timer, self._patience.wake_at(), self._pursuit.due_at, self.withheld.due_at)
+        return min(timer, self._patience.wake_at(), self._pursuit.due_at, self.withheld.due_at, self._memory.due_at)
 
     def go_on(self, now: float) -> None:
         """Does what is due."""
@@ -62,8 +72,21 @@ class Ending:
                 self._pursuit.begin(run, Cause.TIMEOUT, now)
         if self._patience.waits:
             self._leave_hanging(now)
+        if now >= self._memory.due_at:
+            self._look_at_memory(now)
         if now >= self._pursuit.due_at or now >= self.withheld.due_at:
             self._pursue(now)
+
+    def _look_at_memory(self, now: float) -> None:
+        """Ends what is over its limit: at once, since a grace would be time to take the machine's memory."""
+        for run, used in self._memory.step(self._runs.all, now):
+            run.trouble = exceeded(run.memory_max or 0, used)
+            self._pursuit.begin(run, Cause.MEMORY, now)
+            self._pursuit.hurry(run, now)
+
+    def look_out(self, now: float) -> None:
+        """Looks whether the kernel ends processes for want of memory."""
+        self._killer.look(now)
 
     def end(self, run: Run, cause: Cause) -> None:
         """Ends an execution, unless it has ended by itself."""
@@ -121,11 +144,22 @@ class Ending:
             else:
                 run.exit = (status, None) if info.si_code == os.CLD_EXITED else (None, status)
                 stands = run.cause is None or self._pursuit.withdraw(run)
+                if stands and (run.exit in KILLED or run.group is not None):
+                    self._find_trouble(run)
                 if stands and not self.withheld.hold(run, self._runs.all, time.monotonic()):
                     self._finish(run)
                 else:
                     run.account()
                     self._pursuit.look_at_once(time.monotonic())
+
+    def _find_trouble(self, run: Run) -> None:
+        """Finds out who killed a command, where its end may be the kernel's doing."""
+        run.trouble = None
+        if run.group is not None and run.exit != (0, None) and run.group.was_full():
+            run.cause = Cause.MEMORY
+            run.trouble = f"memory limit {format_size(run.memory_max or 0)} exceeded (ended by the kernel)"
+        elif run.exit in KILLED:
+            run.trouble = self._killer.verdict(run, time.monotonic())
 
     def _finish(self, run: Run) -> None:
         """Makes the result, keeps it, frees the slot, and only then reaps."""
@@ -141,7 +175,8 @@ class Ending:
                 outputs[str(stream)] = kept
         exit_code, signum = (why.exit_code, None) if why else run.exit or (None, None)
         seq, lease = key = run.order.key
-        error = cut("; ".join(filter(None, (why and why.reason, run.stuck)))) if why or run.stuck else None
+        troubles = [why.reason if why else None, run.trouble, run.stuck]
+        error = cut("; ".join(filter(None, troubles))) if any(troubles) else None
         end = End(
             seq, lease, *run.times(), exit_code, signum, run.cause, error, outputs or None,
             names_of(left) if left else None,
@@ -149,6 +184,8 @@ class Ending:
         self._runs.by_pid.pop(run.tree.pid, None)
         del self._runs.by_key[key]
         self.keep(end, run)
+        if run.group is not None:
+            self._groups = [group for group in (*self._groups, run.group) if not group.remove()]
         self._runs.give_back(run.slot)
 
     def _copy_user_file(self, run: Run) -> bool:
@@ -159,8 +196,7 @@ class Ending:
             return False
         run.user_file = None
         process.helpers.add(run.copier.pid)
-        if run.cause is None and run.exit is not None:
-            run.account()
+        run.account()
         self._runs.by_pid[run.copier.pid] = run
         self._patience.begin(run, run.copier)
         return True
@@ -169,7 +205,7 @@ class Ending:
         """Puts an end into the journal, reaps its process, and tells the dispatcher."""
         body = encode(end.told())
         self.results.journal.append(body)
-        if run is not None and run.cause is None and run.exit is not None and run.cpu_time is None:
+        if run is not None:
             run.account()
         used = run.used() if run is not None else "[null,null]"
         self._door.say((end.seq, end.lease), self.results.keep(end, body, used))

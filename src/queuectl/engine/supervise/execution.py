@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 import stat
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from queuectl.clock import boottime
 from queuectl.domain.lifecycle import Cause
 from queuectl.engine.protocol import Order, Started, Stuck, encoded
 from queuectl.engine.supervise import descriptors, process
+from queuectl.engine.supervise.cgroups import Group
 from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.hanging import Mounts
 from queuectl.engine.supervise.leftovers import Leftovers
 from queuectl.engine.supervise.output import cut_note, may_hang, read_capped
-from queuectl.engine.supervise.shell import is_plain_shell, plain_words
+from queuectl.engine.supervise.shell import plain_words
 from queuectl.engine.supervise.sink import STDERR, STDOUT, Sink, UserFile
+from queuectl.engine.supervise.standing import become_user, take_niceness
 from queuectl.engine.supervise.starting import LOCAL, Start, Step, start_apart
+from queuectl.engine.supervise.surroundings import Surroundings
 from queuectl.engine.supervise.trees import Tree
-from queuectl.environment import is_captured
 
 CLOCK_SET_S = 0.5
 """A clock that is so far off after a command was set while it ran."""
@@ -35,44 +37,6 @@ class Began(NamedTuple):
 
     at: float
     since: float
-
-
-@dataclass(slots=True)
-class Surroundings:
-    """Where commands run, prepared once. What comes from a spec is named as there.
-
-    `env` is the worker's environment with the jobs' laid over it, as bytes. A variable that jobs capture where they are
-    enqueued is unset if it was unset there, whatever the worker has.
-    """
-
-    cwd: str | None
-    umask: int
-    env: dict[bytes, bytes]
-    shell: str
-    stdin: str | None
-    output_path: str | None
-    split_output: bool
-    may_skip_shell: bool
-    local: dict[str, int] = field(default_factory=dict)
-    """The programs that were found on local file systems with all other paths, and of which mounts that is true."""
-
-    @classmethod
-    def prepare(cls, spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings:
-        """From a `spec` message."""
-        known = {name: spec[name] for name in cls.__slots__ if name in spec}
-        own_env = {os.fsencode(key): os.fsencode(value) for key, value in spec["env"].items()}
-        workers = {key: value for key, value in base_env.items() if not is_captured(os.fsdecode(key), spec["captured"])}
-        env = {**workers, b"PWD": os.fsencode(spec["cwd"] or "/"), **own_env}
-        known["umask"] = 0o022 if spec["umask"] is None else spec["umask"]
-        return cls(**{**known, "env": env, "may_skip_shell": is_plain_shell(spec["shell"], env)})
-
-
-def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings | process.Unrunnable:
-    """The surroundings of a `spec` message, or why nothing can run in them: its jobs fail, and nobody else's."""
-    try:
-        return Surroundings.prepare(spec, base_env)
-    except ValueError as error:
-        return process.Unrunnable(f"cannot be run with this environment: {error}")
 
 
 @dataclass(slots=True, eq=False)
@@ -117,6 +81,11 @@ class Run:
     cause: Cause | None = None
     stuck: str | None = None
     exit: tuple[int | None, int | None] | None = None
+    memory_max: int | None = None
+    group: Group | None = None
+    """What keeps that limit; None: looks at its memory do."""
+    trouble: str | None = None
+    """What else is known of why it ended."""
     cpu_time: float | None = None
     max_rss: int | None = None
 
@@ -169,7 +138,10 @@ class Run:
         return f"[{'null' if cpu_time is None else cpu_time},{'null' if max_rss is None else max_rss}]"
 
     def account(self) -> None:
-        """Reaps the process and takes down what it used; no peak memory where it is below this process's own."""
+        """Reaps the process if it has ended, and takes down what it used; no peak memory where that is below this
+        process's own."""
+        if self.exit is None or self.cpu_time is not None:
+            return
         _, _, usage = os.wait4(self.tree.pid, 0)
         self.cpu_time = usage.ru_utime + usage.ru_stime
         if process.exceeds_own_peak(usage.ru_maxrss):
@@ -181,14 +153,23 @@ class Leased(Exception):
 
 
 def start(
-    order: Order, spec: Surroundings | process.Unrunnable, slot: Slot, tag: int, began: Began, mounts: Mounts
+    order: Order,
+    spec: Surroundings | process.Unrunnable,
+    slot: Slot,
+    tag: int,
+    began: Began,
+    mounts: Mounts,
+    groups: str | None = None,
 ) -> Run:
-    """Starts a command, in a child of its own where a path of it may hang.
+    """Starts a command, in a child of its own where a path of it may hang, or where it has limits. `groups` is where
+    control groups can be made.
 
     Raises `process.NotStarted`, or `process.Shortage` where it may start later.
     """
     if isinstance(spec, process.Unrunnable):
         raise process.NotStarted(*spec)
+    if spec.is_limited:
+        return _start_apart(order, spec, slot, tag, began, mounts, groups)
     if mounts.any and spec.local.get(_program(order, spec)) != mounts.generation:
         return _start_apart(order, spec, slot, tag, began, mounts)
     try:
@@ -205,15 +186,21 @@ def _program(order: Order, spec: Surroundings) -> str:
     return order.command[0]
 
 
-def _start_apart(order: Order, spec: Surroundings, slot: Slot, tag: int, began: Began, mounts: Mounts) -> Run:
+def _start_apart(
+    order: Order, spec: Surroundings, slot: Slot, tag: int, began: Began, mounts: Mounts, groups: str | None = None
+) -> Run:
     env, program, generation = _environment(spec, order, slot, tag), _program(order, spec), mounts.generation
     try:
         out, err = slot.out.open(), (slot.err if spec.split_output else slot.out).open()
     except OSError as error:
         raise process.Shortage from error
 
+    limit = spec.memory_max
+    group = Group.made(groups, str(tag), limit) if groups is not None and limit is not None else None
+
     def become(step: Step) -> None:
         files = {1: out, 2: err}
+        own = _take_on(spec, group, step)
         step(f"cannot enter folder {spec.cwd}")
         _enter(spec)
         if spec.stdin is not None:
@@ -234,15 +221,31 @@ def _start_apart(order: Order, spec: Surroundings, slot: Slot, tag: int, began: 
                 step(f"cannot execute {file}")
 
         process.execute(
-            order.command, shell=spec.shell, may_skip_shell=spec.may_skip_shell, env=env, chosen=chosen
+            order.command, shell=spec.shell, may_skip_shell=spec.may_skip_shell, env={**own, **env},
+            chosen=chosen,
         )  # fmt: skip
 
-    child = start_apart(become, tag, (out, err), lambda: spec.local.update({program: generation}))
+    try:
+        child = start_apart(become, tag, (out, err), lambda: spec.local.update({program: generation}))
+    except process.Shortage:
+        if group is not None:
+            group.remove()
+        raise
     sinks: dict[int, Sink | UserFile] = {STDOUT: slot.out, **({STDERR: slot.err} if spec.split_output else {})}
     return Run(
         order=order, slot=slot, tree=Tree(tag, tag, child.pid, began.since, boottime()), started_at=began.at,
-        sinks=sinks, start=child, user_file=spec.output_path,
+        sinks=sinks, start=child, user_file=spec.output_path, memory_max=limit, group=group,
     )  # fmt: skip
+
+
+def _take_on(spec: Surroundings, group: Group | None, step: Step) -> dict[bytes, bytes]:
+    """Takes on the limits of a command, and its user last; that user's variables."""
+    if group is not None:
+        step("cannot enter its control group")
+        group.enter()
+    if spec.nice is not None:
+        take_niceness(spec.nice, step)
+    return become_user(spec.user, step) if spec.user is not None else {}
 
 
 def copy_user_file(run: Run, bytes_max: int) -> Start:

@@ -223,16 +223,16 @@ def find_program(name: str, path: bytes) -> str:
 
 def tags(pid: int) -> Iterator[int]:
     """The tags a process carries: its limit, and what its environment says; none where it is gone."""
-    limits = _content(f"/proc/{pid}/limits")
+    limits = content(f"/proc/{pid}/limits")
     at = limits.find(b"Max file locks")
     if at >= 0 and (word := limits[at + 14 : at + 80].split(None, 1)[0]).isdigit():
         yield int(word)
-    _, found, rest = (b"\0" + _content(f"/proc/{pid}/environ")).partition(b"\0%s=" % TAG_NAME)
+    _, found, rest = (b"\0" + content(f"/proc/{pid}/environ")).partition(b"\0%s=" % TAG_NAME)
     if found and (word := rest.partition(b"\0")[0]).isdigit():
         yield int(word)
 
 
-def _content(path: str) -> bytes:
+def content(path: str) -> bytes:
     """Empty where it may not be read, or is gone."""
     try:
         with open(path, "rb", buffering=0) as file:

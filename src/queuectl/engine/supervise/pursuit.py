@@ -132,6 +132,11 @@ class Pursuit:
             self._strays[pid] = None
         return {pid for pid in left if see(pid)}
 
+    def strays(self, running: Collection[Run], view: View) -> dict[Run, list[Seen]]:
+        """The children in a view that no run started, by the execution that they came from."""
+        self._sort_strays(running)
+        return {run: self._strays_of(run, view) for run in running}
+
     def _strays_of(self, run: Run, view: View) -> list[Seen]:
         return [view[pid] for pid, origin in self._strays.items() if origin is run and pid in view]
 

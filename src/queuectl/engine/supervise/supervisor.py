@@ -48,7 +48,7 @@ from queuectl.engine.supervise import descriptors, process
 from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.door import Door
 from queuectl.engine.supervise.ending import Ending
-from queuectl.engine.supervise.execution import Began, Slot, Surroundings, cut, prepared, start
+from queuectl.engine.supervise.execution import Began, Slot, cut, start
 from queuectl.engine.supervise.hanging import CHANGED, Mounts
 from queuectl.engine.supervise.home import Home
 from queuectl.engine.supervise.pursuit import Pursuit
@@ -56,6 +56,7 @@ from queuectl.engine.supervise.roster import Roster
 from queuectl.engine.supervise.runs import Runs
 from queuectl.engine.supervise.sentry import Sentry
 from queuectl.engine.supervise.sink import Drains
+from queuectl.engine.supervise.surroundings import Surroundings, prepared
 from queuectl.engine.supervise.unrecorded import Unrecorded
 from queuectl.store.liveness import remove_folder
 
@@ -74,6 +75,7 @@ class Supervisor:
     def __init__(self, config: Config, home: Home, child_ends: int) -> None:
         """`child_ends` becomes readable when a child ends."""
         self._bits = config.bits
+        self._groups = config.groups
         self._home = home
         self._results = Unrecorded(Path(config.below), config.home, config.slots)
         self._runs = Runs(Slot.all_of(config), Roster(config.home, config.slots))
@@ -136,8 +138,10 @@ class Supervisor:
             self._short_until = inf
         if self._runs.by_key and self._fence.is_near():
             self._ending.end_all(now, self._fence)
-        if now >= self._home.look_at and self._home.is_lost(now):
-            self._make_home_again()
+        if now >= self._home.look_at:
+            self._ending.look_out(now)
+            if self._home.is_lost(now):
+                self._make_home_again()
 
     def _done(self) -> bool:
         if not self._door.driven:
@@ -225,7 +229,8 @@ class Supervisor:
         began = Began(time.time(), boottime())
         slot = self._runs.take(key, self._executions, began.since)
         try:
-            run = start(order, spec, slot, process.tag(self._bits, self._executions), began, self._mounts)
+            tag = process.tag(self._bits, self._executions)
+            run = start(order, spec, slot, tag, began, self._mounts, self._groups)
         except process.Shortage:
             self._runs.give_back(slot)
             self._wait_for_room(key)

@@ -76,12 +76,15 @@ def see(pid: int) -> Seen | None:
     return Seen(pid=pid, parent=int(words[1]), session=int(words[3]), started=int(words[19]))
 
 
-def members(tree: Tree, view: View, known: Iterable[Seen] = ()) -> dict[int, Seen]:
-    """The tree's processes in a view. `known` ones belong to it whatever they look like now."""
+def members(
+    tree: Tree, view: View, known: Iterable[Seen] = (), tags: Callable[[int], Iterable[int]] = process.tags
+) -> dict[int, Seen]:
+    """The tree's processes in a view. `known` ones belong to it whatever they look like now. `tags` tells those of a
+    process."""
     found = {seen.pid: seen for seen in known if view.get(seen.pid, seen._replace(started=-1)).started == seen.started}
     session = _session(tree, view)
     for pid, seen in view.items():
-        if pid not in found and is_younger(seen, tree) and (seen.session == session or _carries_tag(tree, pid)):
+        if pid not in found and is_younger(seen, tree) and (seen.session == session or _carries_tag(tree, tags(pid))):
             found[pid] = seen
     return _with_descendants(found, view)
 
@@ -98,8 +101,8 @@ def _session(tree: Tree, view: View) -> int | None:
     return None if is_strange else tree.pid or None
 
 
-def _carries_tag(tree: Tree, pid: int) -> bool:
-    return any(tree.low <= mark <= tree.high for mark in process.tags(pid))
+def _carries_tag(tree: Tree, tags: Iterable[int]) -> bool:
+    return any(tree.low <= mark <= tree.high for mark in tags)
 
 
 def _with_descendants(found: dict[int, Seen], view: View) -> dict[int, Seen]:

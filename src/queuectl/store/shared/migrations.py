@@ -55,6 +55,7 @@ _HOME = {
 _GATES = {
     "owner, locks, units, start_by,": "owner, NULL, NULL, NULL,",
     "jobs.owner, jobs.locks, jobs.units, jobs.start_by,": "jobs.owner, NULL, NULL, NULL,",
+    "home, schema, not_queues, waits, limits FROM": "home, NULL, NULL, NULL, NULL FROM",
 }
 STAND_INS: Mapping[str, Mapping[int, Mapping[str, str]]] = {
     "sqlite": {2: _WEB, 4: {"INDEXED BY jobs_retries": ""}, 5: _HOME, 9: _GATES},

@@ -119,11 +119,12 @@ def _new_job_row(job: Job, spec: int, now: float) -> tuple[object, ...]:
 
 
 _guarded = attrgetter(*(name if name in Job._fields else f"spec.{name}" for name in GUARDED))
+_UNGUARDED = tuple({**Job._field_defaults, **Spec._field_defaults}[name] for name in GUARDED)
 
 
 def is_guarded(job: Job) -> bool:
     """Whether a release that does not know all keys of the job would run it wrongly."""
-    return any(_guarded(job))
+    return bool(_guarded(job) != _UNGUARDED)
 
 
 def is_ready(job: Job, now: float) -> bool:

@@ -8,6 +8,7 @@ ALTER TABLE {schema}.workers ADD COLUMN schema integer;     -- the newest that i
 ALTER TABLE {schema}.workers ADD COLUMN not_queues text;    -- JSON list: where `queues` is empty, it serves all but these
 ALTER TABLE {schema}.workers ADD COLUMN waits text;         -- why its worker starts nothing for now
 ALTER TABLE {schema}.workers ADD COLUMN wanted text;        -- JSON: options that people want its worker to take
+ALTER TABLE {schema}.workers ADD COLUMN limits text;        -- what keeps memory limits: cgroup, or look
 
 -- A job is parked while it is due but its locks are not free: `ready` is 2, or NULL. All with the same locks wait in one
 -- line.

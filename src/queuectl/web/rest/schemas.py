@@ -36,7 +36,7 @@ _SHOWN: dict[str, Schema] = {
     "text": TEXT, "filled text": TEXT, "path": TEXT, "id": TEXT, "name": TEXT, "names": listed(TEXT),
     "locks": listed(TEXT),
     "command": COMMAND, "whole number": COUNT, "number": NUMBER, "seconds": NUMBER, "flag": FLAG, "time": TIME,
-    "duration": NUMBER, "positive duration": NUMBER, "exit codes": listed(INTEGER), "umask": TEXT,
+    "duration": NUMBER, "positive duration": NUMBER, "size": COUNT, "exit codes": listed(INTEGER), "umask": TEXT,
     "variables": ENVIRONMENT, "state": STATE, "worker": TEXT,
     "unsupported": {"description": "not written by this version"},
 }  # fmt: skip
@@ -56,6 +56,7 @@ JOB = {
 _GIVEN: dict[str, Schema] = {
     "filled text": STORABLE, "path": STORABLE, "id": ID, "name": NAME, "names": listed(NAME),
     "locks": listed(TEXT), "flag": FLAG,
+    "size": {"type": ["integer", "string"], "pattern": "^[0-9]{1,18} *([kmgtKMGT]?i?[bB]?)$", "minimum": 1},
     "time": TIME, "duration": DURATION, "positive duration": DURATION,
     "exit codes": listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),
     "umask": {"type": "string", "pattern": "^[0-7]{3,4}$"}, "variables": ENVIRONMENT,

@@ -190,6 +190,28 @@ BEGIN
     RETURN seconds;
 END $$;
 
+-- Bytes from 1048576, "1048576", "64k", "512m", "4g" or "1t".
+CREATE OR REPLACE FUNCTION {schema}.enqueue_size(value jsonb, key text, low numeric, high numeric) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    said constant text[] := regexp_match(
+        lower({schema}.enqueue_stripped(value #>> '{}')), '^([0-9]{1,18})([kmgt]?)(i?b)?$');
+    bytes constant numeric := said[1]::numeric * 1024::numeric ^ (strpos('kmgt', said[2]) * (said[2] <> '')::integer);
+BEGIN
+    IF bytes IS NULL OR jsonb_typeof(value) NOT IN ('number', 'string') OR bytes NOT BETWEEN low AND high THEN
+        PERFORM {schema}.enqueue_refuse(key || ' must be a size, not ' || {schema}.enqueue_shown(value),
+            'write it as 64k, 10m or 1g; from ' || {schema}.enqueue_size_shown(low)
+            || ' to ' || {schema}.enqueue_size_shown(high));
+    END IF;
+    RETURN trunc(bytes);
+END $$;
+
+-- A size as messages show it.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_size_shown(bytes numeric) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT div(bytes, 1024::numeric ^ power) || substr('kmgt', power, 1)
+    FROM generate_series(4, 0, -1) AS power WHERE bytes % (1024::numeric ^ power) = 0 LIMIT 1
+$$;
+
 -- A time of day, or null where there is no such time.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_clock(hour text, minute text, second text, fraction text) RETURNS interval
 LANGUAGE sql IMMUTABLE AS $$
@@ -472,6 +494,8 @@ BEGIN
                     key || ' must be longer than 0, not ' || {schema}.enqueue_shown(value), '');
             END IF;
             RETURN {schema}.enqueue_float(seconds);
+        WHEN 'size' THEN
+            RETURN {schema}.enqueue_size(value, key, (rule ->> 'low')::numeric, (rule ->> 'high')::numeric);
         WHEN 'exit codes' THEN
             RETURN {schema}.enqueue_exit_codes(value, key);
         WHEN 'umask' THEN
