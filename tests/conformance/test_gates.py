@@ -324,6 +324,24 @@ def test_what_waits_for_a_lock_goes_by_priority_and_age(store: Store, grip: Grip
     assert order == ["d", "a", "b", "c"]
 
 
+def test_a_line_is_listed_in_the_order_of_claiming(store: Store, grip: Grip, clock: ManualClock) -> None:
+    add(store, "holder", locks=("a/b", "c"))
+    assert claim(store, grip) == ["holder"]
+    add(store, "two", "one", queue="q", locks=("a/b",))
+    add(store, "urgent", queue="q", priority=5, locks=("c",))
+    assert claim(store, grip) == []
+    clock.at += 1
+    add(store, "new", queue="q", locks=("a/b",))
+    store.insert([a_job("later", at=store.now() + 60, queue="q")])
+    assert [job.id for job in store.line("q", 10)] == ["urgent", "two", "one", "new"]
+    assert [job.id for job in store.line("q", 2)] == ["urgent", "two"]
+    in_line, others = store.lock_line("a/b", 10)
+    assert ([job.id for job in in_line], [job.id for job in others]) == (["two", "one"], ["new"])
+    in_line, others = store.lock_line("a/b", 1)
+    assert ([job.id for job in in_line], others) == (["two"], [])
+    assert store.lock_line("other", 10) == ([], [])
+
+
 def test_a_worker_takes_from_a_line_only_what_it_serves(store: Store, grip: Grip) -> None:
     add(store, "a", locks=("x",))
     add(store, "b", locks=("x",), queue="other")

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from queuectl.cli.call import Call
 from queuectl.cli.render import Cell, Column, visible
 from queuectl.client import queues
-from queuectl.client.queues import POLICY, QUEUE, QueueView
+from queuectl.client.queues import POLICY, QUEUE, QueueView, policy_text
 from queuectl.domain.job import JobState
 from queuectl.wire.limits import format_rate, pause_words
-from queuectl.wire.times import format_duration
 from queuectl.wire.words import age, natural
 
 COLUMNS = (
@@ -18,7 +17,6 @@ COLUMNS = (
     Column("OLDEST", right=True), Column("PAUSED", least=12, wrap=True),
 )  # fmt: skip
 NOTHING = "no queue yet: a queue exists once a job or a setting names it"
-_NUMBERS = ("max_retries", "backoff_base", "backoff_jitter")
 
 
 def set_limits(call: Call) -> int:
@@ -48,8 +46,7 @@ def _limits(queue: QueueView) -> Iterator[str]:
         yield f"rate={format_rate(queue.rate)}"
     for key in POLICY:
         if key in queue.defaults:
-            value = queue.defaults[key]
-            yield f"{key.replace('_', '-')}={f'{value:g}' if key in _NUMBERS else format_duration(value)}"
+            yield f"{key.replace('_', '-')}={policy_text(key, queue.defaults[key])}"
 
 
 def print_all(call: Call, found: Sequence[QueueView], now: float) -> None:

@@ -89,6 +89,14 @@ class Here:
         """A page of matching jobs, after the one with the `seq` `after`."""
         return self.store.find(selector, limit=limit, newest_first=newest_first, after_seq=after)
 
+    def line(self, queue: str, limit: int) -> list[Job]:
+        """The first due jobs of a queue, in the order of claiming."""
+        return self.store.line(queue, limit)
+
+    def lock_line(self, name: str, limit: int) -> tuple[list[Job], list[Job]]:
+        """The first jobs that need a lock and have yet to start: those in line for it, and others."""
+        return self.store.lock_line(name, limit)
+
     def counts(self) -> dict[tuple[str, JobState], int]:
         """Jobs by queue and state."""
         return self.store.counts()

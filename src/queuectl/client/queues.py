@@ -25,13 +25,14 @@ from queuectl.wire.keywords import as_json, seconds_of
 from queuectl.wire.kinds import check_queue, check_text, whole_number
 from queuectl.wire.limits import NONE, RATE, format_rate, parse_rate
 from queuectl.wire.requests import ALIASES, SPEC_KEYS
-from queuectl.wire.times import format_second, parse_time
+from queuectl.wire.times import format_duration, format_second, parse_time
 
 CONCURRENCY_MAX = 1_000_000
 POLICY = (
     "max_retries", "timeout", "kill_grace", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter",
 )  # fmt: skip
 """Keys of jobs for which a queue may have a default."""
+_NUMBERS = ("max_retries", "backoff_base", "backoff_jitter")
 CHECKS: Mapping[str, Callable[[Any, str], Any]] = {
     "concurrency": whole_number(1, CONCURRENCY_MAX), "rate": parse_rate, **{key: SPEC_KEYS[key] for key in POLICY},
 }  # fmt: skip
@@ -89,6 +90,11 @@ def _views(store: Store) -> dict[str, QueueView]:
             queue.rate, pause, queue.defaults, oldest.get(name),
         )  # fmt: skip
     return views
+
+
+def policy_text(key: str, value: Any) -> str:
+    """The value of a default as people type it."""
+    return f"{value:g}" if key in _NUMBERS else format_duration(value)
 
 
 def _none(name: str, known: Sequence[str]) -> NotFound:

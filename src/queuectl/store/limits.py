@@ -31,6 +31,13 @@ class LimitStore(Protocol):
     def oldest_waiting(self) -> dict[str, float]:
         """Since when the oldest due job of each queue has waited."""
 
+    def line(self, queue: str, limit: int) -> list[Job]:
+        """The first due jobs of a queue, in the order of claiming."""
+
+    def lock_line(self, name: str, limit: int) -> tuple[list[Job], list[Job]]:
+        """The first jobs that need a lock and have yet to start, in the order of claiming: those in its lines, and
+        others, which no claim has looked at yet. At most `limit` in all."""
+
     def locks(self) -> list[Lock]:
         """The locks that somebody has set, by name."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -12,8 +13,10 @@ from starlette.responses import HTMLResponse, Response
 from queuectl import __version__
 from queuectl.client.facts import info, tries
 from queuectl.domain.job import seen_state
+from queuectl.domain.limits import requests_of
 from queuectl.web.assets import address
 from queuectl.wire.jobs import command_line, worker_name
+from queuectl.wire.limits import format_rate
 from queuectl.wire.times import format_duration, format_second, format_time
 from queuectl.wire.words import age, natural, short, size
 
@@ -21,6 +24,11 @@ from queuectl.wire.words import age, natural, short, size
 def printable(text: str) -> str:
     """Output of a command without terminal control sequences."""
     return re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|[^\n\t\x20-\x7e\xa0-\U0010ffff]", "", text)
+
+
+def segment(name: str) -> str:
+    """A name as one part of a path, even if it has slashes."""
+    return quote(name, safe="")
 
 
 templates = Environment(
@@ -32,7 +40,13 @@ templates.filters.update(
     duration=format_duration, time=format_time, second=format_second, command=command_line,
     worker=worker_name, age=age, short=short, size=size, number="{:,}".format, tries=tries, seen_state=seen_state,
     natural=lambda names: sorted(names, key=natural), job_info=info, printable=printable,
+    segment=segment, rate=format_rate, requests=requests_of,
 )  # fmt: skip
+
+
+def is_refreshed(request: Request) -> bool:
+    """Whether a page that is already open asks."""
+    return "hx-request" in request.headers
 
 
 def page(request: Request, template: str, *, part: str | None = None, status: int = 200, **values: Any) -> Response:
@@ -40,7 +54,7 @@ def page(request: Request, template: str, *, part: str | None = None, status: in
 
     Templates see the `request` and its `visitor` (None at the login).
     """
-    if part is not None and "hx-request" in request.headers:
+    if part is not None and is_refreshed(request):
         template = part
     visitor = getattr(request.state, "visitor", None)
     text = templates.get_template(template).render(request=request, visitor=visitor, **values)

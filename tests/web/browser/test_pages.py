@@ -18,8 +18,8 @@ from tests.workshop import Worker, until
 expect.set_options(timeout=20_000)
 
 PAGES = (
-    "/", "/jobs", "/failures", "/dlq", "/queues", "/workers", "/enqueue", "/console", "/settings", "/access",
-    "/jobs/first",
+    "/", "/jobs", "/failures", "/dlq", "/queues", "/queues/a/b%40c%2B1", "/locks", "/locks/gpu", "/workers", "/enqueue",
+    "/console", "/settings", "/access", "/jobs/first",
 )  # fmt: skip
 
 
@@ -50,8 +50,14 @@ def test_who_may_only_read_sees_no_button_that_would_be_refused(open_page: OpenP
     page.goto(f"{server.url}/jobs")
     expect(page.locator("tr[data-part=not-yours]")).to_be_visible()
     assert page.locator("#bulk, main input[type=checkbox]").count() == 0
-    page.goto(f"{server.url}/settings")
-    assert page.locator("main form").count() == 0
+    server.queue.pause_queues("closed", reason="maintenance")
+    server.queue.set_lock("shut", capacity=2)
+    for path in ("/settings", "/queues", "/queues/closed", "/locks", "/locks/shut"):
+        page.goto(f"{server.url}{path}")
+        expect(page.locator("h1")).to_be_visible()
+        assert page.locator("main :is(form, button, [data-call])").count() == 0, path
+    page.goto(f"{server.url}/queues")
+    expect(page.locator("tr[data-part=closed]")).to_contain_text("maintenance")
 
 
 # --- every page -----------------------------------------------------------------------------
@@ -89,7 +95,10 @@ CONTRASTS = """() => {
 
 def test_every_page_is_silent_fits_a_phone_and_can_be_read(open_page: OpenPage, server: Service) -> None:
     command = "printf '%s' " + "a-word-that-nobody-can-break-" * 20
-    server.enqueue(command, id="first", tags=["web"], env={"SECRET_KEY": "hunter2"})
+    server.queue.set_lock("gpu", units=["a", "b"], env="CUDA_VISIBLE_DEVICES")
+    server.queue.pause_queues("a/b@c+1", reason="a-reason-that-nobody-can-break-" * 20, duration="1h")
+    fields = {"tags": ["web"], "env": {"SECRET_KEY": "hunter2"}, "queue": "a/b@c+1", "locks": ["gpu=2"]}
+    server.enqueue(command, id="first", **fields)
     for options in ({}, {"width": 375, "height": 780, "colours": "dark"}):
         page = open_page("/", **options)
         for path in PAGES:
@@ -418,12 +427,18 @@ def test_split_streams_can_be_looked_at_apart(open_page: OpenPage, server: Servi
 
 
 def test_a_new_job_is_a_shell_line_unless_words_are_chosen(open_page: OpenPage, server: Service) -> None:
-    page = open_page("/enqueue")
+    page = open_page("/enqueue", allowed=("400 (Bad Request)",))
     page.get_by_label("Command", exact=True).fill("echo one | tr a-z A-Z")
     page.get_by_label("Id", exact=True).fill("shell-line")
     page.get_by_label("Delay", exact=True).fill("1h")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Locks").fill("a, b=0")
+    page.get_by_role("button", name="Enqueue").click()
+    expect(page.locator("[data-field=locks] [role=alert]")).to_contain_text("the units of lock b must be")
+    page.get_by_label("Locks").fill("a, b=1")
     page.get_by_role("button", name="Enqueue").click()
     expect(page.locator("h1")).to_have_text("shell-line")
+    assert server.queue.job("shell-line").locks == ("a", "b")
     assert server.queue.job("shell-line").command == "echo one | tr a-z A-Z"
 
 
@@ -562,6 +577,64 @@ def test_workers_are_started_and_stopped_in_the_console(open_page: OpenPage, ser
     finally:
         typed(page, "worker stop browser")
     expect(terminal).to_contain_text("stopped browser")
+
+
+# --- queues, locks --------------------------------------------------------------------------
+
+
+def test_a_queue_is_limited_paused_and_resumed(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(id="first-in-line", queue="mail/in@eu+1")
+    page = open_page("/queues", allowed=("400 (Bad Request)",))
+    page.get_by_role("link", name="mail/in@eu+1").click()
+    expect(page.locator("h1")).to_have_text("mail/in@eu+1")
+    limits, why = page.get_by_role("region", name="Limits"), page.get_by_role("region", name="Why the first in line")
+    limits.get_by_label("Rate").fill("often")
+    limits.get_by_role("button", name="Set").click()
+    expect(page.get_by_text('rate "often" is not a rate')).to_be_visible()
+    limits.get_by_label("Rate").fill("60/60m")
+    limits.get_by_label("Jobs at a time").fill("2")
+    limits.get_by_role("button", name="Set").click()
+    expect(limits.get_by_label("Rate")).to_have_value("60/h")
+    limits.get_by_label("Jobs at a time").fill("")
+    limits.get_by_role("button", name="Set").click()
+    until(lambda: server.queue.queue("mail/in@eu+1").concurrency is None, "the limit is lifted")
+    page.get_by_label("Reason").fill("disk full")
+    page.get_by_label("For", exact=True).fill("2h")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("[data-part=pause]")).to_contain_text("by token:test-full, 1h59m left: disk full")
+    expect(why).to_contain_text("first-in-line")
+    expect(why).to_contain_text("disk full")
+    page.get_by_role("button", name="Resume", exact=True).click()
+    expect(page.locator("[data-part=pause]")).to_have_count(0)
+    found = server.queue.queue("mail/in@eu+1")
+    assert (found.concurrency, found.pause, found.rate and found.rate[:2]) == (None, None, (60, 3600.0))
+
+
+def test_the_page_of_a_lock_shows_who_holds_it_and_who_waits(
+    open_page: OpenPage, server: Service, worker: Worker
+) -> None:
+    gate = Path(server.db).with_name("lock-gate")
+    page = open_page("/locks", allowed=("409 (Conflict)",))
+    form = page.get_by_role("form", name="Set a lock")
+    form.get_by_label("Set a lock").fill("disk/a@b")
+    form.get_by_label("or their names").fill("left, right")
+    form.get_by_role("button", name="Set").click()
+    expect(page.locator("h1")).to_have_text("disk/a@b")
+    for job in ("holder", "waiter"):
+        server.enqueue(f"until [ -e {gate} ]; do sleep 0.05; done", id=job, locks=["disk/a@b=2"])
+        until(lambda: server.queue.lock("disk/a@b").held == 2, "it is held")
+    held, waiting = page.get_by_role("region", name="Held by"), page.get_by_role("region", name="Waiting")
+    expect(held).to_contain_text("left, right")
+    expect(waiting).to_contain_text("waits for lock disk/a@b=2 (held by holder)")
+    waiting.get_by_role("link", name="waiter").click()
+    page.locator("[data-part=gates]").get_by_role("link", name="holder").click()
+    expect(page.locator("h1")).to_have_text("holder")
+    page.locator("[data-part=facts]").get_by_role("link", name="disk/a@b=2").click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator(".toast")).to_contain_text("is held or waited for")
+    gate.touch()
+    expect(page.get_by_text("Nobody holds it")).to_be_visible()
 
 
 # --- settings, access, keys -----------------------------------------------------------------

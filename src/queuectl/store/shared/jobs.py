@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -124,6 +125,30 @@ class Jobs(Limits):
         for queue, at in (*self._oldest_ready(), *self._select(parked), *self.read("due_by_queue", now=self.now())):
             oldest[queue] = min(at, oldest.get(queue, at))
         return oldest
+
+    def line(self, queue: str, limit: int) -> list[Job]:
+        found = self.read("due_in_order", queue=queue, now=self.now(), limit=limit)
+        return self._jobs(
+            f"WHERE seq {self._dialect.any_of} ORDER BY priority DESC, due_at, seq LIMIT ?",
+            [self._dialect.array([seq for (seq,) in found]), limit],
+        )
+
+    def lock_line(self, name: str, limit: int) -> tuple[list[Job], list[Job]]:
+        from queuectl.domain.limits import requests_of
+
+        if self._behind:
+            return [], []
+        in_order, any_of = "ORDER BY priority DESC, due_at, seq LIMIT ?", self._dialect.any_of
+        of_lines = f"{self._dialect.is_parked} AND locks IN (SELECT locks FROM {{schema}}.line_locks WHERE lock = ?)"
+        line = self._jobs(f"WHERE {of_lines} {in_order}", [name, limit])
+        if len(line) == limit:
+            return line, []
+        needing = "locks IS NOT NULL AND state IN ('blocked', 'pending', 'failed')"
+        kept = [locks for (locks,) in self._select(f"SELECT DISTINCT locks FROM {{schema}}.jobs WHERE {needing}")]
+        wanted = [locks for locks in kept if any(each.lock == name for each in requests_of(json.loads(locks)))]
+        others = f"WHERE {needing} AND locks {any_of} AND NOT seq {any_of} {in_order}"
+        arrays = [self._dialect.array(values) for values in (wanted, [job.seq for job in line])]
+        return line, self._jobs(others, [*arrays, limit - len(line)])
 
     def ahead(self, job: Job, most: int, queues: Sequence[str] = ()) -> int:
         at = {"priority": job.priority, "due_at": job.due_at, "seq": job.seq, "most": most}

@@ -8,8 +8,12 @@ from queuectl.web.pages.enqueue import routes as enqueue
 from queuectl.web.pages.failures import routes as failures
 from queuectl.web.pages.job import routes as job
 from queuectl.web.pages.jobs import routes as jobs
+from queuectl.web.pages.locks import routes as locks
 from queuectl.web.pages.overview import routes as overview
-from queuectl.web.pages.running import routes as running
+from queuectl.web.pages.queues import routes as queues
 from queuectl.web.pages.settings import routes as settings
+from queuectl.web.pages.workers import routes as workers
 
-routes = [*overview, *jobs, *job, *failures, *running, *enqueue, *console, *settings, *access]
+routes = [
+    *overview, *jobs, *job, *failures, *queues, *locks, *workers, *enqueue, *console, *settings, *access,
+]  # fmt: skip

@@ -13,10 +13,12 @@ from queuectl.client.actions import CANCEL, RETRY
 from queuectl.client.documents import events, how_it_ended
 from queuectl.client.facade import Client
 from queuectl.client.facts import Fact, facts, signal_name
-from queuectl.client.values import Explanation, History
+from queuectl.client.values import History
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.web import spelling
 from queuectl.web.ask import ask
+from queuectl.web.pages import gates
+from queuectl.web.pages.gates import Why
 from queuectl.web.rendering import page
 
 ATTEMPTS_SHOWN = 100
@@ -40,7 +42,7 @@ class View(NamedTuple):
 
     now: float
     history: History
-    explanation: Explanation
+    why: Sequence[Why]
     facts: Sequence[Fact]
     bars: Sequence[Bar]
     verbs: Sequence[str]
@@ -53,7 +55,7 @@ def view(client: Client, ref: str) -> View:
     now = client.now()
     job = history.job
     return View(
-        now=now, history=history, explanation=client.explain(job.id),
+        now=now, history=history, why=gates.why(client.explanations([job])[0]),
         facts=[fact for fact in facts(job, now) if fact.name not in SHOWN_ELSEWHERE],
         bars=bars(history.attempts[-ATTEMPTS_SHOWN:], now), verbs=verbs(job),
         command_line=spelling.command_line(job, client.settings()),

@@ -10,7 +10,9 @@ async function documentOf() {
   for (const [name, value] of new FormData(form)) if (value !== "" && name !== "kind") found[name] = value;
   if (form.elements.kind.value === "words") found.command = words(form.elements.command.value);
   else found.command = form.elements.command.value;
-  if (found.tags) found.tags = found.tags.split(",").map((tag) => tag.trim()).filter(Boolean);
+  for (const name of ["tags", "locks"]) {
+    if (found[name]) found[name] = found[name].split(",").map((each) => each.trim()).filter(Boolean);
+  }
   for (const { name } of form.querySelectorAll("[data-field] > label > input[type=checkbox]")) if (name in found) found[name] = true;
   if (found.env) found.env = await variables(found.env);
   return found;
@@ -43,7 +45,7 @@ async function variables(text) {
 // The field that an error names: at its beginning, or after "of" or "tag".
 function fieldOf(text) {
   const known = [...form.querySelectorAll("[data-field]")];
-  const [first] = /[a-z_]+/.exec(text.replace(/^(an exit code of|a word of|job) /, "").replace(/^tag\b/, "tags")) ?? [""];
+  const [first] = /[a-z_]+/.exec(text.replace(/^(an exit code of|a word of|job) /, "").replace(/^(tag|lock)\b/, "$1s").replace(/^the units of lock\b/, "locks")) ?? [""];
   return known.find((field) => field.dataset.field === first);
 }
 

@@ -146,6 +146,22 @@ SELECT least(
      WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending'))
 );
 
+-- name: due_in_order
+-- The first due jobs of a queue, wherever they wait: in the claim index, in the line of their locks, or in neither yet.
+(
+    SELECT seq FROM {schema}.jobs WHERE ready AND queue = %(queue)s
+    ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
+)
+UNION ALL (
+    SELECT seq FROM {schema}.jobs WHERE ready IS NULL AND queue = %(queue)s
+    ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
+)
+UNION ALL (
+    SELECT seq FROM {schema}.jobs
+    WHERE NOT ready AND NOT held AND state IN ('pending', 'failed') AND due_at <= %(now)s AND queue = %(queue)s
+    ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
+);
+
 -- name: due_by_queue
 -- Since when the oldest job of each queue waits that is due but not in the claim index yet.
 SELECT queue, min(due_at) FROM {schema}.jobs

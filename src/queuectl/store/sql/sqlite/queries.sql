@@ -76,6 +76,22 @@ SELECT min(at) FROM (
 SELECT min(due_at) FROM jobs INDEXED BY jobs_due
 WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed');
 
+-- name: due_in_order
+-- The first due jobs of a queue, wherever they wait: in the claim index, in the line of their locks, or in neither yet.
+SELECT seq FROM (
+    SELECT seq FROM jobs INDEXED BY jobs_ready WHERE ready = 1 AND queue = :queue
+    ORDER BY priority DESC, due_at, seq LIMIT :limit
+)
+UNION ALL SELECT seq FROM (
+    SELECT seq FROM jobs WHERE ready = 2 AND queue = :queue
+    ORDER BY priority DESC, due_at, seq LIMIT :limit
+)
+UNION ALL SELECT seq FROM (
+    SELECT seq FROM jobs INDEXED BY jobs_due
+    WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed') AND due_at <= :now AND queue = :queue
+    ORDER BY priority DESC, due_at, seq LIMIT :limit
+);
+
 -- name: due_by_queue
 -- Since when the oldest job of each queue waits that is due but not in the claim index yet.
 SELECT queue, min(due_at) FROM jobs INDEXED BY jobs_due
