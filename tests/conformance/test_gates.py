@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -71,6 +72,20 @@ def test_what_is_given_back_or_lost_frees_its_place(store: Store, grip: Grip, ev
     claim(store, grip)
     end(store, grip, "a", event)
     assert claim(store, grip) == ["a"]
+
+
+def test_changes_of_a_queue_at_one_time_are_all_kept(store_factory: StoreFactory) -> None:
+    def raise_it(_: int) -> None:
+        store = store_factory.open_in_thread()
+        for _ in range(5):
+            store.change_queue("q", lambda queue: queue._replace(concurrency=(queue.concurrency or 0) + 1))
+        store.close()
+
+    first = store_factory()
+    first.set_queue(Queue("q", rate=Rate(1, 1.0)))
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(raise_it, range(3)))
+    assert first.queues() == [Queue("q", concurrency=15, rate=Rate(1, 1.0))]
 
 
 def test_lowering_a_limit_ends_nothing(store: Store, grip: Grip) -> None:
