@@ -24,6 +24,7 @@ from queuectl.domain.lifecycle import (
     Started,
     apply,
 )
+from queuectl.domain.served import Served
 from queuectl.store.port import LEASE_S, Change, Output, Store, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end, claim_one, finish, record_one
 from tests.conformance.conftest import StoreFactory
@@ -528,6 +529,19 @@ def test_a_request_to_stop_touches_those_it_names(store: Store) -> None:
     assert store.stop_requests(["w~1", "w~2", "w~3"]) == {"w~1": "graceful", "w~3": "now"}
     assert store.stop_requests(["w~2", "gone~1"]) == {}
     assert store.stop_requests([]) == {}
+
+
+def test_options_that_people_want_are_told_until_the_worker_has_taken_them(store: Store) -> None:
+    grip = a_grip(store)
+    store.request_options([grip.worker, "gone~1"], {"slots": 2})
+    store.request_options([grip.worker], {"queues": ["a"], "not_queues": []})
+    assert store.option_requests([grip.worker, "w~9"]) == {grip.worker: {"slots": 2, "queues": ["a"], "not_queues": []}}
+    store.take_options(grip, 2, Served(("a",)))
+    (row,) = store.workers()
+    assert (row.slots, row.served) == (2, Served(("a",)))
+    assert store.option_requests([grip.worker]) == {}
+    with pytest.raises(Superseded):
+        store.take_options(grip._replace(epoch=grip.epoch + 1), 3, Served())
 
 
 # --- leases ---------------------------------------------------------------------------------

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.client.setting import set_worker
+from queuectl.client.workers import workers_of
+from queuectl.domain.errors import Conflict, NotFound
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.lifecycle import GivenBack
+from queuectl.domain.served import Served
 from queuectl.store.port import Change
 from tests.builders import a_worker
 from tests.stores import on_each_store
@@ -45,6 +49,37 @@ def test_no_more_commands_run_than_there_are_slots(shop: Workshop, tmp_path: Pat
 
 
 GATED = "while [ ! -e {} ]; do sleep 0.05; done"
+
+
+def test_a_live_worker_takes_other_slots_and_queues(shop: Workshop, tmp_path: Path) -> None:
+    gate, out = tmp_path / "gate", tmp_path / "out"
+    shop.worker(2, "--name", "night")
+    running = shop.enqueue_all([{"command": GATED.format(gate)}] * 5)
+    shop.started(*running[:2])
+    assert set_worker(shop.store, "me", "night", 5, (), (), False).slots == 5
+    shop.started(*running)
+    set_worker(shop.store, "me", "night", 1, (), ("other",), False)
+    (worker,) = workers_of(shop.store)
+    assert (worker.slots, worker.served, len(worker.running)) == (1, Served((), ("other",)), 5)
+    line = f"echo + $QUEUECTL_SLOT >> {out}; sleep 0.02; echo - $QUEUECTL_SLOT >> {out}"
+    later = shop.enqueue_all([{"command": line}] * 6)
+    other = shop.enqueue("true", queue="other")
+    gate.touch()
+    shop.finished(*running, *later)
+    assert [(what, slot) for what, slot in shop.events(out)] == [("+", "0"), ("-", "0")] * 6
+    assert {shop.job(job).lost for job in running} == {0}
+    assert shop.job(other).state is JobState.PENDING
+    set_worker(shop.store, "me", "night", None, (), (), True)
+    shop.finished(other)
+    assert [deed.kind for deed in shop.store.deeds(9)] == ["WorkerSet"] * 3
+
+
+def test_only_a_live_worker_can_be_set(shop: Workshop) -> None:
+    with pytest.raises(NotFound, match="no worker night"):
+        set_worker(shop.store, "me", "night", 1, (), (), False)
+    shop.worker(1, "--name", "night").stop()
+    with pytest.raises(Conflict, match="worker night is not alive"):
+        set_worker(shop.store, "me", "night", 1, (), (), False)
 
 
 def test_no_job_waits_for_one_supervisor_while_another_has_free_slots(shop: Workshop, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ LINES = {
     "release": "release --all --yes",
     "delete": "delete a",
     "worker stop": "worker stop",
+    "worker set": "worker set nosuch --count 2",
     "worker list": "worker list",
     "worker logs": "worker logs",
     "queue list": "queue list",

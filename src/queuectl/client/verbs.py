@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from queuectl.client.locks import LockView
     from queuectl.client.operation import Operation
     from queuectl.client.queues import QueueView
+    from queuectl.client.setting import WorkerNow
     from queuectl.domain.token import Token
     from queuectl.store.past import Deed, Group
     from queuectl.wire.keywords import Duration
@@ -183,6 +184,17 @@ class Verbs:
         from queuectl.client import locks
 
         self.do(locks.DELETE, name=name)
+
+    # --- workers ----------------------------------------------------------------------------
+
+    def set_worker(
+        self, name: str, *, count: int | None = None, queues: Sequence[str] = (), not_queues: Sequence[str] = (),
+        all_queues: bool = False,
+    ) -> WorkerNow:  # fmt: skip
+        """Has a live worker take other slots or queues; returns once it has. Its commands go on."""
+        from queuectl.client import setting
+
+        return self.do(setting.SET, name=name, count=count, queues=queues, not_queues=not_queues, all_queues=all_queues)
 
     # --- settings, tokens -------------------------------------------------------------------
 

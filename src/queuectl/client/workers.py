@@ -68,8 +68,8 @@ def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView
         condition=condition,
         slots=0 if is_orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
         started_at=min(row.started_at for row in own), seen_at=seen_at, stopping=any(row.stop for row in own),
-        rows=rows, running=[job for row, jobs in claimed for job in jobs[: row.slots]],
-        starting=[job for row, jobs in claimed for job in jobs[row.slots :]], memory_limits=own[0].limits,
+        rows=rows, running=[job for row, jobs in claimed for job in jobs[: _in_slots(row, jobs)]],
+        starting=[job for row, jobs in claimed for job in jobs[_in_slots(row, jobs) :]], memory_limits=own[0].limits,
     )  # fmt: skip
 
 
@@ -88,6 +88,11 @@ def _condition(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> Condi
 def _claimed(store: Store, row: WorkerRow) -> list[Job]:
     """The jobs that a supervisor has claimed: first those in its slots, then those to start next."""
     return sorted(store.running(row.id), key=lambda job: job.started_at is None)
+
+
+def _in_slots(row: WorkerRow, claimed: Sequence[Job]) -> int:
+    """How many of the claimed jobs are in slots. With fewer slots than before, more may run for a while."""
+    return max(row.slots, sum(job.started_at is not None for job in claimed))
 
 
 def serves(worker: WorkerView, queue: str) -> bool:

@@ -15,6 +15,13 @@ class WorkerStarted(NamedTuple):
     store: str
 
 
+class WorkerSet(NamedTuple):
+    """Somebody has set other slots or queues."""
+
+    slots: int
+    served: Served
+
+
 class Lacking(NamedTuple):
     """This platform lacks something that queuectl would use; what happens `without` it."""
 
@@ -158,6 +165,7 @@ class LeaseLost(NamedTuple):
 
 Happening = (
     WorkerStarted
+    | WorkerSet
     | Lacking
     | WorkerCrashed
     | CannotStart

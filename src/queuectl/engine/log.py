@@ -77,6 +77,7 @@ def _ended(job: Job) -> str:
 
 SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
     happenings.WorkerStarted: _started,
+    happenings.WorkerSet: lambda event: f"worker set: {_slots(event.slots)}, {_queues(event.served)}",
     happenings.Lacking: "this platform lacks {e.name}: {e.without}",
     happenings.WorkerCrashed: "the worker crashed, by a fault of queuectl's own: {e.what}",
     happenings.CannotStart: "cannot start any command: {e.why}",

@@ -64,6 +64,12 @@ class Order(NamedTuple):
         return self.seq, self.lease
 
 
+class Slots(NamedTuple):
+    """Take no more than the first `used` slots from now on. Sent only between two sides of one release."""
+
+    used: int
+
+
 class Drop(NamedTuple):
     """Forget an order that has not been carried out yet."""
 
@@ -165,13 +171,13 @@ class Stuck(NamedTuple):
 
 
 FromDispatcher = (
-    Hello | Ask | Prepare | Order | Drop | Terminate | Signalled | Recorded | Ping | Lease | Leave
+    Hello | Ask | Prepare | Order | Slots | Drop | Terminate | Signalled | Recorded | Ping | Lease | Leave
 )  # fmt: skip
 FromSupervisor = Welcome | State | Started | Ended | Dropped | Short | Stuck
 Message = FromDispatcher | FromSupervisor
 
 _KINDS: dict[str, type[Message]] = {
-    "hello": Hello, "ask": Ask, "spec": Prepare, "start": Order, "drop": Drop, "end": Terminate,
+    "hello": Hello, "ask": Ask, "spec": Prepare, "start": Order, "slots": Slots, "drop": Drop, "end": Terminate,
     "signalled": Signalled, "recorded": Recorded, "ping": Ping, "lease": Lease, "leave": Leave,
     "welcome": Welcome, "state": State, "started": Started, "ended": Ended, "dropped": Dropped, "short": Short,
     "stuck": Stuck,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from queuectl.domain.errors import QueuectlError, StoreLost
 from queuectl.domain.job import Attempt, Job, JobState
@@ -277,6 +277,12 @@ class WorkStore(OpenStore, Protocol):
 
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]: ...
 
+    def option_requests(self, ids: Sequence[str]) -> dict[str, Any]:
+        """The options that these supervisors' worker is to take."""
+
+    def take_options(self, grip: Grip, slots: int, served: Served) -> None:
+        """Notes what a supervisor has now; it has taken what was asked for. Raises `Superseded`."""
+
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
         ahead: bool = False, not_queues: Sequence[str] = (),
@@ -357,6 +363,9 @@ class PeopleStore(OpenStore, LimitStore, Protocol):
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
         """Asks supervisors to stop: `graceful` or `now`. They find it in `stop_requests`."""
+
+    def request_options(self, ids: Sequence[str], options: Mapping[str, Any]) -> None:
+        """Asks supervisors' worker to take other options. It finds them in `option_requests`."""
 
 
 class Store(WorkStore, PeopleStore, HistoryStore, Protocol):

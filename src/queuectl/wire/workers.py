@@ -50,9 +50,15 @@ def _slots(text: str) -> int:
     return int(text)
 
 
-def _queues(names: Sequence[str]) -> tuple[str, ...]:
+def queue_names(names: Sequence[str]) -> tuple[str, ...]:
     """Names of queues, each perhaps a list with commas."""
     return tuple(dict.fromkeys(check_queue(name, "queue") for text in names for name in text.split(",")))
+
+
+def check_served(served: Served) -> None:
+    """Raises `Invalid` for queues to serve beside some not to serve."""
+    if served.only and served.but:
+        raise Invalid("--queue and --not-queue exclude each other", "give the queues to serve, or those not to serve")
 
 
 def _poll(text: str) -> float:
@@ -77,8 +83,8 @@ def default_name(host: str, suffix: str) -> str:
 
 READ: Mapping[str, Callable[[Any], Any]] = {
     "slots": _slots,
-    "queues": _queues,
-    "not_queues": _queues,
+    "queues": queue_names,
+    "not_queues": queue_names,
     "poll": _poll,
     "name": check_name,
     "stop_timeout": lambda text: parse_duration(text, "--stop-timeout"),
@@ -90,6 +96,5 @@ def read_options(given: Mapping[str, Any]) -> WorkerOptions:
     """The options of a command line; what is missing or None keeps its default. Raises `Invalid`."""
     texts = {name: given[name] for name in WorkerOptions._fields if given.get(name) is not None}
     options = WorkerOptions(**{name: READ[name](text) if name in READ else text for name, text in texts.items()})
-    if options.queues and options.not_queues:
-        raise Invalid("--queue and --not-queue exclude each other", "give the queues to serve, or those not to serve")
+    check_served(options.served)
     return options

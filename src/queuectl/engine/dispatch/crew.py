@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import queuectl
 from queuectl.clock import boottime
 from queuectl.domain.errors import OperationFailed
@@ -9,16 +11,26 @@ from queuectl.domain.lifecycle import GivenBack
 from queuectl.engine import happenings
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host, Plan
-from queuectl.engine.dispatch.link import Flight, Link
+from queuectl.engine.dispatch.link import Flight, Link, Place
 from queuectl.engine.dispatch.relay import Relay
 from queuectl.engine.dispatch.unable import NO_ROOM, Ability
 from queuectl.engine.lease import RENEWALS_A_TTL, Lease
 from queuectl.settings import Settings
 from queuectl.store.port import FIRST_EPOCH, Change, Superseded, WorkerRow, WorkStore
-from queuectl.wire.workers import WorkerOptions
+from queuectl.wire.workers import SLOTS_MAX, WorkerOptions
 
 UNSTARTED_MAX_S = 0.2
 """A claim that could not be started by then is given back, at the next look of each second."""
+
+
+def places_for(slots: int, places: Sequence[Place]) -> list[Place]:
+    """These places, and perhaps a new one, so that the first so many slots are used. A new one has as many slots as all
+    before it, or more, so that there are never many supervisors."""
+    found, left, end = [], slots, 0
+    for place in sorted(places):
+        found.append(place._replace(used=min(place.all, left)))
+        left, end = left - found[-1].used, place.first + place.all
+    return [*found, Place(end, min(max(left, end), SLOTS_MAX), left)] if left else found
 
 
 class Crew:
@@ -29,7 +41,7 @@ class Crew:
         self.options = options
         self._host = host
         self.links: list[Link] = []
-        self._vacant: list[tuple[int, int]] = []
+        self._vacant: list[Place] = []
         unable = host.describe(options, store.now())
         self.ability = Ability(host.below, unable, observe)
         self._renew_at = 0.0
@@ -41,7 +53,7 @@ class Crew:
         first = 0
         for number in range(self.options.supervisors):
             slots = per + (number < more)
-            self.launch(first, slots, settings)
+            self.launch(Place(first, slots, slots), settings)
             first += slots
 
     @property
@@ -49,36 +61,53 @@ class Crew:
         """Whether a supervisor of our own is missing."""
         return bool(self._vacant)
 
+    def go_on_with(self, options: WorkerOptions) -> None:
+        """Takes other slots and queues, on record first. What runs is not touched; `fill` starts what is missing, and
+        supervisors that have no slots any more are dismissed. Raises `StoreUnavailable`."""
+        own = [link for link in self.links if link.own and not link.leaving]
+        places = places_for(options.slots, [*(link.place for link in own), *self._vacant])
+        used = {place.first: place.used for place in places}
+        with self._store.transaction():
+            for link in own:
+                self._store.take_options(link.grip, used[link.place.first], options.served)
+        for link in own:
+            link.row = link.row._replace(queues=options.queues, not_queues=options.not_queues)
+            link.use(used[link.place.first])
+        theirs = {link.place.first for link in own}
+        self._vacant = [place for place in places if place.used and place.first not in theirs]
+        self.options = options
+
     def replace(self, link: Link) -> None:
         """Has `fill` start another supervisor in the place of a dead one of our own."""
-        self._vacant.append((link.first_slot, link.row.slots))
+        if link.place.used:
+            self._vacant.append(link.place)
 
     def fill(self, settings: Settings) -> None:
         """Starts what is missing. Raises `OperationFailed`, `StoreUnavailable`; then it is still missing."""
         while self._vacant:
             try:
-                self.launch(*self._vacant[0], settings)
+                self.launch(self._vacant[0], settings)
             except OperationFailed as error:
                 self.ability.lost(error.message)
                 raise
             del self._vacant[0]
             self.ability.regained()
 
-    def launch(self, first_slot: int, slots: int, settings: Settings) -> None:
+    def launch(self, place: Place, settings: Settings) -> None:
         """Starts one supervisor and registers it."""
         options, host = self.options, self._host
         plan = Plan(
-            name=options.name, access=self._store.access, first_slot=first_slot, slots=slots,
+            name=options.name, access=self._store.access, first_slot=place.first, slots=place.all,
             output_bytes_max=settings["output-max"],
         )  # fmt: skip
         launched = host.launch(plan)
         row = WorkerRow(
             id=launched.worker, name=options.name, epoch=FIRST_EPOCH, host=host.name, machine=host.machine,
-            pid=launched.pid, dispatcher=host.pid, slots=slots, queues=options.queues, tag=launched.tag_bits,
+            pid=launched.pid, dispatcher=host.pid, slots=place.used, queues=options.queues, tag=launched.tag_bits,
             not_queues=options.not_queues, version=queuectl.__version__, started_at=self._store.now(),
             limits="cgroup" if host.groups else "look",
         )  # fmt: skip
-        link = Link(row, launched.channel, first_slot=first_slot, pid=launched.pid)
+        link = Link(row, launched.channel, place=place, pid=launched.pid)
         lease = Lease.granted(boottime(), settings["lease-ttl"])
         try:
             self._store.register(row, settings["lease-ttl"])
@@ -87,6 +116,8 @@ class Crew:
             self.destroy(link)
             raise
         self._add(link, lease)
+        if place.used < place.all:
+            link.use(place.used)
 
     def take_over(self, row: WorkerRow, channel: Channel, lease: Lease, now: float) -> None:
         """Drives an adopted supervisor, whose row has our epoch. It reports what runs and what has ended."""

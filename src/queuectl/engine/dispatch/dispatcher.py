@@ -14,7 +14,6 @@ from collections.abc import Set
 
 from queuectl.clock import Clock
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
-from queuectl.domain.lifecycle import Cause
 from queuectl.engine import happenings
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.claiming import Claiming, Claims
@@ -25,6 +24,7 @@ from queuectl.engine.dispatch.inbox import Inbox
 from queuectl.engine.dispatch.outage import Outage
 from queuectl.engine.dispatch.pace import Beat, Pace
 from queuectl.engine.dispatch.pending import Outcome, Pending, settled
+from queuectl.engine.dispatch.requests import Requests
 from queuectl.engine.dispatch.stopping import GRACEFUL, Stopping
 from queuectl.engine.dispatch.succession import Succession
 from queuectl.engine.dispatch.upkeep import Upkeep
@@ -74,6 +74,7 @@ class Dispatcher:
             store, host, self._crew, self._known, self._claiming, self._stopping, lambda: self._settings, wards,
             observe,
         )  # fmt: skip
+        self._requests = Requests(store, self._crew, self._claiming, self._stopping, observe)
         self._drain = Drain(store, self._crew, observe)
         self._upkeep = Upkeep(store, clock)
         self._beat = Beat()
@@ -139,18 +140,9 @@ class Dispatcher:
         """Acts on what others have committed: new jobs, requests to cancel and to stop."""
         if self._store.changed():
             self._wakeup.echo.end()
-            self._apply_requests()
-
-    def _apply_requests(self) -> None:
-        self._claiming.look_again()
-        own = [link.row.id for link in self._crew.links if link.own]
-        for how in set(self._store.stop_requests(own).values()):
-            self.stop(how, "worker stop")
-        for link in self._crew.links:
-            asked = set(self._store.cancel_requests(link.row.id)) if link.flights else ()
-            for flight in link.flights.values():
-                if flight.job.seq in asked and flight.result is None:
-                    link.end(flight, Cause.CANCEL)
+            self._requests.answer()
+        elif self._requests.unanswered:
+            self._requests.answer()
 
     def _tick(self, now: float) -> None:
         if not self._stopping.has_begun and now >= self.pace.commit_not_before:
@@ -158,11 +150,11 @@ class Dispatcher:
         self._claiming.check_due()
         was_expecting = self._options.drain and self._succession.expects_news(now)
         if self._succession.hear_others(now):
-            self._apply_requests()  # what was asked for while nobody drove the supervisor waits for that
+            self._requests.answer()  # what was asked for while nobody drove the supervisor waits for that
         self._succession.look_for_others(now)
         if self._beat.is_due("poll", self._options.poll, now):
             self._settings = Settings(self._store.config())
-            self._apply_requests()
+            self._requests.answer()
         if self._beat.is_due("tick", TICK_S, now):
             self._check_store()
             self._crew.attend(now)
@@ -270,7 +262,7 @@ class Dispatcher:
         """Dismisses supervisors that nothing ties to us any more, as far as is known."""
         stops = self._stopping.has_begun
         for link in self._crew.links if not self._known.in_doubt else ():
-            if not link.flights and not link.leaving and (stops or not link.own):
+            if not link.flights and not link.leaving and (stops or not link.own or not link.place.used):
                 self._crew.dismiss(link)
         may_leave = self._stopping.is_at_once and not self._store.shared_by_machines and not self._is_commit_pending()
         if may_leave and (stuck := self._crew.only_stuck()):  # their supervisors keep them, for as long as they live

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Job, Spec
@@ -27,6 +27,7 @@ from queuectl.engine.protocol import (
     Prepare,
     Recorded,
     Signalled,
+    Slots,
     Terminate,
 )  # fmt: skip
 from queuectl.store.port import WorkerRow
@@ -58,11 +59,19 @@ class Flight:
         return self.may_wait() and self.job.started_at is None
 
 
+class Place(NamedTuple):
+    """Which slots of a worker are a supervisor's: from number `first` on it has `all`, of which it uses `used`."""
+
+    first: int
+    all: int
+    used: int
+
+
 class Link:
     """One supervisor, driven in one epoch. `pid` is set where the supervisor is a child of this process."""
 
-    def __init__(self, row: WorkerRow, channel: Channel, *, first_slot: int = 0, pid: int | None = None) -> None:
-        self.first_slot = first_slot
+    def __init__(self, row: WorkerRow, channel: Channel, *, place: Place | None = None, pid: int | None = None) -> None:
+        self.place = place or Place(0, row.slots, row.slots)
         self.row = row
         self.grip = row.grip
         self.channel = channel
@@ -83,6 +92,11 @@ class Link:
     def own(self) -> bool:
         """Whether this process started it; an adopted one gets no new commands."""
         return self.pid is not None
+
+    def use(self, slots: int) -> None:
+        """Has it use so many of its slots from now on."""
+        self.place, self.row = self.place._replace(used=slots), self.row._replace(slots=slots)
+        self.channel.send(Slots(slots))
 
     def running(self) -> int:
         """Commands that have started and not ended."""

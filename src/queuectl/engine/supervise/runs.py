@@ -16,10 +16,24 @@ class Runs:
         self.roster = roster
         self.free = slots[::-1]
         """The next slot to be taken is the last one."""
+        self._unused: list[Slot] = []
+        self._used = len(slots)
         self.by_key: dict[Key, Run] = {}
         self.all: Collection[Run] = self.by_key.values()
         self.by_pid: dict[int, Run] = {}
         """Those whose process, or the child that copies their output, has not been reaped."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may start."""
+        return bool(self.free) and len(self.by_key) < self._used
+
+    def use(self, count: int) -> None:
+        """Takes only the first `count` slots from now on, once others are free."""
+        self._used = count
+        free = sorted((*self.free, *self._unused), key=lambda slot: -slot.row)
+        self.free[:] = [slot for slot in free if slot.row < count]
+        self._unused = [slot for slot in free if slot.row >= count]
 
     def take(self, key: Key, execution: int, since: float) -> Slot:
         """A slot for an execution that is about to be started."""
@@ -30,7 +44,7 @@ class Runs:
     def give_back(self, slot: Slot) -> None:
         """The execution has ended and its result is in the journal, or it was not started."""
         self.roster.leave(slot.row)
-        self.free.append(slot)
+        (self.free if slot.row < self._used else self._unused).append(slot)
 
     def add(self, key: Key, run: Run) -> None:
         """It was started."""
@@ -43,4 +57,4 @@ class Runs:
 
     def slots(self) -> list[Slot]:
         """All of them, free or taken."""
-        return [*self.free, *(run.slot for run in self.all)]
+        return [*self.free, *self._unused, *(run.slot for run in self.all)]

@@ -40,6 +40,7 @@ from queuectl.engine.protocol import (
     Recorded,
     Short,
     Signalled,
+    Slots,
     Terminate,
     encoded,
 )  # fmt: skip
@@ -198,6 +199,8 @@ class Supervisor:
             case Lease():
                 self._fence.hold(message)
                 self._sentry.post(message.kill_at)
+            case Slots(used):
+                self._runs.use(used)
             case Signalled():
                 self._ending.withheld.signalled(time.monotonic())
             case Leave():
@@ -216,7 +219,7 @@ class Supervisor:
     def _can_start(self) -> bool:
         return bool(
             self._waiting
-            and self._runs.free
+            and self._runs.has_room
             and self._short_until == inf
             and self._door.driven
             and self._results.journal.spare(len(self._runs.by_key)) > 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job
+from queuectl.domain.served import Served
 from queuectl.store.identity import is_same
 from queuectl.store.port import LEASE_S, Grip, WorkerRow
 from queuectl.store.shared.migrations import newest
@@ -63,6 +64,25 @@ class Workers(Session):
     def stop_requests(self, ids: Sequence[str]) -> dict[str, str]:
         text = f"SELECT id, stop FROM {{schema}}.workers WHERE stop IS NOT NULL AND id {self._dialect.any_of}"
         return dict(self._select(text, [self._dialect.array(ids)]))
+
+    def request_options(self, ids: Sequence[str], options: Mapping[str, Any]) -> None:
+        for worker in sorted(ids):
+            with self.transaction():
+                earlier = self.option_requests([worker]).get(worker, {})
+                text = "UPDATE {schema}.workers SET wanted = ? WHERE id = ?"
+                self._execute(text, [json.dumps({**earlier, **options}), worker])
+                self._announce()
+
+    def option_requests(self, ids: Sequence[str]) -> dict[str, Any]:
+        text = f"SELECT id, wanted FROM {{schema}}.workers WHERE wanted IS NOT NULL AND id {self._dialect.any_of}"
+        return {id: json.loads(wanted) for id, wanted in self._select(text, [self._dialect.array(ids)])}
+
+    def take_options(self, grip: Grip, slots: int, served: Served) -> None:
+        with self.transaction():
+            self._check(grip)
+            text = "UPDATE {schema}.workers SET slots = ?, queues = ?, not_queues = ?, wanted = NULL WHERE id = ?"
+            self._execute(text, [slots, json.dumps(served.only), json.dumps(served.but), grip.worker])
+            self._announce()
 
     # --- what a supervisor holds ------------------------------------------------------------
 
