@@ -53,6 +53,12 @@ SELECT EXISTS (
         WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
     );
 
+-- name: free_candidates
+-- The first claimable jobs of one queue in the order of claiming, where no queue is limited; and whether each minds a gate.
+SELECT seq, priority, due_at, lost_in_row >= :losses, state, locks IS NOT NULL OR start_by IS NOT NULL FROM jobs INDEXED BY jobs_ready
+WHERE ready = 1 AND queue = :queue
+ORDER BY priority DESC, due_at, seq LIMIT :limit;
+
 -- name: claim
 -- Hands jobs to a worker. Equal to lifecycle.apply(job, Claimed); a test holds them together.
 UPDATE jobs SET
