@@ -181,7 +181,10 @@ class Dispatcher:
         return self._is_commit_pending() or now >= self._known.first_sent_at() + RECORD_START_AFTER_S
 
     def _commit_not_before(self) -> float:
-        """Slots that lie idle while there is work do not wait for a full transaction, nor does the last result."""
+        """Slots that lie idle while there is work do not wait for a full transaction, nor does the last result, which
+        nothing can join any more."""
+        if self._known.ended and self._crew.is_idle and not self._outage.lasts:
+            return 0.0
         is_starved = not self._stopping.has_begun and self._claiming.is_starved()
         return self.pace.hurry_not_before if is_starved or self._crew.is_idle else self.pace.commit_not_before
 
