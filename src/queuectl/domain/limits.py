@@ -286,6 +286,8 @@ def _park(choice: Choice, job: Candidate) -> None:
 
 def merged(*lines: Iterable[Candidate]) -> Iterator[Candidate]:
     """The candidates of several lines, each in its order, in one."""
+    if len(lines) == 1:
+        return iter(lines[0])
     from heapq import merge
 
     return merge(*lines, key=lambda job: job.order)

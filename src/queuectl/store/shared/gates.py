@@ -196,6 +196,8 @@ class Gates:
 
     def take(self, choice: Choice, claimed: Sequence[Job], now: float) -> list[Job]:
         """Writes what claimed jobs take; the jobs with their units."""
+        if not self._rated and not choice.units:
+            return list(claimed)
         taken = []
         for job in claimed:
             if self.is_rated(job.queue):
@@ -250,9 +252,10 @@ class Gates:
             dialect = self._store._dialect
             text = f"DELETE FROM {{schema}}.holds WHERE job {dialect.any_of}"
             self._store._execute(text, [dialect.array(ended)])
-        for change, after in counts:
-            if self.is_rated(after.queue):
-                self._note_start(change, now)
+        if self._rated is None or self._rated:
+            for change, after in counts:
+                if self.is_rated(after.queue):
+                    self._note_start(change, now)
 
     def _note_start(self, change: Change, now: float) -> None:
         match change.event:
