@@ -30,6 +30,7 @@ SHOTS: tuple[tuple[str, str, dict[str, int], str], ...] = (
     ("overview-dark", "/", DESK, "dark"),
     ("jobs", "/jobs", DESK, "light"),
     ("job", "/jobs/encode-holiday", {"width": 1120, "height": 520}, "light"),
+    ("queue", "/queues/video", {"width": 1120, "height": 720}, "light"),
     ("failures", "/failures", DESK, "light"),
     ("console", "/jobs", DESK, "dark"),
     ("phone", "/jobs", PHONE, "light"),
@@ -55,7 +56,11 @@ def fill(server: Service, folder: str) -> None:
     ]
     for jobs in (small, mails):
         assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201
-    server.enqueue(ENCODE, id="encode-holiday", queue="video", tags=["media"], priority=5, timeout="2h", cwd=folder)
+    server.queue.set_queue("video", concurrency=1, rate="20/h")
+    video = {"queue": "video", "tags": ["media"], "locks": ["gpu"], "timeout": "2h", "cwd": folder}
+    server.enqueue(ENCODE, id="encode-holiday", priority=5, **video)
+    for name in ("beach", "garden", "party"):
+        server.enqueue(f"ffmpeg -i {name}.mov -c:v libx264 {name}.mp4", id=f"encode-{name}", **video)
     server.enqueue("echo connecting; exit 75", id="sync-mirror", queue="sync", backoff_initial="20m", tags=["nightly"])
     server.enqueue(["rsync", "-a", "nas:/photos", "/backup"], id="backup", queue="sync", delay="6h", tags=["nightly"])
     server.enqueue("make report | mail -s report me", id="report", queue="reports", delay="2h")
