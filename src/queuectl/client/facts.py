@@ -42,7 +42,7 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
         grace = format_duration(spec.kill_grace)
         yield "time limit", f"{format_duration(spec.timeout)}, then {grace} from SIGTERM to SIGKILL"
     if spec.memory_max is not None:
-        yield "memory limit", format_size(spec.memory_max)
+        yield "memory", f"at most {format_size(spec.memory_max)}"
     if spec.nice is not None:
         yield "niceness", str(spec.nice)
     if spec.user is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuectl.client import documents, locks, operation, queues
 from queuectl.client.shapes import numbers
-from queuectl.domain.fields import FIELDS, INPUT, Field
+from queuectl.domain.fields import FIELDS, INPUT, MEMORY_MAX, MEMORY_MIN, Field
 from queuectl.domain.job import JobState, Spec
 from queuectl.wire.requests import JobRequest
 from queuectl.wire.schema import (
@@ -31,6 +31,16 @@ NAME = operation.NAME.schema
 EXIT_CODE: Schema = {"type": "integer", "minimum": 0, "maximum": EXIT_CODE_MAX}
 COMMAND: Schema = {"anyOf": [TEXT, listed(TEXT)], "description": "text for the shell, or a list of words"}
 ENVIRONMENT: Schema = {"type": "object", "additionalProperties": STORABLE}
+SIZE: Schema = {
+    "anyOf": [
+        {"type": "integer", "minimum": MEMORY_MIN, "maximum": MEMORY_MAX},
+        {
+            "type": "string",
+            "pattern": "^([1-9][0-9]{7,14}|[1-9][0-9]{4,11}k|[1-9][0-9]{0,5}[mg]|[1-9][0-9]{0,2}t)(i?b)?$",
+        },
+    ],
+    "description": "bytes, or text such as 512m, 4g",
+}
 
 _SHOWN: dict[str, Schema] = {
     "text": TEXT, "filled text": TEXT, "path": TEXT, "id": TEXT, "name": TEXT, "names": listed(TEXT),
@@ -56,7 +66,7 @@ JOB = {
 _GIVEN: dict[str, Schema] = {
     "filled text": STORABLE, "path": STORABLE, "id": ID, "name": NAME, "names": listed(NAME),
     "locks": listed(TEXT), "flag": FLAG,
-    "size": {"type": ["integer", "string"], "pattern": "^[0-9]{1,18} *([kmgtKMGT]?i?[bB]?)$", "minimum": 1},
+    "size": SIZE,
     "time": TIME, "duration": DURATION, "positive duration": DURATION,
     "exit codes": listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),
     "umask": {"type": "string", "pattern": "^[0-7]{3,4}$"}, "variables": ENVIRONMENT,
