@@ -7,7 +7,10 @@ import pwd
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -153,8 +156,28 @@ def test_the_kernels_log_names_a_process_by_pid_name_and_time(record: bytes, is_
     assert oom.is_named(record, 321, b"python3", since=80.0) is is_it
 
 
+def test_an_end_that_the_kernel_counts_explains_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = [7]
+    monkeypatch.setattr(oom, "ends", lambda: counted[0])
+    killer = oom.OomKiller()
+    run: Any = SimpleNamespace(pid=0, exit=(None, 9), tree=SimpleNamespace(since=0.0))
+    counted[0] += 1
+    verdicts = [killer.verdict(run, time.monotonic()) for _ in range(2)]
+    host = os.uname().nodename
+    probably = f"probably by the kernel's OOM killer, which ended one process on host {host} in the last 0 s"
+    assert verdicts == [f"killed by signal 9: {probably}", None]
+
+
 def test_a_kill_that_the_kernel_did_not_count_is_not_blamed_on_it(shop: Workshop) -> None:
     job = shop.enqueue("kill -KILL $$", max_retries=0)
     shop.worker(1)
     (ended,) = shop.finished(job)
     assert ended.error == "killed by signal 9"
+
+
+def test_in_a_control_group_the_kernel_keeps_the_limit(shop: Workshop) -> None:
+    shop.worker(1)
+    if shop.client.workers()[0].memory_limits != "cgroup":
+        pytest.skip("no control group (cgroup v2) is given to the tests: systemd-run -p Delegate=yes make test")
+    (ended,) = shop.finished(shop.enqueue(HOG, memory_max="64m", max_retries=0))
+    assert ended.error == "memory limit 64m exceeded (ended by the kernel)"

@@ -38,11 +38,13 @@ class OomKiller:
             self._before, self._last = self._last, (now, ends())
 
     def verdict(self, run: Run, now: float) -> str | None:
-        """What is to be said of a command that has ended by SIGKILL, and has not been reaped; None: nothing."""
-        since, before = self._before
-        count = ends() - before
+        """What is to be said of a command that has ended by SIGKILL, and has not been reaped; None: nothing. Each end
+        that the kernel counts explains one."""
+        (since, before), after = self._before, ends()
+        count = after - before
         if count <= 0:
             return None
+        self._before, self._last = [(at, min(seen + 1, after)) for at, seen in (self._before, self._last)]
         host, killed = (
             f"host {os.uname().nodename}",
             "killed by signal 9" if run.exit and run.exit[1] else "exit code 137",
