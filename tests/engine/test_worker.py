@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.client.reasons import Listing
 from queuectl.client.setting import set_worker
 from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Conflict, NotFound
@@ -72,6 +73,19 @@ def test_a_live_worker_takes_other_slots_and_queues(shop: Workshop, tmp_path: Pa
     set_worker(shop.store, "me", "night", None, (), (), True)
     shop.finished(other)
     assert [deed.kind for deed in shop.store.deeds(9)] == ["WorkerSet"] * 3
+
+
+def test_a_worker_starts_nothing_while_its_machine_is_busy(shop: Workshop) -> None:
+    waits = "free memory .* at least 1024 GiB"
+    shop.worker(1, "--name", "picky", "--min-free-memory", "1t", "--max-load", "9999")
+    until(lambda: workers_of(shop.store)[0].waits, "it waits")
+    job = shop.enqueue("true")
+    assert re.match(waits, Listing(shop.store).reasons([shop.job(job)])[0] or "")
+    shop.worker(1)
+    (done,) = shop.finished(job)
+    assert done.worker
+    assert not done.worker.startswith("picky~")
+    assert len(re.findall("starting nothing for now: " + waits, "\n".join(_log(shop)))) == 1
 
 
 def test_only_a_live_worker_can_be_set(shop: Workshop) -> None:

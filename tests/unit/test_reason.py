@@ -15,9 +15,9 @@ class Facts(Listing):
 
     most = 1000
 
-    def __init__(self, slots: int = 0, busy: int = 0, ahead: int = 0) -> None:
+    def __init__(self, slots: int = 0, busy: int = 0, ahead: int = 0, waits: str | None = None) -> None:
         self.queues = {}
-        self._given = Slots(slots, busy), ahead
+        self._given = Slots(slots, busy, waits), ahead
 
     def slots(self, queue: str) -> Slots:
         return self._given[0]
@@ -68,6 +68,13 @@ def test_a_due_job_is_explained_by_the_workers_and_those_before_it(
 ) -> None:
     (gate,) = closed_gates(a_job(), NOON, Facts(slots, busy, ahead), FORM)
     assert (gate.code, gate.reason) == (code, words)
+
+
+def test_a_due_job_names_what_its_worker_waits_for() -> None:
+    (gate,) = closed_gates(a_job(), NOON, Facts(4, 4, 0, "host load 9.1, at most 8"), FORM)
+    assert (gate.code, gate.reason) == ("busy", "host load 9.1, at most 8; 1st in line")
+    (gate,) = closed_gates(a_job(), NOON, Facts(8, 4, 0, "host load 9.1, at most 8"), FORM)
+    assert gate.code == "next", "another worker has free slots"
 
 
 def test_ordinals_are_english() -> None:

@@ -15,6 +15,7 @@ from queuectl.wire.workers import WorkerOptions, read_options
     ("given", "options"),
     [
         ({"queues": ["a,b", "c", "a"], "not_queues": []}, WorkerOptions(queues=("a", "b", "c"))),
+        ({"max_load": "7.5", "min_free_memory": "2g"}, WorkerOptions(max_load=7.5, min_free_memory=2 << 30)),
         ({"queues": [], "not_queues": ["a", "b,c"]}, WorkerOptions(not_queues=("a", "b", "c"))),
     ],
 )

@@ -108,7 +108,7 @@ def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Co
 
 
 def _condition(worker: WorkerView) -> str:
-    return CONDITIONS.get(worker.condition) or ("stopping" if worker.stopping else "")
+    return CONDITIONS.get(worker.condition) or ("stopping" if worker.stopping else worker.waits or "")
 
 
 def _queue_table(found: Status) -> tuple[Sequence[Column], list[Sequence[str | Cell]]]:

@@ -197,6 +197,8 @@ _ROWS = (
             flag("--drain", "exit once no job is left, scheduled ones included"),
             flag("--if-none", "do nothing if a live worker serves these queues"),
             flag("--detach", "run in the background"),
+            option("--max-load", "L", "start nothing while the load average is L or more"),
+            option("--min-free-memory", "SIZE", "start nothing while less memory is free, such as 2g"),
             option("--name", "NAME", "the worker's name (default: host and random letters)"),
             option("--stop-timeout", "S", "end running commands S seconds after a graceful stop"),
         ),

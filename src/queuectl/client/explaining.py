@@ -85,7 +85,8 @@ class _Explaining:
             case Code.LOCK:
                 return self._of_lock(gate)
             case Code.BUSY:
-                return gate._replace(told=gate.reason, fix="queuectl worker start")
+                waits = self._around.slots(queue).waits
+                return gate._replace(told=gate.reason, fix=None if waits else "queuectl worker start")
             case _:
                 return gate._replace(told=gate.reason)
 
@@ -164,6 +165,8 @@ class _Explaining:
         before = gate.place or 1
         if gate.code in SLOTS:
             slots = self._around.slots(self._job.queue)
+            if slots.waits:
+                return None
             before -= slots.all - slots.busy
         if before <= 0:
             return self._now

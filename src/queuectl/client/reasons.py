@@ -86,9 +86,9 @@ class Listing:
     def slots(self, queue: str) -> Slots:
         if queue not in self._slots:
             serving = self.serving(queue)
-            self._slots[queue] = Slots(
-                sum(worker.slots for worker in serving), sum(len(worker.running) for worker in serving)
-            )
+            busy = sum(max(len(each.running), each.slots if each.waits else 0) for each in serving)
+            waits = next((worker.waits for worker in serving if worker.waits), None)
+            self._slots[queue] = Slots(sum(worker.slots for worker in serving), busy, waits)
         return self._slots[queue]
 
     # --- locks ------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class WorkerView(NamedTuple):
     `condition` is its condition as seen from here. An orphaned worker has lost its dispatcher: it starts nothing, but
     its commands go on until a worker takes over. `seen_at` is now if a lock proves that it lives, else the time of its
     last renewal. `starting` are jobs that it has claimed beyond its slots, to start each when a slot is free.
+    `waits`: why it starts nothing for now.
     `memory_limits` says what keeps those of its commands: `cgroup`, or `look` at each second.
     """
 
@@ -53,6 +54,7 @@ class WorkerView(NamedTuple):
     starting: Sequence[Job] = ()
     not_queues: tuple[str, ...] = ()
     memory_limits: str | None = None
+    waits: str | None = None
 
     @property
     def served(self) -> Served:

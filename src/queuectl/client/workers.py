@@ -65,7 +65,7 @@ def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView
     claimed = [(row, _claimed(store, row)) for row in rows]
     return WorkerView(
         name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, not_queues=own[0].not_queues,
-        condition=condition,
+        condition=condition, waits=next((row.waits for row in own if row.waits), None),
         slots=0 if is_orphaned else sum(row.slots for row in own if row.epoch == FIRST_EPOCH),
         started_at=min(row.started_at for row in own), seen_at=seen_at, stopping=any(row.stop for row in own),
         rows=rows, running=[job for row, jobs in claimed for job in jobs[: _in_slots(row, jobs)]],

@@ -53,10 +53,12 @@ class Gate(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """How many slots serve a queue, and how many of them are busy."""
+    """How many slots serve a queue, and how many of them are busy. Those of a worker that waits for its machine are;
+    `waits`: what for."""
 
     all: int
     busy: int
+    waits: str | None = None
 
 
 class Facts(Protocol):
@@ -180,6 +182,9 @@ def _in_line(slots: Slots, ahead: int | None, most: int, is_alone: bool) -> Gate
     if ahead is None:
         return Gate(Code.LINE, "in line", width=slots.all)
     place = ahead + 1
+    if slots.waits and slots.busy >= slots.all:
+        words = f"{ordinal(place)} in line" if ahead <= most else f"over {most:,} before it"
+        return Gate(Code.BUSY, f"{slots.waits}; {words}", width=slots.all, place=place)
     if not ahead and is_alone:
         return Gate(Code.NEXT, "next in line", width=slots.all, place=place)
     words = f"{ordinal(place)} in line" if ahead <= most else f"over {most:,} before it"

@@ -41,6 +41,16 @@ class CannotStart(NamedTuple):
     why: str
 
 
+class MachineBusy(NamedTuple):
+    """The worker starts nothing, by the limits that it was given for its machine."""
+
+    why: str
+
+
+class MachineFree(NamedTuple):
+    """It does again."""
+
+
 class LastWords(NamedTuple):
     """What a supervisor said before it died of a fault of its own."""
 
@@ -169,6 +179,8 @@ Happening = (
     | Lacking
     | WorkerCrashed
     | CannotStart
+    | MachineBusy
+    | MachineFree
     | LastWords
     | WorkerStopping
     | DrainWaits

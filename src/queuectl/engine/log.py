@@ -81,6 +81,8 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
     happenings.Lacking: "this platform lacks {e.name}: {e.without}",
     happenings.WorkerCrashed: "the worker crashed, by a fault of queuectl's own: {e.what}",
     happenings.CannotStart: "cannot start any command: {e.why}",
+    happenings.MachineBusy: "starting nothing for now: {e.why}",
+    happenings.MachineFree: "starting commands again",
     happenings.LastWords: "supervisor {e.worker} said last: {e.said}",
     happenings.WorkerStopping: _stopping,
     happenings.DrainWaits: lambda event: f"nothing to run for {format_duration(event.after)}",

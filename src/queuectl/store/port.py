@@ -283,6 +283,9 @@ class WorkStore(OpenStore, Protocol):
     def take_options(self, grip: Grip, slots: int, served: Served) -> None:
         """Notes what a supervisor has now; it has taken what was asked for. Raises `Superseded`."""
 
+    def note_waits(self, ids: Sequence[str], why: str | None) -> None:
+        """Notes why these supervisors' worker starts nothing for now; None: it does."""
+
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,
         ahead: bool = False, not_queues: Sequence[str] = (),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.served import Served
-from queuectl.wire.kinds import check_queue
+from queuectl.wire.kinds import check_queue, size
 from queuectl.wire.times import parse_duration
 
 SLOTS_MAX = 4096
@@ -27,6 +27,9 @@ class WorkerOptions(NamedTuple):
     looks for work at least every `poll` seconds, and if it is to `drain` exits once no job is left. `stop_timeout`
     seconds after a graceful stop it ends what runs; None: never.
 
+    It starts nothing while its machine has a load of `max_load` or more, or less than `min_free_memory` bytes of memory
+    that commands can have; None: whatever they are.
+
     `name` and the number of `supervisors`, the processes that share the slots, are filled in when it starts.
     """
 
@@ -38,6 +41,8 @@ class WorkerOptions(NamedTuple):
     stop_timeout: float | None = None
     supervisors: int = 0
     not_queues: tuple[str, ...] = ()
+    max_load: float | None = None
+    min_free_memory: int | None = None
 
     @property
     def served(self) -> Served:
@@ -68,6 +73,12 @@ def _poll(text: str) -> float:
     return seconds
 
 
+def _load(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) <= 0:
+        raise Invalid(f"--max-load must be a number above 0, not {text!r}")
+    return float(text)
+
+
 def check_name(name: str) -> str:
     """A worker's name. Raises `Invalid`."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
@@ -87,6 +98,8 @@ READ: Mapping[str, Callable[[Any], Any]] = {
     "not_queues": queue_names,
     "poll": _poll,
     "name": check_name,
+    "max_load": _load,
+    "min_free_memory": lambda text: size(1 << 20, 1 << 50)(text, "--min-free-memory"),
     "stop_timeout": lambda text: parse_duration(text, "--stop-timeout"),
 }
 """How the text of an option is read; those that are not here are taken as they are."""

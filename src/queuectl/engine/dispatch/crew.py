@@ -191,6 +191,13 @@ class Crew:
                 if is_late and flight.key != link.short_of_room_for:
                     link.drop(flight)
 
+    def ask_back(self) -> None:
+        """Asks for all back that has not started."""
+        for link in self.links:
+            for flight in link.flights.values():
+                if flight.may_wait():
+                    link.drop(flight)
+
     def dismiss(self, link: Link) -> None:
         """Lets a supervisor leave, which runs nothing. An earlier try may have succeeded, though we were told that it
         failed. Raises `Superseded`."""

@@ -24,6 +24,7 @@ from queuectl.engine.dispatch.inbox import Inbox
 from queuectl.engine.dispatch.outage import Outage
 from queuectl.engine.dispatch.pace import Beat, Pace
 from queuectl.engine.dispatch.pending import Outcome, Pending, settled
+from queuectl.engine.dispatch.pressure import Pressure
 from queuectl.engine.dispatch.requests import Requests
 from queuectl.engine.dispatch.stopping import GRACEFUL, Stopping
 from queuectl.engine.dispatch.succession import Succession
@@ -74,6 +75,7 @@ class Dispatcher:
             store, host, self._crew, self._known, self._claiming, self._stopping, lambda: self._settings, wards,
             observe,
         )  # fmt: skip
+        self._pressure = Pressure(store, self._crew, host, observe)
         self._requests = Requests(store, self._crew, self._claiming, self._stopping, observe)
         self._drain = Drain(store, self._crew, observe)
         self._upkeep = Upkeep(store, clock)
@@ -158,6 +160,7 @@ class Dispatcher:
         if self._beat.is_due("tick", TICK_S, now):
             self._check_store()
             self._crew.attend(now)
+            self._pressure.attend()
             self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
             if not self._stopping.has_begun and self._options.slots and self._upkeep.go_on(self._settings, now):
                 self._claiming.look_again()
@@ -189,7 +192,7 @@ class Dispatcher:
         return self.pace.hurry_not_before if is_starved or self._crew.is_idle else self.pace.commit_not_before
 
     def _wants_claims(self) -> bool:
-        return not self._stopping.has_begun and self._claiming.is_wanted()
+        return not self._stopping.has_begun and self._pressure.waits is None and self._claiming.is_wanted()
 
     def _commit(self, now: float) -> None:
         """Records what is known and claims what there is room for, in one transaction; then tells the supervisors.
@@ -204,7 +207,7 @@ class Dispatcher:
                 self._crew.give_back_unknown()
             outcomes = self._known.record(known, self._store, self._settings["output-max"])
             self._claiming.ended()  # what these have freed is claimed in this transaction
-            if self._wants_claims():
+            if self._wants_claims() and self._pressure.allows():
                 claims = self._claiming.claim(self._settings["max-lost"])
         self._known.recorded(known)
         done = self._clock.monotonic()

@@ -21,6 +21,7 @@ import queuectl
 from queuectl import environment, ids
 from queuectl.domain.errors import OperationFailed
 from queuectl.engine.channel import Channel, dial
+from queuectl.engine.dispatch import machine
 from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.report import Witness, witness_of
 from queuectl.engine.dispatch.unable import Unable
@@ -103,6 +104,14 @@ class Host:
     def lacks(self) -> list[Lack]:
         """What this platform does not have."""
         return missing()
+
+    def load(self) -> float:
+        """The load average of the last minute."""
+        return machine.load()
+
+    def free_memory(self) -> int | None:
+        """The bytes of memory that commands can have; None where nobody knows."""
+        return machine.free_memory()
 
     def prepare(self) -> None:
         """Makes this process the one to which a dead supervisor's children come. Finds a place for control groups."""

@@ -84,6 +84,12 @@ class Workers(Session):
             self._execute(text, [slots, json.dumps(served.only), json.dumps(served.but), grip.worker])
             self._announce()
 
+    def note_waits(self, ids: Sequence[str], why: str | None) -> None:
+        with self.transaction():
+            for worker in sorted(ids):
+                self._execute("UPDATE {schema}.workers SET waits = ? WHERE id = ?", [why, worker])
+            self._announce()
+
     # --- what a supervisor holds ------------------------------------------------------------
 
     def running(self, worker: str) -> list[Job]:
