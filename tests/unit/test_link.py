@@ -9,7 +9,7 @@ from queuectl.domain.job import Spec
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host, Plan
 from queuectl.engine.dispatch.link import Link
-from queuectl.engine.protocol import SPECS_MAX, Dropped, End, Ended, Message, Order, Prepare, parse
+from queuectl.engine.protocol import SPECS_MAX, Drop, Dropped, End, Ended, Message, Order, Prepare, parse
 from queuectl.store.passfile import Access
 from tests.builders import a_job, a_worker
 from tests.workshop import until
@@ -38,6 +38,20 @@ def test_every_start_refers_to_one_of_the_last_surroundings_that_were_sent() -> 
         link.recorded(list(link.flights))
         far.receive()
     assert len(sent) < 2 * SPECS_MAX + 20, "shared surroundings are sent anew only now and then"
+    near.close()
+    far.close()
+
+
+def test_of_what_was_claimed_ahead_jobs_of_a_limited_queue_are_asked_back() -> None:
+    near, far = (Channel(end) for end in socket.socketpair())
+    link = Link(a_worker(), near)
+    link.start([a_job("at once", queue="q")._replace(seq=1)], 0.0)
+    link.start([a_job(f"{seq}", queue=queue)._replace(seq=seq) for seq, queue in ((2, "q"), (3, "r"))], 0.0, ahead=True)
+    link.drop_ahead({"q"})
+    dropped = [message.seq for message in far.receive() if isinstance(message, Drop)]
+    assert dropped == [2]
+    link.flights[3, 0].pid = 1
+    assert [flight.job.seq for flight in link.waiting()] == [2]
     near.close()
     far.close()
 

@@ -298,6 +298,9 @@ class WorkStore(OpenStore, Protocol):
         limited queue or units of a lock, or that may expire, and none behind it. Jobs past their time are cancelled.
         """
 
+    def limited(self) -> set[str]:
+        """The queues that have a limit, a rate or a pause."""
+
     @property
     def held_up(self) -> bool:
         """Whether the last claim left due jobs behind a limit or lock that the end of another job may open."""

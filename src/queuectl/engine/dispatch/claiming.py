@@ -61,6 +61,8 @@ class Claims:
     room: int = 0
     passed_over: bool = False
     gave_back: bool = False
+    at_once: int | None = None
+    """How many of the orders are for free slots; None: all of them."""
 
     def add(self, link: Link, limit: int, jobs: list[Job]) -> None:
         self.orders.append((link, jobs))
@@ -163,6 +165,7 @@ class Claiming:
 
     def _claim_ahead(self, rooms: Sequence[tuple[Link, int]], claims: Claims) -> None:
         """Claims what waits in line for a slot, and gives back what may not wait there."""
+        claims.at_once = len(claims.orders)
         for link, limit in rooms:
             jobs = self._claim(link, limit, FOR_LATER)
             doubtful = [Change(job=job, event=GivenBack()) for job in jobs if may_be_poison(job)]
@@ -192,8 +195,8 @@ class Claiming:
         if not synced and any(job.started_at is not None for job in jobs):
             self._store.sync()
             synced = True
-        for link, orders in claims.orders:
-            link.start(orders, now)
+        for number, (link, orders) in enumerate(claims.orders):
+            link.start(orders, now, ahead=claims.at_once is not None and number >= claims.at_once)
         if not synced:
             self._store.sync()
         if claims.gave_back:

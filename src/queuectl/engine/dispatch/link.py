@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -47,6 +47,8 @@ class Flight:
     end_sent: Cause | None = None
     stuck: str | None = None
     """What of it could not be ended, though it was to be."""
+    is_ahead: bool = False
+    """Whether it was claimed to wait for a slot."""
     is_foreseen: bool = False
     """Whether the start on record is the one that was foreseen, and not the real one."""
 
@@ -134,12 +136,12 @@ class Link:
     def hello(self) -> None:
         self.channel.send(Hello(PROTOCOL, self.grip.epoch))
 
-    def start(self, jobs: Sequence[Job], now: float) -> None:
+    def start(self, jobs: Sequence[Job], now: float, *, ahead: bool = False) -> None:
         """Sends claimed jobs to be run."""
         messages: list[Message] = []
         for job in jobs:
             key = job.seq, job.lease
-            self.flights[key] = Flight(key, job, now, is_foreseen=job.started_at is not None)
+            self.flights[key] = Flight(key, job, now, is_ahead=ahead, is_foreseen=job.started_at is not None)
             messages += self._order(job)
         self.channel.send(*messages)
 
@@ -166,6 +168,16 @@ class Link:
     def drop(self, flight: Flight) -> None:
         """Asks for a start back that has not happened yet."""
         self.channel.send(Drop(flight.job.seq, flight.job.lease))
+
+    def waiting(self) -> list[Flight]:
+        """What was claimed ahead and may still wait for a slot."""
+        return [flight for flight in self.flights.values() if flight.is_ahead and flight.may_wait()]
+
+    def drop_ahead(self, queues: Collection[str]) -> None:
+        """Asks back what waits for a slot and is of one of these queues."""
+        for flight in self.waiting():
+            if flight.job.queue in queues:
+                self.drop(flight)
 
     def end(self, flight: Flight, cause: Cause) -> None:
         """Has an execution ended, once for each cause."""

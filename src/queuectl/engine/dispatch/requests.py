@@ -38,12 +38,20 @@ class Requests:
             for flight in link.flights.values():
                 if flight.job.seq in asked and flight.result is None:
                     link.end(flight, Cause.CANCEL)
+        self._give_back_limited()
         wanted: dict[str, Any] = {}
         for each in self._store.option_requests(own).values():
             wanted |= each
         if wanted and not self._stopping.has_begun:
             self._take(wanted)
         self.unanswered = False
+
+    def _give_back_limited(self) -> None:
+        """Gives back what waits for a slot though its queue has got a limit since: nothing limited is held ahead."""
+        if any(link.waiting() for link in self._crew.links):
+            limited = self._store.limited()
+            for link in self._crew.links:
+                link.drop_ahead(limited)
 
     def _take(self, wanted: dict[str, Any]) -> None:
         """Goes on with other options. What runs is not touched."""

@@ -60,6 +60,13 @@ class Limits(KeptSettings, Workers):
 
     # --- queues -----------------------------------------------------------------------------
 
+    def limited(self) -> set[str]:
+        if self._behind:
+            return set()
+        kinds = ("concurrency", "rate_starts", "paused_at")
+        condition = " OR ".join(f"{column} IS NOT NULL" for column in kinds)
+        return {name for (name,) in self._select(f"SELECT name FROM {{schema}}.queues WHERE {condition}")}
+
     def queues(self) -> list[Queue]:
         if self._behind:
             return []
