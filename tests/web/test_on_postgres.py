@@ -46,6 +46,11 @@ def test_a_job_goes_its_way_and_whoever_listens_is_told(place: str, tmp_path: Pa
         assert 'queuectl_jobs{queue="default",state="dead"} 1.0' in service.full.get("/metrics").text
         assert service.full.post("/api/v1/dlq/retry", json={"selector": {"all": True}}).json()["changed"] == 1
         assert service.full.get("/readyz").status_code == 200
+        service.queue.pause_queues("p/q@r", reason="no room")
+        service.enqueue(id="b", queue="p/q@r", locks=["l/m@n"])
+        for path in ("/", "/queues", "/queues/p%2Fq@r", "/locks", "/locks/l%2Fm@n", "/jobs/b"):
+            shown = service.full.get(path)
+            assert (shown.status_code, "p/q@r" in shown.text or "l/m@n" in shown.text) == (200, True), path
         status = service.full.get("/api/v1/status").json()
         (worker,) = status["workers"]
         at, seen_at = (datetime.fromisoformat(text).timestamp() for text in (status["at"], worker["seen_at"]))
