@@ -10,8 +10,8 @@ from typing import NamedTuple
 from queuectl.domain.job import Attempt, Job
 from queuectl.store.port import Store
 
-CLOCKS_DIFFER_S = 0.005
-"""So well workers know the time of a PostgreSQL server, by which starts are on record."""
+CLOCKS_DIFFER_S = 0.05
+"""So well workers know the time of a PostgreSQL server under load, by which starts and ends are on record."""
 
 
 class Execution(NamedTuple):
@@ -34,13 +34,13 @@ def _execution(job: Job, attempt: Attempt) -> Execution:
     return Execution(job.id, job.run_at, attempt.started_at, attempt.finished_at)
 
 
-def most_at_once(history: Sequence[Execution]) -> int:
-    """How many executions there were at the same time, at most."""
+def most_at_once(history: Sequence[Execution], doubt_s: float = 0.0) -> int:
+    """How many executions there were at the same time, at most, by clocks that differ by no more than that."""
     most, ends = 0, list[float]()
     for each in history:
         while ends and ends[0] <= each.started_at:
             heappop(ends)
-        heappush(ends, each.finished_at)
+        heappush(ends, each.finished_at - doubt_s)
         most = max(most, len(ends))
     return most
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from hashlib import sha256
+from math import inf
 from typing import Any
 
 from queuectl import ids
@@ -25,6 +26,8 @@ from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
 from queuectl.wire.jobs import spec_to_text
 
+CLOCKS_DRIFT = 0.0002
+"""Two clocks drift apart by such a part of the time that passes, at most."""
 FOLD_EVERY = 500
 """How many transactions of one store pass between two folds of the counts."""
 
@@ -78,7 +81,7 @@ class PostgresSession(Session):
         """`clock` stands in for the server's, in tests."""
         self._address = address
         self._clock = clock
-        self._ahead_s = 0.0
+        self._ahead_s, self._doubt_s, self._clock_set_at = 0.0, inf, 0.0
         self._sql = _queries(address.schema)
         self._me = ids.random_id(10)
         self._channel = f"queuectl_{address.schema}"
@@ -128,8 +131,13 @@ class PostgresSession(Session):
             self._settings["synchronous_commit"] = "off"
 
     def _set_clock(self, now: float, asked_at: float) -> None:
-        """`now` is the server's time at some moment between `asked_at` and the present."""
-        self._ahead_s = now - (asked_at + boottime()) / 2
+        """`now` is the server's time at some moment between `asked_at` and the present. A slow answer says little, and
+        replaces no better one that may still be right."""
+        answered_at = boottime()
+        ahead_s, doubt_s = now - (asked_at + answered_at) / 2, (answered_at - asked_at) / 2
+        known_within_s = self._doubt_s + CLOCKS_DRIFT * (answered_at - self._clock_set_at)
+        if doubt_s <= known_within_s or abs(ahead_s - self._ahead_s) > doubt_s + known_within_s:
+            self._ahead_s, self._doubt_s, self._clock_set_at = ahead_s, doubt_s, answered_at
 
     def now(self) -> float:
         return boottime() + self._ahead_s if self._clock is None else self._clock.now()
