@@ -133,9 +133,12 @@ class Claiming:
         links = self._crew.links
         adopted = sum(len(link.flights) for link in links if not link.own)
         for link in links:
-            room = link.free_slots() + ahead(link.row.slots) - adopted
+            room = link.free_slots() + ahead(link.row.slots)
             if room > 0 and link.own and not (link.leaving or link.channel.closed or link.is_short()):
-                yield link, room
+                taken = min(room, adopted)
+                adopted -= taken
+                if room > taken:
+                    yield link, room - taken
 
     def _has_room(self, ahead: Ahead) -> bool:
         return next(self._rooms(ahead), None) is not None
