@@ -89,19 +89,21 @@ class Bench(NamedTuple):
             return claims_s, statistics.median(took) * len(took)
 
     def idle(self, setting: Setting) -> Sequence[float]:
-        """CPU of an idle worker, in percent of a core, while many jobs wait for a lock that somebody holds."""
-        watched_s = max(3.0, WATCHED_S * setting.scale)
-        with self.store() as client, a_grip(client.store) as grip:
-            behind_a_lock(client, grip, int(MANY * setting.scale))
-            while client.store.claim(grip, HOST, 1, ()) or client.store.waiting_for("x") < int(MANY * setting.scale):
-                pass
+        """CPU of a worker, in percent of a core, while many jobs wait for a lock that one holds which sleeps."""
+        watched_s, count = max(3.0, WATCHED_S * setting.scale), int(MANY * setting.scale)
+        with self.store() as client:
+            (holder,) = client.enqueue([JobRequest(command="sleep 3600", columns={"locks": ("x",), "priority": 1})])
+            client.enqueue([JobRequest(command="true", columns={"locks": ("x",)})] * count)
             with worker(client, 4) as process:
+                while client.store.waiting_for("x") < count:
+                    time.sleep(0.5)
                 time.sleep(2)
-                pids = [process.pid, *(pid for pid in supervisors(client.store) if pid)]
+                pids = [process.pid, *supervisors(client.store)]
                 before = sum(map(cpu_s, pids))
                 time.sleep(watched_s)
                 used = sum(map(cpu_s, pids)) - before
-            _give_up(client)
+                client.store.set_queue(Queue("default", pause=Pause(client.store.now())))
+                client.cancel([holder.id])
             return [100 * used / watched_s]
 
     # --- freed places -----------------------------------------------------------------------
