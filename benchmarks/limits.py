@@ -35,7 +35,7 @@ from tests.workshop import Worker
 MANY, NEWLY_DUE, CLAIMS, SAMPLES, JOBS = 100_000, 10_000, 50, 200, 1000
 WATCHED_S = 20.0
 LATER_S = 6.0
-ELSEWHERE = ("unshare", "--pid", "--fork", "--mount-proc")
+ELSEWHERE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 """A worker with a process namespace of its own is on another machine, for all that others can tell."""
 
 
@@ -136,7 +136,7 @@ class Bench(NamedTuple):
                 runs = sorted(client.find(Selector()), key=lambda job: job.started_at or 0)
             finally:
                 for each in workers:
-                    each.stop()
+                    each.close() if elsewhere else each.stop()
             return [1000 * ((b.started_at or 0) - (a.finished_at or 0)) for a, b in pairwise(runs)]
 
     def one_place(self, setting: Setting) -> Sequence[float]:
