@@ -602,7 +602,7 @@ def test_a_queue_is_limited_paused_and_resumed(open_page: OpenPage, server: Serv
     page.get_by_label("For", exact=True).fill("2h")
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("[data-part=pause]")).to_contain_text("by token:test-full, 1h59m left: disk full")
-    server.enqueue(id="first-in-line", queue="mail/in@eu+1")  # not before, or a worker may run it
+    server.enqueue(id="first-in-line", queue="mail/in@eu+1", priority=1)  # not before, or a worker may run it
     expect(why).to_contain_text("first-in-line")
     expect(why).to_contain_text("disk full")
     page.get_by_role("button", name="Resume", exact=True).click()
