@@ -13,7 +13,8 @@ from tests.e2e.conftest import Terminal, eventually
 KEYS = {
     "id", "command", "state", "attempts", "max_retries", "created_at", "updated_at", "queue", "priority", "run_at",
     "timeout", "kill_grace", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "retry_on",
-    "fatal_on", "cwd", "umask", "env", "secrets", "shell", "stdin", "output_path", "split_output", "memory_max", "nice", "user",
+    "fatal_on", "cwd", "umask", "env", "secrets", "shell", "stdin", "output_path", "split_output",
+    "memory_max", "nice", "user",
     "tags", "batch",
     "schedule", "unique_key", "expires", "start_by", "depends_on", "locks", "held", "on_success", "on_failure",
     "on_dead", "owner", "worker", "host", "lease", "lost", "started_at", "finished_at", "duration", "next_retry_at",
