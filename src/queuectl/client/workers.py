@@ -132,10 +132,10 @@ def ask_to_stop(
     else:
         asked = [worker for worker in live if everywhere or worker.host == here]
     how = "now" if now else "graceful"
-    _ask(store, asked, how)
     for worker in asked:
         if worker.suspended:
-            resume(worker)
+            resume(worker)  # first: one that was suspended in a transaction keeps the store locked
+    _ask(store, asked, how)
     if asked:
         from queuectl.client.acting import note
 
