@@ -129,13 +129,18 @@ def test_a_command_that_ended_under_a_frozen_supervisor_is_not_repeated(shop: Wo
     job = shop.enqueue(diary_command(diary, gated(gate, "exit 3")), max_retries=0)
     shop.started(job)
     (row,) = [row for row in shop.supervisors() if row.id == shop.job(job).worker]
-    others = [shop.worker(1) for _ in range(2)]
+    workers = [owner, *(shop.worker(1) for _ in range(2))]
+    for worker in workers:
+        worker.signal(signal.SIGSTOP)  # nobody judges before the command has ended
     os.kill(row.pid, signal.SIGSTOP)
     gate.touch()
+    until(lambda: not shop.commands(), "the command ends")
+    for worker in workers:
+        worker.signal(signal.SIGCONT)
     (done,) = shop.finished(job)
     assert (done.exit_code, done.starts, done.lost) == (3, 1, 0)
     check(shop, diary, [job])
-    assert [worker.process.poll() for worker in (owner, *others)] == [None] * 3
+    assert [worker.process.poll() for worker in workers] == [None] * 3
 
 
 # --- a worker of which only supervisors are left ------------------------------------------------

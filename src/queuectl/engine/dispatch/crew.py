@@ -222,6 +222,11 @@ class Crew:
         busy = [link for link in self.links if link.flights]
         return busy if all(each.stuck and each.result is None for of in busy for each in of.flights.values()) else []
 
+    def processes(self) -> set[int]:
+        """The supervisors, and their commands: if a supervisor dies, how these have ended is for us to find out."""
+        commands = {flight.pid for link in self.links for flight in link.flights.values()}
+        return {pid for pid in {link.pid for link in self.links} | commands if pid is not None}
+
     def forget(self, link: Link) -> None:
         """Lets go of a supervisor, which lives on or not."""
         self.links.remove(link)

@@ -161,7 +161,7 @@ class Dispatcher:
             self._check_store()
             self._crew.attend(now)
             self._pressure.attend()
-            self._host.reap_strays({link.pid for link in self._crew.links if link.pid})
+            self._host.reap_strays(self._crew.processes())
             if not self._stopping.has_begun and self._options.slots and self._upkeep.go_on(self._settings, now):
                 self._claiming.look_again()
             self._stop_if_drained(now)
