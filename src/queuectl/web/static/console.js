@@ -311,3 +311,4 @@ for (const chip of document.querySelectorAll("[data-line]")) {
 }
 restore();
 show(root.dataset.console ?? "");
+field.readOnly = false; // until now a line that was sent would have been lost
