@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits simulate fuzz clean
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits simulate fuzz fuzz-cron clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -35,6 +35,9 @@ chaos: $(VENV)/test-ready
 
 fuzz: $(VENV)/test-ready
 	@$(BIN)/python -m tests.web.fuzz --examples 200
+
+fuzz-cron: $(VENV)/test-ready
+	@$(BIN)/python -m tests.model.fuzz_cron
 
 chaos-fleet: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.fleet_chaos --rounds 3
