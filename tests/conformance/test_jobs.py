@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 
 import pytest
@@ -84,6 +85,34 @@ def test_many_jobs_keep_every_sign_of_their_texts(store: Store) -> None:
     assert [job._replace(seq=0) for job in store.find(EVERYTHING)] == jobs
 
 
+def test_many_jobs_that_differ_in_everything_come_back_as_inserted(store: Store) -> None:
+    draw = random.Random(7)
+    specs = [Spec(max_retries=n, env={"N": str(n)}, expires=5.0 if n == 3 else None) for n in range(4)]
+    jobs = [
+        a_job(
+            f"j{number}", command=draw.choice(["true", ("a", "b c")]), spec=draw.choice(specs), queue=f"q{number % 3}",
+            priority=draw.choice([-1, 0, 5]), tags=draw.choice([(), ("x",)]), held=draw.random() < 0.5,
+            locks=draw.choice([(), ("gpu=2",)]), generated_id=draw.random() < 0.5, owner=draw.choice([None, "o'me"]),
+            created_at=NOON + 1 / 3, run_at=NOON + draw.choice([0, 0.1, 7 / 9]), updated_at=NOON + 1e-6,
+            start_by=draw.choice([None, NOON + 99 / 7]),
+        )
+        for number in range(2300)
+    ]  # fmt: skip
+    store.insert(jobs)
+    assert [job._replace(seq=0) for job in store.find(EVERYTHING)] == jobs
+    assert store.counts() == dict(Counter((job.queue, job.state) for job in jobs))
+
+
+def test_an_error_while_jobs_are_read_leaves_nothing(store: Store) -> None:
+    def read() -> Iterator[Job]:
+        yield from (a_job(f"a{number}") for number in range(2500))
+        raise Boom
+
+    with pytest.raises(Boom):
+        store.insert(read())
+    assert (store.count(EVERYTHING), sum(store.counts().values())) == (0, 0)
+
+
 def test_many_jobs_can_be_added_within_a_larger_step(store: Store) -> None:
     with store.transaction():
         store.insert([a_job(f"a{number}") for number in range(600)])
@@ -97,6 +126,11 @@ def test_many_jobs_can_be_added_within_a_larger_step(store: Store) -> None:
 def test_an_id_that_comes_twice_is_refused_by_name(store: Store) -> None:
     with pytest.raises(Conflict, match="id a comes twice"):
         store.insert([a_job("a"), a_job("b"), a_job("a")])
+    far = [a_job("a"), *(a_job(f"b{number}") for number in range(2400)), a_job("a")]
+    with pytest.raises(Conflict, match="id a comes twice"):
+        store.insert(far)
+    with pytest.raises(Conflict, match="id a comes twice"), store.transaction():
+        store.insert(far)
     assert store.find(EVERYTHING) == []
 
 

@@ -74,6 +74,17 @@ class IdTaken(Conflict):
         return IdTaken, (self.id,)
 
 
+class IdTwice(Conflict):
+    """Two new jobs that are added together have the same `id`."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"id {id} comes twice", "each job needs an id of its own, or none")
+        self.id = id
+
+    def __reduce__(self) -> tuple[type[IdTwice], tuple[str]]:
+        return IdTwice, (self.id,)
+
+
 class StoreUnavailable(QueuectlError):
     """The store cannot be reached or is damaged. Nothing was changed, unless it is an `OutcomeUnknown`."""
 

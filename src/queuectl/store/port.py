@@ -330,7 +330,11 @@ class PeopleStore(OpenStore, LimitStore, Protocol):
     """What people's commands need."""
 
     def insert(self, jobs: Iterable[Job]) -> None:
-        """Adds new jobs, all or none. Raises `Conflict` with the first id that is taken."""
+        """Adds new jobs, all or none. Raises `IdTaken` or `IdTwice` for an id that is not free.
+
+        Reads `jobs` as it writes, inside its transaction, a slice at a time. It reads them again, if it can, where the
+        answer to a commit was lost.
+        """
 
     def get(self, ref: str) -> Job:
         """The job with this id, or with the only generated id that begins with it (at least 4 characters).

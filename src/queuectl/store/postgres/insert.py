@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import islice
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from psycopg.errors import UniqueViolation
 
-from queuectl.domain.errors import Conflict, IdTaken, OutcomeUnknown, StoreUnavailable
-from queuectl.domain.job import Job
+from queuectl.domain.errors import Conflict, IdTaken, IdTwice, OutcomeUnknown, StoreUnavailable
+from queuectl.domain.job import Job, Spec
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import copy_text
 from queuectl.store.shared import rows
+from queuectl.store.shared.births import Births, births_of
 from queuectl.store.shared.limits import Limits
 
-INSERT_AT_ONCE = 5000
 COPY_FROM = 500
 """At least this many new jobs are copied. For fewer, the additional round trip would cost more than it saves."""
+
+
+Numbers = Mapping[Spec, int]
+
+_ID_IN_DETAIL = re.compile(r"\(id\)=\(([^)]+)\)")
+"""In the server's words on a unique index, in every language."""
 
 
 class Inserting(PostgresSession, Limits):
     """A session that can add jobs."""
 
     def insert(self, jobs: Iterable[Job]) -> None:
-        jobs = list(jobs)
         try:
             self._insert(jobs)
         except OutcomeUnknown:
-            if self._depth:
+            if self._depth or iter(jobs) is jobs:  # what can be read only once cannot be compared or added again
                 raise
             self._make_sure_of(jobs)
 
-    def _make_sure_of(self, jobs: Sequence[Job]) -> None:
+    def _make_sure_of(self, jobs: Iterable[Job]) -> None:
         """Adds jobs unless an unanswered commit, which may still be running, has added them."""
+        some = next(births_of(jobs, 0.0)).jobs
         try:
-            if not self._are_there(jobs):
+            if not self._are_there(some):
                 self._insert(jobs)
         except IdTaken:
-            if not self._are_there(jobs):
+            if not self._are_there(some):
                 raise
         except StoreUnavailable as error:
-            what = "it was" if len(jobs) == 1 else "they were"
+            what = "it was" if len(some) == 1 else "they were"
             raise OutcomeUnknown(
                 f"{error.message.partition('; not known')[0]}; not known whether {what} added",
-                f"look first: queuectl show {jobs[0].id}",
+                f"look first: queuectl show {some[0].id}",
             ) from None
 
     def _are_there(self, jobs: Sequence[Job]) -> bool:
@@ -53,43 +59,100 @@ class Inserting(PostgresSession, Limits):
         text = "SELECT 1 FROM {schema}.jobs WHERE id = ANY (%s) AND created_at = %s LIMIT 1"
         return bool(self._select(text, [[job.id for job in jobs], jobs[0].created_at]))
 
-    def _insert(self, jobs: Sequence[Job]) -> None:
-        now = self.now()
-        if len({job.id for job in jobs}) < len(jobs):
-            (twice, _), *_ = Counter(job.id for job in jobs).most_common(1)
-            raise Conflict(f"id {twice} comes twice", "each job needs an id of its own, or none")
-        in_bulk = len(jobs) >= COPY_FROM and not self._depth
+    def _insert(self, jobs: Iterable[Job]) -> None:
+        slices = births_of(jobs, self.now())
+        first = next(slices, None)
+        if first is None:
+            return
+        in_bulk = len(first.jobs) >= COPY_FROM and not self._depth
         with self.transaction(pipelined=not in_bulk):
-            if any(map(rows.is_guarded, jobs)):
-                self._shut_out_older()
-            numbers = self._keep_specs(rows.specs_of(jobs))
-            new_rows = rows.new_job_rows(jobs, numbers, now)
-            pieces = iter(lambda: list(islice(new_rows, INSERT_AT_ONCE)), [])
             self._line.execute("SAVEPOINT insertion")
-            if not (self._copied(pieces) if in_bulk else self._inserted(pieces, len(jobs))):
-                self._line.execute("ROLLBACK TO insertion")
-                raise self._taken([job.id for job in jobs])
-            if uses := rows.uses_of(jobs, numbers):
-                self._send_rows("use_specs", list(uses.items()))
-            self._counted.update((job.queue, job.state.value) for job in jobs)
+            groups = _Groups(self, chain([first], slices))
+            for group in groups:
+                try:
+                    self._copy(group) if in_bulk else self._add(group)
+                except _Taken as taken:
+                    self._line.execute("ROLLBACK TO insertion")
+                    raise self._refused(taken) from None
+                self._send_rows("use_specs", list(groups.uses.items()))
+            self._counted.update(groups.counted)
             self._tell = True
 
-    def _copied(self, pieces: Iterable[list[Any]]) -> bool:
-        """Copies the jobs. Returns whether no id was taken. The server reads one piece while the next is written."""
+    def _copy(self, group: Iterable[tuple[Births, Numbers]]) -> None:
+        """Copies the jobs. The server reads one piece while the next is written."""
         columns = ", ".join(rows.BORN)
+        pieces = (copy_text(births.columns(numbers), len(births.jobs)) for births, numbers in group)
         try:
-            self._line.copy_in(f'COPY "{self._address.schema}".jobs ({columns}) FROM STDIN', map(copy_text, pieces))
-        except UniqueViolation:
-            return False
-        return True
+            self._line.copy_in(f'COPY "{self._address.schema}".jobs ({columns}) FROM STDIN', pieces)
+        except UniqueViolation as error:
+            ids = _ID_IN_DETAIL.findall(error.diag.message_detail or "")
+            raise _Taken(ids, ids) from None
 
-    def _inserted(self, pieces: Iterable[list[Any]], jobs: int) -> bool:
-        sent = [self._send_rows("insert_job", piece) for piece in pieces]
-        return bool(sum(cursor.fetchone()[0] for cursor in sent) == jobs)
+    def _add(self, group: Iterable[tuple[Births, Numbers]]) -> None:
+        for births, numbers in group:
+            added = self._send_rows("insert_job", births.rows(numbers)).fetchone()[0]
+            if added < len(births.jobs):
+                ids = [job.id for job in births.jobs]
+                text = "SELECT id FROM {schema}.jobs WHERE id = ANY (?) ORDER BY seq"
+                found = [id for (id,) in self._select(text, [ids])]
+                again = [id for id, times in Counter(ids).items() if times > 1]
+                raise _Taken(ids, [*found[: len(found) - added], *again])
 
-    def _taken(self, new_ids: Sequence[str]) -> Conflict:
-        found = {job_id for (job_id,) in self._select("SELECT id FROM {schema}.jobs WHERE id = ANY (%s)", [new_ids])}
-        first = next((job_id for job_id in new_ids if job_id in found), None)
-        if first is None:
-            return Conflict("an id was taken just now, and is free again", "try again")
-        return IdTaken(first)
+    def _refused(self, taken: _Taken) -> Conflict:
+        """Why jobs were refused, once they are taken back."""
+        text = "SELECT id FROM {schema}.jobs WHERE id = ANY (?)"
+        found = {job_id for (job_id,) in self._select(text, [taken.ids])}
+        if older := next((job_id for job_id in taken.ids if job_id in found), None):
+            return IdTaken(older)
+        if taken.twice:
+            return IdTwice(taken.twice[0])
+        return Conflict("an id was taken just now, and is free again", "try again")
+
+
+class _Taken(Exception):
+    """Some of these ids are not free. If they are once the new jobs are taken back, the first of `twice` came twice."""
+
+    def __init__(self, ids: list[str], twice: list[str]) -> None:
+        self.ids = ids
+        self.twice = twice
+
+
+class _Groups:
+    """Slices of new jobs in groups, each as long as its specs are known when it begins.
+
+    Nothing else can be sent while a group is copied: what a group needs is done before it.
+    """
+
+    def __init__(self, session: Inserting, slices: Iterator[Births]) -> None:
+        self._session = session
+        self._slices = slices
+        self._next = next(slices, None)
+        self._numbers: dict[Spec, int] = {}
+        self._shut = False
+        self.counted: Counter[tuple[str, str]] = Counter()
+        self.uses: Counter[int] = Counter()
+        """How many jobs of the latest group have each spec, by its number."""
+
+    def __iter__(self) -> Iterator[Iterator[tuple[Births, Numbers]]]:
+        while (first := self._next) is not None:
+            if first.is_guarded and not self._shut:
+                self._session._shut_out_older()
+                self._shut = True
+            if len(self._numbers) > rows.SPECS_KNOWN_MAX:
+                self._numbers.clear()
+            if new := self._unknown(first):
+                self._numbers |= self._session._keep_specs(new)
+            self.uses.clear()
+            yield self._group()
+
+    def _group(self) -> Iterator[tuple[Births, Numbers]]:
+        while (births := self._next) is not None:
+            if self._unknown(births) or (births.is_guarded and not self._shut):
+                return
+            yield births, self._numbers
+            self.counted.update(births.counted())
+            self.uses.update(births.uses(self._numbers))
+            self._next = next(self._slices, None)
+
+    def _unknown(self, births: Births) -> list[Spec]:
+        return [spec for spec in births.specs if spec not in self._numbers]

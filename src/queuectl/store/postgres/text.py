@@ -5,12 +5,12 @@ We write them column by column: the driver's way, value by value, costs more tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import repeat
+from collections.abc import Sequence
 from types import NoneType
 from typing import Any
 
 from queuectl.domain.errors import Invalid
+from queuectl.store.shared.births import Column
 
 
 def array(values: Sequence[Any]) -> str:
@@ -51,15 +51,12 @@ def _element(value: object) -> str:
     return str(value)
 
 
-def copy_text(rows: Sequence[Sequence[Any]]) -> str:
-    """Rows as COPY reads them."""
-    return "\n".join(map("\t".join, zip(*map(_column, zip(*rows, strict=True)), strict=False))) + "\n"
-
-
-def _column(values: Sequence[Any]) -> Iterable[str]:
-    if values.count(values[0]) == len(values):
-        return repeat(_field(values[0]), len(values))
-    return map(_field, values)
+def copy_text(columns: Sequence[Column], rows: int) -> str:
+    """Rows as COPY reads them. A value that all rows share is written once, and repeated with the rest of the line."""
+    shared = [None if column.each is not None else _field(column.value).replace("%", "%%") for column in columns]
+    line = "\t".join("%s" if field is None else field for field in shared) + "\n"
+    fields = [map(_field, column.each) for column in columns if column.each is not None]
+    return "".join(map(line.__mod__, zip(*fields, strict=True))) if fields else line % () * rows
 
 
 def _field(value: object) -> str:

@@ -7,19 +7,16 @@ enum, which costs as much as writing it.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid, NotFound
-from queuectl.domain.fields import FIELDS, GUARDED
+from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Output
-from queuectl.wire.jobs import command_line
 
 COMPRESS_FROM_BYTES = 256
 SPECS_KNOWN_MAX = 5000
@@ -28,8 +25,8 @@ PREFIX_MIN = 4
 """A shorter prefix does not stand for an id."""
 
 _FIELDS = {field.name: field for field in FIELDS if field.name in Job._fields}
-_LISTS = [name for name, field in _FIELDS.items() if field.kind in ("names", "locks")]
-_FLAGS = [name for name, kind in Job.__annotations__.items() if kind is bool]
+LISTS = [name for name, field in _FIELDS.items() if field.kind in ("names", "locks")]
+FLAGS = [name for name, kind in Job.__annotations__.items() if kind is bool]
 
 JOB_COLUMNS = ", ".join([*Job._fields, "words"])
 SPEC_AT = Job._fields.index("spec")
@@ -47,6 +44,8 @@ _BORN = (
 )  # fmt: skip
 BORN = (*_BORN, "due_at", "words", "spec", "ready")
 """The columns that a new job's row has a value for."""
+AT_BIRTH = ("created_at", "run_at", "next_retry_at")
+"""The attributes that `due_at` follows from."""
 
 ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
 OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"
@@ -54,15 +53,15 @@ OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"
 
 def _attributes(*names: str) -> attrgetter[tuple[Any, ...]]:
     """A getter of these attributes of a job, with plain values for flags and states."""
-    plain = {"state": "state._value_", **{name: f"{name}.real" for name in _FLAGS}}
+    plain = {"state": "state._value_", **{name: f"{name}.real" for name in FLAGS}}
     return attrgetter(*(plain.get(name, name) for name in names))
 
 
 _STATES = {state.value: state for state in JobState}
 _CONVERTED: list[tuple[int, Callable[[Any], Any]]] = [
     (Job._fields.index("state"), _STATES.__getitem__),
-    *((Job._fields.index(name), bool) for name in _FLAGS),
-    *((Job._fields.index(name), lambda text: tuple(json.loads(text)) if text else ()) for name in _LISTS),
+    *((Job._fields.index(name), bool) for name in FLAGS),
+    *((Job._fields.index(name), lambda text: tuple(json.loads(text)) if text else ()) for name in LISTS),
 ]
 """The columns whose values are converted for a `Job`."""
 
@@ -76,55 +75,6 @@ def job_from_row(row: Sequence[Any], spec_of: Callable[[int], Spec]) -> Job:
     for at, convert in _CONVERTED:
         values[at] = convert(values[at])
     return Job._make(values)
-
-
-_values_at_birth = _attributes(*_BORN, "due_at")
-_BIRTH_LISTS = [_BORN.index(name) for name in _BORN if name in _LISTS]
-_BIRTH_COMMAND = _BORN.index("command")
-
-
-_spec_of = attrgetter("spec")
-
-
-def specs_of(jobs: Iterable[Job]) -> Iterable[Spec]:
-    """Each spec of the jobs, once. Neighbors mostly share one, which is then hashed once."""
-    return dict.fromkeys(spec for spec, _ in groupby(map(_spec_of, jobs)))
-
-
-def uses_of(jobs: Iterable[Job], numbers: Mapping[Spec, int]) -> Counter[int]:
-    """How many of the jobs have each spec, by its number."""
-    uses: Counter[int] = Counter()
-    for spec, sharing in groupby(map(_spec_of, jobs)):
-        uses[numbers[spec]] += len(list(sharing))
-    return uses
-
-
-def new_job_rows(jobs: Iterable[Job], numbers: Mapping[Spec, int], now: float) -> Iterator[tuple[object, ...]]:
-    """The values of the query `insert_job` for each job, given the number of each spec."""
-    for spec, sharing in groupby(jobs, _spec_of):
-        number = numbers[spec]
-        for job in sharing:
-            yield _new_job_row(job, number, now)
-
-
-def _new_job_row(job: Job, spec: int, now: float) -> tuple[object, ...]:
-    """The values of the columns `BORN`."""
-    values = list(_values_at_birth(job))
-    for at in _BIRTH_LISTS:
-        values[at] = json.dumps(values[at]) if values[at] else None
-    words = None
-    if not isinstance(job.command, str):
-        values[_BIRTH_COMMAND], words = command_line(job.command), json.dumps(job.command)
-    return (*values, words, spec, int(is_ready(job, now)))
-
-
-_guarded = attrgetter(*(name if name in Job._fields else f"spec.{name}" for name in GUARDED))
-_UNGUARDED = tuple({**Job._field_defaults, **Spec._field_defaults}[name] for name in GUARDED)
-
-
-def is_guarded(job: Job) -> bool:
-    """Whether a release that does not know all keys of the job would run it wrongly."""
-    return bool(_guarded(job) != _UNGUARDED)
 
 
 def is_ready(job: Job, now: float) -> bool:

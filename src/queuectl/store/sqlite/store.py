@@ -8,24 +8,22 @@ Every command opens a store, so what only workers need is imported inside method
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from queuectl.clock import Clock
-from queuectl.domain.errors import Conflict, IdTaken, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.served import Served
 from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_folder
 from queuectl.store.passfile import Access
-from queuectl.store.port import Change, Grip, Moved, OutputRelay, WorkerRow
-from queuectl.store.shared import rows
+from queuectl.store.port import Change, Grip, OutputRelay, WorkerRow
 from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.history import History
 from queuectl.store.shared.jobs import Jobs
 from queuectl.store.shared.tokens import Tokens
-from queuectl.store.sqlite.connection import folder_of, sqlite3
-from queuectl.store.sqlite.session import SqliteSession
+from queuectl.store.sqlite.connection import folder_of
+from queuectl.store.sqlite.insert import Inserting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +33,7 @@ PEOPLE_BUSY_TIMEOUT_S = 10.0
 """How long a command waits for the write lock. A dispatcher waits far less and tries again in its loop."""
 
 
-class SqliteStore(SqliteSession, Jobs, History, Tokens, Gated):
+class SqliteStore(Inserting, Jobs, History, Tokens, Gated):
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
     def __init__(
@@ -77,34 +75,6 @@ class SqliteStore(SqliteSession, Jobs, History, Tokens, Gated):
         return [text for (text,) in self._select("PRAGMA quick_check") if text != "ok"]
 
     # --- jobs, for people -------------------------------------------------------------------
-
-    def insert(self, jobs: Iterable[Job]) -> None:
-        now = self.now()
-        jobs = list(jobs)
-        with self.transaction():
-            if any(map(rows.is_guarded, jobs)):
-                self._shut_out_older()
-            new_rows = list(rows.new_job_rows(jobs, self._keep_specs(rows.specs_of(jobs)), now))
-            self._db.execute("SAVEPOINT insertion")
-            try:
-                self._send_rows("insert_job", new_rows)
-            except sqlite3.IntegrityError:
-                self._db.execute("ROLLBACK TO insertion")
-                raise self._taken([job.id for job in jobs]) from None
-            self._counted.update((job.queue, job.state._value_) for job in jobs)
-
-    def _taken(self, new_ids: Sequence[str]) -> QueuectlError:
-        if place := self.moved_to():
-            return Moved(self.url, place)
-        seen: set[str] = set()
-        for new_id in new_ids:
-            if new_id in seen:
-                return Conflict(f"id {new_id} comes twice", "each job needs an id of its own, or none")
-            seen.add(new_id)
-        for new_id in new_ids:
-            if self._select("SELECT 1 FROM jobs WHERE id = ?", (new_id,)):
-                return IdTaken(new_id)
-        return Conflict("a job could not be added", "run: queuectl doctor")
 
     def _remove(self, seqs: Sequence[int]) -> None:
         among, values = self._dialect.any_of, [self._dialect.array(seqs)]

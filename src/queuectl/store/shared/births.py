@@ -1,0 +1,148 @@
+"""New jobs as rows, a slice at a time, column by column.
+
+Most columns of many jobs have one value. It is converted once and told to the database once, in the text of the
+statement: binding a value costs a driver more than all else about a column.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Any, NamedTuple
+
+from queuectl.domain.fields import GUARDED
+from queuectl.domain.job import Job, Spec
+from queuectl.store.shared.rows import AT_BIRTH, BORN, FLAGS, LISTS, is_ready
+from queuectl.wire.jobs import command_line
+
+SLICE = 1000
+"""How many jobs are in memory at once."""
+
+
+class Column(NamedTuple):
+    """A column of the rows: one value that all of them have, or a value for each."""
+
+    value: Any
+    each: Sequence[Any] | None = None
+
+    def values(self, rows: int) -> Sequence[Any]:
+        return [self.value] * rows if self.each is None else self.each
+
+
+def births_of(jobs: Iterable[Job], now: float) -> Iterator[Births]:
+    """The jobs in slices."""
+    rest = iter(jobs)
+    while some := list(islice(rest, SLICE)):
+        yield Births(some, now)
+
+
+class Births:
+    """Some new jobs, at least one, that become rows at `now`."""
+
+    def __init__(self, jobs: Sequence[Job], now: float) -> None:
+        self.jobs = jobs
+        self._now = now
+        self._given = dict(zip(Job._fields, map(_column, zip(*jobs, strict=True)), strict=True))
+
+    @cached_property
+    def specs(self) -> Sequence[Spec]:
+        """Each spec of the jobs, once."""
+        spec = self._given["spec"]
+        return [spec.value] if spec.each is None else list({id(one): one for one in spec.each}.values())
+
+    @cached_property
+    def is_guarded(self) -> bool:
+        """Whether a release that does not know all keys of these jobs would run one of them wrongly."""
+        return any(
+            column.value != unguarded or column.each is not None
+            for column, unguarded in ((self._given[name], value) for name, value in _UNGUARDED.items())
+        ) or any(_of_spec(spec) != _UNGUARDED_SPEC for spec in self.specs)
+
+    def counted(self) -> Counter[tuple[str, str]]:
+        """How many of the jobs each queue and state has."""
+        queue, state = self._given["queue"], self._given["state"]
+        if queue.each is None and state.each is None:
+            return Counter({(queue.value, state.value._value_): len(self.jobs)})
+        return Counter((job.queue, job.state._value_) for job in self.jobs)
+
+    def uses(self, numbers: Mapping[Spec, int]) -> Counter[int]:
+        """How many of the jobs have each spec, given the specs' numbers."""
+        spec = self._numbered(numbers)
+        return Counter({spec.value: len(self.jobs)} if spec.each is None else spec.each)
+
+    def columns(self, numbers: Mapping[Spec, int]) -> list[Column]:
+        """The columns `BORN`, given the number of each spec."""
+        command, words = self._commands()
+        made = {
+            **self._given, "command": command, "words": words, "spec": self._numbered(numbers), "due_at": self._due(),
+            "ready": self._ready(),
+        }  # fmt: skip
+        return [_converted(made[name], _PLAIN.get(name)) for name in BORN]
+
+    def rows(self, numbers: Mapping[Spec, int]) -> list[tuple[Any, ...]]:
+        """The values of the query `insert_job` for each job."""
+        count = len(self.jobs)
+        return list(zip(*(column.values(count) for column in self.columns(numbers)), strict=True))
+
+    def _commands(self) -> tuple[Column, Column]:
+        given = self._given["command"]
+        if given.each is None:
+            return _converted(given, command_line), _converted(given, _words)
+        if set(map(type, given.each)) == {str}:
+            return given, Column(None)
+        return _converted(given, command_line), _converted(given, _words)
+
+    def _numbered(self, numbers: Mapping[Spec, int]) -> Column:
+        spec = self._given["spec"]
+        if spec.each is None:
+            return Column(numbers[spec.value])
+        by_identity = {id(one): numbers[one] for one in self.specs}
+        return Column(None, [by_identity[id(one)] for one in spec.each])
+
+    def _due(self) -> Column:
+        return self._derived(AT_BIRTH, lambda job: job.due_at)
+
+    def _ready(self) -> Column:
+        return self._derived((*AT_BIRTH, "state", "held"), lambda job: int(is_ready(job, self._now)))
+
+    def _derived(self, sources: Iterable[str], derive: Callable[[Job], Any]) -> Column:
+        """What follows from these columns: one value, if each of them has one."""
+        if all(self._given[name].each is None for name in sources):
+            return Column(derive(self.jobs[0]))
+        return Column(None, list(map(derive, self.jobs)))
+
+
+def _column(values: Sequence[Any]) -> Column:
+    first = values[0]
+    return Column(first) if values.count(first) == len(values) else Column(first, values)
+
+
+def _converted(column: Column, convert: Callable[[Any], Any] | None) -> Column:
+    if convert is None:
+        return column
+    if column.each is None:
+        return Column(convert(column.value))
+    return Column(None, list(map(convert, column.each)))
+
+
+def _words(command: str | tuple[str, ...]) -> str | None:
+    return None if isinstance(command, str) else json.dumps(command)
+
+
+_PLAIN: Mapping[str, Callable[[Any], Any]] = {
+    "state": lambda state: state._value_,
+    **dict.fromkeys(FLAGS, int),
+    **dict.fromkeys(LISTS, lambda values: json.dumps(values) if values else None),
+}
+"""How the values of a column become those that a driver knows at once."""
+
+_UNGUARDED = {name: Job._field_defaults[name] for name in GUARDED if name in Job._fields}
+_GUARDED_OF_SPEC = [name for name in GUARDED if name not in Job._fields]
+_UNGUARDED_SPEC = [Spec._field_defaults[name] for name in _GUARDED_OF_SPEC]
+
+
+def _of_spec(spec: Spec) -> list[Any]:
+    return [getattr(spec, name) for name in _GUARDED_OF_SPEC]

@@ -1,0 +1,110 @@
+"""How new jobs are added to the file: in one transaction, a slice at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from math import isfinite
+from typing import Any
+
+from queuectl.domain.errors import Conflict, IdTaken, IdTwice, QueuectlError
+from queuectl.domain.job import Job, Spec
+from queuectl.store.port import Moved
+from queuectl.store.shared.births import Births, births_of
+from queuectl.store.shared.limits import Limits
+from queuectl.store.shared.rows import BORN, SPECS_KNOWN_MAX
+from queuectl.store.sqlite.connection import sqlite3
+from queuectl.store.sqlite.session import SqliteSession
+
+BY_COLUMNS_FROM = 20
+"""At least this many jobs get a statement of their own, with the values that all of them share in its text."""
+LITERAL_CHARACTERS_MAX = 200
+
+
+class Inserting(SqliteSession, Limits):
+    """A session that can add jobs."""
+
+    def insert(self, jobs: Iterable[Job]) -> None:
+        now = self.now()
+        with self.transaction(), self._all_or_none():
+            numbers: dict[Spec, int] = {}
+            counted: Counter[tuple[str, str]] = Counter()
+            for births in births_of(jobs, now):
+                if births.is_guarded:
+                    self._shut_out_older()
+                if len(numbers) > SPECS_KNOWN_MAX:
+                    numbers.clear()
+                numbers |= self._keep_specs(spec for spec in births.specs if spec not in numbers)
+                self._db.execute("SAVEPOINT slice")
+                try:
+                    self._write_new(births, numbers)
+                except sqlite3.IntegrityError:
+                    raise self._refused(births) from None
+                self._db.execute("RELEASE slice")
+                counted.update(births.counted())
+            self._counted.update(counted)
+
+    @contextmanager
+    def _all_or_none(self) -> Iterator[None]:
+        """Undoes this part of a transaction after an error. The transaction itself may go on."""
+        self._db.execute("SAVEPOINT insertion")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:  # a full disk has already rolled back
+                self._db.execute("ROLLBACK TO insertion")
+            raise
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("RELEASE insertion")
+
+    def _write_new(self, births: Births, numbers: dict[Spec, int]) -> None:
+        if len(births.jobs) < BY_COLUMNS_FROM:
+            self._send_rows("insert_job", births.rows(numbers))
+            return
+        marks, bound = [], []
+        for column in births.columns(numbers):
+            literal = None if column.each is not None else _literal(column.value)
+            marks.append(literal or "?")
+            if literal is None:
+                bound.append(column.values(len(births.jobs)))
+        text = f"INSERT INTO jobs ({', '.join(BORN)}) VALUES ({', '.join(marks)})"
+        self._db.executemany(text, zip(*bound, strict=True) if bound else [()] * len(births.jobs))
+
+    def _refused(self, births: Births) -> QueuectlError:
+        """Why a slice was refused."""
+        seen: set[str] = set()
+        twice: IdTwice | None = None
+        for job in births.jobs:
+            if job.id in seen:
+                twice = twice or IdTwice(job.id)
+            seen.add(job.id)
+        self._db.execute("ROLLBACK TO slice")
+        taken = [job.id for job in births.jobs if self._is_there(job.id)]
+        self._db.execute("ROLLBACK TO insertion")
+        if place := self.moved_to():
+            return Moved(self.url, place)
+        if older := next((id for id in taken if self._is_there(id)), None):
+            return IdTaken(older)
+        if taken:
+            return IdTwice(taken[0])
+        return twice or Conflict("a job could not be added", "run: queuectl doctor")
+
+    def _is_there(self, id: str) -> bool:
+        return bool(self._select("SELECT 1 FROM jobs WHERE id = ?", (id,)))
+
+
+def _literal(value: Any) -> str | None:
+    """The value as SQL that gives exactly it; None if it has to be bound."""
+    if value is None:
+        return "NULL"
+    if type(value) is int:
+        return str(value)
+    if type(value) is str and len(value) <= LITERAL_CHARACTERS_MAX and "\0" not in value:
+        return "'" + value.replace("'", "''") + "'"
+    if type(value) is float and isfinite(value):
+        above, below = value.as_integer_ratio()
+        if abs(above) < 1 << 53 and below < 1 << 53:  # SQLite may misread the last digit of a decimal
+            return f"({above} / {below}.0)"
+    return None
