@@ -163,6 +163,27 @@ _ROWS = (
         examples=("queuectl clone job1", "queuectl clone job1 --queue gpu --timeout 2h", "queuectl clone job1 -- make"),
     ),
     Command(
+        name="set", group=JOBS, help="change jobs that are not running", target="setting:set_keys",
+        words="[ID...] [KEY=VALUE...]", takes_command=True,
+        options=(
+            Option(
+                ("--replace",), "put NEW in the place of OLD in the command",
+                {"nargs": 2, "metavar": ("OLD", "NEW"), "default": None},
+            ),
+            *SELECT, *ACT,
+        ),
+        description="Change what jobs are to do that are not running. A key is one of a job's JSON, or named as the "
+        "option of enqueue: queue, priority, run_at, delay, timeout, max_retries, tags, locks, command and others. Lists "
+        "have commas between; none empties a key. A job that runs, or that a worker claims meanwhile, is refused with "
+        "exit code 4. Selectors match waiting jobs unless --state is given.",
+        examples=(
+            "queuectl set job1 priority=5 timeout=2h",
+            "queuectl set --queue video --tag old queue=archive run_at=22:00",
+            "queuectl set job1 --replace in.mov out.mov",
+            "queuectl set job1 -- make -j8",
+        ),
+    ),
+    Command(
         name="cancel", group=JOBS, frees_room=True, help="end jobs for good", target="acting:cancel", words="[ID...]",
         options=(*SELECT, *ACT),
         description="Cancel jobs that have not finished. A running command gets SIGTERM within a second, and SIGKILL "

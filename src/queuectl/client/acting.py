@@ -24,12 +24,12 @@ Results = list[Job | QueuectlError]
 
 def change(store: Store, who: str, refs: Sequence[str], event: Event, progress: Progress | None) -> Changed:
     """Applies the event to the jobs."""
-    return _in_batches(refs, lambda batch: store.change(batch, event, who), progress)
+    return in_batches(refs, lambda batch: store.change(batch, event, who), progress)
 
 
 def delete(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
     """Deletes jobs with their history and output. Running ones are refused."""
-    return _in_batches(refs, lambda batch: _delete(store, who, batch), progress)
+    return in_batches(refs, lambda batch: _delete(store, who, batch), progress)
 
 
 def retry_dead(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
@@ -68,10 +68,11 @@ def _only_dead(
                     refused.append(Conflict(f"job {job.id} is {job.state}, not dead", "see: queuectl dlq list"))
             return refused + act(dead)
 
-    return _in_batches(refs, batch, progress)
+    return in_batches(refs, batch, progress)
 
 
-def _in_batches(refs: Sequence[str], act: Callable[[Sequence[str]], Results], progress: Progress | None) -> Changed:
+def in_batches(refs: Sequence[str], act: Callable[[Sequence[str]], Results], progress: Progress | None) -> Changed:
+    """What `act` does to all these jobs, a batch at a time."""
     refs = [refs] if isinstance(refs, str) else refs  # a text is a sequence of texts too
     jobs, refused = list[Job](), list[QueuectlError]()
     for start in range(0, len(refs), BATCH):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from queuectl.client import acting
@@ -18,13 +18,15 @@ from queuectl.client.operation import (
     TEXT,
     Answer,
     Argument,
+    Kind,
     Operation,
     number,
 )
 from queuectl.client.values import Changed, Progress
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Event, Held, Released, Retried
+from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Edited, Event, Held, Released, Retried
 from queuectl.store.port import Store
+from queuectl.wire.requests import NOTHING, parse_changes
 from queuectl.wire.schema import ref
 
 Do = Callable[[Store, str, Sequence[str], Progress | None], Changed]
@@ -38,7 +40,8 @@ class Action(NamedTuple):
     """A verb in the forms that messages need, the states it can change, its function, and its operation on many jobs.
 
     A selection without `--state` means the `usual` states (None: all it can change) and the jobs that it `concerns`
-    (None: all). A `final` verb on a selection needs `--yes` if nobody can be asked.
+    (None: all). A `final` verb on a selection needs `--yes` if nobody can be asked. `more` are further arguments of the
+    operation.
     """
 
     verb: str
@@ -49,6 +52,7 @@ class Action(NamedTuple):
     usual: tuple[JobState, ...] = ()
     concerns: Callable[[Job], bool] | None = None
     final: bool = False
+    more: Mapping[str, Any] = NOTHING
 
 
 def _one(verb: str, summary: str) -> Operation[Any]:
@@ -63,9 +67,9 @@ WHICH = (
 )  # fmt: skip
 
 
-def _many(name: str, path: str, tag: str, summary: str) -> Operation[Any]:
-    body = {JSON: ref("Selection")}
-    return Operation(name, "POST", API + path, tag, summary, (CHANGED,), WHICH, body=body, body_required=True)
+def _many(name: str, path: str, tag: str, summary: str, *more: Argument, schema: str = "Selection") -> Operation[Any]:
+    body, arguments = {JSON: ref(schema)}, (*WHICH, *more)
+    return Operation(name, "POST", API + path, tag, summary, (CHANGED,), arguments, body=body, body_required=True)
 
 
 def _jobs(verb: str) -> Operation[Any]:
@@ -109,6 +113,34 @@ PURGE_DEAD = Action(
     verb="delete", done="deleted", states=(JobState.DEAD,), do=acting.purge, final=True,
     many=_many("purge_dead", "/dlq/purge", DLQ, "Delete dead jobs"),
 )  # fmt: skip
+
+CHANGES = Argument("changes", Kind(ref("Edit"), lambda given, _: given))
+"""Keys of a job's JSON with new values; read by `wire.requests.parse_changes`."""
+SET_JOBS = _many(
+    "set_jobs", "/jobs/set", JOBS, "Change what many jobs are to do that are not running", CHANGES,
+    schema="EditedSelection",
+)  # fmt: skip
+SET_JOB = Operation(
+    "set_job", "PATCH", f"{API}/jobs/{{id}}", JOBS, "Change what a job is to do that is not running", (A_JOB,),
+    (Argument("id", JOB),), body={JSON: ref("Edit")}, body_required=True, fails=(404, 409),
+)  # fmt: skip
+
+
+def setting(document: object, now: float, spelled: Mapping[str, str] = NOTHING) -> Action:
+    """The action that makes these changes; `wire.requests.parse_changes` says what they are. Raises `Invalid`.
+
+    Of a selection, a text to replace concerns the jobs whose command contains it.
+    """
+    from queuectl.client import editing
+
+    changes = parse_changes(document, now, spelled)
+    return Action(
+        verb="change", done="changed", states=_allowed(Edited), many=SET_JOBS,
+        do=lambda store, who, refs, progress: editing.change(store, who, refs, changes, progress),
+        usual=(JobState.BLOCKED, JobState.PENDING, JobState.FAILED), more={"changes": document},
+        concerns=(lambda job: editing.contains(job, changes.replace)) if changes.replace else None,
+    )  # fmt: skip
+
 
 ACTIONS = (RETRY, CANCEL, HOLD, RELEASE, DELETE, RETRY_DEAD, PURGE_DEAD)
 """In the order of the API's document."""

@@ -106,12 +106,13 @@ def history_to_json(history: History) -> JsonObject:
 
 class Event(NamedTuple):
     """Something that happened to a job: it was `enqueued`, an attempt `started` or `ended`, or a person acted on it
-    (see `event_of`)."""
+    (see `event_of`). `note` is what it changed."""
 
     at: float
     name: str
     who: str | None = None
     attempt: Attempt | None = None
+    note: str | None = None
 
     @property
     def words(self) -> str:
@@ -123,9 +124,9 @@ class Event(NamedTuple):
 
     @property
     def detail(self) -> str:
-        """Where an attempt started, or how it ended."""
+        """Where an attempt started, or how it ended; or what a person changed."""
         if self.attempt is None:
-            return ""
+            return self.note or ""
         return how_it_ended(self.attempt) if self.name == "ended" else f"on {worker_name(self.attempt.worker)}"
 
 
@@ -143,7 +144,7 @@ def events(history: History) -> list[Event]:
         found.append(Event(attempt.started_at, "started", attempt=attempt))
         if attempt.finished_at is not None and attempt.outcome:
             found.append(Event(attempt.finished_at, "ended", attempt=attempt))
-    found += [Event(note.at, event_of(note.kind), who=note.who) for note in history.notes]
+    found += [Event(note.at, event_of(note.kind), who=note.who, note=note.detail) for note in history.notes]
     return sorted(found, key=lambda event: event.at)
 
 
@@ -283,7 +284,7 @@ EVENT = Shape(
     Key("worker", nullable(TEXT), lambda event: event.attempt and worker_name(event.attempt.worker)),
     Key("outcome", nullable(one_of(Outcome)), _ended("outcome")),
     *(Key(name, nullable(INTEGER), _ended(name)) for name in ("exit_code", "signal")),
-    Key("error", nullable(TEXT), _ended("error")),
+    Key("error", nullable(TEXT), _ended("error")), Key("detail", nullable(TEXT), "note"),
 )  # fmt: skip
 
 

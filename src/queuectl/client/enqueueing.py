@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl import environment, ids
 from queuectl.domain.errors import IdTaken, Invalid
@@ -16,6 +16,9 @@ from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.wire.kinds import utf8
 from queuectl.wire.requests import COLUMNS, NOTHING, JobRequest, parse_request
+
+if TYPE_CHECKING:  # few commands need it
+    from queuectl.domain.limits import Lock
 
 IDS_AT_ONCE = 500
 ON_CONFLICT = ("error", "ignore")
@@ -70,14 +73,19 @@ def check_units(store: Store, jobs: Sequence[Job]) -> None:
     """Raises `Invalid` for a job that needs more units than a lock has."""
     if not any(job.locks for job in jobs):
         return
+    known = {lock.name: lock for lock in store.locks()}
+    for job in jobs:
+        check_units_of(job, known)
+
+
+def check_units_of(job: Job, known: Mapping[str, Lock]) -> None:
+    """The same for one job, given the locks that are set."""
     from queuectl.domain.limits import Lock, requests_of
     from queuectl.wire.limits import units_missing
 
-    known = {lock.name: lock for lock in store.locks()}
-    for job in jobs:
-        for name, units in requests_of(job.locks):
-            if units > (lock := known.get(name) or Lock(name)).capacity:
-                raise units_missing("the job" if job.generated_id else f"job {job.id}", name, lock.units, units)
+    for name, units in requests_of(job.locks):
+        if units > (lock := known.get(name) or Lock(name)).capacity:
+            raise units_missing("the job" if job.generated_id else f"job {job.id}", name, lock.units, units)
 
 
 class JobFactory:
@@ -93,6 +101,7 @@ class JobFactory:
         self._who = who
         self._fields: dict[str, Any] = {**settings.spec_defaults(), **_surroundings(settings["env-capture"])}
         self._fields["shell"] = _program(self._fields["shell"])
+        self._here = self._fields["cwd"]
         self._backoff_initial_given = settings.text("backoff-initial") != "backoff-base"
         self._plain = Spec(**self._fields)
         self._policies = policies
@@ -110,29 +119,32 @@ class JobFactory:
 
     def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
         """A copy of a job under another id, with the keys `given` changed."""
-        here = self._fields["cwd"]
-        self._fields = {**job.spec._asdict(), "env": dict(job.spec.env)}
-        self._backoff_initial_given = job.spec.backoff_initial != job.spec.backoff_base
-        new = self.job(changes)._replace(spec=self._spec(changes.spec, here))
+        spec = self.spec_with(job.spec, changes.spec)
+        new = self.job(changes)._replace(spec=spec)
         same = {key for key in COLUMNS if key not in given}
         if {"run_at", "delay"}.isdisjoint(given):
             same.add("run_at")
         return new._replace(**{key: getattr(job, key) for key in same})
+
+    def spec_with(self, spec: Spec, changes: Mapping[str, Any]) -> Spec:
+        """A spec with some keys changed; a relative path is relative to the caller's folder."""
+        self._fields = {**spec._asdict(), "env": dict(spec.env)}
+        self._backoff_initial_given = spec.backoff_initial != spec.backoff_base
+        return self._spec(changes)
 
     def _spec_of(self, request: JobRequest) -> Spec:
         if self._policies and (policy := self._policies.get(request.columns.get("queue", DEFAULT_QUEUE))):
             return self._spec({**policy, **request.spec})
         return self._spec(request.spec) if request.spec else self._plain
 
-    def _spec(self, given: Any, here: str | None = None) -> Spec:
+    def _spec(self, given: Any) -> Spec:
         fields = {**self._fields, **given}
         if "backoff_base" in given and "backoff_initial" not in given and not self._backoff_initial_given:
             fields["backoff_initial"] = fields["backoff_base"]
         fields["env"] = {**self._fields["env"], **given.get("env", {})}
-        here = here or self._fields["cwd"]
         for name in _PATHS:
             if fields.get(name) is not None:
-                fields[name] = os.path.normpath(os.path.join(here, os.path.expanduser(fields[name])))
+                fields[name] = os.path.normpath(os.path.join(self._here, os.path.expanduser(fields[name])))
         fields["shell"] = _program(fields["shell"])
         return Spec(**fields)
 

@@ -127,6 +127,11 @@ class Client(Here, Verbs):
         """Does it to these jobs, in batches."""
         return action.do(self.store, self.who, refs, progress)
 
+    def _setting(self, changes: Mapping[str, Any]) -> Action:
+        from queuectl.client.actions import setting
+
+        return setting(changes, self.now())
+
     def prune(
         self, selectors: Sequence[Selector], progress: Progress | None = None, *, limit: int | None = None
     ) -> int:

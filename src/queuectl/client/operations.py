@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from queuectl.client import config, explaining, history, locks, queues, setting, tokens
-from queuectl.client.actions import ACTIONS, ON_ONE
+from queuectl.client.actions import ACTIONS, ON_ONE, SET_JOB, SET_JOBS
 from queuectl.client.enqueueing import ON_CONFLICT
 from queuectl.client.operation import (
     ACTIVITY,
@@ -194,7 +194,7 @@ OPERATIONS: dict[str, Operation[Any]] = {
     row.name: row
     for row in (
         ENQUEUE, CLONE, FIND, SHOW, explaining.EXPLAIN, DELETE, OUTPUT, FOLLOW,
-        *(row for _, row in ON_ONE), *ON_JOBS, PRUNE, FIND_DEAD, history.GROUP_DEAD, *ON_DEAD, STATUS, WORKERS,
+        *(row for _, row in ON_ONE), SET_JOB, *ON_JOBS, SET_JOBS, PRUNE, FIND_DEAD, history.GROUP_DEAD, *ON_DEAD, STATUS, WORKERS,
         START_WORKER, STOP_WORKERS, history.STATS, HAPPENINGS, *rows_of(ROOMS), *OF_THE_SERVER,
     )
 }  # fmt: skip

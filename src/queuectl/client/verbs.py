@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuectl.client.values import DEEDS, GROUPS, Changed, Explanation, Progress
 from queuectl.domain.selector import ALL_JOBS, Selector
+from queuectl.wire.requests import NOTHING
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,7 +37,25 @@ class Verbs:
         """Acts on these jobs."""
         raise NotImplementedError
 
+    def _setting(self, changes: Mapping[str, Any]) -> Action:
+        """The action that makes these changes of jobs. Raises `Invalid`."""
+        raise NotImplementedError
+
     # --- jobs -------------------------------------------------------------------------------
+
+    def set(
+        self, refs: str | Sequence[str], changes: Mapping[str, Any] = NOTHING, *,
+        replace: tuple[str, str] | None = None, progress: Progress | None = None,
+    ) -> Changed:  # fmt: skip
+        """Changes what jobs are to do that are not running, such as `{"priority": 5, "timeout": None}`.
+
+        `replace` is a text in the command and the one to put in its place. A job that runs, was claimed meanwhile, or
+        has completed is refused. Raises `Invalid`.
+        """
+        from queuectl.wire.keywords import as_json
+
+        more = {} if replace is None else {"replace": dict(zip(("old", "new"), replace, strict=True))}
+        return self.act(self._setting(as_json({**changes, **more})), refs, progress)
 
     def retry(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
         """Runs jobs again: a failed one now, a finished one from the beginning."""

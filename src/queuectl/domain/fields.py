@@ -50,6 +50,7 @@ class Field(NamedTuple):
     input of the dashboard's form; `often`: it is shown first. `told`: the supervisor needs the value to
     run the command. `shown`: it is in a job's JSON. `guarded`: a release that does not
     know the key would run the job wrongly, so the first job that has it shuts older releases out of its store.
+    `settable`: `set` may change it later; so it may all keys of a spec.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Field(NamedTuple):
     told: bool = False
     shown: bool = True
     guarded: bool = False
+    settable: bool = False
 
 
 FIELDS: tuple[Field, ...] = (
@@ -77,7 +79,7 @@ FIELDS: tuple[Field, ...] = (
         "id", "id", "column", option="--id", metavar="ID", help="the job's id (default: a random one)",
         label="Id", hint="left out: a random one", often=True,
     ),
-    Field("command", "command", "column"),
+    Field("command", "command", "column", settable=True),
     Field("state", "state", "life", "ignored"),
     Field("attempts", "whole number", "life", "ignored"),
     Field(
@@ -90,21 +92,22 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "queue", "name", "column",
         option="--queue", short="-q", metavar="QUEUE", help="the queue (default: default)",
-        label="Queue", example="default", often=True,
+        label="Queue", example="default", often=True, settable=True,
     ),
     Field(
         "priority", "whole number", "column", low=-PRIORITY_MAX, high=PRIORITY_MAX,
         option="--priority", metavar="N", help="higher runs first (default: 0)",
-        label="Priority", hint="higher runs first", example="0", often=True,
+        label="Priority", hint="higher runs first", example="0", often=True, settable=True,
     ),
     Field(
         "run_at", "time", "life",
         option="--at", metavar="TIME", help="start no earlier than 18:00, '2026-11-21 18:00' or RFC 3339",
+        settable=True,
     ),
     Field(
         "delay", "duration", "nowhere", shown=False,
         option="--delay", metavar="DURATION", help="start no earlier than this from now: 90, 10m, 1h30m",
-        label="Delay", hint="not before this has passed", example="10m", often=True,
+        label="Delay", hint="not before this has passed", example="10m", often=True, settable=True,
     ),
     Field(
         "expires", "positive duration", "spec", nullable=True,
@@ -114,6 +117,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "start_by", "time", "life", nullable=True,
         option="--start-by", metavar="TIME", help="cancel it unless it has started by this time", guarded=True,
+        settable=True,
     ),
     Field(
         "timeout", "positive duration", "spec", nullable=True,
@@ -206,7 +210,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "tags", "names", "column",
         option="--tag", metavar="TAG", help="a word to select the job by; may be repeated",
-        label="Tags", hint="with commas between", example="nightly,web", often=True,
+        label="Tags", hint="with commas between", example="nightly,web", often=True, settable=True,
     ),
     Field("batch", "unsupported", "nowhere", "later"),
     Field("schedule", "unsupported", "nowhere", "queuectl"),
@@ -216,13 +220,13 @@ FIELDS: tuple[Field, ...] = (
         "locks", "locks", "column",
         option="--lock", metavar="NAME[=N]", help="hold N units (default: 1) of a lock while it runs; may be repeated",
         label="Locks", hint="NAME or NAME=N, with commas between", example="gpu=2",
-        guarded=True,
+        guarded=True, settable=True,
     ),
     Field("units", "text", "column", "queuectl", nullable=True, shown=False),
     Field(
         "held", "flag", "life",
         option="--hold", help="hold the job until it is released",
-        label="Hold it until it is released", often=True,
+        label="Hold it until it is released", often=True, settable=True,
     ),
     Field("on_success", "unsupported", "nowhere", "later"),
     Field("on_failure", "unsupported", "nowhere", "later"),
@@ -254,5 +258,8 @@ INPUT: tuple[Field, ...] = tuple(
     )
 )
 """Keys that users may give, in the order of help and forms: first those of the job, then those of its spec."""
+
+SETTABLE = tuple(field for field in INPUT if field.settable or field.place == "spec")
+"""Keys that `set` may change."""
 
 GUARDED = tuple(field.name for field in INPUT if field.guarded)

@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, assert_never
 
@@ -131,6 +132,12 @@ class Released(NamedTuple):
     """The job may be claimed again."""
 
 
+class Edited(NamedTuple):
+    """A person changed what the job is to do: `values` are attributes of `Job`, none of which an event decides."""
+
+    values: Mapping[str, Any]
+
+
 Event = (
     Claimed
     | Started
@@ -145,6 +152,7 @@ Event = (
     | Expired
     | Held
     | Released
+    | Edited
 )
 
 TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
@@ -153,6 +161,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
         Expired: frozenset({CANCELLED}),
         Held: frozenset({BLOCKED}),
         Released: frozenset({BLOCKED}),
+        Edited: frozenset({BLOCKED}),
     },
     PENDING: {
         Claimed: frozenset({PROCESSING}),
@@ -162,6 +171,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
         Expired: frozenset({CANCELLED}),
         Held: frozenset({PENDING}),
         Released: frozenset({PENDING}),
+        Edited: frozenset({PENDING}),
     },
     PROCESSING: {
         Started: frozenset({PROCESSING}),
@@ -182,10 +192,11 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
         Retried: frozenset({FAILED}),
         Held: frozenset({FAILED}),
         Released: frozenset({FAILED}),
+        Edited: frozenset({FAILED}),
     },
     COMPLETED: {LossTakenBack: frozenset({COMPLETED}), Retried: frozenset({PENDING})},
-    DEAD: {LossTakenBack: frozenset({DEAD}), Retried: frozenset({PENDING})},
-    CANCELLED: {LossTakenBack: frozenset({CANCELLED}), Retried: frozenset({PENDING})},
+    DEAD: {LossTakenBack: frozenset({DEAD}), Retried: frozenset({PENDING}), Edited: frozenset({DEAD})},
+    CANCELLED: {LossTakenBack: frozenset({CANCELLED}), Retried: frozenset({PENDING}), Edited: frozenset({CANCELLED})},
 }
 
 VERBS: dict[type[Event], str] = {
@@ -202,6 +213,7 @@ VERBS: dict[type[Event], str] = {
     Expired: "expire",
     Held: "be held",
     Released: "be released",
+    Edited: "be changed",
 }
 
 
@@ -264,6 +276,8 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
             return {"held": True}
         case Released():
             return {"held": False}
+        case Edited():
+            return _edited(job, event.values, now)
         case _:
             assert_never(event)
 
@@ -334,6 +348,13 @@ def _retried(job: Job, now: float) -> Changes:
     if job.state is PENDING:
         return {"run_at": min(job.run_at, now)}
     return {**PUT_DOWN, **NEVER_RUN, "run_at": now, "start_by": None, "state": PENDING}
+
+
+def _edited(job: Job, values: Mapping[str, Any], now: float) -> Changes:
+    """A time given to a job that waits for its retry is that of the retry."""
+    if job.state is FAILED and "run_at" in values:
+        return {**values, "next_retry_at": max(values["run_at"], now)}
+    return dict(values)
 
 
 def outcome(event: Ended) -> Outcome:

@@ -13,7 +13,7 @@ Rules that every store keeps:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -127,11 +127,12 @@ class Change(NamedTuple):
 
 
 class Note(NamedTuple):
-    """Something a person did to a job."""
+    """Something a person did to a job. `detail` says what was changed into what."""
 
     at: float
     kind: str
     who: str | None
+    detail: str | None = None
 
 
 class Backlog(NamedTuple):
@@ -343,6 +344,12 @@ class PeopleStore(OpenStore, LimitStore, Protocol):
         """
 
     def count(self, selector: Selector) -> int: ...
+
+    def edit(
+        self, ids: Sequence[str], edited: Callable[[Job], tuple[Mapping[str, Any], str]], who: str | None
+    ) -> list[Job | QueuectlError]:
+        """Changes what waiting jobs are to do: `edited` returns new values of a job's attributes, and what is told of
+        it, or raises what stands in the job's place. A job claimed meanwhile is refused."""
 
     def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
         """Removes jobs with their history and output. A running one is a `Conflict`."""

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid
-from queuectl.domain.fields import FIELDS, INPUT
+from queuectl.domain.fields import FIELDS, INPUT, SETTABLE
 from queuectl.wire import kinds
 from queuectl.wire.times import format_duration as format_duration
 from queuectl.wire.times import format_second as format_second
@@ -88,6 +88,79 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
         job[key] = parse_time(job[key], now, spelled.get(key, key))
     columns = {key: job.pop(key) for key in COLUMNS if key in job}
     return JobRequest(spec=spec, columns=columns, **job)
+
+
+class JobChanges(NamedTuple):
+    """Changes of a job that waits: `request` has what is set, `lifted` the keys to be emptied, `given` all keys.
+
+    `replace` is a text and another one to stand in its place in the command.
+    """
+
+    request: JobRequest
+    lifted: frozenset[str] = frozenset()
+    given: tuple[str, ...] = ()
+    replace: tuple[str, str] | None = None
+
+
+_SETTABLE = {field.name: field for field in SETTABLE}
+LISTS = ("names", "locks", "exit codes")
+LIFTABLE = frozenset(field.name for field in SETTABLE if field.nullable or field.kind in LISTS)
+"""Keys that may be empty."""
+
+
+REPLACE = "replace"
+"""In changes: `{"old": TEXT, "new": TEXT}`, for the command."""
+
+
+def parse_changes(document: object, now: float, spelled: Mapping[str, str] = NOTHING) -> JobChanges:
+    """Parses changes of a job: keys of its JSON with their new values, null for none. Raises `Invalid`."""
+    if not isinstance(document, dict):
+        raise Invalid(f"changes must be a JSON object, not {kinds.shown(document)}", 'e.g. {"priority": 5}')
+    given: dict[str, Any] = {}
+    replace: tuple[str, str] | None = None
+    for typed, value in document.items():
+        key = typed.replace("-", "_")
+        key = ALIASES.get(key, key)
+        if key in given:
+            raise Invalid(f"{key} comes twice", "give it once")
+        if key == REPLACE:
+            replace = _replacement(value)
+        elif key not in _SETTABLE:
+            raise _not_settable(typed, key)
+        elif value is None and key not in LIFTABLE:
+            raise Invalid(f"{spelled.get(key, key)} cannot be none", "give it a value")
+        else:
+            given[key] = value
+    if not given and replace is None:
+        raise Invalid("nothing to change", "name a key and its new value, such as priority=5")
+    excluding = [*EXCLUSIVE, ("command", REPLACE)]
+    for one, other in excluding:
+        if one in given and (other in given or (other == REPLACE and replace)):
+            named = f"{spelled.get(one, one)} and {spelled.get(other, other)}"
+            raise Invalid(f"{named} exclude each other", "give one of them")
+    lifted = frozenset(key for key, value in given.items() if value is None)
+    wanted = {key: value for key, value in given.items() if key not in lifted}
+    return JobChanges(parse_request({"command": "true", **wanted}, now, spelled), lifted, tuple(given), replace)
+
+
+def _replacement(value: object) -> tuple[str, str]:
+    if not isinstance(value, dict) or value.keys() != {"old", "new"}:
+        raise Invalid(f"replace must have old and new, not {kinds.shown(value)}", '{"old": "a.mov", "new": "b.mov"}')
+    old, new = (kinds.check_text(value[key], f"replace's {key}") for key in ("old", "new"))
+    if not old:
+        raise Invalid("the text to replace is empty", "give a text that stands in the command")
+    return old, new
+
+
+def _not_settable(typed: str, key: str) -> Invalid:
+    setter = _SETTERS.get(key)
+    if setter is None:
+        from queuectl.domain.likeness import KEYS, nearest
+
+        return Invalid(f"unknown key {typed!r}", nearest(key, tuple(_SETTABLE), KEYS))
+    if setter != "user":
+        return Invalid(f"{key} is written by queuectl and cannot be set", "leave the key out")
+    return Invalid(f"{key} cannot be changed later", "add the job again with another one: queuectl clone")
 
 
 def of_printed(document: object) -> tuple[object, list[str]]:

@@ -49,7 +49,9 @@ def history_of(document: Document) -> History:
     events = [event for event in document["events"] if event["event"] not in NOT_BY_PEOPLE]
     return History(
         job=job_of(document), reason=document["reason"], attempts=list(map(EXECUTION.value, document["executions"])),
-        notes=[Note(at=moment(event["at"]), kind=kind_of(event["event"]), who=event["by"]) for event in events],
+        notes=[
+            Note(moment(event["at"]), kind_of(event["event"]), event["by"], event.get("detail")) for event in events
+        ],
     )  # fmt: skip
 
 

@@ -150,7 +150,12 @@ class RemoteClient(Verbs):
 
     def act(self, action: Action, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
         """Asks for it to be done to these jobs."""
-        return jobs.act(self._line, action.many, refs, progress)
+        return jobs.act(self._line, action.many, refs, progress, **action.more)
+
+    def _setting(self, changes: Mapping[str, Any]) -> Action:
+        from queuectl.client.actions import setting
+
+        return setting(jobs.document_of(changes), SystemClock().now())
 
     def prune(
         self, selectors: Sequence[Selector], progress: Progress | None = None, *, limit: int | None = None

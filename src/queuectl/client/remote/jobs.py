@@ -50,13 +50,14 @@ def pages(
 
 
 def act(
-    line: RemoteConnection, operation: Operation[Any], refs: str | Sequence[str], progress: Progress | None
-) -> Changed:
-    """Acts on jobs by an operation on many."""
+    line: RemoteConnection, operation: Operation[Any], refs: str | Sequence[str], progress: Progress | None,
+    **more: Any,
+) -> Changed:  # fmt: skip
+    """Acts on jobs by an operation on many, with `more` arguments."""
     wanted = [refs] if isinstance(refs, str) else refs
     jobs, refused = list[Job](), list[QueuectlError]()
     for start in range(0, len(wanted), ACT_AT_ONCE):
-        done = line.call(operation, ids=wanted[start : start + ACT_AT_ONCE])
+        done = line.call(operation, ids=wanted[start : start + ACT_AT_ONCE], **more)
         jobs += map(answers.job_of, done["jobs"])
         refused += map(problem_of, done["refused"])
         if progress:
@@ -88,7 +89,8 @@ def document_of(given: JobRequest | Mapping[str, Any]) -> JsonObject:
     else:
         document = dict(given)
     document = {name: as_json(value) for name, value in document.items()}
-    when = document.get("run_at")
-    if isinstance(when, str) and not when.strip().startswith("+"):
-        document["run_at"] = format_time(parse_time(when, SystemClock().now(), "run_at"))
+    for key in ("run_at", "start_by"):
+        when = document.get(key)
+        if isinstance(when, str) and not when.strip().startswith("+"):
+            document[key] = format_time(parse_time(when, SystemClock().now(), key))
     return document

@@ -61,6 +61,8 @@ def _queries(schema: str) -> dict[str, str]:
     names = {
         "job_columns": ", ".join(f"jobs.{name}" for name in rows.JOB_COLUMNS.split(", ")),
         "life": ", ".join(rows.LIFE), "life_set": ", ".join(f"{name} = new.{name}" for name in rows.LIFE),
+        "edited": ", ".join(rows.EDITED), "edited_arrays": _arrays(rows.EDITED),
+        "edited_set": ", ".join(f"{name} = new.{name}" for name in rows.EDITED),
         "life_arrays": _arrays(rows.LIFE), "born": ", ".join(rows.BORN), "born_arrays": _arrays(rows.BORN),
         "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f"%({name})s" for name in fields),
     }  # fmt: skip

@@ -34,8 +34,8 @@ from queuectl.store.postgres.listener import Listener
 from queuectl.store.postgres.record import Recording
 from queuectl.store.postgres.relay import PostgresRelay
 from queuectl.store.postgres.schema import empty, find_identity
+from queuectl.store.shared.edits import Edits
 from queuectl.store.shared.history import History
-from queuectl.store.shared.jobs import Jobs
 from queuectl.store.shared.tokens import Tokens
 
 FOLD_FROM = 2000
@@ -45,7 +45,7 @@ TRANSACTION_MAX = 2
 """The time limit of a worker's transaction, as a multiple of that of an answer."""
 
 
-class PostgresStore(Recording, Inserting, Jobs, History, Tokens):
+class PostgresStore(Recording, Inserting, Edits, History, Tokens):
     """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
 
     def __init__(
@@ -118,10 +118,14 @@ class PostgresStore(Recording, Inserting, Jobs, History, Tokens):
             self._execute(f"DELETE FROM {{schema}}.{table} WHERE job = ANY (?)", [list(seqs)])
         gone = self._select("DELETE FROM {schema}.jobs WHERE seq = ANY (?) RETURNING spec", [list(seqs)])
         if left := Counter(spec for (spec,) in gone):
-            self._send_rows("use_specs", [(spec, -jobs) for spec, jobs in left.items()])
-            idle = [spec for (spec,) in self.send("idle_specs", specs=list(left)).fetchall()]
-            self.send("fold_uses", specs=idle)
-            self.send("forget_specs", specs=idle)
+            self._exchange_specs(Counter(), left)
+
+    def _exchange_specs(self, come: Counter[int], gone: Counter[int]) -> None:
+        uses = [*come.items(), *((spec, -jobs) for spec, jobs in gone.items())]
+        self._send_rows("use_specs", uses)
+        idle = [spec for (spec,) in self.send("idle_specs", specs=list(gone)).fetchall()]
+        self.send("fold_uses", specs=idle)
+        self.send("forget_specs", specs=idle)
 
     def counts(self) -> dict[tuple[str, JobState], int]:
         """Sums up: each transaction adds its own rows, since with shared rows they would wait for each other."""

@@ -73,19 +73,19 @@ class Births:
         spec = self._numbered(numbers)
         return Counter({spec.value: len(self.jobs)} if spec.each is None else spec.each)
 
-    def columns(self, numbers: Mapping[Spec, int]) -> list[Column]:
-        """The columns `BORN`, given the number of each spec."""
+    def columns(self, numbers: Mapping[Spec, int], names: Sequence[str] = BORN) -> list[Column]:
+        """These columns, given the number of each spec."""
         command, words = self._commands()
         made = {
             **self._given, "command": command, "words": words, "spec": self._numbered(numbers), "due_at": self._due(),
             "ready": self._ready(),
         }  # fmt: skip
-        return [_converted(made[name], _PLAIN.get(name)) for name in BORN]
+        return [_converted(made[name], _PLAIN.get(name)) for name in names]
 
-    def rows(self, numbers: Mapping[Spec, int]) -> list[tuple[Any, ...]]:
-        """The values of the query `insert_job` for each job."""
+    def rows(self, numbers: Mapping[Spec, int], names: Sequence[str] = BORN) -> list[tuple[Any, ...]]:
+        """The values of these columns for each job."""
         count = len(self.jobs)
-        return list(zip(*(column.values(count) for column in self.columns(numbers)), strict=True))
+        return list(zip(*(column.values(count) for column in self.columns(numbers, names)), strict=True))
 
     def _commands(self) -> tuple[Column, Column]:
         given = self._given["command"]

@@ -52,8 +52,8 @@ class History(Session):
     # --- what people did --------------------------------------------------------------------
 
     def notes(self, job: Job) -> list[Note]:
-        found = self._select("SELECT at, kind, who FROM {schema}.events WHERE job = ? ORDER BY id", [job.seq])
-        return [Note(at=at, kind=kind, who=who) for at, kind, who in found]
+        found = self._select("SELECT at, kind, who, detail FROM {schema}.events WHERE job = ? ORDER BY id", [job.seq])
+        return [Note(*row) for row in found]
 
     def add_deed(self, deed: Deed) -> None:
         with self.transaction():

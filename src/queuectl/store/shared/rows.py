@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid, NotFound
-from queuectl.domain.fields import FIELDS
+from queuectl.domain.fields import FIELDS, SETTABLE
 from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
 from queuectl.domain.selector import Selector
@@ -46,6 +46,9 @@ BORN = (*_BORN, "due_at", "words", "spec", "ready")
 """The columns that a new job's row has a value for."""
 AT_BIRTH = ("created_at", "run_at", "next_retry_at")
 """The attributes that `due_at` follows from."""
+
+EDITED = (*(field.name for field in SETTABLE if field.place == "column"), "words", "spec")
+"""The columns that `set` may change, in addition to those of a job's life."""
 
 ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
 OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"

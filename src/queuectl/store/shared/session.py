@@ -140,6 +140,6 @@ class Session(ABC):
     def _count(self, changed: Iterable[tuple[Job, Job]]) -> None:
         """Counts jobs, each (before, after), in their new states."""
         for before, after in changed:
-            if before.state is not after.state:
+            if before.state is not after.state or before.queue != after.queue:
                 self._counted[before.queue, before.state._value_] -= 1
                 self._counted[after.queue, after.state._value_] += 1

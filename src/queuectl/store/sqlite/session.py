@@ -29,6 +29,7 @@ def _queries() -> dict[str, str]:
     fields = WorkerRow._fields
     names = {
         "job_columns": rows.JOB_COLUMNS, "life": ", ".join(f"{name} = ?" for name in rows.LIFE),
+        "edited": ", ".join(f"{name} = ?" for name in rows.EDITED),
         "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f":{name}" for name in fields),
         "born": ", ".join(rows.BORN), "born_marks": ", ".join("?" * len(rows.BORN)),
     }  # fmt: skip

@@ -8,6 +8,7 @@ Every command opens a store, so what only workers need is imported inside method
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,9 +19,9 @@ from queuectl.domain.served import Served
 from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_folder
 from queuectl.store.passfile import Access
 from queuectl.store.port import Change, Grip, OutputRelay, WorkerRow
+from queuectl.store.shared.edits import Edits
 from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.history import History
-from queuectl.store.shared.jobs import Jobs
 from queuectl.store.shared.tokens import Tokens
 from queuectl.store.sqlite.connection import folder_of
 from queuectl.store.sqlite.insert import Inserting
@@ -33,7 +34,7 @@ PEOPLE_BUSY_TIMEOUT_S = 10.0
 """How long a command waits for the write lock. A dispatcher waits far less and tries again in its loop."""
 
 
-class SqliteStore(Inserting, Jobs, History, Tokens, Gated):
+class SqliteStore(Inserting, Edits, History, Tokens, Gated):
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
     def __init__(
@@ -82,6 +83,9 @@ class SqliteStore(Inserting, Jobs, History, Tokens, Gated):
             self._db.execute(f"DELETE FROM {table} WHERE job {among}", values)
         gone = self._db.execute(f"DELETE FROM jobs WHERE seq {among} RETURNING spec", values).fetchall()
         self._forget_specs({spec for (spec,) in gone})
+
+    def _exchange_specs(self, come: Counter[int], gone: Counter[int]) -> None:
+        self._forget_specs(set(gone))
 
     def counts(self) -> dict[tuple[str, JobState], int]:
         found = self._select("SELECT queue, state, jobs FROM counts WHERE jobs > 0 ORDER BY queue")

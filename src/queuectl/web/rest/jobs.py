@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from queuectl.client import documents
 from queuectl.client.acting import BATCH
-from queuectl.client.actions import Action
+from queuectl.client.actions import Action, setting
 from queuectl.client.facade import Client
 from queuectl.client.operations import LINES, PRUNE_MAX
 from queuectl.domain.errors import Invalid, QueuectlError
@@ -23,7 +23,16 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web import problems
 from queuectl.web.ask import ask
-from queuectl.web.rest.operation import Given, answer, media_type_of, object_body, shown, shown_jobs, strictly_decoded
+from queuectl.web.rest.operation import (
+    Given,
+    answer,
+    json_body,
+    media_type_of,
+    object_body,
+    shown,
+    shown_jobs,
+    strictly_decoded,
+)
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject, check_flag
 from queuectl.wire.reading import read_lines
@@ -136,6 +145,18 @@ def act_on_one(action: Action) -> Any:
         return answer(await ask(request, act))
 
     return handler
+
+
+async def set_one(request: Request, given: Given) -> Response:
+    """Changes what a job is to do."""
+    action = setting(await json_body(request), await ask(request, lambda client: client.now()))
+    return await act_on_one(action)(request, given)  # type: ignore[no-any-return]
+
+
+async def set_many(request: Request, given: Given) -> Response:
+    """Changes what the jobs of a selection are to do."""
+    action = setting(given["changes"], await ask(request, lambda client: client.now()))
+    return await act_on_many(action)(request, given)  # type: ignore[no-any-return]
 
 
 async def delete(request: Request, given: Given) -> Response:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from queuectl.client import documents, locks, operation, queues
 from queuectl.client.shapes import numbers
-from queuectl.domain.fields import FIELDS, INPUT, MEMORY_MAX, MEMORY_MIN, Field
+from queuectl.domain.fields import FIELDS, INPUT, MEMORY_MAX, MEMORY_MIN, SETTABLE, Field
 from queuectl.domain.job import JobState, Spec
-from queuectl.wire.requests import JobRequest
+from queuectl.wire.requests import LIFTABLE, JobRequest
 from queuectl.wire.schema import (
     COUNT,
     DURATION,
@@ -95,6 +95,22 @@ NEW_JOB = {
     "required": ["command"],
 }
 
+
+def _changed(field: Field) -> Schema:
+    given = _given(field)
+    return nullable(given) if field.name in LIFTABLE and "anyOf" not in given else given
+
+
+EDIT = {
+    **optional(
+        **{field.name: _changed(field) for field in SETTABLE},
+        replace=fixed(old={**STORABLE, "minLength": 1}, new=STORABLE),
+    ),
+    "minProperties": 1,
+    "description": "new values of a job's keys, null for none; replace puts a text in the place of another one in the "
+    "command",
+}
+
 SELECTOR = optional(
     all=FLAG, state=listed(STATE), queue=listed(STORABLE), tag=listed(STORABLE), owner=listed(STORABLE),
     exit_code=listed(EXIT_CODE), command=listed(STORABLE), error=listed(STORABLE), older_than=DURATION,
@@ -112,6 +128,10 @@ SELECTION = {
     "most jobs to look at, and cursor, the next of an answer, goes on after them",
 }
 
+EDITED_SELECTION = {
+    **SELECTION, "properties": {**SELECTION["properties"], "changes": ref("Edit")}, "required": ["changes"],
+}  # fmt: skip
+
 PROBLEM = fixed(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT, code=TEXT, hint=TEXT)
 COMPONENTS: dict[str, Schema] = {
     "Job": fixed(**JOB),
@@ -126,6 +146,8 @@ COMPONENTS: dict[str, Schema] = {
     "DeadPage": fixed(jobs=listed(ref("DeadJob")), next=nullable(TEXT), count=nullable(COUNT)),
     "Selector": SELECTOR,
     "Selection": SELECTION,
+    "Edit": EDIT,
+    "EditedSelection": EDITED_SELECTION,
     "Changed": fixed(
         dry_run=FLAG, matched=COUNT, changed=COUNT, jobs=listed(ref("Job")), refused=listed(ref("Problem")),
         next=nullable(TEXT),

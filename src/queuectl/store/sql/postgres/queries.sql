@@ -251,6 +251,16 @@ WITH added AS (
 )
 SELECT count(*) FROM added;
 
+-- name: edit_job
+-- Replaces what jobs are to do. The caller has locked them and just written their lives.
+UPDATE {schema}.jobs SET {edited_set} FROM unnest({edited_arrays}, %s::bigint[]) AS new ({edited}, seq)
+WHERE jobs.seq = new.seq;
+
+-- name: note_detail
+-- What people changed in jobs.
+INSERT INTO {schema}.events (at, job, kind, who, detail)
+SELECT * FROM unnest(%s::double precision[], %s::bigint[], %s::text[], %s::text[], %s::text[]);
+
 -- name: note
 -- What people did to jobs.
 INSERT INTO {schema}.events (at, job, kind, who)

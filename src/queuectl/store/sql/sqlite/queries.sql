@@ -129,6 +129,14 @@ WHERE worker = :worker AND state = 'processing' AND cancel_requested = 1;
 -- Replaces what changes in a job's life, if it is still in the hands it was in.
 UPDATE jobs SET ready = ?, {life}, due_at = ? WHERE seq = ? AND lease = ? AND state = ? AND worker IS ?;
 
+-- name: edit_job
+-- Replaces what a job is to do. The caller has just written its life.
+UPDATE jobs SET {edited} WHERE seq = ?;
+
+-- name: note_detail
+-- What a person changed in a job.
+INSERT INTO events (at, job, kind, who, detail) VALUES (?, ?, ?, ?, ?);
+
 -- name: note
 -- What a person did to a job.
 INSERT INTO events (at, job, kind, who) VALUES (?, ?, ?, ?);

@@ -1,0 +1,61 @@
+"""`set`: changes what jobs are to do, by `KEY=VALUE` words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from queuectl.cli.acting import act
+from queuectl.cli.call import Call
+from queuectl.cli.options import FLAGS
+from queuectl.client.actions import setting
+from queuectl.clock import SystemClock
+from queuectl.domain.errors import Invalid
+from queuectl.domain.fields import SETTABLE
+from queuectl.wire.kinds import JsonObject
+from queuectl.wire.requests import ALIASES, LIFTABLE, REPLACE
+
+NONE = "none"
+_KINDS = {field.name: field.kind for field in SETTABLE}
+_NAMES = {**ALIASES, **{flag[2:].replace("-", "_"): key for key, flag in FLAGS.items()}}
+"""Other names of keys: of their options."""
+
+
+def set_keys(call: Call) -> int:
+    """Changes jobs that are not running."""
+    refs = [word for word in call.words if "=" not in word]
+    changes = given(word for word in call.words if "=" in word)  # no id has one
+    if call.after is not None:
+        if "command" in changes:
+            raise Invalid("command= and a command after -- exclude each other", "give one of them")
+        changes["command"] = list(call.after)
+    if call.args.replace is not None:
+        changes[REPLACE] = dict(zip(("old", "new"), call.args.replace, strict=True))
+    if not changes:
+        raise Invalid("nothing to change", "write KEY=VALUE, such as priority=5, or --replace OLD NEW")
+    return act(call._replace(words=refs), setting(changes, SystemClock().now()))
+
+
+def given(words: Any) -> JsonObject:
+    """The keys that `KEY=VALUE` words set, as JSON. A list has commas between; `none` or nothing empties a key."""
+    found: JsonObject = {}
+    for word in words:
+        typed, _, text = word.partition("=")
+        key = typed.replace("-", "_")
+        key = _NAMES.get(key, key)
+        if _KINDS.get(key) == "variables":
+            name, sign, value = text.partition("=")
+            if not sign:
+                raise Invalid(f"{word!r} has no value", "write it as env=NAME=VALUE")
+            found.setdefault(key, {})[name] = value
+        elif key in found:
+            raise Invalid(f"{typed} comes twice", "give it once")
+        else:
+            found[key] = _value(key, text)
+    return found
+
+
+def _value(key: str, text: str) -> str | Sequence[str] | None:
+    if key in LIFTABLE and text in ("", NONE):
+        return None
+    return text.split(",") if _KINDS.get(key) in ("names", "locks") else text
