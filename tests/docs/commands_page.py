@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from queuectl.cli.command import GLOBAL_OPTIONS, GROUPS, Command
 from queuectl.cli.commands import commands
 from queuectl.cli.options import ACT, ENQUEUE, SELECT, Option
 from queuectl.cli.parser import usage_of
-from queuectl.cli.table import GLOBAL_OPTIONS, GROUPS, Command
 from queuectl.cli.topics import SEEN, topics
 from queuectl.settings import ALIASES, SETTINGS
 from queuectl.wire.requests import INPUT_KEYS

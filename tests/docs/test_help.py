@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from queuectl.cli import parser
+from queuectl.cli.command import GROUPS
 from queuectl.cli.commands import commands
-from queuectl.cli.table import GROUPS
 from queuectl.domain.errors import Invalid
 
 ROOT = Path(__file__).parents[2]

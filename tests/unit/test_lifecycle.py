@@ -17,6 +17,7 @@ from queuectl.domain.lifecycle import (
     Cause,
     Claimed,
     ClockSetBack,
+    Edited,
     Ended,
     Event,
     Expired,
@@ -57,6 +58,7 @@ EVENTS: tuple[Event, ...] = (
     Expired("expired: not started within 1m"),
     Held(),
     Released(),
+    Edited({"priority": 5}),
 )
 
 CELLS = [(state, event) for state in JobState for event in VERBS]

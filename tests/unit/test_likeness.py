@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.cli import familiar
+from queuectl.cli.command import GLOBAL_OPTIONS
 from queuectl.cli.commands import commands
-from queuectl.cli.table import GLOBAL_OPTIONS
 from queuectl.domain.job import JobState
 from queuectl.domain.likeness import KEYS, STATES, distance, near
 from queuectl.wire.requests import INPUT_KEYS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from queuectl.cli import plain
-from queuectl.cli.table import OWN, Command
+from queuectl.cli.command import Command
+from queuectl.cli.table import OWN
 
 
 @cache

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from queuectl.cli.call import Call
+    from queuectl.cli.command import Command
     from queuectl.cli.console import Console, Screen
-    from queuectl.cli.table import Command
     from queuectl.client.facade import Client
     from queuectl.domain.errors import QueuectlError
 
@@ -82,7 +82,8 @@ def execute(
     `do` may refuse a command or run it differently; `open_client` may open another store. Given all three, a call can
     run in any thread.
     """
-    from queuectl.cli import parser, table
+    from queuectl.cli import parser
+    from queuectl.cli.command import Command
     from queuectl.cli.console import Console, own_screen
     from queuectl.domain.errors import Invalid, QueuectlError, SystemFailure
 
@@ -98,7 +99,7 @@ def execute(
                 return _told(console, "help", topics.text(topic))
             words = [*asked, "--help"]
         command, words = parser.find_command(words)
-        own_failure = command.own_failure if isinstance(command, table.Command) else None
+        own_failure = command.own_failure if isinstance(command, Command) else None
         return _called(command, words, after, screen, do, open_client)
     except BrokenPipeError:
         return EXIT_PIPE_CLOSED
@@ -132,14 +133,17 @@ def _called(
     do: Callable[[Command, Call], int], given: Callable[[str | None], Client] | None,
 ) -> int:  # fmt: skip
     """Parses the rest of a command line and calls the command's function."""
-    from queuectl.cli import parser, table
+    from queuectl.cli import parser
     from queuectl.cli.call import Call, open_client, open_existing
+    from queuectl.cli.command import Command
     from queuectl.cli.console import Console
 
-    if not isinstance(command, table.Command):
+    if not isinstance(command, Command):
         if command is not None or not {"-h", "--help"}.isdisjoint(words):
             return _group(command, words, Console(screen, as_json="--json" in words))
-        command = table.OWN["status"]
+        from queuectl.cli.table import OWN
+
+        command = OWN["status"]
     args, typed = parser.parse(command, words)
     console = Console(screen, as_json=args.json, quiet=args.quiet, color=args.color)
     if args.help:
@@ -181,7 +185,7 @@ def _told(console: Console, name: str, text: str) -> int:
 
 
 def _function(command: Command) -> Callable[[Call], int]:
-    from queuectl.cli.table import function_of
+    from queuectl.cli.command import function_of
 
     function = function_of(command.target)
     if (operation := command.operation) is None:

@@ -11,7 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from queuectl.cli.table import GLOBAL_OPTIONS, GROUPS, OWN, Command, Option
+from queuectl.cli.command import GLOBAL_OPTIONS, GROUPS, Command
+from queuectl.cli.options import Option
+from queuectl.cli.table import OWN
 from queuectl.domain.errors import Invalid
 
 WITH_VALUE = frozenset({"--db", "--color"})

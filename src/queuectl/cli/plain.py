@@ -8,9 +8,9 @@ from typing import Any
 
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import selector_of, selects
+from queuectl.cli.command import Command, function_of
 from queuectl.cli.options import ACT, SELECT, Option
 from queuectl.cli.render import Column, visible
-from queuectl.cli.table import Command, function_of
 from queuectl.client.operation import DEAD, FLAG, REQUIRED, SELECTION, Argument, Operation
 from queuectl.client.operation import Command as Typed
 from queuectl.client.operations import OPERATIONS
@@ -23,7 +23,7 @@ PRINTERS = {
     "queue list": "queue:print_all", "queue show": "queue:print_one", "queue pause": "queue:print_paused",
     "lock list": "lock:print_all", "lock show": "lock:print_one",
 }  # fmt: skip
-"""Commands that print their answer for people by their own function: module and function, as in `cli.table`."""
+"""Commands that print their answer for people by their own function: module and function, as in `cli.command`."""
 
 
 def commands() -> Iterator[Command]:

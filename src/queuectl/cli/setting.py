@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from queuectl.cli.acting import act
 from queuectl.cli.call import Call
+from queuectl.cli.enqueue import note_paused, note_unserved
 from queuectl.cli.options import FLAGS
 from queuectl.client.actions import setting
+from queuectl.client.facade import Client
+from queuectl.client.values import Changed, Progress
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import SETTABLE
@@ -33,10 +35,20 @@ def set_keys(call: Call) -> int:
         changes[REPLACE] = dict(zip(("old", "new"), call.args.replace, strict=True))
     if not changes:
         raise Invalid("nothing to change", "write KEY=VALUE, such as priority=5, or --replace OLD NEW")
-    return act(call._replace(words=refs), setting(changes, SystemClock().now()))
+    action = setting(changes, SystemClock().now())
+
+    def change(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
+        done = client.act(action, refs, progress)
+        if "queue" in changes and not call.console.quiet:
+            queues = {job.queue for job in done.jobs if not job.finished}
+            note_paused(call, client.paused(queues))
+            note_unserved(call, client.unserved(queues))
+        return done
+
+    return act(call._replace(words=refs), action, change)
 
 
-def given(words: Any) -> JsonObject:
+def given(words: Iterable[str]) -> JsonObject:
     """The keys that `KEY=VALUE` words set, as JSON. A list has commas between; `none` or nothing empties a key."""
     found: JsonObject = {}
     for word in words:

@@ -120,7 +120,7 @@ SET_JOBS = _many(
     "set_jobs", "/jobs/set", JOBS, "Change what many jobs are to do that are not running", CHANGES,
     schema="EditedSelection",
 )  # fmt: skip
-SET_JOB = Operation(
+SET_JOB: Operation[Any] = Operation(
     "set_job", "PATCH", f"{API}/jobs/{{id}}", JOBS, "Change what a job is to do that is not running", (A_JOB,),
     (Argument("id", JOB),), body={JSON: ref("Edit")}, body_required=True, fails=(404, 409),
 )  # fmt: skip
@@ -134,11 +134,12 @@ def setting(document: object, now: float, spelled: Mapping[str, str] = NOTHING) 
     from queuectl.client import editing
 
     changes = parse_changes(document, now, spelled)
+    replace = changes.replace
     return Action(
         verb="change", done="changed", states=_allowed(Edited), many=SET_JOBS,
         do=lambda store, who, refs, progress: editing.change(store, who, refs, changes, progress),
         usual=(JobState.BLOCKED, JobState.PENDING, JobState.FAILED), more={"changes": document},
-        concerns=(lambda job: editing.contains(job, changes.replace)) if changes.replace else None,
+        concerns=None if replace is None else lambda job: editing.contains(job, replace),
     )  # fmt: skip
 
 

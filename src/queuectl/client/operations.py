@@ -194,8 +194,8 @@ OPERATIONS: dict[str, Operation[Any]] = {
     row.name: row
     for row in (
         ENQUEUE, CLONE, FIND, SHOW, explaining.EXPLAIN, DELETE, OUTPUT, FOLLOW,
-        *(row for _, row in ON_ONE), SET_JOB, *ON_JOBS, SET_JOBS, PRUNE, FIND_DEAD, history.GROUP_DEAD, *ON_DEAD, STATUS, WORKERS,
-        START_WORKER, STOP_WORKERS, history.STATS, HAPPENINGS, *rows_of(ROOMS), *OF_THE_SERVER,
+        *(row for _, row in ON_ONE), SET_JOB, *ON_JOBS, SET_JOBS, PRUNE, FIND_DEAD, history.GROUP_DEAD, *ON_DEAD,
+        STATUS, WORKERS, START_WORKER, STOP_WORKERS, history.STATS, HAPPENINGS, *rows_of(ROOMS), *OF_THE_SERVER,
     )
 }  # fmt: skip
 """Every row by its name, in the order of the API's document."""

@@ -30,11 +30,11 @@ from json import JSONDecodeError, JSONDecoder
 from typing import NamedTuple
 
 from queuectl import ids
-from queuectl.cli import main, table
+from queuectl.cli import main
 from queuectl.cli.call import Call
+from queuectl.cli.command import GLOBAL_OPTIONS, Command
 from queuectl.cli.commands import commands
 from queuectl.cli.console import Screen
-from queuectl.cli.table import Command
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
 from queuectl.web.feed import message
@@ -357,7 +357,7 @@ def entries() -> list[Entry]:
 
 
 def _entry(command: Command) -> Entry:
-    options = (*command.options, *table.GLOBAL_OPTIONS)
+    options = (*command.options, *GLOBAL_OPTIONS)
     return Entry(
         name=command.name, help=command.help, words=command.words,
         flags=tuple(option.flags[-1] for option in options if "--db" not in option.flags),
