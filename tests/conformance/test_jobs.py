@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 
 import pytest
 
+from queuectl.client import looking
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Event, GivenBack, Held, Released, Retried, Started, apply
@@ -248,6 +249,22 @@ def test_a_listing_goes_on_behind_a_job(crowd: Store) -> None:
     assert ids_of(crowd.find(EVERYTHING, after_seq=seq)) == ["b", "c", "f"]
     assert ids_of(crowd.find(EVERYTHING, after_seq=seq, newest_first=True, limit=2)) == ["g", "e"]
     assert ids_of(crowd.find(Selector(tags=("red",), errors=()), after_seq=seq)) == ["c"]
+    assert ids_of(crowd.find(EVERYTHING, up_to_seq=seq)) == ["d", "e", "g", "a"]
+    assert ids_of(crowd.find(EVERYTHING, limit=2, up_to_seq=seq, newest_first=True)) == ["a", "g"]
+
+
+def test_the_newest_jobs_of_a_selection_begin_behind_a_job(crowd: Store) -> None:
+    assert crowd.before_newest(EVERYTHING, 3) == crowd.get("a").seq
+    assert crowd.before_newest(Selector(tags=("red",)), 99) is None
+    assert crowd.latest() == crowd.before_newest(EVERYTHING, 0)
+
+
+def test_a_listing_in_pages_leaves_out_what_comes_meanwhile(crowd: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "PAGE", 2)
+    pages = looking.pages(crowd, EVERYTHING, newest=5)
+    first = next(pages)
+    crowd.insert([a_job("later")])
+    assert ids_of([*first, *(job for page in pages for job in page)]) == ids_of(crowd.find(EVERYTHING)[-6:-1])
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from queuectl.cli import render
 from queuectl.domain.errors import Invalid, QueuectlError
+
+if TYPE_CHECKING:
+    from queuectl.domain.job import Job
 
 PROGRESS_EVERY = 1000
 
@@ -96,15 +99,39 @@ class Console:
     def json_array(self, values: Iterable[Any]) -> None:
         """Prints a JSON array as its values come: one a line for programs, indented for people."""
         indent = 2 if self.terminal else None
-        separator = "[\n"
-        for value in values:
-            self.screen.out.write(separator + self._dumped(value, indent))
+        self._array([self._dumped(value, indent)] for value in values)
+
+    def job_array(self, pages: Iterable[tuple[Sequence[Job], Sequence[str | None]]]) -> None:
+        """Prints jobs and their reasons in the same form, page by page (none is empty)."""
+        if self.terminal:
+            from queuectl.wire.jobs import job_to_json
+
+            self.json_array(job_to_json(*each) for page in pages for each in zip(*page, strict=True))
+            return
+        from queuectl.wire.listing import JobTexts
+
+        texts = JobTexts(self._is_plain)
+        self._array(texts.of(*page) for page in pages)
+
+    def _array(self, parts: Iterable[Iterable[str]]) -> None:
+        """Prints a JSON array, given the texts of its values in parts of at least one."""
+        write, separator = self.screen.out.write, "[\n"
+        for part in parts:
+            write(separator + ",\n".join(part))
             separator = ",\n"
         print("[]" if separator == "[\n" else "\n]", file=self.screen.out)
 
     def table(self, columns: Sequence[render.Column], rows: Iterable[Sequence[str | render.Cell]]) -> None:
         """Prints a table, cut to the terminal's width; complete in a pipe."""
-        self.lines(render.table(columns, rows, width=self.width, colour=self.colour))
+        self.table_in_parts(columns, [rows])
+
+    def table_in_parts(
+        self, columns: Sequence[render.Column], parts: Iterable[Iterable[Sequence[str | render.Cell]]]
+    ) -> None:
+        """The same for rows that come in parts. Columns may be wider in later parts."""
+        table = render.Table(columns, width=self.width, colour=self.colour)
+        for part in parts:
+            self.lines(line for lines in table.rows(part) for line in lines)
 
     def interruptible(self) -> None:
         """Called where a command waits: raises `KeyboardInterrupt` if the person has interrupted it."""
@@ -176,8 +203,12 @@ class Console:
             self._drawn = 0
 
     def _dumped(self, value: Any, indent: int | None) -> str:
-        plain = (self.screen.out.encoding or "").lower().replace("-", "") != "utf8"
-        return json.dumps(value, indent=indent, ensure_ascii=plain)
+        return json.dumps(value, indent=indent, ensure_ascii=self._is_plain)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether characters beyond ASCII are escaped in JSON, since the stream may not take them."""
+        return (self.screen.out.encoding or "").lower().replace("-", "") != "utf8"
 
 
 def _is_terminal(stream: Any) -> bool:

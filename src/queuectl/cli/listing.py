@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from queuectl.cli import history
@@ -19,12 +20,16 @@ from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
-from queuectl.wire.jobs import command_line, job_to_json
+from queuectl.wire.jobs import command_line
 from queuectl.wire.times import format_duration
 from queuectl.wire.words import age, counted, natural, short
 
 LINES_KEPT_FREE = 4
 """Lines of a terminal that are not rows: the titles, the number of further jobs, the prompt."""
+
+PAGE = 500
+Page = tuple[Sequence[Job], Sequence[str | None]]
+"""Jobs and their reasons."""
 
 FIRST_STATES = (JobState.PROCESSING, JobState.DEAD, JobState.FAILED)
 """States that are listed first if a terminal is too small."""
@@ -56,27 +61,25 @@ def list_jobs(call: Call) -> int:
         selector = selector_of(args, client.now())
         if call.words:
             selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
-        if limit is None and order is None and (console.as_json or console.quiet):
-            if console.as_json:
-                console.json_array(job_to_json(job, reason) for job, reason in client.each(selector))
-            else:
-                console.lines(job.id for job, _ in client.each(selector))
-            return 0
         fitting = args.limit is None and console.terminal and not (console.as_json or console.quiet)
         if fitting:
             limit = max(5, (console.screen.height or 24) - LINES_KEPT_FREE)
         if order is not None:
-            jobs = order(client.jobs(selector), limit)
+            pages = client.with_reasons(_in_pages(order(client.jobs(selector), limit)))
         elif fitting and limit is not None:
-            jobs = _most_telling(client, selector, limit)
+            pages = client.with_reasons([_most_telling(client, selector, limit)])
         else:
-            jobs = client.find(selector, limit=limit, newest_first=True)[::-1]
-        _print(console, client, jobs)
-        if limit is not None and len(jobs) == limit and (more := client.count(selector) - limit) > 0:
+            pages = client.pages(selector, limit)
+        number = _print(console, pages, client.now())
+        if limit is not None and number == limit and (more := client.count(selector) - limit) > 0:
             console.note(f"{more:,} more not shown; see all with --limit all", "more")
-        elif not jobs:
+        elif not number and (limit is not None or order is not None or not (console.as_json or console.quiet)):
             console.note("0 jobs", "no_jobs")
     return 0
+
+
+def _in_pages(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    return (jobs[start : start + PAGE] for start in range(0, len(jobs), PAGE))
 
 
 def _most_telling(client: Client, selector: Selector, limit: int) -> list[Job]:
@@ -114,21 +117,40 @@ def _order(key: str | None) -> Callable[[Iterable[Job], int | None], list[Job]] 
     return order
 
 
-def _print(console: Console, client: Client, jobs: Sequence[Job]) -> None:
+def _print(console: Console, pages: Iterable[Page], now: float) -> int:
+    """Prints jobs page by page. Returns their number."""
+    number = 0
+
+    def counted_pages() -> Iterator[Page]:
+        nonlocal number
+        for page in pages:
+            number += len(page[0])
+            yield page
+
     if console.as_json:
-        reasons = client.reasons(jobs)
-        console.json_array(job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
+        console.job_array(counted_pages())
     elif console.quiet:
-        console.lines(job.id for job in jobs)
-    elif jobs:
-        now = client.now()
-        reasons = client.reasons(jobs)
-        rows = [_row(job, reason, now) for job, reason in zip(jobs, reasons, strict=True)]
-        shown = list(range(len(COLUMNS)))
-        if console.terminal:  # room for the columns that differ
-            same = {QUEUE: all(job.queue == DEFAULT_QUEUE for job in jobs), TRIES: not any(job.starts for job in jobs)}
-            shown = [number for number, column in enumerate(COLUMNS) if not same.get(column)]
-        console.table([COLUMNS[number] for number in shown], [[row[number] for number in shown] for row in rows])
+        for jobs, _ in counted_pages():
+            console.lines(job.id for job in jobs)
+    else:
+        _print_table(console, counted_pages(), now)
+    return number
+
+
+def _print_table(console: Console, pages: Iterator[Page], now: float) -> None:
+    first, second = next(pages, None), next(pages, None)
+    if first is None:
+        return
+    shown = list(range(len(COLUMNS)))
+    jobs, _ = first
+    if console.terminal and second is None:  # room for the columns that differ
+        same = {QUEUE: all(job.queue == DEFAULT_QUEUE for job in jobs), TRIES: not any(job.starts for job in jobs)}
+        shown = [number for number, column in enumerate(COLUMNS) if not same.get(column)]
+    parts = (
+        [[row[number] for number in shown] for row in (_row(*each, now) for each in zip(*page, strict=True))]
+        for page in chain([first], [second] if second else [], pages)
+    )
+    console.table_in_parts([COLUMNS[number] for number in shown], parts)
 
 
 def _row(job: Job, reason: str | None, now: float) -> Sequence[str | Cell]:

@@ -117,14 +117,34 @@ def table_rows(
     columns: Sequence[Column], rows: Iterable[Sequence[str | Cell]], *, width: int | None = None, colour: bool = False
 ) -> list[list[str]]:
     """The lines of each row of a table, titles first."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [
-        max([width_of(column.title), *(width_of(row[number].text) for row in cells)])
-        for number, column in enumerate(columns)
-    ]
-    widths = [min(each, ALIGNED_MAX) for each in widths] if width is None else _narrowed(columns, widths, width)
-    titles = [Cell(column.title, "dim") for column in columns]
-    return [list(_lines(columns, row, widths, width is not None, colour)) for row in (titles, *cells)]
+    return Table(columns, width=width, colour=colour).rows(rows)
+
+
+class Table:
+    """A table that may come in parts, without knowing how wide later parts are: columns only grow from part to part."""
+
+    def __init__(self, columns: Sequence[Column], *, width: int | None, colour: bool) -> None:
+        self._columns = columns
+        self._width = width
+        self._colour = colour
+        self._widths: list[int] = []
+
+    def rows(self, rows: Iterable[Sequence[str | Cell]]) -> list[list[str]]:
+        """The lines of each row of the next part; in the first part, titles first."""
+        cells = [[_cell(value) for value in row] for row in rows]
+        titles = [] if self._widths else [[Cell(column.title, "dim") for column in self._columns]]
+        if not (titles or cells):
+            return []
+        so_far = self._widths or [0] * len(self._columns)
+        columns = zip(*titles, *cells, strict=True)
+        self._widths = [
+            max(least, *(width_of(cell.text) for cell in column)) for least, column in zip(so_far, columns, strict=True)
+        ]
+        widths = [min(each, ALIGNED_MAX) for each in self._widths]
+        if self._width is not None:
+            widths = _narrowed(self._columns, self._widths, self._width)
+        fitting = self._width is not None
+        return [list(_lines(self._columns, row, widths, fitting, self._colour)) for row in (*titles, *cells)]
 
 
 def _cell(value: str | Cell) -> Cell:

@@ -85,11 +85,24 @@ class Client(Here, Verbs):
 
     def each(self, selector: Selector = ALL_JOBS) -> Iterator[tuple[Job, str | None]]:
         """All matching jobs with their reasons, in the order of enqueueing, read in pages."""
+        for jobs, reasons in self.pages(selector):
+            yield from zip(jobs, reasons, strict=True)
+
+    def pages(
+        self, selector: Selector = ALL_JOBS, newest: int | None = None
+    ) -> Iterator[tuple[Sequence[Job], Sequence[str | None]]]:
+        """The same page by page; only the `newest` jobs if that is given."""
+        return self.with_reasons(looking.pages(self.store, selector, newest))
+
+    def with_reasons(self, pages: Iterable[Sequence[Job]]) -> Iterator[tuple[Sequence[Job], Sequence[str | None]]]:
+        """Pages of jobs with their reasons. What these need of queues, locks and workers is read once."""
         from queuectl.client.reasons import Listing
 
-        listing = Listing(self.store)
-        for page in looking.pages(self.store, selector):
-            yield from zip(page, listing.reasons(page), strict=True)
+        listing = None
+        for page in pages:
+            listing = listing or Listing(self.store)
+            if page:
+                yield page, listing.reasons(page)
 
     def jobs(self, selector: Selector = ALL_JOBS) -> Iterator[Job]:
         """All matching jobs, in the order of enqueueing, read in pages."""

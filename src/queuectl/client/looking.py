@@ -15,7 +15,7 @@ from queuectl.store.port import Store
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.limits import Pause
 
-PAGE = 1000
+PAGE = 500
 """Jobs read at a time if all of them are wanted."""
 
 
@@ -26,10 +26,12 @@ def find(store: Store, selector: Selector, limit: int | None, newest_first: bool
     return store.find(selector, limit=limit, newest_first=newest_first)
 
 
-def pages(store: Store, selector: Selector) -> Iterator[list[Job]]:
-    """All matching jobs, in the order of enqueueing, `PAGE` at a time."""
-    after = None
-    while page := store.find(selector, limit=PAGE, after_seq=after):
+def pages(store: Store, selector: Selector, newest: int | None = None) -> Iterator[list[Job]]:
+    """All matching jobs, or the `newest` of them, in the order of enqueueing, `PAGE` at a time. Jobs enqueued later
+    are not among them."""
+    latest = store.latest()
+    after = None if newest is None else store.before_newest(selector, newest)
+    while page := store.find(selector, limit=PAGE, after_seq=after, up_to_seq=latest):
         yield page
         after = page[-1].seq
 

@@ -9,7 +9,7 @@ from queuectl.client.values import WorkerView
 from queuectl.client.workers import line_of, serves, workers_of
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.limits import Hold, Lock, Passed, Queue, rate_room
-from queuectl.domain.reason import Format, Slots, reason
+from queuectl.domain.reason import Format, Slots, alike, reason
 from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.wire.jobs import why_expired
@@ -26,7 +26,7 @@ FORM = Format(format_duration, format_second, why_expired)
 class Listing:
     """The surroundings of the jobs of a listing: each kind of fact is read once, and only if a job needs it.
 
-    The number of jobs does not matter, only the number of queues, workers and running jobs.
+    The number of jobs does not matter, only the number of queues, locks, workers and running jobs.
     """
 
     most = 1000
@@ -35,13 +35,28 @@ class Listing:
         self.store = store
         self.now = store.now()
         self._asked = 0
+        self._known: dict[tuple[object, ...] | None, str | None] = {}
         self._opens_at: dict[str, float | None] = {}
         self._slots: dict[str, Slots] = {}
         self._lines: dict[str, list[str]] = {}
 
     def reasons(self, jobs: Sequence[Job]) -> list[str | None]:
         """Why each job is not running; None if it is running or done. Only the first places in line are counted."""
-        return [reason(job, self.now, self, FORM) for job in jobs]
+        known, now = self._known, self.now
+        found: list[str | None] = []
+        for job in jobs:
+            like = alike(job, now)
+            found.append(known[like] if like in known else self._reason(job, like))
+        return found
+
+    def _reason(self, job: Job, like: tuple[object, ...] | None) -> str | None:
+        """The reason of a job, remembered for those `like` it unless it tells what only this one's order decides."""
+        asked = self._asked
+        found = reason(job, self.now, self, FORM)
+        has_place = asked < self._asked <= PLACES_MAX
+        if like is not None and not has_place and not (job.locks and self._passed):
+            self._known[like] = found
+        return found
 
     # --- queues and workers -----------------------------------------------------------------
 

@@ -12,6 +12,8 @@ from queuectl.domain.limits import Hold, Lock, Queue, requests_of
 NAMED_MAX = 2
 """The most jobs that a phrase names."""
 
+RUNNING_OR_DONE = (JobState.COMPLETED, JobState.CANCELLED, JobState.PROCESSING)
+
 
 class Code(StrEnum):
     """What kind of gate it is, for programs."""
@@ -108,6 +110,14 @@ def reason(job: Job, now: float, facts: Facts, form: Format) -> str | None:
         return job.error
     first = next(closed_gates(job, now, facts, form), None)
     return first.reason if first else None
+
+
+def alike(job: Job, now: float) -> tuple[object, ...] | None:
+    """Jobs with the same value have the same reason, apart from their place in line; None: nobody is like this one."""
+    if job.state in (JobState.PENDING, JobState.FAILED):
+        is_plain = job.start_by is None and not job.held and job.due_at <= now
+        return (job.queue, job.locks) if is_plain else None
+    return (job.state, job.cancel_requested) if job.state in RUNNING_OR_DONE else None
 
 
 def closed_gates(job: Job, now: float, facts: Facts, form: Format) -> Iterator[Gate]:

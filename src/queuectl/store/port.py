@@ -229,9 +229,11 @@ class OpenStore(Protocol):
     # --- jobs and workers -------------------------------------------------------------------
 
     def find(
-        self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
-    ) -> list[Job]:
-        """Matching jobs in the order of enqueueing, or the reverse. `after_seq` continues after that job."""
+        self, selector: Selector, *, limit: int | None = None, newest_first: bool = False,
+        after_seq: int | None = None, up_to_seq: int | None = None,
+    ) -> list[Job]:  # fmt: skip
+        """Matching jobs in the order of enqueueing, or the reverse. `after_seq` continues after that job; later ones
+        than `up_to_seq` are left out."""
 
     def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]:
         """Applies a person's event to each job. If a job's state forbids it, the error stands in its place."""
@@ -350,6 +352,12 @@ class PeopleStore(OpenStore, LimitStore, Protocol):
     ) -> list[Job | QueuectlError]:
         """Changes what waiting jobs are to do: `edited` returns new values of a job's attributes, and what is told of
         it, or raises what stands in the job's place. A job claimed meanwhile is refused."""
+
+    def latest(self) -> int:
+        """`seq` of the newest job, or 0."""
+
+    def before_newest(self, selector: Selector, number: int) -> int | None:
+        """`seq` of the last matching job before the newest `number` ones; None if there are not more."""
 
     def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
         """Removes jobs with their history and output. A running one is a `Conflict`."""

@@ -38,7 +38,7 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 6)
 
 
-_JSON: dict[str, Callable[[Any], Any]] = {
+TO_JSON: dict[str, Callable[[Any], Any]] = {
     "command": lambda command: command if isinstance(command, str) else list(command),
     "names": list,
     "locks": list,
@@ -52,10 +52,13 @@ _JSON: dict[str, Callable[[Any], Any]] = {
 }
 """Converters of values to JSON by kind; other kinds need none."""
 
+COMPUTED: dict[str, Callable[[Job], Any]] = {"duration": lambda job: _rounded(job.duration)}
+"""Values that no row has, by key. `reason` is not among them: it depends on others too."""
+
 _KEPT = [field for field in FIELDS if field.shown and field.place != "nowhere"]
 _NAMES = [field.name for field in _KEPT]
 _VALUES = attrgetter(*(f"spec.{field.name}" if field.place == "spec" else field.name for field in _KEPT))
-_CONVERTED = [(field.name, _JSON[field.kind]) for field in _KEPT if field.kind in _JSON]
+_CONVERTED = [(field.name, TO_JSON[field.kind]) for field in _KEPT if field.kind in TO_JSON]
 _EMPTY: JsonObject = dict.fromkeys(field.name for field in FIELDS if field.shown)
 
 
@@ -65,7 +68,8 @@ def job_to_json(job: Job, reason: str | None = None) -> JsonObject:
     document.update(zip(_NAMES, _VALUES(job), strict=True))
     for name, to_json in _CONVERTED:
         document[name] = to_json(document[name])
-    document["duration"] = _rounded(job.duration)
+    for name, value_of in COMPUTED.items():
+        document[name] = value_of(job)
     document["reason"] = reason
     return document
 

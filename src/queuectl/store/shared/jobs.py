@@ -22,12 +22,22 @@ class Jobs(Limits):
         return rows.only_one(ref, lambda condition, values: self._jobs(f"WHERE {condition}", values))
 
     def find(
-        self, selector: Selector, *, limit: int | None = None, newest_first: bool = False, after_seq: int | None = None
-    ) -> list[Job]:
+        self, selector: Selector, *, limit: int | None = None, newest_first: bool = False,
+        after_seq: int | None = None, up_to_seq: int | None = None,
+    ) -> list[Job]:  # fmt: skip
         rest, values = rows.page(
-            selector, self._dialect, limit=limit, newest_first=newest_first, after_seq=after_seq
-        )  # fmt: skip
+            selector, self._dialect, limit=limit, newest_first=newest_first, after_seq=after_seq, up_to_seq=up_to_seq
+        )
         return self._jobs(rest, values)
+
+    def latest(self) -> int:
+        return int(self._select("SELECT coalesce(max(seq), 0) FROM {schema}.jobs")[0][0])
+
+    def before_newest(self, selector: Selector, number: int) -> int | None:
+        condition, values = rows.where(selector, self._dialect)
+        text = f"SELECT seq FROM {{schema}}.jobs WHERE {condition} ORDER BY seq DESC LIMIT 1 OFFSET ?"
+        found = self._select(text, [*values, number])
+        return int(found[0][0]) if found else None
 
     def count(self, selector: Selector) -> int:
         condition, values = rows.where(selector, self._dialect)

@@ -232,8 +232,9 @@ def state_of(name: str) -> str:
 
 
 def page(
-    selector: Selector, dialect: Dialect, *, limit: int | None, newest_first: bool, after_seq: int | None
-) -> tuple[str, list[object]]:
+    selector: Selector, dialect: Dialect, *, limit: int | None, newest_first: bool, after_seq: int | None,
+    up_to_seq: int | None = None,
+) -> tuple[str, list[object]]:  # fmt: skip
     """What follows `SELECT … FROM jobs` for a page of a selection, and its parameters.
 
     Several states are searched one by one, since each state has its own order in an index.
@@ -245,6 +246,9 @@ def page(
         if after_seq is not None:
             condition += f" AND seq {'<' if newest_first else '>'} ?"
             values.append(after_seq)
+        if up_to_seq is not None:
+            condition += " AND seq <= ?"
+            values.append(up_to_seq)
         if limit is None:
             return f"WHERE {condition} ORDER BY seq {order}", values
         return f"WHERE {condition} ORDER BY seq {order} LIMIT ?", [*values, limit]
