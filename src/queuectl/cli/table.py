@@ -115,6 +115,15 @@ _ROWS = (
         examples=("queuectl dlq purge job1", "queuectl dlq purge --older-than 30d"),
     ),
     Command(
+        name="mcp", group=WEB, reads=True, only_here="speaks over its own stdin and stdout",
+        help="serve the queue as tools for coding agents", target=".mcp.serve:serve", makes_store=True,
+        options=(flag("--read-only", "only tools that change nothing"),),
+        description="Serve the queue as tools by the Model Context Protocol, on stdin and stdout: enqueue, wait, "
+        "status, list, show, logs, explain, cancel, retry. A client starts it; give the store with --db, since clients "
+        "pass on no QUEUECTL_DB.",
+        examples=("queuectl mcp", "queuectl --db /srv/jobs.db mcp --read-only"),
+    ),
+    Command(
         name="serve", group=WEB, only_here="is already running",
         help="serve a dashboard, a REST API and metrics", target=".web.serve:serve",
         makes_store=True,

@@ -1,0 +1,389 @@
+"""The tools, one row each. An agent pays for each character, so answers have what it needs to go on, and no more."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from queuectl.client.library import Client
+from queuectl.client.operation import FILLED, FLAG, REQUIRED, TEXT, Argument, Kind, number
+from queuectl.domain.errors import Invalid, QueuectlError
+from queuectl.domain.fields import INPUT, Field
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
+from queuectl.wire import schema
+from queuectl.wire.jobs import command_line, job_to_json
+from queuectl.wire.requests import parse_request
+from queuectl.wire.schema import Schema
+from queuectl.wire.schema import listed as listed_schema
+from queuectl.wire.selections import parse_states
+from queuectl.wire.times import format_duration
+
+CALL_S = 50
+"""No call takes longer: clients give up after 60 s."""
+ANSWER_BYTES = 7700
+"""Most bytes of an answer, which is sent twice: as text and as a value."""
+TAIL_LINES = 40
+TAIL_MIN_BYTES = 100
+LINE_MAX, TEXT_MAX = 400, 300
+PAGE, PAGE_MAX = 20, 50
+HISTORY_SHOWN = 5
+PROGRESS_EVERY_S = 5.0
+
+INSTRUCTIONS = (
+    "queuectl runs shell commands in the background, durably: a job survives the end of this session. Enqueue long "
+    "commands, then wait for them; a call of wait ends within 50 s and may say `done: false`: call it again with the "
+    "same ids. Give a job an id of your own, so that enqueueing it twice does no harm. Jobs run only while a worker "
+    "does: `queuectl worker start`. The store is that of the server's folder; another one is named in the client's "
+    "configuration, as `queuectl --db PATH mcp`, since clients pass on no QUEUECTL_DB."
+)
+
+
+class Cancelled(Exception):
+    """The client does not want the answer any more."""
+
+
+class Context(NamedTuple):
+    """What a call needs. `progress` tells the client, if it has asked for that, that the call goes on."""
+
+    client: Client
+    cancelled: threading.Event
+    progress: Callable[[float, str], None]
+
+
+class Tool(NamedTuple):
+    """One tool. `function` answers a call with a JSON object. `answer` are the properties of that object that are
+    always there. `reads`: it changes nothing. `ends`: it may end work. `repeats`: a second call changes no more."""
+
+    name: str
+    told: str
+    arguments: Sequence[Argument]
+    answer: Mapping[str, Schema]
+    function: Callable[[Context, dict[str, Any]], dict[str, Any]]
+    reads: bool = False
+    ends: bool = False
+    repeats: bool = True
+    of_a_job: Sequence[Field] = ()
+
+    @property
+    def listed(self) -> dict[str, Any]:
+        """The tool as clients see it."""
+        properties = {field.name: _input(field) for field in self.of_a_job}
+        properties |= {each.name: {**each.schema, "description": each.help} for each in self.arguments}
+        required = [each.name for each in self.arguments if each.default is REQUIRED]
+        required += [field.name for field in self.of_a_job if field.name == "command"]
+        taken = {"type": "object", "properties": properties, "additionalProperties": False}
+        return {
+            "name": self.name, "description": self.told,
+            "inputSchema": {**taken, "required": required} if required else taken,
+            "outputSchema": {"type": "object", "properties": dict(self.answer), "required": list(self.answer)},
+            "annotations": {
+                "readOnlyHint": self.reads, "destructiveHint": self.ends, "idempotentHint": self.repeats,
+                "openWorldHint": False,
+            },
+        }  # fmt: skip
+
+
+def listed(read_only: bool) -> list[dict[str, Any]]:
+    """The tools as clients see them."""
+    return [tool.listed for tool in TOOLS.values() if tool.reads or not read_only]
+
+
+def called(name: str, given: Mapping[str, Any], context: Context, read_only: bool) -> dict[str, Any]:
+    """The result of a call. What goes wrong is a result too, so that the agent can read it. Raises `Cancelled`."""
+    try:
+        tool = TOOLS.get(name)
+        if tool is None or (read_only and not tool.reads):
+            known = [each["name"] for each in listed(read_only)]
+            raise Invalid(f"there is no tool {name!r}", f"there are {', '.join(known)}")
+        value = tool.function(context, _read(tool, given))
+    except (QueuectlError, TimeoutError) as error:
+        hint = getattr(error, "hint", "")
+        return {"content": [_text(f"{error}\n{hint}".strip())], "isError": True}
+    text = _dumped(value)
+    return {"content": [_text(text)], "structuredContent": value, "isError": False}
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _size(value: Any) -> int:
+    """The bytes of a value, once as it is and once as text within JSON."""
+    text = _dumped(value)
+    return sum(len(each.encode("utf-8", "replace")) for each in (text, _dumped(text)))
+
+
+def _read(tool: Tool, given: Mapping[str, Any]) -> dict[str, Any]:
+    if tool.of_a_job:
+        return dict(given)
+    known = {each.name: each for each in tool.arguments}
+    for name in given:
+        if name not in known:
+            raise Invalid(f"{tool.name} has no argument {name!r}", f"it has {', '.join(known) or 'none'}")
+    return {name: each.read_from(given) for name, each in known.items()}
+
+
+# --- jobs as answers ------------------------------------------------------------------------
+
+BRIEF = ("id", "state", "command", "queue", "attempts", "exit_code", "error", "reason", "duration", "finished_at")
+JOB: Schema = {
+    "type": "object", "properties": {"id": schema.TEXT, "state": schema.STATE}, "required": ["id", "state"],
+}  # fmt: skip
+JOBS = listed_schema(JOB)
+
+
+def brief(job: Job, reason: str | None) -> dict[str, Any]:
+    """What an agent has to know of a job; nothing of its environment."""
+    document = job_to_json(job, reason if reason != job.error else None)
+    document["command"] = _cut(command_line(job.command))
+    return {key: document[key] for key in BRIEF if document.get(key) is not None}
+
+
+def _cut(text: str, most: int = TEXT_MAX) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+_CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def tail_of(client: Client, job: Job, most: int) -> str:
+    """The last lines of a job's output, without colours, in at most so many bytes."""
+    data = client.output(job.id, tail=TAIL_LINES) if job.starts else b""
+    lines = [_cut(_CONTROLS.sub("", line.rsplit("\r", 1)[-1]), LINE_MAX) for line in _decoded(data).splitlines()]
+    while lines and _size("\n".join(lines)) > most:
+        lines.pop(0)
+    return "\n".join(lines)
+
+
+def _decoded(data: bytes) -> str:
+    return data.replace(b"\r\n", b"\n").decode("utf-8", "replace")
+
+
+def _ended(client: Client, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Jobs in brief, those that have failed with the end of their output, as much as fits."""
+    told = [brief(job, None) for job in jobs]
+    bad = [at for at, job in enumerate(jobs) if job.state in (JobState.DEAD, JobState.FAILED)]
+    for left, at in zip(range(len(bad), 0, -1), bad, strict=True):
+        room = (ANSWER_BYTES - _size(told)) // left
+        if room > TAIL_MIN_BYTES and (output := tail_of(client, jobs[at], room - 50)):
+            told[at]["output_tail"] = output
+    return told
+
+
+def _fitting(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of them as an answer holds, at least one."""
+    while len(told) > 1 and _size(told) > ANSWER_BYTES:
+        told = told[:-1]
+    return told
+
+
+# --- functions ------------------------------------------------------------------------------
+
+KEYS = (
+    "command", "id", "queue", "priority", "cwd", "timeout", "max_retries", "delay", "tags", "locks", "depends_on",
+    "batch", "unique_key",
+)  # fmt: skip
+GIVEN = [field for name in KEYS for field in INPUT if field.name == name]
+_TYPES: Mapping[str, Schema] = {
+    "whole number": schema.INTEGER, "names": listed_schema(schema.TEXT), "locks": listed_schema(schema.TEXT),
+    "command": {"type": ["string", "array"], "items": schema.TEXT},
+}  # fmt: skip
+
+
+def _input(field: Field) -> Schema:
+    told = "a line for /bin/sh, or a list of words to run without a shell" if field.name == "command" else field.help
+    return {**_TYPES.get(field.kind, schema.TEXT), "description": told}
+
+
+def _enqueue(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+    client, known = context.client, {field.name for field in GIVEN}
+    for name in given:
+        if name not in known:
+            raise Invalid(f"enqueue has no argument {name!r}", f"it has {', '.join(KEYS)}")
+    (job,) = client.enqueue([parse_request(given, client.now())], on_conflict="ignore")
+    told: dict[str, Any] = {"job": brief(job, client.reason(job) if job.seq else None), "added": not job.seq}
+    if not job.finished and (queues := client.unserved([job.queue])):
+        told["note"] = f"no live worker serves queue {queues[0]}; start one: queuectl worker start --detach"
+    return told
+
+
+def _wait(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+    client, ids, began = context.client, given["ids"], time.monotonic()
+    told = [began]
+
+    def tick() -> None:
+        if context.cancelled.is_set():
+            raise Cancelled
+        if (now := time.monotonic()) - told[0] >= PROGRESS_EVERY_S:
+            told[0] = now
+            context.progress(round(now - began, 1), f"waiting for {', '.join(ids[:3])}")
+
+    try:
+        jobs = client.wait(ids, any=given["any"], timeout=given["timeout"], tick=tick)
+    except TimeoutError:
+        jobs = [client.job(ref) for ref in ids]
+        told_jobs = [brief(job, client.reason(job)) for job in jobs]
+        return {"done": False, "jobs": _fitting(told_jobs), "next": "still running: call wait again with the same ids"}
+    return {"done": True, "jobs": _fitting(_ended(client, jobs))}
+
+
+def _status(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+    found = context.client.status()
+    workers = [
+        {"name": each.name, "slots": each.slots, "busy": len(each.running), "queues": list(each.queues)}
+        for each in found.workers
+    ]
+    paused = {queue: pause.reason or "paused" for queue, pause in found.paused.items()}
+    return {
+        "jobs": {state.value: number for state, number in found.counts.items() if number}, "workers": workers[:PAGE],
+        "queues_paused": paused,
+    }  # fmt: skip
+
+
+def _list(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+    client, cursor = context.client, given["cursor"]
+    selector = Selector(
+        states=parse_states(given["state"]), queues=tuple(given["queue"]), tags=tuple(given["tag"]),
+        commands=tuple(given["command"]),
+    )  # fmt: skip
+    after = None if cursor is None else int(cursor)
+    jobs = client.page(selector, given["limit"] + 1, newest_first=True, after=after)
+    page = jobs[: given["limit"]]
+    told = _fitting([brief(job, reason) for job, reason in zip(page, client.reasons(page), strict=True)])
+    more = len(told) < len(jobs)
+    return {"jobs": told, **({"next": str(page[len(told) - 1].seq)} if more else {})}
+
+
+def _show(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+    client = context.client
+    history = client.history(given["id"])
+    job, spec = history.job, history.job.spec
+    attempts = [
+        {
+            "number": each.number, "outcome": each.outcome.value if each.outcome else "running",
+            **{key: value for key in ("exit_code", "error") if (value := getattr(each, key)) is not None},
+        }
+        for each in history.attempts[-HISTORY_SHOWN:]
+    ]  # fmt: skip
+    policy = {"max_retries": spec.max_retries, "timeout": spec.timeout, "cwd": spec.cwd}
+    told = {**brief(job, history.reason), "priority": job.priority, "tags": list(job.tags), **policy}
+    return {"job": told, "attempts": attempts, "attempts_in_all": len(history.attempts)}
+
+
+def _logs(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+    data = context.client.output(given["id"], attempt=given["attempt"])
+    start = given["from_byte"]
+    if start is None:
+        lines = data.splitlines(keepends=True)[-given["tail"] :]
+        start = len(data) - sum(map(len, lines))
+        start = max(start, len(data) - ANSWER_BYTES // 2)
+    end = min(len(data), start + ANSWER_BYTES // 2)
+    while _size(told := _CONTROLS.sub("", _decoded(data[start:end]))) > ANSWER_BYTES - 100 and end > start + 1:
+        end = start + (end - start) // 2
+    more = {"next": end} if end < len(data) else {}
+    return {"output": told, "from_byte": start, "bytes_in_all": len(data), **more}
+
+
+def _explain(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+    found = context.client.explain(given["id"])
+    gates = [
+        {"code": gate.code.value, "told": _cut(gate.told or gate.reason), **({"fix": gate.fix} if gate.fix else {})}
+        for gate in found.gates[:PAGE]
+    ]
+    told = {"id": found.id, "state": found.state.value, "explanation": _cut(found.explanation), "gates": gates}
+    if found.starts_at is not None:
+        told["likely_starts_in"] = format_duration(max(0, round(found.starts_at - context.client.now())))
+    return told
+
+
+def _changed(act: Callable[[Client, Sequence[str]], Any]) -> Callable[[Context, dict[str, Any]], dict[str, Any]]:
+    def function(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+        done = act(context.client, given["ids"])
+        refused = [_cut(f"{error}") for error in done.refused[:PAGE]]
+        return {
+            "jobs": _fitting([brief(job, None) for job in done.jobs]),
+            "changed": len(done.jobs),
+            "refused": refused,
+        }
+
+    return function
+
+
+# --- the table ------------------------------------------------------------------------------
+
+_ID = Argument("id", FILLED, "a job's id, or a unique beginning of it", default=REQUIRED)
+_IDS = Argument("ids", FILLED, "ids of jobs, or unique beginnings of them", default=REQUIRED, many=True)
+_CURSOR = Kind(schema.TEXT, lambda value, what: str(number(1, 1 << 62).read(_whole(value), what)))
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+def _several(name: str, kind: Kind, told: str) -> Argument:
+    return Argument(name, kind, told, default=(), many=True)
+
+
+TOOLS: dict[str, Tool] = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            "enqueue", "Add a background job that runs a command. Repeatable if you give it an id: the job that has "
+            "the id is answered, with added false.", (), {"job": JOB, "added": schema.FLAG}, _enqueue, repeats=False,
+            of_a_job=GIVEN,
+        ),
+        Tool(
+            "wait", "Wait until jobs have finished, at most 50 s. Answers their state, exit code and error, and of "
+            "failed ones the end of their output. If done is false, call it again.",
+            (_IDS, Argument("any", FLAG, "one finished job is enough", default=False),
+             Argument("timeout", number(0, CALL_S), "seconds", default=CALL_S)),
+            {"done": schema.FLAG, "jobs": JOBS}, _wait, reads=True,
+        ),
+        Tool(
+            "status", "Show how many jobs are in each state, the workers, and the paused queues.", (),
+            {"jobs": {"type": "object"}, "workers": listed_schema({"type": "object"})}, _status, reads=True,
+        ),
+        Tool(
+            "list", "List jobs, the newest first.",
+            (_several("state", TEXT, "pending, processing, failed, completed, dead, cancelled, blocked"),
+             _several("queue", TEXT, "queues"), _several("tag", TEXT, "tags"),
+             _several("command", TEXT, "GLOBs over the command line, such as *pytest*"),
+             Argument("limit", number(1, PAGE_MAX), "jobs in an answer", default=PAGE),
+             Argument("cursor", _CURSOR, "`next` of the answer before", default=None)),
+            {"jobs": JOBS}, _list, reads=True,
+        ),
+        Tool(
+            "show", "Show a job, its policy and its latest attempts.", (_ID,),
+            {"job": JOB, "attempts": listed_schema({"type": "object"})}, _show, reads=True,
+        ),
+        Tool(
+            "logs", "Read a job's output: its last lines, or from a byte on.",
+            (_ID, Argument("tail", number(1, 1000), "last lines", default=TAIL_LINES),
+             Argument("from_byte", number(0, 1 << 40), "read on from here: `next` of the last answer", default=None),
+             Argument("attempt", number(1, 1 << 31), "number of an attempt; default: the latest", default=None)),
+            {"output": schema.TEXT, "bytes_in_all": schema.COUNT}, _logs, reads=True,
+        ),
+        Tool(
+            "explain", "Explain why a job is not running: each closed gate, and what would open it.", (_ID,),
+            {"id": schema.TEXT, "explanation": schema.TEXT}, _explain, reads=True,
+        ),
+        Tool(
+            "cancel", "Cancel jobs; running commands are ended.", (_IDS,),
+            {"jobs": JOBS, "changed": schema.COUNT}, _changed(lambda client, ids: client.cancel(ids)), ends=True,
+        ),
+        Tool(
+            "retry", "Run jobs again: failed ones now, finished ones from the beginning, with all retries.",
+            (_IDS,), {"jobs": JOBS, "changed": schema.COUNT},
+            _changed(lambda client, ids: client.retry(ids)), repeats=False,
+        ),
+    )
+}  # fmt: skip

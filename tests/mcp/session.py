@@ -1,0 +1,92 @@
+"""An agent's session by a script: builds, reads the failure, mends it, and runs the same job again.
+
+python -m tests.mcp.session        writes it into docs/agents.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mcp import Client, StdioServerParameters
+from mcp.types import TextContent
+
+from tests.workshop import Worker, clean_environment
+
+PAGE = Path(__file__).parents[2] / "docs" / "agents.md"
+BEGIN, END = "<!-- session -->\n", "<!-- end of session -->\n"
+
+BUILD = """\
+echo "compiling main.c"
+test -f main.h || { echo "main.c:1: main.h: No such file or directory" >&2; exit 2; }
+echo "ok, 1 object"
+"""
+
+
+async def played(db: Path, folder: Path, mode: str = "auto") -> list[tuple[str, dict[str, Any], Any]]:
+    """Each call: the tool, its arguments, and its answer; of an error the text."""
+    calls: list[tuple[str, dict[str, Any], Any]] = []
+    server = StdioServerParameters(
+        command=sys.executable, args=["-m", "queuectl", "--db", str(db), "mcp"], env=clean_environment(), cwd=folder
+    )
+    async with Client(server, mode=mode) as client:
+
+        async def call(tool: str, **arguments: Any) -> Any:
+            found = await client.call_tool(tool, arguments)
+            text = found.content[0]
+            assert isinstance(text, TextContent)
+            answer = text.text if found.is_error else found.structured_content
+            calls.append((tool, arguments, answer))
+            return answer
+
+        await call("status")
+        await call("enqueue", id="build-1", command="sh build.sh", max_retries=0)
+        await call("wait", ids=["build-1"])
+        await call("logs", id="build-1")
+        (folder / "main.h").touch()
+        await call("retry", ids=["build-1"])
+        await call("wait", ids=["build-1"])
+        await call("enqueue", id="build-1", command="sh build.sh", max_retries=0)
+        await call("show", id="build-2")
+    return calls
+
+
+def played_here(mode: str = "auto") -> list[tuple[str, dict[str, Any], Any]]:
+    """The session on a new store, with a worker."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, db = Path(name), Path(name) / "jobs.db"
+        (folder / "build.sh").write_text(BUILD)
+        worker = Worker(db)
+        try:
+            return asyncio.run(played(db, folder, mode))
+        finally:
+            worker.stop()
+            worker.close()
+
+
+def written(calls: list[tuple[str, dict[str, Any], Any]]) -> str:
+    """The session for readers; times and names of the moment are the same each time."""
+    parts = []
+    for tool, arguments, answer in calls:
+        shown = answer if isinstance(answer, str) else json.dumps(answer, indent=1, ensure_ascii=False)
+        given = f" {json.dumps(arguments)}" if arguments else ""
+        parts.append(f"> {tool}{given}\n{shown}\n")
+    text = re.sub(r"20\d\d-\d\d-\d\dT[\d:.]+Z", "2026-11-29T02:00:00.000000Z", "\n".join(parts))
+    text = re.sub(r'("duration": )[\d.e-]+', r"\g<1>0.004", text)
+    return re.sub(r'("name": )"[^"]+"', r'\g<1>"laptop-1"', text)
+
+
+def main() -> None:
+    page = PAGE.read_text()
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}```\n{written(played_here())}```\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

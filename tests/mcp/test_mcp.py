@@ -1,0 +1,194 @@
+"""`queuectl mcp`, with raw messages and with the official client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.client.facade import Client
+from queuectl.places import open_store
+from queuectl.wire.requests import parse_request
+from tests.mcp import session
+from tests.workshop import clean_environment
+
+ANSWER_MAX, LIST_MAX = 8000, 12_000
+
+
+class Talk:
+    """A server and its pipes."""
+
+    def __init__(self, db: Path, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "queuectl", "--db", str(db), "mcp", *options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_environment(),
+        )  # fmt: skip
+        self._ids = 0
+
+    def write(self, message: Any) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def read(self) -> dict[str, Any]:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert len(line) < ANSWER_MAX or b'"tools":[' in line
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        self._ids += 1
+        self.write({"jsonrpc": "2.0", "id": self._ids, "method": method, "params": params})
+        answer = self.read()
+        assert answer["id"] == self._ids
+        return answer
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self.ask("tools/call", name=tool, arguments=arguments)["result"]
+        if not found["isError"]:
+            assert json.loads(found["content"][0]["text"]) == found["structuredContent"]
+        return found
+
+    def close(self) -> int:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.close()
+        rest = self.process.stdout.read()
+        self.process.stdout.close()
+        assert rest == b""
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+def talk(db: Path) -> Iterator[Talk]:
+    talk = Talk(db)
+    yield talk
+    if talk.process.poll() is None:
+        talk.close()
+
+
+def test_a_handshake_agrees_on_a_version(talk: Talk) -> None:
+    for asked, agreed in (("2025-11-25", "2025-11-25"), ("2024-11-05", "2024-11-05"), ("1999-01-01", "2025-11-25")):
+        result = talk.ask("initialize", protocolVersion=asked, capabilities={}, clientInfo={})["result"]
+        assert result["protocolVersion"] == agreed
+        assert "resultType" not in result
+    assert talk.ask("ping")["result"] == {}
+    assert talk.close() == 0
+
+
+def test_a_client_without_a_handshake_is_served(talk: Talk) -> None:
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+    found = talk.ask("server/discover", _meta=meta)["result"]
+    assert found["resultType"] == "complete"
+    assert "2026-07-28" in found["supportedVersions"]
+    assert {"ttlMs", "cacheScope"} <= talk.ask("tools/list", _meta=meta)["result"].keys()
+    later = {**meta, "io.modelcontextprotocol/protocolVersion": "2031-01-01"}
+    refused = talk.ask("tools/list", _meta=later)["error"]
+    assert refused["code"] == -32022
+    assert "2026-07-28" in refused["data"]["supported"]
+
+
+def test_what_is_no_request_is_refused_at_once(talk: Talk) -> None:
+    malformed = {b"nonsense": -32700, b"[]": -32600, b'{"jsonrpc":"2.0","id":1.5,"method":"x"}': -32600}
+    for line, code in malformed.items():
+        talk.write(line + b"\n")
+        assert talk.read()["error"]["code"] == code
+    talk.write({"jsonrpc": "2.0", "id": "text", "method": "resources/list"})
+    refused = {"code": -32601, "message": "unknown method resources/list"}
+    assert talk.read() == {"jsonrpc": "2.0", "id": "text", "error": refused}
+    talk.write({"jsonrpc": "2.0", "method": "notifications/unknown"})
+    assert talk.ask("tools/call", name=3)["error"]["code"] == -32602
+
+
+def test_the_list_of_tools_is_short_and_says_what_they_do(talk: Talk) -> None:
+    answer = talk.ask("tools/list")
+    assert len(json.dumps(answer)) < LIST_MAX
+    tools = {each["name"]: each for each in answer["result"]["tools"]}
+    assert tools["cancel"]["annotations"]["destructiveHint"]
+    assert tools["wait"]["annotations"]["readOnlyHint"]
+    assert tools["enqueue"]["inputSchema"]["required"] == ["command"]
+    for tool in tools.values():
+        assert set(tool["outputSchema"]["required"]) <= set(tool["outputSchema"]["properties"])
+
+
+def test_a_read_only_server_changes_nothing(db: Path) -> None:
+    talk = Talk(db, "--read-only")
+    names = [each["name"] for each in talk.ask("tools/list")["result"]["tools"]]
+    assert "status" in names
+    assert not {"enqueue", "cancel", "retry"} & set(names)
+    assert talk.call("enqueue", command="true")["isError"]
+    assert talk.call("status")["structuredContent"]["jobs"] == {}
+    assert talk.close() == 0
+
+
+def test_enqueueing_with_an_id_is_repeatable(talk: Talk) -> None:
+    first, again = (talk.call("enqueue", command="true", id="a")["structuredContent"] for _ in range(2))
+    assert [first["added"], again["added"]] == [True, False]
+    assert "no live worker" in first["note"]
+    assert first["job"]["id"] == again["job"]["id"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "told"),
+    [
+        ("enqueue", {}, "needs a command"),
+        ("enqueue", {"command": "x", "env": {"A": "b"}}, "no argument 'env'"),
+        ("enqueue", {"command": "x", "timeout": "soon"}, "timeout"),
+        ("wait", {"ids": ["none"]}, "no job none"),
+        ("wait", {}, "ids is missing"),
+        ("wait", {"ids": ["a"], "timeout": 51}, "timeout"),
+        ("list", {"state": ["bogus"]}, "bogus"),
+        ("list", {"colour": 1}, "no argument 'colour'"),
+        ("nothing", {}, "no tool"),
+    ],
+)
+def test_what_goes_wrong_is_told_to_the_agent(talk: Talk, tool: str, arguments: dict[str, Any], told: str) -> None:
+    found = talk.call(tool, **arguments)
+    assert found["isError"]
+    assert told in found["content"][0]["text"]
+
+
+def test_long_answers_are_cut_and_go_on(talk: Talk, db: Path) -> None:
+    client = Client(open_store(str(db)))
+    now = client.now()
+    client.enqueue([parse_request({"command": "echo " + "x" * 900, "id": f"job-{n}"}, now) for n in range(60)])
+    client.close()
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = talk.call("list", limit=50, cursor=cursor)["structuredContent"]
+        seen += [job["id"] for job in page["jobs"]]
+        cursor = page.get("next")
+        if cursor is None:
+            break
+    assert seen == [f"job-{n}" for n in reversed(range(60))]
+
+
+def test_waiting_is_cut_short_told_and_can_be_cancelled(talk: Talk) -> None:
+    talk.call("enqueue", command="true", id="a")
+    late = talk.call("wait", ids=["a"], timeout=0)["structuredContent"]
+    assert late["done"] is False
+    assert "again" in late["next"]
+    wait = {"name": "wait", "arguments": {"ids": ["a"]}}
+    talk.write({"jsonrpc": "2.0", "id": "w", "method": "tools/call", "params": wait})
+    assert talk.ask("ping")["result"] == {}  # others are answered meanwhile
+    talk.write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "w"}})
+    assert talk.ask("ping")["result"] == {}
+    assert talk.close() == 0  # and no answer to the cancelled one
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy", "2026-07-28"])
+def test_the_official_client_plays_the_documented_session(mode: str) -> None:
+    told = session.PAGE.read_text().partition(session.BEGIN)[2].partition(session.END)[0]
+    assert f"```\n{session.written(session.played_here(mode))}```\n" == told
