@@ -121,7 +121,7 @@ _ROWS = (
         description="Serve the queue as tools by the Model Context Protocol, on stdin and stdout: enqueue, wait, "
         "status, list, show, logs, explain, cancel, retry. A client starts it; give the store with --db, since clients "
         "pass on no QUEUECTL_DB.",
-        examples=("queuectl mcp", "queuectl --db /srv/jobs.db mcp --read-only"),
+        examples=("queuectl mcp", "queuectl mcp --read-only --db /srv/jobs.db"),
     ),
     Command(
         name="serve", group=WEB, only_here="is already running",
