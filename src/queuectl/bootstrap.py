@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import closing, suppress
-from traceback import extract_tb
 
 from queuectl import ids
 from queuectl.clock import SystemClock
@@ -17,13 +16,13 @@ from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.loop import Loop
 from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.engine.happenings import WorkerCrashed
-from queuectl.engine.lease import answer_within_s
+from queuectl.engine.lease import RENEWALS_A_TTL, TERM_BEFORE_S
 from queuectl.engine.log import Log
 from queuectl.engine.signals import Signals
 from queuectl.engine.supervise import descriptors
 from queuectl.places import is_server, is_writable_by_others, locate_store, log_path, open_store, stat_of
 from queuectl.settings import Settings
-from queuectl.store.port import Store
+from queuectl.store.port import ANSWER_WITHIN_S, Store
 from queuectl.store.sqlite.connection import refuse_foreign
 from queuectl.wire.workers import WorkerOptions, default_name
 
@@ -71,7 +70,7 @@ def _serve(store: Store, options: WorkerOptions, on_started: Started, echo: Echo
         try:
             dispatcher.start()
             store.guard()
-            patience_s = answer_within_s(Settings(store.config())["lease-ttl"])
+            patience_s = _answer_within_s(Settings(store.config())["lease-ttl"])
             store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S, patience_s)  # from now on its loop tries again
             on_started(options.name, options.slots)
             return loop.run()
@@ -82,10 +81,22 @@ def _serve(store: Store, options: WorkerOptions, on_started: Started, echo: Echo
             raise
 
 
+def _answer_within_s(lease_s: float) -> float:
+    """How long a dispatcher waits for a store that says nothing. Where all is well again after that, over another
+    connection, it has still renewed in time."""
+    spare_s = lease_s - TERM_BEFORE_S - lease_s / RENEWALS_A_TTL
+    return min(ANSWER_WITHIN_S, 0.7 * spare_s)
+
+
 def _described(error: Exception) -> str:
     """An unexpected error and its place in the code, on one line."""
-    at = extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({os.path.basename(at.filename)}, line {at.lineno}, in {at.name})"
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    assert at is not None
+    code = at.tb_frame.f_code
+    place = f"{os.path.basename(code.co_filename)}, line {at.tb_lineno}, in {code.co_name}"
+    return f"{type(error).__name__}: {error} ({place})"
 
 
 def _refuse_without_files(options: WorkerOptions) -> None:

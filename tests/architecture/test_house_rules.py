@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,3 +101,16 @@ def test_interfaces_reach_a_store_only_through_a_client(room: str) -> None:
 def test_the_drawn_life_of_a_job_is_the_one_it_has() -> None:
     again = "draw it anew with: python -m tests.architecture.lifecycle_diagram"
     assert lifecycle_diagram.PAGE.read_text() == lifecycle_diagram.page(), again
+
+
+@pytest.mark.parametrize(
+    ("loaded", "needless"),
+    [
+        ("queuectl.cli.worker, queuectl.bootstrap, queuectl.store.sqlite.store", {"queuectl.client.facade"}),
+        ("queuectl.engine.supervise.supervisor", {"datetime", "queuectl.domain.job", "queuectl.store.port"}),
+    ],
+)
+def test_a_waiting_worker_holds_no_module_it_does_not_need(loaded: str, needless: set[str]) -> None:
+    program = f"import sys; sys.path.insert(0, {str(SRC.parent)!r}); import {loaded}; print(*sys.modules)"
+    names = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True).stdout
+    assert not set(names.split()) & {"dataclasses", "inspect", "shutil", "traceback", *needless}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.domain.lifecycle import Cause
+from queuectl.domain.cause import Cause
 from queuectl.engine.protocol import End, Kept, encode
 from queuectl.engine.supervise.execution import SIGNS_MAX, cut
 from queuectl.engine.supervise.journal import RESERVE_BYTES, Journal, read_journal

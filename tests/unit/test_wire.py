@@ -19,8 +19,8 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, Attempt, Job, JobState, Outcome, Spec
 from queuectl.wire import times
 from queuectl.wire.jobs import command_line, job_to_json, spec_from_text, spec_to_text
-from queuectl.wire.kinds import format_size
 from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
+from queuectl.wire.sizes import format_size
 from queuectl.wire.times import format_duration, format_time, parse_duration, parse_time
 from tests.builders import HOST, NOON, a_job
 

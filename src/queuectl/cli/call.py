@@ -5,14 +5,17 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.cli.console import Console
-from queuectl.client.facade import Client
+
+if TYPE_CHECKING:
+    from queuectl.client.facade import Client
 
 
 def open_client(db: str | None) -> Client:
     """A client of the store `db`, or of the default store here."""
+    from queuectl.client.facade import Client
     from queuectl.places import open_store
 
     return Client(open_store(db))
@@ -20,6 +23,7 @@ def open_client(db: str | None) -> Client:
 
 def open_existing(db: str | None) -> Client:
     """The same for a command that makes no store. Raises `StoreUnavailable` if the named one does not exist."""
+    from queuectl.client.facade import Client
     from queuectl.places import open_existing
 
     return Client(open_existing(db))

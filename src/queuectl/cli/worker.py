@@ -1,4 +1,8 @@
-"""`worker …`."""
+"""`worker …`.
+
+A worker keeps what it has loaded as long as it runs, so what only the other commands need is imported inside
+functions.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import positive
-from queuectl.cli.status import worker_table
-from queuectl.client.documents import WORKER
-from queuectl.client.facade import Client
-from queuectl.client.values import WorkerView
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.served import Served
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.words import counted, local_log
 from queuectl.wire.workers import check_name, read_options
+
+if TYPE_CHECKING:
+    from queuectl.client.facade import Client
+    from queuectl.client.values import WorkerView
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_AGAIN_S = 0.05
@@ -131,6 +135,8 @@ def stop(call: Call) -> int:
         else:
             _wait_until_gone(call, client, asked, console.screen.pause)
     if console.as_json:
+        from queuectl.client.documents import WORKER
+
         console.json_array(WORKER.json(worker) for worker in asked)
     return 0
 
@@ -151,6 +157,9 @@ def _wait_until_gone(call: Call, client: Client, asked: list[WorkerView], let_pa
 
 def list_workers(call: Call) -> int:
     """Lists live workers."""
+    from queuectl.cli.status import worker_table
+    from queuectl.client.documents import WORKER
+
     console = call.console
     with call.client() as client:
         workers = client.workers()
@@ -171,6 +180,7 @@ def list_workers(call: Call) -> int:
 
 def logs(call: Call) -> int:
     """Prints or follows a worker's log."""
+    from queuectl.cli.choosing import positive
 
     tail = positive(call.args.tail, "--tail")
     if call.console.as_json and call.args.follow:

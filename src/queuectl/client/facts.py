@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from queuectl.domain.job import Job, JobState
 from queuectl.wire.jobs import command_line, worker_name
-from queuectl.wire.kinds import format_size
+from queuectl.wire.sizes import format_size
 from queuectl.wire.times import format_duration
 from queuectl.wire.words import ago, local_time, short
 

@@ -12,10 +12,10 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, NamedTuple, assert_never
 
 from queuectl.domain import retry
+from queuectl.domain.cause import Cause as Cause
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import CLAIMABLE, Job, JobState, Outcome
 
@@ -25,15 +25,6 @@ COMPLETED, DEAD, CANCELLED = JobState.COMPLETED, JobState.DEAD, JobState.CANCELL
 
 LOST_WITH_MACHINE = 10
 """This many losses with the whole machine count as much as one that points to the job."""
-
-
-class Cause(StrEnum):
-    """Why queuectl itself ended an execution."""
-
-    TIMEOUT = "timeout"
-    CANCEL = "cancel"
-    STOP = "stop"
-    MEMORY = "memory"
 
 
 # --- events ---------------------------------------------------------------------------------

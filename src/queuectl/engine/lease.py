@@ -10,20 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from queuectl.clock import boottime
-from queuectl.store.port import ANSWER_WITHIN_S
 
 TERM_BEFORE_S, KILL_BEFORE_S = 5.0, 2.0
 """Seconds before its lease expires when a supervisor asks its commands to end, and when it kills them."""
 RENEWALS_A_TTL = 5
 LOOK_EVERY_S = 0.5
 """How often a supervisor looks at the clock: a sleep is not shortened by the time that the machine was suspended."""
-
-
-def answer_within_s(lease_s: float) -> float:
-    """How long a dispatcher waits for a store that says nothing. Where all is well again after that, over another
-    connection, it has still renewed in time."""
-    spare_s = lease_s - TERM_BEFORE_S - lease_s / RENEWALS_A_TTL
-    return min(ANSWER_WITHIN_S, 0.7 * spare_s)
 
 
 class Lease(NamedTuple):

@@ -10,7 +10,7 @@ from queuectl.domain.fields import INPUT, Field
 from queuectl.domain.job import Job, Spec
 from queuectl.settings import Settings
 from queuectl.wire.jobs import command_line as wire_command_line
-from queuectl.wire.kinds import format_size
+from queuectl.wire.sizes import format_size
 
 MASKED = "***"
 """Shown instead of a variable's value."""

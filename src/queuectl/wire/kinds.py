@@ -10,6 +10,8 @@ from typing import Any
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import Field
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX
+from queuectl.wire.sizes import SIZES
+from queuectl.wire.sizes import format_size as format_size
 from queuectl.wire.times import format_duration as format_duration
 from queuectl.wire.times import format_second as format_second
 from queuectl.wire.times import format_time as format_time
@@ -74,9 +76,6 @@ def number(low: float, high: float) -> Callable[[object, str], float]:
     return check
 
 
-SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-
 def size(low: float, high: float) -> Callable[[object, str], int]:
     """A number of bytes: 1048576, `64k`, `512m`, `4g`, `1t`, with or without `b` or `ib` after the unit."""
 
@@ -88,11 +87,6 @@ def size(low: float, high: float) -> Callable[[object, str], int]:
         raise Invalid(f"{key} must be a size, not {shown(value)}", hint)
 
     return check
-
-
-def format_size(count: int) -> str:
-    """The shortest text of a size that is read as the same number of bytes: `4g`, `1536m`, `1000`."""
-    return next(f"{count // of}{unit}" for unit, of in reversed(SIZES.items()) if count % of == 0)
 
 
 def check_flag(value: object, key: str) -> bool:

@@ -7,7 +7,6 @@ start is decided here: its queues, its free slots, and `Terms`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -51,18 +50,16 @@ FOR_LATER = Terms(suspects=0, losses=1, ahead=True)
 """What waits in line for a slot: nothing that may be poison, whose start would count too late."""
 
 
-@dataclass(slots=True)
 class Claims:
     """What was claimed, for whom, and out of how much room. `passed_over`: jobs may have been left for later that
-    the end of another one lets in.
-    `gave_back`: some were given back at once."""
+    the end of another one lets in. `gave_back`: some were given back at once."""
 
-    orders: list[tuple[Link, list[Job]]] = field(default_factory=list)
-    room: int = 0
-    passed_over: bool = False
-    gave_back: bool = False
-    at_once: int | None = None
-    """How many of the orders are for free slots; None: all of them."""
+    def __init__(self) -> None:
+        self.orders: list[tuple[Link, list[Job]]] = []
+        self.room = 0
+        self.passed_over = self.gave_back = False
+        self.at_once: int | None = None
+        """How many of the orders are for free slots; None: all of them."""
 
     def add(self, link: Link, limit: int, jobs: list[Job]) -> None:
         self.orders.append((link, jobs))

@@ -7,13 +7,11 @@ stand in for the machine.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,8 +49,7 @@ ERRORS_NAME = "errors"
 """What a supervisor says before it dies of a fault of its own."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a supervisor is started with."""
 
     name: str
@@ -62,8 +59,7 @@ class Plan:
     output_bytes_max: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Launched:
+class Launched(NamedTuple):
     """A supervisor that has just come up. `tag_bits` mark its commands."""
 
     worker: str
@@ -133,10 +129,10 @@ class Host:
             pid = _spawn(folder, self.below, bits, plan, self.groups)
             return Launched(worker=worker, pid=pid, tag_bits=bits, channel=dial(folder))
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.remove(worker)
             raise _not_started(error.strerror or str(error), self.below) from error
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.remove(worker)
             raise
 
     def has(self, worker: str) -> bool:
@@ -256,7 +252,9 @@ class Host:
 
     def remove(self, worker: str) -> None:
         """Removes a dead supervisor's folder."""
-        shutil.rmtree(self.folder(worker), ignore_errors=True)
+        from shutil import rmtree  # a worker that waits for jobs takes no memory for this
+
+        rmtree(self.folder(worker), ignore_errors=True)
 
 
 def _not_started(reason: str, below: Path) -> OperationFailed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from queuectl.clock import Clock
-from queuectl.domain.lifecycle import Cause
+from queuectl.domain.cause import Cause
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.link import Link

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from queuectl.domain.cause import Cause
 from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Job, Spec
-from queuectl.domain.lifecycle import Cause
 from queuectl.engine.channel import Channel
 from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import (
@@ -33,24 +32,21 @@ from queuectl.engine.protocol import (
 from queuectl.store.port import WorkerRow
 
 
-@dataclass(slots=True, eq=False)
 class Flight:
     """A claimed job on its way: sent, perhaps started, perhaps ended, until all of it is recorded."""
 
-    key: Key
-    job: Job
-    sent_at: float
-    pid: int | None = None
-    started_at: float | None = None
-    files: tuple[str, ...] = ()
-    result: End | None = None
-    end_sent: Cause | None = None
-    stuck: str | None = None
-    """What of it could not be ended, though it was to be."""
-    is_ahead: bool = False
-    """Whether it was claimed to wait for a slot."""
-    is_foreseen: bool = False
-    """Whether the start on record is the one that was foreseen, and not the real one."""
+    def __init__(self, key: Key, job: Job, sent_at: float, is_ahead: bool = False, is_foreseen: bool = False) -> None:
+        """`is_ahead`: it was claimed to wait for a slot. `is_foreseen`: the start on record is the one that was
+        foreseen, and not the real one."""
+        self.key, self.job, self.sent_at = key, job, sent_at
+        self.is_ahead, self.is_foreseen = is_ahead, is_foreseen
+        self.pid: int | None = None
+        self.started_at: float | None = None
+        self.files: tuple[str, ...] = ()
+        self.result: End | None = None
+        self.end_sent: Cause | None = None
+        self.stuck: str | None = None
+        """What of it could not be ended, though it was to be."""
 
     def may_wait(self) -> bool:
         """Whether it may still wait in its supervisor's line, for all we know."""

@@ -13,8 +13,8 @@ from math import inf
 from typing import NamedTuple
 
 from queuectl.clock import Clock
+from queuectl.domain.cause import Cause
 from queuectl.domain.job import CLAIMABLE, Job
-from queuectl.domain.lifecycle import Cause
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.link import Flight, Link
 from queuectl.engine.dispatch.report import change_of_flight

@@ -9,12 +9,13 @@ read the exit status of a command that ended unseen.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from queuectl.clock import boottime
+from queuectl.domain.cause import Cause
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started, Stuck
+from queuectl.domain.lifecycle import GivenBack, Lost, Started, Stuck
 from queuectl.engine import happenings as events
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host
@@ -39,8 +40,7 @@ OVERSLEPT_S = 1.5
 """A worker that has not looked for so long was frozen itself, perhaps with everybody else."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Adopted:
+class Adopted(NamedTuple):
     """A living supervisor that is ours now."""
 
     row: WorkerRow
@@ -48,21 +48,21 @@ class Adopted:
     lease: Lease
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
     """A dead supervisor, or one of another store: its jobs as they stand now. Those in `given_back` another store's
     worker ran, when this one was copied from it; those in `taken_back` had been counted as lost elsewhere."""
 
-    worker: str
-    recorded: list[Job] = field(default_factory=list)
-    lost: list[Job] = field(default_factory=list)
-    given_back: list[Job] = field(default_factory=list)
-    is_of_copy: bool = False
-    stuck: list[Job] = field(default_factory=list)
-    """Jobs of which something lives on that could not be ended; the supervisor stays known until that is gone."""
-    taken_back: list[Job] = field(default_factory=list)
-    said: str = ""
-    """Its last words, if a fault of its own ended it."""
+    def __init__(
+        self, worker: str, *, taken_back: Sequence[Job] = (), is_of_copy: bool = False, said: str = ""
+    ) -> None:
+        """`said`: its last words, if a fault of its own ended it."""
+        self.worker, self.taken_back = worker, taken_back
+        self.is_of_copy, self.said = is_of_copy, said
+        self.recorded: list[Job] = []
+        self.lost: list[Job] = []
+        self.given_back: list[Job] = []
+        self.stuck: list[Job] = []
+        """Jobs of which something lives on that could not be ended; the supervisor stays known until that is gone."""
 
     @property
     def has_news(self) -> bool:
@@ -83,21 +83,17 @@ class Settled:
         return [*words, *ended, *lost, *stuck, *done]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Frozen:
+class Frozen(NamedTuple):
     """A supervisor that answered nothing, and has been ended."""
 
     row: WorkerRow
 
 
-@dataclass(slots=True)
 class Inquiry:
     """A supervisor that was asked whether it is orphaned. One of our own is only asked whether it is frozen."""
 
-    row: WorkerRow
-    channel: Channel
-    since: float
-    own: bool
+    def __init__(self, row: WorkerRow, channel: Channel, since: float, own: bool) -> None:
+        self.row, self.channel, self.since, self.own = row, channel, since, own
 
 
 class Reaper:
@@ -294,7 +290,7 @@ class Reaper:
         grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=only_expired)
         if grip is None:
             return None
-        witness = testify() if testify else Witness()
+        witness = testify() if testify else Witness((), {})
         here = here and at_home
         with_machine = testify is None and self._went_with_its_machine(row, here)
         stuck = self._host.end_commands(row) if here else {}

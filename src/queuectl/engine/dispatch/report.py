@@ -6,8 +6,8 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from queuectl import ids
 from queuectl.domain.job import Job
@@ -66,12 +66,11 @@ def _output(stream: int, kept: Kept, below: Path, output_bytes_max: int) -> Outp
     return Output(stream=stream, head=capped.head, tail=capped.tail, cut_bytes=capped.cut_bytes)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Witness:
+class Witness(NamedTuple):
     """What a dead supervisor's own dispatcher knows beyond the journal: ends it saw, and starts it was told of."""
 
-    results: Sequence[End] = ()
-    started: Mapping[Key, float] = field(default_factory=dict)
+    results: Sequence[End]
+    started: Mapping[Key, float]
 
 
 def witness_of(flights: Iterable[Flight], below: Path) -> Witness:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuectl.domain.lifecycle import Cause
+from queuectl.domain.cause import Cause
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.claiming import Claiming
 from queuectl.engine.dispatch.crew import Crew

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from queuectl.clock import Clock
-from queuectl.domain.lifecycle import Cause
+from queuectl.domain.cause import Cause
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.crew import Crew
 

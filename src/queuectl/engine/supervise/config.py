@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """`below` is the store's folder, `folder` the supervisor's own. `bits` mark its commands (see process.py). `groups`
     is where it may make control groups."""
 
@@ -27,7 +26,7 @@ class Config:
     def words(self) -> list[str]:
         """As words of a command line. The folder is a word of its own, by which others know the process (see
         store/liveness.py)."""
-        return [self.folder, json.dumps(asdict(self))]
+        return [self.folder, json.dumps(self._asdict())]
 
     @classmethod
     def of_words(cls, words: list[str]) -> Config:

@@ -10,7 +10,7 @@ import os
 import time
 from math import inf
 
-from queuectl.domain.lifecycle import Cause
+from queuectl.domain.cause import Cause
 from queuectl.engine.lease import Fence
 from queuectl.engine.protocol import End, Kept, encode
 from queuectl.engine.supervise import process
@@ -26,7 +26,7 @@ from queuectl.engine.supervise.starting import Patience
 from queuectl.engine.supervise.trees import name_of, names_of
 from queuectl.engine.supervise.unrecorded import INLINE_SHARE, Unrecorded
 from queuectl.engine.supervise.withheld import Withheld
-from queuectl.wire.kinds import format_size
+from queuectl.wire.sizes import format_size
 
 
 class Ending:

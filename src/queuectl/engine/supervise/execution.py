@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from queuectl.clock import boottime
-from queuectl.domain.lifecycle import Cause
+from queuectl.domain.cause import Cause
 from queuectl.engine.protocol import Order, Started, Stuck, encoded
 from queuectl.engine.supervise import descriptors, process
 from queuectl.engine.supervise.cgroups import Group
@@ -39,18 +38,17 @@ class Began(NamedTuple):
     since: float
 
 
-@dataclass(slots=True, eq=False)
 class Slot:
-    """A place for one command at a time, with the files it writes to."""
+    """A place for one command at a time, with the files it writes to. `row` counts those of its supervisor, `index` all
+    of its worker."""
 
-    index: int
-    row: int
-    out: Sink
-    err: Sink
+    def __init__(self, index: int, row: int, out: Sink, err: Sink) -> None:
+        self.index, self.row = index, row
+        self.out, self.err = out, err
 
     @classmethod
     def all_of(cls, config: Config) -> list[Slot]:
-        """The slots of a supervisor. `row` counts them, `index` counts all of its worker."""
+        """The slots of a supervisor."""
         kept = Path(config.below), config.output_bytes_max, Leftovers()
         slots = []
         for row, index in enumerate(range(config.first_slot, config.first_slot + config.slots)):
@@ -59,35 +57,35 @@ class Slot:
         return slots
 
 
-@dataclass(slots=True, eq=False)
 class Run:
     """A command that runs. `exit` (code, signal) is set once it was reaped while others of its tree still live.
 
     `stuck` says what of it could not be ended, if anything.
     """
 
-    order: Order
-    slot: Slot
-    tree: Tree
-    started_at: float
-    sinks: dict[int, Sink | UserFile]
-    start: Start | None = None
-    """Where it was started apart."""
-    user_file: str | None = None
-    """What it writes to in place of its slot's pipe, where only a child may touch that; to be copied at its end."""
-    copier: Start | None = None
-    abandoned: bool = False
-    """Whether a child of it goes on hanging."""
-    cause: Cause | None = None
-    stuck: str | None = None
-    exit: tuple[int | None, int | None] | None = None
-    memory_max: int | None = None
-    group: Group | None = None
-    """What keeps that limit; None: looks at its memory do."""
-    trouble: str | None = None
-    """What else is known of why it ended."""
-    cpu_time: float | None = None
-    max_rss: int | None = None
+    def __init__(
+        self, order: Order, slot: Slot, tree: Tree, started_at: float, sinks: dict[int, Sink | UserFile],
+        start: Start | None = None, user_file: str | None = None, memory_max: int | None = None,
+        group: Group | None = None,
+    ) -> None:  # fmt: skip
+        """`start`: where it was started apart. `user_file`: what it writes to in place of its slot's pipe, where only
+        a child may touch that; to be copied at its end. `group` keeps the memory limit; None: looks at its memory do.
+        """
+        self.order, self.slot, self.tree = order, slot, tree
+        self.started_at = started_at
+        self.sinks = sinks
+        self.start, self.user_file = start, user_file
+        self.memory_max, self.group = memory_max, group
+        self.copier: Start | None = None
+        self.abandoned = False
+        """Whether a child of it goes on hanging."""
+        self.cause: Cause | None = None
+        self.stuck: str | None = None
+        self.exit: tuple[int | None, int | None] | None = None
+        self.trouble: str | None = None
+        """What else is known of why it ended."""
+        self.cpu_time: float | None = None
+        self.max_rss: int | None = None
 
     @property
     def pid(self) -> int:

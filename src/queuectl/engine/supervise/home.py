@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from pathlib import Path
 
@@ -53,7 +52,9 @@ class Home:
         the lock. What is left of it, such as long output, stays. Raises `OSError` where that cannot be now; then the
         folder is still lost."""
         if not self._is_ours():
-            shutil.rmtree(self.folder, ignore_errors=True)  # what stands in its place is a copy
+            from shutil import rmtree  # supervisors load little, and few ever need this
+
+            rmtree(self.folder, ignore_errors=True)  # what stands in its place is a copy
         for folder in (self._below, self.folder.parent, self.folder):
             if not folder.is_dir():
                 folder.mkdir(mode=0o700)

@@ -16,7 +16,7 @@ from queuectl.engine.supervise import process
 from queuectl.engine.supervise.execution import Run
 from queuectl.engine.supervise.pursuit import Pursuit
 from queuectl.engine.supervise.trees import Seen, View, look, members
-from queuectl.wire.kinds import SIZES, format_size
+from queuectl.wire.sizes import SIZES, format_size
 
 LOOK_EVERY_S = 1.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

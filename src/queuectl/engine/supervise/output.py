@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from queuectl.domain.errors import OperationFailed
 from queuectl.engine.supervise.process import SHORTAGES
@@ -37,8 +36,7 @@ def punch_hole(handle: int, offset: int, length: int) -> None:
         fallocate(handle, KEEP_SIZE_AND_PUNCH, start, end - start)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Capped:
+class Capped(NamedTuple):
     """The beginning and the end of an output, and how many bytes between them are left out."""
 
     head: bytes

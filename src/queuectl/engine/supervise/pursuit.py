@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from math import inf
 from operator import attrgetter
 
-from queuectl.domain.lifecycle import Cause
+from queuectl.domain.cause import Cause
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.execution import Run
 from queuectl.engine.supervise.trees import Seen, View, is_younger, look, members, names_of, see, send

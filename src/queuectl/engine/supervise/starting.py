@@ -12,7 +12,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import Generic, NoReturn, TypeVar
 
@@ -160,11 +159,9 @@ class Patience(Generic[R]):
         return abandoned
 
 
-@dataclass(slots=True)
 class Wait(Generic[R]):
     """A child that may hang."""
 
-    run: R
-    start: Start
-    until: float
-    killed: bool = False
+    def __init__(self, run: R, start: Start, until: float) -> None:
+        self.run, self.start, self.until = run, start, until
+        self.killed = False

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from queuectl import environment
 from queuectl.clock import boottime
-from queuectl.domain.lifecycle import Cause
+from queuectl.domain.cause import Cause
 from queuectl.engine.channel import listen
 from queuectl.engine.lease import LOOK_EVERY_S as LEASE_LOOK_EVERY_S
 from queuectl.engine.lease import Fence, Lease

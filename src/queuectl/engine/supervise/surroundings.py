@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.shell import is_plain_shell
@@ -12,8 +11,7 @@ from queuectl.engine.supervise.standing import PERSONAL
 from queuectl.environment import is_captured
 
 
-@dataclass(slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """Where commands run, prepared once. What comes from a spec is named as there.
 
     `env` is the worker's environment with the jobs' laid over it, as bytes. A variable that jobs capture where they are
@@ -28,23 +26,23 @@ class Surroundings:
     output_path: str | None
     split_output: bool
     may_skip_shell: bool
+    local: dict[str, int]
+    """The programs that were found on local file systems with all other paths, and of which mounts that is true."""
     memory_max: int | None = None
     nice: int | None = None
     user: str | None = None
-    local: dict[str, int] = field(default_factory=dict)
-    """The programs that were found on local file systems with all other paths, and of which mounts that is true."""
 
     @classmethod
     def prepare(cls, spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings:
         """From a `spec` message."""
-        known = {name: spec[name] for name in cls.__slots__ if name in spec}
+        known = {name: spec[name] for name in cls._fields if name in spec and name != "env"}
         own_env = {os.fsencode(key): os.fsencode(value) for key, value in spec["env"].items()}
         workers = {key: value for key, value in base_env.items() if not is_captured(os.fsdecode(key), spec["captured"])}
         if spec.get("user") is not None:
             workers = {name: value for name, value in workers.items() if name not in PERSONAL}
         env = {**workers, b"PWD": os.fsencode(spec["cwd"] or "/"), **own_env}
         known["umask"] = 0o022 if spec["umask"] is None else spec["umask"]
-        return cls(**{**known, "env": env, "may_skip_shell": is_plain_shell(spec["shell"], env)})
+        return cls(**known, env=env, may_skip_shell=is_plain_shell(spec["shell"], env), local={})
 
     @property
     def is_limited(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from math import inf
 
-from queuectl.domain.lifecycle import Cause
+from queuectl.domain.cause import Cause
 from queuectl.engine.signals import TOGETHER_S, may_belong_to_stop
 from queuectl.engine.supervise.execution import Run
 from queuectl.engine.supervise.pursuit import Pursuit
