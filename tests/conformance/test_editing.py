@@ -147,6 +147,102 @@ def test_a_job_is_claimed_as_edited_or_its_edit_is_refused(store_factory: StoreF
     assert sum(main.counts().values()) == len(ids)
 
 
+# --- the order in line ----------------------------------------------------------------------
+
+
+def line_of(store: Store) -> list[str]:
+    """The jobs in the order in which a worker gets them, who gives them back."""
+    grip = a_grip(store, f"w~{id(store)}") if not store.workers() else store.workers()[0].grip
+    claimed = store.claim(grip, HOST, 100, ())
+    store.record(grip, [Change(job=job, event=GivenBack()) for job in claimed])
+    return ids_of(claimed)
+
+
+def test_a_job_is_moved_before_another_and_takes_its_priority(store: Store, clock: ManualClock) -> None:
+    store.insert([a_job(id, at=NOON + at) for id, at in (("a", 0), ("b", 1), ("c", 2), ("d", 3))])
+    store.insert([a_job("top", at=NOON + 4, priority=5), a_job("last", at=NOON + 5)])
+    clock.forward(10)
+    moved = store.move("d", "b", "me")
+    assert line_of(store) == ["top", "a", "d", "b", "c", "last"]
+    assert store.notes(moved)[-1] == Note(NOON + 10, "Moved", "me", "before b")
+    store.move("c", "b", "me")
+    assert line_of(store) == ["top", "a", "d", "c", "b", "last"]
+    assert store.move("last", "top", "me").priority == 5
+    assert line_of(store) == ["last", "top", "a", "d", "c", "b"]
+    store.move("top", "b", "me")
+    assert line_of(store) == ["last", "a", "d", "c", "top", "b"]
+    store.move("b", None, "me")
+    assert line_of(store) == ["b", "last", "a", "d", "c", "top"]
+    notes = len(store.notes(store.get("b")))
+    store.move("b", None, "me")
+    assert (line_of(store)[0], len(store.notes(store.get("b")))) == ("b", notes)
+
+
+def test_a_job_is_moved_between_jobs_of_one_moment(store: Store, clock: ManualClock) -> None:
+    names = [f"j{number}" for number in range(6)]
+    store.insert([a_job(id) for id in names])
+    store.insert([a_job("late", at=NOON + 1)])
+    clock.forward(10)
+    store.move("late", "j3", "me")
+    assert line_of(store) == ["j0", "j1", "j2", "late", "j3", "j4", "j5"]
+    store.move("j0", "j5", "me")
+    assert line_of(store) == ["j1", "j2", "late", "j3", "j4", "j0", "j5"]
+    for _ in range(60):  # until two times have no room between them
+        store.move("j1", "j3", "me")
+        store.move("late", "j3", "me")
+    assert set(line_of(store)[:4]) == {"j2", "j1", "late", "j3"}
+    assert line_of(store)[3:] == ["j3", "j4", "j0", "j5"]
+
+
+def test_a_moved_job_keeps_its_place_until_it_is_changed_or_runs_again(store: Store, clock: ManualClock) -> None:
+    store.insert([a_job("a"), a_job("b", at=NOON + 1, spec=Spec(max_retries=1, backoff_initial=100))])
+    clock.forward(10)
+    store.move("b", None, "me")
+    grip = a_grip(store)
+    job = claim_one(store, grip)
+    assert (job.id, job.due_at < NOON) == ("b", True)
+    store.record(grip, [Change(job=job, event=GivenBack())])
+    assert claim_one(store, grip).id == "b"
+    finish(store, grip, store.get("b"), exit_code=1)
+    clock.forward(200)
+    store.insert([a_job("c", at=NOON + 12)])
+    assert line_of(store) == ["a", "c", "b"]
+    store.move("b", "c", "me")
+    assert (store.get("b").state, line_of(store)) == (JobState.FAILED, ["a", "b", "c"])
+    store.move("c", None, "me")
+    assert line_of(store)[0] == "c"
+    edit(store, "c", priority=0)
+    assert line_of(store) == ["a", "c", "b"]
+
+
+def test_a_job_is_moved_within_the_line_of_a_lock(store: Store) -> None:
+    grip = a_grip(store)
+    store.insert([a_job(id, locks=("gpu",)) for id in "abcd"])
+    holder = claim_one(store, grip)
+    assert store.claim(grip, HOST, 5, ()) == []
+    store.move("d", "c", "me")
+    assert store.claim(grip, HOST, 5, ()) == []
+    order = []
+    for _ in range(3):
+        finish(store, grip, holder)
+        holder = claim_one(store, grip)
+        order.append(holder.id)
+    assert order == ["b", "d", "c"]
+
+
+def test_what_stands_in_no_line_is_not_moved(store: Store) -> None:
+    store.insert([a_job("run"), a_job("a", priority=-1), a_job("other", queue="q"), a_job("later", run_at=NOON + 60)])
+    assert claim_one(store, a_grip(store)).id == "run"
+    for ref, before in (("run", None), ("a", "run"), ("later", None), ("a", "later"), ("a", "other")):
+        with pytest.raises(Conflict):
+            store.move(ref, before, "me")
+    with pytest.raises(Invalid, match="before itself"):
+        store.move("a", "a", "me")
+    with pytest.raises(NotFound):
+        store.move("a", "nobody", "me")
+    assert store.move("a", None, "me") == store.get("a")
+
+
 # --- people ---------------------------------------------------------------------------------
 
 
@@ -208,6 +304,21 @@ def test_an_expiry_follows_the_time_of_a_job(anywhere: AnyClient) -> None:  # no
     assert (job.start_by, job.spec.expires) == (job.run_at + 86400, None)
     (job,) = anywhere.set("a", {"start_by": None}).jobs
     assert (job.start_by, job.spec.expires) == (None, None)
+
+
+def test_people_move_jobs_in_line(anywhere: AnyClient) -> None:  # noqa: F811
+    for id in "abc":
+        anywhere.enqueue(command="true", id=id)
+    assert anywhere.move("c", before="b").id == "c"
+    assert anywhere.move("b", front=True).id == "b"
+    with pytest.raises(Invalid):
+        anywhere.move("a")
+    with pytest.raises(Invalid):
+        anywhere.move("a", before="b", front=True)
+    with pytest.raises(NotFound):
+        anywhere.move("a", before="x")
+    note = anywhere.history("b").notes[-1]
+    assert (note.kind, note.detail) == ("Moved", "to the front")
 
 
 def test_what_has_ended_is_changed_for_its_retry_only(anywhere: AnyClient) -> None:  # noqa: F811

@@ -32,6 +32,7 @@ from queuectl.domain.lifecycle import (
     CancelRequested,
     Cause,
     Claimed,
+    Edited,
     Ended,
     Event,
     GivenBack,
@@ -48,7 +49,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Grip, Store, Superseded
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
-from tests.builders import HOST, ManualClock, a_job, a_worker, an_end
+from tests.builders import HOST, NOON, ManualClock, a_job, a_worker, an_end
 from tests.model.gates import ModelGates
 
 QUEUES = ("default", "slow", "zoo")
@@ -231,6 +232,21 @@ class StoreAgainstModel(RuleBasedStateMachine):
                     known.losses.clear()
                 known.job = apply(known.job, event, self.now)
                 assert result == known.job
+
+    @rule(
+        id=st.sampled_from(IDS), choice=pick,
+        values=st.sampled_from([{"priority": 1}, {"queue": "zoo", "command": "new"}, {"place": NOON}, {"spec": Spec()}]),
+    )  # fmt: skip
+    def edit(self, id: str, choice: int, values: dict[str, Any]) -> None:
+        (result,) = self.stores[choice % 2].edit([id], lambda _: (values, "something"), "me")
+        known = self.by_id(id)
+        if known is None:
+            assert isinstance(result, NotFound)
+        elif Edited not in TRANSITIONS[known.job.state]:
+            assert isinstance(result, Conflict)
+        else:
+            known.job = apply(known.job, Edited(values), self.now)
+            assert result == known.job
 
     def delete(self, id: str, choice: int) -> None:
         (result,) = self.stores[choice % 2].delete([id])

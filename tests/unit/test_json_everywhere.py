@@ -28,6 +28,7 @@ LINES = {
     "wait": "wait b --timeout 0.01",
     "retry": "retry a",
     "clone": "clone a",
+    "move": "move a --front",
     "set": "set a priority=5 tags=x",
     "cancel": "cancel a",
     "hold": "hold a",

@@ -1,4 +1,4 @@
-"""`set`: changes what jobs are to do, by `KEY=VALUE` words."""
+"""`set`: changes what jobs are to do, by `KEY=VALUE` words. `move`: changes their order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from queuectl.cli.acting import act
 from queuectl.cli.call import Call
+from queuectl.cli.changed import print_changed
 from queuectl.cli.enqueue import note_paused, note_unserved
 from queuectl.cli.options import FLAGS
 from queuectl.client.actions import setting
@@ -46,6 +47,16 @@ def set_keys(call: Call) -> int:
         return done
 
     return act(call._replace(words=refs), action, change)
+
+
+def move(call: Call) -> int:
+    """Moves a job in line."""
+    front, before = call.args.front, call.args.before
+    if front == (before is not None):
+        raise Invalid("say where to", "write --front, or --before ID")
+    with call.client() as client:
+        print_changed(call.console, client, [client.move(call.words[0], before=before, front=front)], "moved")
+    return 0
 
 
 def given(words: Iterable[str]) -> JsonObject:

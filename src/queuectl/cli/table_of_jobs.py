@@ -128,6 +128,17 @@ ROWS = (
         ),
     ),
     Command(
+        name="move", group=JOBS, help="change the order of waiting jobs", target="setting:move", words="ID", least=1,
+        most=1,
+        options=(
+            flag("--front", "before all jobs of its queue"),
+            option("--before", "ID", "just before this job of the same queue"),
+        ),
+        description="Move a due job in line: to the front of its queue, or just before another job of it. It takes the "
+        "other job's priority. A job that is not due, runs or has ended stands in no line.",
+        examples=("queuectl move job9 --front", "queuectl move job9 --before job3"),
+    ),
+    Command(
         name="cancel", group=JOBS, frees_room=True, help="end jobs for good", target="acting:cancel", words="[ID...]",
         options=(*SELECT, *ACT),
         description="Cancel jobs that have not finished. A running command gets SIGTERM within a second, and SIGKILL "

@@ -40,6 +40,13 @@ def change(
     return in_batches(refs, lambda batch: store.edit(batch, edited, who), progress)
 
 
+def move(store: Store, who: str, ref: str, before: str | None, front: bool) -> Job:
+    """Moves a job in line; see `Client.move`."""
+    if front == (before is not None):
+        raise Invalid("give either front or before", "move it to the front, or before another job")
+    return store.move(ref, before, who)
+
+
 class Editor:
     """Makes the new values of a job's attributes, and tells what was changed into what."""
 

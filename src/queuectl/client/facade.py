@@ -140,6 +140,15 @@ class Client(Here, Verbs):
         """Does it to these jobs, in batches."""
         return action.do(self.store, self.who, refs, progress)
 
+    def move(self, ref: str, *, before: str | None = None, front: bool = False) -> Job:
+        """Moves a due job to the front of its queue, or just before another one of it, whose priority it takes.
+
+        Raises `Conflict` if one of both runs, has ended or is not due.
+        """
+        from queuectl.client import editing
+
+        return editing.move(self.store, self.who, ref, before, front)
+
     def _setting(self, changes: Mapping[str, Any]) -> Action:
         from queuectl.client.actions import setting
 

@@ -97,6 +97,14 @@ CLONE = _row(
     "clone_job", "POST", "/jobs/{id}/clone", JOBS, "Add a copy of a job with the changes in the body",
     Answer(ref("Job"), "the new job", 201), arguments=(ID,), body={JSON: ref("Changes")}, fails=(404, 409),
 )  # fmt: skip
+MOVE = _row(
+    "move_job", "POST", "/jobs/{id}/move", JOBS, "Move a due job to the front of its queue, or just before another one",
+    Answer(ref("Job"), "the job as it is now"), fails=(404, 409),
+    arguments=(
+        ID, Argument("before", TEXT, default=None, told="the other job, in the same queue"),
+        Argument("front", FLAG, default=False, told="before all jobs of its queue"),
+    ),
+)  # fmt: skip
 FIND = _row(
     "find_jobs", "GET", "/jobs", JOBS, "List matching jobs, by page",
     Answer(ref("Page"), "newest first; `count` is null if it is not known without counting"),
@@ -194,7 +202,7 @@ OPERATIONS: dict[str, Operation[Any]] = {
     row.name: row
     for row in (
         ENQUEUE, CLONE, FIND, SHOW, explaining.EXPLAIN, DELETE, OUTPUT, FOLLOW,
-        *(row for _, row in ON_ONE), SET_JOB, *ON_JOBS, SET_JOBS, PRUNE, FIND_DEAD, history.GROUP_DEAD, *ON_DEAD,
+        *(row for _, row in ON_ONE), SET_JOB, MOVE, *ON_JOBS, SET_JOBS, PRUNE, FIND_DEAD, history.GROUP_DEAD, *ON_DEAD,
         STATUS, WORKERS, START_WORKER, STOP_WORKERS, history.STATS, HAPPENINGS, *rows_of(ROOMS), *OF_THE_SERVER,
     )
 }  # fmt: skip

@@ -222,6 +222,7 @@ FIELDS: tuple[Field, ...] = (
         label="Locks", hint="NAME or NAME=N, with commas between", example="gpu=2",
         guarded=True, settable=True,
     ),
+    Field("place", "number", "life", "queuectl", nullable=True, shown=False),
     Field("units", "text", "column", "queuectl", nullable=True, shown=False),
     Field(
         "held", "flag", "life",

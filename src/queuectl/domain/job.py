@@ -85,7 +85,8 @@ class Job(NamedTuple):
     and `lost_in_row` the latest of these without another end in between. `starts` counts all starts. `lease` is the
     fencing token: it grows with each claim and is never reset. `worker` is the id of the supervisor that has the claim.
     `locks` are spelled `NAME` or `NAME=N`, by name; `units` is a JSON object of the variables that tell its command
-    which units it holds, as of the latest claim. A job that has not started by `start_by` is cancelled.
+    which units it holds, as of the latest claim. A job that has not started by `start_by` is cancelled. `place` is the
+    time by which it stands in line, once somebody has moved it there.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Job(NamedTuple):
     locks: tuple[str, ...] = ()
     units: str | None = None
     start_by: float | None = None
+    place: float | None = None
     state: JobState = JobState.PENDING
     held: bool = False
     cancel_requested: bool = False
@@ -125,9 +127,12 @@ class Job(NamedTuple):
 
     @property
     def due_at(self) -> float:
-        """The earliest time of a claim. It is never before the job was enqueued, so that no job jumps the line."""
+        """The earliest time of a claim. It is never before the job was enqueued, so that no job jumps the line, unless
+        somebody moves it."""
         if self.next_retry_at is not None:
             return self.next_retry_at
+        if self.place is not None:
+            return self.place
         return max(self.run_at, self.created_at)
 
     @property

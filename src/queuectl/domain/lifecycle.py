@@ -229,7 +229,7 @@ PUT_DOWN: Changes = {"worker": None, "host": None, "next_retry_at": None, "cance
 
 NEVER_RUN: Changes = dict.fromkeys(
     ("error", "exit_code", "signal", "started_at", "finished_at", "cpu_time", "max_rss", "output_bytes")
-) | {"attempts": 0, "lost": 0, "lost_in_row": 0}  # fmt: skip
+) | {"attempts": 0, "lost": 0, "lost_in_row": 0, "place": None}  # fmt: skip
 """Changes that make a job as if it had never run; its history is kept elsewhere."""
 
 
@@ -342,10 +342,14 @@ def _retried(job: Job, now: float) -> Changes:
 
 
 def _edited(job: Job, values: Mapping[str, Any], now: float) -> Changes:
-    """A time given to a job that waits for its retry is that of the retry."""
+    """A time or place given to a job that waits for its retry is that of the retry. A place is one in a queue, within a
+    priority."""
+    changes = {"place": None, **values} if values.keys() & {"queue", "priority", "run_at"} else dict(values)
     if job.state is FAILED and "run_at" in values:
-        return {**values, "next_retry_at": max(values["run_at"], now)}
-    return dict(values)
+        return {**changes, "next_retry_at": max(values["run_at"], now)}
+    if job.state is FAILED and changes.get("place") is not None:
+        return {**changes, "place": None, "next_retry_at": changes["place"]}
+    return changes
 
 
 def outcome(event: Ended) -> Outcome:

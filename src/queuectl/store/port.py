@@ -359,6 +359,12 @@ class PeopleStore(OpenStore, LimitStore, Protocol):
     def before_newest(self, selector: Selector, number: int) -> int | None:
         """`seq` of the last matching job before the newest `number` ones; None if there are not more."""
 
+    def move(self, ref: str, before: str | None, who: str | None) -> Job:
+        """Puts a due job in line just before another one of its queue, with its priority; None: before all of them.
+
+        Raises `Conflict` if one of both runs, has ended or is not due, or if they are in two queues.
+        """
+
     def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
         """Removes jobs with their history and output. A running one is a `Conflict`."""
 

@@ -152,6 +152,10 @@ class RemoteClient(Verbs):
         """Asks for it to be done to these jobs."""
         return jobs.act(self._line, action.many, refs, progress, **action.more)
 
+    def move(self, ref: str, *, before: str | None = None, front: bool = False) -> Job:
+        """Moves a due job to the front of its queue, or just before another one of it; see `Client.move`."""
+        return answers.job_of(self._line.call(operations.MOVE, id=ref, before=before, front=front))
+
     def _setting(self, changes: Mapping[str, Any]) -> Action:
         from queuectl.client.actions import setting
 

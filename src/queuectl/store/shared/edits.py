@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from queuectl.domain.errors import QueuectlError
-from queuectl.domain.job import Job, Spec
+from queuectl.domain import order
+from queuectl.domain.errors import Conflict, Invalid, QueuectlError
+from queuectl.domain.job import FINISHED, Job, JobState, Spec
 from queuectl.domain.lifecycle import Edited, apply
 from queuectl.store.shared.births import Births
 from queuectl.store.shared.jobs import Jobs
@@ -16,6 +17,10 @@ from queuectl.store.shared.rows import EDITED
 
 GATED = ("queue", "locks", "start_by")
 """What claims decide by. One that has looked before must not take the job after such a change."""
+
+
+CROWD_MAX = 10_000
+"""So many jobs with the same due time make room for one that is moved between them."""
 
 
 class Edits(Jobs):
@@ -53,6 +58,67 @@ class Edits(Jobs):
                 self._announce()
         return results
 
+    # --- the order in line ------------------------------------------------------------------
+
+    def move(self, ref: str, before: str | None, who: str | None) -> Job:
+        now = self.now()
+        with self.transaction():
+            refs = [ref] if before is None else [ref, before]
+            found = self._each(refs, lambda job: _in_line(job, now))
+            for each in found:
+                if isinstance(each, QueuectlError):
+                    raise each
+            job, *others = (each for each in found if isinstance(each, Job))
+            if before is None:
+                others = self.line(job.queue, 1)
+            if not others or (before is None and others[0].seq == job.seq):
+                return job
+            after = apply(job, Edited(self._values_before(others[0], job)), now)
+            self._rewrite([(job, after)], now)
+            detail = "to the front" if before is None else f"before {others[0].id}"
+            if job.priority != after.priority:
+                detail += f"; priority: {job.priority} → {after.priority}"
+            self._send_rows("note_detail", [(now, job.seq, "Moved", who, detail)])
+            self._announce()
+        return after
+
+    def _values_before(self, next_: Job, job: Job) -> dict[str, Any]:
+        """What has a job stand just before another one of its queue."""
+        if next_.seq == job.seq:
+            raise Invalid(f"job {job.id} cannot be moved before itself", "name another one")
+        if next_.queue != job.queue:
+            raise Conflict(
+                f"job {next_.id} is in queue {next_.queue}, job {job.id} in queue {job.queue}",
+                f"move it to the other queue first: queuectl set {job.id} queue={next_.queue}",
+            )
+        at = {"queue": job.queue, "priority": next_.priority, "but": job.seq}
+        earlier = self.read("before", **at, due_at=next_.due_at, seq=next_.seq)
+        due_at, seq = earlier[0] if earlier else (None, 0)
+        if due_at == next_.due_at and not seq < job.seq < next_.seq:
+            return {"priority": next_.priority, "place": self._place_in_crowd(next_, job)}
+        place = next_.due_at if due_at == next_.due_at else order.between(due_at, next_.due_at)
+        return {"priority": next_.priority, "place": due_at if place is None else place}
+
+    def _place_in_crowd(self, next_: Job, job: Job) -> float:
+        """A place before one of many jobs with the same due time: those before it make room."""
+        same = "queue = ? AND priority = ? AND due_at = ? AND seq < ? AND seq <> ? AND state IN ('blocked', 'pending')"
+        values = [job.queue, next_.priority, next_.due_at, next_.seq, job.seq]
+        text = f"SELECT seq FROM {{schema}}.jobs WHERE {same} ORDER BY seq LIMIT ? {self._dialect.locked}"
+        crowd = [seq for (seq,) in self._select(text, [*values, CROWD_MAX + 1])]
+        if len(crowd) > CROWD_MAX:
+            raise Conflict(
+                f"more than {CROWD_MAX:,} jobs with the same time are before job {next_.id}",
+                f"move it before the first of them: queuectl move {job.id} --front",
+            )
+        at = {"queue": job.queue, "priority": next_.priority, "but": job.seq}
+        earlier = self.read("before", **at, due_at=next_.due_at, seq=0)
+        theirs, place = order.room_before(earlier[0][0] if earlier else None, next_.due_at)
+        text = f"UPDATE {{schema}}.jobs SET place = ?, due_at = ? WHERE seq {self._dialect.any_of}"
+        self._execute(text, [theirs, theirs, self._dialect.array(crowd)])
+        return place
+
+    # --- writing ----------------------------------------------------------------------------
+
     def _rewrite(self, changed: Sequence[tuple[Job, Job]], now: float) -> None:
         """Replaces locked jobs, each (before, after), in all that `set` may change."""
         afters = Births([after for _, after in changed], now)
@@ -71,3 +137,13 @@ class Edits(Jobs):
             self._exchange_specs(come, gone)
         self._count(changed)
         self._left_lines(before for before, _ in changed)
+
+
+def _in_line(job: Job, now: float) -> Job:
+    """The job, if it is due and waits. Raises `Conflict`."""
+    if job.state is JobState.PROCESSING or job.state in FINISHED:
+        state = "running" if job.state is JobState.PROCESSING else job.state
+        raise Conflict(f"job {job.id} is {state} and stands in no line", f"see: queuectl show {job.id}")
+    if job.due_at > now:
+        raise Conflict(f"job {job.id} is not due yet and stands in no line", f"make it due: queuectl retry {job.id}")
+    return job

@@ -44,7 +44,7 @@ _BORN = (
 )  # fmt: skip
 BORN = (*_BORN, "due_at", "words", "spec", "ready")
 """The columns that a new job's row has a value for."""
-AT_BIRTH = ("created_at", "run_at", "next_retry_at")
+AT_BIRTH = ("created_at", "run_at", "next_retry_at", "place")
 """The attributes that `due_at` follows from."""
 
 EDITED = (*(field.name for field in SETTABLE if field.place == "column"), "words", "spec")

@@ -159,6 +159,16 @@ async def set_many(request: Request, given: Given) -> Response:
     return await act_on_many(action)(request, given)  # type: ignore[no-any-return]
 
 
+async def move(request: Request, given: Given) -> Response:
+    """Moves a job in line."""
+
+    def do(client: Client) -> JsonObject:
+        moved = client.move(given["id"], before=given["before"], front=given["front"])
+        return shown_jobs(request, client, [moved])[0]
+
+    return answer(await ask(request, do))
+
+
 async def delete(request: Request, given: Given) -> Response:
     """Deletes a job; with `force`, cancels a running one first."""
     ref = given["id"]

@@ -25,7 +25,7 @@ HANDLERS: Mapping[str, Handler] = {
     "delete_job": jobs.delete, "read_output": streaming.output, "follow_output": streaming.follow_output,
     **{row.name: jobs.act_on_one(action) for action, row in ON_ONE},
     **{action.many.name: jobs.act_on_many(action) for action in ACTIONS},
-    "set_job": jobs.set_one, "set_jobs": jobs.set_many,
+    "move_job": jobs.move, "set_job": jobs.set_one, "set_jobs": jobs.set_many,
     "prune": jobs.prune, "find_dead": dead.find, "status": running.status,
     "workers": running.workers, "start_worker": running.start_worker,
     "stop_workers": running.stop_workers, "events": streaming.events, "revoke_token": plain.revoke_token,

@@ -134,7 +134,7 @@ WITH taken AS MATERIALIZED (
 -- The end of both. Also returns each job's former state and due time, which the row no longer has.
 UPDATE {schema}.jobs SET
     state = 'processing', ready = false, lease = lease + 1, worker = %(worker)s, host = %(host)s,
-    started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = greatest(jobs.run_at, jobs.created_at), updated_at = %(now)s
+    started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = coalesce(jobs.place, greatest(jobs.run_at, jobs.created_at)), updated_at = %(now)s
 FROM taken WHERE jobs.ctid = taken.tid
 RETURNING taken.due_at, taken.state, {job_columns};
 
@@ -250,6 +250,22 @@ WITH added AS (
     ON CONFLICT (id) DO NOTHING RETURNING 1
 )
 SELECT count(*) FROM added;
+
+-- name: before
+-- The last due job of a queue and priority that comes before a given one, but for another one.
+(
+    SELECT due_at, seq FROM {schema}.jobs
+    WHERE ready AND queue = %(queue)s AND priority = %(priority)s AND (due_at, seq) < (%(due_at)s, %(seq)s)
+      AND seq <> %(but)s
+    ORDER BY due_at DESC, seq DESC LIMIT 1
+)
+UNION ALL (
+    SELECT due_at, seq FROM {schema}.jobs
+    WHERE ready IS NULL AND queue = %(queue)s AND priority = %(priority)s AND (due_at, seq) < (%(due_at)s, %(seq)s)
+      AND seq <> %(but)s
+    ORDER BY due_at DESC, seq DESC LIMIT 1
+)
+ORDER BY due_at DESC, seq DESC LIMIT 1;
 
 -- name: edit_job
 -- Replaces what jobs are to do. The caller has locked them and just written their lives.

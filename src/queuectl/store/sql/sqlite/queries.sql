@@ -63,7 +63,7 @@ ORDER BY priority DESC, due_at, seq LIMIT :limit;
 -- Hands jobs to a worker. Equal to lifecycle.apply(job, Claimed); a test holds them together.
 UPDATE jobs SET
     state = 'processing', ready = 0, lease = lease + 1, worker = :worker, host = :host,
-    started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = max(run_at, created_at), updated_at = :now
+    started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = coalesce(place, max(run_at, created_at)), updated_at = :now
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND ready > 0
 RETURNING {job_columns};
 
@@ -128,6 +128,21 @@ WHERE worker = :worker AND state = 'processing' AND cancel_requested = 1;
 -- name: write_job
 -- Replaces what changes in a job's life, if it is still in the hands it was in.
 UPDATE jobs SET ready = ?, {life}, due_at = ? WHERE seq = ? AND lease = ? AND state = ? AND worker IS ?;
+
+-- name: before
+-- The last due job of a queue and priority that comes before a given one, but for another one.
+SELECT due_at, seq FROM (
+    SELECT due_at, seq FROM (
+        SELECT due_at, seq FROM jobs INDEXED BY jobs_ready
+        WHERE ready = 1 AND queue = :queue AND priority = :priority AND (due_at, seq) < (:due_at, :seq) AND seq <> :but
+        ORDER BY due_at DESC, seq DESC LIMIT 1
+    )
+    UNION ALL SELECT due_at, seq FROM (
+        SELECT due_at, seq FROM jobs
+        WHERE ready = 2 AND queue = :queue AND priority = :priority AND (due_at, seq) < (:due_at, :seq) AND seq <> :but
+        ORDER BY due_at DESC, seq DESC LIMIT 1
+    )
+) ORDER BY due_at DESC, seq DESC LIMIT 1;
 
 -- name: edit_job
 -- Replaces what a job is to do. The caller has just written its life.
