@@ -235,7 +235,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @rule(
         id=st.sampled_from(IDS), choice=pick,
-        values=st.sampled_from([{"priority": 1}, {"queue": "zoo", "command": "new"}, {"place": NOON}, {"spec": Spec()}]),
+        values=st.sampled_from([{"priority": 1}, {"queue": "zoo", "command": "x"}, {"place": NOON}, {"spec": Spec()}]),
     )  # fmt: skip
     def edit(self, id: str, choice: int, values: dict[str, Any]) -> None:
         (result,) = self.stores[choice % 2].edit([id], lambda _: (values, "something"), "me")

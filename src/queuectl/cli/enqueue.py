@@ -30,12 +30,16 @@ def enqueue(call: Call) -> int:
         print_changed(call.console, client, jobs, "enqueued")
         for job in added:
             if job.seq:
-                call.console.note(f"{job.id} is already there ({job.state}) and left as it is", "already_there")
+                _note_there(call, job)
         if not call.console.quiet:
             note_missing(call, jobs)
             note_paused(call, client.paused(job.queue for job in jobs))
             note_unserved(call, client.unserved(job.queue for job in jobs))
     return 0
+
+
+def _note_there(call: Call, job: Job) -> None:
+    call.console.note(f"{job.id} is already there ({job.state}) and left as it is", "already_there")
 
 
 def clone(call: Call) -> int:
@@ -45,7 +49,11 @@ def clone(call: Call) -> int:
     changes = {**keys, **command_of(call.args, call.after)} if typed else keys
     parse_request({"command": "true", **changes}, SystemClock().now(), spelled(keys))  # names options
     with call.client() as client:
-        job = client.clone(call.words[0], changes)
+        job = client.clone(call.words[0], changes, on_conflict=call.args.on_conflict)
+        if job.seq:
+            print_changed(call.console, client, [], "enqueued")
+            _note_there(call, job)
+            return 0
         print_changed(call.console, client, [job], "enqueued")
         note_missing(call, [job])
         note_paused(call, client.paused([job.queue]))

@@ -101,7 +101,7 @@ ROWS = (
     ),
     Command(
         name="clone", group=JOBS, help="add a copy of a job", target="enqueue:clone", words="ID", least=1, most=1,
-        options=ENQUEUE, takes_command=True,
+        options=(*ENQUEUE, ON_CONFLICT), takes_command=True,
         description="Add a copy of a job under a new id, with its command, policy and environment. Options and a "
         "command after -- change the copy. The original stays as it is.",
         examples=("queuectl clone job1", "queuectl clone job1 --queue gpu --timeout 2h", "queuectl clone job1 -- make"),

@@ -32,8 +32,7 @@ _asking = allocate_lock()
 
 def enqueue(store: Store, who: str, requests: Iterable[JobRequest], connection: Any, on_conflict: str) -> list[Job]:
     """Adds the jobs, all or none; see `Client.enqueue`."""
-    if on_conflict not in ON_CONFLICT:
-        raise Invalid(f"on_conflict must be {' or '.join(ON_CONFLICT)}, not {on_conflict!r}")
+    _check_rule(on_conflict)
     settings, policies = store.policies()
     factory = JobFactory(Settings(settings, store.defaults), store.now(), who, policies)
     jobs = [factory.job(request) for request in requests]
@@ -48,6 +47,11 @@ def enqueue(store: Store, who: str, requests: Iterable[JobRequest], connection: 
     return jobs
 
 
+def _check_rule(on_conflict: str) -> None:
+    if on_conflict not in ON_CONFLICT:
+        raise Invalid(f"on_conflict must be {' or '.join(ON_CONFLICT)}, not {on_conflict!r}")
+
+
 def _within(store: Store, connection: Any, jobs: Sequence[Job]) -> list[Job]:
     if not store.shared_by_machines:
         raise Invalid("connection= needs a store on PostgreSQL", f"this one is {store.url}")
@@ -57,15 +61,19 @@ def _within(store: Store, connection: Any, jobs: Sequence[Job]) -> list[Job]:
     return enqueue_within(connection, store.address, jobs)
 
 
-def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any]) -> Job:
+def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_conflict: str = "error") -> Job:
     """Adds a copy of a job; see `Client.clone`."""
+    _check_rule(on_conflict)
     job, now = store.get(ref), store.now()
     command = job.command if isinstance(job.command, str) else list(job.command)
     request = parse_request({"command": command, **changes}, now)
     factory = JobFactory(Settings(store.config(), store.defaults), now, who)
     new = factory.again(job, request, {key.replace("-", "_") for key in changes})
     check_units(store, [new])
-    store.insert([new])
+    if on_conflict == "ignore":
+        (new,) = insert_unknown(store, [new])
+    else:
+        store.insert([new])
     return new
 
 

@@ -51,9 +51,12 @@ class Client(Here, Verbs):
         except IdTaken as error:
             raise read.blamed(error) from None
 
-    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING) -> Job:
-        """Adds a copy of a job under another id, with `changes` to the keys of its JSON."""
-        return enqueueing.clone(self.store, self.who, ref, changes)
+    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str = "error") -> Job:
+        """Adds a copy of a job under another id, with `changes` to the keys of its JSON.
+
+        With `on_conflict` "ignore", returns the job that has the given id, if there is one.
+        """
+        return enqueueing.clone(self.store, self.who, ref, changes, on_conflict)
 
     def unserved(self, queues: Iterable[str]) -> list[str]:
         """Which of these queues no live worker serves."""

@@ -98,9 +98,12 @@ class Client(client.Client):
         wanted = [self._numbered(number, each) for number, each in enumerate(requests, 1)]
         return super().enqueue(wanted, connection=connection, on_conflict=on_conflict)
 
-    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING) -> Job:
-        """Adds a copy of a job under another id, with `changes` such as `{"timeout": "2h"}`."""
-        return super().clone(ref, as_json(changes))
+    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str = "error") -> Job:
+        """Adds a copy of a job under another id, with `changes` such as `{"timeout": "2h"}`.
+
+        With `on_conflict` "ignore", returns the job that has the given id, if there is one.
+        """
+        return super().clone(ref, as_json(changes), on_conflict=on_conflict)
 
     def _numbered(self, number: int, given: JobRequest | Mapping[str, Any]) -> JobRequest:
         try:

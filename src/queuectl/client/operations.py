@@ -81,21 +81,20 @@ def _row(name: str, method: str, path: str, tag: str, summary: str, *answers: An
     return Operation(name, method, API + path, tag, summary, answers, **more)
 
 
+TAKEN = Argument(
+    "on_conflict", one_of(*ON_CONFLICT), default="error", by_query=True,
+    told="if an id is taken: error (default) adds no job; ignore answers the job that has it",
+)  # fmt: skip
 ENQUEUE = _row(
     "enqueue", "POST", "/jobs", JOBS, "Add a job, or many: all or none; durable once answered",
     Answer({"anyOf": [ref("Job"), listed(ref("Job"))]}, "the job, or the jobs in the order given", 201),
-    arguments=(
-        Argument(
-            "on_conflict", one_of(*ON_CONFLICT), default="error", by_query=True,
-            told="if an id is taken: error (default) adds no job; ignore answers the job that has it",
-        ),
-    ),
+    arguments=(TAKEN,),
     body={JSON: {"anyOf": [ref("NewJob"), listed(ref("NewJob"))]}, LINES: schema.TEXT}, body_required=True,
     fails=(409,),
 )  # fmt: skip
 CLONE = _row(
     "clone_job", "POST", "/jobs/{id}/clone", JOBS, "Add a copy of a job with the changes in the body",
-    Answer(ref("Job"), "the new job", 201), arguments=(ID,), body={JSON: ref("Changes")}, fails=(404, 409),
+    Answer(ref("Job"), "the new job", 201), arguments=(ID, TAKEN), body={JSON: ref("Changes")}, fails=(404, 409),
 )  # fmt: skip
 MOVE = _row(
     "move_job", "POST", "/jobs/{id}/move", JOBS, "Move a due job to the front of its queue, or just before another one",

@@ -13,7 +13,7 @@ Rules that every store keeps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -22,6 +22,7 @@ from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started, Stuck
 from queuectl.domain.selector import Selector
 from queuectl.domain.served import Served
+from queuectl.store.editing import EditStore
 from queuectl.store.history import HistoryStore
 from queuectl.store.limits import LimitStore
 
@@ -329,7 +330,7 @@ class WorkStore(OpenStore, Protocol):
         """When the next job that waits for a time becomes claimable, or None."""
 
 
-class PeopleStore(OpenStore, LimitStore, Protocol):
+class PeopleStore(OpenStore, LimitStore, EditStore, Protocol):
     """What people's commands need."""
 
     def insert(self, jobs: Iterable[Job]) -> None:
@@ -347,23 +348,11 @@ class PeopleStore(OpenStore, LimitStore, Protocol):
 
     def count(self, selector: Selector) -> int: ...
 
-    def edit(
-        self, ids: Sequence[str], edited: Callable[[Job], tuple[Mapping[str, Any], str]], who: str | None
-    ) -> list[Job | QueuectlError]:
-        """Changes what waiting jobs are to do: `edited` returns new values of a job's attributes, and what is told of
-        it, or raises what stands in the job's place. A job claimed meanwhile is refused."""
-
     def latest(self) -> int:
         """`seq` of the newest job, or 0."""
 
     def before_newest(self, selector: Selector, number: int) -> int | None:
         """`seq` of the last matching job before the newest `number` ones; None if there are not more."""
-
-    def move(self, ref: str, before: str | None, who: str | None) -> Job:
-        """Puts a due job in line just before another one of its queue, with its priority; None: before all of them.
-
-        Raises `Conflict` if one of both runs, has ended or is not due, or if they are in two queues.
-        """
 
     def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
         """Removes jobs with their history and output. A running one is a `Conflict`."""

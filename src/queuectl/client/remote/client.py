@@ -80,9 +80,10 @@ class RemoteClient(Verbs):
     def _add(self, body: object, on_conflict: str) -> Any:
         return self._line.call(operations.ENQUEUE, body, on_conflict=on_conflict)
 
-    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING) -> Job:
+    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str = "error") -> Job:
         """Adds a copy of a job under another id; see `Client.clone`."""
-        return answers.job_of(self._line.call(operations.CLONE, jobs.document_of(changes), id=ref))
+        made = self._line.call(operations.CLONE, jobs.document_of(changes), id=ref, on_conflict=on_conflict)
+        return answers.job_of(made)
 
     def unserved(self, queues: Iterable[str]) -> list[str]:
         """Which of these queues no live worker serves."""

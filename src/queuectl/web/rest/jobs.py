@@ -75,7 +75,7 @@ async def clone(request: Request, given: Given) -> Response:
     changes = await object_body(request, *INPUT_KEYS)
 
     def add(client: Client) -> Response:
-        (added,) = shown_jobs(request, client, [client.clone(ref, changes)])
+        (added,) = shown_jobs(request, client, [client.clone(ref, changes, on_conflict=given["on_conflict"])])
         return answer(added, 201, {"Location": f"/api/v1/jobs/{quote(added['id'])}"})
 
     return await ask(request, add)

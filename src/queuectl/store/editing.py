@@ -1,0 +1,26 @@
+"""The port of changes to jobs that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from queuectl.domain.errors import QueuectlError
+    from queuectl.domain.job import Job
+
+
+class EditStore(Protocol):
+    """What changes a job that waits, or its order."""
+
+    def edit(
+        self, ids: Sequence[str], edited: Callable[[Job], tuple[Mapping[str, Any], str]], who: str | None
+    ) -> list[Job | QueuectlError]:
+        """Changes what waiting jobs are to do: `edited` returns new values of a job's attributes, and what is told of
+        it, or raises what stands in the job's place. A job claimed meanwhile is refused."""
+
+    def move(self, ref: str, before: str | None, who: str | None) -> Job:
+        """Puts a due job in line just before another one of its queue, with its priority; None: before all of them.
+
+        Raises `Conflict` if one of both runs, has ended or is not due, or if they are in two queues.
+        """
