@@ -33,6 +33,7 @@ def in_words(event: type[Event]) -> str:
 def diagram() -> str:
     """The changes of state as a mermaid diagram: an arrow for each pair of states, named by its events."""
     lines = ["```mermaid", "stateDiagram-v2", "    [*] --> pending: enqueued"]
+    lines.append("    [*] --> blocked: enqueued after others")
     for state, events in TRANSITIONS.items():
         for after in JobState:
             causes = [in_words(event) for event, allowed in events.items() if after in allowed]

@@ -96,6 +96,8 @@ def both(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         for name in ("a", "b"):
             both.client.set_lock(name, 4)
         both.client.set_lock("named", units=["x", "y"])
+        for id in ("one", "two", "any", "x", "x:any", "batch"):
+            both.client.enqueue([parse_request({"command": "true", "id": id}, 0.0)])
         both.client.set_queue("kept", max_retries=9, timeout="90s", backoff_base=4)
         yield both
         both.close()
@@ -110,6 +112,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "priority": [-5, "7", "+8", 1_000_000],
     "run_at": [],  # see below
     "delay": ["10m", 0, 1.5, "1h30m", "2D", " 250ms ", "0.5h", "90", "1m5s", "\u20036\u00a0"],
+    "depends_on": ["one", ["one:any", "one", "two:ok", "one"], [], ["any:ok", "x:any:ok", "x:any", "batch", "any"]],
     "locks": ["gpu", ["b", "a=2", "b=3"], ["x=1"], []],
     "expires": ["10m", 1.5],
     "start_by": [],

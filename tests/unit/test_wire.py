@@ -316,7 +316,11 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     ("attempts", False, "attempts cannot be set to false"),
     ("exit_code", 0, "exit_code is written by queuectl and cannot be set"),
     ("lease", 0, "lease is written by queuectl and cannot be set"),
-    ("depends_on", ["a"], "depends_on is not supported by this version of queuectl"),
+    ("depends_on", 5, "depends_on must be a list of ids, not 5"),
+    ("depends_on", ["a b"], 'depends_on "a b" is not valid'),
+    ("depends_on", [":any"], 'depends_on ":any" is not valid'),
+    ("depends_on", ["batch:"], 'depends_on "batch:" is not valid'),
+    ("depends_on", [None], "depends_on null is not valid"),
 ]
 
 
@@ -426,8 +430,8 @@ def test_what_is_shown_of_a_new_jobs_policy_can_be_given_again() -> None:
     shown = job_to_json(job)
     asked = parse_request({key: shown[key] for key in INPUT_KEYS if key in shown}, NOON)
     assert Spec(**asked.spec) == job.spec
-    columns = {"queue": job.queue, "priority": job.priority, "tags": job.tags, "held": job.held, "locks": ()}
-    assert (asked.id, asked.columns) == (job.id, columns)
+    columns = {"queue": job.queue, "priority": job.priority, "tags": job.tags, "held": job.held}
+    assert (asked.id, asked.columns) == (job.id, {**columns, "locks": (), "depends_on": ()})
 
 
 def test_an_attempt_is_shown_with_its_worker_by_name() -> None:

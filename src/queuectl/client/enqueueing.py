@@ -11,6 +11,7 @@ from queuectl import environment, ids
 from queuectl.domain.errors import IdTaken, Invalid
 from queuectl.domain.fields import INPUT
 from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
+from queuectl.domain.lifecycle import begun
 from queuectl.domain.selector import Selector
 from queuectl.settings import Settings
 from queuectl.store.port import Store
@@ -119,11 +120,12 @@ class JobFactory:
         now = self._now
         run_at = request.run_at if request.run_at is not None else now + (request.delay or 0.0)
         spec = self._spec_of(request)
-        return Job(
+        job = Job(
             id=request.id or ids.job_id(), generated_id=request.id is None, command=request.command,
             spec=spec, owner=self._who, start_by=_start_by(request, spec, max(run_at, now)),
             created_at=now, run_at=run_at, updated_at=now, **request.columns,
         )  # fmt: skip
+        return begun(job) if job.depends_on else job
 
     def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
         """A copy of a job under another id, with the keys `given` changed."""

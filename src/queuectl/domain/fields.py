@@ -11,8 +11,8 @@ from queuectl.domain.job import Spec
 
 Kind = Literal[
     "text", "filled text", "path", "id", "name", "names", "command", "whole number", "number", "flag", "time",
-    "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks", "state", "worker",
-    "unsupported",
+    "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks", "dependencies",
+    "state", "worker", "unsupported",
 ]  # fmt: skip
 """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
 direction (web/rest/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
@@ -215,7 +215,13 @@ FIELDS: tuple[Field, ...] = (
     Field("batch", "unsupported", "nowhere", "later"),
     Field("schedule", "unsupported", "nowhere", "queuectl"),
     Field("unique_key", "unsupported", "nowhere", "later"),
-    Field("depends_on", "unsupported", "nowhere", "later"),
+    Field(
+        "depends_on", "dependencies", "column",
+        option="--after", metavar="ID[:any|failed]", help="start only once this job has completed (any: has finished; "
+        "failed: is dead or cancelled); may be repeated",
+        label="After", hint="ID, ID:any or ID:failed, with commas between", example="build",
+        guarded=True,
+    ),
     Field(
         "locks", "locks", "column",
         option="--lock", metavar="NAME[=N]", help="hold N units (default: 1) of a lock while it runs; may be repeated",

@@ -86,7 +86,9 @@ class Job(NamedTuple):
     fencing token: it grows with each claim and is never reset. `worker` is the id of the supervisor that has the claim.
     `locks` are spelled `NAME` or `NAME=N`, by name; `units` is a JSON object of the variables that tell its command
     which units it holds, as of the latest claim. A job that has not started by `start_by` is cancelled. `place` is the
-    time by which it stands in line, once somebody has moved it there.
+    time by which it stands in line, once somebody has moved it there. `depends_on` is spelled as domain/dependency.py
+    says; `unmet` of them are undecided or cannot hold. While there are any, the job is blocked, or one that cannot hold
+    has cancelled it.
     """
 
     id: str
@@ -102,10 +104,12 @@ class Job(NamedTuple):
     tags: tuple[str, ...] = ()
     owner: str | None = None
     locks: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
     units: str | None = None
     start_by: float | None = None
     place: float | None = None
     state: JobState = JobState.PENDING
+    unmet: int = 0
     held: bool = False
     cancel_requested: bool = False
     attempts: int = 0

@@ -12,144 +12,39 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, assert_never
+from typing import Any, assert_never
 
 from queuectl.domain import retry
 from queuectl.domain.cause import Cause as Cause
 from queuectl.domain.errors import Conflict
+from queuectl.domain.events import LOST_WITH_MACHINE as LOST_WITH_MACHINE
+from queuectl.domain.events import CancelRequested as CancelRequested
+from queuectl.domain.events import Claimed as Claimed
+from queuectl.domain.events import ClockSetBack as ClockSetBack
+from queuectl.domain.events import Edited as Edited
+from queuectl.domain.events import Ended as Ended
+from queuectl.domain.events import Event as Event
+from queuectl.domain.events import Expired as Expired
+from queuectl.domain.events import GivenBack as GivenBack
+from queuectl.domain.events import Held as Held
+from queuectl.domain.events import LossTakenBack as LossTakenBack
+from queuectl.domain.events import Lost as Lost
+from queuectl.domain.events import Released as Released
+from queuectl.domain.events import Retried as Retried
+from queuectl.domain.events import Settled as Settled
+from queuectl.domain.events import Started as Started
+from queuectl.domain.events import Stuck as Stuck
 from queuectl.domain.job import CLAIMABLE, Job, JobState, Outcome
 
 BLOCKED, PENDING, PROCESSING, FAILED = JobState.BLOCKED, JobState.PENDING, JobState.PROCESSING, JobState.FAILED
 COMPLETED, DEAD, CANCELLED = JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED
 
 
-LOST_WITH_MACHINE = 10
-"""This many losses with the whole machine count as much as one that points to the job."""
-
-
-# --- events ---------------------------------------------------------------------------------
-
-
-class Claimed(NamedTuple):
-    """A worker took the job. `worker` is its supervisor's id."""
-
-    worker: str
-    host: str
-
-
-class Started(NamedTuple):
-    """The command started at `at`. `is_foreseen`: it is just about to, and the time of its real start follows."""
-
-    at: float
-    is_foreseen: bool = False
-
-
-class Ended(NamedTuple):
-    """An execution ended, and how is known.
-
-    Success is `exit_code` 0 without a `cause` or an `error`. `error` is set if the command could not be started or the
-    code does not say enough. `draw` in [0, 1) is for the jitter of the retry.
-    """
-
-    started_at: float
-    finished_at: float
-    exit_code: int | None = None
-    signal: int | None = None
-    error: str | None = None
-    cause: Cause | None = None
-    cpu_time: float | None = None
-    max_rss: int | None = None
-    output_bytes: int | None = None
-    draw: float = 0.0
-
-
-class Stuck(NamedTuple):
-    """The execution could not be ended: `error` names processes that live on. It still counts as running."""
-
-    error: str
-
-
-class GivenBack(NamedTuple):
-    """The worker returns its claim before it started the command."""
-
-
-class Lost(NamedTuple):
-    """Every process of the job's worker is gone, so the execution's end is unknown.
-
-    `max_lost` losses in a row send the job to the dead letter queue. `with_machine`: a machine or service was stopped,
-    which is not the job's fault; such losses do not count in that row, and `LOST_WITH_MACHINE` times as many are
-    allowed. An execution whose start is not recorded (`Job.started_at` is None) is given back instead.
-    """
-
-    max_lost: int
-    with_machine: bool = False
-
-
-class LossTakenBack(NamedTuple):
-    """A worker that counted as lost has reported that it ended the execution in time: that was no loss.
-
-    `later` of the job's losses are more recent. The losses become what they would be if this execution had been given
-    back, except those from before a retry by hand. The state stays, even if the job is dead by now.
-    """
-
-    later: int
-
-
-class ClockSetBack(NamedTuple):
-    """The store's clock was set back while the job waits for its retry: it now waits at most its delay."""
-
-
-class CancelRequested(NamedTuple):
-    """A person cancels the job."""
-
-    reason: str = "cancelled"
-
-
-class Retried(NamedTuple):
-    """A person runs the job again, now."""
-
-
-class Expired(NamedTuple):
-    """The job did not start by `Job.start_by`; `error` says so."""
-
-    error: str
-
-
-class Held(NamedTuple):
-    """No worker may claim the job until it is released."""
-
-
-class Released(NamedTuple):
-    """The job may be claimed again."""
-
-
-class Edited(NamedTuple):
-    """A person changed what the job is to do: `values` are attributes of `Job`, none of which an event decides."""
-
-    values: Mapping[str, Any]
-
-
-Event = (
-    Claimed
-    | Started
-    | Ended
-    | Stuck
-    | GivenBack
-    | Lost
-    | LossTakenBack
-    | ClockSetBack
-    | CancelRequested
-    | Retried
-    | Expired
-    | Held
-    | Released
-    | Edited
-)
-
 TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
     BLOCKED: {
         CancelRequested: frozenset({CANCELLED}),
         Expired: frozenset({CANCELLED}),
+        Settled: frozenset({BLOCKED, PENDING, CANCELLED}),
         Held: frozenset({BLOCKED}),
         Released: frozenset({BLOCKED}),
         Edited: frozenset({BLOCKED}),
@@ -160,6 +55,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
         CancelRequested: frozenset({CANCELLED}),
         Retried: frozenset({PENDING}),
         Expired: frozenset({CANCELLED}),
+        Settled: frozenset({PENDING, BLOCKED, CANCELLED}),
         Held: frozenset({PENDING}),
         Released: frozenset({PENDING}),
         Edited: frozenset({PENDING}),
@@ -187,7 +83,12 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
     },
     COMPLETED: {LossTakenBack: frozenset({COMPLETED}), Retried: frozenset({PENDING})},
     DEAD: {LossTakenBack: frozenset({DEAD}), Retried: frozenset({PENDING}), Edited: frozenset({DEAD})},
-    CANCELLED: {LossTakenBack: frozenset({CANCELLED}), Retried: frozenset({PENDING}), Edited: frozenset({CANCELLED})},
+    CANCELLED: {
+        LossTakenBack: frozenset({CANCELLED}),
+        Retried: frozenset({PENDING}),
+        Settled: frozenset({CANCELLED, BLOCKED, PENDING}),
+        Edited: frozenset({CANCELLED}),
+    },
 }
 
 VERBS: dict[type[Event], str] = {
@@ -202,6 +103,7 @@ VERBS: dict[type[Event], str] = {
     CancelRequested: "be cancelled",
     Retried: "be retried",
     Expired: "expire",
+    Settled: "have its dependencies settled",
     Held: "be held",
     Released: "be released",
     Edited: "be changed",
@@ -219,6 +121,11 @@ def apply(job: Job, event: Event, now: float) -> Job:
     after = job._replace(updated_at=now, **_changes(job, event, now))
     assert after.state in allowed, f"{job.state} -> {type(event).__name__} -> {after.state}"
     return after
+
+
+def begun(job: Job) -> Job:
+    """A new job in its first state: it is blocked while it depends on others."""
+    return job._replace(state=BLOCKED, unmet=len(job.depends_on)) if job.depends_on else job
 
 
 Changes = dict[str, Any]
@@ -258,11 +165,13 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
             if job.state is PROCESSING:
                 return {"cancel_requested": True}
             ended_at = now if job.finished_at is None else job.finished_at  # the end of its latest execution, if any
-            return {**PUT_DOWN, "state": CANCELLED, "error": event.reason, "finished_at": ended_at}
+            return {**PUT_DOWN, "state": CANCELLED, "error": event.reason, "finished_at": ended_at, "unmet": 0}
         case Retried():
             return _retried(job, now)
         case Expired():
-            return {**PUT_DOWN, "state": CANCELLED, "error": event.error, "finished_at": now}
+            return {**PUT_DOWN, "state": CANCELLED, "error": event.error, "finished_at": now, "unmet": 0}
+        case Settled():
+            return _settled(job, event, now)
         case Held():
             return {"held": True}
         case Released():
@@ -338,7 +247,15 @@ def _retried(job: Job, now: float) -> Changes:
         return {"next_retry_at": min(job.due_at, now)}
     if job.state is PENDING:
         return {"run_at": min(job.run_at, now)}
-    return {**PUT_DOWN, **NEVER_RUN, "run_at": now, "start_by": None, "state": PENDING}
+    return {**PUT_DOWN, **NEVER_RUN, "run_at": now, "start_by": None, "unmet": 0, "state": PENDING}
+
+
+def _settled(job: Job, event: Settled, now: float) -> Changes:
+    if event.error is not None:
+        ended_at = job.finished_at if job.state is CANCELLED else now
+        return {**PUT_DOWN, "state": CANCELLED, "error": event.error, "finished_at": ended_at, "unmet": event.unmet}
+    revived: Changes = {"error": None, "finished_at": None, "start_by": None} if job.state is CANCELLED else {}
+    return {**revived, "state": BLOCKED if event.unmet else PENDING, "unmet": event.unmet}
 
 
 def _edited(job: Job, values: Mapping[str, Any], now: float) -> Changes:

@@ -333,8 +333,9 @@ class WorkStore(OpenStore, Protocol):
 class PeopleStore(OpenStore, LimitStore, EditStore, Protocol):
     """What people's commands need."""
 
-    def insert(self, jobs: Iterable[Job]) -> None:
-        """Adds new jobs, all or none. Raises `IdTaken` or `IdTwice` for an id that is not free.
+    def insert(self, jobs: Iterable[Job]) -> dict[str, Job]:
+        """Adds new jobs, all or none. Returns those that are not as they were given any more, by their id: what one
+        depends on had ended already. Raises `IdTaken` or `IdTwice` for an id that is not free, and `NotFound`.
 
         Reads `jobs` as it writes, inside its transaction, a slice at a time. It reads them again, if it can, where the
         answer to a commit was lost.

@@ -42,6 +42,7 @@ TO_JSON: dict[str, Callable[[Any], Any]] = {
     "command": lambda command: command if isinstance(command, str) else list(command),
     "names": list,
     "locks": list,
+    "dependencies": list,
     "exit codes": list,
     "time": format_time,
     "umask": lambda mask: None if mask is None else f"{mask:04o}",

@@ -26,6 +26,7 @@ class JobKeys(TypedDict):
     delay: NotRequired[Duration | None]
     start_by: NotRequired[str | datetime | None]
     tags: NotRequired[Sequence[str] | None]
+    depends_on: NotRequired[Sequence[str] | None]
     locks: NotRequired[Sequence[str] | None]
     held: NotRequired[bool | None]
     max_retries: NotRequired[int | None]

@@ -189,6 +189,24 @@ def check_locks(value: object, key: str) -> tuple[str, ...]:
     return tuple(str(Request(name, units[name])) for name in sorted(units))
 
 
+def check_dependencies(value: object, key: str) -> tuple[str, ...]:
+    """What a job depends on, each once, in the shortest spelling."""
+    from queuectl.domain.dependency import parse  # few jobs have any
+
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        raise Invalid(f"{key} must be a list of ids, not {shown(value)}")
+    found = dict[str, None]()
+    for text in value:
+        wanted = parse(text) if isinstance(text, str) else None
+        if wanted is None or not re.fullmatch(NAME if wanted.is_batch else ID, wanted.name):
+            hint = "ID or batch:NAME, perhaps with :any or :failed after it"
+            raise Invalid(f"{key} {shown(text)} is not valid", hint)
+        found[str(wanted)] = None
+    return tuple(found)
+
+
 def check_env(value: object, key: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise Invalid(f"{key} must be an object of names and values, not {shown(value)}")
@@ -221,6 +239,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "positive duration": check_positive_duration,
     "exit codes": check_exit_codes,
     "locks": check_locks,
+    "dependencies": check_dependencies,
     "umask": check_umask,
     "variables": check_env,
 }

@@ -23,6 +23,7 @@ _OF_JSON: dict[str, Callable[[Any], Any]] = {
     "command": lambda command: command if isinstance(command, str) else tuple(command),
     "names": tuple,
     "locks": tuple,
+    "dependencies": tuple,
     "exit codes": tuple,
     "time": moment,
     "umask": lambda text: int(text, 8),

@@ -14,13 +14,11 @@ from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
 from queuectl.store.shared.gated import Gated
-from queuectl.store.shared.gates import locks_freed
+from queuectl.store.shared.gates import TAKEN_BY_OTHERS_S, locks_freed
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """A claim looks at 4 times as many candidates as it wants, since others claim too; 8 times more if that is too few."""
 SUSPECTS_SEEN = 16
-TAKEN_BY_OTHERS_S = 0.05
-"""After so long a claim is repeated that found its jobs in somebody's hands."""
 
 AFTER_ALL = "\U0010ffff"
 """A text that sorts after every name of a queue."""
@@ -43,14 +41,18 @@ class Claiming(PostgresSession, Gated):
         with self.transaction():
             asked = self._asked(grip)
             self.send("claims_go_on", claims=self._keys["claims"], store=self._keys["store"])
+            self._settle_ends()  # so that this claim finds what they release
             if self._freed:
                 self._tell_of_ends()  # so that this claim finds the lines open
             self.send("promote", now=terms["now"])
             look = self.send("look", now=terms["now"])
             lanes = list(dict.fromkeys(queues)) or served.of(self._ready_queues())
             self._check(grip, asked)
-            self._limited, waits, lines, expired, gated = look.fetchone()
+            self._limited, waits, lines, expired, gated, unsettled = look.fetchone()
             self.gates.begin(waits)
+            if unsettled:
+                self.gates.settle(terms["now"])
+                lanes = list(dict.fromkeys(queues)) or served.of(self._ready_queues())
             if expired:
                 self.gates.expire(terms["now"])
             if self._limited or lines or gated:

@@ -35,6 +35,7 @@ POSTGRES = Dialect(
     parked="NULL",
     locked="FOR UPDATE",
     skip_locked="FOR NO KEY UPDATE SKIP LOCKED",
+    shared_unlocked="FOR SHARE SKIP LOCKED",
     first_unlocked="ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED",
     retries="WHERE state = 'failed' AND NOT held",
 )

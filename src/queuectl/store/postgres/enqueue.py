@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from inspect import iscoroutinefunction
 from typing import Any
 
-from queuectl.domain.errors import Conflict, Invalid, QueuectlError
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job
 from queuectl.store.postgres.address import parse_address
 from queuectl.wire.jobs import job_to_json
@@ -19,7 +19,7 @@ from queuectl.wire.requests import INPUT_KEYS
 
 ADD = "SELECT {schema}.enqueue(job) AS id FROM jsonb_array_elements(CAST(%s AS jsonb)) AS job"
 
-REFUSALS: Mapping[str, type[QueuectlError]] = {"22023": Invalid, "23505": Conflict}
+REFUSALS: Mapping[str, type[QueuectlError]] = {"22023": Invalid, "23505": Conflict, "P0002": NotFound}
 """What the function's error codes mean. All other codes are the application's."""
 
 

@@ -19,6 +19,7 @@ from queuectl.domain.likeness import KEYS
 from queuectl.domain.limits import CAPACITY_MAX
 from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.shared.migrations import sql_text
+from queuectl.store.shared.rows import PREFIX_MIN
 from queuectl.wire.jobs import LATER, spec_to_text
 from queuectl.wire.requests import ALIASES, COLUMNS, EXCLUSIVE, INPUT_KEYS, ONLY
 
@@ -31,6 +32,7 @@ def script() -> str:
     """What makes the function, with the name of the schema left open as `{schema}`."""
     rules = json.dumps(_rules(), separators=(",", ":"))
     text = sql_text("postgres/enqueue.sql")
+    text = text.replace("{prefix_min}", str(PREFIX_MIN))
     return text.replace("{rules}", rules).replace("{columns}", ", ".join(sorted(COLUMNS)))
 
 

@@ -30,20 +30,20 @@ _ID_IN_DETAIL = re.compile(r"\(id\)=\(([^)]+)\)")
 class Inserting(PostgresSession, Limits):
     """A session that can add jobs."""
 
-    def insert(self, jobs: Iterable[Job]) -> None:
+    def insert(self, jobs: Iterable[Job]) -> dict[str, Job]:
         try:
-            self._insert(jobs)
+            return self._insert(jobs)
         except OutcomeUnknown:
             if self._depth or iter(jobs) is jobs:  # what can be read only once cannot be compared or added again
                 raise
-            self._make_sure_of(jobs)
+            return self._make_sure_of(jobs)
 
-    def _make_sure_of(self, jobs: Iterable[Job]) -> None:
+    def _make_sure_of(self, jobs: Iterable[Job]) -> dict[str, Job]:
         """Adds jobs unless an unanswered commit, which may still be running, has added them."""
         some = next(births_of(jobs, 0.0)).jobs
         try:
             if not self._are_there(some):
-                self._insert(jobs)
+                return self._insert(jobs)
         except IdTaken:
             if not self._are_there(some):
                 raise
@@ -53,17 +53,19 @@ class Inserting(PostgresSession, Limits):
                 f"{error.message.partition('; not known')[0]}; not known whether {what} added",
                 f"look first: queuectl show {some[0].id}",
             ) from None
+        arrived = [job.id for births in births_of(jobs, 0.0) for job in births.arriving()]
+        return {job.id: job for job in self._jobs("WHERE id = ANY (?)", [arrived])} if arrived else {}
 
     def _are_there(self, jobs: Sequence[Job]) -> bool:
         """Whether a transaction in doubt added these jobs. Somebody else's jobs with these ids do not count."""
         text = "SELECT 1 FROM {schema}.jobs WHERE id = ANY (%s) AND created_at = %s LIMIT 1"
         return bool(self._select(text, [[job.id for job in jobs], jobs[0].created_at]))
 
-    def _insert(self, jobs: Iterable[Job]) -> None:
+    def _insert(self, jobs: Iterable[Job]) -> dict[str, Job]:
         slices = births_of(jobs, self.now())
         first = next(slices, None)
         if first is None:
-            return
+            return {}
         in_bulk = len(first.jobs) >= COPY_FROM and not self._depth
         with self.transaction(pipelined=not in_bulk):
             self._line.execute("SAVEPOINT insertion")
@@ -77,6 +79,7 @@ class Inserting(PostgresSession, Limits):
                 self._send_rows("use_specs", list(groups.uses.items()))
             self._counted.update(groups.counted)
             self._tell = True
+            return self._arrive(groups.arriving)
 
     def _copy(self, group: Iterable[tuple[Births, Numbers]]) -> None:
         """Copies the jobs. The server reads one piece while the next is written."""
@@ -130,6 +133,7 @@ class _Groups:
         self._numbers: dict[Spec, int] = {}
         self._shut = False
         self.counted: Counter[tuple[str, str]] = Counter()
+        self.arriving: list[Job] = []
         self.uses: Counter[int] = Counter()
         """How many jobs of the latest group have each spec, by its number."""
 
@@ -151,6 +155,7 @@ class _Groups:
                 return
             yield births, self._numbers
             self.counted.update(births.counted())
+            self.arriving += births.arriving()
             self.uses.update(births.uses(self._numbers))
             self._next = next(self._slices, None)
 

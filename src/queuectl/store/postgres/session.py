@@ -99,6 +99,7 @@ class PostgresSession(Session):
         self._keys = {name: zlib.crc32(f"queuectl {name}".encode()) >> 1 for name in ("claims", "gates")}
         self._keys["store"] = zlib.crc32(address.schema.encode()) >> 1
         self._counted: Counter[tuple[str, str]] = Counter()
+        self._turned: dict[int, Job] = {}
         self._specs: dict[int, Spec] = {}
         self._settings: dict[str, str] = {}
         try:
@@ -167,6 +168,7 @@ class PostgresSession(Session):
             with translated(self._address), self._line.transaction(self._settings, pipelined):
                 self._depth = 1
                 yield
+                self._settle_ends()
                 self._tell_of_ends()
                 self._write_counts()
                 if self._tell:
@@ -183,6 +185,7 @@ class PostgresSession(Session):
             self._freed.clear()
             self._left.clear()
             self._counted.clear()
+            self._turned.clear()
 
     def _try_write(self) -> None:
         """Writes and rolls back: a commit might wait for a standby."""

@@ -114,6 +114,7 @@ class PostgresStore(Recording, Inserting, Edits, History, Tokens):
 
     def _remove(self, seqs: Sequence[int]) -> None:
         """Others may be adding jobs with the same specs, so uses are counted and only idle specs are removed."""
+        self._leave(seqs)
         for table in ("followers", "pieces", "outputs", "attempts", "events"):
             self._execute(f"DELETE FROM {{schema}}.{table} WHERE job = ANY (?)", [list(seqs)])
         gone = self._select("DELETE FROM {schema}.jobs WHERE seq = ANY (?) RETURNING spec", [list(seqs)])

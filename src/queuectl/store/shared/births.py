@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from queuectl.domain.fields import GUARDED
 from queuectl.domain.job import Job, Spec
-from queuectl.store.shared.rows import AT_BIRTH, BORN, FLAGS, LISTS, is_ready
+from queuectl.store.shared.rows import AT_BIRTH, BORN, FLAGS, LISTS, is_ready, list_text
 from queuectl.wire.jobs import command_line
 
 SLICE = 1000
@@ -60,6 +60,11 @@ class Births:
             column.value != unguarded or column.each is not None
             for column, unguarded in ((self._given[name], value) for name, value in _UNGUARDED.items())
         ) or any(_of_spec(spec) != _UNGUARDED_SPEC for spec in self.specs)
+
+    def arriving(self) -> Sequence[Job]:
+        """Those of the jobs that bring along more than their row; see store/shared/arriving.py."""
+        given = [name for name, usual in _PLAIN_ROW.items() if self._given[name] != Column(usual)]
+        return [job for job in self.jobs if any(getattr(job, name) != _PLAIN_ROW[name] for name in given)]
 
     def counted(self) -> Counter[tuple[str, str]]:
         """How many of the jobs each queue and state has."""
@@ -135,10 +140,12 @@ def _words(command: str | tuple[str, ...]) -> str | None:
 _PLAIN: Mapping[str, Callable[[Any], Any]] = {
     "state": lambda state: state._value_,
     **dict.fromkeys(FLAGS, int),
-    **dict.fromkeys(LISTS, lambda values: json.dumps(values) if values else None),
+    **dict.fromkeys(LISTS, list_text),
 }
 """How the values of a column become those that a driver knows at once."""
 
+_PLAIN_ROW = {name: Job._field_defaults[name] for name in ("depends_on",)}
+"""Keys whose jobs bring along more than their row, with the value that means nothing."""
 _UNGUARDED = {name: Job._field_defaults[name] for name in GUARDED if name in Job._fields}
 _GUARDED_OF_SPEC = [name for name in GUARDED if name not in Job._fields]
 _UNGUARDED_SPEC = [Spec._field_defaults[name] for name in _GUARDED_OF_SPEC]

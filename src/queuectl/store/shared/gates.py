@@ -33,6 +33,8 @@ PARKED_AT_ONCE = 1000
 NO_LIMIT = 1 << 30
 CLOCKS_DIFFER_S = 1.0
 """So far a start may lie in the future, by the clock of whoever claims."""
+TAKEN_BY_OTHERS_S = 0.05
+"""After so long a claim is repeated that found jobs in somebody's hands."""
 SUSPECTS_SEEN, LOOK_WIDER = 16, 8
 """So many suspects that may not be claimed now a claim looks past; if there are more, it looks again, so many times as
 far."""
@@ -243,6 +245,16 @@ class Gates:
             store._count(changed)
             store._send_rows("note", [(now, job.seq, Expired.__name__, None) for job, _ in changed])
             store._announce()
+
+    # --- dependencies -----------------------------------------------------------------------
+
+    def settle(self, now: float) -> None:
+        """Settles some of what is on the work list, and has the next claim follow at once while there is more."""
+        from queuectl.store.shared.settling import settle_some
+
+        has_done = settle_some(self._store)
+        if self._store._select("SELECT 1 FROM {schema}.settlements LIMIT 1"):
+            self.look_again_at(now if has_done else now + TAKEN_BY_OTHERS_S)
 
     # --- what an end opens ------------------------------------------------------------------
 

@@ -110,7 +110,12 @@ class Jobs(Limits):
             return 0
         condition, values = rows.where(selector._replace(states=states), self._dialect)
         with self.transaction():
-            text = f"SELECT seq, queue, state FROM {{schema}}.jobs WHERE {condition} {self._dialect.first_unlocked}"
+            text = (
+                f"SELECT seq, queue, state FROM {{schema}}.jobs WHERE {condition} AND NOT EXISTS ("
+                "SELECT 1 FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child "
+                "WHERE edges.parent = jobs.seq AND child.state IN ('blocked', 'pending', 'processing', 'failed')) "
+                f"{self._dialect.first_unlocked}"
+            )
             found = self._select(text, [*values, limit])
             if found:
                 self._remove([seq for seq, *_ in found])

@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import Conflict, NotFound
+from queuectl.store.shared.edges import Edges
 from queuectl.store.shared.settings import KeptSettings
 from queuectl.store.shared.workers import Workers
 
@@ -27,7 +28,7 @@ _EARLIER = "priority > ?", "priority = ? AND (due_at, seq) < (?, ?)"
 _QUEUE = f"name, concurrency, rate_starts, rate_window, rate_even, {_PAUSE}, defaults"
 
 
-class Limits(KeptSettings, Workers):
+class Limits(KeptSettings, Workers, Edges):
     """This part of a `Store` (see store/port.py)."""
 
     _is_guarded = False

@@ -25,7 +25,7 @@ PREFIX_MIN = 4
 """A shorter prefix does not stand for an id."""
 
 _FIELDS = {field.name: field for field in FIELDS if field.name in Job._fields}
-LISTS = [name for name, field in _FIELDS.items() if field.kind in ("names", "locks")]
+LISTS = [name for name, field in _FIELDS.items() if field.kind in ("names", "locks", "dependencies")]
 FLAGS = [name for name, kind in Job.__annotations__.items() if kind is bool]
 
 JOB_COLUMNS = ", ".join([*Job._fields, "words"])
@@ -33,13 +33,13 @@ SPEC_AT = Job._fields.index("spec")
 _COMMAND_AT = Job._fields.index("command")
 
 LIFE = (
-    "cancel_requested", "starts", "lost_in_row",
+    "unmet", "cancel_requested", "starts", "lost_in_row",
     *(name for name, field in _FIELDS.items() if field.place == "life" and name != "lease"),
 )  # fmt: skip
 """The columns that change in a job's life."""
 
 _BORN = (
-    "generated_id", "state", "updated_at",
+    "generated_id", "state", "unmet", "updated_at",
     *(name for name, field in _FIELDS.items() if field.place == "column" or field.setter == "user"),
 )  # fmt: skip
 BORN = (*_BORN, "due_at", "words", "spec", "ready")
@@ -78,6 +78,11 @@ def job_from_row(row: Sequence[Any], spec_of: Callable[[int], Spec]) -> Job:
     for at, convert in _CONVERTED:
         values[at] = convert(values[at])
     return Job._make(values)
+
+
+def list_text(values: Sequence[str]) -> str | None:
+    """The value of a column with a list; None for an empty one."""
+    return json.dumps(values) if values else None
 
 
 def is_ready(job: Job, now: float) -> bool:
@@ -155,6 +160,8 @@ class Dialect(NamedTuple):
     - `is_parked`, `parked`: whether a job waits in the line of its locks, and what `ready` is then.
     - `locked`: the end of a query that locks its jobs until this transaction ends.
     - `retries`: the beginning of what follows `FROM jobs` for failed jobs that run again.
+    - `shared_unlocked`: the end of a query for one job that stays as it is until this transaction ends, unless somebody
+      else is changing it, in which case it is not found.
     - `first_unlocked`: the end of a query that locks the first few jobs that nobody else is changing.
     """
 
@@ -169,6 +176,7 @@ class Dialect(NamedTuple):
     parked: str
     locked: str
     skip_locked: str
+    shared_unlocked: str
     first_unlocked: str
     retries: str
 
@@ -186,6 +194,7 @@ SQLITE = Dialect(
     parked="2",
     locked="",
     skip_locked="",
+    shared_unlocked="",
     first_unlocked="LIMIT ?",
     retries="INDEXED BY jobs_retries WHERE state = 'failed' AND held = 0",
 )

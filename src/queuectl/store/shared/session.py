@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from queuectl.domain.job import Job, Spec
+from queuectl.domain.job import FINISHED, Job, Spec
 from queuectl.store.port import Grip
 from queuectl.store.shared import rows
 from queuectl.wire.jobs import spec_from_text
@@ -22,12 +22,14 @@ from queuectl.wire.jobs import spec_from_text
 class Session(ABC):
     """A connection to one store.
 
-    `_counted` has how many jobs this transaction adds to each queue and state. `_specs` has the known specs by number.
+    `_counted` has how many jobs this transaction adds to each queue and state. `_turned` has the jobs that have ended
+    in it, or are to run again, until somebody looks at what depends on them. `_specs` has the known specs by number.
     `_behind`: the schema lacks steps, and reads use `_stand_ins` for what they would add.
     """
 
     _dialect: rows.Dialect
     _counted: Counter[tuple[str, str]]
+    _turned: dict[int, Job]
     _specs: dict[int, Spec]
     _behind: bool
     _stand_ins: Mapping[str, str]
@@ -143,3 +145,9 @@ class Session(ABC):
             if before.state is not after.state or before.queue != after.queue:
                 self._counted[before.queue, before.state._value_] -= 1
                 self._counted[after.queue, after.state._value_] += 1
+                if (before.state in FINISHED) is not (after.state in FINISHED):
+                    self._turned[after.seq] = after
+
+    @abstractmethod
+    def _settle_ends(self) -> None:
+        """Settles what follows for dependents from what this transaction has done."""

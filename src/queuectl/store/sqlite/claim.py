@@ -22,9 +22,12 @@ def claim(store: Gated, grip: Grip, host: str, wanted: Wanted, served: Served) -
     now = store.now()
     with store.transaction():
         store._check(grip)
+        store._settle_ends()  # so that this claim finds what they release
         store.send("promote", now=now)
-        limited, waits, has_open_lines, expired = store.send("look", now=now).fetchone()
+        limited, waits, has_open_lines, expired, unsettled = store.send("look", now=now).fetchone()
         store.gates.begin(bool(waits))
+        if unsettled:
+            store.gates.settle(now)
         if not (limited or has_open_lines or expired):
             free = _free(store, wanted, served)
             if free is not None:

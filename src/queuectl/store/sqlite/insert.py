@@ -25,11 +25,12 @@ LITERAL_CHARACTERS_MAX = 200
 class Inserting(SqliteSession, Limits):
     """A session that can add jobs."""
 
-    def insert(self, jobs: Iterable[Job]) -> None:
+    def insert(self, jobs: Iterable[Job]) -> dict[str, Job]:
         now = self.now()
         with self.transaction(), self._all_or_none():
             numbers: dict[Spec, int] = {}
             counted: Counter[tuple[str, str]] = Counter()
+            arriving: list[Job] = []
             for births in births_of(jobs, now):
                 if births.is_guarded:
                     self._shut_out_older()
@@ -43,7 +44,9 @@ class Inserting(SqliteSession, Limits):
                     raise self._refused(births) from None
                 self._db.execute("RELEASE slice")
                 counted.update(births.counted())
+                arriving += births.arriving()
             self._counted.update(counted)
+            return self._arrive(arriving)
 
     @contextmanager
     def _all_or_none(self) -> Iterator[None]:

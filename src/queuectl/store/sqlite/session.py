@@ -49,6 +49,7 @@ class SqliteSession(Session):
         self._depth, self._synced, self._may_sync = 0, True, True
         self._schema, self._behind, self._stand_ins = 0, False, {}
         self._counted: Counter[tuple[str, str]] = Counter()
+        self._turned: dict[int, Job] = {}
         self._specs: dict[int, Spec] = {}
         self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
         try:
@@ -102,6 +103,7 @@ class SqliteSession(Session):
                 self._db.execute("BEGIN IMMEDIATE")
                 self._depth = 1
                 yield
+                self._settle_ends()
                 self._write_counts()
                 self._db.execute("COMMIT")
             except BaseException:
@@ -130,6 +132,7 @@ class SqliteSession(Session):
             self._db.execute("ROLLBACK")
         self._specs.clear()
         self._counted.clear()
+        self._turned.clear()
 
     def _write_counts(self) -> None:
         """Once a transaction, not once a job: all jobs of a queue share one row."""

@@ -78,6 +78,7 @@ class SqliteStore(Inserting, Edits, History, Tokens, Gated):
     # --- jobs, for people -------------------------------------------------------------------
 
     def _remove(self, seqs: Sequence[int]) -> None:
+        self._leave(seqs)
         among, values = self._dialect.any_of, [self._dialect.array(seqs)]
         for table in ("outputs", "attempts", "events"):
             self._db.execute(f"DELETE FROM {table} WHERE job {among}", values)

@@ -44,7 +44,7 @@ SIZE: Schema = {
 
 _SHOWN: dict[str, Schema] = {
     "text": TEXT, "filled text": TEXT, "path": TEXT, "id": TEXT, "name": TEXT, "names": listed(TEXT),
-    "locks": listed(TEXT),
+    "locks": listed(TEXT), "dependencies": listed(TEXT),
     "command": COMMAND, "whole number": COUNT, "number": NUMBER, "seconds": NUMBER, "flag": FLAG, "time": TIME,
     "duration": NUMBER, "positive duration": NUMBER, "size": COUNT, "exit codes": listed(INTEGER), "umask": TEXT,
     "variables": ENVIRONMENT, "state": STATE, "worker": TEXT,
@@ -65,7 +65,7 @@ JOB = {
 
 _GIVEN: dict[str, Schema] = {
     "filled text": STORABLE, "path": STORABLE, "id": ID, "name": NAME, "names": listed(NAME),
-    "locks": listed(TEXT), "flag": FLAG,
+    "locks": listed(TEXT), "dependencies": listed(TEXT), "flag": FLAG,
     "size": SIZE,
     "time": TIME, "duration": DURATION, "positive duration": DURATION,
     "exit codes": listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),

@@ -418,6 +418,74 @@ BEGIN
     ), '[]') FROM jsonb_each_text(wanted) AS each);
 END $$;
 
+-- What a job depends on, as a list: each once, in the shortest spelling.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_dependencies(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said jsonb; name text; spelled text; found jsonb := '[]';
+BEGIN
+    IF jsonb_typeof(value) = 'string' THEN
+        value := jsonb_build_array(value);
+    ELSIF jsonb_typeof(value) <> 'array' THEN
+        PERFORM {schema}.enqueue_refuse(key || ' must be a list of ids, not ' || {schema}.enqueue_shown(value), '');
+    END IF;
+    FOR said IN SELECT jsonb_array_elements(value) LOOP
+        name := regexp_replace(said #>> '{}', ':(ok|any|failed)$', '');
+        IF jsonb_typeof(said) <> 'string'
+            OR name !~ '^(batch:[A-Za-z0-9._:/@+-]{1,128}|(?!batch:)[A-Za-z0-9._:-]{1,128})$'
+        THEN
+            PERFORM {schema}.enqueue_refuse(key || ' ' || {schema}.enqueue_shown(said) || ' is not valid',
+                'ID or batch:NAME, perhaps with :any or :failed after it');
+        END IF;
+        spelled := CASE WHEN said #>> '{}' ~ ':ok$' AND name !~ ':(ok|any|failed)$' THEN name ELSE said #>> '{}' END;
+        IF NOT found ? spelled THEN
+            found := found || to_jsonb(spelled);
+        END IF;
+    END LOOP;
+    RETURN found;
+END $$;
+
+-- The edges from a new job to what it depends on, which must be there, each once. Nothing is decided here: the trigger
+-- of `edges` has somebody look at what has ended already when this transaction commits.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_edges(depends_on jsonb) RETURNS TABLE (
+    ref text, parent bigint, batch text, wants text
+) LANGUAGE plpgsql AS $$
+DECLARE
+    said text; name text; full_id text; hits text[]; found text[] := '{}';
+BEGIN
+    FOR said IN SELECT jsonb_array_elements_text(depends_on) LOOP
+        name := regexp_replace(said, ':(ok|any|failed)$', '');
+        wants := coalesce(substring(said FROM ':(ok|any|failed)$'), 'ok');
+        IF starts_with(name, 'batch:') THEN
+            PERFORM {schema}.enqueue_missing('batch ' || substr(name, 7), 'batches are not supported yet');
+        END IF;
+        SELECT jobs.seq, jobs.id INTO parent, full_id FROM {schema}.jobs WHERE jobs.id = name;
+        IF parent IS NULL AND length(name) >= {prefix_min} THEN
+            SELECT min(hit.seq), min(hit.id), array_agg(hit.id ORDER BY hit.id) INTO parent, full_id, hits FROM (
+                SELECT seq, id FROM {schema}.jobs
+                WHERE generated_id AND jobs.id >= name AND jobs.id < name || '~' LIMIT 3
+            ) AS hit;
+            IF array_length(hits, 1) > 1 THEN
+                PERFORM {schema}.enqueue_refuse(
+                    name || ' could be ' || array_to_string(hits, ' or '), 'type more of the id');
+            END IF;
+        END IF;
+        IF parent IS NULL THEN
+            PERFORM {schema}.enqueue_missing('job ' || name, 'see the ids with: queuectl list');
+        END IF;
+        ref := full_id || substr(said, length(name) + 1);
+        IF ref = ANY (found) THEN
+            CONTINUE;
+        END IF;
+        found := found || ref;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.enqueue_missing(what text, hint text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = 'no ' || what, HINT = hint;
+END $$;
+
 -- Refuses a job that needs more units than a lock has. One that nobody has set has one.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_check_units(job text, wanted jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -472,6 +540,8 @@ BEGIN
             RETURN {schema}.enqueue_names(value, key);
         WHEN 'locks' THEN
             RETURN {schema}.enqueue_locks(value, key);
+        WHEN 'dependencies' THEN
+            RETURN {schema}.enqueue_dependencies(value, key);
         WHEN 'command' THEN
             RETURN to_json({schema}.enqueue_command(value));
         WHEN 'filled text' THEN
@@ -618,7 +688,7 @@ CREATE OR REPLACE FUNCTION {schema}.enqueue_new_id() RETURNS text LANGUAGE sql V
 $$;
 
 -- Adds a job and returns its id. Others see it, and workers hear of it, when this transaction commits. Errors: 22023
--- (bad input), 23505 (the id is taken). With the setting `queuectl.notify` = `off` no notice is given, and workers find
+-- (bad input), 23505 (the id is taken), P0002 (no such job to depend on). With the setting `queuectl.notify` = `off` no notice is given, and workers find
 -- the job when they next look.
 CREATE OR REPLACE FUNCTION {schema}.enqueue(job jsonb) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = {schema}, pg_temp SET extra_float_digits = 1 SET enable_seqscan = off
@@ -634,7 +704,8 @@ DECLARE
     start_limit double precision := coalesce(
         {schema}.enqueue_time(keys -> 'start_by', 'start_by', start),
         greatest(due, start) + {schema}.enqueue_duration(keys -> 'expires', 'expires'));
-    kept jsonb := '{}'; key text; usual jsonb; spec_number bigint;
+    kept jsonb := '{}'; key text; usual jsonb; spec_number bigint; new_seq bigint;
+    edges jsonb := '[]'; first_state text := 'pending';
 BEGIN
     IF EXISTS (SELECT 1 FROM jsonb_array_elements_text({schema}.enqueue_rules() -> 'guarded') AS guarded
                WHERE keys -> guarded <> '[]') THEN
@@ -648,21 +719,32 @@ BEGIN
         PERFORM {schema}.enqueue_check_units(
             CASE WHEN keys ? 'id' THEN 'job ' || new_id ELSE 'the job' END, kept -> 'locks');
     END IF;
+    IF jsonb_typeof(kept -> 'depends_on') = 'array' THEN
+        SELECT jsonb_agg(to_jsonb(edge)), kept || jsonb_build_object('depends_on', jsonb_agg(edge.ref)) INTO edges, kept
+        FROM {schema}.enqueue_edges(kept -> 'depends_on') AS edge;
+        first_state := 'blocked';
+    END IF;
     spec_number := {schema}.enqueue_spec_number({schema}.enqueue_spec(keys));
     INSERT INTO {schema}.jobs (
-        id, generated_id, spec, command, words, owner, created_at, run_at, updated_at, state, ready, due_at, start_by, {columns}
+        id, generated_id, spec, command, words, owner, created_at, run_at, updated_at, state, unmet, ready, due_at,
+        start_by, {columns}
     ) SELECT
         new_id, NOT keys ? 'id', spec_number, line,
         CASE jsonb_typeof(keys -> 'command') WHEN 'array' THEN {schema}.enqueue_ascii((keys -> 'command')::text) END,
-        session_user, start, due, start, 'pending', NOT held AND due <= start, greatest(due, start),
+        session_user, start, due, start, first_state, jsonb_array_length(edges),
+        first_state = 'pending' AND NOT held AND due <= start, greatest(due, start),
         start_limit, {columns}
     FROM jsonb_populate_record(NULL::{schema}.jobs, kept)
-    ON CONFLICT (id) DO NOTHING;
+    ON CONFLICT (id) DO NOTHING RETURNING seq INTO new_seq;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'unique_violation', MESSAGE = 'job ' || new_id || ' exists already',
             HINT = 'choose another id, or leave it out to get a new one';
     END IF;
-    INSERT INTO {schema}.counts (queue, state, jobs) VALUES (kept ->> 'queue', 'pending', 1);
+    INSERT INTO {schema}.edges (child, ref, parent, batch, wants)
+    SELECT new_seq, edge.ref, edge.parent, edge.batch, edge.wants
+    FROM jsonb_to_recordset(edges) AS edge (ref text, parent bigint, batch text, wants text)
+    ORDER BY edge.parent;
+    INSERT INTO {schema}.counts (queue, state, jobs) VALUES (kept ->> 'queue', first_state, 1);
     INSERT INTO {schema}.uses (spec, jobs) VALUES (spec_number, 1);
     IF current_setting('queuectl.notify', true) IS DISTINCT FROM 'off' THEN
         PERFORM pg_notify('queuectl_' || current_schema(), '');

@@ -47,7 +47,8 @@ SELECT EXISTS (
         SELECT 1 FROM {schema}.jobs
         WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s
     ),
-    EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready AND (locks IS NOT NULL OR start_by IS NOT NULL));
+    EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready AND (locks IS NOT NULL OR start_by IS NOT NULL)),
+    EXISTS (SELECT 1 FROM {schema}.settlements);
 
 -- name: claim_candidates
 -- The jobs to be claimed next, over all the given queues, in the order of claiming, with what gates ask of them.
@@ -277,6 +278,13 @@ WHERE jobs.seq = new.seq;
 INSERT INTO {schema}.events (at, job, kind, who, detail)
 SELECT * FROM unnest(%s::double precision[], %s::bigint[], %s::text[], %s::text[], %s::text[]);
 
+-- name: add_edge
+-- What new jobs depend on.
+INSERT INTO {schema}.edges (child, ref, parent, batch, wants, verdict, why)
+SELECT * FROM unnest(
+    %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::integer[], %s::text[]
+);
+
 -- name: note
 -- What people did to jobs.
 INSERT INTO {schema}.events (at, job, kind, who)
@@ -381,7 +389,7 @@ SELECT EXISTS (
           SELECT name FROM {schema}.queues
           WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > %(now)s)
       )
-);
+) OR EXISTS (SELECT 1 FROM {schema}.settlements);
 
 -- name: register
 -- A new supervisor, with its first lease.

@@ -51,7 +51,7 @@ SELECT EXISTS (
     EXISTS (
         SELECT 1 FROM jobs INDEXED BY jobs_expiring
         WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
-    );
+    ), EXISTS (SELECT 1 FROM settlements);
 
 -- name: free_candidates
 -- The first claimable jobs of one queue in the order of claiming, where no queue is limited; and whether each minds a gate.
@@ -180,6 +180,10 @@ INSERT OR REPLACE INTO outputs (job, number, stream, head, tail, cut_bytes, comp
 -- Adds jobs.
 INSERT INTO jobs ({born}) VALUES ({born_marks});
 
+-- name: add_edge
+-- What new jobs depend on.
+INSERT INTO edges (child, ref, parent, batch, wants, verdict, why) VALUES (?, ?, ?, ?, ?, ?, ?);
+
 -- name: count
 -- Adds to how many jobs of a queue are in a state.
 INSERT INTO counts (queue, state, jobs) VALUES (?, ?, ?)
@@ -204,7 +208,7 @@ SELECT EXISTS (
     WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed')
     AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
     AND queue NOT IN (SELECT name FROM closed)
-) OR EXISTS (
+) OR EXISTS (SELECT 1 FROM settlements) OR EXISTS (
     SELECT 1 FROM jobs INDEXED BY jobs_parked
     WHERE ready = 2 AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
     AND queue NOT IN (SELECT name FROM closed)

@@ -1,0 +1,81 @@
+"""What new jobs bring along besides their rows, in the transaction that adds them: edges to what they depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from queuectl.domain.dependency import Dependency, is_met, parse, why_not
+from queuectl.domain.errors import NotFound
+from queuectl.domain.job import FINISHED, Job, JobState
+from queuectl.store.shared import rows
+from queuectl.store.shared.session import Session
+from queuectl.store.shared.settling import settle_children, settle_ends
+
+
+def arrive(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
+    """Adds what these new jobs, whose rows are written, bring along. Returns those that are not as they were given any
+    more, by their id. Raises `NotFound` for a job that one depends on."""
+    return _depend(store, jobs)
+
+
+def _depend(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
+    wanted = {job.id: [*map(parse, job.depends_on)] for job in jobs if job.depends_on}
+    if not wanted:
+        return {}
+    array, any_of = store._dialect.array, store._dialect.any_of
+    found = store._jobs(f"WHERE id {any_of} ORDER BY seq", [array(list(wanted))])
+    spelled = {each.name for of_job in wanted.values() for each in of_job if not each.is_batch}
+    parents = _parents(store, spelled)
+    edges, early, changed = [], [], {}
+    for job in found:
+        given = wanted[job.id]
+        refs = tuple(dict.fromkeys(str(_full(each, parents)) for each in given))
+        if refs != job.depends_on:
+            store._execute(
+                "UPDATE {schema}.jobs SET depends_on = ?, unmet = ? WHERE seq = ?",
+                [rows.list_text(refs), len(refs), job.seq],
+            )
+            changed[job.id] = job._replace(depends_on=refs, unmet=len(refs))
+        mine = [_edge(job.seq, parse(ref), parents) for ref in refs]
+        edges += mine
+        if any(verdict is not None for *_, verdict, _ in mine):
+            early.append(changed.get(job.id, job))
+    store._send_rows("add_edge", sorted(edges, key=lambda edge: (edge[2] or 0, edge[0])))
+    changed.update((job.id, job) for job in settle_children(store, early))
+    settle_ends(store)
+    cancelled = [job.id for job in changed.values() if job.finished]
+    if cancelled:  # perhaps others of these with it
+        again = store._jobs(f"WHERE id {any_of} AND state = 'cancelled'", [array(list(wanted))])
+        changed.update((job.id, job) for job in again)
+    return changed
+
+
+Parents = Mapping[str, tuple[str, int, JobState]]
+"""The id, the `seq` and the state of each job that others depend on, by what they call it."""
+
+
+def _parents(store: Session, spelled: set[str]) -> Parents:
+    text = f"SELECT id, seq, state FROM {{schema}}.jobs WHERE id {store._dialect.any_of}"
+    found = store._select(text, [store._dialect.array(sorted(spelled))])
+    parents = {id_: (id_, seq, JobState(state)) for id_, seq, state in found}
+    for ref in sorted(spelled - parents.keys()):
+        job = rows.only_one(ref, lambda condition, values: store._jobs(f"WHERE {condition}", values))
+        parents[ref] = parents[job.id] = job.id, job.seq, job.state
+    return parents
+
+
+def _full(dependency: Dependency, parents: Parents) -> Dependency:
+    """The dependency with the whole id of what it means."""
+    return dependency if dependency.is_batch else dependency._replace(name=parents[dependency.name][0])
+
+
+def _edge(child: int, on: Dependency, parents: Parents) -> tuple[object, ...]:
+    """The values of the query `add_edge`."""
+    if on.is_batch:
+        raise NotFound(f"no {on.what}", "batches are not supported yet")
+    _, seq, state = parents[on.name]
+    verdict, why = None, None
+    if state in FINISHED:
+        verdict = int(is_met(on.wants, state))
+        why = None if verdict else why_not(on.name, state)
+    return child, str(on), seq, None, on.wants.value, verdict, why

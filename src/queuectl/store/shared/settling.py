@@ -1,0 +1,181 @@
+"""Settles dependencies: what the end, the retry or the removal of a job means for the jobs that depend on it.
+
+- An edge is decided under the lock of its child, and `lifecycle.apply` says what becomes of the child.
+- Nobody waits for a child's lock: what is locked is left on the work list `settlements`, and so is all beyond a slice.
+- A row of that list is removed once nothing is left to do for its job. Whoever works on it reads the row first, then
+  the job, then the edges: what is committed in between has a row of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from queuectl.domain.dependency import Wants, is_met, parse, why_not
+from queuectl.domain.job import FINISHED, Job, JobState
+from queuectl.domain.lifecycle import Settled, apply
+from queuectl.store.shared.session import Session
+
+SLICE = 1000
+"""The most dependents that are settled in one transaction."""
+LISTED = 100
+"""The most rows of the work list that are looked at in one transaction."""
+
+
+class Parent(NamedTuple):
+    """A job that others depend on. `state`: as it is now, or was when it was removed."""
+
+    seq: int
+    state: JobState
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in FINISHED
+
+
+def settle_ends(store: Session) -> None:
+    """Settles what depends on the jobs that have turned in this transaction, and on those that this cancels."""
+    left = SLICE
+    while store._turned:
+        turned, store._turned = store._turned, {}
+        parents = [Parent(seq, turned[seq].state) for seq in _awaited(store, turned.values())]
+        for parent in parents:
+            looked, is_done = _settle(store, parent, left) if left > 0 else (0, False)
+            left -= looked
+            if not is_done:
+                store._execute("INSERT INTO {schema}.settlements (job) VALUES (?)", [parent.seq])
+                store._announce()
+
+
+def settle_some(store: Session) -> bool:
+    """Works on the list, inside a transaction, for a slice at most. Returns whether it did anything."""
+    text = f"SELECT id, job, meant FROM {{schema}}.settlements WHERE job IS NOT NULL ORDER BY id LIMIT {LISTED} "
+    listed = store._select(text + store._dialect.skip_locked)
+    meant = {job: JobState(state) for _, job, state in listed if state}
+    left, done = SLICE, []
+    for seq in dict.fromkeys(job for _, job, _ in listed):
+        if left <= 0:
+            break
+        parent = _parent(store, seq, meant.get(seq, JobState.PENDING))
+        if parent is None:
+            continue
+        looked, is_done = _settle(store, parent, left, anew=True)
+        left -= looked
+        if is_done:
+            done += [id_ for id_, job, _ in listed if job == seq]
+    if done:
+        text = f"DELETE FROM {{schema}}.settlements WHERE id {store._dialect.any_of}"
+        store._execute(text, [store._dialect.array(done)])
+    settle_ends(store)
+    return bool(done) or left < SLICE
+
+
+def _parent(store: Session, seq: int, meant: JobState) -> Parent | None:
+    """The job as it is, which stays so until this transaction ends. None: somebody is changing it just now."""
+    text = "SELECT state FROM {schema}.jobs WHERE seq = ?"
+    if found := store._select(f"{text} {store._dialect.shared_unlocked}", [seq]):
+        return Parent(seq, JobState(found[0][0]))
+    if store._dialect.shared_unlocked and store._select(text, [seq]):
+        return None
+    return Parent(seq, meant if meant in FINISHED else JobState.CANCELLED)
+
+
+def _awaited(store: Session, turned: Iterable[Job]) -> list[int]:
+    """Those of these jobs with an edge that their new state changes, in the order of `seq`. One that has ended: an
+    undecided edge. One that runs again: a decided one, of a dependent that is blocked or was cancelled for it."""
+    array, any_of = store._dialect.array, store._dialect.any_of
+    jobs = list(turned)
+    ended, again = [job.seq for job in jobs if job.finished], [job.seq for job in jobs if not job.finished]
+    found: list[tuple[int]] = []
+    if ended:
+        found += store._select(
+            "SELECT seq FROM {schema}.jobs WHERE EXISTS (SELECT 1 FROM {schema}.edges WHERE verdict IS NULL) "
+            f"AND seq {any_of} "
+            "AND EXISTS (SELECT 1 FROM {schema}.edges WHERE parent = jobs.seq AND verdict IS NULL)",
+            [array(ended)],
+        )
+    if again:
+        found += store._select(
+            f"SELECT seq FROM {{schema}}.jobs WHERE seq {any_of} AND EXISTS (SELECT 1 FROM {{schema}}.edges "
+            "JOIN {schema}.jobs AS child ON child.seq = edges.child AND child.unmet > 0 "
+            "WHERE edges.parent = jobs.seq AND edges.verdict IS NOT NULL)",
+            [array(again)],
+        )
+    return sorted(seq for (seq,) in found)
+
+
+def _settle(store: Session, parent: Parent, limit: int, anew: bool = False) -> tuple[int, bool]:
+    """Brings at most so many edges of a job in line with its state. Returns how many, and whether none is left.
+
+    `anew`: also those that were decided by an earlier end, in case nobody has looked at the retry in between.
+    """
+    if not parent.is_over:
+        return _look(store, parent, "verdict IS NOT NULL AND child.unmet > 0", limit)
+    looked, is_done = _look(store, parent, "verdict IS NULL", limit)
+    if is_done and anew and looked < limit:
+        met = ", ".join(f"'{wants}'" for wants in Wants if is_met(wants, parent.state))
+        outdated = f"child.unmet > 0 AND verdict <> CAST(wants IN ({met}) AS integer)"
+        again, is_done = _look(store, parent, outdated, limit - looked)
+        looked += again
+    return looked, is_done
+
+
+def _look(store: Session, parent: Parent, condition: str, limit: int) -> tuple[int, bool]:
+    found = store._select(
+        "SELECT edges.child, edges.ref, edges.wants FROM {schema}.edges "
+        "JOIN {schema}.jobs AS child ON child.seq = edges.child "
+        f"WHERE edges.parent = ? AND {condition} ORDER BY edges.child LIMIT {limit}",
+        [parent.seq],
+    )
+    if not found:
+        return 0, True
+    among, seqs = store._dialect.any_of, store._dialect.array(sorted({child for child, *_ in found}))
+    children = store._jobs(f"WHERE seq {among} ORDER BY seq {store._dialect.skip_locked}", [seqs])
+    locked = {job.seq for job in children}
+    mine = [(child, ref, wants) for child, ref, wants in found if child in locked]
+    changed = _decide(store, parent, mine)
+    settle_children(store, [job for job in children if job.seq in changed])
+    return len(found), len(found) < limit and len(mine) == len(found)
+
+
+def _decide(store: Session, parent: Parent, found: Sequence[tuple[int, str, str]]) -> set[int]:
+    """Gives these edges the verdict that follows from the state of what they depend on; the children concerned."""
+    changed: set[int] = set()
+    for wants in sorted({wants for *_, wants in found}):
+        mine = [(child, ref) for child, ref, wanted in found if wanted == wants]
+        verdict, why = None, None
+        if parent.is_over:
+            verdict = int(is_met(Wants(wants), parent.state))
+            why = None if verdict else why_not(parse(mine[0][1]).name, parent.state)
+        text = (
+            "UPDATE {schema}.edges SET verdict = ?, why = ? WHERE parent = ? AND wants = ? "
+            f"AND child {store._dialect.any_of} RETURNING child"
+        )
+        children = store._dialect.array([child for child, _ in mine])
+        changed.update(child for (child,) in store._select(text, [verdict, why, parent.seq, wants, children]))
+    return changed
+
+
+def settle_children(store: Session, children: Sequence[Job]) -> list[Job]:
+    """Has these jobs, which are locked, become what their edges say. One that has begun or ended otherwise stays."""
+    waiting = [job for job in children if job.unmet > 0]
+    if not waiting:
+        return []
+    now, standing = store.now(), _standing(store, waiting)
+    changed = [(job, apply(job, standing.get(job.seq, Settled(0)), now)) for job in waiting]
+    changed = [(job, after) for job, after in changed if (job.state, job.unmet) != (after.state, after.unmet)]
+    if changed:
+        store._write(changed, now)
+        store._count(changed)
+        store._announce()
+    return [after for _, after in changed]
+
+
+def _standing(store: Session, children: Sequence[Job]) -> Mapping[int, Settled]:
+    """What is open or lost for each child, as its edges say."""
+    text = (
+        "SELECT child, count(*), min(why) FROM {schema}.edges "
+        f"WHERE child {store._dialect.any_of} AND (verdict IS NULL OR verdict = 0) GROUP BY child"
+    )
+    found = store._select(text, [store._dialect.array([job.seq for job in children])])
+    return {child: Settled(unmet, why) for child, unmet, why in found}

@@ -1,0 +1,175 @@
+"""Jobs that wait for others: what an end, a retry and a removal mean for dependents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from queuectl.domain.errors import NotFound
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.lifecycle import CancelRequested, begun
+from queuectl.domain.selector import Selector
+from queuectl.store.port import Grip, Store
+from tests.builders import a_grip, a_job, an_end
+from tests.conformance.test_gates import claim, end
+
+BLOCKED, PENDING, COMPLETED = JobState.BLOCKED, JobState.PENDING, JobState.COMPLETED
+DEAD, CANCELLED = JobState.DEAD, JobState.CANCELLED
+
+
+def add(store: Store, id: str, *after: str, **fields: Any) -> Job:
+    """A new job that depends on others, as it is once it has been added."""
+    job = begun(a_job(id, at=store.now(), depends_on=after, **fields))
+    return store.insert([job]).get(id, job)
+
+
+def fail(store: Store, grip: Grip, id: str) -> Job:
+    return end(store, grip, id, an_end(store.now(), exit_code=1))
+
+
+def states(store: Store) -> dict[str, JobState]:
+    return {job.id: job.state for job in store.find(Selector())}
+
+
+@pytest.fixture
+def grip(store: Store) -> Grip:
+    return a_grip(store)
+
+
+def never(**fields: Any) -> dict[str, Any]:
+    """The fields of a job that is dead after one failure."""
+    return {"spec": a_job().spec._replace(max_retries=0), **fields}
+
+
+def test_a_dependent_starts_once_its_job_has_completed(store: Store, grip: Grip) -> None:
+    add(store, "a")
+    add(store, "b", "a")
+    assert store.get("b").state is BLOCKED
+    assert claim(store, grip) == ["a"]
+    end(store, grip, "a")
+    assert claim(store, grip) == ["b"]
+
+
+def test_what_an_end_releases_is_claimed_in_its_transaction(store: Store, grip: Grip) -> None:
+    add(store, "a")
+    add(store, "b", "a")
+    claim(store, grip)
+    with store.transaction():
+        end(store, grip, "a")
+        assert claim(store, grip) == ["b"]
+
+
+def test_a_failed_attempt_decides_nothing_until_the_job_is_dead(store: Store, grip: Grip, clock: Any) -> None:
+    add(store, "a", spec=a_job().spec._replace(max_retries=1))
+    add(store, "b", "a")
+    claim(store, grip)
+    fail(store, grip, "a")
+    assert store.get("b").state is BLOCKED
+    clock.forward(60)
+    claim(store, grip)
+    fail(store, grip, "a")
+    b = store.get("b")
+    assert (b.state, b.error) == (CANCELLED, "job a is dead")
+
+
+@pytest.mark.parametrize(
+    ("wants", "well", "badly"), [("", PENDING, CANCELLED), (":any", PENDING, PENDING), (":failed", CANCELLED, PENDING)]
+)
+def test_a_dependency_says_how_its_job_has_to_end(
+    store: Store, grip: Grip, wants: str, well: JobState, badly: JobState
+) -> None:
+    for id, code in (("good", 0), ("bad", 1)):
+        add(store, id, **never(priority=1))
+        add(store, f"{id}-late", id + wants)
+        claim(store, grip, 1)
+        end(store, grip, id, an_end(store.now(), exit_code=code))
+        assert add(store, f"{id}-later", id + wants).state is store.get(f"{id}-late").state
+    assert (store.get("good-late").state, store.get("bad-late").state) == (well, badly)
+
+
+def test_all_dependencies_have_to_be_met(store: Store, grip: Grip) -> None:
+    for id in "abc":
+        add(store, id)
+    add(store, "d", "a", "b", "c")
+    claim(store, grip)
+    end(store, grip, "b")
+    end(store, grip, "c")
+    assert (store.get("d").state, store.get("d").unmet) == (BLOCKED, 1)
+    end(store, grip, "a")
+    assert (store.get("d").state, store.get("d").unmet) == (PENDING, 0)
+
+
+def test_a_cancel_goes_all_the_way_down(store: Store) -> None:
+    add(store, "a")
+    for parent, child in ("ab", "bc", "cd"):
+        add(store, child, parent)
+    store.change(["a"], CancelRequested(), "me")
+    assert set(states(store).values()) == {CANCELLED}
+    assert [store.get(id).error for id in "bcd"] == ["job a is cancelled", "job b is cancelled", "job c is cancelled"]
+
+
+def test_a_new_job_after_a_dead_one_is_cancelled_at_once(store: Store, grip: Grip) -> None:
+    add(store, "a", **never())
+    claim(store, grip)
+    fail(store, grip, "a")
+    b = add(store, "b", "a")
+    assert (b.state, b.error) == (CANCELLED, "job a is dead")
+    assert store.get("b") == b
+
+
+def test_jobs_added_together_may_depend_on_each_other(store: Store, grip: Grip) -> None:
+    add(store, "dead", **never())
+    claim(store, grip)
+    fail(store, grip, "dead")
+    new = [("c", "b"), ("b", "dead"), ("a", "b:any"), ("z", "a"), ("y", "c:failed")]
+    changed = store.insert([begun(a_job(id, at=store.now(), depends_on=(on,))) for id, on in new])
+    assert states(store) | {"dead": DEAD} == {
+        "dead": DEAD, "b": CANCELLED, "c": CANCELLED, "a": PENDING, "z": BLOCKED, "y": PENDING,
+    }  # fmt: skip
+    assert changed["c"].error == "job b is cancelled"
+
+
+def test_a_job_after_an_unknown_one_is_not_added(store: Store) -> None:
+    with pytest.raises(NotFound, match="no job nix"):
+        add(store, "a", "nix")
+    assert states(store) == {}
+
+
+def test_a_prefix_of_a_generated_id_is_completed(store: Store) -> None:
+    store.insert([a_job("abcdef", at=store.now(), generated_id=True)])
+    assert add(store, "b", "abcd:any").depends_on == ("abcdef:any",)
+    assert store.get("b").depends_on == ("abcdef:any",)
+
+
+def test_a_job_that_waits_for_another_is_due_with_those_of_its_time(store: Store, grip: Grip, clock: Any) -> None:
+    add(store, "a")
+    add(store, "b", "a")
+    claim(store, grip)
+    clock.forward(5)
+    add(store, "later")
+    end(store, grip, "a")
+    assert claim(store, grip) == ["b", "later"]
+
+
+def test_a_held_dependent_stays_held(store: Store, grip: Grip) -> None:
+    add(store, "a")
+    add(store, "b", "a", held=True)
+    claim(store, grip)
+    end(store, grip, "a")
+    assert store.get("b").state is PENDING
+    assert claim(store, grip) == []
+
+
+def test_more_dependents_than_a_slice_are_released_step_by_step(store: Store, grip: Grip) -> None:
+    add(store, "a")
+    store.insert(begun(a_job(f"b{n}", at=store.now(), depends_on=("a",))) for n in range(2500))
+    claim(store, grip)
+    end(store, grip, "a")
+    assert store.count(Selector(states=(BLOCKED,))) == 1500
+    assert store.has_work(())
+    claim(store, grip, 1)
+    assert store.count(Selector(states=(BLOCKED,))) == 500
+    assert store.next_due() == store.now()
+    claim(store, grip, 1)
+    assert store.count(Selector(states=(BLOCKED,))) == 0
