@@ -248,22 +248,22 @@ def test_what_stands_in_no_line_is_not_moved(store: Store) -> None:
 
 def test_keys_of_a_waiting_job_are_set_and_lifted(anywhere: AnyClient) -> None:  # noqa: F811
     anywhere.enqueue(
-        command="convert in.png out.png", id="a", timeout="1h", tags=["x"], env={"A": "1"}, backoff_base=3, cwd="/tmp"
+        command="convert in.png out.png", id="a", timeout="1h", tags=["x"], env={"A": "1", "C": "3"}, backoff_base=3, cwd="/tmp"
     )
     done = anywhere.set(
-        "a", {"priority": 5, "timeout": None, "tags": None, "env": {"B": "2"}, "max_retries": "7", "delay": "1h"},
+        "a", {"priority": 5, "timeout": None, "tags": None, "env": {"B": "2", "C": None}, "max_retries": "7", "delay": "1h"},
         replace=("in.png", "new.png"),
     )  # fmt: skip
     (job,) = done.jobs
     assert (job.command, job.priority, job.tags) == ("convert new.png out.png", 5, ())
     spec = job.spec
     assert (spec.timeout, spec.max_retries, spec.backoff_base, spec.cwd) == (None, 7, 3, "/tmp")
-    assert (spec.env["A"], spec.env["B"]) == ("1", "2")
+    assert (spec.env["A"], spec.env["B"], "C" in spec.env) == ("1", "2", False)
     assert job.run_at - job.updated_at == pytest.approx(3600, abs=30)
     note = anywhere.history("a").notes[-1]
     assert (note.kind, note.who is not None) == ("Edited", True)
     assert note.detail is not None
-    for told in ("priority: 0 → 5", "timeout: 1h → none", "tags: x → none", "env: B", "max_retries: 3 → 7"):
+    for told in ("priority: 0 → 5", "timeout: 1h → none", "tags: x → none", "env: C, B", "max_retries: 3 → 7"):
         assert told in note.detail
     assert "command: convert in.png out.png → convert new.png out.png" in note.detail
     assert anywhere.set("a", {"command": ["true"]}).jobs[0].command == ("true",)

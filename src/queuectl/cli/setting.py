@@ -60,7 +60,8 @@ def move(call: Call) -> int:
 
 
 def given(words: Iterable[str]) -> JsonObject:
-    """The keys that `KEY=VALUE` words set, as JSON. A list has commas between; `none` or nothing empties a key."""
+    """The keys that `KEY=VALUE` words set, as JSON. A list has commas between; `none` or nothing empties a key;
+    `env=-NAME` takes a variable away."""
     found: JsonObject = {}
     for word in words:
         typed, _, text = word.partition("=")
@@ -68,9 +69,9 @@ def given(words: Iterable[str]) -> JsonObject:
         key = _NAMES.get(key, key)
         if _KINDS.get(key) == "variables":
             name, sign, value = text.partition("=")
-            if not sign:
-                raise Invalid(f"{word!r} has no value", "write it as env=NAME=VALUE")
-            found.setdefault(key, {})[name] = value
+            if not sign and not name.startswith("-"):
+                raise Invalid(f"{word!r} has no value", "write it as env=NAME=VALUE, or env=-NAME to take it away")
+            found.setdefault(key, {}).update({name: value} if sign else {name[1:]: None})
         elif key in found:
             raise Invalid(f"{typed} comes twice", "give it once")
         else:

@@ -90,6 +90,8 @@ class Editor:
         if not given or given == {"expires": job.spec.expires}:
             return {}
         spec = self._factory.spec_with(job.spec, given)
+        if unset := self._changes.unset:
+            spec = spec._replace(env={name: text for name, text in spec.env.items() if name not in unset})
         if both := sorted({*spec.retry_on} & {*spec.fatal_on}):
             raise Invalid(f"exit code {both[0]} is in retry_on and in fatal_on", "either it retries, or it never does")
         return {"spec": spec}

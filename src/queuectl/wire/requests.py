@@ -93,13 +93,14 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
 class JobChanges(NamedTuple):
     """Changes of a job that waits: `request` has what is set, `lifted` the keys to be emptied, `given` all keys.
 
-    `replace` is a text and another one to stand in its place in the command.
+    `replace` is a text and another one to stand in its place in the command. `unset` are variables that go.
     """
 
     request: JobRequest
     lifted: frozenset[str] = frozenset()
     given: tuple[str, ...] = ()
     replace: tuple[str, str] | None = None
+    unset: tuple[str, ...] = ()
 
 
 _SETTABLE = {field.name: field for field in SETTABLE}
@@ -140,7 +141,12 @@ def parse_changes(document: object, now: float, spelled: Mapping[str, str] = NOT
             raise Invalid(f"{named} exclude each other", "give one of them")
     lifted = frozenset(key for key, value in given.items() if value is None)
     wanted = {key: value for key, value in given.items() if key not in lifted}
-    return JobChanges(parse_request({"command": "true", **wanted}, now, spelled), lifted, tuple(given), replace)
+    unset: tuple[str, ...] = ()
+    if isinstance(env := wanted.get("env"), dict):
+        unset = tuple(name for name, text in env.items() if text is None)
+        wanted["env"] = {name: text for name, text in env.items() if text is not None}
+    request = parse_request({"command": "true", **wanted}, now, spelled)
+    return JobChanges(request, lifted, tuple(given), replace, unset)
 
 
 def _replacement(value: object) -> tuple[str, str]:

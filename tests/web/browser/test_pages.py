@@ -460,6 +460,34 @@ def test_a_job_is_cloned_with_the_values_that_no_page_shows(open_page: OpenPage,
     assert (made.command, made.queue, made.spec) == (origin.command, "media", origin.spec)
 
 
+def test_a_waiting_job_is_changed_and_moved_to_the_front(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(
+        ["printf", "%s", "a b"], id="waits", queue="edits", env={"KEY": "s3cret", "OLD": "x"}, timeout="1h", tags=["a"],
+        priority=2,
+    )  # fmt: skip
+    server.enqueue(id="ahead", queue="edits", priority=9)
+    page = open_page("/jobs/waits", allowed=("400 (Bad Request)",))
+    page.get_by_role("link", name="Edit…").click()
+    expect(page.locator("h1")).to_have_text("Change waits")
+    assert "s3cret" not in page.content()
+    page.get_by_label("Priority", exact=True).fill("many")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("[data-field=priority] [role=alert]")).to_contain_text("whole number")
+    page.get_by_label("Priority", exact=True).fill("5")
+    page.get_by_label("Time limit", exact=True).fill("")
+    page.locator("#f-tags").fill("b, c")
+    page.locator("#f-env").fill("KEY=***\nNEW=y")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("waits")
+    job = server.queue.job("waits")
+    assert (job.priority, job.spec.timeout, job.tags, job.command) == (5, None, ("b", "c"), ("printf", "%s", "a b"))
+    assert [job.spec.env.get(name) for name in ("KEY", "OLD", "NEW")] == ["s3cret", None, "y"]
+    expect(page.locator("[data-part=events]")).to_contain_text("priority: 2 → 5")
+    page.get_by_role("button", name="Move to front").click()
+    expect(page.locator("[data-part=events]")).to_contain_text("to the front")
+    assert [each.id for each in server.queue.line("edits", 2)] == ["waits", "ahead"]
+
+
 # --- console --------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.web import spelling
 from queuectl.web.ask import ask
 from queuectl.web.pages import gates
+from queuectl.web.pages.enqueue import EDITABLE
 from queuectl.web.pages.gates import Why
 from queuectl.web.rendering import page
 
@@ -38,7 +39,7 @@ class Bar(NamedTuple):
 
 
 class View(NamedTuple):
-    """The page's content. `verbs` are the actions that the job's state allows."""
+    """The page's content. `verbs` are the actions that the job's state allows. `is_in_line`: it is due and waits."""
 
     now: float
     history: History
@@ -46,6 +47,8 @@ class View(NamedTuple):
     facts: Sequence[Fact]
     bars: Sequence[Bar]
     verbs: Sequence[str]
+    may_change: bool
+    is_in_line: bool
     command_line: str
 
 
@@ -58,6 +61,8 @@ def view(client: Client, ref: str) -> View:
         now=now, history=history, why=gates.why(client.explanations([job])[0]),
         facts=[fact for fact in facts(job, now) if fact.name not in SHOWN_ELSEWHERE],
         bars=bars(history.attempts[-ATTEMPTS_SHOWN:], now), verbs=verbs(job),
+        may_change=job.state in EDITABLE,
+        is_in_line=job.state in EDITABLE and not job.finished and job.due_at <= now,
         command_line=spelling.command_line(job, client.settings()),
     )  # fmt: skip
 

@@ -103,7 +103,8 @@ def _changed(field: Field) -> Schema:
 
 EDIT = {
     **optional(
-        **{field.name: _changed(field) for field in SETTABLE},
+        **{field.name: _changed(field) for field in SETTABLE if field.name != "env"},
+        env={**ENVIRONMENT, "additionalProperties": nullable(STORABLE)},
         replace=fixed(old={**STORABLE, "minLength": 1}, new=STORABLE),
     ),
     "minProperties": 1,

@@ -1,21 +1,46 @@
-// Sends the form as a job's JSON. The server checks it; an error is shown at the field that it names.
+// Sends the form as a job's JSON, or what was changed in it. The server checks it; an error is shown at the field that it
+// names.
 
 import { call, say } from "./talk.js";
 
 const form = document.getElementById("enqueue"), problem = document.getElementById("problem");
-const MASKED = "***";
+const MASKED = "***", LISTS = ["tags", "locks"];
 
 async function documentOf() {
   const found = {};
   for (const [name, value] of new FormData(form)) if (value !== "" && name !== "kind") found[name] = value;
-  if (form.elements.kind.value === "words") found.command = words(form.elements.command.value);
-  else found.command = form.elements.command.value;
-  for (const name of ["tags", "locks"]) {
-    if (found[name]) found[name] = found[name].split(",").map((each) => each.trim()).filter(Boolean);
-  }
+  found.command = commandOf();
+  for (const name of LISTS) if (found[name]) found[name] = listed(found[name]);
   for (const { name } of form.querySelectorAll("[data-field] > label > input[type=checkbox]")) if (name in found) found[name] = true;
   if (found.env) found.env = await variables(found.env);
   return found;
+}
+
+// What was changed: an emptied field is null.
+async function changesOf() {
+  const found = {};
+  for (const field of form.elements) {
+    if (!field.name || ["kind", "command", "env"].includes(field.name)) continue;
+    if (field.type === "checkbox") { if (field.checked !== field.defaultChecked) found[field.name] = field.checked; }
+    else if (field.value !== field.defaultValue) found[field.name] = field.value.trim() ? field.value : null;
+  }
+  const { command, env } = form.elements, kind = form.querySelector("[name=kind]:checked");
+  if (command.value !== command.defaultValue || !kind.defaultChecked) found.command = commandOf();
+  for (const name of LISTS) if (found[name]) found[name] = listed(found[name]);
+  if (env.value !== env.defaultValue) {
+    const now = await variables(env.value), gone = Object.keys(await variables(env.defaultValue)).filter((name) => !(name in now));
+    found.env = Object.fromEntries([...Object.entries(now).filter(([, value]) => value !== MASKED), ...gone.map((name) => [name, null])]);
+  }
+  return found;
+}
+
+function commandOf() {
+  const text = form.elements.command.value;
+  return form.elements.kind.value === "words" ? words(text) : text;
+}
+
+function listed(text) {
+  return text.split(",").map((each) => each.trim()).filter(Boolean);
 }
 
 function words(text) {
@@ -86,6 +111,13 @@ form.addEventListener("submit", async (event) => {
   const button = form.querySelector("button.primary");
   button.disabled = true;
   try {
+    const { edit } = form.dataset;
+    if (edit !== undefined) {
+      const path = `/jobs/${encodeURIComponent(edit)}`, changes = await changesOf();
+      if (Object.keys(changes).length) await call("PATCH", `/api/v1${path}`, changes);
+      location.href = path;
+      return;
+    }
     const job = await call("POST", "/api/v1/jobs", await documentOf());
     if (document.getElementById("another").checked) { say(`enqueued ${job.id}`); form.elements.id.value = ""; }
     else location.href = `/jobs/${encodeURIComponent(job.id)}`;
