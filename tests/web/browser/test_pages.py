@@ -461,6 +461,7 @@ def test_a_job_is_cloned_with_the_values_that_no_page_shows(open_page: OpenPage,
 
 
 def test_a_waiting_job_is_changed_and_moved_to_the_front(open_page: OpenPage, server: Service) -> None:
+    server.queue.pause_queues("edits")
     server.enqueue(
         ["printf", "%s", "a b"], id="waits", queue="edits", env={"KEY": "s3cret", "OLD": "x"}, timeout="1h", tags=["a"],
         priority=2,
