@@ -248,10 +248,12 @@ def test_what_stands_in_no_line_is_not_moved(store: Store) -> None:
 
 def test_keys_of_a_waiting_job_are_set_and_lifted(anywhere: AnyClient) -> None:  # noqa: F811
     anywhere.enqueue(
-        command="convert in.png out.png", id="a", timeout="1h", tags=["x"], env={"A": "1", "C": "3"}, backoff_base=3, cwd="/tmp"
-    )
+        command="convert in.png out.png", id="a", timeout="1h", tags=["x"], env={"A": "1", "C": "3"}, backoff_base=3,
+        cwd="/tmp",
+    )  # fmt: skip
     done = anywhere.set(
-        "a", {"priority": 5, "timeout": None, "tags": None, "env": {"B": "2", "C": None}, "max_retries": "7", "delay": "1h"},
+        "a",
+        {"priority": 5, "timeout": None, "tags": None, "env": {"B": "2", "C": None}, "max_retries": "7", "delay": "1h"},
         replace=("in.png", "new.png"),
     )  # fmt: skip
     (job,) = done.jobs
