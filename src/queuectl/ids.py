@@ -8,6 +8,8 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """32 characters that are hard to confuse (Crockford's base 32, in lower case)."""
 
 JOB_ID_LENGTH = 10
+IN_ORDER_FROM = 10_000
+"""From so many on the ids of jobs that are added together begin in ascending order."""
 
 _CHARACTERS = ALPHABET.encode() * 8
 """The character for each byte."""
@@ -21,6 +23,28 @@ def random_id(length: int) -> str:
 def job_id() -> str:
     """A new job's id: 50 random bits, so that no id comes twice, even after its job was deleted."""
     return random_id(JOB_ID_LENGTH)
+
+
+def secret() -> bytes:
+    """What the ids of one insertion follow from."""
+    return os.urandom(16)
+
+
+def job_ids(secret: bytes, first: int, count: int, total: int) -> list[str]:
+    """The ids of some of `total` jobs that are added together, from the `first` on; the same again for the same secret.
+
+    They are as random as others, but those of many jobs begin in ascending order: an index takes them twice as fast.
+    """
+    from hashlib import shake_128
+
+    letters = shake_128(secret + first.to_bytes(8)).digest(count * JOB_ID_LENGTH).translate(_CHARACTERS).decode()
+    each = range(0, count * JOB_ID_LENGTH, JOB_ID_LENGTH)
+    if total < IN_ORDER_FROM:
+        return [letters[at : at + JOB_ID_LENGTH] for at in each]
+    pairs, places = [a + b for a in ALPHABET for b in ALPHABET], range(first << 10, first + count << 10, 1 << 10)
+    return [
+        pairs[place // total] + letters[at + 2 : at + JOB_ID_LENGTH] for at, place in zip(each, places, strict=True)
+    ]
 
 
 def draw() -> float:

@@ -126,6 +126,21 @@ def test_a_file_with_one_bad_line_enqueues_nothing(terminal: Terminal, bad: str,
     assert terminal.states() == {"there": "pending"}
 
 
+def test_chunks_are_kept_up_to_a_bad_line(terminal: Terminal) -> None:
+    lines = [f'{{"id": "a{number}", "command": "true"}}' for number in range(25)]
+    (terminal.folder / "jobs").write_text("\n".join([*lines, "bad"]))
+    done = terminal.type("queuectl enqueue --file jobs --chunk 10 --quiet")
+    assert (done.code, done.out.split()) == (2, [f"a{number}" for number in range(20)])
+    assert "jobs line 26: the job is not valid JSON" in done.err
+    assert done.err.endswith("; enqueued so far: 20 jobs, to line 20\n")
+    (terminal.folder / "jobs").write_text("\n".join(lines[20:] + lines[:1]))
+    done = terminal.type("queuectl enqueue --file jobs --chunk 5 --json")
+    assert (done.code, len(done.json)) == (4, 5)
+    assert "jobs line 6: job a0 exists already" in done.err
+    assert len(terminal.good("queuectl list --json").json) == 25
+    assert terminal.type("queuectl enqueue --chunk 5 -- true").code == 2
+
+
 def test_the_surroundings_are_captured(terminal: Terminal) -> None:
     terminal.good("umask 027; LC_ALL=C.UTF-8 SECRET=x queuectl enqueue --id a -- true")
     job = terminal.job("a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import get_args
 import pytest
 
 from queuectl.cli.console import Console, Screen
+from queuectl.cli.progress import Progress
 from queuectl.cli.render import Column, cut_middle, table, width_of
 from queuectl.client import facts
 from queuectl.client.documents import STATUS, busy, seen_counts
@@ -174,6 +176,21 @@ def test_a_workers_own_name_is_one_that_commands_take(host: str) -> None:
     assert name.endswith("-x7k2")
 
 
+def test_long_progress_tells_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(0, 4)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    err = io.StringIO()
+    show = Progress(err, "read", None, 80)
+    show(1000)
+    show(2000, 8000)
+    assert err.getvalue().split("\r")[1:] == [
+        "read 1,000  250/s ", "read 2,000 of about 8,000  [=====               ] 25%  250/s  24s left ",
+    ]  # fmt: skip
+    whole = Progress(err, "enqueued", 100, 80)
+    whole(50)
+    assert err.getvalue().endswith("enqueued 50 of 100  [==========          ] 50%  12/s  4s left ")
+
+
 def test_progress_needs_no_escape_sequence() -> None:
     err = io.StringIO()
     screen = Screen(
@@ -185,4 +202,5 @@ def test_progress_needs_no_escape_sequence() -> None:
     show(1000)
     console.progress_done()
     assert err.getvalue() == "\rdeleted 1,000 of 2,000 \r" + " " * 23 + "\r"
+    assert "\x1b" not in err.getvalue()
     assert Console(screen, as_json=True).progress("deleted") is None

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from queuectl.cli import render
+from queuectl.cli.progress import Progress
 from queuectl.domain.errors import Invalid, QueuectlError
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job
-
-PROGRESS_EVERY = 1000
 
 
 class Screen(NamedTuple):
@@ -73,7 +72,7 @@ class Console:
         self.terminal = self.screen.terminal
         self.colour = _wants_colour(color, self.terminal)
         self.width = self.screen.width
-        self._drawn = 0
+        self._progress: Progress | None = None
 
     # --- results ----------------------------------------------------------------------------
 
@@ -180,27 +179,18 @@ class Console:
         self.screen.out.flush()
         return answer(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
-    def progress(self, verb: str, total: int | None = None) -> Callable[[int], None] | None:
-        """Shows the progress of long work; None unless a terminal shows it. Call `progress_done` at its end.
-
-        The line is written over without escape sequences, which simple terminals lack.
-        """
+    def progress(self, verb: str, total: int | None = None) -> Progress | None:
+        """Shows the progress of long work; None unless a terminal shows it. Call `progress_done` at its end."""
         if self.quiet or self.as_json or not self.screen.progress:
             return None
-        of = "" if total is None else f" of {total:,}"
-
-        def show(done: int) -> None:
-            text = f"{verb} {done:,}{of} "
-            self._drawn = max(self._drawn, len(text))
-            print(f"\r{text}", end="", file=self.screen.err, flush=True)
-
-        return show
+        self._progress = Progress(self.screen.err, verb, total, self.screen.width)
+        return self._progress
 
     def progress_done(self) -> None:
         """Removes the progress line."""
-        if self._drawn:
-            print(f"\r{'':{self._drawn}}\r", end="", file=self.screen.err, flush=True)
-            self._drawn = 0
+        if self._progress is not None:
+            self._progress.clear()
+            self._progress = None
 
     def _dumped(self, value: Any, indent: int | None) -> str:
         return json.dumps(value, indent=indent, ensure_ascii=self._is_plain)

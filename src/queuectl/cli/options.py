@@ -54,6 +54,7 @@ ON_CONFLICT = Option(
     {"choices": ("error", "ignore"), "default": "error"},
 )  # fmt: skip
 FILE = option("-f", "--file", "FILE", "add one JSON job per line, all or none; - is stdin", dest="file")
+MANY = (FILE, option("--chunk", "N", "of many: commit every N as they are read, instead of all or none"))
 
 SELECT = (
     many("--state", "STATE", "jobs in this state"),

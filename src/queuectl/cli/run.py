@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from queuectl.cli.call import Call
 from queuectl.cli.console import Screen
-from queuectl.cli.enqueue import note_missing, note_paused, note_unserved
 from queuectl.cli.forms import FORMS, command_of, options, spelled
+from queuectl.cli.notes import note_missing, note_paused, note_unserved
 from queuectl.cli.onlooker import Onlooker
 from queuectl.cli.wait import BY_SIGNAL, exit_code_of
 from queuectl.client.facade import Client

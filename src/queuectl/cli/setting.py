@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from queuectl.cli.acting import act
 from queuectl.cli.call import Call
 from queuectl.cli.changed import print_changed
-from queuectl.cli.enqueue import note_paused, note_unserved
+from queuectl.cli.notes import note_paused, note_unserved
 from queuectl.cli.options import FLAGS
 from queuectl.client.actions import setting
 from queuectl.client.facade import Client

@@ -1,12 +1,12 @@
 """The commands on jobs that have a module of their own, one row each; see `cli.table`."""
 
 from queuectl.cli.command import JOBS, Command
-from queuectl.cli.options import ACT, ENQUEUE, FILE, FOLLOW, ON_CONFLICT, SELECT, Option, flag, option
+from queuectl.cli.options import ACT, ENQUEUE, FOLLOW, MANY, ON_CONFLICT, SELECT, Option, flag, option
 
 ROWS = (
     Command(
         name="enqueue", group=JOBS, makes_store=True, help="add a job", target="enqueue:enqueue",
-        words="[JSON]", options=(*ENQUEUE, ON_CONFLICT, FILE), takes_command=True,
+        words="[JSON]", options=(*ENQUEUE, ON_CONFLICT, *MANY), takes_command=True,
         description="Add a job: as JSON, as words after --, or as a shell string with -c. Add many from a file with "
         "--file. Once its id is printed, the job survives a crash and a power cut.",
         examples=(

@@ -42,6 +42,7 @@ NOTES = (
     ("all_well", "status --check found nothing"),
     ("already_served", "worker start --if-none: a live worker serves these queues"),
     ("attempt", "the attempt whose output follows"),
+    ("so_far", "enqueue --chunk: how far it got before an error or Ctrl-C"),
     ("already_there", "enqueue --on-conflict ignore: a job with this id exists and was kept"),
     ("cancelled", "run: its job is cancelled"),
     ("cancelling", "run: its job is being cancelled"),

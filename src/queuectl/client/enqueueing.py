@@ -34,8 +34,7 @@ _asking = allocate_lock()
 def enqueue(store: Store, who: str, requests: Iterable[JobRequest], connection: Any, on_conflict: str) -> list[Job]:
     """Adds the jobs, all or none; see `Client.enqueue`."""
     _check_rule(on_conflict)
-    settings, policies = store.policies()
-    factory = JobFactory(Settings(settings, store.defaults), store.now(), who, policies)
+    factory = factory_of(store, who)
     jobs = [factory.job(request) for request in requests]
     check_units(store, jobs)
     if connection is not None:
@@ -51,6 +50,12 @@ def enqueue(store: Store, who: str, requests: Iterable[JobRequest], connection: 
 def _check_rule(on_conflict: str) -> None:
     if on_conflict not in ON_CONFLICT:
         raise Invalid(f"on_conflict must be {' or '.join(ON_CONFLICT)}, not {on_conflict!r}")
+
+
+def factory_of(store: Store, who: str) -> JobFactory:
+    """Makes jobs with the settings of now."""
+    settings, policies = store.policies()
+    return JobFactory(Settings(settings, store.defaults), store.now(), who, policies)
 
 
 def _within(store: Store, connection: Any, jobs: Sequence[Job]) -> list[Job]:
@@ -78,13 +83,14 @@ def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_confl
     return new
 
 
-def check_units(store: Store, jobs: Sequence[Job]) -> None:
+def check_units(store: Store, jobs: Iterable[Job]) -> None:
     """Raises `Invalid` for a job that needs more units than a lock has."""
-    if not any(job.locks for job in jobs):
-        return
-    known = {lock.name: lock for lock in store.locks()}
+    known: Mapping[str, Lock] | None = None
     for job in jobs:
-        check_units_of(job, known)
+        if job.locks:
+            if known is None:
+                known = {lock.name: lock for lock in store.locks()}
+            check_units_of(job, known)
 
 
 def check_units_of(job: Job, known: Mapping[str, Lock]) -> None:

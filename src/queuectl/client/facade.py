@@ -13,7 +13,6 @@ from queuectl.client import workers as workers_
 from queuectl.client.here import Here
 from queuectl.client.values import Changed, History, Progress, Status, WorkerView
 from queuectl.client.verbs import T, Verbs
-from queuectl.domain.errors import IdTaken
 from queuectl.domain.job import Job
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.settings import Settings
@@ -21,6 +20,7 @@ from queuectl.wire.requests import NOTHING, JobRequest
 
 if TYPE_CHECKING:
     from queuectl.client.actions import Action
+    from queuectl.client.bulk import Added
     from queuectl.client.following import Piece
     from queuectl.client.operation import Operation
     from queuectl.domain.limits import Pause
@@ -44,12 +44,11 @@ class Client(Here, Verbs):
         """
         return enqueueing.enqueue(self.store, self.who, requests, connection, on_conflict)
 
-    def enqueue_read(self, read: Requests, on_conflict: str = "error") -> list[Job]:
+    def enqueue_read(self, read: Requests, on_conflict: str = "error", progress: Progress | None = None) -> Added:
         """Adds the jobs of a file; see `enqueue`. Raises `Conflict` with the line of a taken id."""
-        try:
-            return enqueueing.enqueue(self.store, self.who, read.requests, None, on_conflict)
-        except IdTaken as error:
-            raise read.blamed(error) from None
+        from queuectl.client import bulk
+
+        return bulk.enqueue(self.store, enqueueing.factory_of(self.store, self.who), read, on_conflict, progress)
 
     def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str = "error") -> Job:
         """Adds a copy of a job under another id, with `changes` to the keys of its JSON.

@@ -1,49 +1,33 @@
-"""Parses jobs from text, strictly: the JSON of one job, or a file of jobs."""
+"""Reads jobs from text, strictly and to the end, before any of them is added.
+
+What was read waits in a `Spool`, so a million jobs need little memory. Most lines of a file differ in command and id
+alone: the other keys are checked once.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
-from json import JSONDecodeError, JSONDecoder
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
-from queuectl.domain.errors import Conflict, IdTaken, Invalid, QueuectlError
-from queuectl.wire.kinds import JsonObject
+from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, QueuectlError
+from queuectl.domain.job import COMMAND_STRING_BYTES_MAX
+from queuectl.wire.documents import Documents, documents_in_lines
+from queuectl.wire.documents import documents_in as documents_in
+from queuectl.wire.documents import parse_json as parse_json
+from queuectl.wire.kinds import JsonObject, check_command, may_be_id
 from queuectl.wire.requests import JobRequest, of_printed, parse_request
+from queuectl.wire.spool import Spool
 
-PROGRESS_EVERY = 5000
-BOM = b"\xef\xbb\xbf"
+PIECE = 1000
+"""How many jobs are in memory at once."""
+KINDS_KNOWN_MAX = 1000
 NO_KEYS: JsonObject = {}
-NO_LINES: Mapping[str, int] = {}
 NO_SPELLING: Mapping[str, str] = {}
-
-
-def parse_json(text: str, what: str) -> Any:
-    """The value of a JSON text. Raises `Invalid` with the place of the mistake."""
-    try:
-        return _DECODER.decode(text)
-    except JSONDecodeError as error:
-        raise Invalid(f"{what} is not valid JSON: {error.msg} at column {error.pos + 1}", _json_hint(text)) from None
-    except ValueError:  # Python's own limit
-        raise Invalid(f"{what} is not valid JSON: a number has thousands of digits") from None
-
-
-def _json_hint(text: str) -> str:
-    if "'" in text and '"' not in text:
-        return "JSON has double quotes around keys and values"
-    return """e.g. '{"command": "echo hello"}'"""
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> JsonObject:
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise Invalid(f"key {twice!r} comes twice", "give it once")
-    return document
-
-
-_DECODER = JSONDecoder(object_pairs_hook=_without_doubles)
+NOTHING_DONE = "nothing was enqueued"
+_OWN = frozenset({"id", "command"})
+CHECKED_ONE_BY_ONE = frozenset({"depends_on"})
+"""Keys that are checked against a job's own id."""
 
 
 def merged(document: object, given: JsonObject) -> object:
@@ -57,112 +41,209 @@ def merged(document: object, given: JsonObject) -> object:
     return {**document, **given}
 
 
-class Requests(NamedTuple):
-    """Jobs to add; if they come from a file, its name and the line of each given id."""
+class Piece(NamedTuple):
+    """Some jobs that were read: the n-th is `kinds[which[n]]` with its own id and command.
 
-    requests: list[JobRequest]
-    name: str = ""
-    lines: Mapping[str, int] = NO_LINES
+    `which` is None if all are of the first kind, `ids` if none has an id of its own.
+    """
 
-    def blamed(self, error: IdTaken) -> QueuectlError:
+    numbers: Sequence[int]
+    kinds: Sequence[JobRequest]
+    which: Sequence[int] | None
+    ids: Sequence[str | None] | None
+    commands: Sequence[str | tuple[str, ...]]
+
+    def requests(self) -> Iterator[JobRequest]:
+        """The jobs one by one."""
+        for at, command in enumerate(self.commands):
+            kind = self.kinds[self.which[at] if self.which else 0]
+            yield kind._replace(id=self.ids[at] if self.ids else None, command=command)
+
+
+class Requests:
+    """Jobs that were read and found right, in their order, to be looked at any number of times.
+
+    `name` is the file, `kind` what its numbers count; `so_far` what an error says of the jobs before these.
+    """
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.count = 0
+        self.has_ids = False
+        self.last = 0
+        self.so_far = NOTHING_DONE
+        self._spool = Spool()
+
+    def add(
+        self, numbers: Sequence[int], kinds: Sequence[JobRequest], ids: Sequence[str | None],
+        commands: Sequence[str | tuple[str, ...]],
+    ) -> None:  # fmt: skip
+        """Adds some jobs, in columns."""
+        from pickle import dumps
+
+        distinct = {id(kind): kind for kind in kinds}
+        places = {identity: at for at, identity in enumerate(distinct)}
+        which = [places[id(kind)] for kind in kinds] if len(distinct) > 1 else None
+        is_whole = numbers[-1] - numbers[0] == len(numbers) - 1
+        given = None if ids.count(None) == len(ids) else list(ids)
+        self._spool.add((
+            numbers[0] if is_whole else list(numbers), dumps(list(distinct.values())), which, given, list(commands)
+        ))  # fmt: skip
+        self.count += len(numbers)
+        self.has_ids = self.has_ids or given is not None
+        self.last = numbers[-1]
+
+    def pieces(self) -> Iterator[Piece]:
+        from pickle import loads
+
+        for numbers, kinds, which, ids, commands in self._spool:
+            some = range(numbers, numbers + len(commands)) if isinstance(numbers, int) else numbers
+            yield Piece(some, loads(kinds), which, ids, commands)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[JobRequest]:
+        for piece in self.pieces():
+            yield from piece.requests()
+
+    def blamed(self, error: IdTaken | IdTwice) -> QueuectlError:
         """The error, with the line of the id if there is one."""
-        if error.id not in self.lines:
+        found = self._numbers_of(error.id)
+        number = next(found, None)
+        if number is None:
             return error
-        return Conflict(f"{self.name} line {self.lines[error.id]}: {error.message}", _and_nothing(error.hint))
+        if isinstance(error, IdTaken):
+            return Conflict(f"{self.name} {self.kind} {number}: {error.message}", _joined(error.hint, self.so_far))
+        where = f"{self.name} {self.kind} {next(found, number)}"
+        return Conflict(
+            f"{where}: {error.message}, in {self.kind} {number} too", _joined("give each job its own", self.so_far)
+        )
 
-
-def documents_in(file: BinaryIO) -> Iterator[Given]:
-    """The jobs of a file: one per line, or as `--json` prints them (several lines each, or an array)."""
-    lines = _numbered(file)
-    first = next(lines, None)
-    if first is None:
-        return
-    head = first[1].removeprefix(BOM).strip()
-    if head != b"{" and not head.startswith(b"["):
-        yield from _of_lines(chain([first], lines))
-        return
-    text = _decoded(first[1] + b"".join(line for _, line in lines), 1)
-    number = at = 0
-    while at < len(text):
-        values, at = _next_value(text, at)
-        for value in values if isinstance(values, list) else [values]:
-            number += 1
-            yield Given("job", number, lambda value=value: value)  # type: ignore[misc]
-
-
-def _next_value(text: str, start: int) -> tuple[Any, int]:
-    """The JSON value at `start`, and the start of the next one."""
-    try:
-        value, end = _DECODER.raw_decode(text, start)
-    except JSONDecodeError as error:
-        raise Invalid(
-            f"the input is not valid JSON: {error.msg} in line {error.lineno}", "nothing was enqueued"
-        ) from None
-    while end < len(text) and text[end].isspace():
-        end += 1
-    return value, end
-
-
-class Given(NamedTuple):
-    """A job in a file: whether it is a line or a value, its number, and a function that decodes it."""
-
-    kind: str
-    number: int
-    read: Callable[[], Any]
-
-
-def _of_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Given]:
-    for number, line in lines:
-        yield Given("line", number, lambda: parse_json(_decoded(line, number), "the job"))  # noqa: B023
+    def _numbers_of(self, id: str) -> Iterator[int]:
+        for piece in self.pieces():
+            if piece.ids and id in piece.ids:
+                yield from (number for number, each in zip(piece.numbers, piece.ids, strict=True) if each == id)
 
 
 def read_lines(file: Iterable[bytes], name: str, now: float) -> Requests:
-    """The jobs of a file with one JSON job per line. Raises `Invalid` or `Conflict` with the line."""
-    return read(_of_lines(_numbered(file)), name, now)
+    """The jobs of a file with one JSON job per line. Raises `Invalid` with the line."""
+    return read(documents_in_lines(file), name, now)
 
 
-def read(
-    documents: Iterable[Given], name: str, now: float, *, given: JsonObject = NO_KEYS,
-    spelled: Mapping[str, str] = NO_SPELLING, progress: Callable[[int], None] | None = None, unique: bool = True,
-    left_out: dict[str, None] | None = None,
-) -> Requests:  # fmt: skip
-    """The jobs of these documents, each with the keys `given` as options, named as `spelled` in errors.
+def read(documents: Documents, name: str, now: float, **how: Any) -> Requests:
+    """The jobs of these documents; see `Reader`."""
+    return next(Reader(documents, name, now, **how).chunks(), None) or Requests(name, documents.kind)
 
-    With `left_out`, accepts what queuectl itself prints, and adds the ignored keys to `left_out`. `unique`: no id may
-    come twice. Raises `Invalid` or `Conflict` with the number of the document.
+
+class Reader:
+    """Reads documents, each with the keys `given` as options, named as `spelled` in errors.
+
+    With `left_out`, accepts what queuectl itself prints, and adds the ignored keys to `left_out`. `so_far`: what an
+    error says of the jobs before.
     """
-    requests, lines = [], dict[str, int]()
-    for kind, number, decoded in documents:
-        try:
-            document = decoded()
-            if left_out is not None:
-                document, keys = of_printed(document)
-                left_out.update(dict.fromkeys(keys))
-            request = parse_request(merged(document, given), now, spelled)
-            if request.id and lines.setdefault(request.id, number) != number and unique:
-                also = f"in {kind} {lines[request.id]} too"
-                raise Conflict(f"id {request.id} comes twice, {also}", "give each job its own")
-            requests.append(request)
-        except RecursionError:
-            raise Invalid(f"{name} {kind} {number}: the JSON is nested too deeply", "nothing was enqueued") from None
-        except (Invalid, Conflict) as error:
-            raise type(error)(f"{name} {kind} {number}: {error.message}", _and_nothing(error.hint)) from None
-        if progress and number % PROGRESS_EVERY == 0:
-            progress(number)
-    return Requests(requests, name, lines)
+
+    def __init__(
+        self, documents: Documents, name: str, now: float, *, given: JsonObject = NO_KEYS,
+        spelled: Mapping[str, str] = NO_SPELLING, progress: Callable[[int], None] | None = None,
+        left_out: dict[str, None] | None = None,
+    ) -> None:  # fmt: skip
+        self._documents = documents
+        self._name = name
+        self._check = _Check(now, given, spelled, left_out)
+        self._progress = progress
+        self.so_far = NOTHING_DONE
+
+    def chunks(self, most: int | None = None) -> Iterator[Requests]:
+        """The jobs, at most so many at once. Raises `Invalid` with the number of the document."""
+        numbered = iter(self._documents.numbered)
+        requests, before = Requests(self._name, self._documents.kind), 0
+        while True:
+            size = PIECE if most is None else min(PIECE, most - len(requests))
+            columns = self._checked(islice(numbered, size))
+            read = len(columns[0])
+            if read:
+                requests.add(*columns)
+            if self._progress:
+                self._progress(before + len(requests))
+            if len(requests) and (read < size or len(requests) == most):
+                yield requests
+                before += len(requests)
+                requests = Requests(self._name, self._documents.kind)
+            if read < size:
+                return
+
+    def _checked(self, numbered: Iterable[tuple[int, Any]]) -> tuple[list[int], list[JobRequest], list[Any], list[Any]]:
+        """The numbers, kinds, ids and commands of some documents."""
+        numbers, kinds, ids, commands = list[int](), list[JobRequest](), list[Any](), list[Any]()
+        decode, quick, slow = self._documents.decode, self._check.quick, self._check.slow
+        for number, raw in numbered:
+            try:
+                kind, id, command = quick(decode(raw)) or slow(decode(raw))
+            except RecursionError:
+                raise self._wrong(number, Invalid("the JSON is nested too deeply")) from None
+            except (Invalid, Conflict) as error:
+                raise self._wrong(number, error) from None
+            numbers.append(number)
+            kinds.append(kind)
+            ids.append(id)
+            commands.append(command)
+        return numbers, kinds, ids, commands
+
+    def _wrong(self, number: int, error: Invalid | Conflict) -> QueuectlError:
+        where = f"{self._name} {self._documents.kind} {number}"
+        return type(error)(f"{where}: {error.message}", _joined(error.hint, self.so_far))
 
 
-def _numbered(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers from 1."""
-    return ((number, line) for number, line in enumerate(file, 1) if not line.isspace())
+class _Check:
+    """Checks documents. `quick` knows the kinds of earlier ones, and gives up where it is not sure; `slow` decides."""
+
+    def __init__(
+        self, now: float, given: JsonObject, spelled: Mapping[str, str], left_out: dict[str, None] | None
+    ) -> None:
+        self._now = now
+        self._given = given
+        self._spelled = spelled
+        self._left_out = left_out
+        self._kinds: dict[tuple[bool, str], JobRequest] = {}
+        self._is_whole = given.keys().isdisjoint(_OWN)
+
+    def quick(self, document: Any) -> tuple[JobRequest, str | None, Any] | None:
+        """The kind, the id and the command of a job whose other keys have been seen before. Spoils the document."""
+        if type(document) is not dict:
+            return None
+        command, id = document.pop("command", None), document.pop("id", None)
+        kind = self._kinds.get((id is None, repr(document) if document else ""))
+        if kind is None or (id is not None and not (type(id) is str and may_be_id(id))):
+            return None
+        if type(command) is not str or not command.isascii() or len(command) > COMMAND_STRING_BYTES_MAX:
+            try:
+                return kind, id, check_command(command, "command")
+            except Invalid:
+                return None
+        if not command or "\0" in command or command.isspace():
+            return None
+        return kind, id, command
+
+    def slow(self, document: object) -> tuple[JobRequest, str | None, Any]:
+        """The same for any document. Raises `Invalid`."""
+        ignored: list[str] = []
+        asked = document
+        if self._left_out is not None:
+            asked, ignored = of_printed(document)
+        request = parse_request(merged(asked, self._given), self._now, self._spelled)
+        kind = request._replace(id=None, command="")
+        if ignored:
+            assert self._left_out is not None
+            self._left_out.update(dict.fromkeys(ignored))
+        elif isinstance(document, dict) and self._is_whole and CHECKED_ONE_BY_ONE.isdisjoint(document):
+            if len(self._kinds) >= KINDS_KNOWN_MAX:
+                self._kinds.clear()
+            rest = {key: value for key, value in document.items() if key not in _OWN}
+            self._kinds[request.id is None, repr(rest) if rest else ""] = kind
+        return kind, request.id, request.command
 
 
-def _decoded(line: bytes, number: int) -> str:
-    try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError:
-        raise Invalid("not UTF-8 text") from None
-
-
-def _and_nothing(hint: str) -> str:
-    return f"{hint}; nothing was enqueued" if hint else "nothing was enqueued"
+def _joined(hint: str, more: str) -> str:
+    return f"{hint}; {more}" if hint else more

@@ -57,7 +57,8 @@ async def enqueue(request: Request, given: Given) -> Response:
     def add(client: Client) -> Response:  # parses the body too, so that other requests need not wait
         now = client.now()
         if media_type_of(request) == LINES:
-            added = client.enqueue_read(read_lines(BytesIO(body), "the body", now), on_conflict)
+            read = client.enqueue_read(read_lines(BytesIO(body), "the body", now), on_conflict)
+            added = [job for page in read.pages() for job in page]
             return answer(shown_jobs(request, client, added), 201)
         wanted = strictly_decoded(request, body)
         if isinstance(wanted, list):

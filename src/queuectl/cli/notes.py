@@ -1,0 +1,82 @@
+"""Notes to new jobs: what they lack here, and whether anybody will run them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from queuectl.cli.call import Call
+from queuectl.client.facade import Client
+from queuectl.domain.job import Job, Spec
+
+if TYPE_CHECKING:  # few commands need it
+    from queuectl.domain.limits import Pause
+
+NOTES_MAX = 20
+"""Of more things than this that are missing, only the number is noted."""
+
+
+def note_there(call: Call, job: Job) -> None:
+    """Notes that a job was there before."""
+    call.console.note(f"{job.id} is already there ({job.state}) and left as it is", "already_there")
+
+
+def note_all(call: Call, client: Client, jobs: Iterable[Job]) -> None:
+    """Notes what new jobs lack."""
+    if not call.console.quiet:
+        queues = note_missing(call, jobs)
+        note_paused(call, client.paused(queues))
+        note_unserved(call, client.unserved(queues))
+
+
+def note_missing(call: Call, jobs: Iterable[Job]) -> list[str]:
+    """Notes which folders and files of these jobs do not exist here; they may when the jobs start.
+
+    Returns the queues of the jobs.
+    """
+    queues, told, more = dict[str, None](), set[str](), 0
+    latest = None
+    for job in jobs:
+        queues[job.queue] = None
+        if job.spec is latest:
+            continue
+        latest = job.spec
+        for what in _missing(latest):
+            if len(told) == NOTES_MAX:
+                more += what not in told
+            elif what not in told:
+                told.add(what)
+                call.console.note(f"{what}: the job fails unless it is there when it starts", "missing")
+    if more:
+        call.console.note(f"{more:,} more jobs lack a file or a folder here", "missing")
+    return list(queues)
+
+
+def _missing(spec: Spec) -> Iterator[str]:
+    if spec.cwd is not None and not os.path.isdir(spec.cwd):
+        yield f"no folder {spec.cwd} here (--cwd)"
+    if spec.stdin is not None and not os.path.exists(spec.stdin):
+        yield f"no file {spec.stdin} here (--stdin)"
+    if spec.output_path is not None and not os.path.isdir(folder := os.path.dirname(spec.output_path)):
+        yield f"no folder {folder} here (--output)"
+    if not os.access(os.path.join(spec.cwd or "/", spec.shell), os.X_OK):
+        yield f"no program {spec.shell} here (--shell)"
+
+
+def note_paused(call: Call, paused: Mapping[str, Pause]) -> None:
+    """Notes which queues of new jobs are paused, and how to resume them."""
+    for queue, pause in paused.items():
+        from queuectl.cli.render import visible
+        from queuectl.wire.limits import pause_words
+
+        resume = call.command(f"queue resume {queue}")
+        call.console.note(f"queue {queue} is {visible(pause_words(pause))}; resume it with: {resume}", "queue_paused")
+
+
+def note_unserved(call: Call, queues: Sequence[str]) -> None:
+    """Notes which queues no worker serves, and how to start one."""
+    if queues:
+        names = ", ".join(queues)
+        start = call.command("worker start")
+        call.console.note(f"no live worker serves queue {names}; start one with: {start}", "no_worker")
