@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits simulate fuzz fuzz-cron clean
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits simulate fuzz fuzz-cron service-drill clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -35,6 +35,9 @@ chaos: $(VENV)/test-ready
 
 fuzz: $(VENV)/test-ready
 	@$(BIN)/python -m tests.web.fuzz --examples 200
+
+service-drill: $(VENV)/test-ready
+	@$(BIN)/python -m tests.fault.systemd
 
 fuzz-cron: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.fuzz_cron

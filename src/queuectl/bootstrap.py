@@ -14,6 +14,7 @@ from queuectl.engine.dispatch.condition import condition_of
 from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.loop import Loop
+from queuectl.engine.dispatch.manager import Manager
 from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.engine.happenings import WorkerCrashed
 from queuectl.engine.lease import RENEWALS_A_TTL, TERM_BEFORE_S
@@ -45,14 +46,14 @@ def run_worker(db: str | None, options: WorkerOptions, on_started: Started, echo
         supervisors=min(-(-options.slots // SLOTS_A_SUPERVISOR), os.cpu_count() or 1, SUPERVISORS_MAX),
     )
     _refuse_without_files(options)
-    url = locate_store(db)
+    url, manager = locate_store(db), Manager()
     is_back = False
     while True:
         with suppress(MustReopen), closing(open_store(url)) as store:
             _refuse_untrusted(store)
             if not is_back:  # else supervisors that this process started may live on
                 _refuse_taken(store, options.name)
-            return _serve(store, options, on_started, echo)
+            return _serve(store, options, manager, on_started, echo)
         if not is_server(url) and not os.path.isdir(os.path.dirname(os.path.abspath(url))):
             raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
         on_started, is_back = _say_nothing, True
@@ -62,17 +63,18 @@ def _say_nothing(_name: str, _slots: int) -> None:
     pass
 
 
-def _serve(store: Store, options: WorkerOptions, on_started: Started, echo: Echo) -> int:
+def _serve(store: Store, options: WorkerOptions, manager: Manager, on_started: Started, echo: Echo) -> int:
     clock, wakeup = SystemClock(), wakeup_for(store)
     log = Log(log_path(store, options.name), clock, echo)
     dispatcher = Dispatcher(store, options, clock, Host(store.folder), wakeup, log)
-    with Signals() as signals, closing(Loop(dispatcher, wakeup, signals)) as loop, closing(dispatcher):
+    with Signals() as signals, closing(Loop(dispatcher, wakeup, signals, manager)) as loop, closing(dispatcher):
         try:
             dispatcher.start()
             store.guard()
             patience_s = _answer_within_s(Settings(store.config())["lease-ttl"])
             store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S, patience_s)  # from now on its loop tries again
             on_started(options.name, options.slots)
+            manager.ready(clock.monotonic())
             return loop.run()
         except (QueuectlError, MustReopen):
             raise

@@ -9,6 +9,16 @@ from queuectl.cli.command import DLQ, LIMITS, SETUP, WEB, WORKERS, Command
 from queuectl.cli.options import ACT, SELECT, flag, many, option
 from queuectl.cli.table_of_jobs import ROWS
 
+SERVICE = (
+    flag("--system", "for the machine, not for this user alone"),
+    option("--count", "N", "slots of the worker (default: 1)"),
+    many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated (default: all)", dest="queues"),
+    flag("--per-queue", "a worker of its own for each --queue"),
+    flag("--tidy", "stopping ends all commands; by default a successor takes them over"),
+    flag("--serve", "the dashboard and the REST API too"),
+    option("--user", "NAME", "with --system: run as this user"),
+)
+
 _ROWS = (
     *ROWS,
     Command(
@@ -177,6 +187,36 @@ _ROWS = (
         "dead workers left. Print a fix with each finding. Exit 1 if there is a problem.",
         options=(flag("--clean", "first remove what dead workers left"),),
         examples=("queuectl doctor", "queuectl doctor --clean"),
+    ),
+    Command(
+        name="service install", group=WORKERS, only_here="installs services on this machine",
+        help="have systemd run a worker", target="service:install", options=SERVICE,
+        description="Write systemd units for a worker on this store (with --serve, for the dashboard too), start them, "
+        "and have them start again after a crash and with the machine. A restart, also to a new release, leaves "
+        "running commands alone; the new worker takes them over.",
+        examples=(
+            "queuectl service install --count 4",
+            "sudo queuectl service install --system --user jobs --serve",
+            "queuectl service install --per-queue --queue gpu --queue mail",
+        ),
+    ),
+    Command(
+        name="service print", group=WORKERS, reads=True, only_here="prints units for this machine",
+        help="print the systemd units", target="service:print_units", options=SERVICE,
+        description="Print the units that `service install` would write, for another machine or a closer look.",
+        examples=("queuectl service print", "queuectl service print --system --user jobs --tidy"),
+    ),
+    Command(
+        name="service status", group=WORKERS, reads=True, only_here="asks systemd on this machine",
+        help="show what systemd says about the service", target="service:status", options=SERVICE[:1],
+        description="Show what systemd says about the installed units.",
+        examples=("queuectl service status",),
+    ),
+    Command(
+        name="service remove", group=WORKERS, only_here="removes services from this machine",
+        help="stop the service and remove its units", target="service:remove", options=SERVICE[:1],
+        description="Stop the worker, which waits for its running commands, and remove the units.",
+        examples=("queuectl service remove",),
     ),
     Command(
         name="copy", group=SETUP, only_here="would move the store away under this server",

@@ -67,7 +67,7 @@ class Dispatcher:
         self._outage = Outage(observe)
         self._known = Pending(clock)
         self._crew = Crew(store, options, host, observe)
-        self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe)
+        self.stopping = self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe)
         self.stop = self._stopping.begin
         self._inbox = Inbox(self._crew, self._known, self.pace, self._stopping, clock, observe)
         self._claiming = Claiming(store, self._crew, self.pace)

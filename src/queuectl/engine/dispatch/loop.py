@@ -5,9 +5,11 @@ from __future__ import annotations
 import select
 import selectors
 import time
+from math import inf
 
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.dispatcher import Dispatcher
+from queuectl.engine.dispatch.manager import Manager
 from queuectl.engine.dispatch.wakeup import POLL_EVERY_S, Wakeup
 from queuectl.engine.signals import Signals
 
@@ -20,8 +22,9 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 class Loop:
     """Drives one dispatcher. `run` returns its exit code."""
 
-    def __init__(self, dispatcher: Dispatcher, wakeup: Wakeup, signals: Signals) -> None:
+    def __init__(self, dispatcher: Dispatcher, wakeup: Wakeup, signals: Signals, manager: Manager) -> None:
         self._dispatcher = dispatcher
+        self._manager = manager
         self._wakeup = wakeup
         self._signals = signals
         self._selector = selectors.DefaultSelector()
@@ -38,7 +41,14 @@ class Loop:
             pause_s = dispatcher.step()
             if dispatcher.exit_code is not None:
                 return dispatcher.exit_code
-            self._sleep(pause_s)
+            self._sleep(min(pause_s, self._told()))
+
+    def _told(self) -> float:
+        """Tells the service manager how we are. Returns in how many seconds it is to be told again."""
+        if self._dispatcher.stopping.has_begun:
+            self._manager.stopping(time.monotonic())
+        again_s = self._manager.alive(time.monotonic())
+        return inf if again_s is None else again_s
 
     def _sleep(self, pause_s: float) -> None:
         self._listen()

@@ -1,0 +1,132 @@
+"""`service …`: a worker, and the server, under systemd."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import which
+
+from queuectl.cli import units
+from queuectl.cli.call import Call
+from queuectl.cli.units import Choices
+from queuectl.client.here import login_name
+from queuectl.domain.errors import Invalid, NotFound, OperationFailed, SystemFailure
+from queuectl.places import is_server, locate_store, shown
+
+SYSTEM_FOLDER = Path("/etc/systemd/system")
+
+
+def print_units(call: Call) -> int:
+    """Prints the units."""
+    found = _units(call, _choices(call))
+    if call.console.as_json:
+        call.console.json(found)
+    else:
+        call.console.print("\n".join(f"# {name}\n{text}" for name, text in found.items()).rstrip("\n"))
+    return 0
+
+
+def install(call: Call) -> int:
+    """Writes the units and starts them."""
+    choices, systemctl = _choices(call), _systemctl(call)
+    if choices.is_system and os.getuid() != 0:
+        raise Invalid("a system service is installed by root", "run it with sudo, or leave out --system")
+    folder = _folder(choices.is_system)
+    found = _units(call, choices)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in found.items():
+            (folder / name).write_text(text)
+    except OSError as error:
+        raise SystemFailure(f"cannot write to {folder}: {error.strerror}") from None
+    started = [*units.instances(choices), *([units.SERVER] if call.args.serve else [])]
+    _run([*systemctl, "daemon-reload"])
+    _run([*systemctl, "enable", "--now", *started])
+    for name in started:
+        call.console.print(name if call.console.quiet else f"started {name}")
+    if not choices.is_system and not _lingers():
+        hint = f"loginctl enable-linger {login_name()}"
+        call.console.note(f"it ends with your last session; to have it run from boot on: {hint}", "info")
+    return 0
+
+
+def status(call: Call) -> int:
+    """Shows what systemd says about them."""
+    names = _installed(call)
+    return subprocess.run([*_systemctl(call), "--no-pager", "status", *names], check=False).returncode
+
+
+def remove(call: Call) -> int:
+    """Stops them and removes their units."""
+    systemctl, names = _systemctl(call), _installed(call)
+    _run([*systemctl, "disable", "--now", *names])
+    folder = _folder(call.args.system)
+    for name in (units.WORKER, units.PER_QUEUE, units.SERVER):
+        (folder / name).unlink(missing_ok=True)
+    _run([*systemctl, "daemon-reload"])
+    for name in names:
+        call.console.print(name if call.console.quiet else f"removed {name}")
+    return 0
+
+
+def _choices(call: Call) -> Choices:
+    args = call.args
+    store = locate_store(call.db)
+    if is_server(store):
+        if shown(store) != store:
+            hint = "put it into ~/.pgpass (see docs/fleet.md) and leave it out of the address"
+            raise Invalid("a unit is no place for a password", hint)
+    else:
+        store = os.path.abspath(store)
+    if args.per_queue and not args.queues:
+        raise Invalid("--per-queue needs the queues", "name each with --queue")
+    if args.user and not args.system:
+        raise Invalid("--user is for a system service", "add --system, or leave it out")
+    return Choices(
+        program=(sys.executable, "-m", "queuectl"), address=store, is_system=args.system, slots=args.count,
+        queues=args.queues, per_queue=args.per_queue, tidy=args.tidy, user=args.user,
+    )  # fmt: skip
+
+
+def _units(call: Call, choices: Choices) -> dict[str, str]:
+    return dict([units.worker_unit(choices), *([units.server_unit(choices)] if call.args.serve else [])])
+
+
+def _folder(is_system: bool) -> Path:
+    if is_system:
+        return SYSTEM_FOLDER
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
+
+
+def _systemctl(call: Call) -> list[str]:
+    if which("systemctl") is None:
+        raise OperationFailed("there is no systemctl here", "print the units for another machine: service print")
+    return ["systemctl", *([] if call.args.system else ["--user"])]
+
+
+def _installed(call: Call) -> list[str]:
+    """The units that are installed; of the template, its instances."""
+    folder = _folder(call.args.system)
+    names = [name for name in (units.WORKER, units.SERVER) if (folder / name).exists()]
+    if (folder / units.PER_QUEUE).exists():
+        listed = _run(
+            [*_systemctl(call), "list-units", "--all", "--plain", "--no-legend", units.PER_QUEUE.replace("@", "@*")]
+        )
+        names += [line.split()[0] for line in listed.splitlines() if line.split()]
+    if not names:
+        raise NotFound("no service is installed", "install one with: queuectl service install")
+    return names
+
+
+def _lingers() -> bool:
+    return os.getuid() == 0 or Path("/var/lib/systemd/linger", login_name()).exists()
+
+
+def _run(words: Sequence[str]) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OperationFailed(f"{' '.join(words)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout

@@ -1,0 +1,97 @@
+"""Units for systemd: text from a few choices. What each line is for is in docs/service.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+WORKER, PER_QUEUE, SERVER = "queuectl-worker.service", "queuectl-worker@.service", "queuectl-serve.service"
+WATCHDOG_S = 120
+
+KEEP = """\
+# A stopped or crashed worker leaves its commands running; the next one takes them over, and each runs once.
+KillMode=process
+RestartKillSignal=SIGKILL"""
+TIDY = """\
+# Stopping waits for running commands, then ends what is left; those commands run again.
+KillMode=mixed
+TimeoutStopSec={stop_s}"""
+TIDY_STOP_S = 3600
+
+
+class Choices(NamedTuple):
+    """What a unit is made from. `address` is the store's, or None for the default one. `queues` are those of the one
+    worker, or with `per_queue` of one worker each. `tidy`: no command outlives the service."""
+
+    program: Sequence[str]
+    address: str | None
+    is_system: bool
+    slots: str | None = None
+    queues: Sequence[str] = ()
+    per_queue: bool = False
+    tidy: bool = False
+    user: str | None = None
+
+    @property
+    def target(self) -> str:
+        return "multi-user.target" if self.is_system else "default.target"
+
+    @property
+    def is_on_a_server(self) -> bool:
+        return self.address is not None and "://" in self.address
+
+
+def worker_unit(choices: Choices) -> tuple[str, str]:
+    """The name and the text of a worker's unit. It has no fixed name: a successor then may start before the end."""
+    queues = ["%I"] if choices.per_queue else [_quoted(queue) for queue in choices.queues]
+    words = ["worker", "start", *(["--count", _quoted(choices.slots)] if choices.slots else [])]
+    words += [word for queue in queues for word in ("--queue", queue)]
+    name = PER_QUEUE if choices.per_queue else WORKER
+    what = "queuectl worker for queue %I" if choices.per_queue else "queuectl worker"
+    own = [
+        "Type=notify", "# Only the main process may say how the service is, no command of a job.", "NotifyAccess=main",
+        f"WatchdogSec={WATCHDOG_S}", TIDY.format(stop_s=TIDY_STOP_S) if choices.tidy else KEEP,
+        "# A command that runs out of memory ends alone.", "OOMPolicy=continue",
+        "# For memory limits of jobs, where control groups can keep them.", "Delegate=yes",
+    ]  # fmt: skip
+    return name, _unit(choices, what, words, own)
+
+
+def server_unit(choices: Choices) -> tuple[str, str]:
+    """The name and the text of the server's unit."""
+    return SERVER, _unit(choices, "queuectl dashboard and REST API", ["serve", "--quiet"], ["Type=exec"])
+
+
+def _unit(choices: Choices, what: str, words: Sequence[str], own: Sequence[str]) -> str:
+    after = "\nAfter=network-online.target\nWants=network-online.target" if choices.is_on_a_server else ""
+    store = [] if choices.address is None else ["--db", _quoted(choices.address)]
+    command = " ".join([*map(_quoted, choices.program), *words, *store])
+    user = [f"User={choices.user}"] if choices.user else []
+    body = "\n".join([*own, *user, f"ExecStart={command}", "Restart=always", "RestartSec=1"])
+    return (
+        f"[Unit]\nDescription={what}{after}\n# It tries again for ever: a store may be away for long.\n"
+        f"StartLimitIntervalSec=0\n\n[Service]\n{body}\n\n[Install]\nWantedBy={choices.target}\n"
+    )
+
+
+def instances(choices: Choices) -> list[str]:
+    """The units to start: one, or one for each queue."""
+    if not choices.per_queue:
+        return [WORKER]
+    return [PER_QUEUE.replace("@", f"@{escaped(queue)}") for queue in choices.queues]
+
+
+def _quoted(word: str) -> str:
+    """A word of a command line as systemd reads it: see systemd.service(5)."""
+    plain = word.replace("\\", "\\\\").replace("%", "%%").replace("$", "$$")
+    return plain if re.fullmatch(r"[A-Za-z0-9_./:@+=,%$-]+", plain) else '"' + plain.replace('"', '\\"') + '"'
+
+
+def escaped(name: str) -> str:
+    """A name as an instance of a template, as systemd-escape(1) makes it."""
+    return "".join(
+        "-" if letter == "/" else letter if re.match(r"[A-Za-z0-9:_]" if not at else r"[A-Za-z0-9:_.]", letter)
+        else rf"\x{ord(letter):02x}"
+        for at, letter in enumerate(name)
+    )  # fmt: skip

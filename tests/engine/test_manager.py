@@ -1,0 +1,122 @@
+"""A worker under a service manager, and the units for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from queuectl.cli.units import Choices, escaped, instances, server_unit, worker_unit
+from queuectl.engine.dispatch.manager import OURS, Manager
+from tests.workshop import open_workshop, until
+
+PROGRAM = ("/opt/my tools/python3", "-m", "queuectl")
+
+
+def heard(listener: socket.socket) -> str:
+    """All it has been told so far."""
+    told = []
+    while True:
+        try:
+            told.append(listener.recv(4096).decode())
+        except BlockingIOError:
+            return "\n".join(told)
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(str(tmp_path / "notify"))
+    listener.setblocking(False)
+    return listener
+
+
+def test_a_worker_tells_its_manager_and_no_command_can(tmp_path: Path, listener: socket.socket) -> None:
+    said: list[str] = []
+
+    def told(word: str) -> bool:
+        said.append(heard(listener))
+        return word in "\n".join(said)
+
+    given = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000", "INVOCATION_ID": "x"}
+    with open_workshop(tmp_path) as shop:
+        worker = shop.worker(1, **given)
+        until(lambda: told(f"READY=1\nMAINPID={worker.pid}"), "the worker to say that it serves")
+        said.clear()
+        until(lambda: told("WATCHDOG=1"), "an idle worker to say that it lives")
+        job = shop.enqueue("env; sleep 1")
+        shop.started(job)
+        worker.signal(signal.SIGTERM)
+        until(lambda: told("STOPPING=1\nEXTEND_TIMEOUT_USEC="), "the worker to say that it stops")
+        shop.finished(job)
+        output = shop.output(job).decode()
+    assert "PATH=" in output
+    assert not [name for name in OURS if f"{name}=" in output]
+    listener.close()
+
+
+def test_a_watchdog_for_another_process_is_not_ours() -> None:
+    environment = {
+        "NOTIFY_SOCKET": "/nowhere",
+        "WATCHDOG_USEC": "2000000",
+        "WATCHDOG_PID": str(os.getpid() + 1),
+        "A": "b",
+    }
+    assert Manager(environment).alive(0.0) is None
+    assert environment == {"A": "b"}
+
+
+def test_a_manager_that_is_gone_hurts_nobody() -> None:
+    manager = Manager({"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "2000000"})
+    manager.ready(100.0)
+    assert manager.alive(100.0) == 1.0
+    assert manager.alive(101.5) == 1.0
+    manager.stopping(102.0)
+    assert manager.alive(102.5) == 0.5
+
+
+@pytest.mark.skipif(shutil.which("systemd-escape") is None, reason="no systemd here")
+@pytest.mark.parametrize("name", ["gpu", "gpu@host1", "a-b", "a/b", ".x", "@q", "video.hd", "x+y", "-z", "q:1_2"])
+def test_names_are_escaped_as_systemd_does(name: str) -> None:
+    done = subprocess.run(["systemd-escape", "--", name], capture_output=True, text=True, check=True)
+    assert escaped(name) == done.stdout.strip()
+
+
+CHOICES = [
+    Choices(PROGRAM, "/srv/100% $HOME\\x \"q\".db", is_system=True, slots="4", user="root"),
+    Choices(PROGRAM, None, is_system=False, queues=["a@b", "c"], tidy=True),
+    Choices(PROGRAM, "postgresql://q@db/work", is_system=True, queues=["a/b"], per_queue=True),
+]  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+@pytest.mark.parametrize("choices", CHOICES)
+def test_systemd_accepts_the_units(choices: Choices, tmp_path: Path) -> None:
+    python = tmp_path / "my tools" / "python3"
+    python.parent.mkdir()
+    python.symlink_to("/bin/sh")
+    there = choices._replace(program=(str(python), *choices.program[1:]))
+    names = []
+    for name, text in (worker_unit(there), server_unit(there)):
+        names.append(name.replace("@", f"@{escaped('a/b')}"))
+        (tmp_path / names[-1]).write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in names)],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:/lib/systemd/system"},
+    )  # fmt: skip
+    ours = [line for line in done.stderr.splitlines() if "queuectl" in line]
+    assert not ours
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_queue_may_have_a_worker_of_its_own() -> None:
+    choices = CHOICES[2]._replace(queues=["a/b", "mail"])
+    assert instances(choices) == ["queuectl-worker@a-b.service", "queuectl-worker@mail.service"]
+    assert "--queue %I " in worker_unit(choices)[1]
+    assert "--name" not in worker_unit(choices)[1]
