@@ -31,7 +31,7 @@ SPECS = st.builds(Spec, **{name: st.from_type(kind) for name, kind in get_type_h
 )
 """Each key as its type allows; keys that are added later are among them by themselves."""
 JOBS = st.builds(Job, **{name: st.from_type(kind) for name, kind in get_type_hints(Job).items() if name != "spec"} | {
-    "spec": st.shared(SPECS) | SPECS
+    "spec": st.shared(SPECS) | SPECS, "result": st.none() | st.sampled_from(["null", '{"a": [1, "%s é"]}'])
 })  # fmt: skip
 
 

@@ -50,6 +50,8 @@ def print_history(console: Console, history: History, now: float) -> None:
         for attempt in history.attempts:
             if attempt.leftover:
                 console.print(f"attempt {attempt.number} left running: {visible(attempt.leftover)}")
+            if attempt.note:
+                console.print(f"attempt {attempt.number}: {visible(attempt.note)}")
     console.print()
     console.print(console.paint("Events", "bold"))
     console.lines(

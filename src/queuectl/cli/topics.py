@@ -100,6 +100,8 @@ SEEN = (
     ("QUEUECTL_QUEUE", "its queue"),
     ("QUEUECTL_SLOT", "its place on the worker, from 0"),
     ("QUEUECTL_LEASE", "the fencing token: it grows with every claim of the job"),
+    ("QUEUECTL_PROGRESS", "a file to write to how far it is: 40 encoding"),
+    ("QUEUECTL_RESULT", "a file to write a result to: JSON of at most 64 KiB"),
     ("QUEUECTL_TAG", "a number by which queuectl finds what the command has started"),
     ("QUEUECTL_DB", "the store"),
 )

@@ -253,7 +253,7 @@ EXECUTION = Shape(
     Key("host", nullable(TEXT)), Key("lease", COUNT),
     *(Key(name, nullable(INTEGER)) for name in ("exit_code", "signal")), Key("error", nullable(TEXT)),
     Key("cpu_time", nullable(rounded(6))), *(Key(name, nullable(COUNT)) for name in ("max_rss", "output_bytes")),
-    Key("leftover", nullable(TEXT)),
+    Key("leftover", nullable(TEXT)), Key("note", nullable(TEXT)),
 )  # fmt: skip
 
 

@@ -12,6 +12,9 @@ from queuectl.wire.sizes import format_size
 from queuectl.wire.times import format_duration
 from queuectl.wire.words import ago, local_time, short
 
+RESULT_SHOWN = 500
+"""Characters of a result that are shown; JSON has all of it."""
+
 
 class Fact(NamedTuple):
     """A named fact about a job: a text, and a time to show before it, or None."""
@@ -56,6 +59,8 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
         yield "next retry", f"(in {short(max(0.0, job.next_retry_at - now))})", job.next_retry_at
     if job.worker:
         yield "worker", f"{worker_name(job.worker)} on {job.host}"
+    if job.progress:
+        yield "progress", job.progress
     yield from _result(job)
     yield from _surroundings(job)
 
@@ -83,6 +88,8 @@ def _result(job: Job) -> Iterator[tuple[str, str]]:
         yield "signal", signal_name(job.signal)
     if job.duration is not None:
         yield "took", format_duration(job.duration)
+    if job.result is not None:
+        yield "result", job.result if len(job.result) <= RESULT_SHOWN else f"{job.result[:RESULT_SHOWN]}…"
 
 
 def _surroundings(job: Job) -> Iterator[tuple[str, str]]:
@@ -112,7 +119,8 @@ def info(job: Job, reason: str | None, now: float) -> str:
     if job.state is JobState.COMPLETED:
         return f"took {short(job.duration)}" if job.duration is not None else ""
     if job.state is JobState.PROCESSING and reason is None:
-        return f"runs for {short(max(0.0, now - job.started_at))}" if job.started_at else "starting"
+        runs = f"runs for {short(max(0.0, now - job.started_at))}" if job.started_at else "starting"
+        return f"{runs}: {job.progress}" if job.progress else runs
     if job.state is JobState.FAILED and job.error:
         return f"{reason}: {job.error}" if reason else job.error
     if reason and reason.startswith("no live worker"):
@@ -120,6 +128,14 @@ def info(job: Job, reason: str | None, now: float) -> str:
     if reason and reason.startswith("scheduled for "):
         return f"starts in {short(max(0.0, job.due_at - now))}"
     return reason or job.error or ""
+
+
+def percent(progress: str | None) -> float | None:
+    """The number at the beginning of a job's progress, as far as it is a percentage."""
+    from re import match
+
+    said = match(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)(?:%| |$)", progress or "")
+    return float(said[1]) if said and float(said[1]) <= 100 else None
 
 
 def tries(job: Job) -> str:

@@ -42,6 +42,14 @@ class Ended(NamedTuple):
     max_rss: int | None = None
     output_bytes: int | None = None
     draw: float = 0.0
+    progress: str | None = None
+    result: str | None = None
+
+
+class Progressed(NamedTuple):
+    """The running command says how far it is."""
+
+    progress: str
 
 
 class Stuck(NamedTuple):
@@ -122,6 +130,7 @@ Event = (
     Claimed
     | Started
     | Ended
+    | Progressed
     | Stuck
     | GivenBack
     | Lost

@@ -12,7 +12,7 @@ from queuectl.domain.job import Spec
 Kind = Literal[
     "text", "filled text", "path", "id", "name", "names", "command", "whole number", "number", "flag", "time",
     "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks", "dependencies",
-    "state", "worker", "unsupported",
+    "state", "worker", "json", "unsupported",
 ]  # fmt: skip
 """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
 direction (web/rest/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
@@ -250,8 +250,8 @@ FIELDS: tuple[Field, ...] = (
     Field("exit_code", "whole number", "life", "queuectl", low=-UNLIMITED, nullable=True),
     Field("signal", "whole number", "life", "queuectl", low=-UNLIMITED, nullable=True),
     Field("error", "text", "life", "queuectl", nullable=True),
-    Field("progress", "unsupported", "nowhere", "queuectl"),
-    Field("result", "unsupported", "nowhere", "queuectl"),
+    Field("progress", "text", "life", "queuectl", nullable=True),
+    Field("result", "json", "life", "queuectl", nullable=True),
     Field("output_bytes", "whole number", "life", "queuectl", nullable=True),
     Field("cpu_time", "seconds", "life", "queuectl", nullable=True),
     Field("max_rss", "whole number", "life", "queuectl", nullable=True),

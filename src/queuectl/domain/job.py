@@ -88,7 +88,7 @@ class Job(NamedTuple):
     which units it holds, as of the latest claim. A job that has not started by `start_by` is cancelled. `place` is the
     time by which it stands in line, once somebody has moved it there. `depends_on` is spelled as domain/dependency.py
     says; `unmet` of them are undecided or cannot hold. While there are any, the job is blocked, or one that cannot hold
-    has cancelled it.
+    has cancelled it. `progress` is what its command says of itself, `result` the JSON that its latest execution left.
     """
 
     id: str
@@ -128,6 +128,8 @@ class Job(NamedTuple):
     cpu_time: float | None = None
     max_rss: int | None = None
     output_bytes: int | None = None
+    progress: str | None = None
+    result: str | None = None
 
     @property
     def due_at(self) -> float:
@@ -167,7 +169,8 @@ class Attempt(NamedTuple):
     """One execution of a job. `number` counts from 1 and is never reused.
 
     `outcome` is None while it runs. `output_files` are the files of a running attempt's streams, relative to the
-    store's folder. `leftover` names processes that the command left running when it ended. `max_rss` is in bytes.
+    store's folder. `leftover` names processes that the command left running when it ended; `note` is why its
+    result was not kept. `max_rss` is in bytes.
     """
 
     number: int
@@ -185,6 +188,7 @@ class Attempt(NamedTuple):
     output_bytes: int | None = None
     output_files: tuple[str, ...] = ()
     leftover: str | None = None
+    note: str | None = None
 
 
 STARTING = "starting"

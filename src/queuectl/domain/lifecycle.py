@@ -29,6 +29,7 @@ from queuectl.domain.events import GivenBack as GivenBack
 from queuectl.domain.events import Held as Held
 from queuectl.domain.events import LossTakenBack as LossTakenBack
 from queuectl.domain.events import Lost as Lost
+from queuectl.domain.events import Progressed as Progressed
 from queuectl.domain.events import Released as Released
 from queuectl.domain.events import Retried as Retried
 from queuectl.domain.events import Settled as Settled
@@ -63,6 +64,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
     PROCESSING: {
         Started: frozenset({PROCESSING}),
         Ended: frozenset({COMPLETED, FAILED, DEAD, CANCELLED, PENDING}),
+        Progressed: frozenset({PROCESSING}),
         Stuck: frozenset({PROCESSING}),
         GivenBack: frozenset({PENDING, FAILED, CANCELLED}),
         Lost: frozenset({PENDING, FAILED, DEAD, CANCELLED}),
@@ -95,6 +97,7 @@ VERBS: dict[type[Event], str] = {
     Claimed: "be claimed",
     Started: "start",
     Ended: "end",
+    Progressed: "make progress",
     Stuck: "be stuck",
     GivenBack: "be given back",
     Lost: "be lost",
@@ -135,7 +138,8 @@ PUT_DOWN: Changes = {"worker": None, "host": None, "next_retry_at": None, "cance
 """Changes of a job that no worker has any more."""
 
 NEVER_RUN: Changes = dict.fromkeys(
-    ("error", "exit_code", "signal", "started_at", "finished_at", "cpu_time", "max_rss", "output_bytes")
+    ("error", "exit_code", "signal", "started_at", "finished_at", "cpu_time", "max_rss", "output_bytes", "progress",
+     "result")
 ) | {"attempts": 0, "lost": 0, "lost_in_row": 0, "place": None}  # fmt: skip
 """Changes that make a job as if it had never run; its history is kept elsewhere."""
 
@@ -145,12 +149,14 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
         case Claimed():
             return {
                 "state": PROCESSING, "lease": job.lease + 1, "worker": event.worker, "host": event.host,
-                "started_at": None, "finished_at": None, "next_retry_at": None,
+                "started_at": None, "finished_at": None, "next_retry_at": None, "progress": None,
             }  # fmt: skip
         case Started():
             return {"started_at": event.at, "starts": job.starts + (job.started_at is None)}
         case Ended():
             return _ended(job, event)
+        case Progressed():
+            return {"progress": event.progress}
         case Stuck():
             return {"error": event.error}
         case GivenBack():
@@ -192,6 +198,7 @@ def _ended(job: Job, event: Ended) -> Changes:
         **counted, "started_at": event.started_at, "finished_at": event.finished_at, "exit_code": event.exit_code,
         "signal": event.signal, "error": event.error, "cpu_time": event.cpu_time, "max_rss": event.max_rss,
         "output_bytes": event.output_bytes, "next_retry_at": None, "cancel_requested": False,
+        "progress": event.progress or job.progress, "result": event.result,
     }  # fmt: skip
     match how:
         case Outcome.COMPLETED:

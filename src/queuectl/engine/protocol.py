@@ -128,13 +128,15 @@ class State(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A command runs. `files`: what it writes to, by stream."""
+    """A command runs. `files`: what it writes to, by stream. `telling`: the folder in which it may tell of itself (see
+    supervise/told.py), relative to the store's."""
 
     seq: int
     lease: int
     at: float
     pid: int
     files: Mapping[str, str]
+    telling: str = ""
 
 
 NOT_TOLD = (None, None)
@@ -170,17 +172,25 @@ class Stuck(NamedTuple):
     what: str
 
 
+class Progress(NamedTuple):
+    """How far a running command says it is."""
+
+    seq: int
+    lease: int
+    text: str
+
+
 FromDispatcher = (
     Hello | Ask | Prepare | Order | Slots | Drop | Terminate | Signalled | Recorded | Ping | Lease | Leave
 )  # fmt: skip
-FromSupervisor = Welcome | State | Started | Ended | Dropped | Short | Stuck
+FromSupervisor = Welcome | State | Started | Ended | Dropped | Short | Stuck | Progress
 Message = FromDispatcher | FromSupervisor
 
 _KINDS: dict[str, type[Message]] = {
     "hello": Hello, "ask": Ask, "spec": Prepare, "start": Order, "slots": Slots, "drop": Drop, "end": Terminate,
     "signalled": Signalled, "recorded": Recorded, "ping": Ping, "lease": Lease, "leave": Leave,
     "welcome": Welcome, "state": State, "started": Started, "ended": Ended, "dropped": Dropped, "short": Short,
-    "stuck": Stuck,
+    "stuck": Stuck, "progress": Progress,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -217,7 +227,8 @@ class Kept(TypedDict, total=False):
 
 class End(NamedTuple):
     """How an execution ended, by the clock of its machine. `error` says what went wrong beyond the command's own exit;
-    `leftover` names the processes that it left behind."""
+    `leftover` names the processes that it left behind. `progress` and `result` are what it has told of itself, and
+    `note` is why there is no result though it wrote one."""
 
     seq: int
     lease: int
@@ -229,6 +240,9 @@ class End(NamedTuple):
     error: str | None = None
     outputs: Mapping[str, Kept] | None = None
     leftover: str | None = None
+    progress: str | None = None
+    result: Kept | None = None
+    note: str | None = None
     cpu_time: float | None = None
     max_rss: int | None = None
 

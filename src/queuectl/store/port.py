@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from queuectl.domain.errors import QueuectlError, StoreLost
 from queuectl.domain.job import Attempt, Job, JobState
-from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Started, Stuck
+from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Progressed, Started, Stuck
 from queuectl.domain.selector import Selector
 from queuectl.domain.served import Served
 from queuectl.store.editing import EditStore
@@ -117,14 +117,15 @@ class Output(NamedTuple):
 class Change(NamedTuple):
     """Something that happened to a job that a worker holds. `job` is as the worker last knew it.
 
-    `output_files` comes with `Started`, `outputs` and `leftover` with `Ended`.
+    `output_files` comes with `Started`; `outputs`, `leftover` and `note` with `Ended`.
     """
 
     job: Job
-    event: Started | Ended | Stuck | GivenBack | Lost
+    event: Started | Ended | Progressed | Stuck | GivenBack | Lost
     outputs: Sequence[Output] = ()
     output_files: tuple[str, ...] = ()
     leftover: str | None = None
+    note: str | None = None
 
 
 class Note(NamedTuple):

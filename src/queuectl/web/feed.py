@@ -12,7 +12,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -22,6 +22,7 @@ from queuectl.client import documents
 from queuectl.client.facade import Client
 from queuectl.client.figures import FAILURES
 from queuectl.client.operations import EVENTS, SNAPSHOT
+from queuectl.client.values import WorkerView
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Outcome
 from queuectl.store.past import News, Place
@@ -37,7 +38,7 @@ AGAIN_AFTER_S = 1.0
 """Pause after the store could not be read."""
 RATE_WINDOW_S = 60.0
 RATE_SPANS = 500
-QUEUES_MAX = 100
+QUEUES_MAX = PROGRESS_MAX = 100
 
 LISTENERS_MAX = 256
 WAITING_BYTES_MAX = 1 << 18
@@ -243,6 +244,11 @@ class _Beat:
         return True
 
 
+def _progress(workers: Sequence[WorkerView]) -> list[tuple[str, str]]:
+    """What running jobs say of their progress."""
+    return [(job.id, job.progress) for worker in workers for job in worker.running if job.progress]
+
+
 def snapshot(client: Client) -> dict[str, Any]:
     """Counts, slots, rates and times, for pages that show them live."""
     found = client.status(retries=0)
@@ -251,6 +257,7 @@ def snapshot(client: Client) -> dict[str, Any]:
     whole = documents.STATUS.json(found._replace(next_retries=[]))
     return {
         "at": whole["at"], "counts": whole["counts"], "starting": whole["starting"],
+        "progress": dict(_progress(found.workers)[:PROGRESS_MAX]),
         "queues": dict(list(whole["queues"].items())[:QUEUES_MAX]),
         "workers": len(alive), "slots": {"total": documents.slots(alive), "busy": documents.busy(found.workers)},
         "oldest_waiting": whole["oldest_waiting"],

@@ -50,6 +50,7 @@ TO_JSON: dict[str, Callable[[Any], Any]] = {
     "state": attrgetter("_value_"),
     "worker": worker_name,
     "seconds": _rounded,
+    "json": lambda text: None if text is None else json.loads(text),
 }
 """Converters of values to JSON by kind; other kinds need none."""
 

@@ -5,6 +5,7 @@ Attributes that HTTP does not carry have their default: `seq`, `starts`, `genera
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ _OF_JSON: dict[str, Callable[[Any], Any]] = {
     "time": moment,
     "umask": lambda text: int(text, 8),
     "state": JobState,
+    "json": lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")),
 }
 """Converters of JSON values by kind; other kinds need none."""
 

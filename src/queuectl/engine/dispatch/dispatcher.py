@@ -225,6 +225,7 @@ class Dispatcher:
         if claims is not None:
             self._claiming.settled(claims)
         over, told, due = settled(outcomes)
+        self._known.settled()
         self._claiming.note_due(due)
         if over:
             self._claiming.ended()  # what ended was still in hand when these claims passed others over

@@ -43,6 +43,9 @@ class Flight:
         self.pid: int | None = None
         self.started_at: float | None = None
         self.files: tuple[str, ...] = ()
+        self.telling = ""
+        self.progress: str | None = None
+        """The latest that is known; on record it may be another."""
         self.result: End | None = None
         self.end_sent: Cause | None = None
         self.stuck: str | None = None
@@ -51,6 +54,11 @@ class Flight:
     def may_wait(self) -> bool:
         """Whether it may still wait in its supervisor's line, for all we know."""
         return self.pid is None and self.result is None
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether there is progress to be recorded."""
+        return self.result is None and self.progress is not None and self.progress != self.job.progress
 
     def is_unstarted(self) -> bool:
         """The same, where its start is not on record either."""

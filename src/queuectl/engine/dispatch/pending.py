@@ -47,6 +47,7 @@ class Pending:
         self.returned: list[Entry] = []
         self.starts: list[Entry] = []
         self.stuck: list[Entry] = []
+        self.progress: dict[Key, Entry] = {}
         self.in_doubt = False
         """Whether a transaction may have been committed though we were told that it failed."""
         self._held: list[Held] = []
@@ -55,7 +56,7 @@ class Pending:
     @property
     def is_pending(self) -> bool:
         """Whether there is something that need not wait."""
-        return bool(self.ended or self.returned or self.stuck or self.in_doubt)
+        return bool(self.ended or self.returned or self.stuck or self.in_doubt or self.progress)
 
     def add_end(self, link: Link, flight: Flight, now: float) -> None:
         """An execution has ended; its result is in the flight."""
@@ -75,6 +76,7 @@ class Pending:
         if flight is None or flight.pid is not None:
             return None  # recorded meanwhile, or told before
         flight.started_at, flight.pid, flight.files = told.at, told.pid, tuple(told.files.values())
+        flight.telling = told.telling
         if flight.job.started_at is None or flight.is_foreseen:
             self.starts.append((link, flight))
         return flight
@@ -86,6 +88,14 @@ class Pending:
             flight.stuck = what
             if flight.job.error != what:
                 self.stuck.append((link, flight))
+
+    def add_progress(self, link: Link, key: Key, text: str) -> None:
+        """A running command has told how far it is."""
+        flight = link.flights.get(key)
+        if flight is not None:
+            flight.progress = text
+            if flight.has_progress:
+                self.progress[key] = link, flight
 
     def stop_signalled(self, now: float) -> None:
         """The worker itself has got a signal to stop."""
@@ -113,7 +123,9 @@ class Pending:
         """All that can be recorded now, each flight once."""
         starts = [entry for entry in self.starts if entry[1].result is None]
         stuck = [entry for entry in self.stuck if entry[1].result is None and entry not in starts]
-        return [*self.ended, *self.returned, *starts, *stuck]
+        told = {entry[1].key for entry in (*self.returned, *starts, *stuck)} if self.progress else ()
+        progress = [entry for key, entry in self.progress.items() if entry[1].has_progress and key not in told]
+        return [*self.ended, *self.returned, *starts, *stuck, *progress]
 
     def record(self, batch: Sequence[Entry], store: WorkStore, output_bytes_max: int) -> list[Outcome]:
         """Writes a batch, inside the caller's transaction."""
@@ -132,10 +144,16 @@ class Pending:
         self.stuck = [entry for entry in self.stuck if entry in batch and entry in self.starts]
         self.ended, self.returned, self.starts, self.in_doubt = [], [], [], False
 
+    def settled(self) -> None:
+        """What a batch has made of its flights is known: of some there still is progress to record."""
+        if self.progress:
+            self.progress = {key: entry for key, entry in self.progress.items() if entry[1].has_progress}
+
     def forget(self, link: Link) -> None:
         """Nothing of this supervisor is ours to record any more."""
         for waiting in (self.ended, self.returned, self.starts, self.stuck):
             waiting[:] = [entry for entry in waiting if entry[0] is not link]
+        self.progress = {key: entry for key, entry in self.progress.items() if entry[0] is not link}
         self._held = [held for held in self._held if held.link is not link]
 
 
@@ -154,8 +172,10 @@ def settled(outcomes: Sequence[Outcome]) -> After:
     due: float | None = None
     for link, flight, job in outcomes:
         if flight.result is None and flight.started_at is not None and job is not None:
-            is_stuck = flight.job.started_at is not None and not flight.is_foreseen
-            told.append(happenings.JobStuck(job=job) if is_stuck else happenings.JobStarted(job=job))
+            if flight.job.started_at is None or flight.is_foreseen:
+                told.append(happenings.JobStarted(job=job))
+            elif job.progress == flight.job.progress:
+                told.append(happenings.JobStuck(job=job))
             flight.job, flight.is_foreseen = job, False
             continue
         over.setdefault(link, []).append(flight.key)

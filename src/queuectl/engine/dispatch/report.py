@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 from queuectl import ids
 from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import Ended, GivenBack, Started, Stuck
+from queuectl.domain.lifecycle import Ended, GivenBack, Progressed, Started, Stuck
 from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.protocol import End, Kept, Key
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.output import is_untouchable, read_capped
+from queuectl.engine.supervise.told import RESULT_BYTES_MAX, told_in
 from queuectl.store.port import Change, Output, WorkStore
+from queuectl.wire.results import checked_result
 
 NOT_ITS_OWN = frozenset({-signal.SIGKILL, -signal.SIGPIPE, 128 + signal.SIGPIPE})
 """Ends that follow from the death of a supervisor, for all we know: by its sentry, or by its pipe that nobody reads any
@@ -29,6 +31,8 @@ def change_of_flight(flight: Flight, store: WorkStore, output_bytes_max: int) ->
         return change_of(flight.job, flight.result, store, output_bytes_max)
     if flight.stuck is not None and flight.job.started_at is not None and not flight.is_foreseen:
         return Change(job=flight.job, event=Stuck(error=flight.stuck))
+    if flight.has_progress and flight.job.started_at is not None and not flight.is_foreseen:
+        return Change(job=flight.job, event=Progressed(progress=flight.progress or ""))
     if flight.started_at is not None:
         started = Started(at=store.of_here(flight.started_at))
         return Change(job=flight.job, event=started, output_files=flight.files)
@@ -38,6 +42,7 @@ def change_of_flight(flight: Flight, store: WorkStore, output_bytes_max: int) ->
 def change_of(job: Job, end: End, store: WorkStore, output_bytes_max: int) -> Change:
     """The change that an end makes to its job, with its output read and capped."""
     outputs = end.outputs or {}
+    result, note = _result(end, store.folder)
     event = Ended(
         started_at=store.of_here(end.started_at),
         finished_at=store.of_here(end.finished_at),
@@ -49,13 +54,23 @@ def change_of(job: Job, end: End, store: WorkStore, output_bytes_max: int) -> Ch
         max_rss=end.max_rss,
         output_bytes=sum(kept["size"] for kept in outputs.values()),
         draw=ids.draw() if job.spec.backoff_jitter else 0.0,
+        progress=end.progress,
+        result=result,
     )
     return Change(
         job=job,
         event=event,
         outputs=[_output(int(stream), kept, store.folder, output_bytes_max) for stream, kept in outputs.items()],
         leftover=end.leftover,
+        note=note,
     )
+
+
+def _result(end: End, below: Path) -> tuple[str | None, str | None]:
+    """The result of an execution as compact JSON, or why there is none though it wrote one."""
+    if end.result is None:
+        return None, end.note
+    return checked_result(_output(0, end.result, below, RESULT_BYTES_MAX).head)
 
 
 def _output(stream: int, kept: Kept, below: Path, output_bytes_max: int) -> Output:
@@ -100,6 +115,7 @@ def _end_seen(flight: Flight, below: Path) -> End | None:
         *flight.key, flight.started_at, time.time(),
         exit_code=exit_code if exit_code >= 0 else None, signal=-exit_code if exit_code < 0 else None,
         outputs={str(stream): {"path": path, "size": size} for stream, (path, size) in sizes.items() if size},
+        **(told_in(below / flight.telling)._asdict() if flight.telling else {}),
     )  # fmt: skip
 
 

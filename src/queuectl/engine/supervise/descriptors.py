@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 import sys
 
-FILES_A_SLOT = 3
-"""A pipe has two ends, and a file takes what it held."""
+FILES_A_SLOT = 4
+"""A pipe has two ends, a file takes what it held, and a folder what the command tells of itself."""
 
 FILES_BESIDE = 32
 """How many files a supervisor may have to open in addition to those of its slots."""

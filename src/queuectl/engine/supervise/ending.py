@@ -21,7 +21,7 @@ from queuectl.engine.supervise.memory import Watch, exceeded
 from queuectl.engine.supervise.oom import KILLED, OomKiller
 from queuectl.engine.supervise.pursuit import Pursuit
 from queuectl.engine.supervise.runs import Runs
-from queuectl.engine.supervise.sink import Drains
+from queuectl.engine.supervise.sink import INLINE_BYTES_MAX, Drains
 from queuectl.engine.supervise.starting import Patience
 from queuectl.engine.supervise.trees import name_of, names_of
 from queuectl.engine.supervise.unrecorded import INLINE_SHARE, Unrecorded
@@ -110,7 +110,7 @@ class Ending:
             self._finish(run)
         for run in stuck:
             self._runs.roster.stuck(run.slot.row)
-            self._door.say(run.order.key, run.stuck_messages())
+            self._door.say(run.order.key, run.messages())
 
     def _leave_hanging(self, now: float) -> None:
         """Goes on without children that were killed and do not end: the kernel ends them when their mount answers."""
@@ -173,13 +173,14 @@ class Ending:
         for stream, sink in run.sinks.items():
             if kept := sink.collect(bool(left or run.abandoned), room):
                 outputs[str(stream)] = kept
+        tale = run.slot.telling.collect(bool(left or run.abandoned), min(INLINE_BYTES_MAX, room))
         exit_code, signum = (why.exit_code, None) if why else run.exit or (None, None)
         seq, lease = key = run.order.key
         troubles = [why.reason if why else None, run.trouble, run.stuck]
         error = cut("; ".join(filter(None, troubles))) if any(troubles) else None
         end = End(
             seq, lease, *run.times(), exit_code, signum, run.cause, error, outputs or None,
-            names_of(left) if left else None,
+            names_of(left) if left else None, progress=tale.progress, result=tale.result, note=tale.note,
         )  # fmt: skip
         self._runs.by_pid.pop(run.tree.pid, None)
         del self._runs.by_key[key]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from queuectl.clock import boottime
 from queuectl.domain.cause import Cause
-from queuectl.engine.protocol import Order, Started, Stuck, encoded
+from queuectl.engine.protocol import Order, Progress, Started, Stuck, encoded
 from queuectl.engine.supervise import descriptors, process
 from queuectl.engine.supervise.cgroups import Group
 from queuectl.engine.supervise.config import Config
@@ -22,6 +22,7 @@ from queuectl.engine.supervise.sink import STDERR, STDOUT, Sink, UserFile
 from queuectl.engine.supervise.standing import become_user, take_niceness
 from queuectl.engine.supervise.starting import LOCAL, Start, Step, start_apart
 from queuectl.engine.supervise.surroundings import Surroundings
+from queuectl.engine.supervise.told import Telling
 from queuectl.engine.supervise.trees import Tree
 
 CLOCK_SET_S = 0.5
@@ -42,9 +43,9 @@ class Slot:
     """A place for one command at a time, with the files it writes to. `row` counts those of its supervisor, `index` all
     of its worker."""
 
-    def __init__(self, index: int, row: int, out: Sink, err: Sink) -> None:
+    def __init__(self, index: int, row: int, out: Sink, err: Sink, telling: Telling) -> None:
         self.index, self.row = index, row
-        self.out, self.err = out, err
+        self.out, self.err, self.telling = out, err, telling
 
     @classmethod
     def all_of(cls, config: Config) -> list[Slot]:
@@ -53,7 +54,8 @@ class Slot:
         slots = []
         for row, index in enumerate(range(config.first_slot, config.first_slot + config.slots)):
             out, err = (Sink(config.home, f"slot-{index}.{name}", *kept) for name in ("out", "err"))
-            slots.append(cls(index=index, row=row, out=out, err=err))
+            telling = Telling(config.home, f"slot-{index}", Path(config.below))
+            slots.append(cls(index=index, row=row, out=out, err=err, telling=telling))
         return slots
 
 
@@ -117,11 +119,17 @@ class Run:
         files = {str(stream): sink.path for stream, sink in self.sinks.items()}
         if self.user_file is not None:
             files[str(STDOUT)] = may_hang(self.user_file)
-        return Started(self.order.seq, self.order.lease, self.started_at, self.tree.pid, files)
+        return Started(*self.order.key, self.started_at, self.tree.pid, files, self.slot.telling.place)
 
-    def stuck_messages(self) -> str:
-        """Two messages: only the last thing said of an execution is sent, and its start may not have been sent yet."""
-        return f"{encoded(self.started())},{encoded(Stuck(*self.order.key, self.stuck or ''))}"
+    def messages(self) -> str:
+        """All that is known of it: only the last thing said of an execution is sent, and its start may not have been
+        sent yet."""
+        messages = [encoded(self.started())]
+        if self.stuck:
+            messages.append(encoded(Stuck(*self.order.key, self.stuck)))
+        if self.slot.telling.progress:
+            messages.append(encoded(Progress(*self.order.key, self.slot.telling.progress)))
+        return ",".join(messages)
 
     def times(self) -> tuple[float, float]:
         """When it started and when it ends, which is now. If the clock was set meanwhile both are by the new time, so
@@ -352,6 +360,7 @@ def _open_sinks(spec: Surroundings, slot: Slot) -> dict[int, Sink | UserFile]:
 def _environment(spec: Surroundings, order: Order, slot: Slot, tag: int) -> dict[bytes, bytes]:
     return {
         **spec.env,
+        **({} if spec.user else slot.telling.begin()),  # no other user can reach the folder
         process.TAG_NAME: b"%d" % tag,
         b"QUEUECTL_JOB_ID": order.job_id.encode(),
         b"QUEUECTL_LEASE": b"%d" % order.lease,

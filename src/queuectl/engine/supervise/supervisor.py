@@ -141,6 +141,7 @@ class Supervisor:
             self._ending.end_all(now, self._fence)
         if now >= self._home.look_at:
             self._ending.look_out(now)
+            self._pass_on_progress()
             if self._home.is_lost(now):
                 self._make_home_again()
 
@@ -173,14 +174,13 @@ class Supervisor:
             for slot in self._runs.slots():
                 slot.out.move()
                 slot.err.move()
+                slot.telling.move()
 
     # --- what the dispatcher says -----------------------------------------------------------
 
     def _news(self) -> list[str]:
         self._waiting.clear()  # orders of the one before: who takes over sees that they never ran
-        running = [encoded(run.started()) for run in self._runs.all]
-        stuck = [run.stuck_messages() for run in self._runs.all if run.stuck]
-        return [*running, *stuck, *self._results.messages()]
+        return [*(run.messages() for run in self._runs.all), *self._results.messages()]
 
     def _obey(self, message: Message) -> None:
         match message:
@@ -213,6 +213,12 @@ class Supervisor:
         self._waiting.pop(key, None)
         self._door.say(key, encoded(Dropped(*key)))
         return True
+
+    def _pass_on_progress(self) -> None:
+        """Tells of commands that have written how far they are, once a second at most."""
+        for run in self._runs.all:
+            if run.slot.telling.look():
+                self._door.say(run.order.key, run.messages())
 
     # --- starting ---------------------------------------------------------------------------
 

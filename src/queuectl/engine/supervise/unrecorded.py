@@ -9,8 +9,8 @@ from queuectl.engine.protocol import JOURNAL_NAME, End, Key
 from queuectl.engine.supervise.journal import Journal
 from queuectl.engine.supervise.output import discard, is_users
 
-INLINE_SHARE = 16
-"""One output may take 1/16 of the journal's room: there are two, and as JSON a byte may become six."""
+INLINE_SHARE = 24
+"""One output may take 1/24 of the journal's room: there are two, and a result, and as JSON a byte may become six."""
 
 
 class Unrecorded:
@@ -38,8 +38,9 @@ class Unrecorded:
     def keep(self, end: End, body: str, used: str) -> str:
         """Keeps an end whose JSON `body` is in the journal, with what its command used; returns the message of it."""
         message = self._results[end.seq, end.lease] = f'["ended",{body},{used}]'
-        if end.outputs:
-            paths = [kept["path"] for kept in end.outputs.values() if "path" in kept]
+        if end.outputs or end.result:
+            kepts = [*(end.outputs or {}).values(), *([end.result] if end.result else [])]
+            paths = [kept["path"] for kept in kepts if "path" in kept]
             self._files[end.seq, end.lease] = [path for path in paths if not is_users(path)]
         return message
 

@@ -14,7 +14,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     "jobs": (*JOB_COLUMNS.split(", "), "ready", "due_at"),
     "attempts": (
         "job", "number", "lease", "worker", "host", "started_at", "finished_at", "outcome", "exit_code", "signal",
-        "error", "cpu_time", "max_rss", "output_bytes", "output_files", "leftover",
+        "error", "cpu_time", "max_rss", "output_bytes", "output_files", "leftover", "note",
     ),
     "outputs": ("job", "number", "stream", "head", "tail", "cut_bytes", "compressed"),
     "events": ("id", "at", "job", "kind", "who", "detail"),

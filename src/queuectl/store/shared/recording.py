@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from queuectl.domain.job import Attempt, Job, JobState, Outcome
-from queuectl.domain.lifecycle import Ended, LossTakenBack, Started, Stuck, apply
+from queuectl.domain.lifecycle import Ended, LossTakenBack, Progressed, Started, Stuck, apply
 from queuectl.store.port import Change
 from queuectl.store.shared import rows
 
@@ -73,7 +73,7 @@ def attempt_rows(counts: Sequence[tuple[Change, Job]]) -> list[tuple[str, list[t
         elif isinstance(change.event, Ended):
             ends.append(rows.end_of(change, after))
             outputs += [rows.output_row(change, after, output) for output in change.outputs]
-        elif not isinstance(change.event, Stuck) and change.job.started_at is not None:
+        elif not isinstance(change.event, Stuck | Progressed) and change.job.started_at is not None:
             breaks.append(rows.break_of(change, after))
     kinds = [("start_attempt", starts), ("end_attempt", ends), ("break_attempt", breaks), ("write_output", outputs)]
     return [(query, values) for query, values in kinds if values]

@@ -114,6 +114,7 @@ def end_of(change: Change, after: Job) -> tuple[object, ...]:
     return (
         job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at, how._value_,
         event.exit_code, event.signal, error, event.cpu_time, event.max_rss, event.output_bytes, change.leftover,
+        change.note,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from queuectl.client.actions import CANCEL, RETRY
 from queuectl.client.documents import events, how_it_ended
 from queuectl.client.facade import Client
-from queuectl.client.facts import Fact, facts, signal_name
+from queuectl.client.facts import Fact, facts, percent, signal_name
 from queuectl.client.values import History
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.web import spelling
@@ -104,6 +104,7 @@ async def job(request: Request) -> Response:
     return page(
         request, "job.html", part="_job.html", view=found, job=found.history.job, now=found.now,
         events=events(found.history), signal_name=signal_name,
+        percent=percent(found.history.job.progress),
     )  # fmt: skip
 
 

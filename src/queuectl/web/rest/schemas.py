@@ -48,6 +48,7 @@ _SHOWN: dict[str, Schema] = {
     "command": COMMAND, "whole number": COUNT, "number": NUMBER, "seconds": NUMBER, "flag": FLAG, "time": TIME,
     "duration": NUMBER, "positive duration": NUMBER, "size": COUNT, "exit codes": listed(INTEGER), "umask": TEXT,
     "variables": ENVIRONMENT, "state": STATE, "worker": TEXT,
+    "json": {"description": "any JSON"},
     "unsupported": {"description": "not written by this version"},
 }  # fmt: skip
 """The schema of each kind of value in a job's JSON."""
@@ -55,7 +56,7 @@ _SHOWN: dict[str, Schema] = {
 
 def _shown(field: Field) -> Schema:
     shown = INTEGER if field.low < 0 else _SHOWN[field.kind]
-    return nullable(shown) if field.nullable else shown
+    return nullable(shown) if field.nullable and field.kind != "json" else shown
 
 
 JOB = {

@@ -135,7 +135,8 @@ WITH taken AS MATERIALIZED (
 -- The end of both. Also returns each job's former state and due time, which the row no longer has.
 UPDATE {schema}.jobs SET
     state = 'processing', ready = false, lease = lease + 1, worker = %(worker)s, host = %(host)s,
-    started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = coalesce(jobs.place, greatest(jobs.run_at, jobs.created_at)), updated_at = %(now)s
+    started_at = NULL, finished_at = NULL, next_retry_at = NULL, progress = NULL,
+    due_at = coalesce(jobs.place, greatest(jobs.run_at, jobs.created_at)), updated_at = %(now)s
 FROM taken WHERE jobs.ctid = taken.tid
 RETURNING taken.due_at, taken.state, {job_columns};
 
@@ -214,18 +215,19 @@ ON CONFLICT (job, number) DO UPDATE SET
 -- Executions are over, whether or not their beginning was ever written.
 INSERT INTO {schema}.attempts (
     job, number, lease, worker, host, started_at, finished_at, outcome, exit_code, signal, error, cpu_time, max_rss,
-    output_bytes, leftover
+    output_bytes, leftover, note
 )
 SELECT * FROM unnest(
     %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::text[], %s::double precision[],
     %s::double precision[], %s::text[], %s::integer[], %s::integer[], %s::text[], %s::double precision[],
-    %s::bigint[], %s::bigint[], %s::text[]
+    %s::bigint[], %s::bigint[], %s::text[], %s::text[]
 )
 ON CONFLICT (job, number) DO UPDATE SET
     lease = excluded.lease, worker = excluded.worker, host = excluded.host, started_at = excluded.started_at,
     finished_at = excluded.finished_at, outcome = excluded.outcome, exit_code = excluded.exit_code,
     signal = excluded.signal, error = excluded.error, cpu_time = excluded.cpu_time, max_rss = excluded.max_rss,
-    output_bytes = excluded.output_bytes, output_files = NULL, leftover = excluded.leftover;
+    output_bytes = excluded.output_bytes, output_files = NULL, leftover = excluded.leftover,
+    note = excluded.note;
 
 -- name: break_attempt
 -- Executions that had begun were lost, or do not count.

@@ -63,7 +63,8 @@ ORDER BY priority DESC, due_at, seq LIMIT :limit;
 -- Hands jobs to a worker. Equal to lifecycle.apply(job, Claimed); a test holds them together.
 UPDATE jobs SET
     state = 'processing', ready = 0, lease = lease + 1, worker = :worker, host = :host,
-    started_at = NULL, finished_at = NULL, next_retry_at = NULL, due_at = coalesce(place, max(run_at, created_at)), updated_at = :now
+    started_at = NULL, finished_at = NULL, next_retry_at = NULL, progress = NULL,
+    due_at = coalesce(place, max(run_at, created_at)), updated_at = :now
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND ready > 0
 RETURNING {job_columns};
 
@@ -165,8 +166,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?);
 -- An execution is over, whether or not its beginning was ever written.
 INSERT OR REPLACE INTO attempts (
     job, number, lease, worker, host, started_at, finished_at, outcome, exit_code, signal, error, cpu_time, max_rss,
-    output_bytes, leftover
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    output_bytes, leftover, note
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: break_attempt
 -- An execution that had begun was lost, or does not count.
