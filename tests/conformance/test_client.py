@@ -116,7 +116,18 @@ def test_values_may_be_what_python_has_for_them(anywhere: AnyClient, tmp_path: P
 
 
 def test_every_key_of_the_input_is_a_keyword() -> None:
-    assert JobKeys.__annotations__.keys() == set(INPUT_KEYS) - {"base_backoff_seconds"}
+    assert JobKeys.__annotations__.keys() == set(INPUT_KEYS) - {"base_backoff_seconds", "on_conflict"}
+
+
+def test_a_unique_key_is_minded_by_the_rule_of_the_call_or_of_the_job(anywhere: AnyClient) -> None:
+    first = anywhere.enqueue(command="true", unique_key="k", unique_for="1h", delay=60)
+    assert (first.unique_key, first.spec.unique_for) == ("k", 3600)
+    assert anywhere.enqueue(command="true", unique_key="k").id == first.id
+    with pytest.raises(Conflict, match="unique key 'k' is taken by job"):
+        anywhere.enqueue(command="true", unique_key="k", on_conflict="error")
+    request = parse_request({"command": "new", "unique_key": "k", "on_conflict": "replace"}, 0)
+    same, other = anywhere.enqueue([request, {"command": "true", "unique_key": "k2"}], on_conflict="error")
+    assert (same.id, same.command, other.unique_key) == (first.id, "new", "k2")
 
 
 def test_many_are_added_all_or_none(anywhere: AnyClient) -> None:
@@ -434,7 +445,7 @@ def test_times_without_a_zone_are_those_of_who_asks(server: Service) -> None:
 
 
 def test_no_method_is_missing_or_other_afar() -> None:
-    local = {"remote", "enqueue_read", *vars(Here)} - {"close"}
+    local = {"remote", "enqueue_each", "enqueue_read", *vars(Here)} - {"close"}
     only_here = {"connection", "orphaned", "tick", "say"}  # what the caller's own process does, or is told
     for name, method in inspect.getmembers(Client, inspect.isfunction):
         if not name.startswith("_") and name not in local:

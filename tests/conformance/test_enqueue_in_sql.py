@@ -16,7 +16,8 @@ from psycopg.rows import dict_row
 
 from queuectl import __version__
 from queuectl.client.facade import Client
-from queuectl.domain.errors import Conflict, Invalid, QueuectlError
+from queuectl.domain.errors import KEY_HINT, Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.job import JobState
 from queuectl.settings import Settings
 from queuectl.store.postgres import function
 from queuectl.store.postgres.address import parse_address
@@ -29,7 +30,7 @@ from tests.unit.test_wire import BAD_INPUT, BAD_VALUES
 SAME_PLACE = {"cwd": "/work", "umask": "0027"}
 """What the client would take from where it is, and the server cannot."""
 
-DIFFERENT = {"seq", "id", "created_at", "updated_at", "run_at", "due_at", "start_by"}
+DIFFERENT = {"seq", "id", "created_at", "updated_at", "run_at", "due_at", "start_by", "unique_until"}
 """Columns in which two jobs of the same input differ, or whose difference from `created_at` counts."""
 
 ZONE = "Asia/Kolkata"
@@ -64,22 +65,33 @@ class Both:
             return Invalid(error.diag.message_primary or "", error.diag.message_hint or "")
         except psycopg.errors.UniqueViolation as error:
             return Conflict(error.diag.message_primary or "", error.diag.message_hint or "")
+        except psycopg.errors.NoDataFound as error:
+            return NotFound(error.diag.message_primary or "", error.diag.message_hint or "")
         assert found is not None
         return self.row(found["id"])
 
     def row(self, job_id: str) -> dict[str, Any]:
-        parts = "run_at - created_at AS later, due_at - run_at AS late, start_by - due_at AS patience"
+        parts = "run_at - created_at AS later, due_at - run_at AS late, start_by - due_at AS patience, "
+        parts += "unique_until - created_at AS held_for"
         text = f"SELECT *, {parts} FROM {self.schema}.jobs WHERE id = %s"
         found = self.db.execute(text.encode(), [job_id]).fetchone()
         assert found is not None
         return found
 
+    def free_keys(self) -> None:
+        """Has all jobs forget their unique keys."""
+        self.db.execute(f"UPDATE {self.schema}.jobs SET unique_key = NULL WHERE unique_key IS NOT NULL".encode())
+        self.db.execute(f"DELETE FROM {self.schema}.unique_keys".encode())
+
     def assert_same(self, document: object) -> dict[str, Any]:
         """The row that both keep of a document, which says when to run by a delay if at all."""
-        one, other = self.by_client(document), self.by_sql(document)
+        self.free_keys()
+        one = self.by_client(document)
         assert isinstance(one, dict), one
+        self.free_keys()
+        other = self.by_sql(document)
         assert isinstance(other, dict), other
-        for name in ("later", "patience"):
+        for name in ("later", "patience", "held_for"):
             assert other.pop(name) == pytest.approx(one.pop(name), abs=1e-5)
         assert {key: one[key] for key in one.keys() - DIFFERENT} == {key: other[key] for key in one.keys() - DIFFERENT}
         return other
@@ -116,6 +128,9 @@ EXAMPLES: dict[str, list[Any]] = {
     "locks": ["gpu", ["b", "a=2", "b=3"], ["x=1"], []],
     "expires": ["10m", 1.5],
     "start_by": [],
+    "unique_key": ["k", "a b: é 'x'", "é" * 256],
+    "unique_for": [],  # see below
+    "on_conflict": ["ignore", "error"],
     "tags": ["one", ["a", "b", "a"], []],
     "held": [True, False, "TRUE", "false"],
     "max_retries": [0, 1_000_000, "12"],
@@ -229,6 +244,11 @@ REFUSED = [
     {"command": "true", "locks": ["a=2", "b=5"]},
     {"command": "true", "locks": ["named=3"], "id": "greedy"},
     {"command": "true", "locks": "unset=2"},
+    {"command": "true", "unique_key": "é" * 257},
+    {"command": "true", "unique_for": 1},
+    {"command": "true", "unique_key": "k", "unique_for": 0},
+    {"command": "true", "on_conflict": "replace"},
+    {"command": "true", "unique_key": "k", "on_conflict": "Error"},
 ]  # fmt: skip
 
 
@@ -288,6 +308,29 @@ def test_an_id_that_is_taken_is_a_conflict_in_the_same_words(both: Both) -> None
     assert (other.message, other.hint) == (one.message, one.hint)
 
 
+def test_a_taken_key_means_the_same_to_both(both: Both) -> None:
+    def enqueued(by: Any, **keys: Any) -> Any:
+        found = by({"command": "true", "unique_key": "shared", **SAME_PLACE, **keys})
+        return (found.message, found.hint) if isinstance(found, QueuectlError) else found["id"]
+
+    ways = both.by_client, both.by_sql
+    first = enqueued(both.by_sql, id="first", unique_for="1h", delay=60)
+    assert [enqueued(by) for by in ways] == [first, first]
+    one, other = (enqueued(by, on_conflict="error") for by in ways)
+    assert one == other == ("unique key 'shared' is taken by job first (pending)", KEY_HINT)
+    changed = {"on_conflict": "replace", "queue": "changed", "command": ["echo", "é"], "priority": 3, "timeout": 9}
+    rows = []
+    for by in (*ways, *ways):  # each from what the other has left
+        assert enqueued(by, **changed, delay=30, held=True, tags=["a"], unique_for="2h") == first
+        rows.append({key: value for key, value in both.row(first).items() if key not in DIFFERENT | {"later"}})
+    assert rows[2] == rows[3]
+    assert both.client.counts()["changed", JobState.PENDING] == 1
+    both.client.cancel([first])
+    assert [enqueued(by, on_conflict="replace") for by in ways] == [first, first]  # it holds the key for two hours
+    both.client.delete([first])
+    assert enqueued(both.by_sql, id="next") == "next"
+
+
 SETTINGS = {
     "max-retries": ("7", "5"), "backoff-base": ("3", "2"), "backoff-initial": ("9s", "backoff-base"),
     "backoff-max": ("2h", "1h"), "backoff-jitter": ("0.5", "0"), "timeout": ("1h30m", "none"),
@@ -338,9 +381,8 @@ PATHS = st.text("/.a", max_size=10).map("/".__add__)
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Jobs as people might write them: mostly right, each value possibly anything."""
-    keys = draw(
-        st.lists(st.sampled_from(sorted(EXAMPLES.keys() - {"run_at", "start_by", "id"})), unique=True, max_size=6)
-    )
+    tried = sorted(EXAMPLES.keys() - {"run_at", "start_by", "id", "unique_for"})
+    keys = draw(st.lists(st.sampled_from(tried), unique=True, max_size=6))
     document: dict[str, Any] = {"command": draw(TEXTS | st.lists(TEXTS, max_size=3)), **SAME_PLACE}
     for key in keys:
         right = st.sampled_from(EXAMPLES[key])
@@ -353,8 +395,11 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=documents())
 def test_any_input_gives_the_same_row_or_is_refused_by_both(both: Both, document: dict[str, Any]) -> None:
+    both.free_keys()
     one = both.by_client(document)
     if isinstance(one, QueuectlError):
-        assert isinstance(both.by_sql(document), type(one))
+        refused = both.by_sql(document)
+        assert isinstance(refused, QueuectlError)
+        assert refused.code == one.code
     else:
         both.assert_same(document)

@@ -18,10 +18,12 @@ TYPES = {
     "locks": "Sequence[str]", "dependencies": "Sequence[str]",
     "whole number": "int", "number": "float", "flag": "bool", "time": "str | datetime",
     "duration": "Duration", "positive duration": "Duration", "size": "int | str", "exit codes": "Sequence[int]",
-    "umask": "str",
+    "umask": "str", "key": "str",
     "variables": "Mapping[str, str]",
 }  # fmt: skip
 """The type of a keyword argument, by the kind of its key."""
+APART = ("command", "on_conflict")
+"""The one that is required, and one that many jobs can share."""
 
 
 def written() -> str:
@@ -30,7 +32,7 @@ def written() -> str:
     head, _, rest = text.partition("    command: str")
     _, _, tail = rest.partition("\n\n\n")
     lines = [f"    command: {TYPES['command']}"]
-    lines += [f"    {key.name}: NotRequired[{TYPES[key.kind]} | None]" for key in INPUT if key.name != "command"]
+    lines += [f"    {key.name}: NotRequired[{TYPES[key.kind]} | None]" for key in INPUT if key.name not in APART]
     return head + "\n".join(lines) + "\n\n\n" + tail
 
 

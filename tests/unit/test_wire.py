@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from queuectl.client.documents import EXECUTION
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, Attempt, Job, JobState, Outcome, Spec
+from queuectl.domain.unique import Rule
 from queuectl.wire import times
 from queuectl.wire.jobs import command_line, job_to_json, spec_from_text, spec_to_text
 from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
@@ -30,7 +31,8 @@ CONTRACT_KEYS = [
     "timeout", "kill_grace", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "retry_on",
     "fatal_on", "memory_max", "nice", "user",
     "cwd", "umask", "env", "secrets", "shell", "stdin", "output_path", "split_output", "tags",
-    "batch", "schedule", "unique_key", "depends_on", "locks", "held", "on_success", "on_failure", "on_dead", "owner",
+    "batch", "schedule", "unique_key", "unique_for",
+    "depends_on", "locks", "held", "on_success", "on_failure", "on_dead", "owner",
     "worker", "host", "lease", "lost", "started_at", "finished_at", "duration", "next_retry_at", "exit_code", "signal",
     "error", "progress", "result", "output_bytes", "cpu_time", "max_rss", "reason",
 ]  # fmt: skip
@@ -160,17 +162,21 @@ def test_every_key_can_be_given() -> None:
         locks=["gpu", "db=2", "gpu"], expires="1h",
         kill_grace=0, backoff_base=1.5, backoff_initial="5s", backoff_max="1h", backoff_jitter=0.5, retry_on=[75, 111],
         fatal_on="2,3", cwd="/tmp", umask="0027", env={"A": "=x\n"}, shell="/bin/bash", stdin="in", output_path="out",
-        split_output=True, memory_max="4g", nice="-5", user="nobody",
+        split_output=True, memory_max="4g", nice="-5", user="nobody", unique_key="k", unique_for="2h",
+        on_conflict="replace",
     )  # fmt: skip
     assert asked == JobRequest(
-        command="true", id="a.b:c_d-e", delay=600,
-        columns={"queue": "video/hd", "priority": -5, "tags": ("a", "b"), "held": True, "locks": ("db=2", "gpu=2")},
+        command="true", id="a.b:c_d-e", delay=600, on_conflict=Rule.REPLACE,
+        columns={
+            "queue": "video/hd", "priority": -5, "tags": ("a", "b"), "held": True, "locks": ("db=2", "gpu=2"),
+            "unique_key": "k",
+        },
         spec={
             "expires": 3600,
             "timeout": 90, "kill_grace": 0, "backoff_base": 1.5, "backoff_initial": 5, "backoff_max": 3600,
             "backoff_jitter": 0.5, "retry_on": (75, 111), "fatal_on": (2, 3), "cwd": "/tmp", "umask": 0o027,
             "env": {"A": "=x\n"}, "shell": "/bin/bash", "stdin": "in", "output_path": "out", "split_output": True,
-            "memory_max": 4 << 30, "nice": -5, "user": "nobody",
+            "memory_max": 4 << 30, "nice": -5, "user": "nobody", "unique_for": 7200,
         },
     )  # fmt: skip
     assert set(Spec._fields) - set(asked.spec) == {"max_retries", "captured"}
@@ -396,7 +402,7 @@ def test_a_job_has_exactly_the_keys_of_the_contract() -> None:
 
 
 def test_input_keys_are_keys_of_the_contract_or_their_aliases() -> None:
-    assert set(INPUT_KEYS) - set(CONTRACT_KEYS) == {"delay", "base_backoff_seconds"}
+    assert set(INPUT_KEYS) - set(CONTRACT_KEYS) == {"delay", "on_conflict", "base_backoff_seconds"}
 
 
 def test_a_job_is_shown_as_it_is() -> None:

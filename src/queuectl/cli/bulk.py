@@ -13,12 +13,13 @@ from typing import BinaryIO
 from queuectl.cli.call import Call
 from queuectl.cli.changed import LINES_MAX
 from queuectl.cli.forms import options, spelled
-from queuectl.cli.notes import note_all, note_there
+from queuectl.cli.notes import in_words, note_all, note_there
 from queuectl.client.bulk import Added
 from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job
+from queuectl.domain.unique import Fate
 from queuectl.wire.documents import documents_in
 from queuectl.wire.kinds import whole_number
 from queuectl.wire.reading import Reader, Requests
@@ -99,11 +100,9 @@ def add(call: Call, reader: Reader, chunks: Iterable[Requests]) -> None:
         elif console.terminal and not console.quiet:
             _print_few(call, adding)
         else:
-            verb = "" if console.quiet else "enqueued "
             for added in adding:
-                for ids in added.new_ids():
-                    console.lines(verb + id for id in ids)
-                _note_others(call, added)
+                console.lines(_lines_of(added, console.quiet))
+                _note_there(call, added)
         if adding.error is not None:
             raise adding.error
         note_all(call, client, adding.samples.values())
@@ -111,30 +110,43 @@ def add(call: Call, reader: Reader, chunks: Iterable[Requests]) -> None:
 
 def _new(call: Call, adding: Iterable[Added]) -> Iterator[list[Job]]:
     for added in adding:
-        for jobs in added.pages():
-            yield [job for job in jobs if not job.seq]
-        _note_others(call, added)
+        if added.others:
+            yield from ([job for job, fate in page if fate is not Fate.ID_THERE] for page in added.admitted())
+        else:
+            yield from map(list, added.pages())
+        _note_there(call, added)
 
 
 def _print_few(call: Call, adding: Iterable[Added]) -> None:
     """Prints the ids on a terminal, or only their number if they are many."""
-    few, number = list[str](), 0
+    few, number, others = list[str](), 0, 0
     for added in adding:
         number += added.new
-        if number <= LINES_MAX:
-            few += (id for ids in added.new_ids() for id in ids)
-        _note_others(call, added)
-    if number > LINES_MAX:
-        call.console.print(f"enqueued {counted(number, 'job')}")
+        others += added.others
+        if number + others <= LINES_MAX:
+            few += _lines_of(added)
+        _note_there(call, added)
+    if number + others > LINES_MAX:
+        met = f"; {others:,} met others" if others else ""
+        call.console.print(f"enqueued {counted(number, 'job')}{met}")
     else:
-        call.console.lines(f"enqueued {id}" for id in few)
+        call.console.lines(few)
 
 
-def _note_others(call: Call, added: Added) -> None:
-    if added.there and not call.console.quiet:
-        for jobs in added.pages():
-            for job in jobs:
-                if job.seq:
+def _lines_of(added: Added, quiet: bool = False) -> Iterator[str]:
+    """A line for each job that was added, or left out or changed for the sake of a key."""
+    if not added.others:
+        yield from (id if quiet else f"enqueued {id}" for ids in added.new_ids() for id in ids)
+    for page in added.admitted() if added.others else ():
+        yield from (each.job.id if quiet else in_words(each) for each in page if each.fate is not Fate.ID_THERE)
+
+
+def _note_there(call: Call, added: Added) -> None:
+    """Notes whose ids were there before."""
+    if added.others and not call.console.quiet:
+        for page in added.admitted():
+            for job, fate in page:
+                if fate is Fate.ID_THERE:
                     note_there(call, job)
 
 
@@ -157,7 +169,7 @@ class _Adding:
                 console.progress_done()
                 requests.so_far = self._reader.so_far
                 progress = console.progress("enqueued", len(requests))
-                added = self._client.enqueue_read(requests, self._call.args.on_conflict, progress)
+                added = self._client.enqueue_read(requests, None, progress)
                 console.progress_done()
                 done += len(requests)
                 self._reader.so_far = f"enqueued so far: {counted(done, 'job')}, to {requests.kind} {requests.last:,}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from queuectl.cli.call import Call
 from queuectl.cli.changed import print_changed
 from queuectl.cli.forms import command_of, document_of, file_of, options, spelled
-from queuectl.cli.notes import note_all, note_there
+from queuectl.cli.notes import in_words, note_all, note_there
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
+from queuectl.domain.unique import ADDED, Fate
 from queuectl.wire.requests import parse_request
 
 
@@ -23,11 +24,18 @@ def enqueue(call: Call) -> int:
     document = document_of(call.args, call.words, call.after)
     request = parse_request(document, SystemClock().now(), spelled(options(call.args)))
     with call.client() as client:
-        (job,) = client.enqueue([request], on_conflict=call.args.on_conflict)
-        print_changed(call.console, client, [] if job.seq else [job], "enqueued")
-        if job.seq:
+        (admitted,) = client.enqueue_each([request])
+        job, fate = admitted
+        if fate in ADDED:
+            print_changed(call.console, client, [job], "enqueued")
+        elif fate is Fate.ID_THERE:
+            print_changed(call.console, client, [], "enqueued")
             note_there(call, job)
-        note_all(call, client, [] if job.seq else [job])
+        elif call.console.as_json or call.console.quiet:
+            print_changed(call.console, client, [job], "enqueued")
+        else:
+            call.console.print(in_words(admitted))
+        note_all(call, client, [job] if fate in ADDED else [])
     return 0
 
 
@@ -36,9 +44,10 @@ def clone(call: Call) -> int:
     keys = options(call.args)
     typed = call.after is not None or call.args.shell_command is not None
     changes = {**keys, **command_of(call.args, call.after)} if typed else keys
-    parse_request({"command": "true", **changes}, SystemClock().now(), spelled(keys))  # names options
+    whole = {"command": "true", "unique_key": "of the job", **changes}
+    parse_request(whole, SystemClock().now(), spelled(keys))  # names options
     with call.client() as client:
-        job = client.clone(call.words[0], changes, on_conflict=call.args.on_conflict)
+        job = client.clone(call.words[0], changes)
         if job.seq:
             print_changed(call.console, client, [], "enqueued")
             note_there(call, job)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
 from queuectl.domain.job import Job, Spec
+from queuectl.domain.unique import ADDED, Fate, state_in_words
+from queuectl.store.arrivals import Admitted
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.limits import Pause
@@ -20,6 +22,14 @@ NOTES_MAX = 20
 def note_there(call: Call, job: Job) -> None:
     """Notes that a job was there before."""
     call.console.note(f"{job.id} is already there ({job.state}) and left as it is", "already_there")
+
+
+def in_words(admitted: Admitted) -> str:
+    """What became of a new job, on one line."""
+    job, fate = admitted
+    if fate in ADDED:
+        return f"enqueued {job.id}"
+    return f"replaced {job.id}" if fate is Fate.MERGED else f"already queued as {job.id} ({state_in_words(job)})"
 
 
 def note_all(call: Call, client: Client, jobs: Iterable[Job]) -> None:

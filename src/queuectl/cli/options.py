@@ -49,10 +49,6 @@ ENQUEUE = (
     *(_of(field) for field in INPUT if field.option),
 )
 
-ON_CONFLICT = Option(
-    ("--on-conflict",), "if the id is taken: fail, or keep the job there (default: error)",
-    {"choices": ("error", "ignore"), "default": "error"},
-)  # fmt: skip
 FILE = option("-f", "--file", "FILE", "add one JSON job per line, all or none; - is stdin", dest="file")
 MANY = (FILE, option("--chunk", "N", "of many: commit every N as they are read, instead of all or none"))
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from queuectl.cli.call import Call
 from queuectl.cli.console import Screen
 from queuectl.cli.forms import FORMS, command_of, options, spelled
-from queuectl.cli.notes import note_missing, note_paused, note_unserved
+from queuectl.cli.notes import in_words, note_missing, note_paused, note_unserved
 from queuectl.cli.onlooker import Onlooker
 from queuectl.cli.wait import BY_SIGNAL, exit_code_of
 from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, StoreUnavailable, TimedOut
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.unique import ADDED
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request
@@ -88,7 +89,11 @@ def run(call: Call) -> int:
     given = call.args.start_timeout
     start_within_s = None if given is None else parse_duration(given, "--start-timeout")
     with call.client() as client, _stop_signals(call.console.screen) as stop:
-        (job,) = client.enqueue([request])
+        (admitted,) = client.enqueue_each([request])
+        job, fate = admitted
+        if fate not in ADDED:
+            call.args.keep = True  # it is somebody else's
+            call.console.note(in_words(admitted), "already_queued")
         try:
             stop.now()
             finished = _followed(call, client, job, start_within_s)

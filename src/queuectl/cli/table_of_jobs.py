@@ -1,12 +1,12 @@
 """The commands on jobs that have a module of their own, one row each; see `cli.table`."""
 
 from queuectl.cli.command import JOBS, Command
-from queuectl.cli.options import ACT, ENQUEUE, FOLLOW, MANY, ON_CONFLICT, SELECT, Option, flag, option
+from queuectl.cli.options import ACT, ENQUEUE, FOLLOW, MANY, SELECT, Option, flag, option
 
 ROWS = (
     Command(
         name="enqueue", group=JOBS, makes_store=True, help="add a job", target="enqueue:enqueue",
-        words="[JSON]", options=(*ENQUEUE, ON_CONFLICT, *MANY), takes_command=True,
+        words="[JSON]", options=(*ENQUEUE, *MANY), takes_command=True,
         description="Add a job: as JSON, as words after --, or as a shell string with -c. Add many from a file with "
         "--file. Once its id is printed, the job survives a crash and a power cut.",
         examples=(
@@ -101,7 +101,7 @@ ROWS = (
     ),
     Command(
         name="clone", group=JOBS, help="add a copy of a job", target="enqueue:clone", words="ID", least=1, most=1,
-        options=(*ENQUEUE, ON_CONFLICT), takes_command=True,
+        options=ENQUEUE, takes_command=True,
         description="Add a copy of a job under a new id, with its command, policy and environment. Options and a "
         "command after -- change the copy. The original stays as it is.",
         examples=("queuectl clone job1", "queuectl clone job1 --queue gpu --timeout 2h", "queuectl clone job1 -- make"),

@@ -8,11 +8,15 @@ from pickle import dumps, loads
 from typing import Any
 
 from queuectl import ids
-from queuectl.client.enqueueing import JobFactory, check_units, insert_unknown
+from queuectl.client.conflicts import add
+from queuectl.client.enqueueing import JobFactory, check_units
 from queuectl.client.values import Progress
-from queuectl.domain.errors import IdTaken, IdTwice
+from queuectl.domain.errors import Conflict, IdTaken, IdTwice, KeyTaken, KeyTwice
 from queuectl.domain.job import Job
+from queuectl.domain.unique import ADDED, Rule
+from queuectl.store.arrivals import Admitted, Arrival
 from queuectl.store.port import Store
+from queuectl.wire.kinds import check_rule
 from queuectl.wire.reading import Piece, Requests
 from queuectl.wire.requests import JobRequest
 from queuectl.wire.spool import Spool
@@ -24,13 +28,13 @@ class Incoming:
     """The new jobs of what was read, each time with the same ids and times."""
 
     def __init__(self, requests: Requests, factory: JobFactory) -> None:
-        self._requests = requests
+        self.requests = requests
         self._factory = factory
         self._secret = ids.secret()
         self.progress: Progress | None = None
 
     def __len__(self) -> int:
-        return len(self._requests)
+        return len(self.requests)
 
     def __iter__(self) -> Iterator[Job]:
         done = 0
@@ -40,24 +44,37 @@ class Incoming:
             if self.progress:
                 self.progress(done)
 
+    def arrivals(self, rule: Rule | None) -> Iterator[list[Arrival]]:
+        """The jobs with their rules (`rule` if one gives none), in lists of at most a thousand."""
+        for jobs, piece in zip(self.pages(), self.requests.pieces(), strict=True):
+            kinds = [piece.kinds[at] for at in piece.which or [0] * len(jobs)]
+            yield [Arrival(job, kind.on_conflict or rule, kind.delay) for job, kind in zip(jobs, kinds, strict=True)]
+
+    def with_key(self, key: str) -> Iterator[tuple[int, str]]:
+        """The number and the id of each job with this unique key."""
+        for jobs, piece in zip(self.pages(), self.requests.pieces(), strict=True):
+            yield from (
+                (number, job.id) for number, job in zip(piece.numbers, jobs, strict=True) if job.unique_key == key
+            )
+
     def pages(self) -> Iterator[list[Job]]:
         """The jobs in lists of at most a thousand."""
         first = 0
-        for piece in self._requests.pieces():
+        for piece in self.requests.pieces():
             yield self._made(piece, first)
             first += len(piece.commands)
 
     def ids(self) -> Iterator[list[str]]:
         """The ids of the jobs, in the same lists."""
         first = 0
-        for piece in self._requests.pieces():
+        for piece in self.requests.pieces():
             drawn = self._drawn(piece, first)
             yield drawn if piece.ids is None else [own or id for own, id in zip(piece.ids, drawn, strict=True)]
             first += len(drawn)
 
     def samples(self) -> Iterator[Job]:
         """One job of each kind, at least once."""
-        for piece in self._requests.pieces():
+        for piece in self.requests.pieces():
             yield from map(self._factory.job, piece.kinds)
 
     def _made(self, piece: Piece, first: int) -> list[Job]:
@@ -87,23 +104,30 @@ class Incoming:
 class Added:
     """What became of jobs that were added together, in their order, to be looked at any number of times."""
 
-    def __init__(self, incoming: Incoming, found: Spool | None = None, there: int = 0) -> None:
-        """`found`: pages of the jobs that are in the place of those given, unless they all are new. `there`: how many
-        of them were there before."""
+    def __init__(self, incoming: Incoming, met: Spool | None = None, new: int = 0) -> None:
+        """`met`: what became of each, in pages, unless they all are new. `new`: how many of them are."""
         self._incoming = incoming
-        self._found = found
-        self.there = there
-        self.new = len(incoming) - there
+        self._met = met
+        self.new = len(incoming) if met is None else new
+
+    @property
+    def others(self) -> int:
+        """How many met another job."""
+        return len(self._incoming) - self.new
+
+    def admitted(self) -> Iterator[Sequence[Admitted]]:
+        """What became of each, in lists of at most a thousand; of those that met others, if any did."""
+        return iter(()) if self._met is None else map(loads, self._met)
 
     def pages(self) -> Iterator[Sequence[Job]]:
         """The jobs that are there now, in lists of at most a thousand; those that were there before have a `seq`."""
-        return self._incoming.pages() if self._found is None else map(loads, self._found)
+        return self._incoming.pages() if self._met is None else ([job for job, _ in page] for page in self.admitted())
 
     def new_ids(self) -> Iterator[Sequence[str]]:
         """The ids of the new ones, in lists."""
-        if self._found is None:
+        if self._met is None:
             return self._incoming.ids()
-        return ([job.id for job in jobs if not job.seq] for jobs in self.pages())
+        return ([job.id for job, fate in page if fate in ADDED] for page in self.admitted())
 
     def samples(self) -> Iterator[Job]:
         """One job of each kind that was given, at least once."""
@@ -111,24 +135,42 @@ class Added:
 
 
 def enqueue(
-    store: Store, factory: JobFactory, requests: Requests, on_conflict: str, progress: Progress | None = None
+    store: Store, factory: JobFactory, requests: Requests, on_conflict: str | None, progress: Progress | None = None
 ) -> Added:
-    """Adds jobs, all or none. Raises `Conflict` with the line of a taken id."""
+    """Adds jobs, all or none. Raises `Conflict` with the line of a taken id or key."""
+    rule = None if on_conflict is None else check_rule(on_conflict, "on_conflict")
     incoming = Incoming(requests, factory)
     check_units(store, incoming.samples())
     incoming.progress = progress
     try:
-        if on_conflict != "ignore" or not requests.has_ids:
+        if requests.is_plain and (rule is not Rule.IGNORE or not requests.has_ids):
             store.insert(incoming)
             return Added(incoming)
-        found, there = Spool(), 0
+        met, new = Spool(), 0
         with store.transaction():
-            for jobs in incoming.pages():
-                met = insert_unknown(store, jobs)
-                there += sum(1 for job in met if job.seq)
-                found.add(dumps(met))
-        return Added(incoming, found, there)
+            for arrivals in incoming.arrivals(rule):
+                page = add(store, arrivals)
+                new += sum(1 for _, fate in page if fate in ADDED)
+                met.add(dumps(page))
+        return Added(incoming, met, new)
     except (IdTaken, IdTwice) as error:
         raise requests.blamed(error) from None
+    except (KeyTaken, KeyTwice) as error:
+        raise _blamed(incoming, error) from None
     finally:
         incoming.progress = None
+
+
+def _blamed(incoming: Incoming, error: KeyTaken | KeyTwice) -> Conflict:
+    """The error, with the line of the key."""
+    found = incoming.with_key(error.key)
+    number, id = next(found)
+    again = next(found, None)
+    is_twice = again is not None and (isinstance(error, KeyTwice) or error.holder.partition(" ")[0] == id)
+    requests = incoming.requests
+    where = f"{requests.name} {requests.kind}"
+    if again is not None and is_twice:
+        twice = KeyTwice(error.key)
+        told = f"{where} {again[0]}: {twice.message}, in {requests.kind} {number} too"
+        return Conflict(told, f"{twice.hint}; {requests.so_far}")
+    return Conflict(f"{where} {number}: {error.message}", f"{error.hint}; {requests.so_far}")

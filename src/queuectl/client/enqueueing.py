@@ -8,22 +8,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from queuectl import environment, ids
-from queuectl.domain.errors import IdTaken, Invalid
+from queuectl.client.conflicts import add, as_added, may_meet
+from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import INPUT
 from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
 from queuectl.domain.lifecycle import begun
-from queuectl.domain.selector import Selector
+from queuectl.domain.unique import Fate, Rule
 from queuectl.settings import Settings
+from queuectl.store.arrivals import Admitted, Arrival
 from queuectl.store.port import Store
-from queuectl.wire.kinds import utf8
+from queuectl.wire.kinds import check_rule, utf8
 from queuectl.wire.requests import COLUMNS, NOTHING, JobRequest, parse_request
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.limits import Lock
-
-IDS_AT_ONCE = 500
-ON_CONFLICT = ("error", "ignore")
-"""What to do if an id is taken: refuse all jobs, or leave this one out."""
 
 _PATHS = [field.name for field in INPUT if field.kind == "path"]
 
@@ -31,25 +29,21 @@ _asking = allocate_lock()
 """The umask belongs to the whole process, and can be read only by setting another one."""
 
 
-def enqueue(store: Store, who: str, requests: Iterable[JobRequest], connection: Any, on_conflict: str) -> list[Job]:
-    """Adds the jobs, all or none; see `Client.enqueue`."""
-    _check_rule(on_conflict)
+def enqueue(
+    store: Store, who: str, requests: Iterable[JobRequest], connection: Any, on_conflict: str | None
+) -> list[Admitted]:
+    """Adds the jobs, all or none; see `Client.enqueue`. Returns each with what became of it."""
+    rule = None if on_conflict is None else check_rule(on_conflict, "on_conflict")
     factory = factory_of(store, who)
-    jobs = [factory.job(request) for request in requests]
+    arrivals = [Arrival(factory.job(each), each.on_conflict or rule, each.delay) for each in requests]
+    jobs = [each.job for each in arrivals]
     check_units(store, jobs)
     if connection is not None:
-        if on_conflict != "error":
-            raise Invalid("connection and on_conflict exclude each other", "check first whether the job exists")
-        return _within(store, connection, jobs)
-    if on_conflict == "ignore":
-        return insert_unknown(store, jobs)
-    store.insert(jobs)
-    return jobs
-
-
-def _check_rule(on_conflict: str) -> None:
-    if on_conflict not in ON_CONFLICT:
-        raise Invalid(f"on_conflict must be {' or '.join(ON_CONFLICT)}, not {on_conflict!r}")
+        return [Admitted(job, Fate.ADDED) for job in _within(store, connection, arrivals)]
+    if any(map(may_meet, arrivals)):
+        return add(store, arrivals)
+    arrived = store.insert(jobs)
+    return [Admitted(as_added(job, arrived) if arrived else job, Fate.ADDED) for job in jobs]
 
 
 def factory_of(store: Store, who: str) -> JobFactory:
@@ -58,29 +52,27 @@ def factory_of(store: Store, who: str) -> JobFactory:
     return JobFactory(Settings(settings, store.defaults), store.now(), who, policies)
 
 
-def _within(store: Store, connection: Any, jobs: Sequence[Job]) -> list[Job]:
+def _within(store: Store, connection: Any, arrivals: Sequence[Arrival]) -> list[Job]:
     if not store.shared_by_machines:
         raise Invalid("connection= needs a store on PostgreSQL", f"this one is {store.url}")
     from queuectl.store.postgres.enqueue import enqueue_within
 
     store.bring_up_to_date()
-    return enqueue_within(connection, store.address, jobs)
+    return enqueue_within(connection, store.address, arrivals)
 
 
-def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_conflict: str = "error") -> Job:
+def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_conflict: str | None = None) -> Job:
     """Adds a copy of a job; see `Client.clone`."""
-    _check_rule(on_conflict)
     job, now = store.get(ref), store.now()
     command = job.command if isinstance(job.command, str) else list(job.command)
-    request = parse_request({"command": command, **changes}, now)
+    key = {} if job.unique_key is None else {"unique_key": job.unique_key}
+    request = parse_request({"command": command, **key, **changes}, now)
     factory = JobFactory(Settings(store.config(), store.defaults), now, who)
     new = factory.again(job, request, {key.replace("-", "_") for key in changes})
     check_units(store, [new])
-    if on_conflict == "ignore":
-        (new,) = insert_unknown(store, [new])
-    else:
-        store.insert([new])
-    return new
+    rule = request.on_conflict or (Rule.ERROR if on_conflict is None else check_rule(on_conflict, "on_conflict"))
+    ((added, _),) = add(store, [Arrival(new, rule, request.delay)])
+    return added
 
 
 def check_units(store: Store, jobs: Iterable[Job]) -> None:
@@ -129,6 +121,7 @@ class JobFactory:
         job = Job(
             id=request.id or ids.job_id(), generated_id=request.id is None, command=request.command,
             spec=spec, owner=self._who, start_by=_start_by(request, spec, max(run_at, now)),
+            unique_until=_unique_until(spec, now),
             created_at=now, run_at=run_at, updated_at=now, **request.columns,
         )  # fmt: skip
         return begun(job) if job.depends_on else job
@@ -136,7 +129,7 @@ class JobFactory:
     def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
         """A copy of a job under another id, with the keys `given` changed."""
         spec = self.spec_with(job.spec, changes.spec)
-        new = self.job(changes)._replace(spec=spec)
+        new = self.job(changes)._replace(spec=spec, unique_until=_unique_until(spec, self._now))
         same = {key for key in COLUMNS if key not in given}
         if {"run_at", "delay"}.isdisjoint(given):
             same.add("run_at")
@@ -169,6 +162,10 @@ def _start_by(request: JobRequest, spec: Spec, due_at: float) -> float | None:
     return due_at + spec.expires if spec.expires is not None else request.start_by
 
 
+def _unique_until(spec: Spec, now: float) -> float | None:
+    return None if spec.unique_for is None else now + spec.unique_for
+
+
 def _program(name: str) -> str:
     """The path of a shell that was given by name."""
     if "/" in name:
@@ -176,26 +173,6 @@ def _program(name: str) -> str:
     from shutil import which
 
     return which(name) or name
-
-
-def insert_unknown(store: Store, jobs: Sequence[Job]) -> list[Job]:
-    """Adds the jobs whose ids are free, all or none. Returns existing jobs in place of the others."""
-    known: dict[str, Job] = {}
-    given = list(dict.fromkeys(job.id for job in jobs if not job.generated_id))
-    first: dict[str, Job] = {}
-    for job in jobs:
-        first.setdefault(job.id, job)
-    while True:
-        for start in range(0, len(given), IDS_AT_ONCE):
-            found = store.find(Selector(ids=tuple(given[start : start + IDS_AT_ONCE])))
-            known.update({job.id: job for job in found})
-        try:
-            if new := [job for job in first.values() if job.id not in known]:
-                store.insert(new)
-            return [known.get(job.id) or first[job.id] for job in jobs]
-        except IdTaken as taken:  # just now, by another process
-            if taken.id not in given:
-                raise
 
 
 def _surroundings(patterns: Sequence[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from queuectl.client.verbs import T, Verbs
 from queuectl.domain.job import Job
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.settings import Settings
+from queuectl.store.arrivals import Admitted
 from queuectl.wire.requests import NOTHING, JobRequest
 
 if TYPE_CHECKING:
@@ -34,26 +35,33 @@ class Client(Here, Verbs):
     # --- enqueue ----------------------------------------------------------------------------
 
     def enqueue(
-        self, requests: Iterable[JobRequest], *, connection: Any = None, on_conflict: str = "error"
+        self, requests: Iterable[JobRequest], *, connection: Any = None, on_conflict: str | None = None
     ) -> list[Job]:
         """Adds the jobs, all or none, with the current settings and environment. Durable on return.
 
-        With `on_conflict` "ignore", a job whose id is taken is left out, and the existing job is returned in its place;
-        it has a `seq`, which a new job lacks. With `connection`, an application's own to the PostgreSQL database of
-        this store, the jobs are added in its open transaction, and their owner is its login role.
+        `on_conflict` is for those that give no rule of their own, where an id or unique key is taken. "error" refuses
+        them all, "ignore" leaves this one out, and "replace" gives a waiting holder of the key its command, input and
+        time; a running one gets a successor. None: "ignore" for keys, "error" for ids. A job left out is returned as
+        the one in its place, with a `seq`, which a new job lacks. With `connection`, an application's own to the
+        PostgreSQL database of this store, the jobs are added in its open transaction, and their owner is its login
+        role.
         """
-        return enqueueing.enqueue(self.store, self.who, requests, connection, on_conflict)
+        return [each.job for each in enqueueing.enqueue(self.store, self.who, requests, connection, on_conflict)]
 
-    def enqueue_read(self, read: Requests, on_conflict: str = "error", progress: Progress | None = None) -> Added:
-        """Adds the jobs of a file; see `enqueue`. Raises `Conflict` with the line of a taken id."""
+    def enqueue_each(self, requests: Iterable[JobRequest], on_conflict: str | None = None) -> list[Admitted]:
+        """The same; returns what became of each."""
+        return enqueueing.enqueue(self.store, self.who, requests, None, on_conflict)
+
+    def enqueue_read(self, read: Requests, on_conflict: str | None = None, progress: Progress | None = None) -> Added:
+        """Adds the jobs of a file; see `enqueue`. Raises `Conflict` with the line of a taken id or key."""
         from queuectl.client import bulk
 
         return bulk.enqueue(self.store, enqueueing.factory_of(self.store, self.who), read, on_conflict, progress)
 
-    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str = "error") -> Job:
+    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str | None = None) -> Job:
         """Adds a copy of a job under another id, with `changes` to the keys of its JSON.
 
-        With `on_conflict` "ignore", returns the job that has the given id, if there is one.
+        With `on_conflict` "ignore", returns the job that has the given id or the unique key, if there is one.
         """
         return enqueueing.clone(self.store, self.who, ref, changes, on_conflict)
 

@@ -39,6 +39,10 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
         yield "tags", ", ".join(job.tags)
     if job.locks:
         yield "locks", ", ".join(job.locks)
+    if job.unique_key is not None:
+        yield "unique key", job.unique_key
+        if job.unique_until is not None and now < job.unique_until:
+            yield "key held", "(at least so long)", job.unique_until
     yield "attempts", tries(job).replace("/", " of at most ") + (f", {job.lost} lost" if job.lost else "")
     yield "retry", _policy(job)
     if spec.timeout:

@@ -73,22 +73,23 @@ class Client(client.Client):
     @overload
     def enqueue(
         self, requests: Iterable[JobRequest | Mapping[str, Any]], *, connection: Any = None,
-        on_conflict: str = "error",
+        on_conflict: str | None = None,
     ) -> list[Job]: ...  # fmt: skip
 
     @overload
-    def enqueue(self, *, connection: Any = None, on_conflict: str = "error", **keys: Unpack[JobKeys]) -> Job: ...
+    def enqueue(self, *, connection: Any = None, on_conflict: str | None = None, **keys: Unpack[JobKeys]) -> Job: ...
 
     def enqueue(
         self, requests: Iterable[JobRequest | Mapping[str, Any]] | None = None, *, connection: Any = None,
-        on_conflict: str = "error", **keys: Any,
+        on_conflict: str | None = None, **keys: Any,
     ) -> list[Job] | Job:  # fmt: skip
         """Adds a job with these keys, or many (each a mapping of the same keys), all or none. Durable on return.
 
-        With `on_conflict` "ignore", a job whose id is taken is left out, and the existing job is returned in its place.
-        With `connection`, an application's own to the PostgreSQL database of this store, the jobs are added in its open
-        transaction, and their owner is its login role. Raises `Invalid`, `Conflict` if an id is taken,
-        `StoreUnavailable`.
+        `on_conflict` says what to do where an id or unique key is taken: "error" refuses, "ignore" returns the existing
+        job in the new one's place, "replace" gives a job that waits with the same key the new one's command, input and
+        time. None: "ignore" for keys, "error" for ids. With `connection`, an application's own to the PostgreSQL
+        database of this store, the jobs are added in its open transaction, and their owner is its login role. Raises
+        `Invalid`, `Conflict`, `StoreUnavailable`.
         """
         if requests is None:
             (job,) = super().enqueue([self._request(keys)], connection=connection, on_conflict=on_conflict)
@@ -98,10 +99,10 @@ class Client(client.Client):
         wanted = [self._numbered(number, each) for number, each in enumerate(requests, 1)]
         return super().enqueue(wanted, connection=connection, on_conflict=on_conflict)
 
-    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str = "error") -> Job:
+    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str | None = None) -> Job:
         """Adds a copy of a job under another id, with `changes` such as `{"timeout": "2h"}`.
 
-        With `on_conflict` "ignore", returns the job that has the given id, if there is one.
+        With `on_conflict` "ignore", returns the job that has the given id or the unique key, if there is one.
         """
         return super().clone(ref, as_json(changes), on_conflict=on_conflict)
 

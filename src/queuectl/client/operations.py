@@ -11,7 +11,6 @@ from typing import Any
 
 from queuectl.client import config, explaining, history, locks, queues, setting, tokens
 from queuectl.client.actions import ACTIONS, ON_ONE, SET_JOB, SET_JOBS
-from queuectl.client.enqueueing import ON_CONFLICT
 from queuectl.client.operation import (
     ACTIVITY,
     API,
@@ -35,6 +34,7 @@ from queuectl.client.operation import (
     one_of,
     rows_of,
 )
+from queuectl.domain.unique import Rule
 from queuectl.wire import schema
 from queuectl.wire.schema import COUNT, fixed, listed, nullable, optional, ref
 from queuectl.wire.workers import SLOTS_MAX
@@ -82,12 +82,13 @@ def _row(name: str, method: str, path: str, tag: str, summary: str, *answers: An
 
 
 TAKEN = Argument(
-    "on_conflict", one_of(*ON_CONFLICT), default="error", by_query=True,
-    told="if an id is taken: error (default) adds no job; ignore answers the job that has it",
+    "on_conflict", one_of(*Rule), default=None, by_query=True,
+    told="where an id or unique key is taken and the job has no rule of its own: error (default for ids) adds no job; "
+    "ignore (default for keys) answers the job that has it; replace changes the job that has the key",
 )  # fmt: skip
 ENQUEUE = _row(
     "enqueue", "POST", "/jobs", JOBS, "Add a job, or many: all or none; durable once answered",
-    Answer({"anyOf": [ref("Job"), listed(ref("Job"))]}, "the job, or the jobs in the order given", 201),
+    Answer({"anyOf": [ref("Job"), listed(ref("Job"))]}, "the job or the one in its place; or a list of these", 201),
     arguments=(TAKEN,),
     body={JSON: {"anyOf": [ref("NewJob"), listed(ref("NewJob"))]}, LINES: schema.TEXT}, body_required=True,
     fails=(409,),

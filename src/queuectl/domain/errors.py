@@ -85,6 +85,35 @@ class IdTwice(Conflict):
         return IdTwice, (self.id,)
 
 
+KEY_HINT = "keep that one with --on-conflict ignore, or change it with --on-conflict replace"
+
+
+class KeyTaken(Conflict):
+    """A job holds the unique `key` of a new one, or of job `again`, which is to run again."""
+
+    def __init__(self, key: str, holder: str, again: str | None = None) -> None:
+        told = f"unique key {key!r} is taken by job {holder}"
+        if again is None:
+            super().__init__(told, KEY_HINT)
+        else:
+            super().__init__(f"job {again} cannot run again: its {told}", "wait for that one's end, or delete it")
+        self.key, self.holder, self.again = key, holder, again
+
+    def __reduce__(self) -> tuple[type[KeyTaken], tuple[str, str, str | None]]:
+        return KeyTaken, (self.key, self.holder, self.again)
+
+
+class KeyTwice(Conflict):
+    """Two new jobs that are added together have the same unique `key`."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"unique key {key!r} comes twice", "leave one out, or use --on-conflict ignore")
+        self.key = key
+
+    def __reduce__(self) -> tuple[type[KeyTwice], tuple[str]]:
+        return KeyTwice, (self.key,)
+
+
 class StoreUnavailable(QueuectlError):
     """The store cannot be reached or is damaged. Nothing was changed, unless it is an `OutcomeUnknown`."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from queuectl.domain.cause import Cause
+from queuectl.domain.job import Job
 
 LOST_WITH_MACHINE = 10
 """This many losses with the whole machine count as much as one that points to the job."""
@@ -112,6 +113,16 @@ class Settled(NamedTuple):
     error: str | None = None
 
 
+class Replaced(NamedTuple):
+    """A later job with the same unique key was to be added: `new`, which gives this one its command, input and time.
+
+    `delay`: the new one was to start after this long.
+    """
+
+    new: Job
+    delay: float | None = None
+
+
 class Held(NamedTuple):
     """No worker may claim the job until it is released."""
 
@@ -140,6 +151,7 @@ Event = (
     | Retried
     | Expired
     | Settled
+    | Replaced
     | Held
     | Released
     | Edited

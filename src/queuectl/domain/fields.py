@@ -12,6 +12,7 @@ from queuectl.domain.job import Spec
 Kind = Literal[
     "text", "filled text", "path", "id", "name", "names", "command", "whole number", "number", "flag", "time",
     "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks", "dependencies",
+    "key", "rule",
     "state", "worker", "json", "unsupported",
 ]  # fmt: skip
 """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
@@ -214,7 +215,23 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field("batch", "unsupported", "nowhere", "later"),
     Field("schedule", "unsupported", "nowhere", "queuectl"),
-    Field("unique_key", "unsupported", "nowhere", "later"),
+    Field(
+        "unique_key", "key", "column", nullable=True, guarded=True,
+        option="--unique-key", metavar="KEY", help="add it only if no unfinished job has this key",
+        label="Unique key", hint="not while another unfinished job has it", example="sync-users",
+    ),
+    Field(
+        "unique_for", "positive duration", "spec", nullable=True, guarded=True,
+        option="--unique-for", metavar="DURATION", help="hold the unique key at least this long",
+        label="Unique for", hint="hold the key at least this long",
+    ),
+    Field("unique_until", "time", "column", "queuectl", nullable=True, shown=False),
+    Field(
+        "on_conflict", "rule", "nowhere", shown=False,
+        option="--on-conflict", metavar="RULE",
+        help="if the unique key or id is taken: ignore (default for keys), error (default for ids), or replace",
+        label="If the key is taken", hint="ignore, error or replace",
+    ),
     Field(
         "depends_on", "dependencies", "column",
         option="--after", metavar="ID[:any|failed]", help="start only once this job has completed (any: has finished; "

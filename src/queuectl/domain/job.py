@@ -68,6 +68,7 @@ class Spec(NamedTuple):
     memory_max: int | None = None
     nice: int | None = None
     user: str | None = None
+    unique_for: float | None = None
 
     def __hash__(self) -> int:
         """By value, as specs are equal; a mapping has none of its own."""
@@ -85,10 +86,11 @@ class Job(NamedTuple):
     and `lost_in_row` the latest of these without another end in between. `starts` counts all starts. `lease` is the
     fencing token: it grows with each claim and is never reset. `worker` is the id of the supervisor that has the claim.
     `locks` are spelled `NAME` or `NAME=N`, by name; `units` is a JSON object of the variables that tell its command
-    which units it holds, as of the latest claim. A job that has not started by `start_by` is cancelled. `place` is the
-    time by which it stands in line, once somebody has moved it there. `depends_on` is spelled as domain/dependency.py
-    says; `unmet` of them are undecided or cannot hold. While there are any, the job is blocked, or one that cannot hold
-    has cancelled it. `progress` is what its command says of itself, `result` the JSON that its latest execution left.
+    which units it holds, as of the latest claim. A job that has not started by `start_by` is cancelled. `unique_key` is
+    held until the job has finished, and at least until `unique_until`. `place` is the time by which it stands in line,
+    once somebody has moved it there. `depends_on` is spelled as domain/dependency.py says; `unmet` of them are open or
+    cannot hold. While there are any, the job is blocked, or one that cannot hold has cancelled it. `progress` is what
+    its command says of itself, `result` the JSON that its latest execution left.
     """
 
     id: str
@@ -107,6 +109,8 @@ class Job(NamedTuple):
     depends_on: tuple[str, ...] = ()
     units: str | None = None
     start_by: float | None = None
+    unique_key: str | None = None
+    unique_until: float | None = None
     place: float | None = None
     state: JobState = JobState.PENDING
     unmet: int = 0

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from queuectl.domain import retry
+from queuectl.domain import retry, unique
 from queuectl.domain.cause import Cause as Cause
 from queuectl.domain.errors import Conflict
 from queuectl.domain.events import LOST_WITH_MACHINE as LOST_WITH_MACHINE
@@ -31,6 +31,7 @@ from queuectl.domain.events import LossTakenBack as LossTakenBack
 from queuectl.domain.events import Lost as Lost
 from queuectl.domain.events import Progressed as Progressed
 from queuectl.domain.events import Released as Released
+from queuectl.domain.events import Replaced as Replaced
 from queuectl.domain.events import Retried as Retried
 from queuectl.domain.events import Settled as Settled
 from queuectl.domain.events import Started as Started
@@ -46,6 +47,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
         CancelRequested: frozenset({CANCELLED}),
         Expired: frozenset({CANCELLED}),
         Settled: frozenset({BLOCKED, PENDING, CANCELLED}),
+        Replaced: frozenset({BLOCKED}),
         Held: frozenset({BLOCKED}),
         Released: frozenset({BLOCKED}),
         Edited: frozenset({BLOCKED}),
@@ -57,6 +59,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
         Retried: frozenset({PENDING}),
         Expired: frozenset({CANCELLED}),
         Settled: frozenset({PENDING, BLOCKED, CANCELLED}),
+        Replaced: frozenset({PENDING}),
         Held: frozenset({PENDING}),
         Released: frozenset({PENDING}),
         Edited: frozenset({PENDING}),
@@ -79,6 +82,7 @@ TRANSITIONS: dict[JobState, dict[type[Event], frozenset[JobState]]] = {
         ClockSetBack: frozenset({FAILED}),
         CancelRequested: frozenset({CANCELLED}),
         Retried: frozenset({FAILED}),
+        Replaced: frozenset({PENDING}),
         Held: frozenset({FAILED}),
         Released: frozenset({FAILED}),
         Edited: frozenset({FAILED}),
@@ -107,6 +111,7 @@ VERBS: dict[type[Event], str] = {
     Retried: "be retried",
     Expired: "expire",
     Settled: "have its dependencies settled",
+    Replaced: "be replaced",
     Held: "be held",
     Released: "be released",
     Edited: "be changed",
@@ -143,6 +148,9 @@ NEVER_RUN: Changes = dict.fromkeys(
 ) | {"attempts": 0, "lost": 0, "lost_in_row": 0, "place": None}  # fmt: skip
 """Changes that make a job as if it had never run; its history is kept elsewhere."""
 
+REPLACED = ("command", "spec", "queue", "priority", "tags", "locks", "owner", "start_by")
+"""What a job takes over from a new one that replaces it."""
+
 
 def _changes(job: Job, event: Event, now: float) -> Changes:
     match event:
@@ -178,6 +186,8 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
             return {**PUT_DOWN, "state": CANCELLED, "error": event.error, "finished_at": now, "unmet": 0}
         case Settled():
             return _settled(job, event, now)
+        case Replaced():
+            return _replaced(job, event)
         case Held():
             return {"held": True}
         case Released():
@@ -274,6 +284,16 @@ def _edited(job: Job, values: Mapping[str, Any], now: float) -> Changes:
     if job.state is FAILED and changes.get("place") is not None:
         return {**changes, "place": None, "next_retry_at": changes["place"]}
     return changes
+
+
+def _replaced(job: Job, event: Replaced) -> Changes:
+    new = event.new
+    return {
+        **PUT_DOWN, **NEVER_RUN, **{name: getattr(new, name) for name in REPLACED},
+        "state": BLOCKED if job.state is BLOCKED else PENDING, "held": job.held or new.held,
+        "run_at": unique.due(job, new, event.delay),
+        "unique_until": None if new.spec.unique_for is None else job.created_at + new.spec.unique_for,
+    }  # fmt: skip
 
 
 def outcome(event: Ended) -> Outcome:

@@ -22,6 +22,7 @@ from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Progressed, Started, Stuck
 from queuectl.domain.selector import Selector
 from queuectl.domain.served import Served
+from queuectl.store.arrivals import ArrivalStore
 from queuectl.store.editing import EditStore
 from queuectl.store.history import HistoryStore
 from queuectl.store.limits import LimitStore
@@ -331,7 +332,7 @@ class WorkStore(OpenStore, Protocol):
         """When the next job that waits for a time becomes claimable, or None."""
 
 
-class PeopleStore(OpenStore, LimitStore, EditStore, Protocol):
+class PeopleStore(OpenStore, LimitStore, ArrivalStore, EditStore, Protocol):
     """What people's commands need."""
 
     def insert(self, jobs: Iterable[Job]) -> dict[str, Job]:

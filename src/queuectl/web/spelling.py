@@ -15,7 +15,8 @@ from queuectl.wire.sizes import format_size
 MASKED = "***"
 """Shown instead of a variable's value."""
 
-_SAID = [field for field in INPUT if field.name not in ("id", "command", "run_at", "delay", "umask", "env")]
+_APART = ("id", "command", "run_at", "umask", "env")
+_SAID = [field for field in INPUT if field.place != "nowhere" and field.name not in _APART]
 """Keys that are spelled out unless they have their default."""
 _OPTIONS = {field.name: field.option for field in INPUT}
 

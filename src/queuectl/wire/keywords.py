@@ -26,6 +26,7 @@ class JobKeys(TypedDict):
     delay: NotRequired[Duration | None]
     start_by: NotRequired[str | datetime | None]
     tags: NotRequired[Sequence[str] | None]
+    unique_key: NotRequired[str | None]
     depends_on: NotRequired[Sequence[str] | None]
     locks: NotRequired[Sequence[str] | None]
     held: NotRequired[bool | None]
@@ -49,6 +50,7 @@ class JobKeys(TypedDict):
     memory_max: NotRequired[int | str | None]
     nice: NotRequired[int | None]
     user: NotRequired[str | None]
+    unique_for: NotRequired[Duration | None]
 
 
 def as_json(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import Field
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX
+from queuectl.domain.unique import Rule
 from queuectl.wire.sizes import SIZES
 from queuectl.wire.sizes import format_size as format_size
 from queuectl.wire.times import format_duration as format_duration
@@ -52,6 +53,23 @@ def check_filled(value: object, key: str) -> str:
     if not text:
         raise Invalid(f"{key} is empty")
     return text
+
+
+KEY_BYTES_MAX = 512
+
+
+def check_key(value: object, key: str) -> str:
+    """A unique key: any text that is not too long for an index."""
+    text = check_filled(value, key)
+    if len(text.encode()) > KEY_BYTES_MAX:
+        raise Invalid(f"{key} is {len(text.encode()):,} bytes long; the limit is {KEY_BYTES_MAX}", "use a hash of it")
+    return text
+
+
+def check_rule(value: object, key: str) -> Rule:
+    if isinstance(value, str) and value in tuple(Rule):
+        return Rule(value)
+    raise Invalid(f"{key} must be one of {', '.join(Rule)}, not {shown(value)}")
 
 
 def whole_number(low: float, high: float) -> Callable[[object, str], int]:
@@ -240,6 +258,8 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "exit codes": check_exit_codes,
     "locks": check_locks,
     "dependencies": check_dependencies,
+    "key": check_key,
+    "rule": check_rule,
     "umask": check_umask,
     "variables": check_env,
 }

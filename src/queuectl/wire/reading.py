@@ -63,7 +63,8 @@ class Piece(NamedTuple):
 class Requests:
     """Jobs that were read and found right, in their order, to be looked at any number of times.
 
-    `name` is the file, `kind` what its numbers count; `so_far` what an error says of the jobs before these.
+    `name` is the file, `kind` what its numbers count; `so_far` what an error says of the jobs before these. `is_plain`:
+    none has a unique key or a rule.
     """
 
     def __init__(self, name: str, kind: str) -> None:
@@ -71,6 +72,7 @@ class Requests:
         self.kind = kind
         self.count = 0
         self.has_ids = False
+        self.is_plain = True
         self.last = 0
         self.so_far = NOTHING_DONE
         self._spool = Spool()
@@ -92,6 +94,7 @@ class Requests:
         ))  # fmt: skip
         self.count += len(numbers)
         self.has_ids = self.has_ids or given is not None
+        self.is_plain = self.is_plain and all(map(_is_plain, distinct.values()))
         self.last = numbers[-1]
 
     def pieces(self) -> Iterator[Piece]:
@@ -125,6 +128,11 @@ class Requests:
         for piece in self.pieces():
             if piece.ids and id in piece.ids:
                 yield from (number for number, each in zip(piece.numbers, piece.ids, strict=True) if each == id)
+
+
+def _is_plain(kind: JobRequest) -> bool:
+    """Whether a job cannot meet others by more than its id, for which it has no rule."""
+    return kind.on_conflict is None and "unique_key" not in kind.columns
 
 
 def read_lines(file: Iterable[bytes], name: str, now: float) -> Requests:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import FIELDS, INPUT, SETTABLE
+from queuectl.domain.unique import Rule
 from queuectl.wire import kinds
 from queuectl.wire.times import format_duration as format_duration
 from queuectl.wire.times import format_second as format_second
@@ -26,6 +27,7 @@ class JobRequest(NamedTuple):
     run_at: float | None = None
     delay: float | None = None
     start_by: float | None = None
+    on_conflict: Rule | None = None
     columns: Mapping[str, Any] = NOTHING
     spec: Mapping[str, Any] = NOTHING
 
@@ -84,10 +86,21 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
         if one in job and (other in job or other in spec):
             named = f"{spelled.get(one, one)} and {spelled.get(other, other)}"
             raise Invalid(f"{named} exclude each other", "give one of them")
+    if "unique_key" not in job:
+        _check_unique(job, spec, spelled)
     for key in _TIMES & job.keys():
         job[key] = parse_time(job[key], now, spelled.get(key, key))
     columns = {key: job.pop(key) for key in COLUMNS if key in job}
     return JobRequest(spec=spec, columns=columns, **job)
+
+
+def _check_unique(job: Mapping[str, Any], spec: Mapping[str, Any], spelled: Mapping[str, str]) -> None:
+    """Raises `Invalid` for what goes with a unique key alone."""
+    named = spelled.get("unique_for", "unique_for") if "unique_for" in spec else ""
+    if job.get("on_conflict") is Rule.REPLACE:
+        named = f"{spelled.get('on_conflict', 'on_conflict')} replace"
+    if named:
+        raise Invalid(f"{named} needs a unique key", f"give {'--unique-key' if '--' in named else 'unique_key'} too")
 
 
 class JobChanges(NamedTuple):

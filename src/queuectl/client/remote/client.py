@@ -59,14 +59,14 @@ class RemoteClient(Verbs):
 
     @overload
     def enqueue(
-        self, requests: Iterable[JobRequest | Mapping[str, Any]], *, on_conflict: str = "error"
+        self, requests: Iterable[JobRequest | Mapping[str, Any]], *, on_conflict: str | None = None
     ) -> list[Job]: ...
 
     @overload
-    def enqueue(self, *, on_conflict: str = "error", **keys: Unpack[JobKeys]) -> Job: ...
+    def enqueue(self, *, on_conflict: str | None = None, **keys: Unpack[JobKeys]) -> Job: ...
 
     def enqueue(
-        self, requests: Iterable[JobRequest | Mapping[str, Any]] | None = None, *, on_conflict: str = "error",
+        self, requests: Iterable[JobRequest | Mapping[str, Any]] | None = None, *, on_conflict: str | None = None,
         **keys: Any,
     ) -> list[Job] | Job:  # fmt: skip
         """Adds a job with these keys, or many, all or none. Durable on return; see `Client.enqueue`."""
@@ -77,10 +77,10 @@ class RemoteClient(Verbs):
         documents = [jobs.document_of(each) for each in requests]
         return list(map(answers.job_of, self._add(documents, on_conflict))) if documents else []
 
-    def _add(self, body: object, on_conflict: str) -> Any:
+    def _add(self, body: object, on_conflict: str | None) -> Any:
         return self._line.call(operations.ENQUEUE, body, on_conflict=on_conflict)
 
-    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str = "error") -> Job:
+    def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str | None = None) -> Job:
         """Adds a copy of a job under another id; see `Client.clone`."""
         made = self._line.call(operations.CLONE, jobs.document_of(changes), id=ref, on_conflict=on_conflict)
         return answers.job_of(made)

@@ -84,6 +84,7 @@ def document_of(given: JobRequest | Mapping[str, Any]) -> JsonObject:
     if isinstance(given, JobRequest):
         document = {**given.columns, **given.spec, "command": given.command, "id": given.id, "delay": given.delay}
         document["run_at"] = format_time(given.run_at)
+        document["on_conflict"] = given.on_conflict
         if (umask := given.spec.get("umask")) is not None:
             document["umask"] = f"{umask:04o}"
     else:

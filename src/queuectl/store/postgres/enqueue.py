@@ -12,6 +12,8 @@ from typing import Any
 
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job
+from queuectl.domain.unique import Rule
+from queuectl.store.arrivals import Arrival
 from queuectl.store.postgres.address import parse_address
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
@@ -23,14 +25,14 @@ REFUSALS: Mapping[str, type[QueuectlError]] = {"22023": Invalid, "23505": Confli
 """What the function's error codes mean. All other codes are the application's."""
 
 
-def enqueue_within(connection: Any, url: str, jobs: Sequence[Job]) -> list[Job]:
+def enqueue_within(connection: Any, url: str, arrivals: Sequence[Arrival]) -> list[Job]:
     """Adds new jobs to the store at `url` in the connection's transaction, all or none. Returns them with their ids."""
     query = ADD.format(schema=f'"{parse_address(url).schema}"')
     cursor = connection.cursor()
     if iscoroutinefunction(cursor.execute):
         raise Invalid("an asynchronous connection cannot be used", "run the SQL function enqueue(jsonb) on it")
     try:
-        cursor.execute(query, (_documents(jobs),))
+        cursor.execute(query, (_documents(arrivals),))
         new_ids = [_only(row) for row in cursor.fetchall()]
     except Exception as error:
         if kind := REFUSALS.get(_state(error)):
@@ -38,11 +40,11 @@ def enqueue_within(connection: Any, url: str, jobs: Sequence[Job]) -> list[Job]:
         raise
     finally:
         cursor.close()
-    return [job._replace(id=new_id) for job, new_id in zip(jobs, new_ids, strict=True)]
+    return [each.job._replace(id=new_id) for each, new_id in zip(arrivals, new_ids, strict=True)]
 
 
-def _documents(jobs: Sequence[Job]) -> str:
-    text = json.dumps([_document(job) for job in jobs], ensure_ascii=False)
+def _documents(arrivals: Sequence[Arrival]) -> str:
+    text = json.dumps([_document(*each) for each in arrivals], ensure_ascii=False)
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -50,15 +52,16 @@ def _documents(jobs: Sequence[Job]) -> str:
     return text
 
 
-def _document(job: Job) -> JsonObject:
+def _document(job: Job, rule: Rule | None, delay: float | None) -> JsonObject:
     """The JSON that gives the same job. The server draws an id if none was given."""
     known = job_to_json(job)
     document = {key: known[key] for key in INPUT_KEYS if known.get(key) is not None}
     if job.generated_id:
         del document["id"]
-    if job.run_at == job.created_at:
+    if job.run_at == job.created_at or delay:
         del document["run_at"]
-    return document
+    given = {"on_conflict": rule and rule.value, "delay": delay or None}
+    return {**document, **{key: value for key, value in given.items() if value is not None}}
 
 
 def _only(row: Any) -> str:

@@ -13,14 +13,17 @@ from hashlib import sha256
 from typing import Any
 
 from queuectl import __version__
+from queuectl.domain.errors import KEY_HINT
 from queuectl.domain.fields import FIELDS, GUARDED, INPUT, UNLIMITED
 from queuectl.domain.job import Job, Spec
 from queuectl.domain.likeness import KEYS
 from queuectl.domain.limits import CAPACITY_MAX
+from queuectl.domain.unique import DELAYS_MAX, Rule
 from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.shared.migrations import sql_text
 from queuectl.store.shared.rows import PREFIX_MIN
 from queuectl.wire.jobs import LATER, spec_to_text
+from queuectl.wire.kinds import KEY_BYTES_MAX
 from queuectl.wire.requests import ALIASES, COLUMNS, EXCLUSIVE, INPUT_KEYS, ONLY
 
 FACT = "enqueue"
@@ -31,7 +34,7 @@ FACT = "enqueue"
 def script() -> str:
     """What makes the function, with the name of the schema left open as `{schema}`."""
     rules = json.dumps(_rules(), separators=(",", ":"))
-    text = sql_text("postgres/enqueue.sql")
+    text = sql_text("postgres/enqueue.sql").replace("{delays_max}", str(DELAYS_MAX))
     text = text.replace("{prefix_min}", str(PREFIX_MIN))
     return text.replace("{rules}", rules).replace("{columns}", ", ".join(sorted(COLUMNS)))
 
@@ -52,6 +55,9 @@ def _rules() -> dict[str, Any]:
         "exclusive": EXCLUSIVE,
         "guarded": GUARDED,
         "capacity_max": CAPACITY_MAX,
+        "key_bytes_max": KEY_BYTES_MAX,
+        "key_hint": KEY_HINT,
+        "on_conflict": list(Rule),
         "reader": GATES_SCHEMA,
         "later": LATER,
         "spec": json.loads(spec_to_text(Spec())),

@@ -271,7 +271,6 @@ class PostgresSession(Session):
         self._checked.add(grip)
 
     def _keep_specs(self, specs: Iterable[Spec]) -> dict[Spec, int]:
-        """The number of each spec; new ones are added. Nobody removes them during this transaction."""
         wanted = {spec: spec_to_text(spec) for spec in specs}
         texts = {sha256(text.encode()).digest(): text for text in wanted.values()}
         known = self._find_specs(texts)

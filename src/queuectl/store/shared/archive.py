@@ -27,6 +27,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     "locks": ("name", "units", "env"),
     "edges": ("child", "ref", "parent", "batch", "wants", "verdict", "why"),
     "settlements": ("id", "job", "batch", "meant"),
+    "unique_keys": ("key", "job", "before"),
 }  # fmt: skip
 """What is copied, in this order. Counts are computed again, as are the lines in which jobs wait for locks: `rows` gives
 parked jobs as claimable, and the first claim parks them. Workers and tokens belong to their store."""
@@ -36,7 +37,7 @@ SHUT_OUT = (
     "UPDATE {meta} SET value = '{schema}' WHERE name LIKE 'oldest reader of schema %' "
     "AND CAST(value AS integer) < {schema} AND (EXISTS (SELECT 1 FROM {queues}) OR EXISTS (SELECT 1 FROM {locks}) "
     "OR EXISTS (SELECT 1 FROM {jobs} WHERE locks IS NOT NULL OR start_by IS NOT NULL "
-    "OR depends_on IS NOT NULL))"
+    "OR depends_on IS NOT NULL OR unique_key IS NOT NULL))"
 )
 """Where anything is limited, releases that know no limits may not open the store."""
 MOVED_TO = "moved to"

@@ -10,7 +10,8 @@ from typing import Any
 from queuectl.domain import order
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
 from queuectl.domain.job import FINISHED, Job, JobState, Spec
-from queuectl.domain.lifecycle import Edited, apply
+from queuectl.domain.lifecycle import Edited, Replaced, apply
+from queuectl.store.arrivals import Admitted, Arrival
 from queuectl.store.shared.births import Births
 from queuectl.store.shared.jobs import Jobs
 from queuectl.store.shared.rows import EDITED
@@ -57,6 +58,20 @@ class Edits(Jobs):
                 self._send_rows("note_detail", told)
                 self._announce()
         return results
+
+    def admit(self, arrivals: Sequence[Arrival]) -> list[Admitted]:
+        from queuectl.store.shared.unique import admit
+
+        if not arrivals:
+            return []
+        now = self.now()
+        with self.transaction():
+            admitted, merged = admit(self, arrivals)
+            if merged:
+                self._rewrite(merged, now)
+                self._send_rows("note", [(now, after.seq, Replaced.__name__, after.owner) for _, after in merged])
+                self._announce()
+        return admitted
 
     # --- the order in line ------------------------------------------------------------------
 

@@ -48,8 +48,11 @@ class Jobs(Limits):
         changed: list[tuple[Job, Job]] = []
 
         def one(job: Job) -> Job:
-            changed.append((job, apply(job, event, now)))
-            return changed[-1][1]
+            after = apply(job, event, now)
+            if job.finished and not after.finished and job.unique_key is not None:
+                self._take_key_again(job, now)
+            changed.append((job, after))
+            return after
 
         with self.transaction():
             results = self._each(ids, one)
@@ -74,9 +77,23 @@ class Jobs(Limits):
         with self.transaction():
             results = self._each(ids, one)
             self._left_lines(deleted.values())
+            self._forget_keys([job.id for job in deleted.values() if job.unique_key is not None])
             self._remove(list(deleted))
             self._counted.subtract((job.queue, job.state.value) for job in deleted.values())
         return results
+
+    def _take_key_again(self, job: Job, now: float) -> None:
+        """A finished job is to run again. Raises `Conflict` if another one holds its unique key."""
+        from queuectl.store.shared.unique import take_again
+
+        take_again(self, job, now)
+
+    def _forget_keys(self, job_ids: Sequence[str]) -> None:
+        """These jobs are being removed."""
+        if job_ids:
+            from queuectl.store.shared.unique import forget
+
+            forget(self, job_ids)
 
     def _each(self, refs: Sequence[str], one: Callable[[Job], Job]) -> list[Job | QueuectlError]:
         """What `one` returns for each job, or the error. All jobs are locked in one order, the same for everybody."""
@@ -109,17 +126,21 @@ class Jobs(Limits):
         if not states:
             return 0
         condition, values = rows.where(selector._replace(states=states), self._dialect)
+        condition += " AND (unique_until IS NULL OR unique_until <= ?)"
         with self.transaction():
-            text = (
-                f"SELECT seq, queue, state FROM {{schema}}.jobs WHERE {condition} AND NOT EXISTS ("
-                "SELECT 1 FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child "
-                "WHERE edges.parent = jobs.seq AND child.state IN ('blocked', 'pending', 'processing', 'failed')) "
-                f"{self._dialect.first_unlocked}"
+            is_awaited = (
+                "EXISTS (SELECT 1 FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child "
+                "WHERE edges.parent = jobs.seq AND child.state IN ('blocked', 'pending', 'processing', 'failed'))"
             )
-            found = self._select(text, [*values, limit])
+            text = (
+                "SELECT seq, queue, state, CASE WHEN unique_key IS NOT NULL THEN id END FROM {schema}.jobs "
+                f"WHERE {condition} AND NOT {is_awaited} {self._dialect.first_unlocked}"
+            )
+            found = self._select(text, [*values, self.now(), limit])
             if found:
+                self._forget_keys([keyed for *_, keyed in found if keyed is not None])
                 self._remove([seq for seq, *_ in found])
-                self._counted.subtract((queue, state) for _, queue, state in found)
+                self._counted.subtract((queue, state) for _, queue, state, _ in found)
         return len(found)
 
     # --- what waits -------------------------------------------------------------------------

@@ -47,8 +47,8 @@ BORN = (*_BORN, "due_at", "words", "spec", "ready")
 AT_BIRTH = ("created_at", "run_at", "next_retry_at", "place")
 """The attributes that `due_at` follows from."""
 
-EDITED = (*(field.name for field in SETTABLE if field.place == "column"), "words", "spec")
-"""The columns that `set` may change, in addition to those of a job's life."""
+EDITED = (*(field.name for field in SETTABLE if field.place == "column"), "owner", "unique_until", "words", "spec")
+"""The columns that may change while a job waits, in addition to those of a job's life."""
 
 ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
 OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"
@@ -160,6 +160,7 @@ class Dialect(NamedTuple):
     - `tag`, `command`, `error`: conditions on these columns. `pattern` converts a GLOB for `command`.
     - `is_parked`, `parked`: whether a job waits in the line of its locks, and what `ready` is then.
     - `locked`: the end of a query that locks its jobs until this transaction ends.
+    - `pairs`: a query of two columns of text, each from an array.
     - `retries`: the beginning of what follows `FROM jobs` for failed jobs that run again.
     - `shared_unlocked`: the end of a query for one job that stays as it is until this transaction ends, unless somebody
       else is changing it, in which case it is not found.
@@ -179,6 +180,7 @@ class Dialect(NamedTuple):
     skip_locked: str
     shared_unlocked: str
     first_unlocked: str
+    pairs: str
     retries: str
 
 
@@ -197,6 +199,7 @@ SQLITE = Dialect(
     skip_locked="",
     shared_unlocked="",
     first_unlocked="LIMIT ?",
+    pairs="SELECT one.value, other.value FROM json_each(?) AS one JOIN json_each(?) AS other USING (key) WHERE true",
     retries="INDEXED BY jobs_retries WHERE state = 'failed' AND held = 0",
 )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from queuectl.domain.dependency import Wants, is_met, parse, why_not
+from queuectl.domain.errors import Conflict
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import Settled, apply
 from queuectl.store.shared.session import Session
@@ -163,12 +164,30 @@ def settle_children(store: Session, children: Sequence[Job]) -> list[Job]:
         return []
     now, standing = store.now(), _standing(store, waiting)
     changed = [(job, apply(job, standing.get(job.seq, Settled(0)), now)) for job in waiting]
-    changed = [(job, after) for job, after in changed if (job.state, job.unmet) != (after.state, after.unmet)]
+    changed = [(job, _if_unique(store, job, after, now)) for job, after in changed]
+    changed = [(job, after) for job, after in changed if _told(job) != _told(after)]
     if changed:
         store._write(changed, now)
         store._count(changed)
         store._announce()
     return [after for _, after in changed]
+
+
+def _told(job: Job) -> tuple[object, ...]:
+    return job.state, job.unmet, job.error
+
+
+def _if_unique(store: Session, job: Job, after: Job, now: float) -> Job:
+    """The job after a change that may revive it. One whose unique key somebody else holds by now stays cancelled."""
+    if job.unique_key is None or not job.finished or after.finished:
+        return after
+    from queuectl.store.shared.unique import take_again
+
+    try:
+        take_again(store, job, now)
+    except Conflict as error:
+        return apply(job, Settled(job.unmet, error.message), now)
+    return after
 
 
 def _standing(store: Session, children: Sequence[Job]) -> Mapping[int, Settled]:

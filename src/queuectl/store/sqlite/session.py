@@ -191,7 +191,6 @@ class SqliteSession(Session):
         assert written == len(changed), f"{len(changed)} jobs to be written, but {written} found"
 
     def _keep_specs(self, specs: Iterable[Spec]) -> dict[Spec, int]:
-        """The number of each spec; new ones are added. Nobody removes them during this transaction."""
         numbers = {}
         for spec in specs:
             body = spec_to_text(spec)

@@ -6,6 +6,8 @@ from queuectl.client import documents, locks, operation, queues
 from queuectl.client.shapes import numbers
 from queuectl.domain.fields import FIELDS, INPUT, MEMORY_MAX, MEMORY_MIN, SETTABLE, Field
 from queuectl.domain.job import JobState, Spec
+from queuectl.domain.unique import Rule
+from queuectl.wire.kinds import KEY_BYTES_MAX
 from queuectl.wire.requests import LIFTABLE, JobRequest
 from queuectl.wire.schema import (
     COUNT,
@@ -26,6 +28,8 @@ from queuectl.wire.schema import (
 )
 from queuectl.wire.selections import EXIT_CODE_MAX
 
+KEY: Schema = {"type": "string", "pattern": r"^[^\u0000]+$", "maxLength": KEY_BYTES_MAX // 4}
+RULE: Schema = {"type": "string", "enum": list(Rule)}
 ID: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:-]{1,128}$"}
 NAME = operation.NAME.schema
 EXIT_CODE: Schema = {"type": "integer", "minimum": 0, "maximum": EXIT_CODE_MAX}
@@ -44,7 +48,7 @@ SIZE: Schema = {
 
 _SHOWN: dict[str, Schema] = {
     "text": TEXT, "filled text": TEXT, "path": TEXT, "id": TEXT, "name": TEXT, "names": listed(TEXT),
-    "locks": listed(TEXT), "dependencies": listed(TEXT),
+    "locks": listed(TEXT), "dependencies": listed(TEXT), "key": TEXT,
     "command": COMMAND, "whole number": COUNT, "number": NUMBER, "seconds": NUMBER, "flag": FLAG, "time": TIME,
     "duration": NUMBER, "positive duration": NUMBER, "size": COUNT, "exit codes": listed(INTEGER), "umask": TEXT,
     "variables": ENVIRONMENT, "state": STATE, "worker": TEXT,
@@ -66,7 +70,7 @@ JOB = {
 
 _GIVEN: dict[str, Schema] = {
     "filled text": STORABLE, "path": STORABLE, "id": ID, "name": NAME, "names": listed(NAME),
-    "locks": listed(TEXT), "dependencies": listed(TEXT), "flag": FLAG,
+    "locks": listed(TEXT), "dependencies": listed(TEXT), "flag": FLAG, "key": KEY, "rule": RULE,
     "size": SIZE,
     "time": TIME, "duration": DURATION, "positive duration": DURATION,
     "exit codes": listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),

@@ -391,6 +391,33 @@ BEGIN
     RETURN array_to_json(kept);
 END $$;
 
+-- A unique key: any text that is not too long for an index.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_key(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said constant text := {schema}.enqueue_text(value, key);
+    bytes constant integer := octet_length(convert_to(said, 'UTF8'));
+    most constant integer := ({schema}.enqueue_rules() -> 'key_bytes_max')::integer;
+BEGIN
+    IF bytes > most THEN
+        PERFORM {schema}.enqueue_refuse(format('%s is %s bytes long; the limit is %s',
+            key, to_char(bytes, 'FM999,999,999,999'), most), 'use a hash of it');
+    END IF;
+    RETURN said;
+END $$;
+
+-- What to do where a unique key or id is taken.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_rule(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    known constant jsonb := {schema}.enqueue_rules() -> 'on_conflict';
+BEGIN
+    IF jsonb_typeof(value) <> 'string' OR NOT known @> value THEN
+        PERFORM {schema}.enqueue_refuse(key || ' must be one of '
+            || (SELECT string_agg(each, ', ') FROM jsonb_array_elements_text(known) AS each)
+            || ', not ' || {schema}.enqueue_shown(value), '');
+    END IF;
+    RETURN value #>> '{}';
+END $$;
+
 -- Units of locks, by name.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_locks(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -542,6 +569,10 @@ BEGIN
             RETURN {schema}.enqueue_locks(value, key);
         WHEN 'dependencies' THEN
             RETURN {schema}.enqueue_dependencies(value, key);
+        WHEN 'key' THEN
+            RETURN to_json({schema}.enqueue_key(value, key));
+        WHEN 'rule' THEN
+            RETURN to_json({schema}.enqueue_rule(value, key));
         WHEN 'command' THEN
             RETURN to_json({schema}.enqueue_command(value));
         WHEN 'filled text' THEN
@@ -617,6 +648,11 @@ BEGIN
     IF NOT keys ? 'command' THEN
         PERFORM {schema}.enqueue_refuse('a job needs a command', 'e.g. {"command": "echo hello"}');
     END IF;
+    IF NOT keys ? 'unique_key' AND (keys ? 'unique_for' OR keys -> 'on_conflict' = '"replace"') THEN
+        PERFORM {schema}.enqueue_refuse(
+            CASE keys -> 'on_conflict' WHEN '"replace"' THEN 'on_conflict replace' ELSE 'unique_for' END
+            || ' needs a unique key', 'give unique_key too');
+    END IF;
     FOR given, key IN SELECT pair ->> 0, pair ->> 1 FROM jsonb_array_elements(rules -> 'exclusive') AS pair LOOP
         IF keys ? given AND keys ? key THEN
             PERFORM {schema}.enqueue_refuse(format('%s and %s exclude each other', given, key), 'give one of them');
@@ -687,8 +723,69 @@ CREATE OR REPLACE FUNCTION {schema}.enqueue_new_id() RETURNS text LANGUAGE sql V
     FROM uuid_send(gen_random_uuid()) AS bits, unnest('{0,1,2,3,4,5,9,10,11,12}'::integer[]) AS at
 $$;
 
+-- Takes a unique key for a new job, unless another one holds it: that one is returned. With `locked`, nobody else changes
+-- who holds the key until this transaction ends. See store/shared/unique.py.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_take_key(wanted text, new_id text, now double precision, locked boolean)
+RETURNS {schema}.jobs LANGUAGE plpgsql AS $$
+DECLARE
+    held {schema}.unique_keys; holder {schema}.jobs;
+BEGIN
+    LOOP
+        INSERT INTO {schema}.unique_keys (key, job) VALUES (wanted, new_id) ON CONFLICT (key) DO NOTHING;
+        IF FOUND THEN
+            RETURN NULL;
+        END IF;
+        IF locked THEN
+            SELECT * INTO held FROM {schema}.unique_keys WHERE key = wanted FOR UPDATE;
+        ELSE
+            SELECT * INTO held FROM {schema}.unique_keys WHERE key = wanted;
+        END IF;
+        CONTINUE WHEN NOT FOUND;
+        SELECT jobs.* INTO holder FROM {schema}.jobs
+        WHERE id IN (held.job, held.before) AND unique_key = wanted
+            AND (state NOT IN ('completed', 'dead', 'cancelled') OR unique_until > now)
+        ORDER BY id = held.job DESC LIMIT 1;
+        IF FOUND AND locked AND holder.state IN ('pending', 'blocked', 'failed') THEN  -- it may be changed
+            SELECT * INTO holder FROM {schema}.jobs WHERE seq = holder.seq AND state = holder.state FOR UPDATE;
+            CONTINUE WHEN NOT FOUND;
+        END IF;
+        IF holder.id IS NOT NULL THEN
+            RETURN holder;
+        ELSIF locked THEN
+            UPDATE {schema}.unique_keys SET job = new_id, before = NULL WHERE key = wanted;
+            RETURN NULL;
+        END IF;
+        locked := true;
+    END LOOP;
+END $$;
+
+-- Gives a job that waits the values of a later one with its key. Equal to lifecycle.apply(job, Replaced).
+CREATE OR REPLACE FUNCTION {schema}.enqueue_replace(
+    was {schema}.jobs, kept jsonb, new_line text, new_words text, new_spec bigint, now double precision,
+    due double precision, delay double precision, start_limit double precision, key_for double precision
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    new {schema}.jobs := jsonb_populate_record(NULL::{schema}.jobs, kept);
+    new_state constant text := CASE was.state WHEN 'blocked' THEN 'blocked' ELSE 'pending' END;
+    at constant double precision := CASE WHEN delay > 0 THEN least(due, was.created_at + {delays_max} * delay) ELSE due END;
+BEGIN
+    UPDATE {schema}.jobs SET
+        command = new_line, words = new_words, spec = new_spec, queue = new.queue, priority = new.priority,
+        tags = new.tags, locks = new.locks, owner = session_user, start_by = start_limit, run_at = at,
+        due_at = greatest(at, created_at), place = NULL, held = held OR new.held, unique_until = created_at + key_for,
+        state = new_state, ready = new_state = 'pending' AND NOT (held OR new.held) AND greatest(at, created_at) <= now,
+        updated_at = now, worker = NULL, host = NULL, next_retry_at = NULL, cancel_requested = false, attempts = 0,
+        lost = 0, lost_in_row = 0, error = NULL, exit_code = NULL, signal = NULL, started_at = NULL, finished_at = NULL,
+        cpu_time = NULL, max_rss = NULL, output_bytes = NULL
+    WHERE seq = was.seq;
+    INSERT INTO {schema}.counts (queue, state, jobs) VALUES (was.queue, was.state, -1), (new.queue, new_state, 1);
+    INSERT INTO {schema}.uses (spec, jobs) VALUES (was.spec, -1), (new_spec, 1);
+    INSERT INTO {schema}.events (at, job, kind, who) VALUES (now, was.seq, 'Replaced', session_user);
+END $$;
+
 -- Adds a job and returns its id. Others see it, and workers hear of it, when this transaction commits. Errors: 22023
--- (bad input), 23505 (the id is taken), P0002 (no such job to depend on). With the setting `queuectl.notify` = `off` no notice is given, and workers find
+-- (bad input), 23505 (the id or unique key is taken), P0002 (no such job to depend on). Where `on_conflict` leaves the job
+-- out or changes another one, the id is that one's. With the setting `queuectl.notify` = `off` no notice is given, and workers find
 -- the job when they next look.
 CREATE OR REPLACE FUNCTION {schema}.enqueue(job jsonb) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = {schema}, pg_temp SET extra_float_digits = 1 SET enable_seqscan = off
@@ -706,6 +803,8 @@ DECLARE
         greatest(due, start) + {schema}.enqueue_duration(keys -> 'expires', 'expires'));
     kept jsonb := '{}'; key text; usual jsonb; spec_number bigint; new_seq bigint;
     edges jsonb := '[]'; first_state text := 'pending';
+    rule text := {schema}.enqueue_value('on_conflict', keys -> 'on_conflict')::jsonb #>> '{}';
+    holder {schema}.jobs;
 BEGIN
     IF EXISTS (SELECT 1 FROM jsonb_array_elements_text({schema}.enqueue_rules() -> 'guarded') AS guarded
                WHERE keys -> guarded <> '[]') THEN
@@ -719,21 +818,53 @@ BEGIN
         PERFORM {schema}.enqueue_check_units(
             CASE WHEN keys ? 'id' THEN 'job ' || new_id ELSE 'the job' END, kept -> 'locks');
     END IF;
+    IF rule = 'ignore' AND EXISTS (SELECT 1 FROM {schema}.jobs WHERE id = new_id) THEN
+        RETURN new_id;
+    END IF;
+    IF keys ? 'unique_key' THEN
+        holder := {schema}.enqueue_take_key(
+            kept ->> 'unique_key', new_id, start, coalesce(rule = 'replace', false));
+    END IF;
+    IF rule = 'error' AND holder.id IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'unique_violation',
+            MESSAGE = format('unique key ''%s'' is taken by job %s (%s)', kept ->> 'unique_key', holder.id,
+                CASE WHEN holder.state <> 'processing' THEN holder.state WHEN holder.started_at IS NULL THEN 'starting'
+                ELSE 'running' END),
+            HINT = {schema}.enqueue_rules() ->> 'key_hint';
+    ELSIF holder.id IS NOT NULL AND (
+        rule IS DISTINCT FROM 'replace' OR holder.state IN ('completed', 'dead', 'cancelled'))
+    THEN
+        RETURN holder.id;
+    ELSIF holder.state = 'processing' THEN  -- the job waits for its end
+        UPDATE {schema}.unique_keys SET job = new_id, before = holder.id WHERE unique_keys.key = kept ->> 'unique_key';
+        kept := kept || jsonb_build_object('depends_on',
+            coalesce(nullif(kept -> 'depends_on', 'null'), '[]') || to_jsonb(holder.id || ':any'));
+    END IF;
     IF jsonb_typeof(kept -> 'depends_on') = 'array' THEN
         SELECT jsonb_agg(to_jsonb(edge)), kept || jsonb_build_object('depends_on', jsonb_agg(edge.ref)) INTO edges, kept
         FROM {schema}.enqueue_edges(kept -> 'depends_on') AS edge;
         first_state := 'blocked';
     END IF;
     spec_number := {schema}.enqueue_spec_number({schema}.enqueue_spec(keys));
+    IF holder.state <> 'processing' THEN
+        PERFORM {schema}.enqueue_replace(holder, kept, line,
+            CASE jsonb_typeof(keys -> 'command') WHEN 'array' THEN {schema}.enqueue_ascii((keys -> 'command')::text) END,
+            spec_number, start, due, {schema}.enqueue_duration(keys -> 'delay', 'delay'), start_limit,
+            {schema}.enqueue_duration(keys -> 'unique_for', 'unique_for'));
+        IF current_setting('queuectl.notify', true) IS DISTINCT FROM 'off' THEN
+            PERFORM pg_notify('queuectl_' || current_schema(), '');
+        END IF;
+        RETURN holder.id;
+    END IF;
     INSERT INTO {schema}.jobs (
         id, generated_id, spec, command, words, owner, created_at, run_at, updated_at, state, unmet, ready, due_at,
-        start_by, {columns}
+        start_by, unique_until, {columns}
     ) SELECT
         new_id, NOT keys ? 'id', spec_number, line,
         CASE jsonb_typeof(keys -> 'command') WHEN 'array' THEN {schema}.enqueue_ascii((keys -> 'command')::text) END,
         session_user, start, due, start, first_state, jsonb_array_length(edges),
         first_state = 'pending' AND NOT held AND due <= start, greatest(due, start),
-        start_limit, {columns}
+        start_limit, start + {schema}.enqueue_duration(keys -> 'unique_for', 'unique_for'), {columns}
     FROM jsonb_populate_record(NULL::{schema}.jobs, kept)
     ON CONFLICT (id) DO NOTHING RETURNING seq INTO new_seq;
     IF NOT FOUND THEN

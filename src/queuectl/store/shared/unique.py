@@ -1,0 +1,154 @@
+"""Unique keys: who holds them, decided in the transaction that adds or changes a job.
+
+A row of `unique_keys` says which job may hold a key; whether it does follows from that job, so no crash can leave a key
+taken. Two new jobs meet on the primary key: the later one waits for the other's transaction. Who holds a row of a key
+may wait for a row of a job, and never the other way round: whoever holds a job takes a key only if nobody else has it
+in hand. Keys are taken in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from queuectl.domain.errors import Conflict, KeyTaken, KeyTwice
+from queuectl.domain.job import Job
+from queuectl.domain.lifecycle import Replaced, apply, begun
+from queuectl.domain.unique import Fate, Held, Rule, after, fate, state_in_words
+from queuectl.store.arrivals import Admitted, Arrival
+from queuectl.store.shared.session import Session
+
+WRITING = (Fate.ADDED, Fate.NEXT, Fate.MERGED)
+
+
+def admit(store: Session, arrivals: Sequence[Arrival]) -> tuple[list[Admitted], list[tuple[Job, Job]]]:
+    """See `ArrivalStore.admit`. Also returns the jobs to replace by others, as pairs; they are locked."""
+    wanted: dict[str, list[int]] = {}
+    for at, arrival in enumerate(arrivals):
+        assert arrival.job.unique_key is not None
+        wanted.setdefault(arrival.job.unique_key, []).append(at)
+    now = store.now()
+    rules = {key: {arrivals[at].rule or Rule.IGNORE for at in places} for key, places in wanted.items()}
+    found, new = _taken(store, {key: arrivals[wanted[key][0]].job.id for key in sorted(wanted)}, rules, now)
+    deciding = _Deciding(now)
+    for key in sorted(wanted):
+        deciding.of_key(key, found[key], [(at, arrivals[at]) for at in wanted[key]])
+    for key, held in deciding.moved.items():
+        if key not in new:
+            text = "UPDATE {schema}.unique_keys SET job = ?, before = ? WHERE key = ?"
+            store._execute(text, [*(job and job.id for job in held), key])
+    merged = [(before, after) for before, after in deciding.merged.values() if before.seq]
+    return [deciding.admitted(at) for at in range(len(arrivals))], merged
+
+
+class _Deciding:
+    """Decides about one new job after the other. `moved`: keys that others hold then; `merged`: what to rewrite."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+        self._fates: dict[int, tuple[str, Fate]] = {}
+        self._jobs: dict[str, Job] = {}
+        self.moved: dict[str, Held] = {}
+        self.merged: dict[str, tuple[Job, Job]] = {}
+
+    def of_key(self, key: str, held: Held, arrivals: Sequence[tuple[int, Arrival]]) -> None:
+        for at, (new, rule, delay) in arrivals:
+            holder = held.by(self._now)
+            what = fate(holder, rule or Rule.IGNORE)
+            if what is Fate.REFUSED:
+                assert holder is not None
+                raise taken(key, holder) if holder.seq else KeyTwice(key)
+            if holder is None:
+                holder = new
+                held = self.moved[key] = Held(new)
+            elif what is Fate.NEXT:
+                new = begun(after(new, holder))
+                held = self.moved[key] = Held(new, holder)
+                holder = new
+            elif what is Fate.MERGED:
+                merged = apply(holder, Replaced(new, delay), self._now)
+                before, _ = self.merged.get(holder.id, (holder, holder))
+                self.merged[holder.id] = before, merged
+                held = Held(*(merged if each is holder else each for each in held))
+                holder = merged
+            self._jobs[holder.id] = holder
+            self._fates[at] = holder.id, what
+
+    def admitted(self, at: int) -> Admitted:
+        """What became of a new job, given by its place."""
+        job_id, what = self._fates[at]
+        return Admitted(self._jobs[job_id], what)
+
+
+def _taken(
+    store: Session, wanted: Mapping[str, str], rules: Mapping[str, Collection[Rule]], now: float
+) -> tuple[dict[str, Held], set[str]]:
+    """Takes the free keys for these jobs. Returns who holds each, and which nobody had. Where something may change,
+    nobody else changes it until this transaction ends."""
+    found: dict[str, Held] = {}
+    new: set[str] = set()
+    while pending := {key: job for key, job in wanted.items() if key not in found}:
+        taken = _add(store, pending)
+        new |= taken
+        found |= dict.fromkeys(taken, Held(None))
+        there = _holders(store, [key for key in pending if key not in taken])
+        kept = {key for key, held in there.items() if not _may_change(held, rules[key], now)}
+        found |= {key: there[key] for key in kept}
+        found |= _holders(store, [key for key in there if key not in kept], locked=True)
+    return found, new
+
+
+def _may_change(held: Held, rules: Collection[Rule], now: float) -> bool:
+    return any(fate(held.by(now), rule) in WRITING for rule in rules)
+
+
+def _add(store: Session, wanted: Mapping[str, str]) -> set[str]:
+    """Adds rows for keys that have none, and returns these."""
+    pairs = store._dialect.pairs
+    text = f"INSERT INTO {{schema}}.unique_keys (key, job) {pairs} ON CONFLICT (key) DO NOTHING RETURNING key"
+    arrays = [store._dialect.array(list(part)) for part in (wanted, wanted.values())]
+    return {key for (key,) in store._select(text, arrays)}
+
+
+def _holders(store: Session, keys: Sequence[str], locked: bool = False) -> dict[str, Held]:
+    """Who may hold each of these keys; those that are in no row any more are missing."""
+    if not keys:
+        return {}
+    lock = store._dialect.locked if locked else ""
+    text = f"SELECT key, job, before FROM {{schema}}.unique_keys WHERE key {store._dialect.any_of} ORDER BY key {lock}"
+    rows = store._select(text, [store._dialect.array(keys)])
+    ids = sorted({job for _, *jobs in rows for job in jobs if job is not None})
+    text = f"WHERE id {store._dialect.any_of} AND unique_key IS NOT NULL ORDER BY seq {lock}"
+    jobs = {(job.id, job.unique_key): job for job in store._jobs(text, [store._dialect.array(ids)])}
+    return {key: Held(jobs.get((job, key)), jobs.get((before, key))) for key, job, before in rows}
+
+
+def take_again(store: Session, job: Job, now: float) -> None:
+    """See `Jobs._take_key_again`. The job is locked, so this waits for nobody who has the key in hand."""
+    key = job.unique_key
+    assert key is not None
+    text = f"SELECT job, before FROM {{schema}}.unique_keys WHERE key = ? {store._dialect.skip_locked}"
+    found = store._select(text, [key])
+    if not found:
+        if not _add(store, {key: job.id}):
+            raise Conflict(f"job {job.id} cannot run again: another job is taking its unique key {key!r}", "try again")
+        return
+    ((newest, _),) = found
+    holder = _holders(store, [key])[key].by(now)
+    if holder is None or holder.id == job.id:
+        if newest != job.id:
+            store._execute("UPDATE {schema}.unique_keys SET job = ?, before = NULL WHERE key = ?", [job.id, key])
+        return
+    raise taken(key, holder, job)
+
+
+def forget(store: Session, job_ids: Sequence[str]) -> None:
+    """These jobs are being removed. A key that somebody has in hand at the moment stays with him."""
+    among, values = store._dialect.any_of, [store._dialect.array(job_ids)]
+    mine = f"key IN (SELECT key FROM {{schema}}.unique_keys WHERE job {among} {store._dialect.skip_locked})"
+    store._execute(f"DELETE FROM {{schema}}.unique_keys WHERE {mine} AND before IS NULL", values)
+    store._execute(f"UPDATE {{schema}}.unique_keys SET job = before, before = NULL WHERE {mine}", values)
+
+
+def taken(key: str, holder: Job, again: Job | None = None) -> KeyTaken:
+    """The error for a new job, or for one that is to run again, whose key another one holds."""
+    return KeyTaken(key, f"{holder.id} ({state_in_words(holder)})", again.id if again else None)
