@@ -219,6 +219,24 @@ _ROWS = (
         examples=("queuectl service remove",),
     ),
     Command(
+        name="backup", group=SETUP, only_here="writes a file on this machine",
+        help="save the store in one file", target="backup:backup", words="FILE", least=1, most=1,
+        options=(flag("--replace", "write over a file that is there"),),
+        description="Save all jobs with their history and output, and the settings, as of one moment, in one file. "
+        "Workers go on meanwhile. Jobs that run are saved as lost with their machine: where the backup is restored, "
+        "they run again.",
+        examples=("queuectl backup /backups/queue.db", "queuectl backup --replace latest.db"),
+    ),
+    Command(
+        name="restore", group=SETUP, only_here="would remove the store under this server",
+        help="make the store anew from a backup", target="backup:restore", words="FILE", least=1, most=1,
+        options=(flag("--replace", "first remove what the store holds"), *ACT[:1]),
+        description="Make the store from a file that `backup` has written; the kind of store may differ. No worker may "
+        "be running. All queues are paused, so that you can look before anything starts: queue resume --all. Workers "
+        "of the store as it was can report nothing to the new one.",
+        examples=("queuectl restore /backups/queue.db", "queuectl restore queue.db --db postgresql://queue@db/work"),
+    ),
+    Command(
         name="copy", group=SETUP, only_here="would move the store away under this server",
         help="move the store to another place", target="upkeep:copy",
         options=(

@@ -7,7 +7,7 @@ compared before it is committed; only then the source gets its pointer. A copy t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 
 from queuectl import places
@@ -16,7 +16,7 @@ from queuectl.client.values import Progress
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed
 from queuectl.domain.job import JobState
 from queuectl.store.port import LEASE_MIN_S
-from queuectl.store.shared.archive import TABLES, Archive, Checksum, Row
+from queuectl.store.shared.archive import TABLES, Archive, copy_tables
 
 LOOK_EVERY_S = 0.1
 
@@ -78,43 +78,7 @@ def _copy(source: Archive, target: Archive, pointer: str | None, progress: Progr
         if source.running():
             raise Conflict("a worker has started in between", "copy again")
         with target.locked():
-            copied = _copy_tables(source, target, progress)
+            copied = copy_tables(source, target, progress)
         if pointer is not None:
             source.move_to(pointer)
     return copied
-
-
-def _copy_tables(source: Archive, target: Archive, progress: Progress | None) -> dict[str, int]:
-    copied: dict[str, int] = {}
-    for table in TABLES:
-        read = _Reading(source.rows(table), sum(copied.values()), progress)
-        target.fill(table, read)
-        if _checksum(target.rows(table)) != read.checksum:
-            raise OperationFailed(f"the copy of {table} differs from the original", "nothing was changed; try again")
-        copied[table] = read.checksum.rows
-    target.finish()
-    return copied
-
-
-class _Reading:
-    """Passes rows on, and keeps their checksum."""
-
-    def __init__(self, rows: Iterator[Row], done: int, progress: Progress | None) -> None:
-        self.checksum = Checksum()
-        self._rows = rows
-        self._done = done
-        self._progress = progress
-
-    def __iter__(self) -> Iterator[Row]:
-        for row in self._rows:
-            self.checksum = self.checksum.plus(row)
-            if self._progress is not None and self.checksum.rows % 1000 == 0:
-                self._progress(self._done + self.checksum.rows)
-            yield row
-
-
-def _checksum(rows: Iterator[Row]) -> Checksum:
-    checksum = Checksum()
-    for row in rows:
-        checksum = checksum.plus(row)
-    return checksum

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from queuectl.client import looking
-from queuectl.client.values import Explanation, WorkerView
+from queuectl.client.values import Explanation, Progress, WorkerView
 from queuectl.domain.errors import Invalid, StoreBusy
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
@@ -17,6 +17,7 @@ from queuectl.store.port import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from queuectl.client.backups import Saved
     from queuectl.client.figures import Figures
     from queuectl.client.following import Follower, Piece
     from queuectl.client.news import Watching
@@ -189,6 +190,13 @@ class Here:
         from queuectl.client import doctor
 
         return doctor.clean_up(self.store)
+
+    def backup(self, path: str | os.PathLike[str], *, replace: bool = False, progress: Progress | None = None) -> Saved:
+        """Writes everything into one file, as of this moment, while workers go on. Raises `Conflict` if it is there,
+        unless `replace`."""
+        from queuectl.client import backups
+
+        return backups.backup(self.store, os.fspath(path), replace=replace, progress=progress)
 
     def file(self) -> str:
         """The store's file, for shrinking. Raises `Invalid` if there is none."""

@@ -357,6 +357,10 @@ class PeopleStore(OpenStore, LimitStore, ArrivalStore, EditStore, Protocol):
     def before_newest(self, selector: Selector, number: int) -> int | None:
         """`seq` of the last matching job before the newest `number` ones; None if there are not more."""
 
+    def take_back(self) -> int:
+        """In a copy of a store, whose workers are elsewhere: takes every claim back, as lost with its machine. Returns
+        their number."""
+
     def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
         """Removes jobs with their history and output. A running one is a `Conflict`."""
 

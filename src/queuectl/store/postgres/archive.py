@@ -42,6 +42,18 @@ class PostgresArchive:
             self._run(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
             yield
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with translated(self._address):
+            self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                for name, value in PATIENT.items():
+                    self._run(f"SET LOCAL {name} = {value}")
+                yield
+            finally:
+                if not self._db.closed:
+                    self._run("ROLLBACK")
+
     def _run(self, text: str, *values: object) -> psycopg.Cursor[Row]:
         return self._db.execute(text.encode(), values or None)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
+from queuectl.domain.errors import OperationFailed
 from queuectl.store.shared.rows import JOB_COLUMNS
 
 TABLES: Mapping[str, Sequence[str]] = {
@@ -51,6 +52,9 @@ class Archive(Protocol):
 
     def locked(self) -> AbstractContextManager[None]: ...
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Everything read inside is of one moment, while others go on writing."""
+
     def count(self, table: str) -> int: ...
 
     def running(self) -> int:
@@ -87,3 +91,40 @@ def normal(row: Sequence[Any]) -> Row:
         int(value) if isinstance(value, bool) else bytes(value) if isinstance(value, memoryview) else value
         for value in row
     )
+
+
+def copy_tables(source: Archive, target: Archive, progress: Callable[[int], None] | None) -> dict[str, int]:
+    """Copies all rows of the one into the other, which is empty, and compares them. Returns their number by table."""
+    copied: dict[str, int] = {}
+    for table in TABLES:
+        read = _Reading(source.rows(table), sum(copied.values()), progress)
+        target.fill(table, read)
+        if _checksum(target.rows(table)) != read.checksum:
+            raise OperationFailed(f"the copy of {table} differs from the original", "nothing was changed; try again")
+        copied[table] = read.checksum.rows
+    target.finish()
+    return copied
+
+
+class _Reading:
+    """Passes rows on, and keeps their checksum."""
+
+    def __init__(self, rows: Iterator[Row], done: int, progress: Callable[[int], None] | None) -> None:
+        self.checksum = Checksum()
+        self._rows = rows
+        self._done = done
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self._rows:
+            self.checksum = self.checksum.plus(row)
+            if self._progress is not None and self.checksum.rows % 1000 == 0:
+                self._progress(self._done + self.checksum.rows)
+            yield row
+
+
+def _checksum(rows: Iterator[Row]) -> Checksum:
+    checksum = Checksum()
+    for row in rows:
+        checksum = checksum.plus(row)
+    return checksum

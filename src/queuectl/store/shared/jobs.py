@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Job, JobState
-from queuectl.domain.lifecycle import Event, apply
+from queuectl.domain.lifecycle import Event, Lost, apply
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Backlog
+from queuectl.store.port import Backlog, Change
 from queuectl.store.shared import rows
 from queuectl.store.shared.limits import Limits
 
@@ -94,6 +95,21 @@ class Jobs(Limits):
             from queuectl.store.shared.unique import forget
 
             forget(self, job_ids)
+
+    def take_back(self) -> int:
+        now = self.now()
+        event = Lost(sys.maxsize, with_machine=True)
+        with self.transaction():
+            changed = [(job, apply(job, event, now)) for job in self._jobs("WHERE state = 'processing'")]
+            if changed:
+                self._write(changed, now)
+                self._count(changed)
+                begun = [
+                    rows.break_of(Change(job, event), after) for job, after in changed if job.started_at is not None
+                ]
+                if begun:
+                    self._send_rows("break_attempt", begun)
+        return len(changed)
 
     def _each(self, refs: Sequence[str], one: Callable[[Job], Job]) -> list[Job | QueuectlError]:
         """What `one` returns for each job, or the error. All jobs are locked in one order, the same for everybody."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from queuectl.store.shared.archive import MOVED_TO, RECOUNT, SHUT_OUT, TABLES, Row, normal
 from queuectl.store.shared.limits import GATES_SCHEMA
@@ -20,10 +20,16 @@ class SqliteArchive:
         self._path = path
         self._db = connect(path, PATIENCE_S)
 
+    def locked(self) -> AbstractContextManager[None]:
+        return self._transaction("BEGIN IMMEDIATE")
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        return self._transaction("BEGIN")
+
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def _transaction(self, begin: str) -> Iterator[None]:
         with translated(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(begin)
             try:
                 yield
                 self._db.execute("COMMIT")
@@ -55,6 +61,11 @@ class SqliteArchive:
         self._db.execute("INSERT INTO meta VALUES (?, ?)", (MOVED_TO, place))
         for table in ("jobs", "workers"):
             self._db.execute(REFUSE.format(table=table))
+
+    def become_one_file(self) -> None:
+        """Ends the write-ahead log, so that the file alone has everything."""
+        with translated(self._path):
+            self._db.execute("PRAGMA journal_mode = DELETE")
 
     def close(self) -> None:
         self._db.close()

@@ -1,0 +1,47 @@
+"""`backup`, `restore`."""
+
+from __future__ import annotations
+
+from queuectl.cli.call import Call
+from queuectl.places import locate_store, shown
+from queuectl.wire.words import counted, size
+
+
+def backup(call: Call) -> int:
+    """Writes everything into one file."""
+    console = call.console
+    with call.client() as client:
+        try:
+            saved = client.backup(call.words[0], replace=call.args.replace, progress=console.progress("saved"))
+        finally:
+            console.progress_done()
+    if console.as_json:
+        console.json({"path": saved.path, "bytes": saved.size, "rows": saved.rows})
+    else:
+        told = f"saved {counted(saved.rows['jobs'], 'job')} in {saved.path} ({size(saved.size)})"
+        console.print(saved.path if console.quiet else told)
+    return 0
+
+
+def restore(call: Call) -> int:
+    """Makes the store anew from a backup."""
+    from queuectl.client.backups import restore as restored
+    from queuectl.client.here import login_name
+
+    console, args, address = call.console, call.args, locate_store(call.db)
+    place = shown(address)
+    if args.replace and not console.confirmed(f"remove all jobs of {place} first?", args.yes):
+        console.note("nothing was changed", "nothing_changed")
+        return 1
+    try:
+        progress = console.progress("restored")
+        rows = restored(address, login_name(), call.words[0], replace=args.replace, progress=progress)
+    finally:
+        console.progress_done()
+    if console.as_json:
+        console.json({"store": place, "rows": rows})
+    else:
+        console.print(place if console.quiet else f"restored {counted(rows['jobs'], 'job')} to {place}, and compared")
+        resume = call.command("queue resume --all")
+        console.note(f"all queues are paused; look, then: {resume}", "queue_paused")
+    return 0

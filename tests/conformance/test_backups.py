@@ -1,0 +1,122 @@
+"""A store is saved in one file while it is in use, and comes back from there on any kind of store."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from queuectl import places
+from queuectl.client.backups import restore
+from queuectl.client.facade import Client
+from queuectl.domain.errors import Conflict, QueuectlError, StoreUnavailable
+from queuectl.domain.job import Job, JobState, Outcome
+from queuectl.domain.lifecycle import Ended, Started
+from queuectl.store.port import FIRST_EPOCH, Change, Grip, Superseded, WorkerRow
+from tests.conformance.test_copying import Places, all_of, enqueue, fill, opened, place
+
+__all__ = ["place"]
+
+
+def running(client: Client) -> tuple[Grip, Job]:
+    """A job that runs, and who runs it."""
+    store = client.store
+    enqueue(client, {"id": "runs", "command": "sleep 9", "priority": 9})
+    row = WorkerRow(
+        id="v~1", name="v", epoch=FIRST_EPOCH, host="h", machine="none", pid=1, dispatcher=1, slots=1, queues=(),
+        tag=0, version="0", started_at=store.now(),
+    )  # fmt: skip
+    store.register(row, lease_s=0.0)
+    (job,) = store.claim(row.grip, "h", 1, ())
+    store.record(row.grip, [Change(job=job, event=Started(at=store.now()))])
+    return row.grip, job
+
+
+def back(address: str, path: Path, *, replace: bool = False) -> dict[str, int]:
+    return restore(address, "ann", str(path), replace=replace, progress=None)
+
+
+@pytest.mark.parametrize("to", ["sqlite", "postgres"])
+@pytest.mark.parametrize("source", ["sqlite", "postgres"])
+def test_everything_comes_back_paused_and_what_ran_runs_again(
+    place: Places, tmp_path: Path, source: str, to: str
+) -> None:
+    client, file, target = opened(place(source)), tmp_path / "saved.db", place(to)
+    fill(client)
+    before = all_of(client)
+    _, job = running(client)
+    client.backup(file)
+    assert client.job("runs").state is JobState.PROCESSING
+    client.close()
+    assert [each.name for each in tmp_path.glob("saved*")] == ["saved.db"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert back(target, file)["jobs"] == 5
+    with closing(opened(target)) as restored:
+        again = restored.job("runs")
+        assert (again.state, again.worker, again.lost) == (JobState.PENDING, None, 1)
+        assert again.lease >= job.lease
+        assert [each.outcome for each in restored.store.attempts(again)] == [Outcome.LOST]
+        assert {queue.name for queue in restored.queues() if queue.pause} == {"default", "other"}
+        restored.delete(["runs"])
+        assert all_of(restored) == before
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_worker_of_before_can_report_nothing_to_the_restored_store(place: Places, tmp_path: Path, kind: str) -> None:
+    address, file = place(kind), tmp_path / "saved.db"
+    client = opened(address)
+    grip, job = running(client)
+    client.backup(file)
+    with pytest.raises(Conflict, match="not empty"):
+        back(address, file)
+    back(address, file, replace=True)
+    end = Ended(started_at=job.created_at, finished_at=client.now(), exit_code=0)
+    late = opened(address) if kind == "sqlite" else client  # an open file is the old store for ever
+    with pytest.raises(Superseded):
+        late.store.record(grip, [Change(job=job, event=end)])
+    assert late.job("runs").state is JobState.PENDING
+    late.close()
+    client.close()
+
+
+def test_a_restore_waits_for_no_worker_and_takes_only_backups(place: Places, tmp_path: Path) -> None:
+    address, other = place("sqlite"), tmp_path / "other.db"
+    with closing(sqlite3.connect(other)) as db:
+        db.execute("CREATE TABLE t (x)")
+    for path in (other, tmp_path / "missing.db", tmp_path):
+        with pytest.raises(StoreUnavailable, match="not a backup"):
+            back(address, path)
+    assert not os.path.exists(address)
+
+
+def test_a_damaged_backup_changes_nothing(place: Places, tmp_path: Path) -> None:
+    address, file = place("sqlite"), tmp_path / "saved.db"
+    with closing(opened(address)) as client:
+        fill(client)
+        client.backup(file)
+        before = all_of(client)
+    data = bytearray(file.read_bytes())
+    for page in range(4, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 200] = b"\x5a" * 200
+    file.write_bytes(data)
+    with pytest.raises(QueuectlError):
+        back(address, file, replace=True)
+    with closing(opened(address)) as client:
+        assert all_of(client) == before
+
+
+def test_a_backup_writes_over_nothing_unless_asked(place: Places, tmp_path: Path) -> None:
+    with closing(opened(place("sqlite"))) as client:
+        file = tmp_path / "saved.db"
+        file.write_text("mine")
+        with pytest.raises(Conflict, match="there already"):
+            client.backup(file)
+        with pytest.raises(Conflict, match="the store itself"):
+            client.backup(client.address, replace=True)
+        assert file.read_text() == "mine"
+        client.backup(file, replace=True)
+    with closing(Client(places.open_store(str(file)))) as saved:
+        assert saved.count() == 0
