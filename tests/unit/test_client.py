@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from queuectl.client.actions import CANCEL, RETRY
-from queuectl.client.enqueueing import JobFactory
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Started
 from queuectl.domain.selector import Selector
+from queuectl.factory import JobFactory
 from queuectl.settings import Settings
 from queuectl.store.port import Change, WorkerRow
 from queuectl.store.sqlite.store import SqliteStore

@@ -192,7 +192,9 @@ MISSED = [NOW - 300, NOW - 200, NOW - 100]
         (MISSED, Policy(Overlap.REPLACE, CatchUp.ALL), 0, 0, "+rr"),
         (MISSED, Policy(Overlap.ALLOW, CatchUp.ALL, late_max=150), 0, 0, "--+"),
         (MISSED, Policy(catch_up=CatchUp.ONE, late_max=50), 0, 0, "---"),
-        ([NOW - 1], Policy(late_max=0.5), 0, 0, "+"),
+        ([NOW - 20], Policy(late_max=30), 0, 0, "+"),
+        ([NOW - 20], Policy(late_max=10), 0, 0, "-"),
+        ([NOW - 3, NOW - 2, NOW - 1], Policy(Overlap.ALLOW), 0, 0, "+++"),
         ([NOW - n for n in range(150, 0, -1)], Policy(Overlap.ALLOW, CatchUp.ALL), 0, 0, "-" * 50 + "+" * 100),
     ],
 )  # fmt: skip

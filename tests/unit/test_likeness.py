@@ -31,7 +31,7 @@ def test_the_distance_of_words_is_zero_for_equal_ones_alone(one: str, other: str
     assert distance(one, other) <= max(len(one), len(other))
 
 
-@pytest.mark.parametrize("typed", ["--cron", "--newer-than", "--xyzzy", "--x", "-z"])
+@pytest.mark.parametrize("typed", ["--crowd", "--newer-than", "--xyzzy", "--x", "-z"])
 def test_what_is_like_no_option_brings_no_proposal(typed: str) -> None:
     assert familiar.option_meant(typed, OPTIONS) is None
 

@@ -31,7 +31,7 @@ CONTRACT_KEYS = [
     "timeout", "kill_grace", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "retry_on",
     "fatal_on", "memory_max", "nice", "user",
     "cwd", "umask", "env", "secrets", "shell", "stdin", "output_path", "split_output", "tags",
-    "batch", "schedule", "unique_key", "unique_for",
+    "batch", "schedule", "scheduled_at", "unique_key", "unique_for",
     "depends_on", "locks", "held", "on_success", "on_failure", "on_dead", "owner",
     "worker", "host", "lease", "lost", "started_at", "finished_at", "duration", "next_retry_at", "exit_code", "signal",
     "error", "progress", "result", "output_bytes", "cpu_time", "max_rss", "reason",

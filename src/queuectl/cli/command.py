@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from queuectl.client.operation import Operation
 
 JOBS, WORKERS, LIMITS, DLQ = "Jobs", "Workers", "Queues and locks", "Dead letter queue"
-WEB, SETUP = "Over HTTP", "Setup and upkeep"
-GROUPS = (JOBS, WORKERS, LIMITS, DLQ, WEB, SETUP)
+SCHEDULES, WEB, SETUP = "Schedules", "Over HTTP", "Setup and upkeep"
+GROUPS = (JOBS, SCHEDULES, WORKERS, LIMITS, DLQ, WEB, SETUP)
 
 GLOBAL_OPTIONS = (
     option("--db", "PATH", "the store (default: $QUEUECTL_DB or the nearest)"),

@@ -233,7 +233,7 @@ def overview(group: str | None = None) -> str:
     for title in GROUPS:
         members = [command for command in shown if command.group == title]
         if members:
-            lines += ["", f"{title}:", *(f"  {command.name:<17}{command.help}" for command in members)]
+            lines += ["", f"{title}:", *(f"  {command.name:<18}{command.help}" for command in members)]
     lines += ["", "Everywhere:"]
     for option in GLOBAL_OPTIONS:
         lines.append(f"  {_spelled(option):<29}{option.help}")

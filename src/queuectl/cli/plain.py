@@ -20,6 +20,7 @@ from queuectl.wire.words import local_time
 
 PRINTERS = {
     "token create": "token:print_made", "token list": "token:print_all",
+    "schedule list": "schedule:print_all", "schedule show": "schedule:print_one",
     "queue list": "queue:print_all", "queue show": "queue:print_one", "queue pause": "queue:print_paused",
     "lock list": "lock:print_all", "lock show": "lock:print_one",
 }  # fmt: skip

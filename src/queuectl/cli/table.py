@@ -5,6 +5,7 @@ All others follow from the table of operations: see `cli.commands`, which is rea
 here. A command's module is imported only when that command is called.
 """
 
+from queuectl.cli import table_of_schedules
 from queuectl.cli.command import DLQ, LIMITS, SETUP, WEB, WORKERS, Command
 from queuectl.cli.options import ACT, SELECT, flag, many, option
 from queuectl.cli.table_of_jobs import ROWS
@@ -21,6 +22,7 @@ SERVICE = (
 
 _ROWS = (
     *ROWS,
+    *table_of_schedules.ROWS,
     Command(
         name="worker start", group=WORKERS, makes_store=True, help="run jobs", target="worker:start",
         options=(

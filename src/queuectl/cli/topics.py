@@ -66,6 +66,7 @@ NOTES = (
     ("missing", "a folder, file or program of a new job does not exist here"),
     ("lock_too_small", "lock set: a job needs more units than the lock has now"),
     ("no_lock", "no lock is set or used"),
+    ("no_schedule", "there is no schedule yet"),
     ("no_queue", "no job and no setting names a queue"),
     ("queue_paused", "jobs were added to a paused queue"),
     ("no_store", "there is no store to remove"),

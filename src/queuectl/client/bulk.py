@@ -9,11 +9,12 @@ from typing import Any
 
 from queuectl import ids
 from queuectl.client.conflicts import add
-from queuectl.client.enqueueing import JobFactory, check_units
+from queuectl.client.enqueueing import check_units
 from queuectl.client.values import Progress
 from queuectl.domain.errors import Conflict, IdTaken, IdTwice, KeyTaken, KeyTwice
 from queuectl.domain.job import Job
 from queuectl.domain.unique import ADDED, Rule
+from queuectl.factory import JobFactory
 from queuectl.store.arrivals import Admitted, Arrival
 from queuectl.store.port import Store
 from queuectl.wire.kinds import check_rule

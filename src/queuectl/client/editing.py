@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from queuectl.client.acting import DETAIL_MAX, in_batches
-from queuectl.client.enqueueing import JobFactory, check_units_of
+from queuectl.client.enqueueing import check_units_of
 from queuectl.client.values import Changed, Progress
 from queuectl.domain.errors import Conflict, Invalid
 from queuectl.domain.fields import SETTABLE, Field
 from queuectl.domain.job import Job, JobState
+from queuectl.factory import JobFactory
 from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.wire.jobs import command_line

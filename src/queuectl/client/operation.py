@@ -31,7 +31,8 @@ JSON = "application/json"
 JOBS, DLQ, ACTIVITY, ADMINISTRATION, SERVER = "Jobs", "Dead letter queue", "Activity", "Administration", "Server"
 """The parts of the API's document."""
 WORKERS, LIMITS, WEB, SETUP = "Workers", "Queues and locks", "Over HTTP", "Setup and upkeep"
-"""Groups of commands, in addition to `JOBS` and `DLQ`; `LIMITS` is a part of the document too."""
+SCHEDULES = "Schedules"
+"""Groups of commands, in addition to `JOBS` and `DLQ`; `LIMITS` and `SCHEDULES` are parts of the document too."""
 
 
 # --- arguments ------------------------------------------------------------------------------

@@ -214,7 +214,8 @@ FIELDS: tuple[Field, ...] = (
         label="Tags", hint="with commas between", example="nightly,web", often=True, settable=True,
     ),
     Field("batch", "unsupported", "nowhere", "later"),
-    Field("schedule", "unsupported", "nowhere", "queuectl"),
+    Field("schedule", "name", "column", "queuectl", nullable=True),
+    Field("scheduled_at", "time", "column", "queuectl", nullable=True),
     Field(
         "unique_key", "key", "column", nullable=True, guarded=True,
         option="--unique-key", metavar="KEY", help="add it only if no unfinished job has this key",

@@ -91,6 +91,7 @@ class Job(NamedTuple):
     once somebody has moved it there. `depends_on` is spelled as domain/dependency.py says; `unmet` of them are open or
     cannot hold. While there are any, the job is blocked, or one that cannot hold has cancelled it. `progress` is what
     its command says of itself, `result` the JSON that its latest execution left.
+    `schedule` names what added it, for the time `scheduled_at`.
     """
 
     id: str
@@ -112,6 +113,8 @@ class Job(NamedTuple):
     unique_key: str | None = None
     unique_until: float | None = None
     place: float | None = None
+    schedule: str | None = None
+    scheduled_at: float | None = None
     state: JobState = JobState.PENDING
     unmet: int = 0
     held: bool = False

@@ -8,11 +8,13 @@ of wall times to instants is done here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta, tzinfo
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
+from itertools import islice, takewhile
 from math import floor
 from typing import NamedTuple
+from zlib import crc32
 
 from queuectl.domain.cron import Cron, next_wall
 
@@ -24,12 +26,14 @@ GAPS_MAX = 200
 """A search passes no more gaps: each year has at most a few."""
 
 ON_TIME_S = 60.0
-"""A fire that is looked at within this time is not missed."""
+"""Where nobody looked for this long, the fires of that time are not missed."""
 CATCH_UP_MAX = 100
+COUNTED_MAX = 1000
+"""So many fires of a time in which nobody looked are counted one by one."""
 
 
 class Every(NamedTuple):
-    """Fires at `anchor` (seconds since the epoch) and each `seconds` before and after it."""
+    """Fires at `anchor` (seconds since the epoch) and each `seconds` before and after it. Both are whole numbers."""
 
     seconds: float
     anchor: float
@@ -131,6 +135,70 @@ def _next_change(low: int, high: int, zone: tzinfo) -> int | None:
     return None
 
 
+# --- due fires -----------------------------------------------------------------------------
+
+
+class Due(NamedTuple):
+    """The fires of a stretch of time: the latest, oldest first, at most `CATCH_UP_MAX`; and how many came before them,
+    from `first` to `until`. If that is not `counted` to the end, it is at least so many."""
+
+    fires: Sequence[float] = ()
+    earlier: int = 0
+    first: float = 0.0
+    until: float = 0.0
+    counted: bool = True
+
+
+def due_fires(rule: Rule, after: float, until: float, zone: tzinfo) -> Due:
+    """The fires later than `after` and up to `until`."""
+    first = next_fire(rule, after, zone)
+    if first is None or first > until:
+        return Due()
+    if isinstance(rule, Every):
+        number = floor((until - first) / rule.seconds) + 1
+        latest = [first + n * rule.seconds for n in range(max(0, number - CATCH_UP_MAX), number)]
+        return Due(latest, number - len(latest), first, latest[0] - rule.seconds)
+    latest = _latest(rule, after, until, zone)
+    earlier = list(islice(_between(rule, after, latest[0] - 1, zone), COUNTED_MAX))
+    counted = len(earlier) < COUNTED_MAX
+    return Due(latest, len(earlier), first, earlier[-1] if earlier and counted else latest[0] - 1, counted)
+
+
+def _between(rule: Rule, after: float, until: float, zone: tzinfo) -> Iterator[float]:
+    def fires() -> Iterator[float]:
+        at = after
+        while (found := next_fire(rule, at, zone)) is not None:
+            yield found
+            at = found
+
+    return takewhile(lambda at: at <= until, fires())
+
+
+def _latest(rule: Rule, after: float, until: float, zone: tzinfo) -> list[float]:
+    """The latest fires, looked for in windows that end at `until`: rules only know what comes next."""
+    low, window, high = 0.0, 64.0, float("inf")
+    while True:
+        start = max(after, until - window)
+        found = list(islice(_between(rule, start, until, zone), COUNTED_MAX))
+        if len(found) == COUNTED_MAX:
+            high = window
+        elif len(found) >= CATCH_UP_MAX or start <= after:
+            return found[-CATCH_UP_MAX:]
+        else:
+            low = window
+        window = window * 2 if high == float("inf") else (low + high) / 2
+
+
+def offset(name: str, jitter: float) -> float:
+    """By how much a schedule of this name fires later than its rule says: up to `jitter`, always the same."""
+    return crc32(f"{name} jitter".encode()) % (round(jitter * 1000) + 1) / 1000
+
+
+def fire_id(name: str, at: float) -> str:
+    """The id of the job of one fire: `NAME.20261129T020000Z`."""
+    return f"{name}.{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%SZ}"
+
+
 # --- what becomes of a fire -----------------------------------------------------------------
 
 
@@ -152,7 +220,7 @@ class CatchUp(StrEnum):
 
 
 class Policy(NamedTuple):
-    """How a schedule treats its fires. `late_max`: seconds after which a fire is not made up any more."""
+    """How a schedule treats its fires. `late_max`: seconds after which a fire makes no job any more."""
 
     overlap: Overlap = Overlap.SKIP
     catch_up: CatchUp = CatchUp.ONE
@@ -181,8 +249,9 @@ def decide(due: Sequence[float], now: float, policy: Policy, unfinished: int, ru
     `unfinished`: how many earlier jobs of the schedule have not ended, of which `running` have begun.
     """
     made: list[Decision] = []
+    were_missed = bool(due) and now - due[0] > ON_TIME_S
     for later, at in zip(reversed(range(len(due))), due, strict=True):
-        if reason := _missed(at, later, now, policy):
+        if reason := why_missed(at, later if were_missed else 0, now, policy):
             made.append(Decision(at, Act.NOTHING, reason))
             continue
         made.append(_overlapping(at, policy.overlap, unfinished, running))
@@ -193,13 +262,13 @@ def decide(due: Sequence[float], now: float, policy: Policy, unfinished: int, ru
     return made
 
 
-def _missed(at: float, later: int, now: float, policy: Policy) -> str:
-    """Why a fire is not made up, or "". `later`: how many later ones are due too."""
+def why_missed(at: float, later: int, now: float, policy: Policy) -> str:
+    """Why a fire is not made up, or "". `later`: how many later ones are due too, if any of them were missed."""
     late = now - at
-    if not later and late <= ON_TIME_S:
-        return ""
     if policy.late_max is not None and late > policy.late_max:
         return "missed, and too late"
+    if not later and late <= ON_TIME_S:
+        return ""
     if policy.catch_up is CatchUp.SKIP:
         return "missed"
     most = 1 if policy.catch_up is CatchUp.ONE else CATCH_UP_MAX

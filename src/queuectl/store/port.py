@@ -26,6 +26,7 @@ from queuectl.store.arrivals import ArrivalStore
 from queuectl.store.editing import EditStore
 from queuectl.store.history import HistoryStore
 from queuectl.store.limits import LimitStore
+from queuectl.store.schedules import ScheduleStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -258,7 +259,7 @@ class OpenStore(Protocol):
         """The jobs that a supervisor holds."""
 
 
-class WorkStore(OpenStore, Protocol):
+class WorkStore(OpenStore, ScheduleStore, Protocol):
     """What a worker needs: who drives which supervisor, and what becomes of its jobs."""
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
@@ -332,7 +333,7 @@ class WorkStore(OpenStore, Protocol):
         """When the next job that waits for a time becomes claimable, or None."""
 
 
-class PeopleStore(OpenStore, LimitStore, ArrivalStore, EditStore, Protocol):
+class PeopleStore(OpenStore, LimitStore, ScheduleStore, ArrivalStore, EditStore, Protocol):
     """What people's commands need."""
 
     def insert(self, jobs: Iterable[Job]) -> dict[str, Job]:

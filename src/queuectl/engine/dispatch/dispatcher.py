@@ -19,6 +19,7 @@ from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.claiming import Claiming, Claims
 from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.drain import Drain
+from queuectl.engine.dispatch.firing import Firing
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.inbox import Inbox
 from queuectl.engine.dispatch.outage import Outage
@@ -79,6 +80,7 @@ class Dispatcher:
         self._requests = Requests(store, self._crew, self._claiming, self._stopping, observe)
         self._drain = Drain(store, self._crew, observe)
         self._upkeep = Upkeep(store, clock)
+        self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming)
         self._beat = Beat()
         self.exit_code: int | None = None
 
@@ -143,6 +145,7 @@ class Dispatcher:
         if self._store.changed():
             self._wakeup.echo.end()
             self._requests.answer()
+            self._firing.look_again()
         elif self._requests.unanswered:
             self._requests.answer()
 
@@ -157,6 +160,7 @@ class Dispatcher:
         if self._beat.is_due("poll", self._options.poll, now):
             self._settings = Settings(self._store.config())
             self._requests.answer()
+        self._firing.go_on(now)
         if self._beat.is_due("tick", TICK_S, now):
             self._check_store()
             self._crew.attend(now)
@@ -200,8 +204,7 @@ class Dispatcher:
         Results are synced with their commit, claims alone while their commands start.
         """
         known = self._known.batch()
-        claims = None
-        synced = bool(known) or self._known.in_doubt
+        claims, synced = None, bool(known) or self._known.in_doubt
         with self._store.transaction(synced=synced):
             if self._known.in_doubt:
                 self._crew.give_back_unknown()
@@ -286,7 +289,7 @@ class Dispatcher:
         if self._outage.lasts:  # what is due waits for the store
             return max(0.0, self._commit_not_before() - now)
         start_at = max(self.pace.commit_not_before, self._known.first_sent_at() + RECORD_START_AFTER_S)
-        wake = [self._beat.next("tick", now), start_at, self._known.next_release()]
+        wake = [self._beat.next("tick", now), start_at, self._known.next_release(), self._firing.next_wake()]
         if self._is_commit_pending() or self._crew.is_short:
             wake.append(self._commit_not_before())
         if (due := self._claiming.next_due) is not None:

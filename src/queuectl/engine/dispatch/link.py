@@ -30,6 +30,7 @@ from queuectl.engine.protocol import (
     Terminate,
 )  # fmt: skip
 from queuectl.store.port import WorkerRow
+from queuectl.wire.times import format_second
 
 
 class Flight:
@@ -158,11 +159,11 @@ class Link:
             known = self._specs[id(job.spec)] = (job.spec, self._specs_sent)
             self._specs_sent += 1
             messages.append(Prepare(known[1], _surroundings(job.spec)))
-        if job.units is not None:  # a spec of its own, for no other job has these variables
+        if own := _variables(job):  # a spec of its own, for no other job has these variables
             known = (job.spec, self._specs_sent)
             self._specs_sent += 1
             surroundings = _surroundings(job.spec)
-            messages.append(Prepare(known[1], {**surroundings, "env": surroundings["env"] | json.loads(job.units)}))
+            messages.append(Prepare(known[1], {**surroundings, "env": surroundings["env"] | own}))
         number = job.starts + (job.started_at is None)
         order = Order(
             job.seq, job.lease, number, job.id, job.queue, known[1], job.command, job.spec.timeout, job.spec.kill_grace
@@ -222,6 +223,14 @@ _values_told = attrgetter(*_TOLD)
 def _surroundings(spec: Spec) -> dict[str, Any]:
     """What of a spec a supervisor needs to run a command."""
     return {**dict(zip(_TOLD, _values_told(spec), strict=True)), "env": dict(spec.env)}
+
+
+def _variables(job: Job) -> dict[str, str]:
+    """The variables that tell a command what is known of its job alone; mostly none."""
+    own: dict[str, str] = {} if job.units is None else json.loads(job.units)
+    if job.scheduled_at is not None:
+        own["QUEUECTL_SCHEDULED_AT"] = format_second(job.scheduled_at)
+    return own
 
 
 def may_be_poison(job: Job) -> bool:

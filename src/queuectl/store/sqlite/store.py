@@ -22,6 +22,7 @@ from queuectl.store.port import Change, Grip, OutputRelay, WorkerRow
 from queuectl.store.shared.edits import Edits
 from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.history import History
+from queuectl.store.shared.schedules import Schedules
 from queuectl.store.shared.tokens import Tokens
 from queuectl.store.sqlite.connection import folder_of
 from queuectl.store.sqlite.insert import Inserting
@@ -34,7 +35,7 @@ PEOPLE_BUSY_TIMEOUT_S = 10.0
 """How long a command waits for the write lock. A dispatcher waits far less and tries again in its loop."""
 
 
-class SqliteStore(Inserting, Edits, History, Tokens, Gated):
+class SqliteStore(Inserting, Edits, History, Tokens, Gated, Schedules):
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.client import documents, locks, operation, queues
+from queuectl.client import documents, locks, operation, queues, schedule_views
 from queuectl.client.shapes import numbers
 from queuectl.domain.fields import FIELDS, INPUT, MEMORY_MAX, MEMORY_MIN, SETTABLE, Field
 from queuectl.domain.job import JobState, Spec
@@ -163,6 +163,8 @@ COMPONENTS: dict[str, Schema] = {
     "Queue": queues.QUEUE.schema,
     "Pause": documents.PAUSE.schema,
     "Lock": locks.LOCK.schema,
+    "Schedule": schedule_views.SCHEDULE.schema,
+    "ShownSchedule": schedule_views.SHOWN.schema,
     "Counts": numbers(JobState).schema,
     "Status": documents.STATUS.schema,
     "Group": documents.GROUP.schema,

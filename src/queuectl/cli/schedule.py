@@ -1,0 +1,192 @@
+"""`schedule add`, `set`, `preview`, and what `schedule list` and `show` tell people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from queuectl import zones
+from queuectl.cli.call import Call
+from queuectl.cli.forms import command_of, options, spelled
+from queuectl.cli.notes import note_unserved
+from queuectl.cli.render import Cell, Column, visible
+from queuectl.client import schedule_views as views
+from queuectl.client import schedules
+from queuectl.client.schedule_views import SHOWN, ScheduleView, in_zone
+from queuectl.clock import SystemClock
+from queuectl.domain.cron import described, parse_cron
+from queuectl.domain.job import DEFAULT_QUEUE
+from queuectl.domain.scheduled import IDLE_TOLD, Fire
+from queuectl.wire.requests import parse_request
+from queuectl.wire.times import format_duration, format_second
+from queuectl.wire.words import age, ago, local_time, natural
+
+COLUMNS = (
+    Column("SCHEDULE", least=8), Column("RULE", least=10), Column("ZONE"), Column("NEXT", right=True),
+    Column("LAST", right=True), Column("STATE", least=12, wrap=True), Column("COMMAND", least=12),
+)  # fmt: skip
+POLICY = ("cron", "every", "tz", "overlap", "catch_up", "late_max", "jitter")
+
+
+def add(call: Call) -> int:
+    """Adds a schedule."""
+    (name,) = call.words
+    keys = options(call.args)
+    job = {**command_of(call.args, call.after), **keys}
+    parse_request(job, SystemClock().now(), spelled(keys))  # names options
+    given = _policy(call)
+    if "cron" in given:
+        given.setdefault("tz", zones.local())
+    with call.client() as client:
+        done = client.do(schedules.ADD, name=name, job=job, replace=call.args.replace, paused=call.args.paused, **given)
+        _print_done(call, done, client.now(), "added")
+        if not call.console.quiet:
+            note_unserved(call, client.unserved([done.job.get("queue", DEFAULT_QUEUE)]))
+    return 0
+
+
+def change(call: Call) -> int:
+    """Changes a schedule."""
+    (name,) = call.words
+    keys = options(call.args)
+    typed = call.after is not None or call.args.shell_command is not None
+    job = {**keys, **command_of(call.args, call.after)} if typed else keys
+    parse_request({"command": "true", **job}, SystemClock().now(), spelled(keys))
+    with call.client() as client:
+        done = client.do(schedules.SET, name=name, job=job, **_policy(call))
+        _print_done(call, done, client.now(), "changed")
+    return 0
+
+
+def _policy(call: Call) -> dict[str, Any]:
+    given = {key: getattr(call.args, key) for key in POLICY}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _print_done(call: Call, done: ScheduleView, now: float, verb: str) -> None:
+    if call.console.as_json:
+        call.console.json(SHOWN.json(done))
+    elif call.console.quiet:
+        call.console.print(done.name)
+    else:
+        when = f"next {local_time(done.next[0])} ({_in(done.next[0] - now)})" if done.next else "paused"
+        call.console.print(f"{verb} {done.name}: {visible(done.rule)}; {when}")
+
+
+def preview(call: Call) -> int:
+    """Shows when a cron expression fires."""
+    (expression,) = call.words
+    arguments = {each.name: each for each in views.PREVIEW.arguments}
+    count = views.PREVIEWED if call.args.count is None else arguments["count"].read(call.args.count, "-n")
+    zone = call.args.tz or zones.local()
+    with call.client() as client:
+        fires = client.do(
+            views.PREVIEW, cron=expression, tz=zone, from_=call.args.from_, count=count, name=call.args.name
+        )
+        now = client.now()
+    if call.console.as_json:
+        call.console.json_array([format_second(at) for at in fires])
+        return 0
+    if not call.console.quiet:
+        call.console.print(f"{visible(described(parse_cron(expression, call.args.name)))}, in {zone}")
+    where = zones.zone(zone)
+    for at in fires:
+        here = in_zone(at, where)
+        line = format_second(at) if call.console.quiet else f"{here}   {format_second(at)}   {_in(at - now)}"
+        call.console.print(line)
+    return 0
+
+
+def _in(seconds: float) -> str:
+    return f"in {age(seconds)}" if seconds >= 0 else f"{age(-seconds)} ago"
+
+
+# --- list and show ----------------------------------------------------------------------------
+
+
+def print_all(call: Call, found: Sequence[ScheduleView], now: float) -> None:
+    """Lists schedules."""
+    console, ordered = call.console, sorted(found, key=lambda each: natural(each.name))
+    if console.quiet:
+        console.lines(each.name for each in ordered)
+    elif not found:
+        example = call.command('schedule add NAME --cron "0 3 * * *" -- CMD')
+        console.note(f"no schedule yet; add one with: {example}", "no_schedule")
+    else:
+        console.table(COLUMNS, [_row(each, now) for each in ordered])
+
+
+def _row(each: ScheduleView, now: float) -> Sequence[str | Cell]:
+    return (
+        each.name, each.rule_text, each.zone if each.cron is not None else "",
+        _in(each.next[0] - now) if each.next else "", "" if each.last is None else ago(now - each.last),
+        _state(each), visible(_command(each)),
+    )  # fmt: skip
+
+
+def _state(each: ScheduleView) -> Cell:
+    words = list(state_words(each))
+    is_bad = each.late or each.failing or each.idle >= IDLE_TOLD
+    return Cell(", ".join(words), "red" if is_bad else "yellow" if each.pause else "")
+
+
+def state_words(each: ScheduleView) -> Iterator[str]:
+    """What is special about a schedule."""
+    if each.pause:
+        yield "paused"
+    if each.late:
+        yield "late"
+    if each.failing:
+        yield "failing"
+    if each.idle >= IDLE_TOLD:
+        yield f"{each.idle:,} fires without a job"
+
+
+def _command(each: ScheduleView) -> str:
+    from queuectl.wire.jobs import command_line
+
+    command = each.job["command"]
+    return command_line(command if isinstance(command, str) else tuple(command))
+
+
+def print_one(call: Call, each: ScheduleView, now: float) -> None:
+    """A schedule, a line for each fact, each of the next fires, and each of the latest."""
+    if call.console.quiet:
+        call.console.print(each.name)
+        return
+    where = zones.zone(each.zone)
+    job = {key: value for key, value in each.job.items() if key != "command"}
+    paused = ""
+    if each.pause:
+        reason = f": {visible(each.pause.reason)}" if each.pause.reason else ""
+        paused = f"since {local_time(each.pause.since)} by {each.pause.by}{reason}"
+    facts = {
+        "schedule": each.name, "rule": each.rule_text, "means": each.rule,
+        "zone": each.zone if each.cron is not None else "",
+        "command": visible(_command(each)), "folder": "" if "cwd" in job else visible(each.cwd or ""),
+        "job": ", ".join(f"{key} {visible(str(value))}" for key, value in job.items()),
+        "overlap": each.overlap.value, "catch-up": each.catch_up.value,
+        "late-max": "" if each.late_max is None else format_duration(each.late_max),
+        "jitter": format_duration(each.jitter) if each.jitter else "",
+        "state": ", ".join(word for word in state_words(each) if word != "paused"), "paused": paused,
+        "last success": "" if each.last_success is None else ago(now - each.last_success),
+        "added": f"{ago(now - each.created_at)} by {each.created_by}",
+        "changed": f"{ago(now - each.updated_at)} by {each.updated_by}" if each.updated_at > each.created_at else "",
+    }  # fmt: skip
+    call.console.lines(f"{name:<12} {value}" for name, value in facts.items() if value)
+    for number, at in enumerate(each.next):
+        label = "" if number else "next"
+        call.console.print(f"{label:<12} {in_zone(at, where)}   {format_second(at)}   {_in(at - now)}")
+    for number, fire in enumerate(each.fires):
+        label = "" if number else "fires"
+        call.console.print(f"{label:<12} {_fire(fire, where)}")
+
+
+def _fire(fire: Fire, where: Any) -> str:
+    at = in_zone(fire.at, where)
+    if fire.job is not None:
+        late = fire.decided_at - fire.at
+        return f"{at}   {fire.job}" + (f"   {age(late)} late" if late >= 60 else "")
+    more = "over " if fire.at_least else ""
+    several = f" ({more}{fire.fires:,} fires, to {in_zone(fire.until, where)})" if fire.fires > 1 else ""
+    return f"{at}   no job: {visible(fire.reason or '')}{several}"

@@ -1,0 +1,65 @@
+"""The commands on schedules that have a module of their own; see `cli.table`."""
+
+from queuectl.cli.command import SCHEDULES, Command
+from queuectl.cli.options import ENQUEUE, Option, flag, option
+
+_NOT_FOR_THEM = {"--id", "--at", "--start-by"}
+OF_JOBS = tuple(each for each in ENQUEUE if _NOT_FOR_THEM.isdisjoint(each.flags))
+
+POLICY = (
+    option("--cron", "EXPR", "fire by this cron expression: 5 fields, 6 with seconds first, or @daily"),
+    option("--every", "DURATION", "fire each so often: 30s, 5m, 2d"),
+    option("--tz", "ZONE", "time zone of the expression, such as Europe/Berlin (default: this machine's)"),
+    Option(
+        ("--overlap",), "while an earlier job has not ended: make none, let one wait, cancel that one, or make another "
+        "(default: skip)", {"choices": ("skip", "queue", "replace", "allow"), "dest": "overlap"},
+    ),
+    Option(
+        ("--catch-up",), "of fires that no worker saw in time, make up none, the last, or up to 100 (default: one)",
+        {"choices": ("skip", "one", "all"), "dest": "catch_up"},
+    ),
+    option("--late-max", "DURATION", "make no job for a fire that is seen later than this", dest="late_max"),
+    option("--jitter", "DURATION", "fire up to this much later, by an amount that follows from the name"),
+)  # fmt: skip
+
+ROWS = (
+    Command(
+        name="schedule add", group=SCHEDULES, makes_store=True, help="add jobs at set times", target="schedule:add",
+        words="SCHEDULE", least=1, most=1, takes_command=True,
+        options=(
+            *POLICY, flag("--replace", "replace the schedule of this name"),
+            flag("--paused", "add it paused: it fires once it is resumed"), *OF_JOBS,
+        ),
+        description="Add a schedule. Each time it fires, a worker adds the job, once, with the id NAME.TIME. The "
+        "command sees the time in QUEUECTL_SCHEDULED_AT. It runs in this folder, with the variables captured now. All "
+        "other options are those of enqueue. At least one worker has to run.",
+        examples=(
+            'queuectl schedule add nightly --cron "0 3 * * *" -- ./backup.sh',
+            'queuectl schedule add report --cron "0 9 * * mon-fri" -- make report',
+            "queuectl schedule add poll --every 5m --overlap queue -c 'make poll'",
+        ),
+    ),
+    Command(
+        name="schedule set", group=SCHEDULES, help="change a schedule", target="schedule:change", words="SCHEDULE",
+        least=1, most=1, takes_command=True, options=(*POLICY, *OF_JOBS),
+        description="Change what is given of a schedule: when it fires, its policy, its job. Another rule counts from "
+        "now on. --late-max none and --jitter none lift them.",
+        examples=(
+            'queuectl schedule set nightly --cron "30 3 * * *"',
+            "queuectl schedule set nightly --timeout 2h -- ./new.sh",
+        ),
+    ),
+    Command(
+        name="schedule preview", group=SCHEDULES, reads=True, help="show when a cron expression fires",
+        target="schedule:preview", words="EXPR", least=1, most=1,
+        options=(
+            option("--tz", "ZONE", "in this time zone (default: this machine's)"),
+            option("--from", "TIME", "show fires after this time (default: now)", dest="from_"),
+            option("-n", "--count", "N", "show N fires (default: 10)", dest="count"),
+            option("--name", "SCHEDULE", "draw H as a schedule of this name does", default=""),
+        ),
+        description="Say what a cron expression means, and when it fires next. Nothing is added. With --json: the "
+        "times in UTC.",
+        examples=('queuectl schedule preview "0 3 * * *"', 'queuectl schedule preview "0 9 * * 1" --tz Europe/Berlin'),
+    ),
+)  # fmt: skip

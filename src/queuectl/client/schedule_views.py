@@ -1,0 +1,218 @@
+"""Schedules as people see them: when they fire next, how their jobs end, and what became of each fire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Any, NamedTuple
+
+from queuectl import zones
+from queuectl.client.documents import PAUSE
+from queuectl.client.operation import SCHEDULES, TEXT, Argument, Command, Kind, number, plain
+from queuectl.client.shapes import COUNT, FLAG, NUMBER, TIME, Key, Shape, listed, nullable
+from queuectl.client.shapes import TEXT as SHOWN_TEXT
+from queuectl.client.shapes import Kind as AnswerKind
+from queuectl.client.shapes import one_of as member_of
+from queuectl.domain.errors import NotFound
+from queuectl.domain.likeness import nearest
+from queuectl.domain.limits import Pause
+from queuectl.domain.schedule import ON_TIME_S, CatchUp, Overlap, Rule, next_fire
+from queuectl.domain.scheduled import FIRES_KEPT, Fire, Schedule
+from queuectl.store.port import Store
+from queuectl.wire import schema
+from queuectl.wire.keywords import as_json
+from queuectl.wire.kinds import check_filled
+from queuectl.wire.schedules import NAME, check_cron, check_name, format_every, rule_of, rule_words
+from queuectl.wire.times import parse_time
+
+NEXT_SHOWN = 5
+FIRES_SHOWN = 20
+PREVIEWED, PREVIEWED_MAX = 10, 1000
+
+
+class ScheduleView(NamedTuple):
+    """A schedule, when it fires next, and how its latest jobs have ended.
+
+    `every` is text such as 5m, `rule` the rule in words, `job` the keys of its jobs, `cwd` where they run. `late`: it
+    was due a while ago, and no worker has looked at it. `failing`: the latest of its jobs to end is dead. `idle`: how
+    many fires in a row have made no job. `fires`: what became of the latest ones.
+    """
+
+    name: str
+    cron: str | None
+    every: str | None
+    rule: str
+    zone: str
+    overlap: Overlap
+    catch_up: CatchUp
+    late_max: float | None
+    jitter: float
+    job: Mapping[str, Any]
+    cwd: str | None
+    pause: Pause | None
+    next: Sequence[float]
+    last: float | None
+    idle: int
+    late: bool
+    failing: bool
+    last_success: float | None
+    created_at: float
+    created_by: str | None
+    updated_at: float
+    updated_by: str | None
+    fires: Sequence[Fire] = ()
+
+    @property
+    def rule_text(self) -> str:
+        """The rule as it was written."""
+        return self.cron if self.cron is not None else f"every {self.every}"
+
+
+FIRE = Shape(
+    "Fire", Fire,
+    Key("at", TIME), Key("until", TIME), Key("fires", COUNT), Key("at_least", FLAG), Key("decided_at", TIME),
+    Key("job", nullable(SHOWN_TEXT)), Key("reason", nullable(SHOWN_TEXT)), Key("schedule", SHOWN_TEXT),
+)  # fmt: skip
+_KEYS = (
+    Key("name", SHOWN_TEXT), Key("cron", nullable(SHOWN_TEXT)), Key("every", nullable(SHOWN_TEXT)),
+    Key("rule", SHOWN_TEXT), Key("zone", SHOWN_TEXT), Key("overlap", member_of(Overlap)),
+    Key("catch_up", member_of(CatchUp)), Key("late_max", nullable(NUMBER)), Key("jitter", NUMBER),
+    Key("job", AnswerKind({"type": "object"}, dict)), Key("cwd", nullable(SHOWN_TEXT)),
+    Key("paused", nullable(PAUSE.kind), "pause"), Key("next", listed(TIME)), Key("last", nullable(TIME)),
+    Key("idle", COUNT), Key("late", FLAG), Key("failing", FLAG), Key("last_success", nullable(TIME)),
+    Key("created_at", TIME), Key("created_by", nullable(SHOWN_TEXT)), Key("updated_at", TIME),
+    Key("updated_by", nullable(SHOWN_TEXT)),
+)  # fmt: skip
+SCHEDULE = Shape("Schedule", ScheduleView, *_KEYS)
+"""A schedule in a list."""
+SHOWN = Shape("ShownSchedule", ScheduleView, *_KEYS, Key("fires", listed(FIRE.kind)))
+"""A schedule with what became of its latest fires."""
+
+
+class Run(NamedTuple):
+    """A job that somebody had a schedule add out of turn."""
+
+    id: str
+    schedule: str
+    scheduled_at: float
+    queue: str
+
+
+RUN = Shape(
+    "", Run, Key("id", SHOWN_TEXT), Key("schedule", SHOWN_TEXT), Key("scheduled_at", TIME), Key("queue", SHOWN_TEXT)
+)
+
+
+# --- look -------------------------------------------------------------------------------------
+
+
+def upcoming(rule: Rule, after: float, zone: str, count: int) -> list[float]:
+    """The next fires by a rule."""
+    where, found = zones.zone(zone), list[float]()
+    while len(found) < count and (at := next_fire(rule, found[-1] if found else after, where)) is not None:
+        found.append(at)
+    return found
+
+
+def in_zone(at: float, where: tzinfo) -> str:
+    """A time as clocks there show it, with the weekday and the offset from UTC."""
+    return f"{datetime.fromtimestamp(at, where):%a %Y-%m-%d %H:%M:%S %z}"
+
+
+def _view(store: Store, kept: Schedule, next_shown: int = 1, fires: Sequence[Fire] = ()) -> ScheduleView:
+    failing, last_success = store.outcomes([kept.name])[kept.name]
+    policy = kept.policy
+    coming = [] if kept.nominal is None else [kept.nominal]
+    if coming and next_shown > 1:
+        coming += upcoming(rule_of(kept), coming[0], kept.zone, next_shown - 1)
+    return ScheduleView(
+        kept.name, kept.cron, None if kept.every is None else format_every(kept.every), rule_words(kept), kept.zone,
+        policy.overlap, policy.catch_up, policy.late_max, kept.jitter, json.loads(kept.document),
+        json.loads(kept.surroundings)["cwd"], kept.pause,
+        [at + kept.offset for at in coming], kept.last, kept.idle,
+        kept.next_at is not None and kept.next_at < store.now() - ON_TIME_S, failing, last_success, kept.created_at,
+        kept.created_by, kept.updated_at, kept.updated_by, fires,
+    )  # fmt: skip
+
+
+def views(store: Store, who: str) -> list[ScheduleView]:
+    """Every schedule."""
+    return [_view(store, kept) for kept in store.schedules()]
+
+
+LIST = plain(
+    "schedules", "GET", "/schedules", SCHEDULES, "List schedules", views, listed(SCHEDULE.kind), "each schedule",
+    command=Command(
+        name="schedule list", group=SCHEDULES, help="list schedules", examples=("queuectl schedule list",),
+        description="List schedules with their rules, when they fire next, and how their latest jobs have ended.",
+    ),
+)  # fmt: skip
+
+
+def view(store: Store, who: str, name: str, limit: int = FIRES_SHOWN) -> ScheduleView:
+    """A schedule with its next fires, and what became of the latest ones. Raises `NotFound`."""
+    kept = store.schedule(name)
+    if kept is None:
+        raise none_of(store, name)
+    return _view(store, kept, NEXT_SHOWN, store.fires(name, limit))
+
+
+def none_of(store: Store, name: str) -> NotFound:
+    known = [each.name for each in store.schedules()]
+    return NotFound(f"no schedule {name[:128]}", nearest(name, known) if known else "there is none yet")
+
+
+NAMED = Argument("name", Kind({"type": "string", "pattern": f"^{NAME}$"}, check_name), spelled="SCHEDULE")
+
+SHOW = plain(
+    "schedule", "GET", "/schedules/{name}", SCHEDULES, "Show a schedule", view, SHOWN.kind, "the schedule",
+    fails=(404,),
+    arguments=(
+        NAMED,
+        Argument("limit", number(0, FIRES_KEPT), "show what became of the N latest fires (default: 20)", FIRES_SHOWN,
+                 "--limit N", "how many of the latest fires"),
+    ),
+    command=Command(
+        name="schedule show", group=SCHEDULES, help="show a schedule, its next and its latest fires",
+        examples=("queuectl schedule show nightly",),
+        description="Show a schedule: its rule in words, its next five fires, its job, and what became of the latest "
+        "fires: the job that each made, or why it made none.",
+    ),
+)  # fmt: skip
+
+
+def zone_of(given: str | None) -> str:
+    """The zone's name, which exists. Raises `Invalid`, `NoZoneData`."""
+    if given is None:
+        return zones.local()
+    zones.zone(check_filled(given, "tz"))
+    return given
+
+
+def preview(
+    store: Store, who: str, cron: str, tz: str | None = None, from_: Any = None, count: int = PREVIEWED, name: str = ""
+) -> list[float]:
+    """The next fires of a cron expression."""
+    expression = check_cron(cron, "the expression", name)
+    start = store.now() if from_ is None else parse_time(as_json(from_), store.now(), "from")
+    return upcoming(_rule(expression, name), start, zone_of(tz), count)
+
+
+def _rule(cron: str, name: str) -> Rule:
+    from queuectl.domain.cron import parse_cron
+
+    return parse_cron(cron, name)
+
+
+PREVIEW = plain(
+    "preview_schedule", "GET", "/schedule-preview", SCHEDULES, "The next fires of a cron expression", preview,
+    listed(TIME), "the times",
+    arguments=(
+        Argument("cron", Kind(schema.STORABLE, check_filled), told="the expression"),
+        Argument("tz", TEXT, default=None, told="the time zone (default: the server's)"),
+        Argument("from_", TEXT._replace(send=as_json), default=None, told="fires after this time (default: now)"),
+        Argument("count", number(1, PREVIEWED_MAX), default=PREVIEWED, told="how many"),
+        Argument("name", TEXT, default="", told="the schedule's name, by which H is drawn"),
+    ),
+)  # fmt: skip

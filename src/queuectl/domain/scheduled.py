@@ -1,0 +1,137 @@
+"""Schedules as they are kept, and what a look at one makes of its due fires. When they fire is in schedule.py."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import tzinfo
+from itertools import groupby
+from typing import NamedTuple
+
+from queuectl.domain.limits import Pause
+from queuectl.domain.schedule import (
+    CATCH_UP_MAX,
+    Act,
+    Decision,
+    Due,
+    Policy,
+    Rule,
+    decide,
+    due_fires,
+    next_fire,
+    offset,
+    why_missed,
+)
+
+FIRES_KEPT = 500
+"""So many lines about the fires of a schedule are kept."""
+IDLE_TOLD = 3
+"""So many fires in a row without a job are a finding."""
+
+
+class Schedule(NamedTuple):
+    """A schedule. It fires by `cron`, or each `every` seconds counted from `anchor`, and up to `jitter` later.
+
+    `zone` is the name of the time zone of `cron`. `document` has the keys of its jobs as JSON, `surroundings` what they
+    were given with besides: folder, umask, variables. `nominal` is the next fire by the rule, `next_at` when that is
+    looked at; None: it does not fire. `last` is the latest fire that was looked at; `idle` counts those since the last
+    one that made a job.
+    """
+
+    name: str
+    cron: str | None
+    every: float | None
+    anchor: float
+    zone: str
+    policy: Policy
+    jitter: float
+    document: str
+    surroundings: str
+    created_at: float
+    created_by: str | None
+    updated_at: float
+    updated_by: str | None
+    pause: Pause | None = None
+    nominal: float | None = None
+    next_at: float | None = None
+    last: float | None = None
+    idle: int = 0
+
+    @property
+    def offset(self) -> float:
+        """How much later than its rule says it fires."""
+        return offset(self.name, self.jitter) if self.jitter else 0.0
+
+    def counted_from(self, now: float, rule: Rule, zone: tzinfo) -> Schedule:
+        """The schedule with its next fire after `now`; a paused one has none."""
+        return self._replace(nominal=None, next_at=None) if self.pause else self._from(now, rule, zone)
+
+    def _from(self, now: float, rule: Rule, zone: tzinfo) -> Schedule:
+        nominal = next_fire(rule, now, zone)
+        return self._replace(nominal=nominal, next_at=None if nominal is None else nominal + self.offset)
+
+    def due(self, now: float, rule: Rule, zone: tzinfo) -> Due:
+        """The fires that are due, by the zone's rules as they are now."""
+        assert self.nominal is not None
+        return due_fires(rule, self.nominal - 1, now - self.offset, zone)
+
+
+class Fire(NamedTuple):
+    """A fire that made a job, or `fires` of them from `at` to `until` that made none, for one `reason`. At `decided_at`
+    somebody looked at them. `at_least`: there were more, which nobody counted."""
+
+    schedule: str
+    at: float
+    until: float
+    decided_at: float
+    job: str | None = None
+    reason: str | None = None
+    fires: int = 1
+    at_least: bool = False
+
+
+class Look(NamedTuple):
+    """What a look at a schedule makes of its due fires: decisions that make jobs, lines about those that make none,
+    and the schedule after it."""
+
+    made: Sequence[Decision]
+    lines: Sequence[Fire]
+    after: Schedule
+
+
+def look(
+    schedule: Schedule, due: Due, now: float, rule: Rule, zone: tzinfo, unfinished: int = 0, running: int = 0,
+    fired: Collection[float] = (),
+) -> Look:  # fmt: skip
+    """Decides about due fires; those in `fired` have made a job before the clock went back."""
+    decisions = [
+        each._replace(at=each.at - schedule.offset)
+        for each in decide(
+            [at + schedule.offset for at in due.fires if at not in fired], now, schedule.policy, unfinished, running
+        )
+    ]
+    made = [each for each in decisions if each.act is not Act.NOTHING]
+    idle = schedule.idle if not made else 0
+    lines = _lines(schedule, due, decisions, now)
+    if decisions:
+        since = made[-1].at if made else 0.0
+        idle += sum(each.at > since and each.act is Act.NOTHING for each in decisions)
+        idle += 0 if made else due.earlier
+    latest = max(filter(None, (schedule.last, *due.fires[-1:])), default=None)
+    after = schedule._from(max(now - schedule.offset, *due.fires[-1:], 0.0), rule, zone)
+    return Look(made, lines, after._replace(last=latest, idle=idle))
+
+
+def _lines(schedule: Schedule, due: Due, decisions: Sequence[Decision], now: float) -> list[Fire]:
+    lines = []
+    if due.earlier and decisions:
+        reason = why_missed(due.first + schedule.offset, CATCH_UP_MAX, now, schedule.policy)
+        lines.append(Fire(schedule.name, due.first, due.until, now, None, reason, due.earlier, not due.counted))
+    for reason, some in groupby(decisions, lambda each: each.reason):
+        if not reason:
+            continue
+        times = [each.at for each in some]
+        if lines and lines[-1].reason == reason and times[0] == due.fires[0]:
+            lines[-1] = lines[-1]._replace(until=times[-1], fires=lines[-1].fires + len(times))
+        else:
+            lines.append(Fire(schedule.name, times[0], times[-1], now, None, reason, len(times)))
+    return lines

@@ -1,0 +1,138 @@
+"""Makes jobs from requests: with the settings' policy, and the folder, umask and variables they were given with."""
+
+from __future__ import annotations
+
+import json
+import os
+from _thread import allocate_lock
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from queuectl import environment, ids
+from queuectl.domain.errors import Invalid
+from queuectl.domain.fields import INPUT
+from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
+from queuectl.domain.lifecycle import begun
+from queuectl.domain.scheduled import Schedule
+from queuectl.settings import Settings
+from queuectl.wire.kinds import utf8
+from queuectl.wire.requests import COLUMNS, NOTHING, JobRequest, parse_request
+
+_PATHS = [field.name for field in INPUT if field.kind == "path"]
+
+_asking = allocate_lock()
+"""The umask belongs to the whole process, and can be read only by setting another one."""
+
+
+class JobFactory:
+    """Makes jobs from requests, with the current settings. Equal jobs share a spec.
+
+    `policies` are defaults of queues, by name, which count more than settings. `around` is where the jobs were asked
+    for, as `surroundings` returns it; by default here.
+    """
+
+    def __init__(
+        self, settings: Settings, now: float, who: str | None, policies: Mapping[str, Mapping[str, Any]] = NOTHING,
+        around: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self._now = now
+        self._who = who
+        around = surroundings(settings["env-capture"]) if around is None else around
+        self._fields: dict[str, Any] = {**settings.spec_defaults(), **around}
+        self._fields["shell"] = _program(self._fields["shell"])
+        self._here = self._fields["cwd"]
+        self._backoff_initial_given = settings.text("backoff-initial") != "backoff-base"
+        self._plain = Spec(**self._fields)
+        self._policies = policies
+
+    def job(self, request: JobRequest) -> Job:
+        """A new job, ready to be inserted."""
+        now = self._now
+        run_at = request.run_at if request.run_at is not None else now + (request.delay or 0.0)
+        spec = self._spec_of(request)
+        job = Job(
+            id=request.id or ids.job_id(), generated_id=request.id is None, command=request.command,
+            spec=spec, owner=self._who, start_by=_start_by(request, spec, max(run_at, now)),
+            unique_until=_unique_until(spec, now),
+            created_at=now, run_at=run_at, updated_at=now, **request.columns,
+        )  # fmt: skip
+        return begun(job) if job.depends_on else job
+
+    def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
+        """A copy of a job under another id, with the keys `given` changed."""
+        spec = self.spec_with(job.spec, changes.spec)
+        new = self.job(changes)._replace(spec=spec, unique_until=_unique_until(spec, self._now))
+        same = {key for key in COLUMNS if key not in given}
+        if {"run_at", "delay"}.isdisjoint(given):
+            same.add("run_at")
+        return new._replace(**{key: getattr(job, key) for key in same})
+
+    def spec_with(self, spec: Spec, changes: Mapping[str, Any]) -> Spec:
+        """A spec with some keys changed; a relative path is relative to the caller's folder."""
+        self._fields = {**spec._asdict(), "env": dict(spec.env)}
+        self._backoff_initial_given = spec.backoff_initial != spec.backoff_base
+        return self._spec(changes)
+
+    def _spec_of(self, request: JobRequest) -> Spec:
+        if self._policies and (policy := self._policies.get(request.columns.get("queue", DEFAULT_QUEUE))):
+            return self._spec({**policy, **request.spec})
+        return self._spec(request.spec) if request.spec else self._plain
+
+    def _spec(self, given: Any) -> Spec:
+        fields = {**self._fields, **given}
+        if "backoff_base" in given and "backoff_initial" not in given and not self._backoff_initial_given:
+            fields["backoff_initial"] = fields["backoff_base"]
+        fields["env"] = {**self._fields["env"], **given.get("env", {})}
+        for name in _PATHS:
+            if fields.get(name) is not None:
+                fields[name] = os.path.normpath(os.path.join(self._here, os.path.expanduser(fields[name])))
+        fields["shell"] = _program(fields["shell"])
+        return Spec(**fields)
+
+
+def _start_by(request: JobRequest, spec: Spec, due_at: float) -> float | None:
+    return due_at + spec.expires if spec.expires is not None else request.start_by
+
+
+def _unique_until(spec: Spec, now: float) -> float | None:
+    return None if spec.unique_for is None else now + spec.unique_for
+
+
+def _program(name: str) -> str:
+    """The path of a shell that was given by name."""
+    if "/" in name:
+        return name
+    from shutil import which
+
+    return which(name) or name
+
+
+def scheduled_job(
+    schedule: Schedule, at: float, job_id: str, settings: Settings, now: float,
+    policies: Mapping[str, Mapping[str, Any]] = NOTHING,
+) -> Job:  # fmt: skip
+    """The job of a schedule for the time `at`. Raises `Invalid`."""
+    around = json.loads(schedule.surroundings)
+    around["captured"] = tuple(around["captured"])
+    request = parse_request({**json.loads(schedule.document), "id": job_id}, now)
+    job = JobFactory(settings, now, schedule.created_by, policies, around).job(request)
+    return job._replace(schedule=schedule.name, scheduled_at=at)
+
+
+def surroundings(patterns: Sequence[str]) -> dict[str, Any]:
+    """This process's folder, umask, and the variables that match, by the names of a spec's attributes."""
+    with _asking:
+        umask = os.umask(0o077)
+        os.umask(umask)
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:
+        raise Invalid("the current folder no longer exists", "cd to a folder that does") from None
+    variables = environment.given()
+    env = {name: value for name, value in variables.items() if environment.is_captured(name, patterns)}
+    utf8(cwd, "the name of the current folder", "work in another one")
+    for name in env:  # values may be any bytes
+        utf8(name, f"the name of the variable {name!a}", "change what is captured: config set env-capture")
+    if "TRACEPARENT" in variables:
+        env["TRACEPARENT"] = variables["TRACEPARENT"]
+    return {"cwd": cwd, "umask": umask, "env": env, "captured": tuple(patterns)}

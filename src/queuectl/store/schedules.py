@@ -1,0 +1,74 @@
+"""The port of schedules: what workers fire, and what people see and set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from queuectl.domain.errors import QueuectlError
+from queuectl.domain.job import Job
+from queuectl.domain.lifecycle import Event
+
+if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.scheduled import Fire, Schedule
+
+
+class ScheduleStore(Protocol):
+    """What adds jobs at set times."""
+
+    defaults: Mapping[str, str]
+
+    def now(self) -> float: ...
+
+    def transaction(self, *, synced: bool = True) -> AbstractContextManager[None]: ...
+
+    def policies(self) -> tuple[dict[str, str], dict[str, dict[str, Any]]]: ...
+
+    def insert(self, jobs: Iterable[Job]) -> object: ...
+
+    def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]: ...
+
+    def schedules(self, after: str = "", limit: int | None = None) -> list[Schedule]:
+        """Schedules by name, from beyond `after` on."""
+
+    def schedule(self, name: str) -> Schedule | None:
+        """The schedule of this name."""
+
+    def add_schedule(self, schedule: Schedule) -> bool:
+        """Adds a schedule; False if its name is taken. Workers of releases that know none are shut out from then on."""
+
+    def change_schedule(self, name: str, change: Callable[[Schedule], Schedule]) -> Schedule | None:
+        """Keeps what a function makes of a schedule. Nobody else changes or fires it meanwhile. None: there is none."""
+
+    def delete_schedule(self, name: str) -> bool:
+        """Removes a schedule with the lines about its fires. Its jobs stay."""
+
+    def next_fire(self, without_zones: Sequence[str] = ()) -> float | None:
+        """When the next schedule is to be looked at, but for those in these zones."""
+
+    def due_schedules(self, now: float, limit: int, without_zones: Sequence[str] = ()) -> list[Schedule]:
+        """The first schedules that are to be looked at, inside a transaction. They are the caller's until it ends:
+        those that somebody else is looking at are left out."""
+
+    def move_schedule(self, before: Schedule, after: Schedule) -> bool:
+        """Notes that due fires were looked at. False, and nothing has changed, if somebody else has done so."""
+
+    def add_fires(self, fires: Sequence[Fire]) -> None:
+        """Keeps what became of fires; the oldest lines are forgotten."""
+
+    def fires(self, name: str, limit: int) -> list[Fire]:
+        """What became of the latest fires, latest first."""
+
+    def fired(self, name: str, times: Sequence[float]) -> set[float]:
+        """Which of these fires have made a job."""
+
+    def outcomes(self, names: Sequence[str]) -> dict[str, tuple[bool, float | None]]:
+        """For each of these schedules: whether the latest of its jobs to end is dead, and when one last succeeded, as
+        far as its fires are on record."""
+
+    def taken_ids(self, ids: Sequence[str]) -> set[str]:
+        """Which of these ids jobs have."""
+
+    def unfinished_of(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The state of each unfinished job of these schedules, by its id, by the schedule's name."""

@@ -1,0 +1,175 @@
+"""Schedules, their fires, and the jobs that these have made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from queuectl.store.shared.limits import Limits
+
+if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.scheduled import Fire, Schedule
+
+_KEPT = (
+    "name", "cron", "every", "anchor", "zone", "overlap", "catch_up", "late_max", "jitter", "document", "surroundings",
+    "created_at", "created_by", "updated_at", "updated_by", "paused_at", "paused_by", "paused_reason", "nominal",
+    "next_at", "last", "idle",
+)  # fmt: skip
+_COLUMNS = ", ".join(_KEPT)
+FORGET_EACH = 16
+"""Old lines about fires are forgotten in seconds that this divides."""
+KEPT_S = 4 * 3600.0
+
+_FIRE = "schedule, at, until, decided_at, job, reason, fires, at_least"
+
+
+class Schedules(Limits):
+    """This part of a `Store` (see store/schedules.py)."""
+
+    def schedules(self, after: str = "", limit: int | None = None) -> list[Schedule]:
+        most = "" if limit is None else f"LIMIT {limit}"
+        return self._found(f"WHERE name > ? ORDER BY name {most}", [after])
+
+    def schedule(self, name: str) -> Schedule | None:
+        return next(iter(self._found("WHERE name = ?", [name])), None)
+
+    def add_schedule(self, schedule: Schedule) -> bool:
+        marks = ", ".join("?" * len(_KEPT))
+        text = f"INSERT INTO {{schema}}.schedules ({_COLUMNS}) VALUES ({marks}) ON CONFLICT (name) DO NOTHING"
+        with self.transaction():
+            self._shut_out_older()
+            added = bool(self._select(f"{text} RETURNING 1", _values(schedule)))
+            self._announce()
+        return added
+
+    def change_schedule(self, name: str, change: Callable[[Schedule], Schedule]) -> Schedule | None:
+        with self.transaction():
+            found = self._found(f"WHERE name = ? {self._dialect.locked}", [name])
+            if not found:
+                return None
+            after = change(found[0])
+            settings = ", ".join(f"{column} = ?" for column in _KEPT)
+            self._execute(f"UPDATE {{schema}}.schedules SET {settings} WHERE name = ?", [*_values(after), name])
+            self._announce()
+        return after
+
+    def delete_schedule(self, name: str) -> bool:
+        with self.transaction():
+            self._execute("DELETE FROM {schema}.fires WHERE schedule = ?", [name])
+            return bool(self._select("DELETE FROM {schema}.schedules WHERE name = ? RETURNING 1", [name]))
+
+    # --- firing -----------------------------------------------------------------------------
+
+    def next_fire(self, without_zones: Sequence[str] = ()) -> float | None:
+        if self._behind:
+            return None
+        but, values = _but(without_zones)
+        text = f"SELECT min(next_at) FROM {{schema}}.schedules WHERE next_at IS NOT NULL {but}"
+        at = self._select(text, values)[0][0]
+        return None if at is None else float(at)
+
+    def due_schedules(self, now: float, limit: int, without_zones: Sequence[str] = ()) -> list[Schedule]:
+        but, values = _but(without_zones)
+        rest = f"WHERE next_at IS NOT NULL AND next_at <= ? {but} ORDER BY next_at LIMIT ? {self._dialect.skip_locked}"
+        return self._found(rest, [now, *values, limit])
+
+    def move_schedule(self, before: Schedule, after: Schedule) -> bool:
+        text = (
+            "UPDATE {schema}.schedules SET nominal = ?, next_at = ?, last = ?, idle = ? "
+            "WHERE name = ? AND next_at = ? RETURNING 1"
+        )
+        values = [after.nominal, after.next_at, after.last, after.idle, before.name, before.next_at]
+        return bool(self._select(text, values))
+
+    # --- what became of fires ---------------------------------------------------------------
+
+    def add_fires(self, fires: Sequence[Fire]) -> None:
+        text = (
+            f"INSERT INTO {{schema}}.fires ({_FIRE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (schedule, at) DO UPDATE SET until = excluded.until, decided_at = excluded.decided_at, "
+            "job = excluded.job, reason = excluded.reason, fires = excluded.fires, at_least = excluded.at_least "
+            "WHERE fires.job IS NULL"
+        )
+        for fire in fires:
+            self._execute(text, fire)
+            if int(fire.decided_at) % FORGET_EACH == 0:
+                self._forget_fires(fire)
+
+    def _forget_fires(self, latest: Fire) -> None:
+        """Forgets old lines. Those of the last hours stay, so that a clock which goes back fires nothing twice."""
+        from queuectl.domain.scheduled import FIRES_KEPT
+
+        nth = "SELECT at FROM {schema}.fires WHERE schedule = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
+        text = f"DELETE FROM {{schema}}.fires WHERE schedule = ? AND at < ? AND at < ({nth})"
+        self._execute(text, [latest.schedule, latest.at - KEPT_S, latest.schedule, FIRES_KEPT - 1])
+
+    def fires(self, name: str, limit: int) -> list[Fire]:
+        from queuectl.domain.scheduled import Fire
+
+        text = f"SELECT {_FIRE} FROM {{schema}}.fires WHERE schedule = ? ORDER BY at DESC LIMIT ?"
+        found = [Fire._make(row) for row in self._select(text, [name, limit])]
+        return [fire._replace(at_least=bool(fire.at_least)) for fire in found]
+
+    def fired(self, name: str, times: Sequence[float]) -> set[float]:
+        marks = ", ".join("?" * len(times))
+        text = f"SELECT at FROM {{schema}}.fires WHERE schedule = ? AND job IS NOT NULL AND at IN ({marks})"
+        return {at for (at,) in self._select(text, [name, *times])} if times else set()
+
+    def outcomes(self, names: Sequence[str]) -> dict[str, tuple[bool, float | None]]:
+        of = (
+            "FROM {schema}.fires JOIN {schema}.jobs ON jobs.id = fires.job "
+            "WHERE fires.schedule = schedules.name AND jobs.state IN "
+        )
+        latest = f"SELECT state {of} ('completed', 'dead', 'cancelled') ORDER BY fires.at DESC LIMIT 1"
+        success = f"SELECT finished_at {of} ('completed') ORDER BY fires.at DESC LIMIT 1"
+        text = f"SELECT name, ({latest}), ({success}) FROM {{schema}}.schedules WHERE name {self._dialect.any_of}"
+        found = {} if self._behind else self._select(text, [self._dialect.array(list(names))])
+        ended = {name: (state == "dead", at) for name, state, at in found}
+        return {name: ended.get(name, (False, None)) for name in names}
+
+    def taken_ids(self, ids: Sequence[str]) -> set[str]:
+        text = f"SELECT id FROM {{schema}}.jobs WHERE id {self._dialect.any_of}"
+        return {job_id for (job_id,) in self._select(text, [self._dialect.array(ids)])}
+
+    def unfinished_of(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        text = (
+            f"SELECT schedule, id, state FROM {{schema}}.jobs WHERE schedule {self._dialect.any_of} "
+            "AND state IN ('blocked', 'pending', 'processing', 'failed') ORDER BY seq"
+        )
+        found: dict[str, dict[str, str]] = {name: {} for name in names}
+        for name, job_id, state in self._select(text, [self._dialect.array(list(names))]):
+            found[name][job_id] = state
+        return found
+
+    def _found(self, rest: str, values: Sequence[object]) -> list[Schedule]:
+        if self._behind:
+            return []
+        return [_schedule(row) for row in self._select(f"SELECT {_COLUMNS} FROM {{schema}}.schedules {rest}", values)]
+
+
+def _but(zones: Sequence[str]) -> tuple[str, Sequence[str]]:
+    return (f"AND zone NOT IN ({', '.join('?' * len(zones))})" if zones else ""), zones
+
+
+def _values(schedule: Schedule) -> list[object]:
+    """The columns `_KEPT`."""
+    policy, pause = schedule.policy, schedule.pause
+    paused = (None, None, None) if pause is None else (pause.since, pause.by, pause.reason)
+    return [
+        schedule.name, schedule.cron, schedule.every, schedule.anchor, schedule.zone, policy.overlap._value_,
+        policy.catch_up._value_, policy.late_max, schedule.jitter, schedule.document, schedule.surroundings,
+        schedule.created_at, schedule.created_by, schedule.updated_at, schedule.updated_by, *paused, schedule.nominal,
+        schedule.next_at, schedule.last, schedule.idle,
+    ]  # fmt: skip
+
+
+def _schedule(row: Sequence[Any]) -> Schedule:
+    from queuectl.domain.limits import Pause
+    from queuectl.domain.schedule import CatchUp, Overlap, Policy
+    from queuectl.domain.scheduled import Schedule
+
+    kept: dict[str, Any] = dict(zip(_KEPT, row, strict=True))
+    overlap, catch_up, late_max = (kept.pop(name) for name in ("overlap", "catch_up", "late_max"))
+    since, by, reason = (kept.pop(f"paused_{name}") for name in ("at", "by", "reason"))
+    pause = None if since is None else Pause(since, None, by, reason)
+    return Schedule(policy=Policy(Overlap(overlap), CatchUp(catch_up), late_max), pause=pause, **kept)
