@@ -74,9 +74,15 @@ LINES = {
     "reset": "reset --yes",
     "completion": "completion bash",
     "demo": "demo",
+    "events": "events",
+    "report": "report --by-job",
+    "service print": "service print --serve",
 }
-FOR_LONG = {"run", "worker start", "serve", "copy"}
-"""Seen end to end elsewhere: they start processes, or want a second store."""
+FOR_LONG = {
+    "run", "worker start", "serve", "copy", "backup", "restore", "mcp", "service install", "service status",
+    "service remove",
+}  # fmt: skip
+"""Seen elsewhere: they start processes, or want a second store or another machine."""
 
 
 def typed(db: Path, line: str) -> tuple[int, str, str]:

@@ -45,8 +45,7 @@ def install(call: Call) -> int:
     started = [*units.instances(choices), *([units.SERVER] if call.args.serve else [])]
     _run([*systemctl, "daemon-reload"])
     _run([*systemctl, "enable", "--now", *started])
-    for name in started:
-        call.console.print(name if call.console.quiet else f"started {name}")
+    _told(call, "started", started)
     if not choices.is_system and not _lingers():
         hint = f"loginctl enable-linger {login_name()}"
         call.console.note(f"it ends with your last session; to have it run from boot on: {hint}", "info")
@@ -56,6 +55,12 @@ def install(call: Call) -> int:
 def status(call: Call) -> int:
     """Shows what systemd says about them."""
     names = _installed(call)
+    if call.console.as_json:
+        keys = {"Id": "name", "ActiveState": "state", "SubState": "detail", "MainPID": "pid"}
+        shown = _run([*_systemctl(call), "show", f"--property={','.join(keys)}", *names])
+        pairs = [dict(line.partition("=")[::2] for line in unit.splitlines()) for unit in shown.strip().split("\n\n")]
+        call.console.json_array({keys[key]: value for key, value in unit.items()} for unit in pairs)
+        return 0
     return subprocess.run([*_systemctl(call), "--no-pager", "status", *names], check=False).returncode
 
 
@@ -67,9 +72,15 @@ def remove(call: Call) -> int:
     for name in (units.WORKER, units.PER_QUEUE, units.SERVER):
         (folder / name).unlink(missing_ok=True)
     _run([*systemctl, "daemon-reload"])
-    for name in names:
-        call.console.print(name if call.console.quiet else f"removed {name}")
+    _told(call, "removed", names)
     return 0
+
+
+def _told(call: Call, done: str, names: Sequence[str]) -> None:
+    if call.console.as_json:
+        call.console.json({done: list(names)})
+    else:
+        call.console.lines(name if call.console.quiet else f"{done} {name}" for name in names)
 
 
 def _choices(call: Call) -> Choices:

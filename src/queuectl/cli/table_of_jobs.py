@@ -100,6 +100,33 @@ ROWS = (
         examples=("queuectl retry job1", "queuectl retry --state cancelled --queue video"),
     ),
     Command(
+        name="events", group=JOBS, reads=True, help="show what has happened", target="past:events",
+        options=(
+            option("--since", "DURATION", "look this far back (default: 1h)", default="1h"),
+            flag("-f", "--follow", "go on with what happens from now on, until Ctrl-C"),
+        ),
+        description="Show what happened to jobs, and what people did, a line each, the latest last. With --json and "
+        "--follow: an object a line.",
+        examples=("queuectl events", "queuectl events --since 10m --follow", "queuectl events -f --json"),
+    ),
+    Command(
+        name="report", group=JOBS, reads=True, help="list what executions have used", target="past:report",
+        options=(
+            flag("--by-job", "one row a job, with sums, instead of one an execution"),
+            option("--since", "DURATION", "only what ran within this time"),
+            flag("--csv", "values with commas between, all columns"),
+            flag("--tsv", "values with tabs between, all columns"),
+            option("--columns", "NAMES", "these columns, with commas between"),
+            *SELECT,
+        ),
+        description="List executions with their times, exit codes, processor time and memory, for accounting. "
+        "Durations in seconds, sizes in bytes, times in UTC, unless it is a table for people.",
+        examples=(
+            "queuectl report --since 7d --csv > week.csv",
+            "queuectl report --by-job --columns owner,queue,cpu_time,max_rss --json",
+        ),
+    ),
+    Command(
         name="clone", group=JOBS, help="add a copy of a job", target="enqueue:clone", words="ID", least=1, most=1,
         options=ENQUEUE, takes_command=True,
         description="Add a copy of a job under a new id, with its command, policy and environment. Options and a "

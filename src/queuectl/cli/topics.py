@@ -62,6 +62,7 @@ NOTES = (
     ("kept", "run --keep: the job goes on"),
     ("more", "there is more than the limit shows"),
     ("no_deeds", "the audit log is empty"),
+    ("no_events", "nothing has happened within the time"),
     ("no_jobs", "nothing matches"),
     ("missing", "a folder, file or program of a new job does not exist here"),
     ("lock_too_small", "lock set: a job needs more units than the lock has now"),
@@ -90,6 +91,7 @@ NOTES = (
 READ = (
     ("QUEUECTL_DB", "the store: a path or postgresql://…"),
     ("QUEUECTL_JOB_ID", "in a job: its id; run and wait warn when they wait for its slot"),
+    ("XDG_CONFIG_HOME", "folder of systemd/user, for service install (default: ~/.config)"),
     ("XDG_DATA_HOME", "folder of queuectl/queuectl.db, the last default store (default: ~/.local/share)"),
     ("XDG_STATE_HOME", "folder of local files for a store on a server (default: ~/.local/state)"),
     ("NO_COLOR", "if set and not empty: no colours"),

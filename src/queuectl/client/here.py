@@ -11,12 +11,13 @@ from queuectl.client import looking
 from queuectl.client.values import Explanation, Progress, WorkerView
 from queuectl.domain.errors import Invalid, StoreBusy
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.selector import Selector
+from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.store.port import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from queuectl.client.accounting import Used
     from queuectl.client.backups import Saved
     from queuectl.client.figures import Figures
     from queuectl.client.following import Follower, Piece
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from queuectl.domain.finding import Finding
     from queuectl.domain.token import Token
     from queuectl.engine.dispatch.guardian import Guardian
-    from queuectl.store.past import Place
+    from queuectl.store.past import News, Place
 
 
 def login_name() -> str:
@@ -131,6 +132,20 @@ class Here:
     def place(self) -> Place:
         """The place of the latest news."""
         return self.store.place()
+
+    def events(self, window_s: float, most: int) -> tuple[list[News], bool]:
+        """What happened in the last `window_s` seconds, at most the latest `most`; and whether there is more."""
+        from queuectl.client.news import latest
+
+        return latest(self.store, window_s, most)
+
+    def report(
+        self, selector: Selector = ALL_JOBS, *, by_job: bool = False, since: float | None = None
+    ) -> Iterator[Used]:
+        """What executions of matching jobs have used, one each or with `by_job` a job each; see accounting.py."""
+        from queuectl.client.accounting import used
+
+        return used(self.store, selector, by_job=by_job, since=since)
 
     # --- output -----------------------------------------------------------------------------
 

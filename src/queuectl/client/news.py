@@ -10,8 +10,23 @@ from queuectl.store.port import Store
 
 NEWS_MAX = 100
 """Most news of a kind in one reading; more are skipped."""
+LEAST_S = 0.01
 LOOK_BACK_S = 2.0
 """How far back ends are searched: they are committed a little after they happened."""
+
+
+def latest(store: Store, window_s: float, most: int) -> tuple[list[News], bool]:
+    """What happened in the last `window_s` seconds, oldest first: at most the latest `most`, and whether there is more.
+
+    A store gives the first news after a place, so the window is halved until all of a kind are found.
+    """
+    now, is_cut = store.now(), False
+    while True:
+        place = store.place_at(now - window_s)
+        found = [each for each in store.news(place, most + 1) if each.at >= place.at]
+        if window_s < LEAST_S or max(Counter(each.key[0] for each in found).values(), default=0) <= most:
+            return found[-most:], is_cut or len(found) > most
+        window_s, is_cut = window_s / 2, True
 
 
 class Watching:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.job import Attempt, Job
     from queuectl.domain.selector import Selector
     from queuectl.domain.token import Token
     from queuectl.store.past import Deed, Group, News, Place, Span, Tally
@@ -30,6 +32,12 @@ class HistoryStore(Protocol):
 
     def place(self) -> Place:
         """Where the news ends now."""
+
+    def place_at(self, at: float) -> Place:
+        """Where the news of a past moment began."""
+
+    def attempts_of(self, jobs: Sequence[Job]) -> dict[int, list[Attempt]]:
+        """Every start of these jobs, oldest first, by the job's `seq`."""
 
     def news(self, after: Place, limit: int) -> list[News]:
         """What happened after a place, by time, at most `limit` of each kind. Includes everything that runs now."""

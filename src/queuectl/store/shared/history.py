@@ -5,7 +5,7 @@ Every command opens a store, but few ask for history, so its values are imported
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from queuectl.domain.job import Attempt, Job, JobState, Outcome
@@ -30,6 +30,16 @@ class History(Session):
     def attempts(self, job: Job) -> list[Attempt]:
         text = f"SELECT {rows.ATTEMPT_COLUMNS} FROM {{schema}}.attempts WHERE job = ? ORDER BY number"
         return [rows.attempt_from_row(row) for row in self._select(text, [job.seq])]
+
+    def attempts_of(self, jobs: Sequence[Job]) -> dict[int, list[Attempt]]:
+        text = (
+            f"SELECT job, {rows.ATTEMPT_COLUMNS} FROM {{schema}}.attempts WHERE job {self._dialect.any_of} "
+            "ORDER BY job, number"
+        )
+        found: dict[int, list[Attempt]] = {}
+        for seq, *row in self._select(text, [self._dialect.array([job.seq for job in jobs])]):
+            found.setdefault(seq, []).append(rows.attempt_from_row(row))
+        return found
 
     def outputs(self, job: Job, number: int) -> list[Output]:
         text = f"SELECT {rows.OUTPUT_COLUMNS} FROM {{schema}}.outputs WHERE job = ? AND number = ? ORDER BY stream"
@@ -129,6 +139,13 @@ class History(Session):
         ((seq,),) = self._select("SELECT max(seq) FROM {schema}.jobs")
         ((deed,),) = self._select("SELECT max(id) FROM {schema}.events")
         return Place(seq=seq or 0, deed=deed or 0, at=self.now())
+
+    def place_at(self, at: float) -> Place:
+        from queuectl.store.past import Place
+
+        jobs = self._select("SELECT seq FROM {schema}.jobs WHERE created_at < ? ORDER BY seq DESC LIMIT 1", [at])
+        deeds = self._select("SELECT id FROM {schema}.events WHERE at < ? ORDER BY id DESC LIMIT 1", [at])
+        return Place(seq=jobs[0][0] if jobs else 0, deed=deeds[0][0] if deeds else 0, at=at)
 
     def news(self, after: Place, limit: int) -> list[News]:
         found = [
