@@ -141,6 +141,29 @@ def test_chunks_are_kept_up_to_a_bad_line(terminal: Terminal) -> None:
     assert terminal.type("queuectl enqueue --chunk 5 -- true").code == 2
 
 
+def test_each_line_makes_a_job(terminal: Terminal) -> None:
+    (terminal.folder / "list").write_text("a b.txt\n\nit's.txt\r\n-x\n")
+    done = terminal.good("queuectl enqueue --each-line list --dry-run --id 'j{#}' --tag t{#} -c 'echo {} > {.}.out'")
+    assert done.out.splitlines()[0] == """{"command": "echo 'a b.txt' > 'a b'.out", "id": "j1", "tags": ["t1"]}"""
+    assert not (terminal.folder / "queuectl.db").exists()
+    terminal.good("""queuectl enqueue --each-line list --id 'j{#}' --env F={} -c 'echo got {}; echo "env $F"'""")
+    two = terminal.good(r"printf 'u\0v\nw\0' | queuectl enqueue --quiet --each-line - -0 -- printf").out.split()
+    assert [terminal.job(id)["command"] for id in two] == [["printf", "u"], ["printf", "v\nw"]]
+    terminal.good("queuectl worker start --drain")
+    assert [terminal.good(f"queuectl logs j{n}").out for n in (1, 2, 3)] == [
+        f"got {name}\nenv {name}\n" for name in ("a b.txt", "it's.txt", "-x")
+    ]
+    refused = terminal.type("""queuectl enqueue --each-line list -c 'echo "{}"'""")
+    assert (refused.code, "column 7 of the command is inside double quotes" in refused.err) == (2, True)
+    fish = terminal.type("queuectl enqueue --each-line list --shell fish -c 'echo {}'")
+    assert (fish.code, "fish" in fish.err) == (2, True)
+    assert terminal.good("queuectl enqueue --each-line - -- x < /dev/null").err == (
+        "stdin has no line: nothing is enqueued\n"
+    )
+    for wrong in ("--colsep , -- x", "-0 --file list", "--each-line list", "--each-line nowhere -- x"):
+        assert terminal.type(f"queuectl enqueue {wrong}").code == 2
+
+
 def test_the_surroundings_are_captured(terminal: Terminal) -> None:
     terminal.good("umask 027; LC_ALL=C.UTF-8 SECRET=x queuectl enqueue --id a -- true")
     job = terminal.job("a")

@@ -1,18 +1,19 @@
-"""`enqueue --file`: the jobs of a file, read and checked to its end before any of them is added."""
+"""`enqueue --file` and `--each-line`: many jobs, read and checked to the end before any of them is added."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 from stat import S_ISREG
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import LINES_MAX
-from queuectl.cli.forms import options, spelled
+from queuectl.cli.forms import document_of, options, spelled
 from queuectl.cli.notes import in_words, note_all, note_there
 from queuectl.client.bulk import Added
 from queuectl.client.facade import Client
@@ -20,34 +21,101 @@ from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job
 from queuectl.domain.unique import Fate
-from queuectl.wire.documents import documents_in
-from queuectl.wire.kinds import whole_number
-from queuectl.wire.reading import Reader, Requests
+from queuectl.wire.documents import LINE_BYTES_MAX, Documents, documents_in
+from queuectl.wire.kinds import JsonObject, whole_number
+from queuectl.wire.lines import Cut, jobs_of_lines
+from queuectl.wire.reading import Reader, Requests, merged
+from queuectl.wire.requests import of_printed
 from queuectl.wire.words import counted
 
 CHUNK_MAX = 1_000_000_000
+SHOWN = 3
+"""How many jobs `--dry-run` shows."""
 SAMPLES_MAX = 1000
 """Of so many kinds of jobs we look whether something is missing here."""
 
 
-def enqueue_file(call: Call, name: str) -> int:
-    """Adds the jobs of a file: all or none, or in chunks."""
-    with _opened(name) as file:
-        shown = "stdin" if name == "-" else name
-        left_out: dict[str, None] = {}
-        given = options(call.args)
-        reader = Reader(
-            documents_in(_lines(file, shown)), shown, SystemClock().now(), given=given, spelled=spelled(given),
-            progress=_reading(call, file), left_out=left_out,
-        )  # fmt: skip
-        chunks = reader.chunks(_chunk(call))
-        first = next(chunks, None)
+def enqueue_many(call: Call, name: str) -> int:
+    """Adds the jobs of a file, or those that its lines make: all or none, or in chunks."""
+    shown = "stdin" if name == "-" else name
+    try:
+        with _opened(name) as file:
+            source = _source(call, file)
+            numbered = source.read()
+            first = list(islice(numbered, SHOWN))
+            reader = Reader(
+                source.documents._replace(numbered=chain(first, numbered)), shown, SystemClock().now(),
+                given=source.given, spelled=spelled(options(call.args)), progress=_reading(call, file),
+                left_out=source.left_out, quotes=source.quotes,
+            )  # fmt: skip
+            if not first:
+                return _note_none(call, shown)
+            if call.args.dry_run:
+                return _show_first(call, source, reader, [raw for _, raw in first])
+            chunks = reader.chunks(_chunk(call))
+            head = next(chunks)
+            call.console.progress_done()
+            if source.left_out:
+                call.console.note(f"ignored keys that queuectl writes: {', '.join(source.left_out)}", "left_out")
+            add(call, reader, chain([head], chunks))
+    except _Unreadable as error:
+        raise Invalid(f"cannot read {shown}: {error}", "give a file, or - for stdin") from None
+    finally:
         call.console.progress_done()
-        if first is None:
-            raise Invalid(f"{shown} has no job", "give one JSON job per line")
-        if left_out:
-            call.console.note(f"ignored keys that queuectl writes: {', '.join(left_out)}", "left_out")
-        add(call, reader, chain([first], chunks))
+    return 0
+
+
+class _Unreadable(Exception):
+    """The file cannot be opened or read."""
+
+
+class Source(NamedTuple):
+    """Where jobs come from: their documents, and the keys `given` to all of them.
+
+    `left_out` gathers ignored keys. `quotes`: the commands have words that are quoted for a shell.
+    """
+
+    documents: Documents
+    given: JsonObject
+    left_out: dict[str, None] | None = None
+    quotes: bool = False
+
+    def read(self) -> Iterator[tuple[int, Any]]:
+        """The documents, not yet decoded. An error of their file is an `_Unreadable`."""
+        try:
+            yield from self.documents.numbered
+        except OSError as error:
+            raise _Unreadable(error.strerror) from None
+
+
+def _source(call: Call, file: BinaryIO) -> Source:
+    args = call.args
+    if args.each_line is None:
+        return Source(documents_in(iter(partial(file.readline, LINE_BYTES_MAX), b"")), options(args), {})
+    document = document_of(args, call.words, call.after)
+    if not isinstance(document, dict):
+        raise Invalid("a job must be a JSON object", """e.g. '{"command": "gzip {}"}'""")
+    documents, fixed = jobs_of_lines(file, document, Cut(args.null, args.colsep, args.header))
+    return Source(documents, fixed, quotes=isinstance(document.get("command"), str))
+
+
+def _show_first(call: Call, source: Source, reader: Reader, first: Sequence[Any]) -> int:
+    """Shows the first jobs as JSON that `enqueue --file` takes, once all are checked."""
+    number = sum(map(len, reader.chunks()))
+    call.console.progress_done()
+    shown = [merged(of_printed(source.documents.decode(raw))[0], source.given) for raw in first]
+    if call.console.as_json:
+        call.console.json_array(shown)
+    else:
+        call.console.json_lines(shown)
+    call.console.note(f"would enqueue {counted(number, 'job')}", "dry_run")
+    return 0
+
+
+def _note_none(call: Call, name: str) -> int:
+    if call.args.each_line is None:
+        raise Invalid(f"{name} has no job", "give one JSON job per line")
+    call.console.note(f"{name} has no line: nothing is enqueued", "no_lines")
     return 0
 
 
@@ -63,20 +131,9 @@ def _opened(name: str) -> Iterator[BinaryIO]:
     try:
         file = open(name, "rb")  # noqa: SIM115
     except OSError as error:
-        raise _unreadable(name, error) from None
+        raise _Unreadable(error.strerror) from None
     with file:
         yield file
-
-
-def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
-    try:
-        yield from file
-    except OSError as error:
-        raise _unreadable(name, error) from None
-
-
-def _unreadable(name: str, error: OSError) -> Invalid:
-    return Invalid(f"cannot read {name}: {error.strerror}", "give a file with one JSON job per line")
 
 
 def _reading(call: Call, file: BinaryIO) -> Callable[[int], None] | None:

@@ -95,6 +95,10 @@ class Console:
         """Prints a JSON document."""
         print(self._dumped(value, indent=2), file=self.screen.out)
 
+    def json_lines(self, values: Iterable[Any]) -> None:
+        """Prints JSON documents, one a line."""
+        self.lines(self._dumped(value, None) for value in values)
+
     def json_array(self, values: Iterable[Any]) -> None:
         """Prints a JSON array as its values come: one a line for programs, indented for people."""
         indent = 2 if self.terminal else None

@@ -16,13 +16,17 @@ def enqueue(call: Call) -> int:
     """Adds jobs, all or none."""
     filename = file_of(call.args, call.words, call.after)
     if filename is not None:
-        from queuectl.cli.bulk import enqueue_file
+        from queuectl.cli.bulk import enqueue_many
 
-        return enqueue_file(call, filename)
+        return enqueue_many(call, filename)
     if call.args.chunk is not None:
-        raise Invalid("--chunk is for many jobs", "use it with --file")
+        raise Invalid("--chunk is for many jobs", "use it with --file or --each-line")
     document = document_of(call.args, call.words, call.after)
     request = parse_request(document, SystemClock().now(), spelled(options(call.args)))
+    if call.args.dry_run:
+        call.console.json_lines([document])
+        call.console.note("would enqueue 1 job", "dry_run")
+        return 0
     with call.client() as client:
         (admitted,) = client.enqueue_each([request])
         job, fate = admitted

@@ -18,16 +18,22 @@ FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "
 
 
 def file_of(args: Namespace, words: Sequence[str], after: Sequence[str] | None) -> str | None:
-    """The file that has the jobs (`-`: stdin), or None if the command line itself has a job.
+    """The file that has the jobs, or a line for each (`-`: stdin), or None if the command line itself has a job.
 
     Raises `Invalid` if there is no job, or more than one form.
     """
     filename: str | None = "-" if list(words) == ["-"] else args.file
+    if args.each_line is not None:
+        if filename is not None:
+            raise Invalid("--file and --each-line exclude each other", "give one of them")
+        filename = args.each_line
+    elif given := [name for name in ("null", "colsep", "header") if getattr(args, name)]:
+        raise Invalid(f"--{given[0]} goes with --each-line", "name the file of the lines, or - for stdin")
     sources = {
-        "a JSON job": bool(words) and filename != "-",
+        "a JSON job": bool(words) and list(words) != ["-"],
         "a command after --": after is not None,
         "-c": args.shell_command is not None,
-        "--file": filename is not None,
+        "--file": filename is not None and args.each_line is None,
     }
     given = [name for name, there in sources.items() if there]
     if not given:

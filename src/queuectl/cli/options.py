@@ -50,7 +50,15 @@ ENQUEUE = (
 )
 
 FILE = option("-f", "--file", "FILE", "add one JSON job per line, all or none; - is stdin", dest="file")
-MANY = (FILE, option("--chunk", "N", "of many: commit every N as they are read, instead of all or none"))
+MANY = (
+    FILE,
+    option("--each-line", "FILE", "add a job for each line, put in for {} or behind the command; - is stdin"),
+    flag("-0", "--null", "with --each-line: NUL bytes separate, not line ends"),
+    option("--colsep", "S", "with --each-line: S separates the columns {1}, {2}, ..."),
+    flag("--header", "with --each-line: the first line names the columns"),
+    option("--chunk", "N", "of many: commit every N as they are read, instead of all or none"),
+    flag("-n", "--dry-run", "show the first three jobs, and enqueue nothing"),
+)
 
 SELECT = (
     many("--state", "STATE", "jobs in this state"),

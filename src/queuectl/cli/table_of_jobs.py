@@ -8,12 +8,14 @@ ROWS = (
         name="enqueue", group=JOBS, makes_store=True, help="add a job", target="enqueue:enqueue",
         words="[JSON]", options=(*ENQUEUE, *MANY), takes_command=True,
         description="Add a job: as JSON, as words after --, or as a shell string with -c. Add many from a file with "
-        "--file. Once its id is printed, the job survives a crash and a power cut.",
+        "--file, or one for each line of a list with --each-line, where {} is the line, {.} the line without its "
+        "extension, {/} its last part, {//} its folder, {#} its number and {1} a column. "
+        "Once its id is printed, the job survives a crash and a power cut.",
         examples=(
             """queuectl enqueue '{"id": "job1", "command": "sleep 2", "max_retries": 2}'""",
             "queuectl enqueue --queue video --timeout 1h -- ffmpeg -i in.mov out.mp4",
             "queuectl enqueue --delay 10m -c 'make report | mail -s report me'",
-            "queuectl enqueue --file jobs.jsonl",
+            "queuectl enqueue --each-line pictures.txt -- convert {} {.}.png",
         ),
     ),
     Command(

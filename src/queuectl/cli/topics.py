@@ -45,6 +45,8 @@ NOTES = (
     ("all_well", "status --check found nothing"),
     ("already_served", "worker start --if-none: a live worker serves these queues"),
     ("attempt", "the attempt whose output follows"),
+    ("no_lines", "enqueue --each-line: the input is empty"),
+    ("dry_run", "enqueue --dry-run: how many jobs it would add"),
     ("so_far", "enqueue --chunk: how far it got before an error or Ctrl-C"),
     ("already_there", "enqueue --on-conflict ignore: a job with this id exists and was kept"),
     ("already_queued", "run: it follows the job that has the unique key"),

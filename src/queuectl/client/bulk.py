@@ -3,15 +3,16 @@ of them in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pickle import dumps, loads
 from typing import Any
 
 from queuectl import ids
-from queuectl.client.conflicts import add
+from queuectl.client.conflicts import add, as_added
 from queuectl.client.enqueueing import check_units
 from queuectl.client.values import Progress
-from queuectl.domain.errors import Conflict, IdTaken, IdTwice, KeyTaken, KeyTwice
+from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, KeyTaken, KeyTwice
 from queuectl.domain.job import Job
 from queuectl.domain.unique import ADDED, Rule
 from queuectl.factory import JobFactory
@@ -19,7 +20,7 @@ from queuectl.store.arrivals import Admitted, Arrival
 from queuectl.store.port import Store
 from queuectl.wire.kinds import check_rule
 from queuectl.wire.reading import Piece, Requests
-from queuectl.wire.requests import JobRequest
+from queuectl.wire.requests import NOTHING, JobRequest
 from queuectl.wire.spool import Spool
 
 _AT = Job._fields.index("generated_id")
@@ -105,10 +106,14 @@ class Incoming:
 class Added:
     """What became of jobs that were added together, in their order, to be looked at any number of times."""
 
-    def __init__(self, incoming: Incoming, met: Spool | None = None, new: int = 0) -> None:
-        """`met`: what became of each, in pages, unless they all are new. `new`: how many of them are."""
+    def __init__(
+        self, incoming: Incoming, met: Spool | None = None, new: int = 0, arrived: Mapping[str, Job] = NOTHING
+    ) -> None:
+        """`met`: what became of each, in pages, unless they all are new. `new`: how many of them are. `arrived`: what
+        `Store.insert` returned."""
         self._incoming = incoming
         self._met = met
+        self._arrived = arrived
         self.new = len(incoming) if met is None else new
 
     @property
@@ -122,7 +127,11 @@ class Added:
 
     def pages(self) -> Iterator[Sequence[Job]]:
         """The jobs that are there now, in lists of at most a thousand; those that were there before have a `seq`."""
-        return self._incoming.pages() if self._met is None else ([job for job, _ in page] for page in self.admitted())
+        if self._met is not None:
+            return ([job for job, _ in page] for page in self.admitted())
+        if not self._arrived:
+            return self._incoming.pages()
+        return ([as_added(job, self._arrived) for job in page] for page in self._incoming.pages())
 
     def new_ids(self) -> Iterator[Sequence[str]]:
         """The ids of the new ones, in lists."""
@@ -142,11 +151,13 @@ def enqueue(
     rule = None if on_conflict is None else check_rule(on_conflict, "on_conflict")
     incoming = Incoming(requests, factory)
     check_units(store, incoming.samples())
+    if requests.quotes:
+        for job in incoming.samples():
+            _check_shell(job.spec.shell)
     incoming.progress = progress
     try:
         if requests.is_plain and (rule is not Rule.IGNORE or not requests.has_ids):
-            store.insert(incoming)
-            return Added(incoming)
+            return Added(incoming, arrived=store.insert(incoming))
         met, new = Spool(), 0
         with store.transaction():
             for arrivals in incoming.arrivals(rule):
@@ -175,3 +186,12 @@ def _blamed(incoming: Incoming, error: KeyTaken | KeyTwice) -> Conflict:
         told = f"{where} {again[0]}: {twice.message}, in {requests.kind} {number} too"
         return Conflict(told, f"{twice.hint}; {requests.so_far}")
     return Conflict(f"{where} {number}: {error.message}", f"{error.hint}; {requests.so_far}")
+
+
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "zsh"})
+"""Shells that read a quoted word as we write it."""
+
+
+def _check_shell(path: str) -> None:
+    if (name := os.path.basename(path)) not in SHELLS:
+        raise Invalid(f"no rule is known by which {name} reads quoted words", "use --shell sh, or pass {} with --env")

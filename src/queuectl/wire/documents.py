@@ -13,6 +13,8 @@ from queuectl.domain.errors import Invalid
 from queuectl.wire.kinds import JsonObject
 
 BOM = b"\xef\xbb\xbf"
+LINE_BYTES_MAX = 16 << 20
+"""A longer line is cut, and refused."""
 BLOCK_CHARACTERS = 1 << 16
 VALUE_CHARACTERS_MAX = 16 << 20
 """No value of a text is longer; the command and the variables of a job are far shorter."""

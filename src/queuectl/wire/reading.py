@@ -22,6 +22,7 @@ from queuectl.wire.spool import Spool
 PIECE = 1000
 """How many jobs are in memory at once."""
 KINDS_KNOWN_MAX = 1000
+SHORT_CHARACTERS = COMMAND_STRING_BYTES_MAX
 NO_KEYS: JsonObject = {}
 NO_SPELLING: Mapping[str, str] = {}
 NOTHING_DONE = "nothing was enqueued"
@@ -64,12 +65,13 @@ class Requests:
     """Jobs that were read and found right, in their order, to be looked at any number of times.
 
     `name` is the file, `kind` what its numbers count; `so_far` what an error says of the jobs before these. `is_plain`:
-    none has a unique key or a rule.
+    none has a unique key or a rule. `quotes`: their commands have words that are quoted for a shell.
     """
 
-    def __init__(self, name: str, kind: str) -> None:
+    def __init__(self, name: str, kind: str, quotes: bool = False) -> None:
         self.name = name
         self.kind = kind
+        self.quotes = quotes
         self.count = 0
         self.has_ids = False
         self.is_plain = True
@@ -155,18 +157,19 @@ class Reader:
     def __init__(
         self, documents: Documents, name: str, now: float, *, given: JsonObject = NO_KEYS,
         spelled: Mapping[str, str] = NO_SPELLING, progress: Callable[[int], None] | None = None,
-        left_out: dict[str, None] | None = None,
+        left_out: dict[str, None] | None = None, quotes: bool = False,
     ) -> None:  # fmt: skip
         self._documents = documents
         self._name = name
         self._check = _Check(now, given, spelled, left_out)
         self._progress = progress
+        self._quotes = quotes
         self.so_far = NOTHING_DONE
 
     def chunks(self, most: int | None = None) -> Iterator[Requests]:
         """The jobs, at most so many at once. Raises `Invalid` with the number of the document."""
         numbered = iter(self._documents.numbered)
-        requests, before = Requests(self._name, self._documents.kind), 0
+        requests, before = self._empty(), 0
         while True:
             size = PIECE if most is None else min(PIECE, most - len(requests))
             columns = self._checked(islice(numbered, size))
@@ -178,9 +181,12 @@ class Reader:
             if len(requests) and (read < size or len(requests) == most):
                 yield requests
                 before += len(requests)
-                requests = Requests(self._name, self._documents.kind)
+                requests = self._empty()
             if read < size:
                 return
+
+    def _empty(self) -> Requests:
+        return Requests(self._name, self._documents.kind, self._quotes)
 
     def _checked(self, numbered: Iterable[tuple[int, Any]]) -> tuple[list[int], list[JobRequest], list[Any], list[Any]]:
         """The numbers, kinds, ids and commands of some documents."""
@@ -225,14 +231,15 @@ class _Check:
         kind = self._kinds.get((id is None, repr(document) if document else ""))
         if kind is None or (id is not None and not (type(id) is str and may_be_id(id))):
             return None
-        if type(command) is not str or not command.isascii() or len(command) > COMMAND_STRING_BYTES_MAX:
-            try:
-                return kind, id, check_command(command, "command")
-            except Invalid:
-                return None
-        if not command or "\0" in command or command.isspace():
+        if type(command) is str:
+            if not command.isspace() and _is_short(command, 0):
+                return kind, id, command
+        elif type(command) is list and _are_short(command):
+            return kind, id, tuple(command)
+        try:
+            return kind, id, check_command(command, "command")
+        except Invalid:
             return None
-        return kind, id, command
 
     def slow(self, document: object) -> tuple[JobRequest, str | None, Any]:
         """The same for any document. Raises `Invalid`."""
@@ -251,6 +258,15 @@ class _Check:
             rest = {key: value for key, value in document.items() if key not in _OWN}
             self._kinds[request.id is None, repr(rest) if rest else ""] = kind
         return kind, request.id, request.command
+
+
+def _is_short(text: str, nuls: int) -> bool:
+    """Whether a command is clearly within its limits; a list of words has a NUL between two."""
+    return 0 < len(text) <= SHORT_CHARACTERS and text.isascii() and text.count("\0") == nuls
+
+
+def _are_short(words: list[Any]) -> bool:
+    return set(map(type, words)) == {str} and words[0] != "" and _is_short("\0".join(words), len(words) - 1)
 
 
 def _joined(hint: str, more: str) -> str:

@@ -7,6 +7,7 @@ statement: binding a value costs a driver more than all else about a column.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -96,8 +97,11 @@ class Births:
         given = self._given["command"]
         if given.each is None:
             return _converted(given, command_line), _converted(given, _words)
-        if set(map(type, given.each)) == {str}:
+        kinds = set(map(type, given.each))
+        if kinds == {str}:
             return given, Column(None)
+        if kinds == {tuple}:
+            return _lists(given.each)
         return _converted(given, command_line), _converted(given, _words)
 
     def _numbered(self, numbers: Mapping[Spec, int]) -> Column:
@@ -131,6 +135,24 @@ def _converted(column: Column, convert: Callable[[Any], Any] | None) -> Column:
     if column.each is None:
         return Column(convert(column.value))
     return Column(None, list(map(convert, column.each)))
+
+
+_PLAIN_WORDS = re.compile(r"[a-zA-Z0-9@%_+=:,./-]+(?: [a-zA-Z0-9@%_+=:,./-]+)*").fullmatch
+"""Words, joined by blanks, that mean the same to a shell and in JSON as they are."""
+
+
+def _lists(commands: Sequence[tuple[str, ...]]) -> tuple[Column, Column]:
+    """The columns `command` and `words` of commands that are lists of words, mostly plain ones."""
+    lines, words = [], []
+    for command in commands:
+        line = " ".join(command)
+        if line.count(" ") == len(command) - 1 and _PLAIN_WORDS(line):
+            lines.append(line)
+            words.append('["' + line.replace(" ", '", "') + '"]')
+        else:
+            lines.append(command_line(command))
+            words.append(json.dumps(command))
+    return Column(None, lines), Column(None, words)
 
 
 def _words(command: str | tuple[str, ...]) -> str | None:
