@@ -77,6 +77,7 @@ LINES = {
     "events": "events",
     "report": "report --by-job",
     "service print": "service print --serve",
+    "import crontab": "import crontab /dev/null",
 }
 FOR_LONG = {
     "run", "worker start", "serve", "copy", "backup", "restore", "mcp", "service install", "service status",

@@ -62,4 +62,21 @@ ROWS = (
         "times in UTC.",
         examples=('queuectl schedule preview "0 3 * * *"', 'queuectl schedule preview "0 9 * * 1" --tz Europe/Berlin'),
     ),
+    Command(
+        name="import crontab", group=SCHEDULES, makes_store=True,
+        help="turn a crontab into schedules", target="crontab:import_crontab",
+        words="[FILE|-]", most=1,
+        options=(
+            flag("--system", "as /etc/crontab and /etc/cron.d have it: with a column for the user"),
+            Option(
+                ("--dialect",), "the daemon that has run it (default: debian)",
+                {"choices": ("debian", "cronie"), "default": "debian"},
+            ),
+            flag("--apply", "add the schedules, paused, all or none"),
+        ),
+        description="Print the schedule add lines that do what a crontab did: its own user's, a file's, or stdin's. "
+        "Lines that cron never ran, and those that have no equivalent, are told with the reason; then the exit code "
+        "is 1.",
+        examples=("queuectl import crontab", "queuectl import crontab /etc/crontab --system --apply"),
+    ),
 )  # fmt: skip

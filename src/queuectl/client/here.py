@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from queuectl.client import looking
 from queuectl.client.values import Explanation, Progress, WorkerView
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from queuectl.client.figures import Figures
     from queuectl.client.following import Follower, Piece
     from queuectl.client.news import Watching
+    from queuectl.client.schedule_views import ScheduleView
     from queuectl.domain.finding import Finding
     from queuectl.domain.token import Token
     from queuectl.engine.dispatch.guardian import Guardian
@@ -146,6 +147,12 @@ class Here:
         from queuectl.client.accounting import used
 
         return used(self.store, selector, by_job=by_job, since=since)
+
+    def add_paused(self, schedules: Sequence[Mapping[str, Any]]) -> list[ScheduleView]:
+        """Adds schedules, paused, all or none; each has the arguments of `add_schedule`."""
+        from queuectl.client.importing import add_all
+
+        return add_all(self.store, self.who, schedules)
 
     # --- output -----------------------------------------------------------------------------
 
