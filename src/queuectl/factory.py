@@ -83,6 +83,11 @@ class JobFactory:
         if "backoff_base" in given and "backoff_initial" not in given and not self._backoff_initial_given:
             fields["backoff_initial"] = fields["backoff_base"]
         fields["env"] = {**self._fields["env"], **given.get("env", {})}
+        secrets = fields.get("secrets", ())
+        if both := sorted({*given.get("env", ())}.intersection(secrets)):
+            raise Invalid(f"variable {both[0]} is one of the job's secrets", "its value is the worker's alone")
+        for name in secrets:
+            fields["env"].pop(name, None)  # captured here; the store must not hold its value
         for name in _PATHS:
             if fields.get(name) is not None:
                 fields[name] = os.path.normpath(os.path.join(self._here, os.path.expanduser(fields[name])))

@@ -15,7 +15,7 @@ MODULE = Path(queuectl.__file__).parent / "wire" / "keywords.py"
 TYPES = {
     "command": "str | Sequence[Path]", "filled text": "Path", "path": "Path", "id": "str", "name": "str",
     "names": "Sequence[str]",
-    "locks": "Sequence[str]", "dependencies": "Sequence[str]",
+    "locks": "Sequence[str]", "secrets": "Sequence[str]", "dependencies": "Sequence[str]",
     "whole number": "int", "number": "float", "flag": "bool", "time": "str | datetime",
     "duration": "Duration", "positive duration": "Duration", "size": "int | str", "exit codes": "Sequence[int]",
     "umask": "str", "key": "str",

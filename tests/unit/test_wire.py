@@ -163,7 +163,7 @@ def test_every_key_can_be_given() -> None:
         kill_grace=0, backoff_base=1.5, backoff_initial="5s", backoff_max="1h", backoff_jitter=0.5, retry_on=[75, 111],
         fatal_on="2,3", cwd="/tmp", umask="0027", env={"A": "=x\n"}, shell="/bin/bash", stdin="in", output_path="out",
         split_output=True, memory_max="4g", nice="-5", user="nobody", unique_key="k", unique_for="2h",
-        on_conflict="replace",
+        on_conflict="replace", secrets=["B", "C", "B"],
     )  # fmt: skip
     assert asked == JobRequest(
         command="true", id="a.b:c_d-e", delay=600, on_conflict=Rule.REPLACE,
@@ -176,7 +176,7 @@ def test_every_key_can_be_given() -> None:
             "timeout": 90, "kill_grace": 0, "backoff_base": 1.5, "backoff_initial": 5, "backoff_max": 3600,
             "backoff_jitter": 0.5, "retry_on": (75, 111), "fatal_on": (2, 3), "cwd": "/tmp", "umask": 0o027,
             "env": {"A": "=x\n"}, "shell": "/bin/bash", "stdin": "in", "output_path": "out", "split_output": True,
-            "memory_max": 4 << 30, "nice": -5, "user": "nobody", "unique_for": 7200,
+            "memory_max": 4 << 30, "nice": -5, "user": "nobody", "unique_for": 7200, "secrets": ("B", "C"),
         },
     )  # fmt: skip
     assert set(Spec._fields) - set(asked.spec) == {"max_retries", "captured"}

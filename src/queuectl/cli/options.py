@@ -37,7 +37,7 @@ def _of(field: Field) -> Option:
     flags = (field.short, field.option) if field.short else (field.option,)
     if field.kind == "flag":
         return Option(flags, field.help, {"action": "store_const", "const": True, "dest": f"key:{field.name}"})
-    action = "append" if field.kind in ("names", "locks", "dependencies", "variables") else "store"
+    action = "append" if field.kind in ("names", "locks", "secrets", "dependencies", "variables") else "store"
     return Option(flags, field.help, {"metavar": field.metavar, "dest": f"key:{field.name}", "action": action})
 
 

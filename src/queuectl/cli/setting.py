@@ -82,4 +82,4 @@ def given(words: Iterable[str]) -> JsonObject:
 def _value(key: str, text: str) -> str | Sequence[str] | None:
     if key in LIFTABLE and text in ("", NONE):
         return None
-    return text.split(",") if _KINDS.get(key) in ("names", "locks") else text
+    return text.split(",") if _KINDS.get(key) in ("names", "locks", "secrets") else text

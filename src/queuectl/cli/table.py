@@ -36,6 +36,7 @@ _ROWS = (
             option("--max-load", "L", "start nothing while the load average is L or more"),
             option("--min-free-memory", "SIZE", "start nothing while less memory is free, such as 2g"),
             option("--name", "NAME", "the worker's name (default: host and random letters)"),
+            option("--secrets", "FILE", "values of the jobs' secrets, as lines NAME=VALUE; only its owner may read it"),
             option("--stop-timeout", "S", "end running commands S seconds after a graceful stop"),
         ),
         description="Start a worker in the foreground. Ctrl-C lets running commands finish, starts no new ones, and "

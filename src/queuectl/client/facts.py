@@ -104,6 +104,8 @@ def _surroundings(job: Job) -> Iterator[tuple[str, str]]:
         yield "stdin", spec.stdin
     if spec.output_path:
         yield "output", spec.output_path
+    if spec.secrets:
+        yield "secrets", ", ".join(spec.secrets)
     if spec.env:
         yield "variables", ", ".join(sorted(spec.env))
 

@@ -12,8 +12,7 @@ from queuectl.domain.job import Spec
 Kind = Literal[
     "text", "filled text", "path", "id", "name", "names", "command", "whole number", "number", "flag", "time",
     "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks", "dependencies",
-    "key", "rule",
-    "state", "worker", "json", "unsupported",
+    "key", "rule", "secrets", "state", "worker", "json", "unsupported",
 ]  # fmt: skip
 """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
 direction (web/rest/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
@@ -187,7 +186,11 @@ FIELDS: tuple[Field, ...] = (
         label="Variables, NAME=VALUE a line",
     ),
     Field("captured", "names", "spec", "queuectl", told=True, shown=False),
-    Field("secrets", "unsupported", "nowhere", "later"),
+    Field(
+        "secrets", "secrets", "spec", guarded=True, option="--secret", metavar="NAME",
+        help="set a variable whose value only the worker knows (worker start --secrets); may be repeated",
+        label="Secrets", hint="names, with commas between; their values are the worker's", example="API_TOKEN",
+    ),
     Field(
         "shell", "filled text", "spec", told=True,
         option="--shell", metavar="PATH", help="run a command string with this (default: /bin/sh)",

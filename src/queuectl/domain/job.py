@@ -43,8 +43,8 @@ NO_ENV: Mapping[str, str] = MappingProxyType({})
 class Spec(NamedTuple):
     """The part of a job that is fixed when it is enqueued: retry policy, time limit, environment.
 
-    `env` is added to the worker's environment; variables that match `captured` come from `env` alone. Many jobs share a
-    spec, and stores keep equal specs once.
+    `env` is added to the worker's environment; variables that match `captured` come from `env` alone. `secrets` are
+    names of variables whose values only the worker knows. Many jobs share a spec, and stores keep equal specs once.
     """
 
     max_retries: int = 3
@@ -69,6 +69,7 @@ class Spec(NamedTuple):
     nice: int | None = None
     user: str | None = None
     unique_for: float | None = None
+    secrets: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         """By value, as specs are equal; a mapping has none of its own."""

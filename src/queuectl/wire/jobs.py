@@ -16,7 +16,7 @@ from queuectl.wire.times import format_time as format_time
 from queuectl.wire.times import parse_duration as parse_duration
 from queuectl.wire.times import parse_time as parse_time
 
-LATER = ("captured", "expires", "memory_max", "nice", "unique_for", "user")
+LATER = ("captured", "expires", "memory_max", "nice", "secrets", "unique_for", "user")
 """Attributes of a spec that are younger than 0.1.0."""
 
 
@@ -42,6 +42,7 @@ TO_JSON: dict[str, Callable[[Any], Any]] = {
     "command": lambda command: command if isinstance(command, str) else list(command),
     "names": list,
     "locks": list,
+    "secrets": list,
     "dependencies": list,
     "exit codes": list,
     "time": format_time,
@@ -96,6 +97,6 @@ def spec_from_text(text: str) -> Spec:
     """The inverse of `spec_to_text`. Ignores fields of a newer version; missing ones get their default."""
     fields = json.loads(text)
     known = {name: fields[name] for name in Spec._fields if name in fields}
-    for name in ("retry_on", "fatal_on", "captured"):
+    for name in ("retry_on", "fatal_on", "captured", "secrets"):
         known[name] = tuple(known.get(name, ()))
     return Spec(**known)

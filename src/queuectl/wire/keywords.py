@@ -51,6 +51,7 @@ class JobKeys(TypedDict):
     nice: NotRequired[int | None]
     user: NotRequired[str | None]
     unique_for: NotRequired[Duration | None]
+    secrets: NotRequired[Sequence[str] | None]
 
 
 def as_json(value: Any) -> Any:

@@ -23,6 +23,8 @@ JsonObject = dict[str, Any]
 
 
 ID = r"[A-Za-z0-9._:-]{1,128}"
+SECRET = r"(?!QUEUECTL_)[A-Za-z_][A-Za-z0-9_]{0,127}"
+SECRET_HINT = "a variable's name: A-Z a-z 0-9 _, no digit first, not QUEUECTL_…"
 NAME = LOCK = r"[A-Za-z0-9._:/@+-]{1,128}"
 
 
@@ -184,6 +186,18 @@ def check_tags(value: object, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_queue(tag, "tag") for tag in value))
 
 
+def check_secrets(value: object, key: str) -> tuple[str, ...]:
+    """Names of variables whose values only the worker knows."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        raise Invalid(f"{key} must be a list of names, not {shown(value)}")
+    for name in value:
+        if not isinstance(name, str) or not re.fullmatch(SECRET, name):
+            raise Invalid(f"secret {shown(name)} is not valid", SECRET_HINT)
+    return tuple(dict.fromkeys(value))
+
+
 LOCK_HINT = "NAME or NAME=N; NAME is 1 to 128 of A-Z a-z 0-9 . _ : / @ + -"
 
 
@@ -257,6 +271,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "positive duration": check_positive_duration,
     "exit codes": check_exit_codes,
     "locks": check_locks,
+    "secrets": check_secrets,
     "dependencies": check_dependencies,
     "key": check_key,
     "rule": check_rule,

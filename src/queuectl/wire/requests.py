@@ -82,6 +82,9 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
     if both := sorted({*spec.get("retry_on", ())} & {*spec.get("fatal_on", ())}):
         named = " and in ".join(spelled.get(key, key) for key in ("retry_on", "fatal_on"))
         raise Invalid(f"exit code {both[0]} is in {named}", "either it retries, or it never does")
+    if known := sorted({*spec.get("env", ())} & {*spec.get("secrets", ())}):
+        named = " and in ".join(spelled.get(key, key) for key in ("env", "secrets"))
+        raise Invalid(f"variable {known[0]} is in {named}", "a secret's value is the worker's alone")
     for one, other in EXCLUSIVE:
         if one in job and (other in job or other in spec):
             named = f"{spelled.get(one, one)} and {spelled.get(other, other)}"
@@ -117,7 +120,7 @@ class JobChanges(NamedTuple):
 
 
 _SETTABLE = {field.name: field for field in SETTABLE}
-LISTS = ("names", "locks", "exit codes")
+LISTS = ("names", "locks", "secrets", "exit codes")
 LIFTABLE = frozenset(field.name for field in SETTABLE if field.nullable or field.kind in LISTS)
 """Keys that may be empty."""
 

@@ -6,6 +6,7 @@ something else, and what it does.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ class WorkerOptions(NamedTuple):
     It starts nothing while its machine has a load of `max_load` or more, or less than `min_free_memory` bytes of memory
     that commands can have; None: whatever they are.
 
+    `secrets` is the file with the values of its jobs' secrets.
+
     `name` and the number of `supervisors`, the processes that share the slots, are filled in when it starts.
     """
 
@@ -43,6 +46,7 @@ class WorkerOptions(NamedTuple):
     not_queues: tuple[str, ...] = ()
     max_load: float | None = None
     min_free_memory: int | None = None
+    secrets: str | None = None
 
     @property
     def served(self) -> Served:
@@ -100,6 +104,7 @@ READ: Mapping[str, Callable[[Any], Any]] = {
     "name": check_name,
     "max_load": _load,
     "min_free_memory": lambda text: size(1 << 20, 1 << 50)(text, "--min-free-memory"),
+    "secrets": lambda path: os.path.abspath(os.path.expanduser(path)),
     "stop_timeout": lambda text: parse_duration(text, "--stop-timeout"),
 }
 """How the text of an option is read; those that are not here are taken as they are."""

@@ -24,6 +24,7 @@ _OF_JSON: dict[str, Callable[[Any], Any]] = {
     "command": lambda command: command if isinstance(command, str) else tuple(command),
     "names": tuple,
     "locks": tuple,
+    "secrets": tuple,
     "dependencies": tuple,
     "exit codes": tuple,
     "time": moment,

@@ -13,6 +13,7 @@ from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host, Plan
 from queuectl.engine.dispatch.link import Flight, Link, Place
 from queuectl.engine.dispatch.relay import Relay
+from queuectl.engine.dispatch.secrets import Secrets
 from queuectl.engine.dispatch.unable import NO_ROOM, Ability
 from queuectl.engine.lease import RENEWALS_A_TTL, Lease
 from queuectl.settings import Settings
@@ -37,9 +38,12 @@ class Crew:
     """Keeps the links and their rows in the store in step."""
 
     def __init__(self, store: WorkStore, options: WorkerOptions, host: Host, observe: happenings.Observer) -> None:
+        """Raises `Invalid` if the file of secrets cannot be used."""
         self._store = store
         self.options = options
         self._host = host
+        self._secrets = Secrets(options.secrets)
+        self._secrets.check()
         self.links: list[Link] = []
         self._vacant: list[Place] = []
         unable = host.describe(options, store.now())
@@ -107,7 +111,7 @@ class Crew:
             not_queues=options.not_queues, version=queuectl.__version__, started_at=self._store.now(),
             limits="cgroup" if host.groups else "look",
         )  # fmt: skip
-        link = Link(row, launched.channel, place=place, pid=launched.pid)
+        link = Link(row, launched.channel, place=place, pid=launched.pid, secrets=self._secrets)
         lease = Lease.granted(boottime(), settings["lease-ttl"])
         try:
             self._store.register(row, settings["lease-ttl"])

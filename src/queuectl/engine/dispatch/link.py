@@ -8,9 +8,11 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from queuectl.domain.cause import Cause
+from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Job, Spec
 from queuectl.engine.channel import Channel
+from queuectl.engine.dispatch.secrets import Secrets
 from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import (
     PROTOCOL,
@@ -77,7 +79,10 @@ class Place(NamedTuple):
 class Link:
     """One supervisor, driven in one epoch. `pid` is set where the supervisor is a child of this process."""
 
-    def __init__(self, row: WorkerRow, channel: Channel, *, place: Place | None = None, pid: int | None = None) -> None:
+    def __init__(
+        self, row: WorkerRow, channel: Channel, *, place: Place | None = None, pid: int | None = None,
+        secrets: Secrets | None = None,
+    ) -> None:  # fmt: skip
         self.place = place or Place(0, row.slots, row.slots)
         self.row = row
         self.grip = row.grip
@@ -92,6 +97,7 @@ class Link:
         self.lease: Lease | None = None
         self.short_of_room_for: Key | None = None
         """The order that waits for its machine, unless it has been started or dropped since."""
+        self._secrets = secrets or Secrets(None)
         self._specs: dict[int, tuple[Spec, int]] = {}
         self._specs_sent = 0
 
@@ -152,6 +158,10 @@ class Link:
 
     def _order(self, job: Job) -> list[Message]:
         messages: list[Message] = []
+        if job.spec.secrets or _variables(job):  # a spec of its own, for no other job has these variables
+            number = self._specs_sent
+            self._specs_sent += 1
+            return [Prepare(number, self._own_surroundings(job)), _order(job, number)]
         known = self._specs.get(id(job.spec))
         if known is None:
             if len(self._specs) >= SPECS_MAX:
@@ -159,16 +169,18 @@ class Link:
             known = self._specs[id(job.spec)] = (job.spec, self._specs_sent)
             self._specs_sent += 1
             messages.append(Prepare(known[1], _surroundings(job.spec)))
-        if own := _variables(job):  # a spec of its own, for no other job has these variables
-            known = (job.spec, self._specs_sent)
-            self._specs_sent += 1
-            surroundings = _surroundings(job.spec)
-            messages.append(Prepare(known[1], {**surroundings, "env": surroundings["env"] | own}))
-        number = job.starts + (job.started_at is None)
-        order = Order(
-            job.seq, job.lease, number, job.id, job.queue, known[1], job.command, job.spec.timeout, job.spec.kill_grace
-        )
-        return [*messages, order]
+        return [*messages, _order(job, known[1])]
+
+    def _own_surroundings(self, job: Job) -> dict[str, Any]:
+        """Surroundings with what is known of the job alone, and its secrets as they are now."""
+        found = _surroundings(job.spec)
+        found["env"] |= _variables(job)
+        if job.spec.secrets:
+            try:
+                found["env"] |= self._secrets.values(job.spec.secrets)
+            except Invalid as error:
+                found["unrunnable"] = f"{error.message} ({error.hint})" if error.hint else error.message
+        return found
 
     def drop(self, flight: Flight) -> None:
         """Asks for a start back that has not happened yet."""
@@ -231,6 +243,13 @@ def _variables(job: Job) -> dict[str, str]:
     if job.scheduled_at is not None:
         own["QUEUECTL_SCHEDULED_AT"] = format_second(job.scheduled_at)
     return own
+
+
+def _order(job: Job, spec: int) -> Order:
+    number = job.starts + (job.started_at is None)
+    return Order(
+        job.seq, job.lease, number, job.id, job.queue, spec, job.command, job.spec.timeout, job.spec.kill_grace
+    )
 
 
 def may_be_poison(job: Job) -> bool:

@@ -51,7 +51,10 @@ class Surroundings(NamedTuple):
 
 
 def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings | process.Unrunnable:
-    """The surroundings of a `spec` message, or why nothing can run in them: its jobs fail, and nobody else's."""
+    """The surroundings of a `spec` message, or why nothing can run in them: its jobs fail, and nobody else's. The
+    dispatcher may know that already."""
+    if "unrunnable" in spec:
+        return process.Unrunnable(spec["unrunnable"])
     try:
         return Surroundings.prepare(spec, base_env)
     except ValueError as error:

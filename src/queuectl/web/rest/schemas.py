@@ -7,7 +7,7 @@ from queuectl.client.shapes import numbers
 from queuectl.domain.fields import FIELDS, INPUT, MEMORY_MAX, MEMORY_MIN, SETTABLE, Field
 from queuectl.domain.job import JobState, Spec
 from queuectl.domain.unique import Rule
-from queuectl.wire.kinds import KEY_BYTES_MAX
+from queuectl.wire.kinds import KEY_BYTES_MAX, SECRET
 from queuectl.wire.requests import LIFTABLE, JobRequest
 from queuectl.wire.schema import (
     COUNT,
@@ -48,7 +48,7 @@ SIZE: Schema = {
 
 _SHOWN: dict[str, Schema] = {
     "text": TEXT, "filled text": TEXT, "path": TEXT, "id": TEXT, "name": TEXT, "names": listed(TEXT),
-    "locks": listed(TEXT), "dependencies": listed(TEXT), "key": TEXT,
+    "locks": listed(TEXT), "dependencies": listed(TEXT), "key": TEXT, "secrets": listed(TEXT),
     "command": COMMAND, "whole number": COUNT, "number": NUMBER, "seconds": NUMBER, "flag": FLAG, "time": TIME,
     "duration": NUMBER, "positive duration": NUMBER, "size": COUNT, "exit codes": listed(INTEGER), "umask": TEXT,
     "variables": ENVIRONMENT, "state": STATE, "worker": TEXT,
@@ -71,6 +71,7 @@ JOB = {
 _GIVEN: dict[str, Schema] = {
     "filled text": STORABLE, "path": STORABLE, "id": ID, "name": NAME, "names": listed(NAME),
     "locks": listed(TEXT), "dependencies": listed(TEXT), "flag": FLAG, "key": KEY, "rule": RULE,
+    "secrets": listed({"type": "string", "pattern": f"^{SECRET}$"}),
     "size": SIZE,
     "time": TIME, "duration": DURATION, "positive duration": DURATION,
     "exit codes": listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),

@@ -445,6 +445,26 @@ BEGIN
     ), '[]') FROM jsonb_each_text(wanted) AS each);
 END $$;
 
+-- Names of variables whose values only the worker knows, each once.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_secrets(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said jsonb; kept text[] := '{}';
+BEGIN
+    IF jsonb_typeof(value) = 'string' THEN
+        value := jsonb_build_array(value);
+    ELSIF jsonb_typeof(value) <> 'array' THEN
+        PERFORM {schema}.enqueue_refuse(key || ' must be a list of names, not ' || {schema}.enqueue_shown(value), '');
+    END IF;
+    FOR said IN SELECT jsonb_array_elements(value) LOOP
+        IF jsonb_typeof(said) <> 'string' OR (said #>> '{}') !~ '^(?!QUEUECTL_)[A-Za-z_][A-Za-z0-9_]{0,127}$' THEN
+            PERFORM {schema}.enqueue_refuse('secret ' || {schema}.enqueue_shown(said) || ' is not valid',
+                'a variable''s name: A-Z a-z 0-9 _, no digit first, not QUEUECTL_…');
+        END IF;
+        kept := kept || CASE WHEN (said #>> '{}') = ANY (kept) THEN '{}' ELSE ARRAY[said #>> '{}'] END;
+    END LOOP;
+    RETURN array_to_json(kept);
+END $$;
+
 -- What a job depends on, as a list: each once, in the shortest spelling.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_dependencies(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -567,6 +587,8 @@ BEGIN
             RETURN {schema}.enqueue_names(value, key);
         WHEN 'locks' THEN
             RETURN {schema}.enqueue_locks(value, key);
+        WHEN 'secrets' THEN
+            RETURN {schema}.enqueue_secrets(value, key);
         WHEN 'dependencies' THEN
             RETURN {schema}.enqueue_dependencies(value, key);
         WHEN 'key' THEN
@@ -685,6 +707,15 @@ BEGIN
         IF both_codes IS NOT NULL THEN
             PERFORM {schema}.enqueue_refuse('exit code ' || both_codes || ' is in retry_on and in fatal_on',
                 'either it retries, or it never does');
+        END IF;
+    END IF;
+    IF keys ?& '{env,secrets}' THEN
+        SELECT min(name COLLATE "C") INTO key
+        FROM jsonb_array_elements_text({schema}.enqueue_value('secrets', keys -> 'secrets')::jsonb) AS name
+        WHERE {schema}.enqueue_value('env', keys -> 'env')::jsonb ? name;
+        IF key IS NOT NULL THEN
+            PERFORM {schema}.enqueue_refuse('variable ' || key || ' is in env and in secrets',
+                'a secret''s value is the worker''s alone');
         END IF;
     END IF;
     FOR key, usual IN
