@@ -526,20 +526,21 @@ def test_a_request_to_stop_touches_those_it_names(store: Store) -> None:
         store.register(a_worker(id))
     store.request_stop(["w~1", "gone~1"], "graceful")
     store.request_stop(["w~3"], "now")
-    assert store.stop_requests(["w~1", "w~2", "w~3"]) == {"w~1": "graceful", "w~3": "now"}
-    assert store.stop_requests(["w~2", "gone~1"]) == {}
-    assert store.stop_requests([]) == {}
+    assert store.asked_of(["w~1", "w~2", "w~3"]) == {"w~1": ("graceful", {}), "w~3": ("now", {})}
+    assert store.asked_of(["w~2", "gone~1"]) == {}
+    assert store.asked_of([]) == {}
 
 
 def test_options_that_people_want_are_told_until_the_worker_has_taken_them(store: Store) -> None:
     grip = a_grip(store)
     store.request_options([grip.worker, "gone~1"], {"slots": 2})
     store.request_options([grip.worker], {"queues": ["a"], "not_queues": []})
-    assert store.option_requests([grip.worker, "w~9"]) == {grip.worker: {"slots": 2, "queues": ["a"], "not_queues": []}}
+    wanted = {"slots": 2, "queues": ["a"], "not_queues": []}
+    assert store.asked_of([grip.worker, "w~9"]) == {grip.worker: (None, wanted)}
     store.take_options(grip, 2, Served(("a",)))
     (row,) = store.workers()
     assert (row.slots, row.served) == (2, Served(("a",)))
-    assert store.option_requests([grip.worker]) == {}
+    assert store.asked_of([grip.worker]) == {}
     with pytest.raises(Superseded):
         store.take_options(grip._replace(epoch=grip.epoch + 1), 3, Served())
 

@@ -280,7 +280,8 @@ def test_a_stop_concerns_the_workers_alive_now_or_those_named(client: Client) ->
         asked = client.ask_to_stop([])
         assert len(client.still_there(asked)) == 2
     assert client.still_there(asked) == []
-    assert client.store.stop_requests(["box~1", "other~1"]) == {"box~1": "graceful", "other~1": "graceful"}
+    told = client.store.asked_of(["box~1", "other~1"])
+    assert {worker: stop for worker, (stop, _) in told.items()} == {"box~1": "graceful", "other~1": "graceful"}
 
 
 def test_threads_that_enqueue_at_once_leave_the_umask_alone() -> None:

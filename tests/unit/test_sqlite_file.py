@@ -610,3 +610,7 @@ def test_a_folder_that_others_can_write_is_refused(path: Path) -> None:
     Path(folder_of(str(path))).chmod(0o777)
     assert "others can write it" in refusal(path).message
     assert not path.exists()
+
+
+def test_no_limit_has_a_query_prepared_anew_at_each_execution() -> None:
+    assert not [name for name, query in sqlite._queries().items() if re.search(r"LIMIT\s+:", query)]

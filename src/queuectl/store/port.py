@@ -282,10 +282,8 @@ class WorkStore(OpenStore, ScheduleStore, Protocol):
     def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
         """Extends the leases of these supervisors, all or none. Raises `Superseded`."""
 
-    def stop_requests(self, ids: Sequence[str]) -> dict[str, str]: ...
-
-    def option_requests(self, ids: Sequence[str]) -> dict[str, Any]:
-        """The options that these supervisors' worker is to take."""
+    def asked_of(self, ids: Sequence[str]) -> dict[str, tuple[str | None, dict[str, Any]]]:
+        """What people ask of these supervisors' workers: to stop, `graceful` or `now`, and to take other options."""
 
     def take_options(self, grip: Grip, slots: int, served: Served) -> None:
         """Notes what a supervisor has now; it has taken what was asked for. Raises `Superseded`."""
@@ -390,10 +388,10 @@ class PeopleStore(OpenStore, LimitStore, ScheduleStore, ArrivalStore, EditStore,
         """When each of these live supervisors was last heard of: now if its lock shows it, else at its last renewal."""
 
     def request_stop(self, ids: Sequence[str], how: str) -> None:
-        """Asks supervisors to stop: `graceful` or `now`. They find it in `stop_requests`."""
+        """Asks supervisors to stop: `graceful` or `now`. They find it in `asked_of`."""
 
     def request_options(self, ids: Sequence[str], options: Mapping[str, Any]) -> None:
-        """Asks supervisors' worker to take other options. It finds them in `option_requests`."""
+        """Asks supervisors' worker to take other options. It finds them in `asked_of`."""
 
 
 class Store(WorkStore, PeopleStore, HistoryStore, Protocol):

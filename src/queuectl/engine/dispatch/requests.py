@@ -31,7 +31,8 @@ class Requests:
         self.unanswered = True
         self._claiming.look_again()
         own = [link.row.id for link in self._crew.links if link.own]
-        for how in set(self._store.stop_requests(own).values()):
+        found = self._store.asked_of(own).values()
+        for how in {stop for stop, _ in found if stop}:
             self._stopping.begin(how, "worker stop")
         for link in self._crew.links:
             asked = set(self._store.cancel_requests(link.row.id)) if link.flights else ()
@@ -40,8 +41,8 @@ class Requests:
                     link.end(flight, Cause.CANCEL)
         self._give_back_limited()
         wanted: dict[str, Any] = {}
-        for each in self._store.option_requests(own).values():
-            wanted |= each
+        for _, options in found:
+            wanted |= options
         if wanted and not self._stopping.has_begun:
             self._take(wanted)
         self.unanswered = False

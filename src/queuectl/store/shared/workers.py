@@ -61,21 +61,19 @@ class Workers(Session):
                 self._execute("UPDATE {schema}.workers SET stop = ? WHERE id = ?", [how, worker])
                 self._announce()
 
-    def stop_requests(self, ids: Sequence[str]) -> dict[str, str]:
-        text = f"SELECT id, stop FROM {{schema}}.workers WHERE stop IS NOT NULL AND id {self._dialect.any_of}"
-        return dict(self._select(text, [self._dialect.array(ids)]))
+    def asked_of(self, ids: Sequence[str]) -> dict[str, tuple[str | None, dict[str, Any]]]:
+        found = self._select(
+            "SELECT id, stop, wanted FROM {schema}.workers WHERE stop IS NOT NULL OR wanted IS NOT NULL"
+        )
+        return {id: (stop, json.loads(wanted or "{}")) for id, stop, wanted in found if id in ids}
 
     def request_options(self, ids: Sequence[str], options: Mapping[str, Any]) -> None:
         for worker in sorted(ids):
             with self.transaction():
-                earlier = self.option_requests([worker]).get(worker, {})
+                _, earlier = self.asked_of([worker]).get(worker, (None, {}))
                 text = "UPDATE {schema}.workers SET wanted = ? WHERE id = ?"
                 self._execute(text, [json.dumps({**earlier, **options}), worker])
                 self._announce()
-
-    def option_requests(self, ids: Sequence[str]) -> dict[str, Any]:
-        text = f"SELECT id, wanted FROM {{schema}}.workers WHERE wanted IS NOT NULL AND id {self._dialect.any_of}"
-        return {id: json.loads(wanted) for id, wanted in self._select(text, [self._dialect.array(ids)])}
 
     def take_options(self, grip: Grip, slots: int, served: Served) -> None:
         with self.transaction():

@@ -23,9 +23,10 @@ def claim(store: Gated, grip: Grip, host: str, wanted: Wanted, served: Served) -
     with store.transaction():
         store._check(grip)
         store._settle_ends()  # so that this claim finds what they release
-        store.send("promote", now=now)
-        limited, waits, has_open_lines, expired, unsettled = store.send("look", now=now).fetchone()
+        limited, waits, has_open_lines, expired, unsettled, due = store.send("look", now=now).fetchone()
         store.gates.begin(bool(waits))
+        if due:
+            store.send("promote", now=now)
         if unsettled:
             store.gates.settle(now)
         if not (limited or has_open_lines or expired):
@@ -58,7 +59,8 @@ def _free(store: Gated, wanted: Wanted, served: Served) -> dict[int, str] | None
     found = [store.send("free_candidates", queue=queue, **terms) for queue in queues]
     chosen: dict[int, str] = {}
     passed = 0
-    for seq, _, _, suspect, state, gated in merge(*found, key=lambda row: (-row[1], row[2], row[0])):
+    in_order = found[0] if len(found) == 1 else merge(*found, key=lambda row: (-row[1], row[2], row[0]))
+    for seq, _, _, suspect, state, gated in in_order:
         if len(chosen) >= limit:
             break
         if gated:

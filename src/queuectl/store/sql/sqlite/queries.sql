@@ -1,4 +1,5 @@
--- Named queries of the SQLite store, one purpose each. Read by store/sqlite/session.py.
+-- Named queries of the SQLite store, one purpose each. Read by store/sqlite/session.py. A bare parameter as a LIMIT has
+-- SQLite prepare the statement anew at each execution, since the plan might depend on it; `+` keeps it from that.
 
 -- name: promote
 -- Moves jobs whose time has come into the claim index; bounded, so that a claim stays short.
@@ -23,7 +24,7 @@ SELECT queue FROM found WHERE queue IS NOT NULL;
 SELECT seq, priority, due_at, lost_in_row >= :losses, state, queue, locks, starts = 0 AND start_by IS NOT NULL, 0
 FROM jobs INDEXED BY jobs_ready
 WHERE ready = 1 AND queue = :queue AND (start_by IS NULL OR start_by > :now OR starts > 0)
-ORDER BY priority DESC, due_at, seq LIMIT :limit;
+ORDER BY priority DESC, due_at, seq LIMIT +:limit;
 
 -- name: parked_queues
 -- The queues of the jobs that wait in a line: one index probe a queue.
@@ -40,7 +41,7 @@ SELECT queue FROM found WHERE queue IS NOT NULL;
 SELECT seq, priority, due_at, lost_in_row >= :losses, state, queue, locks, starts = 0 AND start_by IS NOT NULL, 1
 FROM jobs INDEXED BY jobs_parked
 WHERE ready = 2 AND locks = :locks AND queue = :queue AND (start_by IS NULL OR start_by > :now OR starts > 0)
-ORDER BY priority DESC, due_at, seq LIMIT :limit;
+ORDER BY priority DESC, due_at, seq LIMIT +:limit;
 
 -- name: look
 -- What a claim has to mind; see store/shared/gates.py.
@@ -51,13 +52,16 @@ SELECT EXISTS (
     EXISTS (
         SELECT 1 FROM jobs INDEXED BY jobs_expiring
         WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
-    ), EXISTS (SELECT 1 FROM settlements);
+    ), EXISTS (SELECT 1 FROM settlements), EXISTS (
+        SELECT 1 FROM jobs INDEXED BY jobs_due
+        WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed') AND due_at <= :now
+    );
 
 -- name: free_candidates
 -- The first claimable jobs of one queue in the order of claiming, where no queue is limited; and whether each minds a gate.
 SELECT seq, priority, due_at, lost_in_row >= :losses, state, locks IS NOT NULL OR start_by IS NOT NULL FROM jobs INDEXED BY jobs_ready
 WHERE ready = 1 AND queue = :queue
-ORDER BY priority DESC, due_at, seq LIMIT :limit;
+ORDER BY priority DESC, due_at, seq LIMIT +:limit;
 
 -- name: claim
 -- Hands jobs to a worker. Equal to lifecycle.apply(job, Claimed); a test holds them together.
@@ -87,16 +91,16 @@ WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed');
 -- The first due jobs of a queue, wherever they wait: in the claim index, in the line of their locks, or in neither yet.
 SELECT seq FROM (
     SELECT seq FROM jobs INDEXED BY jobs_ready WHERE ready = 1 AND queue = :queue
-    ORDER BY priority DESC, due_at, seq LIMIT :limit
+    ORDER BY priority DESC, due_at, seq LIMIT +:limit
 )
 UNION ALL SELECT seq FROM (
     SELECT seq FROM jobs WHERE ready = 2 AND queue = :queue
-    ORDER BY priority DESC, due_at, seq LIMIT :limit
+    ORDER BY priority DESC, due_at, seq LIMIT +:limit
 )
 UNION ALL SELECT seq FROM (
     SELECT seq FROM jobs INDEXED BY jobs_due
     WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed') AND due_at <= :now AND queue = :queue
-    ORDER BY priority DESC, due_at, seq LIMIT :limit
+    ORDER BY priority DESC, due_at, seq LIMIT +:limit
 );
 
 -- name: due_by_queue
@@ -231,11 +235,11 @@ DELETE FROM specs WHERE id = ? AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY job
 SELECT sum((
     SELECT count(*) FROM (
         SELECT 1 FROM jobs INDEXED BY jobs_ready
-        WHERE ready = 1 AND queue = line.value AND priority > :priority LIMIT :most
+        WHERE ready = 1 AND queue = line.value AND priority > :priority LIMIT +:most
     )
 ) + (
     SELECT count(*) FROM (
         SELECT 1 FROM jobs INDEXED BY jobs_ready
-        WHERE ready = 1 AND queue = line.value AND priority = :priority AND (due_at, seq) < (:due_at, :seq) LIMIT :most
+        WHERE ready = 1 AND queue = line.value AND priority = :priority AND (due_at, seq) < (:due_at, :seq) LIMIT +:most
     )
 )) FROM json_each(:queues) AS line;
