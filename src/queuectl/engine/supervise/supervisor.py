@@ -110,23 +110,27 @@ class Supervisor:
 
     def serve(self) -> None:
         """Serves until told to leave, or until nothing is left to do and nobody drives it."""
+        has_ended = True
         while True:
-            self._ending.reap()
+            if has_ended:
+                self._ending.reap()
+            patient = bool(self._waiting)
+            self._start_waiting()
             now = time.monotonic()
             self._look_around(now)
             self._ending.go_on(now)
             self._drains.go_on(now)
-            self._door.flush(now, patient=bool(self._waiting))
+            self._door.flush(now, patient)
             if self._done():
                 if self._results and self._home.is_gone():
                     self._make_home_again()  # where the next worker finds them
                 self._sentry.dismiss()
                 return
-            while self._can_start() and time.monotonic() - now < LOOK_UP_AFTER_S:
-                self._start_next()
+            has_ended = False
             for handle, _ in self._poll.poll(self._pause_ms(time.monotonic())):
                 if handle == self._child_ends:
                     os.read(handle, 4096)
+                    has_ended = True
                 elif handle == self._mounts.handle:
                     self._mounts.refresh()
                 elif not self._drains.drain(handle):
@@ -231,6 +235,12 @@ class Supervisor:
             and self._results.journal.spare(len(self._runs.by_key)) > 0
             and not self._fence.is_near()
         )
+
+    def _start_waiting(self) -> None:
+        """Starts what there is room for, but not for long. Nothing that can wait comes before it."""
+        began = time.monotonic()
+        while self._can_start() and time.monotonic() - began < LOOK_UP_AFTER_S:
+            self._start_next()
 
     def _start_next(self) -> None:
         key, (order, spec) = next(iter(self._waiting.items()))
