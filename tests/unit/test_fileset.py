@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from queuectl.domain.selector import Selector
 from queuectl.store.port import REOPEN, REPLACED
+from queuectl.store.sqlite.fileset import LOOK_AT_MOST_EVERY_S
 from queuectl.store.sqlite.guard import MARK_EVERY_S
 from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import ManualClock, a_job
@@ -64,6 +66,15 @@ def test_an_old_copy_written_over_the_file_is_noticed(store: SqliteStore, clock:
     with closing(SqliteStore(path)) as again:
         assert jobs(again) == ["before"]
         assert again.integrity() == []
+
+
+def test_a_file_at_rest_is_noticed_when_it_is_written_over(store: SqliteStore, clock: ManualClock, path: Path) -> None:
+    made = old_copy(store, clock)
+    for _ in range(3):  # now its content is not read again without a reason
+        time.sleep(1.1 * LOOK_AT_MOST_EVERY_S)
+        assert not store.replaced()
+    copy(made, path)
+    assert store.replaced() == REPLACED
 
 
 def test_closing_an_overwritten_store_does_not_write_into_it(

@@ -87,6 +87,7 @@ class Host:
         self.machine = machine_id()
         self.pid = os.getpid()
         self._children = process.Children()
+        self._workers = str(workers_folder(below))
         self._driven: dict[str, int] = {}
         self._sights: dict[str, Sight] = {}
 
@@ -149,15 +150,16 @@ class Host:
     def drive(self, worker: str) -> None:
         """Has other PID namespaces see that a dispatcher of this supervisor lives, and keeps in sight what it runs.
         Said again and again, since somebody may remove its folder, and it makes that again."""
-        folder = self.folder(worker)
-        self._sights.setdefault(worker, Sight(folder)).hold()
+        if worker not in self._sights:
+            self._sights[worker] = Sight(self.folder(worker))
+        self._sights[worker].hold()
+        held = self._driven.get(worker)
+        if held is not None and os.path.exists(f"{self._workers}/{worker}/{DRIVER_LOCK_NAME}"):
+            return
         with suppress(OSError):  # its folder was removed, or the disk is full: then they cannot tell
-            if worker not in self._driven:
-                self._driven[worker] = hold_lock(folder, DRIVER_LOCK_NAME)
-            elif not (folder / DRIVER_LOCK_NAME).exists():
-                anew = hold_lock(folder, DRIVER_LOCK_NAME)
-                os.close(self._driven[worker])
-                self._driven[worker] = anew
+            self._driven[worker] = hold_lock(self.folder(worker), DRIVER_LOCK_NAME)
+            if held is not None:
+                os.close(held)
 
     def let_go(self, worker: str) -> None:
         """Ends `drive`."""
@@ -245,10 +247,13 @@ class Host:
         return witness_of(flights, self.below)
 
     def left_folders(self) -> list[str]:
-        """The folders of supervisors that are dead, and not of today's starting ones. The store may know them still."""
-        workers = workers_folder(self.below)
-        found = list(workers.iterdir()) if workers.is_dir() else []
-        return [path.name for path in found if _is_left(path)]
+        """The folders of supervisors that are dead, and neither driven here nor of today's starting ones. The store may
+        know them still."""
+        try:
+            found = os.listdir(self._workers)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [name for name in found if name not in self._driven and _is_left(self.folder(name))]
 
     def remove(self, worker: str) -> None:
         """Removes a dead supervisor's folder."""

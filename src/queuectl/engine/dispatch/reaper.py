@@ -131,8 +131,7 @@ class Reaper:
         `mine` are buried by their own, and asked only while they have (True) something to do.
         """
         self._going = dict.fromkeys(self._going, False)
-        self._clean_up(now, mine.keys())
-        for row in self._store.workers():
+        for row in self._clean_up(now, mine.keys()):
             is_wanted = mine.get(row.id, self._wards is None or row.id in self._wards)
             if is_wanted and self._may_ask(row) and self._store.alive(row):
                 self._ask(row, now, own=row.id in mine)
@@ -150,7 +149,8 @@ class Reaper:
         told, self._settled = self._settled, []
         return told
 
-    def _clean_up(self, now: float, mine: Set[str]) -> None:
+    def _clean_up(self, now: float, mine: Set[str]) -> list[WorkerRow]:
+        """Does so; the supervisors that are not dead, for all that is known."""
         left = self.fenced.union(self._host.left_folders())  # before the rows: who registers now is none of them
         rows = self._store.workers()
         for worker in left.difference(row.id for row in rows):
@@ -163,6 +163,7 @@ class Reaper:
             if not self._is_left_to_own(row, now) and (settled := self._settle_in_time(row)):
                 self._settled.append(settled)
         self.fenced.clear()
+        return [row for row in rows if row not in dead]
 
     def _settle_in_time(self, row: WorkerRow) -> Settled | None:
         try:

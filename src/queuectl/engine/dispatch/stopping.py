@@ -23,11 +23,8 @@ class Stopping:
         self._observe = observe
         self._how: str | None = None
         self._at_once_from = inf
-
-    @property
-    def has_begun(self) -> bool:
+        self.has_begun = False
         """Whether the worker claims nothing more and starts no supervisor."""
-        return self._how is not None
 
     @property
     def is_at_once(self) -> bool:
@@ -44,7 +41,7 @@ class Stopping:
         """Drops what has not started; `now` also ends what runs. The dispatcher then finishes by itself."""
         if self._how in (NOW, how):
             return
-        self._how = how
+        self._how, self.has_begun = how, True
         if how == GRACEFUL and self._timeout_s is not None:
             self._at_once_from = self._clock.monotonic() + self._timeout_s
         running = sum(link.running() for link in self._crew.links)

@@ -27,6 +27,9 @@ class Home:
         self._lock = hold_lock(folder)
         self._made = os.stat(folder)
         self._secret = _content(folder / PASSFILE_NAME)
+        secrets = () if self._secret is None else (PASSFILE_NAME,)
+        self._signs = [f"{folder}/{name}" for name in (LOCK_NAME, SOCKET_NAME, JOURNAL_NAME, ROSTER_NAME, *secrets)]
+        """What others look for, the lock first."""
 
     def is_lost(self, now: float) -> bool:
         """Whether something is not where others look for it. Looks once a second."""
@@ -38,14 +41,10 @@ class Home:
     def is_gone(self) -> bool:
         """The same, seen at this moment."""
         try:
-            lock, *_ = [os.stat(self.folder / name) for name in self._names()]
+            lock, *_ = map(os.stat, self._signs)
         except OSError:
             return True
         return not os.path.samestat(lock, os.fstat(self._lock))
-
-    def _names(self) -> tuple[str, ...]:
-        always = LOCK_NAME, SOCKET_NAME, JOURNAL_NAME, ROSTER_NAME
-        return always if self._secret is None else (*always, PASSFILE_NAME)
 
     def make_again(self, journal: Journal, roster: Roster) -> socket.socket:
         """Makes the folder with what commands need to reach a server, the journal, the roster, a new socket and, last,

@@ -105,8 +105,11 @@ class FileSet:
     def __init__(self, path: str, folder: str) -> None:
         self._path, self._folder = path, folder
         self._ids = [identity(path + suffix) for suffix in ("", *BESIDE)]
+        self._beside = [(path + suffix, id) for suffix, id in zip(BESIDE, self._ids[1:], strict=True)]
         self._handles: list[int] = []
         self._seen: Seen | None = None
+        self._traces: object = None
+        self._seen_at, self._is_settled = 0.0, False
         self._look_at, self._overwritten = 0.0, False
 
     def guard(self) -> None:
@@ -117,8 +120,9 @@ class FileSet:
         """What happened to the files since they were opened; empty if nothing did."""
         if identity(self._path) != self._ids[0]:
             return GONE
-        if [identity(self._path + suffix) for suffix in BESIDE] != self._ids[1:]:
-            return BESIDE_GONE
+        for path, id in self._beside:
+            if identity(path) != id:
+                return BESIDE_GONE
         if self._handles:
             self.look(0.0)
         return OVERWRITTEN if self._overwritten else ""
@@ -130,9 +134,17 @@ class FileSet:
             return
         self._look_at = now
         db, wal, shm = self._handles
-        seen = _look(db, wal, shm)
-        if seen is None or seen == self._seen:
+        traces = _traces(db, wal, shm)
+        if self._is_settled and traces == self._traces:
             return
+        self._is_settled = False
+        seen = _look(db, wal, shm)
+        if seen is None:
+            return
+        if seen == self._seen:  # and was written so long ago that the next write has another time
+            self._traces, self._is_settled = traces, now - self._seen_at > LOOK_AT_MOST_EVERY_S
+            return
+        self._seen_at = now
         if self._seen is not None and seen.is_foreign_to(self._seen):
             self._overwritten = True
         else:
@@ -142,8 +154,7 @@ class FileSet:
 
     def has_successor(self) -> bool:
         """Whether another process made new files where ours were removed."""
-        beside = zip(BESIDE, self._ids[1:], strict=True)
-        return any(identity(self._path + suffix) not in (None, was) for suffix, was in beside)
+        return any(identity(path) not in (None, was) for path, was in self._beside)
 
     def keep_newcomers_out(self) -> bool:
         """Locks newcomers out until the connection is closed. False if others have files of these names open."""
@@ -210,6 +221,12 @@ def _is_open_here(wanted: Id) -> bool:
         return _handle_of(wanted) >= 0
     except FileNotFoundError:
         return False
+
+
+def _traces(db: int, wal: int, shm: int) -> tuple[object, ...]:
+    """What differs after every write to the database, and every commit."""
+    found, log = os.fstat(db), os.fstat(wal)
+    return os.pread(shm, SHM_BYTES, 0), found.st_ino, found.st_ctime_ns, found.st_size, log.st_dev, log.st_ino
 
 
 def _look(db: int, wal: int, shm: int) -> Seen | None:

@@ -28,6 +28,7 @@ class Guard:
         self._db, self._path, self._now = db, path, now
         self._files = FileSet(path, folder)
         self._marked: tuple[object, ...] | None = None
+        self._others_wrote = self._has_to_look = False
         self._marked_at, self._closed = 0.0, False
         self._saves_since: float | None = None
 
@@ -36,9 +37,14 @@ class Guard:
         self._files.guard()
         self._mark()
 
+    def others_wrote(self) -> None:
+        """Others have committed, and may have restarted the log: soon, `look` has to be called."""
+        self._others_wrote = self._has_to_look = self._marked is not None
+
     def look(self) -> None:
-        """Looks at the files. Called soon after commits of others, which may have restarted the log."""
-        if self._marked:
+        """Looks at the files, if others have committed since the last look."""
+        if self._has_to_look:
+            self._has_to_look = False
             self._files.look()
 
     def replaced(self) -> str:
@@ -46,7 +52,7 @@ class Guard:
         what = self._files.changed()
         if what == BESIDE_GONE and not self._files.has_successor():
             return self._save_in_turn()
-        if not what and self._marked and self._now() - self._marked_at > MARK_EVERY_S:
+        if not what and self._may_differ() and self._now() - self._marked_at > MARK_EVERY_S:
             with suppress(StoreUnavailable):  # the next call tries again
                 self._mark_again()
         return REPLACED if what else ""
@@ -86,9 +92,14 @@ class Guard:
             return not busy and bool(frames == copied)
         return False
 
+    def _may_differ(self) -> bool:
+        """Whether anything was written since the last mark, be it another process's mark."""
+        return self._marked is not None and (self._others_wrote or self._db.total_changes != self._marked[0])
+
     def _mark_again(self) -> None:
         if self._marked != self._written():
             self._mark()
+        self._others_wrote = False
 
     def _mark(self) -> None:
         """Writes a mark that older copies of the file lack, so that such a copy in its place is noticed."""

@@ -70,11 +70,15 @@ class SqliteSession(Session):
         version = self._data_version()
         changed, self._version = version != self._version, version
         if changed:
-            self._guard.look()
+            self._guard.others_wrote()
+        else:
+            self._guard.look()  # not before what others wrote is acted on
         return changed
 
     def _data_version(self) -> int:
-        return int(self._select("PRAGMA data_version")[0][0])
+        with translated(self.path):
+            version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        return version
 
     def now(self) -> float:
         return self._clock.now()
