@@ -65,7 +65,7 @@ class JobFactory:
         same = {key for key in COLUMNS if key not in given}
         if {"run_at", "delay"}.isdisjoint(given):
             same.add("run_at")
-        return new._replace(**{key: getattr(job, key) for key in same})
+        return begun(new._replace(**{key: getattr(job, key) for key in same}))
 
     def spec_with(self, spec: Spec, changes: Mapping[str, Any]) -> Spec:
         """A spec with some keys changed; a relative path is relative to the caller's folder."""

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain.errors import NotFound
+from queuectl.domain.dependency import Dependency, Wants, in_order, parse
+from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.lifecycle import CancelRequested, begun
+from queuectl.domain.lifecycle import CancelRequested, Retried, begun
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Grip, Store
 from tests.builders import a_grip, a_job, an_end
@@ -173,3 +174,196 @@ def test_more_dependents_than_a_slice_are_released_step_by_step(store: Store, gr
     assert store.next_due() == store.now()
     claim(store, grip, 1)
     assert store.count(Selector(states=(BLOCKED,))) == 0
+
+
+# --- retries --------------------------------------------------------------------------------
+
+
+def retry(store: Store, *ids: str) -> None:
+    for each in store.change(ids, Retried(), "me"):
+        assert isinstance(each, Job), each
+
+
+def a_dead_chain(store: Store, grip: Grip) -> None:
+    """a is dead, and b, c and d, each after the last, are cancelled."""
+    add(store, "a", **never())
+    for parent, child in ("ab", "bc", "cd"):
+        add(store, child, parent)
+    claim(store, grip)
+    fail(store, grip, "a")
+    assert states(store) == {"a": DEAD, "b": CANCELLED, "c": CANCELLED, "d": CANCELLED}
+
+
+def test_a_retry_revives_what_the_failure_had_cancelled(store: Store, grip: Grip) -> None:
+    a_dead_chain(store, grip)
+    retry(store, "a")
+    assert states(store) == {"a": PENDING, "b": BLOCKED, "c": BLOCKED, "d": BLOCKED}
+    assert store.get("b").error is None
+    for id in "abcd":
+        assert claim(store, grip) == [id]
+        end(store, grip, id)
+
+
+def test_a_dependent_of_two_dead_jobs_revives_once_both_are_retried(store: Store, grip: Grip) -> None:
+    for id in "ab":
+        add(store, id, **never())
+    add(store, "c", "a", "b")
+    add(store, "d", "c")
+    claim(store, grip)
+    for id in "ab":
+        fail(store, grip, id)
+    retry(store, "a")
+    assert (store.get("c").state, store.get("c").error) == (CANCELLED, "job b is dead")
+    assert claim(store, grip) == ["a"]
+    end(store, grip, "a")
+    retry(store, "b")
+    assert [store.get(id).state for id in "cd"] == [BLOCKED, BLOCKED]
+    assert (claim(store, grip), end(store, grip, "b").state) == (["b"], COMPLETED)
+    assert claim(store, grip) == ["c"]
+
+
+def test_a_retry_leaves_what_a_person_had_cancelled(store: Store, grip: Grip) -> None:
+    add(store, "a", **never())
+    add(store, "b", "a")
+    add(store, "c", "b:any")
+    store.change(["b"], CancelRequested(), "me")
+    assert store.get("c").state is PENDING
+    claim(store, grip, 1)
+    fail(store, grip, "a")
+    assert store.get("b").error == "cancelled"
+    retry(store, "a")
+    assert (store.get("b").state, store.get("c").state) == (CANCELLED, PENDING)
+
+
+def test_a_retried_dependent_waits_again_for_what_has_not_ended(store: Store, grip: Grip) -> None:
+    add(store, "a")
+    add(store, "b", "a")
+    claim(store, grip)
+    store.change(["b"], CancelRequested(), "me")
+    retry(store, "b")
+    assert (store.get("b").state, store.get("b").unmet) == (BLOCKED, 1)
+    end(store, grip, "a")
+    assert claim(store, grip) == ["b"]
+
+
+def test_a_retried_dependent_of_a_dead_job_is_cancelled_at_once(store: Store, grip: Grip) -> None:
+    a_dead_chain(store, grip)
+    (b,) = store.change(["b"], Retried(), "me")
+    assert isinstance(b, Job)
+    assert (b.state, b.error) == (CANCELLED, "job a is dead")
+    retry(store, "a")
+    assert store.get("b").state is BLOCKED
+
+
+def test_jobs_retried_together_wait_for_each_other_in_any_order(store: Store, grip: Grip) -> None:
+    a_dead_chain(store, grip)
+    retry(store, "d", "b", "a", "c")
+    assert states(store) == {"a": PENDING, "b": BLOCKED, "c": BLOCKED, "d": BLOCKED}
+
+
+def test_what_has_completed_stays_when_its_job_runs_again(store: Store, grip: Grip) -> None:
+    add(store, "a")
+    add(store, "b", "a")
+    for id in "ab":
+        claim(store, grip)
+        end(store, grip, id)
+    retry(store, "a")
+    assert store.get("b").state is COMPLETED
+    assert claim(store, grip) == ["a"]
+    fail(store, grip, "a")
+    assert store.get("b").state is COMPLETED
+
+
+def test_what_depends_on_jobs_is_found_over_others(store: Store) -> None:
+    add(store, "a")
+    add(store, "x")
+    for parent, child in ("ab", "bc", "ad", "dc", "xy"):
+        if child not in states(store):
+            add(store, child, parent)
+    assert [job.id for job in store.below(["a"])] == ["b", "c", "d"]
+
+
+# --- removal --------------------------------------------------------------------------------
+
+
+def test_a_deleted_job_counts_as_cancelled(store: Store) -> None:
+    for id in "ab":
+        add(store, id)
+    add(store, "ok", "a")
+    add(store, "any", "a:any")
+    add(store, "failed", "b:failed")
+    store.delete(["a", "b"])
+    store.settle()
+    assert states(store) == {"ok": CANCELLED, "any": PENDING, "failed": PENDING}
+    assert store.get("ok").error == "job a was deleted"
+
+
+def test_a_deleted_job_keeps_its_meaning(store: Store, grip: Grip) -> None:
+    add(store, "a")
+    store.insert(begun(a_job(f"b{n}", at=store.now(), depends_on=("a",))) for n in range(1500))
+    claim(store, grip)
+    end(store, grip, "a")
+    store.delete(["a"])
+    store.settle()
+    assert set(states(store).values()) == {PENDING}
+
+
+def test_retention_spares_what_an_unfinished_job_depends_on(store: Store, grip: Grip) -> None:
+    add(store, "a")
+    add(store, "b", "a")
+    add(store, "other")
+    add(store, "c", "other")
+    claim(store, grip)
+    for id in ("a", "other"):
+        end(store, grip, id)
+    assert claim(store, grip, 1) == ["b"]
+    end(store, grip, "b")
+    assert store.prune(Selector(), 10) == 2
+    assert states(store) == {"other": COMPLETED, "c": PENDING}
+
+
+def test_a_dependent_outlives_what_it_depended_on(store: Store, grip: Grip) -> None:
+    a_dead_chain(store, grip)
+    store.delete(["a"])
+    store.settle()
+    retry(store, "b")
+    assert store.get("b").error == "job a is dead"
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+def test_jobs_come_after_those_they_depend_on() -> None:
+    jobs = [a_job(id, depends_on=tuple(after)) for id, after in (("a", "c"), ("b", ""), ("c", "d"), ("d", "x"))]
+    assert [job.id for job in in_order(jobs)] == ["d", "c", "a", "b"]
+
+
+def test_jobs_that_wait_for_each_other_are_named() -> None:
+    jobs = [a_job(id, depends_on=(after,)) for id, after in ("xa", "ab", "bc", "ca")]
+    with pytest.raises(Invalid, match="jobs wait for each other: a after b after c after a"):
+        in_order(jobs)
+    with pytest.raises(Invalid, match="a after a"):
+        in_order([a_job("a", depends_on=("a:any",))])
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed", "again"),
+    [
+        ("a", Dependency("a"), "a"),
+        ("a:ok", Dependency("a"), "a"),
+        ("a:any", Dependency("a", Wants.ANY), "a:any"),
+        ("a:any:ok", Dependency("a:any"), "a:any:ok"),
+        ("batch:x", Dependency("x", is_batch=True), "batch:x"),
+        ("batch:any:ok", Dependency("any", is_batch=True), "batch:any:ok"),
+        ("batch", Dependency("batch"), "batch"),
+        ("any", Dependency("any"), "any"),
+    ],
+)
+def test_a_dependency_is_read_and_written(text: str, parsed: Dependency, again: str) -> None:
+    assert (parse(text), str(parsed)) == (parsed, again)
+
+
+def test_jobs_that_wait_for_each_other_are_not_added(store: Store) -> None:
+    with pytest.raises(Invalid, match="a after b after a"):
+        store.insert([begun(a_job(id, at=store.now(), depends_on=(after,))) for id, after in ("ab", "ba")])
+    assert states(store) == {}

@@ -22,6 +22,9 @@ class Facts(Listing):
     def slots(self, queue: str) -> Slots:
         return self._given[0]
 
+    def awaited(self, job: Job) -> str:
+        return "job a (running)"
+
     def ahead(self, job: Job) -> int:
         return self._given[1]
 
@@ -38,7 +41,8 @@ class Facts(Listing):
         (in_state(JobState.FAILED, held=True), "held", "held"),
         (a_job(run_at=NOON + 60), "scheduled", "scheduled for 2027-01-15T08:01:00Z"),
         (in_state(JobState.FAILED, attempts=2, next_retry_at=NOON + 3.14), "retry", "retry 2/3 in 3.1s"),
-        (in_state(JobState.BLOCKED), "blocked", "waits for other jobs"),
+        (in_state(JobState.BLOCKED, unmet=1), "blocked", "waits for job a (running)"),
+        (in_state(JobState.BLOCKED, unmet=1234), "blocked", "waits for job a (running) and 1,233 more"),
         (a_job(start_by=NOON, held=True), "expired", "expired: not started by 2027-01-15T08:00:00Z"),
         (a_job(start_by=NOON, spec=Spec(expires=600.0)), "expired", "expired: not started within 10m"),
         (a_job(start_by=NOON, starts=1, held=True), "held", "held"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from queuectl.cli.call import Call
 from queuectl.cli.changed import print_changed, report_refused
 from queuectl.cli.choosing import age_to_delete, chosen
-from queuectl.client.actions import CANCEL, DELETE, HOLD, RELEASE, RETRY, Action
+from queuectl.client.actions import CANCEL, DELETE, HOLD, RELEASE, RETRY, RETRY_DOWN, Action
 from queuectl.client.facade import Client
 from queuectl.client.values import Changed, Progress
 from queuectl.domain.errors import Invalid, NotFound
@@ -19,7 +19,7 @@ FORCED_DELETE_WAIT_S = 60.0
 
 def retry(call: Call) -> int:
     """Runs jobs again."""
-    return act(call, RETRY)
+    return act(call, RETRY_DOWN if call.args.cascade else RETRY)
 
 
 def cancel(call: Call) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from queuectl.cli.console import Console
 from queuectl.client.facade import Client
 from queuectl.domain.errors import QueuectlError
-from queuectl.domain.job import Job
+from queuectl.domain.job import Job, JobState
 from queuectl.wire.jobs import job_to_json
 
+AT_ONCE = ("enqueued", "retried")
 LINES_MAX = 20
 """On a terminal, more jobs than this are counted instead of listed."""
 
@@ -26,12 +27,17 @@ def print_changed(console: Console, client: Client, jobs: Sequence[Job], verb: s
 
         console.print(f"{verb} {counted(len(jobs), 'job')}")
     else:
-        console.lines(f"{_so_far(verb, job)} {job.id}" for job in jobs)
+        console.lines(f"{_so_far(verb, job)} {job.id}{_at_once(verb, job)}" for job in jobs)
 
 
 def _so_far(verb: str, job: Job) -> str:
     """The verb for one job: a running job is not cancelled until its worker has ended its command."""
     return "cancelling" if verb == "cancelled" and job.cancel_requested else verb
+
+
+def _at_once(verb: str, job: Job) -> str:
+    """What became of a job that was enqueued or retried after one that has ended otherwise."""
+    return f"; cancelled at once: {job.error}" if job.state is JobState.CANCELLED and verb in AT_ONCE else ""
 
 
 def report_refused(console: Console, refused: Sequence[QueuectlError]) -> int:

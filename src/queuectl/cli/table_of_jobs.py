@@ -96,10 +96,13 @@ ROWS = (
     ),
     Command(
         name="retry", group=JOBS, help="run jobs again", target="acting:retry", words="[ID...]",
-        options=(*SELECT, *ACT),
+        options=(
+            flag("--cascade", "also run again what depends on them and has finished, in order"), *SELECT, *ACT
+        ),
         description="Run jobs again. A failed job runs now and keeps its attempts. A finished job starts over with 0 "
-        "attempts. Selectors match failed, dead and cancelled jobs unless --state is given.",
-        examples=("queuectl retry job1", "queuectl retry --state cancelled --queue video"),
+        "attempts, and what its failure had cancelled waits for it again. Selectors match failed, dead and cancelled "
+        "jobs unless --state is given.",
+        examples=("queuectl retry job1", "queuectl retry job1 --cascade", "queuectl retry --state dead --queue video"),
     ),
     Command(
         name="events", group=JOBS, reads=True, help="show what has happened", target="past:events",

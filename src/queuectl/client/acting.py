@@ -24,12 +24,28 @@ Results = list[Job | QueuectlError]
 
 def change(store: Store, who: str, refs: Sequence[str], event: Event, progress: Progress | None) -> Changed:
     """Applies the event to the jobs."""
-    return in_batches(refs, lambda batch: store.change(batch, event, who), progress)
+    return in_batches(store, refs, lambda batch: store.change(batch, event, who), progress)
 
 
 def delete(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
     """Deletes jobs with their history and output. Running ones are refused."""
-    return in_batches(refs, lambda batch: _delete(store, who, batch), progress)
+    return in_batches(store, refs, lambda batch: _delete(store, who, batch), progress)
+
+
+def retry_down(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
+    """Runs jobs again, and after them what depends on them and is finished or has not begun."""
+    named = [refs] if isinstance(refs, str) else list(refs)
+    there = [store.get(ref).id for ref in named if _is_there(store, ref)]
+    below = [job.id for job in store.below(there) if job.finished or job.state is JobState.PENDING]
+    return change(store, who, [*named, *(id for id in below if id not in set(there))], Retried(), progress)
+
+
+def _is_there(store: Store, ref: str) -> bool:
+    try:
+        store.get(ref)
+    except (NotFound, Invalid):
+        return False
+    return True
 
 
 def retry_dead(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
@@ -68,10 +84,12 @@ def _only_dead(
                     refused.append(Conflict(f"job {job.id} is {job.state}, not dead", "see: queuectl dlq list"))
             return refused + act(dead)
 
-    return in_batches(refs, batch, progress)
+    return in_batches(store, refs, batch, progress)
 
 
-def in_batches(refs: Sequence[str], act: Callable[[Sequence[str]], Results], progress: Progress | None) -> Changed:
+def in_batches(
+    store: Store, refs: Sequence[str], act: Callable[[Sequence[str]], Results], progress: Progress | None
+) -> Changed:
     """What `act` does to all these jobs, a batch at a time."""
     refs = [refs] if isinstance(refs, str) else refs  # a text is a sequence of texts too
     jobs, refused = list[Job](), list[QueuectlError]()
@@ -83,6 +101,7 @@ def in_batches(refs: Sequence[str], act: Callable[[Sequence[str]], Results], pro
                 jobs.append(result)
         if progress:
             progress(len(jobs) + len(refused))
+    store.settle()
     return Changed(jobs=jobs, refused=refused)
 
 
@@ -96,6 +115,7 @@ def prune(store: Store, who: str, selectors: Sequence[Selector], progress: Progr
             done += removed
             if progress:
                 progress(done)
+    store.settle()
     if done:
         note(store, who, "Pruned", f"{done} finished")
     return done

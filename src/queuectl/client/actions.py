@@ -55,9 +55,9 @@ class Action(NamedTuple):
     more: Mapping[str, Any] = NOTHING
 
 
-def _one(verb: str, summary: str) -> Operation[Any]:
-    path = f"{API}/jobs/{{id}}/{verb}"
-    return Operation(f"{verb}_job", "POST", path, JOBS, summary, (A_JOB,), (Argument("id", JOB),), fails=(404, 409))
+def _one(verb: str, summary: str, *more: Argument) -> Operation[Any]:
+    path, arguments = f"{API}/jobs/{{id}}/{verb}", (Argument("id", JOB), *more)
+    return Operation(f"{verb}_job", "POST", path, JOBS, summary, (A_JOB,), arguments, fails=(404, 409))
 
 
 WHICH = (
@@ -86,10 +86,15 @@ def _allowed(event: type[Event]) -> tuple[JobState, ...]:
     return tuple(state for state, events in TRANSITIONS.items() if event in events)
 
 
+CASCADE = Argument(
+    "cascade", FLAG, default=False, told="also what depends on them and has finished or not begun, after them"
+)
 RETRY = Action(
-    verb="retry", done="retried", states=_allowed(Retried), do=_by(Retried()), many=_jobs("retry"),
+    verb="retry", done="retried", states=_allowed(Retried), do=_by(Retried()),
+    many=_many("retry_jobs", "/jobs/retry", JOBS, "Retry many jobs", CASCADE, schema="RetriedSelection"),
     usual=(JobState.FAILED, JobState.DEAD, JobState.CANCELLED),
 )  # fmt: skip
+RETRY_DOWN = RETRY._replace(do=acting.retry_down, more={"cascade": True})
 CANCEL = Action(
     verb="cancel", done="cancelled", states=_allowed(CancelRequested), do=_by(CancelRequested()), many=_jobs("cancel")
 )
@@ -146,7 +151,7 @@ def setting(document: object, now: float, spelled: Mapping[str, str] = NOTHING) 
 ACTIONS = (RETRY, CANCEL, HOLD, RELEASE, DELETE, RETRY_DEAD, PURGE_DEAD)
 """In the order of the API's document."""
 ON_ONE = (
-    (RETRY, _one("retry", "Run a job again")),
+    (RETRY, _one("retry", "Run a job again", CASCADE)),
     (CANCEL, _one("cancel", "Cancel a job")),
     (HOLD, _one("hold", "Hold a job: no worker starts it")),
     (RELEASE, _one("release", "Release a held job")),

@@ -109,8 +109,8 @@ class Added:
     def __init__(
         self, incoming: Incoming, met: Spool | None = None, new: int = 0, arrived: Mapping[str, Job] = NOTHING
     ) -> None:
-        """`met`: what became of each, in pages, unless they all are new. `new`: how many of them are. `arrived`: what
-        `Store.insert` returned."""
+        """`met`: what became of each, in pages, unless they all are new. `new`: how many of them are. `arrived`: those
+        new ones that are not as they were given any more, by their id."""
         self._incoming = incoming
         self._met = met
         self._arrived = arrived
@@ -127,11 +127,11 @@ class Added:
 
     def pages(self) -> Iterator[Sequence[Job]]:
         """The jobs that are there now, in lists of at most a thousand; those that were there before have a `seq`."""
-        if self._met is not None:
-            return ([job for job, _ in page] for page in self.admitted())
-        if not self._arrived:
-            return self._incoming.pages()
-        return ([as_added(job, self._arrived) for job in page] for page in self._incoming.pages())
+        pages = self._incoming.pages() if self._met is None else ([job for job, _ in page] for page in self.admitted())
+        arrived = self._arrived
+        if not arrived:
+            return pages
+        return ([as_added(job, arrived) if job.id in arrived else job for job in page] for page in pages)
 
     def new_ids(self) -> Iterator[Sequence[str]]:
         """The ids of the new ones, in lists."""
@@ -159,12 +159,12 @@ def enqueue(
         if requests.is_plain and (rule is not Rule.IGNORE or not requests.has_ids):
             return Added(incoming, arrived=store.insert(incoming))
         met, new = Spool(), 0
-        with store.transaction():
+        with store.transaction(), store.together() as arrived:
             for arrivals in incoming.arrivals(rule):
                 page = add(store, arrivals)
                 new += sum(1 for _, fate in page if fate in ADDED)
                 met.add(dumps(page))
-        return Added(incoming, met, new)
+        return Added(incoming, met, new, arrived)
     except (IdTaken, IdTwice) as error:
         raise requests.blamed(error) from None
     except (KeyTaken, KeyTwice) as error:

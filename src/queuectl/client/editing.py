@@ -38,7 +38,7 @@ def change(
 ) -> Changed:
     """Changes the jobs. Refuses those that run or have completed."""
     edited = Editor(store, who, changes)
-    return in_batches(refs, lambda batch: store.edit(batch, edited, who), progress)
+    return in_batches(store, refs, lambda batch: store.edit(batch, edited, who), progress)
 
 
 def move(store: Store, who: str, ref: str, before: str | None, front: bool) -> Job:

@@ -49,7 +49,14 @@ def _within(store: Store, connection: Any, arrivals: Sequence[Arrival]) -> list[
     from queuectl.store.postgres.enqueue import enqueue_within
 
     store.bring_up_to_date()
-    return enqueue_within(connection, store.address, arrivals)
+    if not any(each.job.depends_on for each in arrivals):
+        return enqueue_within(connection, store.address, arrivals)
+    from queuectl.domain.dependency import in_order
+
+    place = {job.id: place for place, job in enumerate(in_order([each.job for each in arrivals]))}
+    ordered = sorted(arrivals, key=lambda each: place[each.job.id])
+    added = dict(zip(map(id, ordered), enqueue_within(connection, store.address, ordered), strict=True))
+    return [added[id(each)] for each in arrivals]
 
 
 def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_conflict: str | None = None) -> Job:
@@ -59,6 +66,8 @@ def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_confl
     key = {} if job.unique_key is None else {"unique_key": job.unique_key}
     request = parse_request({"command": command, **key, **changes}, now)
     factory = JobFactory(Settings(store.config(), store.defaults), now, who)
+    if job.depends_on:
+        job = job._replace(depends_on=store.refs_there(job))
     new = factory.again(job, request, {key.replace("-", "_") for key in changes})
     check_units(store, [new])
     rule = request.on_conflict or (Rule.ERROR if on_conflict is None else check_rule(on_conflict, "on_conflict"))

@@ -75,6 +75,8 @@ class _Explaining:
             case Code.RETRY:
                 told = f"{gate.reason}: {job.error}" if job.error else gate.reason
                 return gate._replace(told=told, fix=f"queuectl retry {job.id}")
+            case Code.BLOCKED:
+                return self._blocked(gate)
             case Code.PAUSED:
                 return gate._replace(told=self._pause(), fix=f"queuectl queue resume {queue}")
             case Code.NO_WORKER:
@@ -97,6 +99,13 @@ class _Explaining:
             return f"{what} since it was added"
         by = f" by {deeds[-1].who}" if deeds[-1].who else ""
         return f"{what} for {age(self._now - deeds[-1].at)}{by}"
+
+    def _blocked(self, gate: Gate) -> Gate:
+        awaited = self._store.parents(self._job, HOLDERS_MAX, undecided=True)
+        more = self._job.unmet - len(awaited[:HOLDERS_TOLD])
+        told = ", ".join(map(str, awaited[:HOLDERS_TOLD])) + (f" and {more:,} more" if more > 0 else "")
+        holders = [Hold(each.job, each.since or self._job.created_at, ()) for each in awaited if each.job]
+        return gate._replace(told=f"waits for {told}" if awaited else gate.reason, holders=holders)
 
     def _pause(self) -> str:
         pause = self._around.queues[self._job.queue].pause

@@ -37,6 +37,8 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
     yield "queue", job.queue + (f", priority {job.priority}" if job.priority else "")
     if job.tags:
         yield "tags", ", ".join(job.tags)
+    if job.depends_on:
+        yield "after", ", ".join(job.depends_on)
     if job.locks:
         yield "locks", ", ".join(job.locks)
     if job.unique_key is not None:

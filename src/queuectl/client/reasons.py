@@ -7,6 +7,7 @@ from functools import cached_property
 
 from queuectl.client.values import WorkerView
 from queuectl.client.workers import line_of, serves, workers_of
+from queuectl.domain.dependency import Awaited
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.limits import Hold, Lock, Passed, Queue, rate_room
 from queuectl.domain.reason import Format, Slots, alike, reason
@@ -35,6 +36,7 @@ class Listing:
         self.store = store
         self.now = store.now()
         self._asked = 0
+        self._awaited: Mapping[int, Awaited] = {}
         self._known: dict[tuple[object, ...] | None, str | None] = {}
         self._opens_at: dict[str, float | None] = {}
         self._slots: dict[str, Slots] = {}
@@ -43,6 +45,7 @@ class Listing:
     def reasons(self, jobs: Sequence[Job]) -> list[str | None]:
         """Why each job is not running; None if it is running or done. Only the first places in line are counted."""
         known, now = self._known, self.now
+        self._awaited = self.store.awaited(jobs)
         found: list[str | None] = []
         for job in jobs:
             like = alike(job, now)
@@ -130,6 +133,12 @@ class Listing:
         order = -job.priority, job.due_at, job.seq
         kept = [(each, each.units_of(lock)) for each in self._passed if each.order < order]
         return [Hold(each.job, each.since, ("",) * units) for each, units in kept if units]
+
+    # --- dependencies -----------------------------------------------------------------------
+
+    def awaited(self, job: Job) -> str:
+        known = self._awaited.get(job.seq) or self.store.awaited([job]).get(job.seq)
+        return str(known) if known else "other jobs"
 
     # --- the line ---------------------------------------------------------------------------
 

@@ -57,11 +57,15 @@ class Verbs:
         more = {} if replace is None else {"replace": dict(zip(("old", "new"), replace, strict=True))}
         return self.act(self._setting(as_json({**changes, **more})), refs, progress)
 
-    def retry(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Runs jobs again: a failed one now, a finished one from the beginning."""
+    def retry(self, refs: str | Sequence[str], progress: Progress | None = None, *, cascade: bool = False) -> Changed:
+        """Runs jobs again: a failed one now, a finished one from the beginning.
+
+        What a job had cancelled by its failure waits for it again. With `cascade`, all that depends on these jobs and
+        has finished runs again after them.
+        """
         from queuectl.client import actions
 
-        return self.act(actions.RETRY, refs, progress)
+        return self.act(actions.RETRY_DOWN if cascade else actions.RETRY, refs, progress)
 
     def retry_dead(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
         """Moves dead jobs back to their queue with 0 attempts; their history is kept. Others are refused."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from queuectl.domain.job import FINISHED, JobState
+from queuectl.domain.errors import Invalid
+from queuectl.domain.job import FINISHED, Job, JobState
 
 BATCH = "batch:"
 """The prefix of a batch's name where a job's id could stand."""
@@ -47,6 +49,21 @@ class Dependency(NamedTuple):
         return f"batch {self.name}" if self.is_batch else f"job {self.name}"
 
 
+class Awaited(NamedTuple):
+    """What a job depends on: a job as it is now, running since then, or a batch."""
+
+    job: str | None
+    state: JobState | None = None
+    since: float | None = None
+    batch: str | None = None
+
+    def __str__(self) -> str:
+        """`job a (running)`, `batch x`."""
+        if self.job is None:
+            return f"batch {self.batch}"
+        return f"job {self.job} ({'running' if self.state is JobState.PROCESSING else self.state})"
+
+
 def parse(text: str) -> Dependency:
     """The dependency that a text means: `ID[:ok|any|failed]` or `batch:NAME[:ok|any|failed]`. Checks no name."""
     name, colon, last = text.rpartition(":")
@@ -56,6 +73,34 @@ def parse(text: str) -> Dependency:
         wants = Wants.OK
     is_batch = text.startswith(BATCH)
     return Dependency(text.removeprefix(BATCH), wants, is_batch)
+
+
+def in_order(jobs: Sequence[Job]) -> list[Job]:
+    """Jobs that are added together, each after those that it depends on, and else in their order. Raises `Invalid` for
+    jobs that wait for each other."""
+    by_id = {job.id: job for job in jobs}
+    placed: dict[str, Job] = {}
+    for job in jobs:
+        way = {job.id: _parents(job, by_id)}  # from the job up to those that come first
+        while way:
+            at = next(reversed(way))
+            parent = next((each for each in way[at] if each.id not in placed), None)
+            if parent is None:
+                placed.setdefault(at, by_id[at])
+                del way[at]
+            elif parent.id in way:
+                ids = list(way)
+                circle = [*ids[ids.index(parent.id) :], parent.id]
+                raise Invalid(f"jobs wait for each other: {' after '.join(circle)}", "leave out one of these")
+            else:
+                way[parent.id] = _parents(parent, by_id)
+    twice = [job for job in jobs if placed[job.id] is not job]  # they are refused later
+    return [*placed.values(), *twice]
+
+
+def _parents(job: Job, by_id: Mapping[str, Job]) -> Iterator[Job]:
+    wanted = map(parse, job.depends_on)
+    return (by_id[each.name] for each in wanted if not each.is_batch and each.name in by_id)
 
 
 def is_met(wants: Wants, state: JobState) -> bool:

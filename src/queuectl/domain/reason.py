@@ -86,6 +86,9 @@ class Facts(Protocol):
     def kept(self, job: Job, lock: str) -> Sequence[Hold]:
         """The jobs before this one that keep freed units of a lock for themselves, as far as somebody looked."""
 
+    def awaited(self, job: Job) -> str:
+        """The oldest thing that a blocked job waits for, in words."""
+
     def slots(self, queue: str) -> Slots:
         """The slots of the workers that serve a queue."""
 
@@ -136,7 +139,8 @@ def closed_gates(job: Job, now: float, facts: Facts, form: Format) -> Iterator[G
         yield Gate(Code.HELD, "held")
     is_due = job.state is not JobState.BLOCKED and job.due_at <= now
     if job.state is JobState.BLOCKED:
-        yield Gate(Code.BLOCKED, "waits for other jobs")
+        more = f" and {job.unmet - 1:,} more" if job.unmet > 1 else ""
+        yield Gate(Code.BLOCKED, f"waits for {facts.awaited(job)}{more}")
     elif not is_due and job.state is JobState.FAILED:
         text = f"retry {job.attempts}/{job.spec.max_retries} in {form.duration(job.due_at - now)}"
         yield Gate(Code.RETRY, text, opens_at=job.due_at)

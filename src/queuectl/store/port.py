@@ -23,6 +23,7 @@ from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Progressed,
 from queuectl.domain.selector import Selector
 from queuectl.domain.served import Served
 from queuectl.store.arrivals import ArrivalStore
+from queuectl.store.edges import EdgeStore
 from queuectl.store.editing import EditStore
 from queuectl.store.history import HistoryStore
 from queuectl.store.limits import LimitStore
@@ -331,14 +332,14 @@ class WorkStore(OpenStore, ScheduleStore, Protocol):
         """When the next job that waits for a time becomes claimable, or None."""
 
 
-class PeopleStore(OpenStore, LimitStore, ScheduleStore, ArrivalStore, EditStore, Protocol):
+class PeopleStore(OpenStore, LimitStore, ScheduleStore, ArrivalStore, EditStore, EdgeStore, Protocol):
     """What people's commands need."""
 
     def insert(self, jobs: Iterable[Job]) -> dict[str, Job]:
         """Adds new jobs, all or none. Returns those that are not as they were given any more, by their id: what one
-        depends on had ended already. Raises `IdTaken` or `IdTwice` for an id that is not free, and `NotFound`.
+        depends on had ended already. Raises `IdTaken`, `IdTwice`, `NotFound` or `Invalid`.
 
-        Reads `jobs` as it writes, inside its transaction, a slice at a time. It reads them again, if it can, where the
+        Reads `jobs` inside its transaction, a slice at a time, and again, if it can, where the
         answer to a commit was lost.
         """
 

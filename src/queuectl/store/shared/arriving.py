@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from queuectl.domain.dependency import Dependency, is_met, parse, why_not
+from queuectl.domain.dependency import Dependency, in_order, is_met, parse, why_not
 from queuectl.domain.errors import NotFound
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.store.shared import rows
@@ -14,7 +14,7 @@ from queuectl.store.shared.settling import settle_children, settle_ends
 
 def arrive(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
     """Adds what these new jobs, whose rows are written, bring along. Returns those that are not as they were given any
-    more, by their id. Raises `NotFound` for a job that one depends on."""
+    more, by their id. Raises `NotFound` for what one depends on, and `Invalid` for jobs that wait for each other."""
     return _depend(store, jobs)
 
 
@@ -23,7 +23,9 @@ def _depend(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
     if not wanted:
         return {}
     array, any_of = store._dialect.array, store._dialect.any_of
-    found = store._jobs(f"WHERE id {any_of} ORDER BY seq", [array(list(wanted))])
+    text = f"SELECT id, seq FROM {{schema}}.jobs WHERE id {any_of}"
+    seqs: dict[str, int] = dict(store._select(text, [array(list(wanted))]))
+    found = [job._replace(seq=seqs[job.id]) for job in in_order([job for job in jobs if job.id in wanted])]
     spelled = {each.name for of_job in wanted.values() for each in of_job if not each.is_batch}
     parents = _parents(store, spelled)
     edges, early, changed = [], [], {}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from queuectl.domain.job import Job
+from queuectl.domain.dependency import Awaited
+from queuectl.domain.job import Job, JobState
 from queuectl.store.shared.session import Session
+
+NO_LIMIT = 1 << 62
 
 
 class Edges(Session):
     """This part of a `Store` (see store/port.py)."""
 
+    _gathered: list[Job] | None = None
+    """New jobs that may depend on others that are still to come."""
+
     def settle(self) -> None:
-        """Settles what is on the work list, a slice a transaction, until nothing is left that nobody else works on."""
         from queuectl.store.shared.settling import settle_some
 
         has_done = not self._behind
@@ -20,15 +26,83 @@ class Edges(Session):
             with self.transaction():
                 has_done = settle_some(self)
 
+    def below(self, ids: Sequence[str]) -> list[Job]:
+        if self._behind:
+            return []
+        from queuectl.domain.dependency import in_order
+
+        any_of = self._dialect.any_of
+        text = (
+            "WITH RECURSIVE below (seq) AS (SELECT child FROM {schema}.edges WHERE parent IN ("
+            f"SELECT seq FROM {{schema}}.jobs WHERE id {any_of}) UNION SELECT edges.child FROM {{schema}}.edges "
+            "JOIN below ON edges.parent = below.seq) SELECT seq FROM below ORDER BY seq"
+        )
+        found = [seq for (seq,) in self._select(text, [self._dialect.array(list(ids))])]
+        return in_order(self._jobs(f"WHERE seq {any_of} ORDER BY seq", [self._dialect.array(found)]))
+
+    def awaited(self, jobs: Sequence[Job]) -> dict[int, Awaited]:
+        blocked = [job.seq for job in jobs if job.state is JobState.BLOCKED]
+        if not blocked or self._behind:
+            return {}
+        text = (
+            "SELECT first.child, parent.id, parent.state, parent.started_at, first.batch FROM ("
+            "SELECT child, min(parent) AS parent, min(batch) AS batch FROM {schema}.edges "
+            f"WHERE child {self._dialect.any_of} AND verdict IS NULL GROUP BY child) AS first "
+            "LEFT JOIN {schema}.jobs AS parent ON parent.seq = first.parent"
+        )
+        found = self._select(text, [self._dialect.array(blocked)])
+        return {child: _awaited(*what) for child, *what in found}
+
+    def parents(self, job: Job, limit: int | None = None, *, undecided: bool = False) -> list[Awaited]:
+        if self._behind:
+            return []
+        text = (
+            "SELECT parent.id, parent.state, parent.started_at, edges.batch FROM {schema}.edges "
+            "LEFT JOIN {schema}.jobs AS parent ON parent.seq = edges.parent WHERE edges.child = ? "
+            "AND (parent.seq IS NOT NULL OR edges.batch IS NOT NULL) "
+            + ("AND verdict IS NULL " if undecided else "")
+            + "ORDER BY edges.parent LIMIT ?"
+        )
+        found = self._select(text, [job.seq, NO_LIMIT if limit is None else limit])
+        return [_awaited(*what) for what in found]
+
+    def refs_there(self, job: Job) -> tuple[str, ...]:
+        text = (
+            "SELECT ref FROM {schema}.edges WHERE child = ? AND (batch IS NOT NULL OR EXISTS "
+            "(SELECT 1 FROM {schema}.jobs WHERE jobs.seq = edges.parent))"
+        )
+        there = {ref for (ref,) in self._select(text, [job.seq])}
+        return tuple(ref for ref in job.depends_on if ref in there)
+
     def _settle_ends(self) -> None:
         if self._turned:
             from queuectl.store.shared.settling import settle_ends
 
             settle_ends(self)
 
+    def _reconsider(self, retried: Sequence[Job]) -> dict[int, Job]:
+        """Those of these jobs, which are to run again, that cannot start yet, as they are then, by their `seq`."""
+        from queuectl.store.shared.settling import reconsider
+
+        waiting = [job for job in retried if job.state is JobState.PENDING]
+        return reconsider(self, waiting) if waiting else {}
+
+    @contextmanager
+    def together(self) -> Iterator[dict[str, Job]]:
+        arrived: dict[str, Job] = {}
+        self._gathered = gathered = list[Job]()
+        try:
+            yield arrived
+        finally:
+            self._gathered = None
+        arrived.update(self._arrive(gathered))
+
     def _arrive(self, jobs: Sequence[Job]) -> dict[str, Job]:
         """Adds what new jobs bring along besides their rows, which are written."""
         if not jobs:
+            return {}
+        if self._gathered is not None:
+            self._gathered += jobs
             return {}
         from queuectl.store.shared.arriving import arrive
 
@@ -44,3 +118,7 @@ class Edges(Session):
         )
         self._execute(awaited, [array])
         self._execute(f"DELETE FROM {{schema}}.edges WHERE child {any_of}", [array])
+
+
+def _awaited(job: str | None, state: str | None, since: float | None, batch: str | None) -> Awaited:
+    return Awaited(job, JobState(state) if state else None, since, batch)

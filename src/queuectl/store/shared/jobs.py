@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Job, JobState
-from queuectl.domain.lifecycle import Event, Lost, apply
+from queuectl.domain.lifecycle import Event, Lost, Retried, apply
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Backlog, Change
 from queuectl.store.shared import rows
@@ -63,6 +63,9 @@ class Jobs(Limits):
                 self._send_rows("note", [(now, job.seq, type(event).__name__, who) for job, _ in changed])
                 self._left_lines(job for job, _ in changed)
                 self._announce()
+            if waiting := [after for _, after in changed if isinstance(event, Retried) and after.depends_on]:
+                again = self._reconsider(waiting)
+                results = [again.get(each.seq, each) if isinstance(each, Job) else each for each in results]
         return results
 
     def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:

@@ -24,14 +24,11 @@ LISTED = 100
 
 
 class Parent(NamedTuple):
-    """A job that others depend on. `state`: as it is now, or was when it was removed."""
+    """A job that others depend on. `state`: as it is now, or was when it was removed. `is_over`: that is final."""
 
     seq: int
     state: JobState
-
-    @property
-    def is_over(self) -> bool:
-        return self.state in FINISHED
+    is_over: bool
 
 
 def settle_ends(store: Session) -> None:
@@ -39,7 +36,7 @@ def settle_ends(store: Session) -> None:
     left = SLICE
     while store._turned:
         turned, store._turned = store._turned, {}
-        parents = [Parent(seq, turned[seq].state) for seq in _awaited(store, turned.values())]
+        parents = [Parent(seq, turned[seq].state, turned[seq].finished) for seq in _awaited(store, turned.values())]
         for parent in parents:
             looked, is_done = _settle(store, parent, left) if left > 0 else (0, False)
             left -= looked
@@ -75,10 +72,11 @@ def _parent(store: Session, seq: int, meant: JobState) -> Parent | None:
     """The job as it is, which stays so until this transaction ends. None: somebody is changing it just now."""
     text = "SELECT state FROM {schema}.jobs WHERE seq = ?"
     if found := store._select(f"{text} {store._dialect.shared_unlocked}", [seq]):
-        return Parent(seq, JobState(found[0][0]))
+        state = JobState(found[0][0])
+        return Parent(seq, state, state in FINISHED)
     if store._dialect.shared_unlocked and store._select(text, [seq]):
         return None
-    return Parent(seq, meant if meant in FINISHED else JobState.CANCELLED)
+    return Parent(seq, meant, True)
 
 
 def _awaited(store: Session, turned: Iterable[Job]) -> list[int]:
@@ -193,8 +191,50 @@ def _if_unique(store: Session, job: Job, after: Job, now: float) -> Job:
 def _standing(store: Session, children: Sequence[Job]) -> Mapping[int, Settled]:
     """What is open or lost for each child, as its edges say."""
     text = (
-        "SELECT child, count(*), min(why) FROM {schema}.edges "
-        f"WHERE child {store._dialect.any_of} AND (verdict IS NULL OR verdict = 0) GROUP BY child"
+        "SELECT child, why, count(*) FROM {schema}.edges "
+        f"WHERE child {store._dialect.any_of} AND (verdict IS NULL OR verdict = 0) "
+        "GROUP BY child, why ORDER BY child, why"
     )
     found = store._select(text, [store._dialect.array([job.seq for job in children])])
-    return {child: Settled(unmet, why) for child, unmet, why in found}
+    errors = {job.seq: job.error for job in children}
+    standing: dict[int, Settled] = {}
+    for child, why, edges in found:
+        unmet, error = standing.get(child, Settled(0))
+        if error is None or why == errors[child]:  # an error that is still true stays
+            error = why if why is not None else error
+        standing[child] = Settled(unmet + edges, error)
+    return standing
+
+
+def reconsider(store: Session, children: Sequence[Job]) -> dict[int, Job]:
+    """Has jobs that are to run again, which are locked, wait for what they depend on as it is now; those that this
+    changes, by their number. What is not there any more keeps its meaning."""
+    array, any_of = store._dialect.array, store._dialect.any_of
+    text = (
+        f"SELECT child, ref, parent, wants, verdict FROM {{schema}}.edges WHERE child {any_of} AND parent IS NOT NULL"
+    )
+    found = store._select(text, [array([job.seq for job in children])])
+    parents = array(sorted({parent for _, _, parent, *_ in found}))
+    there = f"SELECT seq, state FROM {{schema}}.jobs WHERE seq {any_of}"
+    known = {
+        seq: JobState(state) for seq, state in store._select(f"{there} {store._dialect.shared_unlocked}", [parents])
+    }
+    changing = {seq for seq, _ in store._select(there, [parents])} - known.keys()
+    decided = []
+    for child, ref, parent, wants, verdict in found:
+        if parent in changing:
+            state, now_is = None, None
+        elif state := known.get(parent):
+            now_is = int(is_met(Wants(wants), state)) if state in FINISHED else None
+        else:
+            continue
+        if now_is != verdict:
+            why = why_not(parse(ref).name, state) if state and now_is == 0 else None
+            decided.append((now_is, why, child, ref))
+    if decided:
+        store._send_rows("decide_edge", decided)
+    for parent in sorted(changing):  # somebody else is; what that comes to is looked at later
+        store._execute("INSERT INTO {schema}.settlements (job) VALUES (?)", [parent])
+    standing = _standing(store, children)
+    open_again = [job._replace(unmet=standing[job.seq].unmet) for job in children if job.seq in standing]
+    return {job.seq: job for job in settle_children(store, open_again)}

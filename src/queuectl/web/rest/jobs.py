@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from queuectl.client import documents
 from queuectl.client.acting import BATCH
-from queuectl.client.actions import Action, setting
+from queuectl.client.actions import RETRY_DOWN, Action, setting
 from queuectl.client.facade import Client
 from queuectl.client.operations import LINES, PRUNE_MAX
 from queuectl.domain.errors import Invalid, QueuectlError
@@ -138,7 +138,7 @@ def act_on_one(action: Action) -> Any:
         ref = given["id"]
 
         def act(client: Client) -> JsonObject:
-            changed = client.act(action, [ref])
+            changed = client.act(RETRY_DOWN if given.get("cascade") else action, [ref])
             if changed.refused:
                 raise changed.refused[0]
             return shown_jobs(request, client, changed.jobs)[0]
@@ -209,7 +209,7 @@ def act_on_many(action: Action) -> Any:
             raise Invalid("limit and cursor go with a selector", "leave them out")
         if len(refs) > IDS_MAX:
             raise Invalid(f"{len(refs):,} ids are more than {IDS_MAX:,}", "select jobs with a selector")
-        act = _Act(request, action, given["dry_run"])
+        act = _Act(request, RETRY_DOWN if given.get("cascade") else action, given["dry_run"])
         if refs:
             await act.named(refs)
         else:

@@ -139,6 +139,8 @@ EDITED_SELECTION = {
     **SELECTION, "properties": {**SELECTION["properties"], "changes": ref("Edit")}, "required": ["changes"],
 }  # fmt: skip
 
+RETRIED_SELECTION = {**SELECTION, "properties": {**SELECTION["properties"], "cascade": FLAG}}
+
 PROBLEM = fixed(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT, code=TEXT, hint=TEXT)
 COMPONENTS: dict[str, Schema] = {
     "Job": fixed(**JOB),
@@ -154,6 +156,7 @@ COMPONENTS: dict[str, Schema] = {
     "Selector": SELECTOR,
     "Selection": SELECTION,
     "Edit": EDIT,
+    "RetriedSelection": RETRIED_SELECTION,
     "EditedSelection": EDITED_SELECTION,
     "Changed": fixed(
         dry_run=FLAG, matched=COUNT, changed=COUNT, jobs=listed(ref("Job")), refused=listed(ref("Problem")),

@@ -871,11 +871,6 @@ BEGIN
         kept := kept || jsonb_build_object('depends_on',
             coalesce(nullif(kept -> 'depends_on', 'null'), '[]') || to_jsonb(holder.id || ':any'));
     END IF;
-    IF jsonb_typeof(kept -> 'depends_on') = 'array' THEN
-        SELECT jsonb_agg(to_jsonb(edge)), kept || jsonb_build_object('depends_on', jsonb_agg(edge.ref)) INTO edges, kept
-        FROM {schema}.enqueue_edges(kept -> 'depends_on') AS edge;
-        first_state := 'blocked';
-    END IF;
     spec_number := {schema}.enqueue_spec_number({schema}.enqueue_spec(keys));
     IF holder.state <> 'processing' THEN
         PERFORM {schema}.enqueue_replace(holder, kept, line,
@@ -886,6 +881,11 @@ BEGIN
             PERFORM pg_notify('queuectl_' || current_schema(), '');
         END IF;
         RETURN holder.id;
+    END IF;
+    IF jsonb_typeof(kept -> 'depends_on') = 'array' THEN
+        SELECT jsonb_agg(to_jsonb(edge)), kept || jsonb_build_object('depends_on', jsonb_agg(edge.ref)) INTO edges, kept
+        FROM {schema}.enqueue_edges(kept -> 'depends_on') AS edge;
+        first_state := 'blocked';
     END IF;
     INSERT INTO {schema}.jobs (
         id, generated_id, spec, command, words, owner, created_at, run_at, updated_at, state, unmet, ready, due_at,

@@ -287,6 +287,12 @@ SELECT * FROM unnest(
     %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::integer[], %s::text[]
 );
 
+-- name: decide_edge
+-- What something that jobs depend on means for them.
+UPDATE {schema}.edges SET verdict = new.verdict, why = new.why
+FROM unnest(%s::integer[], %s::text[], %s::bigint[], %s::text[]) AS new (verdict, why, child, ref)
+WHERE edges.child = new.child AND edges.ref = new.ref;
+
 -- name: note
 -- What people did to jobs.
 INSERT INTO {schema}.events (at, job, kind, who)

@@ -189,6 +189,10 @@ INSERT INTO jobs ({born}) VALUES ({born_marks});
 -- What new jobs depend on.
 INSERT INTO edges (child, ref, parent, batch, wants, verdict, why) VALUES (?, ?, ?, ?, ?, ?, ?);
 
+-- name: decide_edge
+-- What something that a job depends on means for it.
+UPDATE edges SET verdict = ?, why = ? WHERE child = ? AND ref = ?;
+
 -- name: count
 -- Adds to how many jobs of a queue are in a state.
 INSERT INTO counts (queue, state, jobs) VALUES (?, ?, ?)

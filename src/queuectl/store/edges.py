@@ -1,0 +1,34 @@
+"""The port of dependencies: what jobs wait for, and what is left to settle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.dependency import Awaited
+    from queuectl.domain.job import Job
+
+
+class EdgeStore(Protocol):
+    """What jobs depend on."""
+
+    def settle(self) -> None:
+        """Settles what the ends and removals of jobs mean for those that depend on them, as far as that was left."""
+
+    def together(self) -> AbstractContextManager[dict[str, Job]]:
+        """Jobs that are inserted inside, in one transaction, may depend on each other in any order. What `insert` would
+        have returned is there at the end."""
+
+    def below(self, ids: Sequence[str]) -> list[Job]:
+        """The jobs that depend on these, directly or over others, each after what it depends on itself."""
+
+    def awaited(self, jobs: Sequence[Job]) -> dict[int, Awaited]:
+        """The oldest thing that each of these jobs waits for, by their `seq`."""
+
+    def refs_there(self, job: Job) -> tuple[str, ...]:
+        """What a job depends on, as far as it is there."""
+
+    def parents(self, job: Job, limit: int | None = None, *, undecided: bool = False) -> list[Awaited]:
+        """What a job depends on, the oldest first; without what is gone. `undecided`: only what it waits for."""
