@@ -75,6 +75,7 @@ LINES = {
     "completion": "completion bash",
     "demo": "demo",
     "events": "events",
+    "top": "top",
     "report": "report --by-job",
     "service print": "service print --serve",
     "import crontab": "import crontab /dev/null",

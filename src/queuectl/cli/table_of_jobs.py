@@ -105,6 +105,13 @@ ROWS = (
         examples=("queuectl retry job1", "queuectl retry job1 --cascade", "queuectl retry --state dead --queue video"),
     ),
     Command(
+        name="top", group=JOBS, reads=True, only_here="needs a terminal", help="watch what runs, waits and fails",
+        target="top:top", options=(flag("--once", "print it once"),),
+        description="Show slots, queues, running jobs with their progress, why others wait, and the latest failures, "
+        "once a second. Keys open a log, cancel, retry, and pause a queue.",
+        examples=("queuectl top", "queuectl top --once", "queuectl top --json"),
+    ),
+    Command(
         name="events", group=JOBS, reads=True, help="show what has happened", target="past:events",
         options=(
             option("--since", "DURATION", "look this far back (default: 1h)", default="1h"),

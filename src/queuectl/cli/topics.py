@@ -98,6 +98,7 @@ READ = (
     ("XDG_STATE_HOME", "folder of local files for a store on a server (default: ~/.local/state)"),
     ("NO_COLOR", "if set and not empty: no colours"),
     ("TERM", "if it is dumb: no colours"),
+    ("PAGER", "top: what shows a log (default: less -R +G)"),
     ("COLUMNS", "the width of tables and help"),
     ("TZ", "time zone of times shown to people"),
     ("TRACEPARENT", "passed on to the command of a new job"),

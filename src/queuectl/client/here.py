@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from queuectl.client.figures import Figures
     from queuectl.client.following import Follower, Piece
     from queuectl.client.news import Watching
+    from queuectl.client.overview import Overview
     from queuectl.client.schedule_views import ScheduleView
     from queuectl.domain.finding import Finding
     from queuectl.domain.token import Token
@@ -133,6 +134,12 @@ class Here:
     def place(self) -> Place:
         """The place of the latest news."""
         return self.store.place()
+
+    def overview(self) -> Overview:
+        """Everything at a glance; see overview.py."""
+        from queuectl.client.overview import overview
+
+        return overview(self.store)
 
     def events(self, window_s: float, most: int) -> tuple[list[News], bool]:
         """What happened in the last `window_s` seconds, at most the latest `most`; and whether there is more."""

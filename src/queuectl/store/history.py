@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.job import Attempt, Job
     from queuectl.domain.selector import Selector
     from queuectl.domain.token import Token
-    from queuectl.store.past import Deed, Group, News, Place, Span, Tally
+    from queuectl.store.past import Deed, Failure, Group, News, Place, Span, Tally
 
 
 class HistoryStore(Protocol):
@@ -26,6 +26,9 @@ class HistoryStore(Protocol):
 
     def spans(self, since: float, limit: int) -> list[Span]:
         """The latest executions that ended by themselves or by timeout since then."""
+
+    def latest_failures(self, most: int) -> list[Failure]:
+        """The latest failures, latest first; those that are long ago are not found."""
 
     def runs(self, queue: str, most: int) -> list[float]:
         """How long the latest executions of a queue's jobs ran, latest first; those that are long ago are not found."""

@@ -33,6 +33,17 @@ class Span(NamedTuple):
     waited: float | None
 
 
+class Failure(NamedTuple):
+    """An execution that failed, ran out of time or was lost. `state` is its job's present one."""
+
+    at: float
+    job: str
+    queue: str
+    state: JobState
+    number: int
+    error: str | None
+
+
 class Place(NamedTuple):
     """How far a reader of the news has come: the last job added, the last deed, and the time of the last end."""
 

@@ -16,8 +16,10 @@ from queuectl.store.shared.session import Session
 from queuectl.wire.jobs import worker_name
 
 if TYPE_CHECKING:
-    from queuectl.store.past import Deed, Group, News, Place, Span, Tally
+    from queuectl.store.past import Deed, Failure, Group, News, Place, Span, Tally
 
+ENDS_SEEN = 2000
+"""How many of the latest ends are looked at for failures."""
 RUNS_SEEN = 1000
 """How many of the latest executions are looked at for those of one queue."""
 
@@ -122,6 +124,18 @@ class History(Session):
             Span(ran=max(0.0, ran), waited=max(0.0, min(since_due, since_created)) if number == 1 else None)
             for ran, since_due, since_created, number in self._select(text, [since, limit])
         ]
+
+    def latest_failures(self, most: int) -> list[Failure]:
+        from queuectl.store.past import Failure
+
+        text = (
+            "SELECT ended.finished_at, jobs.id, jobs.queue, jobs.state, ended.number, ended.error FROM (SELECT job, "
+            "number, finished_at, outcome, error FROM {schema}.attempts WHERE finished_at IS NOT NULL "
+            "ORDER BY finished_at DESC LIMIT ?) AS ended JOIN {schema}.jobs ON jobs.seq = ended.job "
+            "WHERE ended.outcome IN ('failed', 'timeout', 'lost') ORDER BY ended.finished_at DESC LIMIT ?"
+        )
+        found = self._select(text, [ENDS_SEEN, most])
+        return [Failure(at, job, queue, JobState(state), *rest) for at, job, queue, state, *rest in found]
 
     def runs(self, queue: str, most: int) -> list[float]:
         text = (

@@ -1,0 +1,104 @@
+"""What `top` shows."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+from queuectl.cli.top import rows
+from queuectl.client.facade import Client
+from queuectl.domain.lifecycle import Ended, Started
+from queuectl.places import open_store
+from queuectl.store.port import Change
+from queuectl.wire.requests import parse_request
+from tests.builders import HOST, a_grip
+from tests.conformance.conftest import StoreFactory
+from tests.unit.test_json_everywhere import typed
+from tests.workshop import clean_environment, until
+
+
+def test_an_overview_says_what_runs_waits_and_failed(store_factory: StoreFactory) -> None:
+    client = Client(store_factory())
+    store, now = client.store, client.now()
+    documents = [
+        {"id": "fails", "command": "false", "max_retries": 0, "priority": 9},
+        {"id": "runs", "command": "sleep 9", "priority": 8},
+        {"id": "waits", "command": "true"}, {"id": "later", "command": "true", "delay": "1h"},
+        {"id": "held", "command": "true", "held": True}, {"id": "paused", "command": "true", "queue": "other"},
+    ]  # fmt: skip
+    client.enqueue([parse_request(each, now) for each in documents])
+    client.pause_queues(["other"], reason="full")
+    grip = a_grip(store)
+    fails, runs = store.claim(grip, HOST, 2, ())
+    store.record(grip, [Change(fails, Ended(now, now, exit_code=3)), Change(runs, Started(now))])
+    found = client.overview()
+    assert [job.id for job in found.running] == ["runs"]
+    assert [(each.job, each.error, each.number) for each in found.failures] == [("fails", "exit code 3", 1)]
+    assert dict(found.waiting) == {
+        "in line for a slot": 1, "scheduled for later": 1, "held": 1, "queue paused": 1,
+    }  # fmt: skip
+    assert found.waiting_seen == 4
+    for width, height in ((80, 24), (200, 60), (40, 8)):
+        shown = rows(found, width, height)
+        assert len(shown) <= height
+    text = "\n".join("".join(piece for piece, _ in row.line) for row in rows(found, 80, 24))
+    assert "1 dead" in text
+    assert "paused since" in text
+    assert [row.job for row in rows(found, 80, 24) if row.job] == ["runs", "fails"]
+
+
+def test_once_prints_it_and_json_tells_it(tmp_path: Path) -> None:
+    db = tmp_path / "jobs.db"
+    assert typed(db, "enqueue --id a -- true")[0] == 0
+    code, out, _ = typed(db, "top --once")
+    assert code == 0
+    assert "1 pending" in out
+    assert "no worker" in out
+    assert json.loads(typed(db, "top --json")[1])["waiting"] == {"no worker": 1}
+    assert typed(db, "top")[0] == 2
+
+
+def test_keys_act_on_the_selected_job(tmp_path: Path) -> None:
+    db = tmp_path / "jobs.db"
+    assert typed(db, "enqueue --id runs --queue q -- true")[0] == 0
+    with_store = Client(open_store(str(db)))
+    grip = a_grip(with_store.store)
+    (job,) = with_store.store.claim(grip, HOST, 1, ())
+    with_store.store.record(grip, [Change(job, Started(with_store.now()))])
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "queuectl", "--db", str(db), "top"]
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=clean_environment(TERM="xterm-256color"),
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    drawn = b""
+
+    def shows(text: bytes) -> bool:
+        nonlocal drawn
+        while select.select([ours], [], [], 0)[0]:
+            drawn += os.read(ours, 65536)
+        return text in drawn
+
+    try:
+        until(lambda: shows(b"q quit"), "top to draw")
+        os.write(ours, b"p")
+        until(lambda: shows(b"select a job first"), "top to want a job")
+        os.write(ours, b"jp")
+        until(lambda: "q" in {queue.name for queue in with_store.queues() if queue.pause}, "the queue to be paused")
+        os.write(ours, b"q")
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        with_store.close()
