@@ -60,7 +60,7 @@ class JobFactory:
 
     def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
         """A copy of a job under another id, with the keys `given` changed."""
-        spec = self.spec_with(job.spec, changes.spec)
+        spec = self.spec_with(job.spec, with_command(given, changes.spec))
         new = self.job(changes)._replace(spec=spec, unique_until=_unique_until(spec, self._now))
         same = {key for key in COLUMNS if key not in given}
         if {"run_at", "delay"}.isdisjoint(given):
@@ -93,6 +93,11 @@ class JobFactory:
                 fields[name] = os.path.normpath(os.path.join(self._here, os.path.expanduser(fields[name])))
         fields["shell"] = _program(fields["shell"])
         return Spec(**fields)
+
+
+def with_command(given: Collection[str], spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Changes of a spec if these keys are given: a new command takes the place of a script."""
+    return {"script": None, **spec} if "command" in given else spec
 
 
 def _start_by(request: JobRequest, spec: Spec, due_at: float) -> float | None:

@@ -120,6 +120,7 @@ def both(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 EXAMPLES: dict[str, list[Any]] = {
     "id": ["a.b:c_d-e"],
     "command": ["echo 'a' \\ \"é\" 😀\n", ["echo", "", "a  b", "$HOME", "it's", "é😀\x7f\t", "a-b/c:d,e.f%g+h=i@j_k"]],
+    "script": ["#!/bin/sh\necho 'é' \\ \"$1\"\n", "exit 3", "\ttrue\r\n"],
     "queue": ["video/hd@a+b"],
     "priority": [-5, "7", "+8", 1_000_000],
     "run_at": [],  # see below
@@ -164,7 +165,7 @@ def test_every_key_of_the_input_is_tried() -> None:
 @pytest.mark.parametrize("key", EXAMPLES)
 def test_what_the_client_accepts_gives_the_same_row(both: Both, key: str) -> None:
     for value in EXAMPLES[key]:
-        document = {"command": "true", **SAME_PLACE, key: value}
+        document = {"command": ["true"] if key == "script" else "true", **SAME_PLACE, key: value}
         if key == "id":
             assert both.by_client({**document, "id": "theirs"})["generated_id"] is False  # type: ignore[index]
             assert both.by_sql(document)["generated_id"] is False  # type: ignore[index]
@@ -231,6 +232,8 @@ BAD_DELAYS: list[object] = [
 ]  # fmt: skip
 
 REFUSED = [
+    {"command": "train.sh", "script": "true"}, {"command": ["x"], "script": ""}, {"command": ["x"], "script": 5},
+    {"command": ["x"], "script": "#!/bin/sh\r\ntrue"}, {"command": ["x"], "script": "é" * 524289},
     *(document for document, _ in BAD_INPUT),
     *({"command": "true", key: value} for key, value, _ in BAD_VALUES),
     *({"command": "true", "run_at": text} for text in (

@@ -29,7 +29,7 @@ CONTRACT_KEYS = [
     "id", "command", "state", "attempts", "max_retries", "created_at", "updated_at", "queue", "priority", "run_at",
     "expires", "start_by",
     "timeout", "kill_grace", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "retry_on",
-    "fatal_on", "memory_max", "nice", "user",
+    "fatal_on", "memory_max", "nice", "user", "script",
     "cwd", "umask", "env", "secrets", "shell", "stdin", "output_path", "split_output", "tags",
     "batch", "schedule", "scheduled_at", "unique_key", "unique_for",
     "depends_on", "locks", "held", "on_success", "on_failure", "on_dead", "owner",
@@ -179,7 +179,7 @@ def test_every_key_can_be_given() -> None:
             "memory_max": 4 << 30, "nice": -5, "user": "nobody", "unique_for": 7200, "secrets": ("B", "C"),
         },
     )  # fmt: skip
-    assert set(Spec._fields) - set(asked.spec) == {"max_retries", "captured"}
+    assert set(Spec._fields) - set(asked.spec) == {"max_retries", "captured", "script"}
 
 
 def test_sizes_are_read_and_written_as_people_write_them() -> None:

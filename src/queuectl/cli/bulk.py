@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import LINES_MAX
-from queuectl.cli.forms import document_of, options, spelled
+from queuectl.cli.forms import document_of, options
+from queuectl.cli.keys import spelled
 from queuectl.cli.notes import in_words, note_all, note_there
 from queuectl.client.bulk import Added
 from queuectl.client.facade import Client

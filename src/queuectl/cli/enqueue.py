@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import print_changed
-from queuectl.cli.forms import command_of, document_of, file_of, options, spelled
+from queuectl.cli.forms import command_of, document_of, file_of, options
+from queuectl.cli.keys import spelled
 from queuectl.cli.notes import in_words, note_all, note_there
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
@@ -46,9 +47,9 @@ def enqueue(call: Call) -> int:
 def clone(call: Call) -> int:
     """Adds a copy of a job, with changes."""
     keys = options(call.args)
-    typed = call.after is not None or call.args.shell_command is not None
+    typed = call.after is not None or call.args.shell_command is not None or "script" in keys
     changes = {**keys, **command_of(call.args, call.after)} if typed else keys
-    whole = {"command": "true", "unique_key": "of the job", **changes}
+    whole = {"command": ["true"], "unique_key": "of the job", **changes}
     parse_request(whole, SystemClock().now(), spelled(keys))  # names options
     with call.client() as client:
         job = client.clone(call.words[0], changes)

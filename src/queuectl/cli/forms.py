@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from queuectl.cli.options import FLAGS
+from queuectl.cli.keys import given
 from queuectl.domain.errors import Invalid
 from queuectl.wire.kinds import JsonObject
 
@@ -29,9 +28,11 @@ def file_of(args: Namespace, words: Sequence[str], after: Sequence[str] | None) 
         filename = args.each_line
     elif given := [name for name in ("null", "colsep", "header") if getattr(args, name)]:
         raise Invalid(f"--{given[0]} goes with --each-line", "name the file of the lines, or - for stdin")
+    scripted = getattr(args, "key:script") is not None
     sources = {
         "a JSON job": bool(words) and list(words) != ["-"],
-        "a command after --": after is not None,
+        "--script": scripted,
+        "a command after --": after is not None and not scripted,
         "-c": args.shell_command is not None,
         "--file": filename is not None and args.each_line is None,
     }
@@ -56,6 +57,14 @@ def command_of(args: Namespace, after: Sequence[str] | None) -> JsonObject:
     """The job of the words after `--` or of `-c STRING`, without its options."""
     if args.shell_command is not None and after is not None:
         raise Invalid("a command after -- and -c exclude each other", "give one of them")
+    if getattr(args, "key:script") is not None:
+        from queuectl.cli import scripts
+
+        if args.shell_command is not None:
+            raise Invalid("-c and --script exclude each other", "words after -- are the script's arguments")
+        script = scripts.of(args)
+        assert script is not None
+        return {"command": [script.name, *(after or ())]}
     if args.shell_command is not None:
         return {"command": args.shell_command}
     if not after:
@@ -65,27 +74,14 @@ def command_of(args: Namespace, after: Sequence[str] | None) -> JsonObject:
 
 def options(args: Namespace) -> JsonObject:
     """The keys of a job that options give."""
-    given = {name[4:]: value for name, value in vars(args).items() if name.startswith("key:")}
-    document = {key: value for key, value in given.items() if value is not None}
-    if "env" in document:
-        document["env"] = dict(map(_variable, document["env"]))
-    return document
+    typed = given(args)
+    if "script" not in typed:
+        return typed
+    from queuectl.cli import scripts
 
-
-def spelled(given: JsonObject) -> Mapping[str, str]:
-    """The option of each of these keys, for errors."""
-    return {key: FLAGS[key] for key in given}
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name:
-        raise Invalid(f"--env {text!r} has no name", "write it as --env NAME=VALUE")
-    if not equals:
-        if name not in os.environ:
-            raise Invalid(f"--env {name}: there is no such variable here", f"write it as --env {name}=VALUE")
-        value = os.environ[name]
-    return name, value
+    script = scripts.of(args)
+    assert script is not None
+    return scripts.merged(script.given, {**typed, "script": script.text})
 
 
 def _typed(words: Sequence[str]) -> Any:

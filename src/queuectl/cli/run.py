@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from queuectl.cli.call import Call
 from queuectl.cli.console import Screen
-from queuectl.cli.forms import FORMS, command_of, options, spelled
+from queuectl.cli.forms import FORMS, command_of, options
+from queuectl.cli.keys import spelled
 from queuectl.cli.notes import in_words, note_missing, note_paused, note_unserved
 from queuectl.cli.onlooker import Onlooker
 from queuectl.cli.wait import BY_SIGNAL, exit_code_of
@@ -113,7 +114,7 @@ def run(call: Call) -> int:
 
 
 def _document(call: Call) -> JsonObject:
-    if call.after is None and call.args.shell_command is None:
+    if call.after is None and call.args.shell_command is None and getattr(call.args, "key:script") is None:
         raise Invalid("run needs a command", f"write: {FORMS.replace('enqueue', 'run').partition(', or')[0]}")
     split = _streams_differ(call.console.screen)
     return {"max_retries": 0, "split_output": split, **command_of(call.args, call.after), **options(call.args)}

@@ -7,7 +7,8 @@ from typing import Any
 
 from queuectl import zones
 from queuectl.cli.call import Call
-from queuectl.cli.forms import command_of, options, spelled
+from queuectl.cli.forms import command_of, options
+from queuectl.cli.keys import spelled
 from queuectl.cli.notes import note_unserved
 from queuectl.cli.render import Cell, Column, visible
 from queuectl.client import schedule_views as views

@@ -82,4 +82,8 @@ def given(words: Iterable[str]) -> JsonObject:
 def _value(key: str, text: str) -> str | Sequence[str] | None:
     if key in LIFTABLE and text in ("", NONE):
         return None
+    if key == "script":
+        from queuectl.cli import scripts
+
+        return scripts.read(text).text
     return text.split(",") if _KINDS.get(key) in ("names", "locks", "secrets") else text

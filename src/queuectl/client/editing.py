@@ -12,12 +12,12 @@ from queuectl.client.values import Changed, Progress
 from queuectl.domain.errors import Conflict, Invalid
 from queuectl.domain.fields import SETTABLE, Field
 from queuectl.domain.job import Job, JobState
-from queuectl.factory import JobFactory
+from queuectl.factory import JobFactory, with_command
 from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.wire.jobs import command_line
-from queuectl.wire.kinds import check_command, format_size
-from queuectl.wire.requests import COLUMNS, LISTS, SPEC_KEYS, JobChanges
+from queuectl.wire.kinds import check_command, check_script, format_size
+from queuectl.wire.requests import COLUMNS, LISTS, SPEC_KEYS, JobChanges, not_a_list
 from queuectl.wire.times import format_duration, format_second
 
 TIMES = ("run_at", "delay", "start_by", "expires")
@@ -28,7 +28,7 @@ SHOWN_MAX = 300
 _WORDS: Mapping[str, Callable[[Any], str]] = {
     "command": command_line, "time": format_second, "duration": format_duration,
     "positive duration": format_duration, "size": format_size, "umask": "{:04o}".format, "number": "{:g}".format,
-    "flag": lambda flag: "true" if flag else "false",
+    "script": lambda text: f"{len(text.encode()):,} bytes", "flag": lambda flag: "true" if flag else "false",
 }  # fmt: skip
 _FIELDS = {field.name: field for field in SETTABLE}
 
@@ -85,16 +85,20 @@ class Editor:
 
     def _spec(self, job: Job) -> dict[str, Any]:
         emptied = {key: () if _FIELDS[key].kind in LISTS else None for key in self._changes.lifted if key in SPEC_KEYS}
-        given = {**self._changes.request.spec, **emptied}
+        given = {**with_command(self._changes.given, self._changes.request.spec), **emptied}
+        if self._changes.replace is not None and job.spec.script is not None:
+            given["script"] = check_script(job.spec.script.replace(*self._changes.replace), "script")
         if "start_by" in self._changes.given:
             given["expires"] = None
-        if not given or given == {"expires": job.spec.expires}:
+        if not given or all(getattr(job.spec, key) == value for key, value in given.items()):
             return {}
         spec = self._factory.spec_with(job.spec, given)
         if unset := self._changes.unset:
             spec = spec._replace(env={name: text for name, text in spec.env.items() if name not in unset})
         if both := sorted({*spec.retry_on} & {*spec.fatal_on}):
             raise Invalid(f"exit code {both[0]} is in retry_on and in fatal_on", "either it retries, or it never does")
+        if spec.script is not None and isinstance(self._columns(job).get("command", job.command), str):
+            raise not_a_list()
         return {"spec": spec}
 
     def _start_by(self, job: Job, after: Job) -> dict[str, Any]:
@@ -111,6 +115,8 @@ class Editor:
         keys = {"run_at" if key == "delay" else key: None for key in self._changes.given}
         if self._changes.replace is not None:
             keys["command"] = None
+        if keys.keys() & {"command", "script"}:
+            keys |= {"command": None, "script": None}
         after = after._replace(**self._start_by(job, after))
         for key in keys:
             field = _FIELDS[key]
@@ -120,9 +126,9 @@ class Editor:
 
 
 def contains(job: Job, replace: tuple[str, str]) -> bool:
-    """Whether the job's command has the text to replace."""
+    """Whether the job's command or script has the text to replace."""
     words = (job.command,) if isinstance(job.command, str) else job.command
-    return any(replace[0] in word for word in words)
+    return any(replace[0] in word for word in (*words, job.spec.script or ""))
 
 
 def _check_state(job: Job, given: Sequence[str]) -> None:

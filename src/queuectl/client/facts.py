@@ -10,7 +10,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.wire.jobs import command_line, worker_name
 from queuectl.wire.sizes import format_size
 from queuectl.wire.times import format_duration
-from queuectl.wire.words import ago, local_time, short
+from queuectl.wire.words import ago, counted, local_time, short
 
 RESULT_SHOWN = 500
 """Characters of a result that are shown; JSON has all of it."""
@@ -32,6 +32,9 @@ def facts(job: Job, now: float) -> Iterator[Fact]:
 def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, float]]:
     spec = job.spec
     yield "command", command_line(job.command)
+    if spec.script is not None:
+        lines = spec.script.count("\n") + (not spec.script.endswith("\n"))
+        yield "script", f"{counted(lines, 'line')}, as the file was when the job was added"
     if isinstance(job.command, str) and spec.shell != "/bin/sh":
         yield "shell", spec.shell
     yield "queue", job.queue + (f", priority {job.priority}" if job.priority else "")

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 from queuectl.domain.job import Spec
 
 Kind = Literal[
-    "text", "filled text", "path", "id", "name", "names", "command", "whole number", "number", "flag", "time",
-    "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks", "dependencies",
-    "key", "rule", "secrets", "state", "worker", "json", "unsupported",
+    "text", "filled text", "path", "id", "name", "names", "command", "script", "whole number", "number", "flag",
+    "time", "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks",
+    "dependencies", "key", "rule", "secrets", "state", "worker", "json", "unsupported",
 ]  # fmt: skip
 """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
 direction (web/rest/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
@@ -173,6 +173,12 @@ FIELDS: tuple[Field, ...] = (
         "user", "name", "spec", nullable=True, told=True, guarded=True,
         option="--user", metavar="NAME", help="run it as this user; the worker has to be root",
         label="Run as user", hint="on a worker of root",
+    ),
+    Field(
+        "script", "script", "spec", nullable=True, told=True, guarded=True,
+        option="--script", metavar="FILE",
+        help="run a copy of this script; words after -- are its arguments; its lines #QUEUECTL … are options",
+        label="Script", hint="run in the place of the program; the command is its name and its arguments",
     ),
     Field(
         "cwd", "path", "spec", nullable=True, told=True,

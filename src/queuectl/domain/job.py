@@ -14,6 +14,8 @@ from typing import NamedTuple
 DEFAULT_QUEUE = "default"
 COMMAND_STRING_BYTES_MAX = (128 << 10) - 1
 """The longest single argument that Linux takes (MAX_ARG_STRLEN less its NUL)."""
+SCRIPT_BYTES_MAX = 1 << 20
+"""The longest script that is kept with a job."""
 COMMAND_BYTES_MAX = 1 << 20
 """The longest list of words; with the environment it stays within the kernel's 2 MiB."""
 
@@ -44,7 +46,8 @@ class Spec(NamedTuple):
     """The part of a job that is fixed when it is enqueued: retry policy, time limit, environment.
 
     `env` is added to the worker's environment; variables that match `captured` come from `env` alone. `secrets` are
-    names of variables whose values only the worker knows. Many jobs share a spec, and stores keep equal specs once.
+    names of variables whose values only the worker knows. `script` is the text that the job runs, whose name and
+    arguments are the words of its command. Many jobs share a spec, and stores keep equal specs once.
     """
 
     max_retries: int = 3
@@ -70,6 +73,7 @@ class Spec(NamedTuple):
     user: str | None = None
     unique_for: float | None = None
     secrets: tuple[str, ...] = ()
+    script: str | None = None
 
     def __hash__(self) -> int:
         """By value, as specs are equal; a mapping has none of its own."""

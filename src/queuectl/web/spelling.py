@@ -49,6 +49,8 @@ def _spelled(field: Field, value: Any) -> Any:
 
 def command_line(job: Job, settings: Settings) -> str:
     """The command to type in a shell. Variables are taken from that shell; their values are not shown."""
+    if job.spec.script is not None:  # its file may be another one by now
+        return join(["queuectl", "clone", job.id])
     given = document(job, settings)
     command = given.pop("command")
     words: list[str] = ["queuectl", "enqueue"]

@@ -52,6 +52,7 @@ class JobKeys(TypedDict):
     user: NotRequired[str | None]
     unique_for: NotRequired[Duration | None]
     secrets: NotRequired[Sequence[str] | None]
+    script: NotRequired[str | None]
 
 
 def as_json(value: Any) -> Any:

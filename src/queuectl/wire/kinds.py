@@ -9,7 +9,7 @@ from typing import Any
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import Field
-from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX
+from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, SCRIPT_BYTES_MAX
 from queuectl.domain.unique import Rule
 from queuectl.wire.sizes import SIZES
 from queuectl.wire.sizes import format_size as format_size
@@ -159,6 +159,19 @@ def check_command(value: object, key: str) -> str | tuple[str, ...]:
     return words
 
 
+def check_script(value: object, key: str) -> str:
+    text = check_filled(value, key)
+    if (size := len(text.encode())) > SCRIPT_BYTES_MAX:
+        raise Invalid(
+            f"{key} is {size:,} bytes long; the limit is {SCRIPT_BYTES_MAX:,}",
+            "keep its data elsewhere, such as in a file",
+        )
+    first = text.partition("\n")[0]
+    if first.startswith("#!") and first.endswith("\r"):
+        raise Invalid(f"the first line of {key} ends with CR LF", "its lines must end with LF alone: dos2unix FILE")
+    return text
+
+
 def check_size(text: str, limit: int) -> None:
     if len(text) * 4 > limit and (size := len(text.encode())) > limit:
         raise Invalid(
@@ -265,6 +278,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "names": check_tags,
     "filled text": check_filled,
     "path": check_filled,
+    "script": check_script,
     "flag": check_flag,
     "time": lambda value, key: value,  # against the clock, by `parse_request`
     "duration": parse_duration,

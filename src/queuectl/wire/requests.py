@@ -79,6 +79,8 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
             _check_other(given, key, value)
     if "command" not in job:
         raise Invalid("a job needs a command", 'e.g. {"command": "echo hello"}')
+    if "script" in spec and isinstance(job["command"], str):
+        raise not_a_list()
     if both := sorted({*spec.get("retry_on", ())} & {*spec.get("fatal_on", ())}):
         named = " and in ".join(spelled.get(key, key) for key in ("retry_on", "fatal_on"))
         raise Invalid(f"exit code {both[0]} is in {named}", "either it retries, or it never does")
@@ -161,7 +163,7 @@ def parse_changes(document: object, now: float, spelled: Mapping[str, str] = NOT
     if isinstance(env := wanted.get("env"), dict):
         unset = tuple(name for name, text in env.items() if text is None)
         wanted["env"] = {name: text for name, text in env.items() if text is not None}
-    request = parse_request({"command": "true", **wanted}, now, spelled)
+    request = parse_request({"command": ["true"], **wanted}, now, spelled)
     return JobChanges(request, lifted, tuple(given), replace, unset)
 
 
@@ -183,6 +185,11 @@ def _not_settable(typed: str, key: str) -> Invalid:
     if setter != "user":
         return Invalid(f"{key} is written by queuectl and cannot be set", "leave the key out")
     return Invalid(f"{key} cannot be changed later", "add the job again with another one: queuectl clone")
+
+
+def not_a_list() -> Invalid:
+    """The error for a script with a line for its command."""
+    return Invalid("the command of a script is not a list", 'its name and arguments, e.g. ["train.sh", "--fast"]')
 
 
 def of_printed(document: object) -> tuple[object, list[str]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from queuectl.clock import boottime
 from queuectl.domain.cause import Cause
 from queuectl.engine.protocol import Order, Progress, Started, Stuck, encoded
-from queuectl.engine.supervise import descriptors, process
+from queuectl.engine.supervise import descriptors, process, script
 from queuectl.engine.supervise.cgroups import Group
 from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.hanging import Mounts
@@ -43,9 +44,9 @@ class Slot:
     """A place for one command at a time, with the files it writes to. `row` counts those of its supervisor, `index` all
     of its worker."""
 
-    def __init__(self, index: int, row: int, out: Sink, err: Sink, telling: Telling) -> None:
+    def __init__(self, index: int, row: int, out: Sink, err: Sink, telling: Telling, scripts: Path) -> None:
         self.index, self.row = index, row
-        self.out, self.err, self.telling = out, err, telling
+        self.out, self.err, self.telling, self.scripts = out, err, telling, scripts
 
     @classmethod
     def all_of(cls, config: Config) -> list[Slot]:
@@ -55,7 +56,7 @@ class Slot:
         for row, index in enumerate(range(config.first_slot, config.first_slot + config.slots)):
             out, err = (Sink(config.home, f"slot-{index}.{name}", *kept) for name in ("out", "err"))
             telling = Telling(config.home, f"slot-{index}", Path(config.below))
-            slots.append(cls(index=index, row=row, out=out, err=err, telling=telling))
+            slots.append(cls(index, row, out, err, telling, config.home / f"slot-{index}.script"))
         return slots
 
 
@@ -174,8 +175,18 @@ def start(
     """
     if isinstance(spec, process.Unrunnable):
         raise process.NotStarted(*spec)
+    if spec.script is None:
+        return _start(order, spec, slot, tag, began, mounts, groups)
+    with script.ready(slot.scripts, order.command, spec.script, spec.shell, spec.user) as (words, handles):
+        return _start(order._replace(command=words), spec, slot, tag, began, mounts, groups, handles)
+
+
+def _start(
+    order: Order, spec: Surroundings, slot: Slot, tag: int, began: Began, mounts: Mounts, groups: str | None,
+    handles: Sequence[int] = (),
+) -> Run:  # fmt: skip
     if spec.is_limited:
-        return _start_apart(order, spec, slot, tag, began, mounts, groups)
+        return _start_apart(order, spec, slot, tag, began, mounts, groups, handles)
     if mounts.any and spec.local.get(_program(order, spec)) != mounts.generation:
         return _start_apart(order, spec, slot, tag, began, mounts)
     try:
@@ -193,8 +204,10 @@ def _program(order: Order, spec: Surroundings) -> str:
 
 
 def _start_apart(
-    order: Order, spec: Surroundings, slot: Slot, tag: int, began: Began, mounts: Mounts, groups: str | None = None
-) -> Run:
+    order: Order, spec: Surroundings, slot: Slot, tag: int, began: Began, mounts: Mounts, groups: str | None = None,
+    handles: Sequence[int] = (),
+) -> Run:  # fmt: skip
+    """`handles` are descriptors that the command needs."""
     env, program, generation = _environment(spec, order, slot, tag), _program(order, spec), mounts.generation
     try:
         out, err = slot.out.open(), (slot.err if spec.split_output else slot.out).open()
@@ -205,19 +218,8 @@ def _start_apart(
     group = Group.made(groups, str(tag), limit) if groups is not None and limit is not None else None
 
     def become(step: Step) -> None:
-        files = {1: out, 2: err}
         own = _take_on(spec, group, step)
-        step(f"cannot enter folder {spec.cwd}")
-        _enter(spec)
-        if spec.stdin is not None:
-            step(f"cannot read stdin file {spec.stdin}")
-            files[0] = _open_stdin(spec.stdin, wait=True) or 0
-        if spec.output_path is not None:
-            step(f"cannot write output file {spec.output_path}")
-            files[1] = os.dup(_open_user_file(spec.output_path, wait=True).open())
-            files[2] = err if spec.split_output else files[1]
-        for target, handle in files.items():
-            os.dup2(handle, target)
+        _take_files(spec, out, err, handles, step)
 
         def chosen(file: str) -> None:
             step(f"cannot execute {file}")
@@ -232,7 +234,7 @@ def _start_apart(
         )  # fmt: skip
 
     try:
-        child = start_apart(become, tag, (out, err), lambda: spec.local.update({program: generation}))
+        child = start_apart(become, tag, (out, err, *handles), lambda: spec.local.update({program: generation}))
     except process.Shortage:
         if group is not None:
             group.remove()
@@ -242,6 +244,24 @@ def _start_apart(
         order=order, slot=slot, tree=Tree(tag, tag, child.pid, began.since, boottime()), started_at=began.at,
         sinks=sinks, start=child, user_file=spec.output_path, memory_max=limit, group=group,
     )  # fmt: skip
+
+
+def _take_files(spec: Surroundings, out: int, err: int, handles: Sequence[int], step: Step) -> None:
+    """Enters the folder of a command, and opens its files; `handles` stay open in it."""
+    files = {1: out, 2: err}
+    step(f"cannot enter folder {spec.cwd}")
+    _enter(spec)
+    if spec.stdin is not None:
+        step(f"cannot read stdin file {spec.stdin}")
+        files[0] = _open_stdin(spec.stdin, wait=True) or 0
+    if spec.output_path is not None:
+        step(f"cannot write output file {spec.output_path}")
+        files[1] = os.dup(_open_user_file(spec.output_path, wait=True).open())
+        files[2] = err if spec.split_output else files[1]
+    for target, handle in files.items():
+        os.dup2(handle, target)
+    for handle in handles:
+        os.set_inheritable(handle, True)
 
 
 def _take_on(spec: Surroundings, group: Group | None, step: Step) -> dict[bytes, bytes]:

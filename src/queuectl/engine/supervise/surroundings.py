@@ -31,6 +31,7 @@ class Surroundings(NamedTuple):
     memory_max: int | None = None
     nice: int | None = None
     user: str | None = None
+    script: str | None = None
 
     @classmethod
     def prepare(cls, spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings:

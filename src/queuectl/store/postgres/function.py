@@ -15,7 +15,7 @@ from typing import Any
 from queuectl import __version__
 from queuectl.domain.errors import KEY_HINT
 from queuectl.domain.fields import FIELDS, GUARDED, INPUT, UNLIMITED
-from queuectl.domain.job import Job, Spec
+from queuectl.domain.job import SCRIPT_BYTES_MAX, Job, Spec
 from queuectl.domain.likeness import KEYS
 from queuectl.domain.limits import CAPACITY_MAX
 from queuectl.domain.unique import DELAYS_MAX, Rule
@@ -58,6 +58,7 @@ def _rules() -> dict[str, Any]:
         "key_bytes_max": KEY_BYTES_MAX,
         "key_hint": KEY_HINT,
         "on_conflict": list(Rule),
+        "script_max": SCRIPT_BYTES_MAX,
         "reader": GATES_SCHEMA,
         "later": LATER,
         "spec": json.loads(spec_to_text(Spec())),

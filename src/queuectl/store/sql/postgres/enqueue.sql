@@ -104,6 +104,24 @@ BEGIN
     RETURN value #>> '{}';
 END $$;
 
+-- The text of a script.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_script(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    script text := {schema}.enqueue_text(value, key); bytes bigint := octet_length(script);
+    most bigint := ({schema}.enqueue_rules() ->> 'script_max')::bigint;
+BEGIN
+    IF bytes > most THEN
+        PERFORM {schema}.enqueue_refuse(
+            format('%s is %s bytes long; the limit is %s', key,
+                   to_char(bytes, 'FM999,999,999,999'), to_char(most, 'FM999,999,999,999')),
+            'keep its data elsewhere, such as in a file');
+    ELSIF script ~ '^#![^\n]*\r(\n|$)' THEN
+        PERFORM {schema}.enqueue_refuse('the first line of ' || key || ' ends with CR LF',
+            'its lines must end with LF alone: dos2unix FILE');
+    END IF;
+    RETURN script;
+END $$;
+
 -- An id, or the name of a queue or tag.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_name(value jsonb, key text, signs text, in_words text) RETURNS text
 LANGUAGE plpgsql AS $$
@@ -599,6 +617,8 @@ BEGIN
             RETURN to_json({schema}.enqueue_command(value));
         WHEN 'filled text' THEN
             RETURN to_json({schema}.enqueue_text(value, key));
+        WHEN 'script' THEN
+            RETURN to_json({schema}.enqueue_script(value, key));
         WHEN 'path' THEN
             RETURN to_json({schema}.enqueue_path(value, key));
         WHEN 'whole number' THEN
@@ -699,6 +719,10 @@ BEGIN
     IF given ? 'backoff_base' AND NOT given ? 'backoff_initial' THEN
         given := given || jsonb_build_object(
             'backoff_initial', {schema}.enqueue_value('backoff_base', given -> 'backoff_base')::jsonb);
+    END IF;
+    IF given ? 'script' AND jsonb_typeof(given -> 'command') = 'string' THEN
+        PERFORM {schema}.enqueue_refuse('the command of a script is not a list',
+            'its name and arguments, e.g. ["train.sh", "--fast"]');
     END IF;
     IF given ?& '{retry_on,fatal_on}' THEN
         SELECT min(code::integer) INTO both_codes

@@ -1,0 +1,103 @@
+"""`--script FILE`: the text that a job runs, and the options in lines `#QUEUECTL …` at its head."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from queuectl.cli.command import JOBS, Command
+from queuectl.cli.keys import given, spelled
+from queuectl.cli.options import ENQUEUE
+from queuectl.clock import SystemClock
+from queuectl.domain.errors import Invalid
+from queuectl.domain.job import SCRIPT_BYTES_MAX
+from queuectl.wire.kinds import JsonObject, check_script
+from queuectl.wire.requests import EXCLUSIVE, parse_request
+
+MARK = "#QUEUECTL"
+
+
+class Script(NamedTuple):
+    """A script file: its name, its text, and the keys that its head gives."""
+
+    name: str
+    text: str
+    given: JsonObject
+
+
+def read(filename: str) -> Script:
+    """Reads a script; `-` is stdin. Raises `Invalid` with the line of a bad option."""
+    try:
+        if filename == "-":
+            data = sys.stdin.buffer.read(SCRIPT_BYTES_MAX + 1)
+        else:
+            with open(filename, "rb") as file:
+                data = file.read(SCRIPT_BYTES_MAX + 1)
+        text = check_script(data.decode(), filename)
+    except OSError as error:
+        raise Invalid(f"cannot read {filename}: {error.strerror}", "give a script to run") from None
+    except UnicodeDecodeError:
+        raise Invalid(f"{filename} is not UTF-8 text", "run a program with: queuectl enqueue -- PROGRAM") from None
+    given: JsonObject = {}
+    for number, line in _marked(text):
+        try:
+            given = merged(given, _keys(line))
+        except Invalid as error:
+            raise Invalid(f"{filename} line {number}: {error.message}", error.hint) from None
+    return Script("script" if filename == "-" else os.path.basename(filename), text, given)
+
+
+def merged(head: JsonObject, typed: JsonObject) -> JsonObject:
+    """Both; a key of `typed` counts, also in place of one that it excludes. Variables are those of both."""
+    replaced = {each for pair in EXCLUSIVE for key in pair if key in typed for each in pair}
+    found = {key: value for key, value in head.items() if key not in replaced} | typed
+    if "env" in head and "env" in typed:
+        found["env"] = {**head["env"], **typed["env"]}
+    return found
+
+
+def _marked(text: str) -> Iterator[tuple[int, str]]:
+    """The marked lines at the head: those after the first line that is no comment do not count."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.startswith("#"):
+            return
+        if line.split(None, 1)[:1] == [MARK]:
+            yield number, line[len(MARK) :]
+
+
+def _keys(line: str) -> JsonObject:
+    """The keys that the options of a line give. Raises `Invalid`."""
+    from queuectl.cli import parser
+
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError as error:
+        raise Invalid(f"{error}".lower().rstrip("."), "close the quotes") from None
+    args, others = parser.parse(_ROW, words)
+    if others:
+        raise Invalid(f"{others[0]!r} is no option", "the script itself is the command")
+    keys = given(args)
+    parse_request({"command": ["true"], **keys}, SystemClock().now(), spelled(keys))
+    return keys
+
+
+_ROW = Command(
+    name="enqueue", group=JOBS, help="", description="", target="", examples=(), words="[WORD...]",
+    options=tuple(each for each in ENQUEUE if not {"-c", "--script"} & set(each.flags)),
+)  # fmt: skip
+"""What a line may have."""
+
+
+def of(args: Namespace) -> Script | None:
+    """The script that a command line names, read once."""
+    name = getattr(args, "key:script", None)
+    if name is None:
+        return None
+    if not hasattr(args, "script_read"):
+        args.script_read = read(name)
+    found: Script = args.script_read
+    return found
