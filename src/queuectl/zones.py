@@ -44,6 +44,18 @@ def forget() -> None:
     ZoneInfo.clear_cache()
 
 
+def stamp() -> float:
+    """Changes when the system's rules are updated."""
+    found = 0.0
+    for path in TZPATH:
+        for name in ("tzdata.zi", "UTC", ""):
+            try:
+                found = max(found, os.stat(os.path.join(path, name)).st_mtime)
+            except OSError:
+                continue
+    return found
+
+
 def _has_data() -> bool:
     return any(os.path.isdir(os.path.join(path, "Europe")) for path in TZPATH) or find_spec("tzdata") is not None
 

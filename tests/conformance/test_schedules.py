@@ -7,13 +7,28 @@ from typing import Any
 import pytest
 
 from queuectl.client import schedules
+from queuectl.client.schedule_findings import findings
 from queuectl.client.schedule_views import view
-from queuectl.domain.schedule import Overlap, fire_id
+from queuectl.domain.errors import Conflict
+from queuectl.domain.schedule import Overlap, fire_id, offset
+from queuectl.domain.scheduled import FIRES_KEPT, Fire
 from queuectl.domain.selector import ALL_JOBS
 from queuectl.engine.dispatch.firing import Fires
+from queuectl.engine.dispatch.recounting import CLOCK_WENT_BACK, Recounting
 from queuectl.store.port import Store
-from tests.builders import NOON, ManualClock, a_grip, claim_one, finish
+from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish
 from tests.conformance.conftest import StoreFactory
+
+
+class SteadyClock(ManualClock):
+    """A clock that never jumps, beside one that does."""
+
+    def __init__(self, hands: ManualClock) -> None:
+        super().__init__()
+        self._hands = hands
+
+    def monotonic(self) -> float:
+        return 0.0
 
 
 def add(store: Store, name: str = "tick", **given: Any) -> None:
@@ -122,3 +137,142 @@ def test_overlap_goes_by_what_has_not_ended(store: Store, clock: ManualClock) ->
     clock.forward(60)
     fire(store)
     assert reasons(store, "skip")[-1] == (4, 1, None)
+
+
+def test_a_clock_that_goes_back_fires_nothing_twice(store: Store, clock: ManualClock) -> None:
+    add(store, overlap="allow")
+    watch = Recounting(store, SteadyClock(clock))
+    watch.go_on(())
+    for _ in range(5):
+        clock.forward(60)
+        fire(store)
+        watch.go_on(())
+    clock.forward(-180)
+    watch.go_on(())
+    assert view(store, "ada", "tick").next[0] == NOON + 180
+    assert CLOCK_WENT_BACK in {reason for *_, reason in reasons(store)}
+    for _ in range(5):
+        clock.forward(60)
+        fire(store)
+    assert jobs(store) == ids(1, 2, 3, 4, 5, 6, 7)
+
+
+def test_a_last_fire_far_in_the_future_does_not_stop_a_schedule(store: Store, clock: ManualClock) -> None:
+    add(store, overlap="allow")
+    watch = Recounting(store, SteadyClock(clock))
+    watch.go_on(())
+    clock.forward(10 * 365 * 86400)
+    fire(store)
+    watch.go_on(())
+    clock.forward(-10 * 365 * 86400 + 60)
+    watch.go_on(())
+    clock.forward(60)
+    fire(store)
+    assert ids(2)[0] in jobs(store)
+
+
+def test_a_schedule_whose_jobs_cannot_be_made_keeps_no_other_from_firing(store: Store, clock: ManualClock) -> None:
+    store.insert([a_job("parent")])
+    add(store, "bad", job={"command": "true", "depends_on": ["parent"]})
+    store.delete(["parent"])
+    add(store)
+    clock.forward(60)
+    fire(store)
+    fire(store)
+    assert jobs(store) == ids(1)
+    assert reasons(store, "bad") == [(1, 1, "no job parent")]
+    assert view(store, "ada", "bad").idle == 1
+
+
+def test_a_unique_key_counts_for_each_fire(store: Store, clock: ManualClock) -> None:
+    add(store, overlap="allow", job={"command": "true", "unique_key": "k"})
+    for _ in range(2):
+        clock.forward(60)
+        fire(store)
+    assert jobs(store) == ids(1)
+    assert reasons(store)[1] == (2, 1, f"job {ids(1)[0]} has the unique key k")
+
+
+def test_a_paused_schedule_counts_from_when_it_is_resumed(store: Store, clock: ManualClock) -> None:
+    add(store, catch_up="all")
+    schedules.pause(store, "ada", "tick", "moving house")
+    clock.forward(600)
+    fire(store)
+    schedules.resume(store, "ada", "tick")
+    fire(store)
+    assert (jobs(store), store.fires("tick", 10)) == ([], [])
+    clock.forward(60)
+    fire(store)
+    assert jobs(store) == ids(11)
+
+
+def test_another_rule_counts_from_now_on(store: Store, clock: ManualClock) -> None:
+    add(store, every=60)
+    clock.forward(30)
+    schedules.change(store, "bob", "tick", every="10s", job={"queue": "video"})
+    clock.forward(10)
+    fire(store)
+    (job,) = store.find(ALL_JOBS)
+    assert (job.scheduled_at, job.queue, job.command) == (NOON + 40, "video", "true")
+    assert view(store, "ada", "tick").updated_by == "bob"
+
+
+def test_adding_the_same_schedule_again_does_not_put_its_fires_off(store: Store, clock: ManualClock) -> None:
+    add(store, every="1h")
+    clock.forward(1800)
+    add(store, every="1h", replace=True, job={"command": "false"})
+    assert view(store, "ada", "tick").next[0] == NOON + 3600
+    with pytest.raises(Conflict):
+        add(store)
+
+
+def test_a_job_can_be_added_out_of_turn(store: Store, clock: ManualClock) -> None:
+    add(store, job={"command": "true", "queue": "video"})
+    made = schedules.run(store, "bob", "tick")
+    job = store.get(made.id)
+    assert (job.schedule, job.owner, job.queue, job.scheduled_at) == ("tick", "bob", "video", NOON)
+    clock.forward(60)
+    fire(store)
+    assert reasons(store) == [(1, 1, "the earlier job has not ended")]
+
+
+def test_jitter_is_the_same_each_time_and_leaves_the_nominal_time(store: Store, clock: ManualClock) -> None:
+    add(store, every="1h", jitter="10m", overlap="allow")
+    late = offset("tick", 600)
+    assert 0 < late < 600
+    for hour in (1, 2):
+        clock.at = NOON + 3600 * hour + late - 1
+        fire(store)
+        assert len(jobs(store)) == hour - 1
+        clock.forward(1)
+        fire(store)
+    assert jobs(store) == ids(60, 120)
+
+
+def test_what_is_wrong_with_schedules_is_found(store: Store, clock: ManualClock) -> None:
+    grip = a_grip(store)
+    add(store, "late")
+    add(store, "failing", job={"command": "false", "max_retries": 0})
+    clock.forward(59)
+    add(store, "idle", every=1)
+    clock.forward(1)
+    fire(store)
+    for _ in range(3):
+        job = claim_one(store, grip)
+        finish(store, grip, job, exit_code=1) if job.schedule == "failing" else None
+    for _ in range(3):
+        clock.forward(1)
+        fire(store)
+    clock.forward(125)
+    found = {each.code: each.message for each in findings(store)}
+    assert set(found) == {"schedule_late", "schedule_idle", "schedule_failing"}
+    assert found["schedule_idle"] == "the last 3 fires of schedule idle made no job: the earlier job has not ended"
+    assert found["schedule_failing"] == "the last job of schedule failing is dead"
+
+
+def test_lines_about_old_fires_are_forgotten(store: Store, clock: ManualClock) -> None:
+    add(store, every="1h", overlap="allow")
+    for hour in range(FIRES_KEPT + 20):
+        at = NOON + 3600 * hour
+        store.add_fires([Fire("tick", at, at, at, f"j{hour}")])
+    assert len(store.fires("tick", 2 * FIRES_KEPT)) <= FIRES_KEPT + 1

@@ -17,7 +17,7 @@ EXIT_CODES = (
     ("0", "done"),
     ("1", "the operation failed, a check found something, or a question was answered with no"),
     ("2", "wrong usage or bad input"),
-    ("3", "no such job, attempt, queue, lock, worker or token"),
+    ("3", "no such job, attempt, queue, lock, schedule, worker or token"),
     (
         "4",
         "conflict: the id or unique key is taken, the job is in a state that does not allow it, or the lock is in use",
@@ -112,6 +112,7 @@ SEEN = (
     ("QUEUECTL_LEASE", "the fencing token: it grows with every claim of the job"),
     ("QUEUECTL_PROGRESS", "a file to write to how far it is: 40 encoding"),
     ("QUEUECTL_RESULT", "a file to write a result to: JSON of at most 64 KiB"),
+    ("QUEUECTL_SCHEDULED_AT", "the time for which a schedule has added the job"),
     ("QUEUECTL_TAG", "a number by which queuectl finds what the command has started"),
     ("QUEUECTL_DB", "the store"),
 )

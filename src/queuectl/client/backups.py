@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 from queuectl import places
+from queuectl.client import schedules
 from queuectl.client.acting import note
 from queuectl.client.queues import PAUSE_ROW
 from queuectl.client.values import Progress
@@ -62,7 +63,7 @@ def backup(store: Store, path: str, *, replace: bool, progress: Progress | None)
 
 
 def restore(address: str, who: str, path: str, *, replace: bool, progress: Progress | None) -> dict[str, int]:
-    """Makes the store anew from a backup, with all queues paused. Returns how many rows each table has.
+    """Makes the store anew from a backup, with all queues and schedules paused. Returns how many rows each table has.
 
     It is another store than the one before: workers of that one can report nothing to it. Raises `Conflict` while a
     worker lives, and if the store is not empty unless `replace`; `StoreUnavailable` if the file is no backup.
@@ -92,6 +93,8 @@ def restore(address: str, who: str, path: str, *, replace: bool, progress: Progr
             PAUSE_ROW.function(
                 store, who, names=[], all=True, duration=None, until=None, reason=f"restored from {path}"
             )
+            for schedule in store.schedules():
+                schedules.pause(store, who, schedule.name, f"restored from {path}")
             note(store, who, "Restored", path)
     return rows
 

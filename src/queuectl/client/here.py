@@ -214,6 +214,12 @@ class Here:
 
         return [*doctor.unwritable(self.store), *doctor.out_of_touch(self.store)]
 
+    def schedule_findings(self) -> list[Finding]:
+        """Findings about schedules that fire late, make no jobs, or whose jobs fail."""
+        from queuectl.client.schedule_findings import findings
+
+        return list(findings(self.store))
+
     def clean_up(self) -> list[str]:
         """Cleans up after dead workers. Returns a line for each."""
         from queuectl.client import doctor

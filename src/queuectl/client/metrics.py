@@ -17,6 +17,7 @@ from queuectl.client.documents import busy, slots
 from queuectl.client.facade import Client
 from queuectl.client.figures import Percentiles, of_spans
 from queuectl.client.locks import LockView
+from queuectl.client.schedule_views import ScheduleView
 from queuectl.client.values import Status
 from queuectl.domain.job import Outcome
 from queuectl.domain.limits import Queue
@@ -57,6 +58,12 @@ METRICS = {
         Row("queuectl_lock_capacity", "Units of a lock.", ("lock",)),
         Row("queuectl_lock_held", "Units of a lock that jobs hold.", ("lock",)),
         Row("queuectl_lock_waiting", "Jobs that need the lock and have yet to start.", ("lock",)),
+        Row("queuectl_schedule_late", "1 if the schedule is due and no worker has fired it.", ("schedule",)),
+        Row("queuectl_schedule_failing", "1 if the latest job of the schedule to end is dead.", ("schedule",)),
+        Row("queuectl_schedule_paused", "1 if the schedule is paused.", ("schedule",)),
+        Row("queuectl_schedule_idle_fires", "Fires in a row that made no job.", ("schedule",)),
+        Row("queuectl_schedule_next_timestamp_seconds", "When the schedule fires next.", ("schedule",)),
+        Row("queuectl_schedule_last_success_timestamp_seconds", "When one of its jobs last succeeded.", ("schedule",)),
         Row("queuectl_executions", "Executions ended since this server began, by outcome.", ("outcome",), "counter"),
         Row("queuectl_run_seconds", "How long executions of the last 5 minutes took.", ("quantile",), "summary"),
         Row("queuectl_wait_seconds", "How long their jobs waited, from due to started.", ("quantile",), "summary"),
@@ -90,6 +97,7 @@ class Reading(NamedTuple):
     ended: Mapping[Outcome, int]
     queues: Sequence[Queue] = ()
     locks: Sequence[LockView] = ()
+    schedules: Sequence[ScheduleView] = ()
 
 
 def read(client: Client, counter: EndCounter | None = None) -> Reading:
@@ -99,7 +107,7 @@ def read(client: Client, counter: EndCounter | None = None) -> Reading:
     run, wait = of_spans(client.store.spans(client.now() - WINDOW_S, SPANS_MAX))
     return Reading(
         status=client.status(retries=0), run=run, wait=wait, ended=counter.ended if counter else {},
-        queues=client.store.queues(), locks=client.locks(),
+        queues=client.store.queues(), locks=client.locks(), schedules=client.schedules(),
     )  # fmt: skip
 
 
@@ -174,10 +182,24 @@ def _values(reading: Reading) -> dict[str, dict[tuple[str, ...], float]]:
         "queuectl_lock_capacity": {(lock.name,): lock.capacity for lock in reading.locks},
         "queuectl_lock_held": {(lock.name,): lock.held for lock in reading.locks},
         "queuectl_lock_waiting": {(lock.name,): lock.waiting for lock in reading.locks},
+        **_of_schedules(reading.schedules),
         "queuectl_executions": {(outcome.value,): number for outcome, number in reading.ended.items()},
         "queuectl_run_seconds": _quantiles(reading.run),
         "queuectl_wait_seconds": _quantiles(reading.wait),
         "queuectl_build_info": {(queuectl.__version__,): 1},
+    }
+
+
+def _of_schedules(schedules: Sequence[ScheduleView]) -> dict[str, dict[tuple[str, ...], float]]:
+    return {
+        "queuectl_schedule_late": {(each.name,): int(each.late) for each in schedules},
+        "queuectl_schedule_failing": {(each.name,): int(each.failing) for each in schedules},
+        "queuectl_schedule_paused": {(each.name,): int(each.pause is not None) for each in schedules},
+        "queuectl_schedule_idle_fires": {(each.name,): each.idle for each in schedules},
+        "queuectl_schedule_next_timestamp_seconds": {(each.name,): each.next[0] for each in schedules if each.next},
+        "queuectl_schedule_last_success_timestamp_seconds": {
+            (each.name,): each.last_success for each in schedules if each.last_success is not None
+        },
     }
 
 

@@ -120,8 +120,13 @@ def in_zone(at: float, where: tzinfo) -> str:
     return f"{datetime.fromtimestamp(at, where):%a %Y-%m-%d %H:%M:%S %z}"
 
 
-def _view(store: Store, kept: Schedule, next_shown: int = 1, fires: Sequence[Fire] = ()) -> ScheduleView:
-    failing, last_success = store.outcomes([kept.name])[kept.name]
+Outcome = tuple[bool, float | None]
+
+
+def _view(
+    store: Store, kept: Schedule, outcome: Outcome, next_shown: int = 1, fires: Sequence[Fire] = ()
+) -> ScheduleView:
+    failing, last_success = outcome
     policy = kept.policy
     coming = [] if kept.nominal is None else [kept.nominal]
     if coming and next_shown > 1:
@@ -138,7 +143,9 @@ def _view(store: Store, kept: Schedule, next_shown: int = 1, fires: Sequence[Fir
 
 def views(store: Store, who: str) -> list[ScheduleView]:
     """Every schedule."""
-    return [_view(store, kept) for kept in store.schedules()]
+    found = store.schedules()
+    outcomes = store.outcomes([kept.name for kept in found])
+    return [_view(store, kept, outcomes[kept.name]) for kept in found]
 
 
 LIST = plain(
@@ -155,7 +162,7 @@ def view(store: Store, who: str, name: str, limit: int = FIRES_SHOWN) -> Schedul
     kept = store.schedule(name)
     if kept is None:
         raise none_of(store, name)
-    return _view(store, kept, NEXT_SHOWN, store.fires(name, limit))
+    return _view(store, kept, store.outcomes([name])[name], NEXT_SHOWN, store.fires(name, limit))
 
 
 def none_of(store: Store, name: str) -> NotFound:

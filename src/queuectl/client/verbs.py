@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from queuectl.client.schedule_verbs import ScheduleVerbs
 from queuectl.client.values import DEEDS, GROUPS, Changed, Explanation, Progress
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.wire.requests import NOTHING
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from queuectl.client.documents import SettingView
     from queuectl.client.figures import Figures
     from queuectl.client.locks import LockView
-    from queuectl.client.operation import Operation
     from queuectl.client.queues import QueueView
     from queuectl.client.setting import WorkerNow
     from queuectl.domain.token import Token
@@ -26,12 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Verbs:
+class Verbs(ScheduleVerbs):
     """Methods of `Client` and `RemoteClient`, which define `do` and `act`."""
-
-    def do(self, operation: Operation[T], **arguments: Any) -> T:
-        """Carries out a plain use case."""
-        raise NotImplementedError
 
     def act(self, action: Action, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
         """Acts on these jobs."""

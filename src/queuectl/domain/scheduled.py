@@ -63,10 +63,10 @@ class Schedule(NamedTuple):
 
     def counted_from(self, now: float, rule: Rule, zone: tzinfo) -> Schedule:
         """The schedule with its next fire after `now`; a paused one has none."""
-        return self._replace(nominal=None, next_at=None) if self.pause else self._from(now, rule, zone)
+        return self._replace(nominal=None, next_at=None) if self.pause else self._from(now - self.offset, rule, zone)
 
     def _from(self, now: float, rule: Rule, zone: tzinfo) -> Schedule:
-        nominal = next_fire(rule, now, zone)
+        nominal = next_fire(rule, max(now, self.anchor) if self.cron is None else now, zone)
         return self._replace(nominal=nominal, next_at=None if nominal is None else nominal + self.offset)
 
     def due(self, now: float, rule: Rule, zone: tzinfo) -> Due:
@@ -96,6 +96,14 @@ class Look(NamedTuple):
     made: Sequence[Decision]
     lines: Sequence[Fire]
     after: Schedule
+
+
+def recounted(schedule: Schedule, now: float, rule: Rule, zone: tzinfo) -> Schedule:
+    """The schedule with the next fire as it is now; the clock may have been set back since that was noted, or the rules
+    of the zone have changed. One that is due stays as it is."""
+    if schedule.next_at is None or schedule.next_at <= now:
+        return schedule
+    return schedule.counted_from(now, rule, zone)
 
 
 def look(

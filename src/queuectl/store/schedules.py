@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Event
+from queuectl.store.arrivals import Admitted, Arrival
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.scheduled import Fire, Schedule
@@ -26,6 +27,8 @@ class ScheduleStore(Protocol):
     def policies(self) -> tuple[dict[str, str], dict[str, dict[str, Any]]]: ...
 
     def insert(self, jobs: Iterable[Job]) -> object: ...
+
+    def admit(self, arrivals: Sequence[Arrival]) -> list[Admitted]: ...
 
     def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]: ...
 

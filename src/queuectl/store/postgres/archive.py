@@ -87,7 +87,7 @@ class PostgresArchive:
 
     def finish(self) -> None:
         self._run(RECOUNT.format(counts=f"{self._schema}.counts", jobs=f"{self._schema}.jobs"))
-        names = {table: f"{self._schema}.{table}" for table in ("meta", "queues", "locks", "jobs")}
+        names = {table: f"{self._schema}.{table}" for table in ("meta", "queues", "locks", "schedules", "jobs")}
         self._run(SHUT_OUT.format(**names, schema=GATES_SCHEMA))
         self._run(f"INSERT INTO {self._schema}.uses SELECT spec, count(*) FROM {self._schema}.jobs GROUP BY spec")
         for table, column in NUMBERED.items():

@@ -28,6 +28,12 @@ TABLES: Mapping[str, Sequence[str]] = {
     "locks": ("name", "units", "env"),
     "edges": ("child", "ref", "parent", "batch", "wants", "verdict", "why"),
     "settlements": ("id", "job", "batch", "meant"),
+    "schedules": (
+        "name", "cron", "every", "anchor", "zone", "overlap", "catch_up", "late_max", "jitter", "document",
+        "surroundings", "created_at", "created_by", "updated_at", "updated_by", "paused_at", "paused_by",
+        "paused_reason", "nominal", "next_at", "last", "idle",
+    ),
+    "fires": ("schedule", "at", "until", "decided_at", "job", "reason", "fires", "at_least"),
     "unique_keys": ("key", "job", "before"),
 }  # fmt: skip
 """What is copied, in this order. Counts are computed again, as are the lines in which jobs wait for locks: `rows` gives
@@ -37,6 +43,7 @@ RECOUNT = "INSERT INTO {counts} (queue, state, jobs) SELECT queue, state, count(
 SHUT_OUT = (
     "UPDATE {meta} SET value = '{schema}' WHERE name LIKE 'oldest reader of schema %' "
     "AND CAST(value AS integer) < {schema} AND (EXISTS (SELECT 1 FROM {queues}) OR EXISTS (SELECT 1 FROM {locks}) "
+    "OR EXISTS (SELECT 1 FROM {schedules}) "
     "OR EXISTS (SELECT 1 FROM {jobs} WHERE locks IS NOT NULL OR start_by IS NOT NULL "
     "OR depends_on IS NOT NULL OR unique_key IS NOT NULL))"
 )

@@ -54,7 +54,7 @@ class SqliteArchive:
 
     def finish(self) -> None:
         self._db.execute(RECOUNT.format(counts="counts", jobs="jobs"))
-        names = {table: table for table in ("meta", "queues", "locks", "jobs")}
+        names = {table: table for table in ("meta", "queues", "locks", "schedules", "jobs")}
         self._db.execute(SHUT_OUT.format(**names, schema=GATES_SCHEMA))
 
     def move_to(self, place: str) -> None:
