@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import idle, scale, throughput
+from benchmarks import bulk, idle, scale, throughput
 from benchmarks.bench import Figure, Row, Target
 
 
@@ -46,8 +46,26 @@ ROWS = (
     ),
     Row(
         name="W5",
-        figures=[Figure("W5", "enqueue --file of 100,000 jobs, jobs/s ÷ executemany", _at_least(0.4))],
-        measure=scale.bulk_enqueue,
+        figures=[
+            Figure("W5a", "enqueue --file of 1,000,000 jobs, jobs/s ÷ executemany", _at_least(0.8)),
+            Figure("W5b", "enqueue --file of 1,000,000 jobs, memory at its peak, MB", _at_most(64)),
+        ],
+        measure=bulk.of_file,
+    ),
+    Row(
+        name="W12",
+        figures=[
+            Figure("W12a", "enqueue --each-line of 1,000,000 lines, jobs/s ÷ executemany", _at_least(0.8)),
+            Figure("W12b", "enqueue --each-line of 1,000,000 lines, memory at its peak, MB", _at_most(64)),
+        ],
+        measure=bulk.of_each_line,
+    ),
+    Row(
+        name="W13",
+        figures=[
+            Figure("W13", "another enqueue while a bad file of 1,000,000 lines is read, longest, ms", _at_most(50))
+        ],
+        measure=bulk.of_a_bad_line,
     ),
     Row(
         name="W6",

@@ -1,67 +1,21 @@
-"""What many jobs cost: adding them, and working and looking among a million."""
+"""What it costs to work and look among a million jobs."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
-from benchmarks.bench import MODULE, SCRIPT, Setting, alternating, fresh_store, seconds, worker
+from benchmarks.bench import SCRIPT, Setting, alternating, worker
 from benchmarks.stores import a_grip, claim_and_finish, opened, prepared
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
-from queuectl.store.shared import rows
-from queuectl.store.sqlite.connection import connect
 from queuectl.wire.requests import JobRequest
 
 BATCH = 128
 FEW = 1000
 MANY = 1_000_000
-
-
-# --- adding -----------------------------------------------------------------------------------
-
-
-def bulk_enqueue(setting: Setting) -> Sequence[float]:
-    """Jobs/s of `queuectl enqueue --file` ÷ rows/s of `executemany` of the same rows into the same schema."""
-    jobs = int(100_000 * setting.scale)
-    with fresh_store() as client, tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
-        file.writelines(f'{{"command": "echo {number}"}}\n' for number in range(jobs))
-        file.flush()
-        took = seconds([*MODULE, "--db", client.store.url, "--quiet", "enqueue", "--file", file.name])
-        specs, job_rows = rows_of(client.store.url)
-    if len(job_rows) != jobs:
-        raise RuntimeError(f"{len(job_rows)} of {jobs} jobs were enqueued")
-    return [insertion(specs, job_rows) / took]
-
-
-def rows_of(path: str) -> tuple[list[Any], list[Any]]:
-    """The specs and the jobs of a store, as they were inserted."""
-    db = connect(path, 10.0)
-    try:
-        specs = db.execute("SELECT id, body FROM specs").fetchall()
-        return specs, db.execute(f"SELECT {', '.join(rows.BORN)} FROM jobs ORDER BY seq").fetchall()
-    finally:
-        db.close()
-
-
-def insertion(specs: list[Any], job_rows: list[Any]) -> float:
-    """Seconds that one durable transaction with these rows takes in a fresh store."""
-    with fresh_store() as client:
-        db = connect(client.store.url, 10.0)
-        try:
-            began = time.perf_counter()
-            db.execute("BEGIN")
-            db.executemany("INSERT INTO specs (id, body) VALUES (?, ?)", specs)
-            marks = ", ".join("?" * len(rows.BORN))
-            db.executemany(f"INSERT INTO jobs ({', '.join(rows.BORN)}) VALUES ({marks})", job_rows)
-            db.execute("COMMIT")
-            return time.perf_counter() - began
-        finally:
-            db.close()
 
 
 # --- working ----------------------------------------------------------------------------------
