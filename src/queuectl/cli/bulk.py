@@ -12,7 +12,7 @@ from stat import S_ISREG
 from typing import Any, BinaryIO, NamedTuple
 
 from queuectl.cli.call import Call
-from queuectl.cli.changed import LINES_MAX
+from queuectl.cli.changed import LINES_MAX, at_once
 from queuectl.cli.forms import document_of, options
 from queuectl.cli.keys import spelled
 from queuectl.cli.notes import in_words, note_all, note_there
@@ -194,7 +194,9 @@ def _print_few(call: Call, adding: Iterable[Added]) -> None:
 def _lines_of(added: Added, quiet: bool = False) -> Iterator[str]:
     """A line for each job that was added, or left out or changed for the sake of a key."""
     if not added.others:
-        yield from (id if quiet else f"enqueued {id}" for ids in added.new_ids() for id in ids)
+        arrived = {} if quiet else {id: at_once("enqueued", job) for id, job in added.arrived.items()}
+        verb = "" if quiet else "enqueued "
+        yield from (f"{verb}{id}{arrived.get(id, '')}" for ids in added.new_ids() for id in ids)
     for page in added.admitted() if added.others else ():
         yield from (each.job.id if quiet else in_words(each) for each in page if each.fate is not Fate.ID_THERE)
 

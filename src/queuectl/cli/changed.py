@@ -27,7 +27,7 @@ def print_changed(console: Console, client: Client, jobs: Sequence[Job], verb: s
 
         console.print(f"{verb} {counted(len(jobs), 'job')}")
     else:
-        console.lines(f"{_so_far(verb, job)} {job.id}{_at_once(verb, job)}" for job in jobs)
+        console.lines(f"{_so_far(verb, job)} {job.id}{at_once(verb, job)}" for job in jobs)
 
 
 def _so_far(verb: str, job: Job) -> str:
@@ -35,7 +35,7 @@ def _so_far(verb: str, job: Job) -> str:
     return "cancelling" if verb == "cancelled" and job.cancel_requested else verb
 
 
-def _at_once(verb: str, job: Job) -> str:
+def at_once(verb: str, job: Job) -> str:
     """What became of a job that was enqueued or retried after one that has ended otherwise."""
     return f"; cancelled at once: {job.error}" if job.state is JobState.CANCELLED and verb in AT_ONCE else ""
 

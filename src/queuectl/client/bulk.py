@@ -12,7 +12,8 @@ from queuectl import ids
 from queuectl.client.conflicts import add, as_added
 from queuectl.client.enqueueing import check_units
 from queuectl.client.values import Progress
-from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, KeyTaken, KeyTwice
+from queuectl.domain.dependency import parse
+from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, KeyTaken, KeyTwice, NotFound
 from queuectl.domain.job import Job
 from queuectl.domain.unique import ADDED, Rule
 from queuectl.factory import JobFactory
@@ -113,7 +114,7 @@ class Added:
         new ones that are not as they were given any more, by their id."""
         self._incoming = incoming
         self._met = met
-        self._arrived = arrived
+        self.arrived = arrived
         self.new = len(incoming) if met is None else new
 
     @property
@@ -128,7 +129,7 @@ class Added:
     def pages(self) -> Iterator[Sequence[Job]]:
         """The jobs that are there now, in lists of at most a thousand; those that were there before have a `seq`."""
         pages = self._incoming.pages() if self._met is None else ([job for job, _ in page] for page in self.admitted())
-        arrived = self._arrived
+        arrived = self.arrived
         if not arrived:
             return pages
         return ([as_added(job, arrived) if job.id in arrived else job for job in page] for page in pages)
@@ -169,6 +170,8 @@ def enqueue(
         raise requests.blamed(error) from None
     except (KeyTaken, KeyTwice) as error:
         raise _blamed(incoming, error) from None
+    except NotFound as error:
+        raise _missing(incoming, error) from None
     finally:
         incoming.progress = None
 
@@ -186,6 +189,17 @@ def _blamed(incoming: Incoming, error: KeyTaken | KeyTwice) -> Conflict:
         told = f"{where} {again[0]}: {twice.message}, in {requests.kind} {number} too"
         return Conflict(told, f"{twice.hint}; {requests.so_far}")
     return Conflict(f"{where} {number}: {error.message}", f"{error.hint}; {requests.so_far}")
+
+
+def _missing(incoming: Incoming, error: NotFound) -> NotFound:
+    """The error, with the line of the job that depends on what is not there."""
+    requests = incoming.requests
+    for jobs, piece in zip(incoming.pages(), requests.pieces(), strict=True):
+        for number, job in zip(piece.numbers, jobs, strict=True):
+            if any(f"no {parse(each).what}" == error.message for each in job.depends_on):
+                where = f"{requests.name} {requests.kind} {number}"
+                return NotFound(f"{where}: {error.message}", f"{error.hint}; {requests.so_far}")
+    return error
 
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "zsh"})
