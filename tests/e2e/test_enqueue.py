@@ -153,10 +153,9 @@ def test_each_line_makes_a_job(terminal: Terminal) -> None:
     assert [terminal.good(f"queuectl logs j{n}").out for n in (1, 2, 3)] == [
         f"got {name}\nenv {name}\n" for name in ("a b.txt", "it's.txt", "-x")
     ]
-    after = terminal.good(
-        "queuectl cancel j1; printf 'k1\\nk2\\n' | queuectl enqueue --each-line - --id {} --after j1 -- true"
-    )
-    assert "enqueued k2; cancelled at once: job j1 is " in after.out
+    terminal.good("queuectl enqueue --id off -- true; queuectl cancel off")
+    after = terminal.good("printf 'k1\\nk2\\n' | queuectl enqueue --each-line - --id {} --after off -- true").out
+    assert after.splitlines()[1] == "enqueued k2; cancelled at once: job off is cancelled"
     lost = terminal.type("printf 'a\\n\\nb\\n' | queuectl enqueue --each-line - --after {} -- true")
     assert (lost.code, "stdin line 1: no job a" in lost.err, "nothing was enqueued" in lost.err) == (3, True, True)
     refused = terminal.type("""queuectl enqueue --each-line list -c 'echo "{}"'""")
