@@ -367,3 +367,25 @@ def test_jobs_that_wait_for_each_other_are_not_added(store: Store) -> None:
     with pytest.raises(Invalid, match="a after b after a"):
         store.insert([begun(a_job(id, at=store.now(), depends_on=(after,))) for id, after in ("ab", "ba")])
     assert states(store) == {}
+
+
+def test_a_job_knows_its_neighbours_and_their_number(store: Store, grip: Grip) -> None:
+    for id in ("done", "open", "gone"):
+        add(store, id, **never())
+    add(store, "own", "done:any", "open", "gone:any")
+    for number in range(5):
+        add(store, f"child{number}", "own:failed" if number else "own")
+    claim(store, grip)
+    end(store, grip, "done")
+    end(store, grip, "gone")
+    store.delete(["gone"])
+    found = store.neighbours(store.get("own"), 3)
+    assert [(each.name, each.state, each.wants, each.verdict) for each in found.parents] == [
+        ("open", JobState.PROCESSING, Wants.OK, None), ("done", COMPLETED, Wants.ANY, True),
+        ("gone", None, Wants.ANY, True),
+    ]  # fmt: skip
+    assert [(each.name, each.state, each.wants) for each in found.children] == [
+        ("child0", BLOCKED, Wants.OK), ("child1", BLOCKED, Wants.FAILED), ("child2", BLOCKED, Wants.FAILED)
+    ]  # fmt: skip
+    assert (found.parents_all, found.children_all) == (3, 5)
+    assert store.neighbours(store.get("child0"), 9).children_all == 0

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from queuectl.client.news import Watching
     from queuectl.client.overview import Overview
     from queuectl.client.schedule_views import ScheduleView
+    from queuectl.domain.dependency import Neighbours
     from queuectl.domain.finding import Finding
     from queuectl.domain.token import Token
     from queuectl.engine.dispatch.guardian import Guardian
@@ -96,6 +97,10 @@ class Here:
     def line(self, queue: str, limit: int) -> list[Job]:
         """The first due jobs of a queue, in the order of claiming."""
         return self.store.line(queue, limit)
+
+    def neighbours(self, job: Job, limit: int) -> Neighbours:
+        """What a job depends on and what depends on it, at most `limit` of each."""
+        return self.store.neighbours(job, limit)
 
     def lock_line(self, name: str, limit: int) -> tuple[list[Job], list[Job]]:
         """The first jobs that need a lock and have yet to start: those in line for it, and others."""

@@ -64,6 +64,26 @@ class Awaited(NamedTuple):
         return f"job {self.job} ({'running' if self.state is JobState.PROCESSING else self.state})"
 
 
+class Neighbour(NamedTuple):
+    """What a job depends on, or a job that depends on it. `name` is the id of a job or the name of a batch; `state` is
+    None for a batch, and for a job that is gone. `verdict`: whether the dependency holds; None: undecided."""
+
+    name: str
+    state: JobState | None
+    wants: Wants
+    verdict: bool | None
+    is_batch: bool = False
+
+
+class Neighbours(NamedTuple):
+    """The first of a job's neighbours on each side, and how many there are."""
+
+    parents: Sequence[Neighbour] = ()
+    parents_all: int = 0
+    children: Sequence[Neighbour] = ()
+    children_all: int = 0
+
+
 def parse(text: str) -> Dependency:
     """The dependency that a text means: `ID[:ok|any|failed]` or `batch:NAME[:ok|any|failed]`. Checks no name."""
     name, colon, last = text.rpartition(":")

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # few commands need these
-    from queuectl.domain.dependency import Awaited
+    from queuectl.domain.dependency import Awaited, Neighbours
     from queuectl.domain.job import Job
 
 
@@ -29,6 +29,9 @@ class EdgeStore(Protocol):
 
     def refs_there(self, job: Job) -> tuple[str, ...]:
         """What a job depends on, as far as it is there."""
+
+    def neighbours(self, job: Job, limit: int) -> Neighbours:
+        """What a job depends on, what does not hold yet first, and what depends on it: `limit` of each."""
 
     def parents(self, job: Job, limit: int | None = None, *, undecided: bool = False) -> list[Awaited]:
         """What a job depends on, the oldest first; without what is gone. `undecided`: only what it waits for."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.dependency import Awaited
 from queuectl.domain.job import Job, JobState
 from queuectl.store.shared.session import Session
+
+if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.dependency import Neighbour, Neighbours
 
 NO_LIMIT = 1 << 62
 
@@ -66,6 +70,25 @@ class Edges(Session):
         found = self._select(text, [job.seq, NO_LIMIT if limit is None else limit])
         return [_awaited(*what) for what in found]
 
+    def neighbours(self, job: Job, limit: int) -> Neighbours:
+        from queuectl.domain.dependency import Neighbours
+
+        def side(near: str, far: str, order: str) -> tuple[list[Neighbour], int]:
+            text = (
+                "SELECT edges.ref, other.id, other.state, edges.batch, edges.wants, edges.verdict FROM {schema}.edges "
+                f"LEFT JOIN {{schema}}.jobs AS other ON other.seq = edges.{far} WHERE edges.{near} = ? "
+                f"ORDER BY {order} LIMIT ?"
+            )
+            count = f"SELECT count(*) FROM {{schema}}.edges WHERE {near} = ?"
+            found = self._select(text, [job.seq, limit])
+            return [_neighbour(row) for row in found], self._select(count, [job.seq])[0][0]
+
+        parents, children = (
+            side("child", "parent", "coalesce(verdict, -1), parent, ref"),
+            side("parent", "child", "child"),
+        )
+        return Neighbours(*parents, *children)
+
     def refs_there(self, job: Job) -> tuple[str, ...]:
         text = (
             "SELECT ref FROM {schema}.edges WHERE child = ? AND (batch IS NOT NULL OR EXISTS "
@@ -122,3 +145,13 @@ class Edges(Session):
 
 def _awaited(job: str | None, state: str | None, since: float | None, batch: str | None) -> Awaited:
     return Awaited(job, JobState(state) if state else None, since, batch)
+
+
+def _neighbour(row: Sequence[Any]) -> Neighbour:
+    from queuectl.domain.dependency import Neighbour, Wants, parse
+
+    ref, job, state, batch, wants, verdict = row
+    holds = None if verdict is None else bool(verdict)
+    return Neighbour(
+        batch or job or parse(ref).name, JobState(state) if state else None, Wants(wants), holds, bool(batch)
+    )

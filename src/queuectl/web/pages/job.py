@@ -20,7 +20,9 @@ from queuectl.web.ask import ask
 from queuectl.web.pages import gates
 from queuectl.web.pages.enqueue import EDITABLE
 from queuectl.web.pages.gates import Why
+from queuectl.web.pages.graph import SHOWN, SHOWN_MAX, Graph, graphs
 from queuectl.web.rendering import page
+from queuectl.wire.kinds import whole_number
 
 ATTEMPTS_SHOWN = 100
 BAR_UNITS = 1000
@@ -49,10 +51,11 @@ class View(NamedTuple):
     verbs: Sequence[str]
     may_change: bool
     is_in_line: bool
+    graphs: Sequence[Graph]
     command_line: str
 
 
-def view(client: Client, ref: str) -> View:
+def view(client: Client, ref: str, around: int = SHOWN) -> View:
     """Reads the page's content. Raises `NotFound`."""
     history = client.history(ref)
     now = client.now()
@@ -62,6 +65,7 @@ def view(client: Client, ref: str) -> View:
         facts=[fact for fact in facts(job, now) if fact.name not in SHOWN_ELSEWHERE],
         bars=bars(history.attempts[-ATTEMPTS_SHOWN:], now), verbs=verbs(job),
         may_change=job.state in EDITABLE,
+        graphs=graphs(job, client.neighbours(job, around), around),
         is_in_line=job.state in EDITABLE and not job.finished and job.due_at <= now,
         command_line=spelling.command_line(job, client.settings()),
     )  # fmt: skip
@@ -100,10 +104,11 @@ def verbs(job: Job) -> list[str]:
 async def job(request: Request) -> Response:
     """The page of a job."""
     ref = request.path_params["id"]
-    found = await ask(request, lambda client: view(client, ref))
+    around = whole_number(1, SHOWN_MAX)(request.query_params.get("around", SHOWN), "around")
+    found = await ask(request, lambda client: view(client, ref, around))
     return page(
         request, "job.html", part="_job.html", view=found, job=found.history.job, now=found.now,
-        events=events(found.history), signal_name=signal_name,
+        around=around if around != SHOWN else None, events=events(found.history), signal_name=signal_name,
         percent=percent(found.history.job.progress),
     )  # fmt: skip
 
