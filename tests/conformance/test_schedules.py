@@ -13,7 +13,7 @@ from queuectl.domain.errors import Conflict
 from queuectl.domain.schedule import Overlap, fire_id, offset
 from queuectl.domain.scheduled import FIRES_KEPT, Fire
 from queuectl.domain.selector import ALL_JOBS
-from queuectl.engine.dispatch.firing import Fires
+from queuectl.engine.dispatch.fires import Fires
 from queuectl.engine.dispatch.recounting import CLOCK_WENT_BACK, Recounting
 from queuectl.store.port import Store
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish

@@ -1,0 +1,152 @@
+"""What is done about due fires of schedules. Only workers of a store with schedules load this, for it takes memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from queuectl import zones
+from queuectl.domain.errors import OperationFailed, QueuectlError, StoreUnavailable
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.lifecycle import CancelRequested
+from queuectl.domain.schedule import Act, Due, Overlap, fire_id
+from queuectl.domain.scheduled import Fire, Look, Schedule, look
+from queuectl.domain.unique import ADDED
+from queuectl.factory import scheduled_job
+from queuectl.settings import Settings
+from queuectl.store.arrivals import Arrival
+from queuectl.store.schedules import ScheduleStore
+from queuectl.wire.schedules import rule_of
+
+AT_ONCE = 100
+"""How many schedules one transaction fires."""
+
+
+class _Plan(NamedTuple):
+    """A schedule, what a look at it makes of its due fires, and the jobs that these make."""
+
+    schedule: Schedule
+    look: Look
+    jobs: Sequence[Job] = ()
+
+
+class Fires:
+    """Decides about due fires, in one transaction for some of them, and adds their jobs."""
+
+    def __init__(self, store: ScheduleStore) -> None:
+        self._store = store
+        self.unknown_zones: set[str] = set()
+        """Zones that this machine has no rules of: their schedules are left to other workers."""
+
+    def fire(self) -> tuple[int, int]:
+        """Looks at the schedules that have been due for longest. Returns how many they are, and how many jobs there are
+        more. One whose jobs are refused does not keep the others from it."""
+        refused: dict[str, QueuectlError] = {}
+        while True:
+            try:
+                return self._fire(refused)
+            except _Refused as error:
+                refused[error.schedule] = error.why
+
+    def _fire(self, refused: Mapping[str, QueuectlError]) -> tuple[int, int]:
+        now = self._store.now()
+        with self._store.transaction(synced=False):
+            due = self._store.due_schedules(now, AT_ONCE, sorted(self.unknown_zones))
+            jobs = sum(self._carry_out(plan, now) for plan in self._plans(due, now, refused)) if due else 0
+        return len(due), jobs
+
+    def _plans(self, due: Sequence[Schedule], now: float, refused: Mapping[str, QueuectlError]) -> list[_Plan]:
+        factories = _Factories(self._store, now)
+        minding = [each.name for each in due if each.policy.overlap is not Overlap.ALLOW]
+        unfinished = self._store.unfinished_of(minding) if minding else {}
+        plans = []
+        for schedule in due:
+            try:
+                zone = zones.zone(schedule.zone)
+            except QueuectlError:  # this machine's rules lack it; another machine's may not
+                self.unknown_zones.add(schedule.zone)
+                continue
+            rule = rule_of(schedule)
+            fires = schedule.due(now, rule, zone)
+            states = list(unfinished.get(schedule.name, {}).values())
+            found = look(
+                schedule, fires, now, rule, zone, len(states), states.count(JobState.PROCESSING),
+                self._fired(schedule, fires),
+            )  # fmt: skip
+            try:
+                if schedule.name in refused:
+                    raise refused[schedule.name]
+                plans.append(_Plan(schedule, found, [factories.job(schedule, each.at) for each in found.made]))
+            except QueuectlError as error:  # or its document was checked by another release
+                plans.append(_Plan(schedule, _without_jobs(schedule, found, error, now)))
+        return plans
+
+    def _fired(self, schedule: Schedule, due: Due) -> set[float]:
+        """Which of these fires have made a job already: the clock went back."""
+        if schedule.last is None or not due.fires or due.fires[0] > schedule.last:
+            return set()
+        return self._store.fired(schedule.name, due.fires)
+
+    def _carry_out(self, plan: _Plan, now: float) -> int:
+        """Adds the jobs of a plan, and lines about its fires. Returns how many jobs there are more."""
+        schedule, found = plan.schedule, plan.look
+        try:
+            jobs, left_out = self._insert(plan.jobs)
+        except (StoreUnavailable, OperationFailed):
+            raise
+        except QueuectlError as error:
+            raise _Refused(schedule.name, error) from error
+        lines = [Fire(schedule.name, at, at, now, None, reason) for at, reason in left_out]
+        if plan.jobs and len(lines) == len(plan.jobs):
+            found = found._replace(after=found.after._replace(idle=schedule.idle + len(lines)))
+        if not self._store.move_schedule(schedule, found.after):
+            raise OperationFailed(f"schedule {schedule.name} was fired by somebody else", "it is looked at again")
+        if any(each.act is Act.REPLACE for each in plan.look.made) and jobs:
+            earlier = [*self._store.unfinished_of([schedule.name])[schedule.name]]
+            replaced = [each for each in earlier if each != jobs[-1].id]
+            self._store.change(replaced, CancelRequested(), f"schedule {schedule.name}")
+        lines += [Fire(schedule.name, job.scheduled_at or now, job.scheduled_at or now, now, job.id) for job in jobs]
+        self._store.add_fires([*found.lines, *lines])
+        return len(jobs)
+
+    def _insert(self, jobs: Sequence[Job]) -> tuple[list[Job], list[tuple[float, str]]]:
+        """Adds jobs. Returns those that are new, and why others are not: another job has their id or unique key."""
+        taken = self._store.taken_ids([job.id for job in jobs]) if jobs else set()
+        left_out = [(job.scheduled_at or 0.0, f"there is a job {job.id} already") for job in jobs if job.id in taken]
+        keyed = [Arrival(job) for job in jobs if job.unique_key is not None and job.id not in taken]
+        new = [job for job in jobs if job.unique_key is None and job.id not in taken]
+        for arrival, admitted in zip(keyed, self._store.admit(keyed) if keyed else (), strict=True):
+            if admitted.fate in ADDED:
+                new.append(admitted.job)
+            else:
+                at = arrival.job.scheduled_at or 0.0
+                left_out.append((at, f"job {admitted.job.id} has the unique key {arrival.job.unique_key}"))
+        if new:
+            self._store.insert(new)
+        return new, left_out
+
+
+class _Refused(Exception):
+    """The store has refused the jobs of a schedule; all else of the transaction is undone with them."""
+
+    def __init__(self, schedule: str, why: QueuectlError) -> None:
+        self.schedule = schedule
+        self.why = why
+
+
+def _without_jobs(schedule: Schedule, found: Look, error: QueuectlError, now: float) -> Look:
+    """The look where no job could be made."""
+    lines = [Fire(schedule.name, each.at, each.at, now, None, error.message) for each in found.made]
+    return found._replace(made=(), lines=[*found.lines, *lines], after=found.after._replace(idle=schedule.idle + 1))
+
+
+class _Factories:
+    """Makes the jobs of schedules, with the settings of this moment."""
+
+    def __init__(self, store: ScheduleStore, now: float) -> None:
+        settings, self._policies = store.policies()
+        self._settings, self._now = Settings(settings, store.defaults), now
+
+    def job(self, schedule: Schedule, at: float) -> Job:
+        """The job of one fire."""
+        return scheduled_job(schedule, at, fire_id(schedule.name, at), self._settings, self._now, self._policies)
