@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import print_changed, report_refused
-from queuectl.cli.choosing import age_to_delete, chosen
+from queuectl.cli.choosing import age_to_delete, selection, selects
+from queuectl.cli.console import Console
 from queuectl.client.actions import CANCEL, DELETE, HOLD, RELEASE, RETRY, RETRY_DOWN, Action
 from queuectl.client.facade import Client
-from queuectl.client.values import Changed, Progress
-from queuectl.domain.errors import Invalid, NotFound
+from queuectl.client.values import Changed
+from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Job, JobState
+from queuectl.store.selections import Refs
 from queuectl.wire.words import counted
 
 FORCED_DELETE_WAIT_S = 60.0
@@ -27,8 +29,8 @@ def cancel(call: Call) -> int:
     return act(call, CANCEL, _cancel)
 
 
-def _cancel(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
-    changed = client.cancel(refs, progress)
+def _cancel(client: Client, refs: Refs) -> Changed:
+    changed = client.act(CANCEL, refs)
     ended = client.end_orphaned(changed.jobs)
     return changed._replace(jobs=[client.job(job.id) if job.id in ended else job for job in changed.jobs])
 
@@ -50,40 +52,85 @@ def delete(call: Call) -> int:
     return act(call, DELETE._replace(states=tuple(JobState)), _cancel_and_delete)
 
 
-def act(
-    call: Call, action: Action, do: Callable[[Client, Sequence[str], Progress | None], Changed] | None = None
-) -> int:
-    """Acts on the given ids, or on the selected jobs once that is confirmed. `do` replaces the action's function."""
+Do = Callable[[Client, Refs], Changed]
+
+
+def act(call: Call, action: Action, do: Do | None = None, then: Callable[[Client], None] | None = None) -> int:
+    """Acts on the given ids, or on the selected jobs once that is confirmed. `do` replaces the action's function, for
+    some of the jobs at a time; `then` is called at the end."""
     console = call.console
     if action.final and call.args.older_than is not None:
         age_to_delete(call.args)
     with call.client() as client:
-        jobs = _selected(call, client, action)
-        if jobs is not None and not jobs:
+        among = action.among(selection(call, client))
+        batches: Iterator[Refs] = iter([call.words])
+        selected, total = None, len(call.words)
+        if selects(call.args):
+            selected = among and client.selected(among, action.concerns)
+            total = selected.count() if selected else 0
+        if not total:
             if console.as_json:
                 console.json_array([])
             console.note("0 jobs", "no_jobs")
             return 0
         if call.args.dry_run:
-            named = jobs if jobs is not None else [client.job(ref) for ref in call.words]
-            print_changed(console, client, named, f"would {action.verb}")
+            pages = selected.pages() if selected else iter([[client.job(ref) for ref in call.words]])
+            print_changed(console, client, pages, f"would {action.verb}")
             return 0
-        if jobs is not None and not _confirmed(call, action, counted(len(jobs), "job")):
-            console.note("nothing was changed", "nothing_changed")
-            return 1
-        refs = call.words if jobs is None else [job.id for job in jobs]
-        progress = console.progress(action.done, len(refs)) if len(refs) > 1 else None
-        changed = do(client, refs, progress) if do else client.act(action, refs, progress)
-        console.progress_done()
-        print_changed(console, client, changed.jobs, action.done)
-        return report_refused(console, changed.refused)
+        if selected:
+            if not _confirmed(call, action, counted(total, "job")):
+                console.note("nothing was changed", "nothing_changed")
+                return 1
+            batches = selected.batches()
+        acting = _Acting(console, do or (lambda client, refs: client.act(action, refs)), action.done, total)
+        refused = acting.go(client, batches)
+        if then:
+            then(client)
+        return report_refused(console, refused)
 
 
-def _selected(call: Call, client: Client, action: Action) -> list[Job] | None:
-    """The selected jobs in states that the action can change; None if only ids were given."""
-    jobs = chosen(call, client, action.states if call.args.state else action.usual or action.states)
-    concerns = action.concerns
-    return jobs if jobs is None or concerns is None else [job for job in jobs if concerns(job)]
+class _Acting:
+    """Acts on jobs batch by batch, and prints what was changed. If it is broken off, it says how far it got."""
+
+    def __init__(self, console: Console, do: Do, done: str, total: int) -> None:
+        self._console = console
+        self._do = do
+        self._done = done
+        self._total = total
+        self._changed = 0
+        self._refused: list[QueuectlError] = []
+        self._broken_off: BaseException | None = None
+
+    def go(self, client: Client, batches: Iterator[Refs]) -> list[QueuectlError]:
+        """Returns what was refused."""
+        try:
+            print_changed(self._console, client, self._pages(client, batches), self._done)
+        except KeyboardInterrupt as interrupt:
+            self._broken_off = interrupt
+        if self._broken_off is not None:
+            if self._total > 1:
+                how_far = f"{self._done} {self._changed:,} of {counted(self._total, 'job')}"
+                self._console.note(f"{how_far}; to go on, give the command again", "broken_off")
+            raise self._broken_off
+        return self._refused
+
+    def _pages(self, client: Client, batches: Iterator[Refs]) -> Iterator[Sequence[Job]]:
+        progress = self._console.progress(self._done, self._total) if self._total > 1 else None
+        done = 0
+        try:
+            for refs in batches:
+                changed = self._do(client, refs)
+                self._changed += len(changed.jobs)
+                self._refused += changed.refused
+                done += len(refs)
+                if progress:
+                    progress(done)
+                if changed.jobs:
+                    yield changed.jobs
+        except (KeyboardInterrupt, QueuectlError) as error:
+            self._broken_off = error  # what was changed is printed to its end first
+        finally:
+            self._console.progress_done()
 
 
 def _confirmed(call: Call, action: Action, number: str) -> bool:
@@ -91,21 +138,12 @@ def _confirmed(call: Call, action: Action, number: str) -> bool:
     return call.console.confirmed(f"{action.verb} {number}?", call.args.yes, unasked)
 
 
-def _cancel_and_delete(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
-    running = [job.id for job in _there(client, refs) if job.state is JobState.PROCESSING]
+def _cancel_and_delete(client: Client, refs: Refs) -> Changed:
+    running = [job.id for job in client.there(refs) if job.state is JobState.PROCESSING]
     if running:
         client.end_orphaned(client.cancel(running).jobs)
         try:
             client.wait(running, timeout=FORCED_DELETE_WAIT_S)
         except TimeoutError:
             pass  # jobs that still run are refused below
-    return client.delete(refs, progress)
-
-
-def _there(client: Client, refs: Sequence[str]) -> Iterator[Job]:
-    """The jobs that exist; the deletion reports the others."""
-    for ref in refs:
-        try:
-            yield client.job(ref)
-        except (NotFound, Invalid):
-            continue
+    return client.act(DELETE, refs)

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from queuectl.cli.console import Console
 from queuectl.client.facade import Client
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Job, JobState
-from queuectl.wire.jobs import job_to_json
 
 AT_ONCE = ("enqueued", "retried")
 LINES_MAX = 20
 """On a terminal, more jobs than this are counted instead of listed."""
 
 
-def print_changed(console: Console, client: Client, jobs: Sequence[Job], verb: str) -> None:
-    """Prints the changed jobs: `enqueued job1`, bare ids, or JSON."""
+def print_changed(console: Console, client: Client, pages: Iterable[Sequence[Job]], verb: str) -> None:
+    """Prints the changed jobs as they come: `enqueued job1`, bare ids, or JSON."""
     if console.as_json:
-        reasons = client.reasons(jobs)
-        console.json_array(job_to_json(job, reason) for job, reason in zip(jobs, reasons, strict=True))
+        console.job_array(client.with_reasons(pages))
     elif console.quiet:
-        console.lines(job.id for job in jobs)
-    elif console.terminal and len(jobs) > LINES_MAX:
+        for jobs in pages:
+            console.lines(job.id for job in jobs)
+    elif console.terminal:
+        _print_few(console, pages, verb)
+    else:
+        for jobs in pages:
+            console.lines(f"{_so_far(verb, job)} {job.id}{at_once(verb, job)}" for job in jobs)
+
+
+def _print_few(console: Console, pages: Iterable[Sequence[Job]], verb: str) -> None:
+    few: list[Job] = []
+    number = 0
+    for jobs in pages:
+        number += len(jobs)
+        few += jobs[: LINES_MAX + 1 - len(few)]
+    if number > LINES_MAX:
         from queuectl.wire.words import counted
 
-        console.print(f"{verb} {counted(len(jobs), 'job')}")
+        console.print(f"{verb} {counted(number, 'job')}")
     else:
-        console.lines(f"{_so_far(verb, job)} {job.id}{at_once(verb, job)}" for job in jobs)
+        console.lines(f"{_so_far(verb, job)} {job.id}{at_once(verb, job)}" for job in few)
 
 
 def _so_far(verb: str, job: Job) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
 
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound, QueuectlError
-from queuectl.domain.job import Job, JobState
+from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
 from queuectl.wire.selections import KEYS, parse_selection
 from queuectl.wire.times import parse_duration
@@ -45,30 +44,21 @@ def positive(text: str | None, what: str, most: int = 1_000_000_000) -> int | No
     return int(text)
 
 
-def chosen(call: Call, client: Client, among: Sequence[JobState] | None = None) -> list[Job] | None:
-    """The selected jobs, restricted to the states an action can change; None if only ids were given.
-
-    Raises `Invalid` if neither ids nor selectors were given.
-    """
-    if not selects(call.args):
-        if not call.words:
-            raise Invalid("no job given", "give ids, or select jobs, e.g. --state failed, --queue video, --all")
-        return None
+def selection(call: Call, client: Client) -> Selector:
+    """What the options select, among the ids if any are given too. Raises `Invalid` if neither is given."""
+    if not (selects(call.args) or call.words):
+        raise Invalid("no job given", "give ids, or select jobs, e.g. --state failed, --queue video, --all")
     selector = selector_of(call.args, client.now())
-    if call.words:
+    if call.words and selects(call.args):
         selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
-    if among is not None:
-        states = tuple(state for state in selector.states or tuple(JobState) if state in among)
-        if not states:
-            return []
-        selector = selector._replace(states=states)
-    return client.find(selector)
+    return selector
 
 
 def found(call: Call, client: Client) -> tuple[list[Job], list[QueuectlError]]:
     """The jobs of the given ids or selectors, and an error for each id that does not exist."""
-    selected = chosen(call, client)
-    if selected is not None:
+    selector = selection(call, client)
+    if selects(call.args):
+        selected = client.find(selector)
         if not selected:
             call.console.note("0 jobs", "no_jobs")
         return selected, []

@@ -32,12 +32,12 @@ def enqueue(call: Call) -> int:
         (admitted,) = client.enqueue_each([request])
         job, fate = admitted
         if fate in ADDED:
-            print_changed(call.console, client, [job], "enqueued")
+            print_changed(call.console, client, [[job]], "enqueued")
         elif fate is Fate.ID_THERE:
             print_changed(call.console, client, [], "enqueued")
             note_there(call, job)
         elif call.console.as_json or call.console.quiet:
-            print_changed(call.console, client, [job], "enqueued")
+            print_changed(call.console, client, [[job]], "enqueued")
         else:
             call.console.print(in_words(admitted))
         note_all(call, client, [job] if fate in ADDED else [])
@@ -57,6 +57,6 @@ def clone(call: Call) -> int:
             print_changed(call.console, client, [], "enqueued")
             note_there(call, job)
             return 0
-        print_changed(call.console, client, [job], "enqueued")
+        print_changed(call.console, client, [[job]], "enqueued")
         note_all(call, client, [job])
     return 0

@@ -11,10 +11,11 @@ from queuectl.cli.notes import note_paused, note_unserved
 from queuectl.cli.options import FLAGS
 from queuectl.client.actions import setting
 from queuectl.client.facade import Client
-from queuectl.client.values import Changed, Progress
+from queuectl.client.values import Changed
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import SETTABLE
+from queuectl.store.selections import Refs
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import ALIASES, LIFTABLE, REPLACE
 
@@ -38,15 +39,20 @@ def set_keys(call: Call) -> int:
         raise Invalid("nothing to change", "write KEY=VALUE, such as priority=5, or --replace OLD NEW")
     action = setting(changes, SystemClock().now())
 
-    def change(client: Client, refs: Sequence[str], progress: Progress | None) -> Changed:
-        done = client.act(action, refs, progress)
-        if "queue" in changes and not call.console.quiet:
-            queues = {job.queue for job in done.jobs if not job.finished}
-            note_paused(call, client.paused(queues))
-            note_unserved(call, client.unserved(queues))
+    queues: set[str] = set()
+
+    def change(client: Client, refs: Refs) -> Changed:
+        done = client.act(action, refs)
+        if "queue" in changes:
+            queues.update(job.queue for job in done.jobs if not job.finished)
         return done
 
-    return act(call._replace(words=refs), action, change)
+    def note(client: Client) -> None:
+        if not call.console.quiet:
+            note_paused(call, client.paused(queues))
+            note_unserved(call, client.unserved(queues))
+
+    return act(call._replace(words=refs), action, change, note)
 
 
 def move(call: Call) -> int:
@@ -55,7 +61,7 @@ def move(call: Call) -> int:
     if front == (before is not None):
         raise Invalid("say where to", "write --front, or --before ID")
     with call.client() as client:
-        print_changed(call.console, client, [client.move(call.words[0], before=before, front=front)], "moved")
+        print_changed(call.console, client, [[client.move(call.words[0], before=before, front=front)]], "moved")
     return 0
 
 

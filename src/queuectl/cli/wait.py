@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from array import array
+from collections.abc import Iterable, Sequence
 
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import chosen
-from queuectl.cli.onlooker import Onlooker
+from queuectl.cli.choosing import selection, selects
+from queuectl.cli.onlooker import LOOKED_AT, Onlooker
 from queuectl.client.facade import Client
 from queuectl.domain.errors import NotFound, TimedOut
 from queuectl.domain.job import Job, JobState
-from queuectl.wire.jobs import job_to_json
+from queuectl.store.selections import Refs
 from queuectl.wire.times import format_duration, parse_duration
 from queuectl.wire.words import counted
 
+FEW = 1000
+"""More jobs than this are not kept in memory."""
+NAMED_MAX = 5
 NEVER_RAN = 125
 TIMED_OUT = 124
 BY_SIGNAL = 128
@@ -25,25 +30,90 @@ def wait(call: Call) -> int:
     timeout = None if call.args.timeout is None else parse_duration(call.args.timeout, "--timeout")
     console = call.console
     with call.client() as client:
-        jobs = chosen(call, client)
-        refs = [job.id for job in jobs] if jobs is not None else [client.job(ref).id for ref in call.words]
+        refs = _refs(call, client)
         if not refs:
             if console.as_json:
                 console.json_array([])
             console.note("0 jobs", "no_jobs")
             return 0 if call.args.allow_none else NONE_SELECTED
-        onlooker = Onlooker(call, client, refs)
+        waiting = _Waiting(call, client, refs, timeout)
         try:
-            finished = client.wait(refs, any=call.args.any, timeout=timeout, tick=onlooker, say=onlooker.say)
+            return waiting.for_few() if len(refs) <= FEW or call.args.any else waiting.for_many()
         except TimeoutError:
-            waited = _still_waiting(client, refs, format_duration(timeout or 0.0))
-            console.error(TimedOut(waited, "give a longer --timeout"))
+            console.error(TimedOut(waiting.still_waiting(), "give a longer --timeout"))
             return TIMED_OUT
-    if console.as_json:
-        console.json_array(job_to_json(job, job.error if job.state is JobState.DEAD else None) for job in finished)
-    else:
-        console.lines(job.id if console.quiet else f"{job.id} {job.state}" for job in finished)
-    return max(map(exit_code_of, finished))
+
+
+def _refs(call: Call, client: Client) -> Refs:
+    """The jobs as they are selected now: few by their ids, many by `seq`, in as little memory as possible."""
+    selector = selection(call, client)
+    if not selects(call.args):
+        return [client.job(ref).id for ref in call.words]
+    seqs = array("q")
+    for some in client.selected(selector).seqs():
+        seqs.extend(some)
+    return seqs if len(seqs) > FEW else [job.id for job in client.there(seqs)]
+
+
+class _Waiting:
+    """Waits for jobs, and prints what became of them."""
+
+    def __init__(self, call: Call, client: Client, refs: Refs, timeout: float | None) -> None:
+        self._call = call
+        self._client = client
+        self._refs = refs
+        self._timeout = timeout
+        self._until = None if timeout is None else time.monotonic() + timeout
+        self._onlooker = Onlooker(call, client, self._ids(refs[:LOOKED_AT]))
+
+    def _ids(self, refs: Refs) -> list[str]:
+        if isinstance(refs[0], str):
+            return [str(ref) for ref in refs]
+        ids = [job.id for at in range(0, len(refs), FEW) for job in self._client.there(refs[at : at + FEW])]
+        if len(ids) < len(refs):
+            raise NotFound("a job that was waited for has been deleted", "wait for the others again")
+        return ids
+
+    def _wait(self, refs: Refs) -> list[Job]:
+        left = None if self._until is None else max(0.0, self._until - time.monotonic())
+        look = self._onlooker
+        return self._client.wait(self._ids(refs), any=self._call.args.any, timeout=left, tick=look, say=look.say)
+
+    def for_few(self) -> int:
+        """Returns the highest exit code."""
+        finished = self._wait(self._refs)
+        self._print([finished])
+        return max(map(exit_code_of, finished))
+
+    def for_many(self) -> int:
+        """The same a few jobs at a time: all have to finish, whichever is first. What is printed is read again."""
+        parts = [self._refs[start : start + FEW] for start in range(0, len(self._refs), FEW)]
+        highest = max(max(map(exit_code_of, self._wait(part))) for part in parts)
+        self._print(map(self._client.there, parts))
+        return highest
+
+    def _print(self, pages: Iterable[Sequence[Job]]) -> None:
+        console = self._call.console
+        if console.as_json:
+            console.job_array((jobs, [_error(job) for job in jobs]) for jobs in pages)
+        else:
+            for jobs in pages:
+                console.lines(job.id if console.quiet else f"{job.id} {job.state}" for job in jobs)
+
+    def still_waiting(self) -> str:
+        """What the message says when the time is over."""
+        named, left = list[str](), 0
+        for start in range(0, len(self._refs), FEW):
+            for job in self._client.there(self._refs[start : start + FEW]):
+                if not job.finished:
+                    left += 1
+                    named += [f"{job.id} is {job.state}"] if left <= NAMED_MAX else []
+        more = f" and {counted(left - NAMED_MAX, 'other')}" if left > NAMED_MAX else ""
+        return f"gave up after {format_duration(self._timeout or 0.0)}: {', '.join(named)}{more}"
+
+
+def _error(job: Job) -> str | None:
+    return job.error if job.state is JobState.DEAD else None
 
 
 def exit_code_of(job: Job) -> int:
@@ -53,10 +123,3 @@ def exit_code_of(job: Job) -> int:
     if job.signal is not None:
         return BY_SIGNAL + job.signal
     return job.exit_code or NEVER_RAN
-
-
-def _still_waiting(client: Client, refs: Sequence[str], timeout: str) -> str:
-    left = [job for job in map(client.job, refs) if not job.finished]
-    named = ", ".join(f"{job.id} is {job.state}" for job in left[:5])
-    more = f" and {counted(len(left) - 5, 'other')}" if len(left) > 5 else ""
-    return f"gave up after {timeout}: {named}{more}"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
+from queuectl.client.selecting import BATCH
 from queuectl.client.values import Changed, Progress
-from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.errors import Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import Event, Retried
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
-
-BATCH = 500
-"""Most jobs in one transaction."""
+from queuectl.store.selections import Refs
 
 DETAIL_MAX = 2000
 """Most characters of an entry's detail in the audit log."""
@@ -22,22 +21,30 @@ Results = list[Job | QueuectlError]
 """For each job its new state, or why it could not be changed."""
 
 
-def change(store: Store, who: str, refs: Sequence[str], event: Event, progress: Progress | None) -> Changed:
+def change(store: Store, who: str, refs: Refs, event: Event, progress: Progress | None) -> Changed:
     """Applies the event to the jobs."""
     return in_batches(store, refs, lambda batch: store.change(batch, event, who), progress)
 
 
-def delete(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
+def delete(store: Store, who: str, refs: Refs, progress: Progress | None) -> Changed:
     """Deletes jobs with their history and output. Running ones are refused."""
     return in_batches(store, refs, lambda batch: _delete(store, who, batch), progress)
 
 
-def retry_down(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
+def retry_down(store: Store, who: str, refs: Refs, progress: Progress | None) -> Changed:
     """Runs jobs again, and after them what depends on them and is finished or has not begun."""
-    named = [refs] if isinstance(refs, str) else list(refs)
+    named = _ids(store, refs)
     there = [store.get(ref).id for ref in named if _is_there(store, ref)]
     below = [job.id for job in store.below(there) if job.finished or job.state is JobState.PENDING]
-    return change(store, who, [*named, *(id for id in below if id not in set(there))], Retried(), progress)
+    known = set(there)
+    return change(store, who, [*named, *(id for id in below if id not in known)], Retried(), progress)
+
+
+def _ids(store: Store, refs: Refs) -> list[str]:
+    if isinstance(refs, str):
+        return [refs]
+    seqs = [ref for ref in refs if isinstance(ref, int)]
+    return [job.id for job in store.at(seqs)] if seqs else [ref for ref in refs if isinstance(ref, str)]
 
 
 def _is_there(store: Store, ref: str) -> bool:
@@ -48,48 +55,25 @@ def _is_there(store: Store, ref: str) -> bool:
     return True
 
 
-def retry_dead(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
+def retry_dead(store: Store, who: str, refs: Refs, progress: Progress | None) -> Changed:
     """Moves dead jobs back to their queue. Others are refused."""
-    return _only_dead(store, refs, lambda dead: store.change(dead, Retried(), who), progress)
+    return in_batches(store, refs, lambda batch: store.change(batch, Retried(), who, only_dead=True), progress)
 
 
-def purge(store: Store, who: str, refs: Sequence[str], progress: Progress | None) -> Changed:
+def purge(store: Store, who: str, refs: Refs, progress: Progress | None) -> Changed:
     """Deletes dead jobs. Others are refused."""
-    return _only_dead(store, refs, lambda dead: _delete(store, who, dead), progress)
+    return in_batches(store, refs, lambda batch: _delete(store, who, batch, only_dead=True), progress)
 
 
-def _delete(store: Store, who: str, refs: Sequence[str]) -> Results:
+def _delete(store: Store, who: str, refs: Refs, only_dead: bool = False) -> Results:
     with store.transaction():
-        results = store.delete(refs)
+        results = store.delete(refs, only_dead)
         if gone := [each.id for each in results if isinstance(each, Job)]:
             note(store, who, "Deleted", f"{len(gone)}: {', '.join(gone)}")
     return results
 
 
-def _only_dead(
-    store: Store, refs: Sequence[str], act: Callable[[Sequence[str]], Results], progress: Progress | None
-) -> Changed:
-    def batch(some: Sequence[str]) -> Results:
-        with store.transaction():  # so that no job leaves the DLQ in between
-            dead, refused = [], Results()
-            for ref in some:
-                try:
-                    job = store.get(ref)
-                except (NotFound, Invalid) as error:
-                    refused.append(error)
-                    continue
-                if job.state is JobState.DEAD:
-                    dead.append(job.id)
-                else:
-                    refused.append(Conflict(f"job {job.id} is {job.state}, not dead", "see: queuectl dlq list"))
-            return refused + act(dead)
-
-    return in_batches(store, refs, batch, progress)
-
-
-def in_batches(
-    store: Store, refs: Sequence[str], act: Callable[[Sequence[str]], Results], progress: Progress | None
-) -> Changed:
+def in_batches(store: Store, refs: Refs, act: Callable[[Refs], Results], progress: Progress | None) -> Changed:
     """What `act` does to all these jobs, a batch at a time."""
     refs = [refs] if isinstance(refs, str) else refs  # a text is a sequence of texts too
     jobs, refused = list[Job](), list[QueuectlError]()

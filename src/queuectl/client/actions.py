@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from queuectl.client import acting
@@ -25,11 +25,13 @@ from queuectl.client.operation import (
 from queuectl.client.values import Changed, Progress
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Edited, Event, Held, Released, Retried
+from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
+from queuectl.store.selections import Refs
 from queuectl.wire.requests import NOTHING, parse_changes
 from queuectl.wire.schema import ref
 
-Do = Callable[[Store, str, Sequence[str], Progress | None], Changed]
+Do = Callable[[Store, str, Refs, Progress | None], Changed]
 
 LIMIT_MAX = 100_000
 A_JOB = Answer(ref("Job"), "the job as it is now")
@@ -39,9 +41,9 @@ CHANGED = Answer(ref("Changed"), "counts, the first 1,000 changed jobs, and the 
 class Action(NamedTuple):
     """A verb in the forms that messages need, the states it can change, its function, and its operation on many jobs.
 
-    A selection without `--state` means the `usual` states (None: all it can change) and the jobs that it `concerns`
-    (None: all). A `final` verb on a selection needs `--yes` if nobody can be asked. `more` are further arguments of the
-    operation.
+    A selection without `--state` means the `usual` states (None: all it can change), and jobs that are `held` or not
+    (None: all) and that it `concerns` (None: all). A `final` verb on a selection needs `--yes` if nobody can be asked.
+    `more` are further arguments of the operation.
     """
 
     verb: str
@@ -50,9 +52,16 @@ class Action(NamedTuple):
     do: Do
     many: Operation[Any]
     usual: tuple[JobState, ...] = ()
+    held: bool | None = None
     concerns: Callable[[Job], bool] | None = None
     final: bool = False
     more: Mapping[str, Any] = NOTHING
+
+    def among(self, selector: Selector) -> Selector | None:
+        """What of a selection it may change, apart from what it `concerns`; None if that is nothing."""
+        possible = self.states if selector.states else self.usual or self.states
+        states = tuple(state for state in selector.states or tuple(JobState) if state in possible)
+        return selector._replace(states=states, held=self.held) if states else None
 
 
 def _one(verb: str, summary: str, *more: Argument) -> Operation[Any]:
@@ -100,11 +109,11 @@ CANCEL = Action(
 )
 HOLD = Action(
     verb="hold", done="held", states=_allowed(Held), do=_by(Held()), many=_jobs("hold"),
-    concerns=lambda job: not job.held,
+    held=False,
 )  # fmt: skip
 RELEASE = Action(
     verb="release", done="released", states=_allowed(Released), do=_by(Released()), many=_jobs("release"),
-    concerns=lambda job: job.held,
+    held=True,
 )  # fmt: skip
 DELETE = Action(
     verb="delete", done="deleted", do=acting.delete, many=_jobs("delete"), final=True,

@@ -15,6 +15,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.factory import JobFactory, with_command
 from queuectl.settings import Settings
 from queuectl.store.port import Store
+from queuectl.store.selections import Refs
 from queuectl.wire.jobs import command_line
 from queuectl.wire.kinds import check_command, check_script, format_size
 from queuectl.wire.requests import COLUMNS, LISTS, SPEC_KEYS, JobChanges, not_a_list
@@ -33,9 +34,7 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
 _FIELDS = {field.name: field for field in SETTABLE}
 
 
-def change(
-    store: Store, who: str, refs: Sequence[str], changes: JobChanges, progress: Progress | None = None
-) -> Changed:
+def change(store: Store, who: str, refs: Refs, changes: JobChanges, progress: Progress | None = None) -> Changed:
     """Changes the jobs. Refuses those that run or have completed."""
     edited = Editor(store, who, changes)
     return in_batches(store, refs, lambda batch: store.edit(batch, edited, who), progress)

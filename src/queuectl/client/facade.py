@@ -17,6 +17,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.settings import Settings
 from queuectl.store.arrivals import Admitted
+from queuectl.store.selections import Refs
 from queuectl.wire.requests import NOTHING, JobRequest
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Client(Here, Verbs):
             self.note(kind, operation.filled(template, arguments, done))
         return done
 
-    def act(self, action: Action, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
+    def act(self, action: Action, refs: Refs, progress: Progress | None = None) -> Changed:
         """Does it to these jobs, in batches."""
         return action.do(self.store, self.who, refs, progress)
 

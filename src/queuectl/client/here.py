@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from queuectl.domain.errors import Invalid, StoreBusy
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.store.port import Store
+from queuectl.store.selections import Refs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from queuectl.client.news import Watching
     from queuectl.client.overview import Overview
     from queuectl.client.schedule_views import ScheduleView
+    from queuectl.client.selecting import Selected
     from queuectl.domain.dependency import Neighbours
     from queuectl.domain.finding import Finding
     from queuectl.domain.token import Token
@@ -93,6 +95,18 @@ class Here:
     ) -> list[Job]:
         """A page of matching jobs, after the one with the `seq` `after`."""
         return self.store.find(selector, limit=limit, newest_first=newest_first, after_seq=after)
+
+    def selected(
+        self, selector: Selector, concerns: Callable[[Job], bool] | None = None, latest: int | None = None
+    ) -> Selected:
+        """The jobs of a selection, or those of them that an act `concerns`, to go through however many they are."""
+        from queuectl.client.selecting import Selected
+
+        return Selected(self.store, selector, concerns, latest)
+
+    def there(self, refs: Refs) -> list[Job]:
+        """Those of the jobs that exist."""
+        return looking.there(self.store, refs)
 
     def line(self, queue: str, limit: int) -> list[Job]:
         """The first due jobs of a queue, in the order of claiming."""

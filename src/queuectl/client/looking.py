@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from queuectl.client.values import Status
 from queuectl.client.workers import workers_of
-from queuectl.domain.errors import Invalid
+from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
+from queuectl.store.selections import Refs
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.limits import Pause
@@ -34,6 +36,17 @@ def pages(store: Store, selector: Selector, newest: int | None = None) -> Iterat
     while page := store.find(selector, limit=PAGE, after_seq=after, up_to_seq=latest):
         yield page
         after = page[-1].seq
+
+
+def there(store: Store, refs: Refs) -> list[Job]:
+    """Those of the jobs that exist."""
+    if refs and isinstance(refs[0], int):
+        return store.at([ref for ref in refs if isinstance(ref, int)])
+    found: list[Job] = []
+    for ref in refs:
+        with suppress(NotFound, Invalid):
+            found.append(store.get(str(ref)))
+    return found
 
 
 def known_count(store: Store, selector: Selector) -> int | None:

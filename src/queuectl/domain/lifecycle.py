@@ -118,6 +118,9 @@ VERBS: dict[type[Event], str] = {
 }
 
 
+_PLACES = {name: place for place, name in enumerate(Job._fields)}
+
+
 def apply(job: Job, event: Event, now: float) -> Job:
     """The job after `event` at time `now`. Raises `Conflict` if its state does not allow the event."""
     allowed = TRANSITIONS[job.state].get(type(event))
@@ -126,7 +129,11 @@ def apply(job: Job, event: Event, now: float) -> Job:
             f"job {job.id} is {job.state} and cannot {VERBS[type(event)]}",
             f"see its history with: queuectl show {job.id}",
         )
-    after = job._replace(updated_at=now, **_changes(job, event, now))
+    values = list(job)
+    values[_PLACES["updated_at"]] = now
+    for name, value in _changes(job, event, now).items():
+        values[_PLACES[name]] = value
+    after = Job._make(values)
     assert after.state in allowed, f"{job.state} -> {type(event).__name__} -> {after.state}"
     return after
 

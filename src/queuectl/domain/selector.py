@@ -11,7 +11,7 @@ class Selector(NamedTuple):
     """Jobs that match every given criterion; of a criterion's values one must match.
 
     `command` is a GLOB over the command line, `error` a text contained in the error. `before`: the job was last changed
-    before this time (seconds since the epoch). An empty selector matches all jobs.
+    before this time (seconds since the epoch). `held`: whether it is held. An empty selector matches all jobs.
     """
 
     ids: tuple[str, ...] = ()
@@ -23,6 +23,7 @@ class Selector(NamedTuple):
     commands: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     before: float | None = None
+    held: bool | None = None
 
 
 ALL_JOBS = Selector()

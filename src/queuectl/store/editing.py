@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from queuectl.domain.errors import QueuectlError
     from queuectl.domain.job import Job
+    from queuectl.store.selections import Refs
 
 
 class EditStore(Protocol):
     """What changes a job that waits, or its order."""
 
     def edit(
-        self, ids: Sequence[str], edited: Callable[[Job], tuple[Mapping[str, Any], str]], who: str | None
+        self, refs: Refs, edited: Callable[[Job], tuple[Mapping[str, Any], str]], who: str | None
     ) -> list[Job | QueuectlError]:
         """Changes what waiting jobs are to do: `edited` returns new values of a job's attributes, and what is told of
         it, or raises what stands in the job's place. A job claimed meanwhile is refused."""

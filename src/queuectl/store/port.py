@@ -28,6 +28,7 @@ from queuectl.store.editing import EditStore
 from queuectl.store.history import HistoryStore
 from queuectl.store.limits import LimitStore
 from queuectl.store.schedules import ScheduleStore
+from queuectl.store.selections import Refs, SelectionStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,8 +241,9 @@ class OpenStore(Protocol):
         """Matching jobs in the order of enqueueing, or the reverse. `after_seq` continues after that job; later ones
         than `up_to_seq` are left out."""
 
-    def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]:
-        """Applies a person's event to each job. If a job's state forbids it, the error stands in its place."""
+    def change(self, refs: Refs, event: Event, who: str | None, only_dead: bool = False) -> list[Job | QueuectlError]:
+        """Applies a person's event to each job. If a job's state forbids it, the error stands in its place; with
+        `only_dead` any other state than dead does. A `seq` whose job is gone is left out."""
 
     def prune(self, selector: Selector, limit: int) -> int:
         """Removes at most `limit` matching finished jobs and what only they used. Returns how many."""
@@ -332,7 +334,9 @@ class WorkStore(OpenStore, ScheduleStore, Protocol):
         """When the next job that waits for a time becomes claimable, or None."""
 
 
-class PeopleStore(OpenStore, LimitStore, ScheduleStore, ArrivalStore, EditStore, EdgeStore, Protocol):
+class PeopleStore(
+    OpenStore, LimitStore, ScheduleStore, ArrivalStore, EditStore, EdgeStore, SelectionStore, Protocol
+):  # fmt: skip
     """What people's commands need."""
 
     def insert(self, jobs: Iterable[Job]) -> dict[str, Job]:
@@ -349,20 +353,12 @@ class PeopleStore(OpenStore, LimitStore, ScheduleStore, ArrivalStore, EditStore,
         Raises `NotFound`, or `Invalid` if several ids begin with it.
         """
 
-    def count(self, selector: Selector) -> int: ...
-
-    def latest(self) -> int:
-        """`seq` of the newest job, or 0."""
-
-    def before_newest(self, selector: Selector, number: int) -> int | None:
-        """`seq` of the last matching job before the newest `number` ones; None if there are not more."""
-
     def take_back(self) -> int:
         """In a copy of a store, whose workers are elsewhere: takes every claim back, as lost with its machine. Returns
         their number."""
 
-    def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
-        """Removes jobs with their history and output. A running one is a `Conflict`."""
+    def delete(self, refs: Refs, only_dead: bool = False) -> list[Job | QueuectlError]:
+        """Removes jobs with their history and output. A running one is a `Conflict`; see `change`."""
 
     def counts(self) -> dict[tuple[str, JobState], int]:
         """How many jobs each queue has in each state. The cost does not depend on the history."""

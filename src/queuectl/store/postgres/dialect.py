@@ -39,4 +39,5 @@ POSTGRES = Dialect(
     first_unlocked="ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED",
     pairs="SELECT * FROM unnest(?::text[], ?::text[])",
     retries="WHERE state = 'failed' AND NOT held",
+    greatest="greatest",
 )

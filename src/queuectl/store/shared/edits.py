@@ -12,6 +12,7 @@ from queuectl.domain.errors import Conflict, Invalid, QueuectlError
 from queuectl.domain.job import FINISHED, Job, JobState, Spec
 from queuectl.domain.lifecycle import Edited, Replaced, apply
 from queuectl.store.arrivals import Admitted, Arrival
+from queuectl.store.selections import Refs
 from queuectl.store.shared.births import Births
 from queuectl.store.shared.jobs import Jobs
 from queuectl.store.shared.rows import EDITED
@@ -36,7 +37,7 @@ class Edits(Jobs):
         """Some jobs have other specs now: how many use each of these more, and how many less."""
 
     def edit(
-        self, ids: Sequence[str], edited: Callable[[Job], tuple[Mapping[str, Any], str]], who: str | None
+        self, refs: Refs, edited: Callable[[Job], tuple[Mapping[str, Any], str]], who: str | None
     ) -> list[Job | QueuectlError]:
         now = self.now()
         changed: list[tuple[Job, Job]] = []
@@ -52,7 +53,7 @@ class Edits(Jobs):
             return after
 
         with self.transaction():
-            results = self._each(ids, one)
+            results = self._each(refs, one)
             if changed:
                 self._rewrite(changed, now)
                 self._send_rows("note_detail", told)

@@ -12,7 +12,9 @@ from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import Event, Lost, Retried, apply
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Backlog, Change
+from queuectl.store.selections import Refs
 from queuectl.store.shared import rows
+from queuectl.store.shared.alike import write_alike
 from queuectl.store.shared.limits import Limits
 
 
@@ -21,6 +23,9 @@ class Jobs(Limits):
 
     def get(self, ref: str) -> Job:
         return rows.only_one(ref, lambda condition, values: self._jobs(f"WHERE {condition}", values))
+
+    def at(self, seqs: Sequence[int]) -> list[Job]:
+        return self._jobs(f"WHERE seq {self._dialect.any_of} ORDER BY seq", [self._dialect.array(seqs)])
 
     def find(
         self, selector: Selector, *, limit: int | None = None, newest_first: bool = False,
@@ -44,11 +49,19 @@ class Jobs(Limits):
         condition, values = rows.where(selector, self._dialect)
         return int(self._select(f"SELECT count(*) FROM {{schema}}.jobs WHERE {condition}", values)[0][0])
 
-    def change(self, ids: Sequence[str], event: Event, who: str | None) -> list[Job | QueuectlError]:
+    def seqs(self, selector: Selector, *, limit: int, after_seq: int | None, up_to_seq: int | None) -> list[int]:
+        rest, values = rows.page(
+            selector, self._dialect, limit=limit, newest_first=False, after_seq=after_seq, up_to_seq=up_to_seq
+        )
+        return [seq for (seq,) in self._select(f"SELECT seq FROM {{schema}}.jobs {rest}", values)]
+
+    def change(self, refs: Refs, event: Event, who: str | None, only_dead: bool = False) -> list[Job | QueuectlError]:
         now = self.now()
         changed: list[tuple[Job, Job]] = []
 
         def one(job: Job) -> Job:
+            if only_dead:
+                _refuse_living(job)
             after = apply(job, event, now)
             if job.finished and not after.finished and job.unique_key is not None:
                 self._take_key_again(job, now)
@@ -56,11 +69,11 @@ class Jobs(Limits):
             return after
 
         with self.transaction():
-            results = self._each(ids, one)
+            results = self._each(refs, one)
             if changed:
-                self._write(changed, now)
+                write_alike(self, changed, now)
                 self._count(changed)
-                self._send_rows("note", [(now, job.seq, type(event).__name__, who) for job, _ in changed])
+                self._note([job.seq for job, _ in changed], event, who, now)
                 self._left_lines(job for job, _ in changed)
                 self._announce()
             if waiting := [after for _, after in changed if isinstance(event, Retried) and after.depends_on]:
@@ -68,10 +81,20 @@ class Jobs(Limits):
                 results = [again.get(each.seq, each) if isinstance(each, Job) else each for each in results]
         return results
 
-    def delete(self, ids: Sequence[str]) -> list[Job | QueuectlError]:
+    def _note(self, seqs: Sequence[int], event: Event, who: str | None, now: float) -> None:
+        """Keeps what a person did to jobs."""
+        text = (
+            "INSERT INTO {schema}.events (at, job, kind, who) SELECT ?, seq, ?, ? FROM {schema}.jobs "
+            f"WHERE seq {self._dialect.any_of} ORDER BY seq"
+        )
+        self._execute(text, [now, type(event).__name__, who, self._dialect.array(seqs)])
+
+    def delete(self, refs: Refs, only_dead: bool = False) -> list[Job | QueuectlError]:
         deleted: dict[int, Job] = {}
 
         def one(job: Job) -> Job:
+            if only_dead:
+                _refuse_living(job)
             if job.state is JobState.PROCESSING:
                 raise Conflict(f"job {job.id} is running", "cancel it first, or use --force")
             if job.seq in deleted:
@@ -79,7 +102,7 @@ class Jobs(Limits):
             return deleted.setdefault(job.seq, job)
 
         with self.transaction():
-            results = self._each(ids, one)
+            results = self._each(refs, one)
             self._left_lines(deleted.values())
             self._forget_keys([job.id for job in deleted.values() if job.unique_key is not None])
             self._remove(list(deleted))
@@ -114,21 +137,25 @@ class Jobs(Limits):
                     self._send_rows("break_attempt", begun)
         return len(changed)
 
-    def _each(self, refs: Sequence[str], one: Callable[[Job], Job]) -> list[Job | QueuectlError]:
+    def _each(self, refs: Refs, one: Callable[[Job], Job]) -> list[Job | QueuectlError]:
         """What `one` returns for each job, or the error. All jobs are locked in one order, the same for everybody."""
-        ids = [ref for ref in refs if rows.can_be_id(ref)]
-        locked = self._jobs(
-            f"WHERE id {self._dialect.any_of} ORDER BY seq {self._dialect.locked}", [self._dialect.array(ids)]
-        )
-        standing = {job.id: job for job in locked}
+        any_of, array, locked = self._dialect.any_of, self._dialect.array, self._dialect.locked
+        if refs and isinstance(refs[0], int):
+            jobs = self._jobs(f"WHERE seq {any_of} ORDER BY seq {locked}", [array(refs)])
+            return [_outcome(one, job) for job in jobs]
+        ids = [ref for ref in refs if isinstance(ref, str)]
+        known = [ref for ref in ids if rows.can_be_id(ref)]
+        standing = {job.id: job for job in self._jobs(f"WHERE id {any_of} ORDER BY seq {locked}", [array(known)])}
         results: list[Job | QueuectlError] = []
-        for ref in refs:
+        for ref in ids:
             try:
                 job = standing.get(ref) or self._locked(self.get(ref), standing)
-                standing[job.id] = one(job)
-                results.append(standing[job.id])
-            except (Conflict, NotFound, Invalid) as error:
+            except (NotFound, Invalid) as error:
                 results.append(error)
+                continue
+            results.append(_outcome(one, job))
+            if isinstance(results[-1], Job):
+                standing[job.id] = results[-1]
         return results
 
     def _locked(self, job: Job, standing: dict[str, Job]) -> Job:
@@ -214,3 +241,16 @@ class Jobs(Limits):
         array = self._dialect.array
         served = {"queues": array(queues) if queues else None, "not_queues": array(() if queues else not_queues)}
         return bool(self.read("has_work", now=self.now(), **served)[0][0])
+
+
+def _outcome(one: Callable[[Job], Job], job: Job) -> Job | QueuectlError:
+    try:
+        return one(job)
+    except (Conflict, NotFound, Invalid) as error:
+        return error
+
+
+def _refuse_living(job: Job) -> None:
+    """Raises `Conflict` if the job is not dead."""
+    if job.state is not JobState.DEAD:
+        raise Conflict(f"job {job.id} is {job.state}, not dead", "see: queuectl dlq list")

@@ -7,7 +7,8 @@ enum, which costs as much as writing it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -83,6 +84,29 @@ def job_from_row(row: Sequence[Any], spec_of: Callable[[int], Spec]) -> Job:
 def list_text(values: Sequence[str]) -> str | None:
     """The value of a column with a list; None for an empty one."""
     return json.dumps(values) if values else None
+
+
+MANY = 50
+"""So many rows are turned into jobs column by column."""
+
+
+def jobs_from_rows(found: Sequence[Sequence[Any]], spec_of: Callable[[int], Spec]) -> list[Job]:
+    """The jobs in rows of `JOB_COLUMNS`."""
+    if len(found) < MANY:
+        return [job_from_row(row, spec_of) for row in found]
+    *columns, words = zip(*found, strict=True)
+    values: list[Iterable[Any]] = list(columns)
+    if words.count(None) < len(words):
+        commands = zip(words, columns[_COMMAND_AT], strict=True)
+        values[_COMMAND_AT] = [tuple(json.loads(text)) if text else command for text, command in commands]
+    for at, convert in (*_CONVERTED, (SPEC_AT, spec_of)):
+        column = columns[at]
+        same = column[0] is column[-1] and column.count(column[0]) == len(column)
+        values[at] = repeat(convert(column[0]), len(column)) if same else map(convert, column)
+    return list(map(_new_job, repeat(Job), zip(*values, strict=True)))
+
+
+_new_job = tuple.__new__
 
 
 def is_ready(job: Job, now: float) -> bool:
@@ -164,6 +188,7 @@ class Dialect(NamedTuple):
     - `retries`: the beginning of what follows `FROM jobs` for failed jobs that run again.
     - `shared_unlocked`: the end of a query for one job that stays as it is until this transaction ends, unless somebody
       else is changing it, in which case it is not found.
+    - `greatest`: the function that returns its greatest argument.
     - `first_unlocked`: the end of a query that locks the first few jobs that nobody else is changing.
     """
 
@@ -182,6 +207,7 @@ class Dialect(NamedTuple):
     first_unlocked: str
     pairs: str
     retries: str
+    greatest: str
 
 
 # Only one transaction writes to the file at a time, so nothing is locked.
@@ -201,6 +227,7 @@ SQLITE = Dialect(
     first_unlocked="LIMIT ?",
     pairs="SELECT one.value, other.value FROM json_each(?) AS one JOIN json_each(?) AS other USING (key) WHERE true",
     retries="INDEXED BY jobs_retries WHERE state = 'failed' AND held = 0",
+    greatest="max",
 )
 
 
@@ -231,6 +258,8 @@ def where(selector: Selector, dialect: Dialect) -> tuple[str, list[object]]:
     any_of(dialect.tag, selector.tags)
     any_of(dialect.command, [dialect.pattern(glob) for glob in selector.commands])
     any_of(dialect.error, selector.errors)
+    if selector.held is not None:
+        parts.append(f"held = {selector.held}")
     if selector.before is not None:
         parts.append("updated_at < ?")
         values.append(selector.before)

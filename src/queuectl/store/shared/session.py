@@ -129,7 +129,8 @@ class Session(ABC):
         """The jobs in rows of `JOB_COLUMNS`. A job whose spec is gone has just been deleted."""
         self._learn_specs({row[rows.SPEC_AT] for row in found})
         specs = self._specs
-        return [rows.job_from_row(row, specs.__getitem__) for row in found if row[rows.SPEC_AT] in specs]
+        there = [row for row in found if row[rows.SPEC_AT] in specs]
+        return rows.jobs_from_rows(there, specs.__getitem__)
 
     def _learn_specs(self, spec_ids: set[int]) -> None:
         if len(self._specs) >= rows.SPECS_KNOWN_MAX:

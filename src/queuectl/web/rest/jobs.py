@@ -14,13 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from queuectl.client import documents
-from queuectl.client.acting import BATCH
 from queuectl.client.actions import RETRY_DOWN, Action, setting
 from queuectl.client.facade import Client
 from queuectl.client.operations import LINES, PRUNE_MAX
+from queuectl.client.selecting import BATCH
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
+from queuectl.store.selections import Refs
 from queuectl.web import problems
 from queuectl.web.ask import ask
 from queuectl.web.rest.operation import (
@@ -253,40 +254,37 @@ class _Act:
     async def selected(self, given: object, after: int | None, limit: int | None) -> None:
         """Acts on the selector's jobs in the action's states: on all, or on up to `limit` after job number `after`."""
         selector = await ask(self._request, lambda client: selector_in(given, client.now()))
-        among = self._action.states if selector.states else self._action.usual or self._action.states
-        states = tuple(state for state in selector.states or tuple(JobState) if state in among)
+        among, concerns, latest = self._action.among(selector), self._action.concerns, None
         left = sys.maxsize if limit is None else limit
 
         def batch(client: Client) -> int | None:
             """Acts on up to `BATCH` jobs. Returns the last job's number, or None at the end."""
-            nonlocal left
+            nonlocal left, latest
             size = min(BATCH, left)
-            found = client.page(selector._replace(states=states), size, after=after)
+            assert among is not None
+            jobs = client.selected(among, concerns, latest)
+            found, latest = jobs.batch(after, size), jobs.latest
             left -= size
-            concerns = self._action.concerns
-            jobs = [job for job in found if concerns is None or concerns(job)]
-            self._matched += len(jobs)
-            self._do(client, [job.id for job in jobs])
-            return found[-1].seq if len(found) == size else None
+            self._matched += len(found.seqs)
+            self._do(client, found.seqs)
+            return found.last
 
-        if self._dry_run and states and limit is None and self._action.concerns is None:
-            whole = selector._replace(states=states)
-            self._matched = await ask(self._request, lambda client: client.count(whole))
+        if among is None:
             return
-        while states:
-            after = await ask(self._request, batch)
-            if after is None:
-                break
+        if self._dry_run and limit is None:
+            self._matched = await ask(self._request, lambda client: client.selected(among, concerns).count())
+            return
+        while (after := await ask(self._request, batch)) is not None:
             if limit is not None and not left:
                 self._next = after
                 break
 
-    def _do(self, client: Client, refs: Sequence[str]) -> None:
+    def _do(self, client: Client, refs: Refs) -> None:
         if self._dry_run or not refs:
             return
         changed = client.act(self._action, refs)
         self._changed += len(changed.jobs)
-        self._refused += changed.refused
+        self._refused += changed.refused[: REFUSED_SHOWN_MAX - len(self._refused)]
         room = JOBS_SHOWN_MAX - len(self._jobs)
         self._jobs += [shown(self._request, job_to_json(job)) for job in changed.jobs[: max(0, room)]]
 
@@ -294,7 +292,7 @@ class _Act:
         """The answer."""
         return {
             "dry_run": self._dry_run, "matched": self._matched, "changed": self._changed, "jobs": self._jobs,
-            "refused": [problems.document(error) for error in self._refused[:REFUSED_SHOWN_MAX]],
+            "refused": [problems.document(error) for error in self._refused],
             "next": None if self._next is None else str(self._next),
         }  # fmt: skip
 
