@@ -110,7 +110,7 @@ class _Acting:
         if self._broken_off is not None:
             if self._total > 1:
                 how_far = f"{self._done} {self._changed:,} of {counted(self._total, 'job')}"
-                self._console.note(f"{how_far}; to go on, give the command again", "broken_off")
+                self._console.note(f"{how_far}; to go on, give the command again", "so_far")
             raise self._broken_off
         return self._refused
 

@@ -47,7 +47,7 @@ NOTES = (
     ("attempt", "the attempt whose output follows"),
     ("no_lines", "enqueue --each-line: the input is empty"),
     ("dry_run", "enqueue --dry-run: how many jobs it would add"),
-    ("so_far", "enqueue --chunk: how far it got before an error or Ctrl-C"),
+    ("so_far", "how far a command on many jobs got before an error or Ctrl-C"),
     ("already_there", "enqueue --on-conflict ignore: a job with this id exists and was kept"),
     ("already_queued", "run: it follows the job that has the unique key"),
     ("cancelled", "run: its job is cancelled"),

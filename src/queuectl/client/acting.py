@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from queuectl.client.selecting import BATCH
-from queuectl.client.values import Changed, Progress
+from queuectl.client.values import BATCH, Changed, Progress
 from queuectl.domain.errors import Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import Event, Retried

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from queuectl.client.looking import known_count, pages
+from queuectl.client.values import BATCH
 from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 
-BATCH = 500
-"""Most jobs in one transaction."""
 OTHERS_SHARE, NEWCOMERS_SHARE, PAUSE_MAX_S = 0.5, 0.05, 0.02
 """The pause after a batch, as a share of its time, for others who have written of late, and for those who have not.
 Whoever waits for the lock of a file looks for it ever more rarely."""

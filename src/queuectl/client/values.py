@@ -19,6 +19,9 @@ Progress = Callable[[int], None]
 """Called with the number of jobs done so far."""
 
 
+BATCH = 500
+"""Most jobs that one transaction acts on."""
+
 GROUPS = DEEDS = 100
 """Default limits of listings."""
 

@@ -17,7 +17,7 @@ from queuectl.client import documents
 from queuectl.client.actions import RETRY_DOWN, Action, setting
 from queuectl.client.facade import Client
 from queuectl.client.operations import LINES, PRUNE_MAX
-from queuectl.client.selecting import BATCH
+from queuectl.client.values import BATCH
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
