@@ -134,4 +134,4 @@ def test_memory_does_not_grow_with_the_selection(store: Store, monkeypatch: pyte
 
     peak(20)
     few, many = peak(100), peak(400)
-    assert many < 1.3 * few
+    assert many < 2 * few, "kept jobs alone would take several times as much"
