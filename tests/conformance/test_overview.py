@@ -42,9 +42,9 @@ def test_an_overview_says_what_runs_waits_and_failed(store_factory: StoreFactory
     found = client.overview()
     assert [job.id for job in found.running] == ["runs"]
     assert [(each.job, each.error, each.number) for each in found.failures] == [("fails", "exit code 3", 1)]
-    assert dict(found.waiting) == {
-        "in line for a slot": 1, "scheduled for later": 1, "held": 1, "queue paused": 1,
-    }  # fmt: skip
+    why = dict(found.waiting)
+    assert why.pop("in line for a slot", None) or why.pop("no worker")  # on SQLite a worker lives by its lock
+    assert why == {"scheduled for later": 1, "held": 1, "queue paused": 1}
     assert found.waiting_seen == 4
     for width, height in ((80, 24), (200, 60), (40, 8)):
         shown = rows(found, width, height)
