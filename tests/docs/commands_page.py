@@ -36,7 +36,8 @@ options above: {keys}.
 TOPICS = """\
 ## Topics
 
-What scripts can rely on. `queuectl help exit-codes`, `json`, `environment` and `states` print the same.
+What scripts can rely on. `queuectl help exit-codes`, `json`, `environment` and `states` print the same; `queuectl help
+--json` prints all as one document.
 """
 
 SURROUNDINGS = """\

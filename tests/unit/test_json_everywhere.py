@@ -167,3 +167,18 @@ def test_a_topic_fits_a_terminal(name: str, db: Path) -> None:
     assert all(len(line) <= 80 for line in topics.text(name).splitlines())
     assert typed(db, f"help {name}")[1] == topics.text(name) + "\n"
     assert json.loads(typed(db, f"--json help {name}")[1]) == {"help": topics.text(name)}
+
+
+def test_help_as_json_is_the_whole_contract(tmp_path: Path) -> None:
+    code, out, err = typed(tmp_path / "none.db", "help --json")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    assert [each["name"] for each in told["commands"]] == list(commands())
+    assert set(told["states"]) == {state.value for state in JobState}
+    assert {"command", "priority", "state", "exit_code"} <= {each["name"] for each in told["job_keys"]}
+    (enqueue,) = (each for each in told["commands"] if each["name"] == "enqueue")
+    spelled = {flag: each for each in enqueue["options"] for flag in each["flags"]}
+    assert spelled["--env"]["repeats"]
+    assert spelled["--hold"]["is_flag"]
+    assert set(topics.EXIT_CODES) == set(told["exit_codes"].items())
+    assert not (tmp_path / "none.db").exists()

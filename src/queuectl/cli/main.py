@@ -166,6 +166,11 @@ def _group(name: str | None, words: list[str], console: Console) -> int:
     if {"-h", "--help"}.isdisjoint(words):
         verbs = [row.removeprefix(f"{name} ") for row in commands() if row.startswith(f"{name} ")]
         raise Invalid(f"{name} needs one of: {', '.join(verbs)}", f"see: queuectl {name} --help")
+    if console.as_json and name is None:
+        from queuectl.cli.contract import document
+
+        console.json(document())
+        return 0
     return _told(console, "help", parser.overview(name))
 
 

@@ -1,4 +1,4 @@
-"""`queuectl help exit-codes|json|environment|states`: what scripts can rely on, as tables.
+"""`queuectl help exit-codes|json|environment|states`: what scripts can rely on, as tables; contract.py has all as JSON.
 
 The reference page is generated from the same tables, and tests compare them with the code.
 """

@@ -1,0 +1,53 @@
+"""`queuectl help --json`: all that scripts can rely on, as one document, from the tables of commands and keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from queuectl import __version__
+from queuectl.cli.command import GLOBAL_OPTIONS, Command
+from queuectl.cli.commands import commands
+from queuectl.cli.options import Option
+from queuectl.cli.topics import EXIT_CODES, NOTES, READ, SEEN, STATES, error_codes
+from queuectl.domain.fields import FIELDS
+from queuectl.domain.reason import Code
+from queuectl.settings import SETTINGS
+
+
+def document() -> dict[str, Any]:
+    """Commands with their options, the keys of a job, settings, and every code."""
+    return {
+        "version": __version__,
+        "options": list(map(_option, GLOBAL_OPTIONS)),
+        "commands": list(map(_command, commands().values())),
+        "job_keys": [
+            {
+                "name": field.name, "kind": field.kind, "nullable": field.nullable, "option": field.option or None,
+                "set_by": "user" if field.setter == "user" else "queuectl", "help": field.help or None,
+            }
+            for field in FIELDS if field.shown or field.setter == "user"
+        ],
+        "settings": [
+            {"name": name, "default": setting.default, "help": setting.help} for name, setting in SETTINGS.items()
+        ],
+        "states": dict(STATES), "reason_codes": [code.value for code in Code], "exit_codes": dict(EXIT_CODES),
+        "error_codes": dict(error_codes()), "note_codes": dict(NOTES),
+        "environment": {"read": dict(READ), "given_to_commands": dict(SEEN)},
+    }  # fmt: skip
+
+
+def _command(command: Command) -> dict[str, Any]:
+    return {
+        "name": command.name, "group": command.group, "help": command.help, "description": command.description,
+        "words": command.words or None, "takes_command": command.takes_command, "reads": command.reads,
+        "options": list(map(_option, command.options)), "examples": list(command.examples),
+    }  # fmt: skip
+
+
+def _option(option: Option) -> dict[str, Any]:
+    how = option.how
+    return {
+        "flags": list(option.flags), "help": option.help, "metavar": how.get("metavar"),
+        "choices": list(how["choices"]) if "choices" in how else None, "repeats": how.get("action") == "append",
+        "is_flag": how.get("action") == "store_true",
+    }  # fmt: skip
