@@ -49,5 +49,5 @@ def _option(option: Option) -> dict[str, Any]:
     return {
         "flags": list(option.flags), "help": option.help, "metavar": how.get("metavar"),
         "choices": list(how["choices"]) if "choices" in how else None, "repeats": how.get("action") == "append",
-        "is_flag": how.get("action") == "store_true",
+        "is_flag": how.get("action", "store") in ("store_true", "store_const"),
     }  # fmt: skip

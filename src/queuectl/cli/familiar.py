@@ -20,7 +20,7 @@ COMMANDS = {
     "sbatch": "enqueue", "scancel": "cancel", "scontrol": "set", "settings": "config show", "sinfo": "worker list",
     "squeue": "list", "srun": "run", "start": "worker start", "stash": "hold", "stop": "worker stop",
     "submit": "enqueue", "suspend": "hold", "switch": "move", "tail": "logs -f", "tasks": "list", "terminate": "cancel",
-    "top": "status", "ui": "serve", "update": "set", "unhold": "release", "unpause": "release", "version": "--version",
+    "ui": "serve", "update": "set", "unhold": "release", "unpause": "release", "version": "--version",
     "watch": "status", "web": "serve", "why": "explain", "work": "worker start", "workers": "worker list",
     "config delete": "config unset", "config list": "config show", "config ls": "config show",
     "config remove": "config unset", "config reset": "config unset", "config rm": "config unset",
