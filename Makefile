@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits simulate fuzz fuzz-cron service-drill clean
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits race-unique simulate fuzz fuzz-cron service-drill clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -47,6 +47,9 @@ chaos-fleet: $(VENV)/test-ready
 
 chaos-limits: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.limits_chaos --seconds 60
+
+race-unique: $(VENV)/test-ready
+	@$(BIN)/python -m tests.fault.unique_race --seconds 20
 
 simulate: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.simulation --seconds 600

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from _thread import allocate_lock
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from queuectl import environment, ids
+from queuectl.domain.batch import lock_of, with_lock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import INPUT
 from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
@@ -28,12 +30,13 @@ class JobFactory:
     """Makes jobs from requests, with the current settings. Equal jobs share a spec.
 
     `policies` are defaults of queues, by name, which count more than settings. `around` is where the jobs were asked
-    for, as `surroundings` returns it; by default here.
+    for, as `surroundings` returns it; by default here. `at_most` says how many jobs of a batch may run at once, if they
+    are limited.
     """
 
     def __init__(
         self, settings: Settings, now: float, who: str | None, policies: Mapping[str, Mapping[str, Any]] = NOTHING,
-        around: Mapping[str, Any] | None = None,
+        around: Mapping[str, Any] | None = None, at_most: Callable[[str], int | None] = lambda batch: None,
     ) -> None:  # fmt: skip
         self._now = now
         self._who = who
@@ -44,6 +47,7 @@ class JobFactory:
         self._backoff_initial_given = settings.text("backoff-initial") != "backoff-base"
         self._plain = Spec(**self._fields)
         self._policies = policies
+        self._at_most = cache(at_most)
 
     def job(self, request: JobRequest) -> Job:
         """A new job, ready to be inserted."""
@@ -56,6 +60,8 @@ class JobFactory:
             unique_until=_unique_until(spec, now),
             created_at=now, run_at=run_at, updated_at=now, **request.columns,
         )  # fmt: skip
+        if job.batch is not None and (request.at_most or self._at_most(job.batch)):
+            job = job._replace(locks=with_lock(job.locks, lock_of(job.batch)))
         return begun(job) if job.depends_on else job
 
     def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
@@ -119,13 +125,13 @@ def _program(name: str) -> str:
 
 def scheduled_job(
     schedule: Schedule, at: float, job_id: str, settings: Settings, now: float,
-    policies: Mapping[str, Mapping[str, Any]] = NOTHING,
+    policies: Mapping[str, Mapping[str, Any]] = NOTHING, at_most: Callable[[str], int | None] = lambda batch: None,
 ) -> Job:  # fmt: skip
     """The job of a schedule for the time `at`. Raises `Invalid`."""
     around = json.loads(schedule.surroundings)
     around["captured"] = tuple(around["captured"])
     request = parse_request({**json.loads(schedule.document), "id": job_id}, now)
-    job = JobFactory(settings, now, schedule.created_by, policies, around).job(request)
+    job = JobFactory(settings, now, schedule.created_by, policies, around, at_most).job(request)
     return job._replace(schedule=schedule.name, scheduled_at=at)
 
 

@@ -130,6 +130,9 @@ EXAMPLES: dict[str, list[Any]] = {
     "locks": ["gpu", ["b", "a=2", "b=3"], ["x=1"], []],
     "expires": ["10m", 1.5],
     "start_by": [],
+    "batch": ["b/1"],
+    "at_most": [],  # see below
+    "max_fails": [],
     "unique_key": ["k", "a b: é 'x'", "é" * 256],
     "unique_for": [],  # see below
     "on_conflict": ["ignore", "error"],
@@ -231,6 +234,8 @@ BAD_DELAYS: list[object] = [
     "", " ", "-1", -1, "5 s", "1w", "s", "1h30", "1e3", True, [], {}, "9" * 400, "101000d", "5\u017f", "\u0663s",
 ]  # fmt: skip
 
+WRONG_ALLOWANCES: list[object] = ["", "x", "101%", -1, 1.5, True, []]
+
 REFUSED = [
     {"command": "train.sh", "script": "true"}, {"command": ["x"], "script": ""}, {"command": ["x"], "script": 5},
     {"command": ["x"], "script": "#!/bin/sh\r\ntrue"}, {"command": ["x"], "script": "é" * 524289},
@@ -253,6 +258,10 @@ REFUSED = [
     {"command": "true", "unique_key": "k", "unique_for": 0},
     {"command": "true", "on_conflict": "replace"},
     {"command": "true", "unique_key": "k", "on_conflict": "Error"},
+    {"command": "true", "at_most": 2},
+    {"command": "true", "max_fails": "3%"},
+    *({"command": "true", "batch": "x", "max_fails": wrong} for wrong in WRONG_ALLOWANCES),
+    *({"command": "true", "batch": "x", "at_most": wrong} for wrong in (0, 1001, "x", 1.5)),
 ]  # fmt: skip
 
 
@@ -310,6 +319,31 @@ def test_an_id_that_is_taken_is_a_conflict_in_the_same_words(both: Both) -> None
     assert isinstance(one, Conflict)
     assert isinstance(other, Conflict)
     assert (other.message, other.hint) == (one.message, one.hint)
+
+
+def test_what_is_set_for_a_batch_is_the_same(both: Both) -> None:
+    settings: list[dict[str, Any]] = [
+        {"at_most": 3, "max_fails": " 07 "}, {"max_fails": "5%"}, {"at_most": "2"}, {}
+    ]  # fmt: skip
+    for number, keys in enumerate(settings):
+        one, other = ({"command": "true", "batch": f"set-{by}-{number % 2}", **keys} for by in ("client", "sql"))
+        assert both.by_client(one)["locks"] == (  # type: ignore[index]
+            f'["batch:set-client-{number % 2}"]' if number % 2 == 0 else None
+        )
+        assert both.by_sql(other)["locks"] == (  # type: ignore[index]
+            f'["batch:set-sql-{number % 2}"]' if number % 2 == 0 else None
+        )
+    found = {batch.name: (batch.at_most, batch.max_fails) for batch in both.client.batches()}
+    assert found["set-client-0"] == found["set-sql-0"] == (2, "7")
+    assert found["set-client-1"] == found["set-sql-1"] == (None, "5%")
+    assert [both.client.lock(f"batch:set-{by}-0").capacity for by in ("client", "sql")] == [2, 2]
+    after: dict[str, Any] = {"command": "true", "depends_on": "batch:set-sql-1:any", **SAME_PLACE}
+    assert both.assert_same(after)["state"] == "blocked"
+    for wrong in ({**after, "batch": "set-sql-1", "id": "w"}, {**after, "depends_on": ["batch:nix"]}):
+        one_told, other_told = both.by_client(wrong), both.by_sql(wrong)
+        assert isinstance(one_told, QueuectlError)
+        assert isinstance(other_told, QueuectlError)
+        assert (one_told.message, one_told.hint) == (other_told.message, other_told.hint)
 
 
 def test_a_taken_key_means_the_same_to_both(both: Both) -> None:
@@ -385,7 +419,7 @@ PATHS = st.text("/.a", max_size=10).map("/".__add__)
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Jobs as people might write them: mostly right, each value possibly anything."""
-    tried = sorted(EXAMPLES.keys() - {"run_at", "start_by", "id", "unique_for"})
+    tried = sorted(EXAMPLES.keys() - {"run_at", "start_by", "id", "unique_for", "depends_on", "at_most", "max_fails"})
     keys = draw(st.lists(st.sampled_from(tried), unique=True, max_size=6))
     document: dict[str, Any] = {"command": draw(TEXTS | st.lists(TEXTS, max_size=3)), **SAME_PLACE}
     for key in keys:

@@ -205,3 +205,22 @@ def test_a_job_that_its_dependency_revives_needs_its_key_again(store: Store) -> 
     store.change(["parent"], CancelRequested(), "me")
     store.change(["parent"], Retried(), "me")
     assert store.get("a").state is JobState.BLOCKED
+
+
+def test_of_two_jobs_with_a_key_one_is_retried_at_a_time(store: Store) -> None:
+    for id in ("a", "b"):
+        enqueue(store, keyed(id))
+        store.change([id], CancelRequested(), "me")
+    first, second = store.change(["a", "b"], Retried(), "me")
+    assert isinstance(first, Job)
+    assert isinstance(second, KeyTaken)
+
+
+def test_a_finished_successor_does_not_hide_the_job_that_runs(store: Store) -> None:
+    enqueue(store, keyed("a"))
+    running = claim_one(store, a_grip(store))
+    enqueue(store, keyed("b", unique_for=60), REPLACE)
+    store.change(["b"], CancelRequested(), "me")
+    (refused,) = store.change(["b"], Retried(), "me")
+    assert isinstance(refused, KeyTaken)
+    assert enqueue(store, keyed("c")) == (running.id, Fate.LEFT_OUT)

@@ -163,13 +163,14 @@ def test_every_key_can_be_given() -> None:
         kill_grace=0, backoff_base=1.5, backoff_initial="5s", backoff_max="1h", backoff_jitter=0.5, retry_on=[75, 111],
         fatal_on="2,3", cwd="/tmp", umask="0027", env={"A": "=x\n"}, shell="/bin/bash", stdin="in", output_path="out",
         split_output=True, memory_max="4g", nice="-5", user="nobody", unique_key="k", unique_for="2h",
-        on_conflict="replace", secrets=["B", "C", "B"],
+        on_conflict="replace", secrets=["B", "C", "B"], batch="b/1", at_most="2", max_fails=" 05% ",
     )  # fmt: skip
     assert asked == JobRequest(
-        command="true", id="a.b:c_d-e", delay=600, on_conflict=Rule.REPLACE,
+        command="true", id="a.b:c_d-e", delay=600, on_conflict=Rule.REPLACE, at_most=2,
+        max_fails="5%",
         columns={
             "queue": "video/hd", "priority": -5, "tags": ("a", "b"), "held": True, "locks": ("db=2", "gpu=2"),
-            "unique_key": "k",
+            "unique_key": "k", "batch": "b/1",
         },
         spec={
             "expires": 3600,
@@ -402,7 +403,8 @@ def test_a_job_has_exactly_the_keys_of_the_contract() -> None:
 
 
 def test_input_keys_are_keys_of_the_contract_or_their_aliases() -> None:
-    assert set(INPUT_KEYS) - set(CONTRACT_KEYS) == {"delay", "on_conflict", "base_backoff_seconds"}
+    of_the_call = {"delay", "on_conflict", "at_most", "max_fails"}
+    assert set(INPUT_KEYS) - set(CONTRACT_KEYS) == {*of_the_call, "base_backoff_seconds"}
 
 
 def test_a_job_is_shown_as_it_is() -> None:

@@ -49,7 +49,7 @@ def clone(call: Call) -> int:
     keys = options(call.args)
     typed = call.after is not None or call.args.shell_command is not None or "script" in keys
     changes = {**keys, **command_of(call.args, call.after)} if typed else keys
-    whole = {"command": ["true"], "unique_key": "of the job", **changes}
+    whole = {"command": ["true"], "unique_key": "of the job", "batch": "of-the-job", **changes}
     parse_request(whole, SystemClock().now(), spelled(keys))  # names options
     with call.client() as client:
         job = client.clone(call.words[0], changes)

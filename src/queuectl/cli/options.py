@@ -64,6 +64,7 @@ SELECT = (
     many("--state", "STATE", "jobs in this state"),
     many("-q", "--queue", "QUEUE", "jobs of this queue"),
     many("--tag", "TAG", "jobs with this tag"),
+    many("--batch", "BATCH", "jobs of this batch"),
     many("--owner", "NAME", "jobs added by this user"),
     many("--exit-code", "N", "jobs whose latest exit code is N"),
     many("--command", "GLOB", "jobs whose command matches, e.g. 'ffmpeg *'"),

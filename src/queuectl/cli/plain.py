@@ -22,6 +22,7 @@ PRINTERS = {
     "token create": "token:print_made", "token list": "token:print_all",
     "schedule list": "schedule:print_all", "schedule show": "schedule:print_one",
     "queue list": "queue:print_all", "queue show": "queue:print_one", "queue pause": "queue:print_paused",
+    "batch list": "batch:print_all", "batch show": "batch:print_one",
     "lock list": "lock:print_all", "lock show": "lock:print_one",
 }  # fmt: skip
 """Commands that print their answer for people by their own function: module and function, as in `cli.command`."""

@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, err: TextIO, verb: str, total: int | None, width: int | None) -> None:
         self._err = err
-        self._verb = verb
+        self.verb = verb
         self._total = total
         self._width = width or 80
         self._began = time.monotonic()
@@ -36,7 +36,7 @@ class Progress:
             self._draw(self._text(done, total or self._total, now - self._began)[: self._width - 1])
 
     def _text(self, done: int, total: int | None, seconds: float) -> str:
-        text = f"{self._verb} {done:,}"
+        text = f"{self.verb} {done:,}"
         if total is not None:
             text += f" of {total:,}" if total == self._total else f" of about {total:,}"
         if seconds < TELLING_AFTER_S or not done:

@@ -95,6 +95,14 @@ ROWS = (
         examples=("queuectl wait job1 job2", "queuectl wait --tag nightly --timeout 1h"),
     ),
     Command(
+        name="batch wait", group=JOBS, reads=True, help="wait until a batch is done", target="batch:wait",
+        words="BATCH", least=1, most=1,
+        options=(option("--timeout", "DURATION", "give up after this long, with exit code 124"),), own_failure=125,
+        description="Wait until no job of a batch is unfinished. On a terminal it shows how many are done and failed, "
+        "the rate and the time left. It exits with the highest exit code of its jobs, as wait does.",
+        examples=("queuectl batch wait import-7",),
+    ),
+    Command(
         name="retry", group=JOBS, help="run jobs again", target="acting:retry", words="[ID...]",
         options=(
             flag("--cascade", "also run again what depends on them and has finished, in order"), *SELECT, *ACT

@@ -10,7 +10,7 @@ from typing import Any
 
 from queuectl import ids
 from queuectl.client.conflicts import add, as_added
-from queuectl.client.enqueueing import check_units
+from queuectl.client.enqueueing import BatchLimits, check_units
 from queuectl.client.values import Progress
 from queuectl.domain.dependency import parse
 from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, KeyTaken, KeyTwice, NotFound
@@ -74,6 +74,14 @@ class Incoming:
             drawn = self._drawn(piece, first)
             yield drawn if piece.ids is None else [own or id for own, id in zip(piece.ids, drawn, strict=True)]
             first += len(drawn)
+
+    def limits(self) -> BatchLimits:
+        """What they say of their batches."""
+        limits = BatchLimits()
+        for piece in self.requests.pieces() if self.requests.has_limits else ():
+            for kind in piece.kinds:
+                limits.add(kind)
+        return limits
 
     def samples(self) -> Iterator[Job]:
         """One job of each kind, at least once."""
@@ -157,15 +165,8 @@ def enqueue(
             _check_shell(job.spec.shell)
     incoming.progress = progress
     try:
-        if requests.is_plain and (rule is not Rule.IGNORE or not requests.has_ids):
-            return Added(incoming, arrived=store.insert(incoming))
-        met, new = Spool(), 0
-        with store.transaction(), store.together() as arrived:
-            for arrivals in incoming.arrivals(rule):
-                page = add(store, arrivals)
-                new += sum(1 for _, fate in page if fate in ADDED)
-                met.add(dumps(page))
-        return Added(incoming, met, new, arrived)
+        with incoming.limits().kept(store):
+            return _added(store, incoming, rule)
     except (IdTaken, IdTwice) as error:
         raise requests.blamed(error) from None
     except (KeyTaken, KeyTwice) as error:
@@ -174,6 +175,19 @@ def enqueue(
         raise _missing(incoming, error) from None
     finally:
         incoming.progress = None
+
+
+def _added(store: Store, incoming: Incoming, rule: Rule | None) -> Added:
+    requests = incoming.requests
+    if requests.is_plain and (rule is not Rule.IGNORE or not requests.has_ids):
+        return Added(incoming, arrived=store.insert(incoming))
+    met, new = Spool(), 0
+    with store.transaction(), store.together() as arrived:
+        for arrivals in incoming.arrivals(rule):
+            page = add(store, arrivals)
+            new += sum(1 for _, fate in page if fate in ADDED)
+            met.add(dumps(page))
+    return Added(incoming, met, new, arrived)
 
 
 def _blamed(incoming: Incoming, error: KeyTaken | KeyTwice) -> Conflict:

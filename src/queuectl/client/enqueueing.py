@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from queuectl.client.conflicts import add, as_added, may_meet
@@ -26,21 +27,51 @@ def enqueue(
     """Adds the jobs, all or none; see `Client.enqueue`. Returns each with what became of it."""
     rule = None if on_conflict is None else check_rule(on_conflict, "on_conflict")
     factory = factory_of(store, who)
-    arrivals = [Arrival(factory.job(each), each.on_conflict or rule, each.delay) for each in requests]
+    limits = BatchLimits()
+    arrivals = []
+    for each in requests:
+        arrivals.append(Arrival(factory.job(each), each.on_conflict or rule, each.delay))
+        limits.add(each)
     jobs = [each.job for each in arrivals]
     check_units(store, jobs)
     if connection is not None:
         return [Admitted(job, Fate.ADDED) for job in _within(store, connection, arrivals)]
-    if any(map(may_meet, arrivals)):
-        return add(store, arrivals)
-    arrived = store.insert(jobs)
+    with limits.kept(store):
+        if any(map(may_meet, arrivals)):
+            return add(store, arrivals)
+        arrived = store.insert(jobs)
     return [Admitted(as_added(job, arrived) if arrived else job, Fate.ADDED) for job in jobs]
+
+
+class BatchLimits:
+    """What new jobs say of their batches."""
+
+    def __init__(self) -> None:
+        self._of_batch: dict[str, tuple[int | None, str | None]] = {}
+
+    def add(self, request: JobRequest) -> None:
+        """The later one counts."""
+        if request.at_most is not None or request.max_fails is not None:
+            name = request.columns["batch"]
+            at_most, max_fails = self._of_batch.get(name, (None, None))
+            self._of_batch[name] = request.at_most or at_most, request.max_fails or max_fails
+
+    @contextmanager
+    def kept(self, store: Store) -> Iterator[None]:
+        """Sets them in the transaction that adds the jobs; there is none of its own if nothing is to be set."""
+        if not self._of_batch:
+            yield
+            return
+        with store.transaction():
+            for name, limits in self._of_batch.items():
+                store.set_batch(name, *limits)
+            yield
 
 
 def factory_of(store: Store, who: str) -> JobFactory:
     """Makes jobs with the settings of now."""
     settings, policies = store.policies()
-    return JobFactory(Settings(settings, store.defaults), store.now(), who, policies)
+    return JobFactory(Settings(settings, store.defaults), store.now(), who, policies, at_most=store.at_most)
 
 
 def _within(store: Store, connection: Any, arrivals: Sequence[Arrival]) -> list[Job]:
@@ -63,7 +94,8 @@ def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_confl
     """Adds a copy of a job; see `Client.clone`."""
     job, now = store.get(ref), store.now()
     command = job.command if isinstance(job.command, str) else list(job.command)
-    key = {} if job.unique_key is None else {"unique_key": job.unique_key}
+    kept = {"unique_key": job.unique_key, "batch": job.batch}
+    key = {name: value for name, value in kept.items() if value is not None}
     request = parse_request({"command": command, **key, **changes}, now)
     factory = JobFactory(Settings(store.config(), store.defaults), now, who)
     if job.depends_on:
@@ -71,7 +103,10 @@ def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_confl
     new = factory.again(job, request, {key.replace("-", "_") for key in changes})
     check_units(store, [new])
     rule = request.on_conflict or (Rule.ERROR if on_conflict is None else check_rule(on_conflict, "on_conflict"))
-    ((added, _),) = add(store, [Arrival(new, rule, request.delay)])
+    limits = BatchLimits()
+    limits.add(request._replace(columns={"batch": new.batch, **request.columns}))
+    with limits.kept(store):
+        ((added, _),) = add(store, [Arrival(new, rule, request.delay)])
     return added
 
 

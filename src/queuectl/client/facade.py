@@ -22,6 +22,7 @@ from queuectl.wire.requests import NOTHING, JobRequest
 
 if TYPE_CHECKING:
     from queuectl.client.actions import Action
+    from queuectl.client.batches import BatchView
     from queuectl.client.bulk import Added
     from queuectl.client.following import Piece
     from queuectl.client.operation import Operation
@@ -192,6 +193,17 @@ class Client(Here, Verbs):
 
         limit_s = None if timeout is None else seconds_of(timeout)
         return waiting.wait(self.store, [refs] if isinstance(refs, str) else refs, any, limit_s, tick, say)
+
+    def wait_batch(
+        self, name: str, *, timeout: Duration | None = None, tick: Callable[[BatchView], None] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> BatchView:  # fmt: skip
+        """Waits until none of a batch's jobs is unfinished; see `wait`. Raises `TimeoutError`, `NotFound`."""
+        from queuectl.client import batches
+        from queuectl.wire.keywords import seconds_of
+
+        limit_s = None if timeout is None else seconds_of(timeout)
+        return batches.wait(self.store, self.who, name, limit_s, tick, say)
 
     def follow(
         self, ref: str, *, stream: int | None = None, tail: int | None = None, ticks: bool = False,

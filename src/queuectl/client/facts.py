@@ -44,6 +44,8 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
         yield "after", ", ".join(job.depends_on)
     if job.locks:
         yield "locks", ", ".join(job.locks)
+    if job.batch is not None:
+        yield "batch", job.batch
     if job.unique_key is not None:
         yield "unique key", job.unique_key
         if job.unique_until is not None and now < job.unique_until:

@@ -55,6 +55,7 @@ METRICS = {
         Row("queuectl_worker_slots_busy", "Slots in which a command runs."),
         Row("queuectl_queue_concurrency", "Jobs of a queue that may run at a time, if limited.", ("queue",)),
         Row("queuectl_queue_paused", "1 if the queue is paused.", ("queue",)),
+        Row("queuectl_batch_unfinished", "Unfinished jobs of a batch that is not done.", ("batch",)),
         Row("queuectl_lock_capacity", "Units of a lock.", ("lock",)),
         Row("queuectl_lock_held", "Units of a lock that jobs hold.", ("lock",)),
         Row("queuectl_lock_waiting", "Jobs that need the lock and have yet to start.", ("lock",)),
@@ -98,6 +99,7 @@ class Reading(NamedTuple):
     queues: Sequence[Queue] = ()
     locks: Sequence[LockView] = ()
     schedules: Sequence[ScheduleView] = ()
+    batches: Mapping[str, int] = {}
 
 
 def read(client: Client, counter: EndCounter | None = None) -> Reading:
@@ -108,6 +110,7 @@ def read(client: Client, counter: EndCounter | None = None) -> Reading:
     return Reading(
         status=client.status(retries=0), run=run, wait=wait, ended=counter.ended if counter else {},
         queues=client.store.queues(), locks=client.locks(), schedules=client.schedules(),
+        batches=client.store.open_batches(),
     )  # fmt: skip
 
 
@@ -179,6 +182,7 @@ def _values(reading: Reading) -> dict[str, dict[tuple[str, ...], float]]:
             (name,): int(name in found.paused)
             for name in sorted({*found.queues, *(queue.name for queue in reading.queues)})
         },
+        "queuectl_batch_unfinished": {(name,): jobs for name, jobs in reading.batches.items()},
         "queuectl_lock_capacity": {(lock.name,): lock.capacity for lock in reading.locks},
         "queuectl_lock_held": {(lock.name,): lock.held for lock in reading.locks},
         "queuectl_lock_waiting": {(lock.name,): lock.waiting for lock in reading.locks},

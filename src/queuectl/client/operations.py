@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuectl.client import config, explaining, history, locks, queues, schedule_views, schedules, setting, tokens
+from queuectl.client import (
+    batches,
+    config,
+    explaining,
+    history,
+    locks,
+    queues,
+    schedule_views,
+    schedules,
+    setting,
+    tokens,
+)
 from queuectl.client.actions import ACTIONS, ON_ONE, SET_JOB, SET_JOBS
 from queuectl.client.operation import (
     ACTIVITY,
@@ -39,7 +50,7 @@ from queuectl.wire import schema
 from queuectl.wire.schema import COUNT, fixed, listed, nullable, optional, ref
 from queuectl.wire.workers import SLOTS_MAX
 
-ROOMS = (queues, locks, schedule_views, schedules, setting, config, tokens, history)
+ROOMS = (batches, queues, locks, schedule_views, schedules, setting, config, tokens, history)
 
 LINES = "application/x-ndjson"
 EVENT_STREAM = "text/event-stream"

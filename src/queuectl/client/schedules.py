@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from queuectl import ids, zones
+from queuectl.client import conflicts
 from queuectl.client.acting import note
 from queuectl.client.enqueueing import check_units
 from queuectl.client.operation import SCHEDULES, TEXT, Argument, Command, Kind, one_of, plain
@@ -15,8 +16,10 @@ from queuectl.domain.errors import Conflict, Invalid
 from queuectl.domain.limits import Pause
 from queuectl.domain.schedule import CatchUp, Overlap, Policy
 from queuectl.domain.scheduled import Schedule
+from queuectl.domain.unique import Rule
 from queuectl.factory import scheduled_job, surroundings
 from queuectl.settings import Settings
+from queuectl.store.arrivals import Arrival
 from queuectl.store.port import Store
 from queuectl.wire import schema
 from queuectl.wire.keywords import as_json
@@ -266,10 +269,9 @@ def run(store: Store, who: str, name: str) -> Run:
     now = store.now()
     settings, policies = store.policies()
     job_id = f"{name}.{ids.random_id(6)}"
-    job = scheduled_job(kept, float(int(now)), job_id, Settings(settings, store.defaults), now, policies)
-    job = job._replace(owner=who)
+    job = scheduled_job(kept, float(int(now)), job_id, Settings(settings, store.defaults), now, policies, store.at_most)
     with store.transaction():
-        store.insert([job])
+        ((job, _),) = conflicts.add(store, [Arrival(job._replace(owner=who), Rule.ERROR)])
         note(store, who, "ScheduleRun", f"{name}: {job_id}")
     return Run(job.id, name, float(int(now)), job.queue)
 

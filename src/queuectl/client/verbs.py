@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from queuectl.client.actions import Action
+    from queuectl.client.batches import Batch, BatchView
     from queuectl.client.documents import SettingView
     from queuectl.client.figures import Figures
     from queuectl.client.locks import LockView
@@ -126,6 +127,24 @@ class Verbs(ScheduleVerbs):
         from queuectl.client import history
 
         return self.do(history.AUDIT, limit=limit, before=before)
+
+    # --- batches ----------------------------------------------------------------------------
+
+    def batches(self) -> list[BatchView]:
+        """The batches that jobs belong to."""
+        from queuectl.client import batches
+
+        return self.do(batches.LIST)
+
+    def batch(self, name: str) -> Batch:
+        """A batch, whether it is there yet or not: to look at, to wait for, to cancel, to retry."""
+        from queuectl.client.batches import Batch
+
+        return Batch(self, name)
+
+    def wait_batch(self, name: str, *, timeout: Duration | None = None) -> BatchView:
+        """Waits until none of a batch's jobs is unfinished. Raises `TimeoutError`, `NotFound`."""
+        raise NotImplementedError
 
     # --- queues, locks ----------------------------------------------------------------------
 

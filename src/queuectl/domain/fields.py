@@ -12,7 +12,7 @@ from queuectl.domain.job import Spec
 Kind = Literal[
     "text", "filled text", "path", "id", "name", "names", "command", "script", "whole number", "number", "flag",
     "time", "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks",
-    "dependencies", "key", "rule", "secrets", "state", "worker", "json", "unsupported",
+    "dependencies", "key", "rule", "allowance", "secrets", "state", "worker", "json", "unsupported",
 ]  # fmt: skip
 """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
 direction (web/rest/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
@@ -40,6 +40,7 @@ RETRIES_MAX = 1_000_000
 BACKOFF_BASE_MAX = 1000
 MEMORY_MIN, MEMORY_MAX = 1 << 20, 1 << 50
 NICE_MIN, NICE_MAX = -20, 19
+AT_MOST_MAX = 1000
 UNLIMITED = float("inf")
 
 
@@ -222,7 +223,22 @@ FIELDS: tuple[Field, ...] = (
         option="--tag", metavar="TAG", help="a word to select the job by; may be repeated",
         label="Tags", hint="with commas between", example="nightly,web", often=True, settable=True,
     ),
-    Field("batch", "unsupported", "nowhere", "later"),
+    Field(
+        "batch", "name", "column", nullable=True, guarded=True,
+        option="--batch", metavar="NAME", help="the batch that it belongs to",
+        label="Batch", hint="the batch that it belongs to", example="import-7",
+    ),
+    Field(
+        "at_most", "whole number", "nowhere", low=1, high=AT_MOST_MAX, shown=False,
+        option="--at-most", metavar="N", help="with --batch: run at most N jobs of the batch at once",
+        label="At most", hint="so many of the batch run at once",
+    ),
+    Field(
+        "max_fails", "allowance", "nowhere", shown=False,
+        option="--max-fails", metavar="N[%]",
+        help="with --batch: cancel the rest once more than N of its jobs are dead",
+        label="Dead jobs allowed", hint="N or N%: then the rest of the batch is cancelled",
+    ),
     Field("schedule", "name", "column", "queuectl", nullable=True),
     Field("scheduled_at", "time", "column", "queuectl", nullable=True),
     Field(

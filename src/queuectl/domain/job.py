@@ -115,6 +115,7 @@ class Job(NamedTuple):
     depends_on: tuple[str, ...] = ()
     units: str | None = None
     start_by: float | None = None
+    batch: str | None = None
     unique_key: str | None = None
     unique_until: float | None = None
     place: float | None = None

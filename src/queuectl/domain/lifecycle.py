@@ -155,7 +155,7 @@ NEVER_RUN: Changes = dict.fromkeys(
 ) | {"attempts": 0, "lost": 0, "lost_in_row": 0, "place": None}  # fmt: skip
 """Changes that make a job as if it had never run; its history is kept elsewhere."""
 
-REPLACED = ("command", "spec", "queue", "priority", "tags", "locks", "owner", "start_by")
+REPLACED = ("command", "spec", "queue", "priority", "tags", "batch", "locks", "owner", "start_by")
 """What a job takes over from a new one that replaces it."""
 
 

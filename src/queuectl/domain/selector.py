@@ -24,6 +24,7 @@ class Selector(NamedTuple):
     errors: tuple[str, ...] = ()
     before: float | None = None
     held: bool | None = None
+    batches: tuple[str, ...] = ()
 
 
 ALL_JOBS = Selector()

@@ -31,8 +31,9 @@ class Held(NamedTuple):
     before: Job | None = None
 
     def by(self, now: float) -> Job | None:
-        """The job that holds the key now."""
-        return next((job for job in self if job is not None and holds(job, now)), None)
+        """The job that holds the key now. One that has finished comes after one that has not."""
+        found = [job for job in self if job is not None and holds(job, now)]
+        return min(found, key=lambda job: job.finished, default=None)
 
 
 class Fate(StrEnum):

@@ -58,6 +58,7 @@ class Order(NamedTuple):
     command: str | list[str] | tuple[str, ...]
     timeout: float | None
     kill_grace: float
+    batch: str | None = None
 
     @property
     def key(self) -> Key:

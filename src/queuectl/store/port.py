@@ -23,6 +23,7 @@ from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Progressed,
 from queuectl.domain.selector import Selector
 from queuectl.domain.served import Served
 from queuectl.store.arrivals import ArrivalStore
+from queuectl.store.batches import BatchStore, ListStore
 from queuectl.store.edges import EdgeStore
 from queuectl.store.editing import EditStore
 from queuectl.store.history import HistoryStore
@@ -262,7 +263,7 @@ class OpenStore(Protocol):
         """The jobs that a supervisor holds."""
 
 
-class WorkStore(OpenStore, ScheduleStore, Protocol):
+class WorkStore(OpenStore, ScheduleStore, ListStore, Protocol):
     """What a worker needs: who drives which supervisor, and what becomes of its jobs."""
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
@@ -335,7 +336,7 @@ class WorkStore(OpenStore, ScheduleStore, Protocol):
 
 
 class PeopleStore(
-    OpenStore, LimitStore, ScheduleStore, ArrivalStore, EditStore, EdgeStore, SelectionStore, Protocol
+    OpenStore, LimitStore, ScheduleStore, ArrivalStore, BatchStore, EditStore, EdgeStore, SelectionStore, Protocol
 ):  # fmt: skip
     """What people's commands need."""
 

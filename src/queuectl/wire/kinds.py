@@ -68,6 +68,14 @@ def check_key(value: object, key: str) -> str:
     return text
 
 
+def check_allowance(value: object, key: str) -> str:
+    """How many jobs of a batch may be dead: a number of them, or a percentage of the batch."""
+    said = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if re.fullmatch(r"[0-9]{1,9}|[0-9]{1,2}%|100%", said):
+        return said.lstrip("0") or "0" if said[-1] != "%" else f"{int(said[:-1])}%"
+    raise Invalid(f"{key} must be a whole number or a percentage, not {shown(value)}", "write it as 3 or 5%")
+
+
 def check_rule(value: object, key: str) -> Rule:
     if isinstance(value, str) and value in tuple(Rule):
         return Rule(value)
@@ -289,6 +297,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "dependencies": check_dependencies,
     "key": check_key,
     "rule": check_rule,
+    "allowance": check_allowance,
     "umask": check_umask,
     "variables": check_env,
 }

@@ -65,7 +65,8 @@ class Requests:
     """Jobs that were read and found right, in their order, to be looked at any number of times.
 
     `name` is the file, `kind` what its numbers count; `so_far` what an error says of the jobs before these. `is_plain`:
-    none has a unique key or a rule. `quotes`: their commands have words that are quoted for a shell.
+    none has a unique key or a rule. `has_limits`: one says something of its batch. `quotes`: their commands have words
+    that are quoted for a shell.
     """
 
     def __init__(self, name: str, kind: str, quotes: bool = False) -> None:
@@ -75,6 +76,7 @@ class Requests:
         self.count = 0
         self.has_ids = False
         self.is_plain = True
+        self.has_limits = False
         self.last = 0
         self.so_far = NOTHING_DONE
         self._spool = Spool()
@@ -97,6 +99,7 @@ class Requests:
         self.count += len(numbers)
         self.has_ids = self.has_ids or given is not None
         self.is_plain = self.is_plain and all(map(_is_plain, distinct.values()))
+        self.has_limits = self.has_limits or any(kind.at_most or kind.max_fails for kind in distinct.values())
         self.last = numbers[-1]
 
     def pieces(self) -> Iterator[Piece]:

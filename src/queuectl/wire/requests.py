@@ -28,6 +28,8 @@ class JobRequest(NamedTuple):
     delay: float | None = None
     start_by: float | None = None
     on_conflict: Rule | None = None
+    at_most: int | None = None
+    max_fails: str | None = None
     columns: Mapping[str, Any] = NOTHING
     spec: Mapping[str, Any] = NOTHING
 
@@ -42,6 +44,9 @@ COLUMNS = frozenset(_JOB_KEYS) - frozenset(JobRequest._fields)
 EXCLUSIVE = (("run_at", "delay"), ("start_by", "expires"))
 """Keys of which only one may be given."""
 _TIMES = frozenset(field.name for field in INPUT if field.kind == "time")
+
+OF_BATCH = ("at_most", "max_fails")
+"""Keys that say something of a job's batch."""
 
 ALIASES = {"base_backoff_seconds": "backoff_initial"}
 """Other names of keys."""
@@ -93,6 +98,9 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
             raise Invalid(f"{named} exclude each other", "give one of them")
     if "unique_key" not in job:
         _check_unique(job, spec, spelled)
+    if "batch" not in job and (alone := next((key for key in OF_BATCH if key in job), None)):
+        named = spelled.get(alone, alone)
+        raise Invalid(f"{named} needs a batch", f"give {'--batch' if '--' in named else 'batch'} too")
     for key in _TIMES & job.keys():
         job[key] = parse_time(job[key], now, spelled.get(key, key))
     columns = {key: job.pop(key) for key in COLUMNS if key in job}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from queuectl.client.actions import Action
+    from queuectl.client.batches import BatchView
     from queuectl.client.operation import Operation
     from queuectl.domain.limits import Pause
 
@@ -232,6 +233,15 @@ class RemoteClient(Verbs):
     def wait(self, refs: str | Sequence[str], *, any: bool = False, timeout: Duration | None = None) -> list[Job]:
         """Waits until these jobs (or any of them) have finished. Returns the finished ones. Raises `TimeoutError`."""
         return following.wait(self._line, [refs] if isinstance(refs, str) else refs, any, timeout)
+
+    def wait_batch(self, name: str, *, timeout: Duration | None = None) -> BatchView:
+        """Waits until none of a batch's jobs is unfinished. Raises `TimeoutError`, `NotFound`."""
+        from queuectl.client import batches
+
+        pause = between.Pause(timeout)
+        while not (found := self.do(batches.SHOW, name=name)).is_done:
+            pause.wait(batches.still_open(name, found))
+        return found
 
     def output(
         self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None

@@ -51,6 +51,7 @@ def query_of(selector: Selector) -> Mapping[str, Sequence[Any]]:
         raise Invalid("over HTTP jobs are not selected by id", "name each job by its id")
     given: dict[str, Sequence[Any]] = {
         "state": [str(state) for state in selector.states], "queue": selector.queues, "tag": selector.tags,
+        "batch": selector.batches,
         "owner": selector.owners, "exit_code": selector.exit_codes, "command": selector.commands,
         "error": selector.errors,
     }  # fmt: skip

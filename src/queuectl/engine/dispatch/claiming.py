@@ -109,6 +109,8 @@ class Claiming:
 
     def ended(self) -> None:
         """Executions of this worker have ended."""
+        if self._store.has_listed():
+            self.look_again()
         if self._supply is Supply.AFTER_AN_END:
             self._supply = Supply.UNKNOWN
 

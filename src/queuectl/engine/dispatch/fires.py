@@ -146,7 +146,9 @@ class _Factories:
     def __init__(self, store: ScheduleStore, now: float) -> None:
         settings, self._policies = store.policies()
         self._settings, self._now = Settings(settings, store.defaults), now
+        self._at_most = store.at_most
 
     def job(self, schedule: Schedule, at: float) -> Job:
         """The job of one fire."""
-        return scheduled_job(schedule, at, fire_id(schedule.name, at), self._settings, self._now, self._policies)
+        job_id = fire_id(schedule.name, at)
+        return scheduled_job(schedule, at, job_id, self._settings, self._now, self._policies, self._at_most)

@@ -248,8 +248,9 @@ def _variables(job: Job) -> dict[str, str]:
 def _order(job: Job, spec: int) -> Order:
     number = job.starts + (job.started_at is None)
     return Order(
-        job.seq, job.lease, number, job.id, job.queue, spec, job.command, job.spec.timeout, job.spec.kill_grace
-    )
+        job.seq, job.lease, number, job.id, job.queue, spec, job.command, job.spec.timeout, job.spec.kill_grace,
+        job.batch,
+    )  # fmt: skip
 
 
 def may_be_poison(job: Job) -> bool:

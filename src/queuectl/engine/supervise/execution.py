@@ -387,6 +387,7 @@ def _environment(spec: Surroundings, order: Order, slot: Slot, tag: int) -> dict
         b"QUEUECTL_ATTEMPT": b"%d" % order.number,
         b"QUEUECTL_QUEUE": order.queue.encode(),
         b"QUEUECTL_SLOT": b"%d" % slot.index,
+        **({} if order.batch is None else {b"QUEUECTL_BATCH": order.batch.encode()}),
     }
 
 

@@ -79,7 +79,7 @@ class Inserting(PostgresSession, Limits):
                 self._send_rows("use_specs", list(groups.uses.items()))
             self._counted.update(groups.counted)
             self._tell = True
-            return self._arrive(groups.arriving)
+            return self._arrive(groups.arriving, groups.batches)
 
     def _copy(self, group: Iterable[tuple[Births, Numbers]]) -> None:
         """Copies the jobs. The server reads one piece while the next is written."""
@@ -134,6 +134,7 @@ class _Groups:
         self._shut = False
         self.counted: Counter[tuple[str, str]] = Counter()
         self.arriving: list[Job] = []
+        self.batches: set[str] = set()
         self.uses: Counter[int] = Counter()
         """How many jobs of the latest group have each spec, by its number."""
 
@@ -156,6 +157,7 @@ class _Groups:
             yield births, self._numbers
             self.counted.update(births.counted())
             self.arriving += births.arriving()
+            self.batches |= births.batches()
             self.uses.update(births.uses(self._numbers))
             self._next = next(self._slices, None)
 

@@ -35,6 +35,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     ),
     "fires": ("schedule", "at", "until", "decided_at", "job", "reason", "fires", "at_least"),
     "unique_keys": ("key", "job", "before"),
+    "batches": ("name", "at_most", "max_fails"),
 }  # fmt: skip
 """What is copied, in this order. Counts are computed again, as are the lines in which jobs wait for locks: `rows` gives
 parked jobs as claimable, and the first claim parks them. Workers and tokens belong to their store."""
@@ -45,7 +46,7 @@ SHUT_OUT = (
     "AND CAST(value AS integer) < {schema} AND (EXISTS (SELECT 1 FROM {queues}) OR EXISTS (SELECT 1 FROM {locks}) "
     "OR EXISTS (SELECT 1 FROM {schedules}) "
     "OR EXISTS (SELECT 1 FROM {jobs} WHERE locks IS NOT NULL OR start_by IS NOT NULL "
-    "OR depends_on IS NOT NULL OR unique_key IS NOT NULL))"
+    "OR depends_on IS NOT NULL OR unique_key IS NOT NULL OR batch IS NOT NULL))"
 )
 """Where anything is limited, releases that know no limits may not open the store."""
 MOVED_TO = "moved to"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from queuectl.domain.dependency import Dependency, in_order, is_met, parse, why_not
-from queuectl.domain.errors import NotFound
+from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.store.shared import rows
 from queuectl.store.shared.session import Session
-from queuectl.store.shared.settling import settle_children, settle_ends
+from queuectl.store.shared.settling import Parent, settle_children, settle_ends
 
 
 def arrive(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
@@ -28,6 +28,7 @@ def _depend(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
     found = [job._replace(seq=seqs[job.id]) for job in in_order([job for job in jobs if job.id in wanted])]
     spelled = {each.name for of_job in wanted.values() for each in of_job if not each.is_batch}
     parents = _parents(store, spelled)
+    batches = _batches(store, {each.name for of_job in wanted.values() for each in of_job if each.is_batch})
     edges, early, changed = [], [], {}
     for job in found:
         given = wanted[job.id]
@@ -38,7 +39,7 @@ def _depend(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
                 [rows.list_text(refs), len(refs), job.seq],
             )
             changed[job.id] = job._replace(depends_on=refs, unmet=len(refs))
-        mine = [_edge(job.seq, parse(ref), parents) for ref in refs]
+        mine = [_edge(job, parse(ref), parents, batches) for ref in refs]
         edges += mine
         if any(verdict is not None for *_, verdict, _ in mine):
             early.append(changed.get(job.id, job))
@@ -71,10 +72,30 @@ def _full(dependency: Dependency, parents: Parents) -> Dependency:
     return dependency if dependency.is_batch else dependency._replace(name=parents[dependency.name][0])
 
 
-def _edge(child: int, on: Dependency, parents: Parents) -> tuple[object, ...]:
+def _batches(store: Session, names: set[str]) -> Mapping[str, Parent]:
+    """How these batches stand; an open one is looked at again once this transaction is over."""
+    if not names:
+        return {}
+    from queuectl.store.shared.batch_ends import counted
+
+    found = {batch.name: batch for batch in counted(store, sorted(names))}
+    for name in sorted(names):
+        if name not in found:
+            raise NotFound(f"no batch {name}", "see them with: queuectl batch list")
+        if not found[name].is_done:
+            store._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [name])
+    return {name: Parent(None, batch.end, batch.is_done, name) for name, batch in found.items()}
+
+
+def _edge(job: Job, on: Dependency, parents: Parents, batches: Mapping[str, Parent]) -> tuple[object, ...]:
     """The values of the query `add_edge`."""
+    child = job.seq
     if on.is_batch:
-        raise NotFound(f"no {on.what}", "batches are not supported yet")
+        if job.batch == on.name:
+            raise Invalid(f"job {job.id} cannot wait for its own batch {on.name}", "leave one of the two out")
+        batch = batches[on.name]
+        decided = int(is_met(on.wants, batch.state)) if batch.is_over else None
+        return child, str(on), None, on.name, on.wants.value, decided, None if decided != 0 else batch.why_not("")
     _, seq, state = parents[on.name]
     verdict, why = None, None
     if state in FINISHED:

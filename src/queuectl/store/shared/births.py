@@ -67,6 +67,11 @@ class Births:
         given = [name for name, usual in _PLAIN_ROW.items() if self._given[name] != Column(usual)]
         return [job for job in self.jobs if any(getattr(job, name) != _PLAIN_ROW[name] for name in given)]
 
+    def batches(self) -> set[str]:
+        """The batches that the jobs are in."""
+        batch = self._given["batch"]
+        return {name for name in (batch.each if batch.each is not None else [batch.value]) if name is not None}
+
     def counted(self) -> Counter[tuple[str, str]]:
         """How many of the jobs each queue and state has."""
         queue, state = self._given["queue"], self._given["state"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,16 @@ class Edges(Session):
     """New jobs that may depend on others that are still to come."""
 
     def settle(self) -> None:
-        from queuectl.store.shared.settling import settle_some
+        from queuectl.store.shared.batch_ends import settle_listed
 
         has_done = not self._behind
         while has_done and self._select("SELECT 1 FROM {schema}.settlements LIMIT 1"):
             with self.transaction():
-                has_done = settle_some(self)
+                has_done = settle_listed(self)
+
+    def has_listed(self) -> bool:
+        has_listed, self._has_listed = self._has_listed, False
+        return has_listed
 
     def below(self, ids: Sequence[str]) -> list[Job]:
         if self._behind:
@@ -120,8 +124,12 @@ class Edges(Session):
             self._gathered = None
         arrived.update(self._arrive(gathered))
 
-    def _arrive(self, jobs: Sequence[Job]) -> dict[str, Job]:
-        """Adds what new jobs bring along besides their rows, which are written."""
+    def _arrive(self, jobs: Sequence[Job], batches: Collection[str] = ()) -> dict[str, Job]:
+        """Adds what new jobs bring along besides their rows, which are written. `batches`: those they are in."""
+        if batches:
+            from queuectl.store.shared.settling import note_batches
+
+            note_batches(self, batches, batches)
         if not jobs:
             return {}
         if self._gathered is not None:
@@ -140,6 +148,13 @@ class Edges(Session):
             "AND EXISTS (SELECT 1 FROM {schema}.edges WHERE parent = jobs.seq AND verdict IS NULL)"
         )
         self._execute(awaited, [array])
+        if batches := self._select(
+            f"SELECT DISTINCT batch FROM {{schema}}.jobs WHERE seq {any_of} AND batch IS NOT NULL", [array]
+        ):
+            from queuectl.store.shared.settling import note_batches
+
+            names = {name for (name,) in batches}
+            note_batches(self, names, names, removed=True)
         self._execute(f"DELETE FROM {{schema}}.edges WHERE child {any_of}", [array])
 
 

@@ -250,11 +250,13 @@ class Gates:
 
     def settle(self, now: float) -> None:
         """Settles some of what is on the work list, and has the next claim follow at once while there is more."""
-        from queuectl.store.shared.settling import settle_some
+        from queuectl.store.shared.batch_ends import settle_listed
 
-        has_done = settle_some(self._store)
+        has_done = settle_listed(self._store)
         if self._store._select("SELECT 1 FROM {schema}.settlements LIMIT 1"):
             self.look_again_at(now if has_done else now + TAKEN_BY_OTHERS_S)
+        else:
+            self._store._has_listed = False
 
     # --- what an end opens ------------------------------------------------------------------
 

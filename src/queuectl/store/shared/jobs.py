@@ -58,13 +58,14 @@ class Jobs(Limits):
     def change(self, refs: Refs, event: Event, who: str | None, only_dead: bool = False) -> list[Job | QueuectlError]:
         now = self.now()
         changed: list[tuple[Job, Job]] = []
+        regained: dict[str, Job] = {}
 
         def one(job: Job) -> Job:
             if only_dead:
                 _refuse_living(job)
             after = apply(job, event, now)
             if job.finished and not after.finished and job.unique_key is not None:
-                self._take_key_again(job, now)
+                self._take_key_again(after, regained, now)
             changed.append((job, after))
             return after
 
@@ -109,11 +110,10 @@ class Jobs(Limits):
             self._counted.subtract((job.queue, job.state.value) for job in deleted.values())
         return results
 
-    def _take_key_again(self, job: Job, now: float) -> None:
-        """A finished job is to run again. Raises `Conflict` if another one holds its unique key."""
+    def _take_key_again(self, job: Job, again: dict[str, Job], now: float) -> None:
         from queuectl.store.shared.unique import take_again
 
-        take_again(self, job, now)
+        take_again(self, job, again, now)
 
     def _forget_keys(self, job_ids: Sequence[str]) -> None:
         """These jobs are being removed."""
@@ -174,9 +174,13 @@ class Jobs(Limits):
         condition, values = rows.where(selector._replace(states=states), self._dialect)
         condition += " AND (unique_until IS NULL OR unique_until <= ?)"
         with self.transaction():
+            open_child = (
+                "SELECT 1 FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child "
+                "AND child.state IN ('blocked', 'pending', 'processing', 'failed')"
+            )
             is_awaited = (
-                "EXISTS (SELECT 1 FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child "
-                "WHERE edges.parent = jobs.seq AND child.state IN ('blocked', 'pending', 'processing', 'failed'))"
+                f"(EXISTS ({open_child} WHERE edges.parent = jobs.seq) "
+                f"OR jobs.batch IS NOT NULL AND EXISTS ({open_child} WHERE edges.batch = jobs.batch))"
             )
             text = (
                 "SELECT seq, queue, state, CASE WHEN unique_key IS NOT NULL THEN id END FROM {schema}.jobs "

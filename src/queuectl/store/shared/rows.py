@@ -48,7 +48,14 @@ BORN = (*_BORN, "due_at", "words", "spec", "ready")
 AT_BIRTH = ("created_at", "run_at", "next_retry_at", "place")
 """The attributes that `due_at` follows from."""
 
-EDITED = (*(field.name for field in SETTABLE if field.place == "column"), "owner", "unique_until", "words", "spec")
+EDITED = (
+    *(field.name for field in SETTABLE if field.place == "column"),
+    "batch",
+    "owner",
+    "unique_until",
+    "words",
+    "spec",
+)
 """The columns that may change while a job waits, in addition to those of a job's life."""
 
 ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
@@ -253,6 +260,7 @@ def where(selector: Selector, dialect: Dialect) -> tuple[str, list[object]]:
     if selector.states and JobState.COMPLETED not in selector.states:
         parts.append("state <> 'completed'")
     one_of("queue", selector.queues)
+    one_of("batch", selector.batches)
     one_of("owner", selector.owners)
     one_of("exit_code", selector.exit_codes, dialect.integer)
     any_of(dialect.tag, selector.tags)

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from queuectl.domain.dependency import Wants, is_met, parse, why_not
@@ -17,6 +17,7 @@ from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import Settled, apply
 from queuectl.store.shared.session import Session
 
+DEAD = JobState.DEAD
 SLICE = 1000
 """The most dependents that are settled in one transaction."""
 LISTED = 100
@@ -24,11 +25,24 @@ LISTED = 100
 
 
 class Parent(NamedTuple):
-    """A job that others depend on. `state`: as it is now, or was when it was removed. `is_over`: that is final."""
+    """A job that others depend on, or a batch. `state`: as it is now, or was when it was removed; see `Batch.end`.
+    `is_over`: that is final."""
 
-    seq: int
+    seq: int | None
     state: JobState
     is_over: bool
+    batch: str | None = None
+
+    @property
+    def key(self) -> tuple[str, object]:
+        """The column of edges that names it, and the value there."""
+        return ("parent", self.seq) if self.batch is None else ("batch", self.batch)
+
+    def why_not(self, ref: str) -> str:
+        """Why a dependency on it cannot hold."""
+        if self.batch is None:
+            return why_not(parse(ref).name, self.state)
+        return f"batch {self.batch} has {'failed' if self.state is JobState.DEAD else 'completed'}"
 
 
 def settle_ends(store: Session) -> None:
@@ -36,13 +50,32 @@ def settle_ends(store: Session) -> None:
     left = SLICE
     while store._turned:
         turned, store._turned = store._turned, {}
+        if batches := {job.batch for job in turned.values() if job.batch is not None}:
+            note_batches(store, batches, {job.batch for job in turned.values() if job.batch and job.state is DEAD})
         parents = [Parent(seq, turned[seq].state, turned[seq].finished) for seq in _awaited(store, turned.values())]
         for parent in parents:
-            looked, is_done = _settle(store, parent, left) if left > 0 else (0, False)
+            looked, is_done = settle_edges(store, parent, left) if left > 0 else (0, False)
             left -= looked
             if not is_done:
                 store._execute("INSERT INTO {schema}.settlements (job) VALUES (?)", [parent.seq])
+                store._has_listed = True
                 store._announce()
+
+
+def note_batches(store: Session, names: Collection[str], failing: Collection[str], removed: bool = False) -> None:
+    """Jobs of these batches have ended, run again, are new or are being removed: puts those on the work list that
+    somebody watches. `failing`: those that may have too many dead jobs now."""
+    limited = "at_most IS NOT NULL OR" if removed else ""
+    any_of, array = store._dialect.any_of, store._dialect.array
+    watched = (
+        f"SELECT name FROM {{schema}}.batches WHERE ({limited} max_fails IS NOT NULL) AND name {any_of} UNION "
+        "SELECT edges.batch FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child "
+        f"WHERE edges.batch {any_of} AND child.unmet > 0"
+    )
+    for (name,) in store._select(watched, [array(sorted(failing)), array(sorted(names))]):
+        store._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [name])
+        store._has_listed = True
+        store._announce()
 
 
 def settle_some(store: Session) -> bool:
@@ -57,7 +90,7 @@ def settle_some(store: Session) -> bool:
         parent = _parent(store, seq, meant.get(seq, JobState.PENDING))
         if parent is None:
             continue
-        looked, is_done = _settle(store, parent, left, anew=True)
+        looked, is_done = settle_edges(store, parent, left, anew=True)
         left -= looked
         if is_done:
             done += [id_ for id_, job, _ in listed if job == seq]
@@ -103,7 +136,7 @@ def _awaited(store: Session, turned: Iterable[Job]) -> list[int]:
     return sorted(seq for (seq,) in found)
 
 
-def _settle(store: Session, parent: Parent, limit: int, anew: bool = False) -> tuple[int, bool]:
+def settle_edges(store: Session, parent: Parent, limit: int, anew: bool = False) -> tuple[int, bool]:
     """Brings at most so many edges of a job in line with its state. Returns how many, and whether none is left.
 
     `anew`: also those that were decided by an earlier end, in case nobody has looked at the retry in between.
@@ -120,11 +153,12 @@ def _settle(store: Session, parent: Parent, limit: int, anew: bool = False) -> t
 
 
 def _look(store: Session, parent: Parent, condition: str, limit: int) -> tuple[int, bool]:
+    column, key = parent.key
     found = store._select(
         "SELECT edges.child, edges.ref, edges.wants FROM {schema}.edges "
         "JOIN {schema}.jobs AS child ON child.seq = edges.child "
-        f"WHERE edges.parent = ? AND {condition} ORDER BY edges.child LIMIT {limit}",
-        [parent.seq],
+        f"WHERE edges.{column} = ? AND {condition} ORDER BY edges.child LIMIT {limit}",
+        [key],
     )
     if not found:
         return 0, True
@@ -140,18 +174,19 @@ def _look(store: Session, parent: Parent, condition: str, limit: int) -> tuple[i
 def _decide(store: Session, parent: Parent, found: Sequence[tuple[int, str, str]]) -> set[int]:
     """Gives these edges the verdict that follows from the state of what they depend on; the children concerned."""
     changed: set[int] = set()
+    column, key = parent.key
     for wants in sorted({wants for *_, wants in found}):
         mine = [(child, ref) for child, ref, wanted in found if wanted == wants]
         verdict, why = None, None
         if parent.is_over:
             verdict = int(is_met(Wants(wants), parent.state))
-            why = None if verdict else why_not(parse(mine[0][1]).name, parent.state)
+            why = None if verdict else parent.why_not(mine[0][1])
         text = (
-            "UPDATE {schema}.edges SET verdict = ?, why = ? WHERE parent = ? AND wants = ? "
+            f"UPDATE {{schema}}.edges SET verdict = ?, why = ? WHERE {column} = ? AND wants = ? "
             f"AND child {store._dialect.any_of} RETURNING child"
         )
         children = store._dialect.array([child for child, _ in mine])
-        changed.update(child for (child,) in store._select(text, [verdict, why, parent.seq, wants, children]))
+        changed.update(child for (child,) in store._select(text, [verdict, why, key, wants, children]))
     return changed
 
 
@@ -162,7 +197,8 @@ def settle_children(store: Session, children: Sequence[Job]) -> list[Job]:
         return []
     now, standing = store.now(), _standing(store, waiting)
     changed = [(job, apply(job, standing.get(job.seq, Settled(0)), now)) for job in waiting]
-    changed = [(job, _if_unique(store, job, after, now)) for job, after in changed]
+    again: dict[str, Job] = {}
+    changed = [(job, _if_unique(store, job, after, again, now)) for job, after in changed]
     changed = [(job, after) for job, after in changed if _told(job) != _told(after)]
     if changed:
         store._write(changed, now)
@@ -175,14 +211,14 @@ def _told(job: Job) -> tuple[object, ...]:
     return job.state, job.unmet, job.error
 
 
-def _if_unique(store: Session, job: Job, after: Job, now: float) -> Job:
+def _if_unique(store: Session, job: Job, after: Job, again: dict[str, Job], now: float) -> Job:
     """The job after a change that may revive it. One whose unique key somebody else holds by now stays cancelled."""
     if job.unique_key is None or not job.finished or after.finished:
         return after
     from queuectl.store.shared.unique import take_again
 
     try:
-        take_again(store, job, now)
+        take_again(store, after, again, now)
     except Conflict as error:
         return apply(job, Settled(job.unmet, error.message), now)
     return after

@@ -122,21 +122,29 @@ def _holders(store: Session, keys: Sequence[str], locked: bool = False) -> dict[
     return {key: Held(jobs.get((job, key)), jobs.get((before, key))) for key, job, before in rows}
 
 
-def take_again(store: Session, job: Job, now: float) -> None:
-    """See `Jobs._take_key_again`. The job is locked, so this waits for nobody who has the key in hand."""
+def take_again(store: Session, job: Job, again: dict[str, Job], now: float) -> None:
+    """A finished job is to run again. Raises `Conflict` if another one holds its unique key.
+
+    `again`: the jobs that are to run again and are not written yet, by their keys. The job is locked, so this waits for
+    nobody who has the key in hand.
+    """
     key = job.unique_key
     assert key is not None
+    if first := again.get(key):
+        raise taken(key, first, job)
     text = f"SELECT job, before FROM {{schema}}.unique_keys WHERE key = ? {store._dialect.skip_locked}"
     found = store._select(text, [key])
     if not found:
         if not _add(store, {key: job.id}):
             raise Conflict(f"job {job.id} cannot run again: another job is taking its unique key {key!r}", "try again")
+        again[key] = job
         return
     ((newest, _),) = found
     holder = _holders(store, [key])[key].by(now)
     if holder is None or holder.id == job.id:
         if newest != job.id:
             store._execute("UPDATE {schema}.unique_keys SET job = ?, before = NULL WHERE key = ?", [job.id, key])
+        again[key] = job
         return
     raise taken(key, holder, job)
 

@@ -31,6 +31,7 @@ class Inserting(SqliteSession, Limits):
             numbers: dict[Spec, int] = {}
             counted: Counter[tuple[str, str]] = Counter()
             arriving: list[Job] = []
+            batches: set[str] = set()
             for births in births_of(jobs, now):
                 if births.is_guarded:
                     self._shut_out_older()
@@ -45,8 +46,9 @@ class Inserting(SqliteSession, Limits):
                 self._db.execute("RELEASE slice")
                 counted.update(births.counted())
                 arriving += births.arriving()
+                batches |= births.batches()
             self._counted.update(counted)
-            return self._arrive(arriving)
+            return self._arrive(arriving, batches)
 
     @contextmanager
     def _all_or_none(self) -> Iterator[None]:

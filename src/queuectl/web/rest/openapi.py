@@ -28,6 +28,7 @@ SELECT: Sequence[tuple[str, Schema, str]] = (
     ("state", listed(STATE), "jobs in this state"),
     ("queue", listed(STORABLE), "jobs of this queue"),
     ("tag", listed(STORABLE), "jobs with this tag"),
+    ("batch", listed(STORABLE), "jobs of this batch"),
     ("owner", listed(STORABLE), "jobs enqueued by this user"),
     ("exit_code", listed(EXIT_CODE), "jobs whose latest exit code is this"),
     ("command", listed(STORABLE), "jobs whose command matches this GLOB, e.g. `ffmpeg *`"),

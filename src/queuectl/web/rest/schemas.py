@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.client import documents, locks, operation, queues, schedule_views
+from queuectl.client import batches, documents, locks, operation, queues, schedule_views
 from queuectl.client.shapes import numbers
 from queuectl.domain.fields import FIELDS, INPUT, MEMORY_MAX, MEMORY_MIN, SETTABLE, Field
 from queuectl.domain.job import JobState, Spec
@@ -29,6 +29,13 @@ from queuectl.wire.schema import (
 from queuectl.wire.selections import EXIT_CODE_MAX
 
 KEY: Schema = {"type": "string", "pattern": r"^[^\u0000]+$", "maxLength": KEY_BYTES_MAX // 4}
+ALLOWANCE: Schema = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+        {"type": "string", "pattern": "^[1-9]?[0-9]%$"},
+    ],
+    "description": "how many jobs of the batch may be dead, or which percentage",
+}
 RULE: Schema = {"type": "string", "enum": list(Rule)}
 ID: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:-]{1,128}$"}
 NAME = operation.NAME.schema
@@ -71,6 +78,7 @@ JOB = {
 _GIVEN: dict[str, Schema] = {
     "filled text": STORABLE, "path": STORABLE, "script": STORABLE, "id": ID, "name": NAME, "names": listed(NAME),
     "locks": listed(TEXT), "dependencies": listed(TEXT), "flag": FLAG, "key": KEY, "rule": RULE,
+    "allowance": ALLOWANCE,
     "secrets": listed({"type": "string", "pattern": f"^{SECRET}$"}),
     "size": SIZE,
     "time": TIME, "duration": DURATION, "positive duration": DURATION,
@@ -119,7 +127,8 @@ EDIT = {
 }
 
 SELECTOR = optional(
-    all=FLAG, state=listed(STATE), queue=listed(STORABLE), tag=listed(STORABLE), owner=listed(STORABLE),
+    all=FLAG, state=listed(STATE), queue=listed(STORABLE), tag=listed(STORABLE), batch=listed(STORABLE),
+    owner=listed(STORABLE),
     exit_code=listed(EXIT_CODE), command=listed(STORABLE), error=listed(STORABLE), older_than=DURATION,
 )  # fmt: skip
 
@@ -167,6 +176,7 @@ COMPONENTS: dict[str, Schema] = {
     "Queue": queues.QUEUE.schema,
     "Pause": documents.PAUSE.schema,
     "Lock": locks.LOCK.schema,
+    "Batch": batches.BATCH.schema,
     "Schedule": schedule_views.SCHEDULE.schema,
     "ShownSchedule": schedule_views.SHOWN.schema,
     "Counts": numbers(JobState).schema,

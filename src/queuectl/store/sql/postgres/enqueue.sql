@@ -423,6 +423,42 @@ BEGIN
     RETURN said;
 END $$;
 
+-- How many jobs of a batch may be dead: a number of them, or a percentage of the batch.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_allowance(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said constant text := {schema}.enqueue_stripped(value #>> '{}');
+BEGIN
+    IF said IS NULL OR jsonb_typeof(value) NOT IN ('number', 'string') OR said !~ '^([0-9]{1,9}|[0-9]{1,2}%|100%)$' THEN
+        PERFORM {schema}.enqueue_refuse(
+            key || ' must be a whole number or a percentage, not ' || {schema}.enqueue_shown(value), 'write it as 3 or 5%');
+    END IF;
+    RETURN rtrim(said, '%')::integer || CASE WHEN right(said, 1) = '%' THEN '%' ELSE '' END;
+END $$;
+
+-- Keeps what is set for a batch. See store/shared/batches.py.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_set_batch(batch_name text, most integer, fails text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO {schema}.batches (name, at_most, max_fails) VALUES (batch_name, most, fails)
+    ON CONFLICT (name) DO UPDATE SET at_most = coalesce(excluded.at_most, batches.at_most),
+        max_fails = coalesce(excluded.max_fails, batches.max_fails);
+    IF most IS NOT NULL THEN
+        INSERT INTO {schema}.locks (name, units) VALUES ('batch:' || batch_name, most::text)
+        ON CONFLICT (name) DO UPDATE SET units = excluded.units;
+    END IF;
+    INSERT INTO {schema}.settlements (batch) VALUES (batch_name);
+END $$;
+
+-- The locks of a job that also needs a unit of this one.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_with_lock(locks jsonb, lock text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT jsonb_agg(each ORDER BY split_part(each, '=', 1) COLLATE "C") FROM (
+        SELECT jsonb_array_elements_text(coalesce(nullif(locks, 'null'), '[]'))
+        UNION ALL SELECT lock WHERE NOT EXISTS (
+            SELECT 1 FROM jsonb_array_elements_text(coalesce(nullif(locks, 'null'), '[]')) AS given
+            WHERE split_part(given, '=', 1) = lock)
+    ) AS needed (each)
+$$;
+
 -- What to do where a unique key or id is taken.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_rule(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -521,8 +557,21 @@ BEGIN
         name := regexp_replace(said, ':(ok|any|failed)$', '');
         wants := coalesce(substring(said FROM ':(ok|any|failed)$'), 'ok');
         IF starts_with(name, 'batch:') THEN
-            PERFORM {schema}.enqueue_missing('batch ' || substr(name, 7), 'batches are not supported yet');
+            parent := NULL;
+            batch := substr(name, 7);
+            IF NOT EXISTS (SELECT 1 FROM {schema}.jobs WHERE jobs.batch = substr(name, 7))
+                    AND NOT EXISTS (SELECT 1 FROM {schema}.batches WHERE batches.name = batch) THEN
+                PERFORM {schema}.enqueue_missing('batch ' || batch, 'see them with: queuectl batch list');
+            END IF;
+            IF said <> ALL (found) THEN
+                INSERT INTO {schema}.settlements (batch) VALUES (substr(name, 7));
+                ref := said;
+                found := found || ref;
+                RETURN NEXT;
+            END IF;
+            CONTINUE;
         END IF;
+        batch := NULL;
         SELECT jobs.seq, jobs.id INTO parent, full_id FROM {schema}.jobs WHERE jobs.id = name;
         IF parent IS NULL AND length(name) >= {prefix_min} THEN
             SELECT min(hit.seq), min(hit.id), array_agg(hit.id ORDER BY hit.id) INTO parent, full_id, hits FROM (
@@ -613,6 +662,8 @@ BEGIN
             RETURN to_json({schema}.enqueue_key(value, key));
         WHEN 'rule' THEN
             RETURN to_json({schema}.enqueue_rule(value, key));
+        WHEN 'allowance' THEN
+            RETURN to_json({schema}.enqueue_allowance(value, key));
         WHEN 'command' THEN
             RETURN to_json({schema}.enqueue_command(value));
         WHEN 'filled text' THEN
@@ -694,6 +745,10 @@ BEGIN
         PERFORM {schema}.enqueue_refuse(
             CASE keys -> 'on_conflict' WHEN '"replace"' THEN 'on_conflict replace' ELSE 'unique_for' END
             || ' needs a unique key', 'give unique_key too');
+    END IF;
+    IF NOT keys ? 'batch' AND keys ?| '{at_most,max_fails}' THEN
+        PERFORM {schema}.enqueue_refuse(
+            CASE WHEN keys ? 'at_most' THEN 'at_most' ELSE 'max_fails' END || ' needs a batch', 'give batch too');
     END IF;
     FOR given, key IN SELECT pair ->> 0, pair ->> 1 FROM jsonb_array_elements(rules -> 'exclusive') AS pair LOOP
         IF keys ? given AND keys ? key THEN
@@ -799,7 +854,7 @@ BEGIN
         SELECT jobs.* INTO holder FROM {schema}.jobs
         WHERE id IN (held.job, held.before) AND unique_key = wanted
             AND (state NOT IN ('completed', 'dead', 'cancelled') OR unique_until > now)
-        ORDER BY id = held.job DESC LIMIT 1;
+        ORDER BY state IN ('completed', 'dead', 'cancelled'), id = held.job DESC LIMIT 1;
         IF FOUND AND locked AND holder.state IN ('pending', 'blocked', 'failed') THEN  -- it may be changed
             SELECT * INTO holder FROM {schema}.jobs WHERE seq = holder.seq AND state = holder.state FOR UPDATE;
             CONTINUE WHEN NOT FOUND;
@@ -826,12 +881,12 @@ DECLARE
 BEGIN
     UPDATE {schema}.jobs SET
         command = new_line, words = new_words, spec = new_spec, queue = new.queue, priority = new.priority,
-        tags = new.tags, locks = new.locks, owner = session_user, start_by = start_limit, run_at = at,
+        batch = new.batch, tags = new.tags, locks = new.locks, owner = session_user, start_by = start_limit, run_at = at,
         due_at = greatest(at, created_at), place = NULL, held = held OR new.held, unique_until = created_at + key_for,
         state = new_state, ready = new_state = 'pending' AND NOT (held OR new.held) AND greatest(at, created_at) <= now,
         updated_at = now, worker = NULL, host = NULL, next_retry_at = NULL, cancel_requested = false, attempts = 0,
         lost = 0, lost_in_row = 0, error = NULL, exit_code = NULL, signal = NULL, started_at = NULL, finished_at = NULL,
-        cpu_time = NULL, max_rss = NULL, output_bytes = NULL
+        cpu_time = NULL, max_rss = NULL, output_bytes = NULL, progress = NULL, result = NULL
     WHERE seq = was.seq;
     INSERT INTO {schema}.counts (queue, state, jobs) VALUES (was.queue, was.state, -1), (new.queue, new_state, 1);
     INSERT INTO {schema}.uses (spec, jobs) VALUES (was.spec, -1), (new_spec, 1);
@@ -869,6 +924,20 @@ BEGIN
         kept := kept || jsonb_build_object(
             key, coalesce(nullif({schema}.enqueue_value(key, keys -> key), '[]')::jsonb, usual));
     END LOOP;
+    IF keys ?| '{at_most,max_fails}' THEN
+        PERFORM {schema}.enqueue_set_batch(kept ->> 'batch',
+            {schema}.enqueue_value('at_most', keys -> 'at_most')::integer,
+            {schema}.enqueue_value('max_fails', keys -> 'max_fails')::jsonb #>> '{}');
+    END IF;
+    IF EXISTS (SELECT 1 FROM {schema}.batches WHERE name = kept ->> 'batch' AND at_most IS NOT NULL) THEN
+        kept := kept || jsonb_build_object(
+            'locks', {schema}.enqueue_with_lock(kept -> 'locks', 'batch:' || (kept ->> 'batch')));
+    END IF;
+    IF EXISTS (SELECT 1 FROM {schema}.batches WHERE name = kept ->> 'batch' AND max_fails IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM {schema}.edges WHERE batch = kept ->> 'batch' AND verdict IS NULL)
+    THEN
+        INSERT INTO {schema}.settlements (batch) VALUES (kept ->> 'batch');
+    END IF;
     IF jsonb_typeof(kept -> 'locks') = 'array' THEN
         PERFORM {schema}.enqueue_check_units(
             CASE WHEN keys ? 'id' THEN 'job ' || new_id ELSE 'the job' END, kept -> 'locks');
@@ -909,6 +978,10 @@ BEGIN
     IF jsonb_typeof(kept -> 'depends_on') = 'array' THEN
         SELECT jsonb_agg(to_jsonb(edge)), kept || jsonb_build_object('depends_on', jsonb_agg(edge.ref)) INTO edges, kept
         FROM {schema}.enqueue_edges(kept -> 'depends_on') AS edge;
+        IF jsonb_path_query_array(edges, '$[*].batch') ? (kept ->> 'batch') THEN
+            PERFORM {schema}.enqueue_refuse(format('job %s cannot wait for its own batch %s', new_id, kept ->> 'batch'),
+                'leave one of the two out');
+        END IF;
         first_state := 'blocked';
     END IF;
     INSERT INTO {schema}.jobs (

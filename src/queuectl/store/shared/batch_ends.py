@@ -1,0 +1,112 @@
+"""What the end, the retry or the failures of a batch's jobs lead to: for those that wait for it, and for its own rest.
+
+It is looked at from the work list alone, by whoever comes next, after the transaction in which a job of it has turned.
+So two last jobs that end at once on two hosts cannot miss each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queuectl.domain.batch import Batch, lock_of
+from queuectl.domain.job import JobState
+from queuectl.domain.lifecycle import CancelRequested, apply
+from queuectl.store.shared.session import Session
+from queuectl.store.shared.settling import LISTED, SLICE, Parent, settle_edges, settle_ends, settle_some
+
+WAITING = "state IN ('blocked', 'pending', 'failed')"
+
+
+def counted(store: Session, names: Sequence[str] | None = None) -> list[Batch]:
+    """The batches that a job or a setting names, by name."""
+    given = [] if names is None else [store._dialect.array(names)]
+    among = {column: "" if names is None else f"AND {column} {store._dialect.any_of}" for column in ("batch", "name")}
+    text = f"SELECT batch, state, count(*) FROM {{schema}}.jobs WHERE batch IS NOT NULL {among['batch']} "
+    counts: dict[str, dict[JobState, int]] = {}
+    for name, state, jobs in store._select(f"{text} GROUP BY batch, state", given):
+        counts.setdefault(name, {})[JobState(state)] = jobs
+    text = f"SELECT name, at_most, max_fails FROM {{schema}}.batches WHERE 1 = 1 {among['name']}"
+    limits = {name: (at_most, max_fails) for name, at_most, max_fails in store._select(text, given)}
+    return [Batch(name, counts.get(name, {}), *limits.get(name, ())) for name in sorted(counts.keys() | limits.keys())]
+
+
+def settle_listed(store: Session) -> bool:
+    """Works on the whole list, inside a transaction. Returns whether it did anything."""
+    has_done = settle_some(store)
+    has_done = settle_batches(store, SLICE) or has_done
+    settle_ends(store)
+    return has_done
+
+
+def settle_batches(store: Session, limit: int) -> bool:
+    """Works on the list's batches, inside a transaction, for so many jobs at most. Returns whether it did anything."""
+    text = f"SELECT id, batch FROM {{schema}}.settlements WHERE batch IS NOT NULL ORDER BY id LIMIT {LISTED} "
+    listed = store._select(text + store._dialect.skip_locked)
+    left, done = limit, []
+    for name in dict.fromkeys(name for _, name in listed):
+        if left <= 0:
+            break
+        looked, is_done = _settle_one(store, name, left)
+        left -= looked
+        if is_done:
+            done += [id_ for id_, batch in listed if batch == name]
+    if done:
+        text = f"DELETE FROM {{schema}}.settlements WHERE id {store._dialect.any_of}"
+        store._execute(text, [store._dialect.array(done)])
+    return bool(done) or left < limit
+
+
+def _settle_one(store: Session, name: str, limit: int) -> tuple[int, bool]:
+    """Returns how many jobs it looked at, and whether nothing is left to do."""
+    looked, is_done = 0, True
+    if batch := _failing(store, name):
+        looked, is_done = _cancel_rest(store, batch, limit)
+        if looked >= limit:
+            return looked, False
+    _forget_empty(store, name)
+    settled, is_settled = settle_edges(store, _as_parent(store, name), limit - looked, anew=True)
+    return looked + settled, is_done and is_settled
+
+
+def _forget_empty(store: Session, name: str) -> None:
+    """Forgets what is set for a batch whose last job was removed, unless somebody is setting it just now."""
+    text = "SELECT 1 FROM {schema}.batches WHERE name = ?"
+    if not store._select(f"{text} {store._dialect.skip_locked}", [name]):
+        return
+    if not store._select("SELECT 1 FROM {schema}.jobs WHERE batch = ? LIMIT 1", [name]):
+        store._execute("DELETE FROM {schema}.batches WHERE name = ?", [name])
+        store._execute("DELETE FROM {schema}.locks WHERE name = ?", [lock_of(name)])
+
+
+def _failing(store: Session, name: str) -> Batch | None:
+    """The batch, if more of its jobs are dead than may be. Batches are counted only if one is."""
+    has_dead = (
+        "SELECT 1 FROM {schema}.batches WHERE name = ? AND max_fails IS NOT NULL "
+        "AND EXISTS (SELECT 1 FROM {schema}.jobs WHERE batch = batches.name AND state = 'dead')"
+    )
+    found = counted(store, [name]) if store._select(has_dead, [name]) else []
+    return next((batch for batch in found if batch.has_failed_too_often), None)
+
+
+def _as_parent(store: Session, name: str) -> Parent:
+    """The batch as those that wait for it see it; see `Batch.end`."""
+    one_of = "EXISTS (SELECT 1 FROM {schema}.jobs WHERE batch = ? AND state IN "
+    text = f"SELECT {one_of} ('blocked', 'pending', 'processing', 'failed')), {one_of} ('dead', 'cancelled'))"
+    is_open, has_failed = store._select(text, [name, name])[0]
+    if is_open:
+        return Parent(None, JobState.PENDING, False, name)
+    return Parent(None, JobState.DEAD if has_failed else JobState.COMPLETED, True, name)
+
+
+def _cancel_rest(store: Session, batch: Batch, limit: int) -> tuple[int, bool]:
+    """Cancels the jobs that have not begun; the others finish."""
+    text = f"WHERE batch = ? AND {WAITING} ORDER BY seq LIMIT {limit} {store._dialect.skip_locked}"
+    found, now = store._jobs(text, [batch.name]), store.now()
+    if found:
+        why = f"batch {batch.name}: more than {batch.max_fails} of its jobs are dead"
+        changed = [(job, apply(job, CancelRequested(why), now)) for job in found]
+        store._write(changed, now)
+        store._count(changed)
+        store._announce()
+    rest = store._select(f"SELECT 1 FROM {{schema}}.jobs WHERE batch = ? AND {WAITING} LIMIT 1", [batch.name])
+    return len(found), not rest

@@ -1,0 +1,142 @@
+"""Batches: how far they are, who waits for them, when the rest of one is cancelled. Every store keeps these facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from queuectl.domain.errors import Invalid, NotFound
+from queuectl.domain.job import Job, JobState, Spec
+from queuectl.domain.lifecycle import CancelRequested, Retried, begun
+from queuectl.domain.selector import Selector
+from queuectl.store.port import Grip, Store
+from tests.builders import HOST, a_grip, a_job, finish
+
+ONCE = Spec(max_retries=0)
+
+
+def of_batch(*ids: str, **fields: Any) -> list[Job]:
+    return [a_job(id, batch="b", spec=ONCE, **fields) for id in ids]
+
+
+def run(store: Store, grip: Grip, *codes: int) -> None:
+    """Runs the next jobs, one after the other, to these exit codes."""
+    for code in codes:
+        (job,) = store.claim(grip, HOST, 1, ())
+        finish(store, grip, job, exit_code=code)
+    store.settle()
+
+
+def states(store: Store, ids: Sequence[str]) -> list[str]:
+    return [store.get(id).state.value for id in ids]
+
+
+def test_a_batch_counts_its_jobs_by_state_and_is_done_when_none_is_unfinished(store: Store) -> None:
+    assert store.batches() == store.batches("b") == []
+    store.insert([*of_batch("a", "c", "d"), a_job("other", priority=-1)])
+    run(store, a_grip(store), 0, 1)
+    (batch,) = store.batches()
+    assert (batch.name, batch.total, batch.done, batch.failed, batch.is_done) == ("b", 3, 2, 1, False)
+    assert batch.counts == {JobState.COMPLETED: 1, JobState.DEAD: 1, JobState.PENDING: 1}
+    store.change(["d"], CancelRequested(), "me")
+    assert store.batches("b")[0].is_done
+    assert [job.id for job in store.find(Selector(batches=("b",)))] == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("code", "ends"), [(0, ["pending", "pending", "cancelled"]), (1, ["cancelled", "pending", "pending"])]
+)
+def test_a_job_after_a_batch_waits_for_the_end_of_all_its_jobs(store: Store, code: int, ends: list[str]) -> None:
+    store.insert(of_batch("a", "c"))
+    waiting = [begun(a_job(wants, depends_on=(f"batch:b{wants}",))) for wants in ("", ":any", ":failed")]
+    waiting = [job._replace(id=id) for job, id in zip(waiting, ("ok", "any", "failed"), strict=True)]
+    store.insert(waiting)
+    grip = a_grip(store)
+    run(store, grip, 0)
+    assert states(store, ("ok", "any", "failed")) == ["blocked"] * 3
+    run(store, grip, code)
+    assert states(store, ("ok", "any", "failed")) == ends
+    lost = store.get("failed" if code == 0 else "ok")
+    assert lost.error == f"batch b has {'completed' if code == 0 else 'failed'}"
+
+
+def test_a_retry_in_a_batch_revives_what_its_failure_had_cancelled(store: Store) -> None:
+    store.insert([*of_batch("a"), begun(a_job("next", depends_on=("batch:b",)))])
+    grip = a_grip(store)
+    run(store, grip, 1)
+    assert states(store, ("next",)) == ["cancelled"]
+    store.change(["a"], Retried(), "me")
+    store.settle()
+    assert states(store, ("next",)) == ["blocked"]
+    run(store, grip, 0)
+    assert states(store, ("next",)) == ["pending"]
+
+
+def test_a_job_after_a_batch_that_is_over_is_decided_at_once(store: Store) -> None:
+    store.insert(of_batch("a"))
+    run(store, a_grip(store), 1)
+    changed = store.insert([begun(a_job("late", depends_on=("batch:b",)))])
+    assert changed["late"].state is JobState.CANCELLED
+    with pytest.raises(NotFound, match="no batch x"):
+        store.insert([begun(a_job("lost", depends_on=("batch:x",)))])
+    with pytest.raises(Invalid, match="cannot wait for its own batch b"):
+        store.insert([begun(a_job("own", batch="b", depends_on=("batch:b",)))])
+
+
+def test_over_max_fails_the_rest_is_cancelled_and_running_jobs_finish(store: Store) -> None:
+    ids = [f"j{number}" for number in range(6)]
+    with store.transaction():
+        store.set_batch("b", None, "1")
+        store.insert(of_batch(*ids))
+    grip = a_grip(store)
+    run(store, grip, 1)
+    running = store.claim(grip, HOST, 1, ())
+    run(store, grip, 1)
+    assert states(store, ids) == ["dead", "processing", "dead", "cancelled", "cancelled", "cancelled"]
+    assert store.get("j3").error == "batch b: more than 1 of its jobs are dead"
+    finish(store, grip, running[0])
+    assert store.get("j1").state is JobState.COMPLETED
+    store.insert(of_batch("late"))
+    store.settle()
+    assert states(store, ("late",)) == ["cancelled"]
+
+
+def test_max_fails_may_be_a_percentage(store: Store) -> None:
+    with store.transaction():
+        store.set_batch("b", None, "20%")
+        store.insert(of_batch(*(f"j{number}" for number in range(10))))
+    grip = a_grip(store)
+    run(store, grip, 1, 1, 0)
+    assert store.batches("b")[0].counts[JobState.PENDING] == 7
+    run(store, grip, 1)
+    assert store.batches("b")[0].counts[JobState.CANCELLED] == 6
+
+
+def test_at_most_so_many_jobs_of_a_batch_run_at_once(store: Store) -> None:
+    store.insert(of_batch("early"))
+    store.set_batch("b", 2, None)
+    assert store.get("early").locks == ("batch:b",)
+    store.insert(of_batch("a", "c", locks=("batch:b",)))
+    grip = a_grip(store)
+    assert [job.id for job in store.claim(grip, HOST, 5, ())] == ["early", "a"]
+
+
+def test_what_is_set_for_a_batch_goes_with_its_last_job(store: Store) -> None:
+    store.set_batch("b", 2, "1")
+    store.insert(of_batch("a", "c"))
+    store.delete(["a"])
+    store.settle()
+    assert store.at_most("b") == 2
+    store.delete(["c"])
+    store.settle()
+    assert (store.batches(), store.locks()) == ([], [])
+
+
+def test_retention_keeps_a_batch_that_somebody_waits_for(store: Store) -> None:
+    store.insert([*of_batch("a", "c"), begun(a_job("next", depends_on=("batch:b",)))])
+    run(store, a_grip(store), 0)
+    assert store.prune(Selector(), 10) == 0
+    store.change(["next"], CancelRequested(), "me")
+    assert store.prune(Selector(), 10) == 2
