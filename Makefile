@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits race-unique simulate fuzz fuzz-cron service-drill clean
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits race-unique simulate fuzz fuzz-cron chaos-schedules service-drill clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -38,6 +38,10 @@ fuzz: $(VENV)/test-ready
 
 service-drill: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.systemd
+
+chaos-schedules: $(VENV)/test-ready
+	@$(BIN)/python -m tests.fault.schedule_storm
+	@$(BIN)/python -m tests.fault.schedule_storm --postgres
 
 fuzz-cron: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.fuzz_cron

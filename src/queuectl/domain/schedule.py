@@ -8,10 +8,10 @@ of wall times to instants is done here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
-from itertools import islice, takewhile
+from itertools import filterfalse, islice, takewhile
 from math import floor
 from typing import NamedTuple
 from zlib import crc32
@@ -149,37 +149,39 @@ class Due(NamedTuple):
     counted: bool = True
 
 
-def due_fires(rule: Rule, after: float, until: float, zone: tzinfo) -> Due:
-    """The fires later than `after` and up to `until`."""
-    first = next_fire(rule, after, zone)
-    if first is None or first > until:
+def due_fires(
+    rule: Rule, after: float, until: float, zone: tzinfo, fired: Collection[float] = frozenset()
+) -> Due:  # fmt: skip
+    """The fires later than `after` and up to `until`, but for those in `fired`."""
+    first = next(_between(rule, after, until, zone, fired), None)
+    if first is None:
         return Due()
-    if isinstance(rule, Every):
+    if isinstance(rule, Every) and not fired:
         number = floor((until - first) / rule.seconds) + 1
         latest = [first + n * rule.seconds for n in range(max(0, number - CATCH_UP_MAX), number)]
         return Due(latest, number - len(latest), first, latest[0] - rule.seconds)
-    latest = _latest(rule, after, until, zone)
-    earlier = list(islice(_between(rule, after, latest[0] - 1, zone), COUNTED_MAX))
+    latest = _latest(rule, after, until, zone, fired)
+    earlier = list(islice(_between(rule, after, latest[0] - 1, zone, fired), COUNTED_MAX))
     counted = len(earlier) < COUNTED_MAX
     return Due(latest, len(earlier), first, earlier[-1] if earlier and counted else latest[0] - 1, counted)
 
 
-def _between(rule: Rule, after: float, until: float, zone: tzinfo) -> Iterator[float]:
+def _between(rule: Rule, after: float, until: float, zone: tzinfo, but: Collection[float]) -> Iterator[float]:
     def fires() -> Iterator[float]:
         at = after
         while (found := next_fire(rule, at, zone)) is not None:
             yield found
             at = found
 
-    return takewhile(lambda at: at <= until, fires())
+    return filterfalse(but.__contains__, takewhile(lambda at: at <= until, fires()))
 
 
-def _latest(rule: Rule, after: float, until: float, zone: tzinfo) -> list[float]:
+def _latest(rule: Rule, after: float, until: float, zone: tzinfo, fired: Collection[float]) -> list[float]:
     """The latest fires, looked for in windows that end at `until`: rules only know what comes next."""
     low, window, high = 0.0, 64.0, float("inf")
     while True:
         start = max(after, until - window)
-        found = list(islice(_between(rule, start, until, zone), COUNTED_MAX))
+        found = list(islice(_between(rule, start, until, zone, fired), COUNTED_MAX))
         if len(found) == COUNTED_MAX:
             high = window
         elif len(found) >= CATCH_UP_MAX or start <= after:

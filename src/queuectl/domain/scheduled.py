@@ -69,10 +69,11 @@ class Schedule(NamedTuple):
         nominal = next_fire(rule, max(now, self.anchor) if self.cron is None else now, zone)
         return self._replace(nominal=nominal, next_at=None if nominal is None else nominal + self.offset)
 
-    def due(self, now: float, rule: Rule, zone: tzinfo) -> Due:
-        """The fires that are due, by the zone's rules as they are now."""
+    def due(self, now: float, rule: Rule, zone: tzinfo, fired: Collection[float] = frozenset()) -> Due:
+        """The fires that are due, by the zone's rules as they are now, but for those in `fired`: they have made a job
+        before the clock went back."""
         assert self.nominal is not None
-        return due_fires(rule, self.nominal - 1, now - self.offset, zone)
+        return due_fires(rule, self.nominal - 1, now - self.offset, zone, fired)
 
 
 class Fire(NamedTuple):
@@ -107,15 +108,12 @@ def recounted(schedule: Schedule, now: float, rule: Rule, zone: tzinfo) -> Sched
 
 
 def look(
-    schedule: Schedule, due: Due, now: float, rule: Rule, zone: tzinfo, unfinished: int = 0, running: int = 0,
-    fired: Collection[float] = (),
-) -> Look:  # fmt: skip
-    """Decides about due fires; those in `fired` have made a job before the clock went back."""
+    schedule: Schedule, due: Due, now: float, rule: Rule, zone: tzinfo, unfinished: int = 0, running: int = 0
+) -> Look:
+    """Decides about due fires."""
     decisions = [
         each._replace(at=each.at - schedule.offset)
-        for each in decide(
-            [at + schedule.offset for at in due.fires if at not in fired], now, schedule.policy, unfinished, running
-        )
+        for each in decide([at + schedule.offset for at in due.fires], now, schedule.policy, unfinished, running)
     ]
     made = [each for each in decisions if each.act is not Act.NOTHING]
     idle = schedule.idle if not made else 0
@@ -131,7 +129,7 @@ def look(
 
 def _lines(schedule: Schedule, due: Due, decisions: Sequence[Decision], now: float) -> list[Fire]:
     lines = []
-    if due.earlier and decisions:
+    if due.earlier:
         reason = why_missed(due.first + schedule.offset, CATCH_UP_MAX, now, schedule.policy)
         lines.append(Fire(schedule.name, due.first, due.until, now, None, reason, due.earlier, not due.counted))
     for reason, some in groupby(decisions, lambda each: each.reason):

@@ -65,8 +65,8 @@ class ScheduleStore(Protocol):
     def fires(self, name: str, limit: int) -> list[Fire]:
         """What became of the latest fires, latest first."""
 
-    def fired(self, name: str, times: Sequence[float]) -> set[float]:
-        """Which of these fires have made a job."""
+    def fired(self, name: str, first: float, until: float) -> set[float]:
+        """The fires of this time that have made a job."""
 
     def outcomes(self, names: Sequence[str]) -> dict[str, tuple[bool, float | None]]:
         """For each of these schedules: whether the latest of its jobs to end is dead, and when one last succeeded, as

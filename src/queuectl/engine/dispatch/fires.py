@@ -9,7 +9,7 @@ from queuectl import zones
 from queuectl.domain.errors import OperationFailed, QueuectlError, StoreUnavailable
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested
-from queuectl.domain.schedule import Act, Due, Overlap, fire_id
+from queuectl.domain.schedule import Act, Overlap, fire_id
 from queuectl.domain.scheduled import Fire, Look, Schedule, look
 from queuectl.domain.unique import ADDED
 from queuectl.factory import scheduled_job
@@ -67,11 +67,10 @@ class Fires:
                 self.unknown_zones.add(schedule.zone)
                 continue
             rule = rule_of(schedule)
-            fires = schedule.due(now, rule, zone)
+            fires = schedule.due(now, rule, zone, self._fired(schedule, now))
             states = list(unfinished.get(schedule.name, {}).values())
             found = look(
-                schedule, fires, now, rule, zone, len(states), states.count(JobState.PROCESSING),
-                self._fired(schedule, fires),
+                schedule, fires, now, rule, zone, len(states), states.count(JobState.PROCESSING)
             )  # fmt: skip
             try:
                 if schedule.name in refused:
@@ -81,11 +80,11 @@ class Fires:
                 plans.append(_Plan(schedule, _without_jobs(schedule, found, error, now)))
         return plans
 
-    def _fired(self, schedule: Schedule, due: Due) -> set[float]:
-        """Which of these fires have made a job already: the clock went back."""
-        if schedule.last is None or not due.fires or due.fires[0] > schedule.last:
+    def _fired(self, schedule: Schedule, now: float) -> set[float]:
+        """Which due fires have made a job already: the clock went back."""
+        if schedule.last is None or schedule.nominal is None or schedule.nominal > schedule.last:
             return set()
-        return self._store.fired(schedule.name, due.fires)
+        return self._store.fired(schedule.name, schedule.nominal, now)
 
     def _carry_out(self, plan: _Plan, now: float) -> int:
         """Adds the jobs of a plan, and lines about its fires. Returns how many jobs there are more."""

@@ -84,12 +84,7 @@ class Schedules(Limits):
     # --- what became of fires ---------------------------------------------------------------
 
     def add_fires(self, fires: Sequence[Fire]) -> None:
-        text = (
-            f"INSERT INTO {{schema}}.fires ({_FIRE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (schedule, at) DO UPDATE SET until = excluded.until, decided_at = excluded.decided_at, "
-            "job = excluded.job, reason = excluded.reason, fires = excluded.fires, at_least = excluded.at_least "
-            "WHERE fires.job IS NULL"
-        )
+        text = f"INSERT INTO {{schema}}.fires ({_FIRE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         for fire in fires:
             self._execute(text, fire)
             if int(fire.decided_at) % FORGET_EACH == 0:
@@ -106,14 +101,13 @@ class Schedules(Limits):
     def fires(self, name: str, limit: int) -> list[Fire]:
         from queuectl.domain.scheduled import Fire
 
-        text = f"SELECT {_FIRE} FROM {{schema}}.fires WHERE schedule = ? ORDER BY at DESC LIMIT ?"
+        text = f"SELECT {_FIRE} FROM {{schema}}.fires WHERE schedule = ? ORDER BY at DESC, decided_at DESC LIMIT ?"
         found = [Fire._make(row) for row in self._select(text, [name, limit])]
         return [fire._replace(at_least=bool(fire.at_least)) for fire in found]
 
-    def fired(self, name: str, times: Sequence[float]) -> set[float]:
-        marks = ", ".join("?" * len(times))
-        text = f"SELECT at FROM {{schema}}.fires WHERE schedule = ? AND job IS NOT NULL AND at IN ({marks})"
-        return {at for (at,) in self._select(text, [name, *times])} if times else set()
+    def fired(self, name: str, first: float, until: float) -> set[float]:
+        text = "SELECT at FROM {schema}.fires WHERE schedule = ? AND at >= ? AND at <= ? AND job IS NOT NULL"
+        return {at for (at,) in self._select(text, [name, first, until])}
 
     def outcomes(self, names: Sequence[str]) -> dict[str, tuple[bool, float | None]]:
         of = (

@@ -43,7 +43,7 @@ CREATE TABLE {schema}.fires (
     reason     text,
     fires      bigint NOT NULL,                             -- how many
     at_least   boolean NOT NULL DEFAULT false,              -- there were more
-    PRIMARY KEY (schedule, at)
+    PRIMARY KEY (schedule, at, decided_at)                  -- a clock that goes back has it looked at again
 )
 --postgres: WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0)
 ;

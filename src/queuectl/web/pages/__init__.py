@@ -11,9 +11,10 @@ from queuectl.web.pages.jobs import routes as jobs
 from queuectl.web.pages.locks import routes as locks
 from queuectl.web.pages.overview import routes as overview
 from queuectl.web.pages.queues import routes as queues
+from queuectl.web.pages.schedules import routes as schedules
 from queuectl.web.pages.settings import routes as settings
 from queuectl.web.pages.workers import routes as workers
 
 routes = [
-    *overview, *jobs, *job, *failures, *queues, *locks, *workers, *enqueue, *console, *settings, *access,
+    *overview, *jobs, *job, *failures, *schedules, *queues, *locks, *workers, *enqueue, *console, *settings, *access,
 ]  # fmt: skip
