@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from queuectl.domain.lifecycle import CancelRequested, Retried, begun
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Grip, Store
 from tests.builders import HOST, a_grip, a_job, finish
+from tests.conformance.conftest import StoreFactory
 
 ONCE = Spec(max_retries=0)
 
@@ -140,3 +143,28 @@ def test_retention_keeps_a_batch_that_somebody_waits_for(store: Store) -> None:
     assert store.prune(Selector(), 10) == 0
     store.change(["next"], CancelRequested(), "me")
     assert store.prune(Selector(), 10) == 2
+
+
+def test_two_last_jobs_that_end_at_once_strand_nobody(store_factory: StoreFactory) -> None:
+    store, pairs = store_factory(), range(15)
+    grips = [a_grip(store, f"w{side}~1") for side in "ab"]
+    for pair in pairs:
+        name = f"b{pair}"
+        store.insert([a_job(f"{side}{pair}", batch=name, queue=side) for side in "ab"])
+        store.insert([begun(a_job(f"next{pair}", depends_on=(f"batch:{name}",), queue="next"))])
+    gate = Barrier(2)
+
+    def end(side: int) -> None:
+        with closing(store_factory.open_in_thread()) as own:
+            jobs = own.claim(grips[side], HOST, len(pairs), ("ab"[side],))
+            for job in sorted(jobs, key=lambda job: int(job.id[1:])):
+                gate.wait()
+                finish(own, grips[side], job)
+
+    sides = [Thread(target=end, args=(side,)) for side in (0, 1)]
+    for side in sides:
+        side.start()
+    for side in sides:
+        side.join()
+    store.settle()
+    assert states(store, [f"next{pair}" for pair in pairs]) == ["pending"] * len(pairs)

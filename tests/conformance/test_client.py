@@ -130,6 +130,22 @@ def test_a_unique_key_is_minded_by_the_rule_of_the_call_or_of_the_job(anywhere: 
     assert (same.id, same.command, other.unique_key) == (first.id, "new", "k2")
 
 
+def test_a_batch_is_looked_at_waited_for_cancelled_and_retried(anywhere: AnyClient) -> None:
+    batch = anywhere.batch("b")
+    with pytest.raises(NotFound, match="no batch b"):
+        batch.status()
+    anywhere.enqueue([{"command": "true", "batch": "b", "at_most": 2}, {"command": "true", "batch": "b"}])
+    found = batch.status()
+    assert (found.total, found.done, found.is_done, found.at_most) == (2, 0, False, 2)
+    with pytest.raises(TimeoutError, match="batch b is not done yet: 0 of 2"):
+        batch.wait(timeout=0.01)
+    assert batch.cancel().failed == 2
+    assert batch.wait(timeout=5).is_done
+    assert batch.retry().counts[JobState.PENDING] == 2
+    assert [each.name for each in anywhere.batches()] == ["b"]
+    assert anywhere.count(Selector(batches=("b",))) == 2
+
+
 def test_many_are_added_all_or_none(anywhere: AnyClient) -> None:
     request = parse_request({"command": "true", "id": "c", "umask": "0027"}, 0)
     added = anywhere.enqueue([{"command": "true", "id": "a"}, {"command": ["true"], "id": "b"}, request])

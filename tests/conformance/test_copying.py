@@ -108,6 +108,24 @@ def test_a_copy_is_complete_and_the_source_points_to_it(place: Places, source: s
     copied.close()
 
 
+@pytest.mark.parametrize(("source", "to"), [("sqlite", "postgres"), ("postgres", "sqlite")])
+def test_unique_keys_and_batches_hold_in_a_copy(place: Places, source: str, to: str) -> None:
+    to_url, client = place(to), opened(place(source))
+    enqueue(
+        client, {"id": "first", "command": "true", "unique_key": "k", "batch": "b", "at_most": 2, "max_fails": "5%"}
+    )
+    enqueue(client, {"id": "next", "command": "true", "depends_on": "batch:b"})
+    copy(client, to_url)
+    client.close()
+    copied = opened(to_url)
+    assert [job.id for job in enqueue(copied, {"command": "x", "unique_key": "k"})] == ["first"]
+    (batch,) = copied.batches()
+    assert (batch.name, batch.total, batch.at_most, batch.max_fails) == ("b", 1, 2, "5%")
+    copied.cancel(["first"])
+    assert copied.job("next").error == "batch b has failed"
+    copied.close()
+
+
 @pytest.mark.parametrize("to", ["sqlite", "postgres"])
 @pytest.mark.parametrize("source", ["sqlite", "postgres"])
 def test_limits_hold_in_a_copy_and_parked_jobs_start_there(place: Places, source: str, to: str) -> None:

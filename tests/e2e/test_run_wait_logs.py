@@ -106,6 +106,13 @@ def test_wait_gives_the_highest_exit_code(served: Terminal) -> None:
     assert {job["id"] for job in served.type("queuectl wait a b --json").json} == {"a", "b"}
 
 
+def test_a_batch_grows_by_its_own_jobs_and_wait_gives_the_highest_exit_code(served: Terminal) -> None:
+    add = f"{served.type('command -v queuectl').out.strip()} enqueue --max-retries 0"
+    served.good(f"""queuectl enqueue --batch b -c '{add} --batch "$QUEUECTL_BATCH" -c "exit 5"; {add} -c "exit 9"'""")
+    done = served.type("queuectl batch wait b")
+    assert (done.code, done.out) == (5, "b: 2 jobs done, 1 failed\n")
+
+
 def test_wait_for_any_ends_with_the_first(served: Terminal) -> None:
     served.good("queuectl enqueue --id a -- sleep 600; queuectl enqueue --id b -- true")
     assert served.good("queuectl wait a b --any").out == "b completed\n"

@@ -9,6 +9,7 @@ from queuectl.client.facts import explanation
 from queuectl.client.operation import JOB, JOBS, Argument, plain
 from queuectl.client.reasons import FORM, Listing
 from queuectl.client.values import Explanation
+from queuectl.domain.batch import batch_of
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 from queuectl.domain.limits import Hold, requests_of
 from queuectl.domain.reason import Code, Gate, closed_gates, ordinal
@@ -136,6 +137,8 @@ class _Explaining:
         (units,) = (each.units for each in requests_of(self._job.locks) if each.lock == lock.name)
         free = len(lock.free(unit for hold in gate.holders for unit in hold.units))
         told = f"lock {lock.name}: needs {units}, {free} of {lock.capacity} free"
+        if batch := batch_of(lock.name):
+            told = f"batch {batch}: at most {lock.capacity} run at once, {free} free"
         told += _by(gate.holders, len(gate.holders), self._now).replace(":", "; held by", 1)
         if free >= units:
             keepers = self._around.kept(self._job, lock.name)

@@ -60,6 +60,11 @@ def lock_of(batch: str) -> str:
     return f"batch:{batch}"
 
 
+def batch_of(lock: str) -> str | None:
+    """The batch whose lock this is, if it is one's."""
+    return lock.removeprefix("batch:") if lock.startswith("batch:") else None
+
+
 def with_lock(locks: Sequence[str], lock: str) -> tuple[str, ...]:
     """The `locks` of a job that also needs a unit of this one."""
     if any(each.partition("=")[0] == lock for each in locks):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from queuectl.domain.batch import batch_of
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.limits import Hold, Lock, Queue, requests_of
 
@@ -188,7 +189,10 @@ def _of_locks(job: Job, facts: Facts) -> Iterator[Gate]:
                 continue
             why = f"kept for {named([keeper.job for keeper in keepers])}"
         width = max(1, lock.capacity // request.units)
-        yield Gate(Code.LOCK, f"waits for lock {request} ({why})", name=lock.name, holders=holders, width=width)
+        what = f"lock {request}"
+        if batch := batch_of(lock.name):
+            what = f"its turn in batch {batch}, of which at most {lock.capacity} run at once"
+        yield Gate(Code.LOCK, f"waits for {what} ({why})", name=lock.name, holders=holders, width=width)
 
 
 def _in_line(slots: Slots, ahead: int | None, most: int, is_alone: bool) -> Gate:
