@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
+from itertools import chain
 
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
@@ -54,19 +56,36 @@ def selection(call: Call, client: Client) -> Selector:
     return selector
 
 
-def found(call: Call, client: Client) -> tuple[list[Job], list[QueuectlError]]:
-    """The jobs of the given ids or selectors, and an error for each id that does not exist."""
-    selector = selection(call, client)
-    if selects(call.args):
-        selected = client.find(selector)
-        if not selected:
-            call.console.note("0 jobs", "no_jobs")
-        return selected, []
-    jobs: list[Job] = []
-    missing: list[QueuectlError] = []
-    for ref in call.words:
+class Found:
+    """The jobs of the given ids or selectors, read as they are gone through. An id that does not exist leaves an error
+    in `refused`."""
+
+    def __init__(self, call: Call, client: Client) -> None:
+        """Raises `Invalid` if neither ids nor selectors are given."""
+        self._call = call
+        self._client = client
+        self._selector = selection(call, client)
+        self.refused: list[QueuectlError] = []
+
+    def __iter__(self) -> Iterator[Job]:
+        return chain.from_iterable(self.pages())
+
+    def pages(self) -> Iterator[list[Job]]:
+        """The same in pages that are not empty."""
+        if not selects(self._call.args):
+            jobs = [job for ref in self._call.words if (job := self._named(ref)) is not None]
+            yield from [jobs] if jobs else []
+            return
+        nothing = True
+        for jobs in self._client.selected(self._selector).pages():
+            nothing = False
+            yield jobs
+        if nothing:
+            self._call.console.note("0 jobs", "no_jobs")
+
+    def _named(self, ref: str) -> Job | None:
         try:
-            jobs.append(client.job(ref))
+            return self._client.job(ref)
         except (NotFound, Invalid) as error:
-            missing.append(error)
-    return jobs, missing
+            self.refused.append(error)
+            return None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from queuectl.cli.acting import act
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import found, positive, selector_of, selects
+from queuectl.cli.choosing import Found, positive, selector_of, selects
 from queuectl.cli.console import Console
 from queuectl.cli.listing import print_jobs
-from queuectl.cli.render import Cell, Column, cut, plain, table, visible
+from queuectl.cli.render import Cell, Column, Table, cut, plain, visible
 from queuectl.client.actions import PURGE_DEAD, RETRY_DEAD
 from queuectl.client.documents import GROUP
 from queuectl.client.facade import Client
@@ -47,15 +47,17 @@ def purge(call: Call) -> int:
 def show(call: Call) -> int:
     """Shows dead jobs. Other jobs are refused if given by id, and left out if selected."""
     with call.client() as client:
-        jobs, refused = found(call, client)
-        dead = [job for job in jobs if job.state is JobState.DEAD]
-        if not selects(call.args):
-            refused += [
-                Conflict(f"job {job.id} is {job.state}, not dead", f"see it with: queuectl show {job.id}")
-                for job in jobs
-                if job.state is not JobState.DEAD
-            ]
-        return print_jobs(call, client, dead, refused)
+        found = Found(call, client)
+        return print_jobs(call, client, _dead(call, found), found.refused)
+
+
+def _dead(call: Call, found: Found) -> Iterator[Job]:
+    for job in found:
+        if job.state is JobState.DEAD:
+            yield job
+        elif not selects(call.args):
+            hint = f"see it with: queuectl show {job.id}"
+            found.refused.append(Conflict(f"job {job.id} is {job.state}, not dead", hint))
 
 
 def list_dead(call: Call) -> int:
@@ -71,14 +73,11 @@ def list_dead(call: Call) -> int:
         limit = _limit(call)
         if call.args.group:
             return _list_groups(call, client.dead_groups(selector, limit=limit or GROUPS_MAX) if states else [])
-        jobs = client.find(selector, limit=limit, newest_first=True)[::-1] if states else []
-        if console.as_json:
-            console.json_array({**job_to_json(job, job.error), "output_tail": client.last_lines(job)} for job in jobs)
-        elif console.quiet:
-            console.lines(job.id for job in jobs)
-        elif jobs:
-            _print(console, client, jobs, client.count(selector) - len(jobs))
-    if not jobs:
+        number = _print(console, client, client.job_pages(selector, limit) if states else iter(()))
+        may_be_more = number == limit and not (console.as_json or console.quiet)
+        if may_be_more and (more := client.count(selector) - number) > 0:
+            console.note(f"{more:,} more not shown; see all with --limit all", "more")
+    if not number:
         console.note(_nothing(call), "no_jobs")
     return 0
 
@@ -95,21 +94,39 @@ def _limit(call: Call) -> int | None:
     return None if args.limit in (None, "all") else positive(args.limit, "--limit")
 
 
-def _print(console: Console, client: Client, jobs: Sequence[Job], more: int) -> None:
-    """Prints a row for each job, and below it the last lines of its output."""
-    now = client.now()
-    rows = [_row(job, now) for job in jobs]
-    titles, *lines = table(COLUMNS, rows, width=console.width, colour=console.colour)
-    console.print(titles)
-    for job, line in zip(jobs, lines, strict=True):
-        console.print(line)
-        words = client.last_lines(job).removesuffix("\n")
-        for written in words.split("\n") if words else ():
-            text = visible(plain(written))
-            shown = text if console.width is None else cut(text, console.width - 4)
-            console.print(f"  {console.paint('│', 'dim')} {console.paint(shown, 'dim')}")
-    if more > 0:
-        console.note(f"{more:,} more not shown; see all with --limit all", "more")
+def _print(console: Console, client: Client, pages: Iterator[Sequence[Job]]) -> int:
+    """Prints jobs as they are read: a row for each, and below it the last lines of its output. Returns their number."""
+    number, now = 0, client.now()
+    table = Table(COLUMNS, width=console.width, colour=console.colour)
+
+    def jobs() -> Iterator[Job]:
+        nonlocal number
+        for page in pages:
+            number += len(page)
+            yield from page
+
+    if console.as_json:
+        console.json_array({**job_to_json(job, job.error), "output_tail": client.last_lines(job)} for job in jobs())
+        return number
+    if console.quiet:
+        console.lines(job.id for job in jobs())
+        return number
+    for page in pages:
+        rows = table.rows([_row(job, now) for job in page])
+        titles = [] if number else rows.pop(0)
+        number += len(page)
+        console.lines(titles)
+        for job, lines in zip(page, rows, strict=True):
+            console.lines(lines)
+            _print_output(console, client.last_lines(job).removesuffix("\n"))
+    return number
+
+
+def _print_output(console: Console, words: str) -> None:
+    for written in words.split("\n") if words else ():
+        text = visible(plain(written))
+        shown = text if console.width is None else cut(text, console.width - 4)
+        console.print(f"  {console.paint('│', 'dim')} {console.paint(shown, 'dim')}")
 
 
 def _row(job: Job, now: float) -> Sequence[str | Cell]:

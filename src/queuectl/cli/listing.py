@@ -9,7 +9,7 @@ from typing import Any
 from queuectl.cli import history
 from queuectl.cli.call import Call
 from queuectl.cli.changed import report_refused
-from queuectl.cli.choosing import found, positive, selector_of
+from queuectl.cli.choosing import Found, positive, selector_of
 from queuectl.cli.console import Console
 from queuectl.cli.render import Cell, Column, state_cell, visible
 from queuectl.client.documents import EXPLANATION, history_to_json
@@ -163,13 +163,14 @@ def _row(job: Job, reason: str | None, now: float) -> Sequence[str | Cell]:
 def show(call: Call) -> int:
     """Shows everything about jobs."""
     with call.client() as client:
-        return print_jobs(call, client, *found(call, client))
+        found = Found(call, client)
+        return print_jobs(call, client, found, found.refused)
 
 
-def print_jobs(call: Call, client: Client, jobs: Sequence[Job], refused: Sequence[QueuectlError]) -> int:
-    """Prints the jobs' histories; JSON is always an array."""
+def print_jobs(call: Call, client: Client, jobs: Iterable[Job], refused: Sequence[QueuectlError]) -> int:
+    """Prints the jobs' histories, each as it is read; JSON is always an array."""
     console = call.console
-    histories = [client.history(job.id) for job in jobs]
+    histories = (client.history(job.id) for job in jobs)
     if console.as_json:
         console.json_array(map(history_to_json, histories))
     elif console.quiet:
@@ -186,14 +187,13 @@ def explain(call: Call) -> int:
     """Says what each job is doing or what it waits for."""
     console = call.console
     with call.client() as client:
-        jobs, refused = found(call, client)
-        now = client.now()
-        explanations = client.explanations(jobs)
-    if console.as_json:
-        console.json_array(map(EXPLANATION.json, explanations))
-    else:
-        console.lines(line for each in explanations for line in _explained(call, each, now))
-    return report_refused(console, refused)
+        found, now = Found(call, client), client.now()
+        explanations = (each for jobs in found.pages() for each in client.explanations(jobs))
+        if console.as_json:
+            console.json_array(map(EXPLANATION.json, explanations))
+        else:
+            console.lines(line for each in explanations for line in _explained(call, each, now))
+    return report_refused(console, found.refused)
 
 
 def _explained(call: Call, found: Explanation, now: float) -> Iterator[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import report_refused
-from queuectl.cli.choosing import found, positive
+from queuectl.cli.choosing import Found, positive
 from queuectl.cli.onlooker import Onlooker
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound
@@ -24,16 +25,21 @@ def logs(call: Call) -> int:
     if args.follow and args.attempt is not None:
         raise Invalid("--attempt and --follow exclude each other", "-f shows the latest attempt and those after it")
     with call.client() as client:
-        jobs, refused = found(call, client)
+        found = Found(call, client)
+        jobs = iter(found)
         if args.follow:
-            return _follow(call, client, jobs, stream, tail) if jobs else report_refused(call.console, refused)
+            chosen = list(jobs)
+            return (
+                _follow(call, client, chosen, stream, tail) if chosen else report_refused(call.console, found.refused)
+            )
         if call.console.as_json:
             documents = (_documents(client, job, args.attempt, stream, tail) for job in jobs)
             call.console.json_array(document for each in documents for document in each)
         else:
-            for job in jobs:
-                _print(call, client, job, stream, tail, named=len(jobs) > 1)
-        return report_refused(call.console, refused)
+            first = list(islice(jobs, 2))
+            for job in chain(first, jobs):
+                _print(call, client, job, stream, tail, named=len(first) > 1)
+        return report_refused(call.console, found.refused)
 
 
 def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int | None, named: bool) -> None:

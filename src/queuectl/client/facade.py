@@ -104,7 +104,11 @@ class Client(Here, Verbs):
         self, selector: Selector = ALL_JOBS, newest: int | None = None
     ) -> Iterator[tuple[Sequence[Job], Sequence[str | None]]]:
         """The same page by page; only the `newest` jobs if that is given."""
-        return self.with_reasons(looking.pages(self.store, selector, newest))
+        return self.with_reasons(self.job_pages(selector, newest))
+
+    def job_pages(self, selector: Selector, newest: int | None = None) -> Iterator[Sequence[Job]]:
+        """The same without reasons."""
+        return looking.pages(self.store, selector, newest)
 
     def with_reasons(self, pages: Iterable[Sequence[Job]]) -> Iterator[tuple[Sequence[Job], Sequence[str | None]]]:
         """Pages of jobs with their reasons. What these need of queues, locks and workers is read once."""
