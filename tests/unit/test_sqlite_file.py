@@ -596,6 +596,7 @@ ALTER TABLE {schema}.config ADD COLUMN size bigint NOT NULL DEFAULT 7;
     monkeypatch.setattr(migrations, "numbered", lambda dialect: {5: "sqlite/0005_home.sql", 9: "0009_some.sql"})
     monkeypatch.setattr(migrations, "sql_text", lambda path: text)
     found = migrations.stand_ins("sqlite", 5)
+    assert found["{schema}.config"].count("SELECT") == 1, "SQLite before 3.46 nests few"
     with plain_sqlite3.connect(":memory:") as db:
         db.execute("CREATE TABLE config (name TEXT)")
         db.execute("INSERT INTO config VALUES ('a')")

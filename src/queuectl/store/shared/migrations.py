@@ -119,8 +119,10 @@ _PLAIN = {**WORDS["postgres"], "{number}": "bigint", "{ordered text}": "text"}
 def stand_ins(dialect: str, current: int) -> dict[str, str]:
     """What statements that read a store with this schema say in the place of what they would.
 
-    For a shared step it follows from its text: a missing column is its default or null, a missing table is empty.
+    For a shared step it follows from its text: a missing column is its default or null, a missing table is empty. All
+    columns that a table lacks are in one query: SQLite nests only so deep.
     """
+    added: dict[str, list[str]] = {}
     found = {of: text for number, texts in STAND_INS[dialect].items() if current < number for of, text in texts.items()}
     for number, name in numbered(dialect).items():
         if number <= current or number < FIRST_SHARED:
@@ -129,10 +131,12 @@ def stand_ins(dialect: str, current: int) -> dict[str, str]:
         for table, columns in _TABLE.findall(text):
             found[f"{{schema}}.{table}"] = f"(SELECT {_absent(columns)} WHERE 1 = 0) AS {table}"
         for table, column in _ADDED.findall(text):
-            before = found.get(f"{{schema}}.{table}", f"{{schema}}.{table}")
-            found[f"{{schema}}.{table}"] = f"(SELECT *, {_absent(column)} FROM {before}) AS {table}"
-            if table == "jobs":
-                found["INDEXED BY jobs_retries"] = ""
+            added.setdefault(table, []).append(_absent(column))
+    for table, columns in added.items():
+        name = f"{{schema}}.{table}"
+        found[name] = f"(SELECT *, {', '.join(columns)} FROM {found.get(name, name)}) AS {table}"
+    if "jobs" in added:
+        found["INDEXED BY jobs_retries"] = ""
     return found
 
 
