@@ -15,7 +15,7 @@ KEYS = {
     "timeout", "kill_grace", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "retry_on",
     "fatal_on", "cwd", "umask", "env", "secrets", "shell", "stdin", "output_path", "split_output",
     "memory_max", "nice", "user",
-    "tags", "batch",
+    "tags", "batch", "script", "scheduled_at", "unique_for",
     "schedule", "unique_key", "expires", "start_by", "depends_on", "locks", "held", "on_success", "on_failure",
     "on_dead", "owner", "worker", "host", "lease", "lost", "started_at", "finished_at", "duration", "next_retry_at",
     "exit_code", "signal", "error", "progress", "result", "output_bytes", "cpu_time", "max_rss", "reason",
