@@ -46,6 +46,8 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
         yield "locks", ", ".join(job.locks)
     if job.batch is not None:
         yield "batch", job.batch
+    if job.schedule is not None and job.scheduled_at is not None:
+        yield "schedule", f"{job.schedule}, for", job.scheduled_at
     if job.unique_key is not None:
         yield "unique key", job.unique_key
         if job.unique_until is not None and now < job.unique_until:
