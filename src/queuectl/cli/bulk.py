@@ -246,7 +246,6 @@ class _Adding:
                 console.note(self._reader.so_far, "so_far")
 
     def _sample(self, added: Added) -> None:
-        for job in added.samples():
-            if len(self.samples) < SAMPLES_MAX:
-                spec = job.spec
-                self.samples.setdefault((job.queue, spec.cwd, spec.stdin, spec.output_path, spec.shell), job)
+        for job in islice(added.samples(), max(0, SAMPLES_MAX - len(self.samples))):
+            spec = job.spec
+            self.samples.setdefault((job.queue, spec.cwd, spec.stdin, spec.output_path, spec.shell), job)

@@ -83,10 +83,10 @@ class Incoming:
                 limits.add(kind)
         return limits
 
-    def samples(self) -> Iterator[Job]:
-        """One job of each kind, at least once."""
+    def samples(self, key: str | None = None) -> Iterator[Job]:
+        """One job of each kind, at least once; with `key`, only of those that have this column."""
         for piece in self.requests.pieces():
-            yield from map(self._factory.job, piece.kinds)
+            yield from (self._factory.job(kind) for kind in piece.kinds if key is None or key in kind.columns)
 
     def _made(self, piece: Piece, first: int) -> list[Job]:
         new, commands = tuple.__new__, piece.commands
@@ -159,7 +159,7 @@ def enqueue(
     """Adds jobs, all or none. Raises `Conflict` with the line of a taken id or key."""
     rule = None if on_conflict is None else check_rule(on_conflict, "on_conflict")
     incoming = Incoming(requests, factory)
-    check_units(store, incoming.samples())
+    check_units(store, incoming.samples("locks"))
     if requests.quotes:
         for job in incoming.samples():
             _check_shell(job.spec.shell)

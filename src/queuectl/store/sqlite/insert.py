@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from math import isfinite
 from typing import Any
 
-from queuectl.domain.errors import Conflict, IdTaken, IdTwice, QueuectlError
+from queuectl.domain.errors import IdTaken, IdTwice, QueuectlError
 from queuectl.domain.job import Job, Spec
 from queuectl.store.port import Moved
 from queuectl.store.shared.births import Births, births_of
@@ -38,12 +38,11 @@ class Inserting(SqliteSession, Limits):
                 if len(numbers) > SPECS_KNOWN_MAX:
                     numbers.clear()
                 numbers |= self._keep_specs(spec for spec in births.specs if spec not in numbers)
-                self._db.execute("SAVEPOINT slice")
+                before = self._db.total_changes
                 try:
                     self._write_new(births, numbers)
                 except sqlite3.IntegrityError:
-                    raise self._refused(births) from None
-                self._db.execute("RELEASE slice")
+                    raise self._refused(births.jobs[self._db.total_changes - before].id) from None
                 counted.update(births.counted())
                 arriving += births.arriving()
                 batches |= births.batches()
@@ -52,17 +51,26 @@ class Inserting(SqliteSession, Limits):
 
     @contextmanager
     def _all_or_none(self) -> Iterator[None]:
-        """Undoes this part of a transaction after an error. The transaction itself may go on."""
+        """Undoes this part of a larger transaction after an error. The transaction itself may go on.
+
+        Only then is there a savepoint: it keeps the former content of each page that is written, in memory.
+        """
+        if self._depth == 1:
+            yield
+            return
         self._db.execute("SAVEPOINT insertion")
         try:
             yield
         except BaseException:
-            if self._db.in_transaction:  # a full disk has already rolled back
-                self._db.execute("ROLLBACK TO insertion")
+            self._undo()
             raise
         finally:
             if self._db.in_transaction:
                 self._db.execute("RELEASE insertion")
+
+    def _undo(self) -> None:
+        if self._db.in_transaction:  # a full disk has already rolled back
+            self._db.execute("ROLLBACK" if self._depth == 1 else "ROLLBACK TO insertion")
 
     def _write_new(self, births: Births, numbers: dict[Spec, int]) -> None:
         if len(births.jobs) < BY_COLUMNS_FROM:
@@ -77,27 +85,14 @@ class Inserting(SqliteSession, Limits):
         text = f"INSERT INTO jobs ({', '.join(BORN)}) VALUES ({', '.join(marks)})"
         self._db.executemany(text, zip(*bound, strict=True) if bound else [()] * len(births.jobs))
 
-    def _refused(self, births: Births) -> QueuectlError:
-        """Why a slice was refused."""
-        seen: set[str] = set()
-        twice: IdTwice | None = None
-        for job in births.jobs:
-            if job.id in seen:
-                twice = twice or IdTwice(job.id)
-            seen.add(job.id)
-        self._db.execute("ROLLBACK TO slice")
-        taken = [job.id for job in births.jobs if self._is_there(job.id)]
-        self._db.execute("ROLLBACK TO insertion")
+    def _refused(self, new_id: str) -> QueuectlError:
+        """Why the job with this id was refused. Nothing of the insertion is left."""
+        self._undo()
         if place := self.moved_to():
             return Moved(self.url, place)
-        if older := next((id for id in taken if self._is_there(id)), None):
-            return IdTaken(older)
-        if taken:
-            return IdTwice(taken[0])
-        return twice or Conflict("a job could not be added", "run: queuectl doctor")
-
-    def _is_there(self, id: str) -> bool:
-        return bool(self._select("SELECT 1 FROM jobs WHERE id = ?", (id,)))
+        if self._select("SELECT 1 FROM jobs WHERE id = ?", (new_id,)):
+            return IdTaken(new_id)
+        return IdTwice(new_id)
 
 
 def _literal(value: Any) -> str | None:
