@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,19 @@ def test_waiting_is_cut_short_told_and_can_be_cancelled(talk: Talk) -> None:
     talk.write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "w"}})
     assert talk.ask("ping")["result"] == {}
     assert talk.close() == 0  # and no answer to the cancelled one
+
+
+def test_batches_and_schedules_are_told(talk: Talk, db: Path) -> None:
+    talk.call("enqueue", command="true", batch="b1")
+    (batch,) = talk.call("batches", name="b1")["structuredContent"]["batches"]
+    assert (batch["done"], batch["total"], batch["finished"]) == (0, 1, False)
+    assert talk.call("batches", name="other")["isError"]
+    with closing(Client(open_store(str(db)))) as client:
+        client.add_schedule("nightly", {"command": "true"}, cron="0 3 * * *")
+    (nightly,) = talk.call("schedules")["structuredContent"]["schedules"]
+    assert (nightly["name"], nightly["paused"]) == ("nightly", False)
+    assert talk.call("run_schedule", name="nightly")["structuredContent"]["id"].startswith("nightly.")
+    assert talk.call("run_schedule", name="none")["isError"]
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy", "2026-07-28"])

@@ -21,7 +21,7 @@ from queuectl.wire.requests import parse_request
 from queuectl.wire.schema import Schema
 from queuectl.wire.schema import listed as listed_schema
 from queuectl.wire.selections import parse_states
-from queuectl.wire.times import format_duration
+from queuectl.wire.times import format_duration, format_second
 
 CALL_S = 50
 """No call takes longer: clients give up after 60 s."""
@@ -305,6 +305,35 @@ def _explain(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
+def _batches(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+    found = [each for each in context.client.batches() if given["name"] in (None, each.name)]
+    if given["name"] is not None and not found:
+        raise Invalid(f"there is no batch {given['name']!r}", "see them: batches without a name")
+    told = [
+        {
+            "name": each.name, "done": each.done, "failed": each.failed, "total": each.total, "finished": each.is_done,
+            **({"left": format_duration(round(each.seconds_left))} if each.seconds_left is not None else {}),
+        }
+        for each in found
+    ]  # fmt: skip
+    return {"batches": _fitting(told)}
+
+
+def _schedules(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+    told = [
+        {
+            "name": each.name, "rule": _cut(each.rule), "paused": each.pause is not None, "failing": each.failing,
+            "next": format_second(each.next[0]) if each.next else None, "late": each.late,
+        }
+        for each in context.client.schedules()
+    ]  # fmt: skip
+    return {"schedules": _fitting(told)}
+
+
+def _run_schedule(context: Context, given: dict[str, Any]) -> dict[str, Any]:
+    return {"id": context.client.run_schedule(given["name"]).id}
+
+
 def _changed(act: Callable[[Client, Sequence[str]], Any]) -> Callable[[Context, dict[str, Any]], dict[str, Any]]:
     def function(context: Context, given: dict[str, Any]) -> dict[str, Any]:
         done = act(context.client, given["ids"])
@@ -384,6 +413,19 @@ TOOLS: dict[str, Tool] = {
             "retry", "Run jobs again: failed ones now, finished ones from the beginning, with all retries.",
             (_IDS,), {"jobs": JOBS, "changed": schema.COUNT},
             _changed(lambda client, ids: client.retry(ids)), repeats=False,
+        ),
+        Tool(
+            "batches", "Show how far batches are: jobs done, failed, in all, and the time left.",
+            (Argument("name", TEXT, "only this one", default=None),),
+            {"batches": listed_schema({"type": "object"})}, _batches, reads=True,
+        ),
+        Tool(
+            "schedules", "List schedules: their rule, the next fire, and whether they are paused, late or failing.", (),
+            {"schedules": listed_schema({"type": "object"})}, _schedules, reads=True,
+        ),
+        Tool(
+            "run_schedule", "Add the job of a schedule now; answers its id.",
+            (Argument("name", FILLED, "the schedule"),), {"id": schema.TEXT}, _run_schedule, repeats=False,
         ),
     )
 }  # fmt: skip
