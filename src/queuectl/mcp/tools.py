@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +11,22 @@ from queuectl.client.library import Client
 from queuectl.client.operation import FILLED, FLAG, REQUIRED, TEXT, Argument, Kind, number
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.fields import INPUT, Field
-from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
+from queuectl.mcp.answers import (
+    ANSWER_BYTES,
+    CONTROLS,
+    JOB,
+    JOBS,
+    TAIL_LINES,
+    brief,
+    cut,
+    decoded,
+    dumped,
+    ended,
+    fitting,
+    size,
+)
 from queuectl.wire import schema
-from queuectl.wire.jobs import command_line, job_to_json
 from queuectl.wire.requests import parse_request
 from queuectl.wire.schema import Schema
 from queuectl.wire.schema import listed as listed_schema
@@ -25,11 +35,6 @@ from queuectl.wire.times import format_duration, format_second
 
 CALL_S = 50
 """No call takes longer: clients give up after 60 s."""
-ANSWER_BYTES = 7700
-"""Most bytes of an answer, which is sent twice: as text and as a value."""
-TAIL_LINES = 40
-TAIL_MIN_BYTES = 100
-LINE_MAX, TEXT_MAX = 400, 300
 PAGE, PAGE_MAX = 20, 50
 HISTORY_SHOWN = 5
 PROGRESS_EVERY_S = 5.0
@@ -104,22 +109,12 @@ def called(name: str, given: Mapping[str, Any], context: Context, read_only: boo
     except (QueuectlError, TimeoutError) as error:
         hint = getattr(error, "hint", "")
         return {"content": [_text(f"{error}\n{hint}".strip())], "isError": True}
-    text = _dumped(value)
+    text = dumped(value)
     return {"content": [_text(text)], "structuredContent": value, "isError": False}
 
 
 def _text(text: str) -> dict[str, str]:
     return {"type": "text", "text": text}
-
-
-def _dumped(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _size(value: Any) -> int:
-    """The bytes of a value, once as it is and once as text within JSON."""
-    text = _dumped(value)
-    return sum(len(each.encode("utf-8", "replace")) for each in (text, _dumped(text)))
 
 
 def _read(tool: Tool, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,60 +125,6 @@ def _read(tool: Tool, given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise Invalid(f"{tool.name} has no argument {name!r}", f"it has {', '.join(known) or 'none'}")
     return {name: each.read_from(given) for name, each in known.items()}
-
-
-# --- jobs as answers ------------------------------------------------------------------------
-
-BRIEF = ("id", "state", "command", "queue", "attempts", "exit_code", "error", "reason", "duration", "finished_at")
-JOB: Schema = {
-    "type": "object", "properties": {"id": schema.TEXT, "state": schema.STATE}, "required": ["id", "state"],
-}  # fmt: skip
-JOBS = listed_schema(JOB)
-
-
-def brief(job: Job, reason: str | None) -> dict[str, Any]:
-    """What an agent has to know of a job; nothing of its environment."""
-    document = job_to_json(job, reason if reason != job.error else None)
-    document["command"] = _cut(command_line(job.command))
-    return {key: document[key] for key in BRIEF if document.get(key) is not None}
-
-
-def _cut(text: str, most: int = TEXT_MAX) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-_CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
-
-
-def tail_of(client: Client, job: Job, most: int) -> str:
-    """The last lines of a job's output, without colours, in at most so many bytes."""
-    data = client.output(job.id, tail=TAIL_LINES) if job.starts else b""
-    lines = [_cut(_CONTROLS.sub("", line.rsplit("\r", 1)[-1]), LINE_MAX) for line in _decoded(data).splitlines()]
-    while lines and _size("\n".join(lines)) > most:
-        lines.pop(0)
-    return "\n".join(lines)
-
-
-def _decoded(data: bytes) -> str:
-    return data.replace(b"\r\n", b"\n").decode("utf-8", "replace")
-
-
-def _ended(client: Client, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Jobs in brief, those that have failed with the end of their output, as much as fits."""
-    told = [brief(job, None) for job in jobs]
-    bad = [at for at, job in enumerate(jobs) if job.state in (JobState.DEAD, JobState.FAILED)]
-    for left, at in zip(range(len(bad), 0, -1), bad, strict=True):
-        room = (ANSWER_BYTES - _size(told)) // left
-        if room > TAIL_MIN_BYTES and (output := tail_of(client, jobs[at], room - 50)):
-            told[at]["output_tail"] = output
-    return told
-
-
-def _fitting(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As many of them as an answer holds, at least one."""
-    while len(told) > 1 and _size(told) > ANSWER_BYTES:
-        told = told[:-1]
-    return told
 
 
 # --- functions ------------------------------------------------------------------------------
@@ -232,8 +173,8 @@ def _wait(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     except TimeoutError:
         jobs = [client.job(ref) for ref in ids]
         told_jobs = [brief(job, client.reason(job)) for job in jobs]
-        return {"done": False, "jobs": _fitting(told_jobs), "next": "still running: call wait again with the same ids"}
-    return {"done": True, "jobs": _fitting(_ended(client, jobs))}
+        return {"done": False, "jobs": fitting(told_jobs), "next": "still running: call wait again with the same ids"}
+    return {"done": True, "jobs": fitting(ended(client, jobs))}
 
 
 def _status(context: Context, given: dict[str, Any]) -> dict[str, Any]:
@@ -258,7 +199,7 @@ def _list(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     after = None if cursor is None else int(cursor)
     jobs = client.page(selector, given["limit"] + 1, newest_first=True, after=after)
     page = jobs[: given["limit"]]
-    told = _fitting([brief(job, reason) for job, reason in zip(page, client.reasons(page), strict=True)])
+    told = fitting([brief(job, reason) for job, reason in zip(page, client.reasons(page), strict=True)])
     more = len(told) < len(jobs)
     return {"jobs": told, **({"next": str(page[len(told) - 1].seq)} if more else {})}
 
@@ -287,7 +228,7 @@ def _logs(context: Context, given: dict[str, Any]) -> dict[str, Any]:
         start = len(data) - sum(map(len, lines))
         start = max(start, len(data) - ANSWER_BYTES // 2)
     end = min(len(data), start + ANSWER_BYTES // 2)
-    while _size(told := _CONTROLS.sub("", _decoded(data[start:end]))) > ANSWER_BYTES - 100 and end > start + 1:
+    while size(told := CONTROLS.sub("", decoded(data[start:end]))) > ANSWER_BYTES - 100 and end > start + 1:
         end = start + (end - start) // 2
     more = {"next": end} if end < len(data) else {}
     return {"output": told, "from_byte": start, "bytes_in_all": len(data), **more}
@@ -296,10 +237,10 @@ def _logs(context: Context, given: dict[str, Any]) -> dict[str, Any]:
 def _explain(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     found = context.client.explain(given["id"])
     gates = [
-        {"code": gate.code.value, "told": _cut(gate.told or gate.reason), **({"fix": gate.fix} if gate.fix else {})}
+        {"code": gate.code.value, "told": cut(gate.told or gate.reason), **({"fix": gate.fix} if gate.fix else {})}
         for gate in found.gates[:PAGE]
     ]
-    told = {"id": found.id, "state": found.state.value, "explanation": _cut(found.explanation), "gates": gates}
+    told = {"id": found.id, "state": found.state.value, "explanation": cut(found.explanation), "gates": gates}
     if found.starts_at is not None:
         told["likely_starts_in"] = format_duration(max(0, round(found.starts_at - context.client.now())))
     return told
@@ -316,18 +257,18 @@ def _batches(context: Context, given: dict[str, Any]) -> dict[str, Any]:
         }
         for each in found
     ]  # fmt: skip
-    return {"batches": _fitting(told)}
+    return {"batches": fitting(told)}
 
 
 def _schedules(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     told = [
         {
-            "name": each.name, "rule": _cut(each.rule), "paused": each.pause is not None, "failing": each.failing,
+            "name": each.name, "rule": cut(each.rule), "paused": each.pause is not None, "failing": each.failing,
             "next": format_second(each.next[0]) if each.next else None, "late": each.late,
         }
         for each in context.client.schedules()
     ]  # fmt: skip
-    return {"schedules": _fitting(told)}
+    return {"schedules": fitting(told)}
 
 
 def _run_schedule(context: Context, given: dict[str, Any]) -> dict[str, Any]:
@@ -337,12 +278,8 @@ def _run_schedule(context: Context, given: dict[str, Any]) -> dict[str, Any]:
 def _changed(act: Callable[[Client, Sequence[str]], Any]) -> Callable[[Context, dict[str, Any]], dict[str, Any]]:
     def function(context: Context, given: dict[str, Any]) -> dict[str, Any]:
         done = act(context.client, given["ids"])
-        refused = [_cut(f"{error}") for error in done.refused[:PAGE]]
-        return {
-            "jobs": _fitting([brief(job, None) for job in done.jobs]),
-            "changed": len(done.jobs),
-            "refused": refused,
-        }
+        refused = [cut(f"{error}") for error in done.refused[:PAGE]]
+        return {"jobs": fitting([brief(job, None) for job in done.jobs]), "changed": len(done.jobs), "refused": refused}
 
     return function
 

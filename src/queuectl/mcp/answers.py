@@ -1,0 +1,83 @@
+"""Jobs as answers of tools: what an agent needs to go on, in a few kilobytes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from queuectl.client.library import Client
+from queuectl.domain.job import Job, JobState
+from queuectl.wire import schema
+from queuectl.wire.jobs import command_line, job_to_json
+from queuectl.wire.schema import Schema
+from queuectl.wire.schema import listed as listed_schema
+
+ANSWER_BYTES = 7700
+"""Most bytes of an answer, which is sent twice: as text and as a value."""
+TAIL_LINES = 40
+TAIL_MIN_BYTES = 100
+LINE_MAX, TEXT_MAX = 400, 300
+
+
+def dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def size(value: Any) -> int:
+    """The bytes of a value, once as it is and once as text within JSON."""
+    text = dumped(value)
+    return sum(len(each.encode("utf-8", "replace")) for each in (text, dumped(text)))
+
+
+BRIEF = ("id", "state", "command", "queue", "attempts", "exit_code", "error", "reason", "duration", "finished_at")
+JOB: Schema = {
+    "type": "object", "properties": {"id": schema.TEXT, "state": schema.STATE}, "required": ["id", "state"],
+}  # fmt: skip
+JOBS = listed_schema(JOB)
+
+
+def brief(job: Job, reason: str | None) -> dict[str, Any]:
+    """What an agent has to know of a job; nothing of its environment."""
+    document = job_to_json(job, reason if reason != job.error else None)
+    document["command"] = cut(command_line(job.command))
+    return {key: document[key] for key in BRIEF if document.get(key) is not None}
+
+
+def cut(text: str, most: int = TEXT_MAX) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def tail_of(client: Client, job: Job, most: int) -> str:
+    """The last lines of a job's output, without colours, in at most so many bytes."""
+    data = client.output(job.id, tail=TAIL_LINES) if job.starts else b""
+    lines = [cut(CONTROLS.sub("", line.rsplit("\r", 1)[-1]), LINE_MAX) for line in decoded(data).splitlines()]
+    while lines and size("\n".join(lines)) > most:
+        lines.pop(0)
+    return "\n".join(lines)
+
+
+def decoded(data: bytes) -> str:
+    return data.replace(b"\r\n", b"\n").decode("utf-8", "replace")
+
+
+def ended(client: Client, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Jobs in brief, those that have failed with the end of their output, as much as fits."""
+    told = [brief(job, None) for job in jobs]
+    bad = [at for at, job in enumerate(jobs) if job.state in (JobState.DEAD, JobState.FAILED)]
+    for left, at in zip(range(len(bad), 0, -1), bad, strict=True):
+        room = (ANSWER_BYTES - size(told)) // left
+        if room > TAIL_MIN_BYTES and (output := tail_of(client, jobs[at], room - 50)):
+            told[at]["output_tail"] = output
+    return told
+
+
+def fitting(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of them as an answer holds, at least one."""
+    while len(told) > 1 and size(told) > ANSWER_BYTES:
+        told = told[:-1]
+    return told
