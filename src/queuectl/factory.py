@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from queuectl import environment, ids
-from queuectl.domain.batch import lock_of, with_lock
+from queuectl.domain.batch import lock_of, with_lock, without_lock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import INPUT
 from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
@@ -60,8 +60,8 @@ class JobFactory:
             unique_until=_unique_until(spec, now),
             created_at=now, run_at=run_at, updated_at=now, **request.columns,
         )  # fmt: skip
-        if job.batch is not None and (request.at_most or self._at_most(job.batch)):
-            job = job._replace(locks=with_lock(job.locks, lock_of(job.batch)))
+        if job.batch is not None:
+            job = self._in_batch(job, request)
         return begun(job) if job.depends_on else job
 
     def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
@@ -71,7 +71,15 @@ class JobFactory:
         same = {key for key in COLUMNS if key not in given}
         if {"run_at", "delay"}.isdisjoint(given):
             same.add("run_at")
-        return begun(new._replace(**{key: getattr(job, key) for key in same}))
+        locks = without_lock(job.locks, lock_of(job.batch)) if job.batch is not None else job.locks
+        kept = {**{key: getattr(job, key) for key in same}, "locks": locks if "locks" in same else new.locks}
+        return begun(self._in_batch(new._replace(**kept), changes))
+
+    def _in_batch(self, job: Job, request: JobRequest) -> Job:
+        """The job with the lock of its batch, if only so many of it may run at once."""
+        if job.batch is not None and (request.at_most or self._at_most(job.batch)):
+            return job._replace(locks=with_lock(job.locks, lock_of(job.batch)))
+        return job
 
     def spec_with(self, spec: Spec, changes: Mapping[str, Any]) -> Spec:
         """A spec with some keys changed; a relative path is relative to the caller's folder."""

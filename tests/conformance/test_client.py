@@ -143,6 +143,12 @@ def test_a_batch_is_looked_at_waited_for_cancelled_and_retried(anywhere: AnyClie
     assert batch.wait(timeout=5).is_done
     assert batch.retry().counts[JobState.PENDING] == 2
     assert [each.name for each in anywhere.batches()] == ["b"]
+    limited, *_ = anywhere.find(Selector(batches=("b",)))
+    anywhere.set([limited.id], {"locks": ["gpu"]})
+    assert anywhere.job(limited.id).locks == ("batch:b", "gpu")
+    assert anywhere.clone(limited.id, {"batch": "other"}).locks == ("gpu",)
+    assert anywhere.clone(limited.id).locks == ("batch:b", "gpu")
+    anywhere.delete(anywhere.find(Selector(batches=("b",)))[-1].id)
     assert anywhere.count(Selector(batches=("b",))) == 2
 
 

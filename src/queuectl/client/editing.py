@@ -9,6 +9,7 @@ from typing import Any
 from queuectl.client.acting import DETAIL_MAX, in_batches
 from queuectl.client.enqueueing import check_units_of
 from queuectl.client.values import Changed, Progress
+from queuectl.domain.batch import lock_of, needs, with_lock
 from queuectl.domain.errors import Conflict, Invalid
 from queuectl.domain.fields import SETTABLE, Field
 from queuectl.domain.job import Job, JobState
@@ -63,6 +64,8 @@ class Editor:
         """The values, and the words. Raises `Conflict`, `Invalid`."""
         _check_state(job, self._changes.given)
         values = {**self._columns(job), **self._spec(job)}
+        if "locks" in values and job.batch is not None and needs(job.locks, lock_of(job.batch)):
+            values["locks"] = with_lock(values["locks"], lock_of(job.batch))
         after = job._replace(**values)
         if "locks" in values:
             check_units_of(after, self._locks)

@@ -97,7 +97,7 @@ def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_confl
     kept = {"unique_key": job.unique_key, "batch": job.batch}
     key = {name: value for name, value in kept.items() if value is not None}
     request = parse_request({"command": command, **key, **changes}, now)
-    factory = JobFactory(Settings(store.config(), store.defaults), now, who)
+    factory = JobFactory(Settings(store.config(), store.defaults), now, who, at_most=store.at_most)
     if job.depends_on:
         job = job._replace(depends_on=store.refs_there(job))
     new = factory.again(job, request, {key.replace("-", "_") for key in changes})

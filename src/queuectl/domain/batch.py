@@ -65,8 +65,18 @@ def batch_of(lock: str) -> str | None:
     return lock.removeprefix("batch:") if lock.startswith("batch:") else None
 
 
+def needs(locks: Sequence[str], lock: str) -> bool:
+    """Whether a job with these `locks` needs this one."""
+    return any(each.partition("=")[0] == lock for each in locks)
+
+
 def with_lock(locks: Sequence[str], lock: str) -> tuple[str, ...]:
     """The `locks` of a job that also needs a unit of this one."""
-    if any(each.partition("=")[0] == lock for each in locks):
+    if needs(locks, lock):
         return tuple(locks)
     return tuple(sorted((*locks, lock), key=lambda each: each.partition("=")[0]))
+
+
+def without_lock(locks: Sequence[str], lock: str) -> tuple[str, ...]:
+    """The `locks` of a job that no longer needs this one."""
+    return tuple(each for each in locks if each.partition("=")[0] != lock)

@@ -260,9 +260,10 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "depends_on", "dependencies", "column",
-        option="--after", metavar="ID[:any|failed]", help="start only once this job has completed (any: has finished; "
-        "failed: is dead or cancelled); may be repeated",
-        label="After", hint="ID, ID:any or ID:failed, with commas between", example="build",
+        option="--after", metavar="ID[:any|failed]",
+        help="start only once this job, or batch:NAME, has completed (any: has finished; failed: is dead or "
+        "cancelled); may be repeated",
+        label="After", hint="ID or batch:NAME, with :any or :failed if need be, with commas between", example="build",
         guarded=True,
     ),
     Field(

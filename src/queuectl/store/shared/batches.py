@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Edited, apply
 from queuectl.store.batches import Span
 from queuectl.store.shared.edits import Edits
@@ -62,7 +61,7 @@ class Batches(Edits):
 
     def _have_need(self, batch: str, lock: str) -> None:
         """Has the batch's jobs that wait need this lock."""
-        from queuectl.domain.batch import with_lock
+        from queuectl.domain.batch import needs, with_lock
 
         now, seq = self.now(), 0
         text = (
@@ -71,10 +70,6 @@ class Batches(Edits):
         )
         while found := self._jobs(text, [batch, seq]):
             seq = found[-1].seq
-            lacking = [job for job in found if not _needs(job, lock)]
+            lacking = [job for job in found if not needs(job.locks, lock)]
             if changed := [(job, apply(job, Edited({"locks": with_lock(job.locks, lock)}), now)) for job in lacking]:
                 self._rewrite(changed, now)
-
-
-def _needs(job: Job, lock: str) -> bool:
-    return any(each.partition("=")[0] == lock for each in job.locks)
