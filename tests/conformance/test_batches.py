@@ -145,6 +145,18 @@ def test_retention_keeps_a_batch_that_somebody_waits_for(store: Store) -> None:
     assert store.prune(Selector(), 10) == 2
 
 
+def test_deleting_unfinished_jobs_of_a_batch_counts_as_a_cancel(store: Store) -> None:
+    store.insert([*of_batch("a", "c"), begun(a_job("next", depends_on=("batch:b",)))])
+    store.delete(["a"])
+    store.settle()
+    assert states(store, ("next",)) == ["blocked"]
+    run(store, a_grip(store), 0)
+    assert store.get("next").error == "batch b has failed"
+    store.delete(["c"])
+    store.settle()
+    assert store.batches() == []
+
+
 def test_two_last_jobs_that_end_at_once_strand_nobody(store_factory: StoreFactory) -> None:
     store, pairs = store_factory(), range(15)
     grips = [a_grip(store, f"w{side}~1") for side in "ab"]

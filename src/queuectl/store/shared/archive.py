@@ -35,7 +35,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     ),
     "fires": ("schedule", "at", "until", "decided_at", "job", "reason", "fires", "at_least"),
     "unique_keys": ("key", "job", "before"),
-    "batches": ("name", "at_most", "max_fails"),
+    "batches": ("name", "at_most", "max_fails", "lost"),
 }  # fmt: skip
 """What is copied, in this order. Counts are computed again, as are the lines in which jobs wait for locks: `rows` gives
 parked jobs as claimable, and the first claim parks them. Workers and tokens belong to their store."""

@@ -63,8 +63,9 @@ def _settle_one(store: Session, name: str, limit: int) -> tuple[int, bool]:
         looked, is_done = _cancel_rest(store, batch, limit)
         if looked >= limit:
             return looked, False
-    _forget_empty(store, name)
     settled, is_settled = settle_edges(store, _as_parent(store, name), limit - looked, anew=True)
+    if is_settled:
+        _forget_empty(store, name)
     return looked + settled, is_done and is_settled
 
 
@@ -92,10 +93,11 @@ def _as_parent(store: Session, name: str) -> Parent:
     """The batch as those that wait for it see it; see `Batch.end`."""
     one_of = "EXISTS (SELECT 1 FROM {schema}.jobs WHERE batch = ? AND state IN "
     text = f"SELECT {one_of} ('blocked', 'pending', 'processing', 'failed')), {one_of} ('dead', 'cancelled'))"
-    is_open, has_failed = store._select(text, [name, name])[0]
+    text += ", EXISTS (SELECT 1 FROM {schema}.batches WHERE name = ? AND lost > 0)"
+    is_open, has_failed, has_lost = store._select(text, [name, name, name])[0]
     if is_open:
         return Parent(None, JobState.PENDING, False, name)
-    return Parent(None, JobState.DEAD if has_failed else JobState.COMPLETED, True, name)
+    return Parent(None, JobState.DEAD if has_failed or has_lost else JobState.COMPLETED, True, name)
 
 
 def _cancel_rest(store: Session, batch: Batch, limit: int) -> tuple[int, bool]:

@@ -151,9 +151,10 @@ class Edges(Session):
         if batches := self._select(
             f"SELECT DISTINCT batch FROM {{schema}}.jobs WHERE seq {any_of} AND batch IS NOT NULL", [array]
         ):
-            from queuectl.store.shared.settling import note_batches
+            from queuectl.store.shared.settling import note_batches, note_lost
 
             names = {name for (name,) in batches}
+            note_lost(self, seqs)
             note_batches(self, names, names, removed=True)
         self._execute(f"DELETE FROM {{schema}}.edges WHERE child {any_of}", [array])
 

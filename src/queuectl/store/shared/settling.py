@@ -65,10 +65,10 @@ def settle_ends(store: Session) -> None:
 def note_batches(store: Session, names: Collection[str], failing: Collection[str], removed: bool = False) -> None:
     """Jobs of these batches have ended, run again, are new or are being removed: puts those on the work list that
     somebody watches. `failing`: those that may have too many dead jobs now."""
-    limited = "at_most IS NOT NULL OR" if removed else ""
+    which = "" if removed else "max_fails IS NOT NULL AND"
     any_of, array = store._dialect.any_of, store._dialect.array
     watched = (
-        f"SELECT name FROM {{schema}}.batches WHERE ({limited} max_fails IS NOT NULL) AND name {any_of} UNION "
+        f"SELECT name FROM {{schema}}.batches WHERE {which} name {any_of} UNION "
         "SELECT edges.batch FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child "
         f"WHERE edges.batch {any_of} AND child.unmet > 0"
     )
@@ -76,6 +76,18 @@ def note_batches(store: Session, names: Collection[str], failing: Collection[str
         store._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [name])
         store._has_listed = True
         store._announce()
+
+
+def note_lost(store: Session, seqs: Sequence[int]) -> None:
+    """These jobs are being removed. What those that have not completed mean for a batch is kept while others wait for
+    it: a removal counts as a cancel."""
+    text = (
+        "INSERT INTO {schema}.batches (name, lost) SELECT batch, count(*) FROM {schema}.jobs "
+        f"WHERE seq {store._dialect.any_of} AND state <> 'completed' AND batch IN (SELECT edges.batch FROM "
+        "{schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child AND child.unmet > 0) GROUP BY batch "
+        "ON CONFLICT (name) DO UPDATE SET lost = batches.lost + excluded.lost"
+    )
+    store._execute(text, [store._dialect.array(seqs)])
 
 
 def settle_some(store: Session) -> bool:

@@ -10,5 +10,6 @@ WHERE batch IS NOT NULL AND state IN ('blocked', 'pending', 'processing', 'faile
 CREATE TABLE {schema}.batches (
     name      {ordered text} PRIMARY KEY,
     at_most   integer,                                      -- so many of its jobs run at once; the lock batch:NAME has them
-    max_fails text                                          -- N or N%: with more dead jobs, the rest is cancelled
+    max_fails text,                                         -- N or N%: with more dead jobs, the rest is cancelled
+    lost      integer NOT NULL DEFAULT 0                    -- jobs removed that had not completed, while others waited for it
 );
