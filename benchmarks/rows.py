@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import bulk, idle, scale, throughput
+from benchmarks import bulk, idle, scale, selections, throughput
 from benchmarks.bench import Figure, Row, Target
 
 
@@ -66,6 +66,23 @@ ROWS = (
             Figure("W13", "another enqueue while a bad file of 1,000,000 lines is read, longest, ms", _at_most(50))
         ],
         measure=bulk.of_a_bad_line,
+    ),
+    Row(
+        name="W14",
+        figures=[
+            Figure("W14a", "list --json of 1,000,000 jobs, jobs/s ÷ sqlite3 -json", _at_least(0.25)),
+            Figure("W14b", "list --json of 1,000,000 jobs, memory at its peak, MB", _at_most(64)),
+            Figure("W14c", "list of 1,000,000 jobs in a pipe, first line, s", _at_most(0.3)),
+        ],
+        measure=selections.of_list,
+    ),
+    Row(
+        name="W15",
+        figures=[
+            Figure("W15a", "cancel of 1,000,000 jobs, jobs/s ÷ a bare UPDATE", None),
+            Figure("W15b", "cancel of 1,000,000 jobs, memory at its peak, MB", _at_most(64)),
+        ],
+        measure=selections.of_cancel,
     ),
     Row(
         name="W6",
