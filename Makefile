@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits race-unique simulate fuzz fuzz-cron chaos-schedules service-drill clean
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -54,6 +54,9 @@ chaos-limits: $(VENV)/test-ready
 
 race-unique: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.unique_race --seconds 20
+
+chaos-graph: $(VENV)/test-ready
+	@$(BIN)/python -m tests.fault.graph_chaos
 
 simulate: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.simulation --seconds 600

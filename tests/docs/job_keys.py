@@ -22,6 +22,8 @@ TYPES = {
     "variables": "Mapping[str, str]",
 }  # fmt: skip
 """The type of a keyword argument, by the kind of its key."""
+OTHERS = {"after": "depends_on"}
+"""Other names of keyword arguments."""
 APART = ("command", "on_conflict")
 """The one that is required, and one that many jobs can share."""
 
@@ -32,7 +34,9 @@ def written() -> str:
     head, _, rest = text.partition("    command: str")
     _, _, tail = rest.partition("\n\n\n")
     lines = [f"    command: {TYPES['command']}"]
-    lines += [f"    {key.name}: NotRequired[{TYPES[key.kind]} | None]" for key in INPUT if key.name not in APART]
+    for key in INPUT:
+        names = [key.name, *(other for other, name in OTHERS.items() if name == key.name)]
+        lines += [f"    {name}: NotRequired[{TYPES[key.kind]} | None]" for name in names if key.name not in APART]
     return head + "\n".join(lines) + "\n\n\n" + tail
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from queuectl.domain.fields import FIELDS, INPUT
 from queuectl.domain.job import Job, Spec
 from queuectl.wire.jobs import job_to_json
-from queuectl.wire.requests import INPUT_KEYS
+from queuectl.wire.requests import ALIASES, INPUT_KEYS
 from tests.builders import a_job
 from tests.docs import job_keys
 
@@ -31,7 +31,7 @@ def test_each_key_with_a_column_is_an_attribute_of_a_job() -> None:
 
 
 def test_input_shows_the_keys_of_the_spec_last_and_in_its_order() -> None:
-    assert [*(field.name for field in INPUT), "base_backoff_seconds"] == list(INPUT_KEYS)
+    assert [*(field.name for field in INPUT), *ALIASES] == list(INPUT_KEYS)
     assert [field.name for field in INPUT if field.place == "spec"] == [
         name for name in Spec._fields if name != "captured"
     ]

@@ -164,6 +164,10 @@ def show(call: Call) -> int:
     """Shows everything about jobs."""
     with call.client() as client:
         found = Found(call, client)
+        if call.args.tree:
+            from queuectl.cli.tree import print_trees
+
+            return print_trees(call, client, found, found.refused)
         return print_jobs(call, client, found, found.refused)
 
 

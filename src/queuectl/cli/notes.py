@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from queuectl.cli.call import Call
+from queuectl.cli.changed import at_once
 from queuectl.client.facade import Client
 from queuectl.domain.job import Job, Spec
 from queuectl.domain.unique import ADDED, Fate, state_in_words
@@ -28,14 +29,14 @@ def in_words(admitted: Admitted) -> str:
     """What became of a new job, on one line."""
     job, fate = admitted
     if fate in ADDED:
-        return f"enqueued {job.id}"
+        return f"enqueued {job.id}{at_once('enqueued', job)}"
     return f"replaced {job.id}" if fate is Fate.MERGED else f"already queued as {job.id} ({state_in_words(job)})"
 
 
 def note_all(call: Call, client: Client, jobs: Iterable[Job]) -> None:
     """Notes what new jobs lack."""
     if not call.console.quiet:
-        queues = note_missing(call, jobs)
+        queues = note_missing(call, (job for job in jobs if not job.finished))
         note_paused(call, client.paused(queues))
         note_unserved(call, client.unserved(queues))
 

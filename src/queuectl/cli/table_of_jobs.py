@@ -60,10 +60,10 @@ ROWS = (
     ),
     Command(
         name="show", group=JOBS, reads=True, help="show everything about a job", target="listing:show", words="[ID...]",
-        options=SELECT,
+        options=(flag("--tree", "show what it depends on, and what depends on it"), *SELECT),
         description="Show a job's command, policy and environment, why it is not running yet, every attempt, and what "
         "people did to it. With --json: the job with its executions and events.",
-        examples=("queuectl show job1", "queuectl show job1 --json"),
+        examples=("queuectl show job1", "queuectl show job1 --json", "queuectl show job1 --tree"),
     ),
     Command(
         name="explain", group=JOBS, reads=True,

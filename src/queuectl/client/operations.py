@@ -13,6 +13,7 @@ from queuectl.client import (
     batches,
     config,
     explaining,
+    graph,
     history,
     locks,
     queues,
@@ -212,7 +213,7 @@ ON_JOBS, ON_DEAD = ([each.many for each in ACTIONS if each.many.tag == tag] for 
 OPERATIONS: dict[str, Operation[Any]] = {
     row.name: row
     for row in (
-        ENQUEUE, CLONE, FIND, SHOW, explaining.EXPLAIN, DELETE, OUTPUT, FOLLOW,
+        ENQUEUE, CLONE, FIND, SHOW, explaining.EXPLAIN, graph.SHOW_GRAPH, DELETE, OUTPUT, FOLLOW,
         *(row for _, row in ON_ONE), SET_JOB, MOVE, *ON_JOBS, SET_JOBS, PRUNE, FIND_DEAD, history.GROUP_DEAD, *ON_DEAD,
         STATUS, WORKERS, START_WORKER, STOP_WORKERS, history.STATS, HAPPENINGS, *rows_of(ROOMS), *OF_THE_SERVER,
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from queuectl.client.batches import Batch, BatchView
     from queuectl.client.documents import SettingView
     from queuectl.client.figures import Figures
+    from queuectl.client.graph import Graph
     from queuectl.client.locks import LockView
     from queuectl.client.queues import QueueView
     from queuectl.client.setting import WorkerNow
@@ -107,6 +108,12 @@ class Verbs(ScheduleVerbs):
         from queuectl.client import explaining
 
         return self.do(explaining.EXPLAIN, id=ref)
+
+    def graph(self, ref: str) -> Graph:
+        """What a job depends on, and what depends on it, over others too."""
+        from queuectl.client import graph
+
+        return self.do(graph.SHOW_GRAPH, id=ref)
 
     # --- history ----------------------------------------------------------------------------
 

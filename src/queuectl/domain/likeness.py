@@ -24,10 +24,11 @@ STATES: Mapping[str, str] = {
 """Other tools' words for the states of a job."""
 
 KEYS: Mapping[str, str] = {
-    "args": "command", "argv": "command", "at": "run_at", "cmd": "command", "dir": "cwd", "directory": "cwd",
+    "afterok": "depends_on", "args": "command", "argv": "command", "at": "run_at", "cmd": "command",
+    "dependencies": "depends_on", "dependency": "depends_on", "depends": "depends_on", "dir": "cwd", "directory": "cwd",
     "environment": "env", "eta": "run_at", "folder": "cwd", "input": "stdin", "job": "command", "label": "tags",
     "labels": "tags", "max_attempts": "max_retries", "max_retry": "max_retries", "mem": "memory_max",
-    "memory": "memory_max", "name": "id", "niceness": "nice", "output": "output_path",
+    "memory": "memory_max", "name": "id", "needs": "depends_on", "niceness": "nice", "output": "output_path",
     "retry": "max_retries", "tag": "tags", "time_limit": "timeout", "tries": "max_retries", "when": "run_at",
     "workdir": "cwd", "working_directory": "cwd",
 }  # fmt: skip

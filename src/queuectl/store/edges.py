@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.dependency import Awaited, Neighbours
     from queuectl.domain.job import Job
+
+
+class Edge(NamedTuple):
+    """A dependency of the job whose `seq` is `child`. `verdict`: None while undecided, 1: met, 0: it cannot hold."""
+
+    child: int
+    ref: str
+    parent: int | None
+    verdict: int | None
+    why: str | None
 
 
 class EdgeStore(Protocol):
@@ -26,6 +36,10 @@ class EdgeStore(Protocol):
 
     def awaited(self, jobs: Sequence[Job]) -> dict[int, Awaited]:
         """The oldest thing that each of these jobs waits for, by their `seq`."""
+
+    def around(self, job: Job, most: int) -> tuple[list[Edge], list[Job], bool]:
+        """The jobs that this one depends on or that depend on it, over others too, with itself, the nearest `most` of
+        them, and the edges there; and whether these are all."""
 
     def refs_there(self, job: Job) -> tuple[str, ...]:
         """What a job depends on, as far as it is there."""

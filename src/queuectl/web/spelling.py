@@ -56,7 +56,7 @@ def command_line(job: Job, settings: Settings) -> str:
     words: list[str] = ["queuectl", "enqueue"]
     for key, value in given.items():
         option = _OPTIONS[key]
-        if key in ("env", "tags", "secrets"):
+        if key in ("env", "tags", "secrets", "locks", "depends_on"):
             words += [part for each in value for part in (option, each)]
         elif value is True:
             words.append(option)

@@ -31,6 +31,7 @@ class JobKeys(TypedDict):
     max_fails: NotRequired[int | str | None]
     unique_key: NotRequired[str | None]
     depends_on: NotRequired[Sequence[str] | None]
+    after: NotRequired[Sequence[str] | None]
     locks: NotRequired[Sequence[str] | None]
     held: NotRequired[bool | None]
     max_retries: NotRequired[int | None]

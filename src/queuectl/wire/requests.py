@@ -48,7 +48,7 @@ _TIMES = frozenset(field.name for field in INPUT if field.kind == "time")
 OF_BATCH = ("at_most", "max_fails")
 """Keys that say something of a job's batch."""
 
-ALIASES = {"base_backoff_seconds": "backoff_initial"}
+ALIASES = {"base_backoff_seconds": "backoff_initial", "after": "depends_on"}
 """Other names of keys."""
 _SETTERS = {field.name: field.setter for field in FIELDS if field.shown}
 _WRITTEN = frozenset(name for name, setter in _SETTERS.items() if setter == "queuectl")

@@ -41,17 +41,15 @@ class Claiming(PostgresSession, Gated):
         with self.transaction():
             asked = self._asked(grip)
             self.send("claims_go_on", claims=self._keys["claims"], store=self._keys["store"])
-            self._settle_ends()  # so that this claim finds what they release
             if self._freed:
                 self._tell_of_ends()  # so that this claim finds the lines open
             self.send("promote", now=terms["now"])
             look = self.send("look", now=terms["now"])
             lanes = list(dict.fromkeys(queues)) or served.of(self._ready_queues())
             self._check(grip, asked)
-            self._limited, waits, lines, expired, gated, unsettled = look.fetchone()
+            self._limited, waits, lines, expired, gated, listed, awaited = look.fetchone()
             self.gates.begin(waits)
-            if unsettled:
-                self.gates.settle(terms["now"])
+            if self.gates.settle(awaited, listed, terms["now"]):
                 lanes = list(dict.fromkeys(queues)) or served.of(self._ready_queues())
             if expired:
                 self.gates.expire(terms["now"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.dependency import Awaited
 from queuectl.domain.job import Job, JobState
+from queuectl.store.edges import Edge
 from queuectl.store.shared.session import Session
 
 if TYPE_CHECKING:  # few commands need these
@@ -93,6 +94,27 @@ class Edges(Session):
         )
         return Neighbours(*parents, *children)
 
+    def around(self, job: Job, most: int) -> tuple[list[Edge], list[Job], bool]:
+        if self._behind:
+            return [], [job], True
+        found: dict[tuple[int, str], Edge] = {}
+        jobs, complete = {job.seq: job}, True
+        for here, there in (("child", "parent"), ("parent", "child")):
+            frontier, seen = [job.seq], {job.seq}
+            while frontier:
+                which = f"WHERE {here} {self._dialect.any_of} ORDER BY {there}, ref LIMIT {most}"
+                text = f"SELECT child, ref, parent, verdict, why FROM {{schema}}.edges {which}"
+                edges = [Edge(*row) for row in self._select(text, [self._dialect.array(frontier)])]
+                found.update(((edge.child, edge.ref), edge) for edge in edges)
+                far = {getattr(edge, there) for edge in edges} - seen - {None}
+                room = max(0, most - len(jobs))
+                complete = complete and len(edges) < most and len(far) <= room
+                frontier = sorted(far)[:room]
+                seen.update(frontier)
+                near = f"WHERE seq {self._dialect.any_of}"
+                jobs.update((each.seq, each) for each in self._jobs(near, [self._dialect.array(frontier)]))
+        return list(found.values()), sorted(jobs.values(), key=lambda each: each.seq), complete
+
     def refs_there(self, job: Job) -> tuple[str, ...]:
         text = (
             "SELECT ref FROM {schema}.edges WHERE child = ? AND (batch IS NOT NULL OR EXISTS "
@@ -112,7 +134,10 @@ class Edges(Session):
         from queuectl.store.shared.settling import reconsider
 
         waiting = [job for job in retried if job.state is JobState.PENDING]
-        return reconsider(self, waiting) if waiting else {}
+        if not waiting:
+            return {}
+        self._settle_ends()  # first: what this revives is to be waited for
+        return reconsider(self, waiting)
 
     @contextmanager
     def together(self) -> Iterator[dict[str, Job]]:

@@ -248,15 +248,22 @@ class Gates:
 
     # --- dependencies -----------------------------------------------------------------------
 
-    def settle(self, now: float) -> None:
-        """Settles some of what is on the work list, and has the next claim follow at once while there is more."""
-        from queuectl.store.shared.batch_ends import settle_listed
+    def settle(self, awaited: bool, listed: bool, now: float) -> bool:
+        """Settles what this transaction has ended, if anything is awaited, and some of what is listed, so that a claim
+        finds what that releases; the next claim follows at once while there is more. Returns whether it looked."""
+        store = self._store
+        if not awaited:
+            store._turned = {seq: job for seq, job in store._turned.items() if job.batch is not None}
+        store._settle_ends()
+        is_listed = listed or store._has_listed
+        if is_listed:
+            from queuectl.store.shared.batch_ends import settle_listed
 
-        has_done = settle_listed(self._store)
-        if self._store._select("SELECT 1 FROM {schema}.settlements LIMIT 1"):
-            self.look_again_at(now if has_done else now + TAKEN_BY_OTHERS_S)
-        else:
-            self._store._has_listed = False
+            has_done = settle_listed(store)
+            store._has_listed = bool(store._select("SELECT 1 FROM {schema}.settlements LIMIT 1"))
+            if store._has_listed:
+                self.look_again_at(now if has_done else now + TAKEN_BY_OTHERS_S)
+        return awaited or is_listed
 
     # --- what an end opens ------------------------------------------------------------------
 

@@ -18,6 +18,9 @@ from queuectl.store.port import Grip
 from queuectl.store.shared import rows
 from queuectl.wire.jobs import spec_from_text
 
+OVER = frozenset(state.value for state in FINISHED)
+"""The names of final states: a text is found faster than a member of an enum."""
+
 
 class Session(ABC):
     """A connection to one store.
@@ -148,7 +151,7 @@ class Session(ABC):
             if before.state is not after.state or before.queue != after.queue:
                 self._counted[before.queue, before.state._value_] -= 1
                 self._counted[after.queue, after.state._value_] += 1
-                if (before.state in FINISHED) is not (after.state in FINISHED):
+                if before.state._value_ in OVER or after.state._value_ in OVER:
                     self._turned[after.seq] = after
 
     @abstractmethod

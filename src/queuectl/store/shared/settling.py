@@ -8,18 +8,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from queuectl.domain.dependency import Wants, is_met, parse, why_not
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import FINISHED, Job, JobState
-from queuectl.domain.lifecycle import Settled, apply
+from queuectl.domain.lifecycle import Settled, apply, is_claimable
 from queuectl.store.shared.session import Session
 
 DEAD = JobState.DEAD
 SLICE = 1000
 """The most dependents that are settled in one transaction."""
+NEVER = -1.0
 LISTED = 100
 """The most rows of the work list that are looked at in one transaction."""
 
@@ -174,13 +176,51 @@ def _look(store: Session, parent: Parent, condition: str, limit: int) -> tuple[i
     )
     if not found:
         return 0, True
-    among, seqs = store._dialect.any_of, store._dialect.array(sorted({child for child, *_ in found}))
-    children = store._jobs(f"WHERE seq {among} ORDER BY seq {store._dialect.skip_locked}", [seqs])
-    locked = {job.seq for job in children}
+    any_of, array = store._dialect.any_of, store._dialect.array
+    text = f"SELECT seq, queue, held, state, unmet FROM {{schema}}.jobs WHERE seq {any_of} ORDER BY seq"
+    seqs = array(sorted({child for child, *_ in found}))
+    locked = {row[0]: Child(*row) for row in store._select(f"{text} {store._dialect.skip_locked}", [seqs])}
     mine = [(child, ref, wants) for child, ref, wants in found if child in locked]
-    changed = _decide(store, parent, mine)
-    settle_children(store, [job for job in children if job.seq in changed])
+    changed = [locked[seq] for seq in sorted(_decide(store, parent, mine)) if locked[seq].unmet]
+    if others := _settle_alike(store, changed):
+        settle_children(store, store._jobs(f"WHERE seq {any_of} ORDER BY seq", [array(others)]))
     return len(found), len(found) < limit and len(mine) == len(found)
+
+
+class Child(NamedTuple):
+    """What tells how a dependent, which is locked, takes a change."""
+
+    seq: int
+    queue: str
+    held: bool
+    state: str
+    unmet: int
+
+
+def _settle_alike(store: Session, children: Sequence[Child]) -> list[int]:
+    """Has blocked jobs go on to wait, or be free, many at once: what becomes of one becomes of all that are like it.
+    Returns the others, by their `seq`."""
+    blocked = {child.seq: child for child in children if child.state == JobState.BLOCKED}
+    standing = _standing(store, dict.fromkeys(blocked)) if blocked else {}
+    groups: dict[tuple[bool, int], list[Child]] = {}
+    for seq, child in blocked.items():
+        unmet, error = standing.get(seq, Settled(0))
+        if error is None and unmet != child.unmet:
+            groups.setdefault((bool(child.held), unmet), []).append(child)
+    now = store.now()
+    for (_, unmet), alike in groups.items():
+        (one,) = store._jobs("WHERE seq = ?", [alike[0].seq])
+        after = apply(one, Settled(unmet), now)
+        ready_by = now if is_claimable(after) else NEVER
+        seqs = store._dialect.array([child.seq for child in alike])
+        store.send("write_alike", state=after.state.value, unmet=unmet, now=now, ready_by=ready_by, seqs=seqs)
+        if after.state is not one.state:
+            for queue, jobs in Counter(child.queue for child in alike).items():
+                store._counted[queue, one.state.value] -= jobs
+                store._counted[queue, after.state.value] += jobs
+            store._announce()
+    done = {child.seq for alike in groups.values() for child in alike}
+    return [child.seq for child in children if child.seq not in done]
 
 
 def _decide(store: Session, parent: Parent, found: Sequence[tuple[int, str, str]]) -> set[int]:
@@ -207,7 +247,7 @@ def settle_children(store: Session, children: Sequence[Job]) -> list[Job]:
     waiting = [job for job in children if job.unmet > 0]
     if not waiting:
         return []
-    now, standing = store.now(), _standing(store, waiting)
+    now, standing = store.now(), _standing(store, {job.seq: job.error for job in waiting})
     changed = [(job, apply(job, standing.get(job.seq, Settled(0)), now)) for job in waiting]
     again: dict[str, Job] = {}
     changed = [(job, _if_unique(store, job, after, again, now)) for job, after in changed]
@@ -236,15 +276,14 @@ def _if_unique(store: Session, job: Job, after: Job, again: dict[str, Job], now:
     return after
 
 
-def _standing(store: Session, children: Sequence[Job]) -> Mapping[int, Settled]:
-    """What is open or lost for each child, as its edges say."""
+def _standing(store: Session, errors: Mapping[int, str | None]) -> Mapping[int, Settled]:
+    """What is open or lost for each child, as its edges say, given the errors that they have."""
     text = (
         "SELECT child, why, count(*) FROM {schema}.edges "
         f"WHERE child {store._dialect.any_of} AND (verdict IS NULL OR verdict = 0) "
         "GROUP BY child, why ORDER BY child, why"
     )
-    found = store._select(text, [store._dialect.array([job.seq for job in children])])
-    errors = {job.seq: job.error for job in children}
+    found = store._select(text, [store._dialect.array(list(errors))])
     standing: dict[int, Settled] = {}
     for child, why, edges in found:
         unmet, error = standing.get(child, Settled(0))
@@ -283,6 +322,6 @@ def reconsider(store: Session, children: Sequence[Job]) -> dict[int, Job]:
         store._send_rows("decide_edge", decided)
     for parent in sorted(changing):  # somebody else is; what that comes to is looked at later
         store._execute("INSERT INTO {schema}.settlements (job) VALUES (?)", [parent])
-    standing = _standing(store, children)
+    standing = _standing(store, dict.fromkeys(job.seq for job in children))
     open_again = [job._replace(unmet=standing[job.seq].unmet) for job in children if job.seq in standing]
     return {job.seq: job for job in settle_children(store, open_again)}

@@ -22,13 +22,11 @@ def claim(store: Gated, grip: Grip, host: str, wanted: Wanted, served: Served) -
     now = store.now()
     with store.transaction():
         store._check(grip)
-        store._settle_ends()  # so that this claim finds what they release
-        limited, waits, has_open_lines, expired, unsettled, due = store.send("look", now=now).fetchone()
+        limited, waits, has_open_lines, expired, listed, awaited, due = store.send("look", now=now).fetchone()
         store.gates.begin(bool(waits))
         if due:
             store.send("promote", now=now)
-        if unsettled:
-            store.gates.settle(now)
+        store.gates.settle(bool(awaited), bool(listed), now)
         if not (limited or has_open_lines or expired):
             free = _free(store, wanted, served)
             if free is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.client import batches, documents, locks, operation, queues, schedule_views
+from queuectl.client import batches, documents, graph, locks, operation, queues, schedule_views
 from queuectl.client.shapes import numbers
 from queuectl.domain.fields import FIELDS, INPUT, MEMORY_MAX, MEMORY_MIN, SETTABLE, Field
 from queuectl.domain.job import JobState, Spec
@@ -156,6 +156,7 @@ COMPONENTS: dict[str, Schema] = {
     "NewJob": NEW_JOB,
     "Changes": {key: value for key, value in NEW_JOB.items() if key != "required"},
     "History": fixed(**JOB, executions=listed(ref("Execution")), events=listed(ref("Event"))),
+    "Graph": graph.GRAPH.schema,
     "Explanation": documents.EXPLANATION.schema,
     "DeadJob": fixed(**JOB, output_tail=TEXT),
     "Execution": documents.EXECUTION.schema,

@@ -4,7 +4,7 @@
 import { call, say } from "./talk.js";
 
 const form = document.getElementById("enqueue"), problem = document.getElementById("problem");
-const MASKED = "***", LISTS = ["tags", "locks", "secrets"];
+const MASKED = "***", LISTS = ["tags", "locks", "secrets", "depends_on"];
 
 async function documentOf() {
   const found = {};
@@ -70,7 +70,7 @@ async function variables(text) {
 // The field that an error names: at its beginning, or after "of" or "tag".
 function fieldOf(text) {
   const known = [...form.querySelectorAll("[data-field]")];
-  const [first] = /[a-z_]+/.exec(text.replace(/^(an exit code of|a word of|job) /, "").replace(/^(tag|lock|secret)\b/, "$1s").replace(/^the units of lock\b/, "locks")) ?? [""];
+  const [first] = /[a-z_]+/.exec(text.replace(/^(an exit code of|a word of|job) /, "").replace(/^(tag|lock|secret)\b/, "$1s").replace(/^the units of lock\b/, "locks").replace(/^no (job|batch)\b.*/, "depends_on")) ?? [""];
   return known.find((field) => field.dataset.field === first);
 }
 

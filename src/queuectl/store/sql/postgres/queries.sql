@@ -48,7 +48,7 @@ SELECT EXISTS (
         WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s
     ),
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready AND (locks IS NOT NULL OR start_by IS NOT NULL)),
-    EXISTS (SELECT 1 FROM {schema}.settlements);
+    EXISTS (SELECT 1 FROM {schema}.settlements), EXISTS (SELECT 1 FROM {schema}.edges WHERE verdict IS NULL);
 
 -- name: claim_candidates
 -- The jobs to be claimed next, over all the given queues, in the order of claiming, with what gates ask of them.
@@ -200,6 +200,11 @@ WHERE jobs.seq = new.seq AND jobs.lease = new.lease AND jobs.state = new.was
   AND jobs.worker IS NOT DISTINCT FROM new.holder
   AND jobs.held = new.was_held AND jobs.cancel_requested = new.was_cancelled AND jobs.lost = new.was_lost
 RETURNING jobs.seq, jobs.lease;
+
+-- name: write_alike
+-- Replaces what changes in jobs that wait for others and are alike. lifecycle.apply has said what becomes of one of them.
+UPDATE {schema}.jobs SET state = %(state)s, unmet = %(unmet)s, ready = due_at <= %(ready_by)s, updated_at = %(now)s
+WHERE seq = ANY (%(seqs)s);
 
 -- name: start_attempt
 -- Executions have begun.

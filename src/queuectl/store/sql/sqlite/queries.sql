@@ -52,7 +52,7 @@ SELECT EXISTS (
     EXISTS (
         SELECT 1 FROM jobs INDEXED BY jobs_expiring
         WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
-    ), EXISTS (SELECT 1 FROM settlements), EXISTS (
+    ), EXISTS (SELECT 1 FROM settlements), EXISTS (SELECT 1 FROM edges INDEXED BY edges_open WHERE verdict IS NULL), EXISTS (
         SELECT 1 FROM jobs INDEXED BY jobs_due
         WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed') AND due_at <= :now
     );
@@ -156,6 +156,11 @@ UPDATE jobs SET {edited} WHERE seq = ?;
 -- name: note_detail
 -- What a person changed in a job.
 INSERT INTO events (at, job, kind, who, detail) VALUES (?, ?, ?, ?, ?);
+
+-- name: write_alike
+-- Replaces what changes in jobs that wait for others and are alike. lifecycle.apply has said what becomes of one of them.
+UPDATE jobs SET state = :state, unmet = :unmet, ready = due_at <= :ready_by, updated_at = :now
+WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: note
 -- What a person did to a job.

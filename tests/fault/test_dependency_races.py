@@ -1,0 +1,142 @@
+"""Ends and new dependents that meet on a server: nobody waits, and no dependent is stranded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Barrier, Thread
+
+import psycopg
+import pytest
+
+from queuectl.domain.job import JobState
+from queuectl.domain.lifecycle import begun
+from queuectl.domain.selector import Selector
+from queuectl.store.port import Change, Grip
+from queuectl.store.postgres.address import parse_address
+from queuectl.store.postgres.store import PostgresStore
+from tests.builders import HOST, a_grip, a_job, an_end
+from tests.fault.graph_chaos import race_of_two
+from tests.server import drop_schema, new_schema
+
+PENDING, BLOCKED = JobState.PENDING, JobState.BLOCKED
+
+
+@pytest.fixture
+def url(postgres_server: str) -> Iterator[str]:
+    url = new_schema(postgres_server)
+    yield url
+    drop_schema(url)
+
+
+@pytest.fixture
+def store(url: str, tmp_path: Path) -> Iterator[PostgresStore]:
+    with closing(PostgresStore(url, tmp_path)) as store:
+        yield store
+
+
+@pytest.fixture
+def application(url: str) -> Iterator[psycopg.Connection]:
+    address = parse_address(url)
+    with psycopg.connect(address.server) as db:
+        db.execute(f'SET search_path = "{address.schema}"')
+        db.commit()
+        yield db
+
+
+def running(store: PostgresStore, id: str = "a") -> tuple[Grip, Change]:
+    """A job that runs, and its end."""
+    store.insert([a_job(id, at=store.now())])
+    grip = a_grip(store)
+    (job,) = store.claim(grip, HOST, 1, ())
+    return grip, Change(job, an_end(store.now()))
+
+
+def enqueue(db: psycopg.Connection, **keys: object) -> None:
+    db.execute("SELECT enqueue(%s)", [json.dumps({"command": "true", **keys})])
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_a_dependent_in_an_open_transaction_hears_of_an_end(
+    store: PostgresStore, application: psycopg.Connection, isolation: str
+) -> None:
+    grip, end = running(store)
+    application.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+    enqueue(application, id="b", depends_on=["a"])
+    store.record(grip, [end])  # waits for nobody
+    application.commit()
+    assert [job.id for job in store.claim(grip, HOST, 1, ())] == ["b"]
+
+
+def test_a_dependent_that_is_committed_first_is_released_by_the_end(
+    store: PostgresStore, application: psycopg.Connection
+) -> None:
+    grip, end = running(store)
+    enqueue(application, id="b", depends_on=["a"])
+    application.commit()
+    assert store.get("b").state is BLOCKED
+    store.record(grip, [end])
+    assert store.get("b").state is PENDING
+
+
+def test_a_dependent_committed_while_the_end_is_not_waits_for_nobody(
+    store: PostgresStore, application: psycopg.Connection
+) -> None:
+    grip, end = running(store)
+    enqueue(application, id="b", depends_on=["a"])
+    with store.transaction():
+        store.record(grip, [end])
+        application.execute("SET LOCAL lock_timeout = '2s'")
+        application.commit()
+    assert [job.id for job in store.claim(grip, HOST, 1, ())] == ["b"]
+
+
+def test_a_dependent_of_a_job_deleted_meanwhile_is_cancelled(
+    store: PostgresStore, application: psycopg.Connection
+) -> None:
+    store.insert([a_job("a", at=store.now())])
+    enqueue(application, id="b", depends_on=["a"])
+    enqueue(application, id="c", depends_on=["a:any"])
+    store.delete(["a"])
+    application.commit()
+    store.settle()
+    assert (store.get("b").error, store.get("c").state) == ("job a was deleted", PENDING)
+
+
+def test_jobs_of_one_open_transaction_depend_on_each_other(
+    store: PostgresStore, application: psycopg.Connection
+) -> None:
+    for id, after in (("a", []), ("b", ["a"]), ("c", ["a", "b:any"])):
+        enqueue(application, id=id, depends_on=after)
+    application.commit()
+    assert {job.id: job.unmet for job in store.find(Selector())} == {"a": 0, "b": 1, "c": 2}
+    assert not store._select("SELECT 1 FROM {schema}.settlements")
+
+
+def test_two_last_jobs_that_end_at_once_release_their_dependent(url: str, tmp_path: Path) -> None:
+    assert race_of_two(url, tmp_path, pairs=120) > 0
+
+
+def test_a_person_who_cancels_a_dependent_does_not_stop_the_end_of_its_job(
+    store: PostgresStore, url: str, tmp_path: Path
+) -> None:
+    grip, end = running(store)
+    store.insert([begun(a_job("b", at=store.now(), depends_on=("a",)))])
+    both = Barrier(2)
+
+    def hold() -> None:
+        with closing(PostgresStore(url, tmp_path)) as other, other.transaction():
+            other._select("SELECT 1 FROM {schema}.jobs WHERE id = 'b' FOR UPDATE")
+            both.wait()
+            both.wait()
+
+    holder = Thread(target=hold)
+    holder.start()
+    both.wait()
+    store.record(grip, [end])
+    assert store.get("b").state is BLOCKED
+    both.wait()
+    holder.join()
+    assert [job.id for job in store.claim(grip, HOST, 1, ())] == ["b"]
