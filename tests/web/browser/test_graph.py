@@ -11,6 +11,7 @@ from playwright.sync_api import FloatRect, Page, expect
 from queuectl.wire.requests import parse_request
 from tests.web.browser.conftest import OpenPage
 from tests.web.service import Service
+from tests.workshop import Worker
 
 expect.set_options(timeout=20_000)
 
@@ -79,3 +80,50 @@ def test_a_job_alone_has_no_drawing(open_page: OpenPage, server: Service) -> Non
     page = open_page("/jobs/alone")
     expect(page.locator("h1")).to_have_text("alone")
     assert page.locator(".graph").count() == 0
+
+
+# --- batches --------------------------------------------------------------------------------
+
+
+def test_a_batch_is_watched_and_what_failed_is_retried(open_page: OpenPage, server: Service, worker: Worker) -> None:
+    gate, fixed = (Path(server.db).with_name(name) for name in ("batch-gate", "batch-fixed"))
+    page = open_page("/batches")
+    server.enqueue("true", id="fine", batch="import/7")
+    server.enqueue(f"test -e {fixed} || {{ echo no input; exit 3; }}", id="wrong", batch="import/7", max_retries=0)
+    server.enqueue(f"until [ -e {gate} ]; do sleep 0.05; done", id="long", batch="import/7")
+    server.enqueue("true", id="held", batch="import/7", held=True)
+    row = page.locator("tr[data-part='import/7']")
+    expect(row).to_contain_text("2 of 4")
+    row.get_by_role("link", name="import/7").click()
+    bar = page.get_by_role("progressbar", name="import/7: 2 of 4 done, 1 failed")
+    expect(bar).to_be_visible()
+    assert bar.locator(".dead rect").get_attribute("width") == "250"
+    expect(page.get_by_role("region", name="Failures")).to_contain_text("exit code 3")
+    expect(page.get_by_role("region", name="Running")).to_contain_text("long")
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("left")
+    shot(page, "batch-1280")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shot(page, "batch-390")
+    fixed.touch()
+    page.get_by_role("button", name="Retry the failed").click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("progressbar", name="import/7: 2 of 4 done, 0 failed")).to_be_visible()
+    gate.touch()
+    server.queue.release("held")
+    expect(page.get_by_role("progressbar", name="import/7: 4 of 4 done, 0 failed")).to_be_visible()
+    expect(page.locator("[data-part=head]")).to_contain_text("done")
+    expect(page.get_by_role("button", name="Cancel the rest")).to_have_count(0)
+    page.get_by_role("link", name="All its jobs").click()
+    expect(page.locator("tr[data-part=wrong]")).to_be_visible()
+
+
+def test_a_batch_that_a_job_waits_for_is_drawn_beside_it(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(id="member", batch="b", held=True)
+    server.enqueue(id="after-batch", depends_on=["batch:b:any"])
+    page = open_page("/jobs/after-batch")
+    page.get_by_role("link", name="batch b, batch, wants any").click()
+    expect(page.locator("h1")).to_have_text("b")
+    page.goto(f"{server.url}/jobs/member")
+    page.locator("[data-part=facts]").get_by_role("link", name="b", exact=True).click()
+    expect(page.locator("h1")).to_have_text("b")

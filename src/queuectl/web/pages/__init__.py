@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.web.pages.access import routes as access
+from queuectl.web.pages.batches import routes as batches
 from queuectl.web.pages.console import routes as console
 from queuectl.web.pages.enqueue import routes as enqueue
 from queuectl.web.pages.failures import routes as failures
@@ -16,5 +17,6 @@ from queuectl.web.pages.settings import routes as settings
 from queuectl.web.pages.workers import routes as workers
 
 routes = [
-    *overview, *jobs, *job, *failures, *schedules, *queues, *locks, *workers, *enqueue, *console, *settings, *access,
+    *overview, *jobs, *job, *failures, *schedules, *queues, *batches, *locks, *workers, *enqueue, *console, *settings,
+    *access,
 ]  # fmt: skip

@@ -44,8 +44,8 @@ def routes() -> list[Route]:
 
 
 def _typed(path: str) -> str:
-    """The path with a type for names of queues and locks, which may contain slashes."""
-    return re.sub(r"/(queues|locks)/\{(\w+)\}", r"/\1/{\2:path}", path)
+    """The path with a type for names of queues, locks and batches, which may contain slashes."""
+    return re.sub(r"/(queues|locks|batches)/\{(\w+)\}", r"/\1/{\2:path}", path)
 
 
 def _endpoint(methods: Mapping[str, Operation[Any]]) -> Callable[[Request], Awaitable[Response]]:
