@@ -308,6 +308,15 @@ def test_an_expiry_follows_the_time_of_a_job(anywhere: AnyClient) -> None:  # no
     assert (job.start_by, job.spec.expires) == (None, None)
 
 
+def test_other_locks_leave_a_job_to_the_limit_of_its_batch(anywhere: AnyClient) -> None:  # noqa: F811
+    anywhere.enqueue(command="true", id="a", batch="b", at_most=1)
+    assert anywhere.job("a").locks == ("batch:b",)
+    assert anywhere.set("a", {"locks": ["gpu"]}).jobs[0].locks == ("batch:b", "gpu")
+    assert anywhere.set("a", {"locks": None}).jobs[0].locks == ("batch:b",)
+    with pytest.raises(Invalid, match="batch cannot be changed later"):
+        anywhere.set("a", {"batch": "c"})
+
+
 def test_people_move_jobs_in_line(anywhere: AnyClient) -> None:  # noqa: F811
     for id in "abc":
         anywhere.enqueue(command="true", id=id)

@@ -51,7 +51,7 @@ class Field(NamedTuple):
     input of the dashboard's form; `often`: it is shown first. `told`: the supervisor needs the value to
     run the command. `shown`: it is in a job's JSON. `guarded`: a release that does not
     know the key would run the job wrongly, so the first job that has it shuts older releases out of its store.
-    `settable`: `set` may change it later; so it may all keys of a spec.
+    `settable`: `set` may change it later; so it may all keys of a spec, but for those that are `spent` on a new job.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Field(NamedTuple):
     shown: bool = True
     guarded: bool = False
     settable: bool = False
+    spent: bool = False
 
 
 FIELDS: tuple[Field, ...] = (
@@ -249,7 +250,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "unique_for", "positive duration", "spec", nullable=True, guarded=True,
         option="--unique-for", metavar="DURATION", help="hold the unique key at least this long",
-        label="Unique for", hint="hold the key at least this long",
+        label="Unique for", hint="hold the key at least this long", spent=True,
     ),
     Field("unique_until", "time", "column", "queuectl", nullable=True, shown=False),
     Field(
@@ -310,7 +311,7 @@ INPUT: tuple[Field, ...] = tuple(
 )
 """Keys that users may give, in the order of help and forms: first those of the job, then those of its spec."""
 
-SETTABLE = tuple(field for field in INPUT if field.settable or field.place == "spec")
+SETTABLE = tuple(field for field in INPUT if field.settable or (field.place == "spec" and not field.spent))
 """Keys that `set` may change."""
 
 GUARDED = tuple(field.name for field in INPUT if field.guarded)

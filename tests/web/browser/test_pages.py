@@ -18,8 +18,8 @@ from tests.workshop import Worker, until
 expect.set_options(timeout=20_000)
 
 PAGES = (
-    "/", "/jobs", "/failures", "/dlq", "/queues", "/queues/a/b%40c%2B1", "/batches", "/batches/b", "/locks", "/locks/gpu",
-    "/workers", "/enqueue",
+    "/", "/jobs", "/failures", "/dlq", "/queues", "/queues/a/b%40c%2B1", "/batches", "/batches/b", "/locks",
+    "/locks/gpu", "/workers", "/enqueue",
     "/console", "/settings", "/access", "/jobs/first",
 )  # fmt: skip
 
