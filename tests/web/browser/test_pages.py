@@ -98,7 +98,7 @@ def test_every_page_is_silent_fits_a_phone_and_can_be_read(open_page: OpenPage, 
     command = "printf '%s' " + "a-word-that-nobody-can-break-" * 20
     server.queue.set_lock("gpu", units=["a", "b"], env="CUDA_VISIBLE_DEVICES")
     server.queue.pause_queues("a/b@c+1", reason="a-reason-that-nobody-can-break-" * 20, duration="1h")
-    fields = {"tags": ["web"], "env": {"SECRET_KEY": "hunter2"}, "queue": "a/b@c+1", "locks": ["gpu=2"]}
+    fields = {"tags": ["web"], "env": {"SECRET_KEY": "hunter2"}, "queue": "a/b@c+1", "locks": ["gpu=2"], "batch": "b"}
     server.enqueue(command, id="first", **fields)
     for options in ({}, {"width": 375, "height": 780, "colours": "dark"}):
         page = open_page("/", **options)
