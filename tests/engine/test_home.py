@@ -11,6 +11,7 @@ import pytest
 
 from queuectl.engine.channel import listen
 from queuectl.engine.protocol import JOURNAL_NAME
+from queuectl.engine.rest import Rest
 from queuectl.engine.supervise.home import Home
 from queuectl.engine.supervise.journal import Journal
 from queuectl.engine.supervise.roster import Roster, Sight
@@ -44,3 +45,27 @@ def test_what_is_removed_of_it_is_made_again(tmp_path: Path, gone: str) -> None:
     assert (folder / PASSFILE_NAME).read_text() == written
     assert stat.S_IMODE(os.stat(folder / PASSFILE_NAME).st_mode) == 0o600
     assert kept.exists() == (gone != "the folder")
+
+
+def test_a_folder_is_at_rest_once_two_looks_saw_the_same_entries(tmp_path: Path) -> None:
+    rest = Rest(str(tmp_path))
+    assert [rest.lasts() for _ in range(4)] == [False, False, True, True]
+    for change in (lambda: (tmp_path / "a").touch(), lambda: (tmp_path / "a").rename(tmp_path / "b")):
+        change()
+        os.utime(tmp_path)  # the kernel's clock may not have ticked
+        assert [rest.lasts() for _ in range(3)] == [False, False, True]
+    rest.forget()
+    assert not rest.lasts()
+
+
+def test_a_home_that_could_not_be_made_again_stays_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "workers" / "one"
+    folder.mkdir(parents=True)
+    home, journal, roster = Home(tmp_path, folder), Journal(folder / JOURNAL_NAME), Roster(folder, 1)
+    with listen(folder):
+        assert not any(home.is_lost(now) for now in (10.0, 20.0, 30.0))
+        (folder / "lock").unlink()
+        os.utime(folder)
+        assert all(home.is_lost(now) for now in (40.0, 50.0, 60.0, 70.0))
+        home.make_again(journal, roster).close()
+        assert not any(home.is_lost(now) for now in (80.0, 90.0, 100.0))

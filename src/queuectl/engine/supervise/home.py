@@ -9,6 +9,7 @@ from pathlib import Path
 
 from queuectl.engine.channel import listen
 from queuectl.engine.protocol import JOURNAL_NAME, SOCKET_NAME
+from queuectl.engine.rest import Rest
 from queuectl.engine.supervise.journal import Journal
 from queuectl.engine.supervise.roster import ROSTER_NAME, Roster
 from queuectl.store.liveness import LOCK_NAME, hold_lock
@@ -24,6 +25,7 @@ class Home:
         self._below = below
         self.folder = folder
         self.look_at = 0.0
+        self._rest = Rest(str(folder))
         self._lock = hold_lock(folder)
         self._made = os.stat(folder)
         self._secret = _content(folder / PASSFILE_NAME)
@@ -36,7 +38,10 @@ class Home:
         if now < self.look_at:
             return False
         self.look_at = now + LOOK_EVERY_S
-        return self.is_gone()
+        if self._rest.lasts() or not self.is_gone():
+            return False
+        self._rest.forget()
+        return True
 
     def is_gone(self) -> bool:
         """The same, seen at this moment."""

@@ -90,13 +90,14 @@ class Sight:
         self._folder = folder
         self._held: int | None = None
 
-    def hold(self) -> None:
-        """Keeps the file open that the supervisor writes to now, if it is there."""
+    def hold(self) -> bool:
+        """Keeps the file open that the supervisor writes to now; whether it is there."""
         if self._held is not None and not _is_roster(os.pread(self._held, len(MAGIC), 0)):
             self.close()
         if self._held is None:
             with suppress(OSError):
                 self._held = os.open(self._folder / ROSTER_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        return self._held is not None
 
     def close(self) -> None:
         if self._held is not None:

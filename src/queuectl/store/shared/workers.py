@@ -16,7 +16,7 @@ from queuectl.store.shared.session import Session
 
 
 def _names(text: Any) -> tuple[str, ...]:
-    return tuple(json.loads(text or "[]"))
+    return tuple(json.loads(text)) if text and text != "[]" else ()
 
 
 class Workers(Session):

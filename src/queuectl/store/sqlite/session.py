@@ -76,8 +76,11 @@ class SqliteSession(Session):
         return changed
 
     def _data_version(self) -> int:
-        with translated(self.path):
+        try:
             version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:
+            with translated(self.path):  # only now: entering it costs as much as the query, which is asked all the time
+                raise
         return version
 
     def now(self) -> float:
