@@ -542,3 +542,28 @@ def test_tokens_deeds_and_dead_groups_are_alike_here_and_afar(anywhere: AnyClien
         ("a", 2, 3, "exit code 3"), ("b", 1, 3, "exit code 3")
     ]  # fmt: skip
     assert anywhere.dead_groups(Selector(queues=("b",)), limit=1) == groups[1:]
+
+
+def test_schedules_are_the_same_from_everywhere(anywhere: AnyClient) -> None:
+    added = anywhere.add_schedule(
+        "nightly", {"command": ["make", "report"], "timeout": "1h"}, cron="0 3 * * *", tz="UTC"
+    )
+    assert (added.rule_text, added.zone, len(added.next), added.fires) == ("0 3 * * *", "UTC", 5, [])
+    assert [each.name for each in anywhere.schedules()] == ["nightly"]
+    changed = anywhere.set_schedule("nightly", every="2h", late_max="30m", job={"timeout": None, "queue": "q"})
+    assert (changed.every, changed.late_max, changed.job) == ("2h", 1800, {"command": ["make", "report"], "queue": "q"})
+    paused = anywhere.pause_schedule("nightly", reason="why").pause
+    assert paused is not None
+    assert paused.reason == "why"
+    assert len(anywhere.resume_schedule("nightly").next) == 5
+    run = anywhere.run_schedule("nightly")
+    assert anywhere.job(run.id).schedule == run.schedule == "nightly"
+    berlin = anywhere.preview_schedule("30 2 * * *", tz="Europe/Berlin", after="2026-03-28T12:00:00Z", count=1)
+    assert berlin == [1774746000.0]
+    with pytest.raises(Conflict):
+        anywhere.add_schedule("nightly", {"command": "x"}, every=60)
+    with pytest.raises(Invalid):
+        anywhere.preview_schedule("5-1 * * * *")
+    assert anywhere.delete_schedule("nightly").name == "nightly"
+    with pytest.raises(NotFound):
+        anywhere.schedule("nightly")

@@ -1,4 +1,6 @@
-"""Schedules in a storm: 8 workers that are killed at random, on a clock that jumps by hours. Run for a while:
+"""Schedules in a storm: 8 workers that are killed at random, a clock that jumps by hours, a server that is restarted.
+
+Run for a while:
 
     python -m tests.fault.schedule_storm [--postgres] [--seconds 60] [--seed N]
 
@@ -34,6 +36,8 @@ HOUR = 3600
 OFFSETS = (-2 * HOUR, -HOUR, 0, HOUR)
 """The clock steps by one hour or by three, from one of these to another."""
 KILL_EVERY_S, STEP_EVERY_S, PG_STEP_EVERY_S = 0.7, 6.0, 12.0
+RESTART_EVERY_S = 20.0
+"""How often the server is restarted, if there is one."""
 SCHEDULES = {"second": ("--every", "1s"), "minute": ("--cron", "* * * * *", "--tz", "UTC")}
 FULL = 10**6
 
@@ -122,6 +126,7 @@ def storm(seconds: float, seed: int, on_server: bool) -> list[str]:
                 server = start_server()
             stack.callback(server.remove)
             address = new_schema(server.url)
+        restart_at = time.monotonic() + RESTART_EVERY_S if on_server else float("inf")
         it = Storm(address, folder, clock, chance)
         for name, rule in SCHEDULES.items():
             echo = ["sh", "-c", f'echo "$QUEUECTL_JOB_ID" >> {folder}/ran']
@@ -132,6 +137,11 @@ def storm(seconds: float, seed: int, on_server: bool) -> list[str]:
         while time.monotonic() < ends:
             time.sleep(KILL_EVERY_S * chance.uniform(0.5, 1.5))
             it.kill_one()
+            if time.monotonic() >= restart_at:
+                server.stop()
+                with surrounded(faked(clock)):
+                    server.start()
+                restart_at = time.monotonic() + RESTART_EVERY_S
             if time.monotonic() >= next_step:
                 it.step()
                 next_step = time.monotonic() + (PG_STEP_EVERY_S if on_server else STEP_EVERY_S)

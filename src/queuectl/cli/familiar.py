@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from queuectl.domain.likeness import near
 
 COMMANDS = {
+    "cron": "schedule add", "crontab": "import crontab", "schedules": "schedule list",
     "abort": "cancel", "add": "enqueue", "at": "enqueue --at", "atq": "list", "atrm": "cancel", "batch": "enqueue",
     "bg": "enqueue", "cat": "logs", "check": "doctor", "clean": "prune", "continue": "release", "create": "enqueue",
     "daemon": "worker start", "dashboard": "serve", "dead": "dlq list", "describe": "show", "edit": "set",
@@ -27,6 +28,8 @@ COMMANDS = {
     "dlq clear": "dlq purge", "dlq delete": "dlq purge", "dlq inspect": "dlq show", "dlq ls": "dlq list",
     "dlq replay": "dlq retry", "dlq requeue": "dlq retry", "dlq rm": "dlq purge", "token add": "token create",
     "token delete": "token revoke", "token ls": "token list", "token new": "token create", "token rm": "token revoke",
+    "schedule create": "schedule add", "schedule ls": "schedule list", "schedule new": "schedule add",
+    "schedule next": "schedule preview", "schedule rm": "schedule delete", "schedule trigger": "schedule run",
     "worker add": "worker start", "worker kill": "worker stop --now", "worker log": "worker logs",
     "worker ls": "worker list", "worker ps": "worker list", "worker run": "worker start",
     "worker show": "worker list", "worker status": "worker list",
