@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 from collections import Counter
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from queuectl.cli.console import Screen
+from queuectl.cli.main import execute
 from queuectl.client import looking, selecting
 from queuectl.client.actions import ACTIONS, CANCEL, DELETE, HOLD, PURGE_DEAD, RELEASE, RETRY, RETRY_DEAD, Action
 from queuectl.client.facade import Client
@@ -16,6 +21,7 @@ from queuectl.domain.lifecycle import CancelRequested, Event, Held, Released, Re
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.store.port import Store
 from queuectl.store.shared import alike, rows
+from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish
 
 KINDS: tuple[dict[str, Any], ...] = (
@@ -135,3 +141,35 @@ def test_memory_does_not_grow_with_the_selection(store: Store, monkeypatch: pyte
     peak(20)
     few, many = peak(100), peak(400)
     assert many < 2 * few, "kept jobs alone would take several times as much"
+
+
+class Unread(io.StringIO):
+    """What is printed into a pipe that nobody reads any more."""
+
+    def writelines(self, lines: Any) -> None:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_an_act_whose_output_nobody_reads_goes_on_unless_it_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] | None
+) -> None:
+    monkeypatch.setattr(selecting, "BATCH", 2)
+    with closing(SqliteStore(tmp_path / "queuectl.db")) as store:
+        store.insert(a_job(f"{number}", at=0.0) for number in range(9))
+        change, begun = SqliteStore.change, list[int]()
+
+        def interrupted(self: Any, *words: Any) -> Any:
+            begun.append(1)
+            if error and len(begun) == 3:
+                raise error
+            return change(self, *words)
+
+        monkeypatch.setattr(SqliteStore, "change", interrupted)
+        err = io.StringIO()
+        out = io.StringIO() if error else Unread()
+        screen = Screen(out, err, terminal=False, width=None, height=None, answer=None, progress=False)
+        execute(["--db", store.path, "cancel", "--all"], screen)
+        left = store.count(Selector(states=(JobState.PENDING,)))
+        assert left == (5 if error else 0)
+        assert err.getvalue() == ("cancelled 4 of 9 jobs; to go on, give the command again\n" if error else "")

@@ -103,10 +103,15 @@ class _Acting:
 
     def go(self, client: Client, batches: Iterator[Refs]) -> list[QueuectlError]:
         """Returns what was refused."""
+        pages = self._pages(client, batches)
         try:
-            print_changed(self._console, client, self._pages(client, batches), self._done)
+            print_changed(self._console, client, pages, self._done)
         except KeyboardInterrupt as interrupt:
             self._broken_off = interrupt
+        except BrokenPipeError:
+            for _ in pages:
+                pass  # whoever reads no more, as `head` does, does not end the act
+            raise
         if self._broken_off is not None:
             if self._total > 1:
                 how_far = f"{self._done} {self._changed:,} of {counted(self._total, 'job')}"
