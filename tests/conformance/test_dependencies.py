@@ -9,7 +9,7 @@ import pytest
 from queuectl.domain.dependency import Dependency, Wants, in_order, parse
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.lifecycle import CancelRequested, Retried, begun
+from queuectl.domain.lifecycle import CancelRequested, Retried, Settled, apply, begun
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Grip, Store
 from tests.builders import a_grip, a_job, an_end
@@ -389,3 +389,29 @@ def test_a_job_knows_its_neighbours_and_their_number(store: Store, grip: Grip) -
     ]  # fmt: skip
     assert (found.parents_all, found.children_all) == (3, 5)
     assert store.neighbours(store.get("child0"), 9).children_all == 0
+
+
+def test_many_alike_become_what_the_lifecycle_says_of_one(store: Store, grip: Grip, clock: Any) -> None:
+    for id in "ab":
+        add(store, id)
+    plain = [a_job(f"p{n}", at=store.now(), depends_on=("a",), run_at=store.now() + 60 * (n % 2)) for n in range(4)]
+    held = [a_job(f"h{n}", at=store.now(), depends_on=("a",), held=True) for n in range(2)]
+    two = [a_job(f"t{n}", at=store.now(), depends_on=("a", "b")) for n in range(2)]
+    store.insert([begun(job) for job in (*plain, *held, *two)])
+    before = {job.id: job for job in store.find(Selector(states=(BLOCKED,)))}
+    claim(store, grip)
+    clock.forward(1)
+    end(store, grip, "a")
+    for id, job in before.items():
+        assert store.get(id) == apply(job, Settled(int(id[0] == "t")), store.now())
+    assert claim(store, grip) == ["p0", "p2"]
+    assert store.counts()["default", PENDING] == 4
+
+
+def test_the_jobs_around_one_are_found_with_their_edges(store: Store) -> None:
+    add(store, "a")
+    for parent, child in ("ab", "bc", "ad"):
+        add(store, child, f"{parent}:any")
+    edges, jobs, is_all = store.around(store.get("b"), 10)
+    assert ([job.id for job in jobs], len(edges), is_all) == (["a", "b", "c"], 2, True)
+    assert not store.around(store.get("a"), 2)[2]

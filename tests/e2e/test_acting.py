@@ -137,3 +137,28 @@ def test_a_selection_to_hold_or_release_means_those_that_are_not_yet(jobs: Termi
     assert jobs.good("queuectl release --all").out == "released kept\n"
     assert jobs.good("queuectl hold --all").out == "held todo\nheld kept\n"
     assert jobs.good("queuectl hold --all").err == "0 jobs\n"
+
+
+def test_what_a_failure_cancelled_runs_once_it_is_retried(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id build --max-retries 0 -- test -e fixed")
+    terminal.good(
+        "queuectl enqueue --id test --after build -- true; queuectl enqueue --id page --after test:failed -- true"
+    )
+    assert terminal.type("queuectl enqueue --after nix -- true").code == 3
+    circle = '{"id": "x", "command": "true", "after": ["y"]}\n{"id": "y", "command": "true", "after": ["x"]}'
+    refused = terminal.type(f"echo '{circle}' | queuectl enqueue -")
+    assert (refused.code, "x after y after x" in refused.err) == (2, True)
+    terminal.good("queuectl worker start --drain")
+    assert terminal.states() == {"build": "dead", "test": "cancelled", "page": "completed"}
+    late = terminal.good("queuectl enqueue --id late --after build -- true")
+    assert late.out == "enqueued late; cancelled at once: job build is dead\n"
+    terminal.good("touch fixed; queuectl retry build")
+    assert terminal.states() == {"build": "pending", "test": "blocked", "late": "blocked", "page": "completed"}
+    assert terminal.good("queuectl show test --tree").out == (
+        "test  blocked\nafter\n└─ build  pending\nbefore\n└─ page  completed (failed)\n"
+    )
+    terminal.good("queuectl worker start --drain")
+    assert terminal.states() == dict.fromkeys(("build", "test", "late", "page"), "completed")
+    again = terminal.good("queuectl retry build --cascade").out.splitlines()
+    assert again == ["retried build", "retried test", "retried page", "retried late"]
+    assert terminal.states() == {"build": "pending", "test": "blocked", "late": "blocked", "page": "blocked"}

@@ -348,3 +348,20 @@ def test_a_locked_store_is_told_and_can_be_tried_again(service: Service) -> None
     assert (answer.status_code, answer.json()["code"]) == (503, "store_busy")
     assert answer.headers["retry-after"] == "1"
     assert service.enqueue()["state"] == "pending"
+
+
+def test_jobs_after_others_over_http(service: Service) -> None:
+    service.enqueue("true", id="a")
+    made = service.enqueue("true", id="b", after=["a:any"])
+    assert (made["state"], made["depends_on"], made["reason"]) == ("blocked", ["a:any"], "waits for job a")
+    answer = service.full.post("/api/v1/jobs", json={"command": "true", "depends_on": ["nix"]})
+    assert (answer.status_code, answer.json()["detail"]) == (404, "no job nix")
+    found = service.full.get("/api/v1/jobs/b/graph").json()
+    assert [job["id"] for job in found["jobs"]] == ["a", "b"]
+    assert found["links"] == [{"job": "b", "on": "a:any", "parent": "a", "met": None, "why": None}]
+    assert service.full.get("/api/v1/jobs/b/explanation").json()["reason_code"] == "blocked"
+    service.full.post("/api/v1/jobs/a/cancel")
+    assert service.queue.job("b").state == "pending"
+    for path, body in (("/jobs/a/retry?cascade=true", None), ("/jobs/retry", {"ids": ["a"], "cascade": True})):
+        answer = service.full.post(f"/api/v1{path}", json=body) if body else service.full.post(f"/api/v1{path}")
+        assert (answer.status_code, service.queue.job("b").state) == (200, "blocked"), answer.text

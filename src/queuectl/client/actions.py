@@ -160,7 +160,7 @@ def setting(document: object, now: float, spelled: Mapping[str, str] = NOTHING) 
 ACTIONS = (RETRY, CANCEL, HOLD, RELEASE, DELETE, RETRY_DEAD, PURGE_DEAD)
 """In the order of the API's document."""
 ON_ONE = (
-    (RETRY, _one("retry", "Run a job again", CASCADE)),
+    (RETRY, _one("retry", "Run a job again", CASCADE._replace(by_query=True))),
     (CANCEL, _one("cancel", "Cancel a job")),
     (HOLD, _one("hold", "Hold a job: no worker starts it")),
     (RELEASE, _one("release", "Release a held job")),

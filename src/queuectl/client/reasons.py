@@ -7,7 +7,7 @@ from functools import cached_property
 
 from queuectl.client.values import WorkerView
 from queuectl.client.workers import line_of, serves, workers_of
-from queuectl.domain.dependency import Awaited
+from queuectl.domain.dependency import Awaited, parse
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.limits import Hold, Lock, Passed, Queue, rate_room
 from queuectl.domain.reason import Format, Slots, alike, reason
@@ -138,7 +138,7 @@ class Listing:
 
     def awaited(self, job: Job) -> str:
         known = self._awaited.get(job.seq) or self.store.awaited([job]).get(job.seq)
-        return str(known) if known else "other jobs"
+        return str(known) if known else parse(job.depends_on[0]).what if job.depends_on else "other jobs"
 
     # --- the line ---------------------------------------------------------------------------
 
