@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -57,6 +57,10 @@ race-unique: $(VENV)/test-ready
 
 chaos-graph: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.graph_chaos
+
+chaos-hooks: $(VENV)/test-ready
+	@$(BIN)/python -m tests.fault.hooks_chaos --seconds 60
+	@$(BIN)/python -m tests.fault.hooks_chaos --seconds 60 --store postgres
 
 simulate: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.simulation --seconds 600

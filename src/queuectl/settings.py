@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import FINISHED, Spec
 from queuectl.domain.selector import Selector
-from queuectl.wire.kinds import size
+from queuectl.wire.kinds import check_text, size
 from queuectl.wire.requests import SPEC_KEYS
 from queuectl.wire.times import parse_duration
 
@@ -57,6 +57,21 @@ class Setting(NamedTuple):
     default: str
     help: str
     least_bare_s: float | None = None
+    is_secret: bool = False
+    """Whether it is shown as `***`."""
+
+
+def _webhook_secret(value: object, name: str) -> str:
+    from base64 import b64decode
+
+    text: str = check_text(value, name).strip()
+    try:
+        is_right = text.startswith("whsec_") and 24 <= len(b64decode(text[6:], validate=True)) <= 64
+    except ValueError:
+        is_right = False
+    if text and not is_right:
+        raise Invalid(f"{name} is not valid", "whsec_ and 24 to 64 random bytes in base64: openssl rand -base64 32")
+    return text
 
 
 def _spec(key: str) -> Callable[[object, str], Any]:
@@ -78,6 +93,10 @@ SETTINGS = {
         Setting("max-lost", _spec("max_retries"), "3", "a job that loses this many workers in a row is dead"),
         Setting("shell", _spec("shell"), "/bin/sh", "runs a command that is a string"),
         Setting("durability", _durability, "full", "full survives power loss; normal survives only crashes"),
+        Setting(
+            "webhook-secret", _webhook_secret, "", "signs calls of hooks: whsec_ and 24 to 64 bytes in base64",
+            is_secret=True,
+        ),
         Setting("output-max", size(1 << 10, 1 << 30), "10m", "output kept of an attempt; more is cut in the middle"),
         Setting(
             "env-capture", _patterns, "PATH,LANG,LC_*,TZ,VIRTUAL_ENV,CONDA_PREFIX",
@@ -152,7 +171,7 @@ class Settings:
     def retention(self, now: float) -> list[Selector]:
         """Selectors of the jobs to prune at `now`; empty if nothing is pruned."""
         ages = [(state, self[f"retention-{state}"]) for state in sorted(FINISHED)]
-        return [Selector(states=(state,), before=now - age) for state, age in ages if age is not None]
+        return [Selector(states=(state,), before=now - age, hooks=None) for state, age in ages if age is not None]
 
     def check(self, name: str, text: str) -> None:
         """Raises `Invalid` if `text` is not a value of the setting, or lacks a unit that it needs."""

@@ -36,7 +36,7 @@ ATTRIBUTE = "    niceness: int = 0\n"
 BEHAVIOUR = '        spec["env"]["NICENESS"] = str(spec["niceness"])\n'
 
 MADE_UP_KEY = (
-    ("domain/fields.py", '    Field("on_success", "unsupported"', ROW),
+    ("domain/fields.py", '    Field("owner", "text"', ROW),
     ("domain/job.py", "\n    def __hash__", ATTRIBUTE),
     ("engine/supervise/surroundings.py", "        own_env = {", BEHAVIOUR),
 )
@@ -47,7 +47,7 @@ COLUMN_ROW = """    Field(
     ),
 """
 MADE_UP_COLUMN = (
-    ("domain/fields.py", '    Field("on_success", "unsupported"', COLUMN_ROW),
+    ("domain/fields.py", '    Field("owner", "text"', COLUMN_ROW),
     ("domain/job.py", "\n    @property\n    def due_at", "    color: str | None = None\n"),
 )
 MIGRATION = "-- A color.\n-- oldest reader: 2\n\nALTER TABLE {schema}.jobs ADD COLUMN color text;\n"

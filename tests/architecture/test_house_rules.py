@@ -86,6 +86,7 @@ def test_only_named_modules_read_the_wall_clock() -> None:
         "engine/dispatch/report.py",
         "engine/dispatch/host.py",
         "engine/supervise/cgroups.py",
+        "engine/webhook.py",
     }
     assert modules_with(r"\btime\.time\(|datetime\.(utc)?now\(|\.today\(") - watching == {"clock.py"}
 

@@ -164,6 +164,7 @@ def test_every_key_can_be_given() -> None:
         fatal_on="2,3", cwd="/tmp", umask="0027", env={"A": "=x\n"}, shell="/bin/bash", stdin="in", output_path="out",
         split_output=True, memory_max="4g", nice="-5", user="nobody", unique_key="k", unique_for="2h",
         on_conflict="replace", secrets=["B", "C", "B"], batch="b/1", at_most="2", max_fails=" 05% ",
+        on_success="a", on_failure="b", on_dead="https://example.org",
     )  # fmt: skip
     assert asked == JobRequest(
         command="true", id="a.b:c_d-e", delay=600, on_conflict=Rule.REPLACE, at_most=2,
@@ -178,6 +179,7 @@ def test_every_key_can_be_given() -> None:
             "backoff_jitter": 0.5, "retry_on": (75, 111), "fatal_on": (2, 3), "cwd": "/tmp", "umask": 0o027,
             "env": {"A": "=x\n"}, "shell": "/bin/bash", "stdin": "in", "output_path": "out", "split_output": True,
             "memory_max": 4 << 30, "nice": -5, "user": "nobody", "unique_for": 7200, "secrets": ("B", "C"),
+            "on_success": "a", "on_failure": "b", "on_dead": "https://example.org",
         },
     )  # fmt: skip
     assert set(Spec._fields) - set(asked.spec) == {"max_retries", "captured", "script"}

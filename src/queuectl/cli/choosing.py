@@ -19,7 +19,8 @@ def selector_of(args: Namespace, now: float) -> Selector:
     """The selector that the options give."""
     given = {key: getattr(args, key) for key in KEYS if key != "older_than"}
     ages = [] if args.older_than is None else [args.older_than]
-    return parse_selection({**given, "older_than": ages}, now, lambda key: f"--{key.replace('_', '-')}")
+    found = parse_selection({**given, "older_than": ages}, now, lambda key: f"--{key.replace('_', '-')}")
+    return found._replace(hooks=True) if args.hooks else found
 
 
 def age_to_delete(args: Namespace) -> float:
@@ -34,7 +35,7 @@ def age_to_delete(args: Namespace) -> float:
 
 def selects(args: Namespace) -> bool:
     """Whether any selector was given."""
-    return any(getattr(args, name) for name in (*KEYS, "all"))
+    return any(getattr(args, name) for name in (*KEYS, "hooks", "all"))
 
 
 def positive(text: str | None, what: str, most: int = 1_000_000_000) -> int | None:

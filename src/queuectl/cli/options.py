@@ -32,6 +32,11 @@ def flag(*words: str) -> Option:
     return Option(tuple(flags), text, {"action": "store_true"})
 
 
+def off(word: str, text: str, dest: str) -> Option:
+    """An option that turns something off."""
+    return Option((word,), text, {"action": "store_const", "const": False, "dest": dest})
+
+
 def _of(field: Field) -> Option:
     """The option that gives a key of a job, as `key:NAME`."""
     flags = (field.short, field.option) if field.short else (field.option,)
@@ -70,6 +75,7 @@ SELECT = (
     many("--command", "GLOB", "jobs whose command matches, e.g. 'ffmpeg *'"),
     many("--error", "TEXT", "jobs whose error contains TEXT"),
     option("--older-than", "DURATION", "jobs unchanged for this long, e.g. 7d"),
+    flag("--hooks", "hooks of jobs, which are hidden otherwise"),
     flag("--all", "all jobs"),
 )
 

@@ -7,7 +7,7 @@ here. A command's module is imported only when that command is called.
 
 from queuectl.cli import table_of_schedules
 from queuectl.cli.command import DLQ, LIMITS, SETUP, WEB, WORKERS, Command
-from queuectl.cli.options import ACT, SELECT, flag, many, option
+from queuectl.cli.options import ACT, SELECT, flag, many, off, option
 from queuectl.cli.table_of_jobs import ROWS
 
 SERVICE = (
@@ -36,6 +36,7 @@ _ROWS = (
             option("--max-load", "L", "start nothing while the load average is L or more"),
             option("--min-free-memory", "SIZE", "start nothing while less memory is free, such as 2g"),
             option("--name", "NAME", "the worker's name (default: host and random letters)"),
+            off("--no-hooks", "run no hooks of jobs", "hooks"),
             option("--secrets", "FILE", "values of the jobs' secrets, as lines NAME=VALUE; only its owner may read it"),
             option("--stop-timeout", "S", "end running commands S seconds after a graceful stop"),
         ),

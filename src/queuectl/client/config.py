@@ -57,7 +57,7 @@ def set_value(store: Store, who: str, name: str, value: str) -> SettingView:
         raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s on PostgreSQL, not {value!r}")
     with store.transaction():
         store.set_config(name, value)
-        note(store, who, "SettingSet", f"{name}={value}")
+        note(store, who, "SettingSet", f"{name}={'***' if SETTINGS[name].is_secret else value}")
     return view(store, who, name)
 
 

@@ -169,9 +169,15 @@ class SettingView(NamedTuple):
     def of(cls, settings: Settings, name: str) -> SettingView:
         """The setting of this name."""
         return cls(
-            name=name, value=settings[name], text=setting_text(settings, name), default=settings.default(name),
+            name=name, value=shown(name, settings[name]), text=shown(name, setting_text(settings, name)),
+            default=settings.default(name),
             set=not settings.is_default(name), help=SETTINGS[name].help,
         )  # fmt: skip
+
+
+def shown(name: str, value: Any) -> Any:
+    """A setting's value, masked if it is a secret."""
+    return "***" if value and SETTINGS[name].is_secret else value
 
 
 def setting_text(settings: Settings, name: str) -> str:

@@ -72,6 +72,9 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
         yield "next retry", f"(in {short(max(0.0, job.next_retry_at - now))})", job.next_retry_at
     if job.worker:
         yield "worker", f"{worker_name(job.worker)} on {job.host}"
+    for when, hook in (("on success", spec.on_success), ("on failure", spec.on_failure), ("on dead", spec.on_dead)):
+        if hook:
+            yield when, hook
     if job.progress:
         yield "progress", job.progress
     yield from _result(job)

@@ -28,8 +28,10 @@ from queuectl.wire.requests import ALIASES, SPEC_KEYS
 from queuectl.wire.times import format_duration, format_second, parse_time
 
 CONCURRENCY_MAX = 1_000_000
+HOOK_KEYS = ("on_success", "on_failure", "on_dead")
 POLICY = (
     "max_retries", "timeout", "kill_grace", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter",
+    *HOOK_KEYS,
 )  # fmt: skip
 """Keys of jobs for which a queue may have a default."""
 _NUMBERS = ("max_retries", "backoff_base", "backoff_jitter")
@@ -94,6 +96,8 @@ def _views(store: Store) -> dict[str, QueueView]:
 
 def policy_text(key: str, value: Any) -> str:
     """The value of a default as people type it."""
+    if key in HOOK_KEYS:
+        return str(value)
     return f"{value:g}" if key in _NUMBERS else format_duration(value)
 
 
@@ -199,6 +203,7 @@ _SCHEMAS: Mapping[str, schema.Schema] = {
     "timeout": {"type": "number", "minimum": 1, "maximum": 3153600000},
     "backoff_base": {"type": "number", "minimum": 1, "maximum": 1000},
     "backoff_jitter": {"type": "number", "minimum": 0, "maximum": 1},
+    **dict.fromkeys(HOOK_KEYS, schema.STORABLE),
 }  # fmt: skip
 
 SET = plain(

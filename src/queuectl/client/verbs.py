@@ -172,6 +172,7 @@ class Verbs(ScheduleVerbs):
         max_retries: int | str | None = None, timeout: Duration | None = None, kill_grace: Duration | None = None,
         backoff_base: float | str | None = None, backoff_initial: Duration | None = None,
         backoff_max: Duration | None = None, backoff_jitter: float | str | None = None,
+        on_success: str | None = None, on_failure: str | None = None, on_dead: str | None = None,
     ) -> QueueView:  # fmt: skip
         """Sets limits of a queue, and defaults of jobs enqueued from now on. "none" lifts one; None leaves it.
 
@@ -182,7 +183,7 @@ class Verbs(ScheduleVerbs):
         return self.do(
             queues.SET, name=name, concurrency=concurrency, rate=rate, max_retries=max_retries, timeout=timeout,
             kill_grace=kill_grace, backoff_base=backoff_base, backoff_initial=backoff_initial, backoff_max=backoff_max,
-            backoff_jitter=backoff_jitter,
+            backoff_jitter=backoff_jitter, on_success=on_success, on_failure=on_failure, on_dead=on_dead,
         )  # fmt: skip
 
     def pause_queues(

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import NotFound, OperationFailed
-from queuectl.domain.job import Job
+from queuectl.domain.job import HOOKS, Job
 from queuectl.settings import Settings
 from queuectl.store.liveness import UNABLE_FOLDER
 from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
@@ -59,10 +59,11 @@ def _with_unable(store: Store, views: list[WorkerView]) -> list[WorkerView]:
 
 
 def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView:
-    own = [row for row in rows if row.epoch == FIRST_EPOCH] or rows
+    in_slots = [row for row in rows if row.queues != (HOOKS,)] or rows
+    own = [row for row in in_slots if row.epoch == FIRST_EPOCH] or in_slots
     condition = _condition(store, rows, seen_at)
     is_orphaned = condition is Condition.ORPHANED
-    claimed = [(row, _claimed(store, row)) for row in rows]
+    claimed = [(row, _claimed(store, row)) for row in in_slots]
     return WorkerView(
         name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, not_queues=own[0].not_queues,
         condition=condition, waits=next((row.waits for row in own if row.waits), None),

@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 DEFAULT_QUEUE = "default"
+HOOKS = "(hooks)"
+"""The queue of hooks (see domain/hooks.py). No check of names lets parentheses pass."""
 COMMAND_STRING_BYTES_MAX = (128 << 10) - 1
 """The longest single argument that Linux takes (MAX_ARG_STRLEN less its NUL)."""
 SCRIPT_BYTES_MAX = 1 << 20
@@ -74,6 +76,9 @@ class Spec(NamedTuple):
     unique_for: float | None = None
     secrets: tuple[str, ...] = ()
     script: str | None = None
+    on_success: str | None = None
+    on_failure: str | None = None
+    on_dead: str | None = None
 
     def __hash__(self) -> int:
         """By value, as specs are equal; a mapping has none of its own."""

@@ -12,6 +12,7 @@ class Selector(NamedTuple):
 
     `command` is a GLOB over the command line, `error` a text contained in the error. `before`: the job was last changed
     before this time (seconds since the epoch). `held`: whether it is held. An empty selector matches all jobs.
+    Hooks are left out unless they are named by `ids`; with `hooks` only they are selected; None: both.
     """
 
     ids: tuple[str, ...] = ()
@@ -25,6 +26,7 @@ class Selector(NamedTuple):
     before: float | None = None
     held: bool | None = None
     batches: tuple[str, ...] = ()
+    hooks: bool | None = False
 
 
 ALL_JOBS = Selector()

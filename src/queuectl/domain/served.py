@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from queuectl.domain.job import HOOKS
+
 
 class Served(NamedTuple):
-    """The queues that a worker serves: `only` these; if there are none, all `but` these."""
+    """The queues that a worker serves: `only` these; if there are none, all `but` these, and not that of hooks."""
 
     only: Sequence[str] = ()
     but: Sequence[str] = ()
 
     def has(self, queue: str) -> bool:
         """Whether it serves a queue."""
-        return queue in self.only if self.only else queue not in self.but
+        return queue in self.only if self.only else queue not in self.but and queue != HOOKS
 
     def of(self, queues: Iterable[str]) -> list[str]:
         """Those of these queues that it serves."""

@@ -59,6 +59,8 @@ class Order(NamedTuple):
     timeout: float | None
     kill_grace: float
     batch: str | None = None
+    text: str | None = None
+    """What its stdin gives it, in place of a file."""
 
     @property
     def key(self) -> Key:

@@ -27,6 +27,7 @@ from queuectl.store.batches import BatchStore, ListStore
 from queuectl.store.edges import EdgeStore
 from queuectl.store.editing import EditStore
 from queuectl.store.history import HistoryStore
+from queuectl.store.hooks import HookStore
 from queuectl.store.limits import LimitStore
 from queuectl.store.schedules import ScheduleStore
 from queuectl.store.selections import Refs, SelectionStore
@@ -249,6 +250,9 @@ class OpenStore(Protocol):
     def prune(self, selector: Selector, limit: int) -> int:
         """Removes at most `limit` matching finished jobs and what only they used. Returns how many."""
 
+    def outputs(self, job: Job, number: int) -> list[Output]:
+        """What a finished attempt wrote, one value a stream. Empty if it wrote nothing."""
+
     def config(self) -> dict[str, str]: ...
 
     def workers(self) -> list[WorkerRow]: ...
@@ -263,7 +267,7 @@ class OpenStore(Protocol):
         """The jobs that a supervisor holds."""
 
 
-class WorkStore(OpenStore, ScheduleStore, ListStore, Protocol):
+class WorkStore(OpenStore, ScheduleStore, ListStore, HookStore, Protocol):
     """What a worker needs: who drives which supervisor, and what becomes of its jobs."""
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
@@ -372,9 +376,6 @@ class PeopleStore(
 
     def attempts(self, job: Job) -> list[Attempt]:
         """Every start of the job, oldest first."""
-
-    def outputs(self, job: Job, number: int) -> list[Output]:
-        """What a finished attempt wrote, one value a stream. Empty if it wrote nothing."""
 
     def notes(self, job: Job) -> list[Note]:
         """What people did to the job, oldest first."""

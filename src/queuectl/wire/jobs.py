@@ -16,7 +16,10 @@ from queuectl.wire.times import format_time as format_time
 from queuectl.wire.times import parse_duration as parse_duration
 from queuectl.wire.times import parse_time as parse_time
 
-LATER = ("captured", "expires", "memory_max", "nice", "script", "secrets", "unique_for", "user")
+LATER = (
+    "captured", "expires", "memory_max", "nice", "on_dead", "on_failure", "on_success", "script", "secrets",
+    "unique_for", "user",
+)  # fmt: skip
 """Attributes of a spec that are younger than 0.1.0."""
 
 

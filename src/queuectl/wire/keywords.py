@@ -57,6 +57,9 @@ class JobKeys(TypedDict):
     unique_for: NotRequired[Duration | None]
     secrets: NotRequired[Sequence[str] | None]
     script: NotRequired[str | None]
+    on_success: NotRequired[Path | None]
+    on_failure: NotRequired[Path | None]
+    on_dead: NotRequired[Path | None]
 
 
 def as_json(value: Any) -> Any:

@@ -33,6 +33,8 @@ class WorkerOptions(NamedTuple):
 
     `secrets` is the file with the values of its jobs' secrets.
 
+    Beside its slots it runs `hooks`.
+
     `name` and the number of `supervisors`, the processes that share the slots, are filled in when it starts.
     """
 
@@ -47,6 +49,7 @@ class WorkerOptions(NamedTuple):
     max_load: float | None = None
     min_free_memory: int | None = None
     secrets: str | None = None
+    hooks: bool = True
 
     @property
     def served(self) -> Served:

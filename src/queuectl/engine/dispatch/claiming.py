@@ -13,8 +13,10 @@ from typing import NamedTuple
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import GivenBack, Started
 from queuectl.engine.dispatch.crew import Crew
+from queuectl.engine.dispatch.hooks import Claimed, Hooks
 from queuectl.engine.dispatch.link import Link, may_be_poison
 from queuectl.engine.dispatch.pace import Pace
+from queuectl.settings import Settings
 from queuectl.store.port import Change, WorkStore
 
 Ahead = Callable[[int], int]
@@ -58,6 +60,8 @@ class Claims:
         self.orders: list[tuple[Link, list[Job]]] = []
         self.room = 0
         self.passed_over = self.gave_back = False
+        self.hook: Claimed | None = None
+        """The hook that was claimed too, beside the slots."""
         self.at_once: int | None = None
         """How many of the orders are for free slots; None: all of them."""
 
@@ -67,7 +71,8 @@ class Claims:
 
     @property
     def jobs(self) -> list[Job]:
-        return [job for _, jobs in self.orders for job in jobs]
+        found = [job for _, jobs in self.orders for job in jobs]
+        return found if self.hook is None else [*found, self.hook[1]]
 
 
 class Claiming:
@@ -78,6 +83,7 @@ class Claiming:
         self._crew = crew
         self._pace = pace
         self._supply = Supply.UNKNOWN
+        self.hooks = Hooks(store, crew)
         self.next_due: float | None = None
         """When the store's next job becomes due, as far as is known."""
 
@@ -86,23 +92,33 @@ class Claiming:
     def look_again(self) -> None:
         """Something has changed: there may be jobs to claim."""
         self._supply = Supply.UNKNOWN
+        self.hooks.look_again()
 
-    def check_due(self) -> None:
-        """Looks again where a job has become due."""
+    def attend(self, settings: Settings, now: float, *, stops: bool) -> None:
+        """Looks again where a job has become due; looks for hooks unless the worker stops. Raises what starting
+        another supervisor raises."""
+        self._check_due()
+        if not stops:
+            self.hooks.attend(settings, now)
+
+    def _check_due(self) -> None:
         if self.next_due is not None and self._store.now() >= self.next_due:
             self._supply, self.next_due = Supply.UNKNOWN, None
+            self.hooks.look_again()
 
     def is_wanted(self) -> bool:
         """Whether there may be jobs, and room for one, even if it is only held ready."""
-        return self._supply is Supply.UNKNOWN and self._has_room(self._pace.ahead)
+        return (self._supply is Supply.UNKNOWN and self._has_room(self._pace.ahead)) or self.hooks.is_wanted()
 
     def is_starved(self) -> bool:
         """Whether there may be jobs while a slot lies idle."""
-        return self._supply is Supply.UNKNOWN and self._has_room(none_ahead)
+        return (self._supply is Supply.UNKNOWN and self._has_room(none_ahead)) or self.hooks.is_wanted()
 
     def settled(self, claims: Claims) -> None:
         """A claim is committed: what it says of the store."""
-        if len(claims.jobs) >= claims.room:
+        if not claims.orders:
+            return
+        if len(claims.jobs) - (claims.hook is not None) >= claims.room:
             self._supply = Supply.UNKNOWN
         else:
             self._supply = Supply.AFTER_AN_END if claims.passed_over else Supply.NONE
@@ -111,6 +127,9 @@ class Claiming:
         """Executions of this worker have ended."""
         if self._store.has_listed():
             self.look_again()
+        if self._store.hooks_added:
+            self._store.hooks_added = False
+            self.hooks.added()
         if self._supply is Supply.AFTER_AN_END:
             self._supply = Supply.UNKNOWN
 
@@ -133,7 +152,7 @@ class Claiming:
         adopted = sum(len(link.flights) for link in links if not link.own)
         for link in links:
             room = link.free_slots() + ahead(link.row.slots)
-            if room > 0 and link.own and not (link.leaving or link.channel.closed or link.is_short()):
+            if room > 0 and link.own and not (link.for_hooks or link.leaving or link.channel.closed or link.is_short()):
                 taken = min(room, adopted)
                 adopted -= taken
                 if room > taken:
@@ -147,6 +166,9 @@ class Claiming:
     def claim(self, max_lost: int) -> Claims:
         """Claims what there is room for, inside the caller's transaction: for all free slots first, then ahead."""
         claims = Claims()
+        claims.hook = self.hooks.claim()
+        if self._supply is not Supply.UNKNOWN:
+            return claims
         free, rooms = dict(self._rooms(none_ahead)), list(self._rooms(self._pace.ahead))
         if self._claim_for_slots(list(free.items()), max(1, max_lost - 1), claims):
             self._claim_ahead([(link, more) for link, room in rooms if (more := room - free.get(link, 0))], claims)
@@ -199,6 +221,8 @@ class Claiming:
             synced = True
         for number, (link, orders) in enumerate(claims.orders):
             link.start(orders, now, ahead=claims.at_once is not None and number >= claims.at_once)
+        if claims.hook is not None:
+            self.hooks.start(claims.hook, now)
         if not synced:
             self._store.sync()
         if claims.gave_back:

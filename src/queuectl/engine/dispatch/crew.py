@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import queuectl
 from queuectl.clock import boottime
 from queuectl.domain.errors import OperationFailed
+from queuectl.domain.job import HOOKS
 from queuectl.domain.lifecycle import GivenBack
 from queuectl.engine import happenings
 from queuectl.engine.channel import Channel
@@ -68,7 +69,7 @@ class Crew:
     def go_on_with(self, options: WorkerOptions) -> None:
         """Takes other slots and queues, on record first. What runs is not touched; `fill` starts what is missing, and
         supervisors that have no slots any more are dismissed. Raises `StoreUnavailable`."""
-        own = [link for link in self.links if link.own and not link.leaving]
+        own = [link for link in self.links if link.own and not (link.leaving or link.for_hooks)]
         places = places_for(options.slots, [*(link.place for link in own), *self._vacant])
         used = {place.first: place.used for place in places}
         with self._store.transaction():
@@ -80,6 +81,15 @@ class Crew:
         theirs = {link.place.first for link in own}
         self._vacant = [place for place in places if place.used and place.first not in theirs]
         self.options = options
+
+    @property
+    def for_hooks(self) -> Link | None:
+        """The supervisor that runs hooks, if there is one."""
+        return next((link for link in self.links if link.for_hooks and not (link.leaving or link.channel.closed)), None)
+
+    def launch_for_hooks(self, settings: Settings) -> None:
+        """Starts it. It is none of the worker's slots. Raises `OperationFailed`, `StoreUnavailable`."""
+        self.launch(Place(SLOTS_MAX, 1, 0), settings, for_hooks=True)
 
     def replace(self, link: Link) -> None:
         """Has `fill` start another supervisor in the place of a dead one of our own."""
@@ -97,7 +107,7 @@ class Crew:
             del self._vacant[0]
             self.ability.regained()
 
-    def launch(self, place: Place, settings: Settings) -> None:
+    def launch(self, place: Place, settings: Settings, *, for_hooks: bool = False) -> None:
         """Starts one supervisor and registers it."""
         options, host = self.options, self._host
         plan = Plan(
@@ -107,11 +117,12 @@ class Crew:
         launched = host.launch(plan)
         row = WorkerRow(
             id=launched.worker, name=options.name, epoch=FIRST_EPOCH, host=host.name, machine=host.machine,
-            pid=launched.pid, dispatcher=host.pid, slots=place.used, queues=options.queues, tag=launched.tag_bits,
-            not_queues=options.not_queues, version=queuectl.__version__, started_at=self._store.now(),
-            limits="cgroup" if host.groups else "look",
+            pid=launched.pid, dispatcher=host.pid, slots=place.used,
+            queues=(HOOKS,) if for_hooks else options.queues, tag=launched.tag_bits,
+            not_queues=() if for_hooks else options.not_queues, version=queuectl.__version__,
+            started_at=self._store.now(), limits="cgroup" if host.groups else "look",
         )  # fmt: skip
-        link = Link(row, launched.channel, place=place, pid=launched.pid, secrets=self._secrets)
+        link = Link(row, launched.channel, place=place, pid=launched.pid, secrets=self._secrets, for_hooks=for_hooks)
         lease = Lease.granted(boottime(), settings["lease-ttl"])
         try:
             self._store.register(row, settings["lease-ttl"])
@@ -120,7 +131,7 @@ class Crew:
             self.destroy(link)
             raise
         self._add(link, lease)
-        if place.used < place.all:
+        if place.used < place.all and not for_hooks:
             link.use(place.used)
 
     def take_over(self, row: WorkerRow, channel: Channel, lease: Lease, now: float) -> None:
@@ -181,7 +192,7 @@ class Crew:
 
     def _look_for_room(self) -> None:
         """Tells where all supervisors of our own wait for their machine, and when they don't any more."""
-        own = [link for link in self.links if link.own]
+        own = [link for link in self.links if link.own and not link.for_hooks]
         if own and all(link.is_short() for link in own):
             self.ability.lost(NO_ROOM)
         elif own and not self._vacant:

@@ -152,7 +152,7 @@ class Dispatcher:
     def _tick(self, now: float) -> None:
         if not self._stopping.has_begun and now >= self.pace.commit_not_before:
             self._crew.fill(self._settings)
-        self._claiming.check_due()
+        self._claiming.attend(self._settings, now, stops=self._stopping.has_begun)
         was_expecting = self._options.drain and self._succession.expects_news(now)
         if self._succession.hear_others(now):
             self._requests.answer()  # what was asked for while nobody drove the supervisor waits for that
@@ -272,7 +272,7 @@ class Dispatcher:
         """Dismisses supervisors that nothing ties to us any more, as far as is known."""
         stops = self._stopping.has_begun
         for link in self._crew.links if not self._known.in_doubt else ():
-            if not link.flights and not link.leaving and (stops or not link.own or not link.place.used):
+            if not link.flights and not link.leaving and (stops or not link.own or not link.is_used):
                 self._crew.dismiss(link)
         may_leave = self._stopping.is_at_once and not self._store.shared_by_machines and not self._is_commit_pending()
         if may_leave and (stuck := self._crew.only_stuck()):  # their supervisors keep them, for as long as they live

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from queuectl.domain.job import HOOKS
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.crew import Crew
 from queuectl.store.port import WorkStore
@@ -23,7 +24,9 @@ class Drain:
         """Whether no job runs or waits, now or later. If not, says once that there is nothing to do before `next_due`,
         when the store's next job becomes due."""
         options = self._crew.options
-        if not self._store.has_work(options.queues, options.not_queues):
+        with_hooks = (HOOKS,) if options.hooks else ()
+        queues = (*options.queues, *with_hooks) if options.queues else ()
+        if not self._store.has_work(queues, options.not_queues if options.hooks else (*options.not_queues, HOOKS)):
             return True
         if next_due is not None and next_due != self._told:
             after = next_due - self._store.now()

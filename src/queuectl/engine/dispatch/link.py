@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -81,7 +81,7 @@ class Link:
 
     def __init__(
         self, row: WorkerRow, channel: Channel, *, place: Place | None = None, pid: int | None = None,
-        secrets: Secrets | None = None,
+        secrets: Secrets | None = None, for_hooks: bool = False,
     ) -> None:  # fmt: skip
         self.place = place or Place(0, row.slots, row.slots)
         self.row = row
@@ -97,6 +97,7 @@ class Link:
         self.lease: Lease | None = None
         self.short_of_room_for: Key | None = None
         """The order that waits for its machine, unless it has been started or dropped since."""
+        self.for_hooks = for_hooks
         self._secrets = secrets or Secrets(None)
         self._specs: dict[int, tuple[Spec, int]] = {}
         self._specs_sent = 0
@@ -105,6 +106,11 @@ class Link:
     def own(self) -> bool:
         """Whether this process started it; an adopted one gets no new commands."""
         return self.pid is not None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether this worker has slots of it, or runs hooks by it."""
+        return self.place.used > 0 or self.for_hooks
 
     def use(self, slots: int) -> None:
         """Has it use so many of its slots from now on."""
@@ -155,6 +161,21 @@ class Link:
             self.flights[key] = Flight(key, job, now, is_ahead=ahead, is_foreseen=job.started_at is not None)
             messages += self._order(job)
         self.channel.send(*messages)
+
+    def start_hook(
+        self, hook: Job, command: str | Sequence[str], variables: Mapping[str, str], text: str, job_id: str, queue: str,
+        now: float,
+    ) -> None:  # fmt: skip
+        """Sends a claimed hook of a job to be run, with its input."""
+        key, number = (hook.seq, hook.lease), self._specs_sent
+        self._specs_sent += 1
+        self.flights[key] = Flight(key, hook, now)
+        surroundings = self._own_surroundings(hook)
+        surroundings["env"] |= variables
+        order = _order(hook, number)._replace(
+            command=command if isinstance(command, str) else list(command), job_id=job_id, queue=queue, text=text
+        )
+        self.channel.send(Prepare(number, surroundings), order)
 
     def _order(self, job: Job) -> list[Message]:
         messages: list[Message] = []

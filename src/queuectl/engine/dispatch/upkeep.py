@@ -17,7 +17,7 @@ PAGE_JOBS = 500
 SCAN_MAX_S = 0.05
 """How long one look at the jobs that wait for a retry may take."""
 
-WAITING = Selector(states=(JobState.FAILED,))
+WAITING = Selector(states=(JobState.FAILED,), hooks=None)
 
 
 class Upkeep:

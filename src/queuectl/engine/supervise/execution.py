@@ -22,7 +22,7 @@ from queuectl.engine.supervise.shell import plain_words
 from queuectl.engine.supervise.sink import STDERR, STDOUT, Sink, UserFile
 from queuectl.engine.supervise.standing import become_user, take_niceness
 from queuectl.engine.supervise.starting import LOCAL, Start, Step, start_apart
-from queuectl.engine.supervise.surroundings import Surroundings
+from queuectl.engine.supervise.surroundings import Surroundings, in_memory
 from queuectl.engine.supervise.told import Telling
 from queuectl.engine.supervise.trees import Tree
 
@@ -219,7 +219,7 @@ def _start_apart(
 
     def become(step: Step) -> None:
         own = _take_on(spec, group, step)
-        _take_files(spec, out, err, handles, step)
+        _take_files(order, spec, out, err, handles, step)
 
         def chosen(file: str) -> None:
             step(f"cannot execute {file}")
@@ -246,14 +246,14 @@ def _start_apart(
     )  # fmt: skip
 
 
-def _take_files(spec: Surroundings, out: int, err: int, handles: Sequence[int], step: Step) -> None:
+def _take_files(order: Order, spec: Surroundings, out: int, err: int, handles: Sequence[int], step: Step) -> None:
     """Enters the folder of a command, and opens its files; `handles` stay open in it."""
     files = {1: out, 2: err}
     step(f"cannot enter folder {spec.cwd}")
     _enter(spec)
-    if spec.stdin is not None:
+    if spec.stdin is not None or order.text is not None:
         step(f"cannot read stdin file {spec.stdin}")
-        files[0] = _open_stdin(spec.stdin, wait=True) or 0
+        files[0] = _open_input(order, spec, wait=True) or 0
     if spec.output_path is not None:
         step(f"cannot write output file {spec.output_path}")
         files[1] = os.dup(_open_user_file(spec.output_path, wait=True).open())
@@ -298,7 +298,7 @@ def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int, began: B
     sinks: dict[int, Sink | UserFile] = {}
     try:
         _enter(spec)
-        stdin = _open_stdin(spec.stdin)
+        stdin = _open_input(order, spec)
         sinks = _open_sinks(spec, slot)
         descriptors.lower()
         pid = process.spawn(
@@ -360,6 +360,10 @@ def _open_stdin(path: str | None, wait: bool = False) -> int | None:
         raise process.NotStarted(f"cannot read stdin file {path}: it is a named pipe; have the command open it")
     os.set_blocking(handle, True)
     return handle
+
+
+def _open_input(order: Order, spec: Surroundings, wait: bool = False) -> int | None:
+    return _open_stdin(spec.stdin, wait) if order.text is None else in_memory(order.text)
 
 
 def _open_user_file(path: str, wait: bool = False) -> UserFile:

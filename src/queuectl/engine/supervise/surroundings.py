@@ -60,3 +60,12 @@ def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings
         return Surroundings.prepare(spec, base_env)
     except ValueError as error:
         return process.Unrunnable(f"cannot be run with this environment: {error}")
+
+
+def in_memory(text: str) -> int:
+    """A file in memory with this text, to be read from its beginning."""
+    handle = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    with open(handle, "wb", closefd=False) as file:
+        file.write(text.encode("utf-8", "surrogatepass"))
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle

@@ -14,6 +14,7 @@ from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.claim import Claiming
 from queuectl.store.postgres.text import array
 from queuectl.store.shared import rows
+from queuectl.store.shared.hooks import add_hooks
 from queuectl.store.shared.recording import InHand, applied, as_left, attempt_rows, touched
 
 
@@ -34,6 +35,7 @@ class Recording(Claiming):
             self._count((change.job, after) for change, after in counts)
             for query, values in attempt_rows(counts):
                 self._send_rows(query, values)
+            add_hooks(self, counts, now)
             self.gates.note(counts, now)
             self._note_ends(counts)
             self._tell = self._tell or any(rows.is_ready(after, now) for _, after in counts)

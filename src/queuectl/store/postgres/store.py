@@ -14,7 +14,7 @@ from pathlib import Path
 
 from queuectl.clock import Clock, boottime
 from queuectl.domain.errors import QueuectlError, StoreBusy
-from queuectl.domain.job import JobState
+from queuectl.domain.job import HOOKS, JobState
 from queuectl.settings import Settings
 from queuectl.store.identity import is_same
 from queuectl.store.liveness import lives, supervisor_folder
@@ -136,10 +136,10 @@ class PostgresStore(Recording, Inserting, Batches, History, Tokens, Schedules):
         )
         if not self._depth and not self._behind and sum(rows_ for *_, rows_ in found) > FOLD_FROM:
             self.fold_counts()
-        return {(queue, JobState(state)): jobs for queue, state, jobs, _ in found if jobs > 0}
+        return {(queue, JobState(state)): jobs for queue, state, jobs, _ in found if jobs > 0 and queue != HOOKS}
 
     def _oldest_ready(self) -> list[tuple[str, float]]:
-        return list(self.read("oldest_ready"))
+        return [(queue, at) for queue, at in self.read("oldest_ready") if queue != HOOKS]
 
     # --- workers ----------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from queuectl.domain.job import HOOKS
 from queuectl.store.port import LEASE_S, Grip, WorkerRow
 from queuectl.store.shared.limits import Limits
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 class Gated(Limits):
     """This part of a `Store` (see store/port.py)."""
+
+    hooks_added = False
+    """Whether a hook was added since somebody has asked."""
+
+    def has_hooks(self) -> bool:
+        return bool(self.read("has_hooks", hooks=HOOKS, now=self.now())[0][0])
 
     @cached_property
     def gates(self) -> Gates:

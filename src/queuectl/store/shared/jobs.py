@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import FINISHED, Job, JobState
+from queuectl.domain.job import FINISHED, HOOKS, Job, JobState
 from queuectl.domain.lifecycle import Event, Lost, Retried, apply
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Backlog, Change
@@ -202,7 +202,8 @@ class Jobs(Limits):
     def backlog(self, retries: int) -> Backlog:
         due = [*(at for _, at in self._oldest_ready()), self.read("first_due")[0][0]]
         waiting = [at for at in due if at is not None and at <= self.now()]
-        next_retries = self._jobs(f"{self._dialect.retries} ORDER BY due_at LIMIT ?", [retries])
+        retried = f"{self._dialect.retries} AND queue <> '{HOOKS}' ORDER BY due_at LIMIT ?"
+        next_retries = self._jobs(retried, [retries])
         return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
 
     def oldest_waiting(self) -> dict[str, float]:
@@ -210,6 +211,7 @@ class Jobs(Limits):
         oldest: dict[str, float] = {}
         for queue, at in (*self._oldest_ready(), *self._select(parked), *self.read("due_by_queue", now=self.now())):
             oldest[queue] = min(at, oldest.get(queue, at))
+        oldest.pop(HOOKS, None)
         return oldest
 
     def line(self, queue: str, limit: int) -> list[Job]:

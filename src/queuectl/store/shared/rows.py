@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.fields import FIELDS, SETTABLE
-from queuectl.domain.job import Attempt, Job, JobState, Outcome, Spec
+from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Output
@@ -254,6 +254,8 @@ def where(selector: Selector, dialect: Dialect) -> tuple[str, list[object]]:
             values.extend(wanted)
 
     one_of("id", selector.ids)
+    if selector.hooks is not None and not selector.ids and HOOKS not in selector.queues:
+        parts.append(f"queue {'=' if selector.hooks else '<>'} '{HOOKS}'")
     # States as literals, not as parameters: only then may a prepared plan use a partial index.
     if selector.states:
         parts.append("(" + " OR ".join(f"state = '{state_of(state)}'" for state in selector.states) + ")")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from queuectl.domain.job import Job
 from queuectl.store.port import Change, Grip
 from queuectl.store.shared.gates import locks_freed
+from queuectl.store.shared.hooks import add_hooks
 from queuectl.store.shared.recording import applied, attempt_rows
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def record(store: Gated, grip: Grip, changes: Sequence[Change]) -> list[Job | No
         store._count(moves)
         for query, values in attempt_rows(counts):
             store._send_rows(query, values)
+        add_hooks(store, counts, now)
         store.gates.note(counts, now)
         if freed := locks_freed(counts):
             store._open_lines(freed)

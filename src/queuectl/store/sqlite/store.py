@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from queuectl.clock import Clock
-from queuectl.domain.job import Job, JobState
+from queuectl.domain.job import HOOKS, Job, JobState
 from queuectl.domain.served import Served
 from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_folder
 from queuectl.store.passfile import Access
@@ -91,11 +91,11 @@ class SqliteStore(Inserting, Batches, History, Tokens, Gated, Schedules):
 
     def counts(self) -> dict[tuple[str, JobState], int]:
         found = self._select("SELECT queue, state, jobs FROM counts WHERE jobs > 0 ORDER BY queue")
-        return {(queue, JobState(state)): jobs for queue, state, jobs in found}
+        return {(queue, JobState(state)): jobs for queue, state, jobs in found if queue != HOOKS}
 
     def _oldest_ready(self) -> list[tuple[str, float]]:
         """Probes the index once for each priority of each queue. PostgreSQL has one query for it: a lateral join."""
-        queues = [queue for (queue,) in self.read("ready_queues")]
+        queues = [queue for (queue,) in self.read("ready_queues") if queue != HOOKS]
         return [(queue, due_at) for queue in queues for due_at in self._lanes(queue)]
 
     def _lanes(self, queue: str) -> Iterator[float]:

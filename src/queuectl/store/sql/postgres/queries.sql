@@ -169,6 +169,13 @@ UNION ALL (
 SELECT queue, min(due_at) FROM {schema}.jobs
 WHERE NOT ready AND NOT held AND state IN ('pending', 'failed') AND due_at <= %(now)s GROUP BY queue;
 
+-- name: has_hooks
+-- Whether a hook can be claimed now.
+SELECT EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready AND queue = %(hooks)s) OR EXISTS (
+    SELECT 1 FROM {schema}.jobs
+    WHERE NOT ready AND NOT held AND state IN ('pending', 'failed') AND due_at <= %(now)s AND queue = %(hooks)s
+);
+
 -- name: first_due
 -- When the next job that is not claimable yet becomes so.
 SELECT min(due_at) FROM {schema}.jobs WHERE NOT ready AND NOT held AND state IN ('pending', 'failed');

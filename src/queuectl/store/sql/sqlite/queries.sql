@@ -82,6 +82,13 @@ SELECT min(at) FROM (
     WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending')
 );
 
+-- name: has_hooks
+-- Whether a hook can be claimed now.
+SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_ready WHERE ready = 1 AND queue = :hooks) OR EXISTS (
+    SELECT 1 FROM jobs INDEXED BY jobs_due
+    WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed') AND due_at <= :now AND queue = :hooks
+);
+
 -- name: first_due
 -- When the next job that is not claimable yet becomes so.
 SELECT min(due_at) FROM jobs INDEXED BY jobs_due

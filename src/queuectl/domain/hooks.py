@@ -1,0 +1,63 @@
+"""Hooks: what is run when a job succeeds, fails or dies.
+
+A hook is a job itself, of a queue that nobody else can name, so it is claimed, retried and kept as any other. It has no
+hooks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from queuectl.domain.events import Ended, Event, Lost
+from queuectl.domain.job import HOOKS, Job, JobState, Outcome, Spec
+from queuectl.domain.lifecycle import outcome
+
+TRIES = 5
+COMMAND_TIMEOUT_S, CALL_TIMEOUT_S = 300.0, 60.0
+URL, SECRET, ID = "QUEUECTL_WEBHOOK_URL", "QUEUECTL_WEBHOOK_SECRET", "QUEUECTL_WEBHOOK_ID"
+"""The variables that tell engine/webhook.py what to call: arguments are there for all to see."""
+TAIL_BYTES, VARIABLE_TAIL_BYTES = 64 << 10, 4 << 10
+
+POLICY: dict[str, Any] = {
+    **{name: Spec._field_defaults[name] for name in (
+        "backoff_max", "backoff_jitter", "retry_on", "fatal_on", "stdin", "output_path", "split_output", "expires",
+        "memory_max", "script", "unique_for", "on_success", "on_failure", "on_dead",
+    )},
+    "max_retries": TRIES - 1, "backoff_base": 3.0, "backoff_initial": 2.0, "timeout": COMMAND_TIMEOUT_S,
+}  # fmt: skip
+"""What of a hook's spec is not its job's."""
+
+
+def is_hook(job: Job) -> bool:
+    return job.queue == HOOKS
+
+
+def is_url(command: object) -> bool:
+    """Whether a hook is a call and no command."""
+    return isinstance(command, str) and re.fullmatch(r"https?://[^\s]+", command) is not None
+
+
+def due(event: Event, after: Job) -> Iterator[tuple[str, str]]:
+    """The hooks that an event makes due, by the key that names each."""
+    spec = after.spec
+    if after.state is JobState.COMPLETED:
+        if spec.on_success and isinstance(event, Ended):
+            yield "on_success", spec.on_success
+        return
+    if spec.on_failure and isinstance(event, Ended) and outcome(event) in (Outcome.FAILED, Outcome.TIMEOUT):
+        yield "on_failure", spec.on_failure
+    if spec.on_dead and after.state is JobState.DEAD and isinstance(event, Ended | Lost):
+        yield "on_dead", spec.on_dead
+
+
+def hook_of(job: Job, key: str, command: str, new_id: str, now: float) -> Job:
+    """The job that runs a hook of another job, in its folder and with its variables; a call needs neither."""
+    spec = job.spec._replace(**POLICY)
+    if is_url(command):
+        spec = Spec(**{**Spec._field_defaults, **POLICY, "timeout": CALL_TIMEOUT_S})
+    return Job(
+        id=new_id, generated_id=True, command=command, spec=spec, queue=HOOKS, tags=(key, f"job:{job.id}"),
+        owner=job.owner, created_at=now, run_at=now, updated_at=now,
+    )  # fmt: skip

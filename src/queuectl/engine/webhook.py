@@ -1,0 +1,63 @@
+"""A hook that is a call: a small program that a supervisor runs. It sends its input, signed by Standard Webhooks, and
+succeeds if the answer is 2xx. Redirects are not followed: what was meant for one place goes to no other."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+from queuectl.domain.hooks import ID, SECRET, URL
+
+ANSWER_WITHIN_S = 30.0
+SHOWN_BYTES = 1024
+PREFIX = "whsec_"
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
+    """The value of `webhook-signature`."""
+    key = base64.b64decode(secret.removeprefix(PREFIX))
+    signed = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256)
+    return f"v1,{base64.b64encode(signed.digest()).decode()}"
+
+
+def headers(secret: str, message_id: str, timestamp: str, body: bytes) -> dict[str, str]:
+    found = {
+        "Content-Type": "application/json", "User-Agent": "queuectl",
+        "webhook-id": message_id, "webhook-timestamp": timestamp,
+    }  # fmt: skip
+    return {**found, "webhook-signature": signature(secret, message_id, timestamp, body)} if secret else found
+
+
+def main() -> None:
+    url, secret, message_id = os.environ[URL], os.environ.get(SECRET, ""), os.environ[ID]
+    body = sys.stdin.buffer.read()
+    told = headers(secret, message_id, str(int(time.time())), body)
+    to = urlsplit(url)
+    print(f"POST {to.scheme}://{to.hostname}", flush=True)  # the rest of an address may be a secret
+    try:
+        request = urllib.request.Request(url, data=body, headers=told, method="POST")
+        with urllib.request.build_opener(_Stay).open(request, timeout=ANSWER_WITHIN_S) as answer:
+            print(answer.status, answer.read(SHOWN_BYTES).decode("utf-8", "replace"))
+    except urllib.error.HTTPError as error:
+        is_redirect = 300 <= error.code < 400
+        print(
+            error.code,
+            "redirects are not followed" if is_redirect else error.read(SHOWN_BYTES).decode("utf-8", "replace"),
+        )
+        sys.exit(1)
+    except (OSError, ValueError) as error:
+        print(f"no answer: {getattr(error, 'reason', error)}")
+        sys.exit(1)

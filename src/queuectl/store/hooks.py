@@ -1,0 +1,15 @@
+"""What a worker asks a store about hooks."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class HookStore(Protocol):
+    """A part of a `WorkStore`; see store/port.py."""
+
+    hooks_added: bool
+    """Whether `record` has added a hook. The caller takes that back."""
+
+    def has_hooks(self) -> bool:
+        """Whether a hook can be claimed now."""
