@@ -33,9 +33,10 @@ def zone(name: str) -> tzinfo:
         pass
     if not _has_data():
         raise NoZoneData(f"no time zone data on this machine, so {name!r} is not known", "install tzdata")
-    from queuectl.domain.likeness import nearest
+    from queuectl.domain.likeness import near
 
-    raise Invalid(f"unknown time zone {name!r}", nearest(name, _names()))
+    meant = near(name, _names())
+    raise Invalid(f"unknown time zone {name[:64]!r}", f"did you mean {meant!r}?" if meant else "e.g. Europe/Berlin")
 
 
 def forget() -> None:

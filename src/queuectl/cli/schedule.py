@@ -16,6 +16,7 @@ from queuectl.client import schedules
 from queuectl.client.schedule_views import SHOWN, ScheduleView, in_zone
 from queuectl.clock import SystemClock
 from queuectl.domain.cron import described, parse_cron
+from queuectl.domain.errors import Invalid
 from queuectl.domain.job import DEFAULT_QUEUE
 from queuectl.domain.scheduled import IDLE_TOLD, Fire
 from queuectl.wire.requests import parse_request
@@ -33,6 +34,8 @@ def add(call: Call) -> int:
     """Adds a schedule."""
     (name,) = call.words
     keys = options(call.args)
+    if not call.after and call.args.shell_command is None:
+        raise Invalid("there is no command", f"write: queuectl schedule add {name} --every 5m -- CMD, or -c 'CMD'")
     job = {**command_of(call.args, call.after), **keys}
     parse_request(job, SystemClock().now(), spelled(keys))  # names options
     given = _policy(call)

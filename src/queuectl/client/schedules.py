@@ -79,7 +79,7 @@ def add(
         Pause(now, None, who) if paused else None,
     )  # fmt: skip
     new = _counted(new, now)
-    check_units(store, [scheduled_job(new, now, "x", settings, now)])
+    check_units(store, [scheduled_job(new, now, name, settings, now)])
     with store.transaction():
         if not store.add_schedule(new):
             if not replace:
@@ -139,7 +139,7 @@ def change(
         wait = old.jitter if jitter is None else _duration(jitter, "jitter", JITTER_MAX) or 0.0
         document = check_document({**json.loads(old.document), **as_json(job or {})}, now)
         new = new._replace(policy=policy, jitter=wait, document=document_text(document), updated_at=now, updated_by=who)
-        check_units(store, [scheduled_job(new, now, "x", settings, now)])
+        check_units(store, [scheduled_job(new, now, name, settings, now)])
         same = (new.cron, new.every, new.zone, new.jitter) == (old.cron, old.every, old.zone, old.jitter)
         return new if same else _counted(new, now)
 
