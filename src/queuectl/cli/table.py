@@ -129,7 +129,7 @@ _ROWS = (
         examples=("queuectl dlq purge job1", "queuectl dlq purge --older-than 30d"),
     ),
     Command(
-        name="mcp", group=WEB, reads=True, only_here="speaks over its own stdin and stdout",
+        name="mcp", group=WEB, only_here="speaks over its own stdin and stdout",
         help="serve the queue as tools for coding agents", target=".mcp.serve:serve", makes_store=True,
         options=(flag("--read-only", "only tools that change nothing"),),
         description="Serve the queue as tools by the Model Context Protocol, on stdin and stdout: enqueue, wait, "
