@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from queuectl.cli import history
@@ -65,7 +67,7 @@ def list_jobs(call: Call) -> int:
         if fitting:
             limit = max(5, (console.screen.height or 24) - LINES_KEPT_FREE)
         if order is not None:
-            pages = client.with_reasons(_in_pages(order(client.jobs(selector), limit)))
+            pages = client.with_reasons(_in_pages(client, order(client.jobs(selector), limit)))
         elif fitting and limit is not None:
             pages = client.with_reasons([_most_telling(client, selector, limit)])
         else:
@@ -78,8 +80,11 @@ def list_jobs(call: Call) -> int:
     return 0
 
 
-def _in_pages(jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
-    return (jobs[start : start + PAGE] for start in range(0, len(jobs), PAGE))
+def _in_pages(client: Client, seqs: Sequence[int]) -> Iterator[Sequence[Job]]:
+    for start in range(0, len(seqs), PAGE):
+        some = seqs[start : start + PAGE]
+        there = {job.seq: job for job in client.there(some)}
+        yield [there[seq] for seq in some if seq in there]
 
 
 def _most_telling(client: Client, selector: Selector, limit: int) -> list[Job]:
@@ -98,8 +103,9 @@ def _most_telling(client: Client, selector: Selector, limit: int) -> list[Job]:
     return first + others[: limit - len(first)][::-1]
 
 
-def _order(key: str | None) -> Callable[[Iterable[Job], int | None], list[Job]] | None:
-    """A function that sorts jobs by a key and keeps up to a limit, also in memory. None if no key is given."""
+def _order(key: str | None) -> Callable[[Iterable[Job], int | None], Sequence[int]] | None:
+    """A function that sorts jobs by a key and returns the `seq` of up to a limit. In memory are only the keys. None if
+    no key is given."""
     if key is None:
         return None
     name, descending = key.removeprefix("-"), key.startswith("-")
@@ -107,12 +113,13 @@ def _order(key: str | None) -> Callable[[Iterable[Job], int | None], list[Job]] 
         raise Invalid(f"--sort {key!r} is not a sort key", nearest(name, [*SORT_KEYS]))
     by = SORT_KEYS[name]
 
-    def order(jobs: Iterable[Job], limit: int | None) -> list[Job]:
+    def order(jobs: Iterable[Job], limit: int | None) -> Sequence[int]:
+        keyed, of_key = ((by(job), job.seq) for job in jobs), itemgetter(0)
         if limit is None:
-            return sorted(jobs, key=by, reverse=descending)
+            return array("q", [seq for _, seq in sorted(keyed, key=of_key, reverse=descending)])
         from heapq import nlargest, nsmallest
 
-        return nlargest(limit, jobs, by) if descending else nsmallest(limit, jobs, by)
+        return [seq for _, seq in (nlargest if descending else nsmallest)(limit, keyed, of_key)]
 
     return order
 
