@@ -133,6 +133,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "locks": ["gpu", ["b", "a=2", "b=3"], ["x=1"], []],
     "expires": ["10m", 1.5],
     "start_by": [],
+    "after": [],  # as depends_on
     "batch": ["b/1"],
     "at_most": [],  # see below
     "max_fails": [],
@@ -422,7 +423,9 @@ PATHS = st.text("/.a", max_size=10).map("/".__add__)
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """Jobs as people might write them: mostly right, each value possibly anything."""
-    tried = sorted(EXAMPLES.keys() - {"run_at", "start_by", "id", "unique_for", "depends_on", "at_most", "max_fails"})
+    tried = sorted(
+        EXAMPLES.keys() - {"run_at", "start_by", "id", "unique_for", "depends_on", "after", "at_most", "max_fails"}
+    )
     keys = draw(st.lists(st.sampled_from(tried), unique=True, max_size=6))
     document: dict[str, Any] = {"command": draw(TEXTS | st.lists(TEXTS, max_size=3)), **SAME_PLACE}
     for key in keys:
