@@ -415,3 +415,16 @@ def test_the_jobs_around_one_are_found_with_their_edges(store: Store) -> None:
     edges, jobs, is_all = store.around(store.get("b"), 10)
     assert ([job.id for job in jobs], len(edges), is_all) == (["a", "b", "c"], 2, True)
     assert not store.around(store.get("a"), 2)[2]
+
+
+def test_a_retried_dependent_waits_for_all_that_the_same_retry_revives(store: Store, grip: Grip) -> None:
+    add(store, "a", **never())
+    store.insert(begun(a_job(f"b{n}", at=store.now(), depends_on=("a",))) for n in range(1100))
+    add(store, "d", "b1099:failed", **never())
+    claim(store, grip)
+    fail(store, grip, "a")
+    store.settle()
+    assert claim(store, grip) == ["d"]
+    fail(store, grip, "d")
+    retry(store, "a", "d")
+    assert (store.get("b1099").state, store.get("d").state) == (BLOCKED, BLOCKED)

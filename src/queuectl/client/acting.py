@@ -82,9 +82,9 @@ def in_batches(store: Store, refs: Refs, act: Callable[[Refs], Results], progres
                 refused.append(result)
             else:
                 jobs.append(result)
+        store.settle()  # before the next batch, whose jobs may depend on what this one has revived
         if progress:
             progress(len(jobs) + len(refused))
-    store.settle()
     return Changed(jobs=jobs, refused=refused)
 
 

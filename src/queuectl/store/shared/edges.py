@@ -131,12 +131,12 @@ class Edges(Session):
 
     def _reconsider(self, retried: Sequence[Job]) -> dict[int, Job]:
         """Those of these jobs, which are to run again, that cannot start yet, as they are then, by their `seq`."""
-        from queuectl.store.shared.settling import reconsider
+        from queuectl.store.shared.settling import reconsider, settle_ends
 
         waiting = [job for job in retried if job.state is JobState.PENDING]
         if not waiting:
             return {}
-        self._settle_ends()  # first: what this revives is to be waited for
+        settle_ends(self, NO_LIMIT)  # first, and all of it: what this revives is to be waited for
         return reconsider(self, waiting)
 
     @contextmanager

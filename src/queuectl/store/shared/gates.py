@@ -35,6 +35,8 @@ CLOCKS_DIFFER_S = 1.0
 """So far a start may lie in the future, by the clock of whoever claims."""
 TAKEN_BY_OTHERS_S = 0.05
 """After so long a claim is repeated that found jobs in somebody's hands."""
+OTHERS_SHARE = 2
+"""After a slice of dependents the store is left to others for this many times as long as it took."""
 SUSPECTS_SEEN, LOOK_WIDER = 16, 8
 """So many suspects that may not be claimed now a claim looks past; if there are more, it looks again, so many times as
 far."""
@@ -60,6 +62,8 @@ class Gates:
         self._closed: frozenset[str] = frozenset()
         self.held_up = False
         """Whether the last claim left due jobs behind a gate that the end of another job can open."""
+        self._slice_at = 0.0
+        """Not before then the next slice of what is listed is settled."""
         self.reopens_at: float | None = None
         """When the next gate opens by itself, of those that the last claim found closed."""
 
@@ -250,20 +254,25 @@ class Gates:
 
     def settle(self, awaited: bool, listed: bool, now: float) -> bool:
         """Settles what this transaction has ended, if anything is awaited, and some of what is listed, so that a claim
-        finds what that releases; the next claim follows at once while there is more. Returns whether it looked."""
+        finds what that releases; the next one follows soon while there is more. Returns whether it looked."""
         store = self._store
         if not awaited:
             store._turned = {seq: job for seq, job in store._turned.items() if job.batch is not None}
         store._settle_ends()
         is_listed = listed or store._has_listed
-        if is_listed:
+        if is_listed and now >= self._slice_at:
             from queuectl.store.shared.batch_ends import settle_listed
 
+            began = store.now()
             has_done = settle_listed(store)
+            ended = store.now()
             store._has_listed = bool(store._select("SELECT 1 FROM {schema}.settlements LIMIT 1"))
-            if store._has_listed:
-                self.look_again_at(now if has_done else now + TAKEN_BY_OTHERS_S)
-        return awaited or is_listed
+            self._slice_at = ended + (OTHERS_SHARE * (ended - began) if has_done else TAKEN_BY_OTHERS_S)
+            is_listed = store._has_listed
+        if is_listed:
+            self.look_again_at(self._slice_at)
+            return True
+        return awaited or listed
 
     # --- what an end opens ------------------------------------------------------------------
 

@@ -47,9 +47,10 @@ class Parent(NamedTuple):
         return f"batch {self.batch} has {'failed' if self.state is JobState.DEAD else 'completed'}"
 
 
-def settle_ends(store: Session) -> None:
-    """Settles what depends on the jobs that have turned in this transaction, and on those that this cancels."""
-    left = SLICE
+def settle_ends(store: Session, most: int = SLICE) -> None:
+    """Settles what depends on the jobs that have turned in this transaction, and on those that this cancels: `most`
+    dependents at once. The rest goes on the work list."""
+    left = most
     while store._turned:
         turned, store._turned = store._turned, {}
         if batches := {job.batch for job in turned.values() if job.batch is not None}:
