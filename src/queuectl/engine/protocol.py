@@ -131,15 +131,13 @@ class State(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A command runs. `files`: what it writes to, by stream. `telling`: the folder in which it may tell of itself (see
-    supervise/told.py), relative to the store's."""
+    """A command runs. `files`: what it writes to, by stream. A dispatcher of 0.2.0.dev1 takes no further field."""
 
     seq: int
     lease: int
     at: float
     pid: int
     files: Mapping[str, str]
-    telling: str = ""
 
 
 NOT_TOLD = (None, None)
@@ -175,6 +173,14 @@ class Stuck(NamedTuple):
     what: str
 
 
+class Tells(NamedTuple):
+    """A running command may tell of itself in this folder (see supervise/told.py), relative to the store's."""
+
+    seq: int
+    lease: int
+    place: str
+
+
 class Progress(NamedTuple):
     """How far a running command says it is."""
 
@@ -186,14 +192,14 @@ class Progress(NamedTuple):
 FromDispatcher = (
     Hello | Ask | Prepare | Order | Slots | Drop | Terminate | Signalled | Recorded | Ping | Lease | Leave
 )  # fmt: skip
-FromSupervisor = Welcome | State | Started | Ended | Dropped | Short | Stuck | Progress
+FromSupervisor = Welcome | State | Started | Ended | Dropped | Short | Stuck | Tells | Progress
 Message = FromDispatcher | FromSupervisor
 
 _KINDS: dict[str, type[Message]] = {
     "hello": Hello, "ask": Ask, "spec": Prepare, "start": Order, "slots": Slots, "drop": Drop, "end": Terminate,
     "signalled": Signalled, "recorded": Recorded, "ping": Ping, "lease": Lease, "leave": Leave,
     "welcome": Welcome, "state": State, "started": Started, "ended": Ended, "dropped": Dropped, "short": Short,
-    "stuck": Stuck, "progress": Progress,
+    "stuck": Stuck, "tells": Tells, "progress": Progress,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 

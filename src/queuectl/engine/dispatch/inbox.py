@@ -10,7 +10,7 @@ from queuectl.engine.dispatch.link import Link
 from queuectl.engine.dispatch.pace import Pace
 from queuectl.engine.dispatch.pending import Pending
 from queuectl.engine.dispatch.stopping import Stopping
-from queuectl.engine.protocol import Dropped, End, Ended, Message, Progress, Short, Started, Stuck, Welcome
+from queuectl.engine.protocol import Dropped, End, Ended, Message, Progress, Short, Started, Stuck, Tells, Welcome
 
 
 class Inbox:
@@ -45,6 +45,9 @@ class Inbox:
                     self._pace.stalled()
             case Stuck(seq, lease, what):
                 self._known.add_stuck(link, (seq, lease), what)
+            case Tells(seq, lease, place):
+                if flight := link.flights.get((seq, lease)):
+                    flight.telling = place
             case Progress(seq, lease, text):
                 self._known.add_progress(link, (seq, lease), text)
             case Short(seq, lease):

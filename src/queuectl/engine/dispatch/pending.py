@@ -76,7 +76,6 @@ class Pending:
         if flight is None or flight.pid is not None:
             return None  # recorded meanwhile, or told before
         flight.started_at, flight.pid, flight.files = told.at, told.pid, tuple(told.files.values())
-        flight.telling = told.telling
         if flight.job.started_at is None or flight.is_foreseen:
             self.starts.append((link, flight))
         return flight

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from queuectl.clock import boottime
 from queuectl.domain.cause import Cause
-from queuectl.engine.protocol import Order, Progress, Started, Stuck, encoded
+from queuectl.engine.protocol import Order, Started, Stuck, encoded
 from queuectl.engine.supervise import descriptors, process, script
 from queuectl.engine.supervise.cgroups import Group
 from queuectl.engine.supervise.config import Config
@@ -55,7 +55,7 @@ class Slot:
         slots = []
         for row, index in enumerate(range(config.first_slot, config.first_slot + config.slots)):
             out, err = (Sink(config.home, f"slot-{index}.{name}", *kept) for name in ("out", "err"))
-            telling = Telling(config.home, f"slot-{index}", Path(config.below))
+            telling = Telling(config.home, f"told-{index}", Path(config.below))
             slots.append(cls(index, row, out, err, telling, config.home / f"slot-{index}.script"))
         return slots
 
@@ -120,7 +120,7 @@ class Run:
         files = {str(stream): sink.path for stream, sink in self.sinks.items()}
         if self.user_file is not None:
             files[str(STDOUT)] = may_hang(self.user_file)
-        return Started(*self.order.key, self.started_at, self.tree.pid, files, self.slot.telling.place)
+        return Started(*self.order.key, self.started_at, self.tree.pid, files)
 
     def messages(self) -> str:
         """All that is known of it: only the last thing said of an execution is sent, and its start may not have been
@@ -128,8 +128,7 @@ class Run:
         messages = [encoded(self.started())]
         if self.stuck:
             messages.append(encoded(Stuck(*self.order.key, self.stuck)))
-        if self.slot.telling.progress:
-            messages.append(encoded(Progress(*self.order.key, self.slot.telling.progress)))
+        messages += map(encoded, self.slot.telling.messages(self.order.key))
         return ",".join(messages)
 
     def times(self) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from queuectl.engine.protocol import Kept
+from queuectl.engine.protocol import Kept, Message, Progress, Tells
 
 PROGRESS, RESULT = "progress", "result"
 PROGRESS_BYTES_READ, PROGRESS_MAX = 4096, 200
@@ -47,17 +47,14 @@ class Telling:
         self._generation = 0
         self._handle = -1
         self._variables: dict[bytes, bytes] = {}
+        self._folder, self._place = home, ""
         self.progress: str | None = None
         """The latest that is known."""
 
-    @property
-    def _folder(self) -> Path:
-        return self._home / f"{self._name}.told-{self._generation}"
-
-    @property
-    def place(self) -> str:
-        """The folder, relative to the store's; empty where there is none."""
-        return str(self._folder.relative_to(self._below)) if self._handle >= 0 else ""
+    def messages(self, key: tuple[int, int]) -> list[Message]:
+        """What a dispatcher is to know: where the command may tell of itself, and how far it says it is."""
+        found: list[Message] = [Tells(*key, self._place)] if self._handle >= 0 else []
+        return [*found, Progress(*key, self.progress)] if self.progress else found
 
     def begin(self) -> dict[bytes, bytes]:
         """Variables for a command that is about to start; none where the disk has no room for the folder."""
@@ -68,6 +65,8 @@ class Telling:
 
     def _make(self) -> None:
         self._variables = {}
+        self._folder = self._home / f"{self._name}-{self._generation}"
+        self._place = str(self._folder.relative_to(self._below))
         try:
             os.mkdir(self._folder, 0o700)
             self._handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
