@@ -12,6 +12,7 @@ from queuectl.engine.dispatch.claiming import Claiming, none_ahead
 
 def a_link(free: int, *, own: bool = True, flights: int = 0) -> Any:
     return SimpleNamespace(
+        for_hooks=False,
         free_slots=lambda: free, own=own, flights=range(flights), leaving=False, is_short=lambda: False,
         channel=SimpleNamespace(closed=False), row=SimpleNamespace(slots=free + flights),
     )  # fmt: skip

@@ -406,7 +406,7 @@ def test_a_job_has_exactly_the_keys_of_the_contract() -> None:
 
 def test_input_keys_are_keys_of_the_contract_or_their_aliases() -> None:
     of_the_call = {"delay", "on_conflict", "at_most", "max_fails"}
-    assert set(INPUT_KEYS) - set(CONTRACT_KEYS) == {*of_the_call, "base_backoff_seconds"}
+    assert set(INPUT_KEYS) - set(CONTRACT_KEYS) == {*of_the_call, "base_backoff_seconds", "after"}
 
 
 def test_a_job_is_shown_as_it_is() -> None:

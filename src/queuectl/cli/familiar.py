@@ -8,7 +8,7 @@ from queuectl.domain.likeness import near
 
 COMMANDS = {
     "cron": "schedule add", "crontab": "import crontab", "schedules": "schedule list",
-    "abort": "cancel", "add": "enqueue", "at": "enqueue --at", "atq": "list", "atrm": "cancel", "batch": "enqueue",
+    "abort": "cancel", "add": "enqueue", "at": "enqueue --at", "atq": "list", "atrm": "cancel",
     "bg": "enqueue", "cat": "logs", "check": "doctor", "clean": "prune", "continue": "release", "create": "enqueue",
     "daemon": "worker start", "dashboard": "serve", "dead": "dlq list", "describe": "show", "edit": "set",
     "exec": "run",
