@@ -7,7 +7,7 @@ import os
 from _thread import allocate_lock
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl import environment, ids
 from queuectl.domain.batch import lock_of, with_lock, without_lock
@@ -15,10 +15,12 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import INPUT
 from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
 from queuectl.domain.lifecycle import begun
-from queuectl.domain.scheduled import Schedule
 from queuectl.settings import Settings
 from queuectl.wire.kinds import utf8
 from queuectl.wire.requests import COLUMNS, NOTHING, JobRequest, parse_request
+
+if TYPE_CHECKING:  # one new job needs none
+    from queuectl.domain.scheduled import Schedule
 
 _PATHS = [field.name for field in INPUT if field.kind == "path"]
 
