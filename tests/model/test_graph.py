@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
+from typing import TypeVar
 
 import pytest
 
+from queuectl.domain.errors import StoreBusy
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.lifecycle import Retried, begun
 from queuectl.domain.selector import Selector
@@ -17,6 +19,8 @@ from tests.conformance.conftest import StoreFactory, emptied_url, made_url, stor
 from tests.model.graph import Node, drawn, ends, ends_again
 
 __all__ = ["emptied_url", "made_url", "store_factory"]
+
+T = TypeVar("T")
 
 SIZE = 250
 WORKERS = 3
@@ -38,6 +42,15 @@ def add(store: Store, nodes: Sequence[Node], chance: Random) -> None:
         store.insert([begun(job) for job in made])
 
 
+def patiently(act: Callable[[], T]) -> T:
+    """Tries again where the server has ended a deadlock, as a dispatcher does."""
+    while True:
+        try:
+            return act()
+        except StoreBusy:
+            pass
+
+
 def run(factory: StoreFactory, failing: set[str], seed: int) -> None:
     """Several workers claim and record, a few jobs at a time, until no job is left."""
 
@@ -46,13 +59,13 @@ def run(factory: StoreFactory, failing: set[str], seed: int) -> None:
         grip = a_grip(store, f"w{number}~{seed}")
         idle = 0
         while idle < 40:
-            jobs = store.claim(grip, HOST, chance.randint(1, 6), ())
+            jobs = patiently(lambda: store.claim(grip, HOST, chance.randint(1, 6), ()))
             chance.shuffle(jobs)
             idle = 0 if jobs or store.has_work(()) else idle + 1
             while jobs:
                 some = [jobs.pop() for _ in range(min(len(jobs), chance.randint(1, 3)))]
                 changes = [Change(job, an_end(store.now(), exit_code=int(job.id in failing))) for job in some]
-                store.record(grip, changes)
+                patiently(lambda changes=changes: store.record(grip, changes))  # type: ignore[misc]
         store.close()
 
     with ThreadPoolExecutor(WORKERS) as threads:
