@@ -233,7 +233,7 @@ _ROWS = (
     ),
     Command(
         name="restore", group=SETUP, only_here="would remove the store under this server",
-        help="make the store anew from a backup", target="backup:restore", words="FILE", least=1, most=1,
+        help="replace the store by a backup", target="backup:restore", words="FILE", least=1, most=1,
         options=(flag("--replace", "first remove what the store holds"), *ACT[:1]),
         description="Make the store from a file that `backup` has written; the kind of store may differ. No worker may "
         "be running. All queues are paused, so that you can look before anything starts: queue resume --all. Workers "

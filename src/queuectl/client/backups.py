@@ -63,7 +63,7 @@ def backup(store: Store, path: str, *, replace: bool, progress: Progress | None)
 
 
 def restore(address: str, who: str, path: str, *, replace: bool, progress: Progress | None) -> dict[str, int]:
-    """Makes the store anew from a backup, with all queues and schedules paused. Returns how many rows each table has.
+    """Replaces the store by a backup, with all queues and schedules paused. Returns how many rows each table has.
 
     It is another store than the one before: workers of that one can report nothing to it. Raises `Conflict` while a
     worker lives, and if the store is not empty unless `replace`; `StoreUnavailable` if the file is no backup.
