@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
-from typing import TypeVar
+from threading import Event
 
 import pytest
 
-from queuectl.domain.errors import StoreBusy
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.lifecycle import Retried, begun
 from queuectl.domain.selector import Selector
@@ -20,10 +19,10 @@ from tests.model.graph import Node, drawn, ends, ends_again
 
 __all__ = ["emptied_url", "made_url", "store_factory"]
 
-T = TypeVar("T")
-
 SIZE = 250
 WORKERS = 3
+IN_VAIN_MAX = 20_000
+"""A worker that has looked so often in a row for work that there is, and got none, is stuck."""
 
 
 def states(store: Store) -> dict[str, JobState]:
@@ -42,34 +41,37 @@ def add(store: Store, nodes: Sequence[Node], chance: Random) -> None:
         store.insert([begun(job) for job in made])
 
 
-def patiently(act: Callable[[], T]) -> T:
-    """Tries again where the server has ended a deadlock, as a dispatcher does."""
-    while True:
-        try:
-            return act()
-        except StoreBusy:
-            pass
-
-
 def run(factory: StoreFactory, failing: set[str], seed: int) -> None:
-    """Several workers claim and record, a few jobs at a time, until no job is left."""
+    """Several workers claim and record, a few jobs at a time, until no job is left, or one of them has failed."""
+    failed = Event()
 
     def work(number: int) -> None:
+        try:
+            work_on(number)
+        except BaseException:
+            failed.set()  # what it holds would keep the others waiting
+            raise
+
+    def work_on(number: int) -> None:
         chance, store = Random(seed + number), factory.open_in_thread()
         grip = a_grip(store, f"w{number}~{seed}")
-        idle = 0
-        while idle < 40:
-            jobs = patiently(lambda: store.claim(grip, HOST, chance.randint(1, 6), ()))
+        idle = in_vain = 0
+        while idle < 40 and not failed.is_set():
+            jobs = store.claim(grip, HOST, chance.randint(1, 6), ())
             chance.shuffle(jobs)
             idle = 0 if jobs or store.has_work(()) else idle + 1
+            in_vain = 0 if jobs else in_vain + 1
+            assert in_vain < IN_VAIN_MAX, {id: state for id, state in states(store).items() if state not in FINISHED}
             while jobs:
                 some = [jobs.pop() for _ in range(min(len(jobs), chance.randint(1, 3)))]
                 changes = [Change(job, an_end(store.now(), exit_code=int(job.id in failing))) for job in some]
-                patiently(lambda changes=changes: store.record(grip, changes))  # type: ignore[misc]
+                store.record(grip, changes)
         store.close()
 
     with ThreadPoolExecutor(WORKERS) as threads:
-        list(threads.map(work, range(WORKERS)))
+        done = [threads.submit(work, number) for number in range(WORKERS)]
+    for each in done:
+        each.result()
 
 
 @pytest.mark.parametrize("seed", [1, 2])
