@@ -14,6 +14,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store.port import Grip, Store
 from tests.builders import a_grip, a_job, an_end
 from tests.conformance.test_gates import claim, end
+from tests.workshop import until
 
 BLOCKED, PENDING, COMPLETED = JobState.BLOCKED, JobState.PENDING, JobState.COMPLETED
 DEAD, CANCELLED = JobState.DEAD, JobState.CANCELLED
@@ -171,9 +172,13 @@ def test_more_dependents_than_a_slice_are_released_step_by_step(store: Store, gr
     assert store.has_work(())
     claim(store, grip, 1)
     assert store.count(Selector(states=(BLOCKED,))) == 500
-    assert store.next_due() == store.now()
-    claim(store, grip, 1)
-    assert store.count(Selector(states=(BLOCKED,))) == 0
+    assert store.next_due() is not None
+
+    def are_free() -> bool:
+        claim(store, grip, 1)
+        return not store.count(Selector(states=(BLOCKED,)))
+
+    until(are_free, "the last slice, after a pause for other claims")
 
 
 # --- retries --------------------------------------------------------------------------------

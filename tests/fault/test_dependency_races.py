@@ -17,9 +17,10 @@ from queuectl.domain.selector import Selector
 from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
-from tests.builders import HOST, a_grip, a_job, an_end
+from tests.builders import HOST, ManualClock, a_grip, a_job, an_end
 from tests.fault.graph_chaos import race_of_two
 from tests.server import drop_schema, new_schema
+from tests.workshop import until
 
 PENDING, BLOCKED = JobState.PENDING, JobState.BLOCKED
 
@@ -140,3 +141,23 @@ def test_a_person_who_cancels_a_dependent_does_not_stop_the_end_of_its_job(
     both.wait()
     holder.join()
     assert [job.id for job in store.claim(grip, HOST, 1, ())] == ["b"]
+
+
+def test_a_dependent_in_somebodys_hands_is_freed_soon_after_whatever_the_clock_says(
+    url: str, tmp_path: Path, application: psycopg.Connection
+) -> None:
+    clock = ManualClock()
+    with closing(PostgresStore(url, tmp_path, clock)) as store:
+        grip, ended = running(store)
+        store.insert([begun(a_job("b", at=store.now(), depends_on=("a",)))])
+        application.execute("SELECT 1 FROM jobs WHERE id = 'b' FOR UPDATE")
+        store.record(grip, [ended])
+        assert not store.claim(grip, HOST, 1, ())
+        application.rollback()
+        clock.forward(-3600)
+
+        def is_free() -> bool:
+            store.claim(grip, HOST, 1, ())
+            return store.get("b").state is not BLOCKED
+
+        until(is_free, "the dependent to be free", patience_s=10)

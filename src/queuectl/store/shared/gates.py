@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from queuectl.clock import boottime
 from queuectl.domain import limits
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Ended, Expired, GivenBack, Lost, Started, apply
@@ -62,7 +63,7 @@ class Gates:
         self._closed: frozenset[str] = frozenset()
         self.held_up = False
         """Whether the last claim left due jobs behind a gate that the end of another job can open."""
-        self._slice_at = 0.0
+        self._slice_at = 0.0  # by a clock that nobody sets
         """Not before then the next slice of what is listed is settled."""
         self.reopens_at: float | None = None
         """When the next gate opens by itself, of those that the last claim found closed."""
@@ -260,17 +261,17 @@ class Gates:
             store._turned = {seq: job for seq, job in store._turned.items() if job.batch is not None}
         store._settle_ends()
         is_listed = listed or store._has_listed
-        if is_listed and now >= self._slice_at:
+        if is_listed and boottime() >= self._slice_at:
             from queuectl.store.shared.batch_ends import settle_listed
 
-            began = store.now()
+            began = boottime()
             has_done = settle_listed(store)
-            ended = store.now()
+            ended = boottime()
             store._has_listed = bool(store._select("SELECT 1 FROM {schema}.settlements LIMIT 1"))
             self._slice_at = ended + (OTHERS_SHARE * (ended - began) if has_done else TAKEN_BY_OTHERS_S)
             is_listed = store._has_listed
         if is_listed:
-            self.look_again_at(self._slice_at)
+            self.look_again_at(now + max(0.0, self._slice_at - boottime()))
             return True
         return awaited or listed
 
