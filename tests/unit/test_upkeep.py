@@ -67,6 +67,14 @@ def test_after_a_clock_set_back_retries_wait_at_most_their_delay(store: SqliteSt
     assert not watch.go_on()
 
 
+def test_after_a_clock_set_back_a_worker_looks_again_though_no_retry_waits(store: SqliteStore, clock: SetClock) -> None:
+    watch = ClockWatch(store, clock)
+    assert not watch.go_on()
+    clock.wall -= HOUR_S
+    assert watch.go_on()
+    assert not watch.go_on()
+
+
 def test_a_worker_that_starts_after_the_clock_was_set_back_mends_retries(store: SqliteStore, clock: SetClock) -> None:
     a_failed_job(store, "short", 3.0)
     clock.wall -= HOUR_S

@@ -28,7 +28,7 @@ class Upkeep:
         self._clock_watch = ClockWatch(store, clock)
 
     def go_on(self, settings: Settings, now: float) -> bool:
-        """Does what is due; whether jobs were brought forward."""
+        """Does what is due; whether there may be something to claim earlier than was known."""
         self._pruning.go_on(settings, now)
         return self._clock_watch.go_on()
 
@@ -45,13 +45,14 @@ class ClockWatch:
         """`seq` of the last job that was looked at; None where there is nothing to look for."""
 
     def go_on(self) -> bool:
-        """Looks on; whether jobs were brought forward."""
+        """Looks on; whether there may be something to claim earlier than was known: jobs were brought forward, or the
+        clock was set back, so that a rate or a pause reckoned by it opens sooner."""
         began = self._clock.monotonic()
         ahead_s = self._store.now() - began
-        if self._ahead_s is not None and ahead_s < self._ahead_s - STEP_S:
+        found = self._ahead_s is not None and ahead_s < self._ahead_s - STEP_S
+        if found:
             self._scanned = 0
         self._ahead_s = ahead_s
-        found = False
         while self._scanned is not None and self._clock.monotonic() - began < SCAN_MAX_S:
             found = self._look_at_a_page(self._scanned) or found
         return found
