@@ -5,16 +5,12 @@ Ratios are to the same measurement without dependencies, taken just before it. A
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from benchmarks import table
-from benchmarks.bench import Figure, Row, Setting, Target, completed, run_all, run_rounds, worker
-from benchmarks.limits import Bench
-from benchmarks.postgres import AS_SHIPPED, server_version
+from benchmarks.bench import Figure, Row, Setting, Target, completed, run_all, worker
+from benchmarks.limits import Bench, run
 from benchmarks.stores import HOST, a_grip
 from queuectl.client.facade import Client
 from queuectl.domain.job import JobState
@@ -22,7 +18,6 @@ from queuectl.domain.lifecycle import Ended
 from queuectl.domain.limits import Pause, Queue
 from queuectl.store.port import Change, Grip
 from queuectl.wire.requests import JobRequest
-from tests.server import start_server
 
 MANY, SAMPLES, JOBS = 100_000, 200, 1000
 
@@ -89,29 +84,5 @@ def rows_on(bench: Waiting, kind: str) -> Sequence[Row]:
     ]  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dependencies")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="fan chain (default: both)")
-    parser.add_argument("--store", choices=("sqlite", "postgres"))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0, help="fraction of the full size")
-    given = parser.parse_args()
-    results = []
-    print(table.HEADING)
-    for kind in (given.store,) if given.store else ("sqlite", "postgres"):
-        server = start_server(AS_SHIPPED) if kind == "postgres" else None
-        try:
-            for row in rows_on(Waiting(server.url if server else None), kind):
-                if not given.rows or row.name in given.rows:
-                    for result in run_rounds(row, Setting(scale=given.scale, folder=Path()), given.rounds):
-                        print(table.line(result), flush=True)
-                        results.append(table.to_json(result))
-        finally:
-            if server:
-                server.remove()
-    if given.scale == 1:
-        print(f"kept in {table.save('-dependencies', results, server=server_version())}")
-
-
 if __name__ == "__main__":
-    main()
+    run("dependencies", "fan chain", Waiting, rows_on)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from benchmarks import table
 from benchmarks.bench import Figure, Row, Setting, Target, run_all, run_rounds, worker
@@ -32,6 +32,7 @@ from queuectl.wire.requests import JobRequest
 from tests.server import drop_schema, new_schema, start_server
 from tests.workshop import Worker
 
+T = TypeVar("T")
 MANY, NEWLY_DUE, CLAIMS, SAMPLES, JOBS = 100_000, 10_000, 50, 200, 1000
 WATCHED_S = 20.0
 LATER_S = 6.0
@@ -220,9 +221,11 @@ def rows_on(bench: Bench, kind: str) -> Sequence[Row]:
     ]  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.limits")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="lock full rate pause idle prompt one (default: all)")
+def run(name: str, known: str, made: Callable[[str | None], T], rows_on: Callable[[T, str], Sequence[Row]]) -> None:
+    """Runs a benchmark's rows on each kind of store, by the options of its command line. `known`: their names. `made`
+    is called with the server's address, or None for a file."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{known} (default: all)")
     parser.add_argument("--store", choices=("sqlite", "postgres"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of the full size")
@@ -232,7 +235,7 @@ def main() -> None:
     for kind in (given.store,) if given.store else ("sqlite", "postgres"):
         server = start_server(AS_SHIPPED) if kind == "postgres" else None
         try:
-            for row in rows_on(Bench(server.url if server else None), kind):
+            for row in rows_on(made(server.url if server else None), kind):
                 if not given.rows or row.name in given.rows:
                     for result in run_rounds(row, Setting(scale=given.scale, folder=Path()), given.rounds):
                         print(table.line(result), flush=True)
@@ -241,8 +244,8 @@ def main() -> None:
             if server:
                 server.remove()
     if given.scale == 1:
-        print(f"kept in {table.save('-limits', results, server=server_version())}")
+        print(f"kept in {table.save(f'-{name}', results, server=server_version())}")
 
 
 if __name__ == "__main__":
-    main()
+    run("limits", "lock full rate pause idle prompt one", Bench, rows_on)

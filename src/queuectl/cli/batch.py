@@ -13,7 +13,7 @@ from queuectl.client.facade import Client
 from queuectl.domain.errors import TimedOut
 from queuectl.domain.selector import Selector
 from queuectl.wire.times import format_duration, parse_duration
-from queuectl.wire.words import age, ago, counted, natural
+from queuectl.wire.words import age, ago, counted
 
 COLUMNS = (
     Column("BATCH", least=8), Column("DONE", right=True), Column("FAILED", right=True), Column("RUNNING", right=True),
@@ -64,13 +64,10 @@ def _exit_code(client: Client, done: BatchView) -> int:
 
 def print_all(call: Call, found: Sequence[BatchView], now: float) -> None:
     """Lists batches."""
-    console, ordered = call.console, sorted(found, key=lambda batch: natural(batch.name))
-    if console.quiet:
-        console.lines(batch.name for batch in ordered)
-    elif not found:
-        console.note(f"no batch yet; a job is in one with: {call.command('enqueue --batch NAME -- CMD')}", "no_batch")
-    else:
-        console.table(COLUMNS, [_row(batch, now) for batch in ordered])
+    if call.console.named(COLUMNS, found, lambda batch: _row(batch, now)):
+        call.console.note(
+            f"no batch yet; a job is in one with: {call.command('enqueue --batch NAME -- CMD')}", "no_batch"
+        )
 
 
 def _row(batch: BatchView, now: float) -> Sequence[str | Cell]:

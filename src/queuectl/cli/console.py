@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
 
 from queuectl.cli import render
 from queuectl.cli.progress import Progress
@@ -19,6 +19,13 @@ from queuectl.domain.errors import Invalid, QueuectlError
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job
+
+
+class Named(Protocol):
+    """A thing with a name."""
+
+    @property
+    def name(self) -> str: ...
 
 
 class Screen(NamedTuple):
@@ -135,6 +142,21 @@ class Console:
         table = render.Table(columns, width=self.width, colour=self.colour)
         for part in parts:
             self.lines(line for lines in table.rows(part) for line in lines)
+
+    def named(
+        self, columns: Sequence[render.Column], found: Sequence[Named],
+        row: Callable[[Any], Sequence[str | render.Cell]],
+    ) -> bool:  # fmt: skip
+        """Prints a table of things by name, q2 before q10: a row each, or with --quiet the names alone. Returns whether
+        a person is to be told that there are none."""
+        from queuectl.wire.words import natural
+
+        ordered = sorted(found, key=lambda each: natural(each.name))
+        if self.quiet:
+            self.lines(each.name for each in ordered)
+        elif found:
+            self.table(columns, map(row, ordered))
+        return not (found or self.quiet)
 
     def interruptible(self) -> None:
         """Called where a command waits: raises `KeyboardInterrupt` if the person has interrupted it."""

@@ -10,7 +10,7 @@ from queuectl.client import locks
 from queuectl.client.locks import LOCK, LockView
 from queuectl.client.queues import parse_settings
 from queuectl.domain.limits import Hold
-from queuectl.wire.words import age, counted, natural
+from queuectl.wire.words import age, counted
 
 COLUMNS = (
     Column("LOCK", least=8), Column("HELD", right=True), Column("WAITING", right=True),
@@ -47,13 +47,8 @@ def _units(lock: LockView) -> str:
 
 def print_all(call: Call, found: Sequence[LockView], now: float) -> None:
     """Lists locks."""
-    console, ordered = call.console, sorted(found, key=lambda lock: natural(lock.name))
-    if console.quiet:
-        console.lines(lock.name for lock in ordered)
-    elif not found:
-        console.note(f"no lock yet; a job uses one with: {call.command('enqueue --lock NAME -- CMD')}", "no_lock")
-    else:
-        console.table(COLUMNS, [_row(lock, now) for lock in ordered])
+    if call.console.named(COLUMNS, found, lambda lock: _row(lock, now)):
+        call.console.note(f"no lock yet; a job uses one with: {call.command('enqueue --lock NAME -- CMD')}", "no_lock")
 
 
 def _row(lock: LockView, now: float) -> Sequence[str | Cell]:

@@ -10,7 +10,7 @@ from queuectl.client import queues
 from queuectl.client.queues import POLICY, QUEUE, QueueView, policy_text
 from queuectl.domain.job import JobState
 from queuectl.wire.limits import format_rate, pause_words
-from queuectl.wire.words import age, natural
+from queuectl.wire.words import age
 
 COLUMNS = (
     Column("QUEUE", least=8), Column("RUNNING", right=True), Column("RATE"), Column("WAITING", right=True),
@@ -51,13 +51,8 @@ def _limits(queue: QueueView) -> Iterator[str]:
 
 def print_all(call: Call, found: Sequence[QueueView], now: float) -> None:
     """Lists queues."""
-    console, ordered = call.console, sorted(found, key=lambda queue: natural(queue.name))
-    if console.quiet:
-        console.lines(queue.name for queue in ordered)
-    elif not found:
-        console.note(NOTHING, "no_queue")
-    else:
-        console.table(COLUMNS, [_row(queue, now) for queue in ordered])
+    if call.console.named(COLUMNS, found, lambda queue: _row(queue, now)):
+        call.console.note(NOTHING, "no_queue")
 
 
 def _row(queue: QueueView, now: float) -> Sequence[str | Cell]:

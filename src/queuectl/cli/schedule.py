@@ -21,7 +21,7 @@ from queuectl.domain.job import DEFAULT_QUEUE
 from queuectl.domain.scheduled import IDLE_TOLD, Fire
 from queuectl.wire.requests import parse_request
 from queuectl.wire.times import format_duration, format_second
-from queuectl.wire.words import age, ago, local_time, natural
+from queuectl.wire.words import age, ago, local_time
 
 COLUMNS = (
     Column("SCHEDULE", least=8), Column("RULE", least=10), Column("ZONE"), Column("NEXT", right=True),
@@ -110,14 +110,9 @@ def _in(seconds: float) -> str:
 
 def print_all(call: Call, found: Sequence[ScheduleView], now: float) -> None:
     """Lists schedules."""
-    console, ordered = call.console, sorted(found, key=lambda each: natural(each.name))
-    if console.quiet:
-        console.lines(each.name for each in ordered)
-    elif not found:
+    if call.console.named(COLUMNS, found, lambda each: _row(each, now)):
         example = call.command('schedule add NAME --cron "0 3 * * *" -- CMD')
-        console.note(f"no schedule yet; add one with: {example}", "no_schedule")
-    else:
-        console.table(COLUMNS, [_row(each, now) for each in ordered])
+        call.console.note(f"no schedule yet; add one with: {example}", "no_schedule")
 
 
 def _row(each: ScheduleView, now: float) -> Sequence[str | Cell]:
