@@ -13,6 +13,7 @@ import pytest
 
 from queuectl.cli.units import Choices, escaped, instances, server_unit, worker_unit
 from queuectl.engine.dispatch.manager import OURS, Manager
+from tests.unit.test_json_everywhere import typed
 from tests.workshop import open_workshop, until
 
 PROGRAM = ("/opt/my tools/python3", "-m", "queuectl")
@@ -120,3 +121,16 @@ def test_each_queue_may_have_a_worker_of_its_own() -> None:
     assert instances(choices) == ["queuectl-worker@a-b.service", "queuectl-worker@mail.service"]
     assert "--queue %I " in worker_unit(choices)[1]
     assert "--name" not in worker_unit(choices)[1]
+
+
+def test_where_systemd_cannot_be_reached_no_unit_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text("#!/bin/sh\necho no bus >&2\nexit 1\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    code, _, told = typed(tmp_path / "jobs.db", "service install")
+    assert code == 1
+    assert "no bus" in told
+    assert not list(tmp_path.glob("config/**/*.service"))

@@ -36,6 +36,9 @@ def install(call: Call) -> int:
         raise Invalid("a system service is installed by root", "run it with sudo, or leave out --system")
     folder = _folder(choices.is_system)
     found = _units(call, choices)
+    _run(
+        [*systemctl, "daemon-reload"]
+    )  # before anything is written: here may be no systemd, or no session of this user
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in found.items():
