@@ -45,6 +45,14 @@ A command runs in the folder and with the umask of the person who added it. It h
 input is empty unless `--stdin` names a file.
 """
 
+NOT_PLAYED = {
+    "service install": " not-played:systemd",
+    "service status": " not-played:systemd",
+    "service remove": " not-played:systemd",
+    "demo": " not-played:slow",
+}
+"""Examples that `tests.docs.play` leaves out, see tests/docs/blocks.py."""
+
 SHARED = (("Options of a new job", ENQUEUE), ("Selectors", SELECT), ("Options of acting commands", ACT))
 """Options that several commands take, written once."""
 
@@ -91,7 +99,7 @@ def section(command: Command) -> Iterator[str]:
     yield ""
     yield command.description
     yield ""
-    yield "```"
+    yield "```text"
     yield usage_of(command)
     yield "```"
     yield ""
@@ -102,7 +110,7 @@ def section(command: Command) -> Iterator[str]:
     if shared:
         yield "Also: " + ", ".join(f"[{title.lower()}](#{anchor(title)})" for title in shared) + "."
         yield ""
-    yield "```sh"
+    yield "```sh" + NOT_PLAYED.get(command.name, "")
     yield from command.examples
     yield "```"
     yield ""

@@ -261,3 +261,9 @@ def test_a_limit_counts_after_the_sorting(terminal: Terminal) -> None:
     done = terminal.good("queuectl list --sort -priority --limit 3")
     assert done.err == "5 more not shown; see all with --limit all\n"
     assert terminal.good("queuectl list --quiet --sort -priority --limit 1").out.startswith("9")
+
+
+def test_top_refuses_a_terminal_that_nobody_knows(terminal: Terminal) -> None:
+    terminal.good("queuectl init")
+    code, shown = terminal.watched("TERM=nothing queuectl top")
+    assert (code, "TERM=nothing is not the name of a known terminal" in shown) == (2, True)

@@ -73,6 +73,12 @@ def test_reset_removes_everything(terminal: Terminal) -> None:
     assert terminal.good("queuectl config get max-retries").out == "3\n"
 
 
+def test_no_store_is_backed_up(terminal: Terminal) -> None:
+    refused = terminal.type("queuectl --db none.db backup saved.db")
+    assert (refused.code, "there is no store" in refused.err) == (5, True)
+    assert not list(terminal.folder.iterdir())
+
+
 def test_reset_removes_nothing_but_stores(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true; echo text > text.txt; mkdir empty")
     terminal.good('python3 -c \'import sqlite3; sqlite3.connect("other.db").execute("CREATE TABLE t (a)")\'')

@@ -238,7 +238,7 @@ _ROWS = (
         description="Make the store from a file that `backup` has written; the kind of store may differ. No worker may "
         "be running. All queues are paused, so that you can look before anything starts: queue resume --all. Workers "
         "of the store as it was can report nothing to the new one.",
-        examples=("queuectl restore /backups/queue.db", "queuectl restore queue.db --db postgresql://queue@db/work"),
+        examples=("queuectl restore /backups/queue.db", "queuectl restore queue.db --db postgresql://queue@db.example/work"),
     ),
     Command(
         name="copy", group=SETUP, only_here="would move the store away under this server",
@@ -252,7 +252,7 @@ _ROWS = (
         description="Copy all jobs with their history, output and settings to another store, SQLite or PostgreSQL. "
         "Workers first finish their commands and stop. The copy is compared with the original. Afterwards commands on "
         "the old store fail and name the new one, unless --keep is given.",
-        examples=("queuectl copy --to postgresql://queue@db/work", "queuectl copy --to ./queuectl.db --keep"),
+        examples=("queuectl copy --to postgresql://queue@db.example/work", "queuectl copy --to ./queuectl.db --keep"),
     ),
     Command(
         name="reset", group=SETUP, only_here="would remove the store under this server",

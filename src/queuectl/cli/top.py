@@ -6,6 +6,7 @@ What is shown is lines of pieces of text, each with a style; curses draws what d
 from __future__ import annotations
 
 import curses
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -123,8 +124,18 @@ def top(call: Call) -> int:
             for row in rows(client.overview(), width, None):
                 console.print("".join(console.paint(text, style) if style else text for text, style in row.line))
         else:
+            _refuse_unknown_terminal()
             curses.wrapper(lambda window: Top(client, window, call.db).run())
     return 0
+
+
+def _refuse_unknown_terminal() -> None:
+    """Raises `Invalid` where nobody knows how to draw on this terminal."""
+    try:
+        curses.setupterm()
+    except curses.error:
+        kind = os.environ.get("TERM", "")
+        raise Invalid(f"TERM={kind} is not the name of a known terminal", "write: queuectl top --once") from None
 
 
 def _document(found: Overview) -> dict[str, Any]:

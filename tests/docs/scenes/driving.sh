@@ -1,0 +1,3 @@
+program make
+GIT_COMMIT=8c1f
+queuectl worker start --detach

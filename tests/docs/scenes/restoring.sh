@@ -1,0 +1,1 @@
+queuectl enqueue --id job1 -- true

@@ -1,0 +1,2 @@
+export TZ=Europe/Berlin
+queuectl worker start --detach

@@ -1,0 +1,2 @@
+stub train.sh
+touch train.py

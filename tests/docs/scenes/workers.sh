@@ -1,0 +1,1 @@
+queuectl worker start --detach --name night
