@@ -41,13 +41,14 @@ def pooled_by(url: str) -> Iterator[str]:
         config.write_text(CONFIG.format(host=server.hostname, server=server.port, port=port))
         pooler = subprocess.Popen([*UNPRIVILEGED, PROGRAM, "-q", str(config)], stderr=subprocess.DEVNULL)
         try:
-            until(lambda: _answers(port), "pgbouncer listens")
+            until(lambda: answers(port), "pgbouncer listens")
             yield url.replace(f":{server.port}", f":{port}")
         finally:
             pooler.kill()
             pooler.wait()
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
     with socket.socket() as line:
         return line.connect_ex(("127.0.0.1", port)) == 0

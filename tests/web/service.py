@@ -62,10 +62,10 @@ class Service:
 
 
 @contextmanager
-def serving(db: str | Path, listen_s_max: float = PATIENCE_S) -> Iterator[Service]:
-    """A server that is ended at the end."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        app = create_app(partial(open_client, str(db)), "127.0.0.1", ["queue.example"], listen_s_max)
+def serving(db: str | Path, listen_s_max: float = PATIENCE_S, port: int = 0, **more: Any) -> Iterator[Service]:
+    """A server that is ended at the end. `more` goes to `create_app`."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        app = create_app(partial(open_client, str(db)), "127.0.0.1", ["queue.example"], listen_s_max, **more)
         server = uvicorn.Server(
             uvicorn.Config(
                 app, ws="none", lifespan="on", log_config=None, access_log=False, proxy_headers=False,
@@ -77,8 +77,10 @@ def serving(db: str | Path, listen_s_max: float = PATIENCE_S) -> Iterator[Servic
         try:
             until(lambda: server.started, "the server starts")
             owner = open_client(str(db))
+            known = {token.name for token in owner.tokens()}
             tokens = {
-                role: access.create(owner.store, "tests", f"test-{role}", role)[1] for role in ("full", "read-only")
+                role: access.create(owner.store, "tests", f"test-{role}{len(known) or ''}", role)[1]
+                for role in ("full", "read-only")
             }
             owner.close()
             service = Service(f"http://127.0.0.1:{listener.getsockname()[1]}", str(db), tokens)

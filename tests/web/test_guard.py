@@ -18,8 +18,12 @@ import pytest
 from queuectl.client import tokens
 from queuectl.client.operation import Operation
 from queuectl.client.operations import OPERATIONS
-from queuectl.web.guard import BODY_BYTES_MAX, FAILURES_MAX, Guard, Hosts
+from queuectl.clock import SystemClock
+from queuectl.domain.token import Role, Token
+from queuectl.web.door import FAILURES_MAX, PREFIX_LENGTH
+from queuectl.web.guard import BODY_BYTES_MAX, Guard, Hosts
 from queuectl.web.rest.operation import MASKED
+from queuectl.web.sessions import KEEP_S, Sessions
 from tests.web.service import Service, serving
 from tests.workshop import PATIENCE_S, clean_environment, until
 
@@ -278,6 +282,59 @@ def test_the_cookie_is_for_this_server_alone_and_no_script_sees_it(service: Serv
     service.stranger.cookies.clear()
 
 
+@pytest.fixture
+def session(service: Service) -> Iterator[str]:
+    """The cookie of a browser that is logged in."""
+    with service.browser() as browser:
+        (cookie,) = browser.cookies.jar
+        yield f"{cookie.name}={cookie.value}"
+
+
+def test_the_cookie_is_no_token_and_cannot_be_altered(service: Service, session: str) -> None:
+    def status(cookie: str) -> int:
+        return service.stranger.get("/api/v1/status", headers={"Cookie": cookie}).status_code
+
+    assert all(token not in session for token in service.tokens.values())
+    assert status(session) == 200
+    name, value = session.split("=")
+    token, until_, nonce, signature = value.split(".")
+    other = next(each.id for each in service.queue.tokens() if each.id != token)
+    forged = [
+        (token, str(int(until_) + 1), nonce, signature), (other, until_, nonce, signature),
+        (token, until_, nonce[::-1], signature), (token, until_, nonce, "0" * 64), (token, until_, nonce),
+    ]  # fmt: skip
+    for parts in forged * FAILURES_MAX:  # none of them counts as a guess
+        assert status(f"{name}={'.'.join(parts)}") == 401
+    assert is_problem(service.stranger.get("/api/v1/status", headers={"Authorization": f"Bearer {value}"}), 401)
+    assert status(session) == 200
+
+
+def test_a_session_ends_after_its_days_and_with_its_key() -> None:
+    token = Token(id="abc", digest="", name="a", role=Role.FULL, created_at=0)
+    sessions = Sessions(b"one key")
+    begun = sessions.begin(token)
+    assert sessions.token_id(begun) == "abc"
+    assert Sessions(b"another key").token_id(begun) is None
+    late = Sessions(b"one key")
+    late._now = lambda: SystemClock().now() + KEEP_S + 1
+    assert late.token_id(begun) is None
+
+
+def test_a_session_outlives_the_server_and_ends_with_its_token(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db") as first, first.browser() as browser:
+        (cookie,) = browser.cookies.jar
+    with serving(tmp_path / "queuectl.db") as second:
+        told = {"Cookie": f"{second_name(second)}={cookie.value}"}
+        assert second.stranger.get("/api/v1/status", headers=told).status_code == 200
+        assert stat.S_IMODE((second.queue.store.folder / tokens.KEY_NAME).stat().st_mode) == 0o600
+        tokens.revoke(second.queue.store, "tests", "test-full")
+        until(lambda: second.stranger.get("/api/v1/status", headers=told).status_code == 401, "the session has ended")
+
+
+def second_name(service: Service) -> str:
+    return f"queuectl-{service.host.partition(':')[2]}"
+
+
 @pytest.mark.parametrize(
     "target", ["//evil.example", "https://evil.example", "/\\evil.example", "\t//evil.example", "/a\nb"]
 )
@@ -297,6 +354,47 @@ def test_guessing_ends_after_a_few_attempts_and_nobody_else_is_kept_out(tmp_path
         late = service.stranger.post("/login", data={"token": service.tokens["read-only"]})
         assert late.status_code == 429  # right by luck: it does not count any more
         assert service.full.get("/api/v1/status").status_code == 200  # who was in stays in
+
+
+def test_ten_wrong_tokens_of_one_client_lock_out_that_client_alone(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db", trusted=["127.0.0.1"]) as service:
+
+        def tries(address: str, token: str) -> int:
+            about = {"X-Forwarded-For": f"9.9.9.9, {address}", "Authorization": f"Bearer {token}"}
+            return service.stranger.get("/api/v1/status", headers=about).status_code
+
+        assert [tries("192.0.2.1", f"{number}-guess-number") for number in range(FAILURES_MAX)] == [401] * FAILURES_MAX
+        assert tries("192.0.2.1", service.tokens["full"]) == 429
+        assert tries("192.0.2.2", service.tokens["full"]) == 200
+        assert tries("192.0.2.1", service.tokens["full"]) == 200  # in by now, so no guess
+        for number in range(FAILURES_MAX):  # many addresses of one network are one client
+            assert tries(f"2001:db8::{number}", f"{number}-another-guess") == 401
+        assert tries("2001:db8::ffff", service.tokens["read-only"]) == 429
+        assert tries("2001:db8:0:1::1", service.tokens["read-only"]) == 200
+
+
+def test_one_token_is_not_guessed_from_many_addresses(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db", trusted=["127.0.0.1"]) as service:
+        begin = service.tokens["full"][:PREFIX_LENGTH]
+
+        def tries(number: int, token: str) -> int:
+            about = {"X-Forwarded-For": f"192.0.2.{number}", "Authorization": f"Bearer {token}"}
+            return service.stranger.get("/api/v1/status", headers=about).status_code
+
+        answers = [tries(number, f"{begin}{number}") for number in range(FAILURES_MAX + 2)]
+        assert answers == [401] * FAILURES_MAX + [429] * 2
+        assert tries(200, service.tokens["read-only"]) == 200  # nobody else is kept out
+
+
+@pytest.mark.parametrize("trusted", [(), ("10.0.0.0/8",)])
+def test_nobody_but_a_trusted_proxy_says_who_asks(tmp_path: Path, trusted: tuple[str, ...]) -> None:
+    with serving(tmp_path / "queuectl.db", trusted=trusted) as service:
+        for number in range(FAILURES_MAX):
+            about = {"X-Forwarded-For": f"192.0.2.{number}", "Authorization": f"Bearer {number}-a-wrong-one"}
+            assert service.stranger.get("/api/v1/status", headers=about).status_code == 401
+        about = {"X-Forwarded-For": "192.0.2.99", "X-Forwarded-Proto": "https"}
+        assert service.full.get("/api/v1/status", headers=about).status_code == 429
+        assert "strict-transport-security" not in service.stranger.get("/healthz", headers=about).headers
 
 
 def test_logging_out_takes_the_cookie_away(service: Service) -> None:

@@ -148,10 +148,18 @@ _ROWS = (
             option("--cert", "FILE", "serve HTTPS with this certificate (PEM)"),
             option("--key", "FILE", "private key of the certificate (PEM)"),
             flag("--insecure", "allow other machines without HTTPS"),
+            option("--public-url", "URL", "the address people use, if a proxy is in front, such as https://HOST/queue"),
+            many(
+                "--trust-forwarded", "ADDRESS", "believe X-Forwarded-For of this proxy or network; may be repeated "
+                "(default: with --public-url, of this machine)",
+            ),
         ),
         description="Serve the dashboard and the REST API until Ctrl-C. Every request needs a token; the address "
         "printed at the start logs a browser in. Anyone with a full token can run commands as you.",
-        examples=("queuectl serve", "queuectl serve --host 0.0.0.0 --cert cert.pem --key key.pem"),
+        examples=(
+            "queuectl serve", "queuectl serve --host 0.0.0.0 --cert cert.pem --key key.pem",
+            "queuectl serve --public-url https://example.org/queue",
+        ),
     ),
     Command(
         name="audit", group=WEB, help="list who did what", target="audit:audit",

@@ -276,6 +276,18 @@ class Here:
 
         return tokens.admit(self.store, text)
 
+    def admit_id(self, token_id: str) -> Token | None:
+        """The token with this id, for a session of its holder, or None. Notes its use."""
+        from queuectl.client import tokens
+
+        return tokens.admit_id(self.store, token_id)
+
+    def session_key(self) -> bytes:
+        """The key by which servers of this store on this machine sign sessions."""
+        from queuectl.client import tokens
+
+        return tokens.session_key(self.store)
+
     def own_token(self) -> str:
         """This machine's own token."""
         from queuectl.client import tokens

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from queuectl.store.past import Deed
 from queuectl.store.port import Store
 
 FILE_NAME = "token"
+KEY_NAME, KEY_LENGTH = "session-key", 52
 OWN_NAME = "serve"
 """The name of the token that `serve` makes for itself."""
 NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
@@ -109,7 +111,15 @@ def admit(store: Store, text: str) -> Token | None:
     """The token with this text, or None. Notes its use."""
     if len(text) > BYTES_MAX or not text.isascii():
         return None
-    token = store.token_of(digest(text))
+    return _used(store, store.token_of(digest(text)))
+
+
+def admit_id(store: Store, token_id: str) -> Token | None:
+    """The token with this id, or None. Notes its use."""
+    return _used(store, next((each for each in store.tokens() if each.id == token_id), None))
+
+
+def _used(store: Store, token: Token | None) -> Token | None:
     if token is not None and (token.used_at is None or store.now() - token.used_at > USED_EVERY_S):
         store.use_token(token.id, store.now())
     return token
@@ -129,6 +139,14 @@ def own_token(store: Store, who: str) -> str:
     text = _create_own(store, who)
     _write(path, text)
     return text
+
+
+def session_key(store: Store) -> bytes:
+    """The key that signs sessions, from its file; made if there is none."""
+    path = store.folder / KEY_NAME
+    while (text := _read(path)) is None:
+        _write(path, ids.random_id(KEY_LENGTH), replace=False)
+    return text.encode()
 
 
 def _create_own(store: Store, who: str) -> str:
@@ -153,10 +171,15 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _write(path: Path, text: str) -> None:
-    """Writes the file at once, readable only for its owner."""
+def _write(path: Path, text: str, replace: bool = True) -> None:
+    """Writes the file at once, readable only for its owner. Without `replace`, one that is there already stays."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
         file.write(text + "\n")
-    draft.replace(path)
+    if replace:
+        draft.replace(path)
+        return
+    with suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()

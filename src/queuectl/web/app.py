@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -12,7 +12,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from queuectl.client.facade import Client
 from queuectl.domain.errors import QueuectlError
@@ -20,8 +21,10 @@ from queuectl.web import login, pages, problems
 from queuectl.web.ask import Clients
 from queuectl.web.assets import Assets
 from queuectl.web.console import Console
+from queuectl.web.door import Door
 from queuectl.web.feed import Feed
-from queuectl.web.guard import Door, Guard, Hosts
+from queuectl.web.guard import Guard, Hosts
+from queuectl.web.public import PublicUrl, refuse_pages
 from queuectl.web.rendering import page
 from queuectl.web.rest import table
 from queuectl.web.rest.health import Health
@@ -37,12 +40,13 @@ LISTEN_S_MAX = 900.0
 
 def create_app(
     open_client: Callable[[], Client], bound: str = "127.0.0.1", allowed: Iterable[str] = (),
-    listen_s_max: float = LISTEN_S_MAX,
+    listen_s_max: float = LISTEN_S_MAX, public: PublicUrl | None = None, trusted: Sequence[str] = (),
 ) -> Starlette:  # fmt: skip
     """The whole server as an ASGI application.
 
     `open_client` opens the store each time it is called: every thread has a client of its own. `bound` is the address
-    the server listens on. `allowed` are further host names it accepts.
+    the server listens on. `allowed` are further host names it accepts. `public` is the address in front of a proxy, and
+    `trusted` are the proxies whose X-Forwarded-For and X-Forwarded-Proto count. Raises `Invalid`.
     """
     clients = Clients(open_client)
     door = Door(clients)
@@ -55,10 +59,18 @@ def create_app(
             end_streams(app)
             clients.close()
 
+    routes: list[Route | Mount] = [*login.routes, *table.routes(), Mount("/static", Assets()), *pages.routes]
+    names = [*allowed]
+    if public:
+        refuse_pages(public, (route.path for route in routes))
+        names.append(public.host)
     app = Starlette(
-        routes=[*login.routes, *table.routes(), Mount("/static", Assets()), *pages.routes],
+        routes=routes,
         middleware=[
-            Middleware(Guard, door=door, hosts=Hosts(bound, allowed)),
+            Middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted)),
+            Middleware(
+                Guard, door=door, hosts=Hosts(bound, [*allowed, *([public.host] if public else [])]), public=public
+            ),
             Middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL),
         ],
         exception_handlers={QueuectlError: _problem, HTTPException: _not_routed, Exception: _bug},

@@ -33,7 +33,7 @@ TICK_S = 0.25
 SNAPSHOT_EVERY_S, SNAPSHOT_AT_REST_S = 1.0, 5.0
 LOOK_EVERY_S = 1.0
 """Poll interval when commits are not announced."""
-CHECK_EVERY_S, PING_EVERY_S = 5.0, 15.0
+CHECK_EVERY_S = 5.0
 AGAIN_AFTER_S = 1.0
 """Pause after the store could not be read."""
 RATE_WINDOW_S = 60.0
@@ -50,7 +50,6 @@ def message(event: str, document: object) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event.encode(), msgspec.json.encode(document))
 
 
-PING = b": \n\n"
 SKIPPED = message("skipped", {})
 RETRY = b"retry: 2000\n\n"
 """Tells browsers to reconnect 2,000 ms after the connection ends."""
@@ -216,8 +215,6 @@ class _Reader(threading.Thread):
                     stale = False
                 if beat.due("check", CHECK_EVERY_S):
                     self._check(frozenset(token.id for token in client.tokens()))
-                if beat.due("ping", PING_EVERY_S):
-                    self._hand_out(None, PING)
                 self._end.wait(TICK_S)
                 watching.wait(LOOK_EVERY_S)
 

@@ -2,14 +2,12 @@
 
 Checked in this order: the Host must name this server, or another site's name could point here (DNS rebinding); the
 request must not come from another site's page (CSRF); the token, in `Authorization: Bearer` or a cookie, must be
-known; a writing method needs a full token; the body has a limit. Failed attempts are counted by address.
+known; a writing method needs a full token; the body has a limit.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
@@ -19,11 +17,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from queuectl.client import tokens
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.token import Role, Token
 from queuectl.web import problems
-from queuectl.web.ask import Clients
+from queuectl.web.door import Door
+from queuectl.web.public import PublicUrl, within
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/login", "/healthz", "/readyz"})
@@ -34,11 +32,6 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 BODY_BYTES_MAX = 1 << 20
 BODIES_BYTES_MAX: Mapping[str, int] = {"/api/v1/jobs": 16 << 20, "/login": 4096}
 """Paths with a limit of their own."""
-
-KNOWN_FOR_S = 1.0
-"""A revoked token is refused within this time."""
-FAILURES_MAX, FAILURES_WITHIN_S = 10, 60.0
-ADDRESSES_MAX = 1024
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -102,60 +95,15 @@ def is_address(name: str) -> bool:
     return True
 
 
-class Door:
-    """Checks tokens, caches known ones for `KNOWN_FOR_S`, and counts failures by address."""
-
-    def __init__(self, clients: Clients) -> None:
-        self._clients = clients
-        self._known: dict[str, tuple[float, Token]] = {}
-        self._failures: OrderedDict[str, list[float]] = OrderedDict()
-
-    async def token(self, text: str, address: str) -> Token:
-        """The token of this text. Raises `Unauthenticated`, or `TooMany` after many failures from an address.
-
-        A token that was accepted before is not blocked: nobody can lock others out by guessing.
-        """
-        digest = tokens.digest(text) if len(text) <= tokens.BYTES_MAX else ""
-        found = self._known.get(digest)
-        if found is not None and time.monotonic() - found[0] < KNOWN_FOR_S:
-            return found[1]
-        if found is None:
-            self._refuse_guessing(address)
-        token = await self._clients.run("", lambda client: client.admit(text))
-        if token is None:
-            self._known.pop(digest, None)
-            self._failed(address)
-            raise problems.Unauthenticated("unknown token", "see: queuectl token list")
-        self._known[digest] = (time.monotonic(), token)
-        return token
-
-    def forget(self) -> None:
-        """Empties the cache of tokens."""
-        self._known.clear()
-
-    def _refuse_guessing(self, address: str) -> None:
-        failures = self._failures.get(address, [])
-        since = time.monotonic() - FAILURES_WITHIN_S
-        recent = [at for at in failures if at > since]
-        if len(recent) >= FAILURES_MAX:
-            raise problems.TooMany("too many attempts with a wrong token", recent[0] - since)
-
-    def _failed(self, address: str) -> None:
-        failures = self._failures.setdefault(address, [])
-        failures.append(time.monotonic())
-        del failures[:-FAILURES_MAX]
-        self._failures.move_to_end(address)
-        if len(self._failures) > ADDRESSES_MAX:
-            self._failures.popitem(last=False)
-
-
 class Guard:
     """The outermost layer of the application: lets a request in or refuses it."""
 
-    def __init__(self, app: ASGIApp, door: Door, hosts: Hosts) -> None:
+    def __init__(self, app: ASGIApp, door: Door, hosts: Hosts, public: PublicUrl | None = None) -> None:
         self._app = app
         self._door = door
         self._hosts = hosts
+        self._public = public
+        self._root = public.path if public else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -164,6 +112,8 @@ class Guard:
         if scope["type"] != "http":  # a websocket: not used here
             await send({"type": "websocket.close", "code": 1008})
             return
+        scope["path"] = within(scope["path"], self._root)
+        scope.setdefault("state", {}).update(root=self._root, is_secure=self._is_secure(scope))
         guarded = _with_headers(send, scope)
         try:
             await self._let_in(scope)
@@ -181,7 +131,7 @@ class Guard:
             raise problems.Forbidden(
                 f"host {host[:100]!r} is not a name of this server", "allow it with: serve --allow-host NAME"
             )
-        _refuse_other_sites(scope, headers, host)
+        self._refuse_other_sites(scope, headers, host)
         path: str = scope["path"]
         if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
             return
@@ -191,7 +141,7 @@ class Guard:
                 raise problems.Forbidden("the request does not name its page", "send Origin, or a Bearer token")
             if not visitor.may_write:
                 raise problems.Forbidden(f"token {visitor.token.name} is read-only", "use one with the role full")
-        scope.setdefault("state", {})["visitor"] = visitor
+        scope["state"]["visitor"] = visitor
 
     async def _visitor(self, scope: Scope, headers: Headers) -> Visitor:
         address = scope["client"][0] if scope.get("client") else ""
@@ -201,19 +151,23 @@ class Guard:
                 raise problems.Unauthenticated("only Bearer tokens are accepted", "send: Authorization: Bearer TOKEN")
             return Visitor(await self._door.token(text.strip(), address))
         if (kept := cookie_of(headers, cookie_name(scope))) is not None:
-            return Visitor(await self._door.token(kept, address), by_cookie=True)
+            return Visitor(await self._door.session(kept), by_cookie=True)
         raise problems.Unauthenticated("a token is needed", "send: Authorization: Bearer TOKEN")
 
+    def _refuse_other_sites(self, scope: Scope, headers: Headers, host: str) -> None:
+        """Refuses requests from other sites' pages. A link that only opens a page is allowed."""
+        origin = headers.get("origin")
+        ours = {f"{scope['scheme']}://{host}".lower(), self._public.origin if self._public else ""}
+        if origin is not None and origin.lower() not in ours:
+            raise problems.Forbidden(f"a page of {origin[:100]!r} may not call this server")
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            looks = headers.get("sec-fetch-mode") == "navigate" and scope["method"] in SAFE_METHODS
+            if not looks or headers.get("sec-fetch-dest") not in ("document", None):
+                raise problems.Forbidden("a page of another site may not call this server")
 
-def _refuse_other_sites(scope: Scope, headers: Headers, host: str) -> None:
-    """Refuses requests from other sites' pages. A link that only opens a page is allowed."""
-    origin = headers.get("origin")
-    if origin is not None and origin.lower() != f"{scope['scheme']}://{host}".lower():
-        raise problems.Forbidden(f"a page of {origin[:100]!r} may not call this server")
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        looks = headers.get("sec-fetch-mode") == "navigate" and scope["method"] in SAFE_METHODS
-        if not looks or headers.get("sec-fetch-dest") not in ("document", None):
-            raise problems.Forbidden("a page of another site may not call this server")
+    def _is_secure(self, scope: Scope) -> bool:
+        """Whether the browser uses HTTPS, be it only as far as the proxy."""
+        return self._public.is_secure if self._public else bool(scope["scheme"] == "https")
 
 
 def _way_in(scope: Scope, error: problems.Unauthenticated) -> Response:
@@ -252,6 +206,9 @@ def _with_headers(send: Send, scope: Scope) -> Send:
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
+            root = scope["state"]["root"]
+            if root and headers.get("location", "").startswith("/"):
+                headers["Location"] = root + headers["Location"]
             if scope["scheme"] == "https":
                 headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         await send(message)

@@ -1,4 +1,5 @@
-"""Logs browsers in: a token, typed into a form or part of the address printed at the start, becomes a cookie."""
+"""Logs browsers in: a token, typed into a form or part of the address printed at the start, becomes a session in a
+cookie."""
 
 from __future__ import annotations
 
@@ -9,12 +10,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from queuectl.domain.errors import QueuectlError
-from queuectl.web.guard import Door, cookie_name
+from queuectl.web.door import Door
+from queuectl.web.guard import cookie_name
 from queuectl.web.problems import Unauthenticated
 from queuectl.web.rendering import page
-
-KEEP_S = 30 * 86400
-"""How long a browser stays logged in."""
+from queuectl.web.sessions import KEEP_S
 
 
 async def login(request: Request) -> Response:
@@ -29,15 +29,15 @@ async def login(request: Request) -> Response:
         return page(request, "login.html", next=target, error=None)
     door: Door = request.app.state.door
     try:
-        await door.token(given.strip(), request.client.host if request.client else "")
+        token = await door.token(given.strip(), request.client.host if request.client else "")
     except QueuectlError as error:
         if not isinstance(error, Unauthenticated) and error.http_status != 429:
             raise
         return page(request, "login.html", status=error.http_status, next=target, error=error.message)
     answer = RedirectResponse(target, 303)
     answer.set_cookie(
-        cookie_name(request.scope), given.strip(), max_age=KEEP_S, path="/", httponly=True, samesite="strict",
-        secure=request.url.scheme == "https",
+        cookie_name(request.scope), await door.begin(token), max_age=KEEP_S, path=_cookie_path(request), httponly=True,
+        samesite="strict", secure=request.state.is_secure,
     )  # fmt: skip
     return answer
 
@@ -45,8 +45,15 @@ async def login(request: Request) -> Response:
 async def logout(request: Request) -> Response:
     """Removes the cookie. The token stays valid."""
     answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(cookie_name(request.scope), path="/", httponly=True, samesite="strict")
+    answer.delete_cookie(
+        cookie_name(request.scope), path=_cookie_path(request), httponly=True, samesite="strict",
+        secure=request.state.is_secure,
+    )  # fmt: skip
     return answer
+
+
+def _cookie_path(request: Request) -> str:
+    return f"{request.state.root}/"
 
 
 def _is_ours(target: str) -> bool:

@@ -15,6 +15,7 @@ from queuectl.client.facts import info, tries
 from queuectl.domain.job import seen_state
 from queuectl.domain.limits import requests_of
 from queuectl.web.assets import address
+from queuectl.web.public import under
 from queuectl.wire.jobs import command_line, worker_name
 from queuectl.wire.limits import format_rate
 from queuectl.wire.times import format_duration, format_second, format_time
@@ -57,5 +58,6 @@ def page(request: Request, template: str, *, part: str | None = None, status: in
     if part is not None and is_refreshed(request):
         template = part
     visitor = getattr(request.state, "visitor", None)
-    text = templates.get_template(template).render(request=request, visitor=visitor, **values)
-    return HTMLResponse(text, status)
+    root = request.state.root
+    text = templates.get_template(template).render(request=request, visitor=visitor, root=root, **values)
+    return HTMLResponse(under(root, text), status)

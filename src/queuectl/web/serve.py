@@ -6,7 +6,7 @@ import errno
 import ipaddress
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from queuectl import places
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, OperationFailed
+from queuectl.web.public import LOOPBACK, PublicUrl, parse_public_url, trusted_proxies
 
 if TYPE_CHECKING:
     import uvicorn
@@ -36,7 +37,8 @@ def serve(call: Call) -> int:
     args = call.args
     if bool(args.cert) != bool(args.key):
         raise Invalid("--cert and --key belong together", "give both or neither")
-    app = _app(call)
+    public = parse_public_url(args.public_url) if args.public_url else None
+    app = _app(call, public, trusted_proxies(args.trust_forwarded or (LOOPBACK if public else ())))
     if args.cert:
         _check_certificate(args.cert, args.key)
     with bound(args.host, _port(args.port)) as listener:
@@ -45,7 +47,7 @@ def serve(call: Call) -> int:
             _beyond_this_machine(call, address)
         with call.client() as client:
             token = client.own_token()
-        _say(call, f"{'https' if args.cert else 'http'}://{_in_url(args.host, address)}:{port}", token)
+        _say(call, f"{'https' if args.cert else 'http'}://{_in_url(args.host, address)}:{port}", public, token)
         _server(app, args.cert, args.key).run(sockets=[listener])
     return 0
 
@@ -57,14 +59,16 @@ def open_client(db: str | None) -> Client:
     return Client(store)
 
 
-def _app(call: Call) -> Starlette:
+def _app(call: Call, public: PublicUrl | None, trusted: Sequence[str]) -> Starlette:
     try:
         from queuectl.web.app import create_app
     except ImportError as error:
         raise OperationFailed(
             f"cannot load the libraries of the extra [web]: {error}", "in the checkout: pip install -e '.[web]'"
         ) from None
-    return create_app(partial(open_client, call.db), call.args.host, call.args.allow_host)
+    return create_app(
+        partial(open_client, call.db), call.args.host, call.args.allow_host, public=public, trusted=trusted
+    )
 
 
 def _port(text: str) -> int:
@@ -120,13 +124,14 @@ def _in_url(host: str, address: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
-def _say(call: Call, url: str, token: str) -> None:
-    login = f"{url}/login?{urlencode({'token': token})}"
+def _say(call: Call, url: str, public: PublicUrl | None, token: str) -> None:
+    used = public.origin + public.path if public else url
+    login = f"{used}/login?{urlencode({'token': token})}"
     console = call.console
     if console.as_json:
-        console.json({"url": url, "login": login})
+        console.json({"url": url, "public_url": used if public else None, "login": login})
     else:
-        console.print(url if console.quiet else f"serving {url}")
+        console.print(used if console.quiet else f"serving {url} as {used}" if public else f"serving {url}")
         console.note(f"log in: {login}", "login")
         console.note("Ctrl-C stops the server; workers go on", "how_to_stop")
     console.flush()

@@ -38,15 +38,15 @@ SELECT: Sequence[tuple[str, Schema, str]] = (
 """The parameters that select jobs."""
 
 
-def document(operations: Iterable[Operation[Any]]) -> dict[str, Any]:
-    """The document of these operations."""
+def document(operations: Iterable[Operation[Any]], root: str = "") -> dict[str, Any]:
+    """The document of these operations, on a server below the path `root`."""
     paths: dict[str, Any] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     return {
         "openapi": "3.1.0",
         "info": {"title": "queuectl", "version": queuectl.__version__, "description": DESCRIPTION},
-        "servers": [{"url": "/"}],
+        "servers": [{"url": root or "/"}],
         "security": [{"token": []}],
         "paths": paths,
         "components": {"schemas": COMPONENTS, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},

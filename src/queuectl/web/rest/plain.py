@@ -12,7 +12,7 @@ from queuectl.client.operation import Operation
 from queuectl.client.operations import OPERATIONS
 from queuectl.domain.selector import ALL_JOBS
 from queuectl.web.ask import ask
-from queuectl.web.guard import Door
+from queuectl.web.door import Door
 from queuectl.web.rest.jobs import selector_in
 from queuectl.web.rest.operation import MASKED, Given, Handler, answer, is_selection, visitor_of
 from queuectl.wire.selections import parse_selection

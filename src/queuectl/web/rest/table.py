@@ -62,10 +62,10 @@ def _endpoint(methods: Mapping[str, Operation[Any]]) -> Callable[[Request], Awai
 
 
 @cache
-def _encoded() -> bytes:
-    return msgspec.json.encode(openapi.document(OPERATIONS.values()))
+def _encoded(root: str) -> bytes:
+    return msgspec.json.encode(openapi.document(OPERATIONS.values(), root))
 
 
 async def _document(request: Request) -> Response:
     """The OpenAPI document."""
-    return Response(_encoded(), media_type=JSON)
+    return Response(_encoded(request.state.root), media_type=JSON)

@@ -1,6 +1,6 @@
 // Shared by all pages: colours, menu, running times, messages, opening the console, keys.
 
-import { problemOf, say } from "./talk.js";
+import { address, problemOf, say } from "./talk.js";
 import { choose, moment, zone } from "./times.js";
 
 const $ = (id) => document.getElementById(id);
@@ -118,7 +118,7 @@ if ("console" in document.documentElement.dataset) import("./console.js");
 else if (location.hash === "#console") { history.replaceState(null, "", location.pathname); openConsole(); }
 
 // Logging out removes the typed lines. The console saves them when a page is left, so this runs after that.
-document.querySelector("form[action='/logout']")?.addEventListener("submit", () => addEventListener("pagehide", () => {
+document.querySelector("form[action$='/logout']")?.addEventListener("submit", () => addEventListener("pagehide", () => {
   try {
     for (const kept of [sessionStorage, localStorage]) {
       for (const key of Object.keys(kept)) if (key.startsWith("queuectl-console")) kept.removeItem(key);
@@ -157,7 +157,7 @@ document.addEventListener("keydown", (event) => {
   switch (event.key) {
     case "/": {
       const search = document.querySelector("[data-search]");
-      if (search) { event.preventDefault(); search.focus(); search.select(); } else location.href = "/jobs#search";
+      if (search) { event.preventDefault(); search.focus(); search.select(); } else location.href = address("/jobs#search");
       break;
     }
     case "j": move(1); break;

@@ -7,7 +7,7 @@
 // A form's fields are added to the body, by their names; an empty one is left out, or sent as its data-emptied says. With
 // data-changed, only what was changed is sent. {name} in data-call and data-then stands for the field of that name.
 
-import { actOn, ask, call, say, sayDone } from "./talk.js";
+import { actOn, address, ask, call, say, sayDone } from "./talk.js";
 
 function fieldsOf(form) {
   const found = {};
@@ -33,7 +33,7 @@ async function act(element, more = {}) {
     }
     const answer = await call(method, path, Object.keys(document_).length ? document_ : undefined);
     element.dispatchEvent(new CustomEvent("answered", { bubbles: true, detail: answer }));
-    if (then) { location.href = filled(then); return; }
+    if (then) { location.href = address(filled(then)); return; }
     for (const field of "changed" in element.dataset ? element.elements : []) field.defaultValue = field.value;
     if (done) say(done);
     document.dispatchEvent(new Event("refresh"));

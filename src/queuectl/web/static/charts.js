@@ -1,5 +1,6 @@
 // The charts of the first page: jobs that ended in each minute of the last hour.
 
+import { address } from "./talk.js";
 import { clock, moment } from "./times.js";
 
 const STATS = "/api/v1/stats?window=1h&stretches=60";
@@ -65,7 +66,7 @@ async function load() {
   if (Date.now() - last < EVERY_MS || document.hidden) return;
   last = Date.now();
   try {
-    const response = await fetch(STATS);
+    const response = await fetch(address(STATS));
     if (response.ok) { latest = await response.json(); show(); }
   } catch { /* the mark in the corner shows that there is no connection */ }
 }

@@ -3,7 +3,7 @@
 // A panel on every page. Its content and state follow from page to page within one tab; typed lines are kept for longer.
 
 import { Ansi } from "./ansi.js";
-import { problemOf } from "./talk.js";
+import { address, problemOf } from "./talk.js";
 
 const HISTORY = "queuectl-console", HISTORY_MAX = 200, LINES_MAX = 5000;
 const OPEN = "queuectl-console-open", TEXT = "queuectl-console-text", KEPT_CHARACTERS_MAX = 200_000;
@@ -171,7 +171,7 @@ async function run(text, answer) {
   try {
     const response = mayWrite
       ? await post("/console/run", { line: text, width: width(), ...(answer !== undefined && { answer }) }, signal)
-      : await fetch(`/console/run?${new URLSearchParams({ line: text, width: width() })}`, { signal });
+      : await fetch(address(`/console/run?${new URLSearchParams({ line: text, width: width() })}`), { signal });
     if (!response.ok) tell(`queuectl: ${await problemOf(response)}`, "err");
     else for await (const [type, data] of events(response)) {
       if (type === "begin") { running.session = data.session; if (running.stopping) interrupt(); }
@@ -196,7 +196,7 @@ async function run(text, answer) {
 }
 
 function post(path, document_, signal) {
-  return fetch(path, { method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(document_) });
+  return fetch(address(path), { method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(document_) });
 }
 
 // Ctrl-C interrupts the command, which may still print. A second one does not wait for it.
@@ -255,7 +255,7 @@ let known = null, ids = [];
 // The commands, asked for once.
 async function commands() {
   if (!known) {
-    const response = await fetch("/console/commands");
+    const response = await fetch(address("/console/commands"));
     if (!response.ok) throw new Error(await problemOf(response));
     known = await response.json();
   }
@@ -264,7 +264,7 @@ async function commands() {
 
 async function jobIds() {
   try {
-    const response = await fetch("/api/v1/jobs?limit=200");
+    const response = await fetch(address("/api/v1/jobs?limit=200"));
     if (response.ok) ids = (await response.json()).jobs.map((job) => job.id);
   } catch { ids = []; }
   return ids;

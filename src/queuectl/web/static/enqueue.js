@@ -1,7 +1,7 @@
 // Sends the form as a job's JSON, or what was changed in it. The server checks it; an error is shown at the field that it
 // names.
 
-import { call, say } from "./talk.js";
+import { address, call, say } from "./talk.js";
 
 const form = document.getElementById("enqueue"), problem = document.getElementById("problem");
 const MASKED = "***", LISTS = ["tags", "locks", "secrets", "depends_on"];
@@ -115,12 +115,12 @@ form.addEventListener("submit", async (event) => {
     if (edit !== undefined) {
       const path = `/jobs/${encodeURIComponent(edit)}`, changes = await changesOf();
       if (Object.keys(changes).length) await call("PATCH", `/api/v1${path}`, changes);
-      location.href = path;
+      location.href = address(path);
       return;
     }
     const job = await call("POST", "/api/v1/jobs", await documentOf());
     if (document.getElementById("another").checked) { say(`enqueued ${job.id}`); form.elements.id.value = ""; }
-    else location.href = `/jobs/${encodeURIComponent(job.id)}`;
+    else location.href = address(`/jobs/${encodeURIComponent(job.id)}`);
   } catch (error) { show(error.message); }
   button.disabled = false;
 });

@@ -3,6 +3,8 @@
 // The numbers of a snapshot are shown at once. The rest is fetched again from the server ("fresh"), at most every
 // FRESH_MS. Only what differs is replaced, so that focus, selection and scrolling stay.
 
+import { address } from "./talk.js";
+
 const STREAM = "/api/v1/events?topics=events,snapshot";
 const FRESH_MS = 2000;
 const AT_REST_MS = 1000 * (document.querySelector("[data-rest]")?.dataset.rest ?? 30);
@@ -127,7 +129,7 @@ function connect() {
   stream = document.createElement("div");
   stream.hidden = true;
   stream.setAttribute("hx-ext", "sse");
-  stream.setAttribute("sse-connect", STREAM);
+  stream.setAttribute("sse-connect", address(STREAM));
   const ear = document.createElement("div");
   ear.setAttribute("sse-swap", "snapshot,job,deed,skipped,trouble");
   stream.append(ear);

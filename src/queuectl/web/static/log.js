@@ -3,7 +3,7 @@
 // Bounded for any output: limits for kept lines, for characters of a line, and for text that waits to be shown.
 
 import { Ansi, LINE_MAX } from "./ansi.js";
-import { call } from "./talk.js";
+import { address, call } from "./talk.js";
 
 const LINES_MAX = 20000;
 const CHUNK = 200;
@@ -131,7 +131,7 @@ function stop() { stream?.close(); stream = null; reading++; }
 
 async function read(attempt, name) {
   const query = new URLSearchParams({ ...(attempt && { attempt }), ...(name && { stream: name }) });
-  const response = await fetch(`${path}/output?${query}`, { headers: { Range: `bytes=-${READ_MAX}` } });
+  const response = await fetch(address(`${path}/output?${query}`), { headers: { Range: `bytes=-${READ_MAX}` } });
   if (response.status === 416 || response.status === 404) return "";
   if (!response.ok) throw new Error(`the output cannot be read (${response.status})`);
   const [, from, total] = /bytes (\d+)-\d+\/(\d+)/.exec(response.headers.get("Content-Range") ?? "") ?? [];
@@ -145,7 +145,7 @@ async function show() {
   clear();
   const mine = reading, attempt = $("log-attempt").value;
   const query = new URLSearchParams({ download: "true", ...(attempt && { attempt }), ...(which() && { stream: which() }) });
-  $("log-download").href = `${path}/output?${query}`;
+  $("log-download").href = address(`${path}/output?${query}`);
   const { state } = await call("GET", path);
   if (mine !== reading) return;
   if (!attempt && !["completed", "dead", "cancelled"].includes(state)) { follow(); return; }
@@ -163,7 +163,7 @@ async function show() {
 
 function follow() {
   const query = new URLSearchParams({ tail: LINES_MAX, ...(which() && { stream: which() }) });
-  const mine = new EventSource(`${path}/output/stream?${query}`);
+  const mine = new EventSource(address(`${path}/output/stream?${query}`));
   let told = 0;
   stream = mine;
   mine.addEventListener("open", () => { clear(); told = 0; tell("follows"); });

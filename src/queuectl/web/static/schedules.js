@@ -1,6 +1,6 @@
 // The form of a schedule: previews its rule while it is typed, in the chosen zone, and sends what was given.
 
-import { call, say } from "./talk.js";
+import { address, call, say } from "./talk.js";
 import { moment } from "./times.js";
 
 const HERE = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -44,7 +44,7 @@ document.addEventListener("submit", async (event) => {
   }
   try {
     const done = await call(method, path, found);
-    if (method === "POST") location.href = `/schedules/${encodeURIComponent(done.name)}`;
+    if (method === "POST") location.href = address(`/schedules/${encodeURIComponent(done.name)}`);
     else { say(`${done.name} is changed`); document.dispatchEvent(new Event("refresh")); }
   } catch (error) { say(error.message, true); }
 });

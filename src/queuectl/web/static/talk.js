@@ -2,6 +2,9 @@
 
 const $ = (id) => document.getElementById(id);
 
+// The address of a path of this server, which may lie below a path of a proxy.
+export const address = (path) => document.documentElement.dataset.root + path;
+
 // --- messages ------------------------------------------------------------------------------
 
 const TOAST_MS = 6000;
@@ -27,7 +30,7 @@ export async function problemOf(response) {
 export async function call(method, path, document) {
   const how = document === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(document) };
   let response;
-  try { response = await fetch(path, { method, ...how }); }
+  try { response = await fetch(address(path), { method, ...how }); }
   catch { throw new Error("the server cannot be reached"); }
   if (!response.ok) throw Object.assign(new Error(await problemOf(response)), { status: response.status });
   return response.status === 204 ? null : response.json();
