@@ -112,3 +112,20 @@ def test_the_secret_of_calls_is_shown_to_nobody(shop: Workshop) -> None:
     shop.client.set_setting("webhook-secret", SECRET)
     assert SECRET not in repr(config.views(shop.store, "me"))
     assert SECRET not in repr(shop.client.audit())
+
+
+@on_each_store
+def test_a_schedule_pings_in_order_and_tells_of_its_streak(shop: Workshop) -> None:
+    with hearing(500) as heard:
+        shop.client.add_schedule(
+            "tick", {"command": "echo oops; exit 3", "max_retries": 0}, cron="0 0 1 1 *",
+            ping=heard.url.partition("?")[0], alert=heard.url,
+        )  # fmt: skip
+        run = shop.client.run_schedule("tick").id
+        shop.worker(1, "--drain").wait()
+    calls = [(path, body) for path, _, body in heard.calls]
+    assert [path for path, _ in calls if path != "/hook?token=t"][-1] == "/hook/fail"
+    assert {"/hook/start", "/hook/fail", "/hook?token=t"} == {path for path, _ in calls}
+    assert dict(calls)["/hook/fail"] == b"oops\n"
+    said = json.loads(dict(calls)["/hook?token=t"])
+    assert (said["type"], said["data"]["schedule"], said["data"]["job"]["id"]) == ("schedule.failing", "tick", run)

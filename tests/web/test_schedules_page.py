@@ -31,3 +31,18 @@ def test_schedules_are_added_shown_and_changed_over_http(service: Service) -> No
     preview = {"cron": "30 2 * * *", "tz": "Europe/Berlin", "from_": "2026-03-28T12:00:00Z", "count": "2"}
     times = service.read_only.get("/api/v1/schedule-preview", params=preview).json()
     assert times == ["2026-03-29T01:00:00.000000Z", "2026-03-30T00:30:00.000000Z"]
+
+
+def test_alerts_are_set_and_lifted_over_http(service: Service) -> None:
+    watch = {"alert": "mail <me>", "ping": "https://hc.example/uuid", "expect_within": "1h"}
+    body = {"name": "nightly", "every": "1h", "job": {"command": "true"}, **watch}
+    added = service.full.post("/api/v1/schedules", json=body).json()
+    assert (added["alert"], added["ping"], added["expect_within"]) == ("mail <me>", "https://hc.example/uuid", 3600.0)
+    assert (added["streak"], added["late"], added["overdue"]) == (None, False, False)
+    page = service.full.get("/schedules/nightly").text
+    assert "mail &lt;me&gt;" in page
+    assert 'name="expect_within" value="1h"' in page
+    assert service.full.patch("/api/v1/schedules/nightly", json={"ping": "nowhere"}).status_code == 400
+    assert service.full.patch("/api/v1/schedules/nightly", json={"alert": ""}).status_code == 400
+    lifted = service.full.patch("/api/v1/schedules/nightly", json=dict.fromkeys(watch, "none")).json()
+    assert {key: lifted[key] for key in watch} == dict.fromkeys(watch)

@@ -27,7 +27,9 @@ COLUMNS = (
     Column("SCHEDULE", least=8), Column("RULE", least=10), Column("ZONE"), Column("NEXT", right=True),
     Column("LAST", right=True), Column("STATE", least=12, wrap=True), Column("COMMAND", least=12),
 )  # fmt: skip
-POLICY = ("cron", "every", "tz", "overlap", "catch_up", "late_max", "jitter")
+POLICY = (
+    "cron", "every", "tz", "overlap", "catch_up", "late_max", "jitter", "alert", "ping", "expect_within"
+)  # fmt: skip
 
 
 def add(call: Call) -> int:
@@ -167,7 +169,10 @@ def print_one(call: Call, each: ScheduleView, now: float) -> None:
         "overlap": each.overlap.value, "catch-up": each.catch_up.value,
         "late-max": "" if each.late_max is None else format_duration(each.late_max),
         "jitter": format_duration(each.jitter) if each.jitter else "",
-        "state": ", ".join(word for word in state_words(each) if word != "paused"), "paused": paused,
+        "alert": visible(each.alert or ""), "ping": visible(each.ping or ""),
+        "expected": "" if each.expect_within is None else f"to end well within {format_duration(each.expect_within)}",
+        "state": ", ".join(word for word in state_words(each) if word != "paused"),
+        "streak": _streak(each, now), "paused": paused,
         "last success": "" if each.last_success is None else ago(now - each.last_success),
         "added": f"{ago(now - each.created_at)} by {each.created_by}",
         "changed": f"{ago(now - each.updated_at)} by {each.updated_by}" if each.updated_at > each.created_at else "",
@@ -179,6 +184,13 @@ def print_one(call: Call, each: ScheduleView, now: float) -> None:
     for number, fire in enumerate(each.fires):
         label = "" if number else "fires"
         call.console.print(f"{label:<12} {_fire(fire, where)}")
+
+
+def _streak(each: ScheduleView, now: float) -> str:
+    if each.streak is None:
+        return ""
+    told = f"; told {ago(now - each.streak.told_at)}" if each.alert else ""
+    return f"{each.streak.state} since {local_time(each.streak.since)}{told}"
 
 
 def _fire(fire: Fire, where: Any) -> str:

@@ -20,6 +20,11 @@ POLICY = (
     ),
     option("--late-max", "DURATION", "make no job for a fire that is seen later than this", dest="late_max"),
     option("--jitter", "DURATION", "fire up to this much later, by an amount that follows from the name"),
+    option(
+        "--alert", "CMD|URL", "tell this when runs begin to fail or to be late, then daily, and once they are well"
+    ),
+    option("--ping", "URL", "call URL/start when a run starts, and URL or URL/fail when it ends"),
+    option("--expect-within", "DURATION", "a run that has not ended well by then is late", dest="expect_within"),
 )  # fmt: skip
 
 ROWS = (
@@ -43,7 +48,7 @@ ROWS = (
         name="schedule set", group=SCHEDULES, help="change a schedule", target="schedule:change", words="SCHEDULE",
         least=1, most=1, takes_command=True, options=(*POLICY, *OF_JOBS),
         description="Change what is given of a schedule: when it fires, its policy, its job. Another rule counts from "
-        "now on. --late-max none and --jitter none lift them.",
+        "now on. none lifts --late-max, --jitter, --alert, --ping and --expect-within.",
         examples=(
             'queuectl schedule set nightly --cron "30 3 * * *"',
             "queuectl schedule set nightly --timeout 2h -- ./new.sh",

@@ -59,7 +59,11 @@ METRICS = {
         Row("queuectl_lock_capacity", "Units of a lock.", ("lock",)),
         Row("queuectl_lock_held", "Units of a lock that jobs hold.", ("lock",)),
         Row("queuectl_lock_waiting", "Jobs that need the lock and have yet to start.", ("lock",)),
-        Row("queuectl_schedule_late", "1 if the schedule is due and no worker has fired it.", ("schedule",)),
+        Row(
+            "queuectl_schedule_late",
+            "1 if no worker has fired the schedule in time, or a run has not ended well in time.",
+            ("schedule",),
+        ),
         Row("queuectl_schedule_failing", "1 if the latest job of the schedule to end is dead.", ("schedule",)),
         Row("queuectl_schedule_paused", "1 if the schedule is paused.", ("schedule",)),
         Row("queuectl_schedule_idle_fires", "Fires in a row that made no job.", ("schedule",)),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from queuectl import zones
 from queuectl.client.schedule_views import views
 from queuectl.client.workers import unserved
+from queuectl.domain.alerts import Trouble
 from queuectl.domain.finding import OK, PROBLEM, Finding
 from queuectl.domain.job import DEFAULT_QUEUE
 from queuectl.domain.scheduled import IDLE_TOLD
@@ -18,9 +19,12 @@ def findings(store: Store) -> Iterator[Finding]:
     """Problems with schedules that need a person's attention."""
     for each in views(store, ""):
         show = f"queuectl schedule show {each.name}"
-        if each.late:
+        if each.overdue:
             what = f"schedule {each.name} was due at {format_second(each.next[0])}, and no worker has fired it"
             yield Finding(level=PROBLEM, code="schedule_late", message=what, fix="queuectl worker start")
+        if each.streak is not None and each.streak.state is Trouble.LATE and not each.pause:
+            what = f"run {format_second(each.streak.scheduled_at)} of schedule {each.name} has not ended well in time"
+            yield Finding(level=PROBLEM, code="schedule_run_late", message=what, fix=show)
         if each.idle >= IDLE_TOLD and not each.pause:
             reason = next((fire.reason for fire in store.fires(each.name, 1) if fire.reason), None)
             what = f"the last {each.idle:,} fires of schedule {each.name} made no job"

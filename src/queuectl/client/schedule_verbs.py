@@ -37,11 +37,14 @@ class ScheduleVerbs:
     def add_schedule(
         self, name: str, job: JobKeys, *, cron: str | None = None, every: Duration | None = None,
         tz: str | None = None, overlap: str | None = None, catch_up: str | None = None,
-        late_max: Duration | None = None, jitter: Duration | None = None, replace: bool = False, paused: bool = False,
+        late_max: Duration | None = None, jitter: Duration | None = None, alert: str | None = None,
+        ping: str | None = None, expect_within: Duration | None = None, replace: bool = False, paused: bool = False,
     ) -> ScheduleView:  # fmt: skip
         """Adds a schedule that fires by a cron expression, in the time zone `tz` (default: here), or every so often.
 
-        `job` has the keys of its jobs, as `enqueue` takes them. Raises `Invalid`, and `Conflict` if the name is taken.
+        `job` has the keys of its jobs, as `enqueue` takes them. The command or URL `alert` is told when its runs fail,
+        or have not ended well within `expect_within`; the URL `ping` is called when one starts and ends. Raises
+        `Invalid`, and `Conflict` if the name is taken.
         """
         from queuectl import zones
         from queuectl.client import schedules
@@ -49,21 +52,23 @@ class ScheduleVerbs:
         return self.do(
             schedules.ADD, name=name, job=job, cron=cron, every=every,
             tz=zones.local() if tz is None and cron is not None else tz, overlap=overlap, catch_up=catch_up,
-            late_max=late_max, jitter=jitter, replace=replace, paused=paused,
+            late_max=late_max, jitter=jitter, alert=alert, ping=ping, expect_within=expect_within, replace=replace,
+            paused=paused,
         )  # fmt: skip
 
     def set_schedule(
         self, name: str, *, job: Mapping[str, Any] | None = None, cron: str | None = None,
         every: Duration | None = None, tz: str | None = None, overlap: str | None = None, catch_up: str | None = None,
-        late_max: Duration | None = None, jitter: Duration | None = None,
+        late_max: Duration | None = None, jitter: Duration | None = None, alert: str | None = None,
+        ping: str | None = None, expect_within: Duration | None = None,
     ) -> ScheduleView:  # fmt: skip
         """Changes what is given of a schedule; of `job` the keys that it has. Another rule counts from now on. "none"
-        lifts `late_max` and `jitter`. Raises `NotFound`, `Invalid`."""
+        lifts `late_max`, `jitter`, `alert`, `ping` and `expect_within`. Raises `NotFound`, `Invalid`."""
         from queuectl.client import schedules
 
         return self.do(
             schedules.SET, name=name, job=job, cron=cron, every=every, tz=tz, overlap=overlap, catch_up=catch_up,
-            late_max=late_max, jitter=jitter,
+            late_max=late_max, jitter=jitter, alert=alert, ping=ping, expect_within=expect_within,
         )  # fmt: skip
 
     def pause_schedule(self, name: str, *, reason: str | None = None) -> ScheduleView:

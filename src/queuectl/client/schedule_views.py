@@ -14,6 +14,7 @@ from queuectl.client.shapes import COUNT, FLAG, NUMBER, TIME, Key, Shape, listed
 from queuectl.client.shapes import TEXT as SHOWN_TEXT
 from queuectl.client.shapes import Kind as AnswerKind
 from queuectl.client.shapes import one_of as member_of
+from queuectl.domain.alerts import Trouble
 from queuectl.domain.errors import NotFound
 from queuectl.domain.likeness import nearest
 from queuectl.domain.limits import Pause
@@ -31,12 +32,23 @@ FIRES_SHOWN = 20
 PREVIEWED, PREVIEWED_MAX = 10, 1000
 
 
+class StreakView(NamedTuple):
+    """Runs that are not well, one after the other. `scheduled_at` and `job` are the latest one's."""
+
+    state: Trouble
+    since: float
+    told_at: float
+    scheduled_at: float
+    job: str | None
+
+
 class ScheduleView(NamedTuple):
     """A schedule, when it fires next, and how its latest jobs have ended.
 
-    `every` is text such as 5m, `rule` the rule in words, `job` the keys of its jobs, `cwd` where they run. `late`: it
-    was due a while ago, and no worker has looked at it. `failing`: the latest of its jobs to end is dead. `idle`: how
-    many fires in a row have made no job. `fires`: what became of the latest ones.
+    `every` is text such as 5m, `rule` the rule in words, `job` the keys of its jobs, `cwd` where they run. `overdue`:
+    it was due a while ago, and no worker has looked at it. `late`: it is overdue, or a run has not ended well in time.
+    `failing`: the latest of its jobs to end is dead. `streak`: the runs that are not well just now. `idle`: how many
+    fires in a row have made no job. `fires`: what became of the latest ones.
     """
 
     name: str
@@ -48,14 +60,19 @@ class ScheduleView(NamedTuple):
     catch_up: CatchUp
     late_max: float | None
     jitter: float
+    alert: str | None
+    ping: str | None
+    expect_within: float | None
     job: Mapping[str, Any]
     cwd: str | None
     pause: Pause | None
     next: Sequence[float]
     last: float | None
     idle: int
+    overdue: bool
     late: bool
     failing: bool
+    streak: StreakView | None
     last_success: float | None
     created_at: float
     created_by: str | None
@@ -74,13 +91,20 @@ FIRE = Shape(
     Key("at", TIME), Key("until", TIME), Key("fires", COUNT), Key("at_least", FLAG), Key("decided_at", TIME),
     Key("job", nullable(SHOWN_TEXT)), Key("reason", nullable(SHOWN_TEXT)), Key("schedule", SHOWN_TEXT),
 )  # fmt: skip
+STREAK = Shape(
+    "Streak", StreakView,
+    Key("state", member_of(Trouble)), Key("since", TIME), Key("told_at", TIME), Key("scheduled_at", TIME),
+    Key("job", nullable(SHOWN_TEXT)),
+)  # fmt: skip
 _KEYS = (
     Key("name", SHOWN_TEXT), Key("cron", nullable(SHOWN_TEXT)), Key("every", nullable(SHOWN_TEXT)),
     Key("rule", SHOWN_TEXT), Key("zone", SHOWN_TEXT), Key("overlap", member_of(Overlap)),
     Key("catch_up", member_of(CatchUp)), Key("late_max", nullable(NUMBER)), Key("jitter", NUMBER),
+    Key("alert", nullable(SHOWN_TEXT)), Key("ping", nullable(SHOWN_TEXT)), Key("expect_within", nullable(NUMBER)),
     Key("job", AnswerKind({"type": "object"}, dict)), Key("cwd", nullable(SHOWN_TEXT)),
     Key("paused", nullable(PAUSE.kind), "pause"), Key("next", listed(TIME)), Key("last", nullable(TIME)),
-    Key("idle", COUNT), Key("late", FLAG), Key("failing", FLAG), Key("last_success", nullable(TIME)),
+    Key("idle", COUNT), Key("overdue", FLAG), Key("late", FLAG), Key("failing", FLAG),
+    Key("streak", nullable(STREAK.kind)), Key("last_success", nullable(TIME)),
     Key("created_at", TIME), Key("created_by", nullable(SHOWN_TEXT)), Key("updated_at", TIME),
     Key("updated_by", nullable(SHOWN_TEXT)),
 )  # fmt: skip
@@ -127,17 +151,20 @@ def _view(
     store: Store, kept: Schedule, outcome: Outcome, next_shown: int = 1, fires: Sequence[Fire] = ()
 ) -> ScheduleView:
     failing, last_success = outcome
-    policy = kept.policy
+    policy, streak = kept.policy, kept.streak
+    overdue = kept.next_at is not None and kept.next_at < store.now() - ON_TIME_S
+    is_late = streak is not None and streak.state is Trouble.LATE
     coming = [] if kept.nominal is None else [kept.nominal]
     if coming and next_shown > 1:
         coming += upcoming(rule_of(kept), coming[0], kept.zone, next_shown - 1)
     return ScheduleView(
         kept.name, kept.cron, None if kept.every is None else format_every(kept.every), rule_words(kept), kept.zone,
-        policy.overlap, policy.catch_up, policy.late_max, kept.jitter, json.loads(kept.document),
+        policy.overlap, policy.catch_up, policy.late_max, kept.jitter, *kept.watch, json.loads(kept.document),
         json.loads(kept.surroundings)["cwd"], kept.pause,
         [at + kept.offset for at in coming], kept.last, kept.idle,
-        kept.next_at is not None and kept.next_at < store.now() - ON_TIME_S, failing, last_success, kept.created_at,
-        kept.created_by, kept.updated_at, kept.updated_by, fires,
+        overdue, overdue or is_late, failing,
+        streak and StreakView(streak.state, *streak[:2], streak.latest.at, streak.latest.job), last_success,
+        kept.created_at, kept.created_by, kept.updated_at, kept.updated_by, fires,
     )  # fmt: skip
 
 

@@ -12,7 +12,9 @@ from queuectl.client.acting import note
 from queuectl.client.enqueueing import check_units
 from queuectl.client.operation import SCHEDULES, TEXT, Argument, Command, Kind, one_of, plain
 from queuectl.client.schedule_views import NAMED, RUN, SHOWN, Run, ScheduleView, none_of, view, zone_of
+from queuectl.domain.alerts import Watch
 from queuectl.domain.errors import Conflict, Invalid
+from queuectl.domain.hooks import is_url
 from queuectl.domain.limits import Pause
 from queuectl.domain.schedule import CatchUp, Overlap, Policy
 from queuectl.domain.scheduled import Schedule
@@ -33,11 +35,12 @@ from queuectl.wire.schedules import (
     format_every,
     rule_of,
 )
-from queuectl.wire.times import parse_duration
+from queuectl.wire.times import format_duration, parse_duration
 
 NONE = "none"
 REASON_MAX = 1000
 JITTER_MAX = 86400.0
+WITHIN_MAX = 31 * 86400.0
 
 
 # --- add and set --------------------------------------------------------------------------------
@@ -49,14 +52,15 @@ def _duration(value: Any, key: str, most: float | None = None) -> float | None:
         return None
     seconds = parse_duration(as_json(value), key)
     if most is not None and seconds > most:
-        raise Invalid(f"{key} {shown(value)} is too long", "at most 1d")
+        raise Invalid(f"{key} {shown(value)} is too long", f"at most {format_duration(most)}")
     return seconds
 
 
 def add(
     store: Store, who: str, name: str, job: Mapping[str, Any], cron: str | None = None, every: Any = None,
     tz: str | None = None, overlap: str | None = None, catch_up: str | None = None, late_max: Any = None,
-    jitter: Any = None, replace: bool = False, paused: bool = False,
+    jitter: Any = None, alert: str | None = None, ping: str | None = None, expect_within: Any = None,
+    replace: bool = False, paused: bool = False,
 ) -> ScheduleView:  # fmt: skip
     """Adds a schedule. Raises `Conflict` if its name is taken, unless it is to `replace` that one."""
     now = store.now()
@@ -78,7 +82,7 @@ def add(
         json.dumps(surroundings(settings["env-capture"])), now, who, now, who,
         Pause(now, None, who) if paused else None,
     )  # fmt: skip
-    new = _counted(new, now)
+    new = _counted(new.watched(watch_with(new.watch, alert, ping, expect_within), now), now)
     check_units(store, [scheduled_job(new, now, name, settings, now)])
     with store.transaction():
         if not store.add_schedule(new):
@@ -106,8 +110,9 @@ def _replaced(old: Schedule, new: Schedule) -> Schedule:
     """The new one in place of the old. One with the same rule goes on as it was, so that whoever adds it again and
     again does not put its fires off."""
     kept = new._replace(
-        created_at=old.created_at, created_by=old.created_by, last=old.last, idle=old.idle, pause=old.pause or new.pause
-    )
+        created_at=old.created_at, created_by=old.created_by, last=old.last, idle=old.idle, streak=old.streak,
+        judged=old.judged, pause=old.pause or new.pause,
+    ).watched(new.watch, new.updated_at)  # fmt: skip
     is_same = (old.cron, old.every, old.zone, old.jitter) == (new.cron, new.every, new.zone, new.jitter)
     if is_same and not new.pause:
         return kept._replace(anchor=old.anchor, nominal=old.nominal, next_at=old.next_at)
@@ -117,11 +122,12 @@ def _replaced(old: Schedule, new: Schedule) -> Schedule:
 def change(
     store: Store, who: str, name: str, job: Mapping[str, Any] | None = None, cron: str | None = None,
     every: Any = None, tz: str | None = None, overlap: str | None = None, catch_up: str | None = None,
-    late_max: Any = None, jitter: Any = None,
+    late_max: Any = None, jitter: Any = None, alert: str | None = None, ping: str | None = None,
+    expect_within: Any = None,
 ) -> ScheduleView:  # fmt: skip
     """Changes what is given. `job` has keys to change; one that is None goes back to its default. Another rule counts
     from now on. Raises `NotFound`, `Invalid`."""
-    given = (job, cron, every, tz, overlap, catch_up, late_max, jitter)
+    given = (job, cron, every, tz, overlap, catch_up, late_max, jitter, alert, ping, expect_within)
     if all(each is None or each == {} for each in given):
         raise Invalid("nothing to change", f'e.g. queuectl schedule set {name} --cron "0 4 * * *"')
     if cron is not None and every is not None:
@@ -139,6 +145,7 @@ def change(
         wait = old.jitter if jitter is None else _duration(jitter, "jitter", JITTER_MAX) or 0.0
         document = check_document({**json.loads(old.document), **as_json(job or {})}, now)
         new = new._replace(policy=policy, jitter=wait, document=document_text(document), updated_at=now, updated_by=who)
+        new = new.watched(watch_with(old.watch, alert, ping, expect_within), now)
         check_units(store, [scheduled_job(new, now, name, settings, now)])
         same = (new.cron, new.every, new.zone, new.jitter) == (old.cron, old.every, old.zone, old.jitter)
         return new if same else _counted(new, now)
@@ -149,6 +156,19 @@ def change(
             raise none_of(store, name)
         note(store, who, "ScheduleSet", f"{name}: {_said(after)}")
     return view(store, who, name)
+
+
+def watch_with(old: Watch, alert: str | None, ping: str | None, expect_within: Any) -> Watch:
+    """The watch with what is given; `none` lifts it. Raises `Invalid`."""
+    if ping not in (None, NONE) and not is_url(ping):
+        raise Invalid(f"ping {shown(ping)} is not a URL", "e.g. https://hc-ping.com/UUID")
+    within = old.expect_within if expect_within is None else _duration(expect_within, "expect_within", WITHIN_MAX)
+    if within is not None and within < 1:
+        raise Invalid("expect_within must be at least 1s", "write it as 10m, 2h, 1d")
+    return Watch(
+        old.alert if alert is None else None if alert == NONE else alert,
+        old.ping if ping is None else None if ping == NONE else ping, within,
+    )  # fmt: skip
 
 
 def _with_rule(old: Schedule, now: float, cron: str | None, every: Any, tz: str | None) -> Schedule:
@@ -166,6 +186,7 @@ def _with_rule(old: Schedule, now: float, cron: str | None, every: Any, tz: str 
 
 _ANY = {"anyOf": [schema.DURATION, {"type": "string", "enum": [NONE]}]}
 _OR_NONE = Kind(_ANY, lambda value, key: value, as_json)
+_FILLED = Kind(schema.STORABLE, check_filled)
 _EVERY = Kind(schema.DURATION, lambda value, key: check_every(value, key), as_json)
 
 
@@ -183,6 +204,9 @@ _POLICY = (
     Argument("catch_up", one_of(*CatchUp), default=None, told="fires that no worker saw (default: one)"),
     Argument("late_max", _OR_NONE, default=None, told="later than this a fire makes no job"),
     Argument("jitter", _OR_NONE, default=None, told="fire up to this much later, always the same"),
+    Argument("alert", _FILLED, default=None, told="the command or URL that is told when its runs fail or are late"),
+    Argument("ping", _FILLED, default=None, told="the URL that is called at the start and the end of each run"),
+    Argument("expect_within", _OR_NONE, default=None, told="a run that has not ended well by then is late"),
 )  # fmt: skip
 _GIVEN_NAME = NAMED._replace(spelled="")
 
@@ -215,7 +239,7 @@ def pause(store: Store, who: str, name: str, reason: str | None = None) -> Sched
 
     def paused(old: Schedule) -> Schedule:
         since = old.pause.since if old.pause else now
-        return old._replace(pause=Pause(since, None, who, why), nominal=None, next_at=None)
+        return old._replace(pause=Pause(since, None, who, why), nominal=None, next_at=None, tell_at=None)
 
     return _changed(store, who, name, "SchedulePaused", paused)
 
@@ -223,10 +247,13 @@ def pause(store: Store, who: str, name: str, reason: str | None = None) -> Sched
 def resume(store: Store, who: str, name: str) -> ScheduleView:
     """Lets a schedule fire again, from now on. Raises `NotFound`."""
     now = store.now()
-    return _changed(
-        store, who, name, "ScheduleResumed",
-        lambda old: old if old.pause is None else _counted(old._replace(pause=None), now),
-    )  # fmt: skip
+
+    def resumed(old: Schedule) -> Schedule:
+        if old.pause is None:
+            return old
+        return _counted(old._replace(pause=None, judged=None).watched(old.watch, now), now)
+
+    return _changed(store, who, name, "ScheduleResumed", resumed)
 
 
 def _changed(store: Store, who: str, name: str, deed: str, change: Any) -> ScheduleView:

@@ -7,8 +7,10 @@ hooks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from queuectl.domain.events import Ended, Event, Lost
 from queuectl.domain.job import HOOKS, Job, JobState, Outcome, Spec
@@ -18,6 +20,12 @@ TRIES = 5
 COMMAND_TIMEOUT_S, CALL_TIMEOUT_S = 300.0, 60.0
 URL, SECRET, ID = "QUEUECTL_WEBHOOK_URL", "QUEUECTL_WEBHOOK_SECRET", "QUEUECTL_WEBHOOK_ID"
 """The variables that tell engine/webhook.py what to call: arguments are there for all to see."""
+ALERT, PING = "alert", "ping"
+"""The keys of hooks of schedules."""
+PING_BYTES = 10_000
+"""How much of the output a ping of a failure has."""
+PING_WITHIN_S = 3600.0
+"""A ping that is older tells nobody anything."""
 TAIL_BYTES, VARIABLE_TAIL_BYTES = 64 << 10, 4 << 10
 
 POLICY: dict[str, Any] = {
@@ -37,6 +45,12 @@ def is_hook(job: Job) -> bool:
 def is_url(command: object) -> bool:
     """Whether a hook is a call and no command."""
     return isinstance(command, str) and re.fullmatch(r"https?://[^\s]+", command) is not None
+
+
+def pinged(url: str, word: str) -> str:
+    """The URL with a word at the end of its path."""
+    to = urlsplit(url)
+    return urlunsplit(to._replace(path=f"{to.path.rstrip('/')}/{word}"))
 
 
 def due(event: Event, after: Job) -> Iterator[tuple[str, str]]:
@@ -61,3 +75,18 @@ def hook_of(job: Job, key: str, command: str, new_id: str, now: float) -> Job:
         id=new_id, generated_id=True, command=command, spec=spec, queue=HOOKS, tags=(key, f"job:{job.id}"),
         owner=job.owner, created_at=now, run_at=now, updated_at=now,
     )  # fmt: skip
+
+
+def tells(kind: str, name: str, command: str) -> str:
+    """Whom a hook tells of what: what tells the same one of the same is run in its order. It begins with `about`."""
+    return about(kind, name) + blake2b(command.encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
+
+
+def about(kind: str, name: str) -> str:
+    return f"{kind} {name} "
+
+
+def tail_text(outputs: Iterable[tuple[bytes, bytes]], most: int = TAIL_BYTES) -> str:
+    """The last that an execution wrote, given the beginning and the end of each of its outputs."""
+    tails = [(head + tail)[-most:] for head, tail in outputs]
+    return b"".join(tails)[-most:].decode("utf-8", "replace")

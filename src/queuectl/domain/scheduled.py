@@ -7,6 +7,7 @@ from datetime import tzinfo
 from itertools import groupby
 from typing import NamedTuple
 
+from queuectl.domain.alerts import REMIND_EACH_S, Streak, Watch
 from queuectl.domain.limits import Pause
 from queuectl.domain.schedule import (
     CATCH_UP_MAX,
@@ -34,7 +35,8 @@ class Schedule(NamedTuple):
     `zone` is the name of the time zone of `cron`. `document` has the keys of its jobs as JSON, `surroundings` what they
     were given with besides: folder, umask, variables. `nominal` is the next fire by the rule, `next_at` when that is
     looked at; None: it does not fire. `last` is the latest fire that was looked at; `idle` counts those since the last
-    one that made a job.
+    one that made a job. `judged` is the latest fire of which it is known whether it was late, `tell_at` when to look at
+    what there is to tell of its runs.
     """
 
     name: str
@@ -55,6 +57,10 @@ class Schedule(NamedTuple):
     next_at: float | None = None
     last: float | None = None
     idle: int = 0
+    watch: Watch = Watch()
+    streak: Streak | None = None
+    judged: float | None = None
+    tell_at: float | None = None
 
     @property
     def offset(self) -> float:
@@ -74,6 +80,21 @@ class Schedule(NamedTuple):
         before the clock went back."""
         assert self.nominal is not None
         return due_fires(rule, self.nominal - 1, now - self.offset, zone, fired)
+
+    def watched(self, watch: Watch, now: float) -> Schedule:
+        """The schedule with another watch. Fires are judged from now on if they were not before."""
+        if not watch.has_streaks:
+            return self._replace(watch=watch, streak=None, judged=None, tell_at=None)
+        judged = None if watch.expect_within is None else self.judged or now
+        return self._replace(watch=watch, judged=judged, tell_at=None if self.pause else now)
+
+    def tell_next(self, unjudged: float | None) -> float | None:
+        """When to look at what there is to tell. `unjudged`: the first fire that may become late."""
+        if self.pause:
+            return None
+        late_at = None if unjudged is None or self.watch.expect_within is None else unjudged + self.watch.expect_within
+        remind_at = None if self.streak is None or self.watch.alert is None else self.streak.told_at + REMIND_EACH_S
+        return min((at for at in (late_at, remind_at) if at is not None), default=None)
 
 
 class Fire(NamedTuple):
@@ -124,7 +145,11 @@ def look(
         idle += 0 if made else due.earlier
     latest = max(filter(None, (schedule.last, *due.fires[-1:])), default=None)
     after = schedule._from(max(now - schedule.offset, *due.fires[-1:], 0.0), rule, zone)
-    return Look(made, lines, after._replace(last=latest, idle=idle))
+    after = after._replace(last=latest, idle=idle)
+    if after.watch.expect_within is not None and due.fires:
+        late_at = (due.first if due.earlier else due.fires[0]) + after.watch.expect_within
+        after = after._replace(tell_at=late_at if after.tell_at is None else min(late_at, after.tell_at))
+    return Look(made, lines, after)
 
 
 def _lines(schedule: Schedule, due: Due, decisions: Sequence[Decision], now: float) -> list[Fire]:

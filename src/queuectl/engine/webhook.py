@@ -1,5 +1,6 @@
 """A hook that is a call: a small program that a supervisor runs. It sends its input, signed by Standard Webhooks, and
-succeeds if the answer is 2xx. Redirects are not followed: what was meant for one place goes to no other."""
+succeeds if the answer is 2xx. Redirects are not followed: what was meant for one place goes to no other. A call without
+an id is a ping: plain text, unsigned."""
 
 from __future__ import annotations
 
@@ -42,9 +43,10 @@ def headers(secret: str, message_id: str, timestamp: str, body: bytes) -> dict[s
 
 
 def main() -> None:
-    url, secret, message_id = os.environ[URL], os.environ.get(SECRET, ""), os.environ[ID]
+    url, secret, message_id = os.environ[URL], os.environ.get(SECRET, ""), os.environ.get(ID)
     body = sys.stdin.buffer.read()
-    told = headers(secret, message_id, str(int(time.time())), body)
+    plain = {"Content-Type": "text/plain; charset=utf-8", "User-Agent": "queuectl"}
+    told = headers(secret, message_id, str(int(time.time())), body) if message_id else plain
     to = urlsplit(url)
     print(f"POST {to.scheme}://{to.hostname}", flush=True)  # the rest of an address may be a secret
     try:

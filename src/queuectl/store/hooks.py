@@ -10,6 +10,8 @@ class HookStore(Protocol):
 
     hooks_added: bool
     """Whether `record` has added a hook. The caller takes that back."""
+    runs_ended: bool
+    """Whether `record` has noted the end of a run of a schedule that keeps streaks. The caller takes that back."""
 
     def has_hooks(self) -> bool:
         """Whether a hook can be claimed now."""

@@ -22,6 +22,7 @@ from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.lifecycle import Ended, Event, GivenBack, Lost, Progressed, Started, Stuck
 from queuectl.domain.selector import Selector
 from queuectl.domain.served import Served
+from queuectl.store.alerts import AlertStore
 from queuectl.store.arrivals import ArrivalStore
 from queuectl.store.batches import BatchStore, ListStore
 from queuectl.store.edges import EdgeStore
@@ -29,7 +30,6 @@ from queuectl.store.editing import EditStore
 from queuectl.store.history import HistoryStore
 from queuectl.store.hooks import HookStore
 from queuectl.store.limits import LimitStore
-from queuectl.store.schedules import ScheduleStore
 from queuectl.store.selections import Refs, SelectionStore
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class OpenStore(Protocol):
         """The jobs that a supervisor holds."""
 
 
-class WorkStore(OpenStore, ScheduleStore, ListStore, HookStore, Protocol):
+class WorkStore(OpenStore, AlertStore, ListStore, HookStore, Protocol):
     """What a worker needs: who drives which supervisor, and what becomes of its jobs."""
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
@@ -340,7 +340,7 @@ class WorkStore(OpenStore, ScheduleStore, ListStore, HookStore, Protocol):
 
 
 class PeopleStore(
-    OpenStore, LimitStore, ScheduleStore, ArrivalStore, BatchStore, EditStore, EdgeStore, SelectionStore, Protocol
+    OpenStore, LimitStore, AlertStore, ArrivalStore, BatchStore, EditStore, EdgeStore, SelectionStore, Protocol
 ):  # fmt: skip
     """What people's commands need."""
 

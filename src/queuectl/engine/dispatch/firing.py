@@ -1,4 +1,5 @@
-"""Fires schedules: adds the jobs of due fires. Each worker does, and whoever looks first at a fire decides about it."""
+"""Fires schedules: adds the jobs of due fires, and tells how these end. Each worker does, and whoever looks first at a
+schedule decides about it."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ from queuectl.clock import Clock
 from queuectl.engine.dispatch.claiming import Claiming
 from queuectl.engine.dispatch.pace import Pace
 from queuectl.engine.dispatch.stopping import Stopping
-from queuectl.store.schedules import ScheduleStore
+from queuectl.store.port import WorkStore
 
 if TYPE_CHECKING:
+    from queuectl.engine.dispatch.alerts import Alerts
     from queuectl.engine.dispatch.fires import Fires
     from queuectl.engine.dispatch.recounting import Recounting
 
@@ -29,18 +31,20 @@ class Firing:
     """Fires the schedules of a store when they are due."""
 
     def __init__(
-        self, store: ScheduleStore, pace: Pace, clock: Clock, stopping: Stopping, claiming: Claiming
+        self, store: WorkStore, pace: Pace, clock: Clock, stopping: Stopping, claiming: Claiming
     ) -> None:  # fmt: skip
         self._store = store
         self._pace = pace
         self._clock = clock
         self._stopping = stopping
         self._claiming = claiming
-        self._known: tuple[Fires, Recounting] | None = None
+        self._known: tuple[Fires, Alerts, Recounting] | None = None
         """Loaded once there are schedules."""
         self._ask_at = self._asked_at = self._recount_at = -inf
         self.next_at: float | None = None
-        """When the next schedule is to be looked at, by the store's time; None if there is none."""
+        """When the next schedule is to be fired, by the store's time; None if there is none."""
+        self._tell_at: float | None = None
+        """When there may be something to tell of one's runs."""
 
     def look_again(self) -> None:
         """Something has changed: the next fire may be another one."""
@@ -50,43 +54,63 @@ class Firing:
         """When there is something to do, by the clock that never jumps; infinite if there is nothing."""
         if self._stopping.has_begun:
             return inf
-        fire_at = inf if self.next_at is None else self._clock.monotonic() + self.next_at - self._store.now()
-        return max(self._pace.commit_not_before, min(fire_at, self._ask_at))
+        if self._store.runs_ended:
+            return self._pace.commit_not_before
+        due = min((at for at in (self.next_at, self._tell_at) if at is not None), default=inf)
+        look_at = inf if due == inf else self._clock.monotonic() + due - self._store.now()
+        return max(self._pace.commit_not_before, min(look_at, self._ask_at))
 
     def go_on(self, now: float) -> None:
         """Fires what is due, some of it if it is much."""
         if self._stopping.has_begun or now < self._pace.commit_not_before:
             return
+        if self._store.runs_ended:
+            self._store.runs_ended, self._ask_at = False, -inf
         ask_at = min(self._ask_at, self._asked_at + ASK_EVERY_S)
         if now >= ask_at or (self.next_at is not None and now >= self._recount_at):
             self._ask()
+        self._fire()
+        self._tell()
+
+    def _fire(self) -> None:
         if self.next_at is None or self._store.now() < self.next_at:
             return
-        fires, _ = self._with_schedules()
-        looked_at, jobs = fires.fire()
+        looked_at, jobs = self._with_schedules()[0].fire()
         if jobs:
             self._claiming.look_again()
         self._ask()
         if not looked_at and self.next_at is not None:
             self.next_at = max(self.next_at, self._store.now() + BUSY_S)
 
+    def _tell(self) -> None:
+        if self._tell_at is None or self._store.now() < self._tell_at:
+            return
+        looked_at = self._with_schedules()[1].tell()
+        if self._store.hooks_added:
+            self._claiming.ended()
+        self._ask()
+        if not looked_at and self._tell_at is not None:
+            self._tell_at = max(self._tell_at, self._store.now() + BUSY_S)
+
     def _ask(self) -> None:
         self._asked_at = now = self._clock.monotonic()
         self._ask_at = inf
-        self.next_at = self._next_fire()
+        self._look()
         if self.next_at is not None and now >= self._recount_at:
             self._recount_at = now + RECOUNT_S
-            fires, recounting = self._with_schedules()
+            fires, _, recounting = self._with_schedules()
             recounting.go_on(fires.unknown_zones)
-            self.next_at = self._next_fire()
+            self._look()
 
-    def _next_fire(self) -> float | None:
-        return self._store.next_fire(sorted(self._known[0].unknown_zones) if self._known else ())
+    def _look(self) -> None:
+        unknown = sorted(self._known[0].unknown_zones) if self._known else ()
+        self.next_at, self._tell_at = self._store.next_looks(unknown)
 
-    def _with_schedules(self) -> tuple[Fires, Recounting]:
+    def _with_schedules(self) -> tuple[Fires, Alerts, Recounting]:
         if self._known is None:
+            from queuectl.engine.dispatch.alerts import Alerts
             from queuectl.engine.dispatch.fires import Fires
             from queuectl.engine.dispatch.recounting import Recounting
 
-            self._known = Fires(self._store), Recounting(self._store, self._clock)
+            self._known = Fires(self._store), Alerts(self._store), Recounting(self._store, self._clock)
         return self._known

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import queuectl
-from queuectl.domain.hooks import ID, SECRET, URL, VARIABLE_TAIL_BYTES, is_url
+from queuectl.domain.hooks import ALERT, ID, PING, SECRET, URL, VARIABLE_TAIL_BYTES, is_url
 from queuectl.domain.job import HOOKS, Job
 from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.link import Link
@@ -68,28 +68,34 @@ class Hooks:
             return None
         (hook,) = jobs
         kept = self._store.outputs(hook, 0)
-        return link, hook, (kept[0].head + kept[0].tail).decode() if kept else "{}"
+        return link, hook, (kept[0].head + kept[0].tail).decode() if kept else ""
 
     def start(self, claimed: Claimed, now: float) -> None:
         link, hook, text = claimed
-        job: dict[str, Any] = json.loads(text)
-        about = variables(job)
-        if not is_url(hook.command):
-            link.start_hook(hook, hook.command, about, text, str(job.get("id")), str(job.get("queue")), now)
-            return
-        source = str(Path(queuectl.__file__).parents[1])
-        program = f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.webhook import main; main()"
-        own = {URL: str(hook.command), SECRET: self._secret, ID: hook.id}
-        body = {"type": f"job.{job.get('state')}", "timestamp": format_time(hook.created_at), "data": job}
-        link.start_hook(
-            hook, [sys.executable, "-I", "-c", program], {**about, **own}, json.dumps(body), str(job.get("id")),
-            str(job.get("queue")), now,
-        )  # fmt: skip
+        kind = hook.tags[0]
+        given: dict[str, Any] = {} if kind == PING else json.loads(text)
+        job: dict[str, Any] = (given.get("job") or {}) if kind == ALERT else given
+        about = variables(given, job)
+        command: str | list[str] | tuple[str, ...] = hook.command
+        if is_url(hook.command):
+            source = str(Path(queuectl.__file__).parents[1])
+            program = f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.webhook import main; main()"
+            command = [sys.executable, "-I", "-c", program]
+            about |= {URL: str(hook.command)}
+            if kind != PING:
+                about |= {SECRET: self._secret, ID: hook.id}
+                name = f"{'schedule' if kind == ALERT else 'job'}.{given.get('state')}"
+                text = json.dumps({"type": name, "timestamp": format_time(hook.created_at), "data": given})
+        job_id, queue = str(job.get("id") or ""), str(job.get("queue") or "")
+        link.start_hook(hook, command, about, text, job_id, queue, now)
 
 
-def variables(job: dict[str, Any]) -> dict[str, str]:
-    """What a hook's environment says of its job."""
-    said = {"STATE": job.get("state"), "EXIT_CODE": job.get("exit_code"), "ERROR": job.get("error")}
+def variables(given: dict[str, Any], job: dict[str, Any]) -> dict[str, str]:
+    """What a hook's environment says of its job, or of its schedule and the run that it tells of."""
     tail = str(job.get("output_tail") or "").encode()[-VARIABLE_TAIL_BYTES:].decode("utf-8", "ignore")
-    known = {**said, "TAIL": tail}
-    return {f"QUEUECTL_{name}": "" if value is None else str(value).replace("\0", "") for name, value in known.items()}
+    said = {
+        "STATE": given.get("state"), "EXIT_CODE": job.get("exit_code"), "ERROR": given.get("error"), "TAIL": tail
+    }  # fmt: skip
+    if given is not job:
+        said |= {"SCHEDULE": given.get("schedule"), "SCHEDULED_AT": given.get("scheduled_at")}
+    return {f"QUEUECTL_{name}": "" if value is None else str(value).replace("\0", "") for name, value in said.items()}

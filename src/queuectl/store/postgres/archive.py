@@ -17,7 +17,7 @@ from queuectl.store.shared.limits import GATES_SCHEMA
 AT_ONCE = 2000
 PATIENT = {"idle_in_transaction_session_timeout": "0"}
 """How long this store waits depends on the other one."""
-NUMBERED = {"specs": "id", "jobs": "seq", "events": "id", "settlements": "id"}
+NUMBERED = {"specs": "id", "jobs": "seq", "events": "id", "settlements": "id", "run_ends": "id"}
 REFUSE = """
 CREATE FUNCTION {schema}.moved() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'this store has moved'; END $$;

@@ -34,9 +34,9 @@ from queuectl.store.postgres.listener import Listener
 from queuectl.store.postgres.record import Recording
 from queuectl.store.postgres.relay import PostgresRelay
 from queuectl.store.postgres.schema import empty, find_identity
+from queuectl.store.shared.alerts import Alerts
 from queuectl.store.shared.batches import Batches
 from queuectl.store.shared.history import History
-from queuectl.store.shared.schedules import Schedules
 from queuectl.store.shared.tokens import Tokens
 
 FOLD_FROM = 2000
@@ -46,7 +46,7 @@ TRANSACTION_MAX = 2
 """The time limit of a worker's transaction, as a multiple of that of an answer."""
 
 
-class PostgresStore(Recording, Inserting, Batches, History, Tokens, Schedules):
+class PostgresStore(Recording, Inserting, Batches, History, Tokens, Alerts):
     """A `Store` (see store/port.py) in a schema of a PostgreSQL database. One object, one thread."""
 
     def __init__(

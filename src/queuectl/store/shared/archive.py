@@ -12,7 +12,7 @@ from queuectl.store.shared.rows import JOB_COLUMNS
 
 TABLES: Mapping[str, Sequence[str]] = {
     "specs": ("id", "body"),
-    "jobs": (*JOB_COLUMNS.split(", "), "ready", "due_at"),
+    "jobs": (*JOB_COLUMNS.split(", "), "ready", "due_at", "tells"),
     "attempts": (
         "job", "number", "lease", "worker", "host", "started_at", "finished_at", "outcome", "exit_code", "signal",
         "error", "cpu_time", "max_rss", "output_bytes", "output_files", "leftover", "note",
@@ -31,8 +31,10 @@ TABLES: Mapping[str, Sequence[str]] = {
     "schedules": (
         "name", "cron", "every", "anchor", "zone", "overlap", "catch_up", "late_max", "jitter", "document",
         "surroundings", "created_at", "created_by", "updated_at", "updated_by", "paused_at", "paused_by",
-        "paused_reason", "nominal", "next_at", "last", "idle",
+        "paused_reason", "nominal", "next_at", "last", "idle", "alert", "ping", "expect_within", "streak", "judged",
+        "tell_at",
     ),
+    "run_ends": ("id", "schedule", "job", "at", "ended_at", "well", "why"),
     "fires": ("schedule", "at", "until", "decided_at", "job", "reason", "fires", "at_least"),
     "unique_keys": ("key", "job", "before"),
     "batches": ("name", "at_most", "max_fails", "lost"),

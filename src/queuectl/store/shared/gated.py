@@ -18,6 +18,8 @@ class Gated(Limits):
 
     hooks_added = False
     """Whether a hook was added since somebody has asked."""
+    runs_ended = False
+    """Whether the end of a run of a schedule was noted since somebody has asked."""
 
     def has_hooks(self) -> bool:
         return bool(self.read("has_hooks", hooks=HOOKS, now=self.now())[0][0])

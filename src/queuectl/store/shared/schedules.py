@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from queuectl.store.shared.limits import Limits
 
 if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.alerts import Streak
     from queuectl.domain.scheduled import Fire, Schedule
 
 _KEPT = (
     "name", "cron", "every", "anchor", "zone", "overlap", "catch_up", "late_max", "jitter", "document", "surroundings",
     "created_at", "created_by", "updated_at", "updated_by", "paused_at", "paused_by", "paused_reason", "nominal",
-    "next_at", "last", "idle",
+    "next_at", "last", "idle", "alert", "ping", "expect_within", "streak", "judged", "tell_at",
 )  # fmt: skip
 _COLUMNS = ", ".join(_KEPT)
 FORGET_EACH = 16
@@ -55,18 +57,23 @@ class Schedules(Limits):
 
     def delete_schedule(self, name: str) -> bool:
         with self.transaction():
-            self._execute("DELETE FROM {schema}.fires WHERE schedule = ?", [name])
+            for table in ("fires", "run_ends"):
+                self._execute(f"DELETE FROM {{schema}}.{table} WHERE schedule = ?", [name])
             return bool(self._select("DELETE FROM {schema}.schedules WHERE name = ? RETURNING 1", [name]))
 
     # --- firing -----------------------------------------------------------------------------
 
-    def next_fire(self, without_zones: Sequence[str] = ()) -> float | None:
+    def next_looks(self, without_zones: Sequence[str] = ()) -> tuple[float | None, float | None]:
         if self._behind:
-            return None
+            return None, None
         but, values = _but(without_zones)
-        text = f"SELECT min(next_at) FROM {{schema}}.schedules WHERE next_at IS NOT NULL {but}"
-        at = self._select(text, values)[0][0]
-        return None if at is None else float(at)
+        text = (
+            f"SELECT (SELECT min(next_at) FROM {{schema}}.schedules WHERE next_at IS NOT NULL {but}), "
+            "CASE WHEN EXISTS (SELECT 1 FROM {schema}.run_ends) THEN 0 "
+            "ELSE (SELECT min(tell_at) FROM {schema}.schedules WHERE tell_at IS NOT NULL) END"
+        )
+        fire_at, tell_at = self._select(text, values)[0]
+        return fire_at, tell_at
 
     def due_schedules(self, now: float, limit: int, without_zones: Sequence[str] = ()) -> list[Schedule]:
         but, values = _but(without_zones)
@@ -75,10 +82,10 @@ class Schedules(Limits):
 
     def move_schedule(self, before: Schedule, after: Schedule) -> bool:
         text = (
-            "UPDATE {schema}.schedules SET nominal = ?, next_at = ?, last = ?, idle = ? "
+            "UPDATE {schema}.schedules SET nominal = ?, next_at = ?, last = ?, idle = ?, tell_at = ? "
             "WHERE name = ? AND next_at = ? RETURNING 1"
         )
-        values = [after.nominal, after.next_at, after.last, after.idle, before.name, before.next_at]
+        values = [after.nominal, after.next_at, after.last, after.idle, after.tell_at, before.name, before.next_at]
         return bool(self._select(text, values))
 
     # --- what became of fires ---------------------------------------------------------------
@@ -91,12 +98,15 @@ class Schedules(Limits):
                 self._forget_fires(fire)
 
     def _forget_fires(self, latest: Fire) -> None:
-        """Forgets old lines. Those of the last hours stay, so that a clock which goes back fires nothing twice."""
+        """Forgets old lines. Those of the last hours stay, so that a clock which goes back fires nothing twice, and
+        those that may become late."""
         from queuectl.domain.scheduled import FIRES_KEPT
 
         nth = "SELECT at FROM {schema}.fires WHERE schedule = ? ORDER BY at DESC LIMIT 1 OFFSET ?"
-        text = f"DELETE FROM {{schema}}.fires WHERE schedule = ? AND at < ? AND at < ({nth})"
-        self._execute(text, [latest.schedule, latest.at - KEPT_S, latest.schedule, FIRES_KEPT - 1])
+        judged = "coalesce((SELECT judged FROM {schema}.schedules WHERE name = ? AND paused_at IS NULL), ?)"
+        text = f"DELETE FROM {{schema}}.fires WHERE schedule = ? AND at < ? AND at < ({nth}) AND at <= {judged}"
+        name = latest.schedule
+        self._execute(text, [name, latest.at - KEPT_S, name, FIRES_KEPT - 1, name, latest.at])
 
     def fires(self, name: str, limit: int) -> list[Fire]:
         from queuectl.domain.scheduled import Fire
@@ -153,11 +163,13 @@ def _values(schedule: Schedule) -> list[object]:
         schedule.name, schedule.cron, schedule.every, schedule.anchor, schedule.zone, policy.overlap._value_,
         policy.catch_up._value_, policy.late_max, schedule.jitter, schedule.document, schedule.surroundings,
         schedule.created_at, schedule.created_by, schedule.updated_at, schedule.updated_by, *paused, schedule.nominal,
-        schedule.next_at, schedule.last, schedule.idle,
+        schedule.next_at, schedule.last, schedule.idle, *schedule.watch, streak_text(schedule.streak), schedule.judged,
+        schedule.tell_at,
     ]  # fmt: skip
 
 
 def _schedule(row: Sequence[Any]) -> Schedule:
+    from queuectl.domain.alerts import Watch
     from queuectl.domain.limits import Pause
     from queuectl.domain.schedule import CatchUp, Overlap, Policy
     from queuectl.domain.scheduled import Schedule
@@ -166,4 +178,20 @@ def _schedule(row: Sequence[Any]) -> Schedule:
     overlap, catch_up, late_max = (kept.pop(name) for name in ("overlap", "catch_up", "late_max"))
     since, by, reason = (kept.pop(f"paused_{name}") for name in ("at", "by", "reason"))
     pause = None if since is None else Pause(since, None, by, reason)
-    return Schedule(policy=Policy(Overlap(overlap), CatchUp(catch_up), late_max), pause=pause, **kept)
+    watch = Watch(*(kept.pop(name) for name in Watch._fields))
+    kept["streak"] = _streak(kept["streak"])
+    return Schedule(policy=Policy(Overlap(overlap), CatchUp(catch_up), late_max), pause=pause, watch=watch, **kept)
+
+
+def streak_text(streak: Streak | None) -> str | None:
+    """A streak as its column has it."""
+    return None if streak is None else json.dumps([*streak[:2], streak.latest])
+
+
+def _streak(text: str | None) -> Streak | None:
+    from queuectl.domain.alerts import Streak, Trouble, Verdict
+
+    if text is None:
+        return None
+    since, told_at, (decided_at, at, trouble, job, why) = json.loads(text)
+    return Streak(since, told_at, Verdict(decided_at, at, Trouble(trouble), job, why))

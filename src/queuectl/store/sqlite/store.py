@@ -19,10 +19,10 @@ from queuectl.domain.served import Served
 from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_folder
 from queuectl.store.passfile import Access
 from queuectl.store.port import Change, Grip, OutputRelay, WorkerRow
+from queuectl.store.shared.alerts import Alerts
 from queuectl.store.shared.batches import Batches
 from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.history import History
-from queuectl.store.shared.schedules import Schedules
 from queuectl.store.shared.tokens import Tokens
 from queuectl.store.sqlite.connection import folder_of
 from queuectl.store.sqlite.insert import Inserting
@@ -35,7 +35,7 @@ PEOPLE_BUSY_TIMEOUT_S = 10.0
 """How long a command waits for the write lock. A dispatcher waits far less and tries again in its loop."""
 
 
-class SqliteStore(Inserting, Batches, History, Tokens, Gated, Schedules):
+class SqliteStore(Inserting, Batches, History, Tokens, Gated, Alerts):
     """A `Store` (see store/port.py) in one SQLite file. One object, one connection, one thread."""
 
     def __init__(

@@ -35,7 +35,8 @@ document.addEventListener("submit", async (event) => {
   const { method, path } = form.dataset, found = {};
   for (const field of form.elements) {
     const isSame = field.tagName === "SELECT" ? field.selectedOptions[0]?.defaultSelected : field.value === field.defaultValue;
-    if (field.name && field.value.trim() && (method === "POST" || !isSame)) found[field.name] = field.value.trim();
+    const value = field.value.trim() || (field.matches("[data-lift]") && method === "PATCH" ? "none" : "");
+    if (field.name && value && (method === "POST" || !isSame)) found[field.name] = value;
   }
   if (method === "POST") {
     found.job = { command: found.command };

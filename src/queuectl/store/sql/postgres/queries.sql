@@ -409,7 +409,7 @@ SELECT EXISTS (
           SELECT name FROM {schema}.queues
           WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > %(now)s)
       )
-) OR EXISTS (SELECT 1 FROM {schema}.settlements);
+) OR EXISTS (SELECT 1 FROM {schema}.settlements) OR EXISTS (SELECT 1 FROM {schema}.run_ends);
 
 -- name: register
 -- A new supervisor, with its first lease.

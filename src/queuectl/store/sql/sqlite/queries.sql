@@ -229,7 +229,7 @@ SELECT EXISTS (
     WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed')
     AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
     AND queue NOT IN (SELECT name FROM closed)
-) OR EXISTS (SELECT 1 FROM settlements) OR EXISTS (
+) OR EXISTS (SELECT 1 FROM settlements) OR EXISTS (SELECT 1 FROM run_ends) OR EXISTS (
     SELECT 1 FROM jobs INDEXED BY jobs_parked
     WHERE ready = 2 AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
     AND queue NOT IN (SELECT name FROM closed)
