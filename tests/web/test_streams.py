@@ -23,13 +23,15 @@ from tests.workshop import PATIENCE_S, open_workshop, until
 Event = tuple[str, dict[str, Any]]
 
 
-def events(answer: httpx.Response) -> Iterator[Event]:
-    """The events of a stream, one after the other."""
+def events(answer: httpx.Response, reader: Watcher | None = None) -> Iterator[Event]:
+    """The events of a stream, one after the other. The reader's place is the latest id."""
     kind = ""
     for line in answer.iter_lines():
         name, _, value = line.partition(": ")
         if name == "event":
             kind = value
+        elif name == "id" and reader:
+            reader.place = value
         elif name == "data":
             yield kind, json.loads(value)
 
@@ -37,8 +39,10 @@ def events(answer: httpx.Response) -> Iterator[Event]:
 class Watcher:
     """Reads a stream in a thread, and keeps what it has read."""
 
-    def __init__(self, service: Service, path: str) -> None:
+    def __init__(self, service: Service, path: str, after: str | None = None) -> None:
         self.seen: list[Event] = []
+        self.place = ""
+        self._after = {} if after is None else {"Last-Event-ID": after}
         self._client = service.client(service.tokens["full"])
         self._open = threading.Event()
         self._path = path
@@ -47,10 +51,10 @@ class Watcher:
         assert self._open.wait(PATIENCE_S)
 
     def _read(self) -> None:
-        with self._client.stream("GET", self._path) as answer:
+        with self._client.stream("GET", self._path, headers=self._after) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             self._open.set()
-            for event in events(answer):
+            for event in events(answer, self):
                 self.seen.append(event)
 
     def until(self, wanted: Callable[[Event], bool]) -> Event:
@@ -142,9 +146,89 @@ def test_output_of_a_job_that_is_deleted_meanwhile_ends_with_the_reason(service:
     assert watcher.end()[-1][1]["code"] == "not_found"
 
 
+def test_a_listener_that_comes_back_is_told_what_it_missed(tmp_path: Path) -> None:
+    db = tmp_path / "queuectl.db"
+    with serving(db) as service:
+        service.enqueue(id="before")
+        first = Watcher(service, "/api/v1/events")
+        service.enqueue(id="heard")
+        first.until(job_event("enqueued", "heard"))
+    first.end()  # the server has ended
+    with serving(db) as service:
+        service.enqueue(id="missed")
+        service.full.put("/api/v1/config/timeout", json={"value": "1h"})
+        again = Watcher(service, "/api/v1/events", after=first.place)
+        again.until(job_event("enqueued", "missed"))
+        again.until(lambda event: event[0] == "deed" and event[1]["event"] == "setting_changed")
+        service.enqueue(id="later")
+        again.until(job_event("enqueued", "later"))
+        assert not [event for event in again.seen if event[1].get("job") in ("before", "heard")]
+        strange = Watcher(service, "/api/v1/events", after="no such place")
+        service.enqueue(id="latest")
+        strange.until(job_event("enqueued", "latest"))
+        assert not [event for event in strange.seen if event[1].get("job") == "missed"]
+    for watcher in (again, strange):
+        watcher.end()
+
+
+def test_a_listener_that_missed_very_much_is_told_so(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db") as service:
+        place = feed.place_id(service.queue.place())
+        service.full.post("/api/v1/jobs", json=[{"command": "true"}] * NEWS_MAX)
+        watcher = Watcher(service, "/api/v1/events", after=place)
+        watcher.until(lambda event: event[0] == "skipped")
+    watcher.end()
+
+
+def test_an_output_goes_on_where_its_reader_was(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db", listen_s_max=1.0) as service, open_workshop(tmp_path) as shop:
+        half, gate = tmp_path / "half", tmp_path / "gate"
+        wait = "until [ -e {} ]; do sleep 0.05; done"
+        command = f"printf 'one\\n\\303'; {wait.format(half)}; printf '\\244 two\\n'; {wait.format(gate)}; echo three"
+        shop.enqueue(command, id="a")
+        shop.worker()
+        first = Watcher(service, "/api/v1/jobs/a/output/stream")
+        first.until(lambda event: event[0] == "output")
+        first.end()  # after its second, in the middle of a character
+        assert first.place == "1-4-0"
+        half.touch()
+        second = Watcher(service, "/api/v1/jobs/a/output/stream", after=first.place)
+        second.until(lambda event: event[0] == "output" and "two" in event[1]["text"])
+        second.end()
+        gate.touch()
+        until(lambda: shop.job("a").finished, "it ends")
+        third = Watcher(service, "/api/v1/jobs/a/output/stream", after=second.place)
+        told = [
+            event[1]["text"] for watcher in (first, second, third) for event in watcher.end() if event[0] == "output"
+        ]
+        assert "".join(told) == "one\nä two\nthree\n"
+
+
+def test_outputs_of_several_jobs_share_a_stream(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db") as service, open_workshop(tmp_path) as shop:
+        shop.enqueue("echo of a", id="a")
+        shop.enqueue("echo of b", id="b")
+        shop.worker(2)
+        watcher = Watcher(service, "/live/outputs?output=a&output=b&output=none&output=a@1-3-0")
+        seen = watcher.end()
+        texts = {event[1]["of"]: event[1]["text"] for event in seen if event[0] == "output"}
+        assert texts == {0: "of a\n", 1: "of b\n", 3: "a\n"}
+        assert sorted(event[1]["of"] for event in seen if event[0] == "end") == [0, 1, 3]
+        assert [event[1]["of"] for event in seen if event[0] == "trouble"] == [2]
+        assert service.full.get("/live/outputs").status_code == 400
+        assert service.stranger.get("/live/outputs?output=a").status_code == 401
+
+
+def test_a_revoked_token_reads_no_output_any_more(service: Service) -> None:
+    service.enqueue(id="a", held=True)
+    watcher = Watcher(service, "/api/v1/jobs/a/output/stream")
+    service.queue.revoke_token("test-full")
+    assert watcher.end() == []
+
+
 def test_a_slow_listener_loses_what_it_did_not_read_and_is_told() -> None:
     async def slow() -> bytes | None:
-        listener = feed.Listener(frozenset({"events"}), "token")
+        listener = feed.Listener(frozenset({"events"}), Place(0, 0, 0))
         piece = b"x" * (feed.WAITING_BYTES_MAX // 4)
         for _ in range(6):
             listener.put(piece)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from queuectl.client.waiting import RECHECK_EVERY_S, Patience, Say, Watch, refuse_replaced
 from queuectl.clock import boottime
@@ -163,14 +163,17 @@ def follow(
 class Follower:
     """Remembers how much of which attempt has been read. `behind`: there may be more to read at once.
 
-    `number` is the attempt that is being read, 0 before there is one.
+    `number` is the attempt that is being read, 0 before there is one, and `told` the bytes read of each stream.
     """
 
-    def __init__(self, tail: int | None, number: int = 0) -> None:
-        """`number` is the first attempt to read; 0: the first one, or with `tail` the latest."""
+    def __init__(self, tail: int | None, number: int = 0, told: Mapping[int, int] | None = None) -> None:
+        """`number` is the first attempt to read; 0: the first one, or with `tail` the latest.
+
+        `told`: how many bytes of each of its streams are read already.
+        """
         self._tail = tail
         self.number = number
-        self._told: dict[int, int] = {}
+        self.told = dict(told or {})
         self._ask_at = 0.0
         self.behind = False
 
@@ -183,7 +186,7 @@ class Follower:
             if attempt.number < self.number:
                 continue
             if attempt.number > self.number:
-                self.number, self._told = attempt.number, {}
+                self.number, self.told = attempt.number, {}
             yield from self._of(store, job, attempt)
 
     def _of(self, store: Store, job: Job, attempt: Attempt) -> Iterator[Piece]:
@@ -194,18 +197,18 @@ class Follower:
             if again.outcome is None:
                 self.behind = any(len(data) >= PIECE_BYTES_MAX for _, data, _ in fresh)
                 for stream, data, told in fresh:
-                    self._told[stream] = told
+                    self.told[stream] = told
                     yield stream, self._first(data)
                 return
             attempt = again
         for output in store.outputs(job, attempt.number):
-            data = rest(output, self._told.get(output.stream, 0))
-            self._told[output.stream] = len(output.head) + output.cut_bytes + len(output.tail)
+            data = rest(output, self.told.get(output.stream, 0))
+            self.told[output.stream] = len(output.head) + output.cut_bytes + len(output.tail)
             yield output.stream, self._first(data)
 
     def _read_on(self, store: Store, job: Job, attempt: Attempt, at: int) -> tuple[bytes, int]:
         """The next bytes of a running stream, from its file or its machine, and where to go on."""
-        told, path = self._told.get(at + 1, 0), store.folder / attempt.output_files[at]
+        told, path = self.told.get(at + 1, 0), store.folder / attempt.output_files[at]
         if store.relay is None or path.exists():
             return read_on(path, told)
         if boottime() >= self._ask_at:

@@ -33,7 +33,7 @@ class Watching:
     """Reads what is new, and sleeps until something is committed."""
 
     def __init__(self, store: Store, place: Place | None = None) -> None:
-        """Begins at `place` (default: now)."""
+        """Begins at `place` (default: now). `place` is then how far it has read."""
         self._store = store
         self._wakeup = wakeup_for(store)
         self._begin(place or store.place())
@@ -61,22 +61,22 @@ class Watching:
         if max(kinds.values(), default=0) >= NEWS_MAX:
             self._begin(place)
             return None
-        self._place = place
+        self.place = place
         return self._new(found)
 
     def _begin(self, place: Place) -> None:
-        self._place = place
+        self.place = place
         self._told: dict[tuple[str, int, int], float] = {}
         found = self._store.news(self._looking_back(), NEWS_MAX)
         self._new([each for each in found if each.key[0] in ("start", "end") and each.at < place.at])
 
     def _looking_back(self) -> Place:
-        return self._place._replace(at=self._place.at - LOOK_BACK_S)
+        return self.place._replace(at=self.place.at - LOOK_BACK_S)
 
     def _new(self, found: list[News]) -> list[News]:
         """Those that were not returned yet: running jobs and recent ends are found in each reading."""
         new = [each for each in found if each.key not in self._told]
-        forget_before = self._place.at - 2 * LOOK_BACK_S
-        still = {each.key: self._place.at for each in found}
+        forget_before = self.place.at - 2 * LOOK_BACK_S
+        still = {each.key: self.place.at for each in found}
         self._told = {key: at for key, at in self._told.items() if at > forget_before} | still
         return new

@@ -37,9 +37,9 @@ from queuectl.cli.commands import commands
 from queuectl.cli.console import Screen
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
-from queuectl.web.feed import message
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Forbidden, Overloaded
+from queuectl.web.streams import message
 
 SESSIONS_MAX = 16
 SESSION_ID_LENGTH = 16

@@ -67,13 +67,22 @@ class Door:
         token_id = (await self._signer()).token_id(text)
         if token_id is None:
             raise ended
+        if (token := await self._by_id(token_id)) is None:
+            raise ended
+        return token
+
+    async def knows(self, token: Token) -> bool:
+        """Whether a token that was let in is still valid."""
+        return await self._by_id(token.id) is not None
+
+    async def _by_id(self, token_id: str) -> Token | None:
         if (token := self._fresh(token_id)) is not None:
             return token
         token = await self._clients.run("", lambda store: store.admit_id(token_id))
         if token is None:
             self._known.pop(token_id, None)
-            raise ended
-        self._known[token_id] = (time.monotonic(), token)
+        else:
+            self._known[token_id] = (time.monotonic(), token)
         return token
 
     def forget(self) -> None:

@@ -3,20 +3,19 @@
 One thread sleeps until something is committed, as workers do, reads the news and hands them to the event loop. It runs
 only while somebody listens. A listener that is too slow loses its waiting news, and is told so. News are a view, not a
 record: when much happens at once, or an end is reported late, some are skipped (`skipped`). The jobs themselves are
-always up to date.
+always up to date. The id of an event says how far the news have been read, for a listener that comes back.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import Any
-
-import msgspec
 
 from queuectl.client import documents
 from queuectl.client.facade import Client
@@ -27,13 +26,13 @@ from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Outcome
 from queuectl.store.past import News, Place
 from queuectl.web.problems import Overloaded
+from queuectl.web.streams import message
 
 TICK_S = 0.25
 """Least time between two readings of news, however many commits there are."""
 SNAPSHOT_EVERY_S, SNAPSHOT_AT_REST_S = 1.0, 5.0
 LOOK_EVERY_S = 1.0
 """Poll interval when commits are not announced."""
-CHECK_EVERY_S = 5.0
 AGAIN_AFTER_S = 1.0
 """Pause after the store could not be read."""
 RATE_WINDOW_S = 60.0
@@ -45,28 +44,26 @@ WAITING_BYTES_MAX = 1 << 18
 """Most bytes that may wait for one listener."""
 
 
-def message(event: str, document: object) -> bytes:
-    """An event in the format of server-sent events."""
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), msgspec.json.encode(document))
-
-
 SKIPPED = message("skipped", {})
-RETRY = b"retry: 2000\n\n"
-"""Tells browsers to reconnect 2,000 ms after the connection ends."""
+RETRY_MS = 2000
+"""How long browsers wait before they reconnect."""
 
 
 class Listener:
     """The data that waits to be sent on one connection. For the event loop's thread only."""
 
-    def __init__(self, topics: frozenset[str], token: str) -> None:
+    def __init__(self, topics: frozenset[str], place: Place) -> None:
         self.topics = topics
-        self.token = token
         self.end: asyncio.TimerHandle | None = None
-        self._waiting: deque[bytes] = deque([RETRY])
+        self._waiting: deque[bytes] = deque([b"id: %b\nretry: %d\n\n" % (place_id(place).encode(), RETRY_MS)])
         self._bytes = 0
         self._news = asyncio.Event()
         self._news.set()
         self._over = False
+
+    def put_first(self, data: bytes) -> None:
+        """Adds data to send before all that waits."""
+        self._waiting.appendleft(data)
 
     def put(self, data: bytes) -> None:
         """Adds data to send."""
@@ -107,18 +104,18 @@ class Feed:
         self._latest: bytes | None = None
         self._closed = False
 
-    def listen(self, topics: Iterable[str], token: str, place: Place) -> Listener:
-        """A new listener for news after `place`, named by the token's id. Raises `Overloaded`."""
+    def listen(self, topics: Iterable[str], place: Place) -> Listener:
+        """A new listener for news after `place`. Raises `Overloaded`."""
         if len(self._listeners) >= LISTENERS_MAX or self._closed:
             raise Overloaded("too many pages are listening", "close another page, or try again later")
         self._loop = asyncio.get_running_loop()
-        listener = Listener(frozenset(topics), token)
+        listener = Listener(frozenset(topics), place)
         listener.end = self._loop.call_later(self._listen_s_max, listener.hang_up)
         self._listeners.add(listener)
         if SNAPSHOT in listener.topics and self._reader is not None and self._latest is not None:
             listener.put(self._latest)
         if self._reader is None or not self._reader.is_alive():
-            self._reader = _Reader(self._open, self._hand_out, self._check, place)
+            self._reader = _Reader(self._open, self._hand_out, place)
             self._reader.start()
         self._reader.topics = self._wanted()
         return listener
@@ -164,27 +161,17 @@ class Feed:
             if topic is None or topic in listener.topics:
                 listener.put(data)
 
-    def _check(self, tokens: frozenset[str]) -> None:
-        self._in_loop(self._hang_up_on, tokens)
-
-    def _hang_up_on(self, tokens: frozenset[str]) -> None:
-        for listener in self._listeners:
-            if listener.token not in tokens:
-                listener.hang_up()
-
 
 class _Reader(threading.Thread):
     """The thread that reads news and snapshots and hands them out, until it is stopped."""
 
     def __init__(
-        self, open_client: Callable[[], Client], hand_out: Callable[[str | None, bytes], None],
-        check: Callable[[frozenset[str]], None], place: Place,
-    ) -> None:  # fmt: skip
+        self, open_client: Callable[[], Client], hand_out: Callable[[str | None, bytes], None], place: Place
+    ) -> None:
         super().__init__(name="queuectl-feed", daemon=True)
         self.topics: frozenset[str] = frozenset()
         self._open = open_client
         self._hand_out = hand_out
-        self._check = check  # gets the ids of all tokens
         self._place: Place | None = place  # where the first reading begins
         self._end = threading.Event()
 
@@ -206,24 +193,37 @@ class _Reader(threading.Thread):
             beat, stale = _Beat(), True
             self._place = None
             while not self._end.is_set() and not (beat.due("replaced", LOOK_EVERY_S) and watching.is_lost()):
-                if EVENTS in self.topics and (told := _told(watching.read())):
+                if EVENTS in self.topics and (told := told_news(watching.read(), watching.place)):
                     self._hand_out(EVENTS, told)
                 stale = watching.may_be_stale() or stale
                 every_s = SNAPSHOT_EVERY_S if stale else SNAPSHOT_AT_REST_S
                 if SNAPSHOT in self.topics and beat.due("snapshot", every_s):
                     self._hand_out(SNAPSHOT, message("snapshot", snapshot(client)))
                     stale = False
-                if beat.due("check", CHECK_EVERY_S):
-                    self._check(frozenset(token.id for token in client.tokens()))
                 self._end.wait(TICK_S)
                 watching.wait(LOOK_EVERY_S)
 
 
-def _told(news: list[News] | None) -> bytes:
-    """News as events; empty if there are none."""
+def told_news(news: list[News] | None, place: Place) -> bytes:
+    """News up to `place` as events; empty if there are none. The last one's id is the place."""
     if news is None:
-        return SKIPPED
-    return b"".join(message("job" if each.job is not None else "deed", documents.news_to_json(each)) for each in news)
+        return message("skipped", {}, place_id(place))
+    ids = [*[""] * (len(news) - 1), place_id(place)]
+    return b"".join(
+        message("job" if each.job is not None else "deed", documents.news_to_json(each), event_id)
+        for each, event_id in zip(news, ids, strict=False)
+    )
+
+
+def place_id(place: Place) -> str:
+    """A place as the id of an event."""
+    return f"{place.seq}-{place.deed}-{round(place.at * 1000)}"
+
+
+def place_in(event_id: str) -> Place | None:
+    """The place in the id of an event; None if it is no such id."""
+    found = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,15})", event_id, re.ASCII)
+    return Place(seq=int(found[1]), deed=int(found[2]), at=int(found[3]) / 1000) if found else None
 
 
 class _Beat:

@@ -9,6 +9,7 @@ from queuectl.web.pages.enqueue import routes as enqueue
 from queuectl.web.pages.failures import routes as failures
 from queuectl.web.pages.job import routes as job
 from queuectl.web.pages.jobs import routes as jobs
+from queuectl.web.pages.live import routes as live
 from queuectl.web.pages.locks import routes as locks
 from queuectl.web.pages.overview import routes as overview
 from queuectl.web.pages.queues import routes as queues
@@ -18,5 +19,5 @@ from queuectl.web.pages.workers import routes as workers
 
 routes = [
     *overview, *jobs, *job, *failures, *schedules, *queues, *batches, *locks, *workers, *enqueue, *console, *settings,
-    *access,
+    *access, *live,
 ]  # fmt: skip

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import re
+from contextlib import closing
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from queuectl.client import following
 from queuectl.client.facade import Client
-from queuectl.client.operations import TOPICS
+from queuectl.client.operations import EVENTS, TOPICS
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.likeness import nearest
+from queuectl.store.past import News, Place
 from queuectl.store.port import STDERR, STDOUT
 from queuectl.web import problems
 from queuectl.web.ask import ask
-from queuectl.web.feed import Feed, Listener, message
-from queuectl.web.rest.operation import Given, visitor_of
-from queuectl.web.streams import EventStream
+from queuectl.web.feed import Feed, Listener, place_in, told_news
+from queuectl.web.rest.operation import Given
+from queuectl.web.streams import EventStream, message
 
 STREAMS = {"stdout": STDOUT, "stderr": STDERR}
 LOOK_EVERY_S, LOOK_AT_REST_S = 0.25, 1.0
@@ -50,7 +54,22 @@ async def events(request: Request, given: Given) -> Response:
             raise Invalid(f"unknown topic {topic!r}", nearest(topic, TOPICS))
     feed: Feed = request.app.state.feed
     place = await ask(request, Client.place)  # events from here on are sent
-    return EventStream(_Listening(feed, feed.listen(topics, visitor_of(request).token.id, place)))
+    listener = feed.listen(topics, place)
+    before = place_in(request.headers.get("last-event-id", ""))
+    if before is not None and EVENTS in listener.topics:
+        try:
+            missed = await ask(request, lambda client: _since(client, before))
+        except BaseException:
+            feed.leave(listener)
+            raise
+        listener.put_first(told_news(*missed))
+    return EventStream(_Listening(feed, listener))
+
+
+def _since(client: Client, place: Place) -> tuple[list[News] | None, Place]:
+    """What happened after a place, None if it was too much; and the place of now."""
+    with closing(client.watch(place)) as watching:
+        return watching.read(), watching.place
 
 
 # --- output ---------------------------------------------------------------------------------
@@ -107,15 +126,29 @@ class Followers:
             each.hang_up()
 
 
+class Wanted(NamedTuple):
+    """An output to follow: from `place` on, the id of an earlier event, or else its last `tail` lines, or all.
+
+    `name` is in every event, where several outputs share a stream.
+    """
+
+    job: str
+    place: str = ""
+    stream: int | None = None
+    tail: int | None = None
+    name: int | None = None
+
+
 class _Following:
     """A job's output as the source of a stream, over all retries until the job ends."""
 
-    def __init__(self, request: Request, among: Followers, job_id: str, stream: int | None, tail: int | None) -> None:
+    def __init__(self, request: Request, among: Followers, wanted: Wanted) -> None:
         self._request = request
         self._among = among
-        self._job_id = job_id
-        self._stream = stream
-        self._follower = following.Follower(tail)
+        self._job_id = wanted.job
+        self._stream = wanted.stream
+        self._named = {} if wanted.name is None else {"of": wanted.name}
+        self._follower = _follower(wanted)
         self._decoders: dict[tuple[int, int], codecs.IncrementalDecoder] = {}
         self._gone = asyncio.Event()
         self._end = asyncio.get_running_loop().call_later(among.listen_s_max, self.hang_up)
@@ -138,11 +171,11 @@ class _Following:
                 job, pieces = await ask(self._request, self._news)
             except QueuectlError as error:
                 self._over = True
-                return message("trouble", {"code": error.code, "detail": error.message})
+                return message("trouble", {"code": error.code, "detail": error.message, **self._named})
             self._over = job.finished and not self._follower.behind
-            told = b"".join(self._told(*piece) for piece in pieces)
+            told = self._told(pieces)
             if self._over:
-                return told + message("end", {"state": job.state.value, "exit_code": job.exit_code})
+                return told + message("end", {"state": job.state.value, "exit_code": job.exit_code, **self._named})
             self._pause_s = LOOK_EVERY_S if job.state is JobState.PROCESSING else LOOK_AT_REST_S
             if self._follower.behind:
                 self._pause_s = 0.0
@@ -164,20 +197,53 @@ class _Following:
         told = client.written(self._follower, job)
         return job, [(self._follower.number, stream, data) for stream, data in told if data]
 
-    def _told(self, number: int, stream: int, data: bytes) -> bytes:
-        if self._stream is not None and stream != self._stream:
-            return b""
+    def _told(self, pieces: list[tuple[int, int, bytes]]) -> bytes:
+        """The pieces as events. The last one's id is the place behind them."""
+        texts = [(number, stream, self._text(number, stream, data)) for number, stream, data in pieces]
+        shown = [each for each in texts if each[2] and self._stream in (None, each[1])]
+        places = [*[""] * (len(shown) - 1), self._place()]
+        return b"".join(
+            message("output", {"attempt": number, "stream": stream, "text": text, **self._named}, place)
+            for (number, stream, text), place in zip(shown, places, strict=False)
+        )
+
+    def _text(self, number: int, stream: int, data: bytes) -> str:
         key = (number, stream)
         if key not in self._decoders:
             self._decoders[key] = codecs.getincrementaldecoder("utf-8")("replace")
-        text = self._decoders[key].decode(data)
-        return message("output", {"attempt": number, "stream": stream, "text": text}) if text else b""
+        return self._decoders[key].decode(data)
+
+    def _place(self) -> str:
+        """How far it has read: the attempt, and how many bytes of each stream were decoded."""
+        number = self._follower.number
+        read = [self._follower.told.get(stream, 0) - self._undecoded(number, stream) for stream in (STDOUT, STDERR)]
+        return f"{number}-{read[0]}-{read[1]}"
+
+    def _undecoded(self, number: int, stream: int) -> int:
+        decoder = self._decoders.get((number, stream))
+        return len(decoder.getstate()[0]) if decoder else 0
+
+
+def _follower(wanted: Wanted) -> following.Follower:
+    """A follower from the wanted place on, if it is one."""
+    found = re.fullmatch(r"(\d{1,9})-(\d{1,15})-(\d{1,15})", wanted.place, re.ASCII)
+    if found is None:
+        return following.Follower(wanted.tail)
+    number, *read = map(int, found.groups())
+    return following.Follower(None, number, dict(zip((STDOUT, STDERR), read, strict=True)))
+
+
+def followed(request: Request, *wanted: Wanted) -> list[_Following]:
+    """Sources of the wanted outputs. Raises `Overloaded`."""
+    among: Followers = request.app.state.followers
+    if len(among.all) + len(wanted) > FOLLOWERS_MAX or among.closed:
+        raise problems.Overloaded("too many readers follow an output", "close another page, or try again later")
+    return [_Following(request, among, each) for each in wanted]
 
 
 async def follow_output(request: Request, given: Given) -> Response:
     """Streams a job's output as it is written. May begin before the job, follows its retries, and ends with it."""
-    among: Followers = request.app.state.followers
-    if len(among.all) >= FOLLOWERS_MAX or among.closed:
-        raise problems.Overloaded("too many readers follow an output", "close another page, or try again later")
     job = await ask(request, lambda client: client.job(given["id"]))
-    return EventStream(_Following(request, among, job.id, STREAMS.get(given["stream"]), given["tail"]))
+    place = request.headers.get("last-event-id", "")
+    wanted = Wanted(job.id, place, stream=STREAMS.get(given["stream"]), tail=given["tail"])
+    return EventStream(*followed(request, wanted))
