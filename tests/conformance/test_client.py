@@ -541,7 +541,9 @@ def test_tokens_deeds_and_dead_groups_are_alike_here_and_afar(anywhere: AnyClien
     assert [(group.queue, group.jobs, group.exit_code, group.error) for group in groups] == [
         ("a", 2, 3, "exit code 3"), ("b", 1, 3, "exit code 3")
     ]  # fmt: skip
-    assert anywhere.dead_groups(Selector(queues=("b",)), limit=1) == groups[1:]
+    assert anywhere.dead_groups(Selector(queues=("b",)), limit=1, waiting=True) == groups[1:]
+    assert groups[0].fault
+    assert anywhere.count(Selector(faults=(groups[0].fault,))) == 2
 
 
 def test_schedules_are_the_same_from_everywhere(anywhere: AnyClient) -> None:

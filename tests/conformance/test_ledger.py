@@ -8,11 +8,11 @@ import pytest
 
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import JobState, Outcome
-from queuectl.domain.lifecycle import Held, Started
-from queuectl.domain.selector import Selector
+from queuectl.domain.lifecycle import Held, Retried, Started
+from queuectl.domain.selector import NO_FAULT, Selector
 from queuectl.domain.token import Role, Token
 from queuectl.store.past import Deed, Place
-from queuectl.store.port import Change, Store
+from queuectl.store.port import Change, Grip, Store
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish, record_one
 
 
@@ -137,16 +137,57 @@ def test_no_more_news_of_a_kind_are_told_than_wanted(store: Store) -> None:
     assert [each.job for each in store.news(Place(seq=0, deed=0, at=NOON), 2)] == ["job0", "job1"]
 
 
-def test_dead_jobs_are_grouped_by_how_they_failed(store: Store, clock: ManualClock) -> None:
-    grip = a_grip(store)
-    for number, (command, code) in enumerate([("a", 1), ("a", 1), ("a", 2), ("b", 1), ("a", 0)]):
-        job = a_job(f"job{number}", command=command)
-        store.insert([job._replace(spec=job.spec._replace(max_retries=0))])
+def fail(
+    store: Store, clock: ManualClock, grip: Grip, *commands: str, last_line: str | None = None, **fields: Any
+) -> None:
+    """Jobs that fail, a second apart; those with retries wait for one."""
+    retries, code = fields.pop("max_retries", 0), fields.pop("exit_code", 1)
+    for command in commands:
+        job = a_job(f"{command}.{clock.at:.0f}", command=command, **fields)
+        store.insert([job._replace(spec=job.spec._replace(max_retries=retries))])
         clock.forward(1)
-        finish(store, grip, claim_one(store, grip), exit_code=code)
-    first, *rest = store.dead_groups(Selector(), 10)
-    assert (first.command, first.exit_code, first.error, first.jobs) == ("a", 1, "exit code 1", 2)
-    assert (first.first_at, first.last_at) == (NOON + 1, NOON + 2)
-    assert sorted((group.command, group.exit_code, group.jobs) for group in rest) == [("a", 2, 1), ("b", 1, 1)]
-    assert [group.jobs for group in store.dead_groups(Selector(commands=("b",)), 10)] == [1]
-    assert len(store.dead_groups(Selector(), 1)) == 1
+        finish(store, grip, claim_one(store, grip), exit_code=code, last_line=last_line)
+
+
+def test_failures_are_grouped_without_what_differs_between_alike_ones(store: Store, clock: ManualClock) -> None:
+    grip = a_grip(store)
+    fail(store, clock, grip, "cp /a/1 x", "cp /b/22 x", last_line="no /a/1 for id 7f3a9c2e")
+    fail(store, clock, grip, "cp /c/3 x", last_line="no /a/1 for id 8f3a9c2e", max_retries=1)
+    fail(store, clock, grip, "cp /c/3 x", last_line="denied")
+    fail(store, clock, grip, "cp /c/3 x", last_line="denied", queue="b")
+    fail(store, clock, grip, "cp /c/3 x", last_line="denied", exit_code=2)
+    fail(store, clock, grip, "cp /c/3 x", exit_code=0)
+    both = Selector(states=(JobState.DEAD, JobState.FAILED))
+    first, *rest = store.fault_groups(both, 10)
+    assert (first.command, first.exit_code, first.error, first.last_line) == (
+        "cp /c/3 x", 1, "exit code 1", "no /a/1 for id 8f3a9c2e"
+    )  # fmt: skip
+    assert (first.jobs, first.waiting, first.first_at, first.last_at) == (3, 1, NOON + 1, NOON + 3)
+    assert [group.jobs for group in rest] == [1, 1, 1]
+    assert [group.jobs for group in store.fault_groups(Selector(states=(JobState.DEAD,)), 1)] == [2]
+    assert first.fault
+    (of_first,) = [{job.command for job in store.find(Selector(faults=(first.fault,)))}]
+    assert of_first == {"cp /a/1 x", "cp /b/22 x", "cp /c/3 x"}
+    told = store.fault_tallies([first.fault], NOON, NOON + 4, 4)
+    assert sorted((each.fault, each.place, each.number) for each in told) == [(first.fault, at, 1) for at in (1, 2, 3)]
+
+
+def test_failures_are_listed_by_when_they_failed(store: Store, clock: ManualClock) -> None:
+    grip = a_grip(store)
+    fail(store, clock, grip, "a", "b", "c", last_line="x")
+    everything = Selector(states=(JobState.DEAD, JobState.FAILED))
+    assert [job.command for job in store.fallen(everything, 2, None)] == ["c", "b"]
+    first = store.fallen(everything, 2, None)[-1]
+    assert first.finished_at is not None
+    assert [job.command for job in store.fallen(everything, 2, (first.finished_at, first.seq))] == ["a"]
+    assert store.fallen(Selector(states=(JobState.FAILED,)), 2, None) == []
+
+
+def test_a_retry_forgets_how_a_job_failed_and_success_does_too(store: Store, clock: ManualClock) -> None:
+    grip = a_grip(store)
+    fail(store, clock, grip, "a", last_line="oops")
+    (dead,) = store.find(Selector())
+    assert (dead.last_line, len(dead.fault or "")) == ("oops", 12)
+    store.change([dead.id], Retried(), "me")
+    assert (store.get(dead.id).last_line, store.get(dead.id).fault) == (None, None)
+    assert [job.id for job in store.find(Selector(faults=(NO_FAULT,)))] == [dead.id]

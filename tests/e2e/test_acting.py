@@ -102,7 +102,10 @@ def test_the_dead_letter_queue_shows_reason_and_last_words(jobs: Terminal) -> No
     (group,) = jobs.good("queuectl dlq list --group --queue default --json").json
     assert (group["jobs"], group["queue"], group["command"]) == (1, "default", "echo oops >&2; exit 3")
     assert (group["exit_code"], group["error"], group["last_at"]) == (3, "exit code 3", bad["finished_at"])
-    assert group["selector"]["command"] == ["echo oops >&2; exit 3"]
+    assert (group["last_line"], group["waiting"], sum(group["recent"])) == ("oops", 0, 1)
+    assert group["selector"] == {"state": ["dead"], "fault": [group["fault"]]}
+    assert jobs.good(f"queuectl list --fault {group['fault']} --quiet").out == "bad\n"
+    assert "oops" in jobs.good("queuectl dlq list --group").out
     assert jobs.good("queuectl dlq list --group --limit 1 --json").json[0]["jobs"] == 1
     assert jobs.good("queuectl dlq list --group --state pending --json").json == []
     assert "bad  dead" in jobs.good("queuectl dlq show bad").out

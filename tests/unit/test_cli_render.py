@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.cli.render import Cell, Column, cut, paint, plain, table, visible, width_of
-from queuectl.wire.words import age, counted, size
+from queuectl.cli.render import Cell, Column, cut, paint, table, visible, width_of
+from queuectl.wire.words import age, counted, plain, size
 
 COLUMNS = (Column("ID"), Column("N", right=True), Column("COMMAND", least=10))
 

@@ -9,16 +9,17 @@ from queuectl.cli.call import Call
 from queuectl.cli.choosing import Found, positive, selector_of, selects
 from queuectl.cli.console import Console
 from queuectl.cli.listing import print_jobs
-from queuectl.cli.render import Cell, Column, Table, cut, plain, visible
+from queuectl.cli.render import Cell, Column, Table, cut, visible
 from queuectl.client.actions import PURGE_DEAD, RETRY_DEAD
 from queuectl.client.documents import GROUP
 from queuectl.client.facade import Client
 from queuectl.client.facts import tries
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import NO_FAULT
 from queuectl.store.past import Group
 from queuectl.wire.jobs import command_line, job_to_json
-from queuectl.wire.words import ago
+from queuectl.wire.words import ago, plain
 
 SHOWN_MAX = 20
 """Most jobs on a terminal unless --limit is given."""
@@ -29,8 +30,8 @@ COLUMNS = (
     Column("REASON", least=12), Column("COMMAND", least=20),
 )  # fmt: skip
 GROUP_COLUMNS = (
-    Column("JOBS", right=True), Column("QUEUE", least=8), Column("EXIT", right=True), Column("ERROR", least=16),
-    Column("COMMAND", least=20),
+    Column("JOBS", right=True), Column("FAULT"), Column("LAST", right=True), Column("QUEUE", least=8),
+    Column("ERROR", least=12), Column("LAST LINE", least=16), Column("COMMAND", least=16),
 )  # fmt: skip
 
 
@@ -72,7 +73,10 @@ def list_dead(call: Call) -> int:
         selector = selector._replace(states=states)
         limit = _limit(call)
         if call.args.group:
-            return _list_groups(call, client.dead_groups(selector, limit=limit or GROUPS_MAX) if states else [])
+            groups = (
+                client.dead_groups(selector, limit=limit or GROUPS_MAX, waiting=call.args.waiting) if states else []
+            )
+            return _list_groups(call, groups, client.now())
         number = _print(console, client, client.job_pages(selector, limit) if states else iter(()))
         may_be_more = number == limit and not (console.as_json or console.quiet)
         if may_be_more and (more := client.count(selector) - number) > 0:
@@ -136,18 +140,21 @@ def _row(job: Job, now: float) -> Sequence[str | Cell]:
     )  # fmt: skip
 
 
-def _list_groups(call: Call, groups: Sequence[Group]) -> int:
+def _list_groups(call: Call, groups: Sequence[Group], now: float) -> int:
     """Prints dead jobs by how they failed, the most frequent first."""
     console = call.console
     if console.as_json:
         console.json_array(map(GROUP.json, groups))
     elif groups:
-        console.table(GROUP_COLUMNS, map(_group_row, groups))
+        console.table(GROUP_COLUMNS, [_group_row(group, now) for group in groups])
     if not groups:
         console.note(_nothing(call), "no_jobs")
     return 0
 
 
-def _group_row(group: Group) -> Sequence[str | Cell]:
-    code = "" if group.exit_code is None else str(group.exit_code)
-    return (f"{group.jobs:,}", group.queue, code, Cell(group.error or "", "red"), group.command)
+def _group_row(group: Group, now: float) -> Sequence[str | Cell]:
+    last = "" if group.last_at is None else ago(max(0.0, now - group.last_at))
+    return (
+        f"{group.jobs:,}", Cell(group.fault or NO_FAULT, "bold"), last, group.queue, Cell(group.error or "", "red"),
+        group.last_line or "", group.command,
+    )  # fmt: skip

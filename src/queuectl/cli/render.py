@@ -6,7 +6,6 @@ characters in a cell are shown as escapes, never sent to the terminal.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
@@ -57,15 +56,6 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
-ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])"
-"""Terminal control sequences: colours, movements, titles."""
-
-
-def plain(text: str) -> str:
-    """A command's output without terminal control sequences."""
-    return re.sub(ESCAPES, "", text)
 
 
 ALIGNED_MAX = 120

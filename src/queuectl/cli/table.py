@@ -104,7 +104,8 @@ _ROWS = (
         words="[ID...]", options=(
             *SELECT,
             option("--limit", "N", "at most the N newest; or all"),
-            flag("--group", "count by queue, command, exit code and error"),
+            flag("--group", "count jobs that failed alike: numbers, paths and ids do not matter"),
+            flag("--waiting", "with --group: count jobs that wait for a retry, too"),
         ),
         description="List the dead letter queue: jobs that have used up their retries or failed permanently.",
         examples=("queuectl dlq list", "queuectl dlq list --group", "queuectl dlq list --error timed --json"),

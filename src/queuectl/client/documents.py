@@ -32,6 +32,7 @@ from queuectl.domain.finding import Finding
 from queuectl.domain.job import STARTING, Attempt, Job, JobState, Outcome
 from queuectl.domain.limits import Hold, Pause
 from queuectl.domain.reason import Code, Gate
+from queuectl.domain.selector import NO_FAULT
 from queuectl.domain.token import Role, Token
 from queuectl.settings import SETTINGS, Settings, with_unit
 from queuectl.store.past import Deed, Group, News
@@ -39,7 +40,6 @@ from queuectl.wire import schema
 from queuectl.wire.jobs import job_to_json, worker_name
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.schema import fixed, ref
-from queuectl.wire.selections import exactly
 from queuectl.wire.times import format_duration, format_time
 
 IRREGULAR = {"CancelRequested": "cancelled", "SettingSet": "setting_changed"}
@@ -296,18 +296,15 @@ EVENT = Shape(
 
 def _selector(group: Group) -> JsonObject:
     """The selector of a group's jobs."""
-    selector: JsonObject = {"state": ["dead"], "queue": [group.queue], "command": [exactly(group.command)]}
-    if group.exit_code is not None:
-        selector["exit_code"] = [group.exit_code]
-    if group.error:
-        selector["error"] = [group.error]
-    return selector
+    states = ["dead", "failed"] if group.waiting else ["dead"]
+    return {"state": states, "fault": [group.fault or NO_FAULT]}
 
 
 GROUP = Shape(
     "Group", Group,
-    Key("jobs", COUNT), Key("queue", TEXT), Key("command", TEXT), Key("exit_code", nullable(INTEGER)),
-    Key("error", nullable(TEXT)), Key("first_at", nullable(TIME)), Key("last_at", nullable(TIME)),
+    Key("fault", nullable(TEXT)), Key("jobs", COUNT), Key("waiting", COUNT), Key("queue", TEXT), Key("command", TEXT),
+    Key("exit_code", nullable(INTEGER)), Key("error", nullable(TEXT)), Key("last_line", nullable(TEXT)),
+    Key("recent", listed(COUNT)), Key("first_at", nullable(TIME)), Key("last_at", nullable(TIME)),
     Key("selector", Kind(ref("Selector")), _selector),
 )  # fmt: skip
 

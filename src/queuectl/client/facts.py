@@ -148,6 +148,11 @@ def info(job: Job, reason: str | None, now: float) -> str:
     return reason or job.error or ""
 
 
+def why_failed(job: Job) -> str:
+    """How a job failed, and what its command said last: `exit code 1: no such file`."""
+    return ": ".join(filter(None, (job.error, job.last_line)))
+
+
 def percent(progress: str | None) -> float | None:
     """The number at the beginning of a job's progress, as far as it is a percentage."""
     from re import match

@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from queuectl.client import looking
+from queuectl.client.tables import Tables
 from queuectl.client.values import Explanation, Progress, WorkerView
 from queuectl.domain.errors import Invalid, StoreBusy
-from queuectl.domain.job import Job, JobState
+from queuectl.domain.job import Job
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.store.port import Store
 from queuectl.store.selections import Refs
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from queuectl.client.overview import Overview
     from queuectl.client.schedule_views import ScheduleView
     from queuectl.client.selecting import Selected
-    from queuectl.domain.dependency import Neighbours
     from queuectl.domain.finding import Finding
     from queuectl.domain.token import Token
     from queuectl.engine.dispatch.guardian import Guardian
@@ -43,7 +43,7 @@ def login_name() -> str:
         return str(os.getuid())
 
 
-class Here:
+class Here(Tables):
     """An open store for one thread, and its user."""
 
     def __init__(self, store: Store, who: str | None = None) -> None:
@@ -90,12 +90,6 @@ class Here:
 
     # --- look -------------------------------------------------------------------------------
 
-    def page(
-        self, selector: Selector, limit: int, *, newest_first: bool = False, after: int | None = None
-    ) -> list[Job]:
-        """A page of matching jobs, after the one with the `seq` `after`."""
-        return self.store.find(selector, limit=limit, newest_first=newest_first, after_seq=after)
-
     def selected(
         self, selector: Selector, concerns: Callable[[Job], bool] | None = None, latest: int | None = None
     ) -> Selected:
@@ -108,35 +102,11 @@ class Here:
         """Those of the jobs that exist."""
         return looking.there(self.store, refs)
 
-    def line(self, queue: str, limit: int) -> list[Job]:
-        """The first due jobs of a queue, in the order of claiming."""
-        return self.store.line(queue, limit)
-
-    def neighbours(self, job: Job, limit: int) -> Neighbours:
-        """What a job depends on and what depends on it, at most `limit` of each."""
-        return self.store.neighbours(job, limit)
-
-    def lock_line(self, name: str, limit: int) -> tuple[list[Job], list[Job]]:
-        """The first jobs that need a lock and have yet to start: those in line for it, and others."""
-        return self.store.lock_line(name, limit)
-
-    def counts(self) -> dict[tuple[str, JobState], int]:
-        """Jobs by queue and state."""
-        return self.store.counts()
-
-    def known_count(self, selector: Selector) -> int | None:
-        """The number of matching jobs; None if they would have to be counted."""
-        return looking.known_count(self.store, selector)
-
     def explanations(self, jobs: Sequence[Job]) -> list[Explanation]:
         """Explains each job in full; see `explain`."""
         from queuectl.client.explaining import explanations
 
         return explanations(self.store, jobs)
-
-    def next_retries(self, limit: int) -> Sequence[Job]:
-        """The failed jobs with the next retries."""
-        return self.store.backlog(limit).next_retries
 
     def figures(self, window_s: float, stretches: int, spans_max: int | None = None) -> Figures:
         """Figures of the last `window_s` seconds. Percentiles are of at most `spans_max` executions."""

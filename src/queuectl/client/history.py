@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from queuectl.client.documents import DEED, FIGURES, GROUP
 from queuectl.client.figures import STRETCHES, STRETCHES_MAX, Figures, figures
-from queuectl.client.operation import ACTIVITY, ADMINISTRATION, DEAD, DLQ, DURATION, Argument, number, plain
+from queuectl.client.operation import ACTIVITY, ADMINISTRATION, DEAD, DLQ, DURATION, FLAG, Argument, number, plain
 from queuectl.client.shapes import listed
 from queuectl.client.values import DEEDS, GROUPS
+from queuectl.domain.job import JobState
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.store.past import Deed, Group
 from queuectl.store.port import Store
@@ -14,13 +15,30 @@ from queuectl.wire import schema
 from queuectl.wire.keywords import Duration, seconds_of
 
 GROUPS_MAX, DEEDS_MAX = 1000, 1000
+HOURS, HOUR_S = 24, 3600.0
+NO_HOURS = (0,) * HOURS
 WINDOW = "1h"
 ID = number(1, 1 << 62)._replace(schema={**schema.COUNT, "minimum": 1})
 
 
-def dead_groups(store: Store, who: str, selector: Selector = ALL_JOBS, limit: int = GROUPS) -> list[Group]:
-    """Matching dead jobs by how they failed, the largest groups first."""
-    return store.dead_groups(selector, limit)
+def dead_groups(
+    store: Store, who: str, selector: Selector = ALL_JOBS, limit: int = GROUPS, waiting: bool = False
+) -> list[Group]:
+    """Matching dead jobs by how they failed, the largest groups first; with `waiting`, those that wait for a retry
+    too."""
+    states = (JobState.DEAD, JobState.FAILED) if waiting else (JobState.DEAD,)
+    groups = store.fault_groups(selector._replace(states=states), limit)
+    recent = _hourly(store, [group.fault for group in groups if group.fault is not None])
+    return [group._replace(recent=recent.get(group.fault, NO_HOURS)) for group in groups]
+
+
+def _hourly(store: Store, faults: list[str]) -> dict[str | None, list[int]]:
+    """How many jobs of each fault failed in each of the last hours."""
+    found: dict[str | None, list[int]] = {}
+    until = (store.now() // HOUR_S + 1) * HOUR_S
+    for each in store.fault_tallies(faults, until - HOURS * HOUR_S, until, HOURS) if faults else ():
+        found.setdefault(each.fault, list(NO_HOURS))[each.place] = each.number
+    return found
 
 
 GROUP_DEAD = plain(
@@ -29,6 +47,7 @@ GROUP_DEAD = plain(
     arguments=(
         Argument("selector", DEAD, default=ALL_JOBS),
         Argument("limit", number(1, GROUPS_MAX), default=GROUPS, told=f"most groups (default: {GROUPS})"),
+        Argument("waiting", FLAG, default=False, told="also jobs that wait for a retry"),
     ),
 )  # fmt: skip
 

@@ -123,11 +123,12 @@ class Verbs(ScheduleVerbs):
 
         return self.do(history.STATS, window=window, stretches=stretches)
 
-    def dead_groups(self, selector: Selector = ALL_JOBS, *, limit: int = GROUPS) -> list[Group]:
-        """Matching dead jobs by queue, command, exit code and error, largest groups first."""
+    def dead_groups(self, selector: Selector = ALL_JOBS, *, limit: int = GROUPS, waiting: bool = False) -> list[Group]:
+        """Matching dead jobs by how they failed, largest groups first; with `waiting`, those that wait for a retry
+        too."""
         from queuectl.client import history
 
-        return self.do(history.GROUP_DEAD, selector=selector, limit=limit)
+        return self.do(history.GROUP_DEAD, selector=selector, limit=limit, waiting=waiting)
 
     def audit(self, *, limit: int = DEEDS, before: int | None = None) -> list[Deed]:
         """The audit log, latest first; with `before`, only entries before that id."""

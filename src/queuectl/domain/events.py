@@ -30,7 +30,8 @@ class Ended(NamedTuple):
     """An execution ended, and how is known.
 
     Success is `exit_code` 0 without a `cause` or an `error`. `error` is set if the command could not be started or the
-    code does not say enough. `draw` in [0, 1) is for the jitter of the retry.
+    code does not say enough. `draw` in [0, 1) is for the jitter of the retry. `last_line` of its
+    output is given for failures only.
     """
 
     started_at: float
@@ -45,6 +46,7 @@ class Ended(NamedTuple):
     draw: float = 0.0
     progress: str | None = None
     result: str | None = None
+    last_line: str | None = None
 
 
 class Progressed(NamedTuple):

@@ -100,7 +100,8 @@ class Job(NamedTuple):
     held until the job has finished, and at least until `unique_until`. `place` is the time by which it stands in line,
     once somebody has moved it there. `depends_on` is spelled as domain/dependency.py says; `unmet` of them are open or
     cannot hold. While there are any, the job is blocked, or one that cannot hold has cancelled it. `progress` is what
-    its command says of itself, `result` the JSON that its latest execution left.
+    its command says of itself, `result` the JSON that its latest execution left. If that
+    failed, `last_line` is of its output, and `fault` is the same for failures that are alike (domain/fault.py).
     `schedule` names what added it, for the time `scheduled_at`.
     """
 
@@ -148,6 +149,8 @@ class Job(NamedTuple):
     output_bytes: int | None = None
     progress: str | None = None
     result: str | None = None
+    last_line: str | None = None
+    fault: str | None = None
 
     @property
     def due_at(self) -> float:

@@ -151,7 +151,7 @@ PUT_DOWN: Changes = {"worker": None, "host": None, "next_retry_at": None, "cance
 
 NEVER_RUN: Changes = dict.fromkeys(
     ("error", "exit_code", "signal", "started_at", "finished_at", "cpu_time", "max_rss", "output_bytes", "progress",
-     "result")
+     "result", "last_line", "fault")
 ) | {"attempts": 0, "lost": 0, "lost_in_row": 0, "place": None}  # fmt: skip
 """Changes that make a job as if it had never run; its history is kept elsewhere."""
 
@@ -216,6 +216,7 @@ def _ended(job: Job, event: Ended) -> Changes:
         "signal": event.signal, "error": event.error, "cpu_time": event.cpu_time, "max_rss": event.max_rss,
         "output_bytes": event.output_bytes, "next_retry_at": None, "cancel_requested": False,
         "progress": event.progress or job.progress, "result": event.result,
+        "last_line": None, "fault": None,
     }  # fmt: skip
     match how:
         case Outcome.COMPLETED:
@@ -231,12 +232,20 @@ def _failed(job: Job, event: Ended) -> Changes:
     error = event.error or describe(job, event)
     if job.cancel_requested:
         return {"state": CANCELLED, "error": error}
+    why = _why_failed(job, error, event.last_line)
     if event.cause is None and retry.is_permanent(job.spec, event.exit_code, event.signal):
-        return {"state": DEAD, "error": f"{error} (not retried: {retry.why_not(job.spec, event.exit_code)})"}
+        return {**why, "state": DEAD, "error": f"{error} (not retried: {retry.why_not(job.spec, event.exit_code)})"}
     if attempt > job.spec.max_retries:
-        return {"state": DEAD, "error": error}
+        return {**why, "state": DEAD}
     wait = retry.delay(job.spec, attempt, event.draw)
-    return {"state": FAILED, "error": error, "next_retry_at": event.finished_at + wait}
+    return {**why, "state": FAILED, "next_retry_at": event.finished_at + wait}
+
+
+def _why_failed(job: Job, error: str, last_line: str | None) -> Changes:
+    from queuectl.domain.fault import fault  # only workers need it
+
+    command = job.command if isinstance(job.command, str) else " ".join(job.command)
+    return {"error": error, "last_line": last_line, "fault": fault(job.queue, command, error, last_line)}
 
 
 def _returned(job: Job, now: float) -> Changes:
@@ -262,7 +271,7 @@ def _lost(job: Job, event: Lost, now: float) -> Changes:
     error = f"lost {in_row} workers in a row while it ran (max_lost {event.max_lost})"
     if event.with_machine:
         error = f"lost {lost} times with the machine it ran on ({machines_max} are too many)"
-    gone = {"state": DEAD, "error": error, "exit_code": None, "signal": None, "finished_at": now}
+    gone = {**_why_failed(job, error, None), "state": DEAD, "exit_code": None, "signal": None, "finished_at": now}
     return {**counted, **PUT_DOWN, **gone}
 
 

@@ -11,7 +11,8 @@ class Selector(NamedTuple):
     """Jobs that match every given criterion; of a criterion's values one must match.
 
     `command` is a GLOB over the command line, `error` a text contained in the error. `before`: the job was last changed
-    before this time (seconds since the epoch). `held`: whether it is held. An empty selector matches all jobs.
+    before this time (seconds since the epoch). `held`: whether it is held. `fault` is `Job.fault`, or `NO_FAULT`. An
+    empty selector matches all jobs.
     Hooks are left out unless they are named by `ids`; with `hooks` only they are selected; None: both.
     """
 
@@ -27,6 +28,10 @@ class Selector(NamedTuple):
     held: bool | None = None
     batches: tuple[str, ...] = ()
     hooks: bool | None = False
+    faults: tuple[str, ...] = ()
 
+
+NO_FAULT = "none"
+"""Stands for the fault of jobs without one, such as those that failed under a release that kept none."""
 
 ALL_JOBS = Selector()

@@ -9,14 +9,21 @@ if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.job import Attempt, Job
     from queuectl.domain.selector import Selector
     from queuectl.domain.token import Token
-    from queuectl.store.past import Deed, Failure, Group, News, Place, Span, Tally
+    from queuectl.store.past import Deed, Failure, FaultTally, Group, News, Place, Span, Tally
 
 
 class HistoryStore(Protocol):
     """What the web server needs as well: figures, news and tokens."""
 
-    def dead_groups(self, selector: Selector, limit: int) -> list[Group]:
-        """The matching dead jobs grouped by how they failed, largest group first."""
+    def fault_groups(self, selector: Selector, limit: int) -> list[Group]:
+        """The matching failed and dead jobs grouped by how they failed, largest group first. `recent` is left out."""
+
+    def fault_tallies(self, faults: Sequence[str], since: float, until: float, stretches: int) -> list[FaultTally]:
+        """When the failed and dead jobs of these groups failed, from `since` to before `until`, in equal stretches."""
+
+    def fallen(self, selector: Selector, limit: int, before: tuple[float, int] | None) -> list[Job]:
+        """The matching failed and dead jobs by when they failed, latest first; `before` continues after a job with
+        that time and `seq`."""
 
     def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
         """How executions ended from `since` to before `until`, in this many equal stretches. Zeros are left out.

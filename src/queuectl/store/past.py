@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from queuectl.domain.job import JobState, Outcome
@@ -23,6 +24,14 @@ class Tally(NamedTuple):
 
     place: int
     outcome: Outcome
+    number: int
+
+
+class FaultTally(NamedTuple):
+    """How many jobs of a fault failed in one stretch of time. `place` counts the stretches from 0."""
+
+    fault: str
+    place: int
     number: int
 
 
@@ -75,12 +84,19 @@ class News(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Dead jobs that failed alike: how many, and when the first and the last of them did."""
+    """Jobs that failed alike: how many are dead or `waiting` for a retry, and when the first and the last of them
+    failed. Command, exit code, error and last line are those of the newest of them. `fault` is None of those that
+    failed under a release that kept none. `recent`: how many failed in each of the last 24 hours, the present one last.
+    """
 
+    fault: str | None
     queue: str
     command: str
     exit_code: int | None
     error: str | None
+    last_line: str | None
     jobs: int
+    waiting: int
     first_at: float | None
     last_at: float | None
+    recent: Sequence[int] = ()

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from queuectl import __version__
-from queuectl.client.facts import info, tries
+from queuectl.client.facts import info, tries, why_failed
 from queuectl.domain.job import seen_state
 from queuectl.domain.limits import requests_of
 from queuectl.web.assets import address
@@ -41,7 +41,7 @@ templates.filters.update(
     duration=format_duration, time=format_time, second=format_second, command=command_line,
     worker=worker_name, age=age, short=short, size=size, number="{:,}".format, tries=tries, seen_state=seen_state,
     natural=lambda names: sorted(names, key=natural), job_info=info, printable=printable,
-    segment=segment, rate=format_rate, requests=requests_of,
+    segment=segment, why_failed=why_failed, rate=format_rate, requests=requests_of,
 )  # fmt: skip
 
 

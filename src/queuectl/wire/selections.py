@@ -10,9 +10,9 @@ from queuectl.domain.selector import Selector
 from queuectl.wire.kinds import searched
 from queuectl.wire.times import parse_duration
 
-KEYS = ("state", "queue", "tag", "batch", "owner", "exit_code", "command", "error", "older_than")
+KEYS = ("state", "queue", "tag", "batch", "owner", "exit_code", "command", "error", "fault", "older_than")
 """Keys of a selector. Each but the last may be repeated, to match any of its values."""
-LISTS = frozenset({"state", "queue", "tag", "batch", "owner", "exit_code"})
+LISTS = frozenset({"state", "queue", "tag", "batch", "owner", "exit_code", "fault"})
 """Keys whose values have no comma, so that a text may list several. A GLOB or an error may contain one."""
 
 EXIT_CODE_MAX = 255
@@ -45,6 +45,7 @@ def parse_selection(given: Mapping[str, Sequence[str]], now: float, spelled: Cal
         batches=_texts(words, "batch"), owners=_texts(words, "owner"),
         exit_codes=tuple(map(_exit_code, words.get("exit_code", ()))),
         commands=_texts(words, "command"), errors=_texts(words, "error"), before=before,
+        faults=_texts(words, "fault"),
     )  # fmt: skip
 
 

@@ -47,6 +47,27 @@ def _of_log(at: str) -> str:
     return local_time(datetime.fromisoformat(at).timestamp())
 
 
+ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])"
+"""Terminal control sequences: colours, movements, titles."""
+
+
+def plain(text: str) -> str:
+    """A command's output without terminal control sequences."""
+    return re.sub(ESCAPES, "", text)
+
+
+LAST_LINE_MAX, LAST_LINE_WITHIN = 300, 8 << 10
+
+
+def last_line(output: bytes) -> str | None:
+    """The last line that says anything, in its last state, without control characters; None if there is none."""
+    for line in reversed(output[-LAST_LINE_WITHIN:].decode("utf-8", "replace").split("\n")):
+        said = plain(line.rstrip("\r").rpartition("\r")[2])
+        if said := "".join(each for each in said.replace("\t", " ") if each.isprintable()).strip():
+            return said[:LAST_LINE_MAX]
+    return None
+
+
 def natural(text: str) -> list[tuple[int, str]]:
     """A sort key that puts q2 before q10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", text)]

@@ -293,16 +293,21 @@ def test_dead_jobs_are_retried_over_a_whole_filter_after_their_number(
 ) -> None:
     server.full.post(
         "/api/v1/jobs",
-        json=[{"command": "echo last words; exit 7", "queue": "doomed", "max_retries": 0} for _ in range(60)],
+        json=[
+            {"command": f"echo 'last words of [user-{number}]'; exit 7", "queue": "doomed", "max_retries": 0}
+            for number in range(60)
+        ],
     )
     dead = Selector(queues=("doomed",), states=(JobState.DEAD,))
     until(lambda: server.queue.count(dead) == 60, "all are dead")
     page = open_page("/failures")
-    group = page.locator("tr[data-row]", has_text="exit code 7")
-    expect(group).to_contain_text("60")
-    group.get_by_role("link", name="exit code 7").click()
+    group = page.locator("tr[data-row]", has_text="last words of")
+    expect(group.locator("b")).to_have_text("60")
+    expect(group.get_by_role("img", name="60 in the last 24 hours")).to_be_visible()
+    expect(page.locator("[data-part=recent] li").first).to_contain_text("exit code 7: last words of [user-")
+    group.get_by_role("link", name="last words of [user-…]").click()
     expect(page.locator("tr[data-row]")).to_have_count(50)
-    expect(page.locator(".tail").first).to_have_text("last words")
+    expect(page.locator("tr[data-row] .info").first).to_contain_text("exit code 7: last words of [user-")
     server.full.put("/api/v1/config/max-retries", json={"value": "3"})
     page.get_by_label("Select this page").check()
     page.get_by_role("button", name="Select all that match").click()
@@ -312,6 +317,16 @@ def test_dead_jobs_are_retried_over_a_whole_filter_after_their_number(
     expect(page.get_by_text("retried 60 jobs")).to_be_visible()
     until(lambda: server.queue.count(dead) == 60, "they have died again")
     assert all(job.starts == 2 for job in server.queue.find(dead))
+    first, last = sorted(server.queue.find(dead), key=lambda job: (job.finished_at, job.seq))[::59]
+    page.goto(f"{server.url}/dlq?queue=doomed")
+    expect(page.locator("tr[data-row]").first).to_have_attribute("data-part", last.id)
+    expect(page.locator("tr[data-row] .tail").first).to_contain_text("last words")
+    page.get_by_role("link", name="Older").click()
+    expect(page.locator("tr[data-row]").last).to_have_attribute("data-part", first.id)
+    expect(page.locator("tr[data-row]")).to_have_count(10)
+    page.goto(f"{server.url}/jobs/{first.id}")
+    expect(page.locator("[data-part=reason]")).to_contain_text("Died after 1 attempt")
+    expect(page.locator("[data-part=reason]")).to_contain_text(first.last_line or "")
 
 
 def test_a_large_act_tells_how_far_it_is_and_can_be_stopped(open_page: OpenPage, server: Service) -> None:

@@ -53,7 +53,7 @@ def query_of(selector: Selector) -> Mapping[str, Sequence[Any]]:
         "state": [str(state) for state in selector.states], "queue": selector.queues, "tag": selector.tags,
         "batch": selector.batches,
         "owner": selector.owners, "exit_code": selector.exit_codes, "command": selector.commands,
-        "error": selector.errors,
+        "error": selector.errors, "fault": selector.faults,
     }  # fmt: skip
     if selector.before is not None:
         given["older_than"] = [f"{max(0.0, SystemClock().now() - selector.before):.3f}"]

@@ -19,6 +19,7 @@ from queuectl.engine.supervise.output import is_untouchable, read_capped
 from queuectl.engine.supervise.told import RESULT_BYTES_MAX, told_in
 from queuectl.store.port import Change, Output, WorkStore
 from queuectl.wire.results import checked_result
+from queuectl.wire.words import last_line
 
 NOT_ITS_OWN = frozenset({-signal.SIGKILL, -signal.SIGPIPE, 128 + signal.SIGPIPE})
 """Ends that follow from the death of a supervisor, for all we know: by its sentry, or by its pipe that nobody reads any
@@ -43,6 +44,7 @@ def change_of(job: Job, end: End, store: WorkStore, output_bytes_max: int) -> Ch
     """The change that an end makes to its job, with its output read and capped."""
     outputs = end.outputs or {}
     result, note = _result(end, store.folder)
+    kept = [_output(int(stream), kept, store.folder, output_bytes_max) for stream, kept in outputs.items()]
     event = Ended(
         started_at=store.of_here(end.started_at),
         finished_at=store.of_here(end.finished_at),
@@ -56,14 +58,9 @@ def change_of(job: Job, end: End, store: WorkStore, output_bytes_max: int) -> Ch
         draw=ids.draw() if job.spec.backoff_jitter else 0.0,
         progress=end.progress,
         result=result,
+        last_line=None if end.exit_code == 0 and end.cause is None else _last_line(kept),
     )
-    return Change(
-        job=job,
-        event=event,
-        outputs=[_output(int(stream), kept, store.folder, output_bytes_max) for stream, kept in outputs.items()],
-        leftover=end.leftover,
-        note=note,
-    )
+    return Change(job=job, event=event, outputs=kept, leftover=end.leftover, note=note)
 
 
 def _result(end: End, below: Path) -> tuple[str | None, str | None]:
@@ -79,6 +76,12 @@ def _output(stream: int, kept: Kept, below: Path, output_bytes_max: int) -> Outp
     bytes_max = min(output_bytes_max, kept.get("kept", output_bytes_max))
     capped = read_capped(below, kept["path"], kept["size"], bytes_max)
     return Output(stream=stream, head=capped.head, tail=capped.tail, cut_bytes=capped.cut_bytes)
+
+
+def _last_line(outputs: Sequence[Output]) -> str | None:
+    """What a command said last: on stderr, if its streams are apart and it said anything there."""
+    latest_first = sorted(outputs, key=lambda output: -output.stream)
+    return next(filter(None, (last_line(output.tail or output.head) for output in latest_first)), None)
 
 
 class Witness(NamedTuple):

@@ -40,4 +40,5 @@ POSTGRES = Dialect(
     pairs="SELECT * FROM unnest(?::text[], ?::text[])",
     retries="WHERE state = 'failed' AND NOT held",
     greatest="greatest",
+    stretch="CAST(floor((finished_at - ?) / ?) AS integer)",
 )

@@ -16,10 +16,12 @@ from queuectl.store.shared.session import Session
 from queuectl.wire.jobs import worker_name
 
 if TYPE_CHECKING:
-    from queuectl.store.past import Deed, Failure, Group, News, Place, Span, Tally
+    from queuectl.store.past import Deed, Failure, FaultTally, Group, News, Place, Span, Tally
 
 ENDS_SEEN = 2000
 """How many of the latest ends are looked at for failures."""
+FALLEN = "state IN ('dead', 'failed')"
+"""As the indexes say it, so that they are used."""
 RUNS_SEEN = 1000
 """How many of the latest executions are looked at for those of one queue."""
 
@@ -86,22 +88,44 @@ class History(Session):
 
     # --- figures and news -----------------------------------------------------------------------
 
-    def dead_groups(self, selector: Selector, limit: int) -> list[Group]:
+    def fault_groups(self, selector: Selector, limit: int) -> list[Group]:
         from queuectl.store.past import Group
 
-        condition, values = rows.where(selector._replace(states=(JobState.DEAD,)), self._dialect)
-        columns = "queue, command, exit_code, error"
+        condition, values = rows.where(selector, self._dialect)
         text = (
-            f"SELECT {columns}, count(*), min(finished_at), max(finished_at) FROM {{schema}}.jobs "
-            f"WHERE {condition} GROUP BY {columns} ORDER BY count(*) DESC, max(finished_at) DESC LIMIT {limit}"
+            "SELECT alike.fault, jobs.queue, jobs.command, jobs.exit_code, jobs.error, jobs.last_line, alike.number, "
+            "alike.waiting, alike.first_at, alike.last_at FROM ("
+            "SELECT fault, count(*) AS number, sum(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) AS waiting, "
+            "min(finished_at) AS first_at, max(finished_at) AS last_at, max(seq) AS newest FROM {schema}.jobs "
+            f"WHERE {FALLEN} AND {condition} GROUP BY fault ORDER BY count(*) DESC, max(finished_at) DESC LIMIT ?"
+            ") AS alike JOIN {schema}.jobs ON jobs.seq = alike.newest ORDER BY alike.number DESC, alike.last_at DESC"
         )
-        return [Group(*row) for row in self._select(text, values)]
+        return [Group(*row) for row in self._select(text, [*values, limit])]
+
+    def fault_tallies(self, faults: Sequence[str], since: float, until: float, stretches: int) -> list[FaultTally]:
+        from queuectl.store.past import FaultTally
+
+        text = (
+            f"SELECT fault, {self._dialect.stretch}, count(*) FROM {{schema}}.jobs "
+            f"WHERE {FALLEN} AND fault {self._dialect.any_of} AND finished_at >= ? AND finished_at < ? GROUP BY 1, 2"
+        )
+        step = (until - since) / stretches
+        found = self._select(text, [since, step, self._dialect.array(faults), since, until])
+        return [FaultTally(name, min(max(0, place), stretches - 1), number) for name, place, number in found]
+
+    def fallen(self, selector: Selector, limit: int, before: tuple[float, int] | None) -> list[Job]:
+        condition, values = rows.where(selector, self._dialect)
+        if before is not None:
+            condition += " AND (finished_at, seq) < (?, ?)"
+            values += before
+        order = "finished_at IS NOT NULL ORDER BY finished_at DESC, seq DESC LIMIT ?"
+        return self._jobs(f"WHERE {FALLEN} AND {condition} AND {order}", [*values, limit])
 
     def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
         from queuectl.store.past import Tally
 
         text = (
-            "SELECT CAST(round((finished_at - ?) / ? - 0.5) AS integer) AS place, outcome, count(*) "
+            f"SELECT {self._dialect.stretch} AS place, outcome, count(*) "
             "FROM {schema}.attempts WHERE finished_at >= ? AND finished_at < ? GROUP BY 1, 2 ORDER BY 1, 2"
         )
         found = self._select(text, [since, (until - since) / stretches, since, until])

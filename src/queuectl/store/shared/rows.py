@@ -16,7 +16,7 @@ from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.fields import FIELDS, SETTABLE
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
-from queuectl.domain.selector import Selector
+from queuectl.domain.selector import NO_FAULT, Selector
 from queuectl.store.port import Change, Output
 
 COMPRESS_FROM_BYTES = 256
@@ -34,7 +34,7 @@ SPEC_AT = Job._fields.index("spec")
 _COMMAND_AT = Job._fields.index("command")
 
 LIFE = (
-    "unmet", "cancel_requested", "starts", "lost_in_row",
+    "unmet", "cancel_requested", "starts", "lost_in_row", "last_line", "fault",
     *(name for name, field in _FIELDS.items() if field.place == "life" and name != "lease"),
 )  # fmt: skip
 """The columns that change in a job's life."""
@@ -196,6 +196,7 @@ class Dialect(NamedTuple):
     - `shared_unlocked`: the end of a query for one job that stays as it is until this transaction ends, unless somebody
       else is changing it, in which case it is not found.
     - `greatest`: the function that returns its greatest argument.
+    - `stretch`: in which stretch an end lies, from the beginning of the first and the length of each.
     - `first_unlocked`: the end of a query that locks the first few jobs that nobody else is changing.
     """
 
@@ -215,6 +216,7 @@ class Dialect(NamedTuple):
     pairs: str
     retries: str
     greatest: str
+    stretch: str
 
 
 # Only one transaction writes to the file at a time, so nothing is locked.
@@ -235,6 +237,7 @@ SQLITE = Dialect(
     pairs="SELECT one.value, other.value FROM json_each(?) AS one JOIN json_each(?) AS other USING (key) WHERE true",
     retries="INDEXED BY jobs_retries WHERE state = 'failed' AND held = 0",
     greatest="max",
+    stretch="CAST((finished_at - ?) / ? AS integer)",
 )
 
 
@@ -265,6 +268,7 @@ def where(selector: Selector, dialect: Dialect) -> tuple[str, list[object]]:
     one_of("batch", selector.batches)
     one_of("owner", selector.owners)
     one_of("exit_code", selector.exit_codes, dialect.integer)
+    one_of(f"coalesce(fault, '{NO_FAULT}')" if NO_FAULT in selector.faults else "fault", selector.faults)
     any_of(dialect.tag, selector.tags)
     any_of(dialect.command, [dialect.pattern(glob) for glob in selector.commands])
     any_of(dialect.error, selector.errors)

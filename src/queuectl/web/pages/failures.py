@@ -1,7 +1,8 @@
-"""Dead jobs, grouped by how they failed and one by one."""
+"""Failures, by what is alike in them and by time; and the dead letter queue."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,30 +12,50 @@ from starlette.routing import Route
 
 from queuectl.client.documents import GROUP
 from queuectl.client.facade import Client
+from queuectl.domain.errors import Invalid
+from queuectl.domain.fault import folded, folded_command
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
 from queuectl.store.past import Group
 from queuectl.web import filters
 from queuectl.web.ask import ask
 from queuectl.web.filters import Filter
-from queuectl.web.pages.jobs import cursor, listing
+from queuectl.web.pages.jobs import ROWS
 from queuectl.web.rendering import page
+from queuectl.wire.words import natural
 
 GROUPS_SHOWN = 100
-RETRIES_SHOWN = 20
+RETRIES_SHOWN = RECENT_SHOWN = 20
+BAR = 16
+"""The height of a sparkline."""
 TAIL_OF_BYTES_MAX = 64 << 10
-"""The table shows no last lines of larger outputs: the whole output would have to be unpacked."""
+"""Of larger outputs the table shows the last line alone: the whole output would have to be unpacked."""
 
 DEAD = (JobState.DEAD.value,)
 
 
 class Failures(NamedTuple):
-    """The page's content: groups with their selectors, and the next retries."""
+    """The page's content: groups with what their links and buttons need, the latest failures, and the next retries."""
 
     now: float
-    groups: Sequence[tuple[Group, dict[str, Any], str]]
+    most: int
+    groups: Sequence[Shown]
     dead: int
-    retries: Sequence[Job]
     waiting: int
+    recent: Sequence[Job]
+    retries: Sequence[Job]
+
+
+class Shown(NamedTuple):
+    """A group on the page: what it said and its command, without what differs if it has several jobs; its selector, the
+    query of the page that shows its jobs, and its bars, 0 to `BAR`."""
+
+    group: Group
+    said: str
+    command: str
+    selector: dict[str, Any]
+    query: str
+    bars: Sequence[int]
 
 
 def failures(client: Client) -> Failures:
@@ -45,41 +66,81 @@ def failures(client: Client) -> Failures:
         return sum(number for (_, state), number in counts.items() if state is wanted)
 
     return Failures(
-        now=client.now(), dead=counted(JobState.DEAD), waiting=counted(JobState.FAILED),
-        groups=[_grouped(group) for group in client.dead_groups(limit=GROUPS_SHOWN)],
+        now=client.now(), most=GROUPS_SHOWN, dead=counted(JobState.DEAD), waiting=counted(JobState.FAILED),
+        groups=[_shown(group) for group in client.dead_groups(limit=GROUPS_SHOWN, waiting=True)],
+        recent=client.fallen(Selector(states=(JobState.DEAD, JobState.FAILED)), RECENT_SHOWN),
         retries=client.next_retries(RETRIES_SHOWN),
     )  # fmt: skip
 
 
-def _grouped(group: Group) -> tuple[Group, dict[str, Any], str]:
-    """A group, its selector, and the query of the page that shows its jobs."""
+def _shown(group: Group) -> Shown:
     selector: dict[str, Any] = GROUP.json(group)["selector"]
-    words = {name: tuple(map(str, values)) for name, values in selector.items() if name != "state"}
-    return group, selector, Filter(words).query()
+    query = Filter({name: tuple(values) for name, values in selector.items()}).query()
+    most = max(group.recent, default=0) or 1
+    said, command = group.last_line or group.error or "no error recorded", group.command
+    if group.jobs > 1:
+        said, command = folded(said), folded_command(command)
+    return Shown(group, said, command, selector, query, [-(-BAR * number // most) for number in group.recent])
 
 
 def last_words(client: Client, jobs: Sequence[Job]) -> list[str]:
-    """The last lines of each job's output; empty if reading them would be slow."""
-    return [client.last_lines(job) if (job.output_bytes or 0) <= TAIL_OF_BYTES_MAX else "" for job in jobs]
+    """The last lines of each job's output; only the last one if reading them would be slow."""
+    return [
+        client.last_lines(job) if (job.output_bytes or 0) <= TAIL_OF_BYTES_MAX else job.last_line or "" for job in jobs
+    ]
 
 
 async def groups(request: Request) -> Response:
-    """Dead jobs by group."""
+    """Failures by group and by time."""
     return page(request, "failures.html", part="_failures.html", found=await ask(request, failures))
+
+
+class Letters(NamedTuple):
+    """One page of the dead letter queue. `older` is the place where the next one begins, or None."""
+
+    now: float
+    jobs: Sequence[Job]
+    tails: Sequence[str]
+    queues: Sequence[str]
+    total: int | None = None
+    older: str | None = None
+    error: Invalid | None = None
+
+
+def letters(client: Client, wanted: Filter, before: tuple[float, int] | None) -> Letters:
+    """The matching dead jobs, the latest to die first; or those that died before a place."""
+    now, queues = client.now(), sorted({queue for queue, _ in client.counts()}, key=natural)
+    try:
+        selector = Filter({**wanted.given, "state": DEAD}).selector(now)
+    except Invalid as error:
+        return Letters(now=now, jobs=(), tails=(), queues=queues, error=error)
+    found = client.fallen(selector, ROWS + 1, before)
+    jobs = found[:ROWS]
+    return Letters(
+        now=now, jobs=jobs, tails=last_words(client, jobs), queues=queues, total=client.known_count(selector),
+        older=f"{jobs[-1].finished_at!r}_{jobs[-1].seq}" if len(found) > ROWS else None,
+    )  # fmt: skip
+
+
+def place(request: Request) -> tuple[float, int] | None:
+    """The place in the address, or None. Raises `Invalid`."""
+    text = request.query_params.get("before")
+    if text is None:
+        return None
+    if not (said := re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?)_(\d{1,18})", text, re.ASCII)):
+        raise Invalid(f"before {text[:20]!r} is not a place in the table", "start again at /dlq")
+    return float(said[1]), int(said[2])
 
 
 async def dead(request: Request) -> Response:
     """The dead letter queue."""
     wanted = filters.of_query(request.url.query).without("state")
-    before, after = cursor(request, "before"), cursor(request, "after")
-
-    def look(client: Client) -> dict[str, Any]:
-        found = listing(client, Filter({**wanted.given, "state": DEAD}), before, after)
-        return {"listing": found, "tails": last_words(client, found.jobs)}
-
-    found = await ask(request, look)
-    status = 400 if found["listing"].error else 200
-    return page(request, "dlq.html", part="_dlq.html", status=status, wanted=wanted, **found)
+    before = place(request)
+    found = await ask(request, lambda client: letters(client, wanted, before))
+    status = 400 if found.error else 200
+    return page(
+        request, "dlq.html", part="_dlq.html", status=status, wanted=wanted, listing=found, is_first=before is None
+    )
 
 
 routes = [Route("/failures", groups), Route("/dlq", dead)]

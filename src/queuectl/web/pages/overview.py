@@ -40,7 +40,7 @@ def glance(client: Client) -> Glance:
     status = client.status(SHOWN_MAX)
     unhappy = Selector(states=(JobState.DEAD, JobState.FAILED))
     return Glance(
-        status=status, counts=seen_counts(status), failures=client.find(unhappy, limit=SHOWN_MAX, newest_first=True),
+        status=status, counts=seen_counts(status), failures=client.fallen(unhappy, SHOWN_MAX),
         slots=slots(status.workers), busy=busy(status.workers), figures=client.figures(WINDOW_S, 1),
     )  # fmt: skip
 

@@ -33,6 +33,7 @@ SELECT: Sequence[tuple[str, Schema, str]] = (
     ("exit_code", listed(EXIT_CODE), "jobs whose latest exit code is this"),
     ("command", listed(STORABLE), "jobs whose command matches this GLOB, e.g. `ffmpeg *`"),
     ("error", listed(STORABLE), "jobs whose error contains this"),
+    ("fault", listed(STORABLE), "failed jobs of this group, as `GET /api/v1/dlq/groups` names it"),
     ("older_than", DURATION, "jobs unchanged for this long"),
 )
 """The parameters that select jobs."""

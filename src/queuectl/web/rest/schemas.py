@@ -129,7 +129,8 @@ EDIT = {
 SELECTOR = optional(
     all=FLAG, state=listed(STATE), queue=listed(STORABLE), tag=listed(STORABLE), batch=listed(STORABLE),
     owner=listed(STORABLE),
-    exit_code=listed(EXIT_CODE), command=listed(STORABLE), error=listed(STORABLE), older_than=DURATION,
+    exit_code=listed(EXIT_CODE), command=listed(STORABLE), error=listed(STORABLE), fault=listed(STORABLE),
+    older_than=DURATION,
 )  # fmt: skip
 
 SELECTION = {

@@ -886,7 +886,8 @@ BEGIN
         state = new_state, ready = new_state = 'pending' AND NOT (held OR new.held) AND greatest(at, created_at) <= now,
         updated_at = now, worker = NULL, host = NULL, next_retry_at = NULL, cancel_requested = false, attempts = 0,
         lost = 0, lost_in_row = 0, error = NULL, exit_code = NULL, signal = NULL, started_at = NULL, finished_at = NULL,
-        cpu_time = NULL, max_rss = NULL, output_bytes = NULL, progress = NULL, result = NULL
+        cpu_time = NULL, max_rss = NULL, output_bytes = NULL, progress = NULL, result = NULL, last_line = NULL,
+        fault = NULL
     WHERE seq = was.seq;
     INSERT INTO {schema}.counts (queue, state, jobs) VALUES (was.queue, was.state, -1), (new.queue, new_state, 1);
     INSERT INTO {schema}.uses (spec, jobs) VALUES (was.spec, -1), (new_spec, 1);
