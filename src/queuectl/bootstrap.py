@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 
 from queuectl import ids
@@ -15,6 +15,9 @@ from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.loop import Loop
 from queuectl.engine.dispatch.manager import Manager
+from queuectl.engine.dispatch.release import become
+from queuectl.engine.dispatch.requests import MustRestart
+from queuectl.engine.dispatch.secrets import Secrets
 from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.engine.happenings import WorkerCrashed
 from queuectl.engine.lease import RENEWALS_A_TTL, TERM_BEFORE_S
@@ -23,6 +26,7 @@ from queuectl.engine.signals import Signals
 from queuectl.engine.supervise import descriptors
 from queuectl.places import is_server, is_writable_by_others, locate_store, log_path, open_store, stat_of
 from queuectl.settings import Settings
+from queuectl.store.liveness import machine_id
 from queuectl.store.port import ANSWER_WITHIN_S, Store
 from queuectl.store.sqlite.connection import refuse_foreign
 from queuectl.wire.workers import WorkerOptions, default_name
@@ -35,28 +39,49 @@ Started = Callable[[str, int], None]
 Echo = Callable[[str], None]
 
 
-def run_worker(db: str | None, options: WorkerOptions, on_started: Started, echo: Echo) -> int:
+def run_worker(
+    db: str | None, options: WorkerOptions, on_started: Started, echo: Echo, more: Sequence[str] = ()
+) -> int:
     """Runs a worker in this process until it is stopped. Returns the exit code.
 
     `on_started(name, slots)` is called once it serves; `echo` gets every line of its log. If the store is removed or
-    replaced, it ends the old store's commands and serves the new one.
+    replaced, it ends the old store's commands and serves the new one. Asked to restart, it becomes the worker of the
+    installed release, with the options that it has then and `more`.
     """
     options = options._replace(
         name=options.name or default_name(os.uname().nodename, ids.random_id(4)),
-        supervisors=min(-(-options.slots // SLOTS_A_SUPERVISOR), os.cpu_count() or 1, SUPERVISORS_MAX),
+        supervisors=_supervisors(options.slots),
     )
     _refuse_without_files(options)
     url, manager = locate_store(db), Manager()
     is_back = False
     while True:
-        with suppress(MustReopen), closing(open_store(url)) as store:
-            _refuse_untrusted(store)
-            if not is_back:  # else supervisors that this process started may live on
-                _refuse_taken(store, options.name)
-            return _serve(store, options, manager, on_started, echo)
+        try:
+            with suppress(MustReopen), closing(open_store(url)) as store:
+                address = store.address
+                _refuse_untrusted(store)
+                if not is_back:  # else supervisors that this process started may live on
+                    _refuse_taken(store, options.name)
+                return _serve(store, options, manager, on_started, echo)
+        except MustRestart as wanted:
+            become(wanted.options, more, {**manager.given, "QUEUECTL_DB": address})
         if not is_server(url) and not os.path.isdir(os.path.dirname(os.path.abspath(url))):
             raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
         on_started, is_back = _say_nothing, True
+
+
+def check_worker(db: str | None, options: WorkerOptions) -> None:
+    """Raises what would keep a worker with these options from serving this store, but for the name of a live one."""
+    options = options._replace(supervisors=_supervisors(options.slots))
+    _refuse_without_files(options)
+    Secrets(options.secrets).check()
+    with closing(open_store(db)) as store:
+        _refuse_untrusted(store)
+        store.workers()
+
+
+def _supervisors(slots: int) -> int:
+    return min(-(-slots // SLOTS_A_SUPERVISOR), os.cpu_count() or 1, SUPERVISORS_MAX)
 
 
 def _say_nothing(_name: str, _slots: int) -> None:
@@ -77,6 +102,9 @@ def _serve(store: Store, options: WorkerOptions, manager: Manager, on_started: S
             manager.ready(clock.monotonic())
             return loop.run()
         except (QueuectlError, MustReopen):
+            raise
+        except MustRestart:
+            signals.hand_on()
             raise
         except Exception as error:  # a detached worker has only its log
             log(WorkerCrashed(what=_described(error)))
@@ -114,7 +142,8 @@ def _refuse_without_files(options: WorkerOptions) -> None:
 def _refuse_taken(store: Store, name: str) -> None:
     """Refuses the name of a live worker. A worker of which only supervisors are left does not count."""
     for row in store.workers():
-        if row.name == name and store.alive(row):
+        is_ours = row.dispatcher == os.getpid() and row.machine == machine_id()  # of before a restart
+        if row.name == name and not is_ours and store.alive(row):
             condition = condition_of(row, store.folder)
             if condition is Condition.SUSPENDED:
                 raise Conflict(f"a worker named {name} is suspended", f"kill -CONT {row.dispatcher}")

@@ -150,6 +150,10 @@ class Settings:
         self._defaults = defaults
         self._values: dict[str, Any] = {}
 
+    def renew(self, stored: Mapping[str, str]) -> None:
+        """Goes by what is stored now."""
+        self._stored, self._values = stored, {}
+
     def text(self, name: str) -> str:
         """The setting as stored, or its default; a duration with its unit."""
         return with_unit(name, self._stored.get(name, self.default(name)))

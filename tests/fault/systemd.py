@@ -150,6 +150,15 @@ def drilled(drill: Drill, say: Callable[[str], None]) -> None:
         assert "NOTIFY_SOCKET" not in drill.queuectl("logs", "restart")
         say("a command does not know systemd's socket")
 
+        drill.started("in-place", 4)
+        was = system.main_pid()
+        assert system.run("systemctl", "reload", UNIT).returncode == 0
+        drill.queuectl("worker", "restart")
+        assert system.main_pid() == was
+        assert system.state() == "active"
+        assert drill.completed("in-place") == 1
+        say("reload, worker restart: the same process for systemd, the command ran once")
+
         drill.started("crash", 4)
         was = system.main_pid()
         system.signal_worker(signal.SIGKILL)

@@ -45,6 +45,8 @@ LINES = {
     "schedule delete": "schedule delete nosuch",
     "worker stop": "worker stop",
     "worker set": "worker set nosuch --count 2",
+    "worker restart": "worker restart",
+    "worker reload": "worker reload",
     "worker list": "worker list",
     "worker logs": "worker logs",
     "queue list": "queue list",

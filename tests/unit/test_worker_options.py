@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from queuectl.cli.parser import parse
+from queuectl.cli.table import OWN
 from queuectl.domain.errors import Invalid
 from queuectl.domain.served import Served
-from queuectl.wire.workers import WorkerOptions, read_options
+from queuectl.wire.workers import WorkerOptions, read_options, words_of
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,22 @@ def test_what_makes_no_sense_is_refused(given: dict[str, Any], words: str) -> No
 )
 def test_one_worker_includes_another_if_it_serves_all_its_queues(worker: Served, other: Served, includes: bool) -> None:
     assert worker.includes(other) is includes
+
+
+EVERY_OPTION = WorkerOptions(
+    slots=4, queues=("a", "b"), poll=0.25, drain=True, name="night", stop_timeout=30.5, max_load=7.5,
+    min_free_memory=2 << 30, secrets="/a b", hooks=False,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [EVERY_OPTION, WorkerOptions(), WorkerOptions(not_queues=("a",))])
+def test_options_can_be_spelled_as_a_command_line(options: WorkerOptions) -> None:
+    typed, words = parse(OWN["worker start"], words_of(options))
+    assert (read_options(vars(typed)), words) == (options, [])
+
+
+def test_every_option_can_be_spelled() -> None:
+    others = {"supervisors", "not_queues"}  # the one follows from the slots, the other excludes `queues`
+    assert {name for name, value in EVERY_OPTION._asdict().items() if value == WorkerOptions._field_defaults[name]} == (
+        others
+    )

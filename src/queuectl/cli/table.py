@@ -39,6 +39,7 @@ _ROWS = (
             off("--no-hooks", "run no hooks of jobs", "hooks"),
             option("--secrets", "FILE", "values of the jobs' secrets, as lines NAME=VALUE; only its owner may read it"),
             option("--stop-timeout", "S", "end running commands S seconds after a graceful stop"),
+            flag("--check", "check options, store and secrets; start nothing"),
         ),
         description="Start a worker in the foreground. Ctrl-C lets running commands finish, starts no new ones, and "
         "exits 0. A second Ctrl-C ends the commands and gives their attempts back. A third one does not wait for an "

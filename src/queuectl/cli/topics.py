@@ -44,6 +44,7 @@ SHAPES = (
 NOTES = (
     ("all_well", "status --check found nothing"),
     ("already_served", "worker start --if-none: a live worker serves these queues"),
+    ("can_start", "worker start --check: nothing stands in the way"),
     ("attempt", "the attempt whose output follows"),
     ("no_lines", "enqueue --each-line: the input is empty"),
     ("dry_run", "enqueue --dry-run: how many jobs it would add"),

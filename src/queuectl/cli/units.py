@@ -54,6 +54,7 @@ def worker_unit(choices: Choices) -> tuple[str, str]:
         f"WatchdogSec={WATCHDOG_S}", TIDY.format(stop_s=TIDY_STOP_S) if choices.tidy else KEEP,
         "# A command that runs out of memory ends alone.", "OOMPolicy=continue",
         "# For memory limits of jobs, where control groups can keep them.", "Delegate=yes",
+        f"ExecReload={_command(choices, ['worker', 'reload'])}",
     ]  # fmt: skip
     return name, _unit(choices, what, words, own)
 
@@ -65,14 +66,18 @@ def server_unit(choices: Choices) -> tuple[str, str]:
 
 def _unit(choices: Choices, what: str, words: Sequence[str], own: Sequence[str]) -> str:
     after = "\nAfter=network-online.target\nWants=network-online.target" if choices.is_on_a_server else ""
-    store = [] if choices.address is None else ["--db", _quoted(choices.address)]
-    command = " ".join([*map(_quoted, choices.program), *words, *store])
     user = [f"User={choices.user}"] if choices.user else []
-    body = "\n".join([*own, *user, f"ExecStart={command}", "Restart=always", "RestartSec=1"])
+    body = "\n".join([*own, *user, f"ExecStart={_command(choices, words)}", "Restart=always", "RestartSec=1"])
     return (
         f"[Unit]\nDescription={what}{after}\n# It tries again for ever: a store may be away for long.\n"
         f"StartLimitIntervalSec=0\n\n[Service]\n{body}\n\n[Install]\nWantedBy={choices.target}\n"
     )
+
+
+def _command(choices: Choices, words: Sequence[str]) -> str:
+    """A command of queuectl on the store, from words that are quoted already."""
+    store = [] if choices.address is None else ["--db", _quoted(choices.address)]
+    return " ".join([*map(_quoted, choices.program), *words, *store])
 
 
 def instances(choices: Choices) -> list[str]:

@@ -6,6 +6,7 @@ functions.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections import deque
@@ -32,9 +33,15 @@ NAMES_SHOWN_MAX = 5
 
 def start(call: Call) -> int:
     """Runs a worker here until it is stopped, or starts one in the background."""
-    from queuectl.bootstrap import run_worker
+    from queuectl.bootstrap import check_worker, run_worker
+    from queuectl.engine.dispatch.release import RESTARTED
 
+    is_restarted = os.environ.pop(RESTARTED, None) is not None
     options = read_options(vars(call.args))
+    if call.args.check:
+        check_worker(call.db, options)
+        call.console.note("a worker can start with these options", "can_start")
+        return 0
     if call.args.if_none and (serving := _serving(call, options.served)):
         if call.console.as_json:
             call.console.json({"name": serving.name, "slots": serving.slots})
@@ -49,9 +56,12 @@ def start(call: Call) -> int:
 
         def on_started(name: str, slots: int) -> None:
             serves()
-            _started(call, name, slots)
+            if not is_restarted:
+                _started(call, name, slots)
 
-        return run_worker(call.db, options, on_started, lambda line: _echo(call, line))
+        console = call.console
+        more = [*(["--json"] if console.as_json else []), *(["--quiet"] if console.quiet else [])]
+        return run_worker(call.db, options, on_started, lambda line: _echo(call, line), more)
 
 
 def _serving(call: Call, served: Served) -> WorkerView | None:

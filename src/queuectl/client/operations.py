@@ -17,6 +17,7 @@ from queuectl.client import (
     history,
     locks,
     queues,
+    restarting,
     schedule_views,
     schedules,
     setting,
@@ -51,7 +52,7 @@ from queuectl.wire import schema
 from queuectl.wire.schema import COUNT, fixed, listed, nullable, optional, ref
 from queuectl.wire.workers import SLOTS_MAX
 
-ROOMS = (batches, queues, locks, schedule_views, schedules, setting, config, tokens, history)
+ROOMS = (batches, queues, locks, schedule_views, schedules, setting, restarting, config, tokens, history)
 
 LINES = "application/x-ndjson"
 EVENT_STREAM = "text/event-stream"

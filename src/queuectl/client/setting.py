@@ -10,9 +10,10 @@ from queuectl.client.acting import note
 from queuectl.client.operation import ACTIVITY, FLAG, WORKERS, Argument, Command, Kind, number, plain
 from queuectl.client.shapes import COUNT, TEXT, TEXTS, Key, Shape
 from queuectl.client.values import WorkerView
-from queuectl.client.workers import workers_of
+from queuectl.client.workers import own_rows, workers_of
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import Conflict, Invalid, NotFound, OperationFailed
+from queuectl.domain.job import HOOKS
 from queuectl.domain.served import Served
 from queuectl.places import log_path
 from queuectl.store.port import FIRST_EPOCH, Store
@@ -52,7 +53,7 @@ def set_worker(
     """
     wanted = _wanted(count, queues, not_queues, all_queues)
     told = f"{name}: " + ", ".join(f"{key}={_text(value)}" for key, value in wanted.items() if value != ())
-    ids = [row.id for row in _alive(store, name).rows if row.epoch == FIRST_EPOCH]
+    ids = [row.id for row in own_rows(_alive(store, name))]
     with store.transaction():
         store.request_options(ids, wanted)
         note(store, who, "WorkerSet", told)
@@ -91,7 +92,7 @@ def _alive(store: Store, name: str) -> WorkerView:
         raise Conflict(f"worker {name} is {found.condition}", "see: queuectl worker list")
     if found.stopping:
         raise Conflict(f"worker {name} is stopping", "start another one")
-    if any(row.schema is None for row in found.rows):
+    if any(row.schema is None for row in own_rows(found)):
         raise Conflict(f"worker {name} is of a release that takes no other values", "stop it, and start a new one")
     return found
 
@@ -100,7 +101,8 @@ def _once_taken(store: Store, name: str, wanted: dict[str, Any]) -> WorkerNow:
     """What the worker has once it has taken what is wanted."""
     until = time.monotonic() + TAKES_WITHIN_S
     while True:
-        rows = [row for row in store.workers() if row.name == name and row.epoch == FIRST_EPOCH and store.alive(row)]
+        named = [row for row in store.workers() if row.name == name and store.alive(row)]
+        rows = [row for row in named if row.epoch == FIRST_EPOCH and row.queues != (HOOKS,)]
         if rows:
             now = WorkerNow(name, sum(row.slots for row in rows), rows[0].queues, rows[0].not_queues)
             if all(getattr(now, key) == value for key, value in wanted.items()):

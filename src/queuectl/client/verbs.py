@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuectl.client.schedule_verbs import ScheduleVerbs
 from queuectl.client.values import DEEDS, GROUPS, Changed, Explanation, Progress
+from queuectl.client.worker_verbs import WorkerVerbs
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.wire.requests import NOTHING
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from queuectl.client.graph import Graph
     from queuectl.client.locks import LockView
     from queuectl.client.queues import QueueView
-    from queuectl.client.setting import WorkerNow
     from queuectl.domain.token import Token
     from queuectl.store.past import Deed, Group
     from queuectl.wire.keywords import Duration
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Verbs(ScheduleVerbs):
+class Verbs(ScheduleVerbs, WorkerVerbs):
     """Methods of `Client` and `RemoteClient`, which define `do` and `act`."""
 
     def act(self, action: Action, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
@@ -231,17 +231,6 @@ class Verbs(ScheduleVerbs):
         from queuectl.client import locks
 
         self.do(locks.DELETE, name=name)
-
-    # --- workers ----------------------------------------------------------------------------
-
-    def set_worker(
-        self, name: str, *, count: int | None = None, queues: Sequence[str] = (), not_queues: Sequence[str] = (),
-        all_queues: bool = False,
-    ) -> WorkerNow:  # fmt: skip
-        """Has a live worker take other slots or queues; returns once it has. Its commands go on."""
-        from queuectl.client import setting
-
-        return self.do(setting.SET, name=name, count=count, queues=queues, not_queues=not_queues, all_queues=all_queues)
 
     # --- settings, tokens -------------------------------------------------------------------
 

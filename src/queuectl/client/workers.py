@@ -160,6 +160,11 @@ def unserved(store: Store, queues: Iterable[str]) -> list[str]:
     return [queue for queue in dict.fromkeys(queues) if not any(serves(worker, queue) for worker in live)]
 
 
+def own_rows(worker: WorkerView) -> list[WorkerRow]:
+    """The supervisors that give a worker its slots."""
+    return [row for row in worker.rows if row.epoch == FIRST_EPOCH and row.queues != (HOOKS,)]
+
+
 def is_still_there(store: Store, worker: WorkerView) -> bool:
     """Whether a worker has not exited. Its dispatcher may exit before a supervisor, which keeps commands that cannot be
     ended."""

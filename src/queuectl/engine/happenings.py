@@ -66,6 +66,23 @@ class WorkerStopping(NamedTuple):
     running: int
 
 
+class Reloaded(NamedTuple):
+    """Settings, and the file of secrets, were read again."""
+
+
+class Restarting(NamedTuple):
+    """The worker makes way for the installed release; its commands go on."""
+
+    running: int
+
+
+class Refused(NamedTuple):
+    """Somebody asked for a `what` that this worker cannot do; it goes on as it is."""
+
+    what: str
+    why: str
+
+
 class DrainWaits(NamedTuple):
     """Nothing can run `until` the next job is due, in `after` seconds; the worker stays until no job is left."""
 
@@ -183,6 +200,9 @@ Happening = (
     | MachineFree
     | LastWords
     | WorkerStopping
+    | Reloaded
+    | Restarting
+    | Refused
     | DrainWaits
     | WorkerStopped
     | WorkerLeft

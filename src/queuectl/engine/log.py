@@ -85,6 +85,11 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
     happenings.MachineFree: "starting commands again",
     happenings.LastWords: "supervisor {e.worker} said last: {e.said}",
     happenings.WorkerStopping: _stopping,
+    happenings.Reloaded: "settings and secrets read again",
+    happenings.Restarting: lambda event: (
+        f"restarting with the installed release, which takes over {_commands(event.running)}"
+    ),
+    happenings.Refused: "no {e.what}: {e.why}; going on as before",
     happenings.DrainWaits: lambda event: f"nothing to run for {format_duration(event.after)}",
     happenings.WorkerStopped: "worker {e.name} stopped",
     happenings.WorkerLeft: "{e.why}: leaving without the store; results for the next worker to record: {e.unrecorded}",

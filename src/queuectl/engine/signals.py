@@ -27,6 +27,7 @@ class Signals:
         heeded = [signum for signum in STOPPING if signal.getsignal(signum) is not signal.SIG_IGN]
         self._before = {signum: signal.signal(signum, self._note) for signum in heeded}
         self._came: list[str] = []
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         return self
 
     def fileno(self) -> int:
@@ -43,6 +44,13 @@ class Signals:
             pass
         came, self._came = self._came, []
         return came
+
+    def hand_on(self) -> None:
+        """Leaves what has come, and what comes from now on, to the next `Signals`, of whatever program is in this
+        process then."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        for name in self.take():
+            os.kill(os.getpid(), signal.Signals[name])
 
     def __exit__(self, *_: object) -> None:
         for signum, handler in self._before.items():

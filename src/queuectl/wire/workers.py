@@ -18,6 +18,10 @@ from queuectl.wire.times import parse_duration
 
 SLOTS_MAX = 4096
 """Slots of one worker, at most."""
+RESTART, RELOAD = "restart", "reload"
+"""What a live worker can be asked for beside other values of its options."""
+REFUSED = "refused"
+"""The key of its answer where it cannot do so."""
 NAME_LENGTH_MAX = 64
 
 
@@ -111,6 +115,28 @@ READ: Mapping[str, Callable[[Any], Any]] = {
     "stop_timeout": lambda text: parse_duration(text, "--stop-timeout"),
 }
 """How the text of an option is read; those that are not here are taken as they are."""
+
+
+FLAGS: Mapping[str, str] = {
+    "slots": "--count", "queues": "--queue", "not_queues": "--not-queue", "poll": "--poll", "drain": "--drain",
+    "name": "--name", "stop_timeout": "--stop-timeout", "max_load": "--max-load",
+    "min_free_memory": "--min-free-memory", "secrets": "--secrets", "hooks": "--no-hooks",
+}  # fmt: skip
+"""The option of each attribute that is given to a worker; the number of supervisors follows from the slots."""
+
+
+def words_of(options: WorkerOptions) -> list[str]:
+    """The options as words of a command line, from which `read_options` makes the same."""
+    words = []
+    for name, flag in FLAGS.items():
+        value = getattr(options, name)
+        if isinstance(value, bool):
+            words += [flag] if value != WorkerOptions._field_defaults[name] else []
+        elif isinstance(value, tuple):
+            words += [f"{flag}={queue}" for queue in value]
+        elif value is not None and value != "":
+            words.append(f"{flag}={value:f}" if isinstance(value, float) else f"{flag}={value}")
+    return words
 
 
 def read_options(given: Mapping[str, Any]) -> WorkerOptions:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import queuectl
 from queuectl.clock import boottime
-from queuectl.domain.errors import OperationFailed
+from queuectl.domain.errors import Invalid, OperationFailed
 from queuectl.domain.job import HOOKS
 from queuectl.domain.lifecycle import GivenBack
 from queuectl.engine import happenings
@@ -66,15 +66,16 @@ class Crew:
         """Whether a supervisor of our own is missing."""
         return bool(self._vacant)
 
-    def go_on_with(self, options: WorkerOptions) -> None:
-        """Takes other slots and queues, on record first. What runs is not touched; `fill` starts what is missing, and
-        supervisors that have no slots any more are dismissed. Raises `StoreUnavailable`."""
+    def go_on_with(self, options: WorkerOptions, refused: str | None = None) -> None:
+        """Takes other slots and queues, on record first, with why something else was `refused`. What runs is not
+        touched; `fill` starts what is missing, and supervisors that have no slots any more are dismissed. Raises
+        `StoreUnavailable`."""
         own = [link for link in self.links if link.own and not (link.leaving or link.for_hooks)]
         places = places_for(options.slots, [*(link.place for link in own), *self._vacant])
         used = {place.first: place.used for place in places}
         with self._store.transaction():
             for link in own:
-                self._store.take_options(link.grip, used[link.place.first], options.served)
+                self._store.take_options(link.grip, used[link.place.first], options.served, refused)
         for link in own:
             link.row = link.row._replace(queues=options.queues, not_queues=options.not_queues)
             link.use(used[link.place.first])
@@ -180,6 +181,18 @@ class Crew:
     def ping(self) -> None:
         for link in self.links:
             link.ping()
+
+    def why_no_restart(self, options: WorkerOptions) -> str | None:
+        """Why the installed release cannot go on in this worker's place; None if it can."""
+        return self._host.why_no_restart(self._store.address, options)
+
+    def why_no_secrets(self) -> str | None:
+        """Why the file of secrets cannot be used; None if it can."""
+        try:
+            self._secrets.check()
+        except Invalid as error:
+            return error.message
+        return None
 
     def attend(self, now: float) -> None:
         """What has to be seen to once a second."""

@@ -77,7 +77,7 @@ class Dispatcher:
             observe,
         )  # fmt: skip
         self._pressure = Pressure(store, self._crew, host, observe)
-        self._requests = Requests(store, self._crew, self._claiming, self._stopping, observe)
+        self._requests = Requests(store, self._crew, self._claiming, self._stopping, self._settings, observe)
         self._drain = Drain(store, self._crew, observe)
         self._upkeep = Upkeep(store, clock)
         self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming)
@@ -117,7 +117,7 @@ class Dispatcher:
     # --- one step ---------------------------------------------------------------------------
 
     def step(self) -> float:
-        """Does all that is due; returns the seconds until something is due again. Raises `MustReopen`."""
+        """Does all that is due; returns the seconds until more is due. Raises `MustReopen`, `MustRestart`."""
         self._inbox.receive()
         now = self._clock.monotonic()
         self._known.release(now)
@@ -158,7 +158,7 @@ class Dispatcher:
             self._requests.answer()  # what was asked for while nobody drove the supervisor waits for that
         self._succession.look_for_others(now)
         if self._beat.is_due("poll", self._options.poll, now):
-            self._settings = Settings(self._store.config())
+            self._settings.renew(self._store.config())
             self._requests.answer()
         self._firing.go_on(now)
         if self._beat.is_due("tick", TICK_S, now):

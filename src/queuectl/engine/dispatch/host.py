@@ -242,6 +242,12 @@ class Host:
         """Whether this machine was started again since the supervisor was, where that was on it."""
         return (one_machine or row.host == self.name) and not is_this_boot(row.machine)
 
+    def why_no_restart(self, address: str, options: WorkerOptions) -> str | None:
+        """Why the installed release cannot go on in this process, with this store and options; None if it can."""
+        from queuectl.engine.dispatch.release import why_unfit  # as for `remove`
+
+        return why_unfit(address, options)
+
     def reap_strays(self, but: set[int]) -> None:
         """Reaps children that came to us as their parents died."""
         process.reap_strays(self._children, but)

@@ -25,8 +25,8 @@ class Manager:
     """The service manager that has started this process, or nobody."""
 
     def __init__(self, environment: MutableMapping[str, str] = os.environ) -> None:
-        """Takes its variables out of the environment."""
-        given = {name: environment.pop(name) for name in OURS if name in environment}
+        """Takes its variables out of the environment; `given` has them."""
+        self.given = given = {name: environment.pop(name) for name in OURS if name in environment}
         self._address = given.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
         is_for_us = given.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         watchdog_s = int(given.get("WATCHDOG_USEC", "0")) / 1e6 if is_for_us else 0.0

@@ -1,7 +1,8 @@
-"""What people ask of a worker while it runs: to stop, to cancel jobs, to take other options."""
+"""What people ask of a worker while it runs: to stop, to cancel jobs, to take other options, to restart."""
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from queuectl.domain.cause import Cause
@@ -9,15 +10,27 @@ from queuectl.engine import happenings
 from queuectl.engine.dispatch.claiming import Claiming
 from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.stopping import Stopping
+from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
+from queuectl.wire.workers import REFUSED, RELOAD, RESTART, WorkerOptions
+
+
+class MustRestart(Exception):
+    """Somebody asked for a restart, and the installed release has shown that it can serve the store."""
+
+    def __init__(self, options: WorkerOptions) -> None:
+        super().__init__()
+        self.options = options
 
 
 class Requests:
     """Looks for requests in the store, and does what they ask for."""
 
     def __init__(
-        self, store: WorkStore, crew: Crew, claiming: Claiming, stopping: Stopping, observe: happenings.Observer
-    ) -> None:
+        self, store: WorkStore, crew: Crew, claiming: Claiming, stopping: Stopping, settings: Settings,
+        observe: happenings.Observer,
+    ) -> None:  # fmt: skip
+        self._settings = settings
         self._store = store
         self._crew = crew
         self._claiming = claiming
@@ -27,7 +40,7 @@ class Requests:
         """Whether the store failed while one was looked for."""
 
     def answer(self) -> None:
-        """Does what is asked for now. Raises `StoreUnavailable`."""
+        """Does what is asked for now. Raises `StoreUnavailable`, and `MustRestart`."""
         self.unanswered = True
         self._claiming.look_again()
         own = [link.row.id for link in self._crew.links if link.own]
@@ -43,7 +56,10 @@ class Requests:
         wanted: dict[str, Any] = {}
         for _, options in found:
             wanted |= options
-        if wanted and not self._stopping.has_begun:
+        wanted.pop(REFUSED, None)  # an answer of ours
+        if wanted and self._stopping.has_begun:
+            self._refuse("it is stopping")
+        elif wanted:
             self._take(wanted)
         self.unanswered = False
 
@@ -55,11 +71,41 @@ class Requests:
                 link.drop_ahead(limited)
 
     def _take(self, wanted: dict[str, Any]) -> None:
-        """Goes on with other options. What runs is not touched."""
+        """Goes on with other options, other settings, or another release. What runs is not touched."""
         now = self._crew.options
         options = now._replace(
             slots=int(wanted.get("slots", now.slots)), queues=tuple(wanted.get("queues", now.queues)),
             not_queues=tuple(wanted.get("not_queues", now.not_queues)),
         )  # fmt: skip
-        self._crew.go_on_with(options)
-        self._observe(happenings.WorkerSet(slots=options.slots, served=options.served))
+        refused = None
+        if wanted.get(RESTART):
+            refused = self._restart(options)
+        elif wanted.get(RELOAD):
+            refused = self._reload()
+        self._crew.go_on_with(options, refused)
+        if options != now:
+            self._observe(happenings.WorkerSet(slots=options.slots, served=options.served))
+
+    def _refuse(self, why: str) -> None:
+        """Answers without taking anything."""
+        with self._store.transaction():
+            for link in self._crew.links:
+                if link.own and not (link.leaving or link.for_hooks):
+                    self._store.take_options(link.grip, link.row.slots, self._crew.options.served, why)
+
+    def _restart(self, options: WorkerOptions) -> str:
+        """Raises `MustRestart` if the installed release can go on; returns why it cannot."""
+        why = self._crew.why_no_restart(options)
+        if why is None:
+            self._crew.renew_leases(self._settings["lease-ttl"], inf)  # the next process has all of it
+            self._observe(happenings.Restarting(running=sum(link.running() for link in self._crew.links)))
+            raise MustRestart(options)
+        self._observe(happenings.Refused(what=RESTART, why=why))
+        return why
+
+    def _reload(self) -> str | None:
+        """Reads again what is not in memory for good; returns why it cannot."""
+        self._settings.renew(self._store.config())
+        why = self._crew.why_no_secrets()
+        self._observe(happenings.Reloaded() if why is None else happenings.Refused(what=RELOAD, why=why))
+        return why

@@ -13,6 +13,7 @@ from queuectl.store.identity import is_same
 from queuectl.store.port import LEASE_S, Grip, WorkerRow
 from queuectl.store.shared.migrations import newest
 from queuectl.store.shared.session import Session
+from queuectl.wire.workers import REFUSED
 
 
 def _names(text: Any) -> tuple[str, ...]:
@@ -71,15 +72,17 @@ class Workers(Session):
         for worker in sorted(ids):
             with self.transaction():
                 _, earlier = self.asked_of([worker]).get(worker, (None, {}))
+                earlier.pop(REFUSED, None)
                 text = "UPDATE {schema}.workers SET wanted = ? WHERE id = ?"
                 self._execute(text, [json.dumps({**earlier, **options}), worker])
                 self._announce()
 
-    def take_options(self, grip: Grip, slots: int, served: Served) -> None:
+    def take_options(self, grip: Grip, slots: int, served: Served, refused: str | None = None) -> None:
+        answer = None if refused is None else json.dumps({REFUSED: refused})
         with self.transaction():
             self._check(grip)
-            text = "UPDATE {schema}.workers SET slots = ?, queues = ?, not_queues = ?, wanted = NULL WHERE id = ?"
-            self._execute(text, [slots, json.dumps(served.only), json.dumps(served.but), grip.worker])
+            text = "UPDATE {schema}.workers SET slots = ?, queues = ?, not_queues = ?, wanted = ? WHERE id = ?"
+            self._execute(text, [slots, json.dumps(served.only), json.dumps(served.but), answer, grip.worker])
             self._announce()
 
     def note_waits(self, ids: Sequence[str], why: str | None) -> None:

@@ -1,0 +1,55 @@
+"""The installed release of queuectl, which may have changed since this process started."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from queuectl import environment
+from queuectl.wire.workers import WorkerOptions, words_of
+
+RESTARTED = "QUEUECTL_RESTARTED"
+"""Set for a worker that goes on in the process of an earlier one."""
+TRIED_FOR_S = 5.0
+"""A worker does nothing else meanwhile."""
+
+
+def program() -> list[str]:
+    """What starts it: never a module that lies in the current folder."""
+    return [sys.executable, "-P", "-m", "queuectl"]
+
+
+def why_unfit(address: str, options: WorkerOptions) -> str | None:
+    """Why it cannot go on with these options on this store; None if it can."""
+    import subprocess  # most workers never need it
+
+    surroundings = {**environment.given(), "QUEUECTL_DB": address}
+    try:
+        done = subprocess.run(
+            [*program(), "worker", "start", *words_of(options), "--check", "--json"], env=surroundings,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            timeout=TRIED_FOR_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"the installed release did not answer within {TRIED_FOR_S:g}s"
+    except OSError as error:
+        return f"cannot start {sys.executable}: {error.strerror}"
+    return _last_said(done.stderr) if done.returncode else None
+
+
+def _last_said(stderr: str) -> str:
+    last = stderr.strip().rpartition("\n")[2]
+    try:
+        last = json.loads(last)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        pass
+    return f"the installed release says: {last or 'nothing'}"
+
+
+def become(options: WorkerOptions, more: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+    """Has it go on in this process, with the same pid, children and standard streams, and these variables too."""
+    words = ["worker", "start", *words_of(options), *more]
+    os.execve(sys.executable, [*program(), *words], {**environment.given(), **variables, RESTARTED: "1"})

@@ -1,0 +1,97 @@
+"""A worker restarts with the installed release, or reads its settings again, while its commands run on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from queuectl.client.setting import set_worker
+from queuectl.client.workers import workers_of
+from queuectl.domain.errors import Conflict, NotFound, OperationFailed
+from queuectl.domain.job import JobState
+from queuectl.domain.served import Served
+from tests.compat.newer import install
+from tests.stores import on_each_store
+from tests.workshop import Workshop, until
+
+GATED = "echo begun >> {0}/begun; while [ ! -e {0}/gate ]; do sleep 0.05; done; echo ended; exit 3"
+
+
+@on_each_store
+def test_a_restart_switches_to_the_installed_release_while_a_command_runs(shop: Workshop, tmp_path: Path) -> None:
+    release = install(tmp_path / "release", "7.0.0")
+    started = shop.worker(1, "--name", "night", PYTHONPATH=str(release))
+    job = shop.enqueue(GATED.format(tmp_path), max_retries=0)
+    shop.started(job)
+    set_worker(shop.store, "me", "night", 3, (), ("video",), False)
+    install(release, "7.1.0")
+    (now,) = shop.client.restart_workers()
+    assert now == (("night", os.uname().nodename, started.pid, 3, 1, "7.1.0"))
+    assert workers_of(shop.store)[0].served == Served((), ("video",))
+    shop.finished(shop.enqueue("true"))
+    (tmp_path / "gate").touch()
+    (done,) = shop.finished(job)
+    assert (done.state, done.exit_code, done.lost, done.starts) == (JobState.DEAD, 3, 0, 1)
+    assert ((tmp_path / "begun").read_text(), shop.output(job)) == ("begun\n", b"ended\n")
+    assert [deed.kind for deed in shop.client.audit()] == ["WorkersRestarted", "WorkerSet"]
+    assert started.stop() == 0
+    assert (shop.left_files(), shop.store.workers()) == ([], [])
+
+
+def test_a_worker_does_not_switch_to_a_release_that_fails(shop: Workshop, tmp_path: Path) -> None:
+    release = install(tmp_path / "release", "7.0.0")
+    started = shop.worker(1, "--name", "night", PYTHONPATH=str(release))
+    (release / "queuectl" / "cli" / "main.py").write_text("raise SystemExit('half an upgrade')")
+    with pytest.raises(OperationFailed, match="night: the installed release says: half an upgrade"):
+        shop.client.restart_workers("night")
+    shop.finished(shop.enqueue("true"))
+    install(release, "7.1.0")
+    assert [(worker.pid, worker.version) for worker in shop.client.restart_workers()] == [(started.pid, "7.1.0")]
+
+
+def test_only_a_live_worker_restarts(shop: Workshop) -> None:
+    assert shop.client.restart_workers() == []
+    with pytest.raises(NotFound, match="no live worker night"):
+        shop.client.restart_workers("night")
+    worker = shop.worker(1, "--name", "night")
+    shop.started(shop.enqueue("sleep 300"))
+    worker.signal(signal.SIGINT)
+    until(lambda: "stopping" in worker.said())
+    with pytest.raises(OperationFailed, match="no restart of worker night: it is stopping"):
+        shop.client.restart_workers("n*")
+    shop.client.ask_to_stop([])
+    with pytest.raises(Conflict, match="night is stopping"):
+        shop.client.restart_workers()
+
+
+def test_a_signal_that_comes_in_between_is_for_the_next_program() -> None:
+    listen = "import sys; from queuectl.engine.signals import Signals\nwith Signals() as s: print(s.take())"
+    hand_on = (
+        "import os, sys; from queuectl.engine.signals import Signals\n"
+        "with Signals() as signals:\n"
+        "    os.kill(os.getpid(), 15); signals.hand_on(); os.kill(os.getpid(), 1)\n"
+        f"os.execv(sys.executable, [sys.executable, '-c', {listen!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", hand_on], capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.strip("[]\n").split(", ")) == ["'SIGHUP'", "'SIGTERM'"]
+
+
+@on_each_store
+def test_a_reload_reads_settings_and_secrets(shop: Workshop, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.write_text("KEY=1\n")
+    secrets.chmod(0o600)
+    shop.worker(1, "--name", "night", "--poll", "3600", "--secrets", str(secrets))
+    shop.client.set_setting("output-max", "64k")
+    assert [worker.name for worker in shop.client.reload_workers()] == ["night"]
+    assert len(shop.output(shop.finished(shop.enqueue("head -c 200000 /dev/zero"))[0].id)) <= 64 << 10
+    secrets.chmod(0o644)
+    with pytest.raises(OperationFailed, match=r"no reload of worker night: .* open to others"):
+        shop.client.reload_workers()
+    secrets.chmod(0o600)
+    assert [worker.name for worker in shop.client.reload_workers("night")] == ["night"]
