@@ -7,6 +7,8 @@ from contextlib import suppress
 
 import pytest
 
+from queuectl.client.explaining import explain
+from queuectl.client.hooks import findings, of_job
 from queuectl.domain.job import HOOKS, Job, JobState, Spec
 from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started
 from queuectl.domain.selector import Selector
@@ -120,3 +122,58 @@ def test_people_find_a_hook_by_its_id(store: Store) -> None:
     (gone,) = store.delete([hook.id])
     assert isinstance(gone, Job)
     assert hooks_in(store) == []
+
+
+def test_what_gave_up_is_a_finding_until_somebody_has_looked_after_it(store: Store) -> None:
+    grip = a_grip(store)
+    store.insert([a_job(spec=SPEC._replace(on_failure=None, max_retries=0))])
+    finish(store, grip, claim_one(store, grip), exit_code=3)
+    assert (store.hooks_given_up(), list(findings(store))) == (0, [])
+    (hook,) = store.claim(grip, HOST, 5, (HOOKS,))
+    finish(store, grip, hook._replace(spec=hook.spec._replace(max_retries=0)), exit_code=9)
+    (found,) = findings(store)
+    assert found.message == "1 hook gave up; the latest, on_dead of job job1: exit code 9"
+    assert list(findings(store, store.now() + 1)) == []
+    (seen,) = of_job(store, store.get("job1"))
+    assert (seen.id, seen.key, seen.state, seen.error) == (hook.id, "on_dead", JobState.DEAD, "exit code 9")
+    store.delete([hook.id])
+    assert (list(findings(store)), of_job(store, store.get("job1"))) == ([], [])
+
+
+def test_hooks_are_in_no_figure_and_no_news(store: Store) -> None:
+    grip = a_grip(store)
+    store.insert([a_job(spec=SPEC)])
+    place = store.place()
+    finish(store, grip, claim_one(store, grip))
+    (hook,) = store.claim(grip, HOST, 5, (HOOKS,))
+    running = record_one(store, grip, Change(hook, Started(at=store.now())))
+    assert running is not None
+    assert {news.job for news in store.news(place, 100)} == {"job1"}
+    finish(store, grip, running, exit_code=1)
+    now = store.now() + 1
+    assert [tally.number for tally in store.tallies(now - 60, now, 1)] == [1]
+    assert len(store.spans(now - 60, 100)) == 1
+    assert store.latest_failures(10) == []
+    assert {news.job for news in store.news(place, 100)} == {"job1"}
+
+
+def test_hooks_that_tell_the_same_one_of_a_job_run_in_their_order(store: Store) -> None:
+    grip = a_grip(store)
+    same = SPEC._replace(on_failure=SPEC.on_dead, max_retries=0)
+    store.insert([a_job("one", spec=same), a_job("two", spec=SPEC._replace(max_retries=0))])
+    for _ in range(2):
+        finish(store, grip, claim_one(store, grip), exit_code=3)
+    states = {(hook.tags[1], hook.tags[0]): hook.state for hook in store.find(ONLY_HOOKS)}
+    assert states == {
+        ("job:one", "on_failure"): "pending", ("job:one", "on_dead"): "blocked",
+        ("job:two", "on_failure"): "pending", ("job:two", "on_dead"): "pending",
+    }  # fmt: skip
+
+
+def test_a_hook_waits_for_a_worker_of_any_queue(store: Store) -> None:
+    grip = a_grip(store)
+    store.insert([a_job(spec=SPEC)])
+    finish(store, grip, claim_one(store, grip))
+    (hook,) = store.find(ONLY_HOOKS)
+    why = "next in line" if store.shared_by_machines else "no live worker runs hooks"  # no process, but a lease
+    assert [gate.told for gate in explain(store, "ada", hook.id).gates] == [why]

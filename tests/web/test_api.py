@@ -365,3 +365,15 @@ def test_jobs_after_others_over_http(service: Service) -> None:
     for path, body in (("/jobs/a/retry?cascade=true", None), ("/jobs/retry", {"ids": ["a"], "cascade": True})):
         answer = service.full.post(f"/api/v1{path}", json=body) if body else service.full.post(f"/api/v1{path}")
         assert (answer.status_code, service.queue.job("b").state) == (200, "blocked"), answer.text
+
+
+def test_hooks_and_the_jobs_of_a_schedule_are_selected_over_http(service: Service) -> None:
+    service.full.post("/api/v1/schedules", json={"name": "tick", "every": "1h", "job": {"command": "true"}})
+    run = service.full.post("/api/v1/schedules/tick/run").json()["id"]
+    service.full.post("/api/v1/jobs", json={"command": "true"})
+    found = service.full.get("/api/v1/jobs", params={"schedule": "tick"}).json()["jobs"]
+    assert [job["id"] for job in found] == [run]
+    assert service.full.get("/api/v1/jobs", params={"hooks": "true"}).json()["jobs"] == []
+    assert service.full.get("/api/v1/jobs", params={"hooks": "maybe"}).status_code == 400
+    chosen = {"selector": {"schedule": ["tick"], "hooks": False}, "dry_run": True}
+    assert service.full.post("/api/v1/jobs/hold", json=chosen).json()["matched"] == 1

@@ -11,16 +11,17 @@ from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
-from queuectl.wire.selections import KEYS, parse_selection
+from queuectl.wire.selections import KEYS, ONCE, parse_selection
 from queuectl.wire.times import parse_duration
 
 
 def selector_of(args: Namespace, now: float) -> Selector:
     """The selector that the options give."""
-    given = {key: getattr(args, key) for key in KEYS if key != "older_than"}
-    ages = [] if args.older_than is None else [args.older_than]
-    found = parse_selection({**given, "older_than": ages}, now, lambda key: f"--{key.replace('_', '-')}")
-    return found._replace(hooks=True) if args.hooks else found
+    given = {key: getattr(args, key) for key in KEYS if key not in ONCE}
+    ages, hooks = [] if args.older_than is None else [args.older_than], ["true"] if args.hooks else []
+    return parse_selection(
+        {**given, "older_than": ages, "hooks": hooks}, now, lambda key: f"--{key.replace('_', '-')}"
+    )  # fmt: skip
 
 
 def age_to_delete(args: Namespace) -> float:
@@ -35,7 +36,7 @@ def age_to_delete(args: Namespace) -> float:
 
 def selects(args: Namespace) -> bool:
     """Whether any selector was given."""
-    return any(getattr(args, name) for name in (*KEYS, "hooks", "all"))
+    return any(getattr(args, name) for name in (*KEYS, "all"))
 
 
 def positive(text: str | None, what: str, most: int = 1_000_000_000) -> int | None:

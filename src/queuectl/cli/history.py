@@ -8,11 +8,12 @@ from queuectl.cli.console import Console
 from queuectl.cli.render import STATE_STYLES, Cell, Column, visible
 from queuectl.client.documents import events, how_it_ended
 from queuectl.client.facts import facts, reason_words
+from queuectl.client.hooks import HookView
 from queuectl.client.values import History
 from queuectl.domain.job import Attempt, Outcome, seen_state
 from queuectl.wire.jobs import worker_name
 from queuectl.wire.times import format_duration
-from queuectl.wire.words import local_time, size
+from queuectl.wire.words import ago, local_time, size
 
 OUTCOME_STYLES = {
     Outcome.COMPLETED: "green", Outcome.FAILED: "red", Outcome.TIMEOUT: "red", Outcome.CANCELLED: "dim",
@@ -23,6 +24,11 @@ ATTEMPT_COLUMNS = (
     Column("#", right=True), Column("STARTED"), Column("TOOK", right=True), Column("OUTCOME"),
     Column("HOW", least=11), Column("WORKER", least=8, middle=True), Column("CPU", right=True),
     Column("MEMORY", right=True), Column("OUTPUT", right=True),
+)  # fmt: skip
+
+HOOK_COLUMNS = (
+    Column("ID", least=8), Column("HOOK"), Column("STATE"), Column("TRIES", right=True), Column("LAST", right=True),
+    Column("COMMAND", least=12), Column("ERROR", least=12),
 )  # fmt: skip
 
 DATE_LENGTH = len("2026-11-21")
@@ -52,6 +58,10 @@ def print_history(console: Console, history: History, now: float) -> None:
                 console.print(f"attempt {attempt.number} left running: {visible(attempt.leftover)}")
             if attempt.note:
                 console.print(f"attempt {attempt.number}: {visible(attempt.note)}")
+    if history.hooks:
+        console.print()
+        console.print(console.paint("Hooks", "bold"))
+        console.table(HOOK_COLUMNS, [_hook_row(hook, now) for hook in history.hooks])
     console.print()
     console.print(console.paint("Events", "bold"))
     console.lines(
@@ -59,6 +69,13 @@ def print_history(console: Console, history: History, now: float) -> None:
         + (f": {visible(event.detail)}" if event.detail else "")
         for event in events(history)
     )
+
+
+def _hook_row(hook: HookView, now: float) -> Sequence[str | Cell]:
+    return (
+        hook.id, hook.key, Cell(hook.state.value, STATE_STYLES[hook.state.value]), str(hook.attempts),
+        ago(now - hook.updated_at), visible(hook.command), visible(hook.error or ""),
+    )  # fmt: skip
 
 
 def _attempt_row(attempt: Attempt, time_from: int) -> Sequence[str | Cell]:

@@ -70,13 +70,14 @@ SELECT = (
     many("-q", "--queue", "QUEUE", "jobs of this queue"),
     many("--tag", "TAG", "jobs with this tag"),
     many("--batch", "BATCH", "jobs of this batch"),
+    many("--schedule", "SCHEDULE", "jobs of this schedule"),
     many("--owner", "NAME", "jobs added by this user"),
     many("--exit-code", "N", "jobs whose latest exit code is N"),
     many("--command", "GLOB", "jobs whose command matches, e.g. 'ffmpeg *'"),
     many("--error", "TEXT", "jobs whose error contains TEXT"),
     many("--fault", "FAULT", "jobs that failed alike, as `dlq list --group` names it"),
     option("--older-than", "DURATION", "jobs unchanged for this long, e.g. 7d"),
-    flag("--hooks", "hooks of jobs, which are hidden otherwise"),
+    flag("--hooks", "hooks of jobs and schedules, which are hidden otherwise"),
     flag("--all", "all jobs"),
 )
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from queuectl.client.figures import Figures, Percentiles
+from queuectl.client.hooks import HOOK
 from queuectl.client.shapes import (
     COUNT,
     FLAG,
@@ -96,11 +97,12 @@ def retry_text(job: Job, now: float) -> str:
 
 
 def history_to_json(history: History) -> JsonObject:
-    """The job's JSON with its `executions` (every start; `attempts` stays a number) and its `events`."""
+    """The job's JSON with its `executions` (every start; `attempts` stays a number), its `events` and its `hooks`."""
     return {
         **job_to_json(history.job, history.reason),
         "executions": list(map(EXECUTION.json, history.attempts)),
         "events": list(map(EVENT.json, events(history))),
+        "hooks": list(map(HOOK.json, history.hooks)),
     }
 
 

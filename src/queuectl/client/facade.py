@@ -84,8 +84,10 @@ class Client(Here, Verbs):
 
     def history(self, ref: str) -> History:
         """A job with its attempts and what people did to it."""
+        from queuectl.client import hooks
+
         job, store = self.job(ref), self.store
-        return History(job=job, reason=self.reason(job), attempts=store.attempts(job), notes=store.notes(job))
+        return History(job, self.reason(job), store.attempts(job), store.notes(job), hooks.of_job(store, job))
 
     def find(self, selector: Selector = ALL_JOBS, *, limit: int | None = None, newest_first: bool = False) -> list[Job]:
         """Matching jobs, in the order of enqueueing or the reverse."""

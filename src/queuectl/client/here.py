@@ -209,6 +209,12 @@ class Here(Tables):
 
         return list(findings(self.store))
 
+    def hook_findings(self, within_s: float) -> list[Finding]:
+        """Findings about hooks that gave up, lately."""
+        from queuectl.client.hooks import findings
+
+        return list(findings(self.store, self.now() - within_s))
+
     def clean_up(self) -> list[str]:
         """Cleans up after dead workers. Returns a line for each."""
         from queuectl.client import doctor

@@ -8,7 +8,7 @@ from functools import cached_property
 from queuectl.client.values import WorkerView
 from queuectl.client.workers import line_of, serves, workers_of
 from queuectl.domain.dependency import Awaited, parse
-from queuectl.domain.job import Job, JobState
+from queuectl.domain.job import HOOKS, Job, JobState
 from queuectl.domain.limits import Hold, Lock, Passed, Queue, rate_room
 from queuectl.domain.reason import Format, Slots, alike, reason
 from queuectl.settings import Settings
@@ -98,7 +98,13 @@ class Listing:
         return workers_of(self.store)
 
     def serving(self, queue: str) -> list[WorkerView]:
-        """The workers that take jobs of a queue."""
+        """The workers that take jobs of a queue. Each runs hooks, one at a time."""
+        if queue == HOOKS:
+            return [
+                each._replace(slots=1, waits=None, running=())
+                for each in self.live
+                if not (each.stopping or each.orphaned)
+            ]
         return [worker for worker in self.live if serves(worker, queue) and not worker.stopping]
 
     def slots(self, queue: str) -> Slots:
@@ -154,5 +160,6 @@ class Listing:
 
     def _before(self, job: Job) -> int:
         if job.queue not in self._lines:
-            self._lines[job.queue] = line_of(self.serving(job.queue), job.queue, self._waiting)
+            known = () if job.queue == HOOKS else self._waiting
+            self._lines[job.queue] = line_of(self.serving(job.queue), job.queue, known)
         return self.store.ahead(job, self.most + 1, self._lines[job.queue])

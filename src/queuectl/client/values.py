@@ -12,6 +12,7 @@ from queuectl.domain.served import Served
 from queuectl.store.port import Note, WorkerRow
 
 if TYPE_CHECKING:  # few commands need these
+    from queuectl.client.hooks import HookView
     from queuectl.domain.limits import Pause
     from queuectl.domain.reason import Code, Gate
 
@@ -110,9 +111,10 @@ class Explanation(NamedTuple):
 
 
 class History(NamedTuple):
-    """A job with its attempts and events."""
+    """A job with its attempts, its events and its latest hooks."""
 
     job: Job
     reason: str | None
     attempts: Sequence[Attempt] = ()
     notes: Sequence[Note] = ()
+    hooks: Sequence[HookView] = ()

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from queuectl.domain.batch import batch_of
-from queuectl.domain.job import FINISHED, Job, JobState
+from queuectl.domain.job import FINISHED, HOOKS, Job, JobState
 from queuectl.domain.limits import Hold, Lock, Queue, requests_of
 
 NAMED_MAX = 2
@@ -153,7 +153,8 @@ def closed_gates(job: Job, now: float, facts: Facts, form: Format) -> Iterator[G
         yield Gate(Code.PAUSED, "queue paused", opens_at=queue.pause.until)
     slots = facts.slots(job.queue)
     if not slots.all:
-        yield Gate(Code.NO_WORKER, f'no live worker serves queue "{job.queue}"')
+        serves = "runs hooks" if job.queue == HOOKS else f'serves queue "{job.queue}"'
+        yield Gate(Code.NO_WORKER, f"no live worker {serves}")
     if is_due and not job.held:
         yield from _of_the_moment(job, queue, now, facts, slots, is_alone=not is_paused)
 

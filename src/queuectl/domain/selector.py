@@ -27,6 +27,7 @@ class Selector(NamedTuple):
     before: float | None = None
     held: bool | None = None
     batches: tuple[str, ...] = ()
+    schedules: tuple[str, ...] = ()
     hooks: bool | None = False
     faults: tuple[str, ...] = ()
 

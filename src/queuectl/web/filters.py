@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 from queuectl.domain.selector import Selector
 from queuectl.wire.selections import KEYS, exactly, parse_selection
 
-REPEATED = frozenset({"state", "queue", "tag", "batch"})
+REPEATED = frozenset({"state", "queue", "tag", "batch", "schedule"})
 WILD = frozenset("*?")
 
 

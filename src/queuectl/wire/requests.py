@@ -56,7 +56,7 @@ _WRITTEN = frozenset(name for name, setter in _SETTERS.items() if setter == "que
 ONLY = {"state": ("pending", "a new job is always pending"), "attempts": (0, "a new job has had none")}
 """Keys that are ignored if they have a new job's value and refused otherwise, and why."""
 
-PRINTED_BESIDE = frozenset({"executions", "events", "output_tail"})
+PRINTED_BESIDE = frozenset({"executions", "events", "hooks", "output_tail"})
 """Keys that listings add to a job's own."""
 
 INPUT_KEYS = (*_JOB_KEYS, *SPEC_KEYS, *ALIASES)

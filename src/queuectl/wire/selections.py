@@ -10,9 +10,10 @@ from queuectl.domain.selector import Selector
 from queuectl.wire.kinds import searched
 from queuectl.wire.times import parse_duration
 
-KEYS = ("state", "queue", "tag", "batch", "owner", "exit_code", "command", "error", "fault", "older_than")
-"""Keys of a selector. Each but the last may be repeated, to match any of its values."""
-LISTS = frozenset({"state", "queue", "tag", "batch", "owner", "exit_code", "fault"})
+ONCE = ("older_than", "hooks")
+KEYS = ("state", "queue", "tag", "batch", "schedule", "owner", "exit_code", "command", "error", "fault", *ONCE)
+"""Keys of a selector. All but `ONCE` may be repeated, to match any of their values."""
+LISTS = frozenset({"state", "queue", "tag", "batch", "schedule", "owner", "exit_code", "fault"})
 """Keys whose values have no comma, so that a text may list several. A GLOB or an error may contain one."""
 
 EXIT_CODE_MAX = 255
@@ -35,17 +36,18 @@ def parse_selection(given: Mapping[str, Sequence[str]], now: float, spelled: Cal
         if len(texts) > VALUES_MAX or any(len(text) > TEXT_MAX for text in texts):
             most = f"at most {VALUES_MAX} values of {TEXT_MAX} characters each"
             raise Invalid(f"{spelled(key)} selects by too much", most)
+    for key in ONCE:
+        if len(words.get(key, ())) > 1:
+            raise Invalid(f"{spelled(key)} is given twice", "give it once")
     before = None
     if ages := words.get("older_than"):
-        if len(ages) > 1:
-            raise Invalid(f"{spelled('older_than')} is given twice", "give it once")
         before = now - parse_duration(ages[0], spelled("older_than"))
     return Selector(
         states=parse_states(words.get("state", ())), queues=_texts(words, "queue"), tags=_texts(words, "tag"),
-        batches=_texts(words, "batch"), owners=_texts(words, "owner"),
+        batches=_texts(words, "batch"), schedules=_texts(words, "schedule"), owners=_texts(words, "owner"),
         exit_codes=tuple(map(_exit_code, words.get("exit_code", ()))),
         commands=_texts(words, "command"), errors=_texts(words, "error"), before=before,
-        faults=_texts(words, "fault"),
+        faults=_texts(words, "fault"), hooks=any(_flag(text, spelled("hooks")) for text in words.get("hooks", ())),
     )  # fmt: skip
 
 
@@ -75,6 +77,12 @@ def _exit_code(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text[:4]) > EXIT_CODE_MAX:
         raise Invalid(f"{text!r} is not an exit code", f"a whole number from 0 to {EXIT_CODE_MAX}")
     return int(text)
+
+
+def _flag(text: str, key: str) -> bool:
+    if text.lower() not in ("true", "1", "false", "0"):
+        raise Invalid(f"{key} must be true or false, not {text!r}")
+    return text.lower() in ("true", "1")
 
 
 def _texts(given: Mapping[str, Sequence[str]], key: str) -> tuple[str, ...]:

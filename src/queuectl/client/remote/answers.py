@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from queuectl.client.documents import EXECUTION, NOT_BY_PEOPLE, STATUS, WORKER, kind_of
+from queuectl.client.hooks import HOOK
 from queuectl.client.shapes import moment
 from queuectl.client.values import History, Status, WorkerView
 from queuectl.domain.fields import FIELDS, Field
@@ -56,6 +57,7 @@ def history_of(document: Document) -> History:
         notes=[
             Note(moment(event["at"]), kind_of(event["event"]), event["by"], event.get("detail")) for event in events
         ],
+        hooks=list(map(HOOK.value, document.get("hooks", ()))),
     )  # fmt: skip
 
 

@@ -51,15 +51,18 @@ def query_of(selector: Selector) -> Mapping[str, Sequence[Any]]:
         raise Invalid("over HTTP jobs are not selected by id", "name each job by its id")
     given: dict[str, Sequence[Any]] = {
         "state": [str(state) for state in selector.states], "queue": selector.queues, "tag": selector.tags,
-        "batch": selector.batches,
-        "owner": selector.owners, "exit_code": selector.exit_codes, "command": selector.commands,
-        "error": selector.errors, "fault": selector.faults,
+        "batch": selector.batches, "schedule": selector.schedules, "owner": selector.owners,
+        "exit_code": selector.exit_codes, "command": selector.commands, "error": selector.errors,
+        "fault": selector.faults,
     }  # fmt: skip
     if selector.before is not None:
         given["older_than"] = [f"{max(0.0, SystemClock().now() - selector.before):.3f}"]
+    if selector.hooks:
+        given["hooks"] = ["true"]
     return {name: values for name, values in given.items() if values}
 
 
 def selector_of(selector: Selector) -> JsonObject:
     """A selector in a body, which must say if it means all jobs."""
-    return dict(query_of(selector)) or {"all": True}
+    found: JsonObject = dict(query_of(selector)) or {"all": True}
+    return {**found, "hooks": True} if selector.hooks else found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from queuectl.domain.job import HOOKS
+from queuectl.domain.job import HOOKS, Job
 from queuectl.store.port import LEASE_S, Grip, WorkerRow
 from queuectl.store.shared.limits import Limits
 
@@ -20,6 +20,20 @@ class Gated(Limits):
     """Whether a hook was added since somebody has asked."""
     runs_ended = False
     """Whether the end of a run of a schedule was noted since somebody has asked."""
+
+    def hooks_about(self, kind: str, name: str, most: int) -> list[Job]:
+        if self._behind:
+            return []
+        from queuectl.domain.hooks import about
+
+        first = about(kind, name)
+        last = first[:-1] + chr(ord(first[-1]) + 1)
+        found = self._jobs("WHERE tells >= ? AND tells < ? ORDER BY seq DESC LIMIT ?", [first, last, most])
+        return found[::-1]
+
+    def hooks_given_up(self) -> int:
+        text = "SELECT coalesce(sum(jobs), 0) FROM {schema}.counts WHERE queue = ? AND state = 'dead'"
+        return int(self._select(text, [HOOKS])[0][0])
 
     def has_hooks(self) -> bool:
         return bool(self.read("has_hooks", hooks=HOOKS, now=self.now())[0][0])

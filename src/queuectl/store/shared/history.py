@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from queuectl.domain.job import Attempt, Job, JobState, Outcome
+from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Note, Output
 from queuectl.store.shared import rows
@@ -126,7 +126,8 @@ class History(Session):
 
         text = (
             f"SELECT {self._dialect.stretch} AS place, outcome, count(*) "
-            "FROM {schema}.attempts WHERE finished_at >= ? AND finished_at < ? GROUP BY 1, 2 ORDER BY 1, 2"
+            "FROM {schema}.attempts WHERE finished_at >= ? AND finished_at < ? "
+            "AND job NOT IN (SELECT seq FROM {schema}.jobs WHERE tells IS NOT NULL) GROUP BY 1, 2 ORDER BY 1, 2"
         )
         found = self._select(text, [since, (until - since) / stretches, since, until])
         return [
@@ -142,7 +143,7 @@ class History(Session):
             "attempts.started_at - jobs.created_at, attempts.number "
             "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
             "WHERE attempts.finished_at >= ? AND attempts.outcome IN ('completed', 'failed', 'timeout') "
-            "ORDER BY attempts.finished_at DESC LIMIT ?"
+            f"AND jobs.queue <> '{HOOKS}' ORDER BY attempts.finished_at DESC LIMIT ?"
         )
         return [
             Span(ran=max(0.0, ran), waited=max(0.0, min(since_due, since_created)) if number == 1 else None)
@@ -156,7 +157,8 @@ class History(Session):
             "SELECT ended.finished_at, jobs.id, jobs.queue, jobs.state, ended.number, ended.error FROM (SELECT job, "
             "number, finished_at, outcome, error FROM {schema}.attempts WHERE finished_at IS NOT NULL "
             "ORDER BY finished_at DESC LIMIT ?) AS ended JOIN {schema}.jobs ON jobs.seq = ended.job "
-            "WHERE ended.outcome IN ('failed', 'timeout', 'lost') ORDER BY ended.finished_at DESC LIMIT ?"
+            f"WHERE ended.outcome IN ('failed', 'timeout', 'lost') AND jobs.queue <> '{HOOKS}' "
+            "ORDER BY ended.finished_at DESC LIMIT ?"
         )
         found = self._select(text, [ENDS_SEEN, most])
         return [Failure(at, job, queue, JobState(state), *rest) for at, job, queue, state, *rest in found]
@@ -198,7 +200,7 @@ class History(Session):
         from queuectl.store.past import News
 
         columns = "seq, id, queue, state, created_at, owner"
-        text = f"SELECT {columns} FROM {{schema}}.jobs WHERE seq > ? ORDER BY seq LIMIT ?"
+        text = f"SELECT {columns} FROM {{schema}}.jobs WHERE seq > ? AND queue <> '{HOOKS}' ORDER BY seq LIMIT ?"
         for seq, job, queue, state, at, owner in self._select(text, [after.seq, limit]):
             yield News(
                 at=at, kind="enqueued", key=("job", seq, 0), job=job, queue=queue, state=JobState(state), who=owner
@@ -223,7 +225,7 @@ class History(Session):
 
         text = (
             "SELECT seq, id, queue, starts, lease, started_at, worker FROM {schema}.jobs "
-            "WHERE state = 'processing' AND started_at IS NOT NULL LIMIT ?"
+            f"WHERE state = 'processing' AND started_at IS NOT NULL AND queue <> '{HOOKS}' LIMIT ?"
         )
         for seq, job, queue, number, lease, at, worker in self._select(text, [limit]):
             yield News(
@@ -238,7 +240,7 @@ class History(Session):
             "SELECT attempts.job, attempts.number, attempts.finished_at, attempts.outcome, attempts.exit_code, "
             "attempts.error, attempts.worker, jobs.id, jobs.queue, jobs.state "
             "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
-            "WHERE attempts.finished_at >= ? ORDER BY attempts.finished_at LIMIT ?"
+            f"WHERE attempts.finished_at >= ? AND jobs.queue <> '{HOOKS}' ORDER BY attempts.finished_at LIMIT ?"
         )
         for seq, number, at, outcome, code, error, worker, job, queue, state in self._select(text, [after.at, limit]):
             yield News(

@@ -266,6 +266,7 @@ def where(selector: Selector, dialect: Dialect) -> tuple[str, list[object]]:
         parts.append("state <> 'completed'")
     one_of("queue", selector.queues)
     one_of("batch", selector.batches)
+    one_of("schedule", selector.schedules)
     one_of("owner", selector.owners)
     one_of("exit_code", selector.exit_codes, dialect.integer)
     one_of(f"coalesce(fault, '{NO_FAULT}')" if NO_FAULT in selector.faults else "fault", selector.faults)

@@ -305,6 +305,8 @@ def selector_in(given: object, now: float) -> Selector:
     for key, value in given.items():
         if key == "all":
             check_flag(value, "all")
+        elif key == "hooks":
+            words[key] = [str(check_flag(value, "hooks"))]
         else:
             words[key] = _words(key, value)
     selector = parse_selection(words, now)

@@ -11,7 +11,7 @@ from queuectl.client.operation import JSON, REQUIRED, Argument, Operation
 from queuectl.web.problems import MEDIA_TYPE
 from queuectl.web.rest.operation import is_selection, names_of
 from queuectl.web.rest.schemas import COMPONENTS, EXIT_CODE
-from queuectl.wire.schema import DURATION, STATE, STORABLE, Schema, listed, optional, ref
+from queuectl.wire.schema import DURATION, FLAG, STATE, STORABLE, Schema, listed, optional, ref
 
 ALWAYS = (400, 401, 403, 429, 503)
 """Failures of every operation: bad input, no token, not allowed, too many attempts, the store or server is busy."""
@@ -29,12 +29,14 @@ SELECT: Sequence[tuple[str, Schema, str]] = (
     ("queue", listed(STORABLE), "jobs of this queue"),
     ("tag", listed(STORABLE), "jobs with this tag"),
     ("batch", listed(STORABLE), "jobs of this batch"),
+    ("schedule", listed(STORABLE), "jobs of this schedule"),
     ("owner", listed(STORABLE), "jobs enqueued by this user"),
     ("exit_code", listed(EXIT_CODE), "jobs whose latest exit code is this"),
     ("command", listed(STORABLE), "jobs whose command matches this GLOB, e.g. `ffmpeg *`"),
     ("error", listed(STORABLE), "jobs whose error contains this"),
     ("fault", listed(STORABLE), "failed jobs of this group, as `GET /api/v1/dlq/groups` names it"),
     ("older_than", DURATION, "jobs unchanged for this long"),
+    ("hooks", FLAG, "hooks of jobs and schedules, which are hidden otherwise"),
 )
 """The parameters that select jobs."""
 

@@ -23,7 +23,7 @@ from queuectl.web.problems import Unreadable
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject, searched
 from queuectl.wire.reading import parse_json
-from queuectl.wire.selections import KEYS
+from queuectl.wire.selections import KEYS, ONCE
 
 Given = Mapping[str, Any]
 """The arguments of an operation by name. A selection is given as its words."""
@@ -92,7 +92,7 @@ def _in_query(request: Request, arguments: Sequence[Argument]) -> Given:
         selects = is_selection(argument)
         values = {name: words[name] for name in names_of(argument) if name in words}
         for name, several in values.items():
-            if len(several) > 1 and not (argument.many or (selects and name != "older_than")):
+            if len(several) > 1 and not (argument.many or (selects and name not in ONCE)):
                 raise Invalid(f"{name} is given {len(several)} times", "give it once")
         if selects:
             given[argument.name] = values

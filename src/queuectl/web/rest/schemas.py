@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.client import batches, documents, graph, locks, operation, queues, schedule_views
+from queuectl.client.hooks import HOOK
 from queuectl.client.shapes import numbers
 from queuectl.domain.fields import FIELDS, INPUT, MEMORY_MAX, MEMORY_MIN, SETTABLE, Field
 from queuectl.domain.job import JobState, Spec
@@ -128,9 +129,8 @@ EDIT = {
 
 SELECTOR = optional(
     all=FLAG, state=listed(STATE), queue=listed(STORABLE), tag=listed(STORABLE), batch=listed(STORABLE),
-    owner=listed(STORABLE),
-    exit_code=listed(EXIT_CODE), command=listed(STORABLE), error=listed(STORABLE), fault=listed(STORABLE),
-    older_than=DURATION,
+    schedule=listed(STORABLE), owner=listed(STORABLE), exit_code=listed(EXIT_CODE), command=listed(STORABLE),
+    error=listed(STORABLE), fault=listed(STORABLE), older_than=DURATION, hooks=FLAG,
 )  # fmt: skip
 
 SELECTION = {
@@ -156,12 +156,15 @@ COMPONENTS: dict[str, Schema] = {
     "Job": fixed(**JOB),
     "NewJob": NEW_JOB,
     "Changes": {key: value for key, value in NEW_JOB.items() if key != "required"},
-    "History": fixed(**JOB, executions=listed(ref("Execution")), events=listed(ref("Event"))),
+    "History": fixed(
+        **JOB, executions=listed(ref("Execution")), events=listed(ref("Event")), hooks=listed(ref("Hook"))
+    ),
     "Graph": graph.GRAPH.schema,
     "Explanation": documents.EXPLANATION.schema,
     "DeadJob": fixed(**JOB, output_tail=TEXT),
     "Execution": documents.EXECUTION.schema,
     "Event": documents.EVENT.schema,
+    "Hook": HOOK.schema,
     "Page": fixed(jobs=listed(ref("Job")), next=nullable(TEXT), count=nullable(COUNT)),
     "DeadPage": fixed(jobs=listed(ref("DeadJob")), next=nullable(TEXT), count=nullable(COUNT)),
     "Selector": SELECTOR,

@@ -1,0 +1,63 @@
+"""Hooks as people see them: those of a job or a schedule, and those that gave up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from queuectl.client.shapes import COUNT, TEXT, TIME, Key, Shape, nullable, one_of
+from queuectl.domain.finding import PROBLEM, Finding
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
+from queuectl.store.port import Store
+from queuectl.wire.jobs import command_line
+from queuectl.wire.words import counted
+
+SHOWN = 20
+"""The latest hooks of a job that are shown."""
+
+
+class HookView(NamedTuple):
+    """A hook. `key` is what it is run for: on_success, on_failure, on_dead, alert or ping."""
+
+    id: str
+    key: str
+    command: str
+    state: JobState
+    attempts: int
+    error: str | None
+    updated_at: float
+
+
+HOOK = Shape(
+    "Hook", HookView,
+    Key("id", TEXT), Key("hook", TEXT, "key"), Key("command", TEXT), Key("state", one_of(JobState)),
+    Key("attempts", COUNT), Key("error", nullable(TEXT)), Key("updated_at", TIME),
+)  # fmt: skip
+
+
+def hook_view(hook: Job) -> HookView:
+    """A hook as people see it."""
+    return HookView(
+        hook.id, hook.tags[0], command_line(hook.command), hook.state, hook.attempts, hook.error, hook.updated_at
+    )  # fmt: skip
+
+
+def of_job(store: Store, job: Job) -> list[HookView]:
+    """The latest hooks of a job, oldest first."""
+    return list(map(hook_view, store.hooks_about("job", job.id, SHOWN)))
+
+
+def findings(store: Store, since: float = 0.0) -> Iterator[Finding]:
+    """Hooks that gave up since then."""
+    if not store.hooks_given_up():
+        return
+    dead = Selector(states=(JobState.DEAD,), hooks=True)
+    number = store.count(dead) - (store.count(dead._replace(before=since)) if since else 0)
+    if number <= 0:
+        return
+    (latest,) = store.find(dead, limit=1, newest_first=True)
+    key, about = latest.tags
+    kind, _, name = about.partition(":")
+    what = f"{counted(number, 'hook')} gave up; the latest, {key} of {kind} {name}: {latest.error}"
+    yield Finding(level=PROBLEM, code="hooks_gave_up", message=what, fix="queuectl dlq list --hooks")
