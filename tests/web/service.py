@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from starlette.applications import Starlette
 
 from queuectl.client import tokens as access
 from queuectl.client.facade import Client
@@ -23,8 +24,9 @@ from tests.workshop import PATIENCE_S, until
 class Service:
     """What a test talks to: `full` and `read_only` send their tokens with every request, `stranger` none."""
 
-    def __init__(self, url: str, db: str, tokens: dict[str, str]) -> None:
+    def __init__(self, url: str, db: str, tokens: dict[str, str], app: Starlette) -> None:
         self.url = url
+        self.app = app
         self.db = db
         self.tokens = tokens
         self.full = self.client(tokens["full"])
@@ -83,7 +85,7 @@ def serving(db: str | Path, listen_s_max: float = PATIENCE_S, port: int = 0, **m
                 for role in ("full", "read-only")
             }
             owner.close()
-            service = Service(f"http://127.0.0.1:{listener.getsockname()[1]}", str(db), tokens)
+            service = Service(f"http://127.0.0.1:{listener.getsockname()[1]}", str(db), tokens, app)
             try:
                 yield service
             finally:

@@ -204,33 +204,6 @@ REFRESH = """() => new Promise((done) => {
   document.addEventListener("fresh", () => done(), { once: true });
   document.dispatchEvent(new Event("refresh"));
 })"""
-HIDE = """(hidden) => {
-  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-  document.dispatchEvent(new Event("visibilitychange"));
-}"""
-
-
-def test_a_hidden_page_listens_to_nothing_and_catches_up(open_page: OpenPage, server: Service) -> None:
-    page = open_page("/jobs")
-    expect(page.locator("#live")).to_have_text("live")
-    with page.expect_event("requestfailed", lambda request: "/events?" in request.url):
-        page.evaluate(HIDE, True)
-    expect(page.locator("#live")).to_have_text("paused")
-    server.enqueue(id="while-hidden", delay="1h")
-    page.evaluate(HIDE, False)
-    expect(page.locator("tr[data-part=while-hidden]")).to_be_visible()
-    expect(page.locator("#live")).to_have_text("live")
-
-
-def test_a_page_shows_that_the_server_is_away_and_back(open_page: OpenPage) -> None:
-    page = open_page("/jobs", allowed=("ERR_INTERNET_DISCONNECTED", "[object Event]", "htmx:"))
-    expect(page.locator("#live")).to_have_text("live")
-    page.evaluate(HIDE, True)
-    page.context.set_offline(True)
-    page.evaluate(HIDE, False)
-    expect(page.locator("#live")).to_have_text("offline")
-    page.context.set_offline(False)
-    expect(page.locator("#live")).to_have_text("live")
 
 
 def test_a_failure_on_the_overview_has_its_command_as_title(

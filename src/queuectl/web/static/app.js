@@ -1,6 +1,6 @@
 // Shared by all pages: colours, menu, running times, messages, opening the console, keys.
 
-import { address, problemOf, say } from "./talk.js";
+import { address, login, problemOf, say } from "./talk.js";
 import { choose, moment, zone } from "./times.js";
 
 const $ = (id) => document.getElementById(id);
@@ -87,6 +87,7 @@ document.addEventListener("fresh", tick);
 
 document.body.addEventListener("htmx:responseError", (event) => {
   const { status, responseText } = event.detail.xhr;
+  if (status === 401) { login(); return; }
   problemOf(new Response(responseText, { status: status || 500 })).then((text) => say(text, true));
 });
 

@@ -1,11 +1,11 @@
-// Keeps a page up to date: one stream of events while it is visible, none while it is hidden.
+// Keeps a page up to date: it hears of events while it is visible, and of none while it is hidden.
 //
 // The numbers of a snapshot are shown at once. The rest is fetched again from the server ("fresh"), at most every
 // FRESH_MS. Only what differs is replaced, so that focus, selection and scrolling stay.
 
-import { address } from "./talk.js";
+import { heard, listen } from "./listen.js";
+import { login } from "./talk.js";
 
-const STREAM = "/api/v1/events?topics=events,snapshot";
 const FRESH_MS = 2000;
 const AT_REST_MS = 1000 * (document.querySelector("[data-rest]")?.dataset.rest ?? 30);
 const STALE_MS = 12000; // a snapshot comes at least every few seconds
@@ -122,34 +122,21 @@ function hear(type, data) {
   }
 }
 
-let stream = null;
+let listens = false;
 
-function connect() {
-  if (stream) return;
-  stream = document.createElement("div");
-  stream.hidden = true;
-  stream.setAttribute("hx-ext", "sse");
-  stream.setAttribute("sse-connect", address(STREAM));
-  const ear = document.createElement("div");
-  ear.setAttribute("sse-swap", "snapshot,job,deed,skipped,trouble");
-  stream.append(ear);
-  document.body.append(stream);
-  htmx.process(stream);
-}
+function connect() { listens = true; listen(true); }
+function disconnect() { listens = false; listen(false); }
 
-function disconnect() {
-  if (!stream) return;
-  htmx.trigger(stream, "htmx:beforeCleanupElement");
-  stream.remove();
-  stream = null;
-}
-
-document.body.addEventListener("htmx:sseBeforeMessage", (event) => {
-  event.preventDefault();
-  hear(event.detail.type, JSON.parse(event.detail.data));
+heard.addEventListener("events", ({ detail: { state, type, data } }) => {
+  if (!listens) return;
+  if (type) hear(type, data);
+  else if (state === "open") { lastHeard = Date.now(); tell("live"); freshen(); }
+  else {
+    tell("offline");
+    if (state === "denied") login();
+  }
 });
-document.body.addEventListener("htmx:sseOpen", () => { lastHeard = Date.now(); tell("live"); freshen(); });
-document.body.addEventListener("htmx:sseError", () => tell("offline"));
+document.addEventListener("login", () => freshen(true));
 
 function look() {
   if (document.hidden) { disconnect(); tell("paused"); }
@@ -160,7 +147,7 @@ addEventListener("pagehide", disconnect);
 addEventListener("pageshow", (event) => { if (event.persisted) look(); });
 setInterval(() => {
   if (document.hidden) return;
-  if (stream && Date.now() - lastHeard > STALE_MS) tell("offline");
+  if (listens && Date.now() - lastHeard > STALE_MS) tell("offline");
   if (Date.now() - lastFresh > AT_REST_MS) freshen(); // what only time changes, such as a worker that has gone
 }, 1000);
 

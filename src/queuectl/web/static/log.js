@@ -3,6 +3,7 @@
 // Bounded for any output: limits for kept lines, for characters of a line, and for text that waits to be shown.
 
 import { Ansi, LINE_MAX } from "./ansi.js";
+import * as listen from "./listen.js";
 import { address, call } from "./talk.js";
 
 const LINES_MAX = 20000;
@@ -123,11 +124,15 @@ function flush() {
 
 // --- reading and following -----------------------------------------------------------------
 
-let stream = null, reading = 0;
+let following = null, reading = 0;
 const which = () => $("log-stream")?.value ?? "";
 const tell = (text) => { $("log-state").textContent = text; };
 
-function stop() { stream?.close(); stream = null; reading++; }
+function stop() {
+  if (following) listen.follow(null);
+  following = null;
+  reading++;
+}
 
 async function read(attempt, name) {
   const query = new URLSearchParams({ ...(attempt && { attempt }), ...(name && { stream: name }) });
@@ -161,26 +166,32 @@ async function show() {
   } catch (error) { say(error.message); }
 }
 
+// Follows the output from where it was left, while the page is visible.
 function follow() {
-  const query = new URLSearchParams({ tail: LINES_MAX, ...(which() && { stream: which() }) });
-  const mine = new EventSource(address(`${path}/output/stream?${query}`));
-  let told = 0;
-  stream = mine;
-  mine.addEventListener("open", () => { clear(); told = 0; tell("follows"); });
-  mine.addEventListener("error", () => tell("connection lost; trying again"));
-  mine.addEventListener("output", (event) => {
-    const { attempt, stream: number, text } = JSON.parse(event.data);
-    if (told && attempt !== told) append(`\n— attempt ${attempt} —\n`, "meta");
-    told = attempt;
-    append(text, number === 2 ? "err" : "");
-  });
-  mine.addEventListener("trouble", (event) => say(JSON.parse(event.data).detail));
-  mine.addEventListener("end", () => {
-    mine.close();
-    tell("");
-    if (!told) append("It wrote nothing.\n", "meta");
-  });
+  following ??= { told: 0, place: null };
+  if (document.hidden) { listen.follow(null); return; }
+  listen.follow({ job, tail: LINES_MAX, place: following.place });
 }
+
+listen.heard.addEventListener("outputs", ({ detail: { state, type, data, place } }) => {
+  if (!following || document.hidden) return;
+  if (state) { tell(state === "open" ? "follows" : "connection lost; trying again"); return; }
+  if (place) following.place = place;
+  if (type === "output") {
+    const { attempt, stream: number, text } = data;
+    if (which() && (number === 2) !== (which() === "stderr")) return;
+    if (following.told && attempt !== following.told) append(`\n— attempt ${attempt} —\n`, "meta");
+    following.told = attempt;
+    append(text, number === 2 ? "err" : "");
+  } else if (type === "trouble") { say(data.detail); following = null; }
+  else {
+    tell("");
+    if (!following.told) append("It wrote nothing.\n", "meta");
+    following = null;
+  }
+});
+document.addEventListener("visibilitychange", () => { if (following) follow(); });
+addEventListener("pageshow", (event) => { if (event.persisted) show(); });
 
 function attempts() {
   const select = $("log-attempt"), chosen = select.value;
@@ -248,7 +259,7 @@ let wasFinished = null;
 document.addEventListener("fresh", () => {
   attempts();
   const finished = !document.querySelector(".page-head .state")?.matches(".pending, .processing, .failed, .blocked");
-  if (wasFinished && !finished && !stream && !$("log-attempt").value) show(); // it was retried
+  if (wasFinished && !finished && !following && !$("log-attempt").value) show(); // it was retried
   wasFinished = finished;
 });
 $("log-attempt").addEventListener("change", show);

@@ -17,13 +17,49 @@ export function say(text, bad = false) {
   setTimeout(() => toast.remove(), bad ? 2 * TOAST_MS : TOAST_MS);
 }
 
-// The error of an answer, as one line.
+// The error of an answer, as one line. Asks to log in where that is what is missing.
 export async function problemOf(response) {
-  if (response.status === 401) location.reload();
+  if (response.status === 401) {
+    login();
+    return "your session has ended; log in and try again";
+  }
   try {
     const { detail, hint } = await response.json();
     return hint ? `${detail}; ${hint}` : detail;
   } catch { return `the server answered ${response.status}`; }
+}
+
+let asking = null;
+
+// Asks for a token in a dialog, so that what was typed on the page stays. Answers whether the browser is logged in again.
+export function login() {
+  asking ??= new Promise((resolve) => {
+    const dialog = $("login"), form = dialog.querySelector("form"), token = $("login-token"), error = $("login-error");
+    form.reset();
+    error.hidden = true;
+    let done = false;
+    form.onsubmit = async (event) => {
+      if (event.submitter?.value === "no") return;
+      event.preventDefault();
+      const sent = { method: "POST", headers: { Accept: "application/json" }, body: new URLSearchParams({ token: token.value }) };
+      try {
+        const response = await fetch(address("/login"), sent);
+        const answer = await response.json();
+        if (!response.ok) throw new Error(answer.detail);
+        if ((answer.role === "full") !== (document.body.dataset.mayWrite === "yes")) { location.reload(); return; }
+        done = true;
+        dialog.close();
+        document.dispatchEvent(new Event("login"));
+      } catch (failure) {
+        error.textContent = failure.message;
+        error.hidden = false;
+        token.select();
+      }
+    };
+    dialog.onclose = () => { asking = null; resolve(done); };
+    dialog.showModal();
+  });
+  return asking;
 }
 
 // Calls the REST API. Throws an error with a message for people.
@@ -32,6 +68,7 @@ export async function call(method, path, document) {
   let response;
   try { response = await fetch(address(path), { method, ...how }); }
   catch { throw new Error("the server cannot be reached"); }
+  if (response.status === 401 && await login()) return call(method, path, document);
   if (!response.ok) throw Object.assign(new Error(await problemOf(response)), { status: response.status });
   return response.status === 204 ? null : response.json();
 }
