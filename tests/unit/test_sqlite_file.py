@@ -23,7 +23,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store.liveness import machine_id
 from queuectl.store.shared import migrations
 from queuectl.store.sqlite import session as sqlite
-from queuectl.store.sqlite.connection import folder_of
+from queuectl.store.sqlite.connection import connect_in_memory, folder_of, sqlite3
 from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, claim_one, finish
 
@@ -617,3 +617,8 @@ def test_a_folder_that_others_can_write_is_refused(path: Path) -> None:
 
 def test_no_limit_has_a_query_prepared_anew_at_each_execution() -> None:
     assert not [name for name, query in sqlite._queries().items() if re.search(r"LIMIT\s+:", query)]
+
+
+def test_null_has_an_adapter_so_it_is_bound_without_a_search() -> None:
+    assert sqlite3.adapt(None) is None  # raises where there is none
+    assert connect_in_memory().execute("SELECT typeof(?), typeof(:a)", (None, None)).fetchone() == ("null", "null")
