@@ -570,3 +570,53 @@ def test_a_retry_never_expires(store: Store, grip: Grip, clock: ManualClock) -> 
 def test_nothing_that_expires_is_claimed_ahead(store: Store, grip: Grip) -> None:
     add(store, "a", start_by=NOON + 60)
     assert claim(store, grip, ahead=True) == []
+
+
+# --- what has ended, and is recorded later --------------------------------------------------
+
+
+def vacated(store: Store, *ids: str, **more: Any) -> list[str]:
+    """What a claim takes that counts the places and locks of these jobs as free."""
+    with store.transaction(), store.vacating([store.get(id) for id in ids]):
+        return claim(store, **more)
+
+
+def test_a_place_is_taken_before_its_end_is_recorded_and_only_once(store: Store, grip: Grip) -> None:
+    store.set_queue(Queue("q", concurrency=2))
+    add(store, "a", "b", "c", "d", "e", queue="q")
+    assert claim(store, grip) == ["a", "b"]
+    assert store.holds_back(store.get("a")) and not store.holds_back(a_job("elsewhere"))
+    assert vacated(store, "a", grip=grip) == ["c"]
+    assert claim(store, grip) == []
+    assert vacated(store, "a", grip=grip) == []
+    end(store, grip, "a")
+    assert claim(store, grip) == []
+    end(store, grip, "b")
+    assert claim(store, grip) == ["d"]
+
+
+def test_units_are_taken_before_their_end_is_recorded_and_only_once(store: Store, grip: Grip) -> None:
+    store.set_lock(Lock("gpu", ("0", "1", "2"), named=True))
+    for number, id in enumerate("abcd"):
+        add(store, id, locks=("gpu=2",) if number % 2 else ("gpu",))
+    assert claim(store, grip) == ["a", "b"]
+    assert store.holds_back(store.get("b"))
+    assert vacated(store, "b", grip=grip) == ["c"]
+    assert store.get("c").units == '{"QUEUECTL_LOCK_GPU": "1"}'
+    assert vacated(store, "b", grip=grip) == []  # one unit of two that it needs
+    assert claim(store, grip) == []
+    end(store, grip, "b")
+    assert claim(store, grip) == []
+    end(store, grip, "a")
+    assert claim(store, grip) == ["d"]
+
+
+def test_a_job_that_runs_again_keeps_its_place_whoever_says_it_ended(store: Store, grip: Grip) -> None:
+    store.set_queue(Queue("q", concurrency=1))
+    add(store, "a", "b", queue="q")
+    claim(store, grip)
+    before = store.get("a")
+    end(store, grip, "a", GivenBack())
+    assert claim(store, grip, 1) == ["a"]
+    with store.transaction(), store.vacating([before]):
+        assert claim(store, grip) == []

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from queuectl.engine.dispatch.claiming import Claiming, none_ahead
+from queuectl.engine.dispatch.pace import Pace
+from tests.builders import ManualClock
 
 
 def a_link(free: int, *, own: bool = True, flights: int = 0) -> Any:
@@ -21,6 +23,6 @@ def a_link(free: int, *, own: bool = True, flights: int = 0) -> Any:
 @pytest.mark.parametrize(("adopted", "rooms"), [(0, [1, 2]), (1, [2]), (2, [1]), (3, []), (4, [])])
 def test_adopted_commands_take_slots_of_the_worker_once(adopted: int, rooms: list[int]) -> None:
     links = [a_link(1), a_link(2), a_link(0, own=False, flights=adopted)]
-    none: Any = None
+    no_store: Any = None
     crew: Any = SimpleNamespace(links=links)
-    assert [room for _, room in Claiming(none, crew, none)._rooms(none_ahead)] == rooms
+    assert [room for _, room in Claiming(no_store, crew, Pace(ManualClock()))._rooms(none_ahead)] == rooms

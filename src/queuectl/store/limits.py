@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.job import Job
     from queuectl.domain.limits import Hold, Lock, Passed, Queue, Rate, Window
+
+
+class GateStore(Protocol):
+    """What a worker learns of the gates that its claims have met."""
+
+    def limited(self) -> set[str]:
+        """The queues that have a limit, a rate or a pause."""
+
+    @property
+    def held_up(self) -> bool:
+        """Whether the last claim left due jobs behind a limit or lock that the end of another job may open."""
+
+    @property
+    def opens_none_ahead(self) -> bool:
+        """Whether that end lets in no job that may wait for a slot."""
+
+    def holds_back(self, job: Job) -> bool:
+        """Whether a running job holds a lock, or a place of a queue that had few when jobs were last claimed."""
+
+    def vacating(self, jobs: Sequence[Job]) -> AbstractContextManager[None]:
+        """Has the claims of this transaction count as free what these jobs hold. Their executions have ended, and their
+        trees are gone; it is recorded by a later transaction."""
 
 
 class LimitStore(Protocol):

@@ -29,7 +29,7 @@ from queuectl.store.edges import EdgeStore
 from queuectl.store.editing import EditStore
 from queuectl.store.history import HistoryStore
 from queuectl.store.hooks import HookStore
-from queuectl.store.limits import LimitStore
+from queuectl.store.limits import GateStore, LimitStore
 from queuectl.store.selections import Refs, SelectionStore
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class OpenStore(Protocol):
         """The jobs that a supervisor holds."""
 
 
-class WorkStore(OpenStore, AlertStore, ListStore, HookStore, Protocol):
+class WorkStore(OpenStore, AlertStore, ListStore, HookStore, GateStore, Protocol):
     """What a worker needs: who drives which supervisor, and what becomes of its jobs."""
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
@@ -310,13 +310,6 @@ class WorkStore(OpenStore, AlertStore, ListStore, HookStore, Protocol):
         None means any number. `ahead`: the jobs may have to wait for a slot, so none is claimed that takes a place of a
         limited queue or units of a lock, or that may expire, and none behind it. Jobs past their time are cancelled.
         """
-
-    def limited(self) -> set[str]:
-        """The queues that have a limit, a rate or a pause."""
-
-    @property
-    def held_up(self) -> bool:
-        """Whether the last claim left due jobs behind a limit or lock that the end of another job may open."""
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
         """Writes what happened and returns the jobs after it. None stands for a job that the worker no longer holds."""

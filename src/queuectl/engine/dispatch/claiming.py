@@ -6,7 +6,7 @@ start is decided here: its queues, its free slots, and `Terms`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -83,6 +83,7 @@ class Claiming:
         self._crew = crew
         self._pace = pace
         self._supply = Supply.UNKNOWN
+        self._ahead: Ahead = pace.ahead
         self.hooks = Hooks(store, crew)
         self.next_due: float | None = None
         """When the store's next job becomes due, as far as is known."""
@@ -91,7 +92,7 @@ class Claiming:
 
     def look_again(self) -> None:
         """Something has changed: there may be jobs to claim."""
-        self._supply = Supply.UNKNOWN
+        self._supply, self._ahead = Supply.UNKNOWN, self._pace.ahead
         self.hooks.look_again()
 
     def attend(self, settings: Settings, now: float, *, stops: bool) -> None:
@@ -103,16 +104,26 @@ class Claiming:
 
     def _check_due(self) -> None:
         if self.next_due is not None and self._store.now() >= self.next_due:
-            self._supply, self.next_due = Supply.UNKNOWN, None
-            self.hooks.look_again()
+            self.look_again()
+            self.next_due = None
 
     def is_wanted(self) -> bool:
         """Whether there may be jobs, and room for one, even if it is only held ready."""
-        return (self._supply is Supply.UNKNOWN and self._has_room(self._pace.ahead)) or self.hooks.is_wanted()
+        return (self._supply is Supply.UNKNOWN and self._has_room(self._ahead)) or self.hooks.is_wanted()
 
     def is_starved(self) -> bool:
         """Whether there may be jobs while a slot lies idle."""
         return (self._supply is Supply.UNKNOWN and self._has_room(none_ahead)) or self.hooks.is_wanted()
+
+    def may_follow(self, ended: Iterable[Job]) -> bool:
+        """Whether the ends of these jobs may let others in, for which a slot lies idle."""
+        may_claim = self._supply is Supply.UNKNOWN and self._has_room(none_ahead)
+        return may_claim and any(map(self._store.holds_back, ended))
+
+    def vacated(self, job: Job) -> None:
+        """An execution has ended, which is not recorded yet: others may have what it held."""
+        if self._supply is Supply.AFTER_AN_END and self._store.holds_back(job):
+            self._supply = Supply.UNKNOWN
 
     def settled(self, claims: Claims) -> None:
         """A claim is committed: what it says of the store."""
@@ -169,7 +180,7 @@ class Claiming:
         claims.hook = self.hooks.claim()
         if self._supply is not Supply.UNKNOWN:
             return claims
-        free, rooms = dict(self._rooms(none_ahead)), list(self._rooms(self._pace.ahead))
+        free, rooms = dict(self._rooms(none_ahead)), list(self._rooms(self._ahead))
         if self._claim_for_slots(list(free.items()), max(1, max_lost - 1), claims):
             self._claim_ahead([(link, more) for link, room in rooms if (more := room - free.get(link, 0))], claims)
         return claims
@@ -199,6 +210,8 @@ class Claiming:
             claims.add(link, limit, [job for job in jobs if not may_be_poison(job)])
             if len(jobs) < limit:
                 claims.passed_over = True
+                if not jobs and self._store.opens_none_ahead:
+                    self._ahead = none_ahead
                 return
 
     def _claim(self, link: Link, limit: int, terms: Terms) -> list[Job]:
@@ -211,9 +224,10 @@ class Claiming:
         )
         return started or job
 
-    def start(self, claims: Claims, now: float, *, synced: bool) -> None:
-        """Has committed claims started. What has not been synced reaches the disk meanwhile, since a machine that fails
-        in between ends the commands too; but before, where a start is on record that may be what makes it fail."""
+    def start(self, claims: Claims, now: float, *, synced: bool) -> bool:
+        """Has committed claims started; whether they still are to be synced. They may reach the disk meanwhile, since a
+        machine that fails in between ends the commands too; but before, where a start is on record that may be what
+        makes it fail."""
         jobs = claims.jobs
         synced = synced or not (jobs or claims.gave_back)
         if not synced and any(job.started_at is not None for job in jobs):
@@ -223,7 +237,6 @@ class Claiming:
             link.start(orders, now, ahead=claims.at_once is not None and number >= claims.at_once)
         if claims.hook is not None:
             self.hooks.start(claims.hook, now)
-        if not synced:
-            self._store.sync()
         if claims.gave_back:
             self._pace.stalled()
+        return not synced

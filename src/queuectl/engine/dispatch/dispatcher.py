@@ -17,6 +17,7 @@ from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.engine import happenings
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.claiming import Claiming, Claims
+from queuectl.engine.dispatch.commits import Commits
 from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.drain import Drain
 from queuectl.engine.dispatch.firing import Firing
@@ -37,8 +38,6 @@ from queuectl.wire.workers import WorkerOptions
 
 TICK_S = 1.0
 PINGS_A_TTL = 5
-RECORD_START_AFTER_S = 0.1
-"""A command that has ended by then needs no transaction for its start."""
 ANSWERS_EVERY_S = 0.02
 """How often to look for the answers of other workers' supervisors, while there are any to come."""
 CLOSED_EVERY_S = 0.005
@@ -70,8 +69,8 @@ class Dispatcher:
         self._crew = Crew(store, options, host, observe)
         self.stopping = self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe)
         self.stop = self._stopping.begin
-        self._inbox = Inbox(self._crew, self._known, self.pace, self._stopping, clock, observe)
         self._claiming = Claiming(store, self._crew, self.pace)
+        self._inbox = Inbox(self._crew, self._known, self.pace, self._claiming, self._stopping, clock, observe)
         self._succession = Succession(
             store, host, self._crew, self._known, self._claiming, self._stopping, lambda: self._settings, wards,
             observe,
@@ -80,6 +79,9 @@ class Dispatcher:
         self._requests = Requests(store, self._crew, self._claiming, self._stopping, self._settings, observe)
         self._drain = Drain(store, self._crew, observe)
         self._upkeep = Upkeep(store, clock)
+        self._commits = Commits(
+            self._known, self._crew, self._claiming, self._stopping, self._pressure, self.pace, self._outage
+        )
         self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming)
         self._beat = Beat()
         self.exit_code: int | None = None
@@ -129,10 +131,11 @@ class Dispatcher:
             self._succession.check_closed_links()
             self._notice_commits()
             self._tick(now)
-            if self._is_commit_due(now):
+            self._hand_over()
+            if self._commits.is_due(now):
                 self._commit(now)
             self._dismiss_idle()
-            if not self._is_commit_pending() and not self._crew.is_short:
+            if not self._commits.is_pending and not self._crew.is_short:
                 self._outage.is_over(now)
         except (StoreUnavailable, OperationFailed) as error:
             self._note_store_failure(error, now)
@@ -179,25 +182,6 @@ class Dispatcher:
 
     # --- the transaction --------------------------------------------------------------------
 
-    def _is_commit_pending(self) -> bool:
-        return self._known.is_pending or self._wants_claims()
-
-    def _is_commit_due(self, now: float) -> bool:
-        if now < self._commit_not_before():
-            return False
-        return self._is_commit_pending() or now >= self._known.first_sent_at() + RECORD_START_AFTER_S
-
-    def _commit_not_before(self) -> float:
-        """Slots that lie idle while there is work do not wait for a full transaction, nor does the last result, which
-        nothing can join any more."""
-        if self._known.ended and self._crew.is_idle and not self._outage.lasts:
-            return 0.0
-        is_starved = not self._stopping.has_begun and self._claiming.is_starved()
-        return self.pace.hurry_not_before if is_starved or self._crew.is_idle else self.pace.commit_not_before
-
-    def _wants_claims(self) -> bool:
-        return not self._stopping.has_begun and self._pressure.waits is None and self._claiming.is_wanted()
-
     def _commit(self, now: float) -> None:
         """Records what is known and claims what there is room for, in one transaction; then tells the supervisors.
 
@@ -210,18 +194,32 @@ class Dispatcher:
                 self._crew.give_back_unknown()
             outcomes = self._known.record(known, self._store, self._settings["output-max"])
             self._claiming.ended()  # what these have freed is claimed in this transaction
-            if self._wants_claims() and self._pressure.allows():
+            if self._commits.wants_claims() and self._pressure.allows():
                 claims = self._claiming.claim(self._settings["max-lost"])
         self._known.recorded(known)
         done = self._clock.monotonic()
-        if claims is not None:
-            self._claiming.start(claims, done, synced=synced)
+        if claims is not None and self._claiming.start(claims, done, synced=synced):
+            self._store.sync()
         if known or (claims and claims.jobs):
             self._wakeup.own_commit()
         self.pace.committed(now, done, len(known))
         self._follow_up(outcomes, claims)
         self._notice_commits()  # others' commits may have been signalled together with ours
         self._stop_if_drained(done)
+
+    def _hand_over(self) -> None:
+        """Where a place or a lock has just become free here, claims before the ends are recorded: a command starts
+        while the result of the one before it is on its way to the disk."""
+        if not (ended := self._commits.to_follow()):
+            return
+        with self._store.transaction(synced=False), self._store.vacating(ended):
+            claims = self._claiming.claim(self._settings["max-lost"])
+        if self._claiming.start(claims, self._clock.monotonic(), synced=False):
+            self._store.sync()
+        if claims.jobs:
+            self._wakeup.own_commit()
+        self._follow_up([], claims)
+        self._notice_commits()
 
     def _follow_up(self, outcomes: list[Outcome], claims: Claims | None) -> None:
         """Does what follows from a commit: flights go on or are over, supervisors may forget results."""
@@ -274,7 +272,7 @@ class Dispatcher:
         for link in self._crew.links if not self._known.in_doubt else ():
             if not link.flights and not link.leaving and (stops or not link.own or not link.is_used):
                 self._crew.dismiss(link)
-        may_leave = self._stopping.is_at_once and not self._store.shared_by_machines and not self._is_commit_pending()
+        may_leave = self._stopping.is_at_once and not self._store.shared_by_machines and not self._commits.is_pending
         if may_leave and (stuck := self._crew.only_stuck()):  # their supervisors keep them, for as long as they live
             self._observe(happenings.StuckLeft(stuck=sum(len(link.flights) for link in stuck)))
             for link in stuck:
@@ -287,11 +285,11 @@ class Dispatcher:
         """Seconds until the next thing is due."""
         now = self._clock.monotonic()
         if self._outage.lasts:  # what is due waits for the store
-            return max(0.0, self._commit_not_before() - now)
-        start_at = max(self.pace.commit_not_before, self._known.first_sent_at() + RECORD_START_AFTER_S)
+            return max(0.0, self._commits.not_before() - now)
+        start_at = max(self.pace.commit_not_before, self._commits.starts_due_at())
         wake = [self._beat.next("tick", now), start_at, self._known.next_release(), self._firing.next_wake()]
-        if self._is_commit_pending() or self._crew.is_short:
-            wake.append(self._commit_not_before())
+        if self._commits.is_pending or self._crew.is_short:
+            wake.append(self._commits.not_before())
         if (due := self._claiming.next_due) is not None:
             wake.append(now + due - self._store.now())
         if self._succession.is_waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from queuectl.clock import Clock
 from queuectl.domain.cause import Cause
 from queuectl.engine import happenings
+from queuectl.engine.dispatch.claiming import Claiming
 from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.link import Link
 from queuectl.engine.dispatch.pace import Pace
@@ -14,14 +15,16 @@ from queuectl.engine.protocol import Dropped, End, Ended, Message, Progress, Sho
 
 
 class Inbox:
-    """Passes on what it hears: to flights, to what is to be recorded, and to the pace."""
+    """Passes on what it hears: to flights, to what is to be recorded, to the pace, and to who claims."""
 
     def __init__(
-        self, crew: Crew, known: Pending, pace: Pace, stopping: Stopping, clock: Clock, observe: happenings.Observer
-    ) -> None:
+        self, crew: Crew, known: Pending, pace: Pace, claiming: Claiming, stopping: Stopping, clock: Clock,
+        observe: happenings.Observer,
+    ) -> None:  # fmt: skip
         self._crew = crew
         self._known = known
         self._pace = pace
+        self._claiming = claiming
         self._stopping = stopping
         self._clock = clock
         self._observe = observe
@@ -70,6 +73,7 @@ class Inbox:
             now = self._clock.monotonic()
             self._known.add_end(link, flight, now)
             self._pace.ended(now, end.finished_at - end.started_at)
+            self._claiming.vacated(flight.job)
 
     def _take_welcome(self, link: Link) -> None:
         """A taken-over supervisor has told all that it knows. What it does not know was claimed, but never sent."""

@@ -14,7 +14,7 @@ from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
 from queuectl.store.shared.gated import Gated
-from queuectl.store.shared.gates import TAKEN_BY_OTHERS_S, locks_freed
+from queuectl.store.shared.gates import TAKEN_BY_OTHERS_S, expire, locks_freed
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """A claim looks at 4 times as many candidates as it wants, since others claim too; 8 times more if that is too few."""
@@ -52,7 +52,7 @@ class Claiming(PostgresSession, Gated):
             if self.gates.settle(awaited, listed, terms["now"]):
                 lanes = list(dict.fromkeys(queues)) or served.of(self._ready_queues())
             if expired:
-                self.gates.expire(terms["now"])
+                expire(self, terms["now"])
             if self._limited or lines or gated:
                 claimed = self._claim_gated(lanes, served, Wanted(limit, room, losses, ahead), terms)
             else:
@@ -101,9 +101,12 @@ class Claiming(PostgresSession, Gated):
     def running_in(self, queue: str) -> int:
         return int(self.send("running_in", queue=queue).fetchone()[0])
 
+    def _free_locks(self, names: Sequence[str]) -> None:
+        self._freed.update(names)
+
     def _note_ends(self, counts: Sequence[tuple[Change, Job]]) -> None:
         """Remembers what this transaction frees, for `_tell_of_ends`."""
-        self._freed.update(locks_freed(counts))
+        self._free_locks(locks_freed(counts))
         for change, after in counts:
             opens = isinstance(change.event, Started) and self.gates.is_rated(after.queue)  # at a time now known
             if opens or after.state is not JobState.PROCESSING:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,16 @@ class Gated(Limits):
     @property
     def held_up(self) -> bool:
         return self.gates.held_up
+
+    @property
+    def opens_none_ahead(self) -> bool:
+        return self.gates.held_up and not self.gates.is_awaited
+
+    def holds_back(self, job: Job) -> bool:
+        return bool(job.locks) or job.queue in self.gates.places
+
+    def vacating(self, jobs: Sequence[Job]) -> AbstractContextManager[None]:
+        return self.gates.vacated.during(jobs)
 
     def adopt(
         self, row: WorkerRow, dispatcher: int, lease_s: float = LEASE_S, only_expired: bool = False

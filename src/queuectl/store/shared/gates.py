@@ -23,6 +23,7 @@ from queuectl.domain.limits import Candidate, Choice, Lock, Queue, Rate, Reserva
 from queuectl.settings import Settings
 from queuectl.store.port import Change
 from queuectl.store.shared.limits import NOT_YET
+from queuectl.store.shared.vacated import Vacated
 from queuectl.wire.jobs import why_expired
 
 if TYPE_CHECKING:
@@ -61,8 +62,13 @@ class Gates:
         self._rated: frozenset[str] | None = None
         self._locks: dict[str, Lock] = {}
         self._closed: frozenset[str] = frozenset()
+        self.places: frozenset[str] = frozenset()
+        """The queues that limit how many of their jobs run, as the last claim found them."""
+        self.vacated = Vacated(store)
         self.held_up = False
         """Whether the last claim left due jobs behind a gate that the end of another job can open."""
+        self.is_awaited = False
+        """Whether the end of some job may release others, as the last claim saw it."""
         self._slice_at = 0.0  # by a clock that nobody sets
         """Not before then the next slice of what is listed is settled."""
         self.reopens_at: float | None = None
@@ -70,7 +76,7 @@ class Gates:
 
     def begin(self, waits: bool) -> None:
         """A claim begins. `waits`: some job waits in a line, though perhaps in none that is open."""
-        self._rated = self._closed = frozenset()
+        self._rated = self._closed = self.places = frozenset()
         self.held_up, self.reopens_at = waits, None
 
     def forget_rates(self) -> None:
@@ -114,6 +120,7 @@ class Gates:
         self.reopens_at = None
         queues = self._store.queues()
         self._rated = frozenset(queue.name for queue in queues if queue.rate)
+        self.places = frozenset(queue.name for queue in queues if queue.concurrency is not None)
         rooms = {queue.name: self._room(queue, now) for queue in queues if queue.is_limited}
         self._closed = frozenset(queue for queue, room in rooms.items() if not room)
         return rooms
@@ -122,7 +129,7 @@ class Gates:
         if queue.pause and queue.pause.lasts(now):
             self._opens(queue.pause.until)
             return 0
-        room = NO_LIMIT if queue.concurrency is None else queue.concurrency - self._store.running_in(queue.name)
+        room = NO_LIMIT if queue.concurrency is None else queue.concurrency - self.vacated.running_in(queue.name)
         if queue.rate and room > 0:
             self._forget_starts(queue.name, queue.rate, now)
             starts, opens_at = limits.rate_room(queue.rate, self._store.window(queue.name, queue.rate, now), now)
@@ -149,7 +156,7 @@ class Gates:
 
     def _supply(self, name: str, now: float) -> Supply:
         """The units of a lock that a claim may give out. A job that others have passed by for long keeps some back."""
-        held = [unit for _, units in self._store.holders(name) for unit in units]
+        held = [unit for job, units in self._store.holders(name) if job not in self.vacated.jobs for unit in units]
         patience_s = Settings(self._store.config())["lock-patience"]
         reserved = [
             Reservation(passed.order, passed.units_of(name))
@@ -235,28 +242,13 @@ class Gates:
         served = "UPDATE {schema}.lock_lines SET passed_since = NULL, seq = NULL WHERE locks = ? AND seq = ?"
         execute(served, [job.locks, job.seq])
 
-    # --- expiry -----------------------------------------------------------------------------
-
-    def expire(self, now: float) -> None:
-        """Ends jobs that were to start by now and have not."""
-        store = self._store
-        text = (
-            "WHERE start_by <= ? AND starts = 0 AND state IN ('blocked', 'pending') "
-            f"ORDER BY start_by LIMIT {EXPIRED_AT_ONCE} {store._dialect.skip_locked}"
-        )
-        changed = [(job, apply(job, Expired(why_expired(job)), now)) for job in store._jobs(text, [now])]
-        if changed:
-            store._write(changed, now)
-            store._count(changed)
-            store._send_rows("note", [(now, job.seq, Expired.__name__, None) for job, _ in changed])
-            store._announce()
-
     # --- dependencies -----------------------------------------------------------------------
 
     def settle(self, awaited: bool, listed: bool, now: float) -> bool:
         """Settles what this transaction has ended, if anything is awaited, and some of what is listed, so that a claim
         finds what that releases; the next one follows soon while there is more. Returns whether it looked."""
         store = self._store
+        self.is_awaited = awaited or listed
         if not awaited:
             store._turned = {seq: job for seq, job in store._turned.items() if job.batch is not None}
         store._settle_ends()
@@ -302,6 +294,20 @@ class Gates:
                 return
         text = "UPDATE {schema}.starts SET at = ? WHERE job = ? AND lease = ? AND at = ?"
         self._store._execute(text, [started, change.job.seq, change.job.lease, NOT_YET])
+
+
+def expire(store: Limits, now: float) -> None:
+    """Ends jobs that were to start by now and have not."""
+    text = (
+        "WHERE start_by <= ? AND starts = 0 AND state IN ('blocked', 'pending') "
+        f"ORDER BY start_by LIMIT {EXPIRED_AT_ONCE} {store._dialect.skip_locked}"
+    )
+    changed = [(job, apply(job, Expired(why_expired(job)), now)) for job in store._jobs(text, [now])]
+    if changed:
+        store._write(changed, now)
+        store._count(changed)
+        store._send_rows("note", [(now, job.seq, Expired.__name__, None) for job, _ in changed])
+        store._announce()
 
 
 def locks_freed(counts: Iterable[tuple[Change, Job]]) -> list[str]:

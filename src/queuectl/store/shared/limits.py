@@ -46,6 +46,10 @@ class Limits(KeptSettings, Workers, Edges):
     def _shut_gates(self) -> None:
         """The same, and claims that have not minded any limit yet have ended."""
 
+    def _free_locks(self, names: Sequence[str]) -> None:
+        """Units of these locks become free in this transaction: its next claim looks at who waits for them."""
+        self._open_lines(names)
+
     def _shut_out_older(self) -> None:
         """Releases that know no limits may neither open the store from now on, nor claim from it."""
         if self._is_guarded:

@@ -11,7 +11,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.limits import Candidate, Choice, Wanted
 from queuectl.domain.served import Served
 from queuectl.store.port import Grip
-from queuectl.store.shared.gates import SUSPECTS_SEEN
+from queuectl.store.shared.gates import SUSPECTS_SEEN, expire
 
 if TYPE_CHECKING:
     from queuectl.store.shared.gated import Gated
@@ -32,7 +32,7 @@ def claim(store: Gated, grip: Grip, host: str, wanted: Wanted, served: Served) -
             if free is not None:
                 return _taken(store, grip, host, free, now)
         if expired:
-            store.gates.expire(now)
+            expire(store, now)
         choice = _choice(store, wanted, served, bool(limited), bool(has_open_lines), now)
         claimed = _taken(store, grip, host, {seq: job.state for seq, job in choice.taken.items()}, now)
         return store.gates.take(choice, claimed, now)

@@ -35,5 +35,5 @@ def record(store: Gated, grip: Grip, changes: Sequence[Change]) -> list[Job | No
         add_hooks(store, counts, now)
         store.gates.note(counts, now)
         if freed := locks_freed(counts):
-            store._open_lines(freed)
+            store._free_locks(freed)
     return results

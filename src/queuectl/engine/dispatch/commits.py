@@ -1,0 +1,66 @@
+"""When a dispatcher's next transaction is due, and what may go before it."""
+
+from __future__ import annotations
+
+from queuectl.domain.job import Job
+from queuectl.engine.dispatch.claiming import Claiming
+from queuectl.engine.dispatch.crew import Crew
+from queuectl.engine.dispatch.outage import Outage
+from queuectl.engine.dispatch.pace import Pace
+from queuectl.engine.dispatch.pending import Pending
+from queuectl.engine.dispatch.pressure import Pressure
+from queuectl.engine.dispatch.stopping import Stopping
+
+RECORD_START_AFTER_S = 0.1
+"""A command that has ended by then needs no transaction for its start."""
+
+
+class Commits:
+    """Times are of a monotonic clock."""
+
+    def __init__(
+        self, known: Pending, crew: Crew, claiming: Claiming, stopping: Stopping, pressure: Pressure, pace: Pace,
+        outage: Outage,
+    ) -> None:  # fmt: skip
+        self._known = known
+        self._crew = crew
+        self._claiming = claiming
+        self._stopping = stopping
+        self._pressure = pressure
+        self._pace = pace
+        self._outage = outage
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether there is something for it that need not wait."""
+        return self._known.is_pending or self.wants_claims()
+
+    def wants_claims(self) -> bool:
+        """Whether there may be something to claim."""
+        return self._may_claim() and self._claiming.is_wanted()
+
+    def _may_claim(self) -> bool:
+        return not self._stopping.has_begun and self._pressure.waits is None
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is due."""
+        return now >= self.not_before() and (self.is_pending or now >= self.starts_due_at())
+
+    def starts_due_at(self) -> float:
+        """When it is due for starts alone."""
+        return self._known.first_sent_at() + RECORD_START_AFTER_S
+
+    def not_before(self) -> float:
+        """Slots that lie idle while there is work do not wait for a full transaction, nor does the last result, which
+        nothing can join any more."""
+        if self._known.ended and self._crew.is_idle and not self._outage.lasts:
+            return 0.0
+        is_starved = not self._stopping.has_begun and self._claiming.is_starved()
+        return self._pace.hurry_not_before if is_starved or self._crew.is_idle else self._pace.commit_not_before
+
+    def to_follow(self) -> list[Job]:
+        """The jobs that have ended, if a claim may give out what they held before their ends are recorded."""
+        if self._known.in_doubt or not self._may_claim():
+            return []
+        ended = [flight.job for _, flight in self._known.ended]
+        return ended if ended and self._claiming.may_follow(ended) else []
