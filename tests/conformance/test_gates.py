@@ -585,7 +585,8 @@ def test_a_place_is_taken_before_its_end_is_recorded_and_only_once(store: Store,
     store.set_queue(Queue("q", concurrency=2))
     add(store, "a", "b", "c", "d", "e", queue="q")
     assert claim(store, grip) == ["a", "b"]
-    assert store.holds_back(store.get("a")) and not store.holds_back(a_job("elsewhere"))
+    assert store.holds_back(store.get("a"))
+    assert not store.holds_back(a_job("elsewhere"))
     assert vacated(store, "a", grip=grip) == ["c"]
     assert claim(store, grip) == []
     assert vacated(store, "a", grip=grip) == []
