@@ -620,5 +620,5 @@ def test_no_limit_has_a_query_prepared_anew_at_each_execution() -> None:
 
 
 def test_null_has_an_adapter_so_it_is_bound_without_a_search() -> None:
-    assert sqlite3.adapt(None) is None  # raises where there is none
+    assert sqlite3.adapt(None, sqlite3.PrepareProtocol) is None  # raises where there is none
     assert connect_in_memory().execute("SELECT typeof(?), typeof(:a)", (None, None)).fetchone() == ("null", "null")
