@@ -134,6 +134,15 @@ def test_suspect_jobs_run_one_by_one_whatever_the_clock(shop: Workshop) -> None:
     assert {job.state for job in shop.finished(*jobs)} == {JobState.COMPLETED}
 
 
+def test_an_idle_worker_starts_what_its_own_end_has_released(shop: Workshop) -> None:
+    shop.worker(2, "--poll", "3600")
+    shop.finished(shop.enqueue("true"))  # from here on it knows of nothing to claim
+    names = ["first", "second", "third"]
+    for name, before in zip(names, [[], ["first"], ["second"]], strict=True):
+        shop.enqueue("sleep 0.2", id=name, depends_on=before)
+    assert {job.state for job in shop.finished(*names)} == {JobState.COMPLETED}
+
+
 def test_priority_goes_first_then_age(shop: Workshop, tmp_path: Path) -> None:
     out = tmp_path / "out"
     order = [("a", 0), ("b", 5), ("c", 0), ("d", 9), ("e", 5)]

@@ -20,7 +20,8 @@ class ListStore(Protocol):
     """The work list, for a worker."""
 
     def has_listed(self) -> bool:
-        """Whether work was left, since the last call, that the next claim does: what an end means for other jobs."""
+        """Whether the next claim may find something, since the last call: dependents that an end has released, or work
+        that was left, what an end means for other jobs."""
 
 
 class BatchStore(Protocol):

@@ -32,8 +32,9 @@ class Edges(Session):
                 has_done = settle_listed(self)
 
     def has_listed(self) -> bool:
-        has_listed, self._has_listed = self._has_listed, False
-        return has_listed
+        found = self._has_listed or self._has_released
+        self._has_listed = self._has_released = False
+        return found
 
     def below(self, ids: Sequence[str]) -> list[Job]:
         if self._behind:

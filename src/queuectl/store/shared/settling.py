@@ -219,6 +219,7 @@ def _settle_alike(store: Session, children: Sequence[Child]) -> list[int]:
             for queue, jobs in Counter(child.queue for child in alike).items():
                 store._counted[queue, one.state.value] -= jobs
                 store._counted[queue, after.state.value] += jobs
+            store._has_released = True
             store._announce()
     done = {child.seq for alike in groups.values() for child in alike}
     return [child.seq for child in children if child.seq not in done]
@@ -256,6 +257,7 @@ def settle_children(store: Session, children: Sequence[Job]) -> list[Job]:
     if changed:
         store._write(changed, now)
         store._count(changed)
+        store._has_released = True
         store._announce()
     return [after for _, after in changed]
 
