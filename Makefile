@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks docs-play
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks docs-play recording
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -45,6 +45,9 @@ chaos-schedules: $(VENV)/test-ready
 
 fuzz-cron: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.fuzz_cron
+
+recording: $(VENV)/test-ready
+	@$(BIN)/python -m tests.docs.recording
 
 docs-play: $(VENV)/test-ready
 	@$(BIN)/python -m tests.docs.play

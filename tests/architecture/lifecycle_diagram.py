@@ -1,4 +1,4 @@
-"""Draws `docs/lifecycle.md` from the table of transitions:
+"""Draws `docs/lifecycle.md` and `docs/lifecycle.svg` from the table of transitions:
 
 python -m tests.architecture.lifecycle_diagram
 """
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import TRANSITIONS, VERBS, Event
+from tests.architecture.lifecycle_picture import Edge, picture
 
 PAGE = Path(__file__).parents[2] / "docs" / "lifecycle.md"
+PICTURE = PAGE.with_suffix(".svg")
 
 HEAD = """\
 # The lifecycle of a job
@@ -21,7 +23,7 @@ compares the two; `python -m tests.architecture.lifecycle_diagram` draws this pa
 """
 
 AFTER_DIAGRAM = """\
-The diagram leaves out events that do not change the state. The table has all; a dash means that the event is refused:
+The picture leaves out events that do not change the state. The table has all; a dash means that the event is refused:
 """
 
 
@@ -30,16 +32,20 @@ def in_words(event: type[Event]) -> str:
     return re.sub(r"(?<!^)([A-Z])", r" \1", event.__name__).lower()
 
 
-def diagram() -> str:
-    """The changes of state as a mermaid diagram: an arrow for each pair of states, named by its events."""
-    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> pending: enqueued"]
-    lines.append("    [*] --> blocked: enqueued after others")
+def changes() -> list[Edge]:
+    """The changes of state: an arrow for each pair of states, named by its events."""
+    found: list[Edge] = [("", "pending", "enqueued"), ("", "blocked", "after others")]
     for state, events in TRANSITIONS.items():
         for after in JobState:
             causes = [in_words(event) for event, allowed in events.items() if after in allowed]
             if causes and after is not state:
-                lines.append(f"    {state} --> {after}: {', '.join(causes)}")
-    return "\n".join([*lines, "```"]) + "\n"
+                found.append((state, after, ", ".join(causes)))
+    return found
+
+
+def drawn() -> str:
+    """The picture, as a file."""
+    return picture(changes())
 
 
 def table() -> str:
@@ -53,9 +59,10 @@ def table() -> str:
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, diagram(), AFTER_DIAGRAM, table()])
+    return "\n".join([HEAD, "![The states of a job](lifecycle.svg)\n", AFTER_DIAGRAM, table()])
 
 
 if __name__ == "__main__":
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page())
+    PICTURE.write_text(drawn())

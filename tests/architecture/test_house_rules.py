@@ -102,6 +102,7 @@ def test_interfaces_reach_a_store_only_through_a_client(room: str) -> None:
 def test_the_drawn_life_of_a_job_is_the_one_it_has() -> None:
     again = "draw it anew with: python -m tests.architecture.lifecycle_diagram"
     assert lifecycle_diagram.PAGE.read_text() == lifecycle_diagram.page(), again
+    assert lifecycle_diagram.PICTURE.read_text() == lifecycle_diagram.drawn(), again
 
 
 @pytest.mark.parametrize(

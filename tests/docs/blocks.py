@@ -24,7 +24,7 @@ NOT_PLAYED = {
 """Why a block is not played: the whole list."""
 OTHERS = (
     "", "json", "python", "python no-run", "sql", "mermaid", "toml", "ini", "yaml", "nginx", "dockerfile", "promql",
-    "text", "caddyfile",
+    "text", "caddy",
 )  # fmt: skip
 """What else a block can be. None of it is for a shell."""
 

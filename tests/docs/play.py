@@ -28,6 +28,7 @@ VARYING = (
     (r"\blaptop-[0-9a-z]{4}\b", "WORKER"),
     (r"\b(?=[a-z]*\d)[0-9a-z]{10}\b", "ID"),
     (r"\b\d+(\.\d+)? (B|KiB|MiB|GiB)\b", "SIZE"),
+    (r"\b\d+\.\d{4,}\b", "FRACTION"),
     (r"[─━]+", "─"),
     (r"\s+", " "),
 )

@@ -100,20 +100,21 @@ class Stage:
         self._home, self._database = home, database
         self.folder = home / "demo"
         self.folder.mkdir()
-        (home / "backups").mkdir()
+        for name in ("backups", "srv"):
+            (home / name).mkdir()
         self._failed = home / "failed"
         self._program("queuectl", QUEUECTL)
         self._program("for-a-moment", FOR_A_MOMENT)
         self._program("left-running", LEFT_RUNNING)
         self._program("curl", CURL)
         self._port = str(free_port())
-        environment = {
+        self.environment = {
             "PATH": f"{home / 'bin'}:{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8", "STAGE": str(home),
             "USER": login_name(), "TERM": "xterm-256color", "PORT": self._port, "CHECKOUT": str(ROOT),
             "SERVER": database or "",
         }  # fmt: skip
         self._shell = subprocess.Popen(
-            ["bash", "--norc", "--noprofile"], cwd=self.folder, env=environment, stdin=subprocess.PIPE,
+            ["bash", "--norc", "--noprofile"], cwd=self.folder, env=self.environment, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         self.play(PRELUDE)
@@ -139,7 +140,7 @@ class Stage:
         assert self._shell.stdin is not None
         self._shell.stdin.write(f'. "{step}" </dev/null; printf "\\001"\n'.encode())
         self._shell.stdin.flush()
-        return tuple(line.rstrip() for line in self._told(self._until_done().decode(errors="replace")).splitlines())
+        return tuple(line.rstrip() for line in self.told(self._until_done().decode(errors="replace")).splitlines())
 
     def _until_done(self) -> bytes:
         assert self._shell.stdout is not None
@@ -161,14 +162,16 @@ class Stage:
         text = SERVES.sub("left-running ", FOREGROUND.sub("for-a-moment ", text))
         text = re.sub(r"\bqueuectl serve\b", f"queuectl serve --port {self._port}", text)
         text = re.sub(rf"(127\.0\.0\.1|localhost):{PORT}", rf"\1:{self._port}", text)
-        text = re.sub(r"(?<!\w)(/backups|/etc/crontab)\b", rf"{self._home}\1", text)
+        text = re.sub(r"(?<!\w)(/backups|/etc/crontab|/srv)\b", rf"{self._home}\1", text)
         return text.replace(DATABASE, self._database) if self._database else text
 
-    def _told(self, text: str) -> str:
+    def told(self, text: str) -> str:
+        """A text with the names that the pages use."""
         text = text.replace(f":{self._port}", f":{PORT}")
         text = text.replace(self._database, DATABASE) if self._database else text
         names = (
             (f"{self._home}/backups", "/backups"),
+            (f"{self._home}/srv", "/srv"),
             (str(self._home), "/home/ana"),
             (os.uname().nodename.partition(".")[0], "laptop"),
         )

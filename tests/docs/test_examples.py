@@ -33,5 +33,10 @@ def test_a_block_is_played_or_has_a_reason(page: Path) -> None:
             assert not SHELLISH.match(block.text), f"{where}: an example for a shell; write ```sh"
 
 
+@pytest.mark.parametrize("page", pages(), ids=short)
+def test_no_block_is_indented_where_nobody_would_find_it(page: Path) -> None:
+    assert [line for line in page.read_text().splitlines() if line != line.lstrip() and "```" in line] == []
+
+
 def test_every_scene_has_its_page() -> None:
     assert {scene.stem for scene in SCENES.glob("*.sh")} <= {page.stem for page in pages()}

@@ -27,8 +27,9 @@ class Session(ABC):
 
     `_counted` has how many jobs this transaction adds to each queue and state. `_turned` has the jobs that have ended
     in it, or are to run again, until somebody looks at what depends on them. `_has_listed`: something was put on the
-    work list that nobody has looked at here. `_has_released`: dependents have become free since somebody asked. `_specs` has the known specs by number. `_behind`: the schema lacks
-    steps, and reads use `_stand_ins` for what they would add.
+    work list that nobody has looked at here. `_has_released`: dependents have become free since somebody asked.
+    `_specs` has the known specs by number. `_behind`: the schema lacks steps, and reads use `_stand_ins` for what they
+    would add.
     """
 
     _dialect: rows.Dialect

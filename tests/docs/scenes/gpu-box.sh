@@ -1,0 +1,2 @@
+mkdir /srv/gpu
+program python 'sleep 4'; program torchrun 'sleep 4'

@@ -1,0 +1,2 @@
+queuectl init
+queuectl enqueue --id nightly --hold -- ./backup

@@ -1,0 +1,2 @@
+program restic
+program mail
