@@ -9,6 +9,7 @@ import pytest
 from queuectl.client import schedules
 from queuectl.client.schedule_findings import findings
 from queuectl.client.schedule_views import view
+from queuectl.domain.cause import Cause
 from queuectl.domain.errors import Conflict
 from queuectl.domain.schedule import Overlap, fire_id, offset
 from queuectl.domain.scheduled import FIRES_KEPT, Fire
@@ -128,11 +129,15 @@ def test_overlap_goes_by_what_has_not_ended(store: Store, clock: ManualClock) ->
         clock.forward(60)
         fire(store)
     waiting = [str(job.schedule) for job in store.find(ALL_JOBS) if job.state == "pending"]
-    assert sorted(waiting) == ["allow", "allow", "queue", "replace"]
+    assert sorted(waiting) == ["allow", "allow", "queue"]
+    (blocked,) = [job for job in store.find(ALL_JOBS) if job.state == "blocked"]
+    assert (blocked.schedule, blocked.depends_on) == ("replace", (f"{running['replace'].id}:any",))
     assert [job.schedule for job in store.find(ALL_JOBS) if job.state == "cancelled"] == ["replace"]
     assert store.get(running["replace"].id).cancel_requested
     assert reasons(store, "skip")[1:] == [(minute, 1, "the earlier job has not ended") for minute in (2, 3)]
     assert reasons(store, "queue")[2:] == [(3, 1, "one waits already")]
+    finish(store, grip, running["replace"], signal=15, cause=Cause.CANCEL)
+    assert store.get(blocked.id).state == "pending"
     finish(store, grip, running["skip"])
     clock.forward(60)
     fire(store)

@@ -228,9 +228,12 @@ def _malformed(field: Field, text: str, part: str) -> Invalid:
 # --- days -----------------------------------------------------------------------------------
 
 
-def _lengths(months: frozenset[int]) -> set[int]:
+@lru_cache(maxsize=64)
+def _lengths(months: frozenset[int]) -> frozenset[int]:
     """The lengths that these months can have."""
-    return {length for month in months for length in ((28, 29) if month == 2 else (monthrange(2001, month)[1],))}
+    return frozenset(
+        {length for month in months for length in ((28, 29) if month == 2 else (monthrange(2001, month)[1],))}
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -76,5 +76,6 @@ class ScheduleStore(Protocol):
     def taken_ids(self, ids: Sequence[str]) -> set[str]:
         """Which of these ids jobs have."""
 
-    def unfinished_of(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        """The state of each unfinished job of these schedules, by its id, by the schedule's name."""
+    def unfinished_of(self, names: Sequence[str], keep: bool = False) -> dict[str, dict[str, str]]:
+        """The state of each unfinished job of these schedules, by its id, by the schedule's name. With `keep` nobody
+        else changes them until this transaction ends."""

@@ -82,7 +82,7 @@ class Dispatcher:
         self._commits = Commits(
             self._known, self._crew, self._claiming, self._stopping, self._pressure, self.pace, self._outage
         )
-        self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming)
+        self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming, self._requests)
         self._beat = Beat()
         self.exit_code: int | None = None
 

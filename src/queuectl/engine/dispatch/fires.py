@@ -8,7 +8,7 @@ from typing import NamedTuple
 from queuectl import zones
 from queuectl.domain.errors import OperationFailed, QueuectlError, StoreUnavailable
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.lifecycle import CancelRequested
+from queuectl.domain.lifecycle import CancelRequested, begun
 from queuectl.domain.schedule import Act, Overlap, fire_id
 from queuectl.domain.scheduled import Fire, Look, Schedule, look
 from queuectl.domain.unique import ADDED
@@ -37,11 +37,14 @@ class Fires:
         self._store = store
         self.unknown_zones: set[str] = set()
         """Zones that this machine has no rules of: their schedules are left to other workers."""
+        self.has_cancelled = False
+        """Whether the latest look has cancelled earlier jobs."""
 
     def fire(self) -> tuple[int, int]:
         """Looks at the schedules that have been due for longest. Returns how many they are, and how many jobs there are
         more. One whose jobs are refused does not keep the others from it."""
         refused: dict[str, QueuectlError] = {}
+        self.has_cancelled = False
         while True:
             try:
                 return self._fire(refused)
@@ -89,8 +92,10 @@ class Fires:
     def _carry_out(self, plan: _Plan, now: float) -> int:
         """Adds the jobs of a plan, and lines about its fires. Returns how many jobs there are more."""
         schedule, found = plan.schedule, plan.look
+        replaces = any(each.act is Act.REPLACE for each in found.made)
+        earlier = self._store.unfinished_of([schedule.name], keep=True)[schedule.name] if replaces else {}
         try:
-            jobs, left_out = self._insert(plan.jobs)
+            jobs, left_out = self._insert([_after(job, earlier) for job in plan.jobs])
         except (StoreUnavailable, OperationFailed):
             raise
         except QueuectlError as error:
@@ -100,10 +105,10 @@ class Fires:
             found = found._replace(after=found.after._replace(idle=schedule.idle + len(lines)))
         if not self._store.move_schedule(schedule, found.after):
             raise OperationFailed(f"schedule {schedule.name} was fired by somebody else", "it is looked at again")
-        if any(each.act is Act.REPLACE for each in plan.look.made) and jobs:
-            earlier = [*self._store.unfinished_of([schedule.name])[schedule.name]]
-            replaced = [each for each in earlier if each != jobs[-1].id]
+        if replaces and jobs:
+            replaced = [*earlier, *(job.id for job in jobs[:-1])]
             self._store.change(replaced, CancelRequested(), f"schedule {schedule.name}")
+            self.has_cancelled = True
         lines += [Fire(schedule.name, job.scheduled_at or now, job.scheduled_at or now, now, job.id) for job in jobs]
         self._store.add_fires([*found.lines, *lines])
         return len(jobs)
@@ -131,6 +136,13 @@ class _Refused(Exception):
     def __init__(self, schedule: str, why: QueuectlError) -> None:
         self.schedule = schedule
         self.why = why
+
+
+def _after(job: Job, earlier: Mapping[str, str]) -> Job:
+    """The job that waits until the earlier ones which run have ended, with all that their commands have started."""
+    ends = [f"{each}:any" for each, state in earlier.items() if state == JobState.PROCESSING]
+    refs = tuple(dict.fromkeys((*job.depends_on, *ends)))
+    return begun(job._replace(depends_on=refs)) if ends else job
 
 
 def _without_jobs(schedule: Schedule, found: Look, error: QueuectlError, now: float) -> Look:

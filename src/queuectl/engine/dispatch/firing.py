@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from queuectl.clock import Clock
 from queuectl.engine.dispatch.claiming import Claiming
 from queuectl.engine.dispatch.pace import Pace
+from queuectl.engine.dispatch.requests import Requests
 from queuectl.engine.dispatch.stopping import Stopping
 from queuectl.store.port import WorkStore
 
@@ -31,13 +32,14 @@ class Firing:
     """Fires the schedules of a store when they are due."""
 
     def __init__(
-        self, store: WorkStore, pace: Pace, clock: Clock, stopping: Stopping, claiming: Claiming
+        self, store: WorkStore, pace: Pace, clock: Clock, stopping: Stopping, claiming: Claiming, requests: Requests
     ) -> None:  # fmt: skip
         self._store = store
         self._pace = pace
         self._clock = clock
         self._stopping = stopping
         self._claiming = claiming
+        self._requests = requests
         self._known: tuple[Fires, Alerts, Recounting] | None = None
         """Loaded once there are schedules."""
         self._ask_at = self._asked_at = self._recount_at = -inf
@@ -75,9 +77,12 @@ class Firing:
     def _fire(self) -> None:
         if self.next_at is None or self._store.now() < self.next_at:
             return
-        looked_at, jobs = self._with_schedules()[0].fire()
+        fires = self._with_schedules()[0]
+        looked_at, jobs = fires.fire()
         if jobs:
             self._claiming.look_again()
+        if fires.has_cancelled:
+            self._requests.answer()  # nobody else tells of what runs here
         self._ask()
         if not looked_at and self.next_at is not None:
             self.next_at = max(self.next_at, self._store.now() + BUSY_S)

@@ -135,10 +135,11 @@ class Schedules(Limits):
         text = f"SELECT id FROM {{schema}}.jobs WHERE id {self._dialect.any_of}"
         return {job_id for (job_id,) in self._select(text, [self._dialect.array(ids)])}
 
-    def unfinished_of(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    def unfinished_of(self, names: Sequence[str], keep: bool = False) -> dict[str, dict[str, str]]:
+        locked = self._dialect.locked if keep else ""
         text = (
             f"SELECT schedule, id, state FROM {{schema}}.jobs WHERE schedule {self._dialect.any_of} "
-            "AND state IN ('blocked', 'pending', 'processing', 'failed') ORDER BY seq"
+            f"AND state IN ('blocked', 'pending', 'processing', 'failed') ORDER BY seq {locked}"
         )
         found: dict[str, dict[str, str]] = {name: {} for name in names}
         for name, job_id, state in self._select(text, [self._dialect.array(list(names))]):
