@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from queuectl.domain.job import JobState
 from tests.stores import on_each_store
 from tests.workshop import Workshop, until
@@ -16,7 +18,7 @@ def test_what_replaces_a_run_starts_once_that_is_gone(shop: Workshop) -> None:
     shop.client.pause_schedule("tick")
     runs = [attempt for job in shop.client.find() for attempt in shop.store.attempts(job)]
     runs.sort(key=lambda each: each.started_at)
-    assert all(later.started_at >= (run.finished_at or 0.0) for run, later in zip(runs, runs[1:], strict=False))
+    assert all(later.started_at >= (run.finished_at or 0.0) for run, later in pairwise(runs))
 
 
 def _in(shop: Workshop, state: JobState) -> list[str]:
