@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks docs-play recording
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks docs-play recording site
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -45,6 +45,10 @@ chaos-schedules: $(VENV)/test-ready
 
 fuzz-cron: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.fuzz_cron
+
+site: $(VENV)/test-ready
+	@$(BIN)/python -m tests.docs.site
+	@echo "built site/; look: $(BIN)/python -m http.server --directory site --bind 127.0.0.1"
 
 recording: $(VENV)/test-ready
 	@$(BIN)/python -m tests.docs.recording

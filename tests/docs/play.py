@@ -3,7 +3,8 @@
 python -m tests.docs.play [--write] [PAGE…]
 
 All pages unless some are named (`docs/limits.md`). `--write` writes the outputs of sessions again. Prints a line for
-each page; exits with 1 if an example fails or prints something else than the page shows.
+each page; exits with 1 if an example fails or prints something else than the page shows. Needs
+jq, curl, git and openssl.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from tests.docs.links import ROOT
 from tests.docs.play import complaints
 from tests.docs.stage import SCENES
 
-IN_EVERY_RUN = ("README.md", "docs/limits.md")
+IN_EVERY_RUN = ("README.md", "docs/tour.md", "docs/limits.md")
 
 
 def short(page: Path) -> str:
