@@ -24,6 +24,8 @@ from tests.workshop import PATIENCE_S, clean_environment
 ENDS_WITHIN_S = 10.0
 """Who watches would stay for ever, and the server keeps an idle connection for longer than this."""
 LISTENERS = 20
+KEPT_KB_MAX = 3 << 10
+"""They were 15 MiB when the garbage collector was left as it is."""
 
 
 @contextmanager
@@ -63,6 +65,24 @@ def test_a_signal_ends_the_server_in_time_though_many_watch(tmp_path: Path, numb
         assert time.monotonic() - asked_at < ENDS_WITHIN_S  # the promise is about time
         assert process.stderr
         assert "Traceback" not in process.stderr.read()
+
+
+def test_the_server_keeps_no_old_requests(tmp_path: Path) -> None:
+    with (
+        served(tmp_path) as (process, url, token),
+        httpx.Client(headers={"Authorization": f"Bearer {token}"}) as client,
+    ):
+        jobs = [{"command": f"echo {number}", "delay": "1h"} for number in range(100)]
+        assert client.post(f"{url}/api/v1/jobs", json=jobs).is_success
+
+        def memory_after(requests: int) -> int:
+            for _ in range(requests):
+                assert client.get(f"{url}/jobs", headers={"HX-Request": "true"}).is_success
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            return int(status.partition("RssAnon:")[2].split()[0])
+
+        first = memory_after(20)
+        assert memory_after(150) - first < KEPT_KB_MAX
 
 
 def test_the_address_it_prints_logs_a_browser_in(tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
-"""Health checks and metrics."""
+"""Health checks and metrics. The library for metrics is loaded at the first scrape."""
 
 from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from queuectl.client import metrics
 from queuectl.client.facade import Client
 from queuectl.web.ask import Clients, ask
 from queuectl.web.rest.operation import Given, answer
+
+if TYPE_CHECKING:
+    from queuectl.client import metrics
 
 READY_FOR_S = 1.0
 """How long `/readyz` trusts the store's last answer, since it needs no token."""
@@ -27,6 +30,8 @@ class Health:
 
     def metrics(self, client: Client, form: metrics.Format) -> bytes:
         """The metrics as text, for one scrape at a time."""
+        from queuectl.client import metrics
+
         with self._lock:
             if self._counter is None:
                 self._counter = metrics.EndCounter(client)
@@ -51,6 +56,8 @@ async def ready(request: Request, given: Given) -> Response:
 
 async def exposition(request: Request, given: Given) -> Response:
     """Metrics for Prometheus."""
+    from queuectl.client import metrics
+
     health: Health = request.app.state.health
     form = metrics.negotiated(request.headers.get("accept", ""))
     exposed = await ask(request, lambda client: health.metrics(client, form))
