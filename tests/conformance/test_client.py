@@ -29,6 +29,7 @@ from queuectl import (
 )  # fmt: skip
 from queuectl.client.here import Here
 from queuectl.client.remote.client import RemoteClient
+from queuectl.client.tables import Tables
 from queuectl.wire.keywords import JobKeys
 from queuectl.wire.requests import INPUT_KEYS, parse_request
 from tests.web.service import Service, serving
@@ -467,7 +468,16 @@ def test_times_without_a_zone_are_those_of_who_asks(server: Service) -> None:
 
 
 def test_no_method_is_missing_or_other_afar() -> None:
-    local = {"remote", "enqueue_each", "enqueue_read", "pages", "job_pages", "with_reasons", *vars(Here)} - {"close"}
+    local = {
+        "remote",
+        "enqueue_each",
+        "enqueue_read",
+        "pages",
+        "job_pages",
+        "with_reasons",
+        *vars(Here),
+        *vars(Tables),
+    } - {"close"}
     only_here = {"connection", "orphaned", "tick", "say"}  # what the caller's own process does, or is told
     for name, method in inspect.getmembers(Client, inspect.isfunction):
         if not name.startswith("_") and name not in local:

@@ -12,7 +12,7 @@ import pytest
 
 from queuectl.client import looking
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import Job, JobState, Spec
+from queuectl.domain.job import Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import CancelRequested, Event, GivenBack, Held, Released, Retried, Started, apply
 from queuectl.domain.selector import Selector
 from queuectl.places import open_archive
@@ -226,6 +226,14 @@ def crowd(store: Store, clock: ManualClock) -> Store:
         (Selector(errors=("such program",)), "e"),
         (Selector(errors=("exit code", "cancel")), "d f"),
         (Selector(errors=("%",)), ""),
+        (Selector(texts=("X Y",)), "d e g"),
+        (Selector(texts=("blue", "OTHER")), "b c"),
+        (Selector(texts=("exit CODE", "such prog")), "d e"),
+        (Selector(texts=("%",)), ""),
+        (Selector(outcomes=(Outcome.FAILED,)), "d e"),
+        (Selector(ended_after=NOON, ended_before=NOON + 1), "d e g"),
+        (Selector(ended_after=NOON + 1), ""),
+        (Selector(ended_before=NOON), ""),
         (Selector(before=NOON + 10), "d e g a b c"),
         (Selector(before=NOON), ""),
         (Selector(queues=("done",), states=(JobState.FAILED,), exit_codes=(3,)), "d"),

@@ -18,10 +18,9 @@ from queuectl.wire.times import parse_duration
 def selector_of(args: Namespace, now: float) -> Selector:
     """The selector that the options give."""
     given = {key: getattr(args, key) for key in KEYS if key not in ONCE}
-    ages, hooks = [] if args.older_than is None else [args.older_than], ["true"] if args.hooks else []
-    return parse_selection(
-        {**given, "older_than": ages, "hooks": hooks}, now, lambda key: f"--{key.replace('_', '-')}"
-    )  # fmt: skip
+    once = {key: [value] for key in ONCE if (value := getattr(args, key)) is not None}
+    hooks = {"hooks": ["true"] if args.hooks else []}
+    return parse_selection({**given, **once, **hooks}, now, lambda key: f"--{key.replace('_', '-')}")
 
 
 def age_to_delete(args: Namespace) -> float:

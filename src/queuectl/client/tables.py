@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from queuectl.domain.dependency import Neighbours
 
 
+FIRST_WINDOW, LAST_WINDOW = 500, 32_000
+"""A search looks at so many jobs at a time: first few, since most searches find enough at once."""
+SEARCH_S = 0.05
+
+
 class Tables(ABC):
     """Pages of jobs."""
 
@@ -24,10 +30,44 @@ class Tables(ABC):
         """The open store. Only the package `client` uses it."""
 
     def page(
-        self, selector: Selector, limit: int, *, newest_first: bool = False, after: int | None = None
-    ) -> list[Job]:
-        """A page of matching jobs, after the one with the `seq` `after`."""
-        return self.store.find(selector, limit=limit, newest_first=newest_first, after_seq=after)
+        self, selector: Selector, limit: int, *, newest_first: bool = False, after: int | None = None,
+        up_to: int | None = None,
+    ) -> list[Job]:  # fmt: skip
+        """A page of matching jobs, after the one with the `seq` `after`, and none later than `up_to`."""
+        return self.store.find(selector, limit=limit, newest_first=newest_first, after_seq=after, up_to_seq=up_to)
+
+    def search(
+        self, selector: Selector, limit: int, *, newest_first: bool, start: int | None = None
+    ) -> tuple[list[Job], int | None]:
+        """A page of matching jobs, after the one with the `seq` `start`, in the order of their `seq`s or newest first;
+        and, if time was up before it was full, how far it has looked."""
+        if selector.batches or selector.faults or selector.outcomes or selector.ended_after or selector.ended_before:
+            return self.page(selector, limit, newest_first=newest_first, after=start), None  # an index leads to them
+        latest = self.store.latest()
+        at = start if start is not None else latest + 1 if newest_first else 0
+        found: list[int] = []
+        began, width = time.monotonic(), FIRST_WINDOW
+        while len(found) < limit and (at > 1 if newest_first else at < latest):
+            low, high = (max(0, at - 1 - width), at - 1) if newest_first else (at, at + width)
+            seqs = self.store.seqs(selector, limit=width, after_seq=low, up_to_seq=high)
+            found += reversed(seqs) if newest_first else seqs
+            at = low + 1 if newest_first else high
+            if time.monotonic() - began > SEARCH_S:
+                break
+            width = min(4 * width, LAST_WINDOW)
+        is_whole = len(found) >= limit or not (at > 1 if newest_first else at < latest)
+        wanted = found[:limit]
+        place = {seq: number for number, seq in enumerate(wanted)}
+        jobs = sorted(self.store.at(wanted), key=lambda job: place[job.seq])
+        return jobs, None if is_whole else at
+
+    def newer(self, selector: Selector, seq: int, most: int) -> int:
+        """How many matching jobs were added after that one, of the next few; at most `most`."""
+        return len(self.store.seqs(selector, limit=most, after_seq=seq, up_to_seq=seq + LAST_WINDOW))
+
+    def latest(self) -> int:
+        """`seq` of the newest job, or 0."""
+        return self.store.latest()
 
     def fallen(self, selector: Selector, limit: int, before: tuple[float, int] | None = None) -> list[Job]:
         """The matching failed and dead jobs by when they failed, latest first, after one with that time and `seq`."""

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from queuectl.domain.errors import Invalid
-from queuectl.domain.job import JobState
+from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.selector import Selector
 from queuectl.wire.kinds import searched
-from queuectl.wire.times import parse_duration
+from queuectl.wire.times import parse_duration, parse_time
 
-ONCE = ("older_than", "hooks")
-KEYS = ("state", "queue", "tag", "batch", "schedule", "owner", "exit_code", "command", "error", "fault", *ONCE)
+ENDED = ("ended_after", "ended_before")
+ONCE = (*ENDED, "older_than", "hooks")
+KEYS = (
+    "state", "queue", "tag", "batch", "schedule", "owner", "exit_code", "command", "error", "fault", "text", "outcome",
+    *ONCE,
+)  # fmt: skip
 """Keys of a selector. All but `ONCE` may be repeated, to match any of their values."""
-LISTS = frozenset({"state", "queue", "tag", "batch", "schedule", "owner", "exit_code", "fault"})
+LISTS = frozenset({"state", "queue", "tag", "batch", "schedule", "owner", "exit_code", "fault", "outcome"})
 """Keys whose values have no comma, so that a text may list several. A GLOB or an error may contain one."""
 
 EXIT_CODE_MAX = 255
+DAY_S = 86400.0
 VALUES_MAX, TEXT_MAX = 100, 4096
 """Limits of the number and the length of values."""
 
@@ -42,13 +47,25 @@ def parse_selection(given: Mapping[str, Sequence[str]], now: float, spelled: Cal
     before = None
     if ages := words.get("older_than"):
         before = now - parse_duration(ages[0], spelled("older_than"))
+    since, until = (next((_past(text, now, spelled(key)) for text in words.get(key, ())), None) for key in ENDED)
     return Selector(
         states=parse_states(words.get("state", ())), queues=_texts(words, "queue"), tags=_texts(words, "tag"),
         batches=_texts(words, "batch"), schedules=_texts(words, "schedule"), owners=_texts(words, "owner"),
         exit_codes=tuple(map(_exit_code, words.get("exit_code", ()))),
         commands=_texts(words, "command"), errors=_texts(words, "error"), before=before,
         faults=_texts(words, "fault"), hooks=any(_flag(text, spelled("hooks")) for text in words.get("hooks", ())),
+        texts=_texts(words, "text"), outcomes=tuple(map(_outcome, words.get("outcome", ()))), ended_after=since,
+        ended_before=until,
     )  # fmt: skip
+
+
+def _past(text: str, now: float, what: str) -> float:
+    """A time, or a duration before now; a time of day is the latest one."""
+    try:
+        return now - parse_duration(text, what)
+    except Invalid:
+        then = parse_time(text, now, what)
+        return then - DAY_S if ":" in text[:3] and then > now else then
 
 
 def _listed(texts: Sequence[str]) -> list[str]:
@@ -71,6 +88,15 @@ def _state(name: str) -> JobState:
         from queuectl.domain.likeness import STATES, nearest
 
         raise Invalid(f"unknown state {name!r}", nearest(name, [state.value for state in JobState], STATES)) from None
+
+
+def _outcome(name: str) -> Outcome:
+    try:
+        return Outcome(name)
+    except ValueError:
+        from queuectl.domain.likeness import nearest
+
+        raise Invalid(f"unknown outcome {name!r}", nearest(name, [each.value for each in Outcome])) from None
 
 
 def _exit_code(text: str) -> int:

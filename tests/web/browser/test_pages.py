@@ -196,8 +196,48 @@ def test_a_row_follows_its_job_and_stays_selected(open_page: OpenPage, server: S
     expect(row.locator(".state")).to_have_text("completed")
     expect(row.get_by_role("checkbox")).to_be_checked()
     server.enqueue(id="new-above", delay="1h")
+    page.get_by_role("link", name="1 new").click()  # a table holds still while somebody is at it
     expect(page.locator("tr[data-part=new-above]")).to_be_visible()
     expect(row.get_by_role("checkbox")).to_be_checked()
+
+
+def test_a_table_holds_still_and_keeps_what_is_chosen(open_page: OpenPage, server: Service) -> None:
+    jobs = [
+        {"id": f"still-{number}", "queue": "still", "command": "true", "held": True, "delay": "1h"}
+        for number in range(60)
+    ]
+    assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201
+    page = open_page("/jobs?queue=still&sort=id&size=25")
+    rows = page.locator("tr[data-row]")
+    expect(rows).to_have_count(25)
+    expect(rows.first).to_have_attribute("data-part", "still-0")
+    page.get_by_label("Select still-3").check()
+    page.get_by_label("Select still-6", exact=True).click(modifiers=["Shift"])
+    expect(page.locator("#bulk-count")).to_have_text("4 selected")
+    page.get_by_role("link", name="Further").click()
+    expect(rows.first).to_have_attribute("data-part", "still-25")
+    page.get_by_label("Select still-30").check()
+    expect(page.locator("#bulk-count")).to_have_text("5 selected, 4 on other pages")
+    server.full.delete("/api/v1/jobs/still-31")
+    expect(page.locator("tr[data-part=still-31] .tag")).to_have_text("deleted")
+    expect(rows).to_have_count(25)
+    page.goto(f"{server.url}/jobs?queue=still")
+    expect(rows.first).to_have_attribute("data-part", "still-59")
+    expect(page.locator("#bulk-count")).to_have_text("5 selected, 4 on other pages")
+    page.get_by_role("button", name="Clear", exact=True).click()
+    page.get_by_label("Select still-58").check()
+    page.locator("#bulk").get_by_role("button", name="Release").click()
+    page.get_by_role("dialog").get_by_role("button", name="Release 1 job").click()
+    until(lambda: not server.queue.job("still-58").held, "it is released")
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    until(lambda: server.queue.job("still-58").held, "it is held again")
+    page.get_by_role("button", name="Hold the page still").click()
+    expect(page.locator("#live")).to_have_text("paused")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    assert len(download.value.path().read_text().splitlines()) == 60
+    exported = server.full.get("/export/jobs.json?queue=still&text=STILL-1").json()
+    assert [job["id"] for job in exported] == ["still-1", *(f"still-{number}" for number in range(10, 20))]
 
 
 REFRESH = """() => new Promise((done) => {
@@ -235,7 +275,7 @@ def test_filters_and_pages_stand_in_the_address(open_page: OpenPage, server: Ser
     page.get_by_label("Search", exact=True).fill("number 7")
     page.keyboard.press("Enter")
     expect(page.locator("tr[data-row]")).to_have_count(1)
-    assert "command=number+7" in page.url
+    assert "text=number+7" in page.url
     assert "queue=paged" in page.url
     page.goto(f"{server.url}/jobs?older_than=soon")
     expect(page.get_by_role("alert")).to_contain_text("not a duration")

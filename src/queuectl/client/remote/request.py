@@ -11,6 +11,7 @@ from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.selector import Selector
 from queuectl.wire.kinds import JsonObject
+from queuectl.wire.times import format_time
 
 Query = dict[str, Any]
 
@@ -53,8 +54,11 @@ def query_of(selector: Selector) -> Mapping[str, Sequence[Any]]:
         "state": [str(state) for state in selector.states], "queue": selector.queues, "tag": selector.tags,
         "batch": selector.batches, "schedule": selector.schedules, "owner": selector.owners,
         "exit_code": selector.exit_codes, "command": selector.commands, "error": selector.errors,
-        "fault": selector.faults,
+        "fault": selector.faults, "text": selector.texts, "outcome": [str(outcome) for outcome in selector.outcomes],
     }  # fmt: skip
+    for key in ("ended_after", "ended_before"):
+        if (at := getattr(selector, key)) is not None:
+            given[key] = [format_time(at)]
     if selector.before is not None:
         given["older_than"] = [f"{max(0.0, SystemClock().now() - selector.before):.3f}"]
     if selector.hooks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from queuectl.store.shared.rows import Dialect
+from queuectl.store.shared.rows import SEARCHED, Dialect
 
 
 def regex_of(glob: str) -> str:
@@ -30,6 +30,7 @@ POSTGRES = Dialect(
     tag="tags::jsonb @> to_jsonb(ARRAY[?::text])",
     command="command ~ ?",
     error="strpos(lower(error), lower(?)) > 0",
+    text=f"strpos(lower({SEARCHED}), lower(?)) > 0",
     pattern=regex_of,
     is_parked="ready IS NULL",
     parked="NULL",

@@ -183,12 +183,18 @@ def attempt_from_row(row: Sequence[Any]) -> Attempt:
     return Attempt(**fields)
 
 
+SEARCHED = " || ' ' || ".join(
+    ["id", "queue", "command", *(f"coalesce({name}, '')" for name in ("tags", "error", "last_line"))]
+)
+
+
 class Dialect(NamedTuple):
     """What the databases spell differently within a statement, with `?` for each parameter.
 
     - `integer`: an integer parameter.
     - `any_of`: the condition, after a column, that it equals any value of a list. `array` makes the parameter.
-    - `tag`, `command`, `error`: conditions on these columns. `pattern` converts a GLOB for `command`.
+    - `tag`, `command`, `error`: conditions on these columns; `text` on all that is searched. `pattern`
+      converts a GLOB for `command`.
     - `is_parked`, `parked`: whether a job waits in the line of its locks, and what `ready` is then.
     - `locked`: the end of a query that locks its jobs until this transaction ends.
     - `pairs`: a query of two columns of text, each from an array.
@@ -206,6 +212,7 @@ class Dialect(NamedTuple):
     tag: str
     command: str
     error: str
+    text: str
     pattern: Callable[[str], str]
     is_parked: str
     parked: str
@@ -227,6 +234,7 @@ SQLITE = Dialect(
     tag="EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)",
     command="command GLOB ?",
     error="instr(lower(error), lower(?)) > 0",
+    text=f"instr(lower({SEARCHED}), lower(?)) > 0",
     pattern=str,
     is_parked="ready = 2",
     parked="2",
@@ -273,12 +281,27 @@ def where(selector: Selector, dialect: Dialect) -> tuple[str, list[object]]:
     any_of(dialect.tag, selector.tags)
     any_of(dialect.command, [dialect.pattern(glob) for glob in selector.commands])
     any_of(dialect.error, selector.errors)
+    any_of(dialect.text, selector.texts)
+    if selector.outcomes or selector.ended_after is not None or selector.ended_before is not None:
+        ended, bounds = _ended(selector)
+        parts.append(ended)
+        values += bounds
     if selector.held is not None:
         parts.append(f"held = {selector.held}")
     if selector.before is not None:
         parts.append("updated_at < ?")
         values.append(selector.before)
     return " AND ".join(parts) or "1 = 1", values
+
+
+def _ended(selector: Selector) -> tuple[str, list[object]]:
+    """The condition that a job has an execution that ended so and then."""
+    since, until = selector.ended_after, selector.ended_before
+    text = "finished_at >= ? AND finished_at < ?"
+    if selector.outcomes:
+        text += f" AND outcome IN ({', '.join('?' * len(selector.outcomes))})"
+    values = [0.0 if since is None else since, 1e12 if until is None else until]
+    return f"seq IN (SELECT job FROM {{schema}}.attempts WHERE {text})", [*values, *map(str, selector.outcomes)]
 
 
 def state_of(name: str) -> str:

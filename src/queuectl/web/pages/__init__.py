@@ -6,6 +6,7 @@ from queuectl.web.pages.access import routes as access
 from queuectl.web.pages.batches import routes as batches
 from queuectl.web.pages.console import routes as console
 from queuectl.web.pages.enqueue import routes as enqueue
+from queuectl.web.pages.export import routes as export
 from queuectl.web.pages.failures import routes as failures
 from queuectl.web.pages.job import routes as job
 from queuectl.web.pages.jobs import routes as jobs
@@ -19,5 +20,5 @@ from queuectl.web.pages.workers import routes as workers
 
 routes = [
     *overview, *jobs, *job, *failures, *schedules, *queues, *batches, *locks, *workers, *enqueue, *console, *settings,
-    *access, *live,
+    *access, *export, *live,
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from queuectl.client.documents import deed_words
 from queuectl.client.facade import Client
 from queuectl.domain.token import Role
 from queuectl.web.ask import ask
-from queuectl.web.pages.jobs import cursor
+from queuectl.web.pages.jobs import number
 from queuectl.web.rendering import page
 
 DEEDS_SHOWN = 50
@@ -21,7 +21,7 @@ DEEDS_SHOWN = 50
 async def access(request: Request) -> Response:
     """The page; a read-only token only sees that it may not read it."""
     visitor = request.state.visitor
-    before = cursor(request, "before")
+    before = number(request, "before")
 
     def look(client: Client) -> dict[str, Any]:
         deeds = client.audit(limit=DEEDS_SHOWN + 1, before=before)

@@ -1,9 +1,9 @@
-"""The table of jobs. Its address holds the filter and the page; its cost does not grow with the number of jobs."""
+"""The table of jobs. Its address holds the filter, the order and the page; its cost does not grow with their number."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from starlette.routing import Route
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
 from queuectl.web import filters
 from queuectl.web.ask import ask
 from queuectl.web.filters import Filter
@@ -19,10 +20,24 @@ from queuectl.web.rendering import page
 from queuectl.wire.words import natural
 
 ROWS = 50
+SIZES = (25, 50, 100, 200)
+NEW_MAX = 100
+"""More new jobs than this are not counted."""
+SORTED_MAX = 2000
+"""So many jobs are sorted, the newest that match: more would have to be read each time."""
+
+ORDERS: Mapping[str, Callable[[Job], Any]] = {
+    "id": lambda job: natural(job.id), "state": lambda job: job.state, "queue": lambda job: natural(job.queue),
+    "command": lambda job: " ".join(job.command) if isinstance(job.command, tuple) else job.command,
+    "took": lambda job: -1.0 if job.duration is None else job.duration, "tries": lambda job: job.attempts,
+    "age": lambda job: -job.created_at,
+}  # fmt: skip
+"""What the columns are sorted by."""
 
 
 class Listing(NamedTuple):
-    """One page of the table. `older` and `newer` are the cursors of the neighbouring pages, or None."""
+    """One page of the table. `older` and `newer` are the queries of the neighbouring pages, or None; `reached` is
+    the job up to which was searched, if not all were. `latest` is the newest job of all, `new` counts those since."""
 
     now: float
     jobs: Sequence[Job]
@@ -30,35 +45,81 @@ class Listing(NamedTuple):
     counts: Mapping[JobState, int]
     queues: Sequence[str]
     total: int | None = None
-    older: int | None = None
-    newer: int | None = None
+    older: str | None = None
+    newer: str | None = None
+    reached: Job | None = None
+    latest: int = 0
+    new: int = 0
     exact: Job | None = None
     error: Invalid | None = None
 
 
-def listing(client: Client, wanted: Filter, before: int | None = None, after: int | None = None) -> Listing:
-    """The newest matching jobs; or those enqueued before job number `before`, or next after job number `after`."""
+class Place(NamedTuple):
+    """Where in the table: enqueued before or after a job's `seq`, or that far down a sorted list. `rows` are those that
+    an open page shows, and wants to keep; `seen` was the newest job then."""
+
+    before: int | None = None
+    after: int | None = None
+    skip: int = 0
+    rows: tuple[int, ...] = ()
+    seen: int = 0
+
+
+def listing(client: Client, wanted: Filter, place: Place) -> Listing:
+    """The page of the table that is wanted."""
     counts, queues = _counts(client, wanted)
-    now = client.now()
+    found = Listing(now=client.now(), jobs=(), reasons=(), counts=counts, queues=queues, latest=client.latest())
     try:
-        selector = wanted.selector(now)
+        selector = wanted.selector(found.now)
     except Invalid as error:
-        return Listing(now=now, jobs=(), reasons=(), counts=counts, queues=queues, error=error)
+        return found._replace(error=error)
+    if place.rows:
+        order = {seq: at for at, seq in enumerate(place.rows)}
+        jobs = sorted(client.there(place.rows), key=lambda job: order[job.seq])
+        found = found._replace(jobs=jobs, new=client.newer(selector, place.seen, NEW_MAX), latest=place.seen)
+    elif wanted.sort:
+        found = _sorted(client, wanted, selector, place, found)
+    else:
+        found = _page(client, wanted, selector, place, found)
+    return found._replace(
+        reasons=client.reasons(found.jobs), total=client.known_count(selector),
+        exact=_exact(client, wanted.first("text") or wanted.first("command")),
+    )  # fmt: skip
+
+
+def _page(client: Client, wanted: Filter, selector: Selector, place: Place, found: Listing) -> Listing:
+    """The newest jobs; or those enqueued before one, or next after one."""
+    size, before, after, reached = wanted.size, place.before, place.after, None
+    jobs: list[Job] = []
     if after is not None:
-        found = client.page(selector, ROWS + 1, after=after)
-        if len(found) <= ROWS:  # the first page, or nearly
+        jobs, _ = client.search(selector, size + 1, newest_first=False, start=after)
+        if len(jobs) <= size and after:  # the first page, or nearly
             before = after = None
     if after is None:
-        found = client.page(selector, ROWS + 1, newest_first=True, after=before)
-    more = len(found) > ROWS
-    jobs = found[:ROWS] if after is None else found[:ROWS][::-1]
-    return Listing(
-        now=now, jobs=jobs, reasons=client.reasons(jobs), counts=counts, queues=queues,
-        total=client.known_count(selector),
-        older=jobs[-1].seq if jobs and (more or after is not None) else None,
-        newer=jobs[0].seq if jobs and (after is not None or before is not None) else None,
-        exact=_exact(client, wanted.first("command")),
+        jobs, reached = client.search(selector, size + 1, newest_first=True, start=before)
+    more = len(jobs) > size
+    jobs = jobs[:size] if after is None else jobs[:size][::-1]
+    at_end = after == 0
+    older = jobs[-1].seq if jobs and not at_end and (more or after is not None) else reached
+    newer = jobs and (before is not None or (after is not None and (more or not at_end)))
+    return found._replace(
+        jobs=jobs, older=None if older is None else wanted.query(before=older),
+        newer=wanted.query(after=jobs[0].seq) if newer else None,
+        reached=None if reached is None else next(iter(client.page(Selector(), 1, after=reached)), None),
     )  # fmt: skip
+
+
+def _sorted(client: Client, wanted: Filter, selector: Selector, place: Place, found: Listing) -> Listing:
+    """The newest matching jobs, sorted by a column."""
+    jobs, _ = client.search(selector, SORTED_MAX, newest_first=True)
+    jobs.sort(key=ORDERS[wanted.sort.lstrip("-")], reverse=wanted.sort.startswith("-"))
+    end, begin = place.skip + wanted.size, max(0, place.skip - wanted.size)
+    return found._replace(
+        jobs=jobs[place.skip : end],
+        total=len(jobs) if len(jobs) < SORTED_MAX else None,
+        older=wanted.query(skip=end) if end < len(jobs) else None,
+        newer=wanted.query(skip=begin) if place.skip else None,
+    )
 
 
 def _counts(client: Client, wanted: Filter) -> tuple[dict[JobState, int], list[str]]:
@@ -80,24 +141,35 @@ def _exact(client: Client, text: str) -> Job | None:
         return None
 
 
-def cursor(request: Request, name: str) -> int | None:
-    """A cursor in the address, or None. Raises `Invalid`."""
+def number(request: Request, name: str, least: int = 0) -> int | None:
+    """A number in the address, or None. Raises `Invalid`."""
     text = request.query_params.get(name)
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) < least:
         raise Invalid(f"{name} {text[:20]!r} is not a place in the table", "start again at /jobs")
     return int(text)
 
 
+def place_in(request: Request) -> Place:
+    """The place in the address. Raises `Invalid`."""
+    rows = request.query_params.get("rows", "").split(",")[: max(SIZES)]
+    return Place(
+        number(request, "before"), number(request, "after"), number(request, "skip") or 0,
+        tuple(int(each) for each in rows if each.isascii() and each.isdigit() and len(each) < 18),
+        number(request, "seen") or 0,
+    )  # fmt: skip
+
+
 async def jobs(request: Request) -> Response:
     """The table."""
-    wanted = filters.of_query(request.url.query)
-    before, after = cursor(request, "before"), cursor(request, "after")
-    found = await ask(request, lambda client: listing(client, wanted, before, after))
+    wanted = filters.of_query(request.url.query, ORDERS, SIZES, ROWS)
+    place = place_in(request)
+    found = await ask(request, lambda client: listing(client, wanted, place))
     return page(
-        request, "jobs.html", part="_jobs.html", status=400 if found.error else 200, listing=found, wanted=wanted
-    )
+        request, "jobs.html", part="_jobs.html", status=400 if found.error else 200, listing=found, wanted=wanted,
+        sizes=SIZES, new_max=NEW_MAX, sorted_max=SORTED_MAX, is_first=place._replace(rows=(), seen=0) == Place(),
+    )  # fmt: skip
 
 
 routes = [Route("/jobs", jobs)]

@@ -10,8 +10,8 @@ import queuectl
 from queuectl.client.operation import JSON, REQUIRED, Argument, Operation
 from queuectl.web.problems import MEDIA_TYPE
 from queuectl.web.rest.operation import is_selection, names_of
-from queuectl.web.rest.schemas import COMPONENTS, EXIT_CODE
-from queuectl.wire.schema import DURATION, FLAG, STATE, STORABLE, Schema, listed, optional, ref
+from queuectl.web.rest.schemas import COMPONENTS, EXIT_CODE, PAST
+from queuectl.wire.schema import DURATION, FLAG, OUTCOME, STATE, STORABLE, Schema, listed, optional, ref
 
 ALWAYS = (400, 401, 403, 429, 503)
 """Failures of every operation: bad input, no token, not allowed, too many attempts, the store or server is busy."""
@@ -35,6 +35,10 @@ SELECT: Sequence[tuple[str, Schema, str]] = (
     ("command", listed(STORABLE), "jobs whose command matches this GLOB, e.g. `ffmpeg *`"),
     ("error", listed(STORABLE), "jobs whose error contains this"),
     ("fault", listed(STORABLE), "failed jobs of this group, as `GET /api/v1/dlq/groups` names it"),
+    ("text", listed(STORABLE), "jobs with this in id, queue, tags, command, error or last line, in capitals or not"),
+    ("outcome", listed(OUTCOME), "jobs with an execution that ended so"),
+    ("ended_after", PAST, "jobs with an execution that ended at or after this time"),
+    ("ended_before", PAST, "jobs with an execution that ended before this time"),
     ("older_than", DURATION, "jobs unchanged for this long"),
     ("hooks", FLAG, "hooks of jobs and schedules, which are hidden otherwise"),
 )

@@ -16,6 +16,7 @@ from queuectl.wire.schema import (
     FLAG,
     INTEGER,
     NUMBER,
+    OUTCOME,
     STATE,
     STORABLE,
     TEXT,
@@ -40,6 +41,8 @@ ALLOWANCE: Schema = {
 RULE: Schema = {"type": "string", "enum": list(Rule)}
 ID: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:-]{1,128}$"}
 NAME = operation.NAME.schema
+PAST: Schema = {"anyOf": [TIME, DURATION]}
+"""A time, or how long ago."""
 EXIT_CODE: Schema = {"type": "integer", "minimum": 0, "maximum": EXIT_CODE_MAX}
 COMMAND: Schema = {"anyOf": [TEXT, listed(TEXT)], "description": "text for the shell, or a list of words"}
 ENVIRONMENT: Schema = {"type": "object", "additionalProperties": STORABLE}
@@ -130,7 +133,8 @@ EDIT = {
 SELECTOR = optional(
     all=FLAG, state=listed(STATE), queue=listed(STORABLE), tag=listed(STORABLE), batch=listed(STORABLE),
     schedule=listed(STORABLE), owner=listed(STORABLE), exit_code=listed(EXIT_CODE), command=listed(STORABLE),
-    error=listed(STORABLE), fault=listed(STORABLE), older_than=DURATION, hooks=FLAG,
+    error=listed(STORABLE), fault=listed(STORABLE), text=listed(STORABLE), outcome=listed(OUTCOME), ended_after=PAST,
+    ended_before=PAST, older_than=DURATION, hooks=FLAG,
 )  # fmt: skip
 
 SELECTION = {

@@ -127,6 +127,11 @@ document.querySelector("form[action$='/logout']")?.addEventListener("submit", ()
   } catch { /* nothing was kept */ }
 }));
 
+// A form that only searches leaves empty fields out of the address.
+document.addEventListener("formdata", ({ target, formData }) => {
+  if (target.method === "get") for (const [name, value] of [...formData]) if (!value) formData.delete(name);
+});
+
 // --- keys ----------------------------------------------------------------------------------
 
 let afterG = 0;

@@ -11,7 +11,7 @@ const AT_REST_MS = 1000 * (document.querySelector("[data-rest]")?.dataset.rest ?
 const STALE_MS = 12000; // a snapshot comes at least every few seconds
 
 const live = document.getElementById("live");
-const WORDS = { live: "live", paused: "paused", offline: "offline", off: "" };
+const WORDS = { live: "live", paused: "paused", held: "paused", offline: "offline", off: "" };
 
 function tell(state) {
   if (!live || live.dataset.state === state) return;
@@ -66,6 +66,7 @@ htmx.defineExtension("keyed", {
   isInlineSwap: (style) => style === "keyed",
   handleSwap: (style, target, fragment) => {
     if (style !== "keyed") return false;
+    target.dispatchEvent(new CustomEvent("swap", { bubbles: true, detail: fragment }));
     morphChildren(target, fragment);
     document.dispatchEvent(new Event("fresh"));
     return [target];
@@ -75,11 +76,11 @@ document.body.setAttribute("hx-ext", "keyed");
 
 // --- the stream ----------------------------------------------------------------------------
 
-let lastHeard = 0, lastFresh = Date.now(), due = null;
+let lastHeard = 0, lastFresh = Date.now(), due = null, held = false;
 
 function freshen(soon = false) {
   const wait = soon ? 0 : Math.max(0, lastFresh + FRESH_MS - Date.now());
-  if (due !== null && !soon) return;
+  if ((due !== null || held) && !soon) return;
   clearTimeout(due);
   due = setTimeout(() => {
     due = null;
@@ -93,6 +94,7 @@ document.addEventListener("refresh", () => freshen(true));
 let shown = "";
 
 function show(snapshot) {
+  if (held) return;
   const { starting } = snapshot; // claimed, but nothing runs yet
   const numbers = { ...snapshot.counts, processing: Math.max(0, snapshot.counts.processing - starting) };
   for (const element of document.querySelectorAll("[data-starting]")) {
@@ -113,7 +115,7 @@ function show(snapshot) {
 
 function hear(type, data) {
   lastHeard = Date.now();
-  tell("live");
+  tell(held ? "held" : "live");
   switch (type) {
     case "snapshot": show(data); break;
     case "job": document.dispatchEvent(new CustomEvent("job", { detail: data })); freshen(); break;
@@ -130,7 +132,7 @@ function disconnect() { listens = false; listen(false); }
 heard.addEventListener("events", ({ detail: { state, type, data } }) => {
   if (!listens) return;
   if (type) hear(type, data);
-  else if (state === "open") { lastHeard = Date.now(); tell("live"); freshen(); }
+  else if (state === "open") { lastHeard = Date.now(); tell(held ? "held" : "live"); freshen(); }
   else {
     tell("offline");
     if (state === "denied") login();
@@ -150,6 +152,15 @@ setInterval(() => {
   if (listens && Date.now() - lastHeard > STALE_MS) tell("offline");
   if (Date.now() - lastFresh > AT_REST_MS) freshen(); // what only time changes, such as a worker that has gone
 }, 1000);
+
+// A person may hold the page still as a whole.
+document.getElementById("hold")?.addEventListener("click", ({ currentTarget: button }) => {
+  held = !held;
+  button.setAttribute("aria-pressed", String(held));
+  button.title = held ? "Go on showing changes" : "Hold the page still";
+  tell(held ? "held" : "live");
+  if (!held) freshen(true);
+});
 
 if (document.hidden) tell("paused");
 else { connect(); lastHeard = Date.now(); }

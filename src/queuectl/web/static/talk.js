@@ -7,14 +7,26 @@ export const address = (path) => document.documentElement.dataset.root + path;
 
 // --- messages ------------------------------------------------------------------------------
 
-const TOAST_MS = 6000;
+const TOAST_MS = 6000, UNDO_MS = 10000;
 
-export function say(text, bad = false) {
+// `undo` takes back what is told, as long as that is shown.
+export function say(text, bad = false, undo = null) {
   const toast = document.createElement("div");
   toast.className = bad ? "toast bad" : "toast";
   toast.textContent = text;
+  if (undo) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "small";
+    button.textContent = "Undo";
+    button.addEventListener("click", async () => {
+      toast.remove();
+      try { await undo(); } catch (error) { say(error.message, true); }
+    });
+    toast.append(" ", button);
+  }
   $("toasts").append(toast);
-  setTimeout(() => toast.remove(), bad ? 2 * TOAST_MS : TOAST_MS);
+  setTimeout(() => toast.remove(), undo ? UNDO_MS : bad ? 2 * TOAST_MS : TOAST_MS);
 }
 
 // The error of an answer, as one line. Asks to log in where that is what is missing.
@@ -99,11 +111,11 @@ export async function actOn(path, selection, told = () => {}, stopped = () => fa
 }
 
 // A summary of what was done: `past` is the verb.
-export function sayDone(past, { matched, changed, refused, stopped }) {
+export function sayDone(past, { matched, changed, refused, stopped }, undo = null) {
   const parts = [`${past} ${counted(changed)}`];
   if (stopped) parts.push("stopped there");
   if (matched > changed) parts.push(`${counted(matched - changed)} refused: ${refused.slice(0, 3).map((each) => each.detail).join("; ")}`);
-  say(parts.join("; "), matched > changed);
+  say(parts.join("; "), matched > changed, changed ? undo : null);
 }
 
 // --- questions -----------------------------------------------------------------------------
