@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks docs-play recording site
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks docs-play recording site newcomer
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -49,6 +49,9 @@ fuzz-cron: $(VENV)/test-ready
 site: $(VENV)/test-ready
 	@$(BIN)/python -m tests.docs.site
 	@echo "built site/; look: $(BIN)/python -m http.server --directory site --bind 127.0.0.1"
+
+newcomer: $(VENV)/test-ready
+	@$(BIN)/python -m tests.docs.newcomer
 
 recording: $(VENV)/test-ready
 	@$(BIN)/python -m tests.docs.recording

@@ -16,7 +16,7 @@ from tests.docs.links import ROOT
 PLAYED = ("sh", "console")
 LEFT_OUT = "..."
 NOT_PLAYED = {
-    "installs": "changes what is installed; tests of the installation do the same in folders of their own",
+    "installs": "changes what is installed; `make newcomer` plays those of the README in a home of its own",
     "systemd": "needs a machine that systemd has booted; `make service-drill` boots one",
     "hosts": "needs several machines, or programs that only a server has; `make chaos-fleet` makes machines",
     "slow": "takes minutes, or does not end",

@@ -51,10 +51,11 @@ def complaints(page: Path) -> Iterator[str]:
         for block in blocks_of(page):
             if block.played:
                 where = f"{page.relative_to(ROOT)}, block at line {block.line}"
-                yield from (f"{where}: {text}" for text in _of_block(opened, block))
+                yield from (f"{where}: {text}" for text in complaints_of(opened, block))
 
 
-def _of_block(opened: Stage, block: Block) -> Iterator[str]:
+def complaints_of(opened: Stage, block: Block) -> Iterator[str]:
+    """Plays a block, and says what is otherwise than it says."""
     opened.begin(block.text)
     if block.language == "sh":
         output = opened.play(block.text)

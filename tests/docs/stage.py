@@ -96,14 +96,16 @@ sys.exit(0 if code in (130, -2) else code)
 class Stage:
     """The folder and the shell of one page."""
 
-    def __init__(self, home: Path, page: str, database: str | None) -> None:
+    def __init__(self, home: Path, page: str, database: str | None, installs: bool = False) -> None:
+        """`installs`: there is no queuectl on the PATH until the page's lines have installed it."""
         self._home, self._database = home, database
         self.folder = home / "demo"
         self.folder.mkdir()
         for name in ("backups", "srv"):
             (home / name).mkdir()
         self._failed = home / "failed"
-        self._program("queuectl", QUEUECTL)
+        if not installs:
+            self._program("queuectl", QUEUECTL)
         self._program("for-a-moment", FOR_A_MOMENT)
         self._program("left-running", LEFT_RUNNING)
         self._program("curl", CURL)
