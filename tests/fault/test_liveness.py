@@ -123,7 +123,7 @@ def test_an_end_right_after_its_folder_was_removed_is_recorded(shop: Workshop, t
 
 
 def test_a_command_that_ended_under_a_frozen_supervisor_is_not_repeated(shop: Workshop, tmp_path: Path) -> None:
-    shop.client.set_setting("lease-ttl", "1s")
+    shop.client.set_setting("lease-ttl", "4s")  # longer than it takes here until all go on: nobody is to be taken over
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     owner = shop.worker(1)
     job = shop.enqueue(diary_command(diary, gated(gate, "exit 3")), max_retries=0)
