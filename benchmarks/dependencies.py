@@ -16,7 +16,7 @@ from queuectl.client.facade import Client
 from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import Ended
 from queuectl.domain.limits import Pause, Queue
-from queuectl.store.port import Change, Grip
+from queuectl.store.values import Change, Grip
 from queuectl.wire.requests import JobRequest
 
 MANY, SAMPLES, JOBS = 100_000, 200, 1000

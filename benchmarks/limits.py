@@ -25,9 +25,9 @@ from benchmarks.stores import HOST, a_grip, claim_and_finish
 from queuectl.client.facade import Client
 from queuectl.domain.limits import Pause, Queue, Rate
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Grip
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import Grip
 from queuectl.wire.requests import JobRequest
 from tests.server import drop_schema, new_schema, start_server
 from tests.workshop import Worker

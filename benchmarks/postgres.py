@@ -25,10 +25,10 @@ from benchmarks.bench import Figure, Row, Setting, Target, fresh_store, run_all,
 from benchmarks.stores import HOST, a_grip, claim_and_finish
 from queuectl.client.facade import Client
 from queuectl.domain.lifecycle import Ended
-from queuectl.store.port import Change
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared import rows
+from queuectl.store.values import Change
 from queuectl.wire.requests import JobRequest
 from tests.server import Server, binaries, drop_schema, new_schema, start_server
 

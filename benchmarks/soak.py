@@ -26,9 +26,9 @@ from queuectl.domain.job import FINISHED
 from queuectl.domain.lifecycle import Ended
 from queuectl.domain.selector import Selector
 from queuectl.engine.dispatch.pruning import BATCH_JOBS
-from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.values import Change, Grip
 from queuectl.wire.requests import JobRequest
 from tests.server import Server, new_schema, start_server
 

@@ -11,9 +11,10 @@ from queuectl import ids
 from queuectl.client.facade import Client
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Ended
-from queuectl.store.port import FIRST_EPOCH, Change, Grip, Store, WorkerRow
+from queuectl.store.port import Store
 from queuectl.store.sqlite.connection import connect
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import FIRST_EPOCH, Change, Grip, WorkerRow
 from queuectl.wire.requests import JobRequest
 
 HOST = "bench"

@@ -7,7 +7,8 @@ from typing import Any
 
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import Claimed, Ended, Started, apply
-from queuectl.store.port import Change, Grip, Store, WorkerRow
+from queuectl.store.port import Store
+from queuectl.store.values import Change, Grip, WorkerRow
 
 NOON = 1_800_000_000.0
 """When tests begin: some moment with no meaning."""

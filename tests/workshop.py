@@ -19,9 +19,10 @@ from queuectl.domain.job import Job
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.trees import Tree, kill, living
 from queuectl.store.liveness import is_supervisor, machine_id
-from queuectl.store.port import Store, WorkerRow
+from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import WorkerRow
 from queuectl.wire.requests import parse_request
 from tests.machines import Machine, inner_process
 

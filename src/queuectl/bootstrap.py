@@ -27,8 +27,9 @@ from queuectl.engine.supervise import descriptors
 from queuectl.places import is_server, is_writable_by_others, locate_store, log_path, open_store, stat_of
 from queuectl.settings import Settings
 from queuectl.store.liveness import machine_id
-from queuectl.store.port import ANSWER_WITHIN_S, Store
+from queuectl.store.port import Store
 from queuectl.store.sqlite.connection import refuse_foreign
+from queuectl.store.values import ANSWER_WITHIN_S
 from queuectl.wire.workers import WorkerOptions, default_name
 
 DISPATCHER_BUSY_TIMEOUT_S = 0.2

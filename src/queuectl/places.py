@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Invalid, OperationFailed, StoreUnavailable, no_store
-from queuectl.store.port import Moved, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Moved
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,8 @@ from queuectl.domain.schedule import fire_id
 from queuectl.domain.selector import Selector
 from queuectl.engine.dispatch.alerts import Alerts
 from queuectl.engine.dispatch.fires import Fires
-from queuectl.store.port import Change, Output, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Change, Output
 from tests.builders import HOST, NOON, ManualClock, a_grip, an_end, claim_one, finish, record_one
 from tests.conformance.conftest import StoreFactory
 

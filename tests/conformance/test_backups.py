@@ -15,7 +15,7 @@ from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, QueuectlError, StoreUnavailable
 from queuectl.domain.job import Job, JobState, Outcome
 from queuectl.domain.lifecycle import Ended, Started
-from queuectl.store.port import FIRST_EPOCH, Change, Grip, Superseded, WorkerRow
+from queuectl.store.values import FIRST_EPOCH, Change, Grip, Superseded, WorkerRow
 from tests.conformance.test_copying import Places, all_of, enqueue, fill, opened, place
 
 __all__ = ["place"]

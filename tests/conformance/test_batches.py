@@ -13,7 +13,8 @@ from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Retried, begun
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Grip, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Grip
 from tests.builders import HOST, a_grip, a_job, finish
 from tests.conformance.conftest import StoreFactory
 

@@ -16,11 +16,11 @@ from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreUnavai
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Ended
 from queuectl.domain.selector import Selector
-from queuectl.store.port import FIRST_EPOCH, Change, Output, WorkerRow
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.shared.archive import TABLES
 from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.sqlite.connection import connect
+from queuectl.store.values import FIRST_EPOCH, Change, Output, WorkerRow
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request
 from tests.builders import a_grip

@@ -11,7 +11,8 @@ from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Retried, Settled, apply, begun
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Grip, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Grip
 from tests.builders import a_grip, a_job, an_end
 from tests.conformance.test_gates import claim, end
 from tests.workshop import until

@@ -12,7 +12,8 @@ from queuectl.domain.errors import StoreBusy
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, GivenBack
 from queuectl.domain.limits import Queue
-from queuectl.store.port import Change, Note, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Change, Note
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, claim_one, finish
 from tests.conformance.conftest import StoreFactory
 from tests.conformance.test_client import AnyClient, anywhere, server  # noqa: F401

@@ -15,7 +15,8 @@ from queuectl.domain.job import Job, Spec
 from queuectl.domain.lifecycle import CancelRequested, Held, Started
 from queuectl.domain.limits import Lock, Pause, Queue, Rate
 from queuectl.domain.selector import ALL_JOBS
-from queuectl.store.port import Change, Grip, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Change, Grip
 from tests.builders import HOST, NOON, ManualClock, a_job, a_worker, an_end
 
 

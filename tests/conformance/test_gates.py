@@ -13,9 +13,10 @@ from queuectl.domain.errors import Conflict, NotFound
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Ended, Event, GivenBack, Lost, Retried, Started
 from queuectl.domain.limits import Lock, Pause, Queue, Rate
-from queuectl.store.port import Change, Grip, Store, Superseded
+from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared.limits import GATES_SCHEMA
+from queuectl.store.values import Change, Grip, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end
 from tests.conformance.conftest import StoreFactory
 from tests.workshop import until

@@ -12,7 +12,8 @@ from queuectl.client.hooks import findings, of_job
 from queuectl.domain.job import HOOKS, Job, JobState, Spec
 from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Change, Output, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Change, Output
 from tests.builders import HOST, a_grip, a_job, an_end, claim_one, finish, record_one
 
 SPEC = Spec(on_success="tell success", on_failure="tell failure", on_dead="https://example.org/dead", max_retries=1)

@@ -16,9 +16,10 @@ from queuectl.domain.job import Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import CancelRequested, Event, GivenBack, Held, Released, Retried, Started, apply
 from queuectl.domain.selector import Selector
 from queuectl.places import open_archive
-from queuectl.store.port import Change, Note, Output, Store
+from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import Change, Note, Output
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, an_end, claim_one, finish, in_state, record_one
 from tests.conformance.conftest import StoreFactory
 from tests.workshop import until

@@ -12,7 +12,8 @@ from queuectl.domain.lifecycle import Held, Retried, Started
 from queuectl.domain.selector import NO_FAULT, Selector
 from queuectl.domain.token import Role, Token
 from queuectl.store.past import Deed, Place
-from queuectl.store.port import Change, Grip, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Change, Grip
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish, record_one
 
 

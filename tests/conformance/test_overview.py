@@ -17,7 +17,7 @@ from queuectl.cli.top import rows
 from queuectl.client.facade import Client
 from queuectl.domain.lifecycle import Ended, Started
 from queuectl.places import open_store
-from queuectl.store.port import Change
+from queuectl.store.values import Change
 from queuectl.wire.requests import parse_request
 from tests.builders import HOST, a_grip
 from tests.conformance.conftest import StoreFactory

@@ -15,8 +15,8 @@ from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
 from queuectl.domain.lifecycle import Ended, Started
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Change, Grip
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import Change, Grip
 from queuectl.wire.requests import parse_request
 from tests.builders import HOST, a_grip
 from tests.conformance.conftest import StoreFactory

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import Progressed, Retried, Started
-from queuectl.store.port import Change, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Change
 from tests.builders import a_grip, a_job, an_end, claim_one, finish, record_one
 
 

@@ -25,7 +25,8 @@ from queuectl.domain.lifecycle import (
     apply,
 )
 from queuectl.domain.served import Served
-from queuectl.store.port import LEASE_S, Change, Output, Store, Superseded
+from queuectl.store.port import Store
+from queuectl.store.values import LEASE_S, Change, Output, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end, claim_one, finish, record_one
 from tests.conformance.conftest import StoreFactory
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from queuectl.store.port import LEASE_S
+from queuectl.store.values import LEASE_S
 from tests.docs.recovery_times import since
 from tests.fault.fleet import SUPERVISOR, Fleet, open_fleet
 from tests.fault.history import beating_until, diary_command

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from queuectl.store.port import WorkerRow
 from queuectl.store.sqlite.connection import sqlite3
+from queuectl.store.values import WorkerRow
 from tests.workshop import Workshop, open_workshop, until
 
 ROUND_OF_LOOKS_S = 2.0

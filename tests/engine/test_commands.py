@@ -14,7 +14,7 @@ from queuectl.client import following, waiting
 from queuectl.domain.job import JobState, Spec
 from queuectl.domain.lifecycle import GivenBack
 from queuectl.engine.supervise.descriptors import FILES_BESIDE
-from queuectl.store.port import Change
+from queuectl.store.values import Change
 from tests.builders import a_job, a_worker
 from tests.stores import on_each_store
 from tests.workshop import Workshop, until

@@ -17,7 +17,7 @@ from queuectl.domain.errors import Conflict, NotFound
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.lifecycle import GivenBack
 from queuectl.domain.served import Served
-from queuectl.store.port import Change
+from queuectl.store.values import Change
 from tests.builders import a_worker
 from tests.stores import on_each_store
 from tests.workshop import Workshop, until

@@ -20,8 +20,8 @@ from threading import Barrier, Thread
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import begun
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Change
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.values import Change
 from tests.builders import HOST, a_grip, a_job, an_end
 from tests.fault.limits_chaos import STORES
 from tests.model.graph import Node, drawn, ends, ends_again

@@ -16,7 +16,7 @@ from queuectl.engine.supervise.process import whole_range
 from queuectl.engine.supervise.roster import Sight
 from queuectl.engine.supervise.trees import Tree, living
 from queuectl.engine.supervise.trees import kill as kill_trees
-from queuectl.store.port import WorkerRow
+from queuectl.store.values import WorkerRow
 from tests.workshop import Worker, Workshop, clean_environment
 
 LOCKER = """

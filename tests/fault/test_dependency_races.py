@@ -14,9 +14,9 @@ import pytest
 from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import begun
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.values import Change, Grip
 from tests.builders import HOST, ManualClock, a_grip, a_job, an_end
 from tests.fault.graph_chaos import race_of_two
 from tests.server import drop_schema, new_schema

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import JobState
-from queuectl.store.port import REPLACED
 from queuectl.store.sqlite.connection import folder_of, sqlite3
 from queuectl.store.sqlite.fileset import SET_ASIDE
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import REPLACED
 from tests.workshop import PATIENCE_S, Workshop, clean_environment, pids_of, until
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from queuectl.domain.errors import StoreBusy
 from queuectl.domain.job import JobState
-from queuectl.store.port import WorkerRow
+from queuectl.store.values import WorkerRow
 from tests.fault.fleet import Fleet, open_fleet
 from tests.fault.history import beating_until, check, diary_command
 from tests.machines import FAKE_CLOCK, Machine, why_none

@@ -18,9 +18,9 @@ from queuectl.domain.errors import StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.selector import Selector
 from queuectl.store.liveness import supervisor_folder
-from queuectl.store.port import WorkerRow
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.values import WorkerRow
 from queuectl.wire.requests import parse_request
 from tests.builders import a_worker
 from tests.fault.history import beating_until, check, diary_command

@@ -29,7 +29,8 @@ from queuectl.domain.selector import Selector
 from queuectl.domain.unique import Rule
 from queuectl.ids import job_id
 from queuectl.store.arrivals import Arrival
-from queuectl.store.port import Change, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Change
 from tests.builders import a_worker
 
 JUDGES = ("holders", "'pending', 'processing', 'failed'"), ("successors", "'blocked'")

@@ -15,9 +15,9 @@ from queuectl.engine.dispatch.reaper import Reaper
 from queuectl.engine.dispatch.report import Witness
 from queuectl.engine.protocol import End, Key
 from queuectl.settings import Settings
-from queuectl.store.port import WorkerRow
 from queuectl.store.sqlite.connection import sqlite3
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import WorkerRow
 from tests.model.machine import Machine
 from tests.model.timeline import Timeline, Violation
 

@@ -19,8 +19,8 @@ from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.report import Witness
 from queuectl.engine.protocol import End, Key
 from queuectl.engine.supervise.capabilities import Lack
-from queuectl.store.port import LEASE_S, Change, Grip, Superseded, WorkerRow
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import LEASE_S, Change, Grip, Superseded, WorkerRow
 from tests.builders import HOST
 from tests.model.channel import SimChannel
 from tests.model.machine import Machine

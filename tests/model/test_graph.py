@@ -12,7 +12,8 @@ import pytest
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.lifecycle import Retried, begun
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Change, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Change
 from tests.builders import HOST, a_grip, a_job, an_end
 from tests.conformance.conftest import StoreFactory, emptied_url, made_url, store_factory
 from tests.model.graph import Node, drawn, ends, ends_again

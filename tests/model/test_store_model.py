@@ -46,9 +46,10 @@ from queuectl.domain.lifecycle import (
     outcome,
 )
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Change, Grip, Store, Superseded
+from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import Change, Grip, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_job, a_worker, an_end
 from tests.model.gates import ModelGates
 

@@ -25,7 +25,8 @@ from queuectl.domain.lifecycle import (
     outcome,
 )
 from queuectl.engine.protocol import End, Key
-from queuectl.store.port import Change, Grip, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Change, Grip
 from tests.model.limited import Limited
 from tests.model.timeline import Violation
 

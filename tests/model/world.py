@@ -23,8 +23,8 @@ from queuectl.engine import happenings
 from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.engine.supervise.supervisor import HELLO_WITHIN_S
-from queuectl.store.port import Superseded
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import Superseded
 from queuectl.wire.workers import WorkerOptions
 from tests.model.faults import Faults
 from tests.model.limited import Limited

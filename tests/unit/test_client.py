@@ -21,8 +21,8 @@ from queuectl.domain.lifecycle import Started
 from queuectl.domain.selector import Selector
 from queuectl.factory import JobFactory
 from queuectl.settings import Settings
-from queuectl.store.port import Change, WorkerRow
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import Change, WorkerRow
 from queuectl.wire.requests import JobRequest, parse_request
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_worker, claim_one, finish, record_one
 

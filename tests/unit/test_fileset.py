@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.selector import Selector
-from queuectl.store.port import REOPEN, REPLACED
 from queuectl.store.sqlite.fileset import LOOK_AT_MOST_EVERY_S
 from queuectl.store.sqlite.guard import MARK_EVERY_S
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import REOPEN, REPLACED
 from tests.builders import ManualClock, a_job
 
 

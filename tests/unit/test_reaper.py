@@ -19,8 +19,8 @@ from queuectl.engine.protocol import JOURNAL_NAME, About, Message, State, encode
 from queuectl.engine.supervise.journal import Journal
 from queuectl.settings import Settings
 from queuectl.store.liveness import hold_lock
-from queuectl.store.port import Change
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import Change
 from tests.builders import HOST, a_job, a_worker, claim_one, record_one
 
 NOBODY = (1 << 31) - 1

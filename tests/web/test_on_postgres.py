@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.store.port import LEASE_S
+from queuectl.store.values import LEASE_S
 from tests.web.service import Service, serving
 from tests.web.test_streams import Watcher, job_event
 from tests.workshop import open_workshop

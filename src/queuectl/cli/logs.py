@@ -12,7 +12,7 @@ from queuectl.cli.onlooker import Onlooker
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Attempt, Job
-from queuectl.store.port import STDERR, STDOUT
+from queuectl.store.values import STDERR, STDOUT
 
 
 def logs(call: Call) -> int:

@@ -8,7 +8,8 @@ from queuectl.client.operation import ADMINISTRATION, SETUP, Argument, Command, 
 from queuectl.client.shapes import listed
 from queuectl.domain.errors import Invalid
 from queuectl.settings import SETTINGS, Settings, canonical
-from queuectl.store.port import LEASE_MIN_S, Store
+from queuectl.store.port import Store
+from queuectl.store.values import LEASE_MIN_S
 from queuectl.wire.kinds import check_text
 
 NAMED = Argument("name", Kind({}, lambda name, _: canonical(name), canonical))

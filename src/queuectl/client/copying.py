@@ -15,8 +15,8 @@ from queuectl.client.facade import Client
 from queuectl.client.values import Progress
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed
 from queuectl.domain.job import JobState
-from queuectl.store.port import LEASE_MIN_S
 from queuectl.store.shared.archive import TABLES, Archive, copy_tables
+from queuectl.store.values import LEASE_MIN_S
 
 LOOK_EVERY_S = 0.1
 

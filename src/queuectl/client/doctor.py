@@ -23,7 +23,8 @@ from queuectl.engine.supervise.trees import names_of
 from queuectl.places import is_server, locate_store, open_store
 from queuectl.settings import Settings
 from queuectl.store.liveness import workers_folder
-from queuectl.store.port import Store, WorkerRow
+from queuectl.store.port import Store
+from queuectl.store.values import WorkerRow
 
 K = TypeVar("K")
 CLEAN = "queuectl doctor --clean"

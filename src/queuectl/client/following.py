@@ -16,7 +16,8 @@ from queuectl.domain.errors import NotFound, StoreUnavailable
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.engine.supervise.output import PIECE_BYTES_MAX, cut_note, read_capped, read_on
 from queuectl.settings import Settings
-from queuectl.store.port import Output, Store
+from queuectl.store.port import Store
+from queuectl.store.values import Output
 
 LOOK_EVERY_S = 0.1
 """How often a running command's file is read."""

@@ -16,7 +16,8 @@ from queuectl.domain.errors import Conflict, Invalid, NotFound, OperationFailed
 from queuectl.domain.job import HOOKS
 from queuectl.domain.served import Served
 from queuectl.places import log_path
-from queuectl.store.port import FIRST_EPOCH, Store
+from queuectl.store.port import Store
+from queuectl.store.values import FIRST_EPOCH
 from queuectl.wire import schema
 from queuectl.wire.kinds import check_text
 from queuectl.wire.workers import SLOTS_MAX, check_name, check_served, queue_names

@@ -9,7 +9,7 @@ from queuectl.domain.condition import Condition
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.served import Served
-from queuectl.store.port import Note, WorkerRow
+from queuectl.store.values import Note, WorkerRow
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.client.hooks import HookView

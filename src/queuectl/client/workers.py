@@ -12,7 +12,8 @@ from queuectl.domain.errors import NotFound, OperationFailed
 from queuectl.domain.job import HOOKS, Job
 from queuectl.settings import Settings
 from queuectl.store.liveness import UNABLE_FOLDER
-from queuectl.store.port import FIRST_EPOCH, Store, WorkerRow
+from queuectl.store.port import Store
+from queuectl.store.values import FIRST_EPOCH, WorkerRow
 
 
 def workers_of(store: Store) -> list[WorkerView]:

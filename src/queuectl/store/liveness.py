@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from queuectl.store.port import WorkerRow
+    from queuectl.store.values import WorkerRow
 
 LOCK_NAME = "lock"
 DRIVER_LOCK_NAME = "driver"

@@ -16,7 +16,7 @@ from queuectl.client.values import History, Status, WorkerView
 from queuectl.domain.fields import FIELDS, Field
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.settings import SETTINGS, Settings
-from queuectl.store.port import Note
+from queuectl.store.values import Note
 
 Document = Mapping[str, Any]
 

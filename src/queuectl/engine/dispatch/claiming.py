@@ -17,7 +17,8 @@ from queuectl.engine.dispatch.hooks import Claimed, Hooks
 from queuectl.engine.dispatch.link import Link, may_be_poison
 from queuectl.engine.dispatch.pace import Pace
 from queuectl.settings import Settings
-from queuectl.store.port import Change, WorkStore
+from queuectl.store.port import WorkStore
+from queuectl.store.values import Change
 
 Ahead = Callable[[int], int]
 """How many claims a supervisor of so many slots may hold ready."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from queuectl.domain.condition import Condition
 from queuectl.engine.supervise import process
 from queuectl.store.liveness import is_this_boot, machine_id, supervisor_folder
-from queuectl.store.port import FIRST_EPOCH, WorkerRow
+from queuectl.store.values import FIRST_EPOCH, WorkerRow
 
 if TYPE_CHECKING:
     from queuectl.engine.protocol import About

@@ -18,7 +18,8 @@ from queuectl.engine.dispatch.secrets import Secrets
 from queuectl.engine.dispatch.unable import NO_ROOM, Ability
 from queuectl.engine.lease import RENEWALS_A_TTL, Lease
 from queuectl.settings import Settings
-from queuectl.store.port import FIRST_EPOCH, Change, Superseded, WorkerRow, WorkStore
+from queuectl.store.port import WorkStore
+from queuectl.store.values import FIRST_EPOCH, Change, Superseded, WorkerRow
 from queuectl.wire.workers import SLOTS_MAX, WorkerOptions
 
 UNSTARTED_MAX_S = 0.2

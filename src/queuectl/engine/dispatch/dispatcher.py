@@ -33,7 +33,8 @@ from queuectl.engine.dispatch.succession import Succession
 from queuectl.engine.dispatch.upkeep import Upkeep
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.settings import Settings
-from queuectl.store.port import REOPEN, REPLACED, Superseded, WorkStore
+from queuectl.store.port import WorkStore
+from queuectl.store.values import REOPEN, REPLACED, Superseded
 from queuectl.wire.workers import WorkerOptions
 
 TICK_S = 1.0

@@ -17,7 +17,8 @@ from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.engine.supervise import process
 from queuectl.store.liveness import is_supervisor, machine_id
-from queuectl.store.port import WorkerRow, WorkStore
+from queuectl.store.port import WorkStore
+from queuectl.store.values import WorkerRow
 from queuectl.wire.workers import WorkerOptions
 
 

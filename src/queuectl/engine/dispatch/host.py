@@ -42,7 +42,7 @@ from queuectl.store.liveness import (
     workers_folder,
 )
 from queuectl.store.passfile import PASSFILE_NAME, Access
-from queuectl.store.port import WorkerRow
+from queuectl.store.values import WorkerRow
 from queuectl.wire.workers import WorkerOptions
 
 LEFT_AFTER_S = 60.0

@@ -31,7 +31,7 @@ from queuectl.engine.protocol import (
     Slots,
     Terminate,
 )  # fmt: skip
-from queuectl.store.port import WorkerRow
+from queuectl.store.values import WorkerRow
 from queuectl.wire.times import format_second
 
 

@@ -23,7 +23,8 @@ from queuectl.engine.dispatch.report import Witness, change_of
 from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import PROTOCOL, About, Ask, State
 from queuectl.settings import Settings
-from queuectl.store.port import Change, Grip, Superseded, WorkerRow, WorkStore
+from queuectl.store.port import WorkStore
+from queuectl.store.values import Change, Grip, Superseded, WorkerRow
 
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0

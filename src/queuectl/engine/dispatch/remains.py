@@ -10,7 +10,7 @@ from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.unable import Notes
 from queuectl.engine.supervise import capabilities, process
 from queuectl.engine.supervise.trees import Tree, living, name_of, names_of
-from queuectl.store.port import WorkerRow
+from queuectl.store.values import WorkerRow
 
 
 def platform() -> Iterator[Finding]:

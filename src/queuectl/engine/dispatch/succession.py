@@ -17,7 +17,8 @@ from queuectl.engine.dispatch.pending import Pending
 from queuectl.engine.dispatch.reaper import LOOK_EVERY_S, Adopted, Reaper, Settled
 from queuectl.engine.dispatch.stopping import Stopping
 from queuectl.settings import Settings
-from queuectl.store.port import Superseded, WorkStore
+from queuectl.store.port import WorkStore
+from queuectl.store.values import Superseded
 
 
 class Succession:

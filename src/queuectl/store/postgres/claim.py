@@ -10,11 +10,11 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Started
 from queuectl.domain.limits import Candidate, Wanted
 from queuectl.domain.served import Served
-from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
 from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.gates import TAKEN_BY_OTHERS_S, expire, locks_freed
+from queuectl.store.values import Change, Grip
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """A claim looks at 4 times as many candidates as it wants, since others claim too; 8 times more if that is too few."""

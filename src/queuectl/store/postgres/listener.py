@@ -7,9 +7,9 @@ import time
 import psycopg
 
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.store.port import ANSWER_WITHIN_S
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import ABANDONED, Line
+from queuectl.store.values import ANSWER_WITHIN_S
 
 POLL_EVERY_S = 0.5
 """The poll interval when no notices arrive: while the server is away, or behind a pooler."""

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from queuectl.domain.job import Job
-from queuectl.store.port import Change, Grip
 from queuectl.store.postgres.claim import Claiming
 from queuectl.store.postgres.text import array
 from queuectl.store.shared import rows
 from queuectl.store.shared.hooks import add_hooks
 from queuectl.store.shared.recording import InHand, applied, as_left, attempt_rows, touched
+from queuectl.store.values import Change, Grip
 
 
 class Recording(Claiming):

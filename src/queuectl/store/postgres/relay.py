@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from queuectl.domain.job import Job
-from queuectl.store.port import Grip
 from queuectl.store.postgres.session import PostgresSession
+from queuectl.store.values import Grip
 
 KEPT_BYTES = 16 << 20
 """Pieces further behind the newest one are removed."""

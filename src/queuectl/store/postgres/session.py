@@ -15,7 +15,6 @@ from queuectl import ids
 from queuectl.clock import Clock, SystemClock, boottime
 from queuectl.domain.errors import OutcomeUnknown, StoreUnavailable
 from queuectl.domain.job import Job, JobState, Spec
-from queuectl.store.port import Grip, Superseded, WorkerRow
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import ABANDONED, Line
 from queuectl.store.postgres.dialect import POSTGRES
@@ -24,6 +23,7 @@ from queuectl.store.postgres.schema import Identity, bring_up_to_date, find_iden
 from queuectl.store.postgres.text import array
 from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
+from queuectl.store.values import Grip, Superseded, WorkerRow
 from queuectl.wire.jobs import spec_to_text
 
 CLOCKS_DRIFT = 0.0002

@@ -18,15 +18,7 @@ from queuectl.domain.job import HOOKS, JobState
 from queuectl.settings import Settings
 from queuectl.store.identity import is_same
 from queuectl.store.liveness import lives, supervisor_folder
-from queuectl.store.port import (
-    ANSWER_WITHIN_S,
-    LEASE_S,
-    REPLACED,
-    Grip,
-    OutputRelay,
-    Superseded,
-    WorkerRow,
-)  # fmt: skip
+from queuectl.store.port import OutputRelay
 from queuectl.store.postgres.address import access, parse_address
 from queuectl.store.postgres.health import Health, health
 from queuectl.store.postgres.insert import Inserting
@@ -38,6 +30,7 @@ from queuectl.store.shared.alerts import Alerts
 from queuectl.store.shared.batches import Batches
 from queuectl.store.shared.history import History
 from queuectl.store.shared.tokens import Tokens
+from queuectl.store.values import ANSWER_WITHIN_S, LEASE_S, REPLACED, Grip, Superseded, WorkerRow  # fmt: skip
 
 FOLD_FROM = 2000
 """A reader of more rows of counts folds them."""

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from queuectl.domain.job import HOOKS, Job
-from queuectl.store.port import LEASE_S, Grip, WorkerRow
 from queuectl.store.shared.limits import Limits
+from queuectl.store.values import LEASE_S, Grip, WorkerRow
 
 if TYPE_CHECKING:
     from queuectl.store.shared.gates import Gates

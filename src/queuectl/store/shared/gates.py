@@ -21,9 +21,9 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Ended, Expired, GivenBack, Lost, Started, apply
 from queuectl.domain.limits import Candidate, Choice, Lock, Queue, Rate, Reservation, Supply, Wanted, merged
 from queuectl.settings import Settings
-from queuectl.store.port import Change
 from queuectl.store.shared.limits import NOT_YET
 from queuectl.store.shared.vacated import Vacated
+from queuectl.store.values import Change
 from queuectl.wire.jobs import why_expired
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Note, Output
 from queuectl.store.shared import rows
 from queuectl.store.shared.session import Session
+from queuectl.store.values import Note, Output
 from queuectl.wire.jobs import worker_name
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from queuectl.domain import hooks
 from queuectl.domain.events import Ended, GivenBack, Lost, Started
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import begun
-from queuectl.store.port import Change, Output
 from queuectl.store.shared import rows
+from queuectl.store.values import Change, Output
 from queuectl.wire.jobs import job_to_json
 
 Told = tuple[Job, str, str]

@@ -11,11 +11,11 @@ from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, HOOKS, Job, JobState
 from queuectl.domain.lifecycle import Event, Lost, Retried, apply
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Backlog, Change
 from queuectl.store.selections import Refs
 from queuectl.store.shared import rows
 from queuectl.store.shared.alike import write_alike
 from queuectl.store.shared.limits import Limits
+from queuectl.store.values import Backlog, Change
 
 
 class Jobs(Limits):

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from queuectl.domain.job import Attempt, Job, JobState, Outcome
 from queuectl.domain.lifecycle import Ended, LossTakenBack, Progressed, Started, Stuck, apply
-from queuectl.store.port import Change
 from queuectl.store.shared import rows
+from queuectl.store.values import Change
 
 Touched = tuple[bool, bool, int, int]
 """What others may change in a job that a supervisor holds: held, cancel_requested, lost, lost_in_row."""

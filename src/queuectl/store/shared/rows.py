@@ -17,7 +17,7 @@ from queuectl.domain.fields import FIELDS, SETTABLE
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
 from queuectl.domain.selector import NO_FAULT, Selector
-from queuectl.store.port import Change, Output
+from queuectl.store.values import Change, Output
 
 COMPRESS_FROM_BYTES = 256
 SPECS_KNOWN_MAX = 5000

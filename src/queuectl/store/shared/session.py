@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from queuectl.domain.job import FINISHED, Job, Spec
-from queuectl.store.port import Grip
 from queuectl.store.shared import rows
+from queuectl.store.values import Grip
 from queuectl.wire.jobs import spec_from_text
 
 OVER = frozenset(state.value for state in FINISHED)

@@ -10,9 +10,9 @@ from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job
 from queuectl.domain.served import Served
 from queuectl.store.identity import is_same
-from queuectl.store.port import LEASE_S, Grip, WorkerRow
 from queuectl.store.shared.migrations import newest
 from queuectl.store.shared.session import Session
+from queuectl.store.values import LEASE_S, Grip, WorkerRow
 from queuectl.wire.workers import REFUSED
 
 

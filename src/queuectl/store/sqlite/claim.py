@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.limits import Candidate, Choice, Wanted
 from queuectl.domain.served import Served
-from queuectl.store.port import Grip
 from queuectl.store.shared.gates import SUSPECTS_SEEN, expire
+from queuectl.store.values import Grip
 
 if TYPE_CHECKING:
     from queuectl.store.shared.gated import Gated

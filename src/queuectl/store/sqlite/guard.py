@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.store.port import REOPEN, REPLACED
 from queuectl.store.sqlite.connection import translated
 from queuectl.store.sqlite.fileset import BESIDE_GONE, OVERWRITTEN, FileSet
+from queuectl.store.values import REOPEN, REPLACED
 
 if TYPE_CHECKING:
     from queuectl.store.sqlite.connection import sqlite3

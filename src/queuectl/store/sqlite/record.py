@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from queuectl.domain.job import Job
-from queuectl.store.port import Change, Grip
 from queuectl.store.shared.gates import locks_freed
 from queuectl.store.shared.hooks import add_hooks
 from queuectl.store.shared.recording import applied, attempt_rows
+from queuectl.store.values import Change, Grip
 
 if TYPE_CHECKING:
     from queuectl.store.shared.gated import Gated

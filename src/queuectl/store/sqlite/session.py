@@ -13,11 +13,11 @@ from queuectl import ids
 from queuectl.clock import Clock, SystemClock
 from queuectl.domain.job import Job, Spec
 from queuectl.store import identity
-from queuectl.store.port import Grip, Superseded, WorkerRow
 from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
 from queuectl.store.sqlite.connection import connect, connect_in_memory, folder_of, sqlite3, sync_file, translated
 from queuectl.store.sqlite.guard import Guard
+from queuectl.store.values import Grip, Superseded, WorkerRow
 from queuectl.wire.jobs import spec_to_text
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from queuectl.domain.job import HOOKS, Job, JobState
 from queuectl.domain.served import Served
 from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_folder
 from queuectl.store.passfile import Access
-from queuectl.store.port import Change, Grip, OutputRelay, WorkerRow
+from queuectl.store.port import OutputRelay
 from queuectl.store.shared.alerts import Alerts
 from queuectl.store.shared.batches import Batches
 from queuectl.store.shared.gated import Gated
@@ -26,6 +26,7 @@ from queuectl.store.shared.history import History
 from queuectl.store.shared.tokens import Tokens
 from queuectl.store.sqlite.connection import folder_of
 from queuectl.store.sqlite.insert import Inserting
+from queuectl.store.values import Change, Grip, WorkerRow
 
 if TYPE_CHECKING:
     from pathlib import Path

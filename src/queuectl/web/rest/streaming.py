@@ -18,7 +18,7 @@ from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.likeness import nearest
 from queuectl.store.past import News, Place
-from queuectl.store.port import STDERR, STDOUT
+from queuectl.store.values import STDERR, STDOUT
 from queuectl.web import problems
 from queuectl.web.ask import ask
 from queuectl.web.feed import Feed, Listener, place_in, told_news
