@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from queuectl.domain.cron import described, parse_cron
+from queuectl.domain.cron import parse_cron
+from queuectl.domain.cron_words import described
 from queuectl.domain.errors import Invalid
 from queuectl.domain.schedule import Act, CatchUp, Every, Overlap, Policy, decide, next_fire
 from tests.model.cron_walk import ZONES
@@ -153,11 +154,20 @@ def test_h_spreads_by_name_and_stays() -> None:
     ("text", "words"),
     [
         ("0 3 * * *", "at 03:00 each day; once each local day when clocks change"),
+        ("* * * * *", "each minute; by elapsed time when clocks change"),
+        ("*/20 * * * * *", "second 0, 20 and 40 of each minute; by elapsed time when clocks change"),
+        ("0 9 * * mon-fri", "at 09:00 on Monday to Friday; once each local day when clocks change"),
+        ("* * * * * *", "each second; by elapsed time when clocks change"),
+        ("* * 9 * * *", "each second of hour 9 each day; by elapsed time when clocks change"),
+        ("0 9 L * *", "at 09:00 on the last day of the month; once each local day when clocks change"),
+        ("0 9 15W * *", "at 09:00 on the weekday nearest to day 15; once each local day when clocks change"),
+        ("0 9 LW * *", "at 09:00 on the last weekday of the month; once each local day when clocks change"),
+        ("0 9 * * 6,0", "at 09:00 on Saturday or Sunday; once each local day when clocks change"),
         ("*/5 9-17 * * 1,5", "minute */5 of hour 9-17 on Monday or Friday; by elapsed time when clocks change"),
         ("0 0 1 * 1", "at 00:00 on day 1 of the month or on Monday; once each local day when clocks change"),
         ("0 0 */2 * 1", "at 00:00 on day */2 of the month if it is Monday; once each local day when clocks change"),
         ("0 12 * 7 5#3", "at 12:00 on the third Friday in Jul; once each local day when clocks change"),
-        ("@hourly", "minute 0 each day; by elapsed time when clocks change"),
+        ("@hourly", "minute 0 of each hour; by elapsed time when clocks change"),
     ],
 )  # fmt: skip
 def test_an_expression_is_told_in_words(text: str, words: str) -> None:

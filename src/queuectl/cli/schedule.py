@@ -15,7 +15,8 @@ from queuectl.client import schedule_views as views
 from queuectl.client import schedules
 from queuectl.client.schedule_views import SHOWN, ScheduleView, in_zone
 from queuectl.clock import SystemClock
-from queuectl.domain.cron import described, parse_cron
+from queuectl.domain.cron import parse_cron
+from queuectl.domain.cron_words import described
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import DEFAULT_QUEUE
 from queuectl.domain.scheduled import IDLE_TOLD, Fire
@@ -84,12 +85,8 @@ def preview(call: Call) -> int:
     (expression,) = call.words
     arguments = {each.name: each for each in views.PREVIEW.arguments}
     count = views.PREVIEWED if call.args.count is None else arguments["count"].read(call.args.count, "-n")
-    zone = call.args.tz or zones.local()
-    with call.client() as client:
-        fires = client.do(
-            views.PREVIEW, cron=expression, tz=zone, from_=call.args.from_, count=count, name=call.args.name
-        )
-        now = client.now()
+    zone, now = call.args.tz or zones.local(), SystemClock().now()
+    fires = views.previewed(now, expression, zone, call.args.from_, count, call.args.name)
     if call.console.as_json:
         call.console.json_array([format_second(at) for at in fires])
         return 0

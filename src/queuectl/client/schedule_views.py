@@ -228,15 +228,16 @@ def preview(
     store: Store, who: str, cron: str, tz: str | None = None, from_: Any = None, count: int = PREVIEWED, name: str = ""
 ) -> list[float]:
     """The next fires of a cron expression."""
-    expression = check_cron(cron, "the expression", name)
-    start = store.now() if from_ is None else parse_time(as_json(from_), store.now(), "from")
-    return upcoming(_rule(expression, name), start, zone_of(tz), count)
+    return previewed(store.now(), cron, tz, from_, count, name)
 
 
-def _rule(cron: str, name: str) -> Rule:
+def previewed(now: float, cron: str, tz: str | None, from_: Any, count: int, name: str) -> list[float]:
+    """The next fires of a cron expression, for which no store is needed."""
     from queuectl.domain.cron import parse_cron
 
-    return parse_cron(cron, name)
+    expression = check_cron(cron, "the expression", name)
+    start = now if from_ is None else parse_time(as_json(from_), now, "from")
+    return upcoming(parse_cron(expression, name), start, zone_of(tz), count)
 
 
 PREVIEW = plain(

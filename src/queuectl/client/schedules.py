@@ -160,6 +160,8 @@ def change(
 
 def watch_with(old: Watch, alert: str | None, ping: str | None, expect_within: Any) -> Watch:
     """The watch with what is given; `none` lifts it. Raises `Invalid`."""
+    if alert is not None:
+        check_filled(alert, "alert")
     if ping not in (None, NONE) and not is_url(ping):
         raise Invalid(f"ping {shown(ping)} is not a URL", "e.g. https://hc-ping.com/UUID")
     within = old.expect_within if expect_within is None else _duration(expect_within, "expect_within", WITHIN_MAX)
@@ -175,7 +177,9 @@ def _with_rule(old: Schedule, now: float, cron: str | None, every: Any, tz: str 
     if every is not None:
         if tz is not None:
             raise Invalid("an interval has no time zone", "leave --tz out")
-        return old._replace(cron=None, every=check_every(as_json(every), "every"), anchor=float(int(now)), zone="UTC")
+        seconds = check_every(as_json(every), "every")
+        anchor = old.anchor if seconds == old.every else float(int(now))
+        return old._replace(cron=None, every=seconds, anchor=anchor, zone="UTC")
     if cron is not None:
         zone = zone_of(tz) if tz is not None or old.cron is None else old.zone
         return old._replace(cron=check_cron(cron, "cron", old.name), every=None, zone=zone)

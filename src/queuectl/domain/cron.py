@@ -21,7 +21,6 @@ from queuectl.domain.likeness import nearest
 SEARCHED_YEARS = 41
 """Any rule that fires at all does so within 40 years: a 29 February on a certain weekday, over a year such as 2100."""
 
-NAMED_MAX = 4
 """Words name no more times or numbers than that one by one."""
 
 NICKNAMES: Mapping[str, str] = {
@@ -90,14 +89,7 @@ def parse_cron(text: str, name: str = "") -> Cron:
     `H` stands for a value that follows from the schedule's `name`. Raises `Invalid` for what is malformed, and for what
     would never fire.
     """
-    given = " ".join(text.split())
-    if given.startswith("@"):
-        given = _nickname(given)
-    fields = given.split()
-    if len(fields) not in (5, 6):
-        hint = "minute, hour, day of month, month, day of week; six have the second first"
-        raise Invalid(f"cron expression {text!r} has {len(fields)} fields, not 5 or 6", hint)
-    second, minute, hour, day, month, weekday = ["0", *fields] if len(fields) == 5 else fields
+    second, minute, hour, day, month, weekday = fields_of(text)
     cron = Cron(
         text=" ".join(text.split()), seconds=_numbers(second, SECOND, name), minutes=_numbers(minute, MINUTE, name),
         hours=_numbers(hour, HOUR, name), days=_days(day, name), months=frozenset(_numbers(month, MONTH, name)),
@@ -107,6 +99,16 @@ def parse_cron(text: str, name: str = "") -> Cron:
     if not any(days_of(cron, length, first) for length in _lengths(cron.months) for first in range(7)):
         raise Invalid(f"cron expression {text!r} never fires", "no month that it names has such a day")
     return cron
+
+
+def fields_of(text: str) -> Sequence[str]:
+    """The six fields of an expression, or of what a word such as `@daily` stands for. Raises `Invalid`."""
+    given = " ".join(text.split())
+    fields = (_nickname(given) if given.startswith("@") else given).split()
+    if len(fields) not in (5, 6):
+        hint = "minute, hour, day of month, month, day of week; six have the second first"
+        raise Invalid(f"cron expression {text!r} has {len(fields)} fields, not 5 or 6", hint)
+    return ["0", *fields] if len(fields) == 5 else fields
 
 
 def _nickname(word: str) -> str:
@@ -321,55 +323,3 @@ def _next_in_hour(cron: Cron, minute: int, second: int) -> int | None:
             return minute * 60 + cron.seconds[of_minute]
         at += 1
     return cron.minutes[at] * 60 + cron.seconds[0] if at < len(cron.minutes) else None
-
-
-# --- words ----------------------------------------------------------------------------------
-
-
-def described(cron: Cron) -> str:
-    """What the expression means, in words: its times, its days, and what it does when clocks change."""
-    text = _nickname(cron.text) if cron.text.startswith("@") else cron.text
-    fields = text.split()
-    second, minute, hour, day, month, weekday = ["0", *fields] if len(fields) == 5 else fields
-    when = [_time_words(cron, second, minute, hour), *_day_words(cron, day, weekday)]
-    if month != "*":
-        when.append(f"in {_listed([MONTHS[each - 1].capitalize() for each in sorted(cron.months)])}")
-    change = "by elapsed time when clocks change" if cron.is_elapsed else "once each local day when clocks change"
-    return f"{' '.join(when)}; {change}"
-
-
-def _time_words(cron: Cron, second: str, minute: str, hour: str) -> str:
-    if len(cron.hours) * len(cron.minutes) * len(cron.seconds) <= NAMED_MAX:
-        exact = [(h, m, s) for h in cron.hours for m in cron.minutes for s in cron.seconds]
-        return "at " + _listed([f"{h:02}:{m:02}" + (f":{s:02}" if s or second != "0" else "") for h, m, s in exact])
-    parts = [] if second == "0" else [_every(second, "second", cron.seconds)]
-    parts.append(_every(minute, "minute", cron.minutes))
-    if hour != "*":
-        parts.append(_every(hour, "hour", cron.hours))
-    return " of ".join(parts)
-
-
-def _every(text: str, unit: str, numbers: Sequence[int]) -> str:
-    if text == "*":
-        return f"each {unit}"
-    return f"{unit} {text if len(numbers) > NAMED_MAX else _listed([str(number) for number in numbers])}"
-
-
-def _day_words(cron: Cron, day: str, weekday: str) -> list[str]:
-    days = None if day == "*" else f"day {day} of the month"
-    weekdays = None if weekday == "*" else _weekday_words(cron.weekdays)
-    if days and weekdays:
-        return ["on", f"{days} if it is {weekdays}" if cron.both else f"{days} or on {weekdays}"]
-    return [f"on {days or weekdays}"] if days or weekdays else ["each day"]
-
-
-def _weekday_words(weekdays: Weekdays) -> str:
-    ordinal = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
-    names = [DAY_NAMES[number] for number in sorted(weekdays.numbers)]
-    names += [f"the last {DAY_NAMES[number]}" for number in sorted(weekdays.last)]
-    names += [f"the {ordinal[n]} {DAY_NAMES[number]}" for number, n in sorted(weekdays.nth)]
-    return _listed(names, "or")
-
-
-def _listed(words: Sequence[str], last: str = "and") -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"

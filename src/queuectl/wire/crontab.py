@@ -126,7 +126,10 @@ class _Reader:
             raise _Bad(f'{name}= has no value; write {name}=""')
         if name == "MAILTO":
             if value:
-                self.hints.append(f"cron mailed output to {value}; here each output is kept: queuectl logs ID")
+                self.hints.append(
+                    f"cron mailed output to {value}; here each output is kept (queuectl logs ID), "
+                    "and schedule set NAME --alert tells of failures"
+                )
         elif name not in NOT_HEEDED:
             self._variables[name] = value
 

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from queuectl.domain.cron import Cron, described, parse_cron
+from queuectl.domain.cron import Cron, parse_cron
 from queuectl.domain.errors import Invalid
 from queuectl.domain.schedule import Every, Rule
 from queuectl.domain.scheduled import Schedule
@@ -61,6 +61,8 @@ def rule_words(schedule: Schedule) -> str:
     rule = rule_of(schedule)
     if isinstance(rule, Every):
         return f"every {format_every(rule.seconds)}, counted from {format_second(rule.anchor)}"
+    from queuectl.domain.cron_words import described
+
     return described(rule)
 
 
