@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks docs-play recording site newcomer
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks docs-play recording site newcomer pyz
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -74,6 +74,10 @@ chaos-graph: $(VENV)/test-ready
 chaos-hooks: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.hooks_chaos --seconds 60
 	@$(BIN)/python -m tests.fault.hooks_chaos --seconds 60 --store postgres
+
+pyz: $(VENV)/test-ready
+	@$(BIN)/python -m archive.build queuectl.pyz
+	@echo "queuectl.pyz runs anywhere with Python 3.11 or later: python3 queuectl.pyz --help"
 
 simulate: $(VENV)/test-ready
 	@$(BIN)/python -m tests.model.simulation --seconds 600

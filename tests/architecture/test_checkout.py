@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -53,5 +54,7 @@ def test_a_release_holds_what_git_tracks_and_nothing_else(tmp_path: Path) -> Non
     assert packed == {*tracked, "PKG-INFO"}
     package = "src/queuectl/"
     with ZipFile(wheel) as archive:
-        installed = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert installed == {name.removeprefix("src/") for name in tracked if name.startswith(package)}
+        installed = {name for name in archive.namelist() if not re.search(r"\.(dist-info|data)/", name)}
+    modules = {name.removeprefix("src/") for name in tracked if name.startswith(package)}
+    schemas = {name.replace("docs/", "queuectl/", 1) for name in tracked if name.startswith("docs/schema/")}
+    assert installed == modules | schemas

@@ -158,7 +158,7 @@ from queuectl.client.remote.answers import job_of
 from queuectl.domain.job import Job, Spec
 from queuectl.settings import Settings
 from queuectl.web import spelling
-from queuectl.web.rest.schemas import COMPONENTS
+from queuectl.client.schemas import COMPONENTS
 from queuectl.wire.jobs import job_to_json
 from queuectl import Client
 job = Job(id="a", command="true", spec=Spec(niceness=5), created_at=1.0, run_at=1.0, updated_at=1.0)

@@ -84,6 +84,7 @@ LINES = {
     "events": "events",
     "top": "top",
     "report": "report --by-job",
+    "stats": "stats",
     "service print": "service print --serve",
     "import crontab": "import crontab /dev/null",
 }
@@ -187,5 +188,7 @@ def test_help_as_json_is_the_whole_contract(tmp_path: Path) -> None:
     spelled = {flag: each for each in enqueue["options"] for flag in each["flags"]}
     assert spelled["--env"]["repeats"]
     assert spelled["--hold"]["is_flag"]
+    assert {each["answer"] for each in told["commands"]} - {None} <= set(told["answers"])
+    assert told["answers"][enqueue["answer"]]["$id"] == f"urn:queuectl:schema:{told['schema_version']}:enqueue"
     assert set(topics.EXIT_CODES) == set(told["exit_codes"].items())
     assert not (tmp_path / "none.db").exists()

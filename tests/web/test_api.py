@@ -7,8 +7,8 @@ import json
 import pytest
 
 from queuectl.client.operations import OPERATIONS
+from queuectl.client.schemas import COMPONENTS
 from queuectl.settings import SETTINGS
-from queuectl.web.rest.schemas import COMPONENTS
 from queuectl.wire.jobs import job_to_json
 from tests.builders import a_job
 from tests.web.service import Service

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from queuectl.web.serve import bound
+from tests.goldens.test_schemas import closed
 from tests.needs import lacks
 from tests.workshop import PATIENCE_S, clean_environment
 
@@ -43,6 +44,7 @@ def served(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str],
             assert line, process.stderr.read() if process.stderr else ""
             said += line
         place = json.loads(said)
+        closed("serve").validate(place)
         yield process, place["url"], place["login"].partition("token=")[2]
     finally:
         if process.poll() is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from queuectl import __version__
+from queuectl.cli import answers
 from queuectl.cli.command import GLOBAL_OPTIONS, Command
 from queuectl.cli.commands import commands
 from queuectl.cli.options import Option
@@ -15,9 +16,9 @@ from queuectl.settings import SETTINGS
 
 
 def document() -> dict[str, Any]:
-    """Commands with their options, the keys of a job, settings, and every code."""
+    """Commands with their options and the schemas of their answers, the keys of a job, settings, and every code."""
     return {
-        "version": __version__,
+        "version": __version__, "schema_version": answers.VERSION,
         "options": list(map(_option, GLOBAL_OPTIONS)),
         "commands": list(map(_command, commands().values())),
         "job_keys": [
@@ -30,6 +31,7 @@ def document() -> dict[str, Any]:
         "settings": [
             {"name": name, "default": setting.default, "help": setting.help} for name, setting in SETTINGS.items()
         ],
+        "answers": answers.documents(commands().values()),
         "states": dict(STATES), "reason_codes": [code.value for code in Code], "exit_codes": dict(EXIT_CODES),
         "error_codes": dict(error_codes()), "note_codes": dict(NOTES),
         "environment": {"read": dict(READ), "given_to_commands": dict(SEEN)},
@@ -41,6 +43,7 @@ def _command(command: Command) -> dict[str, Any]:
         "name": command.name, "group": command.group, "help": command.help, "description": command.description,
         "words": command.words or None, "takes_command": command.takes_command, "reads": command.reads,
         "options": list(map(_option, command.options)), "examples": list(command.examples),
+        "answer": answers.name_of(command),
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from shlex import join
 
-import queuectl
+from queuectl import program
 from queuectl.cli.call import Call
 from queuectl.domain.errors import Invalid, OperationFailed
 
@@ -74,8 +74,7 @@ def _stage() -> Iterator[Path]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    package = str(Path(queuectl.__file__).resolve().parent.parent)
-    path = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    path = [program.HOME, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "QUEUECTL_DB": str(folder / "queuectl.db"), "PYTHONPATH": os.pathsep.join(path)}
 
 
@@ -91,7 +90,7 @@ def _type(call: Call, words: Sequence[str]) -> None:
 
 def _run(words: Sequence[str], environment: dict[str, str], folder: Path, messages: bool) -> None:
     """Runs a command line as a user would, with or without its messages for people."""
-    command = [sys.executable, "-m", "queuectl", *words]
+    command = [*program.command(), *words]
     done = subprocess.run(
         command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, check=False,
         stderr=sys.stdout.fileno() if messages else subprocess.PIPE,

@@ -25,7 +25,7 @@ def enqueue(call: Call) -> int:
     document = document_of(call.args, call.words, call.after)
     request = parse_request(document, SystemClock().now(), spelled(options(call.args)))
     if call.args.dry_run:
-        call.console.json_lines([document])
+        (call.console.json_array if call.console.as_json else call.console.json_lines)([document])
         call.console.note("would enqueue 1 job", "dry_run")
         return 0
     with call.client() as client:

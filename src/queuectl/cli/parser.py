@@ -236,14 +236,15 @@ def overview(group: str | None = None) -> str:
             lines += ["", f"{title}:", *(f"  {command.name:<18}{command.help}" for command in members)]
     lines += ["", "Everywhere:"]
     for option in GLOBAL_OPTIONS:
-        lines.append(f"  {_spelled(option):<29}{option.help}")
+        lines.append(f"  {spelled(option):<29}{option.help}")
     lines += ["", f"More about a command, with examples: queuectl {prefix}COMMAND --help"]
     if not group:
         lines += [f"About: queuectl help {'|'.join(topics.NAMES)}", "Start here: queuectl demo"]
     return "\n".join(lines)
 
 
-def _spelled(option: Option) -> str:
+def spelled(option: Option) -> str:
+    """Its flags and its value, as help shows them."""
     value = option.how.get("metavar")
     if value is None and "choices" in option.how:
         value = "{" + ",".join(option.how["choices"]) + "}"

@@ -23,6 +23,7 @@ PRINTERS = {
     "schedule list": "schedule:print_all", "schedule show": "schedule:print_one",
     "queue list": "queue:print_all", "queue show": "queue:print_one", "queue pause": "queue:print_paused",
     "batch list": "batch:print_all", "batch show": "batch:print_one",
+    "stats": "stats:print_all",
     "lock list": "lock:print_all", "lock show": "lock:print_one",
 }  # fmt: skip
 """Commands that print their answer for people by their own function: module and function, as in `cli.command`."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
 
+from queuectl import program
 from queuectl.cli import units
 from queuectl.cli.call import Call
 from queuectl.cli.units import Choices
@@ -100,7 +100,7 @@ def _choices(call: Call) -> Choices:
     if args.user and not args.system:
         raise Invalid("--user is for a system service", "add --system, or leave it out")
     return Choices(
-        program=(sys.executable, "-m", "queuectl"), address=store, is_system=args.system, slots=args.count,
+        program=tuple(program.command()), address=store, is_system=args.system, slots=args.count,
         queues=args.queues, per_queue=args.per_queue, tidy=args.tidy, user=args.user,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from queuectl import program
 from queuectl.cli.call import Call
 from queuectl.cli.render import STATE_STYLES, STYLES, cut, visible, width_of
 from queuectl.client.documents import STATUS, busy, seen_counts, slots
@@ -21,7 +22,7 @@ from queuectl.domain.job import JobState, seen_state
 from queuectl.store.past import Failure
 from queuectl.wire.jobs import command_line, job_to_json
 from queuectl.wire.limits import pause_words
-from queuectl.wire.times import format_duration
+from queuectl.wire.times import format_duration, format_time
 from queuectl.wire.words import age, counted, natural
 
 READ_EVERY_S = 1.0
@@ -144,7 +145,7 @@ def _document(found: Overview) -> dict[str, Any]:
         "running": [job_to_json(job) for job in found.running],
         "waiting": dict(found.waiting), "waiting_seen": found.waiting_seen,
         "failures": [
-            {**each._asdict(), "at": each.at, "state": each.state.value} for each in found.failures
+            {**each._asdict(), "at": format_time(each.at), "state": each.state.value} for each in found.failures
         ],
     }  # fmt: skip
 
@@ -239,11 +240,10 @@ class Top:
         """Shows the output in the terminal's own pager."""
         import os
         import subprocess
-        import sys
 
         curses.endwin()
         store = ["--db", self._db] if self._db else []
-        logs = [sys.executable, "-m", "queuectl", *store, "logs", job]
+        logs = [*program.command(), *store, "logs", job]
         pager = os.environ.get("PAGER") or "less -R +G"
         output = subprocess.run(logs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False).stdout
         subprocess.run(["/bin/sh", "-c", pager], input=output, check=False)

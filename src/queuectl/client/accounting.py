@@ -12,6 +12,7 @@ from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 from queuectl.wire.jobs import command_line, worker_name
+from queuectl.wire.schema import COUNT, INTEGER, NUMBER, STATE, TEXT, TIME, Schema, listed, nullable
 from queuectl.wire.times import format_time
 
 
@@ -82,6 +83,17 @@ COLUMNS: Mapping[str, Callable[[Used], Any]] = {
 }
 """What a row may have: times in UTC, durations in seconds, sizes in bytes; None where there is none. `run`, `cpu_time`
 and `output_bytes` are sums over the row's executions, `max_rss` is the most of any."""
+
+
+_NUMBERS = dict.fromkeys(("attempt", "exit_code", "signal", "max_rss", "output_bytes"), COUNT)
+COLUMN_SCHEMAS: Mapping[str, Schema] = {
+    **{name: nullable(TEXT) for name in COLUMNS},
+    **{name: nullable(schema) for name, schema in _NUMBERS.items()},
+    **{name: nullable(TIME) for name in ("created_at", "due_at", "started_at", "finished_at")},
+    **{name: nullable(NUMBER) for name in ("wait", "run", "cpu_time")},
+    "id": TEXT, "queue": TEXT, "command": TEXT, "state": STATE, "attempts": COUNT, "priority": INTEGER,
+    "tags": listed(TEXT),
+}  # fmt: skip
 
 
 def columns_of(text: str | None) -> Sequence[str]:

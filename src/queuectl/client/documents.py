@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from queuectl.client.figures import Figures, Percentiles
+from queuectl.client.figures import Figures, Part, Percentiles
 from queuectl.client.hooks import HOOK
 from queuectl.client.shapes import (
     COUNT,
@@ -29,7 +29,7 @@ from queuectl.client.shapes import (
 )
 from queuectl.client.values import Explanation, History, Status, WorkerView
 from queuectl.domain.condition import Condition
-from queuectl.domain.finding import Finding
+from queuectl.domain.finding import LEVELS, Finding
 from queuectl.domain.job import STARTING, Attempt, Job, JobState, Outcome
 from queuectl.domain.limits import Hold, Pause
 from queuectl.domain.reason import Code, Gate
@@ -193,6 +193,12 @@ def finding_to_json(finding: Finding) -> JsonObject:
     return {**finding._asdict(), "fix": finding.fix or None}
 
 
+FINDING = fixed(
+    level={"type": "string", "enum": list(LEVELS)}, code=schema.TEXT, message=schema.TEXT,
+    fix=schema.nullable(schema.TEXT),
+)  # fmt: skip
+
+
 def news_to_json(news: News) -> JsonObject:
     """An event of a job, or of the audit log."""
     return {
@@ -201,6 +207,14 @@ def news_to_json(news: News) -> JsonObject:
         "outcome": news.outcome.value if news.outcome else None, "exit_code": news.exit_code, "error": news.error,
         "worker": news.worker, "by": news.who, "detail": news.detail,
     }  # fmt: skip
+
+
+_TEXT_OR_NULL, _NUMBER_OR_NULL = schema.nullable(schema.TEXT), schema.nullable(schema.INTEGER)
+NEWS = fixed(
+    at=schema.TIME, event=schema.TEXT, job=_TEXT_OR_NULL, queue=_TEXT_OR_NULL, state=schema.nullable(schema.STATE),
+    attempt=_NUMBER_OR_NULL, outcome=schema.nullable(schema.OUTCOME), exit_code=_NUMBER_OR_NULL, error=_TEXT_OR_NULL,
+    worker=_TEXT_OR_NULL, by=_TEXT_OR_NULL, detail=_TEXT_OR_NULL,
+)  # fmt: skip
 
 
 # --- one row a key -----------------------------------------------------------------------------
@@ -320,11 +334,19 @@ SERIES = Kind(
     lambda series: [{"at": format_time(at), **ENDED.show(ended)} for at, ended in series],
     lambda documents: [(TIME.read(each["at"]), ENDED.read(each)) for each in documents],
 )
+PART = Shape(
+    "Part", Part,
+    Key("name", TEXT), Key("ended", COUNT), Key("failed", COUNT), Key("rate", rounded(3)),
+    Key("run", PERCENTILES.kind), Key("wait", PERCENTILES.kind),
+)  # fmt: skip
+"""A queue's or a program's part of the figures."""
 FIGURES = Shape(
     "Figures", Figures,
     Key("since", TIME), Key("until", TIME), Key("window", rounded(3), lambda found: found.until - found.since),
     Key("ended", ENDED), Key("rate", rounded(3)), Key("failure_rate", rounded(4)), Key("run", PERCENTILES.kind),
     Key("wait", PERCENTILES.kind), Key("stretch", NUMBER), Key("series", SERIES),
+    Key("parts_of", COUNT), Key("parts_since", TIME), Key("queues", listed(PART.kind)),
+    Key("commands", listed(PART.kind)),
 )  # fmt: skip
 
 DEED_KIND = Kind(schema.TEXT, event_of, kind_of)

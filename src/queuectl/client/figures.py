@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Outcome
-from queuectl.store.past import Span
+from queuectl.store.past import End, Span
 from queuectl.store.port import Store
 from queuectl.wire.times import format_duration
 
@@ -15,6 +17,11 @@ STRETCHES = 60
 STRETCHES_MAX = 500
 SPANS_MAX = 5000
 """Most executions, latest first, that percentiles are of."""
+ENDS_MAX = 100_000
+"""Most executions, latest first, that are told apart by queue and program."""
+PARTS_MAX = 50
+PROGRAM_SHOWN = 60
+INTERPRETER = re.compile(r"(python|perl|ruby|node|php|Rscript|sh|bash|dash|zsh|make)[\d.]*")
 WINDOW_MIN_S, WINDOW_MAX_S = 1.0, 30 * 86400.0
 FAILURES = (Outcome.FAILED, Outcome.TIMEOUT)
 
@@ -30,11 +37,23 @@ class Percentiles(NamedTuple):
     max: float | None = None
 
 
+class Part(NamedTuple):
+    """The executions of one queue, or of one program, among the latest."""
+
+    name: str
+    ended: int
+    failed: int
+    rate: float
+    run: Percentiles
+    wait: Percentiles
+
+
 class Figures(NamedTuple):
     """Ends from `since` to `until`: by outcome, and in stretches of `stretch` seconds each.
 
     `rate` is ends a second, `failure_rate` the fraction of ends by themselves or by timeout that were failures.
-    `wait` is from when a job was due to its first start.
+    `wait` is from when a job was due to its first start. `queues` and `commands` are parts, the busiest first, of the
+    latest `parts_of` executions since `parts_since`.
     """
 
     since: float
@@ -46,13 +65,19 @@ class Figures(NamedTuple):
     run: Percentiles
     wait: Percentiles
     series: Sequence[tuple[float, dict[Outcome, int]]]
+    parts_of: int = 0
+    parts_since: float = 0.0
+    queues: Sequence[Part] = ()
+    commands: Sequence[Part] = ()
 
 
 def figures(store: Store, window_s: float, stretches: int = STRETCHES, spans_max: int = SPANS_MAX) -> Figures:
     """The figures of the last `window_s` seconds. Raises `Invalid` for a window or number out of bounds."""
     if not WINDOW_MIN_S <= window_s <= WINDOW_MAX_S:
         longest = format_duration(WINDOW_MAX_S)
-        raise Invalid(f"a window of {window_s:g}s is out of bounds", f"from {WINDOW_MIN_S:g}s to {longest}")
+        raise Invalid(
+            f"a window of {format_duration(window_s)} is out of bounds", f"give {WINDOW_MIN_S:g}s to {longest}"
+        )
     if not 1 <= stretches <= STRETCHES_MAX:
         raise Invalid(f"{stretches} stretches are out of bounds", f"from 1 to {STRETCHES_MAX}")
     until = store.now()
@@ -70,6 +95,45 @@ def figures(store: Store, window_s: float, stretches: int = STRETCHES, spans_max
         since=since, until=until, stretch=stretch, ended=ended, rate=sum(ended.values()) / window_s,
         failure_rate=failed / tried if tried else 0.0, run=run, wait=wait, series=series,
     )  # fmt: skip
+
+
+def with_parts(store: Store, found: Figures) -> Figures:
+    """The figures by queue and by program too."""
+    ends = store.ends(found.since, ENDS_MAX)
+    since = ends[-1].at if len(ends) == ENDS_MAX else found.since
+    seconds = max(found.until - since, 0.001)
+    return found._replace(
+        parts_of=len(ends), parts_since=since, queues=_parts(ends, lambda end: end.queue, seconds),
+        commands=_parts(ends, lambda end: program_of(end.command), seconds),
+    )  # fmt: skip
+
+
+def _parts(ends: Sequence[End], name: Callable[[End], str], seconds: float) -> list[Part]:
+    """The busiest parts first."""
+    found: dict[str, list[End]] = {}
+    for end in ends:
+        found.setdefault(name(end), []).append(end)
+    largest = sorted(found.items(), key=lambda part: (-sum(end.ran for end in part[1]), part[0]))[:PARTS_MAX]
+    return [
+        Part(
+            name, len(some), sum(not end.succeeded for end in some), len(some) / seconds,
+            percentiles([end.ran for end in some]), percentiles([end.waited for end in some if end.waited is not None]),
+        )
+        for name, some in largest
+    ]  # fmt: skip
+
+
+def program_of(command: str) -> str:
+    """What a command runs: its program without folders, and the script if the program is an interpreter."""
+    words = [word.strip("'\"") for word in command.split()]
+    while words and re.fullmatch(r"\w+=.*", words[0]):
+        words.pop(0)
+    if not words:
+        return command[:PROGRAM_SHOWN]
+    program, rest = os.path.basename(words[0]), words[1:2]
+    if rest and INTERPRETER.fullmatch(program) and re.match(r"[\w./]", rest[0]):
+        program += f" {os.path.basename(rest[0])}"
+    return (program or words[0])[:PROGRAM_SHOWN]
 
 
 def of_spans(spans: Sequence[Span]) -> tuple[Percentiles, Percentiles]:

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from queuectl.client.documents import DEED, FIGURES, GROUP
-from queuectl.client.figures import STRETCHES, STRETCHES_MAX, Figures, figures
-from queuectl.client.operation import ACTIVITY, ADMINISTRATION, DEAD, DLQ, DURATION, FLAG, Argument, number, plain
+from queuectl.client.figures import STRETCHES, STRETCHES_MAX, Figures, figures, with_parts
+from queuectl.client.operation import (
+    ACTIVITY,
+    ADMINISTRATION,
+    DEAD,
+    DLQ,
+    DURATION,
+    FLAG,
+    JOBS,
+    Argument,
+    Command,
+    number,
+    plain,
+)
 from queuectl.client.shapes import listed
 from queuectl.client.values import DEEDS, GROUPS
 from queuectl.domain.job import JobState
@@ -53,19 +65,30 @@ GROUP_DEAD = plain(
 
 
 def stats(store: Store, who: str, window: Duration = WINDOW, stretches: int = STRETCHES) -> Figures:
-    """Throughput, failures, and how long jobs waited and ran, over a stretch of time that ends now."""
-    return figures(store, seconds_of(window), stretches)
+    """Throughput, failures, and how long jobs waited and ran, by queue and by program, over a stretch of time that ends
+    now."""
+    return with_parts(store, figures(store, seconds_of(window), stretches))
 
 
 STATS = plain(
     "stats", "GET", "/stats", ACTIVITY, "Show throughput, failures, run and wait times", stats, FIGURES.kind,
     "over a window that ends now",
     arguments=(
-        Argument("window", DURATION, default=WINDOW, told=f"how far back, from 1s to 30d (default: {WINDOW})"),
+        Argument(
+            "window", DURATION, default=WINDOW, spelled="--window D",
+            help=f"how far back, at most 30d (default: {WINDOW})",
+            told=f"how far back, from 1s to 30d (default: {WINDOW})",
+        ),
         Argument(
             "stretches", number(1, STRETCHES_MAX), default=STRETCHES,
-            told=f"number of parts (default: {STRETCHES})",
+            told=f"number of parts (default: {STRETCHES})", typed=False,
         ),
+    ),
+    command=Command(
+        "stats", JOBS, "show throughput, failures, and how long jobs wait and run",
+        "Show how many executions ended, how many of them failed, and the percentiles of how long jobs waited for a "
+        "worker and ran: in all, by queue, and by the program that their command runs.",
+        ("queuectl stats", "queuectl stats --window 7d --json"),
     ),
 )  # fmt: skip
 

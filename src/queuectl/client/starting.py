@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 
+from queuectl import program
 from queuectl.domain.errors import Invalid, OperationFailed, error_of
 from queuectl.wire.keywords import Duration, seconds_of
 from queuectl.wire.requests import parse_request
@@ -22,7 +22,7 @@ def start_worker(
     """Starts a worker of the store at `address`; see `Client.start_worker`."""
     for queue in (*queues, *not_queues):
         parse_request({"command": "true", "queue": queue}, 0.0)  # checks the name
-    line = [sys.executable, "-m", "queuectl", "worker", "start", "--detach", "--json", "--count", str(count)]
+    line = [*program.command(), "worker", "start", "--detach", "--json", "--count", str(count)]
     line += [f"--queue={queue}" for queue in queues] + [f"--not-queue={queue}" for queue in not_queues]
     line += [f"--name={name}"] if name is not None else []
     line += ["--drain"] if drain else []

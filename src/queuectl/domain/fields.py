@@ -15,7 +15,7 @@ Kind = Literal[
     "dependencies", "key", "rule", "allowance", "secrets", "state", "worker", "json", "unsupported",
 ]  # fmt: skip
 """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
-direction (web/rest/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
+direction (client/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
 
 Place = Literal["spec", "column", "life", "nowhere"]
 """Where a value is kept.

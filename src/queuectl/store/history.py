@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.job import Attempt, Job
     from queuectl.domain.selector import Selector
     from queuectl.domain.token import Token
-    from queuectl.store.past import Deed, Failure, FaultTally, Group, News, Place, Span, Tally
+    from queuectl.store.past import Deed, End, Failure, FaultTally, Group, News, Place, Span, Tally
 
 
 class HistoryStore(Protocol):
@@ -33,6 +33,9 @@ class HistoryStore(Protocol):
 
     def spans(self, since: float, limit: int) -> list[Span]:
         """The latest executions that ended by themselves or by timeout since then."""
+
+    def ends(self, since: float, limit: int) -> list[End]:
+        """The same executions with their queue and command, latest first."""
 
     def latest_failures(self, most: int) -> list[Failure]:
         """The latest failures, latest first; those that are long ago are not found."""

@@ -42,6 +42,18 @@ class Span(NamedTuple):
     waited: float | None
 
 
+class End(NamedTuple):
+    """An execution that ended by itself or by timeout: of which queue and command (its beginning), and how long it ran
+    and had waited."""
+
+    at: float
+    queue: str
+    command: str
+    succeeded: bool
+    ran: float
+    waited: float | None
+
+
 class Failure(NamedTuple):
     """An execution that failed, ran out of time or was lost. `state` is its job's present one."""
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import gzip
 import mimetypes
+import os
 from hashlib import sha256
-from pathlib import Path
 from typing import NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from queuectl import program
 from queuectl.web import problems
 
-FOLDER = Path(__file__).parent / "static"
+FOLDER = "web/static"
 FOREVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 COMPRESS_FROM_BYTES = 512
@@ -33,27 +34,26 @@ class Asset(NamedTuple):
     compressed: bytes | None
 
 
-_read: dict[Path, tuple[int, Asset]] = {}
+_read: dict[str, tuple[int, Asset]] = {}
 
 
 def asset(name: str) -> Asset | None:
     """The file of this name, or None. A file that has changed is read again."""
-    path = FOLDER / name
+    if ".." in name.split("/"):
+        return None
     try:
-        if ".." in name.split("/") or path.is_dir():
-            return None
-        changed_at = path.stat().st_mtime_ns
-        known = _read.get(path)
+        changed_at = program.changed_at(f"{FOLDER}/{name}")
+        known = _read.get(name)
         if known is None or known[0] != changed_at:
-            known = _read[path] = (changed_at, _asset(path))
+            known = _read[name] = (changed_at, _asset(name))
     except (FileNotFoundError, NotADirectoryError, ValueError, OSError):
         return None
     return known[1]
 
 
-def _asset(path: Path) -> Asset:
-    body = path.read_bytes()
-    media_type = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+def _asset(name: str) -> Asset:
+    body = program.read(f"{FOLDER}/{name}")
+    media_type = TYPES.get(os.path.splitext(name)[1]) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     compressed = gzip.compress(body, 9, mtime=0) if len(body) >= COMPRESS_FROM_BYTES else None
     if compressed is not None and len(compressed) > 0.9 * len(body):
         compressed = None

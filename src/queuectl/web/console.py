@@ -21,7 +21,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from contextlib import closing
 from json import JSONDecodeError, JSONDecoder
 from typing import NamedTuple
 
-from queuectl import ids
+from queuectl import ids, program
 from queuectl.cli import main
 from queuectl.cli.call import Call
 from queuectl.cli.command import GLOBAL_OPTIONS, Command
@@ -299,7 +298,7 @@ class Session:
 
     def _start_worker(self, call: Call) -> int:
         """Starts a worker as a separate process, which outlives this server."""
-        words = [sys.executable, "-m", "queuectl", *self._words]
+        words = [*program.command(), *self._words]
         if not call.args.detach:
             words.append("--detach")
         with closing(self._client()) as client:

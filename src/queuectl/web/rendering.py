@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from queuectl import __version__
+from queuectl import __version__, program
 from queuectl.client.facts import info, tries, why_failed
 from queuectl.domain.job import seen_state
 from queuectl.domain.limits import requests_of
@@ -32,8 +33,21 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
+FOLDER = "web/templates"
+
+
+def _source(name: str) -> tuple[str, str, Callable[[], bool]] | None:
+    """A template's text, its name, and whether it is still the same; None if there is none."""
+    path = f"{FOLDER}/{name}"
+    try:
+        text, at = program.read(path).decode(), program.changed_at(path)
+    except OSError:
+        return None
+    return text, name, lambda: program.changed_at(path) == at
+
+
 templates = Environment(
-    loader=PackageLoader("queuectl.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+    loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
     lstrip_blocks=True,
 )  # fmt: skip
 templates.globals.update(asset=address, version=__version__)

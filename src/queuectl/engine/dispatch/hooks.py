@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
-import queuectl
+from queuectl import program
 from queuectl.domain.hooks import ALERT, ID, PING, SECRET, URL, VARIABLE_TAIL_BYTES, is_url
 from queuectl.domain.job import HOOKS, Job
 from queuectl.engine.dispatch.crew import Crew
@@ -78,9 +77,7 @@ class Hooks:
         about = variables(given, job)
         command: str | list[str] | tuple[str, ...] = hook.command
         if is_url(hook.command):
-            source = str(Path(queuectl.__file__).parents[1])
-            program = f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.webhook import main; main()"
-            command = [sys.executable, "-I", "-c", program]
+            command = [sys.executable, "-I", "-c", program.part("engine.webhook")]
             about |= {URL: str(hook.command)}
             if kind != PING:
                 about |= {SECRET: self._secret, ID: hook.id}

@@ -15,8 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import queuectl
-from queuectl import environment, ids
+from queuectl import environment, ids, program
 from queuectl.domain.errors import OperationFailed
 from queuectl.engine.channel import Channel, dial
 from queuectl.engine.dispatch import machine
@@ -278,7 +277,7 @@ class Host:
 
 def _not_started(reason: str, below: Path) -> OperationFailed:
     hint = f"is {below} writable, with free space?"
-    for needed in (sys.executable, queuectl.__file__):
+    for needed in (sys.executable, program.FILE):
         try:
             os.stat(needed)
         except OSError as error:
@@ -299,15 +298,11 @@ def _is_left(folder: Path) -> bool:
 
 
 def _spawn(folder: Path, below: Path, bits: int, plan: Plan, groups: str | None) -> int:
-    source = str(Path(queuectl.__file__).parent.parent)
-    program = (
-        f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.supervise.supervisor import main; main()"
-    )
     config = Config(
         below=str(below), folder=str(folder), bits=bits, first_slot=plan.first_slot, slots=plan.slots,
         output_bytes_max=plan.output_bytes_max, groups=groups,
     )  # fmt: skip
-    words = [sys.executable, "-I", "-S", "-c", program, *config.words()]
+    words = [sys.executable, "-I", "-S", "-c", program.part("engine.supervise.supervisor"), *config.words()]
     # No argument, since those are there for all to see, and no secret, since commands may write it into their output.
     surroundings = {**environment.given(), "QUEUECTL_DB": plan.access.by_way_of(folder / PASSFILE_NAME)}
     reader, writer = os.pipe()

@@ -8,18 +8,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from queuectl import environment
+from queuectl import environment, program
 from queuectl.wire.workers import WorkerOptions, words_of
 
 RESTARTED = "QUEUECTL_RESTARTED"
 """Set for a worker that goes on in the process of an earlier one."""
 TRIED_FOR_S = 5.0
 """A worker does nothing else meanwhile."""
-
-
-def program() -> list[str]:
-    """What starts it: never a module that lies in the current folder."""
-    return [sys.executable, "-P", "-m", "queuectl"]
 
 
 def why_unfit(address: str, options: WorkerOptions) -> str | None:
@@ -29,7 +24,7 @@ def why_unfit(address: str, options: WorkerOptions) -> str | None:
     surroundings = {**environment.given(), "QUEUECTL_DB": address}
     try:
         done = subprocess.run(
-            [*program(), "worker", "start", *words_of(options), "--check", "--json"], env=surroundings,
+            [*program.command(), "worker", "start", *words_of(options), "--check", "--json"], env=surroundings,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             timeout=TRIED_FOR_S, check=False,
         )  # fmt: skip
@@ -52,4 +47,4 @@ def _last_said(stderr: str) -> str:
 def become(options: WorkerOptions, more: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
     """Has it go on in this process, with the same pid, children and standard streams, and these variables too."""
     words = ["worker", "start", *words_of(options), *more]
-    os.execve(sys.executable, [*program(), *words], {**environment.given(), **variables, RESTARTED: "1"})
+    os.execve(sys.executable, [*program.command(), *words], {**environment.given(), **variables, RESTARTED: "1"})

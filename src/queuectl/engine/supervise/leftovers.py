@@ -13,9 +13,8 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 
-import queuectl
+from queuectl import program
 from queuectl.engine.supervise import process
 
 READ_BYTES = 1 << 16
@@ -67,15 +66,13 @@ def _forsaken(reader: int) -> bool:
 
 
 def _spawn() -> socket.socket:
-    source = str(Path(queuectl.__file__).parent.parent)
-    program = (
-        f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.supervise.leftovers import main; main()"
-    )
     ours, theirs = socket.socketpair()
     with theirs:
         try:
             actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0), (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
-            process.start_helper([sys.executable, "-I", "-S", "-c", program], actions)
+            process.start_helper(
+                [sys.executable, "-I", "-S", "-c", program.part("engine.supervise.leftovers")], actions
+            )
         except BaseException:
             ours.close()
             raise

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import queuectl
+from queuectl import program
 from queuectl.clock import boottime
 from queuectl.engine.lease import LOOK_EVERY_S
 from queuectl.engine.supervise import process
@@ -60,9 +60,7 @@ class Sentry:
 
 
 def _spawn(folder: Path, bits: int) -> int:
-    source = str(Path(queuectl.__file__).parent.parent)
-    program = f"import sys; sys.path.insert(0, {source!r}); from queuectl.engine.supervise.sentry import main; main()"
-    words = [sys.executable, "-I", "-S", "-c", program, str(folder), str(bits)]
+    words = [sys.executable, "-I", "-S", "-c", program.part("engine.supervise.sentry"), str(folder), str(bits)]
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(reader, True)
     try:

@@ -6,7 +6,7 @@ Every command opens a store, but few ask for history, so its values are imported
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome
 from queuectl.domain.selector import Selector
@@ -16,12 +16,14 @@ from queuectl.store.values import Note, Output
 from queuectl.wire.jobs import worker_name
 
 if TYPE_CHECKING:
-    from queuectl.store.past import Deed, Failure, FaultTally, Group, News, Place, Span, Tally
+    from queuectl.store.past import Deed, End, Failure, FaultTally, Group, News, Place, Span, Tally
 
 ENDS_SEEN = 2000
 """How many of the latest ends are looked at for failures."""
 FALLEN = "state IN ('dead', 'failed')"
 """As the indexes say it, so that they are used."""
+COMMAND_SEEN = 300
+"""How many characters of a command an `End` has."""
 RUNS_SEEN = 1000
 """How many of the latest executions are looked at for those of one queue."""
 
@@ -138,17 +140,29 @@ class History(Session):
     def spans(self, since: float, limit: int) -> list[Span]:
         from queuectl.store.past import Span
 
+        return [Span(*times) for (times,) in self._measured("", since, limit)]
+
+    def ends(self, since: float, limit: int) -> list[End]:
+        from queuectl.store.past import End
+
+        named = f"attempts.finished_at, jobs.queue, substr(jobs.command, 1, {COMMAND_SEEN}), attempts.outcome, "
+        found = self._measured(named, since, limit)
+        return [
+            End(at, queue, command, outcome == Outcome.COMPLETED, *times)
+            for at, queue, command, outcome, times in found
+        ]
+
+    def _measured(self, named: str, since: float, limit: int) -> Iterator[Any]:
+        """The columns named, and run and wait times, of executions that ended by themselves or by timeout."""
         text = (
-            "SELECT attempts.finished_at - attempts.started_at, attempts.started_at - jobs.run_at, "
+            f"SELECT {named}attempts.finished_at - attempts.started_at, attempts.started_at - jobs.run_at, "
             "attempts.started_at - jobs.created_at, attempts.number "
             "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
             "WHERE attempts.finished_at >= ? AND attempts.outcome IN ('completed', 'failed', 'timeout') "
             f"AND jobs.queue <> '{HOOKS}' ORDER BY attempts.finished_at DESC LIMIT ?"
         )
-        return [
-            Span(ran=max(0.0, ran), waited=max(0.0, min(since_due, since_created)) if number == 1 else None)
-            for ran, since_due, since_created, number in self._select(text, [since, limit])
-        ]
+        for *columns, ran, since_due, since_created, number in self._select(text, [since, limit]):
+            yield *columns, (max(0.0, ran), max(0.0, min(since_due, since_created)) if number == 1 else None)
 
     def latest_failures(self, most: int) -> list[Failure]:
         from queuectl.store.past import Failure

@@ -11,14 +11,14 @@ what SQLite spells otherwise. The earlier ones are in `sql/sqlite` and `sql/post
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
 
+from queuectl import program
 from queuectl.domain.errors import StoreUnavailable
 
-SQL_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "sql")
+SQL_FOLDER = f"{program.PACKAGE}/store/sql"
 
 FIRST_SHARED = 9
 
@@ -67,14 +67,13 @@ STAND_INS: Mapping[str, Mapping[int, Mapping[str, str]]] = {
 @cache
 def sql_text(path: str) -> str:
     """A file of the folder `sql`."""
-    with open(os.path.join(SQL_FOLDER, path), encoding="utf-8") as file:
-        return file.read()
+    return program.read(f"{SQL_FOLDER}/{path}").decode()
 
 
 @cache
 def numbered(dialect: str) -> dict[int, str]:
     """The paths of a database's migrations by their number, in their order."""
-    names = [*(f"{dialect}/{name}" for name in os.listdir(os.path.join(SQL_FOLDER, dialect))), *os.listdir(SQL_FOLDER)]
+    names = [*(f"{dialect}/{name}" for name in program.names(f"{SQL_FOLDER}/{dialect}")), *program.names(SQL_FOLDER)]
     steps = {int(number[1]): name for name in names if (number := re.search(r"(?:^|/)(\d{4})_\w+\.sql$", name))}
     return dict(sorted(steps.items()))
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import queuectl
 from queuectl.client.operation import JSON, REQUIRED, Argument, Operation
+from queuectl.client.schemas import COMPONENTS, EXIT_CODE, PAST
 from queuectl.web.problems import MEDIA_TYPE
 from queuectl.web.rest.operation import is_selection, names_of
-from queuectl.web.rest.schemas import COMPONENTS, EXIT_CODE, PAST
 from queuectl.wire.schema import DURATION, FLAG, OUTCOME, STATE, STORABLE, Schema, listed, optional, ref
 
 ALWAYS = (400, 401, 403, 429, 503)

@@ -188,13 +188,19 @@ COMPONENTS: dict[str, Schema] = {
     "Batch": batches.BATCH.schema,
     "Schedule": schedule_views.SCHEDULE.schema,
     "ShownSchedule": schedule_views.SHOWN.schema,
+    "Fire": schedule_views.FIRE.schema,
+    "Streak": schedule_views.STREAK.schema,
     "Counts": numbers(JobState).schema,
     "Status": documents.STATUS.schema,
     "Group": documents.GROUP.schema,
     "Figures": documents.FIGURES.schema,
+    "Part": documents.PART.schema,
     "Percentiles": documents.PERCENTILES.schema,
     "Setting": documents.SETTING.schema,
     "Token": documents.TOKEN.schema,
     "Deed": documents.DEED.schema,
 }  # fmt: skip
 COMPONENTS["NewToken"] = fixed(**COMPONENTS["Token"]["properties"], token=TEXT)
+
+SCHEMAS: dict[str, Schema] = {**COMPONENTS, "Finding": documents.FINDING, "News": documents.NEWS}
+"""Those of the API, and those of answers that only commands give."""
