@@ -71,8 +71,11 @@ class Figures(NamedTuple):
     commands: Sequence[Part] = ()
 
 
-def figures(store: Store, window_s: float, stretches: int = STRETCHES, spans_max: int = SPANS_MAX) -> Figures:
-    """The figures of the last `window_s` seconds. Raises `Invalid` for a window or number out of bounds."""
+def figures(
+    store: Store, window_s: float, stretches: int = STRETCHES, spans_max: int = SPANS_MAX, aligned: bool = False
+) -> Figures:  # fmt: skip
+    """The figures of the last `window_s` seconds; if `aligned`, up to the end of the present stretch, of those that
+    follow each other from the epoch on. Raises `Invalid` for a window or number out of bounds."""
     if not WINDOW_MIN_S <= window_s <= WINDOW_MAX_S:
         longest = format_duration(WINDOW_MAX_S)
         raise Invalid(
@@ -80,9 +83,9 @@ def figures(store: Store, window_s: float, stretches: int = STRETCHES, spans_max
         )
     if not 1 <= stretches <= STRETCHES_MAX:
         raise Invalid(f"{stretches} stretches are out of bounds", f"from 1 to {STRETCHES_MAX}")
-    until = store.now()
-    since = until - window_s
     stretch = window_s / stretches
+    until = (store.now() // stretch + 1) * stretch if aligned else store.now()
+    since = until - window_s
     series = [(since + at * stretch, dict.fromkeys(Outcome, 0)) for at in range(stretches)]
     ended = dict.fromkeys(Outcome, 0)
     for place, outcome, number in store.tallies(since, until, stretches):

@@ -108,11 +108,12 @@ class Here(Tables):
 
         return explanations(self.store, jobs)
 
-    def figures(self, window_s: float, stretches: int, spans_max: int | None = None) -> Figures:
-        """Figures of the last `window_s` seconds. Percentiles are of at most `spans_max` executions."""
+    def figures(self, window_s: float, stretches: int, spans_max: int | None = None, aligned: bool = False) -> Figures:
+        """Figures of the last `window_s` seconds, if `aligned` in stretches from full minutes or hours on. Percentiles
+        are of at most `spans_max` executions."""
         from queuectl.client import figures
 
-        return figures.figures(self.store, window_s, stretches, spans_max or figures.SPANS_MAX)
+        return figures.figures(self.store, window_s, stretches, spans_max or figures.SPANS_MAX, aligned)
 
     def watch(self, place: Place | None = None) -> Watching:
         """A reader of news from now on, or after `place`. The caller closes it."""

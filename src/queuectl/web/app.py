@@ -79,6 +79,7 @@ def create_app(
     app.state.clients = clients
     app.state.door = door
     app.state.health = Health()
+    app.state.charts = {}
     app.state.feed = Feed(open_client, listen_s_max)
     app.state.followers = Followers(listen_s_max)
     app.state.console = Console(open_client, listen_s_max)

@@ -259,6 +259,29 @@ def test_a_failure_on_the_overview_has_its_command_as_title(
     expect(line.get_by_title(command)).to_be_visible()
 
 
+def test_a_bar_of_the_chart_tells_its_numbers_and_leads_to_its_jobs(
+    open_page: OpenPage, server: Service, worker: Worker
+) -> None:
+    server.enqueue("exit 5", id="in-a-bar", max_retries=0)
+    ended(server, "in-a-bar")
+    page = open_page("/?range=6h")
+    bar = page.locator("#chart, [data-part=slow-chart]").locator("g:has(.failed)").last
+    bar.hover()
+    expect(page.locator(".said")).to_have_text(
+        re.compile(r"^\d{4}-.* \d\d:\d[05]–\d\d:\d[05]: \d+ completed, \d+ failed$")
+    )
+    page.get_by_role("navigation", name="Range").get_by_role("link", name="1h").click()
+    bar = page.locator("#chart g:has(.failed)").last
+    bar.locator(".failed").click()
+    expect(page.locator("tr[data-part=in-a-bar]")).to_be_visible()
+    expect(page.locator(".chip", has_text="ended from")).to_contain_text(re.compile(r"\d\d:\d\d:00[+-]"))
+    shown = set(page.locator("tr[data-row] .state").all_inner_texts())
+    assert shown <= {"dead", "failed"}
+    page.locator(".chip", has_text="ended lost").click()
+    assert "outcome=lost" not in page.url
+    assert "outcome=failed" in page.url
+
+
 # --- finding and acting ---------------------------------------------------------------------
 
 
@@ -765,5 +788,5 @@ def test_the_first_paint_takes_less_than_100_kb(open_page: OpenPage, server: Ser
     transferred: list[float] = []
     network.on("Network.loadingFinished", lambda event: transferred.append(event["encodedDataLength"]))
     page.goto(server.url)
-    expect(page.locator("#chart-failures canvas")).to_be_visible()
+    expect(page.locator("#chart svg")).to_be_visible()
     assert 10_000 < sum(transferred) < FIRST_PAINT_BYTES_MAX

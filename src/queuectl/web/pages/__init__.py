@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from queuectl.web.pages.access import routes as access
 from queuectl.web.pages.batches import routes as batches
+from queuectl.web.pages.charts import routes as chart
 from queuectl.web.pages.console import routes as console
 from queuectl.web.pages.enqueue import routes as enqueue
 from queuectl.web.pages.export import routes as export
@@ -20,5 +21,5 @@ from queuectl.web.pages.workers import routes as workers
 
 routes = [
     *overview, *jobs, *job, *failures, *schedules, *queues, *batches, *locks, *workers, *enqueue, *console, *settings,
-    *access, *export, *live,
+    *access, *export, *chart, *live,
 ]  # fmt: skip

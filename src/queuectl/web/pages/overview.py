@@ -16,12 +16,12 @@ from queuectl.client.values import Status
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web.ask import ask
+from queuectl.web.pages import charts
+from queuectl.web.pages.charts import Chart
 from queuectl.web.rendering import page
 
 SHOWN_MAX = 8
 """Rows of each list."""
-WINDOW_S = 3600.0
-"""The span of the figures, the same as in the charts."""
 
 
 class Glance(NamedTuple):
@@ -33,21 +33,26 @@ class Glance(NamedTuple):
     slots: int
     busy: int
     figures: Figures
+    chart: Chart | None
 
 
-def glance(client: Client) -> Glance:
-    """Reads the page's content."""
+def glance(client: Client, range_: str) -> Glance:
+    """Reads the page's content. A chart of more than an hour is read apart."""
+    figures = charts.read(client, charts.USUAL)
     status = client.status(SHOWN_MAX)
     unhappy = Selector(states=(JobState.DEAD, JobState.FAILED))
     return Glance(
         status=status, counts=seen_counts(status), failures=client.fallen(unhappy, SHOWN_MAX),
-        slots=slots(status.workers), busy=busy(status.workers), figures=client.figures(WINDOW_S, 1),
+        slots=slots(status.workers), busy=busy(status.workers), figures=figures,
+        chart=charts.chart_of(figures, charts.USUAL) if range_ == charts.USUAL else None,
     )  # fmt: skip
 
 
 async def overview(request: Request) -> Response:
     """The first page."""
-    return page(request, "overview.html", part="_overview.html", glance=await ask(request, glance))
+    range_ = charts.wanted(request)
+    found = await ask(request, lambda client: glance(client, range_))
+    return page(request, "overview.html", part="_overview.html", glance=found, chart_range=range_, ranges=charts.RANGES)
 
 
 routes = [Route("/", overview)]

@@ -14,8 +14,9 @@ function parts(at, options) {
   return Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, value]));
 }
 
-// `at` is a Date, or milliseconds.
+// `at` is a Date, milliseconds, or a text of ISO 8601.
 export function moment(at) {
+  at = new Date(at);
   const two = "2-digit";
   const p = parts(at, { year: "numeric", month: two, day: two, hour: two, minute: two, second: two, timeZoneName: "longOffset" });
   return `${p.year}-${p.month}-${p.day} ${p.hour}:${p.minute}:${p.second}${p.timeZoneName.replace("GMT", "") || "+00:00"}`;
@@ -23,8 +24,15 @@ export function moment(at) {
 
 // Hours and minutes, for a chart whose page names the zone.
 export function clock(at) {
+  at = new Date(at);
   const p = parts(at, { hour: "2-digit", minute: "2-digit" });
   return `${p.hour}:${p.minute}`;
+}
+
+// Month and day.
+export function day(at) {
+  const p = parts(new Date(at), { month: "2-digit", day: "2-digit" });
+  return `${p.month}-${p.day}`;
 }
 
 export function choose(inUtc) {
