@@ -102,7 +102,7 @@ class WorkerLeft(NamedTuple):
 
 
 class JobStarted(NamedTuple):
-    """Told of commands that run so long that their start has a record of its own."""
+    """Reported for commands that run long enough for their start to be recorded by itself."""
 
     job: Job
 
@@ -185,7 +185,7 @@ class Superseded(NamedTuple):
 
 
 class LeaseLost(NamedTuple):
-    """The store was unreachable for so long that another machine may have the jobs by now."""
+    """The store was unreachable until the leases expired: another machine may have the jobs by now."""
 
     worker: str
 

@@ -18,7 +18,7 @@ PROTOCOL = 1
 SOCKET_NAME = "socket"
 JOURNAL_NAME = "journal"
 SPECS_MAX = 5000
-"""A dispatcher refers only to the last so many specs that it sent, so a supervisor need remember no more."""
+"""The number of specs that a supervisor remembers. A dispatcher refers to no older ones."""
 
 Key = tuple[int, int]
 """The name of an execution: `jobs.seq` and the lease under which it runs."""

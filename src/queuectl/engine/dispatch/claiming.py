@@ -21,7 +21,7 @@ from queuectl.store.port import WorkStore
 from queuectl.store.values import Change
 
 Ahead = Callable[[int], int]
-"""How many claims a supervisor of so many slots may hold ready."""
+"""The number of claims that a supervisor with this number of slots may hold ready."""
 
 
 def none_ahead(slots: int) -> int:
@@ -50,7 +50,7 @@ class Terms(NamedTuple):
 
 
 FOR_LATER = Terms(suspects=0, losses=1, ahead=True)
-"""What waits in line for a slot: nothing that may be poison, whose start would count too late."""
+"""What may wait in line for a slot. Nothing that may be poison: its start would be on record too late."""
 
 
 class Claims:
@@ -62,7 +62,7 @@ class Claims:
         self.room = 0
         self.passed_over = self.gave_back = False
         self.hook: Claimed | None = None
-        """The hook that was claimed too, beside the slots."""
+        """The hook that was claimed too; it takes no slot."""
         self.at_once: int | None = None
         """How many of the orders are for free slots; None: all of them."""
 
@@ -117,7 +117,7 @@ class Claiming:
         return (self._supply is Supply.UNKNOWN and self._has_room(none_ahead)) or self.hooks.is_wanted()
 
     def may_follow(self, ended: Iterable[Job]) -> bool:
-        """Whether the ends of these jobs may let others in, for which a slot lies idle."""
+        """Whether a slot is idle and the ends of these jobs may let other jobs start."""
         may_claim = self._supply is Supply.UNKNOWN and self._has_room(none_ahead)
         return may_claim and any(map(self._store.holds_back, ended))
 
@@ -187,8 +187,9 @@ class Claiming:
         return claims
 
     def _claim_for_slots(self, rooms: Sequence[tuple[Link, int]], losses: int, claims: Claims) -> bool:
-        """Claims what starts at once; whether there may be more. What may be poison starts with its start on record,
-        and jobs that one more loss would condemn run one at a time: no neighbour must be what makes them die."""
+        """Claims what starts at once. Returns whether there may be more. A job that may be poison starts with its start
+        on record. Jobs that one more loss would condemn run one at a time, so that no neighbour causes that loss.
+        """
         for link, limit in rooms:
             suspects = int(not link.has_suspect(losses))
             jobs = self._claim(link, limit, Terms(suspects, losses))
@@ -226,9 +227,10 @@ class Claiming:
         return started or job
 
     def start(self, claims: Claims, now: float, *, synced: bool) -> bool:
-        """Has committed claims started; whether they still are to be synced. They may reach the disk meanwhile, since a
-        machine that fails in between ends the commands too; but before, where a start is on record that may be what
-        makes it fail."""
+        """Starts committed claims. Returns whether they still have to be synced. They may reach the disk while their
+        commands start, since a machine that fails ends these too. A start on record that may be what makes the machine
+        fail is synced first.
+        """
         jobs = claims.jobs
         synced = synced or not (jobs or claims.gave_back)
         if not synced and any(job.started_at is not None for job in jobs):

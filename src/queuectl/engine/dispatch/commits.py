@@ -51,8 +51,9 @@ class Commits:
         return self._known.first_sent_at() + RECORD_START_AFTER_S
 
     def not_before(self) -> float:
-        """Slots that lie idle while there is work do not wait for a full transaction, nor does the last result, which
-        nothing can join any more."""
+        """The earliest time for it. Idle slots with work waiting do not wait for a full transaction. Neither does the
+        last result, since no other can join it.
+        """
         if self._known.ended and self._crew.is_idle and not self._outage.lasts:
             return 0.0
         is_starved = not self._stopping.has_begun and self._claiming.is_starved()

@@ -17,7 +17,7 @@ ANSWERS_WITHIN_S = 0.5
 
 
 def condition_of(row: WorkerRow, below: Path) -> Condition | None:
-    """The condition of a supervisor that lives; None of one on another machine, of which only the store can tell."""
+    """The condition of a living supervisor. None for one on another machine, about which only the store knows."""
     if row.machine == machine_id():
         return _by_processes(row)
     if is_this_boot(row.machine) and supervisor_folder(below, row.id).exists():
@@ -49,7 +49,7 @@ def _by_its_answer(folder: Path) -> Condition:
 
 
 def _asked(folder: Path) -> About | None:
-    """What a supervisor says of itself; None where it says nothing in time."""
+    """What a supervisor says of itself. None if it does not answer in time."""
     import select
 
     from queuectl.engine.channel import dial

@@ -27,8 +27,9 @@ UNSTARTED_MAX_S = 0.2
 
 
 def places_for(slots: int, places: Sequence[Place]) -> list[Place]:
-    """These places, and perhaps a new one, so that the first so many slots are used. A new one has as many slots as all
-    before it, or more, so that there are never many supervisors."""
+    """These places, and a new one if needed, with exactly `slots` slots in use. A new place has at least as many slots
+    as all before it, so that there are never many supervisors.
+    """
     found, left, end = [], slots, 0
     for place in sorted(places):
         found.append(place._replace(used=min(place.all, left)))
@@ -90,7 +91,7 @@ class Crew:
         return next((link for link in self.links if link.for_hooks and not (link.leaving or link.channel.closed)), None)
 
     def launch_for_hooks(self, settings: Settings) -> None:
-        """Starts it. It is none of the worker's slots. Raises `OperationFailed`, `StoreUnavailable`."""
+        """Starts it. It does not count as a slot of the worker. Raises `OperationFailed`, `StoreUnavailable`."""
         self.launch(Place(SLOTS_MAX, 1, 0), settings, for_hooks=True)
 
     def replace(self, link: Link) -> None:
@@ -152,8 +153,7 @@ class Crew:
         self.links.append(link)
 
     def renew_leases(self, lease_s: float, now: float) -> None:
-        """Puts off the end of all leases, when it is time. Raises `StoreUnavailable`: then they go on running out, and
-        the next call tries again."""
+        """Renews all leases when that is due. Raises `StoreUnavailable`; the next call then tries again."""
         links = [link for link in self.links if not link.channel.closed and not link.dismissed]
         if not self._store.shared_by_machines or not links or now < self._renew_at:
             return
@@ -164,8 +164,9 @@ class Crew:
         self._renew_at = now + lease_s / RENEWALS_A_TTL
 
     def lapsed(self) -> list[Link]:
-        """The supervisors whose lease is over though nobody here drives them instead of us: another machine may have
-        their jobs. They have ended their commands themselves, before."""
+        """The supervisors whose lease has expired and that no other worker of this machine drives. Another machine may
+        have their jobs. They ended their commands before that.
+        """
         over = [link for link in self.links if link.lease and link.lease.is_over()]
         for link in over:
             link.channel.receive()  # whoever took it here has it hang up on us
@@ -196,7 +197,7 @@ class Crew:
         return None
 
     def attend(self, now: float) -> None:
-        """What has to be seen to once a second."""
+        """Work that is due once a second."""
         for link in self.links:
             self._host.drive(link.row.id)
         self._drop_stale(now)
@@ -205,7 +206,7 @@ class Crew:
             self._relay.pass_on(self.links)
 
     def _look_for_room(self) -> None:
-        """Tells where all supervisors of our own wait for their machine, and when they don't any more."""
+        """Reports when all supervisors of our own wait for room on the machine, and when that is over."""
         own = [link for link in self.links if link.own and not link.for_hooks]
         if own and all(link.is_short() for link in own):
             self.ability.lost(NO_ROOM)
@@ -257,7 +258,7 @@ class Crew:
         return {pid for pid in {link.pid for link in self.links} | commands if pid is not None}
 
     def forget(self, link: Link) -> None:
-        """Lets go of a supervisor, which lives on or not."""
+        """Lets go of a supervisor, whether it lives on or not."""
         self.links.remove(link)
         link.channel.close()
         self._host.let_go(link.row.id)
@@ -275,7 +276,7 @@ class Crew:
 
     @property
     def has_flights(self) -> bool:
-        """Whether a job is in hand, if only to be recorded."""
+        """Whether any job is in hand, even one that only has to be recorded."""
         return any(link.flights for link in self.links)
 
     @property

@@ -259,7 +259,7 @@ class Dispatcher:
             self.stop(how, "worker stop")
 
     def _stand_down(self, error: Superseded) -> None:
-        """Somebody else has a supervisor of ours: its lease has run out, or all have been taken over here."""
+        """Another worker has taken a supervisor of ours: its lease expired, or all were taken over on this machine."""
         self._check_store()
         if not self._succession.replace_lapsed():
             for link in list(self._crew.links):

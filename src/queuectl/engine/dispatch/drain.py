@@ -1,4 +1,4 @@
-"""The end of a worker that was told to work until nothing is left."""
+"""The end of a draining worker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TELLS_FROM_S = 5.0
 
 
 class Drain:
-    """Knows when the jobs of a worker's queues are used up."""
+    """Knows when a worker's queues have no jobs left."""
 
     def __init__(self, store: WorkStore, crew: Crew, observe: happenings.Observer) -> None:
         self._store = store

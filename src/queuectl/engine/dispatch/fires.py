@@ -1,4 +1,4 @@
-"""What is done about due fires of schedules. Only workers of a store with schedules load this, for it takes memory."""
+"""Handles due fires of schedules. Only workers of a store with schedules load this module, to save memory."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Guardian:
                 process.resume(row.pid)
 
     def turn(self, for_s: float) -> None:
-        """Does what is due during so many seconds."""
+        """Does what is due within `for_s` seconds."""
         end = time.monotonic() + for_s
         while (left := end - time.monotonic()) > 0 and (pause_s := self._step()) is not None:
             if self._stop and not self._are_any_orphaned():

@@ -90,7 +90,9 @@ class Link:
         self.pid = pid
         self.flights: dict[Key, Flight] = {}
         self._ended = 0
-        """How many of them have a result. Who asks how many have none asks often, and there may be thousands."""
+        """The number of flights that have a result. Counted as they come: it is asked for often, and there may be
+        thousands.
+        """
         self.dismissed = False
         """Whether the store has been asked to forget it. It may have, whatever it said."""
         self.leaving = False
@@ -113,7 +115,7 @@ class Link:
         return self.place.used > 0 or self.for_hooks
 
     def use(self, slots: int) -> None:
-        """Has it use so many of its slots from now on."""
+        """Limits the slots that it uses from now on."""
         self.place, self.row = self.place._replace(used=slots), self.row._replace(slots=slots)
         self.channel.send(Slots(slots))
 
@@ -147,7 +149,7 @@ class Link:
         return waits is not None and waits.may_wait()
 
     def has_suspect(self, losses: int) -> bool:
-        """Whether a job that has lost so many workers in a row is in hand."""
+        """Whether a job that has lost at least `losses` workers in a row is in hand."""
         return any(flight.job.lost_in_row >= losses for flight in self.flights.values())
 
     def hello(self) -> None:

@@ -1,4 +1,4 @@
-"""The loop in which a dispatcher lives: steps, and in between sleep until a socket, a commit, a signal or the time."""
+"""The loop of a dispatcher. Between two steps it sleeps until a socket, a commit, a signal or the time wakes it."""
 
 from __future__ import annotations
 

@@ -22,13 +22,13 @@ RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
 
 
 class Beat:
-    """What is done every so often."""
+    """Work that is repeated at intervals."""
 
     def __init__(self) -> None:
         self._next: dict[str, float] = {}
 
     def is_due(self, what: str, every_s: float, now: float) -> bool:
-        """Whether it is time again; then it is not for so long."""
+        """Whether the interval `every_s` is over. If so, the next one begins."""
         if now < self._next.get(what, 0.0):
             return False
         self._next[what] = now + every_s
@@ -68,14 +68,15 @@ class Pace:
         return self._cycle_s < BUSY_CYCLE_S and now - self._last_end < GAP_MAX_S
 
     def ahead(self, slots: int) -> int:
-        """How many claims so many slots shall have in hand beyond what they run: none where commands take long, after a
-        pause, and where none has ended since a claim came back."""
+        """The number of claims to hold beyond what these slots run. 0 if commands take long, after a pause, and if no
+        command has ended since a claim was given back.
+        """
         if self._stalled or self._took_s is None or self._clock.monotonic() - self._last_end > GAP_MAX_S:
             return 0
         return min(AHEAD_MAX, round(slots * AHEAD_S / self._took_s))
 
     def committed(self, began: float, done: float, results: int) -> None:
-        """A commit took this long and held so many results."""
+        """A commit lasted from `began` to `done` and had this number of results."""
         gap = max(BUSY_GAP_S, 2 * (done - began)) if results >= BUSY_FROM else COMMIT_GAP_S
         self.commit_not_before = done + min(gap, GAP_MAX_S)
         self.hurry_not_before = done + COMMIT_GAP_S

@@ -28,17 +28,17 @@ from queuectl.store.values import Change, Grip, Superseded, WorkerRow
 
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0
-"""At least so long, and for `lease-ttl`, a supervisor must not have answered to be taken for frozen."""
+"""A supervisor counts as frozen if it has not answered for this long and for `lease-ttl`."""
 LEFT_TO_OWN_S = 5.0
-"""A dispatcher that is awake has so long to end its own frozen supervisor, and as long again to settle it."""
+"""The time a dispatcher that is awake has to end its own frozen supervisor, and again to settle it."""
 HELLO_WITHIN_S = 1.5
-"""Who has started or taken over a supervisor in the store gets so long to tell it; a dead one never does."""
+"""The longest time between registering a supervisor's driver in the store and that driver's first message to it."""
 ANSWER_WITHIN_S = 1.0
 """A living supervisor answers in a moment; a worker that is about to leave waits no longer than this for it."""
 OVERLOOKED_S = 2 * LOOK_EVERY_S
-"""Between two looks at the dead: after longer, the time that others had to settle them begins anew."""
+"""The longest gap between two looks at the dead. After a longer one, the time that others have begins again."""
 OVERSLEPT_S = 1.5
-"""A worker that has not looked for so long was frozen itself, perhaps with everybody else."""
+"""A worker whose last look is older than this was frozen itself, and others may have been too."""
 
 
 class Adopted(NamedTuple):
@@ -196,8 +196,8 @@ class Reaper:
         return here and self._host.is_awake(row.dispatcher)
 
     def _take_back_losses(self, worker: str) -> list[Job]:
-        """What a supervisor had ended before its lease was over is no loss, though another machine counted it as one:
-        from there nobody could tell. Whoever could not look after its lease in time has no such end to show."""
+        """Takes back losses that another machine counted for executions which had ended before the lease expired: that
+        machine could not know. A supervisor that could not keep its lease has no such ends."""
         stopped = {
             end.key: self._store.of_here(end.finished_at)
             for end in self._host.journal(worker)
@@ -253,14 +253,17 @@ class Reaper:
         inquiry.channel.close()
 
     def _is_orphaned(self, row: WorkerRow, state: About, now: float) -> bool:
-        """Whether nobody drives it, nor is about to: who has just taken it in the store has yet to tell it."""
+        """Whether nobody drives it, or is about to. A worker that has just taken it in the store may not have told it
+        yet.
+        """
         if state.get("epoch", row.epoch) == row.epoch:  # 0.1.0 does not say
             self._untold.pop((row.id, row.epoch), None)
             return not state["driven"] or state["silent"] > self._silent_max_s()
         return now - self._untold.setdefault((row.id, row.epoch), now) > HELLO_WITHIN_S
 
     def _silent_max_s(self) -> float:
-        """Who says nothing for so long is frozen. Where commands end with their lease, that must be before."""
+        """How long a supervisor may be silent before it counts as frozen. Where commands end with their lease, that is
+        before the lease ends."""
         lease_s: float = self._settings()["lease-ttl"]
         return lease_s / 2 if self._store.shared_by_machines else lease_s
 

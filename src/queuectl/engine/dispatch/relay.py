@@ -20,7 +20,7 @@ class Relay:
         self._passed: dict[tuple[Key, int], int] = {}
 
     def pass_on(self, links: Iterable[Link]) -> None:
-        """Passes on what was written since the last call. What is asked for anew begins at its beginning."""
+        """Passes on what was written since the last call. A new request begins at the start of the output."""
         passed: dict[tuple[Key, int], int] = {}
         for link in links:
             running = {each.job.seq: each for each in link.flights.values() if each.files and each.result is None}

@@ -45,6 +45,6 @@ def _last_said(stderr: str) -> str:
 
 
 def become(options: WorkerOptions, more: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
-    """Has it go on in this process, with the same pid, children and standard streams, and these variables too."""
+    """Replaces this process by it, with the same pid, children and streams, and with these variables in addition."""
     words = ["worker", "start", *words_of(options), *more]
     os.execve(sys.executable, [*program.command(), *words], {**environment.given(), **variables, RESTARTED: "1"})

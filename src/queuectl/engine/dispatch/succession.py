@@ -45,7 +45,7 @@ class Succession:
         return self._reaper.is_waiting()
 
     def expects_news(self, now: float) -> bool:
-        """Whether a supervisor of others is about to be taken over, or found dead."""
+        """Whether another worker's supervisor is about to be taken over or found dead."""
         return self._reaper.expects_news(now)
 
     def forget(self, link: Link) -> None:

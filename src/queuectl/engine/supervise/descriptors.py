@@ -16,7 +16,7 @@ _raised: tuple[int, int] | None = None
 
 
 def needed(slots: int) -> int:
-    """How many files a supervisor with so many slots may have open."""
+    """The number of files that a supervisor with this number of slots may have open."""
     return FILES_A_SLOT * slots + FILES_BESIDE
 
 
@@ -35,7 +35,7 @@ def _number(limit: int) -> int:
 
 
 def allow(files: int) -> None:
-    """Lets this process open so many files, where it may not yet."""
+    """Raises this process's limit of open files to at least `files`."""
     global _raised
     if open_files_max() < files <= could_open_max():
         _raised = files, _users[1]
@@ -43,7 +43,7 @@ def allow(files: int) -> None:
 
 
 def lower() -> None:
-    """What is started from now on has its user's limit."""
+    """Processes started from now on get their user's limit."""
     if _raised:
         resource.setrlimit(resource.RLIMIT_NOFILE, _users)
 

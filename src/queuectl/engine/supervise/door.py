@@ -36,7 +36,7 @@ class Door:
         poll.register(listener, select.POLLIN)
 
     def listen_at(self, listener: socket.socket) -> None:
-        """Whoever comes in from now on comes in by this socket; those who are in stay."""
+        """New connections arrive at this socket from now on. Those that are open stay."""
         self._poll.unregister(self._listener)
         self._listener.close()
         self._listener = listener

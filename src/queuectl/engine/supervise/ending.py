@@ -50,7 +50,7 @@ class Ending:
         """Those in which commands that have ended left something behind."""
 
     def watch(self, run: Run) -> None:
-        """An execution has begun: its time limit counts, and what may hang is waited for only so long."""
+        """An execution has begun. Its time limit runs, and so does the limit for paths that may hang."""
         self._drains.begin(run.sinks.values())
         if run.start is not None:
             self._patience.begin(run, run.start)

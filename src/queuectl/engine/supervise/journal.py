@@ -42,8 +42,9 @@ class Journal:
         self._map = moved
 
     def spare(self, running: int) -> int:
-        """Bytes that still fit, beyond the results of so many running commands and of one more; below 0 where even
-        these might not."""
+        """Bytes left after reserving room for the results of `running` commands and one more. Negative if these may not
+        fit.
+        """
         return self._size - self._end - (running + 1) * RESERVE_BYTES
 
     def append(self, result: str) -> None:

@@ -77,7 +77,7 @@ class Watch:
 
 
 def exceeded(limit: int, used: int) -> str:
-    """What is said of an execution that was over its limit: `memory limit 4g exceeded (4.1g)`."""
+    """The error of an execution over its limit: `memory limit 4g exceeded (4.1g)`."""
     unit, size = next((unit, size) for unit, size in reversed(SIZES.items()) if used >= size)
     return f"memory limit {format_size(limit)} exceeded ({ceil(used * 10 / size) / 10:g}{unit})"
 

@@ -12,14 +12,16 @@ from queuectl.domain.errors import OperationFailed
 from queuectl.engine.supervise.process import SHORTAGES
 
 PIECE_BYTES_MAX = 1 << 20
-"""What is read at a time of an output that is still being written."""
+"""Bytes read at a time from an output that is still being written."""
 
 BLOCK_BYTES = 4096
 """Of a file system. A range of whole blocks is freed without zeros at its edges."""
 
 
 def discard(path: Path) -> None:
-    """Removes a file of ours. What a command has put into its place goes with the supervisor's folder."""
+    """Removes a file of this supervisor. Anything that a command put in its place is removed with the supervisor's
+    folder.
+    """
     with suppress(OSError):
         path.unlink()
 

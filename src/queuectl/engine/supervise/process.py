@@ -247,13 +247,13 @@ SUSPENDED = frozenset({b"T", b"t"})
 
 
 def state_of(pid: int) -> bytes | None:
-    """The letter that the kernel has for what a process does; None where there is none."""
+    """The kernel's letter for a process's state. None if there is no such process."""
     fields = stat_of(pid)
     return fields[0] if fields else None
 
 
 def began(pid: int) -> int | None:
-    """When a process was started, in ticks since the machine was; None where there is none."""
+    """When a process was started, in ticks since boot. None if there is no such process."""
     fields = stat_of(pid)
     return int(fields[19]) if fields else None
 
@@ -343,7 +343,7 @@ def close_from(lowest: int, but: Collection[int] = ()) -> None:
 
 
 def reap(pid: int) -> int | None:
-    """The wait status of a child that has ended; none where it runs, or is no child of ours."""
+    """The wait status of a child that has ended. None if it runs or is not a child of this process."""
     try:
         found, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:

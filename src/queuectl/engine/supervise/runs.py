@@ -15,7 +15,7 @@ class Runs:
     def __init__(self, slots: list[Slot], roster: Roster) -> None:
         self.roster = roster
         self.free = slots[::-1]
-        """The next slot to be taken is the last one."""
+        """Free slots; the last one is taken next."""
         self._unused: list[Slot] = []
         self._used = len(slots)
         self.by_key: dict[Key, Run] = {}

@@ -37,7 +37,7 @@ def is_plain_shell(shell: str, env: Mapping[bytes, bytes]) -> bool:
 
 @lru_cache(maxsize=1024)
 def plain_words(line: str) -> tuple[str, ...] | None:
-    """The words of a command line that needs no shell; none where it does."""
+    """The words of a command line that needs no shell. None if it needs one."""
     if _PLAIN.fullmatch(line) is None:
         return None
     words = tuple(line.split())

@@ -338,7 +338,7 @@ class Drains:
             self._poll.register(sink.reader, select.POLLIN)
 
     def drain(self, handle: int) -> bool:
-        """Drains a pipe that has something; False where the descriptor is none of these."""
+        """Drains a readable pipe. False if the descriptor is not one of these pipes."""
         sink = self._watched.get(handle)
         if sink is None:
             return False

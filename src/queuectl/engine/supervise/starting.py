@@ -26,7 +26,7 @@ ABANDONED_AFTER_S = 5.0
 """How long to wait for a child that SIGKILL does not end."""
 
 LOCAL = "local"
-"""The step that means: none of the paths is on a file system that may hang."""
+"""The step that says: no path is on a file system that may hang."""
 STEP_MAX = 5000
 """Characters of a step. A path may have 4,096 bytes."""
 STEPS_BYTES_MAX = 1 << 16
@@ -128,14 +128,14 @@ class Patience(Generic[R]):
 
     def __init__(self) -> None:
         self.waits: dict[int, Wait[R]] = {}
-        """By the child's pid. Whoever looks in every round sees here that there are none, as nearly always."""
+        """By the child's pid. Nearly always empty, so a look in every round is cheap."""
 
     def begin(self, run: R, start: Start) -> None:
         """A child has been forked for this run."""
         self.waits[start.pid] = Wait(run=run, start=start, until=time.monotonic() + START_WITHIN_S)
 
     def ended(self, pid: int) -> None:
-        """A child has ended; it may be none of these."""
+        """A child has ended. It need not be one of these."""
         self.waits.pop(pid, None)
 
     def wake_at(self) -> float:

@@ -64,7 +64,7 @@ from queuectl.store.liveness import remove_folder
 TRY_AGAIN_AFTER_S = 0.5
 """Seconds to wait when the machine had no room for another command."""
 LOOK_UP_AFTER_S = 0.01
-"""Seconds of starts in one go: other work is then done once for all of them."""
+"""The longest time spent on starting commands before other work gets its turn."""
 HELLO_WITHIN_S, LOOK_FOR_PARENT_S = 10.0, 0.5
 COLLECT_EVERY = 50_000
 """Objects created between two collections of garbage in cycles, of which there is next to none."""

@@ -128,7 +128,7 @@ class Telling:
             return False
 
     def _part(self) -> None:
-        """Leaves the folder to those who may still write to it; the next command gets another one."""
+        """Abandons the folder to processes that may still write to it. The next command gets a new one."""
         if self._handle >= 0:
             self._cleared()
             os.close(self._handle)

@@ -20,9 +20,9 @@ class Unrecorded:
         """`below` is the store's folder, `folder` the supervisor's own."""
         self._below = below
         self._results: dict[Key, str] = {}
-        """What is told of each."""
+        """The message for each."""
         self._files: dict[Key, list[str]] = {}
-        """The files of ours that some name."""
+        """Files of this supervisor that some of them name."""
         self.journal = Journal(folder / JOURNAL_NAME, slots)
 
     def __bool__(self) -> bool:
@@ -32,7 +32,7 @@ class Unrecorded:
         return key in self._results
 
     def messages(self) -> Iterable[str]:
-        """What there is to tell of all of them."""
+        """The messages for all of them."""
         return self._results.values()
 
     def keep(self, end: End, body: str, used: str) -> str:
