@@ -77,10 +77,11 @@ PAGES = (
     Argument("cursor", CURSOR, default=None, told="go on here: `next` of the page before"),
     Argument("oldest_first", FLAG, default=False, told="oldest first instead of newest first"),
 )
+FIELDS = Argument("fields", TEXT, default=(), many=True, told="only these keys of each job, such as id,state")
 STREAM = Argument("stream", one_of(*STREAMS), default=None, told="only this stream of a split output")
 TAIL = Argument("tail", number(1, LINES_MAX), default=None, told="only this many last lines")
 
-HISTORY = Answer(ref("History"), "the job, its executions and its events")
+SHOWN = Answer({"anyOf": [ref("History"), ref("JobKeys")]}, "the job, its executions and its events")
 
 
 def _stream(*events: str) -> Answer:
@@ -121,9 +122,9 @@ MOVE = _row(
 FIND = _row(
     "find_jobs", "GET", "/jobs", JOBS, "List matching jobs, by page",
     Answer(ref("Page"), "newest first; `count` is null if it is not known without counting"),
-    arguments=(SELECT, *PAGES),
+    arguments=(SELECT, *PAGES, FIELDS),
 )  # fmt: skip
-SHOW = _row("show_job", "GET", "/jobs/{id}", JOBS, "Show a job", HISTORY, arguments=(ID,), fails=(404,))
+SHOW = _row("show_job", "GET", "/jobs/{id}", JOBS, "Show a job", SHOWN, arguments=(ID, FIELDS), fails=(404,))
 DELETE = _row(
     "delete_job", "DELETE", "/jobs/{id}", JOBS, "Delete a job with its history and output",
     Answer(None, "deleted", 204),
@@ -155,7 +156,7 @@ PRUNE = _row(
 )  # fmt: skip
 FIND_DEAD = _row(
     "find_dead", "GET", "/dlq", DLQ, "List dead jobs with the last lines of their output, by page",
-    Answer(ref("DeadPage"), "newest first"), arguments=(SELECT._replace(kind=DEAD), *PAGES),
+    Answer(ref("DeadPage"), "newest first"), arguments=(SELECT._replace(kind=DEAD), *PAGES, FIELDS),
 )  # fmt: skip
 STATUS = _row(
     "status", "GET", "/status", ACTIVITY, "Show workers, counts and the next retries",

@@ -169,8 +169,14 @@ COMPONENTS: dict[str, Schema] = {
     "Execution": documents.EXECUTION.schema,
     "Event": documents.EVENT.schema,
     "Hook": HOOK.schema,
-    "Page": fixed(jobs=listed(ref("Job")), next=nullable(TEXT), count=nullable(COUNT)),
-    "DeadPage": fixed(jobs=listed(ref("DeadJob")), next=nullable(TEXT), count=nullable(COUNT)),
+    "JobKeys": {
+        **optional(**JOB, executions=listed(ref("Execution")), events=listed(ref("Event")), output_tail=TEXT),
+        "description": "the keys of a job that `fields` names",
+    },
+    "Page": fixed(jobs=listed({"anyOf": [ref("Job"), ref("JobKeys")]}), next=nullable(TEXT), count=nullable(COUNT)),
+    "DeadPage": fixed(
+        jobs=listed({"anyOf": [ref("DeadJob"), ref("JobKeys")]}), next=nullable(TEXT), count=nullable(COUNT)
+    ),
     "Selector": SELECTOR,
     "Selection": SELECTION,
     "Edit": EDIT,

@@ -11,7 +11,8 @@ from queuectl.client.facade import Client
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web.ask import ask
-from queuectl.web.rest.jobs import page
+from queuectl.web.rest.fields import chosen
+from queuectl.web.rest.jobs import JOB_KEYS, page
 from queuectl.web.rest.operation import Given, answer, shown
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
@@ -21,7 +22,8 @@ DEAD = Selector(states=(JobState.DEAD,))
 
 async def find(request: Request, given: Given) -> Response:
     """A page of dead jobs, newest first, with the last lines of their output."""
-    return answer(await ask(request, lambda client: page(request, client, given, DEAD, _with_tails)))
+    names = chosen(given["fields"], (*JOB_KEYS, "output_tail"))
+    return answer(await ask(request, lambda client: page(request, client, given, DEAD, _with_tails, names)))
 
 
 def _with_tails(request: Request, client: Client, jobs: Sequence[Job]) -> list[JsonObject]:

@@ -19,11 +19,14 @@ from queuectl.client.facade import Client
 from queuectl.client.operations import LINES, PRUNE_MAX
 from queuectl.client.values import BATCH
 from queuectl.domain.errors import Invalid, QueuectlError
+from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.store.selections import Refs
 from queuectl.web import problems
 from queuectl.web.ask import ask
+from queuectl.web.rest.fields import chosen, only
+from queuectl.web.rest.once import HEADER, REPLAYED, Once
 from queuectl.web.rest.operation import (
     Given,
     answer,
@@ -40,6 +43,7 @@ from queuectl.wire.reading import read_lines
 from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
 from queuectl.wire.selections import parse_selection
 
+JOB_KEYS = [field.name for field in FIELDS if field.shown]
 JOBS_SHOWN_MAX = 1000
 """Most jobs that the answer to an action lists; all are counted."""
 REFUSED_SHOWN_MAX = 100
@@ -52,33 +56,60 @@ END_WITHIN_S, LOOK_EVERY_S = 30.0, 0.2
 
 async def enqueue(request: Request, given: Given) -> Response:
     """Adds a job, or a list of jobs: all or none."""
-    body = await request.body()
+    body, once = await request.body(), Once(request)
     on_conflict = given["on_conflict"]
 
     def add(client: Client) -> Response:  # parses the body too, so that other requests need not wait
         now = client.now()
         if media_type_of(request) == LINES:
+            if once:
+                raise Invalid(f"{HEADER} is for jobs in JSON", "send a list, or give each line an id")
             read = client.enqueue_read(read_lines(BytesIO(body), "the body", now), on_conflict)
             added = [job for page in read.pages() for job in page]
             return answer(shown_jobs(request, client, added), 201)
         wanted = strictly_decoded(request, body)
-        if isinstance(wanted, list):
-            requests = [_request(each, now, number) for number, each in enumerate(wanted, 1)]
-            return answer(shown_jobs(request, client, client.enqueue(requests, on_conflict=on_conflict)), 201)
-        (one_job,) = shown_jobs(request, client, client.enqueue([_request(wanted, now)], on_conflict=on_conflict))
-        return answer(one_job, 201, {"Location": f"/api/v1/jobs/{quote(one_job['id'])}"})
+        is_list = isinstance(wanted, list)
+        requests = [_request(each, now, number) for number, each in enumerate(wanted, 1)] if is_list else [
+            _request(wanted, now)
+        ]  # fmt: skip
+        jobs, is_replayed = _added(client, once, requests, on_conflict)
+        documents = shown_jobs(request, client, jobs)
+        headers = REPLAYED if is_replayed else {}
+        if is_list:
+            return answer(documents, 201, headers)
+        (one_job,) = documents
+        return answer(one_job, 201, {"Location": f"/api/v1/jobs/{quote(one_job['id'])}", **headers})
 
     return await ask(request, add)
 
 
+def _added(
+    client: Client, once: Once, requests: Sequence[JobRequest], on_conflict: str | None
+) -> tuple[Sequence[Job], bool]:
+    """The new jobs; or those of an earlier request with the same key, and True."""
+
+    def add(requests: Sequence[JobRequest]) -> list[Job]:
+        return client.enqueue(requests, on_conflict=on_conflict)
+
+    return once.enqueue(client, requests, add) if once else (add(requests), False)
+
+
 async def clone(request: Request, given: Given) -> Response:
     """Adds a copy of a job with the changes in the body."""
-    ref = given["id"]
+    ref, once = given["id"], Once(request)
     changes = await object_body(request, *INPUT_KEYS)
 
     def add(client: Client) -> Response:
-        (added,) = shown_jobs(request, client, [client.clone(ref, changes, on_conflict=given["on_conflict"])])
-        return answer(added, 201, {"Location": f"/api/v1/jobs/{quote(added['id'])}"})
+        def made(requests: Sequence[JobRequest]) -> list[Job]:
+            own = {"id": requests[0].id} if requests[0].id else {}
+            return [client.clone(ref, {**changes, **own}, on_conflict=given["on_conflict"])]
+
+        command = changes.get("command", client.job(ref).command)
+        like = JobRequest(tuple(command) if isinstance(command, list) else command, id=changes.get("id"))
+        jobs, is_replayed = once.enqueue(client, [like], made) if once else (made([like]), False)
+        (added,) = shown_jobs(request, client, jobs)
+        headers = REPLAYED if is_replayed else {}
+        return answer(added, 201, {"Location": f"/api/v1/jobs/{quote(added['id'])}", **headers})
 
     return await ask(request, add)
 
@@ -98,18 +129,24 @@ def _request(document: object, now: float, number: int | None = None) -> JobRequ
 
 async def find(request: Request, given: Given) -> Response:
     """A page of matching jobs, newest first."""
-    return answer(await ask(request, lambda client: page(request, client, given, Selector(), _plain)))
+    names = chosen(given["fields"], JOB_KEYS)
 
+    def plain(request: Request, client: Client, jobs: Sequence[Job]) -> list[JsonObject]:
+        if not names or "reason" in names:
+            return shown_jobs(request, client, jobs)
+        return [shown(request, job_to_json(job)) for job in jobs]
 
-def _plain(request: Request, client: Client, jobs: Sequence[Job]) -> list[JsonObject]:
-    return shown_jobs(request, client, jobs)
+    return answer(await ask(request, lambda client: page(request, client, given, Selector(), plain, names)))
 
 
 def page(
     request: Request, client: Client, given: Given, among: Selector,
-    made: Callable[[Request, Client, Sequence[Job]], list[JsonObject]],
+    made: Callable[[Request, Client, Sequence[Job]], list[JsonObject]], names: Sequence[str],
 ) -> JsonObject:  # fmt: skip
-    """A page of jobs with the next page's cursor, and the total if the store knows it without counting."""
+    """A page of jobs with the next page's cursor, and the total if the store knows it without counting.
+
+    `names` are the wanted keys of each job; all if there are none.
+    """
     limit = given["limit"]
     selector = parse_selection(given["selector"], client.now())
     if among.states:
@@ -117,16 +154,16 @@ def page(
     jobs = client.page(selector, limit + 1, newest_first=not given["oldest_first"], after=given["cursor"])
     more, jobs = len(jobs) > limit, jobs[:limit]
     return {
-        "jobs": made(request, client, jobs), "next": str(jobs[-1].seq) if more else None,
-        "count": client.known_count(selector),
+        "jobs": [only(each, names) for each in made(request, client, jobs)],
+        "next": str(jobs[-1].seq) if more else None, "count": client.known_count(selector),
     }  # fmt: skip
 
 
 async def show(request: Request, given: Given) -> Response:
     """A job with its executions and events."""
-    ref = given["id"]
+    ref, names = given["id"], chosen(given["fields"], (*JOB_KEYS, "executions", "events"))
     history = await ask(request, lambda client: client.history(ref))
-    return answer(shown(request, documents.history_to_json(history)))
+    return answer(only(shown(request, documents.history_to_json(history)), names))
 
 
 # --- acting ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 import queuectl
 from queuectl.client.operation import JSON, REQUIRED, Argument, Operation
+from queuectl.client.operations import EVENT_STREAM
 from queuectl.client.schemas import COMPONENTS, EXIT_CODE, PAST
 from queuectl.web.problems import MEDIA_TYPE
 from queuectl.web.rest.operation import is_selection, names_of
@@ -63,7 +64,7 @@ def document(operations: Iterable[Operation[Any]], root: str = "") -> dict[str, 
 def _operation(operation: Operation[Any]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "operationId": operation.name, "tags": [operation.tag], "summary": operation.summary,
-        "parameters": [*map(_path_parameter, operation.in_path), *_query(operation)],
+        "parameters": [*map(_path_parameter, operation.in_path), *_query(operation), *_headers(operation)],
         "responses": _responses(operation),
     }  # fmt: skip
     if body := _body(operation):
@@ -75,6 +76,31 @@ def _operation(operation: Operation[Any]) -> dict[str, Any]:
 
 def _path_parameter(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+HEADERS = {
+    "Idempotency-Key": "a random text: the same request with the same key adds its jobs once",
+    "If-None-Match": "the `ETag` of an answer that you have: 304 if it is still right",
+    "Last-Event-ID": "the id of the last event that you have had: the stream goes on after it",
+}
+"""Headers with a meaning of their own."""
+
+
+def is_conditional(operation: Operation[Any]) -> bool:
+    """Whether its answer has an `ETag`."""
+    return operation.reads and any(each.schema is not None and each.media_type == JSON for each in operation.answers)
+
+
+def _headers(operation: Operation[Any]) -> list[dict[str, Any]]:
+    known = {
+        "Idempotency-Key": operation.name in ("enqueue", "clone_job"),
+        "If-None-Match": is_conditional(operation),
+        "Last-Event-ID": any(each.media_type == EVENT_STREAM for each in operation.answers),
+    }
+    return [
+        {"name": name, "in": "header", "description": HEADERS[name], "schema": {"type": "string"}}
+        for name, is_known in known.items() if is_known
+    ]  # fmt: skip
 
 
 def _query(operation: Operation[Any]) -> list[dict[str, Any]]:
@@ -110,6 +136,9 @@ def _responses(operation: Operation[Any]) -> dict[str, Any]:
         if answer.schema is not None:
             described["content"] = {answer.media_type: {"schema": answer.schema}}
         made[str(answer.status)] = described
+    if is_conditional(operation):
+        made["200"]["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "changes with the answer"}}
+        made["304"] = {"description": "the answer has still the `ETag` in If-None-Match"}
     for status in sorted({*ALWAYS, *operation.fails, *(WITH_BODY if _body(operation) else ())}):
         content = {MEDIA_TYPE: {"schema": ref("Problem")}}
         made[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}

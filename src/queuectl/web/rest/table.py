@@ -18,6 +18,7 @@ from queuectl.client.operations import OPERATIONS
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Forbidden
 from queuectl.web.rest import dead, health, jobs, openapi, plain, running, streaming
+from queuectl.web.rest.conditional import conditional
 from queuectl.web.rest.operation import Handler, given_to
 
 HANDLERS: Mapping[str, Handler] = {
@@ -56,7 +57,8 @@ def _endpoint(methods: Mapping[str, Operation[Any]]) -> Callable[[Request], Awai
         visitor: Visitor | None = getattr(request.state, "visitor", None)
         if methods[method].full_only and not (visitor and visitor.may_write):
             raise Forbidden("a read-only token may not see this", "use one with the role full")
-        return await handlers[method](request, await given_to(request, methods[method]))
+        answer = await handlers[method](request, await given_to(request, methods[method]))
+        return conditional(request, answer) if methods[method].reads else answer
 
     return endpoint
 

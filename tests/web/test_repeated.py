@@ -1,0 +1,128 @@
+"""Requests that are repeated: what has not changed is not sent again, and what was added is not added again."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.web.service import Service
+
+JOBS = "/api/v1/jobs"
+
+
+# --- ETag and If-None-Match -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs?state=pending", "/api/v1/jobs/a", "/api/v1/queues", "/api/v1/config"])
+def test_what_has_not_changed_is_not_sent_again(service: Service, path: str) -> None:
+    service.enqueue(id="a", held=True)
+    first = service.full.get(path)
+    tag = first.headers["etag"]
+    assert first.headers["cache-control"] == "private, no-cache"
+    for known in (tag, f'"other", {tag}', tag.removeprefix("W/"), "*"):
+        again = service.full.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert service.full.get(path, headers={"If-None-Match": '"other"'}).content == first.content
+    service.enqueue(id="b")
+    service.full.post("/api/v1/jobs/a/release")
+    service.full.put("/api/v1/config/timeout", json={"value": "1h"})
+    changed = service.full.get(path, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != tag
+
+
+def test_a_tag_is_of_what_the_reader_may_see(service: Service) -> None:
+    service.enqueue(id="a", held=True, env={"PASSWORD": "hunter2"})
+    full, masked = service.full.get(f"{JOBS}/a"), service.read_only.get(f"{JOBS}/a")
+    assert full.headers["etag"] != masked.headers["etag"]
+
+
+def test_an_error_and_an_act_have_no_tag(service: Service) -> None:
+    assert "etag" not in service.full.get(f"{JOBS}/none").headers
+    assert "etag" not in service.full.post(JOBS, json={"command": "true"}).headers
+
+
+# --- fields ---------------------------------------------------------------------------------
+
+
+def test_only_the_wanted_keys_of_a_job_are_sent(service: Service) -> None:
+    service.enqueue(id="a", held=True)
+    assert service.full.get(f"{JOBS}?fields=id,state").json()["jobs"] == [{"id": "a", "state": "pending"}]
+    assert service.full.get(f"{JOBS}?fields=reason&fields=id").json()["jobs"] == [{"reason": "held", "id": "a"}]
+    assert set(service.full.get(f"{JOBS}/a?fields=events,id").json()) == {"events", "id"}
+    assert service.full.get("/api/v1/dlq?fields=output_tail").json()["jobs"] == []
+    wrong = service.full.get(f"{JOBS}?fields=id,stat").json()
+    assert (wrong["status"], wrong["hint"]) == (400, "did you mean 'state'?")
+    assert "hunter2" not in service.read_only.get(f"{JOBS}?fields=env").text
+
+
+# --- Idempotency-Key ------------------------------------------------------------------------
+
+
+def test_the_same_request_with_the_same_key_adds_one_job(service: Service) -> None:
+    def add(key: str, **fields: object) -> tuple[int, str, bool]:
+        told = {"command": "true", "held": True, **fields}
+        answer = service.full.post(JOBS, json=told, headers={"Idempotency-Key": key})
+        return answer.status_code, answer.json().get("id", ""), "idempotency-replayed" in answer.headers
+
+    status, job, is_replayed = add("one")
+    assert (status, is_replayed) == (201, False)
+    assert add("one") == (201, job, True)
+    assert add('"one"') == (201, job, True)  # as the draft of the standard spells it
+    assert add("two")[1] != job
+    service.queue.cancel([job])
+    assert service.full.post(JOBS, json={"command": "true"}, headers={"Idempotency-Key": "one"}).json()["state"] == (
+        "cancelled"
+    )
+    assert add("one", command="false")[0] == 409
+    assert add("own", id="mine")[1:] == ("mine", False)
+    assert add("own", id="mine")[1:] == ("mine", True)
+    assert service.queue.count() == 3
+
+
+def test_a_list_is_added_once(service: Service) -> None:
+    jobs = [{"command": f"echo {number}", "held": True} for number in range(3)]
+    answers = [service.full.post(JOBS, json=jobs, headers={"Idempotency-Key": "k"}).json() for _ in range(2)]
+    assert [job["id"] for job in answers[0]] == [job["id"] for job in answers[1]]
+    assert service.queue.count() == 3
+    lines = {"Idempotency-Key": "k", "Content-Type": "application/x-ndjson"}
+    assert service.full.post(JOBS, content=b'{"command": "true"}', headers=lines).status_code == 400
+
+
+def test_a_copy_is_made_once(service: Service) -> None:
+    service.enqueue(id="a", held=True)
+    told = {"Idempotency-Key": "k"}
+    first, second = (service.full.post(f"{JOBS}/a/clone", json={"priority": 5}, headers=told) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json()["id"] == second.json()["id"] != "a"
+    assert service.queue.count() == 2
+
+
+def test_a_key_is_its_tokens_own(service: Service) -> None:
+    other = service.full.post("/api/v1/tokens", json={"name": "other", "role": "full"}).json()["token"]
+    with service.client(other) as second:
+        told = {"command": "true", "held": True}
+        ids = {
+            who.post(JOBS, json=told, headers={"Idempotency-Key": "k"}).json()["id"] for who in (service.full, second)
+        }
+    assert len(ids) == 2
+
+
+def test_a_request_that_is_on_its_way_twice_adds_one_job(service: Service) -> None:
+    def add(_: int) -> str:
+        with service.client(service.tokens["full"]) as client:
+            answer = client.post(JOBS, json={"command": "true", "held": True}, headers={"Idempotency-Key": "k"})
+            assert answer.status_code == 201, answer.text
+            return str(answer.json()["id"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(add, range(24)))) == 1
+    assert service.queue.count() == 1
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, '""'])
+def test_a_key_that_is_none_is_refused(service: Service, key: str) -> None:
+    answer = service.full.post(JOBS, json={"command": "true"}, headers={"Idempotency-Key": key})
+    assert answer.status_code == 400
+    assert service.queue.count() == 0
