@@ -86,10 +86,17 @@ def test_every_page_is_silent_fits_a_phone_and_is_accessible(
     server.queue.pause_queues("a/b@c+1", reason="a-reason-that-nobody-can-break-" * 20, duration="1h")
     fields = {"tags": ["web"], "env": {"SECRET_KEY": "hunter2"}, "queue": "a/b@c+1", "locks": ["gpu=2"], "batch": "b"}
     server.enqueue(command, id="first", **fields)
-    server.enqueue("printf '\\033[31mred\\n'; exit 7", id="dies", max_retries=0)
+    server.enqueue("printf '\\033[31mred\\n'; exit 7", id="dies", max_retries=0, on_dead=command)
     server.enqueue("echo again; exit 7", id="fails", backoff_initial="1h")
-    schedule = {"name": "nightly", "cron": "0 3 * * *", "job": {"command": "true"}}
+    schedule = {
+        "name": "nightly",
+        "cron": "0 3 * * *",
+        "job": {"command": "exit 3", "max_retries": 0},
+        "alert": command,
+    }
     assert server.full.post("/api/v1/schedules", json=schedule).is_success
+    server.queue.run_schedule("nightly")
+    until(lambda: server.queue.schedule("nightly").streak, "its run has failed")
     ended(server, "dies")
     for width in (1440, 390):
         page = open_page("/", width=width, allowed=("404 (Not Found)",))
@@ -790,3 +797,22 @@ def test_the_first_paint_takes_less_than_100_kb(open_page: OpenPage, server: Ser
     page.goto(server.url)
     expect(page.locator("#chart svg")).to_be_visible()
     assert 10_000 < sum(transferred) < FIRST_PAINT_BYTES_MAX
+
+
+# --- schedules ------------------------------------------------------------------------------
+
+
+def test_an_alert_of_a_schedule_is_set_and_lifted_in_its_form(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/schedules")
+    page.get_by_label("Name").fill("hourly")
+    page.get_by_label("Command, for the shell").fill("true")
+    page.get_by_label("or each").fill("1h")
+    page.get_by_label("Alert").fill("mail me")
+    page.get_by_label("Each run ends well within").fill("30m")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("h1")).to_have_text("hourly")
+    expect(page.locator("[data-part=facts]")).to_contain_text("mail me")
+    page.get_by_label("Alert").fill("")
+    page.get_by_role("button", name="Save").click()
+    until(lambda: server.queue.schedule("hourly").alert is None, "the alert is lifted")
+    assert server.queue.schedule("hourly").expect_within == 1800
