@@ -14,13 +14,12 @@ from queuectl.domain.batch import lock_of, with_lock, without_lock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import INPUT
 from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
-from queuectl.domain.lifecycle import begun
-from queuectl.settings import Settings
 from queuectl.wire.kinds import utf8
 from queuectl.wire.requests import COLUMNS, NOTHING, JobRequest, parse_request
 
 if TYPE_CHECKING:  # one new job needs none
     from queuectl.domain.scheduled import Schedule
+    from queuectl.settings import Settings
 
 _PATHS = [field.name for field in INPUT if field.kind == "path"]
 
@@ -64,7 +63,7 @@ class JobFactory:
         )  # fmt: skip
         if job.batch is not None:
             job = self._in_batch(job, request)
-        return begun(job) if job.depends_on else job
+        return _begun(job)
 
     def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
         """A copy of a job under another id, with the keys `given` changed."""
@@ -75,7 +74,7 @@ class JobFactory:
             same.add("run_at")
         locks = without_lock(job.locks, lock_of(job.batch)) if job.batch is not None else job.locks
         kept = {**{key: getattr(job, key) for key in same}, "locks": locks if "locks" in same else new.locks}
-        return begun(self._in_batch(new._replace(**kept), changes))
+        return _begun(self._in_batch(new._replace(**kept), changes))
 
     def _in_batch(self, job: Job, request: JobRequest) -> Job:
         """The job with the lock of its batch, if only so many of it may run at once."""
@@ -162,3 +161,11 @@ def surroundings(patterns: Sequence[str]) -> dict[str, Any]:
     if "TRACEPARENT" in variables:
         env["TRACEPARENT"] = variables["TRACEPARENT"]
     return {"cwd": cwd, "umask": umask, "env": env, "captured": tuple(patterns)}
+
+
+def _begun(job: Job) -> Job:
+    if not job.depends_on:  # as nearly always
+        return job
+    from queuectl.domain.lifecycle import begun
+
+    return begun(job)

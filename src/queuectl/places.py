@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Invalid, OperationFailed, StoreUnavailable, no_store
-from queuectl.store.port import Store
 from queuectl.store.values import Moved
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from queuectl.store.port import Store
     from queuectl.store.postgres.store import PostgresStore
     from queuectl.store.shared.archive import Archive
     from queuectl.store.sqlite.store import SqliteStore

@@ -42,7 +42,6 @@ from queuectl.domain.lifecycle import (
     Retried,
     Started,
     apply,
-    is_claimable,
     outcome,
 )
 from queuectl.domain.selector import Selector
@@ -145,7 +144,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         due = [
             known
             for known in self.known.values()
-            if is_claimable(known.job) and known.job.due_at <= self.now and known.job.queue in (queues or QUEUES)
+            if known.job.claimable and known.job.due_at <= self.now and known.job.queue in (queues or QUEUES)
         ]
         due.sort(key=lambda known: (-known.job.priority, known.job.due_at, known.job.seq))
         jobs = [known.job for known in self.known.values()]
@@ -480,7 +479,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @invariant()
     def what_waits_is_known(self) -> None:
-        waiting = [known.job for known in self.known.values() if is_claimable(known.job)]
+        waiting = [known.job for known in self.known.values() if known.job.claimable]
         opens_at = self.stores[0].gates.reopens_at  # type: ignore[attr-defined]
         ends = [known.job for known in self.known.values() if known.job.state is JobState.PENDING]
         expiries = [job.start_by for job in ends if job.start_by is not None and not job.starts]

@@ -33,7 +33,6 @@ from queuectl.domain.lifecycle import (
     Started,
     Stuck,
     apply,
-    is_claimable,
     outcome,
 )
 from tests.builders import HOST, NOON, a_job, an_end, in_state, run
@@ -124,13 +123,13 @@ def test_a_claim_raises_the_fencing_token_and_forgets_the_earlier_execution() ->
 
 
 def test_a_held_job_is_not_claimable() -> None:
-    assert is_claimable(a_job())
-    assert not is_claimable(apply(a_job(), Held(), LATER))
-    assert is_claimable(apply(apply(a_job(), Held(), LATER), Released(), LATER))
+    assert a_job().claimable
+    assert not apply(a_job(), Held(), LATER).claimable
+    assert apply(apply(a_job(), Held(), LATER), Released(), LATER).claimable
 
 
 def test_only_pending_and_failed_jobs_are_claimable() -> None:
-    claimable = {state for state in JobState if is_claimable(in_state(state))}
+    claimable = {state for state in JobState if in_state(state).claimable}
     assert claimable == {state for state in JobState if Claimed in TRANSITIONS[state]}
 
 

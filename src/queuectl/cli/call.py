@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from queuectl.cli.console import Console
-
 if TYPE_CHECKING:
+    from queuectl.cli.console import Console
     from queuectl.client.facade import Client
 
 

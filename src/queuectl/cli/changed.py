@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from queuectl.cli.console import Console
-from queuectl.client.facade import Client
-from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Job, JobState
+
+if TYPE_CHECKING:
+    from queuectl.cli.console import Console
+    from queuectl.client.facade import Client
+    from queuectl.domain.errors import QueuectlError
 
 AT_ONCE = ("enqueued", "retried")
 LINES_MAX = 20

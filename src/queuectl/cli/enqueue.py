@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from queuectl.cli.call import Call
+from typing import TYPE_CHECKING
+
 from queuectl.cli.changed import print_changed
 from queuectl.cli.forms import command_of, document_of, file_of, options
 from queuectl.cli.keys import spelled
@@ -11,6 +12,9 @@ from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.unique import ADDED, Fate
 from queuectl.wire.requests import parse_request
+
+if TYPE_CHECKING:
+    from queuectl.cli.call import Call
 
 
 def enqueue(call: Call) -> int:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.keys import given
 from queuectl.domain.errors import Invalid
-from queuectl.wire.kinds import JsonObject
+
+if TYPE_CHECKING:
+    from queuectl.wire.kinds import JsonObject
 
 FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
 

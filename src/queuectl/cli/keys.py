@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from queuectl.cli.options import FLAGS
 from queuectl.domain.errors import Invalid
-from queuectl.wire.kinds import JsonObject
+
+if TYPE_CHECKING:
+    from queuectl.wire.kinds import JsonObject
 
 
 def given(args: Namespace) -> JsonObject:

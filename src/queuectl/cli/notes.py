@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from queuectl.cli.call import Call
 from queuectl.cli.changed import at_once
-from queuectl.client.facade import Client
-from queuectl.domain.job import Job, Spec
 from queuectl.domain.unique import ADDED, Fate, state_in_words
-from queuectl.store.arrivals import Admitted
 
 if TYPE_CHECKING:  # few commands need it
+    from queuectl.cli.call import Call
+    from queuectl.client.facade import Client
+    from queuectl.domain.job import Job, Spec
     from queuectl.domain.limits import Pause
+    from queuectl.store.arrivals import Admitted
 
 NOTES_MAX = 20
 """Of more things than this that are missing, only the number is noted."""

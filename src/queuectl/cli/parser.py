@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from queuectl.cli.command import GLOBAL_OPTIONS, GROUPS, Command
-from queuectl.cli.options import Option
 from queuectl.cli.table import OWN
 from queuectl.domain.errors import Invalid
+
+if TYPE_CHECKING:
+    from queuectl.cli.options import Option
 
 WITH_VALUE = frozenset({"--db", "--color"})
 """Global options whose value is the next word."""

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.client.conflicts import add, as_added, may_meet
 from queuectl.domain.errors import Invalid
-from queuectl.domain.job import Job
 from queuectl.domain.unique import Fate, Rule
 from queuectl.factory import JobFactory
 from queuectl.settings import Settings
 from queuectl.store.arrivals import Admitted, Arrival
-from queuectl.store.port import Store
 from queuectl.wire.kinds import check_rule
 from queuectl.wire.requests import JobRequest, parse_request
 
 if TYPE_CHECKING:  # few commands need it
+    from queuectl.domain.job import Job
     from queuectl.domain.limits import Lock
+    from queuectl.store.port import Store
 
 
 def enqueue(

@@ -13,11 +13,8 @@ from queuectl.client import workers as workers_
 from queuectl.client.here import Here
 from queuectl.client.values import Changed, History, Progress, Status, WorkerView
 from queuectl.client.verbs import T, Verbs
-from queuectl.domain.job import Job
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.settings import Settings
-from queuectl.store.arrivals import Admitted
-from queuectl.store.selections import Refs
 from queuectl.wire.requests import NOTHING, JobRequest
 
 if TYPE_CHECKING:
@@ -26,7 +23,10 @@ if TYPE_CHECKING:
     from queuectl.client.bulk import Added
     from queuectl.client.following import Piece
     from queuectl.client.operation import Operation
+    from queuectl.domain.job import Job
     from queuectl.domain.limits import Pause
+    from queuectl.store.arrivals import Admitted
+    from queuectl.store.selections import Refs
     from queuectl.wire.keywords import Duration
     from queuectl.wire.reading import Requests
 

@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.client import looking
 from queuectl.client.tables import Tables
-from queuectl.client.values import Explanation, Progress, WorkerView
 from queuectl.domain.errors import Invalid, StoreBusy
-from queuectl.domain.job import Job
 from queuectl.domain.selector import ALL_JOBS, Selector
-from queuectl.store.port import Store
-from queuectl.store.selections import Refs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +23,14 @@ if TYPE_CHECKING:
     from queuectl.client.overview import Overview
     from queuectl.client.schedule_views import ScheduleView
     from queuectl.client.selecting import Selected
+    from queuectl.client.values import Explanation, Progress, WorkerView
     from queuectl.domain.finding import Finding
+    from queuectl.domain.job import Job
     from queuectl.domain.token import Token
     from queuectl.engine.dispatch.guardian import Guardian
     from queuectl.store.past import News, Place
+    from queuectl.store.port import Store
+    from queuectl.store.selections import Refs
 
 
 def login_name() -> str:

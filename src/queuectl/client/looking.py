@@ -11,11 +11,11 @@ from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.store.port import Store
-from queuectl.store.selections import Refs
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.limits import Pause
+    from queuectl.store.port import Store
+    from queuectl.store.selections import Refs
 
 PAGE = 500
 """Jobs read at a time if all of them are wanted."""

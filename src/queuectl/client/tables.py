@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from queuectl.client import looking
-from queuectl.domain.job import Job, JobState
-from queuectl.domain.selector import Selector
-from queuectl.store.port import Store
 
 if TYPE_CHECKING:
     from queuectl.domain.dependency import Neighbours
+    from queuectl.domain.job import Job, JobState
+    from queuectl.domain.selector import Selector
+    from queuectl.store.port import Store
 
 
 FIRST_WINDOW, LAST_WINDOW = 500, 32_000

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.domain.condition import Condition
-from queuectl.domain.errors import QueuectlError
-from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.domain.served import Served
-from queuectl.store.values import Note, WorkerRow
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.client.hooks import HookView
+    from queuectl.domain.errors import QueuectlError
+    from queuectl.domain.job import Attempt, Job, JobState
     from queuectl.domain.limits import Pause
     from queuectl.domain.reason import Code, Gate
+    from queuectl.store.values import Note, WorkerRow
 
 Progress = Callable[[int], None]
 """Called with the number of jobs done so far."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition
@@ -12,8 +13,10 @@ from queuectl.domain.errors import NotFound, OperationFailed
 from queuectl.domain.job import HOOKS, Job
 from queuectl.settings import Settings
 from queuectl.store.liveness import UNABLE_FOLDER
-from queuectl.store.port import Store
 from queuectl.store.values import FIRST_EPOCH, WorkerRow
+
+if TYPE_CHECKING:
+    from queuectl.store.port import Store
 
 
 def workers_of(store: Store) -> list[WorkerView]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from queuectl.domain.cause import Cause
-from queuectl.domain.job import Job
+if TYPE_CHECKING:
+    from queuectl.domain.cause import Cause
+    from queuectl.domain.job import Job
 
 LOST_WITH_MACHINE = 10
 """This many losses with the whole machine count as much as one that points to the job."""

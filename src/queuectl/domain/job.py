@@ -153,6 +153,11 @@ class Job(NamedTuple):
     fault: str | None = None
 
     @property
+    def claimable(self) -> bool:
+        """Whether a worker may take it once it is due."""
+        return self.state in CLAIMABLE and not self.held
+
+    @property
     def due_at(self) -> float:
         """The earliest time of a claim. It is never before the job was enqueued, so that no job jumps the line, unless
         somebody moves it."""

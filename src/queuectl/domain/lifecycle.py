@@ -36,7 +36,7 @@ from queuectl.domain.events import Retried as Retried
 from queuectl.domain.events import Settled as Settled
 from queuectl.domain.events import Started as Started
 from queuectl.domain.events import Stuck as Stuck
-from queuectl.domain.job import CLAIMABLE, Job, JobState, Outcome
+from queuectl.domain.job import Job, JobState, Outcome
 
 BLOCKED, PENDING, PROCESSING, FAILED = JobState.BLOCKED, JobState.PENDING, JobState.PROCESSING, JobState.FAILED
 COMPLETED, DEAD, CANCELLED = JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED
@@ -338,8 +338,3 @@ def describe(job: Job, event: Ended) -> str:
     if event.signal is not None:
         return f"killed by signal {event.signal}"
     return f"exit code {event.exit_code}"
-
-
-def is_claimable(job: Job) -> bool:
-    """Whether a worker may take the job once it is due."""
-    return job.state in CLAIMABLE and not job.held

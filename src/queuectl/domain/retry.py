@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from queuectl.domain.job import Spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from queuectl.domain.job import Spec
 
 
 def delay(spec: Spec, attempt: int, draw: float) -> float:

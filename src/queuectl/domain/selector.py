@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from queuectl.domain.job import JobState, Outcome
+if TYPE_CHECKING:
+    from queuectl.domain.job import JobState, Outcome
 
 
 class Selector(NamedTuple):

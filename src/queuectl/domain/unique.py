@@ -9,7 +9,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from queuectl.domain.dependency import Dependency, Wants
 from queuectl.domain.job import Job, JobState
 
 DELAYS_MAX = 10
@@ -70,6 +69,8 @@ def fate(holder: Job | None, rule: Rule) -> Fate:
 
 def after(new: Job, holder: Job) -> Job:
     """A new job that begins once the holder of its key has ended."""
+    from queuectl.domain.dependency import Dependency, Wants  # few jobs have a key
+
     on = str(Dependency(holder.id, Wants.ANY))
     return new._replace(depends_on=(*(each for each in new.depends_on if each != on), on))
 

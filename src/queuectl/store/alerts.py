@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from queuectl.domain.job import Job
 from queuectl.store.schedules import ScheduleStore
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.alerts import Verdict
+    from queuectl.domain.job import Job
     from queuectl.domain.scheduled import Schedule
 
 

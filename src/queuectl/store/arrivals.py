@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from queuectl.domain.job import Job
-from queuectl.domain.unique import Fate, Rule
+if TYPE_CHECKING:
+    from queuectl.domain.job import Job
+    from queuectl.domain.unique import Fate, Rule
 
 
 class Arrival(NamedTuple):

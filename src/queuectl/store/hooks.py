@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from queuectl.domain.job import Job
+if TYPE_CHECKING:
+    from queuectl.domain.job import Job
 
 
 class HookStore(Protocol):

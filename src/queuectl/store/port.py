@@ -17,11 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from queuectl.domain.errors import QueuectlError
-from queuectl.domain.job import Attempt, Job, JobState
-from queuectl.domain.lifecycle import Event
-from queuectl.domain.selector import Selector
-from queuectl.domain.served import Served
 from queuectl.store.alerts import AlertStore
 from queuectl.store.arrivals import ArrivalStore
 from queuectl.store.batches import BatchStore, ListStore
@@ -36,6 +31,11 @@ from queuectl.store.values import ANSWER_WITHIN_S, LEASE_S, Backlog, Change, Gri
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from queuectl.domain.errors import QueuectlError
+    from queuectl.domain.job import Attempt, Job, JobState
+    from queuectl.domain.lifecycle import Event
+    from queuectl.domain.selector import Selector
+    from queuectl.domain.served import Served
     from queuectl.store.passfile import Access
 
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from queuectl.domain.errors import QueuectlError
-from queuectl.domain.job import Job
-from queuectl.domain.lifecycle import Event
-from queuectl.store.arrivals import Admitted, Arrival
-
 if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.errors import QueuectlError
+    from queuectl.domain.job import Job
+    from queuectl.domain.lifecycle import Event
     from queuectl.domain.scheduled import Fire, Schedule
+    from queuectl.store.arrivals import Admitted, Arrival
 
 
 class ScheduleStore(Protocol):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from queuectl.domain.job import Job
-from queuectl.domain.selector import Selector
+if TYPE_CHECKING:
+    from queuectl.domain.job import Job
+    from queuectl.domain.selector import Selector
 
 Refs = Sequence[str] | Sequence[int]
 """Jobs by ids, or unique prefixes of generated ones; or by `seq`."""

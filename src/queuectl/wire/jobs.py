@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Job, Spec
-from queuectl.wire.kinds import JsonObject
 from queuectl.wire.times import format_duration as format_duration
 from queuectl.wire.times import format_second as format_second
 from queuectl.wire.times import format_time as format_time
 from queuectl.wire.times import parse_duration as parse_duration
 from queuectl.wire.times import parse_time as parse_time
+
+if TYPE_CHECKING:
+    from queuectl.wire.kinds import JsonObject
 
 LATER = (
     "captured", "expires", "memory_max", "nice", "on_dead", "on_failure", "on_success", "script", "secrets",

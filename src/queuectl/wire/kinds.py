@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import Invalid
-from queuectl.domain.fields import Field
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, SCRIPT_BYTES_MAX
 from queuectl.domain.unique import Rule
 from queuectl.wire.sizes import SIZES
@@ -18,6 +17,9 @@ from queuectl.wire.times import format_second as format_second
 from queuectl.wire.times import format_time as format_time
 from queuectl.wire.times import parse_duration as parse_duration
 from queuectl.wire.times import parse_time as parse_time
+
+if TYPE_CHECKING:
+    from queuectl.domain.fields import Field
 
 JsonObject = dict[str, Any]
 

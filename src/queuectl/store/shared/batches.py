@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queuectl.domain.lifecycle import Edited, apply
 from queuectl.store.batches import Span
 from queuectl.store.shared.edits import Edits
 
@@ -62,6 +61,7 @@ class Batches(Edits):
     def _have_need(self, batch: str, lock: str) -> None:
         """Has the batch's jobs that wait need this lock."""
         from queuectl.domain.batch import needs, with_lock
+        from queuectl.domain.lifecycle import Edited, apply
 
         now, seq = self.now(), 0
         text = (

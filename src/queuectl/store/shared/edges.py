@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from queuectl.domain.dependency import Awaited
 from queuectl.domain.job import Job, JobState
 from queuectl.store.edges import Edge
 from queuectl.store.shared.session import Session
 
 if TYPE_CHECKING:  # few commands need these
-    from queuectl.domain.dependency import Neighbour, Neighbours
+    from queuectl.domain.dependency import Awaited, Neighbour, Neighbours
 
 NO_LIMIT = 1 << 62
 
@@ -186,6 +185,8 @@ class Edges(Session):
 
 
 def _awaited(job: str | None, state: str | None, since: float | None, batch: str | None) -> Awaited:
+    from queuectl.domain.dependency import Awaited
+
     return Awaited(job, JobState(state) if state else None, since, batch)
 
 

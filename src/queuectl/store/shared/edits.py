@@ -5,17 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain import order
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
 from queuectl.domain.job import FINISHED, Job, JobState, Spec
-from queuectl.domain.lifecycle import Edited, Replaced, apply
-from queuectl.store.arrivals import Admitted, Arrival
-from queuectl.store.selections import Refs
 from queuectl.store.shared.births import Births
 from queuectl.store.shared.jobs import Jobs
 from queuectl.store.shared.rows import EDITED
+
+if TYPE_CHECKING:
+    from queuectl.store.arrivals import Admitted, Arrival
+    from queuectl.store.selections import Refs
 
 GATED = ("queue", "locks", "start_by")
 """What claims decide by. One that has looked before must not take the job after such a change."""
@@ -39,6 +40,8 @@ class Edits(Jobs):
     def edit(
         self, refs: Refs, edited: Callable[[Job], tuple[Mapping[str, Any], str]], who: str | None
     ) -> list[Job | QueuectlError]:
+        from queuectl.domain.lifecycle import Edited, apply
+
         now = self.now()
         changed: list[tuple[Job, Job]] = []
         told: list[tuple[object, ...]] = []
@@ -61,6 +64,7 @@ class Edits(Jobs):
         return results
 
     def admit(self, arrivals: Sequence[Arrival]) -> list[Admitted]:
+        from queuectl.domain.lifecycle import Replaced
         from queuectl.store.shared.unique import admit
 
         if not arrivals:
@@ -77,6 +81,8 @@ class Edits(Jobs):
     # --- the order in line ------------------------------------------------------------------
 
     def move(self, ref: str, before: str | None, who: str | None) -> Job:
+        from queuectl.domain.lifecycle import Edited, apply
+
         now = self.now()
         with self.transaction():
             refs = [ref] if before is None else [ref, before]

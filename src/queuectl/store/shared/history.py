@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome
-from queuectl.domain.selector import Selector
 from queuectl.store.shared import rows
 from queuectl.store.shared.session import Session
 from queuectl.store.values import Note, Output
 from queuectl.wire.jobs import worker_name
 
 if TYPE_CHECKING:
+    from queuectl.domain.selector import Selector
     from queuectl.store.past import Deed, End, Failure, FaultTally, Group, News, Place, Span, Tally
 
 ENDS_SEEN = 2000

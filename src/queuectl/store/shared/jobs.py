@@ -6,16 +6,19 @@ import json
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, HOOKS, Job, JobState
-from queuectl.domain.lifecycle import Event, Lost, Retried, apply
-from queuectl.domain.selector import Selector
-from queuectl.store.selections import Refs
 from queuectl.store.shared import rows
 from queuectl.store.shared.alike import write_alike
 from queuectl.store.shared.limits import Limits
 from queuectl.store.values import Backlog, Change
+
+if TYPE_CHECKING:
+    from queuectl.domain.lifecycle import Event
+    from queuectl.domain.selector import Selector
+    from queuectl.store.selections import Refs
 
 
 class Jobs(Limits):
@@ -56,6 +59,8 @@ class Jobs(Limits):
         return [seq for (seq,) in self._select(f"SELECT seq FROM {{schema}}.jobs {rest}", values)]
 
     def change(self, refs: Refs, event: Event, who: str | None, only_dead: bool = False) -> list[Job | QueuectlError]:
+        from queuectl.domain.lifecycle import Retried, apply
+
         now = self.now()
         changed: list[tuple[Job, Job]] = []
         regained: dict[str, Job] = {}
@@ -123,6 +128,9 @@ class Jobs(Limits):
             forget(self, job_ids)
 
     def take_back(self) -> int:
+        from queuectl.domain.lifecycle import Lost, apply
+        from queuectl.store.shared.recording import break_of
+
         now = self.now()
         event = Lost(sys.maxsize, with_machine=True)
         with self.transaction():
@@ -130,9 +138,7 @@ class Jobs(Limits):
             if changed:
                 self._write(changed, now)
                 self._count(changed)
-                begun = [
-                    rows.break_of(Change(job, event), after) for job, after in changed if job.started_at is not None
-                ]
+                begun = [break_of(Change(job, event), after) for job, after in changed if job.started_at is not None]
                 if begun:
                     self._send_rows("break_attempt", begun)
         return len(changed)

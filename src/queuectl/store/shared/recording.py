@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from queuectl.domain.job import Attempt, Job, JobState, Outcome
-from queuectl.domain.lifecycle import Ended, LossTakenBack, Progressed, Started, Stuck, apply
+from queuectl.domain.lifecycle import Ended, LossTakenBack, Lost, Progressed, Started, Stuck, apply, outcome
 from queuectl.store.shared import rows
 from queuectl.store.values import Change
 
@@ -69,11 +70,37 @@ def attempt_rows(counts: Sequence[tuple[Change, Job]]) -> list[tuple[str, list[t
     starts, ends, breaks, outputs = [], [], [], []
     for change, after in counts:
         if isinstance(change.event, Started):
-            starts.append(rows.start_of(change, after))
+            starts.append(start_of(change, after))
         elif isinstance(change.event, Ended):
-            ends.append(rows.end_of(change, after))
+            ends.append(end_of(change, after))
             outputs += [rows.output_row(change, after, output) for output in change.outputs]
         elif not isinstance(change.event, Stuck | Progressed) and change.job.started_at is not None:
-            breaks.append(rows.break_of(change, after))
+            breaks.append(break_of(change, after))
     kinds = [("start_attempt", starts), ("end_attempt", ends), ("break_attempt", breaks), ("write_output", outputs)]
     return [(query, values) for query, values in kinds if values]
+
+
+def start_of(change: Change, after: Job) -> tuple[object, ...]:
+    """The values of the query `start_attempt`."""
+    job, event = change.job, change.event
+    assert isinstance(event, Started)
+    return job.seq, after.starts, job.lease, job.worker, job.host, event.at, json.dumps(change.output_files)
+
+
+def end_of(change: Change, after: Job) -> tuple[object, ...]:
+    """The values of the query `end_attempt`."""
+    job, event = change.job, change.event
+    assert isinstance(event, Ended)
+    how = outcome(event)
+    error = event.error or (None if how is Outcome.STOPPED else after.error)  # a stopped job keeps its earlier error
+    return (
+        job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at, how._value_,
+        event.exit_code, event.signal, error, event.cpu_time, event.max_rss, event.output_bytes, change.leftover,
+        change.note,
+    )  # fmt: skip
+
+
+def break_of(change: Change, after: Job) -> tuple[object, ...]:
+    """The values of the query `break_attempt`: an execution whose end nobody saw, or that does not count."""
+    how, why = (Outcome.LOST, "its worker was lost") if isinstance(change.event, Lost) else (Outcome.STOPPED, None)
+    return after.updated_at, how.value, why, change.job.seq, change.job.starts

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.fields import FIELDS, SETTABLE
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome, Spec
-from queuectl.domain.lifecycle import Ended, Lost, Started, is_claimable, outcome
 from queuectl.domain.selector import NO_FAULT, Selector
 from queuectl.store.values import Change, Output
 
@@ -118,7 +117,7 @@ _new_job = tuple.__new__
 
 def is_ready(job: Job, now: float) -> bool:
     """Whether the job belongs in the claim index. A job that is due later is promoted when its time comes."""
-    return is_claimable(job) and job.due_at <= now
+    return job.claimable and job.due_at <= now
 
 
 _values_of_life = _attributes(*LIFE, "due_at", "seq", "lease")
@@ -127,32 +126,6 @@ _values_of_life = _attributes(*LIFE, "due_at", "seq", "lease")
 def life_of(job: Job, was: JobState, holder: str | None, now: float) -> tuple[object, ...]:
     """The values of the query `write_job`: what changes in a job's life, and who must hold the job for that."""
     return (int(is_ready(job, now)), *_values_of_life(job), was._value_, holder)
-
-
-def start_of(change: Change, after: Job) -> tuple[object, ...]:
-    """The values of the query `start_attempt`."""
-    job, event = change.job, change.event
-    assert isinstance(event, Started)
-    return job.seq, after.starts, job.lease, job.worker, job.host, event.at, json.dumps(change.output_files)
-
-
-def end_of(change: Change, after: Job) -> tuple[object, ...]:
-    """The values of the query `end_attempt`."""
-    job, event = change.job, change.event
-    assert isinstance(event, Ended)
-    how = outcome(event)
-    error = event.error or (None if how is Outcome.STOPPED else after.error)  # a stopped job keeps its earlier error
-    return (
-        job.seq, after.starts, job.lease, job.worker, job.host, event.started_at, event.finished_at, how._value_,
-        event.exit_code, event.signal, error, event.cpu_time, event.max_rss, event.output_bytes, change.leftover,
-        change.note,
-    )  # fmt: skip
-
-
-def break_of(change: Change, after: Job) -> tuple[object, ...]:
-    """The values of the query `break_attempt`: an execution whose end nobody saw, or that does not count."""
-    how, why = (Outcome.LOST, "its worker was lost") if isinstance(change.event, Lost) else (Outcome.STOPPED, None)
-    return after.updated_at, how.value, why, change.job.seq, change.job.starts
 
 
 def output_row(change: Change, after: Job, output: Output) -> tuple[object, ...]:

@@ -11,12 +11,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import FINISHED, Job, Spec
 from queuectl.store.shared import rows
-from queuectl.store.values import Grip
 from queuectl.wire.jobs import spec_from_text
+
+if TYPE_CHECKING:
+    from queuectl.store.values import Grip
 
 OVER = frozenset(state.value for state in FINISHED)
 """The names of final states: a text is found faster than a member of an enum."""

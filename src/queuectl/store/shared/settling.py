@@ -15,7 +15,7 @@ from typing import NamedTuple
 from queuectl.domain.dependency import Wants, is_met, parse, why_not
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import FINISHED, Job, JobState
-from queuectl.domain.lifecycle import Settled, apply, is_claimable
+from queuectl.domain.lifecycle import Settled, apply
 from queuectl.store.shared.session import Session
 
 DEAD = JobState.DEAD
@@ -212,7 +212,7 @@ def _settle_alike(store: Session, children: Sequence[Child]) -> list[int]:
     for (_, unmet), alike in groups.items():
         (one,) = store._jobs("WHERE seq = ?", [alike[0].seq])
         after = apply(one, Settled(unmet), now)
-        ready_by = now if is_claimable(after) else NEVER
+        ready_by = now if after.claimable else NEVER
         seqs = store._dialect.array([child.seq for child in alike])
         store.send("write_alike", state=after.state.value, unmet=unmet, now=now, ready_by=ready_by, seqs=seqs)
         if after.state is not one.state:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import Conflict
-from queuectl.domain.job import Job
-from queuectl.domain.served import Served
 from queuectl.store.identity import is_same
 from queuectl.store.shared.migrations import newest
 from queuectl.store.shared.session import Session
 from queuectl.store.values import LEASE_S, Grip, WorkerRow
 from queuectl.wire.workers import REFUSED
+
+if TYPE_CHECKING:
+    from queuectl.domain.job import Job
+    from queuectl.domain.served import Served
 
 
 def _names(text: Any) -> tuple[str, ...]:

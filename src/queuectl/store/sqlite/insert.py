@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import IdTaken, IdTwice, QueuectlError
-from queuectl.domain.job import Job, Spec
 from queuectl.store.shared.births import Births, births_of
 from queuectl.store.shared.limits import Limits
 from queuectl.store.shared.rows import BORN, SPECS_KNOWN_MAX
 from queuectl.store.sqlite.connection import sqlite3
 from queuectl.store.sqlite.session import SqliteSession
 from queuectl.store.values import Moved
+
+if TYPE_CHECKING:
+    from queuectl.domain.job import Job, Spec
 
 BY_COLUMNS_FROM = 20
 """At least this many jobs get a statement of their own, with the values that all of them share in its text."""

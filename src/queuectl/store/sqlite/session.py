@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl import ids
 from queuectl.clock import Clock, SystemClock
-from queuectl.domain.job import Job, Spec
 from queuectl.store import identity
 from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
@@ -22,6 +21,8 @@ from queuectl.wire.jobs import spec_to_text
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from queuectl.domain.job import Job, Spec
 
 
 @cache

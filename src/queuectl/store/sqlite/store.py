@@ -13,12 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from queuectl.clock import Clock
 from queuectl.domain.job import HOOKS, Job, JobState
 from queuectl.domain.served import Served
 from queuectl.store.liveness import is_held, is_this_boot, lives, supervisor_folder
 from queuectl.store.passfile import Access
-from queuectl.store.port import OutputRelay
 from queuectl.store.shared.alerts import Alerts
 from queuectl.store.shared.batches import Batches
 from queuectl.store.shared.gated import Gated
@@ -26,10 +24,13 @@ from queuectl.store.shared.history import History
 from queuectl.store.shared.tokens import Tokens
 from queuectl.store.sqlite.connection import folder_of
 from queuectl.store.sqlite.insert import Inserting
-from queuectl.store.values import Change, Grip, WorkerRow
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from queuectl.clock import Clock
+    from queuectl.store.port import OutputRelay
+    from queuectl.store.values import Change, Grip, WorkerRow
 
 PRIORITY_TOP = 1 << 62
 PEOPLE_BUSY_TIMEOUT_S = 10.0
