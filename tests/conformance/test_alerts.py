@@ -154,6 +154,23 @@ def test_a_fire_that_made_no_job_is_late_unless_a_later_run_ends_well_in_time(
     assert streak.scheduled_at >= NOON + 240
 
 
+def test_a_run_out_of_turn_is_a_run(store: Store, clock: ManualClock) -> None:
+    add(store, every=86400, alert=URL, expect_within=600)
+    clock.forward(1)
+    job = schedules.run(store, "bob", "tick").id
+    assert [(line.job, line.reason) for line in store.fires("tick", 5)] == [(job, "run by bob")]
+    clock.forward(600)
+    look(store)
+    assert alerts(store) == ["late"]
+    schedules.run(store, "bob", "tick")
+    grip = a_grip(store)
+    store.change([job], CancelRequested(), "bob")
+    finish(store, grip, claim_one(store, grip))
+    look(store)
+    assert alerts(store) == ["late", "recovered"]
+    assert view(store, "ada", "tick").last_success == store.now()
+
+
 def test_what_is_paused_is_not_late_and_nobody_is_reminded(store: Store, clock: ManualClock) -> None:
     add(store, alert=URL, expect_within=90)
     ends(store, clock, 3)

@@ -238,7 +238,7 @@ def test_a_job_can_be_added_out_of_turn(store: Store, clock: ManualClock) -> Non
     assert (job.schedule, job.owner, job.queue, job.scheduled_at) == ("tick", "bob", "video", NOON)
     clock.forward(60)
     fire(store)
-    assert reasons(store) == [(1, 1, "the earlier job has not ended")]
+    assert reasons(store) == [(0, 1, "run by bob"), (1, 1, "the earlier job has not ended")]
 
 
 def test_jitter_is_the_same_each_time_and_leaves_the_nominal_time(store: Store, clock: ManualClock) -> None:

@@ -194,7 +194,8 @@ def _fire(fire: Fire, where: Any) -> str:
     at = in_zone(fire.at, where)
     if fire.job is not None:
         late = fire.decided_at - fire.at
-        return f"{at}   {fire.job}" + (f"   {age(late)} late" if late >= 60 else "")
+        more = visible(fire.reason) if fire.reason else f"{age(late)} late" if late >= 60 else ""
+        return f"{at}   {fire.job}" + (f"   {more}" if more else "")
     more = "over " if fire.at_least else ""
     several = f" ({more}{fire.fires:,} fires, to {in_zone(fire.until, where)})" if fire.fires > 1 else ""
     return f"{at}   no job: {visible(fire.reason or '')}{several}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from queuectl import zones
-from queuectl.client.schedule_views import views
+from queuectl.client.schedule_views import FIRES_SHOWN, views
 from queuectl.client.workers import unserved
 from queuectl.domain.alerts import Trouble
 from queuectl.domain.finding import OK, PROBLEM, Finding
@@ -26,7 +26,8 @@ def findings(store: Store) -> Iterator[Finding]:
             what = f"run {format_second(each.streak.scheduled_at)} of schedule {each.name} has not ended well in time"
             yield Finding(level=PROBLEM, code="schedule_run_late", message=what, fix=show)
         if each.idle >= IDLE_TOLD and not each.pause:
-            reason = next((fire.reason for fire in store.fires(each.name, 1) if fire.reason), None)
+            lines = store.fires(each.name, FIRES_SHOWN)
+            reason = next((line.reason for line in lines if line.reason and line.job is None), None)
             what = f"the last {each.idle:,} fires of schedule {each.name} made no job"
             yield Finding(
                 level=PROBLEM, code="schedule_idle", message=f"{what}: {reason}" if reason else what, fix=show

@@ -17,7 +17,7 @@ from queuectl.domain.errors import Conflict, Invalid
 from queuectl.domain.hooks import is_url
 from queuectl.domain.limits import Pause
 from queuectl.domain.schedule import CatchUp, Overlap, Policy
-from queuectl.domain.scheduled import Schedule
+from queuectl.domain.scheduled import Fire, Schedule
 from queuectl.domain.unique import Rule
 from queuectl.factory import scheduled_job, surroundings
 from queuectl.settings import Settings
@@ -303,6 +303,8 @@ def run(store: Store, who: str, name: str) -> Run:
     job = scheduled_job(kept, float(int(now)), job_id, Settings(settings, store.defaults), now, policies, store.at_most)
     with store.transaction():
         ((job, _),) = conflicts.add(store, [Arrival(job._replace(owner=who), Rule.ERROR)])
+        store.change_schedule(name, lambda old: old.expecting(now))
+        store.add_fires([Fire(name, now, now, now, job.id, f"run by {who}")])
         note(store, who, "ScheduleRun", f"{name}: {job_id}")
     return Run(job.id, name, float(int(now)), job.queue)
 

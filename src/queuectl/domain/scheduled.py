@@ -88,6 +88,13 @@ class Schedule(NamedTuple):
         judged = None if watch.expect_within is None else self.judged or now
         return self._replace(watch=watch, judged=judged, tell_at=None if self.pause else now)
 
+    def expecting(self, at: float) -> Schedule:
+        """The schedule with a fire that may become late."""
+        if self.watch.expect_within is None or self.pause:
+            return self
+        late_at = at + self.watch.expect_within
+        return self._replace(tell_at=late_at if self.tell_at is None else min(late_at, self.tell_at))
+
     def tell_next(self, unjudged: float | None) -> float | None:
         """When to look at what there is to tell. `unjudged`: the first fire that may become late."""
         if self.pause:
@@ -98,8 +105,11 @@ class Schedule(NamedTuple):
 
 
 class Fire(NamedTuple):
-    """A fire that made a job, or `fires` of them from `at` to `until` that made none, for one `reason`. At `decided_at`
-    somebody looked at them. `at_least`: there were more, which nobody counted."""
+    """A fire that made a job, or `fires` of them from `at` to `until` that made none, for one `reason`.
+
+    At `decided_at` somebody looked at them. `at_least`: there were more, which nobody counted. With a job, `reason`
+    says who had it made out of turn.
+    """
 
     schedule: str
     at: float
@@ -146,9 +156,8 @@ def look(
     latest = max(filter(None, (schedule.last, *due.fires[-1:])), default=None)
     after = schedule._from(max(now - schedule.offset, *due.fires[-1:], 0.0), rule, zone)
     after = after._replace(last=latest, idle=idle)
-    if after.watch.expect_within is not None and due.fires:
-        late_at = (due.first if due.earlier else due.fires[0]) + after.watch.expect_within
-        after = after._replace(tell_at=late_at if after.tell_at is None else min(late_at, after.tell_at))
+    if due.fires:
+        after = after.expecting(due.first if due.earlier else due.fires[0])
     return Look(made, lines, after)
 
 
