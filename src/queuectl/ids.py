@@ -25,6 +25,11 @@ def job_id() -> str:
     return random_id(JOB_ID_LENGTH)
 
 
+def may_be_drawn(job_id: str) -> bool:
+    """Whether an id looks like a generated one."""
+    return len(job_id) == JOB_ID_LENGTH and not set(job_id) - set(ALPHABET)
+
+
 def secret() -> bytes:
     """What the ids of one insertion follow from."""
     return os.urandom(16)

@@ -52,7 +52,8 @@ def answer_of(line: str) -> str:
     if line.endswith(" --version"):
         return answers.SHORT_VERSION
     first, second, *_ = [*line.split(), ""]
-    return first if first in commands() else f"{first} {second}"
+    both = f"{first} {second}"
+    return both if both in commands() else first
 
 
 @on_each_store
@@ -61,7 +62,7 @@ def test_every_command_answers_as_its_schema_says(shop: Workshop, monkeypatch: p
     (shop.folder / "crontab").write_text(CRONTAB)
     worker = shop.worker(2)
     name = shop.client.workers()[0].name
-    places = {"CRONTAB": "crontab", "BACKUP": "backup.db", "COPY": "copy.db"}
+    places = {"CRONTAB": "crontab", "BACKUP": "backup.db", "COPY": "copy.db", "LINES": "jobs.jsonl"}
     answered = set()
     for line in SESSION:
         words = [str(shop.folder / places[word]) if word in places else word for word in line.split(" ")]

@@ -89,8 +89,8 @@ LINES = {
     "import crontab": "import crontab /dev/null",
 }
 FOR_LONG = {
-    "run", "worker start", "serve", "copy", "backup", "restore", "mcp", "service install", "service status",
-    "service remove",
+    "run", "worker start", "serve", "copy", "backup", "restore", "export", "import", "mcp", "service install",
+    "service status", "service remove",
 }  # fmt: skip
 """Seen elsewhere: they start processes, or want a second store or another machine."""
 

@@ -73,6 +73,8 @@ ANSWERS: Mapping[str, Schema] = {
     "service remove": fixed(removed=UNITS),
     "backup": fixed(path=TEXT, bytes=COUNT, rows=ROWS),
     "restore": fixed(store=TEXT, rows=ROWS),
+    "export": _any(ref("Job"), fixed(path=TEXT, jobs=COUNT)),
+    "import": fixed(imported=COUNT),
     "copy": {**fixed(to=TEXT, rows=ROWS), "properties": {"from": TEXT, "to": TEXT, "rows": ROWS}},
     "reset": fixed(removed=nullable(TEXT)),
     "completion": fixed(shell=TEXT, script=TEXT),

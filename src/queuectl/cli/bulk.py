@@ -40,13 +40,13 @@ def enqueue_many(call: Call, name: str) -> int:
     """Adds the jobs of a file, or those that its lines make: all or none, or in chunks."""
     shown = "stdin" if name == "-" else name
     try:
-        with _opened(name) as file:
+        with opened(name) as file:
             source = _source(call, file)
             numbered = source.read()
             first = list(islice(numbered, SHOWN))
             reader = Reader(
                 source.documents._replace(numbered=chain(first, numbered)), shown, SystemClock().now(),
-                given=source.given, spelled=spelled(options(call.args)), progress=_reading(call, file),
+                given=source.given, spelled=spelled(options(call.args)), progress=reading(call, file),
                 left_out=source.left_out, quotes=source.quotes,
             )  # fmt: skip
             if not first:
@@ -59,14 +59,14 @@ def enqueue_many(call: Call, name: str) -> int:
             if source.left_out:
                 call.console.note(f"ignored keys that queuectl writes: {', '.join(source.left_out)}", "left_out")
             add(call, reader, chain([head], chunks))
-    except _Unreadable as error:
+    except Unreadable as error:
         raise Invalid(f"cannot read {shown}: {error}", "give a file, or - for stdin") from None
     finally:
         call.console.progress_done()
     return 0
 
 
-class _Unreadable(Exception):
+class Unreadable(Exception):
     """The file cannot be opened or read."""
 
 
@@ -82,11 +82,11 @@ class Source(NamedTuple):
     quotes: bool = False
 
     def read(self) -> Iterator[tuple[int, Any]]:
-        """The documents, not yet decoded. An error of their file is an `_Unreadable`."""
+        """The documents, not yet decoded. An error of their file is an `Unreadable`."""
         try:
             yield from self.documents.numbered
         except OSError as error:
-            raise _Unreadable(error.strerror) from None
+            raise Unreadable(error.strerror) from None
 
 
 def _source(call: Call, file: BinaryIO) -> Source:
@@ -125,19 +125,19 @@ def _chunk(call: Call) -> int | None:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
+def opened(name: str) -> Iterator[BinaryIO]:
     if name == "-":
         yield sys.stdin.buffer
         return
     try:
         file = open(name, "rb")  # noqa: SIM115
     except OSError as error:
-        raise _Unreadable(error.strerror) from None
+        raise Unreadable(error.strerror) from None
     with file:
         yield file
 
 
-def _reading(call: Call, file: BinaryIO) -> Callable[[int], None] | None:
+def reading(call: Call, file: BinaryIO) -> Callable[[int], None] | None:
     """Shows how many jobs are read, of about how many."""
     show = call.console.progress("read")
     if show is None:

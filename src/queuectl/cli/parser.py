@@ -71,12 +71,12 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
     if at is None:
         return None, rest
     name = rest.pop(at)
-    if name in OWN:
-        return OWN[name], rest
     verb_at = _next_word(rest, at)
     if verb_at is not None and (own := OWN.get(f"{name} {rest[verb_at]}")):
         del rest[verb_at]
         return own, rest
+    if name in OWN:
+        return OWN[name], rest
     from queuectl.cli.commands import commands
 
     if name in commands():
@@ -266,6 +266,8 @@ def full(complete: dict[str, Any]) -> argparse.ArgumentParser:
         if group not in groups:
             made = groups[""].add_parser(group, help=f"{group} commands", add_help=False)
             groups[group] = made.add_subparsers(metavar="COMMAND")
+        if verb in groups[group].choices:  # `import` is a group too
+            continue
         fill(groups[group].add_parser(verb, help=command.help, add_help=False), command)
         for action in groups[group].choices[verb]._actions:
             kind = {"FILE": "file", "PATH": "file", "FOLDER": "folder"}.get(str(action.metavar))

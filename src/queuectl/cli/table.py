@@ -251,6 +251,28 @@ _ROWS = (
         examples=("queuectl restore /backups/queue.db", "queuectl restore queue.db --db postgresql://queue@db.example/work"),
     ),
     Command(
+        name="export", group=SETUP, reads=True, only_here="writes a file on this machine",
+        help="write jobs as lines of JSON", target="exchange:export", words="[FILE|-]", most=1,
+        options=(*SELECT, flag("--replace", "write over a file that is there")),
+        description="Write jobs, a line each, in the form that list --json has: all of them, finished ones with their "
+        "results, or those selected. Without a file, or with -, to stdout. History and output are not part of it: see "
+        "backup. import reads it.",
+        examples=(
+            "queuectl export jobs.jsonl",
+            "queuectl export --state dead > dead.jsonl",
+            "queuectl export --queue video | jq -c 'select(.attempts > 3)'",
+        ),
+    ),
+    Command(
+        name="import", group=SETUP, makes_store=True, only_here="reads a file on this machine",
+        help="add jobs that were exported, as they were", target="exchange:import_jobs", words="FILE|-", least=1,
+        most=1,
+        description="Add jobs from a file that export has made, or from stdin: all or none, under their ids, with "
+        "their state, attempts and results. Those that ran wait again. An id that is taken is named with its line, "
+        "exit 4. To add new jobs, use enqueue --file; for a crontab, import crontab.",
+        examples=("queuectl import jobs.jsonl", "queuectl import - < jobs.jsonl"),
+    ),
+    Command(
         name="copy", group=SETUP, only_here="would move the store away under this server",
         help="move the store to another place", target="upkeep:copy",
         options=(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from queuectl.client import looking
 from queuectl.client.tables import Tables
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from queuectl.client.accounting import Used
     from queuectl.client.backups import Saved
+    from queuectl.client.exchanging import Taken
     from queuectl.client.figures import Figures
     from queuectl.client.following import Follower, Piece
     from queuectl.client.news import Watching
@@ -228,6 +229,18 @@ class Here(Tables):
         from queuectl.client import backups
 
         return backups.backup(self.store, os.fspath(path), replace=replace, progress=progress)
+
+    def export(self, selector: Selector, out: IO[str], progress: Progress | None = None) -> int:
+        """Writes matching jobs as JSON, a line each. Returns how many."""
+        from queuectl.client import exchanging
+
+        return exchanging.export(self.store, selector, out, progress)
+
+    def take_in(self, taken: Taken, progress: Progress | None = None) -> int:
+        """Adds exported jobs as they were, all or none. Returns how many. Raises `Conflict`, `NotFound`."""
+        from queuectl.client import exchanging
+
+        return exchanging.take_in(self.store, self.who, taken, progress)
 
     def file(self) -> str:
         """The store's file, for shrinking. Raises `Invalid` if there is none."""

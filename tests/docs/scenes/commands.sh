@@ -36,6 +36,9 @@ fresh() {
     case $1 in
         *"restore "*) cp "$STAGE/done/queuectl.db" other.db; queuectl --db other.db backup --replace /backups/queue.db
                       cp /backups/queue.db queue.db; return ;;
+        *"import jobs.jsonl"*) cp "$STAGE/done/queuectl.db" other.db; queuectl --db other.db export jobs.jsonl --replace
+                      queuectl --db other.db reset --yes; queuectl --db other.db init
+                      queuectl() { command queuectl "$@" && command queuectl delete --all --force --yes; }; return ;;
         *"init"*) return ;;
         *"enqueue "* | *"schedule add"*) cp "$STAGE/base.db" queuectl.db ;;
         *"dlq "* | *"cancel "*) cp "$STAGE/dead/queuectl.db" . ;;
@@ -49,6 +52,7 @@ fresh() {
     esac
     case $1 in
         *"enqueue "* | *"schedule add"*) queuectl schedule delete nightly ;;
+        *"export "*) rm -f jobs.jsonl ;;
         *"token create"*) queuectl token revoke monitor ;;
         *"copy --to"*) queuectl --db "$SERVER" reset --yes; queuectl() { from_where "$@"; } ;;
         *"worker stop"*) queuectl() { command queuectl worker start --detach --if-none --name night; command queuectl "$@"; } ;;

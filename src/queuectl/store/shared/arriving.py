@@ -39,7 +39,7 @@ def _depend(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
                 [rows.list_text(refs), len(refs), job.seq],
             )
             changed[job.id] = job._replace(depends_on=refs, unmet=len(refs))
-        mine = [_edge(job, parse(ref), parents, batches) for ref in refs]
+        mine = [edge_of(job, parse(ref), parents, batches) for ref in refs]
         edges += mine
         if any(verdict is not None for *_, verdict, _ in mine):
             early.append(changed.get(job.id, job))
@@ -57,10 +57,15 @@ Parents = Mapping[str, tuple[str, int, JobState]]
 """The id, the `seq` and the state of each job that others depend on, by what they call it."""
 
 
-def _parents(store: Session, spelled: set[str]) -> Parents:
+def parents_of(store: Session, ids: set[str]) -> dict[str, tuple[str, int, JobState]]:
+    """Those of these jobs that are there."""
     text = f"SELECT id, seq, state FROM {{schema}}.jobs WHERE id {store._dialect.any_of}"
-    found = store._select(text, [store._dialect.array(sorted(spelled))])
-    parents = {id_: (id_, seq, JobState(state)) for id_, seq, state in found}
+    found = store._select(text, [store._dialect.array(sorted(ids))])
+    return {id_: (id_, seq, JobState(state)) for id_, seq, state in found}
+
+
+def _parents(store: Session, spelled: set[str]) -> Parents:
+    parents = parents_of(store, spelled)
     for ref in sorted(spelled - parents.keys()):
         job = rows.only_one(ref, lambda condition, values: store._jobs(f"WHERE {condition}", values))
         parents[ref] = parents[job.id] = job.id, job.seq, job.state
@@ -87,7 +92,7 @@ def _batches(store: Session, names: set[str]) -> Mapping[str, Parent]:
     return {name: Parent(None, batch.end, batch.is_done, name) for name, batch in found.items()}
 
 
-def _edge(job: Job, on: Dependency, parents: Parents, batches: Mapping[str, Parent]) -> tuple[object, ...]:
+def edge_of(job: Job, on: Dependency, parents: Parents, batches: Mapping[str, Parent]) -> tuple[object, ...]:
     """The values of the query `add_edge`."""
     child = job.seq
     if on.is_batch:

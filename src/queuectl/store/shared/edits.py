@@ -63,6 +63,15 @@ class Edits(Jobs):
                 self._announce()
         return results
 
+    @abstractmethod
+    def insert(self, jobs: Iterable[Job]) -> dict[str, Job]:
+        """See `PeopleStore`."""
+
+    def take_in(self, pages: Iterable[Sequence[Job]]) -> int:
+        from queuectl.store.shared.taking import take_in
+
+        return take_in(self, self.insert, self.admit, pages)
+
     def admit(self, arrivals: Sequence[Arrival]) -> list[Admitted]:
         from queuectl.domain.lifecycle import Replaced
         from queuectl.store.shared.unique import admit

@@ -1,0 +1,144 @@
+"""Jobs as lines of JSON, out of a store and into another one, however many they are."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import repeat
+from pickle import dumps, loads
+from typing import IO
+
+from queuectl import ids
+from queuectl.client.acting import note
+from queuectl.client.enqueueing import check_units
+from queuectl.client.looking import pages
+from queuectl.client.values import Progress
+from queuectl.domain.batch import lock_of, without_lock
+from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, KeyTaken, KeyTwice, NotFound, SystemFailure
+from queuectl.domain.job import Job
+from queuectl.domain.selector import Selector
+from queuectl.settings import Settings
+from queuectl.store.port import Store
+from queuectl.wire.documents import Documents
+from queuectl.wire.exported import AsTheyWere
+from queuectl.wire.listing import JobTexts
+from queuectl.wire.spool import Spool
+
+PAGE = 1000
+
+
+def export(store: Store, selector: Selector, out: IO[str], progress: Progress | None) -> int:
+    """Writes matching jobs, a line each, in the order of enqueueing. Returns how many."""
+    texts, number = JobTexts(plain=False), 0
+    for page in pages(store, selector):
+        if page:
+            out.write("\n".join(texts.of(page, list(repeat(None, len(page))))) + "\n")
+            number += len(page)
+            if progress:
+                progress(number)
+    return number
+
+
+@contextmanager
+def new_file(path: str, replace: bool) -> Iterator[IO[str]]:
+    """A text file for its owner alone, which is there once it is whole. Raises `Conflict` if one is there already,
+    unless `replace`."""
+    path = os.path.abspath(os.path.expanduser(path))
+    if os.path.lexists(path) and not replace:
+        raise Conflict(f"{path} is there already", "name another file, or write over it with --replace")
+    try:
+        handle, made = tempfile.mkstemp(prefix=".export-", dir=os.path.dirname(path))
+    except OSError as error:
+        raise SystemFailure(f"cannot write to {os.path.dirname(path)}: {error.strerror}") from None
+    try:
+        with open(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
+        os.replace(made, path)
+    except BaseException:
+        os.unlink(made)
+        raise
+
+
+class Taken:
+    """Exported jobs that were read and found right, to be added. `name` is their file."""
+
+    def __init__(self, documents: Documents, name: str, now: float, progress: Progress | None = None) -> None:
+        """Reads all of them. Raises `Invalid` with the line of the first that is wrong."""
+        self.name, self.kind = name, documents.kind
+        self.count = 0
+        self._spool = Spool()
+        numbers, jobs, lines = list[int](), list[Job](), AsTheyWere(now)
+        for number, raw in documents.numbered:
+            try:
+                jobs.append(lines.job(documents.decode(raw)))
+            except Invalid as error:
+                told = f"{name}, {self.kind} {number}: {error.message}"
+                raise Invalid(told, f"{error.hint}; nothing was imported") from None
+            numbers.append(number)
+            if len(jobs) == PAGE:
+                self._keep(numbers, jobs)
+                if progress:
+                    progress(self.count)
+        self._keep(numbers, jobs)
+
+    def _keep(self, numbers: list[int], jobs: list[Job]) -> None:
+        if jobs:
+            self._spool.add(dumps((numbers, jobs)))
+            self.count += len(jobs)
+            numbers.clear()
+            jobs.clear()
+
+    def pages(self) -> Iterator[tuple[Sequence[int], Sequence[Job]]]:
+        """The jobs with the numbers of their lines."""
+        yield from map(loads, self._spool)
+
+    def where(self, job_id: str) -> str:
+        """The lines of a job, for an error."""
+        found = [number for numbers, jobs in self.pages() for number, job in zip(numbers, jobs, strict=True)
+                 if job.id == job_id]  # fmt: skip
+        return f"{self.name}, {self.kind} {' and '.join(map(str, found[:2]))}: "
+
+
+def _fitting(store: Store, job: Job) -> Job:
+    """An unfinished job without the lock of a batch whose limit did not come along. Raises `Invalid` if it needs more
+    units of a lock than there are."""
+    if job.batch is not None and not store.at_most(job.batch):
+        job = job._replace(locks=without_lock(job.locks, lock_of(job.batch)))
+    check_units(store, [job])
+    return job
+
+
+def take_in(store: Store, who: str, taken: Taken, progress: Progress | None = None) -> int:
+    """Adds the jobs as they were, all or none. Returns how many. Raises `Conflict` for an id or a key that is taken,
+    and `NotFound` for what a job waits for, with the line."""
+    captured = tuple(Settings(store.config(), store.defaults)["env-capture"])
+
+    def pages_of() -> Iterator[list[Job]]:
+        done = 0
+        for _, jobs in taken.pages():
+            specs = {id(job.spec): job.spec._replace(captured=captured) for job in jobs}
+            made = [job._replace(spec=specs[id(job.spec)], generated_id=ids.may_be_drawn(job.id)) for job in jobs]
+            yield [_fitting(store, job) if job.locks and not job.finished else job for job in made]
+            done += len(jobs)
+            if progress:
+                progress(done)
+
+    try:
+        with store.transaction():
+            number = store.take_in(pages_of())
+            note(store, who, "Imported", f"{number} jobs from {taken.name}")
+    except (IdTaken, IdTwice) as error:
+        hint = "delete that job first, or import into another store"
+        hint = "keep one of the lines" if isinstance(error, IdTwice) else hint
+        raise Conflict(taken.where(error.id) + error.message, f"{hint}; nothing was imported") from None
+    except (KeyTaken, KeyTwice) as error:
+        raise Conflict(f"{taken.name}: {error.message}", f"{error.hint}; nothing was imported") from None
+    except NotFound as error:
+        raise NotFound(
+            f"{taken.name}: {error.message}, which another job waits for", "export that job too; nothing was imported"
+        ) from None
+    return number

@@ -1,0 +1,148 @@
+"""Jobs leave a store as lines of JSON, and come into any other one as they were."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.client.exchanging import Taken
+from queuectl.client.facade import Client
+from queuectl.domain.errors import Conflict, IdTaken, Invalid, NotFound, QueuectlError
+from queuectl.domain.job import JobState
+from queuectl.domain.selector import ALL_JOBS, Selector
+from queuectl.wire.documents import documents_in
+from tests.conformance.test_backups import running
+from tests.conformance.test_copying import Places, enqueue, fill, opened, place
+from tests.unit.test_json_everywhere import typed
+
+__all__ = ["place"]
+
+EACH_PAIR = [
+    pytest.mark.parametrize("to", ["sqlite", "postgres"]), pytest.mark.parametrize("source", ["sqlite", "postgres"]),
+]  # fmt: skip
+
+
+def exported(client: Client, selector: Selector = ALL_JOBS) -> list[dict[str, Any]]:
+    out = io.StringIO()
+    number = client.export(selector, out)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert len(lines) == number
+    return lines
+
+
+def take(client: Client, documents: list[dict[str, Any]]) -> int:
+    lines = [json.dumps(document).encode() + b"\n" for document in documents]
+    return client.take_in(Taken(documents_in(lines), "jobs.jsonl", client.now()))
+
+
+def alike(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The jobs without what is computed of times that have been rounded, and when a blocked one was last looked at."""
+    gone = {"blocked": {"duration", "updated_at"}}
+    return [
+        {key: value for key, value in each.items() if key not in gone.get(each["state"], {"duration"})}
+        for each in documents
+    ]
+
+
+def fill_more(client: Client) -> None:
+    """Jobs that depend on others, hold a key, belong to a batch, wait for long."""
+    fill(client)
+    client.set_lock("gpu", 2)
+    enqueue(
+        client,
+        {"id": "after", "command": "true", "depends_on": ["done", "fails:any"], "locks": ["gpu=2"]},
+        {"id": "open", "command": "true", "depends_on": ["waits"], "unique_key": "K", "unique_for": "1h"},
+        {"id": "other", "command": "true", "batch": "B", "at_most": 2, "expires": "3d", "delay": "1d", "nice": 5},
+    )
+    client.cancel(["other"])
+    client.hold(["after"])
+
+
+@EACH_PAIR[0]
+@EACH_PAIR[1]
+def test_jobs_come_back_with_their_state_and_results(place: Places, source: str, to: str) -> None:
+    with closing(opened(place(source))) as client, closing(opened(place(to))) as target:
+        fill_more(client)
+        lines = exported(client)
+        with pytest.raises(Invalid, match="job after needs 2 units of lock gpu, which has 1"):
+            take(target, lines)
+        target.set_lock("gpu", 2)
+        assert take(target, lines) == len(lines) == 7
+        assert alike(exported(target)) == alike(lines)
+        assert target.counts() == client.counts()
+        assert [deed.kind for deed in target.audit()] == ["Imported", "LockSet"]
+        with pytest.raises(Conflict, match=r"^jobs.jsonl, line 1: job done exists already"):
+            take(target, lines)
+        assert alike(exported(target)) == alike(lines)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_was_imported_goes_on_as_what_it_was(place: Places, kind: str) -> None:
+    with closing(opened(place("sqlite"))) as client, closing(opened(place(kind))) as target:
+        fill_more(client)
+        _, runs = running(client)
+        target.set_lock("gpu", 2)
+        take(target, exported(client))
+        again = target.job("runs")
+        assert (again.state, again.worker, again.started_at, again.lease) == (JobState.PENDING, None, None, runs.lease)
+        with pytest.raises(Conflict, match="'K' is taken by job open"):
+            enqueue(target, {"command": "true", "unique_key": "K", "on_conflict": "error"})
+        target.cancel(["waits"])
+        assert (target.job("open").state, target.job("open").error) == (JobState.CANCELLED, "job waits is cancelled")
+        target.retry(["waits"])
+        assert target.job("open").state is JobState.BLOCKED
+        target.retry(["done"], cascade=True)
+        assert [parent.id for parent in target.graph("after").jobs][:1] == ["done"]
+        generated = next(job.id for job in target.jobs() if job.command == "later")
+        assert target.job(generated[:6]).id == generated
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_all_or_none_are_imported(place: Places, kind: str) -> None:
+    plain: dict[str, Any] = {"id": "a", "command": "true"}
+    with closing(opened(place(kind))) as client:
+        enqueue(client, {"id": "there", "command": "true", "unique_key": "K"})
+        refused: list[tuple[dict[str, Any], type[QueuectlError], str]] = [
+            ({"id": "b", "command": "true", "colour": "red"}, Invalid, "line 2: unknown key 'colour'"),
+            ({"id": "b", "command": "true", "state": "gone"}, Invalid, "line 2: unknown state"),
+            ({"id": "b", "command": "true", "lost": -1}, Invalid, "line 2: lost must be"),
+            ({"command": "true"}, Invalid, "line 2: the job has no id"),
+            ({"id": "there", "command": "true"}, Conflict, "line 2: job there exists already"),
+            ({"id": "a", "command": "true"}, Conflict, "line 1 and 2: id a comes twice"),
+            ({"id": "b", "command": "true", "unique_key": "K"}, Conflict, "unique key 'K' is taken by job there"),
+            ({"id": "b", "command": "true", "state": "blocked", "depends_on": ["x"]}, NotFound, "no job x"),
+        ]  # fmt: skip
+        for wrong, error, told in refused:
+            with pytest.raises(error, match=told):
+                take(client, [plain, wrong])
+            assert [job.id for job in client.jobs()] == ["there"]
+        done: dict[str, Any] = {"id": "b", "command": "true", "state": "completed", "depends_on": ["x"]}
+        assert take(client, [plain, done]) == 2  # what it no longer waits for need not come along
+        assert client.job("b").depends_on == ("x",)
+        with pytest.raises(IdTaken):
+            enqueue(client, plain)
+
+
+def test_the_commands_write_and_read_a_file(place: Places, tmp_path: Path) -> None:
+    source, target, file = Path(place("sqlite")), Path(place("sqlite")), tmp_path / "jobs.jsonl"
+    with closing(opened(str(source))) as client:
+        fill(client)
+    assert typed(source, f"export {file}")[:2] == (0, f"exported 4 jobs to {file}\n")
+    assert file.stat().st_mode & 0o777 == 0o600
+    code, _, told = typed(source, f"export {file}")
+    assert (code, f"queuectl: {file} is there already" in told) == (4, True)
+    assert json.loads(typed(source, f"export {file} --replace --json --state completed")[1])["jobs"] == 1
+    assert typed(source, f"export {file} --replace -q other -q default")[0] == 0
+    assert json.loads(typed(target, f"import {file} --json")[1]) == {"imported": 4}
+    assert typed(target, "export -") == typed(target, "export")
+    printed = [json.loads(line) for line in typed(target, "export")[1].splitlines()]
+    assert alike(printed) == alike([json.loads(line) for line in file.read_text().splitlines()])
+    assert typed(target, f"import {file}")[0] == 4
+    assert typed(target, "import")[0] == typed(target, f"import {tmp_path}/none")[0] == 2
+    assert typed(target, "export --state cancelled") == (0, "", "0 jobs\n")
+    assert [path.name for path in tmp_path.glob(".export*")] == []
