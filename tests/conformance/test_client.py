@@ -579,3 +579,19 @@ def test_schedules_are_the_same_from_everywhere(anywhere: AnyClient) -> None:
     assert anywhere.delete_schedule("nightly").name == "nightly"
     with pytest.raises(NotFound):
         anywhere.schedule("nightly")
+
+
+def test_alerts_and_hooks_are_the_same_from_everywhere(served: AnyClient, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    job: JobKeys = {"command": "exit 3", "max_retries": 0, "on_dead": "true"}
+    added = served.add_schedule("tick", job, every="1h", alert=f"echo $QUEUECTL_STATE >> {told}", expect_within="30m")
+    assert (added.expect_within, added.streak, added.ping) == (1800.0, None, None)
+    run = served.run_schedule("tick").id
+    until(told.exists, "its run has failed")
+    streak = served.schedule("tick").streak
+    assert streak is not None
+    assert (streak.state, streak.job) == ("failing", run)
+    until(lambda: [hook.state for hook in served.history(run).hooks] == ["completed"], "its hook has run")
+    assert [job.tags[0] for job in served.find(Selector(hooks=True))] == ["on_dead", "alert"]
+    assert [job.id for job in served.find(Selector(schedules=("tick",)))] == [run]
+    assert served.set_schedule("tick", alert="none", expect_within="none").streak is None
