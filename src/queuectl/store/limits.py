@@ -21,10 +21,6 @@ class GateStore(Protocol):
     def held_up(self) -> bool:
         """Whether the last claim left due jobs behind a limit or lock that the end of another job may open."""
 
-    @property
-    def opens_none_ahead(self) -> bool:
-        """Whether that end lets in no job that may wait for a slot."""
-
     def holds_back(self, job: Job) -> bool:
         """Whether a running job holds a lock, or a place of a queue that had few when jobs were last claimed."""
 

@@ -212,7 +212,7 @@ class Claiming:
             claims.add(link, limit, [job for job in jobs if not may_be_poison(job)])
             if len(jobs) < limit:
                 claims.passed_over = True
-                if not jobs and self._store.opens_none_ahead:
+                if not jobs and self._store.held_up:  # what an end then lets in is not claimed ahead
                     self._ahead = none_ahead
                 return
 

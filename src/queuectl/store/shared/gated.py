@@ -50,10 +50,6 @@ class Gated(Limits):
     def held_up(self) -> bool:
         return self.gates.held_up
 
-    @property
-    def opens_none_ahead(self) -> bool:
-        return self.gates.held_up and not self.gates.is_awaited
-
     def holds_back(self, job: Job) -> bool:
         return bool(job.locks) or job.queue in self.gates.places
 

@@ -37,8 +37,6 @@ CLOCKS_DIFFER_S = 1.0
 """So far a start may lie in the future, by the clock of whoever claims."""
 TAKEN_BY_OTHERS_S = 0.05
 """After so long a claim is repeated that found jobs in somebody's hands."""
-OTHERS_SHARE = 2
-"""After a slice of dependents the store is left to others for this many times as long as it took."""
 SUSPECTS_SEEN, LOOK_WIDER = 16, 8
 """So many suspects that may not be claimed now a claim looks past; if there are more, it looks again, so many times as
 far."""
@@ -67,8 +65,6 @@ class Gates:
         self.vacated = Vacated(store)
         self.held_up = False
         """Whether the last claim left due jobs behind a gate that the end of another job can open."""
-        self.is_awaited = False
-        """Whether the end of some job may release others, as the last claim saw it."""
         self._slice_at = 0.0  # by a clock that nobody sets
         """Not before then the next slice of what is listed is settled."""
         self.reopens_at: float | None = None
@@ -248,7 +244,6 @@ class Gates:
         """Settles what this transaction has ended, if anything is awaited, and some of what is listed, so that a claim
         finds what that releases; the next one follows soon while there is more. Returns whether it looked."""
         store = self._store
-        self.is_awaited = awaited or listed
         if not awaited:
             store._turned = {seq: job for seq, job in store._turned.items() if job.batch is not None}
         store._settle_ends()
@@ -260,7 +255,7 @@ class Gates:
             has_done = settle_listed(store)
             ended = boottime()
             store._has_listed = bool(store._select("SELECT 1 FROM {schema}.settlements LIMIT 1"))
-            self._slice_at = ended + (OTHERS_SHARE * (ended - began) if has_done else TAKEN_BY_OTHERS_S)
+            self._slice_at = ended + (store.others_share * (ended - began) if has_done else TAKEN_BY_OTHERS_S)
             is_listed = store._has_listed
         if is_listed:
             self.look_again_at(now + max(0.0, self._slice_at - boottime()))

@@ -34,6 +34,9 @@ class Session(ABC):
     would add.
     """
 
+    others_share: float
+    """After a slice of long work the store is left to others for this many times as long as it took."""
+
     _dialect: rows.Dialect
     _counted: Counter[tuple[str, str]]
     _turned: dict[int, Job]

@@ -22,6 +22,8 @@ DEAD = JobState.DEAD
 SLICE = 1000
 """The most dependents that are settled in one transaction."""
 NEVER = -1.0
+UNMET = "(SELECT job.unmet FROM {schema}.jobs AS job WHERE job.seq = edges.child)"
+"""Of an edge's child; NULL where that is gone. No join: PostgreSQL would begin one with all edges of the parent."""
 LISTED = 100
 """The most rows of the work list that are looked at in one transaction."""
 
@@ -39,6 +41,11 @@ class Parent(NamedTuple):
     def key(self) -> tuple[str, object]:
         """The column of edges that names it, and the value there."""
         return ("parent", self.seq) if self.batch is None else ("batch", self.batch)
+
+    @property
+    def named(self) -> str:
+        """The same column as an expression for which no index is used: edges are found by their children."""
+        return "parent + 0" if self.batch is None else "batch || ''"
 
     def why_not(self, ref: str) -> str:
         """Why a dependency on it cannot hold."""
@@ -157,11 +164,11 @@ def settle_edges(store: Session, parent: Parent, limit: int, anew: bool = False)
     `anew`: also those that were decided by an earlier end, in case nobody has looked at the retry in between.
     """
     if not parent.is_over:
-        return _look(store, parent, "verdict IS NOT NULL AND child.unmet > 0", limit)
-    looked, is_done = _look(store, parent, "verdict IS NULL", limit)
+        return _look(store, parent, f"verdict IS NOT NULL AND {UNMET} > 0", limit)
+    looked, is_done = _look(store, parent, f"verdict IS NULL AND {UNMET} IS NOT NULL", limit)
     if is_done and anew and looked < limit:
         met = ", ".join(f"'{wants}'" for wants in Wants if is_met(wants, parent.state))
-        outdated = f"child.unmet > 0 AND verdict <> CAST(wants IN ({met}) AS integer)"
+        outdated = f"{UNMET} > 0 AND verdict <> CAST(wants IN ({met}) AS integer)"
         again, is_done = _look(store, parent, outdated, limit - looked)
         looked += again
     return looked, is_done
@@ -170,9 +177,8 @@ def settle_edges(store: Session, parent: Parent, limit: int, anew: bool = False)
 def _look(store: Session, parent: Parent, condition: str, limit: int) -> tuple[int, bool]:
     column, key = parent.key
     found = store._select(
-        "SELECT edges.child, edges.ref, edges.wants FROM {schema}.edges "
-        "JOIN {schema}.jobs AS child ON child.seq = edges.child "
-        f"WHERE edges.{column} = ? AND {condition} ORDER BY edges.child LIMIT {limit}",
+        f"SELECT child, ref, wants FROM {{schema}}.edges WHERE {column} = ? AND {condition} "
+        f"ORDER BY {column}, verdict, child LIMIT {limit}",  # as its index has them: a slice reads no more than itself
         [key],
     )
     if not found:
@@ -228,7 +234,7 @@ def _settle_alike(store: Session, children: Sequence[Child]) -> list[int]:
 def _decide(store: Session, parent: Parent, found: Sequence[tuple[int, str, str]]) -> set[int]:
     """Gives these edges the verdict that follows from the state of what they depend on; the children concerned."""
     changed: set[int] = set()
-    column, key = parent.key
+    _, key = parent.key
     for wants in sorted({wants for *_, wants in found}):
         mine = [(child, ref) for child, ref, wanted in found if wanted == wants]
         verdict, why = None, None
@@ -236,11 +242,11 @@ def _decide(store: Session, parent: Parent, found: Sequence[tuple[int, str, str]
             verdict = int(is_met(Wants(wants), parent.state))
             why = None if verdict else parent.why_not(mine[0][1])
         text = (
-            f"UPDATE {{schema}}.edges SET verdict = ?, why = ? WHERE {column} = ? AND wants = ? "
-            f"AND child {store._dialect.any_of} RETURNING child"
+            f"UPDATE {{schema}}.edges SET verdict = ?, why = ? WHERE child {store._dialect.any_of} "
+            f"AND {parent.named} = ? AND wants = ? RETURNING child"
         )
         children = store._dialect.array([child for child, _ in mine])
-        changed.update(child for (child,) in store._select(text, [verdict, why, key, wants, children]))
+        changed.update(child for (child,) in store._select(text, [verdict, why, children, key, wants]))
     return changed
 
 

@@ -41,6 +41,7 @@ class SqliteSession(Session):
     """A connection to one file. Only one transaction writes to the file at a time."""
 
     _dialect = rows.SQLITE
+    others_share = 2.0
 
     def __init__(self, path: str | Path, clock: Clock | None, busy_timeout_s: float, make: bool) -> None:
         self.url = self.address = os.path.abspath(path)
