@@ -151,6 +151,7 @@ _ROWS = (
             option("--key", "FILE", "private key of the certificate (PEM)"),
             flag("--insecure", "allow other machines without HTTPS"),
             option("--public-url", "URL", "the address people use, if a proxy is in front, such as https://HOST/queue"),
+            many("--also", "NAME=URL", "serve this store too, below /stores/NAME; may be repeated"),
             many(
                 "--trust-forwarded", "ADDRESS", "believe X-Forwarded-For of this proxy or network; may be repeated "
                 "(default: with --public-url, of this machine)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -29,6 +29,8 @@ from queuectl.web.rendering import page
 from queuectl.web.rest import table
 from queuectl.web.rest.health import Health
 from queuectl.web.rest.streaming import Followers
+from queuectl.web.stores import FIRST, FOLDER, Stores
+from queuectl.wire.requests import NOTHING
 
 GZIP_FROM_BYTES = 1024
 GZIP_LEVEL = 4
@@ -38,18 +40,49 @@ LISTEN_S_MAX = 900.0
 """Longest life of a stream; browsers then reconnect by themselves."""
 
 
+OpenClient = Callable[[], Client]
+
+
 def create_app(
-    open_client: Callable[[], Client], bound: str = "127.0.0.1", allowed: Iterable[str] = (),
-    listen_s_max: float = LISTEN_S_MAX, public: PublicUrl | None = None, trusted: Sequence[str] = (),
+    open_client: OpenClient, bound: str = "127.0.0.1", allowed: Iterable[str] = (), listen_s_max: float = LISTEN_S_MAX,
+    public: PublicUrl | None = None, trusted: Sequence[str] = (), also: Mapping[str, OpenClient] = NOTHING,
 ) -> Starlette:  # fmt: skip
     """The whole server as an ASGI application.
 
     `open_client` opens the store each time it is called: every thread has a client of its own. `bound` is the address
     the server listens on. `allowed` are further host names it accepts. `public` is the address in front of a proxy, and
-    `trusted` are the proxies whose X-Forwarded-For and X-Forwarded-Proto count. Raises `Invalid`.
+    `trusted` are the proxies whose X-Forwarded-For and X-Forwarded-Proto count. `also` opens further stores, by name.
+    Raises `Invalid`.
     """
     clients = Clients(open_client)
     door = Door(clients)
+    others = {
+        name: _of_store(each, Clients(each), door, listen_s_max, names=(FIRST, *also)) for name, each in also.items()
+    }
+    names = [*allowed]
+    if public:
+        refuse_pages(public, [FOLDER, *(route.path for route in _routes())])
+        names.append(public.host)
+    middleware = [
+        Middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted)),
+        Middleware(Guard, door=door, hosts=Hosts(bound, names), public=public, stores=others.keys()),
+        Middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL),
+        Middleware(Stores, others=others),
+    ]
+    app = _of_store(open_client, clients, door, listen_s_max, names=(FIRST, *also), middleware=middleware)
+    app.state.all = [app, *others.values()]
+    return app
+
+
+def _routes() -> list[Route | Mount]:
+    return [*login.routes, *table.routes(), Mount("/static", Assets()), *pages.routes]
+
+
+def _of_store(
+    open_client: OpenClient, clients: Clients, door: Door, listen_s_max: float, names: Sequence[str],
+    middleware: Sequence[Middleware] = (),
+) -> Starlette:  # fmt: skip
+    """The application of one store. `names` are those of all."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -57,27 +90,16 @@ def create_app(
             yield
         finally:
             end_streams(app)
-            clients.close()
+            for each in app.state.all:
+                each.state.clients.close()
 
-    routes: list[Route | Mount] = [*login.routes, *table.routes(), Mount("/static", Assets()), *pages.routes]
-    names = [*allowed]
-    if public:
-        refuse_pages(public, (route.path for route in routes))
-        names.append(public.host)
     app = Starlette(
-        routes=routes,
-        middleware=[
-            Middleware(ProxyHeadersMiddleware, trusted_hosts=list(trusted)),
-            Middleware(
-                Guard, door=door, hosts=Hosts(bound, [*allowed, *([public.host] if public else [])]), public=public
-            ),
-            Middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL),
-        ],
+        routes=_routes(), middleware=middleware, lifespan=lifespan,
         exception_handlers={QueuectlError: _problem, HTTPException: _not_routed, Exception: _bug},
-        lifespan=lifespan,
-    )
+    )  # fmt: skip
     app.state.clients = clients
     app.state.door = door
+    app.state.stores = names
     app.state.health = Health()
     app.state.charts = {}
     app.state.feed = Feed(open_client, listen_s_max)
@@ -88,13 +110,17 @@ def create_app(
 
 def end_streams(app: Starlette) -> None:
     """Ends all streams before the server stops; they would otherwise last as long as their readers stay."""
-    app.state.feed.close()
-    app.state.followers.close()
-    app.state.console.close()
+    for each in app.state.all:
+        each.state.feed.close()
+        each.state.followers.close()
+        each.state.console.close()
 
 
-def _problem(request: Request, error: Exception) -> Response:
-    """An error as JSON for programs, or as a page for a browser that opens one."""
+async def _problem(request: Request, error: Exception) -> Response:
+    """An error as JSON for programs, or as a page for a browser that opens one.
+
+    It and its like are coroutines: Starlette would run functions in threads of their own.
+    """
     assert isinstance(error, QueuectlError)
     opens_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
     if opens_page and hasattr(request.state, "visitor") and not request.url.path.startswith("/api/"):
@@ -103,17 +129,19 @@ def _problem(request: Request, error: Exception) -> Response:
     return problems.response(error)
 
 
-def _not_routed(request: Request, error: Exception) -> Response:
+async def _not_routed(request: Request, error: Exception) -> Response:
     """Starlette's 404 and 405 in the form of our errors."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return _problem(request, problems.MethodNotAllowed(f"{request.method} is not allowed here", allowed))
+        return await _problem(request, problems.MethodNotAllowed(f"{request.method} is not allowed here", allowed))
     if error.status_code == 404:
-        return _problem(request, problems.NoSuchPage(f"nothing is at {request.url.path[:200]}", "see: /openapi.json"))
+        return await _problem(
+            request, problems.NoSuchPage(f"nothing is at {request.url.path[:200]}", "see: /openapi.json")
+        )
     return Response(status_code=error.status_code)
 
 
-def _bug(request: Request, error: Exception) -> Response:
+async def _bug(request: Request, error: Exception) -> Response:
     """An unexpected exception: its traceback goes to the server's log, never to the client."""
     return problems.response(problems.Bug("internal error", "see the server's log"))

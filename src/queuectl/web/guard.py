@@ -8,7 +8,7 @@ known; a writing method needs a full token; the body has a limit.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from queuectl.domain.token import Role, Token
 from queuectl.web import problems
 from queuectl.web.door import Door
 from queuectl.web.public import PublicUrl, within
+from queuectl.web.stores import FOLDER, store_in
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/login", "/healthz", "/readyz"})
@@ -98,12 +99,16 @@ def is_address(name: str) -> bool:
 class Guard:
     """The outermost layer of the application: lets a request in or refuses it."""
 
-    def __init__(self, app: ASGIApp, door: Door, hosts: Hosts, public: PublicUrl | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, door: Door, hosts: Hosts, public: PublicUrl | None = None, stores: Collection[str] = ()
+    ) -> None:
+        """`stores` are the names of those besides the first."""
         self._app = app
         self._door = door
         self._hosts = hosts
         self._public = public
-        self._root = public.path if public else ""
+        self._base = public.path if public else ""
+        self._stores = stores
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -112,8 +117,11 @@ class Guard:
         if scope["type"] != "http":  # a websocket: not used here
             await send({"type": "websocket.close", "code": 1008})
             return
-        scope["path"] = within(scope["path"], self._root)
-        scope.setdefault("state", {}).update(root=self._root, is_secure=self._is_secure(scope))
+        store, scope["path"] = store_in(within(scope["path"], self._base), self._stores)
+        root = f"{self._base}{FOLDER}{store}" if store else self._base
+        scope.setdefault("state", {}).update(
+            base=self._base, root=root, store_name=store, is_secure=self._is_secure(scope)
+        )
         guarded = _with_headers(send, scope)
         try:
             await self._let_in(scope)

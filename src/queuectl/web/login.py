@@ -61,7 +61,7 @@ async def logout(request: Request) -> Response:
 
 
 def _cookie_path(request: Request) -> str:
-    return f"{request.state.root}/"
+    return f"{request.state.base}/"
 
 
 def _is_ours(target: str) -> bool:

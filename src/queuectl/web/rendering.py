@@ -17,6 +17,7 @@ from queuectl.domain.job import seen_state
 from queuectl.domain.limits import requests_of
 from queuectl.web.assets import address
 from queuectl.web.public import under
+from queuectl.web.stores import places
 from queuectl.wire.jobs import command_line, worker_name
 from queuectl.wire.limits import format_rate
 from queuectl.wire.times import format_duration, format_second, format_time
@@ -73,5 +74,6 @@ def page(request: Request, template: str, *, part: str | None = None, status: in
         template = part
     visitor = getattr(request.state, "visitor", None)
     root = request.state.root
-    text = templates.get_template(template).render(request=request, visitor=visitor, root=root, **values)
+    stores = places(request.app.state.stores, request.state.base, request.state.store_name)
+    text = templates.get_template(template).render(request=request, visitor=visitor, root=root, stores=stores, **values)
     return HTMLResponse(under(root, text), status)

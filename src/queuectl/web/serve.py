@@ -18,6 +18,7 @@ from queuectl.cli.call import Call
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, OperationFailed
 from queuectl.web.public import LOOPBACK, PublicUrl, parse_public_url, trusted_proxies
+from queuectl.web.stores import parse_also
 
 if TYPE_CHECKING:
     import uvicorn
@@ -81,9 +82,13 @@ def _app(call: Call, public: PublicUrl | None, trusted: Sequence[str]) -> Starle
         raise OperationFailed(
             f"cannot load the libraries of the extra [web]: {error}", "in the checkout: pip install -e '.[web]'"
         ) from None
+    also = parse_also(call.args.also)
+    for url in also.values():
+        open_client(url).close()  # a store that cannot be opened is told now
     return create_app(
-        partial(open_client, call.db), call.args.host, call.args.allow_host, public=public, trusted=trusted
-    )
+        partial(open_client, call.db), call.args.host, call.args.allow_host, public=public, trusted=trusted,
+        also={name: partial(open_client, url) for name, url in also.items()},
+    )  # fmt: skip
 
 
 def _port(text: str) -> int:
