@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from queuectl.store.port import Store
 
 
-FIRST_WINDOW, LAST_WINDOW = 500, 32_000
+FIRST_WINDOW, LAST_WINDOW = 500, 8_000
 """A search looks at so many jobs at a time: first few, since most searches find enough at once."""
-SEARCH_S = 0.05
+SEARCH_S = 0.04
 
 
 class Tables(ABC):

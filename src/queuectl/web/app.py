@@ -24,6 +24,7 @@ from queuectl.web.console import Console
 from queuectl.web.door import Door
 from queuectl.web.feed import Feed
 from queuectl.web.guard import Guard, Hosts
+from queuectl.web.pages.charts import Charts
 from queuectl.web.public import PublicUrl, refuse_pages
 from queuectl.web.rendering import page
 from queuectl.web.rest import table
@@ -101,7 +102,7 @@ def _of_store(
     app.state.door = door
     app.state.stores = names
     app.state.health = Health()
-    app.state.charts = {}
+    app.state.charts = Charts()
     app.state.feed = Feed(open_client, listen_s_max)
     app.state.followers = Followers(listen_s_max)
     app.state.console = Console(open_client, listen_s_max)

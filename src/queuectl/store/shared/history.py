@@ -93,13 +93,13 @@ class History(Session):
     def fault_groups(self, selector: Selector, limit: int) -> list[Group]:
         from queuectl.store.past import Group
 
-        condition, values = rows.where(selector, self._dialect)
+        condition, values = self._fallen(selector)
         text = (
             "SELECT alike.fault, jobs.queue, jobs.command, jobs.exit_code, jobs.error, jobs.last_line, alike.number, "
             "alike.waiting, alike.first_at, alike.last_at FROM ("
             "SELECT fault, count(*) AS number, sum(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) AS waiting, "
             "min(finished_at) AS first_at, max(finished_at) AS last_at, max(seq) AS newest FROM {schema}.jobs "
-            f"WHERE {FALLEN} AND {condition} GROUP BY fault ORDER BY count(*) DESC, max(finished_at) DESC LIMIT ?"
+            f"WHERE {condition} GROUP BY fault ORDER BY count(*) DESC, max(finished_at) DESC LIMIT ?"
             ") AS alike JOIN {schema}.jobs ON jobs.seq = alike.newest ORDER BY alike.number DESC, alike.last_at DESC"
         )
         return [Group(*row) for row in self._select(text, [*values, limit])]
@@ -116,12 +116,20 @@ class History(Session):
         return [FaultTally(name, min(max(0, place), stretches - 1), number) for name, place, number in found]
 
     def fallen(self, selector: Selector, limit: int, before: tuple[float, int] | None) -> list[Job]:
-        condition, values = rows.where(selector, self._dialect)
+        condition, values = self._fallen(selector)
         if before is not None:
             condition += " AND (finished_at, seq) < (?, ?)"
             values += before
         order = "finished_at IS NOT NULL ORDER BY finished_at DESC, seq DESC LIMIT ?"
-        return self._jobs(f"WHERE {FALLEN} AND {condition} AND {order}", [*values, limit])
+        return self._jobs(f"WHERE {condition} AND {order}", [*values, limit])
+
+    def _fallen(self, selector: Selector) -> tuple[str, list[object]]:
+        """The condition of matching failed and dead jobs. No index of states is preferred to one of faults for it."""
+        condition, values = rows.where(selector._replace(states=()), self._dialect)
+        if selector.states:
+            wanted = ", ".join(f"'{rows.state_of(state)}'" for state in selector.states)
+            condition += f" AND state || '' IN ({wanted})"
+        return f"{FALLEN} AND {condition}", values
 
     def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
         from queuectl.store.past import Tally

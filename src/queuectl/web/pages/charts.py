@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -22,8 +23,8 @@ RANGES: Mapping[str, tuple[float, int]] = {
     USUAL: (3600.0, 60), "6h": (21600.0, 72), "24h": (86400.0, 96), "7d": (604800.0, 84), "30d": (2592000.0, 60),
 }  # fmt: skip
 """How long each is, and its number of stretches."""
-FRESH_FOR = 20
-"""A chart is read again after this part of a stretch, however many look at it; the shortest one at each look."""
+KEPT_BY, KEPT_LEAST_S = 20.0, 1.0
+"""Figures are kept for this many times as long as it took to count them."""
 HEIGHT = 100
 LEAST = 2
 """The height of the chart, and the least of a part that is not empty."""
@@ -88,10 +89,22 @@ def _round(number: int) -> int:
     return next(step * by for by in (2, 4, 6, 8, 10) if number <= step * by)
 
 
-def read(client: Client, range_: str) -> Figures:
-    """The figures of a chart."""
-    window, stretches = RANGES[range_]
-    return client.figures(window, stretches, aligned=True)
+class Charts:
+    """The figures of each range, kept for all who look, the longer the more time it took to count them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, Figures]] = {}
+
+    def figures(self, client: Client, range_: str) -> Figures:
+        """The figures of a range, as of just now."""
+        until, found = self._kept.get(range_, (0.0, None))
+        began = time.monotonic()
+        if found is None or began >= until:
+            window, stretches = RANGES[range_]
+            found = client.figures(window, stretches, aligned=True)
+            now = time.monotonic()
+            self._kept[range_] = (now + max(KEPT_LEAST_S, KEPT_BY * (now - began)), found)
+        return found
 
 
 def wanted(request: Request) -> str:
@@ -101,15 +114,10 @@ def wanted(request: Request) -> str:
 
 
 async def chart(request: Request) -> Response:
-    """The chart alone. What takes long to count is kept for a while, for all who look."""
-    range_, kept = wanted(request), request.app.state.charts
-    window, stretches = RANGES[range_]
-    until, found = kept.get(range_, (0.0, None))
-    now = await ask(request, lambda client: client.now())
-    if found is None or now >= until:
-        found = chart_of(await ask(request, lambda client: read(client, range_)), range_)
-        kept[range_] = (now + window / stretches / FRESH_FOR, found)
-    return page(request, "_chart.html", chart=found, ranges=RANGES)
+    """The chart alone."""
+    range_, charts = wanted(request), request.app.state.charts
+    figures = await ask(request, lambda client: charts.figures(client, range_))
+    return page(request, "_chart.html", chart=chart_of(figures, range_), ranges=RANGES)
 
 
 routes = [Route("/chart", chart)]

@@ -17,7 +17,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web.ask import ask
 from queuectl.web.pages import charts
-from queuectl.web.pages.charts import Chart
+from queuectl.web.pages.charts import Chart, Charts
 from queuectl.web.rendering import page
 
 SHOWN_MAX = 8
@@ -36,9 +36,9 @@ class Glance(NamedTuple):
     chart: Chart | None
 
 
-def glance(client: Client, range_: str) -> Glance:
+def glance(client: Client, kept: Charts, range_: str) -> Glance:
     """Reads the page's content. A chart of more than an hour is read apart."""
-    figures = charts.read(client, charts.USUAL)
+    figures = kept.figures(client, charts.USUAL)
     status = client.status(SHOWN_MAX)
     unhappy = Selector(states=(JobState.DEAD, JobState.FAILED))
     return Glance(
@@ -51,7 +51,7 @@ def glance(client: Client, range_: str) -> Glance:
 async def overview(request: Request) -> Response:
     """The first page."""
     range_ = charts.wanted(request)
-    found = await ask(request, lambda client: glance(client, range_))
+    found = await ask(request, lambda client: glance(client, request.app.state.charts, range_))
     return page(request, "overview.html", part="_overview.html", glance=found, chart_range=range_, ranges=charts.RANGES)
 
 
