@@ -448,7 +448,7 @@ REFRESHED = """new Promise((done) => {
 
 
 def test_a_long_output_is_bounded_and_searched(open_page: OpenPage, server: Service, worker: Worker) -> None:
-    server.enqueue("seq 1 60000; echo needle; seq 1 300", id="long-log")
+    server.enqueue("echo early needle; seq 2 60000; echo needle; seq 1 300", id="long-log")
     ended(server, "long-log")
     page = open_page("/jobs/long-log")
     log = page.get_by_role("log")
@@ -459,9 +459,24 @@ def test_a_long_output_is_bounded_and_searched(open_page: OpenPage, server: Serv
     page.evaluate(REFRESHED)
     expect(page.get_by_role("searchbox", name="Search the output")).to_be_focused()
     page.keyboard.type("NEEDLE")
-    expect(page.locator("#log-hits")).to_have_text("1 line")
-    page.keyboard.press("Enter")
+    expect(page.locator("#log-hits")).to_have_text("2 lines")
+    page.keyboard.press("Shift+Enter")
+    expect(log.locator(".hit.now")).to_have_attribute("data-n", "60001")
     expect(log.locator(".hit.now")).to_be_in_viewport()
+    page.keyboard.press("Enter")  # the server searches all of it, and the page reads what is not there yet
+    expect(log.locator(".now")).to_have_text("early needle")
+    expect(log.locator(".now")).to_be_in_viewport()
+    page.get_by_role("button", name="Later lines").click()
+    expect(log.locator(".now")).to_be_in_viewport()
+    expect(log.locator("[data-n]").first).not_to_have_attribute("data-n", "1")
+    page.get_by_role("button", name="Earlier lines").click()
+    expect(log.locator("[data-n='1']")).to_have_text("early needle")
+    log.locator("[data-n='3']").click(position={"x": 20, "y": 5})
+    assert page.url.endswith("/jobs/long-log#L3")
+    page.goto(f"{server.url}/jobs/long-log?attempt=1#L50000")
+    page.reload()
+    expect(log.locator(".now")).to_have_text("50000")
+    expect(page.locator("#log-attempt")).to_have_value("1")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.path().read_bytes().count(b"\n") == 60_301

@@ -11,6 +11,7 @@ from queuectl.web.pages.export import routes as export
 from queuectl.web.pages.failures import routes as failures
 from queuectl.web.pages.job import routes as job
 from queuectl.web.pages.jobs import routes as jobs
+from queuectl.web.pages.lines import routes as lines
 from queuectl.web.pages.live import routes as live
 from queuectl.web.pages.locks import routes as locks
 from queuectl.web.pages.overview import routes as overview
@@ -21,5 +22,5 @@ from queuectl.web.pages.workers import routes as workers
 
 routes = [
     *overview, *jobs, *job, *failures, *schedules, *queues, *batches, *locks, *workers, *enqueue, *console, *settings,
-    *access, *export, *chart, *live,
+    *access, *export, *chart, *lines, *live,
 ]  # fmt: skip

@@ -10,17 +10,19 @@ const LINES_MAX = 20000;
 const CHUNK = 200;
 const READ_MAX = 4 << 20;
 const SLICE = 1 << 18; // characters shown in one frame
+const PART = 1 << 17; // bytes read of what lies before the end
+const GUTTER = 56; // where the numbers of lines stand
 
 const $ = (id) => document.getElementById(id);
 const job = $("job").dataset.id;
-const path = `/api/v1/jobs/${encodeURIComponent(job)}`;
+const path = `/api/v1/jobs/${encodeURIComponent(job)}`, pages = `/jobs/${encodeURIComponent(job)}`;
 const box = $("log");
 const size = (bytes) => bytes >= 1 << 20 ? `${(bytes / (1 << 20)).toFixed(1)} MiB` : `${Math.ceil(bytes / 1024)} KiB`;
 
 // --- lines ---------------------------------------------------------------------------------
 
 let lines = 0, line = null, length = 0, hidden = 0, ansi = new Ansi(), waiting = [], waitingSigns = 0, frame = 0, lineClass = "";
-let carriage = false;
+let isPart = false, carriage = false, number = 0; // of the last line, counted from the output's beginning
 
 function clear() {
   box.replaceChildren();
@@ -28,6 +30,7 @@ function clear() {
   waitingSigns = lines = length = hidden = 0;
   line = null;
   carriage = false;
+  number = 0;
   ansi = new Ansi();
   $("log-note").hidden = true;
 }
@@ -41,8 +44,9 @@ function newLine(className = "") {
   }
   const made = document.createElement("div");
   made.className = `line ${className}`.trim();
+  if (className !== "meta") made.dataset.n = ++number;
   chunk.append(made);
-  if (++lines > LINES_MAX + CHUNK) {
+  if (++lines > LINES_MAX + CHUNK && !isPart) {
     lines -= box.firstElementChild.childElementCount;
     box.firstElementChild.remove();
     $("log-note").hidden = false;
@@ -119,12 +123,14 @@ function flush() {
   }
   if ($("log-follow").checked) box.scrollTop = box.scrollHeight;
   countHits();
+  $("log-earlier").hidden = !(box.querySelector("[data-n]")?.dataset.n > 1);
+  $("log-later").hidden = !more;
   if (waiting.length) frame = requestAnimationFrame(flush);
 }
 
 // --- reading and following -----------------------------------------------------------------
 
-let following = null, reading = 0;
+let following = null, reading = 0, more = false; // lines after those that are shown
 const which = () => $("log-stream")?.value ?? "";
 const tell = (text) => { $("log-state").textContent = text; };
 
@@ -134,23 +140,33 @@ function stop() {
   reading++;
 }
 
-async function read(attempt, name) {
-  const query = new URLSearchParams({ ...(attempt && { attempt }), ...(name && { stream: name }) });
-  const response = await fetch(address(`${path}/output?${query}`), { headers: { Range: `bytes=-${READ_MAX}` } });
+// What is asked of the server beside the output: which attempt and stream.
+const query = (attempt, name, more = {}) =>
+  new URLSearchParams({ ...(attempt && { attempt }), ...(name && { stream: name }), ...more });
+
+// The end of an output, or a part of it from byte `from` on.
+async function read(attempt, name, from = null) {
+  const range = from === null ? `bytes=-${READ_MAX}` : `bytes=${from}-${from + PART - 1}`;
+  const response = await fetch(address(`${path}/output?${query(attempt, name)}`), { headers: { Range: range } });
   if (response.status === 416 || response.status === 404) return "";
   if (!response.ok) throw new Error(`the output cannot be read (${response.status})`);
-  const [, from, total] = /bytes (\d+)-\d+\/(\d+)/.exec(response.headers.get("Content-Range") ?? "") ?? [];
-  const text = await response.text();
-  if (from > 0) say(`The first ${size(Number(from))} of ${size(Number(total))} are not shown; download them.`);
-  return text;
+  const [, first, last, total] = /bytes (\d+)-(\d+)\/(\d+)/.exec(response.headers.get("Content-Range") ?? "") ?? [];
+  if (first > 0 && from === null) {
+    say(`The first ${size(Number(first))} of ${size(Number(total))} are not shown.`);
+    number = (await call("GET", `${pages}/lines?${query(attempt, name, { before: first })}`)).before;
+  }
+  more = Number(last) + 1 < total;
+  return response.text();
 }
 
-async function show() {
+async function show(from = null, before = 0) {
   stop();
   clear();
+  number = before;
+  isPart = from !== null;
+  more = false;
   const mine = reading, attempt = $("log-attempt").value;
-  const query = new URLSearchParams({ download: "true", ...(attempt && { attempt }), ...(which() && { stream: which() }) });
-  $("log-download").href = address(`${path}/output?${query}`);
+  $("log-download").href = address(`${path}/output?${query(attempt, which(), { download: "true" })}`);
   const { state } = await call("GET", path);
   if (mine !== reading) return;
   if (!attempt && !["completed", "dead", "cancelled"].includes(state)) { follow(); return; }
@@ -159,10 +175,12 @@ async function show() {
     const split = Boolean($("log-stream"));
     const parts = split && !which() ? ["stdout", "stderr"] : [which()];
     const texts = [];
-    for (const name of parts) texts.push(await read(attempt, name));
+    for (const name of parts) texts.push(await read(attempt, name, from));
     if (mine !== reading) return;
     parts.forEach((name, at) => { if (texts[at]) append(texts[at], name === "stderr" ? "err" : ""); });
     if (!texts.some(Boolean)) say("It wrote nothing.");
+    if (from !== null) $("log-follow").checked = false;
+    else if (linked) { const line = linked; linked = 0; requestAnimationFrame(() => goTo(line)); }
   } catch (error) { say(error.message); }
 }
 
@@ -200,41 +218,77 @@ function attempts() {
   for (const option of [...select.options].slice(1)) option.remove();
   for (const number of numbers) select.add(new Option(`attempt ${number}`, number));
   select.value = chosen;
+  const asked = new URLSearchParams(location.search).get("attempt");
+  if (asked && numbers.includes(asked) && !select.dataset.asked) select.value = select.dataset.asked = asked;
 }
 
 // --- search --------------------------------------------------------------------------------
 
-let wanted = "", hits = [], at = -1;
+// The server searches the whole output, of which only a part may be shown here; a running job's is searched here.
+let wanted = "", hits = [], total = 0, at = -1, searching = 0;
 
-function mark(each) {
-  const hit = wanted !== "" && each.textContent.toLowerCase().includes(wanted);
-  each.classList.toggle("hit", hit);
-  if (hit) hits.push(each);
-}
+function mark(each) { each.classList.toggle("hit", wanted !== "" && each.textContent.toLowerCase().includes(wanted)); }
 
 function countHits() {
-  hits = hits.filter((each) => each.isConnected);
-  $("log-hits").textContent = wanted ? `${at >= 0 && at < hits.length ? `${at + 1} of ` : ""}${hits.length} line${hits.length === 1 ? "" : "s"}` : "";
+  if (following) { hits = [...box.querySelectorAll(".hit")].map((each) => Number(each.dataset.n)); total = hits.length; }
+  const lines = `${total.toLocaleString("en")} line${total === 1 ? "" : "s"}`;
+  $("log-hits").textContent = wanted ? `${at >= 0 && at < hits.length ? `${at + 1} of ` : ""}${lines}` : "";
   $("log-previous").hidden = $("log-next").hidden = !hits.length;
 }
 
-function search() {
+async function search() {
   wanted = $("log-search").value.toLowerCase();
   hits = [];
+  total = 0;
   at = -1;
   for (const each of box.querySelectorAll(".line")) { each.classList.remove("now"); mark(each); }
+  const mine = ++searching;
+  if (wanted && !following) {
+    try {
+      const found = await call("GET", `${pages}/lines?${query($("log-attempt").value, which(), { text: wanted })}`);
+      if (mine !== searching) return;
+      ({ hits, total } = found);
+    } catch (error) { say(error.message); }
+  }
   countHits();
+}
+
+// Shows a line, and reads what is around it if need be.
+async function goTo(line) {
+  const find = () => box.querySelector(`[data-n="${line}"]`);
+  if (!find()) {
+    const { from, before } = await call("GET", `${pages}/lines?${query($("log-attempt").value, which(), { line })}`);
+    await show(from, before);
+    while (waiting.length) await new Promise(requestAnimationFrame);
+  }
+  const each = find();
+  if (!each) return;
+  $("log-follow").checked = false;
+  box.querySelector(".now")?.classList.remove("now");
+  each.classList.add("now");
+  each.scrollIntoView({ block: "center", inline: "nearest" });
 }
 
 function go(by) {
   if (!hits.length) return;
-  hits[at]?.classList.remove("now");
-  at = (at + by + hits.length) % hits.length;
-  $("log-follow").checked = false;
-  hits[at].classList.add("now");
-  hits[at].scrollIntoView({ block: "center", inline: "nearest" });
+  at = at < 0 && by < 0 ? hits.length - 1 : (at + by + hits.length) % hits.length;
   countHits();
+  goTo(hits[at]);
 }
+
+const shownLines = () => box.querySelectorAll("[data-n]");
+$("log-earlier").addEventListener("click", () => goTo(Number(shownLines()[0].dataset.n) - 1));
+$("log-later").addEventListener("click", () => goTo(Number([...shownLines()].at(-1).dataset.n) + 1));
+
+// A click on a line's number makes it part of the address.
+let linked = Number(/^#L(\d+)$/.exec(location.hash)?.[1] ?? 0);
+box.addEventListener("click", (event) => {
+  const each = event.target.closest(".line[data-n]");
+  if (!each || event.clientX - box.getBoundingClientRect().left > GUTTER || String(getSelection())) return;
+  const shown = $("log-attempt").value;
+  history.replaceState(null, "", `${location.pathname}${shown ? `?attempt=${shown}` : ""}#L${each.dataset.n}`);
+  goTo(each.dataset.n);
+});
 
 let delay = 0;
 $("log-search").addEventListener("input", () => { clearTimeout(delay); delay = setTimeout(search, 150); });
@@ -250,6 +304,7 @@ if (innerWidth < 600) { $("log-wrap").checked = true; box.classList.add("wrap");
 $("log-wrap").addEventListener("change", (event) => box.classList.toggle("wrap", event.target.checked));
 $("log-follow").addEventListener("change", (event) => { if (event.target.checked) box.scrollTop = box.scrollHeight; });
 box.addEventListener("wheel", (event) => { if (event.deltaY < 0) $("log-follow").checked = false; }, { passive: true });
+box.addEventListener("touchmove", () => { if (box.scrollTop + box.clientHeight < box.scrollHeight - 20) $("log-follow").checked = false; }, { passive: true });
 box.addEventListener("keydown", (event) => { if (["ArrowUp", "PageUp", "Home"].includes(event.key)) $("log-follow").checked = false; });
 box.addEventListener("scroll", () => {
   if (box.scrollTop + box.clientHeight >= box.scrollHeight - 4 && !waiting.length) $("log-follow").checked = true;
@@ -262,8 +317,7 @@ document.addEventListener("fresh", () => {
   if (wasFinished && !finished && !following && !$("log-attempt").value) show(); // it was retried
   wasFinished = finished;
 });
-$("log-attempt").addEventListener("change", show);
-$("log-stream")?.addEventListener("change", show);
+for (const id of ["log-attempt", "log-stream"]) $(id)?.addEventListener("change", () => show().then(search));
 addEventListener("pagehide", stop);
 attempts();
 show();
