@@ -556,6 +556,20 @@ def test_a_waiting_job_is_changed_and_moved_to_the_front(open_page: OpenPage, se
     assert [each.id for each in server.queue.line("edits", 2)] == ["waits", "ahead"]
 
 
+def test_a_job_is_run_before_its_time_and_a_deleted_one_says_so(
+    open_page: OpenPage, server: Service, worker: Worker
+) -> None:
+    server.enqueue(id="early", delay="1h")
+    page = open_page("/jobs/early", allowed=("404",))
+    page.get_by_role("button", name="Run now").click()
+    expect(page.locator(".page-head .state")).to_have_text("completed")
+    server.full.delete("/api/v1/jobs/early")
+    expect(page.get_by_role("alert")).to_contain_text("This job has been deleted")
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+    page.evaluate("document.dispatchEvent(new Event('refresh'))")
+    expect(page.locator(".toast.bad")).to_have_count(0)
+
+
 # --- console --------------------------------------------------------------------------------
 
 

@@ -63,7 +63,7 @@ def view(client: Client, ref: str, around: int = SHOWN) -> View:
     return View(
         now=now, history=history, why=gates.why(client.explanations([job])[0]),
         facts=[fact for fact in facts(job, now) if fact.name not in SHOWN_ELSEWHERE],
-        bars=bars(history.attempts[-ATTEMPTS_SHOWN:], now), verbs=verbs(job),
+        bars=bars(history.attempts[-ATTEMPTS_SHOWN:], now), verbs=verbs(job, now),
         may_change=job.state in EDITABLE,
         graphs=graphs(job, client.neighbours(job, around), around),
         is_in_line=job.state in EDITABLE and not job.finished and job.due_at <= now,
@@ -87,10 +87,12 @@ def bars(attempts: Sequence[Attempt], now: float) -> list[Bar]:
     return found
 
 
-def verbs(job: Job) -> list[str]:
+def verbs(job: Job, now: float) -> list[str]:
     """The actions that the job's state allows."""
     found = []
-    if job.state in RETRY.states and job.state is not JobState.PENDING:
+    if job.state in (JobState.PENDING, JobState.FAILED) and job.due_at > now:
+        found.append("run now")
+    elif job.state in RETRY.states and job.state is not JobState.PENDING:
         found.append("retry")
     if job.state in CANCEL.states and not job.cancel_requested:
         found.append("cancel")

@@ -85,8 +85,22 @@ document.addEventListener("fresh", tick);
 
 // --- messages ------------------------------------------------------------------------------
 
+// What an open page shows was deleted by somebody else: it stays, and says so.
+function isGone(element) {
+  if ("gone" in element.dataset) return;
+  element.dataset.gone = "";
+  const note = document.createElement("p");
+  note.className = "notice bad";
+  note.setAttribute("role", "alert");
+  note.textContent = "This job has been deleted. What is shown here was its last state.";
+  element.prepend(note);
+  for (const button of element.querySelectorAll(".page-head button, .page-head a.button")) button.remove();
+}
+document.body.addEventListener("htmx:beforeRequest", (event) => { if ("gone" in event.detail.elt.dataset) event.preventDefault(); });
+
 document.body.addEventListener("htmx:responseError", (event) => {
   const { status, responseText } = event.detail.xhr;
+  if (status === 404 && event.detail.elt.id === "job") { isGone(event.detail.elt); return; }
   if (status === 401) { login(); return; }
   problemOf(new Response(responseText, { status: status || 500 })).then((text) => say(text, true));
 });

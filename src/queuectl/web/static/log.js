@@ -117,6 +117,7 @@ function flush() {
     waitingSigns -= piece.length;
     if (className !== lineClass && line) endLine();
     lineClass = className;
+    if (className === "meta") number = 0; // another attempt begins
     write(piece);
     if (piece.length === text.length) waiting.shift();
     else waiting[0] = [text.slice(piece.length), className];
@@ -185,8 +186,12 @@ async function show(from = null, before = 0) {
 }
 
 // Follows the output from where it was left, while the page is visible.
-function follow() {
-  following ??= { told: 0, place: null };
+async function follow() {
+  if (!following) {
+    const mine = following = { told: 0, place: null };
+    try { number = Math.max(0, (await call("GET", `${pages}/lines?before=${1e12}`)).before - LINES_MAX); } catch { /* numbers begin with 1 */ }
+    if (following !== mine) return;
+  }
   if (document.hidden) { listen.follow(null); return; }
   listen.follow({ job, tail: LINES_MAX, place: following.place });
 }
@@ -255,7 +260,7 @@ async function search() {
 
 // Shows a line, and reads what is around it if need be.
 async function goTo(line) {
-  const find = () => box.querySelector(`[data-n="${line}"]`);
+  const find = () => [...box.querySelectorAll(`[data-n="${line}"]`)].at(-1); // of the latest attempt
   if (!find()) {
     const { from, before } = await call("GET", `${pages}/lines?${query($("log-attempt").value, which(), { line })}`);
     await show(from, before);
