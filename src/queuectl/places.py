@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from queuectl.domain.errors import Invalid, OperationFailed, StoreUnavailable, no_store
+from queuectl.domain.errors import Invalid, NoStore, OperationFailed, StoreUnavailable, no_store
 from queuectl.store.values import Moved
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def prepare_target(url: str) -> tuple[str, Path]:
 
 
 def open_archive(url: str) -> Archive:
-    """An existing store, as rows."""
+    """An existing store, as rows. Raises `StoreUnavailable` if it was never made."""
+    refuse_missing(url)
     if is_server(url):
         from queuectl.store.postgres.archive import PostgresArchive
 
@@ -134,6 +135,12 @@ def open_archive(url: str) -> Archive:
     from queuectl.store.sqlite.archive import SqliteArchive
 
     return SqliteArchive(os.path.realpath(os.path.expanduser(url)))
+
+
+def refuse_missing(url: str) -> None:
+    """Raises `StoreUnavailable` for a file that is not there: its store has never had a job, or is in memory alone."""
+    if not is_server(url) and not os.path.exists(path := os.path.realpath(os.path.expanduser(url))):
+        raise no_store(path)
 
 
 def is_server(url: str) -> bool:
@@ -201,7 +208,10 @@ def reset_store(given: str | None) -> str | None:
 
     url = locate_store(given)
     if is_server(url):
-        store = _open_postgres(url)
+        try:
+            store = _open_postgres(url, make=False)
+        except NoStore:
+            return None
         store.reset()
         store.close()
         return store.url

@@ -95,13 +95,13 @@ FOR_LONG = {
 """Seen elsewhere: they start processes, or want a second store or another machine."""
 
 
-def typed(db: Path, line: str) -> tuple[int, str, str]:
-    """The exit code of a command line, and what it wrote to each stream."""
+def typed(db: Path | None, line: str) -> tuple[int, str, str]:
+    """The exit code of a command line, and what it wrote to each stream. Without `db`: on the default store."""
     written, told = io.BytesIO(), io.BytesIO()
     out, err = (io.TextIOWrapper(each, "utf-8", newline="", write_through=True) for each in (written, told))
     screen = Screen(out=out, err=err, terminal=False, width=None, height=None, answer=None, progress=True)
     first, *rest = line.split()
-    code = main.execute([first, "--db", str(db), *rest], screen)
+    code = main.execute([first, *(["--db", str(db)] if db else []), *rest], screen)
     return code, written.getvalue().decode(), told.getvalue().decode()
 
 

@@ -48,13 +48,17 @@ def import_jobs(call: Call) -> int:
         raise Invalid(f"cannot read {name}: {error}", "give a file that `export` has made, or - for stdin") from None
     finally:
         console.progress_done()
-    try:
-        with call.client() as client:
-            number = client.take_in(taken, console.progress("imported", taken.count)) if taken.count else 0
-    finally:
-        console.progress_done()
+    number = _taken_in(call, taken) if taken.count else 0
     if console.as_json:
         console.json({"imported": number})
     else:
         console.print(str(number) if console.quiet else f"imported {counted(number, 'job')}")
     return 0
+
+
+def _taken_in(call: Call, taken: exchanging.Taken) -> int:
+    try:
+        with call.client() as client:
+            return client.take_in(taken, call.console.progress("imported", taken.count))
+    finally:
+        call.console.progress_done()

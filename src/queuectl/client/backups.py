@@ -15,7 +15,7 @@ from queuectl.client.acting import note
 from queuectl.client.queues import PAUSE_ROW
 from queuectl.client.values import Progress
 from queuectl.client.workers import workers_of
-from queuectl.domain.errors import Conflict, StoreUnavailable, SystemFailure, no_store
+from queuectl.domain.errors import Conflict, StoreUnavailable, SystemFailure
 from queuectl.store.port import Store
 from queuectl.store.shared.archive import TABLES, copy_tables
 from queuectl.store.sqlite.archive import SqliteArchive
@@ -37,8 +37,7 @@ def backup(store: Store, path: str, *, replace: bool, progress: Progress | None)
     Jobs that run meanwhile are in it as lost with their machine, so they run again where it is restored. Raises
     `Conflict` if the file is there, unless `replace`.
     """
-    if not (places.is_server(store.address) or os.path.exists(store.address)):
-        raise no_store(store.address)
+    places.refuse_missing(store.address)
     path = os.path.abspath(os.path.expanduser(path))
     if os.path.lexists(path) and not replace:
         raise Conflict(f"{path} is there already", "name another file, or write over it with --replace")

@@ -28,6 +28,7 @@ def copy(
 
     `replace` empties the target first. Raises `Conflict` and changes nothing if the target is not empty.
     """
+    places.refuse_missing(source.address)
     source.store.bring_up_to_date()
     target_url, folder = places.prepare_target(to)
     if folder == source.store.folder:

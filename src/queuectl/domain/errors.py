@@ -126,9 +126,13 @@ class StoreLost(StoreUnavailable):
     """The open store cannot be used again: it was removed, has moved, or is damaged."""
 
 
-def no_store(place: str) -> StoreUnavailable:
-    """The error for a store that does not exist, in a command that only reads."""
-    return StoreUnavailable(f"there is no store {place}", "check the name; the first job makes it: queuectl enqueue")
+class NoStore(StoreUnavailable):
+    """The store does not exist, and the command makes none."""
+
+
+def no_store(place: str) -> NoStore:
+    """The error for a store at this place."""
+    return NoStore(f"there is no store {place}", "check the name; the first job makes it: queuectl enqueue")
 
 
 class StoreBusy(StoreUnavailable):
