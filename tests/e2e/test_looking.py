@@ -267,3 +267,19 @@ def test_top_refuses_a_terminal_that_nobody_knows(terminal: Terminal) -> None:
     terminal.good("queuectl init")
     code, shown = terminal.watched("TERM=nothing queuectl top")
     assert (code, "TERM=nothing is not the name of a known terminal" in shown) == (2, True)
+
+
+def test_a_hook_that_gave_up_is_told_until_it_is_purged(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a --max-retries 0 --on-dead 'echo no; exit 9' -- false")
+    terminal.good("queuectl worker start --drain --no-hooks")
+    hook = terminal.good("queuectl list --hooks --quiet").out.strip()
+    terminal.good(f"queuectl set {hook} max_retries=0")
+    terminal.good("queuectl worker start --drain")
+    (shown,) = terminal.job("a")["hooks"]
+    assert (shown["id"], shown["hook"], shown["state"], shown["error"]) == (hook, "on_dead", "dead", "exit code 9")
+    assert "Hooks    1 gave up; see: queuectl dlq list --hooks" in terminal.good("queuectl status").out
+    said = "1 hook gave up; the latest, on_dead of job a: exit code 9"
+    assert said in terminal.type("queuectl status --check").out
+    assert said in terminal.type("queuectl doctor").out
+    terminal.good("queuectl dlq purge --hooks --all --yes")
+    assert "gave up" not in terminal.type("queuectl status --check; queuectl status; queuectl doctor").out

@@ -36,17 +36,17 @@ def status(call: Call) -> int:
     with call.client() as client:
         if call.args.check:
             return _check(call, client)
-        found = client.status()
+        found, gave_up = client.status(), client.hooks_given_up()
     if call.console.as_json:
         call.console.json(STATUS.json(found))
     elif call.console.quiet:
         call.console.lines(f"{state} {number}" for state, number in found.counts.items())
     else:
-        _print(call, found)
+        _print(call, found, gave_up)
     return 0
 
 
-def _print(call: Call, found: Status) -> None:
+def _print(call: Call, found: Status, gave_up: int) -> None:
     console = call.console
     total = sum(found.counts.values())
     _heading(console, "Store", found.url)
@@ -70,6 +70,8 @@ def _print(call: Call, found: Status) -> None:
             _heading(console, "", line)
     if found.counts[JobState.DEAD]:
         _heading(console, "Dead", f"{counted(found.counts[JobState.DEAD], 'job')}; see: {call.command('dlq list')}")
+    if gave_up:
+        _heading(console, "Hooks", f"{gave_up:,} gave up; see: {call.command('dlq list --hooks')}")
 
 
 def _heading(console: Console, title: str, text: str) -> None:

@@ -211,6 +211,10 @@ class Here(Tables):
 
         return list(findings(self.store))
 
+    def hooks_given_up(self) -> int:
+        """How many hooks have failed each of their tries."""
+        return self.store.hooks_given_up()
+
     def hook_findings(self, within_s: float) -> list[Finding]:
         """Findings about hooks that gave up, lately."""
         from queuectl.client.hooks import findings
