@@ -90,7 +90,7 @@ $(BIN)/python:
 
 $(VENV)/demo-ready: pyproject.toml | $(BIN)/python
 	@echo "Installing queuectl into $(VENV) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sqlite,completion,web]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sqlite,web]'
 	@touch $@
 
 $(VENV)/test-ready: pyproject.toml | $(BIN)/python

@@ -1,15 +1,19 @@
-"""Writes `docs/commands.md` from the table of commands and the table of settings. Run it with:
+"""Writes `docs/commands.md`, and the table that completion reads, from the tables of commands and settings. Run it with:
 
 python -m tests.docs.commands_page
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from queuectl import program
+from queuectl.cli import completing
 from queuectl.cli.command import GLOBAL_OPTIONS, GROUPS, Command
 from queuectl.cli.commands import commands
+from queuectl.cli.contract import document
 from queuectl.cli.options import ACT, ENQUEUE, SELECT, Option
 from queuectl.cli.parser import usage_of
 from queuectl.cli.topics import SEEN, topics
@@ -164,6 +168,18 @@ def page() -> str:
     return "\n".join([*lines, *about(), *settings()]) + "\n"
 
 
+TABLE = Path(program.PACKAGE) / completing.TABLE
+
+
+def table() -> str:
+    """The table that completion reads: a line for each command."""
+    told = document()
+    commands = {row["name"]: {key: row[key] for key in ("help", "words", "options")} for row in told["commands"]}
+    rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row, ensure_ascii=False)}" for name, row in commands.items())
+    return f'{{"options": {json.dumps(told["options"], ensure_ascii=False)}, "commands": {{\n{rows}\n}}}}\n'
+
+
 if __name__ == "__main__":
+    TABLE.write_text(table())
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page())

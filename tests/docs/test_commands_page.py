@@ -7,4 +7,5 @@ from tests.docs import commands_page
 
 def test_the_reference_is_written_from_the_table_of_commands() -> None:
     again = "write it anew with: python -m tests.docs.commands_page"
+    assert commands_page.TABLE.read_text() == commands_page.table(), again
     assert commands_page.PAGE.read_text() == commands_page.page(), again

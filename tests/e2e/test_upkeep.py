@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import stat
 
-import pytest
-
 from tests.e2e.conftest import Terminal
 
 
@@ -128,23 +126,6 @@ def test_the_doctor_names_what_is_wrong_with_its_fix(terminal: Terminal) -> None
     assert done.code == 1
     assert "problem" in done.out
     assert "Traceback" not in done.err
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_know_the_commands(terminal: Terminal, shell: str) -> None:
-    script = terminal.good(f"queuectl completion {shell}").out
-    assert "enqueue" in script
-    assert "max-retries" in script
-    if shell == "bash":
-        assert terminal.type(script + "\ncomplete -p queuectl").code == 0
-
-
-def test_completion_without_its_library_says_what_to_install(terminal: Terminal) -> None:
-    (terminal.folder / "shtab.py").write_text("raise ImportError")
-    done = terminal.type("PYTHONPATH=. queuectl completion bash")
-    assert done.code == 1
-    assert "shtab" in done.err
-    assert "pip install queuectl" not in done.err
 
 
 def test_the_demo_shows_the_main_job_and_leaves_nothing(terminal: Terminal) -> None:

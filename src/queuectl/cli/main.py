@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EXIT_INTERRUPTED = 130
 EXIT_WINDOWS = 2
+COMPLETE = "__complete"
+"""What completion scripts call; see cli/completing.py."""
 EXIT_PIPE_CLOSED = 0
 """The exit code after a reader such as `head -1` has closed the pipe."""
 
@@ -47,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_streams()
     gc.set_threshold(COLLECT_EVERY)
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == [COMPLETE]:
+        from queuectl.cli.completing import lines
+
+        sys.stdout.writelines(f"{line}\n" for line in lines(words[1:]))
+        return _flushed(0, words)
     return _flushed(execute(words), words)
 
 

@@ -251,26 +251,3 @@ def spelled(option: Option) -> str:
     if value is None and "choices" in option.how:
         value = "{" + ",".join(option.how["choices"]) + "}"
     return ", ".join(option.flags) + (f" {value}" if value else "")
-
-
-def full(complete: dict[str, Any]) -> argparse.ArgumentParser:
-    """The parser of all commands, for completion scripts. `complete` says how to complete files and folders."""
-    from queuectl.cli.commands import commands
-
-    parser = _Parser(prog="queuectl", add_help=False)
-    for option in GLOBAL_OPTIONS:
-        _add(parser, option)
-    groups: dict[str, Any] = {"": parser.add_subparsers(metavar="COMMAND")}
-    for command in commands().values():
-        group, _, verb = command.name.rpartition(" ")
-        if group not in groups:
-            made = groups[""].add_parser(group, help=f"{group} commands", add_help=False)
-            groups[group] = made.add_subparsers(metavar="COMMAND")
-        if verb in groups[group].choices:  # `import` is a group too
-            continue
-        fill(groups[group].add_parser(verb, help=command.help, add_help=False), command)
-        for action in groups[group].choices[verb]._actions:
-            kind = {"FILE": "file", "PATH": "file", "FOLDER": "folder"}.get(str(action.metavar))
-            if kind:
-                action.complete = complete[kind]
-    return parser

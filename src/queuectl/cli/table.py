@@ -297,8 +297,12 @@ _ROWS = (
         name="completion", group=SETUP, only_here="is for the shell of a terminal",
         help="print a completion script for your shell", target="upkeep:completion",
         words="SHELL", least=1, most=1,
-        description="Print a completion script for bash, zsh, fish, tcsh or powershell.",
-        examples=('eval "$(queuectl completion bash)"',),
+        description="Print a completion script for bash, zsh or fish. It completes commands, options and their values, "
+        "and the ids, queues, locks, batches, schedules and workers that there are.",
+        examples=(
+            'eval "$(queuectl completion bash)"',
+            "queuectl completion fish > ~/.config/fish/completions/queuectl.fish",
+        ),
     ),
     Command(
         name="demo", group=SETUP, only_here="needs a terminal",

@@ -11,7 +11,7 @@ from queuectl.cli.render import visible
 from queuectl.client.acting import check_prunable
 from queuectl.client.documents import finding_to_json
 from queuectl.client.facade import Client
-from queuectl.domain.errors import Invalid, OperationFailed
+from queuectl.domain.errors import Invalid
 from queuectl.domain.job import FINISHED
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
@@ -193,22 +193,15 @@ def doctor(call: Call) -> int:
 
 def completion(call: Call) -> int:
     """Prints a completion script."""
-    from queuectl.cli import parser
+    from queuectl import program
+    from queuectl.cli.completing import SHELLS
 
-    try:
-        import shtab
-    except ImportError:
-        raise OperationFailed(
-            "completion needs the library shtab, which is not installed",
-            "in the checkout: pip install -e '.[completion]', or: pip install shtab",
-        ) from None
     shell = call.words[0]
-    known = tuple(shtab.SUPPORTED_SHELLS)
-    if shell not in known:
-        raise Invalid(f"no completion for {shell!r}", nearest(shell, known))
-    script = shtab.complete(parser.full({"file": shtab.FILE, "folder": shtab.DIRECTORY}), shell)
+    if shell not in SHELLS:
+        raise Invalid(f"no completion for {shell!r}", nearest(shell, SHELLS))
+    script = program.read(f"cli/shells/queuectl.{shell}").decode()
     if call.console.as_json:
         call.console.json({"shell": shell, "script": script})
     else:
-        call.console.print(script)
+        call.console.print(script.rstrip("\n"))
     return 0

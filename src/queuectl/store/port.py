@@ -240,6 +240,9 @@ class PeopleStore(
         Raises `NotFound`, or `Invalid` if several ids begin with it.
         """
 
+    def beginning(self, prefix: str, most: int) -> list[Job]:
+        """The first jobs whose id begins so, by id."""
+
     def take_back(self) -> int:
         """In a copy of a store, whose workers are elsewhere: takes every claim back, as lost with its machine. Returns
         their number."""

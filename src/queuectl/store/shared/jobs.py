@@ -27,6 +27,9 @@ class Jobs(Limits):
     def get(self, ref: str) -> Job:
         return rows.only_one(ref, lambda condition, values: self._jobs(f"WHERE {condition}", values))
 
+    def beginning(self, prefix: str, most: int) -> list[Job]:
+        return self._jobs("WHERE id >= ? AND id < ? ORDER BY id LIMIT ?", [prefix, f"{prefix}\x7f", most])
+
     def at(self, seqs: Sequence[int]) -> list[Job]:
         return self._jobs(f"WHERE seq {self._dialect.any_of} ORDER BY seq", [self._dialect.array(seqs)])
 
