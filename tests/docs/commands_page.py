@@ -1,4 +1,4 @@
-"""Writes `docs/commands.md`, and the table that completion reads, from the tables of commands and settings. Run it with:
+"""Writes `docs/commands.md`, and the table that completion reads, from the tables of commands. Run it with:
 
 python -m tests.docs.commands_page
 """
