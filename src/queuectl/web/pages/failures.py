@@ -20,7 +20,7 @@ from queuectl.store.past import Group
 from queuectl.web import filters
 from queuectl.web.ask import ask
 from queuectl.web.filters import Filter
-from queuectl.web.pages.jobs import ROWS
+from queuectl.web.pages.jobs import NEW_MAX, ROWS, rows_in
 from queuectl.web.rendering import page
 from queuectl.wire.words import natural
 
@@ -95,6 +95,14 @@ async def groups(request: Request) -> Response:
     return page(request, "failures.html", part="_failures.html", found=await ask(request, failures))
 
 
+class Kept(NamedTuple):
+    """The rows of an open page, which it wants to keep; when they were read, and whether there were more."""
+
+    rows: tuple[int, ...] = ()
+    seen: float = 0.0
+    more: bool = False
+
+
 class Letters(NamedTuple):
     """One page of the dead letter queue. `older` is the place where the next one begins, or None."""
 
@@ -104,21 +112,31 @@ class Letters(NamedTuple):
     queues: Sequence[str]
     total: int | None = None
     older: str | None = None
+    new: int = 0
+    seen: float = 0.0
     error: Invalid | None = None
 
 
-def letters(client: Client, wanted: Filter, before: tuple[float, int] | None) -> Letters:
-    """The matching dead jobs, the latest to die first; or those that died before a place."""
+def letters(client: Client, wanted: Filter, before: tuple[float, int] | None, kept: Kept) -> Letters:
+    """The matching dead jobs, the latest to die first; or those that died before a place; or those that an open page
+    wants to keep."""
     now, queues = client.now(), sorted({queue for queue, _ in client.counts()}, key=natural)
     try:
         selector = Filter({**wanted.given, "state": DEAD}).selector(now)
     except Invalid as error:
         return Letters(now=now, jobs=(), tails=(), queues=queues, error=error)
-    found = client.fallen(selector, ROWS + 1, before)
-    jobs = found[:ROWS]
+    if kept.rows:
+        order = {seq: at for at, seq in enumerate(kept.rows)}
+        jobs = found = sorted(client.there(kept.rows), key=lambda job: order[job.seq])
+        latest = client.fallen(selector, NEW_MAX)
+        new = sum((job.finished_at or 0.0) > kept.seen for job in latest)
+    else:
+        found, new = client.fallen(selector, ROWS + 1, before), 0
+        jobs = found[:ROWS]
     return Letters(
         now=now, jobs=jobs, tails=last_words(client, jobs), queues=queues, total=client.known_count(selector),
-        older=f"{jobs[-1].finished_at!r}_{jobs[-1].seq}" if len(found) > ROWS else None,
+        older=f"{jobs[-1].finished_at!r}_{jobs[-1].seq}" if len(found) > ROWS or (kept.rows and kept.more) else None,
+        new=new, seen=kept.seen if kept.rows else now,
     )  # fmt: skip
 
 
@@ -132,14 +150,28 @@ def place(request: Request) -> tuple[float, int] | None:
     return float(said[1]), int(said[2])
 
 
+def kept_in(request: Request) -> Kept:
+    """What an open page wants to keep."""
+    given = request.query_params
+    seen = re.fullmatch(r"\d{1,12}(?:\.\d{1,9})?", given.get("seen", ""), re.ASCII)
+    return Kept(rows_in(request), float(seen[0]) if seen else 0.0, "more" in given)
+
+
 async def dead(request: Request) -> Response:
     """The dead letter queue."""
     wanted = filters.of_query(request.url.query).without("state")
-    before = place(request)
-    found = await ask(request, lambda client: letters(client, wanted, before))
+    before, kept = place(request), kept_in(request)
+    found = await ask(request, lambda client: letters(client, wanted, before, kept))
     status = 400 if found.error else 200
     return page(
-        request, "dlq.html", part="_dlq.html", status=status, wanted=wanted, listing=found, is_first=before is None
+        request,
+        "dlq.html",
+        part="_dlq.html",
+        status=status,
+        wanted=wanted,
+        listing=found,
+        is_first=before is None,
+        new_max=NEW_MAX,
     )
 
 

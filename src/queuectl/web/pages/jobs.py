@@ -151,12 +151,16 @@ def number(request: Request, name: str, least: int = 0) -> int | None:
     return int(text)
 
 
+def rows_in(request: Request) -> tuple[int, ...]:
+    """The rows that an open page shows, by `seq`."""
+    rows = request.query_params.get("rows", "").split(",")[: max(SIZES)]
+    return tuple(int(each) for each in rows if each.isascii() and each.isdigit() and len(each) < 18)
+
+
 def place_in(request: Request) -> Place:
     """The place in the address. Raises `Invalid`."""
-    rows = request.query_params.get("rows", "").split(",")[: max(SIZES)]
     return Place(
-        number(request, "before"), number(request, "after"), number(request, "skip") or 0,
-        tuple(int(each) for each in rows if each.isascii() and each.isdigit() and len(each) < 18),
+        number(request, "before"), number(request, "after"), number(request, "skip") or 0, rows_in(request),
         number(request, "seen") or 0,
     )  # fmt: skip
 

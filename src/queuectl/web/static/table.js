@@ -133,7 +133,9 @@ document.body.addEventListener("htmx:configRequest", (event) => {
   asked = rows.length > 0 && holds();
   if (!asked) return;
   event.detail.parameters.rows = rows.join(",");
-  event.detail.parameters.seen = table.querySelector("[data-seen]").dataset.seen;
+  const { seen, more } = table.querySelector("[data-seen]").dataset;
+  event.detail.parameters.seen = seen;
+  if (more !== undefined) event.detail.parameters.more = "";
 });
 
 // A row whose job is gone stays as well.
