@@ -40,6 +40,8 @@ def claim(store: Gated, grip: Grip, host: str, wanted: Wanted, served: Served) -
 
 def _taken(store: Gated, grip: Grip, host: str, chosen: Mapping[int, str], now: float) -> list[Job]:
     """Takes the chosen jobs, given with their states."""
+    if not chosen:
+        return []
     taken = store.send("claim", seqs=json.dumps(list(chosen)), worker=grip.worker, host=host, now=now)
     found = {job.seq: job for job in store._made(taken.fetchall())}
     for seq, was in chosen.items():
