@@ -49,6 +49,18 @@ def test_no_more_commands_run_than_there_are_slots(shop: Workshop, tmp_path: Pat
         assert int(slot) < 3
 
 
+@pytest.mark.parametrize("lock", [(), ("one",)])
+def test_what_waits_for_an_end_starts_before_that_is_recorded(shop: Workshop, lock: tuple[str, ...]) -> None:
+    if not lock:
+        shop.client.set_queue("q", concurrency=1)
+    jobs = shop.enqueue_all([{"command": "true", "queue": "q", "locks": list(lock)}] * 30)
+    shop.worker(2)
+    done = sorted(shop.finished(*jobs), key=lambda job: job.started_at or 0.0)
+    pairs = list(itertools.pairwise(done))
+    assert all((before.finished_at or 0.0) <= (after.started_at or 0.0) for before, after in pairs)
+    assert any((after.started_at or 0.0) < before.updated_at for before, after in pairs)
+
+
 GATED = "while [ ! -e {} ]; do sleep 0.05; done"
 
 
