@@ -12,7 +12,7 @@ import pytest
 from queuectl import places
 from queuectl.client.backups import restore
 from queuectl.client.facade import Client
-from queuectl.domain.errors import Conflict, QueuectlError, StoreUnavailable
+from queuectl.domain.errors import Conflict, Invalid, StoreUnavailable
 from queuectl.domain.job import Job, JobState, Outcome
 from queuectl.domain.lifecycle import Ended, Started
 from queuectl.store.values import FIRST_EPOCH, Change, Grip, Superseded, WorkerRow
@@ -102,10 +102,32 @@ def test_a_damaged_backup_changes_nothing(place: Places, tmp_path: Path) -> None
     for page in range(4, len(data) // 4096):
         data[page * 4096 : page * 4096 + 200] = b"\x5a" * 200
     file.write_bytes(data)
-    with pytest.raises(QueuectlError):
+    with pytest.raises(StoreUnavailable, match=f"{file} is damaged"):
         back(address, file, replace=True)
+    file.write_bytes(data[:3000])
+    with pytest.raises(StoreUnavailable, match=f"{file} is damaged"):
+        back(other := place("sqlite"), file)
+    assert not os.path.exists(other)
     with closing(opened(address)) as client:
         assert all_of(client) == before
+
+
+def test_a_restore_that_is_cut_off_leaves_the_store_as_it_was(place: Places, tmp_path: Path) -> None:
+    address, file = place("sqlite"), tmp_path / "saved.db"
+    with closing(opened(address)) as client:
+        fill(client)
+        enqueue(client, *({"command": "true"} for _ in range(1000)))
+        client.backup(file)
+        before = all_of(client)
+
+    def cut_off(_done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore(address, "ann", str(file), replace=True, progress=cut_off)
+    with closing(opened(address)) as client:
+        assert all_of(client) == before
+    assert [each.name for each in tmp_path.glob(".backup-*")] == []
 
 
 def test_a_backup_writes_over_nothing_unless_asked(place: Places, tmp_path: Path) -> None:
@@ -116,6 +138,8 @@ def test_a_backup_writes_over_nothing_unless_asked(place: Places, tmp_path: Path
             client.backup(file)
         with pytest.raises(Conflict, match="the store itself"):
             client.backup(client.address, replace=True)
+        with pytest.raises(Invalid, match="cannot be written to stdout"):
+            client.backup("-")
         assert file.read_text() == "mine"
         client.backup(file, replace=True)
     with closing(Client(places.open_store(str(file)))) as saved:

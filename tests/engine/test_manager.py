@@ -134,3 +134,10 @@ def test_where_systemd_cannot_be_reached_no_unit_is_written(tmp_path: Path, monk
     assert code == 1
     assert "no bus" in told
     assert not list(tmp_path.glob("config/**/*.service"))
+
+
+@pytest.mark.parametrize("options", ["--count 0", "--count x", "--queue a,*"])
+def test_what_no_worker_takes_gets_no_unit(options: str, tmp_path: Path) -> None:
+    for verb in ("print", "install"):
+        code, out, told = typed(tmp_path / "queuectl.db", f"service {verb} {options}")
+        assert (code, out) == (2, ""), told

@@ -44,4 +44,7 @@ def restore(call: Call) -> int:
         console.print(place if console.quiet else f"restored {counted(rows['jobs'], 'job')} to {place}, and compared")
         resume = call.command("queue resume --all")
         console.note(f"all queues are paused; look, then: {resume}", "queue_paused")
+        if rows["schedules"]:
+            resume = call.command("schedule resume NAME")
+            console.note(f"so are all schedules; start each with: {resume}")
     return 0

@@ -15,6 +15,7 @@ from queuectl.cli.units import Choices
 from queuectl.client.here import login_name
 from queuectl.domain.errors import Invalid, NotFound, OperationFailed, SystemFailure
 from queuectl.places import is_server, locate_store, shown
+from queuectl.wire.workers import read_options
 
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 
@@ -39,6 +40,7 @@ def install(call: Call) -> int:
     _run(
         [*systemctl, "daemon-reload"]
     )  # before anything is written: here may be no systemd, or no session of this user
+    before = {name: (folder / name).read_text() for name in found if (folder / name).is_file()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in found.items():
@@ -49,6 +51,9 @@ def install(call: Call) -> int:
     _run([*systemctl, "daemon-reload"])
     _run([*systemctl, "enable", "--now", *started])
     _told(call, "started", started)
+    if any(before[name] != found[name] for name in before):
+        again = " ".join([*systemctl, "restart", *started])
+        call.console.note(f"what ran already has its earlier options; to give it these: {again}", "info")
     if not choices.is_system and not _lingers():
         hint = f"loginctl enable-linger {login_name()}"
         call.console.note(f"it ends with your last session; to have it run from boot on: {hint}", "info")
@@ -95,6 +100,7 @@ def _choices(call: Call) -> Choices:
             raise Invalid("a unit is no place for a password", hint)
     else:
         store = os.path.abspath(store)
+    read_options({"slots": args.count, "queues": args.queues})  # as the worker will
     if args.per_queue and not args.queues:
         raise Invalid("--per-queue needs the queues", "name each with --queue")
     if args.user and not args.system:
@@ -142,5 +148,7 @@ def _lingers() -> bool:
 def _run(words: Sequence[str]) -> str:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise OperationFailed(f"{' '.join(words)}: {done.stderr.strip() or done.returncode}")
+        said = done.stderr.strip().partition("\n")[0] or done.returncode
+        hint = "log in as this user, not by su or sudo" if "--user" in words and "connect" in str(said) else ""
+        raise OperationFailed(f"{' '.join(words)}: {said}", hint or "see the units alone with: queuectl service print")
     return done.stdout

@@ -15,7 +15,7 @@ from queuectl.client.acting import note
 from queuectl.client.queues import PAUSE_ROW
 from queuectl.client.values import Progress
 from queuectl.client.workers import workers_of
-from queuectl.domain.errors import Conflict, StoreUnavailable, SystemFailure
+from queuectl.domain.errors import Conflict, Invalid, StoreLost, StoreUnavailable, SystemFailure
 from queuectl.store.port import Store
 from queuectl.store.shared.archive import TABLES, copy_tables
 from queuectl.store.sqlite.archive import SqliteArchive
@@ -38,6 +38,8 @@ def backup(store: Store, path: str, *, replace: bool, progress: Progress | None)
     `Conflict` if the file is there, unless `replace`.
     """
     places.refuse_missing(store.address)
+    if path == "-":
+        raise Invalid("a backup is a file, and cannot be written to stdout", "name one, or use: queuectl export")
     path = os.path.abspath(os.path.expanduser(path))
     if os.path.lexists(path) and not replace:
         raise Conflict(f"{path} is there already", "name another file, or write over it with --replace")
@@ -72,21 +74,47 @@ def restore(address: str, who: str, path: str, *, replace: bool, progress: Progr
     path = os.path.abspath(os.path.expanduser(path))
     if not os.path.isfile(path) or not is_ours(path):
         raise StoreUnavailable(f"{path} is not a backup of a queuectl store", "name a file that `backup` has written")
-    _refuse_in_use(address, replace)
     with tempfile.TemporaryDirectory() as folder:
         copied = os.path.join(folder, "backup.db")
         shutil.copyfile(path, copied)  # an older one is brought up to date, and the backup itself stays as it is
+        _check(copied, path)
+        _refuse_in_use(address, replace)
+        if places.is_server(address):
+            places.reset_store(address)
+            return _filled(address, copied, who, path, progress)
+        place = os.path.realpath(os.path.expanduser(address))
+        with _folder_beside(place) as beside:  # whatever goes wrong meanwhile, the store is as it was
+            made = os.path.join(beside, "restored.db")
+            rows = _filled(made, copied, who, path, progress)
+            with closing(SqliteArchive(made)) as target:
+                target.become_one_file()
+            _sync(made)
+            places.reset_store(place)
+            os.replace(made, place)
+        _sync(os.path.dirname(place))
+    return rows
+
+
+def _check(copied: str, path: str) -> None:
+    """Raises `StoreUnavailable` if the copy of the file at `path` is damaged. Brings it up to date."""
+    hint = "restore another backup"
+    try:
         with closing(SqliteStore(copied)) as store:
             if faults := store.integrity():
-                raise StoreUnavailable(f"{path} is damaged: {faults[0]}", "restore another backup")
+                raise StoreUnavailable(f"{path} is damaged: {faults[0]}", hint)
             store.bring_up_to_date()
-        places.reset_store(address)
-        places.prepare_target(address)
-        with (
-            closing(places.open_archive(copied)) as source, closing(places.open_archive(address)) as target,
-            source.locked(), target.locked(),
-        ):  # fmt: skip
-            rows = copy_tables(source, target, progress)
+    except StoreLost:
+        raise StoreUnavailable(f"{path} is damaged", hint) from None
+
+
+def _filled(address: str, copied: str, who: str, path: str, progress: Progress | None) -> dict[str, int]:
+    """Makes the store of a copy of the backup at `path`, and pauses everything in it."""
+    places.prepare_target(address)
+    with (
+        closing(places.open_archive(copied)) as source, closing(places.open_archive(address)) as target,
+        source.locked(), target.locked(),
+    ):  # fmt: skip
+        rows = copy_tables(source, target, progress)
     with closing(places.open_store(address)) as store:
         assert PAUSE_ROW.function is not None
         with store.transaction():
