@@ -77,7 +77,7 @@ class JobFactory:
         return _begun(self._in_batch(new._replace(**kept), changes))
 
     def _in_batch(self, job: Job, request: JobRequest) -> Job:
-        """The job with the lock of its batch, if only so many of it may run at once."""
+        """The job with the lock of its batch, if the batch has a limit."""
         if job.batch is not None and (request.at_most or self._at_most(job.batch)):
             return job._replace(locks=with_lock(job.locks, lock_of(job.batch)))
         return job

@@ -9,7 +9,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 JOB_ID_LENGTH = 10
 IN_ORDER_FROM = 10_000
-"""From so many on the ids of jobs that are added together begin in ascending order."""
+"""From this number of jobs on, ids of jobs that are added together begin in ascending order."""
 
 _CHARACTERS = ALPHABET.encode() * 8
 """The character for each byte."""

@@ -24,7 +24,7 @@ def backup(call: Call) -> int:
 
 
 def restore(call: Call) -> int:
-    """Makes the store anew from a backup."""
+    """Makes the store from a backup."""
     from queuectl.client.backups import restore as restored
     from queuectl.client.here import login_name
 

@@ -33,7 +33,7 @@ CHUNK_MAX = 1_000_000_000
 SHOWN = 3
 """How many jobs `--dry-run` shows."""
 SAMPLES_MAX = 1000
-"""Of so many kinds of jobs we look whether something is missing here."""
+"""The number of kinds of jobs that are checked for missing files and programs."""
 
 
 def enqueue_many(call: Call, name: str) -> int:

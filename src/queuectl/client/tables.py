@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 FIRST_WINDOW, LAST_WINDOW = 500, 8_000
-"""A search looks at so many jobs at a time: first few, since most searches find enough at once."""
+"""How many jobs a search looks at in one go: few at first, since most searches find enough there."""
 SEARCH_S = 0.04
 
 

@@ -56,7 +56,7 @@ class Batch(NamedTuple):
 
 
 def lock_of(batch: str) -> str:
-    """The lock that the jobs of a batch need while only so many of them may run at once."""
+    """The lock of a batch with a limit: each of its jobs needs one unit."""
     return f"batch:{batch}"
 
 

@@ -190,12 +190,12 @@ class Supply:
         self._reserved = reserved
 
     def has(self, units: int, order: Order) -> bool:
-        """Whether so many are free for a job with this place in line. Reservations bind only those behind them."""
+        """Whether this many are free for a job with this place in line. Reservations bind only those behind them."""
         kept = sum(each.units for each in self._reserved if each.order < order)
         return units + kept <= len(self._free)
 
     def are_free(self, units: int) -> bool:
-        """Whether so many are free, for whomever they are kept."""
+        """Whether this many are free, whoever they are kept for."""
         return units <= len(self._free)
 
     def take(self, units: int) -> list[str]:

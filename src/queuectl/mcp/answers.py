@@ -53,7 +53,7 @@ CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|
 
 
 def tail_of(client: Client, job: Job, most: int) -> str:
-    """The last lines of a job's output, without colours, in at most so many bytes."""
+    """The last lines of a job's output, without colours, in at most this many bytes."""
     data = client.output(job.id, tail=TAIL_LINES) if job.starts else b""
     lines = [cut(CONTROLS.sub("", line.rsplit("\r", 1)[-1]), LINE_MAX) for line in decoded(data).splitlines()]
     while lines and size("\n".join(lines)) > most:

@@ -172,7 +172,7 @@ class _Text:
         return Invalid(f"the input is not valid JSON: {what} in line {line}", "nothing was enqueued")
 
     def _more(self, characters: int) -> bool:
-        """Reads at least so many characters. Returns whether there were any."""
+        """Reads at least this many characters. Returns whether there were any."""
         if self._is_whole:
             return False
         self._line += self._text.count("\n", 0, self._at)

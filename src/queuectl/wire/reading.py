@@ -170,7 +170,7 @@ class Reader:
         self.so_far = NOTHING_DONE
 
     def chunks(self, most: int | None = None) -> Iterator[Requests]:
-        """The jobs, at most so many at once. Raises `Invalid` with the number of the document."""
+        """The jobs, at most this many at once. Raises `Invalid` with the number of the document."""
         numbered = iter(self._documents.numbered)
         requests, before = self._empty(), 0
         while True:

@@ -168,7 +168,7 @@ class Gates:
         return served and queue not in self._closed
 
     def _can_be_met(self, needs: Sequence[limits.Request]) -> bool:
-        """Whether there are so many units at all. Somebody may have lowered a lock since."""
+        """Whether the lock has as many units at all: somebody may have lowered it since."""
         return all(each.units <= self._store.lock(each.lock).capacity for each in needs)
 
     def open_lines(self) -> list[str]:

@@ -159,7 +159,7 @@ def _awaited(store: Session, turned: Iterable[Job]) -> list[int]:
 
 
 def settle_edges(store: Session, parent: Parent, limit: int, anew: bool = False) -> tuple[int, bool]:
-    """Brings at most so many edges of a job in line with its state. Returns how many, and whether none is left.
+    """Brings at most `limit` edges of a job in line with its state. Returns how many, and whether none is left.
 
     `anew`: also those that were decided by an earlier end, in case nobody has looked at the retry in between.
     """
