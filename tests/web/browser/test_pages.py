@@ -10,6 +10,7 @@ from typing import Any
 import axe_playwright_python  # type: ignore[import-untyped]
 from playwright.sync_api import Page, Route, expect
 
+from queuectl.client.operations import OPERATIONS
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
 from tests.web.browser.conftest import OpenPage
@@ -21,7 +22,7 @@ expect.set_options(timeout=20_000)
 PAGES = (
     "/", "/jobs", "/failures", "/dlq", "/queues", "/queues/a/b%40c%2B1", "/batches", "/batches/b", "/locks",
     "/locks/gpu", "/workers", "/enqueue", "/schedules", "/schedules/nightly", "/console", "/settings", "/access",
-    "/jobs/first", "/jobs/first/edit", "/jobs/dies", "/nowhere",
+    "/api", "/jobs/first", "/jobs/first/edit", "/jobs/dies", "/nowhere",
 )  # fmt: skip
 
 
@@ -849,3 +850,23 @@ def test_an_alert_of_a_schedule_is_set_and_lifted_in_its_form(open_page: OpenPag
     page.get_by_role("button", name="Save").click()
     until(lambda: server.queue.schedule("hourly").alert is None, "the alert is lifted")
     assert server.queue.schedule("hourly").expect_within == 1800
+
+
+def test_an_operation_is_read_and_tried_on_the_page_of_the_api(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(id="tried", queue="api", held=True)
+    page = open_page("/api#find_jobs", allowed=("404 (Not Found)",))
+    operation = page.locator("#find_jobs")
+    expect(operation.get_by_role("rowheader", name="fields")).to_be_visible()
+    operation.get_by_label("fields").fill("id,state")
+    operation.get_by_label("queue", exact=True).fill("api")
+    operation.get_by_role("button", name="Try").click()
+    answer = operation.get_by_role("region", name="Answer of find_jobs")
+    expect(answer).to_contain_text("200 OK")
+    expect(answer).to_contain_text('"id": "tried"')
+    shown = page.locator("#show_job")
+    shown.locator("summary").click()
+    shown.get_by_label("id", exact=True).fill("no/such")
+    shown.get_by_role("button", name="Try").click()
+    expect(shown.get_by_role("region", name="Answer of show_job")).to_contain_text("404 Not Found")
+    assert page.locator("details.operation[data-path]").count() == len(OPERATIONS)
+    assert page.locator("#enqueue").get_by_role("button", name="Try").count() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.web.pages.access import routes as access
+from queuectl.web.pages.api import routes as api
 from queuectl.web.pages.batches import routes as batches
 from queuectl.web.pages.charts import routes as chart
 from queuectl.web.pages.console import routes as console
@@ -22,5 +23,5 @@ from queuectl.web.pages.workers import routes as workers
 
 routes = [
     *overview, *jobs, *job, *failures, *schedules, *queues, *batches, *locks, *workers, *enqueue, *console, *settings,
-    *access, *export, *chart, *lines, *live,
+    *access, *api, *export, *chart, *lines, *live,
 ]  # fmt: skip
