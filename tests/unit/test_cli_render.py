@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.cli.render import Cell, Column, cut, paint, table, visible, width_of
-from queuectl.wire.words import age, counted, plain, size
+from queuectl.wire.words import age, counted, peak, plain, size
 
 COLUMNS = (Column("ID"), Column("N", right=True), Column("COMMAND", least=10))
 
@@ -88,3 +88,7 @@ def test_numbers_of_things() -> None:
     assert counted(1234, "job") == "1,234 jobs"
     assert age(0.4) == "0s"
     assert age(75.9) == "1m15s"
+
+
+def test_memory_below_what_the_kernel_tells_is_small() -> None:
+    assert [peak(99 << 20, 0.1), peak(None, 0.1), peak(None, None)] == ["99 MiB", "small", ""]

@@ -13,7 +13,7 @@ from queuectl.client.values import History
 from queuectl.domain.job import Attempt, Outcome, seen_state
 from queuectl.wire.jobs import worker_name
 from queuectl.wire.times import format_duration
-from queuectl.wire.words import ago, local_time, size
+from queuectl.wire.words import ago, local_time, peak, size
 
 OUTCOME_STYLES = {
     Outcome.COMPLETED: "green", Outcome.FAILED: "red", Outcome.TIMEOUT: "red", Outcome.CANCELLED: "dim",
@@ -86,6 +86,6 @@ def _attempt_row(attempt: Attempt, time_from: int) -> Sequence[str | Cell]:
         str(attempt.number), local_time(attempt.started_at)[time_from:], took,
         Cell(outcome.value, OUTCOME_STYLES[outcome]) if outcome else Cell("running", "cyan"),
         how_it_ended(attempt), worker_name(attempt.worker) or "",
-        "" if attempt.cpu_time is None else format_duration(attempt.cpu_time), size(attempt.max_rss),
+        "" if attempt.cpu_time is None else format_duration(attempt.cpu_time), peak(attempt.max_rss, attempt.cpu_time),
         size(attempt.output_bytes),
     )  # fmt: skip

@@ -16,7 +16,7 @@ from queuectl.client.documents import deed_words, news_to_json
 from queuectl.domain.errors import Invalid, StoreLost
 from queuectl.store.past import News
 from queuectl.wire.times import format_duration, parse_duration
-from queuectl.wire.words import counted, local_time, size
+from queuectl.wire.words import counted, local_time, peak, size
 
 EVENTS_MAX = 1000
 LOOK_EVERY_S = 1.0
@@ -143,11 +143,13 @@ def _table(call: Call, names: Sequence[str], rows: Iterator[Used]) -> None:
 
 def _shown(name: str, row: Used) -> str:
     value = COLUMNS[name](row)
+    if name == "max_rss":
+        return peak(value, COLUMNS["cpu_time"](row))
     if value is None:
         return ""
     if name in ("wait", "run", "cpu_time"):
         return format_duration(value)
-    if name in ("max_rss", "output_bytes"):
+    if name == "output_bytes":
         return size(int(value))
     if name == "started_at":
         assert row.first is not None

@@ -21,7 +21,7 @@ from queuectl.web.stores import places
 from queuectl.wire.jobs import command_line, worker_name
 from queuectl.wire.limits import format_rate
 from queuectl.wire.times import format_duration, format_second, format_time
-from queuectl.wire.words import age, natural, short, size
+from queuectl.wire.words import age, natural, peak, short, size
 
 
 def printable(text: str) -> str:
@@ -54,7 +54,8 @@ templates = Environment(
 templates.globals.update(asset=address, version=__version__)
 templates.filters.update(
     duration=format_duration, time=format_time, second=format_second, command=command_line,
-    worker=worker_name, age=age, short=short, size=size, number="{:,}".format, tries=tries, seen_state=seen_state,
+    worker=worker_name, age=age, short=short, size=size, peak=peak, number="{:,}".format,
+    tries=tries, seen_state=seen_state,
     natural=lambda names: sorted(names, key=natural), job_info=info, printable=printable,
     segment=segment, why_failed=why_failed, rate=format_rate, requests=requests_of,
 )  # fmt: skip

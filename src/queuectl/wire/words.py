@@ -85,6 +85,12 @@ def size(count: int | None) -> str:
     return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
 
 
+def peak(max_rss: int | None, cpu_time: float | None) -> str:
+    """The most memory of an execution for people. Where only its processor time is known, it was `small`: the kernel's
+    figure was its supervisor's own, since a child's begins with its parent's."""
+    return "small" if max_rss is None and cpu_time is not None else size(max_rss)
+
+
 def counted(number: int, noun: str) -> str:
     """`1 job`, `12 jobs`, `1,234 jobs`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
