@@ -46,5 +46,5 @@ def restore(call: Call) -> int:
         console.note(f"all queues are paused; look, then: {resume}", "queue_paused")
         if rows["schedules"]:
             resume = call.command("schedule resume NAME")
-            console.note(f"so are all schedules; start each with: {resume}")
+            console.note(f"so are all schedules; start each with: {resume}", "schedules_paused")
     return 0

@@ -74,6 +74,7 @@ NOTES = (
     ("no_schedule", "there is no schedule yet"),
     ("no_queue", "no job and no setting names a queue"),
     ("queue_paused", "jobs were added to a paused queue"),
+    ("schedules_paused", "restore: all schedules are paused"),
     ("no_store", "there is no store to remove"),
     ("no_token", "there is no token yet"),
     ("no_worker", "no live worker serves this"),
