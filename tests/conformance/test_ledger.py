@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from queuectl.client.figures import figures, program_of, with_parts
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.lifecycle import Held, Retried, Started
@@ -98,6 +99,44 @@ def test_no_job_has_waited_since_before_it_was_added(store: Store, clock: Manual
     clock.forward(5)
     finish(store, grip, claim_one(store, grip), took=2)
     assert [span.waited for span in store.spans(NOON, 10)] == [3]
+
+
+def test_figures_are_told_apart_by_queue_and_program(store: Store, clock: ManualClock) -> None:
+    grip = a_grip(store)
+    for name, queue, command, code in (
+        ("a", "video", "ffmpeg -i x y", 0), ("b", "video", ("/usr/bin/ffmpeg", "-i", "z"), 1),
+        ("c", "mail", "A=1 python3 /srv/send.py --all", 0),
+    ):  # fmt: skip
+        store.insert(
+            [a_job(name, command=tuple(command) if isinstance(command, list) else command, queue=queue, at=NOON)]
+        )
+        clock.forward(4)
+        finish(store, grip, claim_one(store, grip), exit_code=code, took=2)
+    found = with_parts(store, figures(store, 3600.0, 1))
+    assert found.parts_of == 3
+    assert [(part.name, part.ended, part.failed) for part in found.queues] == [("video", 2, 1), ("mail", 1, 0)]
+    assert [(part.name, part.ended, part.run.p50) for part in found.commands] == [
+        ("ffmpeg", 2, 2.0), ("python3 send.py", 1, 2.0),
+    ]  # fmt: skip
+    assert [end.waited for end in store.ends(NOON, 10)] == [10.0, 6.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        ("make test", "make test"), ("sh -c 'exit 1'", "sh"), ("A=1 B=2 /bin/tar cf x", "tar"), ("'my tool' x", "my"),
+        ("A=1", "A=1"), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_command_is_named_by_its_program(command: str, program: str) -> None:
+    assert program_of(command) == program
+
+
+def test_jobs_are_found_by_how_their_id_begins(store: Store) -> None:
+    store.insert([a_job(each) for each in ("b:2", "a-1", "b:1", "B", "bz", "c")])
+    assert [job.id for job in store.beginning("b", 2)] == ["b:1", "b:2"]
+    assert [job.id for job in store.beginning("b", 9)] == ["b:1", "b:2", "bz"]
+    assert store.beginning("_", 9) == []
 
 
 def test_the_wait_of_a_retry_is_not_told(store: Store, clock: ManualClock) -> None:
