@@ -103,10 +103,12 @@ def test_what_names_no_store_is_refused(text: str) -> None:
 
 
 def test_the_command_serves_several(tmp_path: Path) -> None:
+    open_client(str(tmp_path / "second.db")).close()
     also = ("--also", f"second={tmp_path / 'second.db'}")
     with served(tmp_path, *also) as (_, url, token), Client.remote(f"{url}{SECOND}", token) as client:
         client.enqueue(command="true", held=True)
         assert client.count() == 1
-    refused = pytest.raises(AssertionError, match="is a folder, not a queuectl store")
-    with refused, served(tmp_path, "--also", f"second={tmp_path}"):
-        pass
+    for wrong, why in ((tmp_path, "is a folder, not a queuectl store"), (tmp_path / "none.db", "none.db")):
+        with pytest.raises(AssertionError, match=why), served(tmp_path, "--also", f"second={wrong}"):
+            pass
+        assert not (tmp_path / "none.db").exists()

@@ -84,7 +84,7 @@ def _app(call: Call, public: PublicUrl | None, trusted: Sequence[str]) -> Starle
         ) from None
     also = parse_also(call.args.also)
     for url in also.values():
-        open_client(url).close()  # a store that cannot be opened is told now
+        places.open_existing(url).close()  # one that is not there or cannot be opened is told now
     return create_app(
         partial(open_client, call.db), call.args.host, call.args.allow_host, public=public, trusted=trusted,
         also={name: partial(open_client, url) for name, url in also.items()},
