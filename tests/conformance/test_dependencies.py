@@ -9,7 +9,7 @@ import pytest
 from queuectl.domain.dependency import Dependency, Wants, in_order, parse
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.lifecycle import CancelRequested, Retried, Settled, apply, begun
+from queuectl.domain.lifecycle import CancelRequested, Released, Retried, Settled, apply, begun
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 from queuectl.store.values import Grip
@@ -434,3 +434,27 @@ def test_a_retried_dependent_waits_for_all_that_the_same_retry_revives(store: St
     fail(store, grip, "d")
     retry(store, "a", "d")
     assert (store.get("b1099").state, store.get("d").state) == (BLOCKED, BLOCKED)
+
+
+@pytest.mark.parametrize("dependents", [1, 6])
+def test_what_is_released_after_the_clock_was_set_back_is_due_at_once(
+    store: Store, grip: Grip, clock: Any, dependents: int
+) -> None:
+    add(store, "a")
+    ids = [f"b{number}" for number in range(dependents)]
+    for id in ids:
+        add(store, id, "a")
+    add(store, "delayed", "a", run_at=store.now() + 60)
+    claim(store, grip)
+    clock.forward(-3600)
+    end(store, grip, "a")
+    assert claim(store, grip) == ids
+
+
+def test_what_is_released_by_a_person_after_the_clock_was_set_back_is_due_at_once(
+    store: Store, grip: Grip, clock: Any
+) -> None:
+    add(store, "a", held=True)
+    clock.forward(-3600)
+    store.change(["a"], Released(), None)
+    assert claim(store, grip) == ["a"]

@@ -158,6 +158,12 @@ class Job(NamedTuple):
         return self.state in CLAIMABLE and not self.held
 
     @property
+    def undelayed(self) -> bool:
+        """Whether it was due when it was enqueued, and has not waited for a time of its own since. A clock that was set
+        back meanwhile delays it no more."""
+        return self.next_retry_at is None and self.place is None and self.run_at <= self.created_at
+
+    @property
     def due_at(self) -> float:
         """The earliest time of a claim. It is never before the job was enqueued, so that no job jumps the line, unless
         somebody moves it."""

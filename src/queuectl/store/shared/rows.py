@@ -117,7 +117,7 @@ _new_job = tuple.__new__
 
 def is_ready(job: Job, now: float) -> bool:
     """Whether the job belongs in the claim index. A job that is due later is promoted when its time comes."""
-    return job.claimable and job.due_at <= now
+    return job.claimable and (job.due_at <= now or job.undelayed)
 
 
 _values_of_life = _attributes(*LIFE, "due_at", "seq", "lease")

@@ -210,7 +210,8 @@ RETURNING jobs.seq, jobs.lease;
 
 -- name: write_alike
 -- Replaces what changes in jobs that wait for others and are alike. lifecycle.apply has said what becomes of one of them.
-UPDATE {schema}.jobs SET state = %(state)s, unmet = %(unmet)s, ready = due_at <= %(ready_by)s, updated_at = %(now)s
+UPDATE {schema}.jobs SET state = %(state)s, unmet = %(unmet)s, updated_at = %(now)s,
+    ready = due_at <= %(ready_by)s OR (%(ready_by)s > 0 AND next_retry_at IS NULL AND place IS NULL AND run_at <= created_at)
 WHERE seq = ANY (%(seqs)s);
 
 -- name: start_attempt

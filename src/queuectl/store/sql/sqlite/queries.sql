@@ -166,7 +166,8 @@ INSERT INTO events (at, job, kind, who, detail) VALUES (?, ?, ?, ?, ?);
 
 -- name: write_alike
 -- Replaces what changes in jobs that wait for others and are alike. lifecycle.apply has said what becomes of one of them.
-UPDATE jobs SET state = :state, unmet = :unmet, ready = due_at <= :ready_by, updated_at = :now
+UPDATE jobs SET state = :state, unmet = :unmet, updated_at = :now,
+    ready = due_at <= :ready_by OR (:ready_by > 0 AND next_retry_at IS NULL AND place IS NULL AND run_at <= created_at)
 WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: note
