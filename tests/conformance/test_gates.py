@@ -348,7 +348,7 @@ def test_a_line_is_listed_in_the_order_of_claiming(store: Store, grip: Grip, clo
     assert claim(store, grip) == []
     clock.at += 1
     add(store, "new", queue="q", locks=("a/b",))
-    store.insert([a_job("later", at=store.now() + 60, queue="q")])
+    store.insert([a_job("later", at=store.now(), run_at=store.now() + 60, queue="q")])
     assert [job.id for job in store.line("q", 10)] == ["urgent", "two", "one", "new"]
     assert [job.id for job in store.line("q", 2)] == ["urgent", "two"]
     in_line, others = store.lock_line("a/b", 10)
