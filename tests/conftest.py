@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from queuectl.engine.signals import STOPPING
 from tests import needs
 from tests.server import drop_schema, new_database, new_schema, shared_server
 from tests.workshop import Workshop, open_workshop
@@ -18,6 +19,15 @@ from tests.workshop import Workshop, open_workshop
 for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(signum) is signal.SIG_IGN:
         signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def signals_stay() -> Iterator[None]:
+    """What a test has its process ignore, the workers that later tests start would ignore too."""
+    before = [signal.getsignal(signum) for signum in STOPPING]
+    yield
+    assert [signal.getsignal(signum) for signum in STOPPING] == before
+
 
 # Always the same examples, so that a change is told from luck, and the machine's noise is no failure.
 # `--hypothesis-profile=explore` goes where nobody has been; a failing example is printed with the blob that repeats it.

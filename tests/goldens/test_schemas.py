@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from jsonschema import Draft202012Validator
 from queuectl.cli import answers, main
 from queuectl.cli.commands import commands
 from queuectl.cli.console import Screen
+from queuectl.engine.signals import STOPPING
 from queuectl.wire.schema import Schema
 from tests.docs import schemas
 from tests.goldens import session
@@ -41,7 +43,10 @@ def typed(address: str, line: str) -> tuple[str, str]:
     written, told = io.BytesIO(), io.BytesIO()
     out, err = (io.TextIOWrapper(each, "utf-8", newline="", write_through=True) for each in (written, told))
     screen = Screen(out=out, err=err, terminal=False, width=None, height=None, answer=None, progress=False)
+    heeded = {signum: signal.getsignal(signum) for signum in STOPPING}
     main.execute(["--db", address, "--json", *shlex.split(line)], screen)
+    for signum, handler in heeded.items():  # a worker that ends ignores them to its process's end
+        signal.signal(signum, handler)
     return written.getvalue().decode(), told.getvalue().decode()
 
 
