@@ -116,7 +116,7 @@ def test_a_worker_of_an_older_release_goes_on_beside_this_one(name: str, address
 def test_commands_of_a_killed_older_worker_are_taken_over(name: str, kind: str, tmp_path: Path, request: Any) -> None:
     address = str(tmp_path / "queuectl.db") if kind == "sqlite" else request.getfixturevalue("postgres_url")
     release = Release(name, tmp_path)
-    release.run(address, "enqueue", "--id", "job", "-c", long_command(tmp_path))
+    release.run(address, "enqueue", "--id", "job", "--max-retries", "0", "-c", long_command(tmp_path))
     with running(release, address) as worker:
         until(lambda: (tmp_path / "begun").exists(), "the command runs")
         worker.kill()
@@ -129,7 +129,7 @@ def test_commands_of_a_killed_older_worker_are_taken_over(name: str, kind: str, 
 def test_an_older_worker_takes_over_commands_of_a_killed_newer_one(name: str, address: str, tmp_path: Path) -> None:
     with workshop_at(address, tmp_path) as workshop:
         newer = workshop.worker()
-        job = workshop.enqueue(long_command(tmp_path))
+        job = workshop.enqueue(long_command(tmp_path), max_retries=0)
         workshop.started(job)
         newer.kill()
         with running(Release(name, tmp_path), address):
