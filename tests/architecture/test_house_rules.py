@@ -110,7 +110,7 @@ def test_the_drawn_life_of_a_job_is_the_one_it_has() -> None:
     [
         (
             "queuectl.cli.worker, queuectl.bootstrap, queuectl.store.sqlite.store",
-            {"queuectl.client.facade", "queuectl.engine.dispatch.fires", "zoneinfo"},
+            {"queuectl.client.facade", "queuectl.engine.dispatch.fires", "zoneinfo", "hashlib"},
         ),
         ("queuectl.engine.supervise.supervisor", {"datetime", "queuectl.domain.job", "queuectl.store.port"}),
     ],

@@ -207,6 +207,9 @@ def test_enqueue_loads_only_what_it_needs(terminal: Terminal) -> None:
     assert not names & {
         "queuectl.client.following",
         "queuectl.cli.listing",
+        "queuectl.domain.dependency",
+        "queuectl.domain.lifecycle",
+        "queuectl.store.port",
         "subprocess",
         "asyncio",
         "logging",

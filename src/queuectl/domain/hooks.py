@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -79,6 +78,8 @@ def hook_of(job: Job, key: str, command: str, new_id: str, now: float) -> Job:
 
 def tells(kind: str, name: str, command: str) -> str:
     """Whom a hook tells of what: what tells the same one of the same is run in its order. It begins with `about`."""
+    from hashlib import blake2b  # brings a library of several MB, and few workers have a hook
+
     return about(kind, name) + blake2b(command.encode("utf-8", "surrogatepass"), digest_size=9).hexdigest()
 
 
