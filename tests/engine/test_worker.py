@@ -58,7 +58,8 @@ def test_what_waits_for_an_end_starts_before_that_is_recorded(shop: Workshop, lo
     done = sorted(shop.finished(*jobs), key=lambda job: job.started_at or 0.0)
     pairs = list(itertools.pairwise(done))
     assert all((before.finished_at or 0.0) <= (after.started_at or 0.0) for before, after in pairs)
-    assert any((after.started_at or 0.0) < before.updated_at for before, after in pairs)
+    if not shop.store.shared_by_machines:  # there each transaction is synced
+        assert any((after.started_at or 0.0) < before.updated_at for before, after in pairs)
 
 
 GATED = "while [ ! -e {} ]; do sleep 0.05; done"

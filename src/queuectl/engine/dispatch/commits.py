@@ -20,7 +20,7 @@ class Commits:
 
     def __init__(
         self, known: Pending, crew: Crew, claiming: Claiming, stopping: Stopping, pressure: Pressure, pace: Pace,
-        outage: Outage,
+        outage: Outage, *, syncs_all: bool,
     ) -> None:  # fmt: skip
         self._known = known
         self._crew = crew
@@ -29,6 +29,7 @@ class Commits:
         self._pressure = pressure
         self._pace = pace
         self._outage = outage
+        self._syncs_all = syncs_all
 
     @property
     def is_pending(self) -> bool:
@@ -60,8 +61,9 @@ class Commits:
         return self._pace.hurry_not_before if is_starved or self._crew.is_idle else self._pace.commit_not_before
 
     def to_follow(self) -> list[Job]:
-        """The jobs that have ended, if a claim may give out what they held before their ends are recorded."""
-        if self._known.in_doubt or not self._may_claim():
+        """The jobs that have ended, if a claim may give out what they held before their ends are recorded. Where each
+        transaction is synced, that would save nothing."""
+        if self._syncs_all or self._known.in_doubt or not self._may_claim():
             return []
         ended = [flight.job for _, flight in self._known.ended]
         return ended if ended and self._claiming.may_follow(ended) else []

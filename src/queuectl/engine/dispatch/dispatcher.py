@@ -81,8 +81,9 @@ class Dispatcher:
         self._drain = Drain(store, self._crew, observe)
         self._upkeep = Upkeep(store, clock)
         self._commits = Commits(
-            self._known, self._crew, self._claiming, self._stopping, self._pressure, self.pace, self._outage
-        )
+            self._known, self._crew, self._claiming, self._stopping, self._pressure, self.pace, self._outage,
+            syncs_all=store.shared_by_machines,
+        )  # fmt: skip
         self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming, self._requests)
         self._beat = Beat()
         self.exit_code: int | None = None
