@@ -21,6 +21,10 @@ class GateStore(Protocol):
     def held_up(self) -> bool:
         """Whether the last claim left due jobs behind a limit or lock that the end of another job may open."""
 
+    @property
+    def took_all(self) -> bool:
+        """Whether the last claim is known to have left nothing that is due."""
+
     def holds_back(self, job: Job) -> bool:
         """Whether a running job holds a lock, or a place of a queue that had few when jobs were last claimed."""
 

@@ -55,12 +55,12 @@ FOR_LATER = Terms(suspects=0, losses=1, ahead=True)
 
 class Claims:
     """What was claimed, for whom, and out of how much room. `passed_over`: jobs may have been left for later that
-    the end of another one lets in. `gave_back`: some were given back at once."""
+    the end of another one lets in. `gave_back`: some were given back at once. `took_all`: nothing due was left."""
 
     def __init__(self) -> None:
         self.orders: list[tuple[Link, list[Job]]] = []
         self.room = 0
-        self.passed_over = self.gave_back = False
+        self.passed_over = self.gave_back = self.took_all = False
         self.hook: Claimed | None = None
         """The hook that was claimed too; it takes no slot."""
         self.at_once: int | None = None
@@ -130,7 +130,7 @@ class Claiming:
         """A claim is committed: what it says of the store."""
         if not claims.orders:
             return
-        if len(claims.jobs) - (claims.hook is not None) >= claims.room:
+        if len(claims.jobs) - (claims.hook is not None) >= claims.room and not claims.took_all:
             self._supply = Supply.UNKNOWN
         else:
             self._supply = Supply.AFTER_AN_END if claims.passed_over else Supply.NONE
@@ -196,6 +196,9 @@ class Claiming:
             claims.add(link, limit, [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs])
             may_pass_over = not suspects or any(job.lost_in_row >= losses for job in jobs)
             claims.passed_over = claims.passed_over or may_pass_over or self._store.held_up
+            if self._store.took_all:
+                claims.took_all = claims.passed_over = True  # an end may release others
+                return False
             if len(jobs) < limit and not may_pass_over:
                 return False
         return True

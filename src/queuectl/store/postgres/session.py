@@ -78,7 +78,7 @@ class PostgresSession(Session):
     """A connection to one store. `_tell`: workers must hear of this transaction."""
 
     _dialect = POSTGRES
-    others_share = 0.25  # they write meanwhile, too
+    others_share = 0.75  # they write meanwhile, too
 
     def __init__(self, address: Address, clock: Clock | None, lock_timeout_s: float, make: bool) -> None:
         """`clock` stands in for the server's, in tests."""

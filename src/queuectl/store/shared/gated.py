@@ -50,6 +50,10 @@ class Gated(Limits):
     def held_up(self) -> bool:
         return self.gates.held_up
 
+    @property
+    def took_all(self) -> bool:
+        return self.gates.took_all
+
     def holds_back(self, job: Job) -> bool:
         return bool(job.locks) or job.queue in self.gates.places
 

@@ -63,6 +63,7 @@ class Gates:
         self.places: frozenset[str] = frozenset()
         """The queues that limit how many of their jobs run, as the last claim found them."""
         self.vacated = Vacated(store)
+        self.took_all = False
         self.held_up = False
         """Whether the last claim left due jobs behind a gate that the end of another job can open."""
         self._slice_at = 0.0  # by a clock that nobody sets
@@ -73,7 +74,7 @@ class Gates:
     def begin(self, waits: bool) -> None:
         """A claim begins. `waits`: some job waits in a line, though perhaps in none that is open."""
         self._rated = self._closed = self.places = frozenset()
-        self.held_up, self.reopens_at = waits, None
+        self.took_all, self.held_up, self.reopens_at = False, waits, None
 
     def forget_rates(self) -> None:
         """Jobs are ours now that others have claimed, by rates that may have been set since our last claim."""

@@ -69,6 +69,8 @@ def _free(store: Gated, wanted: Wanted, served: Served) -> dict[int, str] | None
             passed += 1
             continue
         chosen[seq], suspects = state, suspects - suspect
+    else:
+        store.gates.took_all = not passed
     return chosen if len(chosen) >= limit or passed < SUSPECTS_SEEN else None
 
 
