@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from queuectl.client.acting import note
@@ -13,9 +11,9 @@ from queuectl.client.operation import ACTIVITY, FLAG, TEXT, WORKERS, Argument, C
 from queuectl.client.shapes import COUNT, Key, Shape, listed
 from queuectl.client.shapes import TEXT as SHOWN
 from queuectl.client.values import WorkerView
-from queuectl.client.workers import is_of_here, own_rows, workers_of
+from queuectl.client.workers import is_of_here, meant, own_rows, workers_of
 from queuectl.domain.condition import Condition
-from queuectl.domain.errors import Conflict, NotFound, OperationFailed
+from queuectl.domain.errors import Conflict, OperationFailed
 from queuectl.engine.supervise import process
 from queuectl.store.port import Store
 from queuectl.wire.workers import REFUSED, RELOAD, RESTART
@@ -57,14 +55,7 @@ def reload(store: Store, who: str, names: Sequence[str], all_hosts: bool) -> lis
 def _chosen(store: Store, names: Sequence[str], all_hosts: bool) -> list[WorkerView]:
     """The workers that are meant, all of which can be asked."""
     live = [worker for worker in workers_of(store) if not worker.orphaned]
-    for name in names:
-        if not any(fnmatchcase(worker.name, name) for worker in live):
-            raise NotFound(f"no live worker {name}", "see: queuectl worker list")
-    everywhere, here = all_hosts or not store.shared_by_machines, os.uname().nodename
-    if names:
-        chosen = [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
-    else:
-        chosen = [worker for worker in live if everywhere or worker.host == here]
+    chosen = meant(store, live, names, all_hosts)
     for worker in chosen:
         _refuse_unfit(worker)
     return chosen

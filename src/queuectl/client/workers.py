@@ -119,6 +119,20 @@ def line_of(serving: Sequence[WorkerView], queue: str, waiting: Collection[str])
     return sorted({queue, *(each for each in waiting if all(serves(worker, each) for worker in serving))})
 
 
+def meant(store: Store, live: Sequence[WorkerView], names: Sequence[str], all_hosts: bool) -> list[WorkerView]:
+    """Those of these workers that are named (GLOBs work); without names those of this host, or of all hosts.
+
+    Raises `NotFound` if a name matches none.
+    """
+    for name in names:
+        if not any(fnmatchcase(worker.name, name) for worker in live):
+            raise NotFound(f"no live worker {name}", "see: queuectl worker list")
+    if names:
+        return [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
+    everywhere, here = all_hosts or not store.shared_by_machines, os.uname().nodename
+    return [worker for worker in live if everywhere or worker.host == here]
+
+
 def ask_to_stop(
     store: Store, who: str, names: Sequence[str], *, now: bool, all_hosts: bool, orphaned: bool
 ) -> list[WorkerView]:
@@ -128,14 +142,7 @@ def ask_to_stop(
     react: it is asked only if the caller then drives it (see engine/dispatch/guardian.py).
     """
     live = [worker for worker in workers_of(store) if not worker.orphaned or (orphaned and is_of_here(worker))]
-    for name in names:
-        if not any(fnmatchcase(worker.name, name) for worker in live):
-            raise NotFound(f"no live worker {name}", "see: queuectl worker list")
-    everywhere, here = all_hosts or not store.shared_by_machines, os.uname().nodename
-    if names:
-        asked = [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
-    else:
-        asked = [worker for worker in live if everywhere or worker.host == here]
+    asked = meant(store, live, names, all_hosts)
     how = "now" if now else "graceful"
     for worker in asked:
         if worker.suspended:
