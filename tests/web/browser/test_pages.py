@@ -463,9 +463,11 @@ def test_a_long_output_is_bounded_and_searched(open_page: OpenPage, server: Serv
     page.keyboard.press("/")
     page.evaluate(REFRESHED)
     expect(page.get_by_role("searchbox", name="Search the output")).to_be_focused()
-    page.keyboard.type("NEEDLE")
-    expect(page.locator("#log-hits")).to_have_text("2 lines")
-    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("EARLY")
+    expect(page.locator("#log-hits")).to_have_text("1 line")
+    page.get_by_role("searchbox", name="Search the output").fill("NEEDLE")
+    page.keyboard.press("Shift+Enter")  # at once: it waits for the hits
+    expect(page.locator("#log-hits")).to_have_text("2 of 2 lines")
     expect(log.locator(".hit.now")).to_have_attribute("data-n", "60001")
     expect(log.locator(".hit.now")).to_be_in_viewport()
     page.keyboard.press("Enter")  # the server searches all of it, and the page reads what is not there yet
@@ -606,6 +608,7 @@ def test_commands_are_typed_as_in_a_terminal(open_page: OpenPage, server: Servic
     page.keyboard.press("ArrowUp")
     expect(page.locator("#line")).to_have_value("nonsense; rm -rf /")
     page.reload()
+    expect(page.locator("#line")).to_be_editable()
     page.locator("#line").press("ArrowUp")
     expect(page.locator("#line")).to_have_value("serve")
     page.locator("#line").fill("dlq li")

@@ -295,12 +295,14 @@ box.addEventListener("click", (event) => {
   goTo(each.dataset.n);
 });
 
-let delay = 0;
-$("log-search").addEventListener("input", () => { clearTimeout(delay); delay = setTimeout(search, 150); });
-$("log-search").addEventListener("keydown", (event) => {
+let delay = 0, searched; // the last search, which may still be under way
+const seek = () => { searched = search(); };
+$("log-search").addEventListener("input", () => { clearTimeout(delay); delay = setTimeout(seek, 150); });
+$("log-search").addEventListener("keydown", async (event) => {
   if (event.key !== "Enter") return;
   clearTimeout(delay);
-  if ($("log-search").value.toLowerCase() !== wanted) search();
+  if ($("log-search").value.toLowerCase() !== wanted) seek();
+  await searched;
   go(event.shiftKey ? -1 : 1);
 });
 $("log-next").addEventListener("click", () => go(1));
