@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +17,11 @@ from starlette.applications import Starlette
 from queuectl.client import tokens as access
 from queuectl.client.facade import Client
 from queuectl.web.app import create_app, end_streams
-from queuectl.web.serve import open_client
+from queuectl.web.serve import bound, open_client
 from tests.workshop import PATIENCE_S, until
+
+TLS = ssl.create_default_context()
+"""One for all clients, which speak no TLS: httpx would make one for each, and that takes longer than to start a server."""
 
 
 class Service:
@@ -41,7 +44,7 @@ class Service:
     def client(self, token: str | None) -> httpx.Client:
         """Somebody who comes with this token, or with none."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S, verify=TLS)
 
     @contextmanager
     def browser(self, role: str = "full") -> Iterator[httpx.Client]:
@@ -66,7 +69,7 @@ class Service:
 @contextmanager
 def serving(db: str | Path, listen_s_max: float = PATIENCE_S, port: int = 0, **more: Any) -> Iterator[Service]:
     """A server that is ended at the end. `more` goes to `create_app`."""
-    with socket.create_server(("127.0.0.1", port)) as listener:
+    with bound("127.0.0.1", port) as listener:
         app = create_app(partial(open_client, str(db)), "127.0.0.1", ["queue.example"], listen_s_max, **more)
         server = uvicorn.Server(
             uvicorn.Config(

@@ -9,6 +9,7 @@ import pytest
 from queuectl.client.operations import OPERATIONS
 from queuectl.client.schemas import COMPONENTS
 from queuectl.settings import SETTINGS
+from queuectl.web import serve
 from queuectl.wire.jobs import job_to_json
 from tests.builders import a_job
 from tests.web.service import Service
@@ -341,7 +342,11 @@ def test_a_store_that_is_gone_is_made_anew_as_for_every_command(service: Service
     assert service.full.get("/api/v1/status").status_code == 200  # the token is remembered for a moment
 
 
-def test_a_locked_store_is_told_and_can_be_tried_again(service: Service) -> None:
+def test_a_locked_store_is_told_and_can_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(serve, "STORE_PATIENCE_S", 0.3)
+    service: Service = request.getfixturevalue("service")
     service.queue.store.wait_at_most(0)
     with service.queue.store.transaction():
         answer = service.full.post("/api/v1/jobs", json={"command": "true"})
