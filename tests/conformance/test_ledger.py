@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.client.figures import figures, program_of, with_parts
+from queuectl.client.figures import figures, program_of, with_parts, with_times
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.lifecycle import Held, Retried, Started
@@ -80,6 +80,20 @@ def test_ends_are_tallied_by_stretches_of_time(store: Store, clock: ManualClock)
         (1, Outcome.FAILED, 1),
     ]
     assert store.tallies(NOON + 30, NOON + 40, 2) == []
+
+
+def test_ends_and_times_of_one_queue_are_told_apart(store: Store, clock: ManualClock) -> None:
+    grip = a_grip(store)
+    for number, (queue, took) in enumerate((("a", 2), ("b", 4), ("a", 6))):
+        store.insert([a_job(f"job{number}", queue=queue, at=NOON)])
+        clock.at = NOON + 10 * (number + 1)
+        finish(store, grip, claim_one(store, grip), took=took)
+    assert [(tally.place, tally.number) for tally in store.tallies(NOON, NOON + 40, 4, "a")] == [(1, 1), (3, 1)]
+    assert [span.ran for span in store.spans(NOON, 10, queue="a")] == [6, 2]
+    assert [span.ran for span in store.spans(NOON, 10, until=NOON + 30)] == [4, 2]
+    times = with_times(store, figures(store, 60.0, 6, aligned=True, queue="b"), "b").times
+    assert [(each.run.measured, each.run.p95) for each in times if each.run.measured] == [(1, 4)]
+    assert (store.tallies(NOON, NOON + 40, 4, "none"), store.spans(NOON, 10, queue="none")) == ([], [])
 
 
 def test_spans_tell_how_long_executions_took_and_waited(store: Store, clock: ManualClock) -> None:

@@ -19,6 +19,8 @@ SPANS_MAX = 5000
 """Most executions, latest first, that percentiles are of."""
 ENDS_MAX = 100_000
 """Most executions, latest first, that are told apart by queue and program."""
+MEASURED_MAX = 500
+"""Most executions of each stretch, latest first, that its percentiles are of."""
 PARTS_MAX = 50
 PROGRAM_SHOWN = 60
 INTERPRETER = re.compile(r"(python|perl|ruby|node|php|Rscript|sh|bash|dash|zsh|make)[\d.]*")
@@ -48,12 +50,19 @@ class Part(NamedTuple):
     wait: Percentiles
 
 
+class Times(NamedTuple):
+    """How long executions of one stretch ran, and had waited before."""
+
+    run: Percentiles
+    wait: Percentiles
+
+
 class Figures(NamedTuple):
     """Ends from `since` to `until`: by outcome, and in stretches of `stretch` seconds each.
 
     `rate` is ends a second, `failure_rate` the fraction of ends by themselves or by timeout that were failures.
     `wait` is from when a job was due to its first start. `queues` and `commands` are parts, the busiest first, of the
-    latest `parts_of` executions since `parts_since`.
+    latest `parts_of` executions since `parts_since`. `times` are those of each stretch, if they were asked for.
     """
 
     since: float
@@ -69,13 +78,15 @@ class Figures(NamedTuple):
     parts_since: float = 0.0
     queues: Sequence[Part] = ()
     commands: Sequence[Part] = ()
+    times: Sequence[Times] = ()
 
 
 def figures(
-    store: Store, window_s: float, stretches: int = STRETCHES, spans_max: int = SPANS_MAX, aligned: bool = False
+    store: Store, window_s: float, stretches: int = STRETCHES, spans_max: int = SPANS_MAX, aligned: bool = False,
+    queue: str | None = None,
 ) -> Figures:  # fmt: skip
-    """The figures of the last `window_s` seconds; if `aligned`, up to the end of the present stretch, of those that
-    follow each other from the epoch on. Raises `Invalid` for a window or number out of bounds."""
+    """The figures (of one queue) of the last `window_s` seconds; if `aligned`, up to the end of the present stretch, of
+    those that follow each other from the epoch on. Raises `Invalid` for a window or number out of bounds."""
     if not WINDOW_MIN_S <= window_s <= WINDOW_MAX_S:
         longest = format_duration(WINDOW_MAX_S)
         raise Invalid(
@@ -88,10 +99,10 @@ def figures(
     since = until - window_s
     series = [(since + at * stretch, dict.fromkeys(Outcome, 0)) for at in range(stretches)]
     ended = dict.fromkeys(Outcome, 0)
-    for place, outcome, number in store.tallies(since, until, stretches):
+    for place, outcome, number in store.tallies(since, until, stretches, queue):
         series[place][1][outcome] += number
         ended[outcome] += number
-    run, wait = of_spans(store.spans(since, spans_max))
+    run, wait = of_spans(store.spans(since, spans_max, queue=queue))
     failed = sum(ended[outcome] for outcome in FAILURES)
     tried = failed + ended[Outcome.COMPLETED]
     return Figures(
@@ -109,6 +120,13 @@ def with_parts(store: Store, found: Figures) -> Figures:
         parts_of=len(ends), parts_since=since, queues=_parts(ends, lambda end: end.queue, seconds),
         commands=_parts(ends, lambda end: program_of(end.command), seconds),
     )  # fmt: skip
+
+
+def with_times(store: Store, found: Figures, queue: str | None = None) -> Figures:
+    """The figures with the times of each stretch too."""
+    begins = [at for at, _ in found.series]
+    spans = (store.spans(at, MEASURED_MAX, at + found.stretch, queue) for at in begins)
+    return found._replace(times=[Times(*of_spans(some)) for some in spans])
 
 
 def _parts(ends: Sequence[End], name: Callable[[End], str], seconds: float) -> list[Part]:

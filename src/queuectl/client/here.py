@@ -109,12 +109,18 @@ class Here(Tables):
 
         return explanations(self.store, jobs)
 
-    def figures(self, window_s: float, stretches: int, spans_max: int | None = None, aligned: bool = False) -> Figures:
-        """Figures of the last `window_s` seconds, if `aligned` in stretches from full minutes or hours on. Percentiles
-        are of at most `spans_max` executions."""
+    def figures(self, window_s: float, stretches: int, spans_max: int | None = None) -> Figures:
+        """Figures of the last `window_s` seconds. Percentiles are of at most `spans_max` executions."""
         from queuectl.client import figures
 
-        return figures.figures(self.store, window_s, stretches, spans_max or figures.SPANS_MAX, aligned)
+        return figures.figures(self.store, window_s, stretches, spans_max or figures.SPANS_MAX)
+
+    def charted(self, window_s: float, stretches: int, queue: str | None = None, times: bool = False) -> Figures:
+        """Figures (of one queue) in stretches from full minutes or hours on, with the times of each if asked for."""
+        from queuectl.client import figures
+
+        found = figures.figures(self.store, window_s, stretches, aligned=True, queue=queue)
+        return figures.with_times(self.store, found, queue) if times else found
 
     def watch(self, place: Place | None = None) -> Watching:
         """A reader of news from now on, or after `place`. The caller closes it."""

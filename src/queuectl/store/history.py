@@ -25,14 +25,16 @@ class HistoryStore(Protocol):
         """The matching failed and dead jobs by when they failed, latest first; `before` continues after a job with
         that time and `seq`."""
 
-    def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
-        """How executions ended from `since` to before `until`, in this many equal stretches. Zeros are left out.
+    def tallies(self, since: float, until: float, stretches: int, queue: str | None = None) -> list[Tally]:
+        """How executions (of one queue) ended from `since` to before `until`, in this many equal stretches. Zeros are
+        left out.
 
         The cost depends on the ends in that time, not on the history.
         """
 
-    def spans(self, since: float, limit: int) -> list[Span]:
-        """The latest executions that ended by themselves or by timeout since then."""
+    def spans(self, since: float, limit: int, until: float | None = None, queue: str | None = None) -> list[Span]:
+        """The latest executions (of one queue) that ended by themselves or by timeout since then, and before
+        `until`."""
 
     def ends(self, since: float, limit: int) -> list[End]:
         """The same executions with their queue and command, latest first."""

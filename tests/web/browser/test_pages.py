@@ -290,6 +290,27 @@ def test_a_bar_of_the_chart_tells_its_numbers_and_leads_to_its_jobs(
     assert "outcome=failed" in page.url
 
 
+def test_a_queue_has_a_chart_of_its_own_that_shows_times_too(
+    open_page: OpenPage, server: Service, worker: Worker
+) -> None:
+    server.enqueue("sleep 0.1", id="charted", queue="charted")
+    ended(server, "charted")
+    page = open_page("/queues/charted")
+    chart = page.locator("[data-part=slow-chart]")
+    expect(chart.locator(".legend")).to_have_text("1 completed 0 failed")
+    chart.get_by_role("link", name="Run time").click()
+    expect(chart.locator("h2")).to_have_text("Run time")
+    expect(chart.locator(".legend")).to_contain_text(re.compile(r"^p50 \S+ p95 \S+ p99 \S+"))
+    chart.get_by_role("link", name="6h").click()
+    bar = chart.locator("g:has(.p50)").last
+    bar.hover()
+    expect(chart.locator(".said")).to_have_text(re.compile(r"–\d\d:\d[05]: p50 \S+, p95 \S+, p99 \S+ of 1$"))
+    assert page.url.endswith("/queues/charted?range=6h&show=run")
+    bar.locator(".p50").click()
+    expect(page.locator("tr[data-row]")).to_have_count(1)
+    expect(page.locator("tr[data-part=charted]")).to_be_visible()
+
+
 # --- finding and acting ---------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ ENDS_SEEN = 2000
 """How many of the latest ends are looked at for failures."""
 FALLEN = "state IN ('dead', 'failed')"
 """As the indexes say it, so that they are used."""
+NO_HOOK = "job NOT IN (SELECT seq FROM {schema}.jobs WHERE tells IS NOT NULL)"
 COMMAND_SEEN = 300
 """How many characters of a command an `End` has."""
 RUNS_SEEN = 1000
@@ -131,24 +132,24 @@ class History(Session):
             condition += f" AND state || '' IN ({wanted})"
         return f"{FALLEN} AND {condition}", values
 
-    def tallies(self, since: float, until: float, stretches: int) -> list[Tally]:
+    def tallies(self, since: float, until: float, stretches: int, queue: str | None = None) -> list[Tally]:
         from queuectl.store.past import Tally
 
+        counted = "(SELECT queue FROM {schema}.jobs WHERE seq = job) = ?" if queue else NO_HOOK
         text = (
-            f"SELECT {self._dialect.stretch} AS place, outcome, count(*) "
-            "FROM {schema}.attempts WHERE finished_at >= ? AND finished_at < ? "
-            "AND job NOT IN (SELECT seq FROM {schema}.jobs WHERE tells IS NOT NULL) GROUP BY 1, 2 ORDER BY 1, 2"
+            f"SELECT {self._dialect.stretch} AS place, outcome, count(*) FROM {{schema}}.attempts WHERE "
+            f"finished_at >= ? AND finished_at < ? AND {counted} GROUP BY 1, 2 ORDER BY 1, 2"
         )
-        found = self._select(text, [since, (until - since) / stretches, since, until])
+        found = self._select(text, [since, (until - since) / stretches, since, until, *([queue] if queue else [])])
         return [
             Tally(place=min(max(0, place), stretches - 1), outcome=Outcome(outcome), number=number)
             for place, outcome, number in found
         ]
 
-    def spans(self, since: float, limit: int) -> list[Span]:
+    def spans(self, since: float, limit: int, until: float | None = None, queue: str | None = None) -> list[Span]:
         from queuectl.store.past import Span
 
-        return [Span(*times) for (times,) in self._measured("", since, limit)]
+        return [Span(*times) for (times,) in self._measured("", since, limit, until, queue)]
 
     def ends(self, since: float, limit: int) -> list[End]:
         from queuectl.store.past import End
@@ -160,16 +161,20 @@ class History(Session):
             for at, queue, command, outcome, times in found
         ]
 
-    def _measured(self, named: str, since: float, limit: int) -> Iterator[Any]:
+    def _measured(
+        self, named: str, since: float, limit: int, until: float | None = None, queue: str | None = None
+    ) -> Iterator[Any]:
         """The columns named, and run and wait times, of executions that ended by themselves or by timeout."""
+        bounds = {" AND attempts.finished_at < ?": until, " AND jobs.queue = ?": queue}
+        given = {text: value for text, value in bounds.items() if value is not None}
         text = (
             f"SELECT {named}attempts.finished_at - attempts.started_at, attempts.started_at - jobs.run_at, "
             "attempts.started_at - jobs.created_at, attempts.number "
             "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
             "WHERE attempts.finished_at >= ? AND attempts.outcome IN ('completed', 'failed', 'timeout') "
-            f"AND jobs.queue <> '{HOOKS}' ORDER BY attempts.finished_at DESC LIMIT ?"
+            f"AND jobs.queue <> '{HOOKS}'{''.join(given)} ORDER BY attempts.finished_at DESC LIMIT ?"
         )
-        for *columns, ran, since_due, since_created, number in self._select(text, [since, limit]):
+        for *columns, ran, since_due, since_created, number in self._select(text, [since, *given.values(), limit]):
             yield *columns, (max(0.0, ran), max(0.0, min(since_due, since_created)) if number == 1 else None)
 
     def latest_failures(self, most: int) -> list[Failure]:

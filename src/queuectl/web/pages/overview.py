@@ -17,7 +17,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web.ask import ask
 from queuectl.web.pages import charts
-from queuectl.web.pages.charts import Chart, Charts
+from queuectl.web.pages.charts import Asked, Chart, Charts
 from queuectl.web.rendering import page
 
 SHOWN_MAX = 8
@@ -36,23 +36,23 @@ class Glance(NamedTuple):
     chart: Chart | None
 
 
-def glance(client: Client, kept: Charts, range_: str) -> Glance:
-    """Reads the page's content. A chart of more than an hour is read apart."""
+def glance(client: Client, kept: Charts, asked: Asked) -> Glance:
+    """Reads the page's content. A chart other than the usual one is read apart."""
     figures = kept.figures(client, charts.USUAL)
     status = client.status(SHOWN_MAX)
     unhappy = Selector(states=(JobState.DEAD, JobState.FAILED))
     return Glance(
         status=status, counts=seen_counts(status), failures=client.fallen(unhappy, SHOWN_MAX),
         slots=slots(status.workers), busy=busy(status.workers), figures=figures,
-        chart=charts.chart_of(figures, charts.USUAL) if range_ == charts.USUAL else None,
+        chart=charts.chart_of(figures, charts.USUAL) if asked == charts.USUAL else None,
     )  # fmt: skip
 
 
 async def overview(request: Request) -> Response:
     """The first page."""
-    range_ = charts.wanted(request)
-    found = await ask(request, lambda client: glance(client, request.app.state.charts, range_))
-    return page(request, "overview.html", part="_overview.html", glance=found, chart_range=range_, ranges=charts.RANGES)
+    asked = charts.wanted(request)
+    found = await ask(request, lambda client: glance(client, request.app.state.charts, asked))
+    return page(request, "overview.html", part="_overview.html", glance=found, asked=asked)
 
 
 routes = [Route("/", overview)]

@@ -18,7 +18,7 @@ from queuectl.domain.fields import INPUT
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web.ask import ask
-from queuectl.web.pages import gates
+from queuectl.web.pages import charts, gates
 from queuectl.web.pages.enqueue import usual
 from queuectl.web.pages.gates import Why
 from queuectl.web.rendering import is_refreshed, page
@@ -92,10 +92,12 @@ async def queues(request: Request) -> Response:
 async def queue(request: Request) -> Response:
     """A queue. One that does not exist has a page too: a limit that somebody sets makes it, and lifting it ends it."""
     found = await ask(request, lambda client: view(client, request.path_params["name"]))
+    asked = charts.wanted(request, found.queue.name)
     status = 200 if found.is_there or is_refreshed(request) else 404
     return page(
         request, "queue.html", part="_queue.html", status=status,
         view=found, queue=found.queue, now=found.now, states=list(JobState), fields=DEFAULTS, most=CONCURRENCY_MAX,
+        asked=asked,
     )  # fmt: skip
 
 

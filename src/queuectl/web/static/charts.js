@@ -11,8 +11,8 @@ function tell(group) {
   if (!said) return;
   if (!group) { said.textContent = ""; return; }
   group.classList.add("shown");
-  const { from, until, completed, failed } = group.dataset;
-  said.textContent = `${moment(from).slice(0, 16)}–${clock(until)}: ${completed} completed, ${failed} failed`;
+  const { from, until, said: words } = group.dataset;
+  said.textContent = `${moment(from).slice(0, 16)}–${clock(until)}: ${words}`;
 }
 
 const barOf = (event) => event.target.closest?.(".chart g[data-from]");
