@@ -21,7 +21,7 @@ from queuectl.web.serve import bound, open_client
 from tests.workshop import PATIENCE_S, until
 
 TLS = ssl.create_default_context()
-"""One for all clients, which speak no TLS: httpx would make one for each, and that takes longer than to start a server."""
+"""One for all clients, none of which speaks TLS: making one for each takes longer than to start a server."""
 
 
 class Service:
