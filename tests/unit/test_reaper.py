@@ -4,21 +4,27 @@ store does not know any more has left to tell."""
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from queuectl import ids
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job, Outcome
 from queuectl.domain.lifecycle import Held, Lost, Started
 from queuectl.engine.dispatch.host import LEFT_AFTER_S, Host
 from queuectl.engine.dispatch.reaper import HELLO_WITHIN_S, LEFT_TO_OWN_S, LOOK_EVERY_S, Reaper
 from queuectl.engine.protocol import JOURNAL_NAME, About, Message, State, encode
+from queuectl.engine.supervise import process
 from queuectl.engine.supervise.journal import Journal
 from queuectl.settings import Settings
-from queuectl.store.liveness import hold_lock
+from queuectl.store.liveness import DRIVER_LOCK_NAME, LOCK_NAME, hold_lock
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.store.values import Change
 from tests.builders import HOST, a_job, a_worker, claim_one, record_one
@@ -117,11 +123,11 @@ def test_a_dead_supervisor_of_another_namespace_is_left_to_its_dispatcher(tmp_pa
 # --- what is left to a supervisor's own dispatcher --------------------------------------------
 
 
-def a_dead_supervisor(tmp_path: Path, dispatcher: int) -> tuple[SqliteStore, Host]:
+def a_dead_supervisor(tmp_path: Path, dispatcher: int, tag: int = 7) -> tuple[SqliteStore, Host]:
     """One that has a job in hand, and whose process is gone."""
     store = SqliteStore(tmp_path / "queuectl.db")
     host = Host(store.folder)
-    store.register(a_worker(machine=host.machine, dispatcher=dispatcher, pid=NOBODY))
+    store.register(a_worker(machine=host.machine, dispatcher=dispatcher, pid=NOBODY, tag=tag))
     store.insert([a_job(at=0.0)])
     (row,) = store.workers()
     store.claim(row.grip, HOST, 1, ())
@@ -206,3 +212,93 @@ def test_a_fenced_supervisor_is_not_mistaken_for_a_starting_one(tmp_path: Path) 
     reaper.fenced.add("w~1")
     assert [settled.worker for settled in reaper.clean_up(0.0)] == ["w~1"]
     assert (store.get(job.id).lost, host.has("w~1"), reaper.fenced) == (0, False, set())
+
+
+# --- whether a worker went with its machine ---------------------------------------------------
+
+
+def a_stopped_worker(tmp_path: Path, dispatcher: int) -> tuple[SqliteStore, Host]:
+    """One of which nothing is left but its files; its job had started."""
+    store, host = a_dead_supervisor(tmp_path, dispatcher, ids.tag_bits())
+    (job,) = store.running("w~1")
+    record_one(store, store.workers()[0].grip, Change(job=job, event=Started(at=0.0)))
+    host.folder("w~1").mkdir(parents=True)
+    for name in (LOCK_NAME, DRIVER_LOCK_NAME):
+        os.close(hold_lock(host.folder("w~1"), name))
+    return store, host
+
+
+def a_living_supervisor(store: SqliteStore, host: Host, id: str, dispatcher: int) -> None:
+    store.register(a_worker(id, machine=host.machine, dispatcher=dispatcher, pid=NOBODY))
+    host.folder(id).mkdir(parents=True)
+    hold_lock(host.folder(id))
+
+
+def lost_in_row(reaper: Reaper) -> list[int]:
+    return [job.lost_in_row for settled in reaper.clean_up(0.0) for job in settled.lost]
+
+
+def fail_once(store: SqliteStore, monkeypatch: pytest.MonkeyPatch, reaper: Reaper) -> None:
+    """Has the disk be full when a loss is recorded, once."""
+    with monkeypatch.context() as failing:
+        failing.setattr(store, "deregister", Mock(side_effect=StoreUnavailable("the disk is full")))
+        with pytest.raises(StoreUnavailable):
+            reaper.clean_up(0.0)
+
+
+@pytest.mark.parametrize("by", ["the same worker", "another worker"])
+def test_a_second_try_to_settle_takes_nobody_for_a_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    store, host = a_stopped_worker(tmp_path, dispatcher=NOBODY)
+    a_living_supervisor(store, host, "v~1", dispatcher=host.pid)  # of the worker that settles
+    reaper = Reaper(store, host, lambda: Settings({}))
+    fail_once(store, monkeypatch, reaper)
+    if by == "another worker":
+        host = Host(store.folder)
+        host.pid = NOBODY - 1
+        reaper = Reaper(store, host, lambda: Settings({}))
+    assert lost_in_row(reaper) == [0]
+
+
+def test_a_second_try_to_settle_remembers_what_the_first_one_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, host = a_stopped_worker(tmp_path, dispatcher=NOBODY)
+    reaper = Reaper(store, host, lambda: Settings({}))
+    (row,) = store.workers()
+    tag = {"QUEUECTL_TAG": str(process.tag(row.tag, 1))}
+    with subprocess.Popen(["sleep", "300"], env=os.environ | tag) as left:
+        try:
+            fail_once(store, monkeypatch, reaper)
+            assert left.wait(5) == -signal.SIGKILL
+        finally:
+            left.kill()
+    assert lost_in_row(reaper) == [1]
+
+
+def test_a_later_process_with_the_dispatchers_pid_is_no_rest(tmp_path: Path) -> None:
+    store, host = a_stopped_worker(tmp_path, dispatcher=os.getpid())
+    a_living_supervisor(store, host, "v~1", dispatcher=os.getpid())
+    host.drive("v~1")
+    assert lost_in_row(Reaper(store, host, lambda: Settings({}))) == [0]
+
+
+def test_a_supervisor_that_nobody_drives_is_a_rest_of_its_worker(tmp_path: Path) -> None:
+    store, host = a_stopped_worker(tmp_path, dispatcher=os.getpid())
+    a_living_supervisor(store, host, "w~2", dispatcher=os.getpid())
+    os.close(hold_lock(host.folder("w~2"), DRIVER_LOCK_NAME))
+    assert lost_in_row(Reaper(store, host, lambda: Settings({}))) == [1]
+
+
+def test_a_dispatcher_that_holds_its_lock_is_a_rest(tmp_path: Path) -> None:
+    store, host = a_stopped_worker(tmp_path, dispatcher=NOBODY)
+    there = Host(store.folder)
+    there.drive("w~1")
+    assert lost_in_row(Reaper(store, host, lambda: Settings({}))) == [1]
+
+
+def test_a_dispatcher_whose_lock_was_removed_is_known_by_its_pid(tmp_path: Path) -> None:
+    store, host = a_stopped_worker(tmp_path, dispatcher=os.getpid())
+    (host.folder("w~1") / DRIVER_LOCK_NAME).unlink()
+    assert lost_in_row(Reaper(store, host, lambda: Settings({}))) == [1]

@@ -235,7 +235,13 @@ class Host:
 
     def has_rest(self, row: WorkerRow) -> bool:
         """Whether the dispatcher of a dead supervisor lives, or anything of what it ran."""
-        return see(row.dispatcher) is not None or bool(living(self._sight(row.id).trees(row.tag)))
+        return self._has_dispatcher(row) or bool(living(self._sight(row.id).trees(row.tag)))
+
+    def _has_dispatcher(self, row: WorkerRow) -> bool:
+        """By its lock, since its pid may be another process's: containers that follow each other have the same pids,
+        and often the same id of their PID namespace. By its pid where the lock was removed."""
+        is_locked = is_held(self.folder(row.id), DRIVER_LOCK_NAME)
+        return see(row.dispatcher) is not None if is_locked is None else is_locked
 
     def has_restarted(self, row: WorkerRow, one_machine: bool) -> bool:
         """Whether this machine was started again since the supervisor was, where that was on it."""

@@ -18,6 +18,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import GivenBack, Lost, Started, Stuck
 from queuectl.engine import happenings as events
 from queuectl.engine.channel import Channel
+from queuectl.engine.dispatch.departures import Departures
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.report import Witness, change_of
 from queuectl.engine.lease import Lease
@@ -112,6 +113,7 @@ class Reaper:
         self._untold: dict[tuple[str, int], float] = {}  # when a worker was first seen not to know of its epoch
         self._heard_at = self._looked_at = 0.0
         self._dead_since: dict[str, float] = {}
+        self._departures = Departures(store, host)
         self._settled: list[Settled] = []  # where the store fails before they are told, the next look tells them
         self._going: dict[str, bool] = {}  # supervisors that live and did not answer: whether a look will tell more
         self.fenced: set[str] = set()
@@ -179,6 +181,7 @@ class Reaper:
             self._dead_since.clear()
         self._looked_at = now
         self._dead_since = {row.id: self._dead_since.get(row.id, now) for row in dead}
+        self._departures.forget_all_but(self._dead_since)
 
     def _is_left_to_own(self, row: WorkerRow, now: float) -> bool:
         """Whether the dispatcher that drove a dead supervisor is about to settle it. In another PID namespace nobody
@@ -292,12 +295,14 @@ class Reaper:
         # On a shared store one that this host does not have may be another user's.
         is_known_dead = here and (self._host.has(row.id) or not self._store.shared_by_machines)
         only_expired = at_home and not is_known_dead
-        grip = self._store.adopt(row, self._host.pid, self._settings()["lease-ttl"], only_expired=only_expired)
+        # The row keeps its dispatcher: if this fails half-way, the next try must not take us for what is left of it.
+        grip = self._store.adopt(row, row.dispatcher, self._settings()["lease-ttl"], only_expired=only_expired)
         if grip is None:
             return None
         witness = testify() if testify else Witness((), {})
         here = here and at_home
-        with_machine = testify is None and self._went_with_its_machine(row, here)
+        has_driver = testify is not None or row.id in self.fenced
+        with_machine = not has_driver and self._departures.is_with_machine(row, here)
         stuck = self._host.end_commands(row) if here else {}
         known = (*self._host.journal(row.id), *witness.results)
         results = {end.key: end for end in known}
@@ -325,19 +330,6 @@ class Reaper:
         if not stuck:
             self._host.remove(row.id)
         return None if stuck and not settled.has_news else settled
-
-    def _went_with_its_machine(self, row: WorkerRow, here: bool) -> bool:
-        """Whether a dead supervisor was stopped together with its machine, container or service, and by no job.
-
-        Such a stop leaves nothing of a worker. A job that kills its supervisor leaves something: the dispatcher,
-        another supervisor, or itself.
-        """
-        if self._host.has_restarted(row, one_machine=not self._store.shared_by_machines):
-            return True
-        others = [other for other in self._store.workers() if other.machine == row.machine and other.id != row.id]
-        if here:
-            others = [other for other in others if other.dispatcher == row.dispatcher]
-        return not any(map(self._store.alive, others)) and not (here and self._host.has_rest(row))
 
     def _loss(self, grip: Grip, job: Job, witness: Witness, with_machine: bool) -> Change:
         started_at = witness.started.get((job.seq, job.lease))
