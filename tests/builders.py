@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from queuectl import ids
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import Claimed, Ended, Started, apply
 from queuectl.store.port import Store
+from queuectl.store.sqlite.store import SqliteStore
 from queuectl.store.values import Change, Grip, WorkerRow
 
 NOON = 1_800_000_000.0
@@ -92,3 +98,23 @@ def record_one(store: Store, grip: Grip, change: Change) -> Job | None:
 def finish(store: Store, grip: Grip, job: Job, **end: Any) -> Job | None:
     """Reports the end of a claimed job."""
     return record_one(store, grip, Change(job=job, event=an_end(store.now(), **end)))
+
+
+def make_sqlite_store(path: Path) -> None:
+    """Makes a new store in this file, as `SqliteStore` does, at a tenth of the cost: a copy with an id of its own."""
+    content, store_id = _made()
+    new = content.replace(store_id, ids.random_id(len(store_id)).encode())
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(handle, "wb") as file:
+        file.write(new)
+
+
+@cache
+def _made() -> tuple[bytes, bytes]:
+    """An empty store's file, and the id in it."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        store = SqliteStore(path)
+        store_id = store.store_id().encode()
+        store.close()
+        return path.read_bytes(), store_id

@@ -24,6 +24,7 @@ from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.store.values import WorkerRow
 from queuectl.wire.requests import parse_request
+from tests.builders import make_sqlite_store
 from tests.machines import Machine, inner_process
 
 PATIENCE_S = 40.0
@@ -115,6 +116,8 @@ class Workshop:
         self.folder = folder
         self.db = folder / "queuectl.db"
         self.address = url or str(self.db)
+        if not url and not self.db.exists():
+            make_sqlite_store(self.db)
         self.client = Client(PostgresStore(url, folder / "queuectl") if url else SqliteStore(self.db))
         self._workers: list[Worker] = []
         self._tags: set[int] = set()

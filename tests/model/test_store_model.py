@@ -49,7 +49,7 @@ from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.store.values import Change, Grip, Superseded
-from tests.builders import HOST, NOON, ManualClock, a_job, a_worker, an_end
+from tests.builders import HOST, NOON, ManualClock, a_job, a_worker, an_end, make_sqlite_store
 from tests.model.gates import ModelGates
 
 QUEUES = ("default", "slow", "zoo")
@@ -99,12 +99,16 @@ class StoreAgainstModel(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.clock = ManualClock()
+        self.make()
         self.stores = [self.connect(), self.connect()]
         self.known: dict[int, Known] = {}
         self.epochs: dict[str, int] = {}
         self.dispatchers: list[Dispatcher] = []
         self.workers_made = 0
         self.gates = ModelGates(self.stores[0], is_on=False)
+
+    def make(self) -> None:
+        make_sqlite_store(Path(self.folder.name) / "queuectl.db")
 
     def connect(self) -> Store:
         return SqliteStore(Path(self.folder.name) / "queuectl.db", self.clock)
@@ -500,6 +504,9 @@ def test_postgres_does_what_the_model_does(postgres_url: str) -> None:
     """Fewer examples, for a server answers more slowly; each begins with an emptied store."""
 
     class PostgresAgainstModel(StoreAgainstModel):
+        def make(self) -> None:
+            pass  # the first to connect does
+
         def connect(self) -> Store:
             return PostgresStore(postgres_url, Path(self.folder.name), self.clock)
 

@@ -23,6 +23,8 @@ from queuectl.store.shared import migrations
 
 HOME_STEP = 6
 """The migration that records where a store is at home."""
+DELETED_BYTES_MAX = 1 << 20
+"""The rows of a table up to this size are deleted one by one. To truncate it makes new files for it and its indexes."""
 
 
 class Identity(NamedTuple):
@@ -56,13 +58,16 @@ def bring_up_to_date(line: Line, address: Address, found: Mapping[str, str] | No
 
     with translated(address):
         facts = _facts(line, address) if found is None else found
+        if is_new := not facts.get("schema"):
+            _make_tables(line, address)
+            facts = _facts(line, address)
         current = int(facts.get("schema", 0))
         migrations.migrate(
             "postgres", current, address.shown, oldest_reader, lambda number, sql: _run_step(line, address, number, sql)
         )
-        if not current or _is_behind(facts):
+        if _is_behind(facts):
             _replace_function(line, address)
-        return _identity(facts if current else _facts(line, address), find_home(line, address))
+        return _identity(_facts(line, address) if is_new else facts, find_home(line, address))
 
 
 def find_identity(line: Line, address: Address) -> Identity:
@@ -109,18 +114,29 @@ def _facts(line: Line, address: Address) -> dict[str, str]:
         return {}
 
 
+def _make_tables(line: Line, address: Address) -> None:
+    """Makes all of a store at once, unless another host was faster."""
+    may_read_home = bool(find_home(line, address))  # an error would end the transaction
+    database = line.open().info.dbname
+    with _changing(line, address):
+        if _known_now(line, address):
+            return
+        _make_schema(line, address, database)
+        for text in (migrations.whole_text("postgres"), function.script()):
+            line.execute(text.replace("{schema}", f'"{address.schema}"'))
+        steps = {number: migrations.step_text("postgres", number) for number in migrations.numbered("postgres")}
+        facts = {f"oldest reader of schema {number}": str(migrations.oldest_reader(steps[number])) for number in steps}
+        facts |= {"schema": str(max(steps)), "store_id": ids.random_id(16), function.FACT: function.stamp()}
+        _remember(line, address, {**facts, "home": find_home(line, address) if may_read_home else ""})
+
+
 def _run_step(line: Line, address: Address, number: int, text: str) -> None:
     home = find_home(line, address) if number == HOME_STEP else ""  # an error would end the transaction
-    database = line.open().info.dbname
     with _changing(line, address):
         if _known_now(line, address) >= number:  # another host was faster
             return
-        if number == 1:
-            _make_schema(line, address, database)
         line.execute(text.replace("{schema}", f'"{address.schema}"'))
         facts = {"schema": str(number), f"oldest reader of schema {number}": str(migrations.oldest_reader(text))}
-        if number == 1:
-            facts["store_id"] = ids.random_id(16)
         if number == HOME_STEP:
             facts["home"] = home
         _remember(line, address, facts)
@@ -156,9 +172,9 @@ def _changing(line: Line, address: Address) -> Iterator[None]:
 
 
 def _remember(line: Line, address: Address, facts: Mapping[str, str]) -> None:
-    for fact in facts.items():
-        line.execute(f'DELETE FROM "{address.schema}".meta WHERE name = %s', fact[:1])
-        line.execute(f'INSERT INTO "{address.schema}".meta VALUES (%s, %s)', fact)
+    meta = f'"{address.schema}".meta'
+    line.execute(f"DELETE FROM {meta} WHERE name = ANY (%s)", [[*facts]])
+    line.execute(f"INSERT INTO {meta} SELECT * FROM unnest(%s::text[], %s::text[])", [[*facts], [*facts.values()]])
 
 
 def _known_now(line: Line, address: Address) -> int:
@@ -197,9 +213,14 @@ def empty(line: Line, address: Address) -> None:
     """Removes everything from a store and gives it a new identity."""
     schema = f'"{address.schema}"'
     home = find_home(line, address)
-    tables = ", ".join(f"{schema}.{table}" for table in migrations.tables("postgres") if table != "meta")
+    tables = [f"{schema}.{table}" for table in migrations.tables("postgres") if table != "meta"]
     with translated(address), line.transaction({}, pipelined=False):
-        line.execute(f"TRUNCATE {tables}")
+        line.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+        sizes = line.fetch("SELECT pg_total_relation_size(of) FROM unnest(%s::regclass[]) AS of", [tables])
+        large = [table for table, (size,) in zip(tables, sizes, strict=True) if size > DELETED_BYTES_MAX]
+        if large:
+            line.execute(f"TRUNCATE {', '.join(large)}")
+        line.execute("; ".join(f"DELETE FROM {table}" for table in tables if table not in large))
         line.execute(f"DROP FUNCTION IF EXISTS {schema}.moved CASCADE")
         line.execute(f"DELETE FROM {schema}.meta WHERE name = 'moved to'")
         _remember(line, address, {"store_id": ids.random_id(16), "home": home})

@@ -91,6 +91,22 @@ def step_text(dialect: str, number: int) -> str:
     return text
 
 
+@cache
+def whole_text(dialect: str) -> str:
+    """All migrations as one script, for a new store: columns that later ones add stand in their table's statement.
+
+    Most of what the steps would cost goes into adding columns, for SQLite then reads the whole schema again.
+    """
+    script = "\n".join(step_text(dialect, number) for number in numbered(dialect))
+    for table, column in _ADDED_ALONE.findall(script):
+        made = re.search(rf"^CREATE TABLE {re.escape(table)} \(\n.*?\n(?=\)| +PRIMARY KEY \()", script, re.M | re.S)
+        assert made, f"no migration makes {table}"
+        has_keys = not script.startswith(")", made.end())
+        column = f"    {column},\n" if has_keys else f"    , {column}\n"
+        script = f"{script[: made.end()]}{column}{script[made.end() :]}"
+    return _ADDED_ALONE.sub("--", script)
+
+
 def tables(dialect: str) -> list[str]:
     """All tables that migrations make."""
     made = re.compile(r"^CREATE TABLE (?:\{schema\}\.)?(\w+)", re.MULTILINE)
@@ -112,6 +128,7 @@ def is_behind(dialect: str, current: int) -> bool:
 _TABLE = re.compile(r"^CREATE TABLE \{schema\}\.(\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"^ +([a-z]\w*) +(double precision|\{[a-z ]+\}|[a-z]+)(?:.* DEFAULT ([^\s,]+))?", re.MULTILINE)
 _ADDED = re.compile(r"^ALTER TABLE \{schema\}\.(\w+) ADD COLUMN( .*?);", re.MULTILINE)
+_ADDED_ALONE = re.compile(r"^ALTER TABLE (\S+) ADD COLUMN ([^;]*);", re.MULTILINE)
 _PLAIN = {**WORDS["postgres"], "{number}": "bigint", "{ordered text}": "text"}
 
 

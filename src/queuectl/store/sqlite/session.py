@@ -228,11 +228,24 @@ class SqliteSession(Session):
             self._stand_ins = migrations.stand_ins("sqlite", current) if self._behind else {}
 
     def _migrate(self) -> None:
+        if not self.schema_version():
+            self._make_schema()
         migrations.migrate("sqlite", self.schema_version(), self.url, self._oldest_reader, self._run_step)
 
     def _oldest_reader(self, schema: int) -> int | None:
         found = self._select("SELECT value FROM meta WHERE name = ?", (f"oldest reader of schema {schema}",))
         return int(found[0][0]) if found else None
+
+    def _make_schema(self) -> None:
+        """All steps at once, unless another process was faster."""
+        with self.transaction():
+            if self.schema_version():
+                return
+            for statement in _statements(migrations.whole_text("sqlite")):
+                self._db.execute(statement)
+            self._db.execute("INSERT INTO meta VALUES ('store_id', ?)", (ids.random_id(16),))
+            for number in migrations.numbered("sqlite"):
+                self._remember_step(number, migrations.step_text("sqlite", number))
 
     def _run_step(self, number: int, sql: str) -> None:
         with self.transaction():
@@ -240,11 +253,12 @@ class SqliteSession(Session):
                 return
             for statement in _statements(sql):
                 self._db.execute(statement)
-            if number == 1:
-                self._db.execute("INSERT INTO meta VALUES ('store_id', ?)", (ids.random_id(16),))
-            reader = max(migrations.oldest_reader(sql), self._oldest_reader(self.schema_version()) or 0)
-            self._db.execute("INSERT INTO meta VALUES (?, ?)", (f"oldest reader of schema {number}", str(reader)))
-            self._db.execute(f"PRAGMA user_version = {number}")
+            self._remember_step(number, sql)
+
+    def _remember_step(self, number: int, sql: str) -> None:
+        reader = max(migrations.oldest_reader(sql), self._oldest_reader(self.schema_version()) or 0)
+        self._db.execute("INSERT INTO meta VALUES (?, ?)", (f"oldest reader of schema {number}", str(reader)))
+        self._db.execute(f"PRAGMA user_version = {number}")
 
 
 def _statements(sql: str) -> Iterator[str]:
