@@ -23,7 +23,7 @@ from tests.workshop import until
 
 
 def add(store: Store, *ids: str, **fields: Any) -> None:
-    store.insert([a_job(id, at=store.now(), **fields) for id in ids])
+    store.insert([a_job(id, **{"at": store.now(), **fields}) for id in ids])
 
 
 def claim(store: Store, grip: Grip, limit: int = 10, *queues: str, **more: Any) -> list[str]:
@@ -622,3 +622,63 @@ def test_a_job_that_runs_again_keeps_its_place_whoever_says_it_ended(store: Stor
     assert claim(store, grip, 1) == ["a"]
     with store.transaction(), store.vacating([before]):
         assert claim(store, grip) == []
+
+
+def test_a_later_job_in_its_line_takes_no_patience_from_the_first(store: Store, grip: Grip, clock: ManualClock) -> None:
+    store.set_lock(Lock("x", ("0", "1")))
+    add(store, "a", "b", locks=("x",))
+    assert claim(store, grip) == ["a", "b"]
+    add(store, "big", locks=("x=2",))
+    add(store, "small0", "small1", "small2", locks=("x",))
+    end(store, grip, "a")
+    assert claim(store, grip) == ["small0"]
+    clock.forward(301)
+    add(store, "later", locks=("x=2",))
+    assert claim(store, grip) == []
+    end(store, grip, "small0")
+    assert claim(store, grip) == []
+    end(store, grip, "b")
+    assert claim(store, grip) == ["big"]
+    end(store, grip, "big")
+    assert claim(store, grip) == ["small1", "small2"]
+
+
+def test_a_job_is_not_passed_by_before_it_is_there(store: Store, grip: Grip, clock: ManualClock) -> None:
+    store.set_lock(Lock("x", ("0", "1")))
+    add(store, "a", "b", locks=("x",))
+    assert claim(store, grip) == ["a", "b"]
+    add(store, "big", locks=("x=2",))
+    add(store, "small0", locks=("x",))
+    end(store, grip, "a")
+    assert claim(store, grip) == ["small0"]
+    clock.forward(299)
+    add(store, "later", locks=("x=2",))
+    assert claim(store, grip) == []
+    store.change(["big"], CancelRequested(), "ann")
+    add(store, "small1", locks=("x",))
+    end(store, grip, "small0")
+    assert claim(store, grip) == ["small1"]
+    clock.forward(2)
+    add(store, "small2", locks=("x",))
+    end(store, grip, "small1")
+    assert claim(store, grip) == ["small2"]
+    clock.forward(299)
+    add(store, "small3", locks=("x",))
+    end(store, grip, "small2")
+    assert claim(store, grip) == []
+
+
+def test_patience_ends_in_time_after_the_clock_was_set_back(store: Store, grip: Grip, clock: ManualClock) -> None:
+    store.set_lock(Lock("x", ("0", "1")))
+    add(store, "a", "b", locks=("x",))
+    assert claim(store, grip) == ["a", "b"]
+    add(store, "big", at=NOON - 7200, locks=("x=2",))
+    add(store, *(f"small{n}" for n in range(3)), at=NOON - 7200, locks=("x",))
+    end(store, grip, "a")
+    assert claim(store, grip) == ["small0"]
+    clock.forward(-3600)
+    end(store, grip, "small0")
+    assert claim(store, grip) == ["small1"]
+    clock.forward(301)
+    end(store, grip, "small1")
+    assert claim(store, grip) == []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from queuectl.domain.job import CLAIMABLE, Job, JobState
 from queuectl.domain.limits import Lock, Pause, Queue, Rate, Request, rate_room, requests_of
 from queuectl.domain.selector import Selector
+from queuectl.settings import Settings
 from queuectl.store.port import Store
 from tests.model.timeline import Timeline, Violation
 
@@ -107,8 +108,13 @@ class Limited:
             window = store.window(job.queue, queue.rate, self._time.now()) if queue.rate else None
             if queue.rate and window and rate_room(queue.rate, window, self._time.now())[0] <= 0:
                 return False
+        patience_s = Settings(store.config())["lock-patience"]  # it is over at once where the clock is set forward
+        passed = store.passed_by(self._time.now() - patience_s)
+        before = [each for each in passed if each.order < (-job.priority, job.due_at, job.seq)]
         return all(
-            sum(each.units for each in _all_requests(running) if each.lock == request.lock) + request.units
+            sum(each.units for each in _all_requests(running) if each.lock == request.lock)
+            + sum(each.units_of(request.lock) for each in before)
+            + request.units
             <= store.lock(request.lock).capacity
             for request in requests_of(job.locks)
         )

@@ -14,6 +14,7 @@ from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
 from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.gates import TAKEN_BY_OTHERS_S, expire, locks_freed
+from queuectl.store.shared.lock_lines import open_lines
 from queuectl.store.values import Change, Grip
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
@@ -68,7 +69,7 @@ class Claiming(PostgresSession, Gated):
         self._tell_of_ends()
         gates, now = self.gates, terms["now"]
         rooms = gates.rooms(now)
-        lines = [] if wanted.ahead else gates.open_lines()
+        lines = [] if wanted.ahead else open_lines(self)
         full = {queue for queue in lanes if not rooms.get(queue, 1)}
         choice = gates.chosen(
             lambda look: self._candidates(lanes, served, rooms, lines, full, look), wanted, rooms, now

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from queuectl.clock import boottime
@@ -21,7 +20,9 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Ended, Expired, GivenBack, Lost, Started, apply
 from queuectl.domain.limits import Candidate, Choice, Lock, Queue, Rate, Reservation, Supply, Wanted, merged
 from queuectl.settings import Settings
+from queuectl.store.shared import lock_lines
 from queuectl.store.shared.limits import NOT_YET
+from queuectl.store.shared.lock_lines import requests
 from queuectl.store.shared.vacated import Vacated
 from queuectl.store.values import Change
 from queuectl.wire.jobs import why_expired
@@ -40,13 +41,6 @@ TAKEN_BY_OTHERS_S = 0.05
 SUSPECTS_SEEN, LOOK_WIDER = 16, 8
 """So many suspects that may not be claimed now a claim looks past; if there are more, it looks again, so many times as
 far."""
-
-
-@lru_cache(maxsize=4096)
-def requests(locks: str) -> tuple[limits.Request, ...]:
-    """The requests of a job's column `locks`."""
-    return limits.requests_of(json.loads(locks))
-
 
 Lines = Callable[[dict[str, Any]], Iterable[Iterable[Candidate]]]
 """The first candidates of each line that a claim looks at, by the parameters of the queries that find them."""
@@ -172,30 +166,11 @@ class Gates:
         """Whether the lock has as many units at all: somebody may have lowered it since."""
         return all(each.units <= self._store.lock(each.lock).capacity for each in needs)
 
-    def open_lines(self) -> list[str]:
-        """The lines that a claim has to look at, as `locks` of their jobs. Those in which nobody waits are removed."""
-        lines = []
-        for (locks,) in self._store._select("SELECT locks FROM {schema}.lock_lines WHERE open = 1"):
-            text = f"SELECT 1 FROM {{schema}}.jobs WHERE {self._store._dialect.is_parked} AND locks = ? LIMIT 1"
-            if self._store._select(text, [locks]):
-                lines.append(locks)
-                continue
-            for table in ("lock_lines", "line_locks"):
-                self._store._execute(f"DELETE FROM {{schema}}.{table} WHERE locks = ?", [locks])
-        return lines
-
     def _park(self, choice: Choice) -> int:
         """Has jobs that do not fit wait in line, those aside that somebody is changing; how many do so from now on."""
         for locks, first in choice.closed_lines.items():
-            self._store._execute(
-                "INSERT INTO {schema}.lock_lines (locks, open, priority, due_at, seq) "
-                "VALUES (?, ?, ?, ?, ?) ON CONFLICT (locks) DO UPDATE SET open = excluded.open, "
-                "priority = excluded.priority, due_at = excluded.due_at, seq = excluded.seq",
-                [locks, int(locks in choice.lines_kept_out), first.priority, first.due_at, first.seq],
-            )
-            for request in requests(locks):
-                text = "INSERT INTO {schema}.line_locks (lock, locks) VALUES (?, ?) ON CONFLICT DO NOTHING"
-                self._store._execute(text, [request.lock, locks])
+            is_kept_out = locks in choice.lines_kept_out
+            lock_lines.close(self._store, locks, first, is_kept_out, self._may_start_from)
         if not choice.parked:
             return 0
         dialect = self._store._dialect
@@ -230,14 +205,8 @@ class Gates:
             execute("DELETE FROM {schema}.holds WHERE lock = ? AND job = ?", [name, job.seq])
             text = "INSERT INTO {schema}.holds (lock, job, lease, units) VALUES (?, ?, ?, ?)"
             execute(text, [name, job.seq, lease, json.dumps(taken)])
-            passed_by = (
-                "UPDATE {schema}.lock_lines SET passed_since = ? WHERE passed_since IS NULL AND seq IS NOT NULL "
-                "AND locks IN (SELECT locks FROM {schema}.line_locks WHERE lock = ?) "
-                "AND (priority > ? OR (priority = ? AND (due_at < ? OR (due_at = ? AND seq < ?))))"
-            )
-            execute(passed_by, [now, name, job.priority, job.priority, job.due_at, job.due_at, job.seq])
-        served = "UPDATE {schema}.lock_lines SET passed_since = NULL, seq = NULL WHERE locks = ? AND seq = ?"
-        execute(served, [job.locks, job.seq])
+            lock_lines.pass_by(self._store, name, job, now)
+        lock_lines.serve(self._store, job)
 
     # --- dependencies -----------------------------------------------------------------------
 

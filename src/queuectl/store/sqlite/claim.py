@@ -11,6 +11,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.limits import Candidate, Choice, Wanted
 from queuectl.domain.served import Served
 from queuectl.store.shared.gates import SUSPECTS_SEEN, expire
+from queuectl.store.shared.lock_lines import open_lines
 from queuectl.store.values import Grip
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _choice(store: Gated, wanted: Wanted, served: Served, limited: bool, has_ope
     """What to claim where gates have to be minded."""
     gates = store.gates
     rooms = gates.rooms(now) if limited else {}
-    lines = gates.open_lines() if has_open_lines and not wanted.ahead else []
+    lines = open_lines(store) if has_open_lines and not wanted.ahead else []
     return gates.chosen(lambda look: _lines(store, served, rooms, lines, look), wanted, rooms, now)
 
 
@@ -87,14 +88,14 @@ def _names(store: Gated, query: str, **parameters: Any) -> list[str]:
 
 
 def _lines(
-    store: Gated, served: Served, rooms: Mapping[str, int], open_lines: Sequence[str], look: dict[str, Any]
+    store: Gated, served: Served, rooms: Mapping[str, int], lines: Sequence[str], look: dict[str, Any]
 ) -> Iterator[Iterator[Candidate]]:
     """The next candidates of each served queue that has room, and of each open line in it, in the order of claiming."""
     only = list(dict.fromkeys(served.only))
     for queue in only or served.of(_names(store, "ready_queues")):
         if rooms.get(queue, 1):
             yield map(Candidate._make, store.send("claim_candidates", queue=queue, **look))
-    for locks in open_lines:
+    for locks in lines:
         for queue in only or served.of(_names(store, "parked_queues", locks=locks)):
             if rooms.get(queue, 1):
                 yield map(Candidate._make, store.send("parked_candidates", locks=locks, queue=queue, **look))
