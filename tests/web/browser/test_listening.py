@@ -138,3 +138,39 @@ def test_what_was_typed_stays_through_a_new_login(open_page: OpenPage, server: S
     job = page.url.rpartition("/")[2]
     assert (server.queue.job(job).command, server.queue.job(job).owner) == ("echo typed before", "token:second-login")
     expect(page.locator("#live")).to_have_text("live")
+
+
+RECORDED = """
+globalThis.told = [];
+globalThis.Notification = class extends Notification {
+  static permission = "granted"; // a browser without a screen allows it when asked, and says that it is denied
+  constructor(title, options) { super(title, options); told.push([title, options.body]); }
+};
+"""
+
+
+def test_one_page_of_a_browser_tells_of_jobs_that_die_though_all_are_hidden(
+    tabs: BrowserContext, server: Service, worker: Worker
+) -> None:
+    tabs.add_init_script(RECORDED)
+    tabs.grant_permissions(["notifications"], origin=server.url)
+    pages = [tabs.new_page() for _ in range(2)]
+    for page in pages:
+        page.goto(login(server, "/queues"))
+        expect(page.locator("#live")).to_have_text("live")
+    pages[0].get_by_role("button", name="Notify of jobs that die", exact=True).click()
+    for page in pages:
+        expect(page.get_by_role("button", name="Do not notify of jobs that die")).to_be_visible()
+        page.evaluate(HIDE, True)
+    server.enqueue("echo why; exit 3", id="dies-alone", max_retries=0)
+    until(lambda: any(page.evaluate("told") for page in pages), "a notification")
+    first, second = sorted(pages, key=lambda page: len(page.evaluate("told")), reverse=True)
+    assert first.evaluate("told") == [["dies-alone died", "echo why; exit 3: why"]]
+    assert second.evaluate("told") == []
+    first.close()
+    for number in range(3):
+        server.enqueue(f"echo no space {number}; exit 4", max_retries=0)
+    until(lambda: second.evaluate("told"), "the other page gives the next one")
+    assert second.evaluate("told") == [["3 jobs died", "3 jobs alike: echo no space 2; exit 4: no space 2"]]
+    second.get_by_role("button", name="Do not notify of jobs that die").click()
+    until(lambda: listeners(server) == 0, "nobody listens")

@@ -314,6 +314,25 @@ def test_a_queue_has_a_chart_of_its_own_that_shows_times_too(
 # --- finding and acting ---------------------------------------------------------------------
 
 
+def test_a_filter_is_kept_by_a_name(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(id="kept-1", queue="kept", delay="1h")
+    page = open_page("/jobs")
+    saved = page.get_by_role("group", name="Saved filters")
+    expect(saved).to_be_hidden()  # nothing is filtered, and nothing was saved
+    page.goto(f"{server.url}/jobs?queue=kept&state=pending&state=failed")
+    saved.get_by_role("textbox", name="Name of this filter").fill("waits in <kept>")
+    saved.get_by_role("button", name="Save filter").click()
+    page.goto(f"{server.url}/jobs")
+    saved.get_by_role("link", name="waits in <kept>").click()
+    expect(page.locator("tr[data-part=kept-1]")).to_be_visible()
+    expect(saved.get_by_role("link")).to_have_attribute("aria-current", "true")
+    expect(saved.get_by_role("textbox")).to_be_hidden()
+    saved.get_by_role("button", name="Forget this filter").click()
+    expect(saved.get_by_role("link")).to_have_count(0)
+    page.goto(f"{server.url}/jobs")
+    expect(saved).to_be_hidden()
+
+
 def test_filters_and_pages_stand_in_the_address(open_page: OpenPage, server: Service) -> None:
     jobs = [{"command": f"echo number {number}", "queue": "paged", "delay": "1h"} for number in range(60)]
     assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201

@@ -4,13 +4,14 @@
 // Runs as a shared worker; where a browser has none, each page has a hub of its own. Pages are heard by a port:
 //
 //   { listen: true }                    events and snapshots, as { of: "events", type, data }; false ends them
+//   { watch: true }                     jobs that died, as { of: "deaths", data }, also while the page is hidden
 //   { follow: { job, tail, place } }    a job's output, as { of: "outputs", type, data, place }; null ends it
 //   { here: true }                      at least every GONE_MS, or the page counts as gone
 //   { again: true }                     try at once, after a new login
 //
 // { of, state: "open" | "lost" | "denied" } says how a connection is.
 
-const AGAIN_MS = 2000, TOGETHER_MS = 30, GONE_MS = 45000;
+const AGAIN_MS = 2000, TOGETHER_MS = 30, GONE_MS = 45000, HIDDEN_GONE_MS = 4 * GONE_MS; // timers of hidden pages are slow
 const EVENTS = ["snapshot", "job", "deed", "skipped", "trouble"], OUTPUTS = ["output", "end", "trouble"];
 
 const root = new URL(import.meta.url).pathname.replace(/\/static\/[^/]*$/, "");
@@ -58,12 +59,12 @@ export class Hub {
   constructor() { setInterval(() => this.#forget(), GONE_MS / 3); }
 
   add(port) {
-    this.#pages.set(port, { seen: Date.now(), listens: false, follow: null });
+    this.#pages.set(port, { seen: Date.now(), listens: false, watches: false, follow: null });
     port.onmessage = ({ data }) => this.#hear(port, data);
     port.start?.();
   }
 
-  #hear(port, { listen, follow, again }) {
+  #hear(port, { listen, watch, follow, again }) {
     if (!this.#pages.has(port)) this.add(port);
     const page = this.#pages.get(port);
     page.seen = Date.now();
@@ -73,20 +74,23 @@ export class Hub {
       if (listen && this.#snapshot) port.postMessage(this.#snapshot);
       this.#listen();
     }
+    if (watch !== undefined) { page.watches = watch; this.#listen(); }
     if (follow !== undefined && (follow || page.follow)) { page.follow = follow; this.#follow(); }
     if (again) { this.#events?.open(); this.#follow(); }
   }
 
   #forget() {
-    for (const [port, { seen }] of this.#pages) if (Date.now() - seen > GONE_MS) this.#pages.delete(port);
+    for (const [port, { seen, watches }] of this.#pages) {
+      if (Date.now() - seen > (watches ? HIDDEN_GONE_MS : GONE_MS)) this.#pages.delete(port);
+    }
     this.#listen();
     if (this.#followed.some((port) => !this.#pages.has(port))) this.#follow();
   }
 
   #listen() {
-    const listeners = () => [...this.#pages].filter(([, page]) => page.listens).map(([port]) => port);
-    const say = (said) => { for (const port of listeners()) port.postMessage(said); };
-    if (!listeners().length) {
+    const those = (are) => [...this.#pages].filter(([, page]) => page[are]).map(([port]) => port);
+    const say = (said) => { for (const port of those("listens")) port.postMessage(said); };
+    if (!those("listens").length && !those("watches").length) {
       this.#events?.end();
       this.#events = this.#snapshot = this.#state = null;
     } else this.#events ??= new Line(() => "/api/v1/events?topics=events,snapshot", EVENTS, {
@@ -94,6 +98,7 @@ export class Hub {
         const said = { of: "events", type, data };
         if (type === "snapshot") this.#snapshot = said;
         say(said);
+        if (type === "job" && data.event === "ended" && data.state === "dead") for (const port of those("watches")) port.postMessage({ of: "deaths", data });
       },
       told: (state) => {
         this.#state = state;

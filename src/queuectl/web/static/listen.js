@@ -1,5 +1,5 @@
-// What a page hears from the server, by way of the browser's hub (see hub.js). `heard` gets an event "events" or "outputs"
-// with each message of the hub as its detail.
+// What a page hears from the server, by way of the browser's hub (see hub.js). `heard` gets an event "events", "deaths" or
+// "outputs" with each message of the hub as its detail.
 
 import { address } from "./talk.js";
 
@@ -31,6 +31,7 @@ function tell(wanted) {
 
 export const listen = (wanted) => tell({ listen: wanted });
 export const follow = (wanted) => tell({ follow: wanted });
+export const watch = (wanted) => tell({ watch: wanted });
 
 document.addEventListener("login", () => port?.postMessage({ again: true }));
 
@@ -39,4 +40,4 @@ try {
   worker.onerror = () => { if (port === worker.port) beginHere(); };
   begin(worker.port);
 } catch { beginHere(); } // no shared workers, as in some browsers of phones
-setInterval(() => { if (!document.hidden) port?.postMessage({ here: true }); }, HERE_MS);
+setInterval(() => { if (!document.hidden || said.watch) port?.postMessage({ here: true }); }, HERE_MS);

@@ -1,0 +1,64 @@
+// The browser's notifications of jobs that die, while any page is open, seen or not. One page of a browser gives them: the
+// one that has the lock, which the next one gets when it is closed.
+
+import { heard, watch } from "./listen.js";
+import { address, call, counted, say } from "./talk.js";
+
+const KEY = "queuectl-notify", TOGETHER_MS = 3000, GROUPS = 100, SHOWN = 3;
+const button = document.getElementById("notify");
+
+const wanted = () => { try { return localStorage.getItem(KEY) === "yes"; } catch { return false; } };
+const allowed = () => Notification.permission === "granted";
+
+let release = null, dead = [], due = 0; // `release` ends this page's turn
+
+function show(title, body, path) {
+  const shown = new Notification(title, { body, tag: KEY, renotify: true, icon: address("/static/icon.svg") });
+  shown.onclick = () => { window.focus(); location.href = address(path); shown.close(); };
+}
+
+const line = ({ command, error, last_line: last }) => [command, last ?? error].filter(Boolean).map((text) => text.slice(0, 120)).join(": ");
+
+// One job by its name, several by how they failed, each group with all that failed alike.
+async function tell() {
+  const jobs = dead;
+  due = 0;
+  dead = [];
+  const since = Math.min(...jobs.map(({ at }) => Date.parse(at)));
+  const groups = (await call("GET", `/api/v1/dlq/groups?limit=${GROUPS}`)).filter(({ last_at: last }) => Date.parse(last) >= since);
+  const lines = groups.slice(0, SHOWN).map((group) => (group.jobs > 1 ? `${counted(group.jobs)} alike: ` : "") + line(group));
+  const [{ job }] = jobs;
+  if (jobs.length === 1) show(`${job} died`, lines[0] ?? "", `/jobs/${encodeURIComponent(job)}`);
+  else show(`${counted(jobs.length)} died`, lines.join("\n"), "/failures");
+}
+
+heard.addEventListener("deaths", ({ detail: { data } }) => {
+  if (dead.some(({ job }) => job === data.job)) return;
+  dead.push(data);
+  due ||= setTimeout(() => tell().catch((error) => say(error.message, true)), TOGETHER_MS);
+});
+
+function turn() {
+  const on = wanted() && allowed(), label = on ? "Do not notify of jobs that die" : "Notify of jobs that die";
+  button.setAttribute("aria-pressed", String(on));
+  button.setAttribute("aria-label", label);
+  button.title = label;
+  if (on && !release) {
+    const over = new Promise((resolve) => { release = resolve; });
+    navigator.locks.request(KEY, () => { if (release) watch(true); return over; });
+  } else if (!on && release) { release(); release = null; watch(false); }
+}
+
+async function toggle() {
+  const on = !(wanted() && allowed());
+  if (on && await Notification.requestPermission() !== "granted") { say("the browser does not let this address notify", true); return; }
+  try { localStorage.setItem(KEY, on ? "yes" : "no"); } catch { say("the browser keeps nothing, so it cannot notify", true); }
+  turn();
+}
+
+if (button && "Notification" in window && navigator.locks) { // browsers have both for https and for this machine alone
+  button.hidden = false;
+  button.addEventListener("click", toggle);
+  addEventListener("storage", ({ key }) => { if (key === KEY) turn(); });
+  turn();
+}
