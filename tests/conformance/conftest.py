@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +12,6 @@ from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import ManualClock, make_sqlite_store
-from tests.server import drop_schema, new_schema
 
 
 class Connect(Protocol):
@@ -44,25 +42,6 @@ class StoreFactory:
     def close(self) -> None:
         for store in self._opened:
             store.close()
-
-
-@pytest.fixture(scope="session")
-def made_store(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresStore]:
-    """A store on a server."""
-    url = new_schema(postgres_server)
-    with closing(PostgresStore(url, tmp_path_factory.mktemp("made"))) as store:
-        yield store
-    drop_schema(url)
-
-
-@pytest.fixture
-def emptied_url(made_store: PostgresStore) -> Iterator[str]:
-    """The same, emptied after the test and open to older releases again: that costs a tenth of making another."""
-    facts = made_store._select("SELECT value, name FROM {schema}.meta WHERE name LIKE ?", ["oldest reader%"])
-    yield made_store.address
-    made_store.reset()
-    for each in facts:
-        made_store._execute("UPDATE {schema}.meta SET value = ? WHERE name = ? AND value <> ?", [*each, each[0]])
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -12,9 +12,9 @@ from tests.workshop import Workshop, open_workshop, until
 
 
 @pytest.fixture
-def there(postgres_url: str, tmp_path: Path) -> Iterator[Workshop]:
+def there(emptied_url: str, tmp_path: Path) -> Iterator[Workshop]:
     """A workshop whose workers are on another machine than its client: they keep their files elsewhere."""
-    with open_workshop(tmp_path / "here", postgres_url) as workshop:
+    with open_workshop(tmp_path / "here", emptied_url) as workshop:
         yield workshop
 
 

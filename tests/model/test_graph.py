@@ -15,10 +15,10 @@ from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 from queuectl.store.values import Change
 from tests.builders import HOST, a_grip, a_job, an_end
-from tests.conformance.conftest import StoreFactory, emptied_url, made_store, store_factory
+from tests.conformance.conftest import StoreFactory, store_factory
 from tests.model.graph import Node, drawn, ends, ends_again
 
-__all__ = ["emptied_url", "made_store", "store_factory"]
+__all__ = ["store_factory"]
 
 SIZE = 250
 WORKERS = 3

@@ -500,7 +500,7 @@ def test_sqlite_does_what_the_model_does() -> None:
     run_state_machine_as_test(StoreAgainstModel, settings=settings(max_examples=40, stateful_step_count=50))
 
 
-def test_postgres_does_what_the_model_does(postgres_url: str) -> None:
+def test_postgres_does_what_the_model_does(emptied_url: str) -> None:
     """Fewer examples, for a server answers more slowly; each begins with an emptied store."""
 
     class PostgresAgainstModel(StoreAgainstModel):
@@ -508,7 +508,7 @@ def test_postgres_does_what_the_model_does(postgres_url: str) -> None:
             pass  # the first to connect does
 
         def connect(self) -> Store:
-            return PostgresStore(postgres_url, Path(self.folder.name), self.clock)
+            return PostgresStore(emptied_url, Path(self.folder.name), self.clock)
 
         def teardown(self) -> None:
             store = self.stores[0]

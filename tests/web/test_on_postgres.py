@@ -19,10 +19,10 @@ OPERATIONS = ("find_jobs", "find_dead", "group_dead", "enqueue", "cancel_jobs", 
 
 
 @pytest.fixture
-def place(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def place(emptied_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a store whose folder on this machine is the test's."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return postgres_url
+    return emptied_url
 
 
 @pytest.fixture
