@@ -1,7 +1,8 @@
 """Command lines of queuectl, each run by a process forked from one that has queuectl loaded.
 
 The interpreter's start and its imports are nine tenths of a command's cost; tests of what commands say and do need not
-repeat them. Lines that need a shell, and long-running commands, start as a user's do.
+repeat them. Where a line needs a shell, its `queuectl` asks for the same (see launcher.py). Long-running commands start
+as a user's do.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import pickle
 import re
 import selectors
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,8 +27,12 @@ from pathlib import Path
 from pkgutil import walk_packages
 from typing import NoReturn
 
+from tests import launcher
+
 ROOT = Path(__file__).parents[1]
 SAME_IN_ANY_SHELL = re.compile(r"""queuectl(?: (?:[A-Za-z0-9_./:,+@%=-]|'[^']*'|"[^"$`\\!]*")+)*""")
+WANTS_THE_REAL_ONE = re.compile(r"\b(exec|kill|timeout|trap|setsid|nohup|ulimit|strace)\b|[^&>]&(?![&>])")
+"""A shell that does more with a process than to wait for it."""
 READ_AT_THE_START = re.compile("LANG|LC_.*|PYTHON.*")
 """Variables that the interpreter reads at its start only."""
 LOADED = ("queuectl.cli", "queuectl.client", "queuectl.store", "queuectl.domain", "queuectl.wire")
@@ -43,16 +49,24 @@ class Loaded:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
+        self.folder = Path(tempfile.mkdtemp(prefix="queuectl-loaded-"))
+        launcher.write_program(self.folder, _read_at_the_start(environment))
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.loaded", str(theirs.fileno())], cwd=ROOT, env=environment,
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "tests.loaded", str(theirs.fileno()), str(self.folder)], cwd=ROOT,
+                env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             )  # fmt: skip
 
     def stands_for(self, environment: Mapping[str, str]) -> bool:
         """Whether an interpreter that started with this environment would be no different."""
         return _read_at_the_start(environment) == _read_at_the_start(self.environment)
+
+    def for_a_shell(self, line: str, environment: Mapping[str, str]) -> dict[str, str]:
+        """The environment for a shell with this line: its `queuectl` starts quicker, unless it has to be a program."""
+        if WANTS_THE_REAL_ONE.search(line) or not (self.folder / launcher.SOCKET).exists():
+            return dict(environment)
+        return {**environment, "PATH": f"{self.folder}{os.pathsep}{environment['PATH']}"}
 
     def run(
         self, words: Sequence[str], folder: Path, environment: Mapping[str, str], stdin: bytes, patience_s: float
@@ -84,6 +98,7 @@ class Loaded:
     def close(self) -> None:
         self._socket.close()
         self._process.wait()
+        shutil.rmtree(self.folder)
 
 
 def _read_at_the_start(environment: Mapping[str, str]) -> dict[str, str]:
@@ -110,15 +125,26 @@ def _read_to_their_end(pipes: Sequence[int], deadline: float) -> dict[int, bytea
     return read
 
 
-def serve(asking: socket.socket) -> None:
-    """Forks a process for each command line it is sent, and answers with its pid and its exit code."""
+def serve(asking: socket.socket, folder: Path) -> None:
+    """Forks a process for each command line it is sent, and answers with its pid and its exit code. Another process
+    does so for shells, which may run several at a time."""
     for package in LOADED:
         for module in walk_packages(import_module(package).__path__, f"{package}."):
             import_module(module.name)
     gc.freeze()
+    listener, (end, ends) = launcher.listening(folder), os.pipe()
+    for_shells = os.fork()
+    if not for_shells:
+        asking.close()
+        os.close(ends)
+        launcher.answer(listener, end, become)
+    listener.close()
+    os.close(end)
     while True:
         length, streams, _, _ = socket.recv_fds(asking, LENGTH, 3)
         if not length:
+            os.close(ends)
+            os.waitpid(for_shells, 0)
             return
         asked = asking.recv(int.from_bytes(length), socket.MSG_WAITALL)
         pid = os.fork()
@@ -131,17 +157,17 @@ def serve(asking: socket.socket) -> None:
         asking.sendall(code.to_bytes(LENGTH, signed=True))
 
 
-def become(streams: Sequence[int], words: Sequence[str], folder: str, environment: Mapping[str, str]) -> NoReturn:
+def become(streams: Sequence[int], words: Sequence[str], folder: str | int, environment: Mapping[str, str]) -> NoReturn:
     """Makes this process `queuectl` with these words."""
     from queuectl.cli.main import run
 
     try:
+        os.chdir(folder)
         for number, each in enumerate(streams):
             os.dup2(each, number)
         os.closerange(3, 1 << 10)
         sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
-        os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
         time.tzset()
@@ -155,4 +181,5 @@ def become(streams: Sequence[int], words: Sequence[str], folder: str, environmen
 
 if __name__ == "__main__":
     sys.path.remove(str(ROOT))
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    with socket.socket(fileno=int(sys.argv[1])) as asking:
+        serve(asking, Path(sys.argv[2]))

@@ -6,11 +6,13 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from fcntl import ioctl
 from pathlib import Path
@@ -65,8 +67,9 @@ class Terminal:
         if words is not None:
             code, out, err = self.loaded.run(words, self.folder, self.environment, given, DEADLINE_S)
         else:
+            environment = self.loaded.for_a_shell(line, self.environment)
             done = subprocess.run(
-                [shell or "bash", "-c", line], cwd=self.folder, env=self.environment, timeout=DEADLINE_S,
+                [shell or "bash", "-c", line], cwd=self.folder, env=environment, timeout=DEADLINE_S,
                 capture_output=True, input=given, check=False,
             )  # fmt: skip
             code, out, err = done.returncode, done.stdout, done.stderr
@@ -136,9 +139,21 @@ class Terminal:
         os.close(controller)
         return process.wait(DEADLINE_S), shown.decode().replace("\r\n", "\n")
 
+    def may_have_workers(self) -> bool:
+        """False if the store is a file that knows of none."""
+        place = self.environment["QUEUECTL_DB"]
+        if "://" in place:
+            return True
+        try:
+            with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as store:
+                return store.execute("SELECT 1 FROM workers").fetchone() is not None
+        except sqlite3.Error:
+            return Path(place).exists()
+
     def close(self) -> None:
         """Ends what was started."""
-        self.type("queuectl worker stop --now --quiet")
+        if self.may_have_workers():
+            self.type("queuectl worker stop --now --quiet")
         for process in self.started:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
