@@ -6,7 +6,6 @@ The tests make a copy of the source tree, add two made-up keys in these places a
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared import migrations
 from tests.builders import a_job
+from tests.workshop import clean_environment
 
 SOURCE = Path(queuectl.__file__).parent
 OLDER = Path(__file__).parents[1] / "compat" / "stores" / "0.2.0.dev1.db"
@@ -106,7 +106,7 @@ MADE_UP_COMMAND = (
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the source tree with both keys and the command."""
     root = tmp_path_factory.mktemp("grown")
-    shutil.copytree(SOURCE, root / "queuectl", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(SOURCE, root / "queuectl")  # with what is compiled: it stays true of the files that are not changed
     for name, before, added in (*MADE_UP_KEY, *MADE_UP_COLUMN, *MADE_UP_COMMAND):
         path = root / "queuectl" / name
         text = path.read_text()
@@ -119,7 +119,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(tree: Path, *words: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(tree), "QUEUECTL_DB": str(tree / "jobs.db"), "COLUMNS": "200"}
+    environment = clean_environment(PYTHONPATH=str(tree), QUEUECTL_DB=str(tree / "jobs.db"), COLUMNS="200")
     done = subprocess.run(
         [sys.executable, *words], env=environment, cwd=tree, text=True, capture_output=True, timeout=60, check=False
     )

@@ -141,8 +141,8 @@ class Terminal:
 
     def may_have_workers(self) -> bool:
         """False if the store is a file that knows of none."""
-        place = self.environment["QUEUECTL_DB"]
-        if "://" in place:
+        place = self.environment.get("QUEUECTL_DB", "")
+        if not place or "://" in place:
             return True
         try:
             with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as store:
