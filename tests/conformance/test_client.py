@@ -44,7 +44,7 @@ GATED = "while [ ! -e {} ]; do sleep 0.02; done"
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where a store can be made."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return str(request.getfixturevalue("postgres_url")) if request.param == "postgres" else str(tmp_path / "jobs.db")
+    return str(request.getfixturevalue("emptied_url")) if request.param == "postgres" else str(tmp_path / "jobs.db")
 
 
 @pytest.fixture
@@ -71,9 +71,10 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         with Client.remote(server.url, server.tokens["full"]) as client:
             yield client
     else:
-        url = request.getfixturevalue("postgres_url") if request.param == "postgres" else tmp_path / "jobs.db"
+        url = request.getfixturevalue("emptied_url") if request.param == "postgres" else tmp_path / "jobs.db"
         with Client(url) as client:
             yield client
+            client.stop_workers(now=True)
 
 
 @pytest.fixture
