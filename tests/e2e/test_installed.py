@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -68,10 +70,16 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a wheel and a source distribution."""
-    folder = tmp_path_factory.mktemp("made here")
-    words = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(words, check=True, cwd=ROOT, capture_output=True)
+    """A folder with a wheel and a source distribution: one for all processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made here"
+    with folder.with_suffix(".gate").open("w") as gate:
+        flock(gate, LOCK_EX)
+        if not folder.exists():
+            parts = folder.with_suffix(".parts")
+            words = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-t", "wheel", "-d", str(parts)]
+            subprocess.run(words, check=True, cwd=ROOT, capture_output=True)
+            parts.rename(folder)
     return folder
 
 

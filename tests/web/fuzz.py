@@ -54,8 +54,9 @@ ABOUT_THE_CONNECTION = frozenset({"content-length", "connection", "transfer-enco
 def furnish(service: Service) -> None:
     """Jobs in several states, and a setting, whatever has become of those of before."""
     service.queue.delete(KNOWN)
-    for job_id in KNOWN:
-        service.enqueue("true", id=job_id, max_retries=0, tags=["a"], queue="0", held=job_id == "held")
+    given = {"command": "true", "max_retries": 0, "tags": ["a"], "queue": "0"}
+    made = service.full.post("/api/v1/jobs", json=[{**given, "id": each, "held": each == "held"} for each in KNOWN])
+    assert made.status_code == 201, made.text
     service.queue.cancel(["cancelled"])
     service.queue.set_setting("timeout", "1h")
 
@@ -80,12 +81,21 @@ def operations(service: Service) -> list[Any]:
     return [result.ok() for result in schema.get_all_operations()]  # type: ignore[union-attr]
 
 
+def takes_anything(operation: Any) -> bool:
+    """Whether no request can be wrong: no token is asked for, nor anything but headers of any text. Hypothesis would
+    find that out with 450 attempts."""
+    told = operation.definition.raw
+    free = all(each["in"] == "header" and each["schema"] == {"type": "string"} for each in told["parameters"])
+    return free and told.get("security") == [] and "requestBody" not in told
+
+
 def try_operation(service: Service, operation: Any, examples: int, seed_: int) -> None:
     """So many right requests and as many wrong ones. Raises what does not hold."""
     starts_workers = operation.label == STARTS_WORKERS
     if starts_workers:
         without_jobs(service)
-    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+    right_and_wrong = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    for mode in right_and_wrong[:1] if takes_anything(operation) else right_and_wrong:
         strategy = operation.as_strategy(generation_mode=mode)
 
         @seed(seed_)
