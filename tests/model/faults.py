@@ -113,5 +113,5 @@ class Faults:
         self._machine.history.say("the machine reboots")
         for worker in self._world.living():
             self._world.kill(worker.process, "by a reboot")
-        self._machine.reboot()
+        self._machine.reboot(is_container=self._world.boots.random() < 0.5)
         self._world.start_worker()

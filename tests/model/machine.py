@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from random import Random
+from typing import TYPE_CHECKING
 
 from queuectl.engine.dispatch.host import Plan
 from queuectl.engine.dispatch.link import Flight
@@ -14,6 +15,9 @@ from tests.model.channel import SimChannel
 from tests.model.supervisor import SimSupervisor
 from tests.model.timeline import Timeline, Violation
 from tests.model.verdict import Execution, History
+
+if TYPE_CHECKING:
+    from tests.model.struck import Process
 
 FIRST_PID = 1000
 FROZEN_LATELY_S = 4.0
@@ -43,8 +47,8 @@ class Machine:
         """Has the process die that started a supervisor."""
         self.is_awake: Callable[[int], bool] = lambda pid: False
         """Whether a process lives and is not suspended."""
-        self.is_dispatcher: Callable[[int], bool] = lambda pid: False
-        """Whether a dispatcher with this pid lives."""
+        self.drivers: dict[str, Process] = {}
+        """Who holds the lock that says who drives a supervisor."""
 
     @property
     def id(self) -> str:
@@ -63,8 +67,8 @@ class Machine:
 
     def child(self, pid: int) -> SimSupervisor:
         """A supervisor of today, by its pid."""
-        (supervisor,) = (each for each in self.supervisors.values() if (each.machine_id, each.pid) == (self.id, pid))
-        return supervisor
+        *_, latest = (each for each in self.supervisors.values() if (each.machine_id, each.pid) == (self.id, pid))
+        return latest
 
     def connect(self, worker: str, wake: Callable[[], None], strike: Callable[[], None]) -> SimChannel | None:
         """A connection to a supervisor; a frozen one's kernel accepts it too. None where its folder has gone."""
@@ -177,15 +181,16 @@ class Machine:
             self.end(execution, signal=KILLED)
             execution.reaped = True
 
-    def reboot(self) -> None:
-        """The same for all of them. Folders stay, and pids begin again."""
+    def reboot(self, *, is_container: bool) -> None:
+        """The same for all of them. Folders stay, and pids begin again; a container's PID namespace may look the same
+        as the one before."""
         for supervisor in self.supervisors.values():
             if supervisor.alive:
                 self.cut_power(supervisor.id)
         for execution in [each for each in self.commands.values() if each.ended is None]:
             self.end(execution, signal=KILLED)
         self.commands.clear()
-        self._boot += 1
+        self._boot += not is_container
         self._pids = FIRST_PID
 
     # --- folders ----------------------------------------------------------------------------

@@ -254,13 +254,15 @@ class SimHost(Host):
         return self._simulated.is_awake(pid)
 
     def drive(self, worker: str) -> None:
-        pass  # there is one PID namespace at a time
+        self._simulated.drivers[worker] = self._process
 
     def let_go(self, worker: str) -> None:
-        pass
+        if self._simulated.drivers.get(worker) is self._process:
+            del self._simulated.drivers[worker]
 
     def is_driven(self, worker: str) -> bool:
-        return False
+        """By a lock, which is free once whoever holds it has ended."""
+        return worker in self._simulated.drivers and self._simulated.drivers[worker].alive
 
     def end_commands(self, row: WorkerRow) -> dict[Key, str]:
         self._process.point("before it ends commands")
@@ -268,7 +270,7 @@ class SimHost(Host):
         return {}
 
     def has_rest(self, row: WorkerRow) -> bool:
-        return self._simulated.is_dispatcher(row.dispatcher) or bool(self._simulated.left_by(row.id))
+        return self.is_driven(row.id) or bool(self._simulated.left_by(row.id))
 
     def has_restarted(self, row: WorkerRow, one_machine: bool) -> bool:
         return row.machine != self.machine

@@ -79,6 +79,7 @@ class World:
 
     def __init__(self, seed: int, folder: Path, tell: Callable[[str], None] | None = None) -> None:
         self.chance = random.Random(seed)
+        self.boots = random.Random(f"boots {seed}")
         self.plan = Plan.draw(self.chance)
         self._tell = tell
         self.time = Timeline()
@@ -87,7 +88,6 @@ class World:
         self.machine = Machine(self.time, self.chance, self._history, self._delay)
         self.machine.kill_parent = self._kill_parent
         self.machine.is_awake = self._is_awake
-        self.machine.is_dispatcher = lambda pid: any(each.process.pid == pid for each in self.living())
         self._weather = Weather()
         self._weather.fails_at_commit = lambda: self._happens(self.plan.fails_at_commit)
         self._weather.loses_answer = lambda: self._happens(self.plan.loses_answers)
