@@ -61,7 +61,7 @@ class Pending:
     def add_end(self, link: Link, flight: Flight, now: float) -> None:
         """An execution has ended; its result is in the flight."""
         assert flight.result is not None
-        if _may_belong_to_stop(flight, flight.result):
+        if _may_belong_to_stop(flight.result):
             age_s = self._clock.now() - flight.result.finished_at
             if self._stopped_at is not None and now - self._stopped_at < TOGETHER_S:
                 _give_back(flight)
@@ -185,10 +185,9 @@ def settled(outcomes: Sequence[Outcome]) -> After:
     return After(over, told, due)
 
 
-def _may_belong_to_stop(flight: Flight, end: End) -> bool:
-    if not may_belong_to_stop(end.exit_code, end.signal):
-        return False
-    return not (end.cause or end.leftover or flight.end_sent is Cause.CANCEL)
+def _may_belong_to_stop(end: End) -> bool:
+    """Also where a cancel was on its way: without a cause, the command ended before that."""
+    return may_belong_to_stop(end.exit_code, end.signal) and not (end.cause or end.leftover)
 
 
 def _give_back(flight: Flight) -> None:

@@ -1,0 +1,61 @@
+"""Which ends a dispatcher takes for part of a stop of everything."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from queuectl.domain.cause import Cause
+from queuectl.engine.dispatch.link import Flight, Link
+from queuectl.engine.dispatch.pending import HOLD_S, Pending
+from queuectl.engine.protocol import End
+from queuectl.engine.signals import TOGETHER_S
+from tests.builders import NOON, ManualClock, a_job, a_worker
+
+
+def a_flight(*, end_sent: Cause | None = None, **end: Any) -> tuple[Link, Flight]:
+    """An execution that has just ended, by SIGTERM unless `end` says more."""
+    flight = Flight((1, 1), a_job(), 0.0)
+    flight.end_sent = end_sent
+    flight.result = End(1, 1, NOON, NOON, **{"signal": signal.SIGTERM, **end})
+    return Link(a_worker(), Mock()), flight
+
+
+def cause_of(flight: Flight) -> Cause | None:
+    assert flight.result is not None
+    return flight.result.cause
+
+
+@pytest.mark.parametrize("end_sent", [None, Cause.CANCEL], ids=["not cancelled", "a cancel is on its way"])
+@pytest.mark.parametrize("first", ["the worker", "the command"])
+def test_an_end_by_the_signal_of_a_stop_is_given_back(first: str, end_sent: Cause | None) -> None:
+    pending = Pending(ManualClock())
+    entry = a_flight(end_sent=end_sent)
+    if first == "the worker":
+        pending.stop_signalled(0.0)
+        pending.add_end(*entry, TOGETHER_S - 0.1)
+    else:
+        pending.add_end(*entry, 0.0)
+        assert pending.ended == []
+        pending.stop_signalled(HOLD_S - 0.1)
+    assert (pending.ended, cause_of(entry[1])) == ([entry], Cause.STOP)
+
+
+def test_an_end_by_a_signal_without_a_stop_is_released_after_a_moment() -> None:
+    pending = Pending(ManualClock())
+    entry = a_flight()
+    pending.add_end(*entry, 0.0)
+    pending.release(HOLD_S)
+    assert (pending.ended, cause_of(entry[1])) == ([entry], None)
+
+
+@pytest.mark.parametrize("end", [{"cause": Cause.CANCEL}, {"leftover": "sleep (pid 1)"}, {"signal": signal.SIGKILL}])
+def test_other_ends_wait_for_no_stop(end: dict[str, Any]) -> None:
+    pending = Pending(ManualClock())
+    entry = a_flight(end_sent=Cause.CANCEL, **end)
+    pending.stop_signalled(0.0)
+    pending.add_end(*entry, 0.1)
+    assert (pending.ended, cause_of(entry[1])) == ([entry], end.get("cause"))
