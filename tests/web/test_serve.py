@@ -20,6 +20,7 @@ import pytest
 from queuectl.web.serve import bound
 from tests.goldens.test_schemas import closed
 from tests.needs import lacks
+from tests.web.service import TLS
 from tests.workshop import PATIENCE_S, clean_environment
 
 ENDS_WITHIN_S = 10.0
@@ -57,9 +58,9 @@ def test_a_signal_ends_the_server_in_time_though_many_watch(tmp_path: Path, numb
     with served(tmp_path) as (process, url, token), ExitStack() as watchers:
         headers = {"Authorization": f"Bearer {token}"}
         for _ in range(LISTENERS):
-            client = watchers.enter_context(httpx.Client(timeout=PATIENCE_S, headers=headers))
+            client = watchers.enter_context(httpx.Client(timeout=PATIENCE_S, headers=headers, verify=TLS))
             watchers.enter_context(client.stream("GET", f"{url}/api/v1/events?topics=snapshot"))
-        job = httpx.post(f"{url}/api/v1/jobs", json={"command": "true"}, headers=headers).json()["id"]
+        job = client.post(f"{url}/api/v1/jobs", json={"command": "true"}).json()["id"]
         watchers.enter_context(client.stream("GET", f"{url}/api/v1/jobs/{job}/output/stream"))
         asked_at = time.monotonic()
         process.send_signal(number)
@@ -72,7 +73,7 @@ def test_a_signal_ends_the_server_in_time_though_many_watch(tmp_path: Path, numb
 def test_the_server_keeps_no_old_requests(tmp_path: Path) -> None:
     with (
         served(tmp_path) as (process, url, token),
-        httpx.Client(headers={"Authorization": f"Bearer {token}"}) as client,
+        httpx.Client(headers={"Authorization": f"Bearer {token}"}, verify=TLS) as client,
     ):
         jobs = [{"command": f"echo {number}", "delay": "1h"} for number in range(100)]
         assert client.post(f"{url}/api/v1/jobs", json=jobs).is_success
@@ -88,7 +89,7 @@ def test_the_server_keeps_no_old_requests(tmp_path: Path) -> None:
 
 
 def test_the_address_it_prints_logs_a_browser_in(tmp_path: Path) -> None:
-    with served(tmp_path) as (_, url, token), httpx.Client(follow_redirects=True) as browser:
+    with served(tmp_path) as (_, url, token), httpx.Client(follow_redirects=True, verify=TLS) as browser:
         page = browser.get(f"{url}/login", params={"token": token}, headers={"Accept": "text/html"})
         assert page.status_code == 200
         assert str(page.url) == f"{url}/"
