@@ -106,9 +106,13 @@ class Terminal:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
         self.started.append(process)
-        assert process.stderr is not None
-        with process.stderr:
-            yield from process.stderr
+
+        def told() -> Iterator[str]:
+            assert process.stderr is not None
+            with process.stderr:
+                yield from process.stderr
+
+        return told()
 
     def worker(self, options: str = "") -> subprocess.Popen[str]:
         """A worker that serves."""

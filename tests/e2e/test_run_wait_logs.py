@@ -191,12 +191,15 @@ def test_logs_of_several_jobs_are_told_apart(served: Terminal) -> None:
 @pytest.mark.parametrize("line", ["wait a", "logs -f a"])
 def test_who_waits_is_told_once_why(terminal: Terminal, line: str) -> None:
     terminal.good("queuectl enqueue --id a --hold -- true")
-    waits = terminal.waiting(f"queuectl {line}")
-    assert next(waits) == "waiting for a: held; let it run with: queuectl release a\n"
     terminal.good("queuectl enqueue --id later --delay 1h -- true; queuectl enqueue --id unserved -- true")
-    assert next(terminal.waiting("queuectl wait later")).startswith("waiting for later: scheduled for ")
-    assert next(terminal.waiting("queuectl wait later unserved")).startswith("waiting for later and 1 more: scheduled")
-    told = next(terminal.waiting("queuectl --db queuectl.db wait unserved"))
+    waits, one, two, unserved = (
+        terminal.waiting(f"queuectl {each}")
+        for each in (line, "wait later", "wait later unserved", "--db queuectl.db wait unserved")
+    )
+    assert next(waits) == "waiting for a: held; let it run with: queuectl release a\n"
+    assert next(one).startswith("waiting for later: scheduled for ")
+    assert next(two).startswith("waiting for later and 1 more: scheduled")
+    told = next(unserved)
     assert told.startswith('waiting for unserved: no live worker serves queue "default"; start one with: queuectl --db')
     terminal.good("queuectl cancel a")
     assert list(waits) == []
