@@ -32,9 +32,9 @@ def chromium() -> str | None:
 @contextmanager
 def running_browser(path: str) -> Iterator[Browser]:
     """A headless Chromium until the end of the block."""
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    options = ["--process-per-site", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=sandbox)
+        running = playwright.chromium.launch(executable_path=path, args=options)
         yield running
         running.close()
 
@@ -74,9 +74,14 @@ OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def profile(browser: Browser) -> Iterator[BrowserContext]:
-    """What all pages share that ask for no other: a new one costs a Chromium with windows more than the page."""
+def profile(browser: Browser, server: Service) -> Iterator[BrowserContext]:
+    """What all pages share that ask for no other: a new one costs a Chromium with windows more than the page.
+
+    One page of the server stays open, the first of the context. With it stays the process of all others, which costs
+    as much as a page.
+    """
     with shared_by_pages(browser) as shared:
+        shared.new_page().goto(f"{server.url}/login")
         yield shared
 
 
@@ -89,14 +94,15 @@ def shared_by_pages(browser: Browser, **options: Any) -> Iterator[BrowserContext
     context.close()
 
 
-def forget_all(page: Page, origin: str) -> None:
-    """Makes the page's browser as good as new."""
-    page.context.clear_cookies()
-    page.context.set_offline(False)
-    session = page.context.new_cdp_session(page)
-    session.send("Network.clearBrowserCache")
-    session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
-    session.detach()
+def forget_all(context: BrowserContext) -> None:
+    """Makes the pages' browser as good as new, but for its cache of the server's files.
+
+    The page that stays open forgets for all: a process has what is stored in its memory, so to delete it in the
+    browser's files would take effect some time later.
+    """
+    context.clear_cookies()
+    context.set_offline(False)
+    context.pages[0].evaluate("localStorage.clear()")
 
 
 @pytest.fixture
@@ -116,10 +122,10 @@ def open_page(browser: Browser, profile: BrowserContext, server: Service) -> Ite
                 if not any(each in text for each in allowed):
                     complaints.append(text)
 
+            if not options and len(profile.pages) == 1:
+                forget_all(profile)
             page = (opened.enter_context(shared_by_pages(browser, **options)) if options else profile).new_page()
             opened.callback(page.close)
-            if page.context.pages == [page]:
-                forget_all(page, server.url)
             page.set_viewport_size({"width": width, "height": height})
             page.emulate_media(color_scheme=colours)
             page.on("console", lambda said: complain(said.text) if said.type in ("error", "warning") else None)

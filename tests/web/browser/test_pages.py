@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import axe_playwright_python  # type: ignore[import-untyped]
 from playwright.sync_api import Page, Route, expect
 
 from queuectl.client.operations import OPERATIONS
@@ -18,12 +17,6 @@ from tests.web.service import Service
 from tests.workshop import Worker, until
 
 expect.set_options(timeout=20_000)
-
-PAGES = (
-    "/", "/jobs", "/failures", "/dlq", "/queues", "/queues/a/b%40c%2B1", "/batches", "/batches/b", "/locks",
-    "/locks/gpu", "/workers", "/enqueue", "/schedules", "/schedules/nightly", "/console", "/settings", "/access",
-    "/api", "/jobs/first", "/jobs/first/edit", "/jobs/dies", "/nowhere",
-)  # fmt: skip
 
 
 def ended(server: Service, job_id: str) -> None:
@@ -63,65 +56,7 @@ def test_who_may_only_read_sees_no_button_that_would_be_refused(open_page: OpenP
     expect(page.locator("tr[data-part=closed]")).to_contain_text("maintenance")
 
 
-# --- every page -----------------------------------------------------------------------------
-
-
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
-VIOLATIONS = """(only) => axe.run(document, { resultTypes: ["violations"], ...(only && { runOnly: only }) }).then(
-  (found) => found.violations.map(({ id, nodes }) => [id, ...nodes.map((each) => each.html)])
-)"""
-
-
-def is_accessible(page: Page) -> None:
-    """Has axe-core look at the page as it is, and at its colours in both themes."""
-    for colours, only in (("light", None), ("dark", ["color-contrast", "link-in-text-block"])):
-        page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
-        assert page.evaluate(VIOLATIONS, only) == [], f"{page.url}, {colours}"
-
-
-def test_every_page_is_silent_fits_a_phone_and_is_accessible(
-    open_page: OpenPage, server: Service, worker: Worker
-) -> None:
-    command = "printf '%s' " + "a-word-that-nobody-can-break-" * 20
-    server.queue.set_lock("gpu", units=["a", "b"], env="CUDA_VISIBLE_DEVICES")
-    server.queue.pause_queues("a/b@c+1", reason="a-reason-that-nobody-can-break-" * 20, duration="1h")
-    fields = {"tags": ["web"], "env": {"SECRET_KEY": "hunter2"}, "queue": "a/b@c+1", "locks": ["gpu=2"], "batch": "b"}
-    server.enqueue(command, id="first", **fields)
-    server.enqueue("printf '\\033[31mred\\n'; exit 7", id="dies", max_retries=0, on_dead=command)
-    server.enqueue("echo again; exit 7", id="fails", backoff_initial="1h")
-    schedule = {
-        "name": "nightly",
-        "cron": "0 3 * * *",
-        "job": {"command": "exit 3", "max_retries": 0},
-        "alert": command,
-    }
-    assert server.full.post("/api/v1/schedules", json=schedule).is_success
-    server.queue.run_schedule("nightly")
-    until(lambda: server.queue.schedule("nightly").streak, "its run has failed")
-    ended(server, "dies")
-    for width in (1440, 390):
-        page = open_page("/", width=width, allowed=("404 (Not Found)",))
-        page.add_init_script(AXE)
-        for path in PAGES:
-            page.goto(f"{server.url}{path}")
-            expect(page.locator("h1")).to_be_visible()
-            expect(page.locator("#live")).to_have_text("live")
-            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert wide <= 0, f"{path} is {wide} px too wide"
-            sideways = page.evaluate(
-                "[...document.querySelectorAll('main .stacked')].some((each) => "
-                "each.parentElement.scrollWidth > each.parentElement.clientWidth)"
-            )
-            assert not sideways, f"a table of {path} scrolls sideways"
-            is_accessible(page)
-            assert "hunter2" not in page.content()
-        page.keyboard.press("Escape")
-        page.keyboard.press("?")
-        expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
-        is_accessible(page)
-        page.context.clear_cookies()
-        page.goto(f"{server.url}/login")
-        is_accessible(page)
+# --- what each page has ---------------------------------------------------------------------
 
 
 def test_the_colours_can_be_chosen_and_are_kept(open_page: OpenPage) -> None:
@@ -493,39 +428,48 @@ REFRESHED = """new Promise((done) => {
 
 
 def test_a_long_output_is_bounded_and_searched(open_page: OpenPage, server: Service, worker: Worker) -> None:
+    """Waits without `expect`, which describes the whole page after each look that was too early, and looks for no role
+    or text in all of it: both have the browser lay out each line of the output.
+    """
+
+    def hits(text: str) -> None:
+        page.locator("#log-hits", has_text=re.compile(f"^{text}$")).wait_for()
+
     server.enqueue("echo early needle; seq 2 60000; echo needle; seq 1 300", id="long-log")
     ended(server, "long-log")
     page = open_page("/jobs/long-log")
-    log = page.get_by_role("log")
-    expect(log).to_contain_text("needle")
-    expect(page.get_by_text("Earlier lines are not shown")).to_be_visible()
+    log, tools = page.locator("#log"), page.locator(".log-tools")
+    search, now = tools.get_by_role("searchbox", name="Search the output"), log.locator(".now")
+    log.locator(".line", has_text="needle").wait_for(state="attached")
+    page.locator("#log-note", has_text="Earlier lines are not shown").wait_for()
+    assert log.get_attribute("role") == "log"
     assert log.locator(".line").count() <= 20_300
     page.keyboard.press("/")
     page.evaluate(REFRESHED)
-    expect(page.get_by_role("searchbox", name="Search the output")).to_be_focused()
+    expect(search).to_be_focused()
     page.keyboard.type("EARLY")
-    expect(page.locator("#log-hits")).to_have_text("1 line")
-    page.get_by_role("searchbox", name="Search the output").fill("NEEDLE")
+    hits("1 line")
+    search.fill("NEEDLE")
     page.keyboard.press("Shift+Enter")  # at once: it waits for the hits
-    expect(page.locator("#log-hits")).to_have_text("2 of 2 lines")
-    expect(log.locator(".hit.now")).to_have_attribute("data-n", "60001")
-    expect(log.locator(".hit.now")).to_be_in_viewport()
+    hits("2 of 2 lines")
+    log.locator(".hit.now[data-n='60001']").wait_for()
+    expect(now).to_be_in_viewport()
     page.keyboard.press("Enter")  # the server searches all of it, and the page reads what is not there yet
-    expect(log.locator(".now")).to_have_text("early needle")
-    expect(log.locator(".now")).to_be_in_viewport()
-    page.get_by_role("button", name="Later lines").click()
-    expect(log.locator(".now")).to_be_in_viewport()
-    expect(log.locator("[data-n]").first).not_to_have_attribute("data-n", "1")
-    page.get_by_role("button", name="Earlier lines").click()
-    expect(log.locator("[data-n='1']")).to_have_text("early needle")
+    log.locator(".now", has_text=re.compile("^early needle$")).wait_for()
+    expect(now).to_be_in_viewport()
+    tools.get_by_role("button", name="Later lines").click()
+    log.locator("[data-n='1']").wait_for(state="detached")
+    now.wait_for()
+    expect(now).to_be_in_viewport()
+    tools.get_by_role("button", name="Earlier lines").click()
+    log.locator("[data-n='1']", has_text=re.compile("^early needle$")).wait_for(state="attached")
     log.locator("[data-n='3']").click(position={"x": 20, "y": 5})
-    assert page.url.endswith("/jobs/long-log#L3")
+    page.wait_for_url("**/jobs/long-log#L3")
     page.goto(f"{server.url}/jobs/long-log?attempt=1#L50000")
-    page.reload()
-    expect(log.locator(".now")).to_have_text("50000")
+    log.locator(".now", has_text=re.compile("^50000$")).wait_for()
     expect(page.locator("#log-attempt")).to_have_value("1")
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download").click()
+        page.locator("#log-download").click()
     assert download.value.path().read_bytes().count(b"\n") == 60_301
 
 
