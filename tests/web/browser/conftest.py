@@ -87,8 +87,11 @@ def profile(browser: Browser, server: Service) -> Iterator[BrowserContext]:
 
 @contextmanager
 def shared_by_pages(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
-    """A context of a browser until the end of the block."""
-    context = browser.new_context(**options)
+    """A context of a browser until the end of the block.
+
+    Icons stand still in it: without a graphics card, the processor draws each step of what turns.
+    """
+    context = browser.new_context(reduced_motion="reduce", **options)
     context.set_default_timeout(PATIENCE_MS)
     yield context
     context.close()

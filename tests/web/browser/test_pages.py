@@ -221,7 +221,7 @@ def test_a_bar_of_the_chart_tells_its_numbers_and_leads_to_its_jobs(
     shown = set(page.locator("tr[data-row] .state").all_inner_texts())
     assert shown <= {"dead", "failed"}
     page.locator(".chip", has_text="ended lost").click()
-    assert "outcome=lost" not in page.url
+    page.wait_for_url(lambda url: "outcome=lost" not in url)
     assert "outcome=failed" in page.url
 
 
