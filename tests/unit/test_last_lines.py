@@ -20,6 +20,7 @@ BAR = b"Error: quota\n" + b"".join(b"\r%d%%" % number for number in range(1, 5))
         (BAR, 3, b"Error: quota\n4%"),
         (b"\r1%\r2%\ndone\n", 2, b"2%\ndone\n"),
         (b"1%\r2%\r", 1, b"2%"),
+        (b"\ra 1%\n\rb 1%\x1b[A\ra 2%\n\n", 3, b"\ra 1%\n\rb 1%\x1b[A\ra 2%\n\n"),
         (b"one\r\ntwo\r\n", 2, b"one\ntwo\n"),
         (b"a\x0bb\x0cc\x1cd\n", 1, b"a\x0bb\x0cc\x1cd\n"),
         ("a\u2028b\x85c\n".encode(), 1, "a\u2028b\x85c\n".encode()),

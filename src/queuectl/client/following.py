@@ -7,6 +7,7 @@ read counts only if the attempt still ran afterwards.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 
@@ -19,6 +20,8 @@ from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.store.values import Output
 
+MOVES = re.compile(rb"\x1b\[\d*[A-H]")
+"""The cursor goes to another line, as nested progress bars have it."""
 LOOK_EVERY_S = 0.1
 """How often a running command's file is read."""
 TELLS_WITHIN_S = 2.5
@@ -112,14 +115,17 @@ def whole(output: Output) -> bytes:
 
 
 def last_lines(data: bytes, lines: int) -> bytes:
-    """The last `lines` lines. A line ends at `\\n`; one redrawn with `\\r` is in its last state."""
+    """The last `lines` lines. A line ends at `\\n`; one redrawn with `\\r` is in its last state, unless the cursor goes
+    from line to line."""
     start = len(data) - data.endswith(b"\n")
     for _ in range(lines):
         start = data.rfind(b"\n", 0, start)
         if start < 0:
             break
     wanted = data[start + 1 :] if lines > 0 else b""
-    return b"\n".join(map(_last_state, wanted.split(b"\n"))) if b"\r" in wanted else wanted
+    if b"\r" not in wanted or MOVES.search(wanted):
+        return wanted
+    return b"\n".join(map(_last_state, wanted.split(b"\n")))
 
 
 def _last_state(line: bytes) -> bytes:

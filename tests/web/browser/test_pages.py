@@ -420,6 +420,27 @@ def test_hostile_output_stays_text(open_page: OpenPage, server: Service, worker:
     assert log.locator("span").count() < 1000
 
 
+BARS = (
+    r"""printf 'files: 1/2'; printf '\n\rbytes: 10%%'; printf '\033['; sleep 0.3; printf 'A'; """
+    r"""printf '\n\r\033[2Kbytes: 100%%\033[A'; printf '\rfiles: 2/2'; printf '\n\n'; echo 'all of it'"""
+)
+"""Two progress bars, one below the other; a movement of the cursor comes in two parts."""
+
+
+def test_nested_progress_bars_stay_in_their_lines(open_page: OpenPage, server: Service, worker: Worker) -> None:
+    server.enqueue(BARS, id="bars")
+    page = open_page("/jobs/bars")
+    lines = page.get_by_role("log").locator(".line")
+    expect(lines).to_have_text(["files: 2/2", "bytes: 100%", "all of it"])
+    assert lines.last.get_attribute("data-n") == "5"  # of the output as it is kept
+    page.reload()
+    expect(lines).to_have_text(["files: 2/2", "bytes: 100%", "all of it"])
+    page.goto(f"{server.url}/console")
+    typed(page, "logs bars")
+    expect(page.locator("#terminal")).to_contain_text("all of it")
+    assert "10%\n" not in page.locator("#terminal").inner_text()
+
+
 REFRESHED = """new Promise((done) => {
     document.addEventListener("fresh", done, { once: true });
     document.dispatchEvent(new Event("refresh"));

@@ -3,7 +3,6 @@
 
 const SEQUENCE_MAX = 512; // a longer one is not a sequence, and is dropped
 const PARAMETERS_MAX = 32;
-export const LINE_MAX = 8192;
 const SPANS_MAX = 500;
 
 // CSI … letter | OSC, DCS, APC, PM, SOS … end | other two- and three-character sequences | other control characters

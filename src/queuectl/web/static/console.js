@@ -2,7 +2,7 @@
 //
 // A panel on every page. Its content and state follow from page to page within one tab; typed lines are kept for longer.
 
-import { Ansi } from "./ansi.js";
+import { Screen } from "./screen.js";
 import { address, problemOf } from "./talk.js";
 
 const HISTORY = "queuectl-console", HISTORY_MAX = 200, LINES_MAX = 5000;
@@ -67,7 +67,6 @@ function recall(by) {
 
 // --- output --------------------------------------------------------------------------------
 
-let line = null, ansi = new Ansi();
 let said = [], characters = 0; // the panel's content, as [function, text, class]
 
 function keep(how, text, className) {
@@ -80,7 +79,7 @@ function keep(how, text, className) {
 
 function clear() {
   terminal.replaceChildren();
-  line = null;
+  screen.reset();
   said = [];
   characters = 0;
 }
@@ -88,32 +87,26 @@ function clear() {
 function down() { terminal.scrollTop = terminal.scrollHeight; }
 
 function newLine(className = "") {
-  line = document.createElement("div");
+  const line = document.createElement("div");
   line.className = `line ${className}`.trim();
   terminal.append(line);
   while (terminal.childElementCount > LINES_MAX) terminal.firstElementChild.remove();
   return line;
 }
 
+const screen = new Screen(newLine);
+
 function print(text, className = "") {
   keep("print", text, className);
   const follows = terminal.scrollTop + terminal.clientHeight >= terminal.scrollHeight - 40;
-  text.split("\n").forEach((part, number, parts) => {
-    if (number === parts.length - 1 && !part) return;
-    if (!line || !line.classList.contains("open") || (className && !line.classList.contains(className))) newLine(className);
-    line.classList.add("open");
-    ansi.render(part, line);
-    if (number < parts.length - 1) { line.classList.remove("open"); line = null; ansi.endLine(); }
-  });
+  screen.write(text, className);
   if (follows) down();
 }
 
 function tell(text, className = "meta") {
   keep("tell", text, className);
-  ansi = new Ansi();
-  line = null;
+  screen.reset();
   newLine(className).textContent = text;
-  line = null;
   down();
 }
 

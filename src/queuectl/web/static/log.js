@@ -2,8 +2,8 @@
 //
 // Bounded for any output: limits for kept lines, for characters of a line, and for text that waits to be shown.
 
-import { Ansi, LINE_MAX } from "./ansi.js";
 import * as listen from "./listen.js";
+import { Screen } from "./screen.js";
 import { address, call } from "./talk.js";
 
 const LINES_MAX = 20000;
@@ -21,17 +21,17 @@ const size = (bytes) => bytes >= 1 << 20 ? `${(bytes / (1 << 20)).toFixed(1)} Mi
 
 // --- lines ---------------------------------------------------------------------------------
 
-let lines = 0, line = null, length = 0, hidden = 0, ansi = new Ansi(), waiting = [], waitingSigns = 0, frame = 0, lineClass = "";
-let isPart = false, carriage = false, number = 0; // of the last line, counted from the output's beginning
+let lines = 0, waiting = [], waitingSigns = 0, frame = 0;
+let isPart = false, number = 0; // of the last whole line, counted from the output's beginning
+
+const screen = new Screen(newLine, (line) => mark(line), (className) => { if (className !== "meta") number++; });
 
 function clear() {
   box.replaceChildren();
   waiting = [];
-  waitingSigns = lines = length = hidden = 0;
-  line = null;
-  carriage = false;
+  waitingSigns = lines = 0;
+  screen.reset();
   number = 0;
-  ansi = new Ansi();
   $("log-note").hidden = true;
 }
 
@@ -44,7 +44,7 @@ function newLine(className = "") {
   }
   const made = document.createElement("div");
   made.className = `line ${className}`.trim();
-  if (className !== "meta") made.dataset.n = ++number;
+  if (className !== "meta") made.dataset.n = number + 1;
   chunk.append(made);
   if (++lines > LINES_MAX + CHUNK && !isPart) {
     lines -= box.firstElementChild.childElementCount;
@@ -54,49 +54,9 @@ function newLine(className = "") {
   return made;
 }
 
-function endLine() {
-  if (line && hidden) {
-    const more = document.createElement("span");
-    more.className = "meta";
-    more.textContent = ` … ${hidden.toLocaleString("en")} more characters on this line`;
-    line.append(more);
-  }
-  if (!line) newLine(lineClass);
-  else mark(line);
-  ansi.endLine();
-  line = null;
-  length = hidden = 0;
-}
-
-function put(text) {
-  if (!text) return;
-  if (carriage) { // what comes after a lone carriage return is written over the line
-    line?.replaceChildren();
-    length = hidden = 0;
-    carriage = false;
-  }
-  line ??= newLine(lineClass);
-  const room = LINE_MAX - length;
-  if (room > 0) ansi.render(text.slice(0, room), line);
-  length += Math.min(room, text.length);
-  hidden += Math.max(0, text.length - Math.max(0, room));
-}
-
-function write(text) {
-  let at = 0;
-  while (at < text.length) {
-    let end = at;
-    while (end < text.length && text[end] !== "\n" && text[end] !== "\r") end++;
-    put(text.slice(at, end));
-    if (text[end] === "\n") { carriage = false; endLine(); }
-    else if (text[end] === "\r") carriage = true;
-    at = end + 1;
-  }
-}
-
 // A line of the dashboard's own between those of the command.
 function say(text) {
-  if (line) endLine();
+  screen.end();
   newLine("meta").textContent = text;
 }
 
@@ -115,10 +75,8 @@ function flush() {
     const piece = text.slice(0, left);
     left -= piece.length;
     waitingSigns -= piece.length;
-    if (className !== lineClass && line) endLine();
-    lineClass = className;
+    screen.write(piece, className);
     if (className === "meta") number = 0; // another attempt begins
-    write(piece);
     if (piece.length === text.length) waiting.shift();
     else waiting[0] = [text.slice(piece.length), className];
   }
