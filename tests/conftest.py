@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +23,32 @@ from tests.workshop import Workshop, open_workshop
 for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(signum) is signal.SIG_IGN:
         signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
+
+
+MEMORY, MEMORY_MIN_BYTES = Path("/dev/shm"), 4 << 30
+DISK = "QUEUECTL_TEST_DISK"
+"""The variable that tells the processes of a run where temporary files would be else."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has temporary files in memory, where there is room: a disk takes several times as long to make, sync and remove
+    them, and what is promised of power cuts no test here could see."""
+    if DISK in os.environ or config.option.basetemp or not os.access(MEMORY, os.W_OK):
+        return
+    if shutil.disk_usage(MEMORY).free < MEMORY_MIN_BYTES:
+        return
+    os.environ[DISK] = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="qt-", dir=MEMORY)
+    os.chmod(folder, 0o755)
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.fixture
+def disk_path() -> Iterator[Path]:
+    """A folder that is not in memory."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get(DISK)) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)

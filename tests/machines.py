@@ -24,8 +24,15 @@ would not find it for a while."""
 NETWORK = "10.77.0"
 FAKE_CLOCK = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 """A library (Debian: libfaketime) that shows a process and its children another time of day."""
-INIT = "trap '' CHLD; hostname {name}; mount -t tmpfs none /dev/shm; ip link set lo up; echo up; exec sleep infinity"
-"""The first process of a machine: it reaps what is left to it by taking no notice."""
+MEMORY = """
+exec 9<"${TMPDIR:-/tmp}"
+mount -t tmpfs none /dev/shm
+case ${TMPDIR:-} in /dev/shm/*) mkdir -p "$TMPDIR"; mount --no-canonicalize --bind /proc/self/fd/9 "$TMPDIR" ;; esac
+exec 9<&-
+"""
+"""Gives a machine memory of its own. Only temporary files are shared, as if they were on the disk."""
+INIT = f"trap '' CHLD; hostname $0; {MEMORY} ip link set lo up; echo up; exec sleep infinity"
+"""The first process of a machine, whose name it gets: it reaps what is left to it by taking no notice."""
 
 
 class Machine:
@@ -38,7 +45,7 @@ class Machine:
         self._port = f"port{number}"
         words = ["unshare", "--net", "--uts", "--pid", "--mount", "--fork", "--mount-proc", "--kill-child"]
         self._holder = subprocess.Popen(
-            [*words, "sh", "-c", INIT.format(name=name)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*words, "sh", "-c", INIT, name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert self._holder.stdout is not None
         assert self._holder.stderr is not None

@@ -33,7 +33,6 @@ SETTINGS = {
 CLUSTER = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
 WITH_PASSWORD = "password_"
 """Roles whose name begins so have to give their password; all others are trusted."""
-MEMORY, MEMORY_MIN_BYTES = "/dev/shm", 2 << 30
 STARTS_WITHIN_S = 90.0
 NOBODY = 65534
 UNPRIVILEGED = () if os.geteuid() != 0 else (
@@ -161,22 +160,11 @@ def free_port() -> int:
             return port
 
 
-def in_memory() -> str | None:
-    """A folder for files that are written often and need not outlive the machine; None where memory is scarce. A disk
-    takes several times as long to make, sync and remove them."""
-    if not os.path.isdir(MEMORY) or not os.access(MEMORY, os.W_OK):
-        return None
-    return MEMORY if shutil.disk_usage(MEMORY).free > MEMORY_MIN_BYTES else None
-
-
 def start_server(
-    settings: dict[str, str] | None = None,
-    machine: Machine | None = None,
-    primary: Server | None = None,
-    above: str | None = None,
+    settings: dict[str, str] | None = None, machine: Machine | None = None, primary: Server | None = None
 ) -> Server:
-    """A new, empty server in a folder of its own, in `above` if that is given; or the standby of one that runs."""
-    folder = Path(tempfile.mkdtemp(prefix="queuectl-postgres-", dir=above))
+    """A new, empty server in a folder of its own, or the standby of one that runs."""
+    folder = Path(tempfile.mkdtemp(prefix="queuectl-postgres-"))
     try:
         if os.getuid() == 0:
             os.chown(folder, NOBODY, NOBODY)
@@ -195,7 +183,7 @@ def shared_server(folder: Path) -> Iterator[str]:
         flock(gate, LOCK_EX)
         flock(users, LOCK_SH)
         if not known.exists():
-            own = start_server(above=in_memory())
+            own = start_server()
             known.write_text(own.url)
         url = known.read_text()
         flock(gate, LOCK_UN)

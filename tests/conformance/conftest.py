@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import pytest
@@ -13,7 +12,6 @@ from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import ManualClock, make_sqlite_store
-from tests.server import in_memory
 
 
 class Connect(Protocol):
@@ -44,13 +42,6 @@ class StoreFactory:
     def close(self) -> None:
         for store in self._opened:
             store.close()
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder in memory: what stores promise of power cuts, no test here could see."""
-    with TemporaryDirectory(prefix="queuectl-test-", dir=in_memory(), ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

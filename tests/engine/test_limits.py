@@ -50,8 +50,8 @@ time.sleep(600)
 """
 
 
-def test_shared_memory_counts_once_and_mapped_files_not_at_all(tmp_path: Path) -> None:
-    file = tmp_path / "large"
+def test_shared_memory_counts_once_and_mapped_files_not_at_all(disk_path: Path) -> None:
+    file = disk_path / "large"
     file.write_bytes(bytes(64 << 20))
     with subprocess.Popen([PYTHON, "-c", SHARING, file], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

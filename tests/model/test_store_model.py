@@ -51,7 +51,6 @@ from queuectl.store.sqlite.store import SqliteStore
 from queuectl.store.values import Change, Grip, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_job, a_worker, an_end, make_sqlite_store
 from tests.model.gates import ModelGates
-from tests.server import in_memory
 
 QUEUES = ("default", "slow", "zoo")
 IDS = tuple("abcdef")
@@ -98,7 +97,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory(dir=in_memory())
+        self.folder = tempfile.TemporaryDirectory()
         self.clock = ManualClock()
         self.make()
         self.stores = [self.connect(), self.connect()]
