@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import accumulate, groupby
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def pytest_configure(config: pytest.Config) -> None:
     os.chmod(folder, 0o755)
     os.environ["TMPDIR"] = tempfile.tempdir = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spreads the modules of tests that mostly wait evenly among the others, which need the processors meanwhile: each
+    process of a run begins with a stretch of the list."""
+    modules = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
+    placed = []
+    for waits in (False, True):
+        some = [tests for tests in modules if (tests[0].path.parent.name == "fault") is waits]
+        before = accumulate(map(len, some), initial=0)
+        placed += [(start / sum(map(len, some)), tests) for start, tests in zip(before, some, strict=False)]
+    items[:] = [item for _, tests in sorted(placed, key=lambda each: each[0]) for item in tests]
 
 
 @pytest.fixture
