@@ -48,6 +48,7 @@ class Machine:
         self.is_awake: Callable[[int], bool] = lambda pid: False
         """Whether a process lives and is not suspended."""
         self.drivers: dict[str, Process] = {}
+        self.last_drivers: dict[str, Process] = {}
         """Who holds the lock that says who drives a supervisor."""
 
     @property

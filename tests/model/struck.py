@@ -254,7 +254,7 @@ class SimHost(Host):
         return self._simulated.is_awake(pid)
 
     def drive(self, worker: str) -> None:
-        self._simulated.drivers[worker] = self._process
+        self._simulated.drivers[worker] = self._simulated.last_drivers[worker] = self._process
 
     def let_go(self, worker: str) -> None:
         if self._simulated.drivers.get(worker) is self._process:
@@ -263,6 +263,10 @@ class SimHost(Host):
     def is_driven(self, worker: str) -> bool:
         """By a lock, which is free once whoever holds it has ended."""
         return worker in self._simulated.drivers and self._simulated.drivers[worker].alive
+
+    def last_driver(self, worker: str) -> str | None:
+        driver = self._simulated.last_drivers.get(worker)
+        return None if driver is None else f"{id(driver)}"
 
     def end_commands(self, row: WorkerRow) -> dict[Key, str]:
         self._process.point("before it ends commands")

@@ -27,6 +27,7 @@ ONCE_WRONG = {
     368164271: "a worker that failed to settle a dead one took itself for what that had left",
     172917569: "a job kept units to itself for the time that others in its line had been passed by",
     978112373: "a cancel on its way had a command count as failed that was stopped with its worker",
+    2064127998: "what a worker had left was taken for what an earlier one of the same pid had left",
 }
 """Seeds that have shown a fault. A change of the simulation may give them other runs."""
 

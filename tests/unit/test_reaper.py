@@ -284,6 +284,14 @@ def test_a_later_process_with_the_dispatchers_pid_is_no_rest(tmp_path: Path) -> 
     assert lost_in_row(Reaper(store, host, lambda: Settings({}))) == [0]
 
 
+def test_what_a_later_process_with_the_dispatchers_pid_has_left_is_no_rest(tmp_path: Path) -> None:
+    store, host = a_stopped_worker(tmp_path, dispatcher=os.getpid())
+    a_living_supervisor(store, host, "v~1", dispatcher=os.getpid())
+    for worker, began in (("w~1", 1), ("v~1", 2)):
+        os.close(hold_lock(host.folder(worker), DRIVER_LOCK_NAME, f"{os.getpid()} {began}"))
+    assert lost_in_row(Reaper(store, host, lambda: Settings({}))) == [0]
+
+
 def test_a_supervisor_that_nobody_drives_is_a_rest_of_its_worker(tmp_path: Path) -> None:
     store, host = a_stopped_worker(tmp_path, dispatcher=os.getpid())
     a_living_supervisor(store, host, "w~2", dispatcher=os.getpid())

@@ -36,16 +36,27 @@ def supervisor_folder(below: Path, worker: str) -> Path:
     return workers_folder(below) / worker
 
 
-def hold_lock(folder: Path, name: str = LOCK_NAME) -> int:
+def hold_lock(folder: Path, name: str = LOCK_NAME, holder: str = "") -> int:
     """Takes the lock from any former holder, until the returned descriptor is closed. Commands do not inherit it.
 
-    The file gets its name once it is locked, so a running supervisor's lock never looks free.
+    The file gets its name once it is locked, so a running supervisor's lock never looks free. It keeps the name of its
+    `holder`, unless the disk is full.
     """
     taken = folder / f"{name}.{os.getpid()}"
     lock = os.open(taken, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(OSError):
+        os.write(lock, holder.encode())
     os.rename(taken, folder / name)
     return lock
+
+
+def last_holder(folder: Path, name: str = LOCK_NAME) -> str | None:
+    """Who holds this folder's lock, or held it last; None if nobody has said so, or it cannot be read."""
+    try:
+        return (folder / name).read_text() or None
+    except OSError:
+        return None
 
 
 def is_held(folder: Path, name: str = LOCK_NAME) -> bool | None:

@@ -36,7 +36,13 @@ class Departures:
         if here:
             if self._host.has_rest(row):
                 return False
-            # Its dispatcher has ended. One with the same pid that drives supervisors of its own is a later process.
-            others = [other for other in others if other.dispatcher == row.dispatcher]
-            others = [other for other in others if not self._host.is_driven(other.id)]
+            others = [other for other in others if self._had_the_dispatcher(row, other)]
         return not any(map(self._store.alive, others))
+
+    def _had_the_dispatcher(self, row: WorkerRow, other: WorkerRow) -> bool:
+        """Whether another supervisor was left by the same dispatcher, which has ended. A later process may have had
+        the same pid."""
+        if other.dispatcher != row.dispatcher or self._host.is_driven(other.id):
+            return False
+        drivers = {self._host.last_driver(each.id) for each in (row, other)} - {None}
+        return len(drivers) < 2

@@ -36,6 +36,7 @@ from queuectl.store.liveness import (
     is_held,
     is_supervisor,
     is_this_boot,
+    last_holder,
     machine_id,
     supervisor_folder,
     workers_folder,
@@ -163,7 +164,9 @@ class Host:
             return
         self._rests[worker].forget()
         with suppress(OSError):  # its folder was removed, or the disk is full: then they cannot tell
-            self._driven[worker] = hold_lock(self.folder(worker), DRIVER_LOCK_NAME)
+            self._driven[worker] = hold_lock(
+                self.folder(worker), DRIVER_LOCK_NAME, f"{self.pid} {process.began(self.pid)}"
+            )
             if held is not None:
                 os.close(held)
 
@@ -181,6 +184,11 @@ class Host:
     def is_driven(self, worker: str) -> bool:
         """Whether a process that drives a supervisor lives, of whatever PID namespace."""
         return bool(is_held(self.folder(worker), DRIVER_LOCK_NAME))
+
+    def last_driver(self, worker: str) -> str | None:
+        """Which process drives a supervisor, or did so last: more than its pid, which others get too. None if that is
+        not known."""
+        return last_holder(self.folder(worker), DRIVER_LOCK_NAME)
 
     def has_died(self, pid: int) -> bool:
         """Whether a child has ended; it is reaped then. Only this proves a supervisor dead, never a closed socket."""
