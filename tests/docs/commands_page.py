@@ -74,6 +74,8 @@ def cell(text: str) -> str:
 def spelled(option: Option) -> str:
     """`-f`, `--file FILE`."""
     value = option.how.get("metavar") or ",".join(option.how.get("choices", ()))
+    if not isinstance(value, str):
+        value = " ".join(value)
     return ", ".join(f"`{flag}`" for flag in option.flags[:-1]) + (
         (", " if len(option.flags) > 1 else "") + f"`{option.flags[-1]}{f' {value}' if value else ''}`"
     )
@@ -130,7 +132,7 @@ def settings() -> Iterator[str]:
     yield "|---|---|---|"
     for name, row in SETTINGS.items():
         others = "".join(f", `{alias}`" for alias, meant in ALIASES.items() if meant == name)
-        yield f"| `{name}`{others} | `{row.default}` | {cell(row.help)} |"
+        yield f"| `{name}`{others} | `{row.default or 'none'}` | {cell(row.help)} |"
 
 
 def about() -> Iterator[str]:

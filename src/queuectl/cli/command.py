@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from queuectl.client.operation import Operation
 
 JOBS, WORKERS, LIMITS, DLQ = "Jobs", "Workers", "Queues and locks", "Dead letter queue"
-SCHEDULES, WEB, SETUP = "Schedules", "Over HTTP", "Setup and upkeep"
+SCHEDULES, WEB, SETUP = "Schedules", "Access and interfaces", "Setup and upkeep"
 GROUPS = (JOBS, SCHEDULES, WORKERS, LIMITS, DLQ, WEB, SETUP)
 
 GLOBAL_OPTIONS = (

@@ -135,8 +135,8 @@ _ROWS = (
         help="serve the queue as tools for coding agents", target=".mcp.serve:serve", makes_store=True,
         options=(flag("--read-only", "only tools that change nothing"),),
         description="Serve the queue as tools by the Model Context Protocol, on stdin and stdout: enqueue, wait, "
-        "status, list, show, logs, explain, cancel, retry. A client starts it; give the store with --db, since clients "
-        "pass on no QUEUECTL_DB.",
+        "status, list, show, logs, explain, cancel, retry, batches, schedules, run_schedule. A client starts it; "
+        "give the store with --db, since clients pass on no QUEUECTL_DB.",
         examples=("queuectl mcp", "queuectl mcp --read-only --db /srv/jobs.db"),
     ),
     Command(

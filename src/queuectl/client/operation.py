@@ -30,7 +30,7 @@ JSON = "application/json"
 
 JOBS, DLQ, ACTIVITY, ADMINISTRATION, SERVER = "Jobs", "Dead letter queue", "Activity", "Administration", "Server"
 """The parts of the API's document."""
-WORKERS, LIMITS, WEB, SETUP = "Workers", "Queues and locks", "Over HTTP", "Setup and upkeep"
+WORKERS, LIMITS, WEB, SETUP = "Workers", "Queues and locks", "Access and interfaces", "Setup and upkeep"
 SCHEDULES = "Schedules"
 """Groups of commands, in addition to `JOBS` and `DLQ`; `LIMITS` and `SCHEDULES` are parts of the document too."""
 
