@@ -268,6 +268,8 @@ def test_a_run_that_is_cancelled_is_not_pinged_at_its_end(store: Store, clock: M
     ("given", "says"),
     [
         ({"ping": "ftp://x"}, "is not a URL"),
+        ({"ping": "https://"}, "is not a URL"),
+        ({"alert": "http://"}, "is not a URL"),
         ({"expect_within": "soon"}, "expect_within"),
         ({"expect_within": "32d"}, "too long"),
     ],

@@ -126,7 +126,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "run_at": [],  # see below
     "delay": ["10m", 0, 1.5, "1h30m", "2D", " 250ms ", "0.5h", "90", "1m5s", "\u20036\u00a0"],
     "depends_on": ["one", ["one:any", "one", "two:ok", "one"], [], ["any:ok", "x:any:ok", "x:any", "batch", "any"]],
-    "on_success": ["echo done"],
+    "on_success": ["echo done", "curl http:// x", "HTTPS://Example.ORG", "http://a:b@[::1]:8080?x#y@z"],
     "on_failure": ["https://example.org/x?y=é"],
     "on_dead": ["a 'b'"],
     "secrets": ["API_TOKEN", ["_b", "a1", "_b"]],

@@ -63,6 +63,13 @@ def fill_more(client: Client) -> None:
     client.hold(["after"])
 
 
+def test_a_hook_that_nobody_could_add_any_more_comes_along_as_it_was(place: Places) -> None:
+    with closing(opened(place("sqlite"))) as client:
+        old = {"id": "old", "command": "true", "state": "completed", "on_dead": "http://"}
+        assert take(client, [old]) == 1
+        assert exported(client)[0]["on_dead"] == "http://"
+
+
 @EACH_PAIR[0]
 @EACH_PAIR[1]
 def test_jobs_come_back_with_their_state_and_results(place: Places, source: str, to: str) -> None:

@@ -18,7 +18,7 @@ TYPES = {
     "locks": "Sequence[str]", "secrets": "Sequence[str]", "dependencies": "Sequence[str]",
     "whole number": "int", "number": "float", "flag": "bool", "time": "str | datetime",
     "duration": "Duration", "positive duration": "Duration", "size": "int | str", "exit codes": "Sequence[int]",
-    "umask": "str", "key": "str", "allowance": "int | str", "script": "str",
+    "umask": "str", "key": "str", "allowance": "int | str", "script": "str", "hook": "Path",
     "variables": "Mapping[str, str]",
 }  # fmt: skip
 """The type of a keyword argument, by the kind of its key."""

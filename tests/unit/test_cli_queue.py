@@ -43,6 +43,10 @@ def test_a_queue_shows_its_limits_and_its_pause(db: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "code"),
     [
+        ("queue set q on-dead=http://", 2), ("enqueue --on-success http:// -- true", 2),
+        ("schedule add s --every 5m --alert http:// -- true", 2),
+        ("schedule add s --every 5m --ping http:// -- true", 2),
+        ("schedule add s --every 5m --on-failure http:// -- true", 2),
         ("queue set q rate=0/s", 2), ("queue set q concurrency=0", 2), ("queue set q foo=1", 2), ("queue set q x", 2),
         ("queue set a_b! rate=1/s", 2), ("queue pause", 2), ("queue pause q --all", 2), ("queue pause q --for x", 2),
         ("queue pause q --for 1h --until 18:00", 2), ("queue resume q", 3), ("queue show q", 3),

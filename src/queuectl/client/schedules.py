@@ -14,7 +14,7 @@ from queuectl.client.operation import SCHEDULES, TEXT, Argument, Command, Kind, 
 from queuectl.client.schedule_views import NAMED, RUN, SHOWN, Run, ScheduleView, none_of, view, zone_of
 from queuectl.domain.alerts import Watch
 from queuectl.domain.errors import Conflict, Invalid
-from queuectl.domain.hooks import is_url
+from queuectl.domain.hooks import is_address
 from queuectl.domain.limits import Pause
 from queuectl.domain.schedule import CatchUp, Overlap, Policy
 from queuectl.domain.scheduled import Fire, Schedule
@@ -25,7 +25,7 @@ from queuectl.store.arrivals import Arrival
 from queuectl.store.port import Store
 from queuectl.wire import schema
 from queuectl.wire.keywords import as_json
-from queuectl.wire.kinds import check_filled, check_flag, check_text, shown
+from queuectl.wire.kinds import check_filled, check_flag, check_hook, check_text, not_a_url, shown
 from queuectl.wire.schedules import (
     check_cron,
     check_document,
@@ -161,9 +161,9 @@ def change(
 def watch_with(old: Watch, alert: str | None, ping: str | None, expect_within: Any) -> Watch:
     """The watch with what is given; `none` lifts it. Raises `Invalid`."""
     if alert is not None:
-        check_filled(alert, "alert")
-    if ping not in (None, NONE) and not is_url(ping):
-        raise Invalid(f"ping {shown(ping)} is not a URL", "e.g. https://hc-ping.com/UUID")
+        check_hook(alert, "alert")
+    if ping not in (None, NONE) and not is_address(ping):
+        raise not_a_url(ping, "ping")
     within = old.expect_within if expect_within is None else _duration(expect_within, "expect_within", WITHIN_MAX)
     if within is not None and within < 1:
         raise Invalid("expect_within must be at least 1s", "write it as 10m, 2h, 1d")

@@ -62,7 +62,7 @@ _SHOWN: dict[str, Schema] = {
     "locks": listed(TEXT), "dependencies": listed(TEXT), "key": TEXT, "secrets": listed(TEXT),
     "command": COMMAND, "whole number": COUNT, "number": NUMBER, "seconds": NUMBER, "flag": FLAG, "time": TIME,
     "duration": NUMBER, "positive duration": NUMBER, "size": COUNT, "exit codes": listed(INTEGER), "umask": TEXT,
-    "variables": ENVIRONMENT, "script": TEXT, "state": STATE, "worker": TEXT,
+    "variables": ENVIRONMENT, "script": TEXT, "hook": TEXT, "state": STATE, "worker": TEXT,
     "json": {"description": "any JSON"},
     "unsupported": {"description": "not written by this version"},
 }  # fmt: skip
@@ -80,7 +80,8 @@ JOB = {
 }  # fmt: skip
 
 _GIVEN: dict[str, Schema] = {
-    "filled text": STORABLE, "path": STORABLE, "script": STORABLE, "id": ID, "name": NAME, "names": listed(NAME),
+    "filled text": STORABLE, "path": STORABLE, "script": STORABLE, "hook": STORABLE, "id": ID, "name": NAME,
+    "names": listed(NAME),
     "locks": listed(TEXT), "dependencies": listed(TEXT), "flag": FLAG, "key": KEY, "rule": RULE,
     "allowance": ALLOWANCE,
     "secrets": listed({"type": "string", "pattern": f"^{SECRET}$"}),

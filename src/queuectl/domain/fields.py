@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from queuectl.domain.job import Spec
 
 Kind = Literal[
-    "text", "filled text", "path", "id", "name", "names", "command", "script", "whole number", "number", "flag",
+    "text", "filled text", "path", "id", "name", "names", "command", "script", "hook", "whole number", "number", "flag",
     "time", "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks",
     "dependencies", "key", "rule", "allowance", "secrets", "state", "worker", "json", "unsupported",
 ]  # fmt: skip
@@ -281,17 +281,17 @@ FIELDS: tuple[Field, ...] = (
         label="Hold it until it is released", often=True, settable=True,
     ),
     Field(
-        "on_success", "filled text", "spec", nullable=True, guarded=True, option="--on-success", metavar="CMD|URL",
+        "on_success", "hook", "spec", nullable=True, guarded=True, option="--on-success", metavar="CMD|URL",
         help="once it has succeeded: run this command, or call this URL", label="On success",
         hint="a command, or a URL to call",
     ),
     Field(
-        "on_failure", "filled text", "spec", nullable=True, guarded=True, option="--on-failure", metavar="CMD|URL",
+        "on_failure", "hook", "spec", nullable=True, guarded=True, option="--on-failure", metavar="CMD|URL",
         help="after each failed attempt: run this command, or call this URL", label="On each failure",
         hint="a command, or a URL to call",
     ),
     Field(
-        "on_dead", "filled text", "spec", nullable=True, guarded=True, option="--on-dead", metavar="CMD|URL",
+        "on_dead", "hook", "spec", nullable=True, guarded=True, option="--on-dead", metavar="CMD|URL",
         help="once it is in the dead letter queue: run this command, or call this URL", label="On its death",
         hint="a command, or a URL to call",
     ),

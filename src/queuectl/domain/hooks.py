@@ -26,6 +26,14 @@ PING_BYTES = 10_000
 PING_WITHIN_S = 3600.0
 """A ping that is older tells nobody anything."""
 TAIL_BYTES, VARIABLE_TAIL_BYTES = 64 << 10, 4 << 10
+_BLANKS = r"\u0001-\u0020\u007F\u0085\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000"
+CALLS = rf"[{_BLANKS}]*https?://"
+"""How a hook begins that is meant as a URL; no command has such a name. In capitals or not, as `ADDRESS`."""
+ADDRESS = (
+    rf"https?://(?:[^{_BLANKS}/?#]*@)?(?:\[[0-9a-f:.]+\]|[^{_BLANKS}/?#@:\[\]]+)(?::[0-9]{{0,5}})?"
+    rf"(?:[/?#][^{_BLANKS}]*)?"
+)
+"""The whole of a URL that can be called. PostgreSQL reads both expressions alike."""
 
 POLICY: dict[str, Any] = {
     **{name: Spec._field_defaults[name] for name in (
@@ -42,8 +50,13 @@ def is_hook(job: Job) -> bool:
 
 
 def is_url(command: object) -> bool:
-    """Whether a hook is a call and no command."""
-    return isinstance(command, str) and re.fullmatch(r"https?://[^\s]+", command) is not None
+    """Whether a hook is meant as a call and no command. One that cannot be called then says so when it is tried."""
+    return isinstance(command, str) and re.match(CALLS, command, re.IGNORECASE) is not None
+
+
+def is_address(url: object) -> bool:
+    """Whether this can be called: it has a host, and no blanks."""
+    return isinstance(url, str) and re.fullmatch(ADDRESS, url, re.IGNORECASE) is not None
 
 
 def pinged(url: str, word: str) -> str:

@@ -60,6 +60,8 @@ def _read(field: Field, value: Any, now: float) -> Any:
     """A key's value, checked."""
     if field.kind == "time":
         return parse_time(value, now, field.name)
+    if field.kind == "hook":  # what is over stays as it was
+        return kinds.check_filled(value, field.name)
     if field.setter == "user":
         return kinds.check_of(field)(value, field.name)
     return _READ[field.kind](value, field.name)

@@ -182,6 +182,23 @@ def check_script(value: object, key: str) -> str:
     return text
 
 
+ADDRESS_HINT = "write it as https://HOST/PATH, without blanks"
+
+
+def check_hook(value: object, key: str) -> str:
+    """A command for the shell, or a URL."""
+    from queuectl.domain.hooks import is_address, is_url  # few jobs have any
+
+    text = check_filled(value, key)
+    if is_url(text) and not is_address(text):
+        raise not_a_url(text, key)
+    return text
+
+
+def not_a_url(value: object, key: str) -> Invalid:
+    return Invalid(f"{key} {shown(value)} is not a URL", ADDRESS_HINT)
+
+
 def check_size(text: str, limit: int) -> None:
     if len(text) * 4 > limit and (size := len(text.encode())) > limit:
         raise Invalid(
@@ -289,6 +306,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "filled text": check_filled,
     "path": check_filled,
     "script": check_script,
+    "hook": check_hook,
     "flag": check_flag,
     "time": lambda value, key: value,  # against the clock, by `parse_request`
     "duration": parse_duration,

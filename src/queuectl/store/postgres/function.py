@@ -15,6 +15,7 @@ from typing import Any
 from queuectl import __version__
 from queuectl.domain.errors import KEY_HINT
 from queuectl.domain.fields import FIELDS, GUARDED, INPUT, UNLIMITED
+from queuectl.domain.hooks import ADDRESS, CALLS
 from queuectl.domain.job import SCRIPT_BYTES_MAX, Job, Spec
 from queuectl.domain.likeness import KEYS
 from queuectl.domain.limits import CAPACITY_MAX
@@ -23,7 +24,7 @@ from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.shared.migrations import sql_text
 from queuectl.store.shared.rows import PREFIX_MIN
 from queuectl.wire.jobs import LATER, spec_to_text
-from queuectl.wire.kinds import KEY_BYTES_MAX
+from queuectl.wire.kinds import ADDRESS_HINT, KEY_BYTES_MAX
 from queuectl.wire.requests import ALIASES, COLUMNS, EXCLUSIVE, INPUT_KEYS, ONLY
 
 FACT = "enqueue"
@@ -57,6 +58,9 @@ def _rules() -> dict[str, Any]:
         "capacity_max": CAPACITY_MAX,
         "key_bytes_max": KEY_BYTES_MAX,
         "key_hint": KEY_HINT,
+        "calls": CALLS,
+        "address": ADDRESS,
+        "address_hint": ADDRESS_HINT,
         "on_conflict": list(Rule),
         "script_max": SCRIPT_BYTES_MAX,
         "reader": GATES_SCHEMA,

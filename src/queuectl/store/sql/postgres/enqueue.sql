@@ -122,6 +122,18 @@ BEGIN
     RETURN script;
 END $$;
 
+-- A command for the shell, or a URL.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_hook(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    said text := {schema}.enqueue_text(value, key); rules jsonb := {schema}.enqueue_rules();
+BEGIN
+    IF said ~* ('^' || (rules ->> 'calls')) AND said !~* ('^' || (rules ->> 'address') || '$') THEN
+        PERFORM {schema}.enqueue_refuse(
+            key || ' ' || {schema}.enqueue_shown(value) || ' is not a URL', rules ->> 'address_hint');
+    END IF;
+    RETURN said;
+END $$;
+
 -- An id, or the name of a queue or tag.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_name(value jsonb, key text, signs text, in_words text) RETURNS text
 LANGUAGE plpgsql AS $$
@@ -668,6 +680,8 @@ BEGIN
             RETURN to_json({schema}.enqueue_command(value));
         WHEN 'filled text' THEN
             RETURN to_json({schema}.enqueue_text(value, key));
+        WHEN 'hook' THEN
+            RETURN to_json({schema}.enqueue_hook(value, key));
         WHEN 'script' THEN
             RETURN to_json({schema}.enqueue_script(value, key));
         WHEN 'path' THEN
