@@ -80,6 +80,25 @@ def test_events_are_the_latest_within_a_time(client: Client, store_factory: Stor
     assert is_cut
 
 
+def test_the_dead_letter_queue_begins_with_the_job_that_died_last(tmp_path: Path) -> None:
+    db, file = tmp_path / "jobs.db", tmp_path / "jobs.jsonl"
+    died = {
+        "late": "2026-11-29T12:00:00Z",
+        "unknown": None,
+        "early": "2026-11-29T10:00:00Z",
+        "last": "2026-11-29T13:00:00Z",
+    }
+    file.write_text("".join(
+        json.dumps({"id": id, "command": "true", "state": "dead", "error": "exit code 1", "finished_at": at}) + "\n"
+        for id, at in died.items()
+    ))  # fmt: skip
+    assert typed(db, f"import {file}")[0] == 0
+    assert typed(db, "dlq list --quiet")[1].split() == ["last", "late", "early", "unknown"]
+    assert [job["id"] for job in json.loads(typed(db, "dlq list --json")[1])] == ["last", "late", "early", "unknown"]
+    assert typed(db, "dlq list --quiet --limit 2")[1].split() == ["last", "late"]
+    assert typed(db, "dlq list --quiet unknown early")[1].split() == ["early", "unknown"]
+
+
 def test_a_report_in_every_form_has_the_same_values(tmp_path: Path) -> None:
     db = tmp_path / "jobs.db"
     with closing(Client(SqliteStore(db))) as client:

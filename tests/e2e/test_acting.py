@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import pytest
 
 from tests.e2e.conftest import Terminal, eventually
@@ -95,7 +97,7 @@ def test_the_dead_letter_queue_shows_reason_and_last_words(jobs: Terminal) -> No
     assert "exit code 3" in out
     assert "oops" in out
     assert "no-such-program" in out
-    bad, worse = jobs.good("queuectl dlq list --json").json
+    bad, worse = sorted(jobs.good("queuectl dlq list --json").json, key=itemgetter("id"))
     assert (bad["id"], bad["error"], bad["output_tail"]) == ("bad", "exit code 3", "oops\n")
     assert "not found" in worse["error"]
     assert jobs.good("queuectl dlq list --queue video --quiet").out == "worse\n"

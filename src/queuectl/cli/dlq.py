@@ -77,7 +77,7 @@ def list_dead(call: Call) -> int:
                 client.dead_groups(selector, limit=limit or GROUPS_MAX, waiting=call.args.waiting) if states else []
             )
             return _list_groups(call, groups, client.now())
-        number = _print(console, client, client.job_pages(selector, limit) if states else iter(()))
+        number = _print(console, client, client.dead_pages(selector, limit) if states else iter(()))
         may_be_more = number == limit and not (console.as_json or console.quiet)
         if may_be_more and (more := client.count(selector) - number) > 0:
             console.note(f"{more:,} more not shown; see all with --limit all", "more")
@@ -91,7 +91,7 @@ def _nothing(call: Call) -> str:
 
 
 def _limit(call: Call) -> int | None:
-    """The number of jobs to show: `--limit`, else all, but on a terminal the newest."""
+    """The number of jobs to show: `--limit`, else all, but on a terminal the latest."""
     console, args = call.console, call.args
     if args.limit is None and console.terminal and not (args.group or console.as_json or console.quiet):
         return SHOWN_MAX

@@ -104,11 +104,12 @@ _ROWS = (
         help="list dead jobs, with reason and last output", target="dlq:list_dead",
         words="[ID...]", options=(
             *SELECT,
-            option("--limit", "N", "at most the N newest; or all"),
+            option("--limit", "N", "at most the N that died last; or all"),
             flag("--group", "count jobs that failed alike: numbers, paths and ids do not matter"),
             flag("--waiting", "with --group: count jobs that wait for a retry, too"),
         ),
-        description="List the dead letter queue: jobs that have used up their retries or failed permanently.",
+        description="List the dead letter queue: jobs that have used up their retries or failed permanently. The one "
+        "that died last comes first.",
         examples=("queuectl dlq list", "queuectl dlq list --group", "queuectl dlq list --error timed --json"),
     ),
     Command(

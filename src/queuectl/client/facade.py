@@ -112,6 +112,10 @@ class Client(Here, Verbs):
         """The same without reasons."""
         return looking.pages(self.store, selector, newest)
 
+    def dead_pages(self, selector: Selector, latest: int | None = None) -> Iterator[Sequence[Job]]:
+        """The matching dead jobs page by page, or the `latest` of them; the one that died last comes first."""
+        return looking.by_death(self.store, selector, latest)
+
     def with_reasons(self, pages: Iterable[Sequence[Job]]) -> Iterator[tuple[Sequence[Job], Sequence[str | None]]]:
         """Pages of jobs with their reasons. What these need of queues, locks and workers is read once."""
         from queuectl.client.reasons import Listing

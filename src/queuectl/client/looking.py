@@ -38,6 +38,19 @@ def pages(store: Store, selector: Selector, newest: int | None = None) -> Iterat
         after = page[-1].seq
 
 
+def by_death(store: Store, selector: Selector, latest: int | None = None) -> Iterator[list[Job]]:
+    """All matching dead jobs, or the `latest` of them, the one that died last first, `PAGE` at a time."""
+    shown, before, wanted = 0, None, latest or 1 << 62
+    while shown < wanted and (page := store.fallen(selector, min(PAGE, wanted - shown), before)):
+        yield page
+        shown, before = shown + len(page), (page[-1].finished_at or 0.0, page[-1].seq)
+    if shown < wanted and store.count(selector) > shown:  # jobs that were imported dead, and nobody knows since when
+        for found in pages(store, selector):
+            page = [job for job in found if job.finished_at is None][: wanted - shown]
+            shown += len(page)
+            yield page
+
+
 def there(store: Store, refs: Refs) -> list[Job]:
     """Those of the jobs that exist."""
     if refs and isinstance(refs[0], int):
