@@ -225,13 +225,42 @@ def test_a_bar_of_the_chart_tells_its_numbers_and_leads_to_its_jobs(
     assert "outcome=failed" in page.url
 
 
+def test_a_touched_bar_tells_its_numbers_until_it_opens_its_jobs(
+    open_page: OpenPage, server: Service, worker: Worker
+) -> None:
+    server.enqueue("exit 5", id="touched", max_retries=0)
+    ended(server, "touched")
+    page = open_page("/", width=390, has_touch=True)
+    bar = page.locator("#chart g:has(.failed)").last
+    bar.scroll_into_view_if_needed()
+    place = bar.bounding_box()
+    bar.tap()
+    said = page.locator("#chart .said")
+    expect(said).to_contain_text("failed")
+    assert bar.bounding_box() == place  # what is told takes no room of the bars
+    page.locator(".page-head").tap(position={"x": 1, "y": 1})
+    expect(said).to_be_empty()
+    bar.tap()
+    pending = int(page.locator("[data-count=pending]").inner_text())
+    server.enqueue(id="beside-touched", delay="1h")
+    page.evaluate("document.dispatchEvent(new Event('refresh'))")
+    expect(page.locator("#chart")).to_be_visible()
+    expect(page.locator("[data-count=pending]")).to_have_text(str(pending + 1))
+    expect(said).to_contain_text("failed")
+    bar.tap()
+    expect(page.locator("tr[data-part=touched]")).to_be_visible()
+
+
 def test_a_queue_has_a_chart_of_its_own_that_shows_times_too(
     open_page: OpenPage, server: Service, worker: Worker
 ) -> None:
     server.enqueue("sleep 0.1", id="charted", queue="charted")
     ended(server, "charted")
-    page = open_page("/queues/charted")
+    server.enqueue(queue="nothing-ended", delay="1h")
+    page = open_page("/queues/nothing-ended")
     chart = page.locator("[data-part=slow-chart]")
+    expect(chart).to_contain_text("Nothing ended in the last 1h")
+    page.goto(f"{server.url}/queues/charted")
     expect(chart.locator(".legend")).to_have_text("1 completed 0 failed")
     chart.get_by_role("link", name="Run time").click()
     expect(chart.locator("h2")).to_have_text("Run time")

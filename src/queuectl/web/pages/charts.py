@@ -85,6 +85,10 @@ class Chart(NamedTuple):
     legend: Sequence[tuple[str, str]]
 
     @property
+    def is_empty(self) -> bool:
+        return not any(bar.pieces for bar in self.bars)
+
+    @property
     def title(self) -> str:
         return SHOWN[self.asked.show].title
 
@@ -100,13 +104,14 @@ class Chart(NamedTuple):
 class Content(NamedTuple):
     """What a chart shows: the parts of each bar from below, each up to where, and what is said of the bar and of all.
 
-    `text` gives a number of the scale in words.
+    `text` gives a number of the scale in words, `round` the next number at which a scale may end.
     """
 
     levels: Sequence[Sequence[tuple[str, float]]]
     said: Sequence[str]
     legend: Sequence[tuple[str, str]]
     text: Callable[[float], str]
+    round: Callable[[float], float]
 
 
 def ends(figures: Figures) -> Content:
@@ -117,7 +122,7 @@ def ends(figures: Figures) -> Content:
         [(("failed", failed), ("completed", failed + completed)) for completed, failed in counted],
         [f"{completed:,} completed, {failed:,} failed" for completed, failed in counted],
         [(kind, f"{number:,} {kind}") for kind, number in zip(("completed", "failed"), totals, strict=True)],
-        lambda number: f"{number:,.0f}",
+        lambda number: f"{number:,.0f}", _round,
     )  # fmt: skip
 
 
@@ -128,6 +133,7 @@ def times(found: Sequence[Percentiles], overall: Percentiles) -> Content:
         [f"{_told(each, ', ')} of {each.measured:,}" if each.measured else "none" for each in found],
         [(name, _told_one(overall, name)) for name in FRACTIONS] if overall.measured else [],
         lambda number: short(number) if number else "0",
+        _round_duration,
     )
 
 
@@ -160,7 +166,7 @@ def _column(found: Sequence[Times], at: int) -> list[Percentiles]:
 def chart_of(figures: Figures, asked: Asked) -> Chart:
     """The chart of figures in aligned stretches."""
     content = SHOWN[asked.show].content(figures)
-    most = _round(max((level for levels in content.levels for _, level in levels), default=0.0))
+    most = content.round(max((level for levels in content.levels for _, level in levels), default=0.0))
     bars = [
         _bar(asked, at, figures.stretch, *each, most)
         for (at, _), each in zip(figures.series, zip(content.levels, content.said, strict=True), strict=True)
@@ -194,6 +200,14 @@ def _round(number: float) -> float:
     while number > 10 * step:
         step *= 10
     return next(round(step * by, 3) for by in (2, 4, 6, 8, 10) if number <= round(step * by, 3))
+
+
+def _round_duration(seconds: float) -> float:
+    """The next duration that is round in seconds, minutes, hours or days, as its half is."""
+    for unit, units in ((60.0, (2, 4, 6, 8, 10, 20, 40, 60)), (3600.0, (2, 4, 6, 8, 12, 24))):
+        if unit < seconds <= unit * units[-1]:
+            return next(unit * by for by in units if seconds <= unit * by)
+    return _round(seconds) if seconds <= 60 else 86400.0 * _round(seconds / 86400.0)
 
 
 class Charts:

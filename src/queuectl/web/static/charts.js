@@ -1,4 +1,5 @@
-// What a bar of a chart stands for, under the pointer or the finger. A finger's first touch tells, the second opens.
+// What a bar of a chart stands for, under the pointer or the finger. A finger's first touch tells, and what it tells can be
+// opened, since the bar itself is narrow; so does a second touch of the bar.
 
 import { clock, day, moment } from "./times.js";
 
@@ -7,12 +8,19 @@ let shown = null;
 function tell(group) {
   shown?.classList.remove("shown");
   shown = group;
-  const said = document.querySelector("#chart .said, [data-part=slow-chart] .said");
+  const said = document.querySelector(".chart .said");
   if (!said) return;
-  if (!group) { said.textContent = ""; return; }
+  if (!group) { said.replaceChildren(); return; }
   group.classList.add("shown");
-  const { from, until, said: words } = group.dataset;
-  said.textContent = `${moment(from).slice(0, 16)}–${clock(until)}: ${words}`;
+  const { from, until, said: words } = group.dataset, jobs = document.createElement("a");
+  jobs.href = group.querySelector("a").getAttribute("href");
+  jobs.textContent = `${moment(from).slice(0, 16)}–${clock(until)}: ${words}`;
+  said.replaceChildren(jobs);
+}
+
+// A fresh chart says nothing yet: what was told is told again, by its new numbers.
+function again() {
+  if (shown) tell(document.querySelector(`.chart g[data-from="${shown.dataset.from}"]`));
 }
 
 const barOf = (event) => event.target.closest?.(".chart g[data-from]");
@@ -23,6 +31,7 @@ document.addEventListener("pointerdown", (event) => {
   const bar = barOf(event);
   touched = event.pointerType !== "mouse" && bar !== null && bar !== undefined && bar !== shown;
   if (touched) tell(bar);
+  else if (event.pointerType !== "mouse" && !bar && !event.target.closest?.(".said")) tell(null);
 });
 document.addEventListener("click", (event) => { if (touched && barOf(event)) event.preventDefault(); touched = false; });
 
@@ -32,5 +41,5 @@ function label() {
     if (time.textContent !== text) time.textContent = text;
   }
 }
-for (const event of ["fresh", "zone", "htmx:afterSettle"]) document.addEventListener(event, label);
+for (const event of ["fresh", "zone", "htmx:afterSettle"]) document.addEventListener(event, () => { label(); again(); });
 label();
