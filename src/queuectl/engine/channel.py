@@ -22,8 +22,8 @@ _LENGTH = struct.Struct("!I")
 class Channel:
     """One end of a connection, never blocking.
 
-    `closed`: the peer hung up or sent nonsense. The descriptor stays valid until the owner calls `close`; the owner
-    first removes it from any selector.
+    `closed`: the peer hung up or broke the protocol. The descriptor stays valid until the owner calls `close`; the
+    owner first removes it from any selector.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -46,13 +46,14 @@ class Channel:
         self.send_encoded([encoded(message) for message in messages])
 
     def send_encoded(self, messages: Sequence[str]) -> None:
-        """The same for messages that are JSON already."""
+        """Sends messages that are JSON already, as `send` does."""
         if messages and not self.closed:
             body = f"[{','.join(messages)}]".encode("utf-8", "surrogatepass")
             self._out += _LENGTH.pack(len(body)) + body
             self.flush()
 
     def flush(self) -> None:
+        """Sends what waits, as far as the peer takes it now."""
         while self._out and not self.closed:
             try:
                 sent = self._sock.send(self._out)

@@ -9,6 +9,8 @@ from queuectl.domain.served import Served
 
 
 class WorkerStarted(NamedTuple):
+    """The worker runs up to `slots` commands at a time, of the queues `served`, from this store."""
+
     name: str
     slots: int
     served: Served
@@ -16,7 +18,7 @@ class WorkerStarted(NamedTuple):
 
 
 class WorkerSet(NamedTuple):
-    """Somebody has set other slots or queues."""
+    """Somebody has given the worker other slots or queues."""
 
     slots: int
     served: Served
@@ -42,13 +44,13 @@ class CannotStart(NamedTuple):
 
 
 class MachineBusy(NamedTuple):
-    """The worker starts nothing, by the limits that it was given for its machine."""
+    """The worker starts nothing: its machine is beyond `--max-load` or `--min-free-memory`."""
 
     why: str
 
 
 class MachineFree(NamedTuple):
-    """It does again."""
+    """The worker starts commands again."""
 
 
 class LastWords(NamedTuple):
@@ -59,7 +61,7 @@ class LastWords(NamedTuple):
 
 
 class WorkerStopping(NamedTuple):
-    """`how` is graceful or now."""
+    """The worker begins to stop while `running` commands run. `how` is graceful or now."""
 
     why: str
     how: str
@@ -91,18 +93,20 @@ class DrainWaits(NamedTuple):
 
 
 class WorkerStopped(NamedTuple):
+    """The worker has ended, with everything recorded."""
+
     name: str
 
 
 class WorkerLeft(NamedTuple):
-    """It did not wait for the store, which is away. What it could not record waits on disk."""
+    """The worker has ended without its store, which is away. `unrecorded` results wait on disk."""
 
     why: str
     unrecorded: int
 
 
 class JobStarted(NamedTuple):
-    """Reported for commands that run long enough for their start to be recorded by itself."""
+    """A command has started, and runs long enough for its start to be recorded apart from its end."""
 
     job: Job
 
@@ -132,25 +136,34 @@ class JobLost(NamedTuple):
 
 
 class StoreLost(NamedTuple):
+    """The store cannot be used; the worker waits for it."""
+
     why: str
 
 
 class StoreBack(NamedTuple):
+    """The store can be used again, `after` seconds."""
+
     after: float
 
 
 class StoreReplaced(NamedTuple):
-    """`saved`: only its log was removed, and what was in it has been written into the file."""
+    """The store's file was removed or replaced. `saved`: only its log was removed, and what was in it has been written
+    into the file."""
 
     url: str
     saved: bool = False
 
 
 class SupervisorDied(NamedTuple):
+    """A supervisor of this worker has died; its jobs are settled."""
+
     worker: str
 
 
 class SupervisorFrozen(NamedTuple):
+    """A supervisor answered nothing for too long, and was ended."""
+
     worker: str
 
 
@@ -181,6 +194,8 @@ class CopyReleased(NamedTuple):
 
 
 class Superseded(NamedTuple):
+    """Another process drives this worker's supervisors now, so the worker ends."""
+
     worker: str
 
 

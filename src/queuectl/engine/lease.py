@@ -27,7 +27,7 @@ class Lease(NamedTuple):
 
     @classmethod
     def granted(cls, asked_at: float, seconds: float) -> Lease:
-        """The lease for which the store was asked at a time."""
+        """A lease of this many seconds, counted from when the store was asked for it."""
         until = asked_at + seconds
         return cls(term_at=until - TERM_BEFORE_S, kill_at=until - KILL_BEFORE_S, until=until)
 
@@ -37,7 +37,7 @@ class Lease(NamedTuple):
 
 
 class Fence:
-    """A supervisor's view of its lease; without one it stands open."""
+    """A supervisor's view of its lease. Without one, nothing has to end."""
 
     def __init__(self) -> None:
         self._lease: Lease | None = None
@@ -52,9 +52,9 @@ class Fence:
         return self._lease is not None
 
     def is_near(self) -> bool:
-        """Whether everything has to end."""
+        """Whether the lease is so near its end that every command is asked to end."""
         return self._lease is not None and boottime() >= self._lease.term_at
 
     def kill_in_s(self) -> float:
-        """Seconds until everything has to be killed."""
+        """Seconds until every command has to be killed; 0 without a lease."""
         return 0.0 if self._lease is None else max(0.0, self._lease.kill_at - boottime())

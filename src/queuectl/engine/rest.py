@@ -14,8 +14,8 @@ class Rest:
         self._is_settled = False
 
     def lasts(self) -> bool:
-        """Whether no entry has come, gone or been replaced since the look before the last, so that whoever looked at
-        them then need not do so again. One look is not enough: what follows within a tick has the same time."""
+        """Whether no entry has come, gone or been replaced since the look before the last, so that
+        they need not be read again. One look is not enough: a change within the same tick has the same time."""
         try:
             found = os.stat(self._folder)
         except OSError:

@@ -14,7 +14,7 @@ TOGETHER_S = 5.0
 
 
 def may_belong_to_stop(exit_code: int | None, signum: int | None) -> bool:
-    """Whether a command ended as one does that was told to stop."""
+    """Whether a command ended as commands do that are told to stop. `signum`: the signal that ended it, or None."""
     return (-signum if signum else exit_code) in ENDS_BY_STOP
 
 

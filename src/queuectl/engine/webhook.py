@@ -1,6 +1,6 @@
-"""A hook that is a call: a small program that a supervisor runs. It sends its input, signed by Standard Webhooks, and
-succeeds if the answer is 2xx. Redirects are not followed: what was meant for one place goes to no other. A call without
-an id is a ping: plain text, unsigned."""
+"""A small program that a supervisor runs for a hook that calls a URL. It sends its input, signed by Standard Webhooks,
+and succeeds if the answer is 2xx. It follows no redirect, so that the input reaches no other address. A call without an
+id is a ping: plain text, unsigned."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
 
 
 def headers(secret: str, message_id: str, timestamp: str, body: bytes) -> dict[str, str]:
+    """The headers of a call, with its signature if there is a secret."""
     found = {
         "Content-Type": "application/json", "User-Agent": "queuectl",
         "webhook-id": message_id, "webhook-timestamp": timestamp,

@@ -1,4 +1,4 @@
-"""Tells of the runs of schedules: that they fail or are late, and that they are well again."""
+"""Alerts about schedules whose runs fail or are late, and about those that are well again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Alerts:
         self._store = store
 
     def tell(self) -> int:
-        """Looks at the schedules of which there may be something to tell. Returns how many they are."""
+        """Looks at the schedules that may have something to tell. Returns how many it looked at, at most `AT_ONCE`."""
         now = self._store.now()
         with self._store.transaction(synced=False):
             schedules = self._store.to_tell(now, AT_ONCE)

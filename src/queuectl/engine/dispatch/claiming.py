@@ -67,11 +67,13 @@ class Claims:
         """How many of the orders are for free slots; None: all of them."""
 
     def add(self, link: Link, limit: int, jobs: list[Job]) -> None:
+        """Adds what was claimed for a supervisor that had room for `limit` jobs."""
         self.orders.append((link, jobs))
         self.room += limit
 
     @property
     def jobs(self) -> list[Job]:
+        """All claimed jobs, with the hook if one was claimed."""
         found = [job for _, jobs in self.orders for job in jobs]
         return found if self.hook is None else [*found, self.hook[1]]
 
@@ -127,7 +129,7 @@ class Claiming:
             self._supply = Supply.UNKNOWN
 
     def settled(self, claims: Claims) -> None:
-        """A claim is committed: what it says of the store."""
+        """Takes from a committed claim whether the store may have more."""
         if not claims.orders:
             return
         if len(claims.jobs) - (claims.hook is not None) >= claims.room and not claims.took_all:
@@ -146,7 +148,7 @@ class Claiming:
             self._supply = Supply.UNKNOWN
 
     def note_due(self, at: float | None) -> None:
-        """A job becomes due then; None: that is not known."""
+        """A job becomes due at this time of the store's clock. None changes nothing."""
         if at is not None:
             self.next_due = min(at, self.next_due or at)
 

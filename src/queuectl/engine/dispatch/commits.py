@@ -44,11 +44,11 @@ class Commits:
         return not self._stopping.has_begun and self._pressure.waits is None
 
     def is_due(self, now: float) -> bool:
-        """Whether it is due."""
+        """Whether the next transaction is due."""
         return now >= self.not_before() and (self.is_pending or now >= self.starts_due_at())
 
     def starts_due_at(self) -> float:
-        """When it is due for starts alone."""
+        """When the next transaction is due for starts alone; infinite if there are none."""
         return self._known.first_sent_at() + RECORD_START_AFTER_S
 
     def not_before(self) -> float:

@@ -91,7 +91,8 @@ class Crew:
         return next((link for link in self.links if link.for_hooks and not (link.leaving or link.channel.closed)), None)
 
     def launch_for_hooks(self, settings: Settings) -> None:
-        """Starts it. It does not count as a slot of the worker. Raises `OperationFailed`, `StoreUnavailable`."""
+        """Starts the supervisor that runs hooks, which is no slot of the worker. Raises `OperationFailed`,
+        `StoreUnavailable`."""
         self.launch(Place(SLOTS_MAX, 1, 0), settings, for_hooks=True)
 
     def replace(self, link: Link) -> None:
@@ -197,7 +198,7 @@ class Crew:
         return None
 
     def attend(self, now: float) -> None:
-        """Work that is due once a second."""
+        """Does what is due once a second."""
         for link in self.links:
             self._host.drive(link.row.id)
         self._drop_stale(now)
@@ -248,7 +249,7 @@ class Crew:
         return self._host.has_died(link.pid) if link.pid is not None else not self._store.alive(link.row)
 
     def only_stuck(self) -> list[Link]:
-        """The supervisors that still run something, if all of it cannot be ended; else none."""
+        """The supervisors that still run something, if nothing of it can be ended; otherwise an empty list."""
         busy = [link for link in self.links if link.flights]
         return busy if all(each.stuck and each.result is None for of in busy for each in of.flights.values()) else []
 
@@ -270,7 +271,7 @@ class Crew:
         self._host.end_commands(link.row)
 
     def destroy(self, link: Link) -> None:
-        """The same, and leaves nothing of it."""
+        """Ends a supervisor as `kill` does, and removes its folder."""
         self.kill(link)
         self._host.remove(link.row.id)
 

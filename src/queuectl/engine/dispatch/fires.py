@@ -41,8 +41,8 @@ class Fires:
         """Whether the latest look has cancelled earlier jobs."""
 
     def fire(self) -> tuple[int, int]:
-        """Looks at the schedules that have been due for longest. Returns how many they are, and how many jobs there are
-        more. One whose jobs are refused does not keep the others from it."""
+        """Looks at the schedules that have been due for longest. Returns how many it looked at, and how many
+        jobs it added. A schedule whose jobs are refused does not keep the others from firing."""
         refused: dict[str, QueuectlError] = {}
         self.has_cancelled = False
         while True:

@@ -49,7 +49,7 @@ class Firing:
         """When there may be something to tell of one's runs."""
 
     def look_again(self) -> None:
-        """Something has changed: the next fire may be another one."""
+        """Something has changed, so that another fire may be the next one."""
         self._ask_at = min(self._ask_at, self._clock.monotonic() + ASK_AFTER_S)
 
     def next_wake(self) -> float:

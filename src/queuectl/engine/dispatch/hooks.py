@@ -52,7 +52,7 @@ class Hooks:
                 self._crew.launch_for_hooks(settings)
 
     def is_wanted(self) -> bool:
-        """Whether there may be one, and nothing runs beside the slots."""
+        """Whether there may be a hook to claim while none runs."""
         link = self._crew.for_hooks if self._may_be else None
         return link is not None and not link.flights
 

@@ -109,7 +109,7 @@ class Host:
         return machine.load()
 
     def free_memory(self) -> int | None:
-        """The bytes of memory that commands can have; None where nobody knows."""
+        """The bytes of memory that commands can have; None if that is unknown."""
         return machine.free_memory()
 
     def prepare(self) -> None:
@@ -143,7 +143,7 @@ class Host:
         return self.folder(worker).exists()
 
     def dial(self, worker: str) -> Channel | None:
-        """A connection to a supervisor; none where nobody listens."""
+        """A connection to a supervisor; None if nobody listens."""
         try:
             return dial(self.folder(worker))
         except OSError:

@@ -15,7 +15,7 @@ from queuectl.engine.protocol import Dropped, End, Ended, Message, Progress, Sho
 
 
 class Inbox:
-    """Passes on what it hears: to flights, to what is to be recorded, to the pace, and to who claims."""
+    """Passes on what it hears: to flights, to what is to be recorded, to the pace, and to `Claiming`."""
 
     def __init__(
         self, crew: Crew, known: Pending, pace: Pace, claiming: Claiming, stopping: Stopping, clock: Clock,

@@ -64,7 +64,7 @@ class Flight:
         return self.result is None and self.progress is not None and self.progress != self.job.progress
 
     def is_unstarted(self) -> bool:
-        """The same, where its start is not on record either."""
+        """Whether it may still wait, and its start is not on record either."""
         return self.may_wait() and self.job.started_at is None
 
 
@@ -153,6 +153,7 @@ class Link:
         return any(flight.job.lost_in_row >= losses for flight in self.flights.values())
 
     def hello(self) -> None:
+        """Claims the right to drive the supervisor."""
         self.channel.send(Hello(PROTOCOL, self.grip.epoch))
 
     def start(self, jobs: Sequence[Job], now: float, *, ahead: bool = False) -> None:
@@ -238,6 +239,7 @@ class Link:
         self.channel.send(Recorded(keys))
 
     def ping(self) -> None:
+        """Tells that this dispatcher lives."""
         self.channel.send(Ping())
 
     def lend(self, lease: Lease) -> None:

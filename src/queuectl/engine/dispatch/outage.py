@@ -18,6 +18,7 @@ class Outage:
 
     @property
     def lasts(self) -> bool:
+        """Whether the store could not be used when it was last tried."""
         return self._since is not None
 
     def goes_on(self, error: StoreUnavailable | OperationFailed, now: float) -> None:

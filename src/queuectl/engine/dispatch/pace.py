@@ -35,7 +35,7 @@ class Beat:
         return True
 
     def next(self, what: str, now: float) -> float:
-        """When it will be."""
+        """When this work is next due."""
         return self._next.get(what, now)
 
 

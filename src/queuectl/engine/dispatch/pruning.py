@@ -1,4 +1,4 @@
-"""The removal of old jobs, which the worker does by the way."""
+"""Removes old jobs while a worker runs, by the store's retention settings."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 class Secrets:
-    """The secrets of a worker; none without a `path`."""
+    """The secrets of a worker. Without a `path` it has none."""
 
     def __init__(self, path: str | None) -> None:
         self._path = path

@@ -48,12 +48,13 @@ class Notes:
             os.replace(path.with_suffix(".new"), path)
 
     def remove(self, name: str) -> None:
+        """Removes a worker's note, and a request to stop that it was left."""
         for path in (self._folder / name, self._stop(name)):
             with suppress(OSError):
                 path.unlink()
 
     def living(self) -> list[Unable]:
-        """Those of workers that live, on this machine."""
+        """The notes of workers that live, on this machine."""
         found = []
         for path in sorted(self._folder.glob("*")) if self._folder.is_dir() else ():
             with suppress(OSError, ValueError, TypeError):
@@ -69,7 +70,7 @@ class Notes:
             self._stop(name).write_text(how)
 
     def stop_wanted(self, name: str) -> str | None:
-        """How somebody wants it to stop, if anybody does."""
+        """How the worker is to stop: graceful or now; None if nobody has asked."""
         try:
             return self._stop(name).read_text() or None
         except OSError:
@@ -90,18 +91,18 @@ class Ability:
         self._why: str | None = None
 
     def lost(self, why: str) -> None:
-        """It cannot start any command just now."""
+        """The worker cannot start any command now, for this reason."""
         if why != self._why:
             self._notes.write(self._worker._replace(why=why))
             self._observe(happenings.CannotStart(why=why))
             self._why = why
 
     def regained(self) -> None:
-        """It can. Also said when the worker leaves."""
+        """The worker can start commands, or leaves."""
         if self._why is not None:
             self._notes.remove(self._worker.name)
             self._why = None
 
     def stop_wanted(self) -> str | None:
-        """How somebody wants the worker to stop, if it could not be asked by way of the store."""
+        """How the worker is to stop, where it could not be asked through the store; None if nobody has asked."""
         return None if self._why is None else self._notes.stop_wanted(self._worker.name)

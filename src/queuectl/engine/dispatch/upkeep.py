@@ -1,4 +1,4 @@
-"""What a worker does for its store by the way, once a second."""
+"""What a worker does for its store once a second, besides running jobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Upkeep:
         self._clock_watch = ClockWatch(store, clock)
 
     def go_on(self, settings: Settings, now: float) -> bool:
-        """Does what is due; whether there may be something to claim earlier than was known."""
+        """Does what is due. Returns whether there may be something to claim earlier than was known."""
         self._pruning.go_on(settings, now)
         return self._clock_watch.go_on()
 

@@ -39,7 +39,7 @@ class Echo:
         self._gap = 0.0
 
     def next(self) -> float | None:
-        """Seconds until the next look, each time some more; none when there is nothing to wait for."""
+        """Seconds until the next look, each time some more; None when there is nothing to wait for."""
         if not FIRST_ECHO_S <= self._gap <= LAST_ECHO_S:
             return None
         gap, self._gap = self._gap, ECHO_GROWTH * self._gap
@@ -71,7 +71,7 @@ class Wakeup:
         return self.handle
 
     def clear(self) -> None:
-        """Takes note of what has been signalled."""
+        """Reads what has been signalled, and expects the commit soon."""
         self.echo.begin()
         self._drain()
 
@@ -123,5 +123,5 @@ class Notice(Wakeup):
 
 
 def wakeup_for(store: WorkStore) -> Wakeup:
-    """What to sleep on."""
+    """What to sleep on until this store changes."""
     return Wakeup(store.watch) if store.watch is not None or not store.shared_by_machines else Notice(store)

@@ -140,5 +140,5 @@ class Door:
             self._attend(self._driver)
 
     def flush_at(self) -> float:
-        """When a waiting packet has to go."""
+        """When a waiting packet has to be sent, of a monotonic clock; infinite if none waits."""
         return self._outbox_since + FLUSH_AFTER_S if self._outbox else inf

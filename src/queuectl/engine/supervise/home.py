@@ -44,7 +44,7 @@ class Home:
         return True
 
     def is_gone(self) -> bool:
-        """The same, seen at this moment."""
+        """Whether something is not where others look for it, seen at this moment."""
         try:
             lock, *_ = map(os.stat, self._signs)
         except OSError:

@@ -38,7 +38,7 @@ class OomKiller:
             self._before, self._last = self._last, (now, ends())
 
     def verdict(self, run: Run, now: float) -> str | None:
-        """What is to be said of a command that has ended by SIGKILL, and has not been reaped; None: nothing. Each end
+        """What is to be said of a command that has ended by SIGKILL, and has not been reaped; None if nothing. Each end
         that the kernel counts explains one."""
         (since, before), after = self._before, ends()
         count = after - before

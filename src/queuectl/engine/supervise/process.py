@@ -233,7 +233,7 @@ def tags(pid: int) -> Iterator[int]:
 
 
 def content(path: str) -> bytes:
-    """Empty where it may not be read, or is gone."""
+    """What a file of /proc says; empty where it may not be read, or is gone."""
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read()

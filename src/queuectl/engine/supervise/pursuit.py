@@ -98,7 +98,7 @@ class Pursuit:
         self.due_at = now
 
     def step(self, running: Collection[Run], now: float) -> tuple[list[Run], list[Run]]:
-        """A round, when it is due: which executions are over, and which turn out to be stuck."""
+        """Does a round when it is due. Returns the executions that are over, and those that turn out to be stuck."""
         over: list[Run] = []
         stuck: list[Run] = []
         if now < self.due_at:

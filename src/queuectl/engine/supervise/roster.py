@@ -71,11 +71,11 @@ class Roster:
         self._map[at + _STATE_AT] = _TAKEN  # last: now it counts
 
     def started(self, row: int, until: float, pid: int) -> None:
-        """It was, before `until`."""
+        """The execution was started before `until`, as the process `pid`."""
         _END.pack_into(self._map, len(MAGIC) + row * ROW_BYTES + _END_AT, until, pid)
 
     def stuck(self, row: int) -> None:
-        """It was to be ended, and lives on."""
+        """The execution was to be ended, and lives on."""
         self._map[len(MAGIC) + row * ROW_BYTES + _STATE_AT] = _STUCK
 
     def leave(self, row: int) -> None:

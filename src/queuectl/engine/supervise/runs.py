@@ -47,14 +47,14 @@ class Runs:
         (self.free if slot.row < self._used else self._unused).append(slot)
 
     def add(self, key: Key, run: Run) -> None:
-        """It was started."""
+        """The execution was started."""
         self.roster.started(run.slot.row, run.tree.until, run.tree.pid)
         self.by_key[key] = self.by_pid[run.tree.pid] = run
 
     def has(self, run: Run) -> bool:
-        """Whether it has not ended yet."""
+        """Whether this execution has not ended yet."""
         return self.by_key.get(run.order.key) is run
 
     def slots(self) -> list[Slot]:
-        """All of them, free or taken."""
+        """All slots, free or taken."""
         return [*self.free, *self._unused, *(run.slot for run in self.all)]
