@@ -17,6 +17,7 @@ from queuectl.domain.job import Job, JobState, Outcome
 from queuectl.domain.lifecycle import Ended, Started
 from queuectl.store.values import FIRST_EPOCH, Change, Grip, Superseded, WorkerRow
 from tests.conformance.test_copying import Places, all_of, enqueue, fill, opened, place
+from tests.unit.test_json_everywhere import typed
 
 __all__ = ["place"]
 
@@ -37,6 +38,17 @@ def running(client: Client) -> tuple[Grip, Job]:
 
 def back(address: str, path: Path, *, replace: bool = False) -> dict[str, int]:
     return restore(address, "ann", str(path), replace=replace, progress=None)
+
+
+def test_where_nobody_can_be_asked_replacing_a_store_wants_yes(tmp_path: Path) -> None:
+    db, file = tmp_path / "queuectl.db", tmp_path / "saved.db"
+    assert typed(db, "enqueue --id saved -- true")[0] == typed(db, f"backup {file}")[0] == 0
+    assert typed(db, "enqueue --id later -- true")[0] == 0
+    told = f"queuectl: all jobs of {db} would be removed first; confirm with --yes\n"
+    assert typed(db, f"restore {file} --replace") == (2, "", told)
+    assert typed(db, "list --quiet")[1] == "saved\nlater\n"
+    assert typed(db, f"restore {file} --replace --yes")[0] == 0
+    assert typed(db, "list --quiet")[1] == "saved\n"
 
 
 @pytest.mark.parametrize("to", ["sqlite", "postgres"])

@@ -30,7 +30,8 @@ def restore(call: Call) -> int:
 
     console, args, address = call.console, call.args, locate_store(call.db)
     place = shown(address)
-    if args.replace and not console.confirmed(f"remove all jobs of {place} first?", args.yes):
+    unasked = f"all jobs of {place} would be removed first"
+    if args.replace and not console.confirmed(f"remove all jobs of {place} first?", args.yes, unasked):
         console.note("nothing was changed", "nothing_changed")
         return 1
     try:
