@@ -57,7 +57,7 @@ ENQUEUE = (
 FILE = option("-f", "--file", "FILE", "add one JSON job per line, all or none; - is stdin", dest="file")
 MANY = (
     FILE,
-    option("--each-line", "FILE", "add a job for each line, put in for {} or behind the command; - is stdin"),
+    option("--each-line", "FILE", "add a job for each line, which replaces {} or is the last word; - is stdin"),
     flag("-0", "--null", "with --each-line: NUL bytes separate, not line ends"),
     option("--colsep", "S", "with --each-line: S separates the columns {1}, {2}, ..."),
     flag("--header", "with --each-line: the first line names the columns"),

@@ -158,12 +158,12 @@ ROWS = (
         words="[ID...] [KEY=VALUE...]", takes_command=True,
         options=(
             Option(
-                ("--replace",), "put NEW in the place of OLD in the command",
+                ("--replace",), "replace OLD by NEW in the command",
                 {"nargs": 2, "metavar": ("OLD", "NEW"), "default": None},
             ),
             *SELECT, *ACT,
         ),
-        description="Change what jobs are to do that are not running. A key is one of a job's JSON, or named as the "
+        description="Change jobs that are not running. A key is one of a job's JSON, or named as the "
         "option of enqueue: queue, priority, run_at, delay, timeout, max_retries, tags, locks, command and others. "
         "Lists have commas between; none empties a key. A job that runs, or that a worker claims meanwhile, is refused "
         "with exit code 4. Selectors match waiting jobs unless --state is given.",
@@ -181,8 +181,8 @@ ROWS = (
             flag("--front", "before all jobs of its queue"),
             option("--before", "ID", "just before this job of the same queue"),
         ),
-        description="Move a due job in line: to the front of its queue, or just before another job of it. It takes the "
-        "other job's priority. A job that is not due, runs or has ended stands in no line.",
+        description="Move a due job in line: to the front of its queue, or just before another job of that queue. It "
+        "takes the other job's priority. A job that is not due, runs or has ended cannot be moved.",
         examples=("queuectl move job9 --front", "queuectl move job9 --before job3"),
     ),
     Command(

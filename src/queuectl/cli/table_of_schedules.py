@@ -8,7 +8,7 @@ OF_JOBS = tuple(each for each in ENQUEUE if _NOT_FOR_THEM.isdisjoint(each.flags)
 
 POLICY = (
     option("--cron", "EXPR", "fire by this cron expression: 5 fields, 6 with seconds first, or @daily"),
-    option("--every", "DURATION", "fire each so often: 30s, 5m, 2d"),
+    option("--every", "DURATION", "fire at this interval: 30s, 5m, 2d"),
     option("--tz", "ZONE", "time zone of the expression, such as Europe/Berlin (default: this machine's)"),
     Option(
         ("--overlap",), "while an earlier job has not ended: make none, let one wait, cancel that one, or make another "
@@ -21,7 +21,7 @@ POLICY = (
     option("--late-max", "DURATION", "make no job for a fire that is seen later than this", dest="late_max"),
     option("--jitter", "DURATION", "fire up to this much later, by an amount that follows from the name"),
     option(
-        "--alert", "CMD|URL", "tell this when runs begin to fail or to be late, then daily, and once they are well"
+        "--alert", "CMD|URL", "run or call this when runs begin to fail or be late, then daily, and once they are well"
     ),
     option("--ping", "URL", "call URL/start when a run starts, and URL or URL/fail when it ends"),
     option("--expect-within", "DURATION", "a run that has not ended well by then is late", dest="expect_within"),
@@ -47,7 +47,7 @@ ROWS = (
     Command(
         name="schedule set", group=SCHEDULES, help="change a schedule", target="schedule:change", words="SCHEDULE",
         least=1, most=1, takes_command=True, options=(*POLICY, *OF_JOBS),
-        description="Change what is given of a schedule: when it fires, its policy, its job. Another rule counts from "
+        description="Change the given parts of a schedule: when it fires, its policy, its job. A new rule counts from "
         "now on. none lifts --late-max, --jitter, --alert, --ping and --expect-within.",
         examples=(
             'queuectl schedule set nightly --cron "30 3 * * *"',
@@ -80,7 +80,7 @@ ROWS = (
             flag("--apply", "add the schedules, paused, all or none"),
         ),
         description="Print the schedule add lines that do what a crontab did: its own user's, a file's, or stdin's. "
-        "Lines that cron never ran, and those that have no equivalent, are told with the reason; then the exit code "
+        "Lines that cron never ran, and those that have no equivalent, are named with the reason; then the exit code "
         "is 1.",
         examples=("queuectl import crontab", "queuectl import crontab /etc/crontab --system --apply"),
     ),

@@ -1,4 +1,4 @@
-"""Changes what jobs are to do that are not running, each as a whole: by keys of a job's JSON."""
+"""Changes jobs that are not running, each as a whole: by keys of a job's JSON."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Verbs(ScheduleVerbs, WorkerVerbs):
         self, refs: str | Sequence[str], changes: Mapping[str, Any] = NOTHING, *,
         replace: tuple[str, str] | None = None, progress: Progress | None = None,
     ) -> Changed:  # fmt: skip
-        """Changes what jobs are to do that are not running, such as `{"priority": 5, "timeout": None}`.
+        """Changes jobs that are not running, by keys such as `{"priority": 5, "timeout": None}`.
 
         `replace` is a text in the command and the one to put in its place. A job that runs, was claimed meanwhile, or
         has completed is refused. Raises `Invalid`.

@@ -185,7 +185,7 @@ def _in_order(first: int, last: int) -> str:
 
 
 def _hashed(found: re.Match[str], field: Field, name: str, text: str) -> Sequence[int]:
-    """`H`, `H(0-29)`, `H/15`, `H(0-29)/10`: spread by the schedule's name, the same for ever."""
+    """`H`, `H(0-29)`, `H/15`, `H(0-29)/10`: spread by the schedule's name, always the same."""
     top = 28 if field is DAY else _top(field)  # a day that each month has
     low, high = field.low, top
     if found["first"] is not None:
