@@ -477,6 +477,32 @@ REFRESHED = """new Promise((done) => {
 """Has the page get itself anew, and waits until it has."""
 
 
+WRITTEN = {
+    "building 9%\r\x1b[0m\x1b[?25h\nend\n": ["building 9%", "end"],  # what cannot be seen erases nothing
+    "resolved 1\x1b[1G\x1b[0Kresolved 2\x1b[2K\x1b[Gresolved 3\n": ["resolved 3"],
+    "one\ntwo\nthree\n\x1b[3FONE\x1b[2ETHREE\n": ["ONE", "two", "THREE"],
+    "a: 0\nb: 0\n\x1b[2A\x1b[Jb: 1\n": ["b: 1", ""],
+    "tables: 1/8\b\b\b2/8\x1b[3D3/8\b\b\bdone\n": ["tables: done"],
+    "kept\b\b\b\nword \x1b[31mred\x1b[0m.\x1b[3D\x1b[Kx\n": ["kept", "word rx"],
+    "\x1b[31m\x1b[Kmatch\x1b[m\x1b[K of \x1b[mgrep\x1b[K\r\nend": ["match of grep", "end"],
+    "\r0% [Working]\r            \rHit:1\r\n\x1b[?25h": ["Hit:1"],
+}
+SCREEN = """async (texts) => {
+  const { Screen } = await import("/static/screen.js");
+  return texts.map((pieces) => {
+    const lines = [], screen = new Screen(() => { lines.push(document.createElement("div")); return lines.at(-1); });
+    for (const piece of pieces) screen.write(piece);
+    return lines.map((line) => line.textContent);
+  });
+}"""
+
+
+def test_lines_are_written_as_on_a_terminal_wherever_the_text_is_cut(open_page: OpenPage) -> None:
+    page = open_page("/login")
+    assert page.evaluate(SCREEN, [[text] for text in WRITTEN]) == list(WRITTEN.values())
+    assert page.evaluate(SCREEN, [list(text) for text in WRITTEN]) == list(WRITTEN.values())
+
+
 def test_a_long_output_is_bounded_and_searched(open_page: OpenPage, server: Service, worker: Worker) -> None:
     """Waits without `expect`, which describes the whole page after each look that was too early, and looks for no role
     or text in all of it: both have the browser lay out each line of the output.

@@ -30,7 +30,8 @@ function legibleOn(rgb) {
 export class Ansi {
   constructor() { this.style = { ...PLAIN }; this.rest = ""; }
 
-  // Adds spans for a piece of a line to `parent`. A sequence cut off at the end waits for the next piece.
+  // Adds spans for a piece of a line to what `parent()` gives, which is asked for only where there is something to see.
+  // A sequence cut off at the end waits for the next piece.
   render(text, parent) {
     text = this.rest + text;
     this.rest = "";
@@ -53,6 +54,7 @@ export class Ansi {
 
   put(text, parent) {
     if (!text) return;
+    parent = parent();
     const { style } = this;
     const classes = ["bold", "dim", "italic", "underline", "strike"].filter((name) => style[name]).map((name) => `a-${name}`);
     let { fg, bg } = style;
