@@ -162,6 +162,7 @@ def test_one_page_of_a_browser_tells_of_jobs_that_die_though_all_are_hidden(
     for page in pages:
         expect(page.get_by_role("button", name="Do not notify of jobs that die")).to_be_visible()
         page.evaluate(HIDE, True)
+    assert [title for title, _ in pages[0].evaluate("told.splice(0)")] == ["Notifications are on"]
     server.enqueue("echo why; exit 3", id="dies-alone", max_retries=0)
     until(lambda: any(page.evaluate("told") for page in pages), "a notification")
     first, second = sorted(pages, key=lambda page: len(page.evaluate("told")), reverse=True)
@@ -174,3 +175,15 @@ def test_one_page_of_a_browser_tells_of_jobs_that_die_though_all_are_hidden(
     assert second.evaluate("told") == [["3 jobs died", "3 jobs alike: echo no space 2; exit 4: no space 2"]]
     second.get_by_role("button", name="Do not notify of jobs that die").click()
     until(lambda: listeners(server) == 0, "nobody listens")
+
+
+def test_a_browser_that_lets_no_page_notify_says_so_at_once(open_page: OpenPage) -> None:
+    page = open_page("/queues")
+    page.evaluate("""() => { globalThis.Notification = class {
+      static permission = "granted"; static async requestPermission() { return "granted"; }
+      constructor() { throw new TypeError("Illegal constructor"); } // as on Android
+    }; }""")
+    button = page.get_by_role("button", name="Notify of jobs that die", exact=True)
+    button.click()
+    expect(page.locator(".toast")).to_have_text("this browser lets no page notify")
+    expect(button).to_have_attribute("aria-pressed", "false")

@@ -14,7 +14,7 @@ let release = null, dead = [], due = 0; // `release` ends this page's turn
 
 function show(title, body, path) {
   const shown = new Notification(title, { body, tag: KEY, renotify: true, icon: address("/static/icon.svg") });
-  shown.onclick = () => { window.focus(); location.href = address(path); shown.close(); };
+  shown.onclick = () => { window.focus(); if (path) location.href = address(path); shown.close(); };
 }
 
 const line = ({ command, error, last_line: last }) => [command, last ?? error].filter(Boolean).map((text) => text.slice(0, 120)).join(": ");
@@ -44,14 +44,17 @@ function turn() {
   button.setAttribute("aria-label", label);
   button.title = label;
   if (on && !release) {
-    const over = new Promise((resolve) => { release = resolve; });
-    navigator.locks.request(KEY, () => { if (release) watch(true); return over; });
+    let mine;
+    const over = new Promise((resolve) => { mine = release = resolve; });
+    navigator.locks.request(KEY, () => { if (release === mine) watch(true); return over; });
   } else if (!on && release) { release(); release = null; watch(false); }
 }
 
 async function toggle() {
   const on = !(wanted() && allowed());
   if (on && await Notification.requestPermission() !== "granted") { say("the browser does not let this address notify", true); return; }
+  if (on) try { show("Notifications are on", "You will hear of jobs that die while a page of queuectl is open."); }
+  catch { say("this browser lets no page notify", true); return; } // those of Android have it for service workers alone
   try { localStorage.setItem(KEY, on ? "yes" : "no"); } catch { say("the browser keeps nothing, so it cannot notify", true); }
   turn();
 }
