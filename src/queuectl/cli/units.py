@@ -69,7 +69,7 @@ def _unit(choices: Choices, what: str, words: Sequence[str], own: Sequence[str])
     user = [f"User={choices.user}"] if choices.user else []
     body = "\n".join([*own, *user, f"ExecStart={_command(choices, words)}", "Restart=always", "RestartSec=1"])
     return (
-        f"[Unit]\nDescription={what}{after}\n# It tries again for ever: a store may be away for long.\n"
+        f"[Unit]\nDescription={what}{after}\n# It never stops trying: a store may be away for long.\n"
         f"StartLimitIntervalSec=0\n\n[Service]\n{body}\n\n[Install]\nWantedBy={choices.target}\n"
     )
 

@@ -182,6 +182,7 @@ class Crew:
                 self._store.record(link.grip, [Change(job=job, event=GivenBack()) for job in unknown])
 
     def ping(self) -> None:
+        """Tells every supervisor that this dispatcher lives."""
         for link in self.links:
             link.ping()
 

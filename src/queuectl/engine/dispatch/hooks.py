@@ -70,6 +70,7 @@ class Hooks:
         return link, hook, (kept[0].head + kept[0].tail).decode() if kept else ""
 
     def start(self, claimed: Claimed, now: float) -> None:
+        """Has the supervisor of hooks run a claimed hook, whose claim is committed."""
         link, hook, text = claimed
         kind = hook.tags[0]
         given: dict[str, Any] = {} if kind == PING else json.loads(text)

@@ -93,5 +93,6 @@ class Loop:
         self._registered = wanted
 
     def close(self) -> None:
+        """Closes what the loop sleeps on."""
         self._selector.close()
         self._wakeup.close()

@@ -21,6 +21,7 @@ class Config(NamedTuple):
 
     @property
     def home(self) -> Path:
+        """The supervisor's own folder."""
         return Path(self.folder)
 
     def words(self) -> list[str]:
@@ -30,5 +31,6 @@ class Config(NamedTuple):
 
     @classmethod
     def of_words(cls, words: list[str]) -> Config:
+        """From the words of a supervisor's command line, as `words` makes them."""
         _, rest = words
         return cls(**json.loads(rest))

@@ -26,7 +26,7 @@ def open_files_max() -> int:
 
 
 def could_open_max() -> int:
-    """To how many it may raise that by itself."""
+    """How many files this process may allow itself to open."""
     return _number(_users[1])
 
 

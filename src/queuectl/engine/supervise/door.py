@@ -49,6 +49,7 @@ class Door:
 
     @property
     def ever_driven(self) -> bool:
+        """Whether a dispatcher has ever driven this supervisor."""
         return self._epoch > 0
 
     def silent_s(self) -> float:

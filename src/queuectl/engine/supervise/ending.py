@@ -1,4 +1,4 @@
-"""How executions end: by themselves, by a wish, by their time limit or with the lease.
+"""How executions end: by themselves, on request, by their time limit or with the lease.
 
 An end is in the journal before its process is reaped, so no exit status is ever only in memory.
 """

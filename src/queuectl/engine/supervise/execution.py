@@ -117,6 +117,7 @@ class Run:
             os.write(self.slot.out.open(), b"[queuectl: the file of --output could not be read to its end]\n")
 
     def started(self) -> Started:
+        """The message that the command runs, with the files it writes to."""
         files = {str(stream): sink.path for stream, sink in self.sinks.items()}
         if self.user_file is not None:
             files[str(STDOUT)] = may_hang(self.user_file)

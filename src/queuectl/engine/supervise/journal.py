@@ -74,7 +74,7 @@ def allocated(path: Path, size: int) -> mmap.mmap:
 
 
 def read_journal(path: Path) -> list[End]:
-    """The results in a dead supervisor's journal; none where it never wrote one."""
+    """The results in a dead supervisor's journal; empty if it never wrote one."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -222,7 +222,7 @@ def find_program(name: str, path: bytes) -> str:
 
 
 def tags(pid: int) -> Iterator[int]:
-    """The tags a process carries: its limit, and what its environment says; none where it is gone."""
+    """The tags a process carries: its limit, and what its environment says; empty if it is gone."""
     limits = content(f"/proc/{pid}/limits")
     at = limits.find(b"Max file locks")
     if at >= 0 and (word := limits[at + 14 : at + 80].split(None, 1)[0]).isdigit():

@@ -36,7 +36,7 @@ class Chase:
         self.stuck: str | None = None
 
     def step(self, view: View, strays: Iterable[Seen], now: float) -> bool:
-        """Signals what is left; whether nothing is."""
+        """Signals what is left. Returns whether nothing is left."""
         self.known = members(self.run.tree, view, [*self.known.values(), *strays])
         refused: set[int] = set()
         if now >= self.kill_at:
@@ -51,6 +51,7 @@ class Chase:
         return False
 
     def next_at(self, now: float) -> float:
+        """When the next round is due, in seconds of the same clock as `now`."""
         if self.stuck:
             return now + STUCK_LOOK_EVERY_S
         return min(max(self.kill_at, now + 0.01), now + LOOK_EVERY_S)

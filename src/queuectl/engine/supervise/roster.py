@@ -100,6 +100,7 @@ class Sight:
         return self._held is not None
 
     def close(self) -> None:
+        """Lets go of the file, if it is held."""
         if self._held is not None:
             os.close(self._held)
             self._held = None

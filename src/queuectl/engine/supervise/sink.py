@@ -260,7 +260,7 @@ class Sink:
         """The command did not start; the pipe serves the next one."""
 
     def rest(self) -> None:
-        """No command writes to it now, and others need its descriptors."""
+        """Closes its pipe and file: no command writes to them now, and others need the descriptors."""
         if self.reader >= 0:
             os.close(self.reader)
             os.close(self._writer)

@@ -47,7 +47,7 @@ class Surroundings(NamedTuple):
 
     @property
     def is_limited(self) -> bool:
-        """Whether a command has to take something on before it begins."""
+        """Whether a command needs its niceness, user or memory limit set before it begins."""
         return (self.memory_max, self.nice, self.user) != (None, None, None)
 
 

@@ -57,7 +57,7 @@ class Telling:
         return [*found, Progress(*key, self.progress)] if self.progress else found
 
     def begin(self) -> dict[bytes, bytes]:
-        """Variables for a command that is about to start; none where the disk has no room for the folder."""
+        """Variables for a command that is about to start; empty if the disk has no room for the folder."""
         if self._handle < 0:
             self._generation += 1
             self._make()
@@ -165,7 +165,7 @@ def progress_in(folder: int) -> str | None:
 
 
 def result_in(folder: int) -> tuple[bytes | None, str | None]:
-    """The text of the result, or why it is not kept; neither where none was written."""
+    """The text of the result, or why it is not kept; both None if none was written."""
     try:
         handle = os.open(RESULT, READING, dir_fd=folder)
     except FileNotFoundError:

@@ -192,6 +192,6 @@ def _of(uid: int) -> str:
 
 
 def names_of(pids: Collection[int]) -> str:
-    """The same for several, of many the first few."""
+    """Several processes for people, as `name_of` names one; of many, the first few."""
     first, more = sorted(pids)[:NAMES_MAX], len(pids) - NAMES_MAX
     return ", ".join([*map(name_of, first), *([f"and {more:,} more"] if more > 0 else [])])
