@@ -34,12 +34,12 @@ def test_options_stand_in_marked_lines_before_the_first_command(tmp_path: Path) 
     assert script.name == "train.sh"
     assert script.given == {
         "timeout": "1h", "locks": ["gpu"], "tags": ["ab"], "env": {"MODE": "slow", "SIZE": "1"}, "delay": "10m",
-        "max_retries": "1",
+        "max_retries": 1,
     }  # fmt: skip
     typed = {"timeout": "2h", "env": {"MODE": "fast"}, "run_at": "18:00"}
     assert scripts.merged(script.given, typed) == {
         "timeout": "2h", "locks": ["gpu"], "tags": ["ab"], "env": {"MODE": "fast", "SIZE": "1"}, "run_at": "18:00",
-        "max_retries": "1",
+        "max_retries": 1,
     }  # fmt: skip
 
 

@@ -14,7 +14,9 @@ from queuectl.cli import console, main, topics
 from queuectl.cli.commands import commands
 from queuectl.cli.console import Screen
 from queuectl.domain.errors import error_of
+from queuectl.domain.fields import INPUT
 from queuectl.domain.job import JobState
+from queuectl.wire.requests import OF_BATCH
 
 CLI = Path(console.__file__).parent
 
@@ -192,3 +194,26 @@ def test_help_as_json_is_the_whole_contract(tmp_path: Path) -> None:
     assert told["answers"][enqueue["answer"]]["$id"] == f"urn:queuectl:schema:{told['schema_version']}:enqueue"
     assert set(topics.EXIT_CODES) == set(told["exit_codes"].items())
     assert not (tmp_path / "none.db").exists()
+
+
+def test_a_number_of_an_option_is_a_number_in_the_job_that_is_shown_or_kept(tmp_path: Path) -> None:
+    kinds = ("whole number", "number", "duration", "positive duration", "allowance", "exit codes", "size")
+    numbers = [field for field in INPUT if field.option and field.kind in kinds]
+    assert len(numbers) > 15
+    for field in numbers:
+        value = max(int(field.low), 1)
+        line = (
+            f"{field.option} {value} {'--batch b' * (field.name in OF_BATCH)} {'--unique-key k' * field.spent} -- true"
+        )
+        document = json.loads(typed(None, f"enqueue -n {line}")[1])
+        assert document[field.name] == ([1] if field.kind == "exit codes" else value), field.name
+    for options, key, shown in (
+        ("--priority -100", "priority", -100), ("--timeout 0.5", "timeout", 0.5),
+        ("--retry-on 3,4", "retry_on", [3, 4]),
+        ("--timeout 1h", "timeout", "1h"), ("--memory-max 4g", "memory_max", "4g"), ("--id 7", "id", "7"),
+        ("--unique-key 7", "unique_key", "7"), ("--batch b --max-fails 5%", "max_fails", "5%"),
+    ):  # fmt: skip
+        assert json.loads(typed(None, f"enqueue -n {options} -- true")[1])[key] == shown
+    db = tmp_path / "queuectl.db"
+    typed(db, "schedule add tick --every 5m --priority 5 -- true")
+    assert json.loads(typed(db, "schedule show tick --json")[1])["job"]["priority"] == 5

@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import os
+import re
 from argparse import Namespace
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.options import FLAGS
 from queuectl.domain.errors import Invalid
+from queuectl.domain.fields import INPUT
 
 if TYPE_CHECKING:
     from queuectl.wire.kinds import JsonObject
+
+_KINDS = {
+    field.name: field.kind for field in INPUT
+    if field.kind in ("whole number", "number", "duration", "positive duration", "size", "allowance", "exit codes")
+}  # fmt: skip
+WHOLE, FRACTION = r"[+-]?[0-9]{1,18}", r"[+-]?[0-9]{1,18}\.[0-9]{1,18}"
 
 
 def given(args: Namespace) -> JsonObject:
     """The keys of a job that were typed as options; of a script, the name of its file."""
     given = {name[4:]: value for name, value in vars(args).items() if name.startswith("key:")}
-    document = {key: value for key, value in given.items() if value is not None}
+    document = {key: _in_json(key, value) for key, value in given.items() if value is not None}
     if "env" in document:
         document["env"] = dict(map(_variable, document["env"]))
     return document
+
+
+def _in_json(key: str, value: Any) -> Any:
+    """A number, or several, as JSON has them: documents that are shown or kept are read by other programs, too. What is
+    not valid is left as it was typed, for the check."""
+    kind = _KINDS.get(key)
+    if not isinstance(value, str) or kind is None:
+        return value
+    if kind == "exit codes":
+        codes = [code.strip() for code in value.split(",")]
+        return [int(code) for code in codes] if all(re.fullmatch(WHOLE, code) for code in codes) else value
+    if re.fullmatch(WHOLE, value):
+        return int(value)
+    is_fraction = kind not in ("whole number", "size", "allowance") and re.fullmatch(FRACTION, value)
+    return float(value) if is_fraction else value
 
 
 def spelled(given: JsonObject) -> Mapping[str, str]:
