@@ -1,11 +1,18 @@
-"""The scales of charts."""
+"""The scales of charts, and their turns."""
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from queuectl.client.figures import Percentiles
-from queuectl.web.pages.charts import times
+from queuectl.client.facade import Client
+from queuectl.client.figures import Figures, Percentiles
+from queuectl.web.ask import THREADS
+from queuectl.web.pages.charts import Asked, Charts, times
+from tests.web.service import Service
+from tests.workshop import PATIENCE_S, until
 
 
 @pytest.mark.parametrize(
@@ -21,3 +28,32 @@ def test_a_scale_of_durations_ends_at_one_that_is_told_in_one_unit(longest_s: fl
     most = content.round(longest_s)
     assert most >= longest_s
     assert (content.text(most), content.text(most / 2)) == (top, middle)
+
+
+class Slow(Charts):
+    """Counts nothing before it may, and which charts it is counting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = threading.Event()
+        self.begun: list[Asked] = []
+
+    def figures(self, client: Client, asked: Asked) -> Figures:
+        self.begun.append(asked)
+        assert self.may.wait(PATIENCE_S)
+        return super().figures(client, asked)
+
+
+def test_slow_charts_are_counted_one_after_the_other_beside_other_requests(service: Service) -> None:
+    charts = service.app.state.charts = Slow()
+    paths = [f"/chart?range={range_}&show={show}" for range_ in ("7d", "30d") for show in ("ended", "run", "wait")]
+    assert len(paths) > THREADS
+    with ThreadPoolExecutor(len(paths)) as looking:
+        answers = [looking.submit(service.full.get, path) for path in paths]
+        try:
+            until(lambda: charts.begun, "a chart is counted")
+            assert service.full.get("/api/v1/jobs").status_code == 200
+            assert len(charts.begun) == 1
+        finally:
+            charts.may.set()
+        assert {answer.result().status_code for answer in answers} == {200}

@@ -3,6 +3,7 @@ begin at full minutes or hours."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -215,22 +216,36 @@ class Charts:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, bool, str | None], tuple[float, Figures]] = {}
+        self.turn = asyncio.Lock()
+        """Of those charts that are asked for alone: they may be slow, and must leave threads for other requests."""
+
+    def known(self, asked: Asked) -> Figures | None:
+        """The figures of a chart, if they were counted just now."""
+        until, found = self._kept.get(_key(asked), (0.0, None))
+        return found if time.monotonic() < until else None
 
     def figures(self, client: Client, asked: Asked) -> Figures:
         """The figures of a chart, as of just now."""
-        with_times = asked.show != USUAL.show
-        key = (asked.range, with_times, asked.queue)
-        until, found = self._kept.pop(key, (0.0, None))
-        began = time.monotonic()
-        if found is None or began >= until:
+        found = self.known(asked)
+        if found is None:
+            began = time.monotonic()
             window, stretches = RANGES[asked.range]
-            found = client.charted(window, stretches, asked.queue, with_times)
+            found = client.charted(window, stretches, asked.queue, _with_times(asked))
             now = time.monotonic()
-            until = now + max(KEPT_LEAST_S, KEPT_BY * (now - began))
-        self._kept[key] = (until, found)
-        while len(self._kept) > KEPT_MAX:
-            self._kept.pop(next(iter(self._kept)), None)
+            self._kept.pop(_key(asked), None)
+            self._kept[_key(asked)] = (now + max(KEPT_LEAST_S, KEPT_BY * (now - began)), found)
+            while len(self._kept) > KEPT_MAX:
+                self._kept.pop(next(iter(self._kept)), None)
         return found
+
+
+def _with_times(asked: Asked) -> bool:
+    return asked.show != USUAL.show
+
+
+def _key(asked: Asked) -> tuple[str, bool, str | None]:
+    """What charts of the same figures have in common."""
+    return asked.range, _with_times(asked), asked.queue
 
 
 def wanted(request: Request, queue: str | None = None) -> Asked:
@@ -243,7 +258,10 @@ async def chart(request: Request) -> Response:
     """The chart alone."""
     queue = request.query_params.get("queue")
     asked, charts = wanted(request, queue and check_queue(queue, "queue")), request.app.state.charts
-    figures = await ask(request, lambda client: charts.figures(client, asked))
+    figures = charts.known(asked)
+    if figures is None:
+        async with charts.turn:
+            figures = await ask(request, lambda client: charts.figures(client, asked))
     return page(request, "_chart.html", chart=chart_of(figures, asked))
 
 
