@@ -114,11 +114,17 @@ SEEN = (
     ("QUEUECTL_BATCH", "its batch, if it has one"),
     ("QUEUECTL_SLOT", "its place on the worker, from 0"),
     ("QUEUECTL_LEASE", "the fencing token: it grows with every claim of the job"),
-    ("QUEUECTL_PROGRESS", "a file to write to how far it is: 40 encoding"),
-    ("QUEUECTL_RESULT", "a file to write a result to: JSON of at most 64 KiB"),
+    ("QUEUECTL_LOCK_NAME", "for each lock: the units that it holds, with commas between; NAME in capitals"),
+    ("QUEUECTL_PROGRESS", "the file for its progress, such as: 40 encoding"),
+    ("QUEUECTL_RESULT", "the file for its result: JSON of at most 64 KiB"),
     ("QUEUECTL_SCHEDULED_AT", "the time for which a schedule has added the job"),
     ("QUEUECTL_TAG", "a number by which queuectl finds what the command has started"),
     ("QUEUECTL_DB", "the store"),
+    ("QUEUECTL_STATE", "hooks: completed, failed or dead; alerts: failing, late or recovered"),
+    ("QUEUECTL_EXIT_CODE", "hooks: the exit code that they tell of, empty if there is none"),
+    ("QUEUECTL_ERROR", "hooks: the error that they tell of, empty if there is none"),
+    ("QUEUECTL_TAIL", "hooks: the last 4 KiB of the output that they tell of"),
+    ("QUEUECTL_SCHEDULE", "alerts: the schedule that they tell of"),
 )
 
 STATES = (
