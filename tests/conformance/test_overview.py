@@ -13,6 +13,8 @@ import sys
 import termios
 from pathlib import Path
 
+import pytest
+
 from queuectl.cli.top import rows
 from queuectl.client.facade import Client
 from queuectl.domain.lifecycle import Ended, Started
@@ -53,6 +55,32 @@ def test_an_overview_says_what_runs_waits_and_failed(store_factory: StoreFactory
     assert "1 dead" in text
     assert "paused since" in text
     assert [row.job for row in rows(found, 80, 24) if row.job] == ["runs", "fails"]
+
+
+@pytest.mark.parametrize("height", range(1, 24))
+def test_with_few_lines_running_jobs_outlast_failures_and_these_outlast_figures(tmp_path: Path, height: int) -> None:
+    client = Client(open_store(str(tmp_path / "jobs.db")))
+    now, grip = client.now(), a_grip(client.store)
+    client.enqueue([parse_request({"command": "true", "queue": name, "max_retries": 0}, now) for name in "abcdefghij"])
+    client.pause_queues(["j"])
+    *fail, a, b, c = client.store.claim(grip, HOST, 7, ())
+    ends = [Change(job, Ended(now, now, exit_code=3)) for job in fail]
+    client.store.record(grip, [*ends, *(Change(job, Started(now)) for job in (a, b, c))])
+    found = client.overview()
+    shown = rows(found, 40, height)
+    assert len(shown) <= height
+    texts = ["".join(piece for piece, _ in row.line) for row in shown]
+    jobs = [row.job for row in shown if row.job]
+    running, failed = (
+        [job for job in jobs if job in (a.id, b.id, c.id)],
+        [job for job in jobs if job not in (a.id, b.id, c.id)],
+    )
+    assert len(running) == min(3, max(0, height - 2))
+    assert bool(failed) == (height >= 8)
+    assert len(failed) <= 4
+    assert ("QUEUES" in texts) == (height >= 20)
+    assert not any("more" in text for text in texts if "QUEUES" not in texts)
+    client.close()
 
 
 def test_once_prints_it_and_json_tells_it(tmp_path: Path) -> None:

@@ -44,18 +44,56 @@ class Row(NamedTuple):
 
 def rows(found: Overview, width: int, height: int | None) -> list[Row]:
     """What is shown, in `height` lines at most (None: as many as needed)."""
-    shown = [Row(line) for line in _head(found)]
-    shown += [Row(line) for line in _queues(found, QUEUES_MOST if height else None)]
-    room = None if height is None else max(4, height - len(shown) - 4)
-    failures = found.failures if room is None else found.failures[: max(FAILURES_LEAST, room // 3)]
-    most = None if room is None else max(1, room - len(failures))
-    shown += [Row([]), Row([(f"RUNNING  {len(found.running)}", "bold")])]
+    head, queues = _head(found), _queues(found, QUEUES_MOST if height else None)
+    layout, room = _fitting(found, height, len(head), len(queues))
+    failures = found.failures
+    if room is not None:
+        failures = failures[: max(room // 3, min(FAILURES_LEAST, room - len(found.running)))] if layout.failures else []
+    most = None if room is None else max(0, room - len(failures))
+    counts_others = most is not None and 2 < most < len(found.running)  # with fewer lines the title does
+    if most is not None:
+        most -= counts_others
+    gap = [Row([])] if layout.gaps else []
+    shown = [Row(line) for line in (*head[: layout.head], *(queues if layout.queues else ()))]
+    shown += [*gap, Row([(f"RUNNING  {len(found.running)}", "bold")])]
     shown += [_running(found, number, width) for number in range(len(found.running[:most]))]
-    if most is not None and len(found.running) > most:
+    if most is not None and counts_others:
         shown.append(Row([(f"  and {len(found.running) - most:,} more", "dim")]))
-    shown += [Row([]), Row([("FAILURES", "bold"), ("" if failures else "  none lately", "dim")])]
-    shown += [_failed(each, found.status.at, width) for each in failures]
+    if layout.failures:
+        shown += [*gap, Row([("FAILURES", "bold"), ("" if failures else "  none lately", "dim")])]
+        shown += [_failed(each, found.status.at, width) for each in failures]
     return shown if height is None else shown[:height]
+
+
+class Layout(NamedTuple):
+    """How many lines of the head are shown, and what else."""
+
+    head: int = 3
+    queues: bool = True
+    gaps: bool = True
+    failures: bool = True
+
+
+LAYOUTS = (
+    Layout(), Layout(queues=False), Layout(queues=False, gaps=False), Layout(2, queues=False, gaps=False),
+    Layout(2, queues=False, gaps=False, failures=False), Layout(1, queues=False, gaps=False, failures=False),
+)  # fmt: skip
+"""What goes first if there are too few lines: figures before failures, and running jobs last."""
+JOBS_LEAST = 4
+"""Lines for running jobs and failures, if there are so many of them, that are worth more than what a layout has."""
+
+
+def _fitting(found: Overview, height: int | None, head: int, queues: int) -> tuple[Layout, int | None]:
+    """The fullest layout that has room for jobs, and its lines for them. `head`, `queues`: the lines there are."""
+    if height is None:
+        return LAYOUTS[0], None
+    wanted = min(JOBS_LEAST, len(found.running) + min(1, len(found.failures)))
+    for layout in LAYOUTS:
+        titles = (1 + layout.failures) * (1 + layout.gaps)
+        room = height - min(head, layout.head) - (queues if layout.queues else 0) - titles
+        if room >= wanted:
+            break
+    return layout, max(0, room)
 
 
 def _head(found: Overview) -> list[Line]:
