@@ -260,6 +260,10 @@ def test_a_queue_has_a_chart_of_its_own_that_shows_times_too(
     page = open_page("/queues/nothing-ended")
     chart = page.locator("[data-part=slow-chart]")
     expect(chart).to_contain_text("Nothing ended in the last 1h")
+    zero, plot = chart.locator(".bottom").bounding_box(), chart.locator("svg").bounding_box()
+    assert zero
+    assert plot
+    assert zero["y"] > plot["y"] + plot["height"] / 2  # though nothing stands above it
     page.goto(f"{server.url}/queues/charted")
     expect(chart.locator(".legend")).to_have_text("1 completed 0 failed")
     chart.get_by_role("link", name="Run time").click()
