@@ -50,7 +50,7 @@ export class Screen {
     else if (way === "K") this.#erase(by > 0);
     else if (way === "J" && !(by > 0)) {
       this.#erase(false);
-      for (const line of this.#rows.slice(this.#at + 1)) { line.replaceChildren(); this.#ended(line); }
+      for (const line of this.#rows.slice(this.#at + 1)) if (line.firstChild) { line.replaceChildren(); this.#ended(line); }
     } else if (way in LINES) this.#go(way, LINES[way] * (Number(by) || 1));
   }
 
