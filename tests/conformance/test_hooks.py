@@ -8,7 +8,8 @@ from contextlib import suppress
 import pytest
 
 from queuectl.client.explaining import explain
-from queuectl.client.hooks import findings, of_job
+from queuectl.client.hook_findings import findings
+from queuectl.client.hooks import of_job
 from queuectl.domain.job import HOOKS, Job, JobState, Spec
 from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started
 from queuectl.domain.selector import Selector

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.client import config
+from queuectl.client import config, hook_findings
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
 from tests.stores import on_each_store
@@ -85,7 +85,9 @@ def test_a_call_is_signed_and_repeated_with_one_id_until_it_is_taken(shop: Works
     assert SECRET.encode() not in b"".join(path.read_bytes() for path in shop.folder.rglob("logs/*"))
 
 
-def test_hooks_run_beside_busy_slots_unless_a_worker_runs_none(shop: Workshop, tmp_path: Path) -> None:
+def test_hooks_run_beside_busy_slots_unless_a_worker_runs_none(
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate, told = tmp_path / "gate", tmp_path / "told"
     first = shop.enqueue("true", on_success=f"touch {told}")
     without = shop.worker(1, "--no-hooks")
@@ -94,8 +96,14 @@ def test_hooks_run_beside_busy_slots_unless_a_worker_runs_none(shop: Workshop, t
     shop.started(busy)
     (hook,) = shop.store.find(Selector(hooks=True))
     assert hook.state is JobState.PENDING
+    assert list(hook_findings.findings(shop.store)) == []  # a worker may need some time
+    monkeypatch.setattr(hook_findings, "NOTICED_WITHIN_S", 0.0)
+    (found,) = hook_findings.findings(shop.store)
+    assert found.message == "1 hook waits, and no live worker runs hooks: each was started with --no-hooks"
+    assert (found.level, found.code, found.fix) == ("problem", "hooks_unserved", "queuectl worker start")
     shop.worker(1, "--queue", "other")
     until(told.exists, "the other worker runs it, whatever its queues are")
+    assert list(hook_findings.findings(shop.store)) == []
     gate.touch()
     assert without.stop() == 0
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from queuectl.client import hooks, schedule_findings
+from queuectl.client import hook_findings, schedule_findings
 from queuectl.clock import boottime
 from queuectl.domain.condition import Condition, finding
 from queuectl.domain.errors import QueuectlError
@@ -155,7 +155,7 @@ def _server(url: str) -> Iterator[Finding]:
         yield from unwritable(store)
         yield from _limits(store)
         yield from schedule_findings.examined(store)
-        yield from hooks.findings(store)
+        yield from hook_findings.findings(store)
         yield from _workers(store)
         yield from out_of_touch(store)
     except QueuectlError as error:
@@ -210,7 +210,7 @@ def _store(store: Store) -> Iterator[Finding]:
         yield from _log(store.path)
     yield from _limits(store)
     yield from schedule_findings.examined(store)
-    yield from hooks.findings(store)
+    yield from hook_findings.findings(store)
     yield from _workers(store)
 
 

@@ -222,8 +222,8 @@ class Here(Tables):
         return self.store.hooks_given_up()
 
     def hook_findings(self, within_s: float) -> list[Finding]:
-        """Findings about hooks that gave up, lately."""
-        from queuectl.client.hooks import findings
+        """Findings about hooks that gave up, lately, and those that no worker runs."""
+        from queuectl.client.hook_findings import findings
 
         return list(findings(self.store, self.now() - within_s))
 

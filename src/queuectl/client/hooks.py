@@ -1,17 +1,13 @@
-"""Hooks as people see them: those of a job or a schedule, and those that gave up."""
+"""Hooks as people see them: those of a job or a schedule."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from queuectl.client.shapes import COUNT, TEXT, TIME, Key, Shape, nullable, one_of
-from queuectl.domain.finding import PROBLEM, Finding
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 from queuectl.wire.jobs import command_line
-from queuectl.wire.words import counted
 
 SHOWN = 20
 """The latest hooks of a job that are shown."""
@@ -46,18 +42,3 @@ def hook_view(hook: Job) -> HookView:
 def of_job(store: Store, job: Job) -> list[HookView]:
     """The latest hooks of a job, oldest first."""
     return list(map(hook_view, store.hooks_about("job", job.id, SHOWN)))
-
-
-def findings(store: Store, since: float = 0.0) -> Iterator[Finding]:
-    """Hooks that gave up since then."""
-    if not store.hooks_given_up():
-        return
-    dead = Selector(states=(JobState.DEAD,), hooks=True)
-    number = store.count(dead) - (store.count(dead._replace(before=since)) if since else 0)
-    if number <= 0:
-        return
-    (latest,) = store.find(dead, limit=1, newest_first=True)
-    key, about = latest.tags
-    kind, _, name = about.partition(":")
-    what = f"{counted(number, 'hook')} gave up; the latest, {key} of {kind} {name}: {latest.error}"
-    yield Finding(level=PROBLEM, code="hooks_gave_up", message=what, fix="queuectl dlq list --hooks")
