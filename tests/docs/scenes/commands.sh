@@ -4,6 +4,7 @@ export TZ=Europe/Berlin
 for name in python make ffmpeg convert mail; do program $name; done
 stub backup.sh; stub new.sh
 printf '%s\n' 1.jpg '2 of 3.jpg' > pictures.txt
+mkdir -p ~/.config/fish/completions  # as fish makes it when it first runs
 program crontab 'echo "0 3 * * * /opt/backup.sh"'
 mkdir "$STAGE/etc"; echo '0 4 * * * root /opt/tidy.sh' > "$STAGE/etc/crontab"
 openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=laptop -days 2 2>/dev/null
