@@ -476,6 +476,7 @@ def test_no_method_is_missing_or_other_afar() -> None:
         "enqueue_read",
         "pages",
         "job_pages",
+        "dead_pages",
         "with_reasons",
         *vars(Here),
         *vars(Tables),

@@ -273,6 +273,24 @@ def name_standby(admin: psycopg.Connection[Any], name: str) -> None:
     admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'".encode())
     admin.execute("SELECT pg_reload_conf()")
     until(lambda: admin.execute("SHOW synchronous_standby_names").fetchone() == (name,))
+    until(lambda: a_commit_waits(admin) is bool(name))
+
+
+def a_commit_waits(admin: psycopg.Connection[Any]) -> bool:
+    """The checkpointer tells all sessions of the setting, and may be late."""
+    with closing(psycopg.connect(admin.info.dsn, autocommit=True)) as other:
+        other.pgconn.send_query(b"SELECT pg_logical_emit_message(true, '', '')")
+        pid, is_over = other.info.backend_pid, False
+
+        def waits() -> bool:
+            found = admin.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'", [pid])
+            return found.fetchone() is not None
+
+        while not (found := waits()) and not is_over:
+            other.pgconn.consume_input()
+            is_over = not other.pgconn.is_busy()
+        other.cancel_safe()
+        return found
 
 
 def waiting_commits(admin: psycopg.Connection[Any]) -> int:
