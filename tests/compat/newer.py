@@ -9,10 +9,15 @@ import queuectl
 
 
 def install(folder: Path, version: str) -> Path:
-    """Puts it where a program with this folder in its PYTHONPATH finds it. Returns the folder."""
+    """Puts it where a program with this folder in its PYTHONPATH finds it, at one stroke: what is imported meanwhile is
+    of one of both. Returns the folder."""
     package, source = folder / "queuectl", Path(queuectl.__file__).parent
-    shutil.rmtree(package, ignore_errors=True)  # a worker of it may compile a module meanwhile
-    shutil.copytree(source, package, ignore=shutil.ignore_patterns("static", "templates"), dirs_exist_ok=True)
+    coming, going = folder / "coming", folder / "going"
+    shutil.copytree(source, coming, ignore=shutil.ignore_patterns("static", "templates"))
     named = (source / "__init__.py").read_text().replace(queuectl.__version__, version)
-    (package / "__init__.py").write_text(named)
+    (coming / "__init__.py").write_text(named)
+    if package.exists():
+        package.rename(going)
+    coming.rename(package)
+    shutil.rmtree(going, ignore_errors=True)
     return folder
