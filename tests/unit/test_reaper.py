@@ -103,6 +103,22 @@ def test_every_take_over_has_its_own_time(store: SqliteStore, taken: Taken) -> N
         assert not taken(now, ORPHANED)
 
 
+def test_one_that_has_yet_to_notice_its_dispatchers_death_is_waited_for(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.register(a_worker("v~1", machine=Host(store.folder).machine, dispatcher=NOBODY))
+    host = Host(store.folder)
+    host.folder("v~1").mkdir(parents=True)
+    lock = hold_lock(host.folder("v~1"))
+    monkeypatch.setattr(host, "dial", lambda worker: Line({"epoch": 1, "driven": True, "silent": 0.0}))
+    reaper = Reaper(store, host, lambda: Settings({}))
+    for now, expected in ((0.0, True), (LOOK_EVERY_S, False)):  # one more look has to tell
+        reaper.look({}, now)
+        assert reaper.hear(now, may_adopt=True) == []
+        assert reaper.expects_news(now) is expected
+    os.close(lock)
+
+
 # --- another PID namespace ----------------------------------------------------------------------
 
 

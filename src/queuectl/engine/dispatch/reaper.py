@@ -198,6 +198,10 @@ class Reaper:
         here = row.machine == self._host.machine and row.dispatcher != self._host.pid
         return here and self._host.is_awake(row.dispatcher)
 
+    def _has_lost_its_dispatcher(self, row: WorkerRow) -> bool:
+        """Whether the process of this machine that drove a supervisor has ended."""
+        return row.machine == self._host.machine and not self._host.is_awake(row.dispatcher)
+
     def _take_back_losses(self, worker: str) -> list[Job]:
         """Takes back losses that another machine counted for executions which had ended before the lease expired: that
         machine could not know. A supervisor that could not keep its lease has no such ends."""
@@ -228,6 +232,8 @@ class Reaper:
                 wanted = may_adopt and not inquiry.own and self._is_orphaned(inquiry.row, answers[0].about, now)
                 if wanted and (adopted := self._adopt(inquiry.row)):
                     return [*found, adopted]
+                if not inquiry.own and self._has_lost_its_dispatcher(inquiry.row):  # and has yet to notice
+                    self._going.setdefault(inquiry.row.id, True)
             elif inquiry.channel.closed:
                 self._close(inquiry)
                 self._going.setdefault(inquiry.row.id, True)
