@@ -25,8 +25,8 @@ LOGGED = "TIME "
 """A worker's log may say more where the machine is slow, such as that a command has started."""
 VARYING = (
     (r"([MTWFS][a-z]{2} )?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| ?[+-]\d\d:?\d\d)?|\b\d\d:\d\d:\d\d\b", "TIME"),
+    (r"\blaptop-[0-9a-z]{4}\b", "WORKER"),  # before ages: one may be called laptop-306d
     (r"(\bin |\b|-)\d+(\.\d+)?(ms|s|m|h|d)(\d+[smh])?( ago)?\b|\bnow\b", "AGE"),
-    (r"\blaptop-[0-9a-z]{4}\b", "WORKER"),
     (r"\b(?=[a-z]*\d)[0-9a-z]{10}\b", "ID"),
     (r"\b\d+(\.\d+)? (B|KiB|MiB|GiB)\b", "SIZE"),
     (r"\b\d+\.\d{4,}\b", "FRACTION"),

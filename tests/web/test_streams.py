@@ -181,12 +181,14 @@ def test_a_listener_that_missed_very_much_is_told_so(tmp_path: Path) -> None:
 
 
 def test_an_output_goes_on_where_its_reader_was(tmp_path: Path) -> None:
-    with serving(tmp_path / "queuectl.db", listen_s_max=1.0) as service, open_workshop(tmp_path) as shop:
-        half, gate = tmp_path / "half", tmp_path / "gate"
+    with serving(tmp_path / "queuectl.db", listen_s_max=2.0) as service, open_workshop(tmp_path) as shop:
+        begun, half, gate = tmp_path / "begun", tmp_path / "half", tmp_path / "gate"
         wait = "until [ -e {} ]; do sleep 0.05; done"
-        command = f"printf 'one\\n\\303'; {wait.format(half)}; printf '\\244 two\\n'; {wait.format(gate)}; echo three"
+        command = f"printf 'one\\n\\303'; touch {begun}; {wait.format(half)}; printf '\\244 two\\n'; "
+        command += f"{wait.format(gate)}; echo three"
         shop.enqueue(command, id="a")
         shop.worker()
+        until(begun.exists, "it writes")  # a stream does not last long here
         first = Watcher(service, "/api/v1/jobs/a/output/stream")
         first.until(lambda event: event[0] == "output")
         first.end()  # after its second, in the middle of a character
