@@ -92,7 +92,11 @@ def _ask(
             raise OperationFailed(f"no {what} of worker {name} yet", f"see: queuectl worker logs {name}")
         time.sleep(LOOK_EVERY_S if waiting else 0.0)
     names = {worker.name for worker in workers}
-    return [_running(worker) for worker in workers_of(store) if worker.name in names and not worker.orphaned]
+    while True:  # one that has just taken over may not have told its supervisors yet, and seems to be orphaned
+        found = [worker for worker in workers_of(store) if worker.name in names and not worker.orphaned]
+        if len(found) >= len(names) or time.monotonic() > until:
+            return [_running(worker) for worker in found]
+        time.sleep(LOOK_EVERY_S)
 
 
 def _running(worker: WorkerView) -> Running:
