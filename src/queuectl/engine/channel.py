@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from queuectl.engine.protocol import SOCKET_NAME, Message, encoded, parse
+from queuectl.engine.protocol import SOCKET_NAME, Message, encode, parse, words_of
 
 PACKET_BYTES_MAX = 64 << 20
 
@@ -43,12 +43,17 @@ class Channel:
 
     def send(self, *messages: Message) -> None:
         """Sends as much as the peer takes now; the rest goes with `flush`."""
-        self.send_encoded([encoded(message) for message in messages])
+        if messages:
+            self._send(encode([words_of(message) for message in messages]))
 
     def send_encoded(self, messages: Sequence[str]) -> None:
         """Sends messages that are JSON already, as `send` does."""
-        if messages and not self.closed:
-            body = f"[{','.join(messages)}]".encode("utf-8", "surrogatepass")
+        if messages:
+            self._send(f"[{','.join(messages)}]")
+
+    def _send(self, packet: str) -> None:
+        if not self.closed:
+            body = packet.encode("utf-8", "surrogatepass")
             self._out += _LENGTH.pack(len(body)) + body
             self.flush()
 

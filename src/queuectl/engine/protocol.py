@@ -207,9 +207,14 @@ encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circu
 """A message, or a part of one, as JSON."""
 
 
+def words_of(message: Message) -> tuple[Any, ...]:
+    """A message as what its JSON array holds."""
+    return (_NAMES[type(message)], *message)
+
+
 def encoded(message: Message) -> str:
     """A message as JSON."""
-    return encode((_NAMES[type(message)], *message))
+    return encode(words_of(message))
 
 
 def parse(words: list[Any]) -> Message | None:

@@ -65,5 +65,6 @@ class Commits:
         transaction is synced, that would save nothing."""
         if self._syncs_all or self._known.in_doubt or not self._may_claim():
             return []
-        ended = [flight.job for _, flight in self._known.ended]
-        return ended if ended and self._claiming.may_follow(ended) else []
+        ended = self._known.ended
+        may_follow = self._claiming.may_follow(flight.job for _, flight in ended)
+        return [flight.job for _, flight in ended] if may_follow else []

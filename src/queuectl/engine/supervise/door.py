@@ -14,9 +14,12 @@ from math import inf
 from queuectl.engine.channel import Channel
 from queuectl.engine.protocol import PROTOCOL, About, Ask, Hello, Key, Message, State, Welcome, encoded
 
-FLUSH_AFTER_S = 0.008
+FLUSH_AFTER_S = 0.016
 FLUSH_MESSAGES = 64
 NO_ROOM_S = 0.01
+
+News = str | Callable[[], Message]
+"""A message as JSON, or what makes it when it is sent."""
 
 
 class Door:
@@ -31,8 +34,10 @@ class Door:
         self._driver: Channel | None = None
         self._epoch = 0
         self._word_at = time.monotonic()
-        self._outbox: dict[Key, str | Callable[[], Message]] = {}
+        self._outbox: dict[Key, News] = {}
         self._outbox_since = 0.0
+        self._passed: set[Key] = set()
+        """Whose start a packet has left behind already."""
         poll.register(listener, select.POLLIN)
 
     def listen_at(self, listener: socket.socket) -> None:
@@ -114,29 +119,38 @@ class Door:
             self._drop(self._driver)
         self._epoch, self._driver, self._word_at = epoch, channel, time.monotonic()
         self._outbox.clear()
+        self._passed.clear()
         channel.send_encoded([*self._news(), encoded(Welcome({"protocol": PROTOCOL, "epoch": epoch}))])
 
     def _about(self) -> About:
         return {"protocol": PROTOCOL, "epoch": self._epoch, "driven": self.driven, "silent": self.silent_s()}
 
-    def say(self, key: Key, message: str | Callable[[], Message]) -> None:
-        """Puts the latest news of an execution into the next packet, as JSON, or as what makes the message when it is
-        sent: of a short command only the end ever is. Without a driver nothing is said."""
+    def say(self, key: Key, message: News) -> None:
+        """Puts the latest news of an execution into the next packet: of a short command only the end is ever sent.
+        Without a driver nothing is said."""
         if self._driver is not None:
             if not self._outbox:
                 self._outbox_since = time.monotonic()
             self._outbox[key] = message
 
     def flush(self, now: float, patient: bool) -> None:
-        """Sends the packet: at once, or if `patient` only when it is full or has waited long enough."""
+        """Sends the packet: at once, or if `patient` only when it is full or has waited long enough. A start is then
+        left for the next one, since most end before that."""
         if self._driver is None or not self._outbox:
             return
         if patient and len(self._outbox) < FLUSH_MESSAGES and now - self._outbox_since < FLUSH_AFTER_S:
             return
-        self._driver.send_encoded(
-            [each if isinstance(each, str) else encoded(each()) for each in self._outbox.values()]
-        )
-        self._outbox.clear()
+        left: dict[Key, News] = {}
+        sent: list[str] = []
+        for key, message in self._outbox.items():
+            if isinstance(message, str):
+                sent.append(message)
+            elif patient and key not in self._passed:
+                left[key] = message
+            else:
+                sent.append(encoded(message()))
+        self._outbox, self._outbox_since, self._passed = left, now, set(left)
+        self._driver.send_encoded(sent)
         if self._driver.closed or self._driver.unsent:
             self._attend(self._driver)
 
