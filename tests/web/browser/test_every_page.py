@@ -15,7 +15,7 @@ from tests.workshop import Worker, until
 expect.set_options(timeout=20_000)
 
 PAGES = {
-    "jobs": ("/", "/jobs", "/jobs/first", "/jobs/first/edit", "/jobs/dies", "/enqueue"),
+    "jobs": ("/", "/jobs", "/jobs/first", "/jobs/first/edit", "/jobs/dies", "/jobs/fails", "/enqueue"),
     "failures and schedules": ("/failures", "/dlq", "/schedules", "/schedules/nightly", "/console", "/nowhere"),
     "queues": ("/queues", "/queues/a/b%40c%2B1", "/batches", "/batches/b", "/locks", "/locks/gpu", "/workers"),
     "the rest": ("/settings", "/access", "/api"),
@@ -61,6 +61,8 @@ def fits(page: Page) -> None:
         "each.parentElement.scrollWidth > each.parentElement.clientWidth)"
     )
     assert not sideways, f"a table of {page.url} scrolls sideways"
+    torn = page.evaluate("[...document.querySelectorAll('.notice:has(> time)')].map((each) => each.textContent)")
+    assert not torn, f"a sentence of {page.url} is torn apart, since its pieces are laid out by themselves: {torn}"
 
 
 def is_accessible(page: Page) -> None:
