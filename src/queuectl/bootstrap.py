@@ -90,6 +90,7 @@ def _say_nothing(_name: str, _slots: int) -> None:
 
 
 def _serve(store: Store, options: WorkerOptions, manager: Manager, on_started: Started, echo: Echo) -> int:
+    store.bring_up_to_date()  # a file that was a backup gets its log, which the wake-up watches
     clock, wakeup = SystemClock(), wakeup_for(store)
     log = Log(log_path(store, options.name), clock, echo)
     dispatcher = Dispatcher(store, options, clock, Host(store.folder), wakeup, log)

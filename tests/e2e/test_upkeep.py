@@ -77,6 +77,27 @@ def test_no_store_is_backed_up(terminal: Terminal) -> None:
     assert not list(terminal.folder.iterdir())
 
 
+def test_a_backup_is_changed_only_by_writing_to_it_and_then_serves_workers(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true")
+    terminal.good("queuectl backup saved.db")
+    saved = (terminal.folder / "saved.db").read_bytes()
+    assert "a" in terminal.good("queuectl --db saved.db list --quiet").out
+    terminal.good("queuectl --db saved.db doctor")
+    assert (terminal.folder / "saved.db").read_bytes() == saved
+    terminal.good("queuectl --db saved.db worker start --drain")
+    assert terminal.good("queuectl --db saved.db list --quiet --state completed").out == "a\n"
+    assert terminal.states() == {"a": "pending"}
+
+
+def test_a_restored_store_serves_workers(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true")
+    terminal.good("queuectl backup saved.db")
+    terminal.good("queuectl restore saved.db --replace --yes")
+    terminal.good("queuectl queue resume --all")
+    terminal.good("queuectl worker start --drain")
+    assert terminal.states() == {"a": "completed"}
+
+
 def test_reset_removes_nothing_but_stores(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true; echo text > text.txt; mkdir empty")
     terminal.good('python3 -c \'import sqlite3; sqlite3.connect("other.db").execute("CREATE TABLE t (a)")\'')

@@ -65,7 +65,7 @@ def folder_of(path: str) -> str:
 
 
 def connect(path: str, busy_timeout_s: float) -> sqlite3.Connection:
-    """An open connection in WAL mode with every commit synced. A missing file is made, for its owner only."""
+    """An open connection with every commit synced. A missing file is made, for its owner only."""
     with translated(path):
         if (found := _stat(path)) is None:
             _create(path)
@@ -144,7 +144,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id == 0 and empty:
         with _making(path):
-            connection.execute("PRAGMA journal_mode = WAL")
+            begin_log(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     elif application_id != APPLICATION_ID:
         raise StoreUnavailable(f"{path} is an SQLite database, but not a queuectl store", "name another file with --db")
@@ -152,6 +152,17 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {wal.LIMIT_BYTES}")
     connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the platter
+
+
+def has_log(connection: sqlite3.Connection) -> bool:
+    """Whether commits go to a log beside the file. A backup has none until something is written to it."""
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return bool(mode != "delete")
+
+
+def begin_log(connection: sqlite3.Connection) -> None:
+    """From now on commits go to a log beside the file."""
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _create(path: str) -> None:

@@ -14,7 +14,16 @@ from queuectl.clock import Clock, SystemClock
 from queuectl.store import identity
 from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
-from queuectl.store.sqlite.connection import connect, connect_in_memory, folder_of, sqlite3, sync_file, translated
+from queuectl.store.sqlite.connection import (
+    begin_log,
+    connect,
+    connect_in_memory,
+    folder_of,
+    has_log,
+    sqlite3,
+    sync_file,
+    translated,
+)
 from queuectl.store.sqlite.guard import Guard
 from queuectl.store.values import Grip, Superseded, WorkerRow
 from queuectl.wire.jobs import spec_to_text
@@ -38,7 +47,10 @@ def _queries() -> dict[str, str]:
 
 
 class SqliteSession(Session):
-    """A connection to one file. Only one transaction writes to the file at a time."""
+    """A connection to one file. Only one transaction writes to the file at a time.
+
+    Without `_has_log` the file is a backup that has only been read; the first transaction gives it a log.
+    """
 
     _dialect = rows.SQLITE
     others_share = 2.0
@@ -55,18 +67,31 @@ class SqliteSession(Session):
         self._specs: dict[int, Spec] = {}
         self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
         try:
+            self._has_log = has_log(self._db)
             self._look_at_schema()
             if not self._behind:
                 self._migrate()
-            self._guard = Guard(self._db, self.path, folder_of(self.path), self.now)
+            self._watch_files()
             self._may_sync = ("durability", "normal") not in self._select("SELECT name, value FROM config")
             self._version = self._data_version()
         except BaseException:
             self._db.close()
             raise
 
+    def _watch_files(self) -> None:
+        self._guard = Guard(self._db, self.path, folder_of(self.path), self.now)
+
     def close(self) -> None:
         self._guard.close()
+
+    def bring_up_to_date(self) -> None:
+        if not self._has_log:
+            with translated(self.path):
+                begin_log(self._db)
+                self._version = self._data_version()  # the first read makes the log
+            self._watch_files()
+            self._has_log = True
+        super().bring_up_to_date()
 
     def changed(self) -> bool:
         version = self._data_version()
@@ -122,8 +147,9 @@ class SqliteSession(Session):
                 self._depth = 0
 
     def _try_write(self) -> None:
-        with self.transaction():
-            pass  # beginning it takes the write lock
+        with translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")  # takes the write lock
+            self._db.execute("ROLLBACK")
 
     def sync(self) -> None:
         if self._may_sync:
