@@ -52,6 +52,7 @@ def test_a_worker_does_not_switch_to_a_release_that_fails(shop: Workshop, tmp_pa
     shop.finished(shop.enqueue("true"))
     install(release, "7.1.0")
     assert [(worker.pid, worker.version) for worker in shop.client.restart_workers()] == [(started.pid, "7.1.0")]
+    assert [worker.version for worker in shop.client.workers()] == ["7.1.0"]
 
 
 def test_only_a_live_worker_restarts(shop: Workshop) -> None:

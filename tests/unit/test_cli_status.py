@@ -22,3 +22,12 @@ def test_hosts_are_told_where_there_are_several() -> None:
     columns, (alone,) = worker_table([a_view("a", "here")], NOON)
     assert [column.title for column in columns] == ["NAME", "SLOTS", "QUEUES", "MEMORY", "UP", "RUNNING"]
     assert len(alone) == len(columns)
+
+
+def test_releases_are_told_where_there_are_several() -> None:
+    old, new = a_view("a", "here")._replace(version="0.1.0"), a_view("b", "here")._replace(version="0.2.0")
+    columns, rows = worker_table([old, new], NOON)
+    at = [column.title for column in columns].index("VERSION")
+    assert [row[at] for row in rows] == ["0.1.0", "0.2.0"]
+    columns, _ = worker_table([new, new], NOON)
+    assert "VERSION" not in [column.title for column in columns]

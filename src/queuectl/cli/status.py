@@ -20,7 +20,7 @@ from queuectl.wire.words import age, counted, natural, short
 
 WORKER_COLUMNS = (
     Column("NAME", least=20, middle=True), Column("HOST", least=8, middle=True), Column("SLOTS", right=True),
-    Column("QUEUES", least=8), Column("MEMORY"),
+    Column("QUEUES", least=8), Column("MEMORY"), Column("VERSION"),
     Column("UP", right=True), Column("RUNNING", least=20),
 )  # fmt: skip
 
@@ -96,17 +96,18 @@ def _counts_line(console: Console, found: Status) -> str:
 
 
 def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Column], list[Sequence[str | Cell]]]:
-    """Columns and rows of live workers, with hosts if there are several."""
-    hosts = len({worker.host for worker in workers}) > 1
+    """Columns and rows of live workers, with hosts and versions if there are several."""
+    hosts, versions = (len({getattr(each, name) for each in workers}) > 1 for name in ("host", "version"))
     rows: list[Sequence[str | Cell]] = []
     for worker in workers:
         running = ", ".join(job.id for job in worker.running)
         name = f"{worker.name} ({condition})" if (condition := _condition(worker)) else worker.name
         slots = f"{len(worker.running)}/{'-' if worker.orphaned else worker.slots}"
-        where = [worker.host] if hosts else []
+        where, which = [worker.host] if hosts else [], [worker.version or "-"] if versions else []
         up, limits = age(now - worker.started_at), worker.memory_limits or "-"
-        rows.append((name, *where, slots, str(worker.served), limits, up, Cell(running or "-", "cyan")))
-    return [column for column in WORKER_COLUMNS if hosts or column.title != "HOST"], rows
+        rows.append((name, *where, slots, str(worker.served), limits, *which, up, Cell(running or "-", "cyan")))
+    hidden = {"HOST": not hosts, "VERSION": not versions}
+    return [column for column in WORKER_COLUMNS if not hidden.get(column.title)], rows
 
 
 def _condition(worker: WorkerView) -> str:

@@ -226,7 +226,7 @@ WORKER = Shape(
     Key("seen_at", TIME), Key("stopping", FLAG), Key("orphaned", FLAG, lambda worker: worker.orphaned),
     Key("condition", one_of(Condition)), Key("jobs", TEXTS, lambda worker: [job.id for job in worker.running]),
     Key("starting", TEXTS, lambda worker: [job.id for job in worker.starting]), Key("not_queues", TEXTS),
-    Key("memory_limits", nullable(TEXT)), Key("waits", nullable(TEXT)),
+    Key("memory_limits", nullable(TEXT)), Key("waits", nullable(TEXT)), Key("version", nullable(TEXT)),
 )  # fmt: skip
 """A live worker. No queues: it serves all but `not_queues`."""
 

@@ -100,8 +100,7 @@ def _ask(
 
 
 def _running(worker: WorkerView) -> Running:
-    version = max(worker.rows, key=lambda row: row.started_at).version
-    return Running(worker.name, worker.host, worker.pid, worker.slots, len(worker.running), version or "")
+    return Running(worker.name, worker.host, worker.pid, worker.slots, len(worker.running), worker.version or "")
 
 
 def _has_restarted(store: Store, worker: WorkerView) -> bool:

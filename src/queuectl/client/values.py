@@ -41,7 +41,8 @@ class WorkerView(NamedTuple):
     its commands go on until a worker takes over. `seen_at` is now if a lock proves that it lives, else the time of its
     last renewal. `starting` are jobs that it has claimed beyond its slots, to start each when a slot is free.
     `waits`: why it starts nothing for now.
-    `memory_limits` says what keeps those of its commands: `cgroup`, or `look` at each second.
+    `memory_limits` says what keeps those of its commands: `cgroup`, or `look` at each second. `version` is its release;
+    None if it has no supervisor to tell.
     """
 
     name: str
@@ -59,6 +60,7 @@ class WorkerView(NamedTuple):
     not_queues: tuple[str, ...] = ()
     memory_limits: str | None = None
     waits: str | None = None
+    version: str | None = None
 
     @property
     def served(self) -> Served:

@@ -75,6 +75,7 @@ def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView
         started_at=min(row.started_at for row in own), seen_at=seen_at, stopping=any(row.stop for row in own),
         rows=rows, running=[job for row, jobs in claimed for job in jobs[: _in_slots(row, jobs)]],
         starting=[job for row, jobs in claimed for job in jobs[_in_slots(row, jobs) :]], memory_limits=own[0].limits,
+        version=max(own, key=lambda row: row.started_at).version,
     )  # fmt: skip
 
 
