@@ -112,6 +112,39 @@ def test_what_ignores_the_signal_of_a_stop_does_not_outlive_its_command(
     assert (back.state, back.attempts, back.lost, back.error) == (JobState.PENDING, 0, 0, None)
 
 
+@on_each_store
+@pytest.mark.parametrize("first", ["the supervisor", "the command"])
+def test_a_stop_of_the_machine_gives_back_what_an_orphan_ran(shop: Workshop, tmp_path: Path, first: str) -> None:
+    file = tmp_path / "pid"
+    job = shop.enqueue(f"test -e {file} || {{ echo $$ > {file}; exec sleep 300; }}", max_retries=0)
+    worker = shop.worker(1)
+    shop.started(job)
+    until(lambda: file.exists() and file.read_text().strip())
+    supervisor, command = shop.supervisors()[0].pid, int(file.read_text())
+    worker.kill()
+    for pid in (supervisor, command) if first == "the supervisor" else (command, supervisor):
+        os.kill(pid, signal.SIGTERM)
+    until(lambda: see(supervisor) is None, "the supervisor leaves")
+    shop.worker(1)
+    (done,) = shop.finished(job)
+    outcomes = [attempt.outcome for attempt in shop.store.attempts(done)]
+    assert (done.attempts, done.lost, outcomes) == (1, 0, [Outcome.STOPPED, Outcome.COMPLETED])
+
+
+def test_what_an_orphans_command_dies_of_alone_is_its_failure(shop: Workshop, tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    job = shop.enqueue(f"echo $$ > {file}; exec sleep 300", max_retries=0)
+    worker = shop.worker(1)
+    shop.started(job)
+    until(lambda: file.exists() and file.read_text().strip())
+    worker.kill()
+    os.kill(int(file.read_text()), signal.SIGTERM)
+    until(lambda: not shop.supervisors(), "the supervisor leaves")
+    shop.worker(1)
+    (dead,) = shop.finished(job)
+    assert (dead.state, dead.error) == (JobState.DEAD, "killed by signal 15")
+
+
 def test_what_ignores_a_signal_that_only_its_command_got_is_left_alone(shop: Workshop, tmp_path: Path) -> None:
     escaped = tmp_path / "escaped"
     ignoring = f"setsid sh -c 'trap \"\" TERM; echo $$ > {escaped}; exec sleep 300' & "

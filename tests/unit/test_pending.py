@@ -9,6 +9,7 @@ from unittest.mock import Mock
 import pytest
 
 from queuectl.domain.cause import Cause
+from queuectl.domain.job import Spec
 from queuectl.engine.dispatch.link import Flight, Link
 from queuectl.engine.dispatch.pending import HOLD_S, Pending
 from queuectl.engine.protocol import End
@@ -16,9 +17,9 @@ from queuectl.engine.signals import TOGETHER_S
 from tests.builders import NOON, ManualClock, a_job, a_worker
 
 
-def a_flight(*, end_sent: Cause | None = None, **end: Any) -> tuple[Link, Flight]:
+def a_flight(*, end_sent: Cause | None = None, kill_grace: float = 0.0, **end: Any) -> tuple[Link, Flight]:
     """An execution that has just ended, by SIGTERM unless `end` says more."""
-    flight = Flight((1, 1), a_job(), 0.0)
+    flight = Flight((1, 1), a_job(spec=Spec(kill_grace=kill_grace)), 0.0)
     flight.end_sent = end_sent
     flight.result = End(1, 1, NOON, NOON, **{"signal": signal.SIGTERM, **end})
     return Link(a_worker(), Mock()), flight
@@ -42,6 +43,16 @@ def test_an_end_by_the_signal_of_a_stop_is_given_back(first: str, end_sent: Caus
         assert pending.ended == []
         pending.stop_signalled(HOLD_S - 0.1)
     assert (pending.ended, cause_of(entry[1])) == ([entry], Cause.STOP)
+
+
+@pytest.mark.parametrize(("after_s", "cause"), [(19.9, Cause.STOP), (20.1, None)])
+def test_a_command_may_clean_up_as_long_as_its_grace_before_it_ends(after_s: float, cause: Cause | None) -> None:
+    pending = Pending(ManualClock())
+    entry = a_flight(kill_grace=20.0)
+    pending.stop_signalled(0.0)
+    pending.add_end(*entry, after_s)
+    pending.release(after_s + HOLD_S)
+    assert (pending.ended, cause_of(entry[1])) == ([entry], cause)
 
 
 def test_an_end_by_a_signal_without_a_stop_is_released_after_a_moment() -> None:

@@ -10,12 +10,17 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ENDS_BY_STOP = frozenset(-signum for signum in STOPPING) | frozenset(128 + signum for signum in STOPPING)
 """Killed by such a signal, or with the code by which shells and runtimes say so."""
 TOGETHER_S = 5.0
-"""How long after the worker's own signal a command may take to die of its own."""
+"""How long after the worker's own signal a command may take to die of its own, at least: see `together_s`."""
 
 
 def may_belong_to_stop(exit_code: int | None, signum: int | None) -> bool:
     """Whether a command ended as commands do that are told to stop. `signum`: the signal that ended it, or None."""
     return (-signum if signum else exit_code) in ENDS_BY_STOP
+
+
+def together_s(kill_grace_s: float) -> float:
+    """How long after the worker's own signal a command may take to die of its own: it may clean up first."""
+    return max(TOGETHER_S, kill_grace_s)
 
 
 class Signals:
@@ -60,11 +65,11 @@ class Signals:
         os.close(self._writer)
 
 
-def pipe_of_child_ends() -> int:
-    """A descriptor that becomes readable when a child ends. Requests to stop are ignored from now on."""
+def pipe_of_signals() -> int:
+    """A descriptor from which the numbers of signals can be read: of SIGCHLD when a child ends, and of requests to
+    stop, which have no other effect from now on."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)
+    for signum in (signal.SIGCHLD, *STOPPING):
+        signal.signal(signum, lambda *_: None)
     return reader

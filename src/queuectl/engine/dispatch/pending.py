@@ -19,7 +19,7 @@ from queuectl.engine import happenings
 from queuectl.engine.dispatch.link import Flight, Link
 from queuectl.engine.dispatch.report import change_of_flight
 from queuectl.engine.protocol import End, Key, Started
-from queuectl.engine.signals import TOGETHER_S, may_belong_to_stop
+from queuectl.engine.signals import may_belong_to_stop, together_s
 from queuectl.store.port import WorkStore
 
 HOLD_S = 1.0
@@ -63,7 +63,8 @@ class Pending:
         assert flight.result is not None
         if _may_belong_to_stop(flight.result):
             age_s = self._clock.now() - flight.result.finished_at
-            if self._stopped_at is not None and now - self._stopped_at < TOGETHER_S:
+            together = together_s(flight.job.spec.kill_grace)
+            if self._stopped_at is not None and now - self._stopped_at < together:
                 _give_back(flight)
             elif age_s < HOLD_S:
                 self._held.append(Held(now + HOLD_S - max(0.0, age_s), link, flight))

@@ -106,7 +106,7 @@ class Ending:
     def _pursue(self, now: float) -> None:
         """Goes on ending trees until nothing of them is left."""
         over, stuck = self._pursuit.step(self._runs.all, now)
-        for run in (*over, *self.withheld.step(self._runs.all, now)):
+        for run in (*over, *self.withheld.step(self._runs.all, now, self._door.driven)):
             self._finish(run)
         for run in stuck:
             self._runs.roster.stuck(run.slot.row)
@@ -146,7 +146,7 @@ class Ending:
                 stands = run.cause is None or self._pursuit.withdraw(run)
                 if stands and (run.exit in KILLED or run.group is not None):
                     self._find_trouble(run)
-                if stands and not self.withheld.hold(run, self._runs.all, time.monotonic()):
+                if stands and not self.withheld.hold(run, self._runs.all, time.monotonic(), self._door.driven):
                     self._finish(run)
                 else:
                     run.account()

@@ -44,7 +44,7 @@ from queuectl.engine.protocol import (
     Terminate,
     encoded,
 )  # fmt: skip
-from queuectl.engine.signals import pipe_of_child_ends
+from queuectl.engine.signals import STOPPING, pipe_of_signals
 from queuectl.engine.supervise import descriptors, process
 from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.door import Door
@@ -73,8 +73,8 @@ COLLECT_EVERY = 50_000
 class Supervisor:
     """See the module. `serve` runs until there is nothing left to do."""
 
-    def __init__(self, config: Config, home: Home, child_ends: int) -> None:
-        """`child_ends` becomes readable when a child ends."""
+    def __init__(self, config: Config, home: Home, signals: int) -> None:
+        """`signals`: see `pipe_of_signals`."""
         self._bits = config.bits
         self._groups = config.groups
         self._home = home
@@ -95,8 +95,8 @@ class Supervisor:
         if self._mounts.handle >= 0:
             self._poll.register(self._mounts.handle, CHANGED)
         self._door = Door(listen(config.home), self._poll, self._news)
-        self._child_ends = child_ends
-        self._poll.register(child_ends, select.POLLIN)
+        self._signals = signals
+        self._poll.register(signals, select.POLLIN)
         pursuit = Pursuit(config.bits)
         self._ending = Ending(self._runs, self._results, self._door, self._drains, pursuit, config.output_bytes_max)
         self._base_env = environment.for_commands()
@@ -128,9 +128,10 @@ class Supervisor:
                 return
             has_ended = False
             for handle, _ in self._poll.poll(self._pause_ms(time.monotonic())):
-                if handle == self._child_ends:
-                    os.read(handle, 4096)
+                if handle == self._signals:
                     has_ended = True
+                    if not set(STOPPING).isdisjoint(os.read(handle, 4096)):
+                        self._ending.withheld.signalled(time.monotonic())
                 elif handle == self._mounts.handle:
                     self._mounts.refresh()
                 elif not self._drains.drain(handle):
@@ -283,7 +284,7 @@ def main() -> None:
     os.umask(0o077)
     home = Home(Path(config.below), config.home)
     process.become_subreaper()
-    supervisor = Supervisor(config, home, pipe_of_child_ends())
+    supervisor = Supervisor(config, home, pipe_of_signals())
     os.write(3, b"\n")
     os.close(3)
     os.chdir("/")
