@@ -7,6 +7,7 @@ import pytest
 from queuectl.cli import familiar, parser
 from queuectl.cli.commands import commands
 from queuectl.domain.errors import Invalid
+from queuectl.domain.fields import INPUT
 
 
 def test_global_options_may_stand_before_and_after_the_command() -> None:
@@ -36,6 +37,28 @@ def test_an_unknown_word_like_no_command_leads_to_the_help() -> None:
         with pytest.raises(Invalid) as refused:
             parser.find_command(words)
         assert refused.value.hint == hint
+
+
+def test_a_key_of_a_job_and_other_words_for_it_lead_to_its_option() -> None:
+    for field in INPUT:
+        wrong = f"--{field.name.replace('_', '-')}"
+        if field.option and wrong != field.option:
+            assert _hint("enqueue", [wrong, "x"]) == f"did you mean '{field.option}'?"
+    for wrong, meant in (
+        ("--max-retry", "--max-retries"), ("--needs", "--after"), ("--base-backoff-seconds", "--backoff-initial"),
+    ):  # fmt: skip
+        assert _hint("enqueue", [wrong, "x"]) == f"did you mean '{meant}'?"
+
+
+def test_a_hint_does_not_ask_for_the_two_dashes_that_are_there() -> None:
+    assert _hint("enqueue", ["--frob"]) == "options of the command itself go after --: queuectl enqueue -- CMD ARG"
+    assert _hint("enqueue", ["--frob"], ["make"]) == "see: queuectl enqueue --help"
+
+
+def _hint(command: str, words: list[str], after: list[str] | None = None) -> str:
+    with pytest.raises(Invalid) as refused:
+        parser.parse(commands()[command], words, after)
+    return refused.value.hint
 
 
 def test_a_short_q_is_a_queue_wherever_one_can_be_given() -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.cli.unquoted import KEYS, looks_unquoted, parse
+from queuectl.cli.keys import in_json
+from queuectl.cli.unquoted import KEYS, LISTS, looks_unquoted, parse
 from queuectl.domain.errors import Invalid
 from queuectl.wire.requests import parse_request
 
@@ -18,7 +19,7 @@ PRINT_WORDS = "import json, sys; print(json.dumps(sys.argv[1:]))"
 
 TYPED = {
     """{"id":"job1","command":"echo 'Hello World'","max_retries":3}""": {
-        "id": "job1", "command": "echo 'Hello World'", "max_retries": "3",
+        "id": "job1", "command": "echo 'Hello World'", "max_retries": 3,
     },
     r"""{"id":"fail1","command":"python -c \"import sys; sys.exit(1)\""}""": {
         "id": "fail1", "command": 'python -c "import sys; sys.exit(1)"',
@@ -26,13 +27,19 @@ TYPED = {
     """{"command":"echo hi"}""": {"command": "echo hi"},
     """{"id":"job1", "command":"echo hi"}""": {"id": "job1", "command": "echo hi"},
     """{ "id": "job1", "command": "echo hi", "max_retries": 2 }""": {
-        "id": "job1", "command": "echo hi", "max_retries": "2",
+        "id": "job1", "command": "echo hi", "max_retries": 2,
     },
     """{"command":"echo a, b; echo c","id":"x","retry_on":[75,111],"held":true,"timeout":null}""": {
-        "command": "echo a, b; echo c", "id": "x", "retry_on": ["75", "111"], "held": "true", "timeout": None,
+        "command": "echo a, b; echo c", "id": "x", "retry_on": [75, 111], "held": "true", "timeout": None,
     },
     """{"command":"echo a:b","tags":["x","y"],"queue":"video"}""": {
         "command": "echo a:b", "tags": ["x", "y"], "queue": "video",
+    },
+    """{"command":"deploy","locks":["gpu=2","disk"],"depends_on":["build","batch:b:any"],"secrets":["A","B"]}""": {
+        "command": "deploy", "locks": ["gpu=2", "disk"], "depends_on": ["build", "batch:b:any"], "secrets": ["A", "B"],
+    },
+    """{"command":"deploy","after":["build","test"],"fatal_on":[],"backoff_base":1.5}""": {
+        "command": "deploy", "after": ["build", "test"], "fatal_on": [], "backoff_base": 1.5,
     },
     """{"command":"echo {1..3} {a,b}","timeout":"1h30m"}""": {"command": "echo {1..3} {a,b}", "timeout": "1h30m"},
     """{"id":"a","command":"[ -f x ] && echo yes","state":"pending","attempts":0}""": {
@@ -61,7 +68,7 @@ def test_unquoted_json_means_the_same_in_every_shell(shell: str, typed: str) -> 
     parse_request(parse(words), 0.0)
 
 
-KEY_NAMES = st.sampled_from(sorted(KEYS - {"env", "command", "attempts", "retry_on", "fatal_on", "tags"}))
+KEY_NAMES = st.sampled_from(sorted(KEYS - LISTS - {"env", "command", "attempts"}))
 PLAIN = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="{}[],:"), min_size=1).filter(
     lambda text: text != "null"
 )
@@ -77,8 +84,8 @@ COMMANDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=
 
 @given(st.dictionaries(KEY_NAMES, PLAIN, max_size=4), COMMANDS)
 def test_both_forms_give_back_what_was_typed(others: dict[str, str], command: str) -> None:
-    document = {**others, "command": command}
-    expanded = [f"{key}:{value}" for key, value in document.items()]
+    document = {**{key: in_json(key, value) for key, value in others.items()}, "command": command}
+    expanded = [f"{key}:{value}" for key, value in {**others, "command": command}.items()]
     braced = ["{" + ",".join(expanded) + "}"]
     assert parse(expanded) == document
     assert parse(braced) == document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from queuectl.domain.likeness import near
+from queuectl.domain.likeness import KEYS, near
 
 COMMANDS = {
     "cron": "schedule add", "crontab": "import crontab", "schedules": "schedule list",
@@ -37,23 +37,23 @@ COMMANDS = {
 """Other tools' words for a command: hints, never aliases."""
 
 OPTIONS = {
-    "--array": "--file", "--attempts": "--max-retries", "--background": "--detach", "--begin": "--at",
-    "--burst": "--drain", "--chdir": "--cwd", "--concurrency": "--count", "--daemon": "--detach",
-    "--database": "--db", "--deadline": "--timeout", "--defer": "--delay", "--dir": "--cwd", "--directory": "--cwd",
-    "--environment": "--env", "--error-code": "--exit-code", "--executable": "--shell", "--export": "--env",
-    "--format": "--json", "--grep": "--command", "--group": "--queue", "--head": "--limit", "--held": "--hold",
-    "--in": "--delay", "--input": "--stdin", "--interval": "--poll", "--job-name": "--id", "--jobs": "--count",
-    "--label": "--tag", "--last": "--limit", "--lines": "--tail", "--log": "--output", "--logfile": "--output",
-    "--match": "--command", "--max-attempts": "--max-retries", "--max-tries": "--max-retries", "--name": "--id",
-    "--nice": "--priority", "--no-color": "--color", "--no-colour": "--color", "--order": "--sort",
-    "--order-by": "--sort", "--out": "--output", "--parallel": "--count", "--partition": "--queue",
-    "--paused": "--hold", "--processes": "--count", "--rc": "--exit-code", "--retries": "--max-retries",
-    "--run-at": "--at", "--schedule": "--at", "--silent": "--quiet", "--slots": "--count", "--stashed": "--hold",
-    "--start-at": "--at", "--status": "--state", "--store": "--db", "--threads": "--count", "--time": "--timeout",
-    "--time-limit": "--timeout", "--tries": "--max-retries", "--user": "--owner", "--username": "--owner",
-    "--when": "--at", "--workdir": "--cwd", "--workers": "--count", "--working-dir": "--cwd",
-    "--working-directory": "--cwd", "-C": "--cwd", "-d": "--detach", "-e": "--env", "-g": "--queue",
-    "-j": "--count", "-o": "--output", "-p": "--priority", "-q": "--quiet", "-t": "--timeout",
+    "--array": "--file", "--attempts": "--max-retries", "--background": "--detach", "--backoff": "--backoff-initial",
+    "--backoff-factor": "--backoff-base", "--begin": "--at", "--burst": "--drain", "--chdir": "--cwd",
+    "--concurrency": "--count", "--daemon": "--detach", "--database": "--db", "--deadline": "--timeout",
+    "--dedupe-key": "--unique-key", "--defer": "--delay", "--error-code": "--exit-code", "--executable": "--shell",
+    "--export": "--env", "--format": "--json", "--grep": "--command", "--group": "--queue", "--head": "--limit",
+    "--in": "--delay", "--interval": "--poll", "--job-id": "--id", "--job-name": "--id", "--jobs": "--count",
+    "--last": "--limit", "--lines": "--tail", "--log": "--output", "--logfile": "--output", "--match": "--command",
+    "--max-tries": "--max-retries", "--mem-limit": "--memory-max", "--nice": "--priority", "--no-color": "--color",
+    "--no-colour": "--color", "--on-error": "--on-failure", "--order": "--sort", "--order-by": "--sort",
+    "--out": "--output", "--parallel": "--count", "--partition": "--queue", "--paused": "--hold",
+    "--processes": "--count", "--rc": "--exit-code", "--requires": "--after", "--retries": "--max-retries",
+    "--retry-delay": "--backoff-initial", "--schedule": "--at", "--silent": "--quiet", "--slots": "--count",
+    "--start-at": "--at", "--stashed": "--hold", "--status": "--state", "--store": "--db", "--threads": "--count",
+    "--time": "--timeout", "--ttl": "--expires", "--unique": "--unique-key", "--user": "--owner",
+    "--username": "--owner", "--workers": "--count", "--working-dir": "--cwd", "-C": "--cwd", "-d": "--detach",
+    "-e": "--env", "-g": "--queue", "-j": "--count", "-o": "--output", "-p": "--priority", "-q": "--quiet",
+    "-t": "--timeout",
 }  # fmt: skip
 """Other tools' words for an option, used for commands that have that option."""
 
@@ -71,8 +71,14 @@ def command_hint(word: str, known: Iterable[str], group: str = "") -> str:
 
 
 def option_meant(flag: str, known: Sequence[str]) -> str | None:
-    """The option that an unknown one means or resembles, or None."""
-    return near(flag, known, OPTIONS)
+    """The option that an unknown one means or resembles, or None. A job's key means its option, and so does a word for
+    the key."""
+    from queuectl.cli.options import FLAGS
+    from queuectl.wire.requests import ALIASES
+
+    keys = {**{key: key for key in FLAGS}, **KEYS, **ALIASES}
+    words = {f"--{word.replace('_', '-')}": FLAGS[key] for word, key in keys.items() if key in FLAGS}
+    return near(flag, known, {**words, **OPTIONS})
 
 
 def lines_for(command: str, words: Sequence[str]) -> str:

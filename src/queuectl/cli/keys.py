@@ -25,21 +25,21 @@ WHOLE, FRACTION = r"[+-]?[0-9]{1,18}", r"[+-]?[0-9]{1,18}\.[0-9]{1,18}"
 def given(args: Namespace) -> JsonObject:
     """The keys of a job that were typed as options; of a script, the name of its file."""
     given = {name[4:]: value for name, value in vars(args).items() if name.startswith("key:")}
-    document = {key: _in_json(key, value) for key, value in given.items() if value is not None}
+    document = {key: in_json(key, value) for key, value in given.items() if value is not None}
     if "env" in document:
         document["env"] = dict(map(_variable, document["env"]))
     return document
 
 
-def _in_json(key: str, value: Any) -> Any:
-    """A number, or several, as JSON has them: documents that are shown or kept are read by other programs, too. What is
-    not valid is left as it was typed, for the check."""
+def in_json(key: str, value: Any) -> Any:
+    """A number that was typed, or several, as JSON has them: other programs read the documents that are shown or kept.
+    What is not valid is left as it was typed, for the check."""
     kind = _KINDS.get(key)
+    if kind == "exit codes":
+        codes = [code.strip() for code in value.split(",")] if isinstance(value, str) else value
+        return [int(code) for code in codes] if all(re.fullmatch(WHOLE, code) for code in codes) else value
     if not isinstance(value, str) or kind is None:
         return value
-    if kind == "exit codes":
-        codes = [code.strip() for code in value.split(",")]
-        return [int(code) for code in codes] if all(re.fullmatch(WHOLE, code) for code in codes) else value
     if re.fullmatch(WHOLE, value):
         return int(value)
     is_fraction = kind not in ("whole number", "size", "allowance") and re.fullmatch(FRACTION, value)

@@ -151,7 +151,7 @@ def _called(
         from queuectl.cli.table import OWN
 
         command = OWN["status"]
-    args, typed = parser.parse(command, words)
+    args, typed = parser.parse(command, words, after)
     console = Console(screen, as_json=args.json, quiet=args.quiet, color=args.color)
     if args.help:
         return _told(console, "help", parser.build(command).format_help().rstrip("\n"))

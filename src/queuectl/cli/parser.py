@@ -107,14 +107,16 @@ def _next_word(words: Sequence[str], start: int) -> int | None:
     return None
 
 
-def parse(command: Command, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options and other words of a command. Raises `Invalid`; `--help` prints and exits."""
+def parse(
+    command: Command, words: Sequence[str], after: Sequence[str] | None = None
+) -> tuple[argparse.Namespace, list[str]]:
+    """The options and other words of a command; `after` are those behind `--`, or None. Raises `Invalid`."""
     parser = build(command)
     args, extras = parser.parse_known_args(_with_values(parser, words))
     typed: list[str] = [*args.words, *extras] if command.words else extras
     for extra in extras:
         if extra.startswith("-") and extra != "-":
-            hint = _option_hint(parser, command, words, typed, extra)
+            hint = _option_hint(parser, command, words, typed, extra, is_parted=after is not None)
             raise Invalid(f"unknown option {extra.partition('=')[0]}", hint)
     return args, typed
 
@@ -147,9 +149,11 @@ def check_arity(command: Command, words: Sequence[str]) -> None:
 
 
 def _option_hint(
-    parser: argparse.ArgumentParser, command: Command, words: Sequence[str], typed: Sequence[str], unknown: str
-) -> str:
-    """A hint for an unknown option. `typed` are the words that are no known option or its value."""
+    parser: argparse.ArgumentParser, command: Command, words: Sequence[str], typed: Sequence[str], unknown: str,
+    is_parted: bool,
+) -> str:  # fmt: skip
+    """A hint for an unknown option. `typed` are the words that are no known option or its value; `is_parted`: the job's
+    command stands behind `--` already."""
     from queuectl.cli.familiar import lines_for, option_meant
 
     first = next((word for word in typed if not word.startswith("-")), None)
@@ -161,7 +165,7 @@ def _option_hint(
     known = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
     if meant := option_meant(unknown.partition("=")[0], known):
         return f"did you mean {meant!r}?"
-    if command.takes_command:
+    if command.takes_command and not is_parted:
         return f"options of the command itself go after --: queuectl {command.name} -- CMD ARG"
     return f"see: queuectl {command.name} --help"
 

@@ -17,14 +17,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from queuectl.cli.keys import in_json
 from queuectl.domain.errors import Invalid
-from queuectl.wire.requests import INPUT_KEYS, unknown_key
+from queuectl.domain.fields import INPUT
+from queuectl.wire.requests import ALIASES, INPUT_KEYS, unknown_key
 
 IGNORED_KEYS = ("state", "attempts", "created_at", "updated_at")
 """Keys of a job's JSON that may repeat in the input."""
 
 KEYS = frozenset((*INPUT_KEYS, *IGNORED_KEYS))
-LISTS = frozenset({"retry_on", "fatal_on", "tags"})
+LISTS = frozenset(
+    field.name for field in INPUT if field.kind in ("exit codes", "names", "locks", "secrets", "dependencies")
+)
 QUOTE_IT = """put single quotes around the JSON: queuectl enqueue '{"command": "echo hello"}'"""
 
 _KEY = r"\s*([A-Za-z][A-Za-z_-]*)\s*:"
@@ -51,8 +55,14 @@ def parse(words: Sequence[str]) -> dict[str, Any]:
     return document
 
 
+def _plain(key: str) -> str:
+    """The key's own name."""
+    name = key.replace("-", "_")
+    return ALIASES.get(name, name)
+
+
 def _known(key: str) -> bool:
-    return key.replace("-", "_") in KEYS
+    return _plain(key) in KEYS
 
 
 def _expanded(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -70,7 +80,7 @@ def _expanded(words: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _is_open_list(key: str, text: str) -> bool:
-    return key.replace("-", "_") in LISTS and text.lstrip().startswith("[") and not text.rstrip().endswith("]")
+    return _plain(key) in LISTS and text.lstrip().startswith("[") and not text.rstrip().endswith("]")
 
 
 def _braced(text: str) -> list[tuple[str, str]]:
@@ -82,8 +92,11 @@ def _braced(text: str) -> list[tuple[str, str]]:
     starts = [0, *(match.end() for match in re.finditer(_NEXT_KEY, inner) if _known(match[1])), len(inner) + 1]
     pieces = [inner[start:end] for start, end in pairwise(starts)]
     pieces = [piece.rstrip().removesuffix(",") for piece in pieces[:-1]] + pieces[-1:]
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for piece in pieces:
+        if pairs and _is_open_list(*pairs[-1]):
+            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{piece}")
+            continue
         match = re.match(_KEY, piece)
         if not match:
             raise Invalid(f"{piece!r} is not a key and value", QUOTE_IT)
@@ -110,8 +123,8 @@ def _value(key: str, text: str) -> Any:
         return text
     if text == "null":
         return None
-    if key in LISTS and text.startswith("[") and text.endswith("]"):
-        return [part.strip() for part in text[1:-1].split(",") if part.strip()]
+    if _plain(key) in LISTS and text.startswith("[") and text.endswith("]"):
+        return in_json(key, [part.strip() for part in text[1:-1].split(",") if part.strip()])
     if key == "attempts" and text.isdigit():
         return int(text)
-    return text
+    return in_json(key, text)
