@@ -13,6 +13,7 @@ import pytest
 
 from queuectl.cli.units import Choices, escaped, instances, server_unit, worker_unit
 from queuectl.engine.dispatch.manager import OURS, Manager
+from queuectl.wire.workers import WorkerOptions
 from tests.unit.test_json_everywhere import typed
 from tests.workshop import open_workshop, until
 
@@ -89,9 +90,12 @@ def test_names_are_escaped_as_systemd_does(name: str) -> None:
 
 
 CHOICES = [
-    Choices(PROGRAM, "/srv/100% $HOME\\x \"q\".db", is_system=True, slots="4", user="root"),
-    Choices(PROGRAM, None, is_system=False, queues=["a@b", "c"], tidy=True),
-    Choices(PROGRAM, "postgresql://q@db/work", is_system=True, queues=["a/b"], per_queue=True),
+    Choices(PROGRAM, "/srv/100% $HOME\\x \"q\".db", is_system=True, worker=WorkerOptions(slots=4), user="root"),
+    Choices(PROGRAM, None, is_system=False, worker=WorkerOptions(queues=("a@b", "c"), secrets="/a b%"), tidy=True),
+    Choices(
+        PROGRAM, "postgresql://q@db/work", is_system=True, worker=WorkerOptions(queues=("a/b",)), per_queue=True,
+        server=["--port=80", "--also=a=/b c"],
+    ),
 ]  # fmt: skip
 
 
@@ -117,9 +121,9 @@ def test_systemd_accepts_the_units(choices: Choices, tmp_path: Path) -> None:
 
 
 def test_each_queue_may_have_a_worker_of_its_own() -> None:
-    choices = CHOICES[2]._replace(queues=["a/b", "mail"])
+    choices = CHOICES[2]._replace(worker=WorkerOptions(queues=("a/b", "mail")))
     assert instances(choices) == ["queuectl-worker@a-b.service", "queuectl-worker@mail.service"]
-    assert "--queue %I " in worker_unit(choices)[1]
+    assert "--queue=%I " in worker_unit(choices)[1]
     assert "--name" not in worker_unit(choices)[1]
 
 
@@ -136,8 +140,68 @@ def test_where_systemd_cannot_be_reached_no_unit_is_written(tmp_path: Path, monk
     assert not list(tmp_path.glob("config/**/*.service"))
 
 
-@pytest.mark.parametrize("options", ["--count 0", "--count x", "--queue a,*"])
-def test_what_no_worker_takes_gets_no_unit(options: str, tmp_path: Path) -> None:
+REFUSED = [
+    "--count 0",
+    "--count x",
+    "--queue a,*",
+    "--queue a --not-queue b",
+    "--port 1",
+    "--serve --port x",
+    "--cert a",
+]
+
+
+@pytest.mark.parametrize("options", REFUSED)
+def test_what_no_worker_and_no_server_takes_gets_no_unit(options: str, tmp_path: Path) -> None:
     for verb in ("print", "install"):
         code, out, told = typed(tmp_path / "queuectl.db", f"service {verb} {options}")
         assert (code, out) == (2, ""), told
+
+
+def test_a_unit_has_the_options_that_a_terminal_would_be_given(tmp_path: Path) -> None:
+    db = tmp_path / "queuectl.db"
+    code, out, told = typed(db, "service print --count 4 --not-queue gpu --secrets here --no-hooks --stop-timeout 1m "
+        "--serve --public-url https://a.example/q --also b=there.db --trust-forwarded 10.0.0.7")  # fmt: skip
+    assert code == 0, told
+    started, served = (line.partition(" -m queuectl ")[2] for line in out.splitlines() if "ExecStart" in line)
+    here = os.getcwd()
+    assert started == (
+        f"worker start --count=4 --not-queue=gpu --stop-timeout=60 --secrets={here}/here --no-hooks --db {db}"
+    )
+    assert served == (
+        f"serve --quiet --public-url=https://a.example/q --also=b={here}/there.db --trust-forwarded=10.0.0.7 --db {db}"
+    )
+
+
+@pytest.fixture
+def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where units would be written, and a systemd that agrees to everything."""
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text("#!/bin/sh\nexit 0\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config" / "systemd" / "user"
+
+
+def test_what_could_not_start_is_not_installed(units: Path, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.write_text("A=1\n")
+    secrets.chmod(0o644)
+    for options, reason in (
+        (f"--secrets {secrets}", "the worker could not start"),
+        ("--serve --cert no --key no", "the server could not start"),
+        ("--serve --host 0.0.0.0", "without HTTPS"),
+    ):
+        code, out, told = typed(tmp_path / "jobs.db", f"service install {options}")
+        assert (code, out, reason in told, units.exists()) == (1, "", True, False), told
+    secrets.chmod(0o600)
+    assert typed(tmp_path / "jobs.db", f"service install --secrets {secrets}")[0] == 0
+    assert f"--secrets={secrets} " in (units / "queuectl-worker.service").read_text()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_a_service_is_for_a_user_that_there_is(units: Path, tmp_path: Path) -> None:
+    code, _, told = typed(tmp_path / "jobs.db", "service install --system --user nobody-knows")
+    assert (code, "there is no user nobody-knows" in told) == (3, True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from queuectl.domain.fields import INPUT, Field
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 
 class Option(NamedTuple):
@@ -35,6 +39,21 @@ def flag(*words: str) -> Option:
 def off(word: str, text: str, dest: str) -> Option:
     """An option that turns something off."""
     return Option((word,), text, {"action": "store_const", "const": False, "dest": dest})
+
+
+def words_of(options: Sequence[Option], args: Namespace) -> list[str]:
+    """The options that were given, as words of another command line."""
+    words = []
+    for each in options:
+        name = each.flags[-1]
+        value = getattr(args, each.how.get("dest") or name.lstrip("-").replace("-", "_"))
+        if each.how.get("action") in ("store_true", "store_const"):
+            words += [name] if value is each.how.get("const", True) else []
+        elif isinstance(value, list):
+            words += [f"{name}={one}" for one in value]
+        elif value != each.how.get("default"):
+            words.append(f"{name}={value}")
+    return words
 
 
 def _of(field: Field) -> Option:

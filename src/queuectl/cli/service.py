@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 import subprocess
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from pwd import getpwnam, getpwuid
 from shutil import which
+from typing import Any
 
 from queuectl import program
 from queuectl.cli import units
 from queuectl.cli.call import Call
+from queuectl.cli.command import function_of
+from queuectl.cli.options import words_of
+from queuectl.cli.table import SERVER
 from queuectl.cli.units import Choices
 from queuectl.client.here import login_name
 from queuectl.domain.errors import Invalid, NotFound, OperationFailed, SystemFailure
+from queuectl.engine.dispatch.release import objection
 from queuectl.places import is_server, locate_store, shown
 from queuectl.wire.workers import read_options
+from queuectl.wire.workers import words_of as words_of_worker
 
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 
@@ -37,9 +45,8 @@ def install(call: Call) -> int:
         raise Invalid("a system service is installed by root", "run it with sudo, or leave out --system")
     folder = _folder(choices.is_system)
     found = _units(call, choices)
-    _run(
-        [*systemctl, "daemon-reload"]
-    )  # before anything is written: here may be no systemd, or no session of this user
+    _run([*systemctl, "daemon-reload"])  # here may be no systemd, or no session of this user
+    _try(choices, with_server=call.args.serve)
     before = {name: (folder / name).read_text() for name in found if (folder / name).is_file()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,15 +107,55 @@ def _choices(call: Call) -> Choices:
             raise Invalid("a unit is no place for a password", hint)
     else:
         store = os.path.abspath(store)
-    read_options({"slots": args.count, "queues": args.queues})  # as the worker will
+    options = read_options(vars(args))
     if args.per_queue and not args.queues:
         raise Invalid("--per-queue needs the queues", "name each with --queue")
     if args.user and not args.system:
         raise Invalid("--user is for a system service", "add --system, or leave it out")
     return Choices(
-        program=tuple(program.command()), address=store, is_system=args.system, slots=args.count,
-        queues=args.queues, per_queue=args.per_queue, tidy=args.tidy, user=args.user,
+        program=tuple(program.command()), address=store, is_system=args.system, worker=options,
+        server=_server_words(args), per_queue=args.per_queue, tidy=args.tidy, user=args.user,
     )  # fmt: skip
+
+
+def _server_words(args: Namespace) -> list[str]:
+    """The options of the server. Raises `Invalid`."""
+    words = words_of(SERVER, args)
+    if words and not args.serve:
+        raise Invalid(f"{words[0].partition('=')[0]} is for the dashboard", "add --serve, or leave it out")
+    function_of(".web.serve:check")(args)
+    also = (each.partition("=") for each in args.also)
+    found = {  # the service runs in another folder
+        "cert": args.cert and os.path.abspath(args.cert), "key": args.key and os.path.abspath(args.key),
+        "also": [f"{name}={url if is_server(url) else os.path.abspath(url)}" for name, _, url in also],
+    }  # fmt: skip
+    return words_of(SERVER, Namespace(**{**vars(args), **found}))
+
+
+def _try(choices: Choices, *, with_server: bool) -> None:
+    """Raises `OperationFailed` if what the units will start cannot start, as the user whose service it is."""
+    address = ["--db", choices.address] if choices.address else []
+    tried = {"worker": ["worker", "start", *words_of_worker(choices.worker)]}
+    if with_server:
+        tried["server"] = ["serve", *choices.server]
+    for what, words in tried.items():
+        said = objection([*words, *address], cwd="/", **_surroundings(choices.user))
+        if said is not None:
+            as_user = f" as user {choices.user}" if choices.user else ""
+            raise OperationFailed(f"the {what} could not start{as_user}: {said}", "nothing was installed")
+
+
+def _surroundings(user: str | None) -> dict[str, Any]:
+    """The user and the variables that systemd gives to a service, for `subprocess.run`."""
+    try:
+        entry = getpwnam(user) if user else getpwuid(os.getuid())
+    except KeyError:
+        raise NotFound(f"there is no user {user}", "make one with: useradd --system, or name another one") from None
+    variables = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name, "PATH": os.defpath}
+    if not user:
+        return {"env": variables | {"HOME": str(Path.home())}}
+    groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    return {"env": variables, "user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}
 
 
 def _units(call: Call, choices: Choices) -> dict[str, str]:

@@ -10,14 +10,41 @@ from queuectl.cli.command import DLQ, LIMITS, SETUP, WEB, WORKERS, Command
 from queuectl.cli.options import ACT, SELECT, flag, many, off, option
 from queuectl.cli.table_of_jobs import ROWS
 
+WORKER = (
+    option("--count", "N", "run up to N commands at a time (default: 1)", dest="slots"),
+    many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated (default: all)", dest="queues"),
+    many("--not-queue", "QUEUE", "serve all queues but this one; may be repeated", dest="not_queues"),
+    option("--poll", "S", "look for work at least every S seconds"),
+    option("--max-load", "L", "start nothing while the load average is L or more"),
+    option("--min-free-memory", "SIZE", "start nothing while less memory is free, such as 2g"),
+    off("--no-hooks", "run no hooks of jobs", "hooks"),
+    option("--secrets", "FILE", "values of the jobs' secrets, as lines NAME=VALUE; only its owner may read it"),
+    option("--stop-timeout", "S", "end running commands S seconds after a graceful stop"),
+)
+"""How a worker works, in a terminal or as a service."""
+SERVER = (
+    option("--host", "ADDRESS", "listen here (default: 127.0.0.1, this machine only)", default="127.0.0.1"),
+    option("--port", "N", "listen on this port (default: 8321; 0: any free one)", default="8321"),
+    many("--allow-host", "NAME", "accept this host name too; may be repeated"),
+    option("--cert", "FILE", "serve HTTPS with this certificate (PEM)"),
+    option("--key", "FILE", "private key of the certificate (PEM)"),
+    flag("--insecure", "allow other machines without HTTPS"),
+    option("--public-url", "URL", "the address people use, if a proxy is in front, such as https://HOST/queue"),
+    many("--also", "NAME=URL", "serve this store too, below /stores/NAME; may be repeated"),
+    many(
+        "--trust-forwarded", "ADDRESS", "believe X-Forwarded-For of this proxy or network; may be repeated "
+        "(default: with --public-url, of this machine)",
+    ),
+)  # fmt: skip
+"""How the server serves, in a terminal or as a service."""
 SERVICE = (
     flag("--system", "for the machine, not for this user alone"),
-    option("--count", "N", "slots of the worker (default: 1)"),
-    many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated (default: all)", dest="queues"),
+    option("--user", "NAME", "with --system: run as this user"),
     flag("--per-queue", "a worker of its own for each --queue"),
     flag("--tidy", "stopping ends all commands; by default a successor takes them over"),
-    flag("--serve", "the dashboard and the REST API too"),
-    option("--user", "NAME", "with --system: run as this user"),
+    *WORKER,
+    flag("--serve", "the dashboard and the REST API too, with the options that follow"),
+    *SERVER,
 )
 
 _ROWS = (
@@ -26,19 +53,11 @@ _ROWS = (
     Command(
         name="worker start", group=WORKERS, makes_store=True, help="run jobs", target="worker:start",
         options=(
-            option("--count", "N", "run up to N commands at a time (default: 1)", dest="slots"),
-            many("-q", "--queue", "QUEUE", "serve only this queue; may be repeated (default: all)", dest="queues"),
-            many("--not-queue", "QUEUE", "serve all queues but this one; may be repeated", dest="not_queues"),
-            option("--poll", "S", "look for work at least every S seconds"),
+            *WORKER,
+            option("--name", "NAME", "the worker's name (default: host and random letters)"),
             flag("--drain", "exit once no job is left, scheduled ones included"),
             flag("--if-none", "do nothing if a live worker serves these queues"),
             flag("--detach", "run in the background"),
-            option("--max-load", "L", "start nothing while the load average is L or more"),
-            option("--min-free-memory", "SIZE", "start nothing while less memory is free, such as 2g"),
-            option("--name", "NAME", "the worker's name (default: host and random letters)"),
-            off("--no-hooks", "run no hooks of jobs", "hooks"),
-            option("--secrets", "FILE", "values of the jobs' secrets, as lines NAME=VALUE; only its owner may read it"),
-            option("--stop-timeout", "S", "end running commands S seconds after a graceful stop"),
             flag("--check", "check options, store and secrets; start nothing"),
         ),
         description="Start a worker in the foreground. Ctrl-C lets running commands finish, starts no new ones, and "
@@ -144,20 +163,7 @@ _ROWS = (
         name="serve", group=WEB, only_here="is already running",
         help="serve a dashboard, a REST API and metrics", target=".web.serve:serve",
         makes_store=True,
-        options=(
-            option("--host", "ADDRESS", "listen here (default: 127.0.0.1, this machine only)", default="127.0.0.1"),
-            option("--port", "N", "listen on this port (default: 8321; 0: any free one)", default="8321"),
-            many("--allow-host", "NAME", "accept this host name too; may be repeated"),
-            option("--cert", "FILE", "serve HTTPS with this certificate (PEM)"),
-            option("--key", "FILE", "private key of the certificate (PEM)"),
-            flag("--insecure", "allow other machines without HTTPS"),
-            option("--public-url", "URL", "the address people use, if a proxy is in front, such as https://HOST/queue"),
-            many("--also", "NAME=URL", "serve this store too, below /stores/NAME; may be repeated"),
-            many(
-                "--trust-forwarded", "ADDRESS", "believe X-Forwarded-For of this proxy or network; may be repeated "
-                "(default: with --public-url, of this machine)",
-            ),
-        ),
+        options=(*SERVER, flag("--check", "check options, store and libraries; serve nothing")),
         description="Serve the dashboard and the REST API until Ctrl-C. Every request needs a token; the address "
         "printed at the start logs a browser in. Anyone with a full token can run commands as you.",
         examples=(
@@ -208,10 +214,11 @@ _ROWS = (
         name="service install", group=WORKERS, only_here="installs services on this machine",
         help="have systemd run a worker", target="service:install", options=SERVICE,
         description="Write systemd units for a worker on this store (with --serve, for the dashboard too), start them, "
-        "and have them start again after a crash and with the machine. A restart, also to a new release, leaves "
-        "running commands alone; the new worker takes them over.",
+        "and have them start again after a crash and with the machine. First check, as the user whose service it is, "
+        "that they can start. A restart, also to a new release, leaves running commands alone; the new worker takes "
+        "them over.",
         examples=(
-            "queuectl service install --count 4",
+            "queuectl service install --count 4 --secrets ~/.config/queue-secrets",
             "sudo queuectl service install --system --user jobs --serve",
             "queuectl service install --per-queue --queue gpu --queue mail",
         ),

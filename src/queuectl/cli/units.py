@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from queuectl.wire.workers import WorkerOptions, words_of
+
 WORKER, PER_QUEUE, SERVER = "queuectl-worker.service", "queuectl-worker@.service", "queuectl-serve.service"
 WATCHDOG_S = 120
 
@@ -21,14 +23,15 @@ TIDY_STOP_S = 3600
 
 
 class Choices(NamedTuple):
-    """What a unit is made from. `address` is the store's, or None for the default one. `queues` are those of the one
-    worker, or with `per_queue` of one worker each. `tidy`: no command outlives the service."""
+    """What a unit is made from. `address` is the store's, or None for the default one. `worker` has the options of the
+    one worker, or with `per_queue` of one for each of its queues; `server` those of the server, as words. `tidy`: no
+    command outlives the service."""
 
     program: Sequence[str]
     address: str | None
     is_system: bool
-    slots: str | None = None
-    queues: Sequence[str] = ()
+    worker: WorkerOptions = WorkerOptions()
+    server: Sequence[str] = ()
     per_queue: bool = False
     tidy: bool = False
     user: str | None = None
@@ -44,9 +47,8 @@ class Choices(NamedTuple):
 
 def worker_unit(choices: Choices) -> tuple[str, str]:
     """The name and the text of a worker's unit. It has no fixed name: a successor then may start before the end."""
-    queues = ["%I"] if choices.per_queue else [_quoted(queue) for queue in choices.queues]
-    words = ["worker", "start", *(["--count", _quoted(choices.slots)] if choices.slots else [])]
-    words += [word for queue in queues for word in ("--queue", queue)]
+    options = choices.worker._replace(queues=()) if choices.per_queue else choices.worker
+    words = ["worker", "start", *map(_quoted, words_of(options)), *(["--queue=%I"] if choices.per_queue else [])]
     name = PER_QUEUE if choices.per_queue else WORKER
     what = "queuectl worker for queue %I" if choices.per_queue else "queuectl worker"
     own = [
@@ -61,7 +63,8 @@ def worker_unit(choices: Choices) -> tuple[str, str]:
 
 def server_unit(choices: Choices) -> tuple[str, str]:
     """The name and the text of the server's unit."""
-    return SERVER, _unit(choices, "queuectl dashboard and REST API", ["serve", "--quiet"], ["Type=exec"])
+    words = ["serve", "--quiet", *map(_quoted, choices.server)]
+    return SERVER, _unit(choices, "queuectl dashboard and REST API", words, ["Type=exec"])
 
 
 def _unit(choices: Choices, what: str, words: Sequence[str], own: Sequence[str]) -> str:
@@ -84,7 +87,7 @@ def instances(choices: Choices) -> list[str]:
     """The units to start: one, or one for each queue."""
     if not choices.per_queue:
         return [WORKER]
-    return [PER_QUEUE.replace("@", f"@{escaped(queue)}") for queue in choices.queues]
+    return [PER_QUEUE.replace("@", f"@{escaped(queue)}") for queue in choices.worker.queues]
 
 
 def _quoted(word: str) -> str:

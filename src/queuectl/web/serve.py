@@ -21,6 +21,8 @@ from queuectl.web.public import LOOPBACK, PublicUrl, parse_public_url, trusted_p
 from queuectl.web.stores import parse_also
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     import uvicorn
     from starlette.applications import Starlette
 
@@ -33,28 +35,44 @@ STORE_PATIENCE_S = 5.0
 """How long a request waits for the store's write lock."""
 COLLECT_AFTER = (700, 10, 2)
 """Thresholds of the garbage collector; every second collection of the middle generation is a full one."""
+Place = tuple[int, int, int, str, Any]
+"""A socket's family, kind, protocol, name and address, as `getaddrinfo` gives them."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(call: Call) -> int:
     """Serves until a signal stops it."""
     args = call.args
-    if bool(args.cert) != bool(args.key):
-        raise Invalid("--cert and --key belong together", "give both or neither")
+    check(args)
     public = parse_public_url(args.public_url) if args.public_url else None
     app = _app(call, public, trusted_proxies(args.trust_forwarded or (LOOPBACK if public else ())))
     if args.cert:
         _check_certificate(args.cert, args.key)
+    if args.check:
+        _refuse_unsafe(call, _place(args.host, _port(args.port))[4][0])
+        call.open_client(call.db).close()
+        call.console.note("a server can start with these options", "can_start")
+        return 0
     with bound(args.host, _port(args.port)) as listener:
         address, port = listener.getsockname()[:2]
-        if not ipaddress.ip_address(address).is_loopback and not args.cert:
-            _beyond_this_machine(call, address)
+        _refuse_unsafe(call, address)
         with call.client() as client:
             token = client.own_token()
         _settle()
         _say(call, f"{'https' if args.cert else 'http'}://{_in_url(args.host, address)}:{port}", public, token)
         _server(app, args.cert, args.key).run(sockets=[listener])
     return 0
+
+
+def check(args: Namespace) -> None:
+    """Raises `Invalid` for options that mean nothing, whatever machine they are for."""
+    if bool(args.cert) != bool(args.key):
+        raise Invalid("--cert and --key belong together", "give both or neither")
+    if args.public_url:
+        parse_public_url(args.public_url)
+    trusted_proxies(args.trust_forwarded)
+    parse_also(args.also)
+    _port(args.port)
 
 
 def _settle() -> None:
@@ -97,16 +115,20 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _place(host: str, port: int) -> Place:
+    """What an address of `--host` means. Raises `OperationFailed`."""
+    try:
+        return socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from None
+
+
 @contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
     """The listening socket. Raises `OperationFailed` if the address is taken or not this machine's."""
-    try:
-        (family, kind, protocol, _, where), *_ = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-        # Without its protocol asyncio would not treat it as TCP, and every answer would wait for an ACK.
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _cannot_listen(host, port, error) from None
-    with listener:
+    family, kind, protocol, _, where = _place(host, port)
+    # Without its protocol asyncio would not treat it as TCP, and every answer would wait for an ACK.
+    with socket.socket(family, kind, protocol) as listener:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(where)
@@ -122,8 +144,10 @@ def _cannot_listen(host: str, port: int, error: OSError) -> OperationFailed:
     return OperationFailed(f"cannot listen on {host} port {port}: {error.strerror}", hint)
 
 
-def _beyond_this_machine(call: Call, address: str) -> None:
+def _refuse_unsafe(call: Call, address: str) -> None:
     """Refuses to serve other machines without HTTPS unless --insecure is given: the token could be read on the way."""
+    if ipaddress.ip_address(address).is_loopback or call.args.cert:
+        return
     if not call.args.insecure:
         raise Invalid(
             f"{address} is reachable from other machines; without HTTPS the token can be read on the way",

@@ -130,12 +130,16 @@ def words_of(options: WorkerOptions) -> list[str]:
     words = []
     for name, flag in FLAGS.items():
         value = getattr(options, name)
+        if value == WorkerOptions._field_defaults[name]:
+            continue
         if isinstance(value, bool):
-            words += [flag] if value != WorkerOptions._field_defaults[name] else []
+            words.append(flag)
         elif isinstance(value, tuple):
             words += [f"{flag}={queue}" for queue in value]
-        elif value is not None and value != "":
-            words.append(f"{flag}={value:f}" if isinstance(value, float) else f"{flag}={value}")
+        else:
+            words.append(
+                f"{flag}={value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else f"{flag}={value}"
+            )
     return words
 
 

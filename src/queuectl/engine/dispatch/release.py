@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from queuectl import environment, program
 from queuectl.wire.workers import WorkerOptions, words_of
@@ -19,17 +19,22 @@ TRIED_FOR_S = 5.0
 
 def why_unfit(address: str, options: WorkerOptions) -> str | None:
     """Why it cannot go on with these options on this store; None if it can."""
+    surroundings = {**environment.given(), "QUEUECTL_DB": address}
+    said = objection(["worker", "start", *words_of(options)], env=surroundings)
+    return None if said is None else f"the installed release says: {said}"
+
+
+def objection(words: Sequence[str], **how: Any) -> str | None:
+    """Why a command that takes `--check` cannot start; None if it can. `how` is for `subprocess.run`."""
     import subprocess  # most workers never need it
 
-    surroundings = {**environment.given(), "QUEUECTL_DB": address}
     try:
         done = subprocess.run(
-            [*program.command(), "worker", "start", *words_of(options), "--check", "--json"], env=surroundings,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            timeout=TRIED_FOR_S, check=False,
+            [*program.command(), *words, "--check", "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, timeout=TRIED_FOR_S, check=False, **how,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return f"the installed release did not answer within {TRIED_FOR_S:g}s"
+        return f"no answer within {TRIED_FOR_S:g}s"
     except OSError as error:
         return f"cannot start {sys.executable}: {error.strerror}"
     return _last_said(done.stderr) if done.returncode else None
@@ -41,7 +46,7 @@ def _last_said(stderr: str) -> str:
         last = json.loads(last)["error"]["message"]
     except (ValueError, KeyError, TypeError):
         pass
-    return f"the installed release says: {last or 'nothing'}"
+    return last or "nothing"
 
 
 def become(options: WorkerOptions, more: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
