@@ -136,6 +136,8 @@ class Dispatcher:
             self._hand_over()
             if self._commits.is_due(now):
                 self._commit(now)
+            if self._requests.unanswered:
+                self._requests.answer()  # only now: a job that waits for an idle slot comes first
             self._dismiss_idle()
             if not self._commits.is_pending and not self._crew.is_short:
                 self._outage.is_over(now)
@@ -146,13 +148,11 @@ class Dispatcher:
         return self._pause()
 
     def _notice_commits(self) -> None:
-        """Acts on what others have committed: new jobs, requests to cancel and to stop."""
+        """Looks at what others have committed: new jobs, requests to cancel and to stop."""
         if self._store.changed():
             self._wakeup.echo.end()
-            self._requests.answer()
+            self._requests.look_again()
             self._firing.look_again()
-        elif self._requests.unanswered:
-            self._requests.answer()
 
     def _tick(self, now: float) -> None:
         if not self._stopping.has_begun and now >= self.pace.commit_not_before:
@@ -160,11 +160,11 @@ class Dispatcher:
         self._claiming.attend(self._settings, now, stops=self._stopping.has_begun)
         was_expecting = self._options.drain and self._succession.expects_news(now)
         if self._succession.hear_others(now):
-            self._requests.answer()  # what was asked for while nobody drove the supervisor waits for that
+            self._requests.look_again()  # what was asked for while nobody drove the supervisor waits for that
         self._succession.look_for_others(now)
         if self._beat.is_due("poll", self._options.poll, now):
             self._settings.renew(self._store.config())
-            self._requests.answer()
+            self._requests.look_again()
         self._firing.go_on(now)
         if self._beat.is_due("tick", TICK_S, now):
             self._check_store()

@@ -37,12 +37,16 @@ class Requests:
         self._stopping = stopping
         self._observe = observe
         self.unanswered = False
-        """Whether the store failed while one was looked for."""
+        """Whether there may be some, or the store failed while one was looked for."""
+
+    def look_again(self) -> None:
+        """There may be new jobs, and requests, which are answered once the jobs have been claimed."""
+        self._claiming.look_again()
+        self.unanswered = True
 
     def answer(self) -> None:
         """Does what is asked for now. Raises `StoreUnavailable`, and `MustRestart`."""
         self.unanswered = True
-        self._claiming.look_again()
         own = [link.row.id for link in self._crew.links if link.own]
         found = self._store.asked_of(own).values()
         for how in {stop for stop, _ in found if stop}:
@@ -84,6 +88,7 @@ class Requests:
             refused = self._reload()
         self._crew.go_on_with(options, refused)
         if options != now:
+            self._claiming.look_again()
             self._observe(happenings.WorkerSet(slots=options.slots, served=options.served))
 
     def _refuse(self, why: str) -> None:
