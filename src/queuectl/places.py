@@ -134,13 +134,18 @@ def open_archive(url: str) -> Archive:
         return PostgresArchive(url)
     from queuectl.store.sqlite.archive import SqliteArchive
 
-    return SqliteArchive(os.path.realpath(os.path.expanduser(url)))
+    return SqliteArchive(file_of(url))
 
 
 def refuse_missing(url: str) -> None:
     """Raises `StoreUnavailable` for a file that is not there: its store has never had a job, or is in memory alone."""
-    if not is_server(url) and not os.path.exists(path := os.path.realpath(os.path.expanduser(url))):
+    if not is_server(url) and not os.path.exists(path := file_of(url)):
         raise no_store(path)
+
+
+def file_of(url: str) -> str:
+    """The file of a store that is in one, whatever link names it."""
+    return os.path.realpath(os.path.expanduser(url))
 
 
 def is_server(url: str) -> bool:
@@ -200,8 +205,8 @@ def logged(store: Store) -> list[str]:
 
 
 def reset_store(given: str | None) -> str | None:
-    """Removes a store with all its jobs. Returns its path, or None if there was none. Live workers end their commands
-    and go on with a new store. Raises `StoreUnavailable` if the file is not a queuectl store."""
+    """Removes a store with all its jobs. Returns its path, or None if there was none. Links to it stay. Live workers
+    end their commands and go on with a new store. Raises `StoreUnavailable` if the file is not a queuectl store."""
     import shutil
 
     from queuectl.store.sqlite.connection import folder_of, is_ours
@@ -215,7 +220,7 @@ def reset_store(given: str | None) -> str | None:
         store.reset()
         store.close()
         return store.url
-    path = os.path.abspath(os.path.expanduser(url))
+    path = file_of(url)
     if os.path.isdir(path):
         raise StoreUnavailable(f"{path} is a folder, not a queuectl store", "name a file with --db")
     logs = os.path.join(folder_of(path), "logs")

@@ -195,6 +195,22 @@ def test_delete_with_force_ends_and_deletes_what_an_orphan_runs(shop: Workshop) 
     until(lambda: shop.commands() == [])
 
 
+@on_each_store
+@pytest.mark.parametrize("words", ["cancel", "delete --force --yes"])
+def test_cancel_and_delete_with_force_need_no_worker_after_a_dead_one(shop: Workshop, words: str) -> None:
+    job, other = jobs = [shop.enqueue("sleep 300") for _ in range(2)]
+    worker = shop.worker(2)
+    shop.started(*jobs)
+    worker.kill()
+    os.kill(shop.supervisors()[0].pid, signal.SIGKILL)
+    until(lambda: not shop.supervisors())
+    said = queuectl(shop, *words.split(), job)
+    done = "cancelled" if words == "cancel" else "deleted"
+    assert (said.returncode, said.stdout) == (0, f"{done} {job}\n")
+    assert shop.job(other).state is JobState.PENDING
+    assert shop.commands() == []
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_worker_stop_now_ends_an_orphan_and_gives_its_job_back(shop: Workshop, named: bool) -> None:
     job = shop.enqueue("sleep 300")

@@ -147,6 +147,19 @@ def test_reset_does_the_same(shop: Workshop) -> None:
     assert worker.stop() == 0
 
 
+def test_reset_by_a_link_removes_the_store_and_not_the_link(shop: Workshop, tmp_path: Path) -> None:
+    link = _made(tmp_path / "elsewhere") / "queuectl.db"
+    link.symlink_to(shop.db)
+    old = shop.enqueue("sleep 300", id="job1")
+    worker = shop.worker(1)
+    shop.started(old)
+    assert queuectl(link, "reset", "--yes").stdout == f"removed {shop.db}\n"
+    until(lambda: shop.commands() == [])
+    assert link.is_symlink()
+    assert queuectl(link, "run", "--", "echo", "fresh").stdout == "fresh\n"
+    assert worker.stop() == 0
+
+
 def test_a_worker_whose_folder_is_gone_says_so_and_ends_everything(tmp_path: Path) -> None:
     with open_workshop(_made(tmp_path / "project")) as shop:
         job = shop.enqueue("sleep 300")
@@ -246,8 +259,14 @@ def test_output_larger_than_the_disk_is_cut_and_recorded(small_disk: Path, tmp_p
 
 
 @pytest.mark.parametrize("words", ["delete p --yes", "cancel p", "prune --older-than 0s --yes", "worker stop"])
-def test_commands_that_free_room_work_on_a_full_disk(small_disk: Path, words: str) -> None:
+@pytest.mark.parametrize("linked", [False, True])
+def test_commands_that_free_room_work_on_a_full_disk(
+    small_disk: Path, tmp_path: Path, words: str, linked: bool
+) -> None:
     db = small_disk / "queuectl.db"
+    if linked:
+        db = tmp_path / "link.db"
+        db.symlink_to(small_disk / "queuectl.db")
     assert queuectl(db, "enqueue", "--id", "old", "--", "true").returncode == 0
     assert queuectl(db, "worker", "start", "--drain").returncode == 0
     assert queuectl(db, "enqueue", "--id", "p", "--delay", "1h", "--", "true").returncode == 0

@@ -72,12 +72,12 @@ def do(command: Command, call: Call) -> int:
 
 
 def _release_reserve(call: Call) -> bool:
-    from queuectl.places import is_server, locate_store
+    from queuectl.places import file_of, is_server, locate_store
     from queuectl.store.sqlite import reserve
     from queuectl.store.sqlite.connection import folder_of
 
     url = locate_store(call.args.db)
-    return not is_server(url) and reserve.release(folder_of(os.path.abspath(os.path.expanduser(url))))
+    return not is_server(url) and reserve.release(folder_of(file_of(url)))
 
 
 def execute(

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from queuectl.client import hook_findings, schedule_findings
-from queuectl.clock import boottime
 from queuectl.domain.condition import Condition, finding
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
 from queuectl.engine.dispatch import remains
 from queuectl.engine.dispatch.condition import condition_of
-from queuectl.engine.dispatch.host import Host
-from queuectl.engine.dispatch.reaper import Reaper
+from queuectl.engine.dispatch.guardian import settle_dead
 from queuectl.engine.log import sentence
 from queuectl.engine.supervise.trees import names_of
 from queuectl.places import is_server, locate_store, open_store
@@ -52,7 +50,7 @@ def _examine(given: str | None) -> Iterator[Finding]:
         yield from _without_store(path)
         return
     yield from _rights(path)
-    yield _disk(path.parent)
+    yield _disk(path.resolve().parent)
     try:
         store = open_store(given)
     except QueuectlError as error:
@@ -317,7 +315,5 @@ def _folders(store: Store, known: set[str]) -> Iterator[Finding]:
 
 
 def clean_up(store: Store) -> list[str]:
-    """Does what the next worker would do after dead ones: ends their commands' processes, records results from their
-    journals, gives their jobs back, removes their folders. Returns a line for each dead worker."""
-    reaper = Reaper(store, Host(store.folder), lambda: Settings(store.config()))
-    return [sentence(settled.happenings()[-1]) for settled in reaper.clean_up(boottime())]
+    """Cleans up after dead workers (see `settle_dead`). Returns a line for each."""
+    return [sentence(settled.happenings()[-1]) for settled in settle_dead(store)]

@@ -186,7 +186,7 @@ class Here(Tables):
         return guarding(self.store, [row for worker in workers for row in worker.rows], NOW if now else GRACEFUL)
 
     def end_orphaned(self, jobs: Sequence[Job]) -> set[str]:
-        """Ends cancelled jobs of workers of which only supervisors are left. Returns their ids."""
+        """Ends cancelled jobs of workers of which only supervisors are left, or nothing. Returns their ids."""
         from queuectl.client.orphaned import end
 
         return end(self.store, jobs)

@@ -1,5 +1,6 @@
 """Drives supervisors whose dispatcher is gone, on behalf of a command: what a person asks for is done although no
-worker is left. Takes over as a worker does, records what ends, claims nothing, and lets go of what goes on."""
+worker is left. Takes over as a worker does, records what ends, claims nothing, and lets go of what goes on. Cleans up
+after workers of which nothing is left."""
 
 from __future__ import annotations
 
@@ -8,14 +9,16 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
-from queuectl.clock import SystemClock
+from queuectl.clock import SystemClock, boottime
 from queuectl.domain.condition import Condition
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.condition import condition_of
 from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
 from queuectl.engine.dispatch.host import Host
+from queuectl.engine.dispatch.reaper import Reaper, Settled
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.engine.supervise import process
+from queuectl.settings import Settings
 from queuectl.store.liveness import is_supervisor, machine_id
 from queuectl.store.port import WorkStore
 from queuectl.store.values import WorkerRow
@@ -63,6 +66,12 @@ class Guardian:
         except MustReopen:
             self._is_over = True
             return None
+
+
+def settle_dead(store: WorkStore) -> list[Settled]:
+    """Does what the next worker would do after dead ones: ends their commands' processes, records results from their
+    journals, gives their jobs back, removes their folders."""
+    return Reaper(store, Host(store.folder), lambda: Settings(store.config())).clean_up(boottime())
 
 
 def orphans(store: WorkStore, workers: Iterable[str]) -> list[WorkerRow]:
