@@ -101,6 +101,36 @@ def test_a_worker_starts_nothing_while_its_machine_is_busy(shop: Workshop) -> No
     assert len(re.findall("starting nothing for now: " + waits, "\n".join(_log(shop)))) == 1
 
 
+def test_what_is_not_started_in_time_is_cancelled_while_all_slots_are_busy(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    shop.worker(1)
+    busy = shop.enqueue(GATED.format(gate))
+    shop.started(busy)
+    late = shop.enqueue("true", expires=0.1)
+    after = shop.enqueue("true", depends_on=[late])
+    assert [job.error for job in shop.finished(late, after)] == [
+        "expired: not started within 100ms",
+        f"job {late} is cancelled",
+    ]
+    assert not shop.job(busy).finished
+    gate.touch()
+    shop.finished(busy)
+
+
+def test_what_a_failed_batch_is_given_is_cancelled_while_all_slots_are_busy(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    shop.worker(1)
+    failed = shop.enqueue("false", batch="b", max_fails="0", max_retries=0)
+    shop.finished(failed)
+    busy = shop.enqueue(GATED.format(gate))
+    shop.started(busy)
+    (given,) = shop.finished(shop.enqueue("true", batch="b"))
+    assert given.error == "batch b: more than 0 of its jobs are dead"
+    assert not shop.job(busy).finished
+    gate.touch()
+    shop.finished(busy)
+
+
 def test_only_a_live_worker_can_be_set(shop: Workshop) -> None:
     with pytest.raises(NotFound, match="no worker night"):
         set_worker(shop.store, "me", "night", 1, (), (), False)

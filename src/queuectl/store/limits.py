@@ -28,6 +28,10 @@ class GateStore(Protocol):
     def holds_back(self, job: Job) -> bool:
         """Whether a running job holds a lock, or a place of a queue that had few when jobs were last claimed."""
 
+    def sweep(self) -> None:
+        """Does a slice of what a claim does besides claiming: cancels jobs that were to start by now and have not, and
+        settles what is listed."""
+
     def vacating(self, jobs: Sequence[Job]) -> AbstractContextManager[None]:
         """Has the claims of this transaction count as free what these jobs hold. Their executions have ended, and their
         trees are gone; it is recorded by a later transaction."""

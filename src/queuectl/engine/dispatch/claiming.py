@@ -114,6 +114,10 @@ class Claiming:
         """Whether there may be jobs, and room for one, even if it is only held ready."""
         return (self._supply is Supply.UNKNOWN and self._has_room(self._ahead)) or self.hooks.is_wanted()
 
+    def is_full(self) -> bool:
+        """Whether no slot is idle, so that a claim may be far off."""
+        return not self._has_room(none_ahead)
+
     def is_starved(self) -> bool:
         """Whether there may be jobs while a slot lies idle."""
         return (self._supply is Supply.UNKNOWN and self._has_room(none_ahead)) or self.hooks.is_wanted()

@@ -79,7 +79,7 @@ class Dispatcher:
         self._pressure = Pressure(store, self._crew, host, observe)
         self._requests = Requests(store, self._crew, self._claiming, self._stopping, self._settings, observe)
         self._drain = Drain(store, self._crew, observe)
-        self._upkeep = Upkeep(store, clock)
+        self._upkeep = Upkeep(store, clock, lambda: self._claiming.is_full() or self._pressure.waits is not None)
         self._commits = Commits(
             self._known, self._crew, self._claiming, self._stopping, self._pressure, self.pace, self._outage,
             syncs_all=store.shared_by_machines,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from queuectl.clock import Clock
 from queuectl.domain import retry
 from queuectl.domain.job import Job, JobState
@@ -21,15 +23,20 @@ WAITING = Selector(states=(JobState.FAILED,), hooks=None)
 
 
 class Upkeep:
-    """Removes old jobs, and keeps retries from waiting for a time that a clock which was set back has moved away."""
+    """Removes old jobs, and keeps retries from waiting for a time that a clock which was set back has moved away. While
+    the worker claims nothing, it also does what its next claim would do besides."""
 
-    def __init__(self, store: WorkStore, clock: Clock) -> None:
+    def __init__(self, store: WorkStore, clock: Clock, claims_nothing: Callable[[], bool]) -> None:
+        self._store = store
+        self._claims_nothing = claims_nothing
         self._pruning = Pruning(store)
         self._clock_watch = ClockWatch(store, clock)
 
     def go_on(self, settings: Settings, now: float) -> bool:
         """Does what is due. Returns whether there may be something to claim earlier than was known."""
         self._pruning.go_on(settings, now)
+        if self._claims_nothing():
+            self._store.sweep()
         return self._clock_watch.go_on()
 
 

@@ -57,6 +57,18 @@ class Gated(Limits):
     def holds_back(self, job: Job) -> bool:
         return bool(job.locks) or job.queue in self.gates.places
 
+    def sweep(self) -> None:
+        from queuectl.store.shared.batch_ends import settle_listed
+        from queuectl.store.shared.gates import HAS_EXPIRED, expire
+
+        now = self.now()
+        text = f"SELECT EXISTS (SELECT 1 FROM {{schema}}.jobs WHERE {HAS_EXPIRED}), "
+        text += "EXISTS (SELECT 1 FROM {schema}.settlements)"
+        if any(self._select(text, [now])[0]):
+            with self.transaction():
+                expire(self, now)
+                settle_listed(self)
+
     def vacating(self, jobs: Sequence[Job]) -> AbstractContextManager[None]:
         return self.gates.vacated.during(jobs)
 

@@ -30,6 +30,7 @@ from queuectl.wire.jobs import why_expired
 if TYPE_CHECKING:
     from queuectl.store.shared.limits import Limits
 
+HAS_EXPIRED = "start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= ?"
 EXPIRED_AT_ONCE = 1000
 PARKED_AT_ONCE = 1000
 """A claim parks and expires no more, so that it stays short."""
@@ -263,10 +264,7 @@ class Gates:
 
 def expire(store: Limits, now: float) -> None:
     """Ends jobs that were to start by now and have not."""
-    text = (
-        "WHERE start_by <= ? AND starts = 0 AND state IN ('blocked', 'pending') "
-        f"ORDER BY start_by LIMIT {EXPIRED_AT_ONCE} {store._dialect.skip_locked}"
-    )
+    text = f"WHERE {HAS_EXPIRED} ORDER BY start_by LIMIT {EXPIRED_AT_ONCE} {store._dialect.skip_locked}"
     changed = [(job, apply(job, Expired(why_expired(job)), now)) for job in store._jobs(text, [now])]
     if changed:
         store._write(changed, now)
