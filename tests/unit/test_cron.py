@@ -188,7 +188,8 @@ MISSED = [NOW - 300, NOW - 200, NOW - 100]
     [
         ([NOW - 1], Policy(), 0, 0, "+"),
         ([NOW - 1], Policy(), 1, 1, "-"),
-        ([NOW - 1], Policy(Overlap.QUEUE), 1, 1, "+"),
+        ([NOW - 1], Policy(Overlap.QUEUE), 0, 0, "+"),
+        ([NOW - 1], Policy(Overlap.QUEUE), 1, 1, "q"),
         ([NOW - 1], Policy(Overlap.QUEUE), 1, 0, "-"),
         ([NOW - 1], Policy(Overlap.QUEUE), 2, 1, "-"),
         ([NOW - 1], Policy(Overlap.REPLACE), 1, 1, "r"),
@@ -198,7 +199,7 @@ MISSED = [NOW - 300, NOW - 200, NOW - 100]
         ([*MISSED, NOW - 1], Policy(catch_up=CatchUp.SKIP), 0, 0, "---+"),
         (MISSED, Policy(Overlap.ALLOW, CatchUp.ALL), 0, 0, "+++"),
         (MISSED, Policy(Overlap.SKIP, CatchUp.ALL), 0, 0, "+--"),
-        (MISSED, Policy(Overlap.QUEUE, CatchUp.ALL), 1, 1, "+--"),
+        (MISSED, Policy(Overlap.QUEUE, CatchUp.ALL), 1, 1, "q--"),
         (MISSED, Policy(Overlap.REPLACE, CatchUp.ALL), 0, 0, "+rr"),
         (MISSED, Policy(Overlap.ALLOW, CatchUp.ALL, late_max=150), 0, 0, "--+"),
         (MISSED, Policy(catch_up=CatchUp.ONE, late_max=50), 0, 0, "---"),
@@ -213,6 +214,6 @@ def test_what_becomes_of_fires_that_are_due(
 ) -> None:
     decisions = decide(due, NOW, policy, unfinished, running)
     assert [each.at for each in decisions] == due
-    acts = {Act.ENQUEUE: "+", Act.REPLACE: "r", Act.NOTHING: "-"}
+    acts = {Act.ENQUEUE: "+", Act.QUEUE: "q", Act.REPLACE: "r", Act.NOTHING: "-"}
     assert "".join(acts[each.act] for each in decisions) == made
     assert all(bool(each.reason) == (each.act is Act.NOTHING) for each in decisions)

@@ -230,9 +230,10 @@ class Policy(NamedTuple):
 
 
 class Act(StrEnum):
-    """What a fire does."""
+    """What a fire does: adds a job, or one that waits for the earlier ones; cancels these for it; or nothing."""
 
     ENQUEUE = "enqueue"
+    QUEUE = "queue"
     REPLACE = "replace"
     NOTHING = "nothing"
 
@@ -257,7 +258,7 @@ def decide(due: Sequence[float], now: float, policy: Policy, unfinished: int, ru
             made.append(Decision(at, Act.NOTHING, reason))
             continue
         made.append(_overlapping(at, policy.overlap, unfinished, running))
-        if made[-1].act is Act.ENQUEUE:
+        if made[-1].act in (Act.ENQUEUE, Act.QUEUE):
             unfinished += 1
         elif made[-1].act is Act.REPLACE:
             unfinished, running = 1, 0
@@ -283,7 +284,7 @@ def _overlapping(at: float, overlap: Overlap, unfinished: int, running: int) -> 
     if overlap is Overlap.REPLACE:
         return Decision(at, Act.REPLACE)
     if overlap is Overlap.QUEUE and unfinished == running:
-        return Decision(at, Act.ENQUEUE)
+        return Decision(at, Act.QUEUE)
     return Decision(
         at, Act.NOTHING, "the earlier job has not ended" if overlap is Overlap.SKIP else "one waits already"
     )

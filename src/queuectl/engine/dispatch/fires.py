@@ -92,10 +92,13 @@ class Fires:
     def _carry_out(self, plan: _Plan, now: float) -> int:
         """Adds the jobs of a plan, and lines about its fires. Returns how many jobs there are more."""
         schedule, found = plan.schedule, plan.look
-        replaces = any(each.act is Act.REPLACE for each in found.made)
-        earlier = self._store.unfinished_of([schedule.name], keep=True)[schedule.name] if replaces else {}
+        acts = {each.act for each in found.made}
+        replaces = Act.REPLACE in acts
+        waits = replaces or Act.QUEUE in acts
+        earlier = self._store.unfinished_of([schedule.name], keep=True)[schedule.name] if waits else {}
+        in_the_way = [each for each, state in earlier.items() if state == JobState.PROCESSING or not replaces]
         try:
-            jobs, left_out = self._insert([_after(job, earlier) for job in plan.jobs])
+            jobs, left_out = self._insert([_after(job, in_the_way) for job in plan.jobs])
         except (StoreUnavailable, OperationFailed):
             raise
         except QueuectlError as error:
@@ -138,11 +141,10 @@ class _Refused(Exception):
         self.why = why
 
 
-def _after(job: Job, earlier: Mapping[str, str]) -> Job:
-    """The job that waits until the earlier ones which run have ended, with all that their commands have started."""
-    ends = [f"{each}:any" for each, state in earlier.items() if state == JobState.PROCESSING]
-    refs = tuple(dict.fromkeys((*job.depends_on, *ends)))
-    return begun(job._replace(depends_on=refs)) if ends else job
+def _after(job: Job, earlier: Sequence[str]) -> Job:
+    """The job that waits until the earlier ones have ended, with all that their commands have started."""
+    refs = tuple(dict.fromkeys((*job.depends_on, *(f"{each}:any" for each in earlier))))
+    return begun(job._replace(depends_on=refs)) if earlier else job
 
 
 def _without_jobs(schedule: Schedule, found: Look, error: QueuectlError, now: float) -> Look:
