@@ -91,6 +91,23 @@ def test_one_screen_has_one_zone_with_its_offset_and_json_is_utc(terminal: Termi
     assert terminal.good("queuectl worker logs night --json").json[0]["at"].endswith("Z")
 
 
+def test_sentences_tell_times_in_the_readers_zone_and_in_json_as_utc(terminal: Terminal) -> None:
+    terminal.environment["TZ"] = "Asia/Kolkata"
+    terminal.good("queuectl enqueue --id later --delay 5h -- true")
+    terminal.good("queuectl enqueue --id over --start-by 2026-01-01T00:00:00Z -- true; queuectl queue pause p --for 9h")
+    lines = (
+        "logs later", "logs over", "show over", "explain later", "explain over", "enqueue --id q -q p -- true",
+        "explain q", "run --delay 5h --start-timeout 0.01 -- true", "run -q p --start-timeout 0.01 -- true",
+    )  # fmt: skip
+    for zone, option in (("+05:30", ""), ("Z", "--json")):
+        told = [terminal.type(f"queuectl {option} {line}") for line in lines]
+        text = "\n".join(done.out + done.err for done in told)
+        times = re.findall(r"20\d\d-\d\d-\d\d[T ][\d:.]+[^\s\",;)]*", text)
+        assert len(times) >= len(lines)
+        assert not [each for each in times if not each.endswith(zone)]
+        terminal.good("queuectl delete q --yes")
+
+
 def test_a_list_that_a_terminal_cuts_has_what_matters_first(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id oops --max-retries 0 -- false; queuectl worker start --drain")
     terminal.good('for i in $(seq 30); do echo \'{"command":"true"}\'; done | queuectl enqueue --file - --quiet')

@@ -218,7 +218,9 @@ def test_run_gives_up_what_does_not_start_in_time(terminal: Terminal) -> None:
     said = 'job a did not start within 100ms: no live worker serves queue "default"; it was cancelled'
     assert done.err.splitlines()[-1] == f"queuectl: {said}"
     assert terminal.states() == {"a": "cancelled"}
-    assert terminal.type("queuectl run --id b --start-timeout 100ms --keep -- true").code == 125
+    kept = terminal.type("queuectl run --id b --start-timeout 0.1 --keep -- true")
+    assert kept.code == 125
+    assert "job b did not start within 100ms: " in kept.err
     assert terminal.states() == {"a": "cancelled", "b": "pending"}
     terminal.worker()
     assert terminal.good("queuectl run --start-timeout 1m -- sleep 0.1").out == ""

@@ -355,6 +355,17 @@ def test_a_locked_store_is_told_and_can_be_tried_again(
     assert service.enqueue()["state"] == "pending"
 
 
+def test_a_gate_that_opens_by_itself_tells_when_in_the_browsers_zone(service: Service) -> None:
+    service.enqueue("true", id="later", delay="5h", queue="paused")
+    service.full.post("/api/v1/queues/pause", json={"names": ["paused"], "duration": "9h"})
+    gates = service.full.get("/api/v1/jobs/later/explanation").json()["gates"]
+    page = service.full.get("/jobs/later", headers={"Accept": "text/html"}).text
+    for gate in gates[:2]:
+        second = f"{gate['opens_at'][:19]}Z"
+        assert second in gate["text"]
+        assert f'<time class="nowrap" datetime="{gate["opens_at"]}" data-local>{second}</time> (in ' in page
+
+
 def test_jobs_after_others_over_http(service: Service) -> None:
     service.enqueue("true", id="a")
     made = service.enqueue("true", id="b", after=["a:any"])

@@ -81,6 +81,13 @@ class Console:
         self.width = self.screen.width
         self._progress: Progress | None = None
 
+    def time(self, at: float) -> str:
+        """A time within a sentence: in JSON as UTC, otherwise in the reader's zone."""
+        from queuectl.wire.times import format_second
+        from queuectl.wire.words import local_time
+
+        return format_second(at) if self.as_json else local_time(at)
+
     # --- results ----------------------------------------------------------------------------
 
     def print(self, text: str = "") -> None:

@@ -199,7 +199,7 @@ def explain(call: Call) -> int:
     console = call.console
     with call.client() as client:
         found, now = Found(call, client), client.now()
-        explanations = (each for jobs in found.pages() for each in client.explanations(jobs))
+        explanations = (each for jobs in found.pages() for each in client.explanations(jobs, console.time))
         if console.as_json:
             console.json_array(map(EXPLANATION.json, explanations))
         else:

@@ -10,6 +10,7 @@ from queuectl.cli.changed import report_refused
 from queuectl.cli.choosing import Found, positive
 from queuectl.cli.onlooker import Onlooker
 from queuectl.client.facade import Client
+from queuectl.client.facts import reason_words
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Attempt, Job
 from queuectl.store.values import STDERR, STDOUT
@@ -47,7 +48,7 @@ def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int |
     note = call.console.note
     numbers = _numbers(call.args.attempt, job, client.history(job.id).attempts)
     if not numbers:
-        reason = client.reason(job)
+        reason = reason_words(job, client.reason(job), client.now(), call.console.time)
         note(f"job {job.id} has not run" + (f": {reason}" if reason else ""), "not_run")
     for number in numbers:
         if named or call.args.attempt == "all":

@@ -82,7 +82,8 @@ def note_paused(call: Call, paused: Mapping[str, Pause]) -> None:
         from queuectl.wire.limits import pause_words
 
         resume = call.command(f"queue resume {queue}")
-        call.console.note(f"queue {queue} is {visible(pause_words(pause))}; resume it with: {resume}", "queue_paused")
+        paused_since = visible(pause_words(pause, call.console.time))
+        call.console.note(f"queue {queue} is {paused_since}; resume it with: {resume}", "queue_paused")
 
 
 def note_unserved(call: Call, queues: Sequence[str]) -> None:

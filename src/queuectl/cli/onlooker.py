@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
+from queuectl.client.facts import reason_words
 from queuectl.client.values import Explanation
 from queuectl.client.workers import serves
 from queuectl.domain.errors import StoreUnavailable
@@ -56,8 +57,8 @@ class Onlooker:
         if not jobs or any(job.state in (JobState.PROCESSING, JobState.FAILED) for job in jobs):
             return None
         first = jobs[0]
-        (found,) = self._client.explanations([first])
-        reason = self._own_slot(first) or found.reason
+        (found,) = self._client.explanations([first], self._call.console.time)
+        reason = self._own_slot(first) or reason_words(first, found.reason, self._client.now(), self._call.console.time)
         if reason is None or reason == "next in line":
             return None
         others = "others" if len(self._refs) == LOOKED_AT else f"{len(jobs) - 1} more"

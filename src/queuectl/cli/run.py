@@ -19,6 +19,7 @@ from queuectl.cli.notes import in_words, note_missing, note_paused, note_unserve
 from queuectl.cli.onlooker import Onlooker
 from queuectl.cli.wait import BY_SIGNAL, exit_code_of
 from queuectl.client.facade import Client
+from queuectl.client.facts import reason_words
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, StoreUnavailable, TimedOut
 from queuectl.domain.job import Job, JobState
@@ -26,7 +27,7 @@ from queuectl.domain.unique import ADDED
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request
-from queuectl.wire.times import parse_duration
+from queuectl.wire.times import format_duration, parse_duration
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.limits import Pause
@@ -104,7 +105,7 @@ def run(call: Call) -> int:
         except BrokenPipeError:
             return _interrupted(call, client, job, signal.SIGPIPE)
         except _NotStarted:
-            raise _given_up(call, client, job) from None
+            raise _given_up(call, client, job, start_within_s or 0.0) from None
     if call.console.as_json:
         call.console.json_array([job_to_json(finished)])
     elif finished.state is not JobState.COMPLETED and finished.error != f"exit code {finished.exit_code}":
@@ -166,9 +167,11 @@ def _has_started(client: Client, job: Job) -> bool:
     return now.starts > 0 or now.finished or now.state is JobState.PROCESSING
 
 
-def _given_up(call: Call, client: Client, job: Job) -> TimedOut:
+def _given_up(call: Call, client: Client, job: Job, within_s: float) -> TimedOut:
     """Cancels a job that has not started in time, or leaves it with `--keep`. Returns the error."""
-    message = f"job {job.id} did not start within {call.args.start_timeout}: {client.reason(client.job(job.id))}"
+    job = client.job(job.id)
+    reason = reason_words(job, client.reason(job), client.now(), call.console.time)
+    message = f"job {job.id} did not start within {format_duration(within_s)}: {reason}"
     if call.args.keep:
         return TimedOut(message, f"it stays in the queue; follow it with: {call.command(f'logs -f {job.id}')}")
     client.cancel([job.id])

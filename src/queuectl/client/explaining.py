@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from queuectl.client.documents import EXPLANATION
-from queuectl.client.facts import explanation
+from queuectl.client.facts import explanation, reason_words
 from queuectl.client.operation import JOB, JOBS, Argument, plain
 from queuectl.client.reasons import FORM, Listing
 from queuectl.client.values import Explanation
@@ -15,7 +15,8 @@ from queuectl.domain.limits import Hold, requests_of
 from queuectl.domain.reason import Code, Gate, closed_gates, ordinal
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
-from queuectl.wire.words import age, counted, local_time, short
+from queuectl.wire.times import format_second
+from queuectl.wire.words import age, counted, short
 
 HOLDERS_MAX, HOLDERS_TOLD = 100, 5
 RUNS = 100
@@ -42,8 +43,9 @@ class Around(Listing):
 class _Explaining:
     """What is said of one job."""
 
-    def __init__(self, around: Around, job: Job) -> None:
+    def __init__(self, around: Around, job: Job, time: Callable[[float], str]) -> None:
         self._around = around
+        self._time = time
         self._job = job
         self._store = around.store
         self._now = around.now
@@ -57,7 +59,7 @@ class _Explaining:
         starts_at = self._starts_at(gates)
         return Explanation(
             id=job.id, state=job.state, reason=reason, reason_code=gates[0].code if gates else None,
-            explanation=explanation(job, reason, now), gates=gates, starts_at=starts_at, runs=self._runs,
+            explanation=explanation(job, reason, now, self._time), gates=gates, starts_at=starts_at, runs=self._runs,
             mean_run=self._mean,
         )  # fmt: skip
 
@@ -71,8 +73,10 @@ class _Explaining:
             case Code.CANCELLING:
                 return gate._replace(told=self._since(gate.reason, "CancelRequested"))
             case Code.SCHEDULED:
-                told = f"scheduled for {local_time(job.due_at)} (in {short(job.due_at - self._now)})"
+                told = reason_words(job, gate.reason, self._now, self._time) or ""
                 return gate._replace(told=told, fix=f"queuectl retry {job.id}")
+            case Code.EXPIRED:
+                return gate._replace(told=reason_words(job, gate.reason, self._now, self._time) or "")
             case Code.RETRY:
                 told = f"{gate.reason}: {job.error}" if job.error else gate.reason
                 return gate._replace(told=told, fix=f"queuectl retry {job.id}")
@@ -113,7 +117,7 @@ class _Explaining:
         assert pause is not None
         told = f"queue {self._job.queue} paused for {age(self._now - pause.since)}"
         told += f" by {pause.by}" if pause.by else ""
-        told += f", until {local_time(pause.until)} (in {short(pause.until - self._now)})" if pause.until else ""
+        told += f", until {self._time(pause.until)} (in {short(pause.until - self._now)})" if pause.until else ""
         return told + (f": {pause.reason}" if pause.reason else "")
 
     def _of_queue(self, gate: Gate) -> Gate:
@@ -197,10 +201,10 @@ def _by(holders: Sequence[Hold], number: int, now: float) -> str:
     return f": {told}" + (f" and {more:,} more" if more > 0 else "")
 
 
-def explanations(store: Store, jobs: Sequence[Job]) -> list[Explanation]:
-    """Each job's explanation; what they share is read once."""
+def explanations(store: Store, jobs: Sequence[Job], time: Callable[[float], str] = format_second) -> list[Explanation]:
+    """Each job's explanation, with times as `time` tells them; what they share is read once."""
     around = Around(store)
-    return [_Explaining(around, job).explanation() for job in jobs]
+    return [_Explaining(around, job, time).explanation() for job in jobs]
 
 
 def explain(store: Store, who: str, id: str) -> Explanation:

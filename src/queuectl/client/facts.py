@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from queuectl.domain.job import Job, JobState
-from queuectl.wire.jobs import command_line, worker_name
+from queuectl.wire.jobs import command_line, why_expired, worker_name
 from queuectl.wire.sizes import format_size
 from queuectl.wire.times import format_duration
 from queuectl.wire.words import ago, counted, local_time, short
@@ -167,14 +167,14 @@ def tries(job: Job) -> str:
     return f"{job.attempts + running}/{job.spec.max_retries + 1}"
 
 
-def reason_words(job: Job, reason: str | None, now: float) -> str | None:
-    """The reason with its time in the reader's zone."""
+def reason_words(job: Job, reason: str | None, now: float, time: Callable[[float], str] = local_time) -> str | None:
+    """The reason with its time as `time` tells it; by default, in the reader's zone."""
     if reason and reason.startswith("scheduled for "):
-        return f"scheduled for {local_time(job.due_at)} (in {short(max(0.0, job.due_at - now))})"
-    return reason
+        return f"scheduled for {time(job.due_at)} (in {short(max(0.0, job.due_at - now))})"
+    return why_expired(job, time) if job.start_by is not None and reason == why_expired(job) else reason
 
 
-def explanation(job: Job, reason: str | None, now: float) -> str:
+def explanation(job: Job, reason: str | None, now: float, time: Callable[[float], str]) -> str:
     """A sentence about a job, without its subject."""
     match job.state:
         case JobState.PROCESSING:
@@ -187,4 +187,4 @@ def explanation(job: Job, reason: str | None, now: float) -> str:
         case JobState.CANCELLED:
             return f"was cancelled {ago(now - (job.finished_at or now))}: {job.error}"
         case _:
-            return f"is {job.state}: {reason_words(job, reason, now)}"
+            return f"is {job.state}: {reason_words(job, reason, now, time)}"

@@ -11,6 +11,7 @@ from queuectl.client import looking
 from queuectl.client.tables import Tables
 from queuectl.domain.errors import Invalid, StoreBusy
 from queuectl.domain.selector import ALL_JOBS, Selector
+from queuectl.wire.times import format_second
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,11 +104,11 @@ class Here(Tables):
         """Those of the jobs that exist."""
         return looking.there(self.store, refs)
 
-    def explanations(self, jobs: Sequence[Job]) -> list[Explanation]:
-        """Explains each job in full; see `explain`."""
+    def explanations(self, jobs: Sequence[Job], time: Callable[[float], str] = format_second) -> list[Explanation]:
+        """Explains each job in full, with times as `time` tells them; see `explain`."""
         from queuectl.client.explaining import explanations
 
-        return explanations(self.store, jobs)
+        return explanations(self.store, jobs, time)
 
     def figures(self, window_s: float, stretches: int, spans_max: int | None = None) -> Figures:
         """Figures of the last `window_s` seconds. Percentiles are of at most `spans_max` executions."""

@@ -26,6 +26,7 @@ from queuectl.wire.kinds import check_queue, check_text, whole_number
 from queuectl.wire.limits import NONE, RATE, format_rate, parse_rate
 from queuectl.wire.requests import ALIASES, SPEC_KEYS
 from queuectl.wire.times import format_duration, format_second, parse_time
+from queuectl.wire.words import ago
 
 CONCURRENCY_MAX = 1_000_000
 HOOK_KEYS = ("on_success", "on_failure", "on_dead")
@@ -231,7 +232,7 @@ def pause(
     ends = None if duration is None else now + seconds_of(duration)
     ends = parse_time(as_json(until), now, "until") if until is not None else ends
     if ends is not None and ends <= now:
-        raise Invalid(f"the pause would end at {format_second(ends)}, which is over", "give a later time")
+        raise Invalid(f"the pause would have ended {ago(now - ends)}", "give a later time")
     made = Pause(now, ends, who, check_text(reason, "reason")[:REASON_MAX] if reason else None)
     said = f"{f' until {format_second(ends)}' if ends is not None else ''}{f': {reason}' if reason else ''}"
 

@@ -82,11 +82,11 @@ def job_to_json(job: Job, reason: str | None = None) -> JsonObject:
     return document
 
 
-def why_expired(job: Job) -> str:
+def why_expired(job: Job, time: Callable[[float], str] = format_second) -> str:
     """What a job's `error` says once it has not started by its `start_by`."""
     if job.spec.expires is not None:
         return f"expired: not started within {format_duration(job.spec.expires)}"
-    return f"expired: not started by {format_second(job.start_by or 0.0)}"
+    return f"expired: not started by {time(job.start_by or 0.0)}"
 
 
 def spec_to_text(spec: Spec) -> str:

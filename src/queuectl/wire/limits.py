@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.limits import CAPACITY_MAX, RATE_STARTS_MAX, Pause, Rate, numbered
@@ -72,8 +72,8 @@ def units_missing(job: str, lock: str, units: Sequence[str], needed: int) -> Inv
     )
 
 
-def pause_words(pause: Pause) -> str:
-    """A pause for people: since when, by whom, until when and why."""
+def pause_words(pause: Pause, time: Callable[[float], str] = local_time) -> str:
+    """A pause in words: since when, by whom, until when and why."""
     by = f" by {pause.by}" if pause.by else ""
-    until = f" until {local_time(pause.until)}" if pause.until is not None else ""
-    return f"paused since {local_time(pause.since)}{by}{until}{f': {pause.reason}' if pause.reason else ''}"
+    until = f" until {time(pause.until)}" if pause.until is not None else ""
+    return f"paused since {time(pause.since)}{by}{until}{f': {pause.reason}' if pause.reason else ''}"

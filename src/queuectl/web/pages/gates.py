@@ -10,6 +10,7 @@ from queuectl.client.values import Explanation
 from queuectl.domain.reason import Code, Gate
 from queuectl.web.rendering import segment
 from queuectl.wire.kinds import ID, NAME
+from queuectl.wire.times import format_second
 
 LED = re.compile(rf"(queue|lock) ({NAME})(?=: | paused )")
 HOLDER = re.compile(rf"(?<= )({ID})(?= \((?:passed by for )?[0-9])")
@@ -18,10 +19,11 @@ WITH_HOLDERS = frozenset({Code.CONCURRENCY, Code.LOCK})
 
 
 class Piece(NamedTuple):
-    """A part of a sentence, and where it leads if it names something."""
+    """A part of a sentence: where it leads if it names something, or the time that it tells."""
 
     text: str
     href: str | None = None
+    at: float | None = None
 
 
 class Why(NamedTuple):
@@ -49,4 +51,8 @@ def _pieces(gate: Gate) -> Iterator[Piece]:
         yield Piece(gate.told[at : named.start()])
         yield Piece(named[1], f"/jobs/{segment(named[1])}")
         at = named.end()
-    yield Piece(gate.told[at:])
+    rest = gate.told[at:]
+    if gate.opens_at is not None and (time := format_second(gate.opens_at)) in rest:
+        before, _, rest = rest.partition(time)
+        yield from (Piece(before), Piece(time, at=gate.opens_at))
+    yield Piece(rest)
