@@ -6,11 +6,13 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,40 @@ def test_once_prints_it_and_json_tells_it(tmp_path: Path) -> None:
     assert typed(db, "top")[0] == 2
 
 
+class Screen:
+    """`top` on a terminal of its own, 80 by 24."""
+
+    def __init__(self, db: Path, *words: str, **variables: str) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        command = [sys.executable, "-m", "queuectl", "--db", str(db), "top", *words]
+        env = clean_environment(**{"TERM": "xterm-256color", **variables})
+        self.process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
+        )
+        os.close(theirs)
+        self.drawn = b""
+
+    def shows(self, text: bytes) -> bool:
+        while select.select([self._ours], [], [], 0)[0]:
+            try:
+                self.drawn += os.read(self._ours, 65536)
+            except OSError:  # the program has ended
+                break
+        return text in self.drawn
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._ours, keys)
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
 def test_keys_act_on_the_selected_job(tmp_path: Path) -> None:
     db = tmp_path / "jobs.db"
     assert typed(db, "enqueue --id runs --queue q -- true")[0] == 0
@@ -101,32 +137,47 @@ def test_keys_act_on_the_selected_job(tmp_path: Path) -> None:
     grip = a_grip(with_store.store)
     (job,) = with_store.store.claim(grip, HOST, 1, ())
     with_store.store.record(grip, [Change(job, Started(with_store.now()))])
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    command = [sys.executable, "-m", "queuectl", "--db", str(db), "top"]
-    process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=clean_environment(TERM="xterm-256color"),
-        start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
-    drawn = b""
-
-    def shows(text: bytes) -> bool:
-        nonlocal drawn
-        while select.select([ours], [], [], 0)[0]:
-            drawn += os.read(ours, 65536)
-        return text in drawn
-
-    try:
-        until(lambda: shows(b"q quit"), "top to draw")
-        os.write(ours, b"p")
-        until(lambda: shows(b"select a job first"), "top to want a job")
-        os.write(ours, b"jp")
+    with Screen(db) as screen:
+        until(lambda: screen.shows(b"q quit"), "top to draw")
+        screen.press(b"p")
+        until(lambda: screen.shows(b"select a job first"), "top to want a job")
+        screen.press(b"jp")
         until(lambda: "q" in {queue.name for queue in with_store.queues() if queue.pause}, "the queue to be paused")
-        os.write(ours, b"q")
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-        with_store.close()
+        screen.press(b"q")
+        assert screen.process.wait(20) == 0
+    with_store.close()
+
+
+COLOUR = re.compile(rb"\x1b\[[\d;]*3[1-6]m")
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "coloured"),
+    [
+        ((), {}, True),
+        ((), {"NO_COLOR": "1"}, False),
+        (("--color", "never"), {}, False),
+        (("--color", "always"), {"NO_COLOR": "1"}, True),
+        ((), {"TERM": "vt100"}, False),
+    ],
+)
+def test_colours_are_drawn_where_they_are_wanted(
+    tmp_path: Path, words: Sequence[str], variables: dict[str, str], coloured: bool
+) -> None:
+    db = tmp_path / "jobs.db"
+    assert typed(db, "enqueue -- true")[0] == 0
+    with Screen(db, *words, **variables) as screen:
+        until(lambda: screen.shows(b"q quit"), "top to draw")
+        screen.press(b"q")
+        assert screen.process.wait(20) == 0
+        assert (COLOUR.search(screen.drawn) is not None) == coloured
+
+
+@pytest.mark.parametrize("kind", ["dumb", "", "nosuchterminal"])
+def test_a_terminal_that_nobody_can_draw_on_is_refused(tmp_path: Path, kind: str) -> None:
+    db = tmp_path / "jobs.db"
+    assert typed(db, "enqueue -- true")[0] == 0
+    with Screen(db, TERM=kind) as screen:
+        until(lambda: screen.shows(b"top --once"), "top to name the other form")
+        assert screen.process.wait(20) == 2
+        assert screen.drawn.startswith(f"queuectl: TERM={kind} is ".encode())

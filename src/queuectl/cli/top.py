@@ -163,18 +163,20 @@ def top(call: Call) -> int:
             for row in rows(client.overview(), width, None):
                 console.print("".join(console.paint(text, style) if style else text for text, style in row.line))
         else:
-            _refuse_unknown_terminal()
-            curses.wrapper(lambda window: Top(client, window, call.db).run())
+            _refuse_unfit_terminal()
+            curses.wrapper(lambda window: Top(client, window, call.db, console.colour).run())
     return 0
 
 
-def _refuse_unknown_terminal() -> None:
+def _refuse_unfit_terminal() -> None:
     """Raises `Invalid` where nobody knows how to draw on this terminal."""
+    kind, hint = os.environ.get("TERM", ""), "write: queuectl top --once"
     try:
         curses.setupterm()
     except curses.error:
-        kind = os.environ.get("TERM", "")
-        raise Invalid(f"TERM={kind} is not the name of a known terminal", "write: queuectl top --once") from None
+        raise Invalid(f"TERM={kind} is not the name of a known terminal", hint) from None
+    if not curses.tigetstr("cup"):
+        raise Invalid(f"TERM={kind} is a terminal that cannot move its cursor", hint)
 
 
 def _document(found: Overview) -> dict[str, Any]:
@@ -194,12 +196,13 @@ def _document(found: Overview) -> dict[str, Any]:
 class Top:
     """The whole terminal. Reads the store once a second, and at once after a key that has changed something."""
 
-    def __init__(self, client: Client, window: curses.window, db: str | None) -> None:
+    def __init__(self, client: Client, window: curses.window, db: str | None, colour: bool) -> None:
         self._client, self._window, self._db = client, window, db
         self._chosen: tuple[str, str] | None = None
         self._said = ""
-        self._styles = _styles()
-        curses.curs_set(0)
+        self._styles = _styles(colour)
+        if curses.tigetstr("civis"):
+            curses.curs_set(0)
         window.timeout(int(READ_EVERY_S * 1000))
 
     def run(self) -> None:
@@ -293,10 +296,10 @@ def _told(changed: Any, done: str) -> str:
     return changed.refused[0].message if changed.refused else done
 
 
-def _styles() -> dict[str, int]:
-    """The attributes of `STYLES`, as far as the terminal has them."""
+def _styles(colour: bool) -> dict[str, int]:
+    """The attributes of `STYLES`, as far as the terminal has them; without the colours unless they are wanted."""
     found = {"bold": curses.A_BOLD, "dim": curses.A_DIM}
-    if curses.has_colors():
+    if colour and curses.has_colors():
         curses.use_default_colors()
         for number, name in enumerate(("red", "green", "yellow", "blue", "magenta", "cyan"), 1):
             curses.init_pair(number, getattr(curses, f"COLOR_{name.upper()}"), -1)
