@@ -13,7 +13,7 @@ from queuectl.client.values import Explanation
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import Job, Spec
 from queuectl.domain.lifecycle import CancelRequested, Held, Started
-from queuectl.domain.limits import Lock, Pause, Queue, Rate
+from queuectl.domain.limits import Lock, Pause, Queue, Rate, numbered
 from queuectl.domain.selector import ALL_JOBS
 from queuectl.store.port import Store
 from queuectl.store.values import Change, Grip
@@ -161,6 +161,44 @@ def test_units_that_are_kept_for_another_job_are_told(shop: Shop) -> None:
     )
 
 
+def test_the_way_out_of_a_lock_lets_the_job_start(shop: Shop) -> None:
+    grip = shop.worker()
+    shop.store.set_lock(Lock("gpu", numbered(4)))
+    shop.add("a", locks=("gpu=3",))
+    shop.start(grip, 1)
+    shop.add("b", locks=("gpu",))
+    shop.start(grip, 1)
+    shop.store.set_lock(Lock("gpu", numbered(1)))
+    shop.add("c", locks=("gpu=2",))
+    assert shop.start(grip, 1) == []
+    (gate, _) = shop.explain("c").gates
+    assert (gate.told[:36], gate.fix) == ("lock gpu: needs 2, 0 of 1 free; held", "queuectl lock set gpu 6")
+    assert shop.explain("c").starts_at is None  # nobody's end lets it start
+    shop.store.set_lock(Lock("gpu", numbered(5)))
+    assert shop.start(grip, 1) == []
+    shop.store.set_lock(Lock("gpu", numbered(6)))
+    assert [job.id for job in shop.start(grip, 1)] == ["c"]
+
+
+@pytest.mark.parametrize(("needs", "enough"), [(1, 5), (2, 6)])
+def test_the_way_out_of_a_lock_minds_what_is_kept_for_others(shop: Shop, needs: int, enough: int) -> None:
+    grip = shop.worker()
+    shop.store.set_lock(Lock("gpu", numbered(3)))
+    shop.add("a", locks=("gpu=2",))
+    shop.add("big", locks=("gpu=2",))
+    shop.add("small", locks=("gpu",))
+    shop.start(grip)
+    shop.store.record(grip, [Change(job=shop.store.get("small"), event=an_end(shop.store.now()))])
+    shop.clock.forward(400)
+    shop.add("c", locks=(f"gpu={needs}",))
+    assert shop.start(grip) == []
+    (gate,) = shop.explain("c").gates
+    assert "; kept for big (passed by for 6m40s); " in gate.told
+    assert gate.fix == f"queuectl lock set gpu {enough}"
+    shop.store.set_lock(Lock("gpu", numbered(enough)))
+    assert [job.id for job in shop.start(grip)] == ["big", "c"]
+
+
 def test_a_queue_without_workers_says_how_to_start_one(shop: Shop) -> None:
     shop.worker(queues=("other",))
     shop.add("a", queue="q")
@@ -175,6 +213,16 @@ def test_what_has_expired_unswept_says_so(shop: Shop) -> None:
     shop.clock.forward(10)
     assert shop.reason("a") == "expired: not started within 10s"
     assert shop.explain("a").reason_code == "expired"
+
+
+def test_what_nobody_cancels_that_has_expired_says_what_would(shop: Shop) -> None:
+    shop.add("a", start_by=NOON)
+    (gate,) = shop.explain("a").gates
+    assert gate.told == "expired: not started by 2027-01-15T08:00:00Z; the next worker cancels it"
+    assert gate.fix == "queuectl worker start"
+    shop.worker()
+    (gate,) = shop.explain("a").gates
+    assert (gate.told, gate.fix) == ("expired: not started by 2027-01-15T08:00:00Z", None)
 
 
 def test_a_job_being_cancelled_says_by_whom(shop: Shop) -> None:

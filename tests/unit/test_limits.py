@@ -116,6 +116,12 @@ def test_reservations_bind_only_those_behind_them() -> None:
     assert list(chosen(due(6, locks="x"), free={"x": 3}, reserved=reserved).taken) == [6]
 
 
+def test_a_reservation_ends_with_its_job() -> None:
+    reserved = [Reservation((0, NOON, 5), 2)]
+    choice = chosen(due(5, locks="x=2"), due(6, locks="x"), free={"x": 3}, reserved=reserved)
+    assert choice.units == {5: {"x": ["0", "1"]}, 6: {"x": ["2"]}}
+
+
 @pytest.mark.parametrize("gated", [{"queue": "limited"}, {"locks": "x"}, {"expires": True}])
 def test_nothing_at_or_behind_a_gate_is_taken_ahead(gated: dict[str, Any]) -> None:
     choice = chosen(due(1), due(2, **gated), due(3), rooms={"limited": 5}, ahead=True)

@@ -213,8 +213,11 @@ def _explained(call: Call, found: Explanation, now: float) -> Iterator[str]:
     yield visible(sentence)
     if len(found.gates) > 1 or not all(sentence.endswith(gate.told) for gate in found.gates):
         yield from (visible(f"  {gate.told}") for gate in found.gates)
-    if found.starts_at is not None and found.mean_run is not None:
-        took = f"the last {counted(found.runs, 'run')} of its queue took {format_duration(found.mean_run)} on average"
-        yield f"  likely to start in {short(max(0.0, found.starts_at - now))}: {took}"
+    if found.starts_at is not None and (found.mean_run is not None or any(gate.place for gate in found.gates)):
+        took = ""
+        if found.mean_run is not None:
+            took = f": the last {counted(found.runs, 'run')} of its queue took {format_duration(found.mean_run)}"
+            took += " on average"
+        yield f"  likely to start in {short(max(0.0, found.starts_at - now))}{took}"
     fixes = dict.fromkeys(gate.fix for gate in found.gates if gate.fix)
     yield from (f"  bring it forward: {call.command(fix.removeprefix('queuectl '))}" for fix in fixes)

@@ -19,7 +19,10 @@ TOLD_AFTER_S = 1.0
 LOOK_EVERY_S = 2.0
 LOOKED_AT = 100
 """Most jobs whose reasons are read."""
-WAYS_OUT = {"held": "let it run with", "no_worker": "start one with", "paused": "resume it with"}
+WAYS_OUT = {
+    "held": "let it run with", "no_worker": "start one with", "paused": "resume it with",
+    "expired": "the next worker cancels it; start one with",
+}  # fmt: skip
 """How the command that opens a gate is announced, by the gate's code."""
 
 

@@ -11,7 +11,7 @@ from queuectl.client.reasons import FORM, Listing
 from queuectl.client.values import Explanation
 from queuectl.domain.batch import batch_of
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
-from queuectl.domain.limits import Hold, requests_of
+from queuectl.domain.limits import Hold, enough_for, requests_of
 from queuectl.domain.reason import Code, Gate, closed_gates, ordinal
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
@@ -70,6 +70,8 @@ class _Explaining:
         match gate.code:
             case Code.HELD:
                 return gate._replace(told=self._since("held", "Held"), fix=f"queuectl release {job.id}")
+            case Code.EXPIRED if all(each.stopping or each.orphaned for each in self._around.live):
+                return gate._replace(told=f"{gate.reason}; the next worker cancels it", fix="queuectl worker start")
             case Code.CANCELLING:
                 return gate._replace(told=self._since(gate.reason, "CancelRequested"))
             case Code.SCHEDULED:
@@ -139,13 +141,13 @@ class _Explaining:
         assert gate.name is not None
         most, lock = self._around.most, self._around.lock(gate.name)
         (units,) = (each.units for each in requests_of(self._job.locks) if each.lock == lock.name)
-        free = len(lock.free(unit for hold in gate.holders for unit in hold.units))
+        held = [unit for hold in gate.holders for unit in hold.units]
+        free, keepers = len(lock.free(held)), self._around.kept(self._job, lock.name)
         told = f"lock {lock.name}: needs {units}, {free} of {lock.capacity} free"
         if batch := batch_of(lock.name):
             told = f"batch {batch}: at most {lock.capacity} run at once, {free} free"
         told += _by(gate.holders, len(gate.holders), self._now).replace(":", "; held by", 1)
-        if free >= units:
-            keepers = self._around.kept(self._job, lock.name)
+        if keepers:
             told += "; kept for " + ", ".join(
                 f"{each.job} (passed by for {age(self._now - each.since)})" for each in keepers
             )
@@ -154,8 +156,8 @@ class _Explaining:
             waiting = self._store.waiting_for(lock.name, most + 1)
             of = f"{waiting:,}" if waiting <= most else f"over {most:,}"
             told += f"; {self._place(ahead).removesuffix(' in line')}" + (f" of {of}" if ahead <= most else "")
-        more = lock.capacity + units - free
-        fix = None if lock.named or free >= units else f"queuectl lock set {lock.name} {more}"
+        enough = None if lock.named else enough_for(units + sum(len(each.units) for each in keepers), held)
+        fix = None if enough is None else f"queuectl lock set {lock.name} {enough}"
         place = None if ahead is None else ahead + 1
         return gate._replace(told=told, place=place, waiting=waiting, fix=fix)
 

@@ -7,7 +7,7 @@ here holds exactly, over all workers. Times are seconds since the epoch.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -83,6 +83,15 @@ class Lock(NamedTuple):
 def numbered(capacity: int) -> tuple[str, ...]:
     """The units of a lock whose units nobody has named."""
     return tuple(str(number) for number in range(capacity))
+
+
+def enough_for(free: int, held: Collection[str]) -> int | None:
+    """The least capacity of a lock that leaves so many numbered units free; None if it may not have as many."""
+    for unit in range(CAPACITY_MAX):
+        free -= str(unit) not in held
+        if not free:
+            return unit + 1
+    return None
 
 
 def variables(lock: Lock, units: Sequence[str]) -> dict[str, str]:
@@ -198,7 +207,9 @@ class Supply:
         """Whether this many are free, whoever they are kept for."""
         return units <= len(self._free)
 
-    def take(self, units: int) -> list[str]:
+    def take(self, units: int, order: Order) -> list[str]:
+        """Gives units to the job with this place in line, which then keeps back none."""
+        self._reserved = [each for each in self._reserved if each.order != order]
         taken, self._free = self._free[:units], self._free[units:]
         return taken
 
@@ -270,7 +281,7 @@ def choose(
                     choice.lines_kept_out.add(job.locks)
                 _park(choice, job)
                 continue
-            choice.units[job.seq] = {each.lock: supplies[each.lock].take(each.units) for each in needs}
+            choice.units[job.seq] = {each.lock: supplies[each.lock].take(each.units, job.order) for each in needs}
         if job.queue in left:
             left[job.queue] -= 1
         choice.taken[job.seq] = job

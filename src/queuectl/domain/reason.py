@@ -189,7 +189,7 @@ def _of_locks(job: Job, facts: Facts) -> Iterator[Gate]:
             if free >= request.units + sum(len(keeper.units) for keeper in keepers):
                 continue
             why = f"kept for {named([keeper.job for keeper in keepers])}"
-        width = max(1, lock.capacity // request.units)
+        width = lock.capacity // request.units or None  # None: only a person can let it start
         what = f"lock {request}"
         if batch := batch_of(lock.name):
             what = f"its turn in batch {batch}, of which at most {lock.capacity} run at once"
