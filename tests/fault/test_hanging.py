@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
+from queuectl.domain.errors import Invalid
 from queuectl.domain.job import JobState
+from queuectl.engine.dispatch import secrets
+from queuectl.engine.dispatch.secrets import READ_WITHIN_S, Secrets
 from queuectl.engine.supervise import starting
 from queuectl.engine.supervise.hanging import CHANGED, Mounts
+from tests.engine.test_secrets import a_file
 from tests.hung import hung_file_system, lease_on, mounts_of_our_own, why_none
 from tests.workshop import open_workshop, until
 
@@ -146,3 +150,37 @@ def test_a_start_that_takes_too_long_is_killed_and_then_given_up(monkeypatch: py
     start.judge()
     assert start.failure
     assert start.failure.reason.startswith("cannot read stdin file /x: no answer within 0.05 s on host ")
+
+
+def test_a_secrets_file_that_hangs_costs_only_the_jobs_that_need_it(hung: Path, tmp_path: Path) -> None:
+    (there := tmp_path / "there").mkdir()
+    path = a_file(there, "CODE=7\n")
+    (way := tmp_path / "way").symlink_to(there)
+    with open_workshop(tmp_path) as shop:
+        worker = shop.worker(3, "--secrets", str(way / path.name))
+        fields: dict[str, Any] = {"command": "exit $CODE", "secrets": ["CODE"], "max_retries": 0}
+        (well,) = shop.finished(shop.enqueue(**fields))
+        assert well.exit_code == 7
+        limited, cancelled = shop.enqueue("sleep 300", timeout=1.0, max_retries=0), shop.enqueue("sleep 300")
+        shop.started(limited, cancelled)
+        way.unlink()
+        way.symlink_to(hung)
+        needs = [shop.enqueue(**fields) for _ in range(5)]
+        shop.finished(shop.enqueue("true"))
+        late = f"cannot read secrets file {way / path.name}: no answer within {READ_WITHIN_S:g} s on host "
+        for job in shop.finished(*needs):
+            assert (job.state, (job.error or "").startswith(late)) == (JobState.DEAD, True), job.error
+        shop.client.cancel([cancelled])
+        assert [job.state for job in shop.finished(limited, cancelled)] == [JobState.DEAD, JobState.CANCELLED]
+        assert worker.stop() == 0
+
+
+def test_a_secrets_file_under_a_lease_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, secrets_file = a_file(tmp_path, "CODE=7\n"), Secrets(str(tmp_path / "secrets.env"))
+    monkeypatch.setattr(secrets, "READ_WITHIN_S", 0.2)
+    with lease_on(path):
+        for _ in range(2):
+            with pytest.raises(Invalid, match="no answer within"):
+                secrets_file.values(["CODE"])
+    monkeypatch.setattr(secrets_file, "_again_at", 0.0)
+    assert secrets_file.values(["CODE"]) == {"CODE": "7"}
