@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
-from tests.e2e.conftest import Terminal
+from tests.e2e.conftest import DEADLINE_S, Terminal
 
 SHELLS = pytest.mark.parametrize("shell", ["bash", "sh"])
 
@@ -139,6 +140,18 @@ def test_chunks_are_kept_up_to_a_bad_line(terminal: Terminal) -> None:
     assert "jobs line 6: job a0 exists already" in done.err
     assert len(terminal.good("queuectl list --json").json) == 25
     assert terminal.type("queuectl enqueue --chunk 5 -- true").code == 2
+
+
+@pytest.mark.parametrize("option", ["", "--json"])
+def test_an_interrupt_while_ids_are_printed_says_what_was_added(terminal: Terminal, option: str) -> None:
+    (terminal.folder / "list").write_text("\n" * 5 + "x\n" * 20_000)
+    adding = terminal.background(f"queuectl enqueue --each-line list {option} -- echo {{}} 2> errors")
+    assert adding.stdout is not None
+    adding.stdout.read(1)  # all are added, and the other ids fill the pipe
+    adding.send_signal(signal.SIGINT)
+    adding.communicate(timeout=DEADLINE_S)
+    assert adding.returncode == 130
+    assert "enqueued so far: 20,000 jobs, to line 20,005" in (terminal.folder / "errors").read_text()
 
 
 def test_each_line_makes_a_job(terminal: Terminal) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.domain.errors import Invalid
+from queuectl.domain.errors import Invalid, SystemFailure
 from queuectl.wire import spool
 from queuectl.wire.documents import BLOCK_CHARACTERS, documents_in
 from queuectl.wire.reading import Reader, Requests, merged, read
@@ -105,6 +105,18 @@ def test_what_exceeds_memory_waits_in_a_file(monkeypatch: pytest.MonkeyPatch) ->
     requests = read_text(text)
     assert [(each.id, each.columns["priority"]) for each in requests] == [(f"a{n}", n % 7) for n in range(4500)]
     assert [len(piece.commands) for piece in requests.pieces()] == [1000] * 4 + [500]
+
+
+def test_a_full_disk_is_named_as_soon_as_it_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "MEMORY_BYTES", 10)
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda buffering=-1, **_: open("/dev/full", "r+b", buffering))  # noqa: SIM115
+    kept = spool.Spool()
+    with pytest.raises(SystemFailure, match=r"cannot keep the input in .*: No space left on device"):
+        kept.add("a text of more than ten bytes")
+    del kept
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: open("/none/there"))  # noqa: SIM115
+    with pytest.raises(SystemFailure, match="cannot keep the input in a file: No such file or directory"):
+        spool.Spool().add("a text of more than ten bytes")
 
 
 def test_chunks_are_read_one_by_one_and_know_their_lines() -> None:

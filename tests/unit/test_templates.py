@@ -98,7 +98,8 @@ def test_a_line_is_appended_where_nothing_takes_it() -> None:
         ("echo x # {}", 10, "a comment"),
         ("cat <<E\n{}\nE", 9, "a here-document"),
         ("cat <<-'E' && ls {1}\n{}\nE", 22, "a here-document"),
-        ("echo $'a\\'{}'", 11, "single quotes"),
+        ("echo $'a\\'{}'", 11, r"$'\'', which shells read differently"),
+        ("echo $'a\\'' {} '", 13, r"$'\'', which shells read differently"),
         ("echo 'a' \\' '{}'", 14, "single quotes"),
     ],
 )
@@ -124,6 +125,7 @@ NASTY = ["$(touch x)", "`touch x`", "'; touch x; '", '"', "a\nb", "\\", "-n", "#
         "if [ -n {} ]; then printf '<%s>' {}; fi", "printf '<%s>' {} ${#} \\{} # end",
         "x={}; printf '<%s>' \"$x\" $'a' {}", "case {} in z) ;; *) printf '<%s>' {};; esac",
         "printf '<%s>' a#b {} | cat - | (cat)", "cat <<E; printf '<%s>' {}\nE",
+        "a=$((1<<2))\nprintf '<%s>' $'a\\\\' {}",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("shell", ["sh", "bash"])
@@ -149,12 +151,20 @@ def test_lines_end_as_they_do_anywhere() -> None:
         (b"ok\nb\0c\n", "f line 2: a NUL byte is in it"),
         (b"ok\n\nb\xff\n", "f line 3: not UTF-8 text"),
         (b"ok\n" + b"x" * 140_000, "f line 2: command is 140,002 bytes long"),
+        (b"ok\n" + b"x" * (17 << 20), "line 2 is longer than 16,777,216 bytes"),
     ],
 )
 def test_a_line_that_makes_no_job_is_named(text: bytes, message: str) -> None:
     with pytest.raises(Invalid) as refused:
         commands("x", text)
     assert refused.value.message.startswith(message)
+
+
+def test_a_column_without_a_name_leaves_the_line_alone() -> None:
+    line = b",name,,x\n0,a.b,,c\n"
+    assert commands(["x", "{}", "{name.}", "{1}"], line, colsep=",", header=True) == [
+        ("x", "0", "a.b", "", "c", "a", "0")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -150,20 +150,27 @@ def reading(call: Call, file: BinaryIO) -> Callable[[int], None] | None:
 
 def add(call: Call, reader: Reader, chunks: Iterable[Requests]) -> None:
     """Adds what was read, and prints it."""
-    console = call.console
     with call.client() as client:
         adding = _Adding(call, client, reader, chunks)
-        if console.as_json:
-            console.job_array(client.with_reasons(_new(call, adding)))
-        elif console.terminal and not console.quiet:
-            _print_few(call, adding)
-        else:
-            for added in adding:
-                console.lines(_lines_of(added, console.quiet))
-                _note_there(call, added)
+        try:
+            _print(call, client, adding)
+        except (QueuectlError, KeyboardInterrupt) as error:
+            adding.end(error)
         if adding.error is not None:
             raise adding.error
         note_all(call, client, adding.samples.values())
+
+
+def _print(call: Call, client: Client, adding: _Adding) -> None:
+    console = call.console
+    if console.as_json:
+        console.job_array(client.with_reasons(_new(call, adding)))
+    elif console.terminal and not console.quiet:
+        _print_few(call, adding)
+    else:
+        for added in adding:
+            console.lines(_lines_of(added, console.quiet))
+            _note_there(call, added)
 
 
 def _new(call: Call, adding: Iterable[Added]) -> Iterator[list[Job]]:
@@ -218,12 +225,13 @@ class _Adding:
         self._client = client
         self._reader = reader
         self._chunks = chunks
+        self._done = 0
         self.samples: dict[tuple[object, ...], Job] = {}
         self.error: BaseException | None = None
         """What ended it after the first chunk, to be raised once those before are printed."""
 
     def __iter__(self) -> Iterator[Added]:
-        console, done = self._call.console, 0
+        console = self._call.console
         try:
             for requests in self._chunks:
                 console.progress_done()
@@ -231,19 +239,25 @@ class _Adding:
                 progress = console.progress("enqueued", len(requests))
                 added = self._client.enqueue_read(requests, None, progress)
                 console.progress_done()
-                done += len(requests)
-                self._reader.so_far = f"enqueued so far: {counted(done, 'job')}, to {requests.kind} {requests.last:,}"
+                self._done += len(requests)
+                self._reader.so_far = (
+                    f"enqueued so far: {counted(self._done, 'job')}, to {requests.kind} {requests.last:,}"
+                )
                 if added.new:
                     self._sample(added)
                 yield added
                 console.flush()
         except (QueuectlError, KeyboardInterrupt) as error:
-            console.progress_done()
-            if not done:
-                raise
-            self.error = error
-            if self._reader.so_far not in getattr(error, "hint", ""):
-                console.note(self._reader.so_far, "so_far")
+            self.end(error)
+
+    def end(self, error: QueuectlError | KeyboardInterrupt) -> None:
+        """Ends it with an error while jobs are added or printed: says how far it got, or raises if it did not begin."""
+        self._call.console.progress_done()
+        if not self._done:
+            raise error
+        self.error = error
+        if self._reader.so_far not in getattr(error, "hint", ""):
+            self._call.console.note(self._reader.so_far, "so_far")
 
     def _sample(self, added: Added) -> None:
         for job in islice(added.samples(), max(0, SAMPLES_MAX - len(self.samples))):

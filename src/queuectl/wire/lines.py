@@ -51,6 +51,8 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         line = file.readline(LINE_BYTES_MAX)
         if not line:
             return
+        if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
+            raise Invalid(f"line {number} is longer than {LINE_BYTES_MAX:,} bytes", "-0 separates by NUL bytes")
         if number == 1:
             line = line.removeprefix(BOM)
         line = line.removesuffix(b"\n").removesuffix(b"\r")
@@ -98,7 +100,7 @@ def _names(numbered: Iterator[tuple[int, bytes]], split: Callable[[str], list[st
     """The names of the columns, from the first line."""
     _, first = next(numbered, (0, b""))
     names = split(_text(first))
-    for name in names:
+    for name in filter(None, names):
         if names.count(name) > 1:
             raise Invalid(f"the header names {name!r} twice", "give each column a name of its own")
     return names

@@ -74,8 +74,11 @@ class _Scan:
         """What begins only outside of double quotes."""
         text, at = self._text, self.at
         if character == "'":
-            self._skip("single quotes", "'", escapes=text[at - 1 : at] == "$")
-        elif nest in (BRACES, ARITHMETIC):
+            self._skip("single quotes", "'")
+            quoted = text[at + 1 : self.at - 1]
+            if text[at - 1 : at] == "$" and (len(quoted) - len(quoted.rstrip("\\"))) % 2:
+                self._skip(r"$'\'', which shells read differently", "")
+        elif nest is not None and nest.end in (BRACES.end, ARITHMETIC.end):
             return self._open(OPENED_BARE[1:])
         elif character == "#" and (at == 0 or text[at - 1] in WORD_BREAKS):
             self._skip("a comment", "\n")
@@ -88,11 +91,11 @@ class _Scan:
             return self._open(OPENED_BARE)
         return True
 
-    def _skip(self, name: str, end: str, escapes: bool = False) -> None:
+    def _skip(self, name: str, end: str) -> None:
         """Goes behind the next `end`, or to the end of the command if there is none."""
         began = self.at
         self.at += 1
         while self.at < len(self._text) and not (end and self._text[self.at] == end):
-            self.at += 2 if escapes and self._text[self.at] == "\\" else 1
+            self.at += 1
         self.found.update((spot, name) for spot in self._spots if began <= spot < self.at)
         self.at += name != "a comment"

@@ -48,15 +48,20 @@ class Spool:
     def _spill(self) -> None:
         from tempfile import TemporaryFile
 
-        self._file = TemporaryFile(prefix="queuectl-")  # noqa: SIM115
+        try:
+            self._file = TemporaryFile(prefix="queuectl-", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise SystemFailure(f"cannot keep the input in a file: {error.strerror}", "set TMPDIR") from None
         for piece in self._held:
             self._write(piece)
         self._held.clear()
 
     def _write(self, piece: bytes) -> None:
         assert self._file is not None
+        rest = memoryview(len(piece).to_bytes(8) + piece)
         try:
-            self._file.write(len(piece).to_bytes(8) + piece)
+            while rest:  # without a buffer: nothing is left over that a full disk would refuse later
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             from tempfile import gettempdir
 

@@ -203,6 +203,6 @@ class Template:
 
 
 def _pattern(names: Sequence[str]) -> re.Pattern[str]:
-    """Longer names first: one may begin with another."""
-    name = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
+    """Longer names first: one may begin with another. A column without a name has no placeholder of its own."""
+    name = "|".join(re.escape(name) for name in sorted(filter(None, names), key=len, reverse=True)) or r"(?!)"
     return re.compile(rf"\{{(?:(#)|(?:({name})|(-?[1-9][0-9]{{0,5}}))?(//|/\.|/|\.)?)\}}")
