@@ -19,7 +19,7 @@ from queuectl.engine.dispatch.release import become
 from queuectl.engine.dispatch.requests import MustRestart
 from queuectl.engine.dispatch.secrets import Secrets
 from queuectl.engine.dispatch.wakeup import wakeup_for
-from queuectl.engine.happenings import WorkerCrashed
+from queuectl.engine.happenings import WorkerCrashed, WorkerFailed
 from queuectl.engine.lease import RENEWALS_A_TTL, TERM_BEFORE_S
 from queuectl.engine.log import Log
 from queuectl.engine.signals import Signals
@@ -40,6 +40,20 @@ Started = Callable[[str, int], None]
 Echo = Callable[[str], None]
 
 
+class _Beginning:
+    """Whether a worker serves, or has served: from then on nobody but its log is told how it ends."""
+
+    def __init__(self, on_started: Started) -> None:
+        self._on_started = on_started
+        self.log: Log | None = None
+
+    def is_over(self, options: WorkerOptions, log: Log) -> None:
+        """The worker serves."""
+        if self.log is None:
+            self._on_started(options.name, options.slots)
+        self.log = log
+
+
 def run_worker(
     db: str | None, options: WorkerOptions, on_started: Started, echo: Echo, more: Sequence[str] = ()
 ) -> int:
@@ -54,21 +68,29 @@ def run_worker(
         supervisors=_supervisors(options.slots),
     )
     _refuse_without_files(options)
-    url, manager = locate_store(db), Manager()
-    is_back = False
+    beginning = _Beginning(on_started)
+    try:
+        return _run(locate_store(db), options, beginning, echo, more)
+    except QueuectlError as error:
+        if beginning.log is not None:
+            beginning.log(WorkerFailed(what=error.message))
+        raise
+
+
+def _run(url: str, options: WorkerOptions, beginning: _Beginning, echo: Echo, more: Sequence[str]) -> int:
+    manager = Manager()
     while True:
         try:
             with suppress(MustReopen), closing(open_store(url)) as store:
                 address = store.address
                 _refuse_untrusted(store)
-                if not is_back:  # else supervisors that this process started may live on
+                if beginning.log is None:  # else supervisors that this process started may live on
                     _refuse_taken(store, options.name)
-                return _serve(store, options, manager, on_started, echo)
+                return _serve(store, options, manager, beginning, echo)
         except MustRestart as wanted:
             become(wanted.options, more, {**manager.given, "QUEUECTL_DB": address})
         if not is_server(url) and not os.path.isdir(os.path.dirname(os.path.abspath(url))):
             raise StoreUnavailable(f"the folder of the store {url} is gone", "start a worker where the store is now")
-        on_started, is_back = _say_nothing, True
 
 
 def check_worker(db: str | None, options: WorkerOptions) -> None:
@@ -85,11 +107,7 @@ def _supervisors(slots: int) -> int:
     return min(-(-slots // SLOTS_A_SUPERVISOR), os.cpu_count() or 1, SUPERVISORS_MAX)
 
 
-def _say_nothing(_name: str, _slots: int) -> None:
-    pass
-
-
-def _serve(store: Store, options: WorkerOptions, manager: Manager, on_started: Started, echo: Echo) -> int:
+def _serve(store: Store, options: WorkerOptions, manager: Manager, beginning: _Beginning, echo: Echo) -> int:
     store.bring_up_to_date()  # a file that was a backup gets its log, which the wake-up watches
     clock, wakeup = SystemClock(), wakeup_for(store)
     log = Log(log_path(store, options.name), clock, echo)
@@ -100,7 +118,7 @@ def _serve(store: Store, options: WorkerOptions, manager: Manager, on_started: S
             store.guard()
             patience_s = _answer_within_s(Settings(store.config())["lease-ttl"])
             store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S, patience_s)  # from now on its loop tries again
-            on_started(options.name, options.slots)
+            beginning.is_over(options, log)
             manager.ready(clock.monotonic())
             return loop.run()
         except (QueuectlError, MustReopen):

@@ -39,7 +39,11 @@ def _become_daemon(db: str | None, options: WorkerOptions, writer: int) -> None:
         os.dup2(null, standard)
     close_from(3, but=[writer])  # such as a lock that the shell holds, or the pipe of a script that waits for our end
 
+    serves = False
+
     def started(name: str, _slots: int) -> None:
+        nonlocal serves
+        serves = True
         os.write(writer, f"started {name}".encode())
         os.close(writer)
 
@@ -47,7 +51,8 @@ def _become_daemon(db: str | None, options: WorkerOptions, writer: int) -> None:
     try:
         code = run_worker(db, options, started, lambda _line: None)
     except QueuectlError as error:
-        os.write(writer, "\0".join((error.code, error.message, error.hint)).encode())
         code = error.exit_code
+        if not serves:  # else its log has it
+            os.write(writer, "\0".join((error.code, error.message, error.hint)).encode())
     finally:
         os._exit(code)

@@ -15,6 +15,7 @@ from queuectl.client import doctor
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState
 from queuectl.places import log_path
+from queuectl.store.sqlite.connection import folder_of
 from tests.engine.test_capabilities import Handicapped, interpreter_without
 from tests.workshop import Workshop, clean_environment, open_workshop, until
 
@@ -58,6 +59,23 @@ def test_a_supervisors_last_words_are_in_the_workers_log(shop: Workshop, tmp_pat
     worker.process.send_signal(signal.SIGINT)
     said = worker.end()
     assert "ValueError: broken here (File" in said
+
+
+@pytest.mark.parametrize("new", ["garbage", "a folder"])
+def test_a_detached_worker_whose_store_is_spoiled_leaves_its_error_in_its_log(tmp_path: Path, new: str) -> None:
+    db = tmp_path / "jobs.db"
+    command = [sys.executable, "-m", "queuectl", "--db", str(db), "worker", "start", "--detach", "--name", "w"]
+    subprocess.run(command, check=True, capture_output=True, env=clean_environment(), timeout=60)
+    if new == "garbage":
+        spoilt = tmp_path / "spoilt"
+        spoilt.write_bytes(b"not a database" * 1000)
+        spoilt.rename(db)
+    else:
+        db.unlink()
+        db.mkdir()
+    log = Path(folder_of(str(db))) / "logs" / "w.log"
+    until(lambda: "the worker ends: " in log.read_text())
+    assert str(db) in log.read_text().splitlines()[-1]
 
 
 def test_a_detached_worker_that_crashes_leaves_its_error_in_its_log(shop: Workshop) -> None:

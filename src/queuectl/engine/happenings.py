@@ -37,6 +37,12 @@ class WorkerCrashed(NamedTuple):
     what: str
 
 
+class WorkerFailed(NamedTuple):
+    """Something that the worker cannot do without has ended it."""
+
+    what: str
+
+
 class CannotStart(NamedTuple):
     """The worker can start no command just now."""
 
@@ -210,6 +216,7 @@ Happening = (
     | WorkerSet
     | Lacking
     | WorkerCrashed
+    | WorkerFailed
     | CannotStart
     | MachineBusy
     | MachineFree

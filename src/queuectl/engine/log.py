@@ -80,6 +80,7 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
     happenings.WorkerSet: lambda event: f"worker set: {_slots(event.slots)}, {_queues(event.served)}",
     happenings.Lacking: "this platform lacks {e.name}: {e.without}",
     happenings.WorkerCrashed: "the worker crashed, by a fault of queuectl's own: {e.what}",
+    happenings.WorkerFailed: "the worker ends: {e.what}",
     happenings.CannotStart: "cannot start any command: {e.why}",
     happenings.MachineBusy: "starting nothing for now: {e.why}",
     happenings.MachineFree: "starting commands again",
