@@ -121,7 +121,7 @@ class PostgresSession(Session):
             self._meet(found)
 
     def _migrate(self) -> None:
-        self._identity = bring_up_to_date(self._line, self._address)
+        self._meet(bring_up_to_date(self._line, self._address))
 
     def _greet(self) -> None:
         """Asks for the server's time and how durable commits must be."""

@@ -25,7 +25,7 @@ from queuectl.store.postgres.insert import Inserting
 from queuectl.store.postgres.listener import Listener
 from queuectl.store.postgres.record import Recording
 from queuectl.store.postgres.relay import PostgresRelay
-from queuectl.store.postgres.schema import empty, find_identity
+from queuectl.store.postgres.schema import Identity, empty, find_identity
 from queuectl.store.shared.alerts import Alerts
 from queuectl.store.shared.batches import Batches
 from queuectl.store.shared.history import History
@@ -50,21 +50,21 @@ class PostgresStore(Recording, Inserting, Batches, History, Tokens, Alerts):
 
         Without `make`, missing tables raise `StoreUnavailable`.
         """
+        self._below = below
         super().__init__(parse_address(url), clock, lock_timeout_s, make)
         self.address, self.url = self._address.given, self._address.shown
         self.access = access(self._address)
         self.watch: str | None = None
         self.shared_by_machines = True
         self.defaults: Mapping[str, str] = {"env-capture": ""}  # another machine's PATH does not help
-        self._below = below
         self._listener = Listener(self._address, self._channel, self._me)
         self.relay: OutputRelay | None = PostgresRelay(self)
 
-    @property
-    def folder(self) -> Path:
+    def _meet(self, identity: Identity) -> None:
         """A copy of a store, which has the same id, has a folder of its own."""
-        store_id, home, is_copy, *_ = self._identity
-        return self._below / "-".join([store_id, *([home.replace("/", "-")] if is_copy else []), os.uname().nodename])
+        super()._meet(identity)
+        copied = [identity.home.replace("/", "-")] if identity.is_copy else []
+        self.folder = self._below / "-".join([identity.store_id, *copied, os.uname().nodename])
 
     @property
     def wake_handle(self) -> int:
