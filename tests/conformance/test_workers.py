@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from queuectl.domain.lifecycle import (
 )
 from queuectl.domain.served import Served
 from queuectl.store.port import Store
+from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.values import LEASE_S, Change, Output, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end, claim_one, finish, record_one
 from tests.conformance.conftest import StoreFactory
@@ -522,6 +524,32 @@ def test_a_worker_registered_in_another_store_is_not_at_home(store: Store) -> No
     assert store.is_at_home(row._replace(home=None)), "of an older release"
 
 
+def test_who_lives_is_found_out_of_all_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for id, lease_s in (("w~1", 60.0), ("w~2", 0.0), ("w~3", 60.0)):
+        store.register(a_worker(id, machine="elsewhere"), lease_s)
+    rows, asked = store.workers(), []
+    if isinstance(store, PostgresStore):
+        execute = store._line.execute
+
+        def ask(query: str, parameters: Any = None) -> Any:
+            asked.append(query)
+            return execute(query, parameters)
+
+        monkeypatch.setattr(store._line, "execute", ask)
+    living = [row.id for row in store.living(rows)]
+    assert living == (["w~1", "w~3"] if store.shared_by_machines else []), "only a lease speaks for another machine"
+    assert len(asked) == store.shared_by_machines
+
+
+def test_a_worker_looks_at_those_of_its_machine_and_at_the_dead(store: Store) -> None:
+    leases = {"here": 60.0, "elsewhere": 60.0, "dead": 0.0, "left": 60.0}
+    for name, lease_s in leases.items():
+        store.register(a_worker(f"w~{name}", machine="boot:1" if name == "here" else "boot:2"), lease_s)
+    found = {row.id for row in store.suspects("boot:1", ["w~left", "w~forgotten"])}
+    others = set() if store.shared_by_machines else {"w~elsewhere"}  # a file has no other machines
+    assert found == {"w~here", "w~dead", "w~left", *others}
+
+
 def test_a_request_to_stop_touches_those_it_names(store: Store) -> None:
     for id in ("w~1", "w~2", "w~3"):
         store.register(a_worker(id))
@@ -671,6 +699,19 @@ def test_there_is_work_while_a_served_job_runs_or_waits(store: Store, clock: Man
     clock.forward(60)
     finish(store, grip, claim_one(store, grip), exit_code=1)
     assert not store.has_work(["x"])
+
+
+def test_whether_anything_can_be_claimed_is_known_without_a_claim(store: Store, clock: ManualClock) -> None:
+    a_grip(store)
+    assert not store.has_claimable()
+    store.insert([a_job("later", run_at=NOON + 10), a_job("held", held=True)])
+    assert not store.has_claimable()
+    clock.forward(11)
+    assert store.has_claimable()  # due, though nobody has promoted it
+    assert claim_ids(store) == ["later"]
+    assert not store.has_claimable()
+    store.insert([a_job("ready")])
+    assert store.has_claimable()
 
 
 def test_a_job_that_is_held_is_no_work(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,15 @@ class Watched(SqliteStore):
     """A store that remembers in which order a worker asks it for jobs and for requests."""
 
     asked: list[str]
+    is_deaf = False
+    """Whether it never hears of what others commit."""
 
     def claim(self, *words: Any, **terms: Any) -> Any:
         self.asked.append("jobs")
         return super().claim(*words, **terms)
+
+    def changed(self) -> bool:
+        return super().changed() and not self.is_deaf
 
     def asked_of(self, *words: Any) -> Any:
         self.asked.append("requests")
@@ -44,17 +49,19 @@ def store(tmp_path: Path) -> Iterator[Watched]:
         yield store
 
 
-@pytest.fixture
-def dispatcher(store: Watched) -> Iterator[Dispatcher]:
+@contextmanager
+def idle_dispatcher(store: Watched, poll: float) -> Iterator[Dispatcher]:
     """One that has nothing to do."""
-    options = WorkerOptions(name="w", supervisors=1)
+    options = WorkerOptions(name="w", supervisors=1, poll=poll)
     dispatcher = Dispatcher(store, options, SystemClock(), Host(store.folder), Wakeup(None), lambda *_: None)
     dispatcher.start()
-    until(dispatcher, lambda: not store.asked)
-    yield dispatcher
-    dispatcher.stop(NOW, "the test is over")
-    until(dispatcher, lambda: dispatcher.exit_code is not None)
-    dispatcher.close()
+    try:
+        until(dispatcher, lambda: "jobs" not in store.asked)
+        yield dispatcher
+        dispatcher.stop(NOW, "the test is over")
+        until(dispatcher, lambda: dispatcher.exit_code is not None)
+    finally:
+        dispatcher.close()
 
 
 def until(dispatcher: Dispatcher, holds: Any) -> None:
@@ -69,10 +76,24 @@ def until(dispatcher: Dispatcher, holds: Any) -> None:
     raise TimeoutError("it never held")
 
 
-def test_a_new_job_is_claimed_before_requests_are_looked_for(store: Watched, dispatcher: Dispatcher) -> None:
+def add_a_job(store: Watched) -> None:
     with closing(Client(SqliteStore(store.path))) as client:
         client.enqueue([JobRequest(command="true")])
-    dispatcher.step()
-    assert store.asked == ["jobs", "requests"]
-    dispatcher.step()
-    assert store.asked == ["jobs", "requests"]
+
+
+def test_a_new_job_is_claimed_before_requests_are_looked_for(store: Watched) -> None:
+    with idle_dispatcher(store, poll=3600.0) as dispatcher:
+        add_a_job(store)
+        dispatcher.step()
+        assert store.asked == ["jobs", "requests"]
+        dispatcher.step()
+        assert store.asked == ["jobs", "requests"]
+
+
+def test_a_worker_that_hears_of_nothing_claims_only_where_there_is_something(store: Watched) -> None:
+    store.is_deaf = True
+    with idle_dispatcher(store, poll=0.02) as dispatcher:
+        until(dispatcher, lambda: store.asked)
+        assert store.asked == ["requests"]
+        add_a_job(store)
+        until(dispatcher, lambda: "jobs" in store.asked)

@@ -176,7 +176,8 @@ def out_of_touch(store: Store) -> Iterator[Finding]:
         return
     rows = [row for row in store.workers() if store.is_at_home(row)]
     seen, ttl_s = store.seen([row.id for row in rows]), Settings(store.config(), store.defaults)["lease-ttl"]
-    silent_s = {row.name: store.now() - seen[row.id] for row in rows if store.alive(row) or store.running(row.id)}
+    living = store.living(rows)
+    silent_s = {row.name: store.now() - seen[row.id] for row in rows if row in living or store.running(row.id)}
     for name, seconds in silent_s.items():
         if seconds > ttl_s / 2:
             over = f"; it expired {seconds - ttl_s:.0f}s ago" if seconds > ttl_s else ""
@@ -253,7 +254,7 @@ def _workers(store: Store) -> Iterator[Finding]:
     rows = store.workers()
     yield from remains.platform()
     yield from remains.unable(store.folder)
-    alive = {row: condition_of(row, store.folder) for row in rows if store.alive(row)}
+    alive = {row: condition_of(row, store.folder) for row in store.living(rows)}
     names = sorted({row.name for row, condition in alive.items() if condition is not Condition.ORPHANED})
     message = f"live workers: {', '.join(names)}" if names else "no live worker"
     yield Finding(level=OK, code="workers_live", message=message)

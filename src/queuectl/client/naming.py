@@ -46,7 +46,7 @@ def _queues(store: Store) -> Iterator[Named]:
 
 
 def _workers(store: Store) -> Iterator[Named]:
-    found = {row.name: row.host for row in store.workers() if store.alive(row)}
+    found = {row.name: row.host for row in store.living(store.workers())}
     return ((name, f"on {host}") for name, host in found.items())
 
 

@@ -107,7 +107,7 @@ def _has_restarted(store: Store, worker: WorkerView) -> bool:
     """Whether another process of its name serves, and nothing that it ran is left to be taken over."""
     _raise_refusal(store, worker, RESTART)
     before = {row.id: row.epoch for row in worker.rows}
-    rows = [row for row in store.workers() if store.alive(row)]
+    rows = store.living(store.workers())
     is_back = any(row.name == worker.name and row.id not in before for row in rows)
     if not is_back and is_of_here(worker) and process.state_of(worker.pid) in process.ENDED:
         raise OperationFailed(

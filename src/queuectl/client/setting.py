@@ -102,7 +102,7 @@ def _once_taken(store: Store, name: str, wanted: dict[str, Any]) -> WorkerNow:
     """What the worker has once it has taken what is wanted."""
     until = time.monotonic() + TAKES_WITHIN_S
     while True:
-        named = [row for row in store.workers() if row.name == name and store.alive(row)]
+        named = store.living([row for row in store.workers() if row.name == name])
         rows = [row for row in named if row.epoch == FIRST_EPOCH and row.queues != (HOOKS,)]
         if rows:
             now = WorkerNow(name, sum(row.slots for row in rows), rows[0].queues, rows[0].not_queues)

@@ -32,9 +32,8 @@ def living(store: Store) -> list[WorkerView]:
 
 def _registered(store: Store) -> list[WorkerView]:
     by_dispatcher: dict[tuple[str, int], list[WorkerRow]] = {}
-    for row in store.workers():
-        if store.alive(row):
-            by_dispatcher.setdefault((row.machine, row.dispatcher), []).append(row)
+    for row in store.living(store.workers()):
+        by_dispatcher.setdefault((row.machine, row.dispatcher), []).append(row)
     seen = store.seen([row.id for rows in by_dispatcher.values() for row in rows]) if by_dispatcher else {}
     return [
         _view(store, rows, max(seen.get(row.id, row.started_at) for row in rows)) for rows in by_dispatcher.values()

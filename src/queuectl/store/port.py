@@ -152,6 +152,9 @@ class OpenStore(Protocol):
     def alive(self, row: WorkerRow) -> bool:
         """False if the supervisor is proven dead; True if it lives, or may live."""
 
+    def living(self, rows: Sequence[WorkerRow]) -> list[WorkerRow]:
+        """Those that are alive, by one look at all of them."""
+
     def running(self, worker: str) -> list[Job]:
         """The jobs that a supervisor holds."""
 
@@ -164,6 +167,10 @@ class WorkStore(OpenStore, AlertStore, ListStore, HookStore, GateStore, Protocol
 
     def deregister(self, grip: Grip) -> None:
         """Removes a supervisor that holds no job. Raises `Superseded`, or `Conflict` while it holds one."""
+
+    def suspects(self, machine: str, left: Sequence[str]) -> list[WorkerRow]:
+        """The supervisors that may have to be buried or asked: those of this machine, those that `left` a folder here,
+        and those that are known to be dead or of a copy. A fleet has many more."""
 
     def holds(self, grip: Grip) -> bool:
         """Whether the supervisor is still driven in this epoch."""
@@ -216,6 +223,9 @@ class WorkStore(OpenStore, AlertStore, ListStore, HookStore, GateStore, Protocol
     def has_work(self, queues: Sequence[str], not_queues: Sequence[str] = ()) -> bool:
         """Whether any job of these queues (none: of all but `not_queues`) runs or waits, now or later.
         Held jobs do not count."""
+
+    def has_claimable(self) -> bool:
+        """Whether a claim now may find a job, in whatever queue, or something to settle. Costs far less than one."""
 
     def next_due(self) -> float | None:
         """When the next job that waits for a time becomes claimable, or None."""

@@ -98,6 +98,11 @@ class Claiming:
         self._supply, self._ahead = Supply.UNKNOWN, self._pace.ahead
         self.hooks.look_again()
 
+    def poll(self) -> None:
+        """Nobody has told of a change; yet there may have been one."""
+        if self._supply is not Supply.UNKNOWN and self._store.has_claimable():
+            self.look_again()
+
     def attend(self, settings: Settings, now: float, *, stops: bool) -> None:
         """Looks again where a job has become due; looks for hooks unless the worker stops. Raises what starting
         another supervisor raises."""

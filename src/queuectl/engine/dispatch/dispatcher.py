@@ -38,6 +38,9 @@ from queuectl.store.values import REOPEN, REPLACED, Superseded
 from queuectl.wire.workers import WorkerOptions
 
 TICK_S = 1.0
+CHECK_SERVER_EVERY_S = 10.0
+"""How often to ask a server whether it still has the same store. A store that was emptied knows nothing of this worker,
+which its next renewal of a lease tells."""
 PINGS_A_TTL = 5
 ANSWERS_EVERY_S = 0.02
 """How often to look for the answers of other workers' supervisors, while there are any to come."""
@@ -73,8 +76,7 @@ class Dispatcher:
         self._claiming = Claiming(store, self._crew, self.pace)
         self._inbox = Inbox(self._crew, self._known, self.pace, self._claiming, self._stopping, clock, observe)
         self._succession = Succession(
-            store, host, self._crew, self._known, self._claiming, self._stopping, lambda: self._settings, wards,
-            observe,
+            store, host, self._crew, self._known, self._claiming, self._stopping, lambda: self._settings, wards, observe
         )  # fmt: skip
         self._pressure = Pressure(store, self._crew, host, observe)
         self._requests = Requests(store, self._crew, self._claiming, self._stopping, self._settings, observe)
@@ -103,8 +105,7 @@ class Dispatcher:
     def close(self) -> None:
         """Lets go of everything but the commands, which go on under their supervisors."""
         self._crew.ability.regained()
-        for link in list(self._crew.links):
-            self._succession.forget(link)
+        self._succession.close()
 
     def channels(self) -> list[Channel]:
         """The connections over which there is something to hear."""
@@ -164,10 +165,11 @@ class Dispatcher:
         self._succession.look_for_others(now)
         if self._beat.is_due("poll", self._options.poll, now):
             self._settings.renew(self._store.config())
-            self._requests.look_again()
+            self._requests.poll()
         self._firing.go_on(now)
-        if self._beat.is_due("tick", TICK_S, now):
+        if self._beat.is_due("store", CHECK_SERVER_EVERY_S if self._store.shared_by_machines else TICK_S, now):
             self._check_store()
+        if self._beat.is_due("tick", TICK_S, now):
             self._crew.attend(now)
             self._pressure.attend()
             self._host.reap_strays(self._crew.processes())

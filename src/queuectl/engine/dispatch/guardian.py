@@ -77,7 +77,7 @@ def settle_dead(store: WorkStore) -> list[Settled]:
 def orphans(store: WorkStore, workers: Iterable[str]) -> list[WorkerRow]:
     """Which of these supervisors live on this machine without a dispatcher."""
     wanted = frozenset(workers)
-    rows = [row for row in store.workers() if row.id in wanted and store.alive(row)] if wanted else []
+    rows = store.living([row for row in store.workers() if row.id in wanted]) if wanted else []
     here = [row for row in rows if row.machine == machine_id()]
     return [row for row in here if condition_of(row, store.folder) is Condition.ORPHANED]
 

@@ -109,7 +109,7 @@ class Reaper:
         self._host = host
         self._settings = settings
         self._wards = wards
-        self._inquiries: dict[str, Inquiry] = {}
+        self.inquiries: dict[str, Inquiry] = {}
         self._untold: dict[tuple[str, int], float] = {}  # when a worker was first seen not to know of its epoch
         self._heard_at = self._looked_at = 0.0
         self._dead_since: dict[str, float] = {}
@@ -121,11 +121,11 @@ class Reaper:
 
     def is_waiting(self) -> bool:
         """Whether answers are awaited."""
-        return bool(self._inquiries)
+        return bool(self.inquiries)
 
     def expects_news(self, now: float) -> bool:
         """Whether a supervisor is about to be found dead or without a dispatcher."""
-        asked = (inquiry.since for inquiry in self._inquiries.values() if not inquiry.own)
+        asked = (inquiry.since for inquiry in self.inquiries.values() if not inquiry.own)
         return any(self._going.values()) or any(now - since < ANSWER_WITHIN_S for since in asked)
 
     def look(self, mine: Mapping[str, bool], now: float) -> list[Settled]:
@@ -141,7 +141,7 @@ class Reaper:
         return self._told()
 
     def _may_ask(self, row: WorkerRow) -> bool:
-        return row.machine == self._host.machine and row.id not in self._inquiries
+        return row.machine == self._host.machine and row.id not in self.inquiries
 
     def clean_up(self, now: float) -> list[Settled]:
         """Settles the jobs of the dead, and removes what supervisors left that nobody knows any more."""
@@ -155,12 +155,14 @@ class Reaper:
     def _clean_up(self, now: float, mine: Set[str]) -> list[WorkerRow]:
         """Does so; the supervisors that are not dead, for all that is known."""
         left = self.fenced.union(self._host.left_folders())  # before the rows: who registers now is none of them
-        rows = self._store.workers()
+        rows = self._store.suspects(self._host.machine, sorted(left))
         for worker in left.difference(row.id for row in rows):
             if taken_back := self._take_back_losses(worker):
                 self._settled.append(Settled(worker=worker, taken_back=taken_back))
             self._host.remove(worker)
-        dead = [row for row in rows if row.id not in mine and not self._store.alive(row)]
+        others = [row for row in rows if row.id not in mine]
+        living = {row.id for row in self._store.living(others)}
+        dead = [row for row in others if row.id not in living]
         self._forget_the_settled(dead, now)
         for row in dead:
             if not self._is_left_to_own(row, now) and (settled := self._settle_in_time(row)):
@@ -218,14 +220,14 @@ class Reaper:
             self._going.setdefault(row.id, True)
             return
         channel.send(Ask(PROTOCOL))
-        self._inquiries[row.id] = Inquiry(row, channel, now, own)
+        self.inquiries[row.id] = Inquiry(row, channel, now, own)
 
     def hear(self, now: float, may_adopt: bool) -> list[Adopted | Frozen]:
         """Takes over one that answered that it is orphaned; the next call takes over the next one, so that nothing
         comes between that and driving it. Ends those that did not answer for long."""
         self._excuse_all_if_asleep(now)
         found: list[Adopted | Frozen] = []
-        for inquiry in list(self._inquiries.values()):
+        for inquiry in list(self.inquiries.values()):
             answers = [answer for answer in inquiry.channel.receive() if isinstance(answer, State)]
             if answers:
                 self._close(inquiry)
@@ -253,12 +255,12 @@ class Reaper:
     def _excuse_all_if_asleep(self, now: float) -> None:
         """Time that this process did not see is nobody's silence."""
         if now - self._heard_at > OVERSLEPT_S:
-            for inquiry in self._inquiries.values():
+            for inquiry in self.inquiries.values():
                 inquiry.since = now
         self._heard_at = now
 
     def _close(self, inquiry: Inquiry) -> None:
-        del self._inquiries[inquiry.row.id]
+        del self.inquiries[inquiry.row.id]
         inquiry.channel.close()
 
     def _is_orphaned(self, row: WorkerRow, state: About, now: float) -> bool:

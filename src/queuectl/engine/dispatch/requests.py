@@ -44,6 +44,11 @@ class Requests:
         self._claiming.look_again()
         self.unanswered = True
 
+    def poll(self) -> None:
+        """The same where nobody has told of any."""
+        self._claiming.poll()
+        self.unanswered = True
+
     def answer(self) -> None:
         """Does what is asked for now. Raises `StoreUnavailable`, and `MustRestart`."""
         self.unanswered = True

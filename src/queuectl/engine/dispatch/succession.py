@@ -53,6 +53,13 @@ class Succession:
         self._crew.forget(link)
         self._known.forget(link)
 
+    def close(self) -> None:
+        """Lets go of all supervisors, and of those that were asked and have not answered."""
+        for link in list(self._crew.links):
+            self.forget(link)
+        for inquiry in self._reaper.inquiries.values():
+            inquiry.channel.close()
+
     def check_closed_links(self) -> None:
         """Replaces supervisors that have died. Raises `Superseded` where one follows somebody else now."""
         for link in self._crew.fallen():

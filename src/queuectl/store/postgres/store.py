@@ -137,11 +137,26 @@ class PostgresStore(Recording, Inserting, Batches, History, Tokens, Alerts):
     # --- workers ----------------------------------------------------------------------------
 
     def alive(self, row: WorkerRow) -> bool:
+        return bool(self.living([row]))
+
+    def living(self, rows: Sequence[WorkerRow]) -> list[WorkerRow]:
+        signs = {row.id: self._sign_of(row) for row in rows}
+        asked = [worker for worker, sign in signs.items() if sign is None]
+        leased = {worker for (worker,) in self.read("unexpired", workers=asked)} if asked else ()
+        return [row for row in rows if signs[row.id] or row.id in leased]
+
+    def _sign_of(self, row: WorkerRow) -> bool | None:
+        """Whether a supervisor lives; None where only its lease can tell."""
         if not self.is_at_home(row):
             return False
         folder = supervisor_folder(self.folder, row.id)
-        sign = lives(folder, row) if folder.exists() else None  # without the folder, only the lease can tell
-        return bool(self.read("unexpired", worker=row.id)) if sign is None else sign
+        return lives(folder, row) if folder.exists() else None
+
+    def suspects(self, machine: str, left: Sequence[str]) -> list[WorkerRow]:
+        home, other = self._home(), "home IS DISTINCT FROM ?"
+        is_elsewhere, values = (other, [home]) if home else ("false", [])
+        condition = f"machine = ? OR id = ANY (?) OR expires_at <= clock_timestamp() OR {is_elsewhere}"
+        return self._workers_where(condition, [machine, list(left), *values])
 
     def seen(self, ids: Sequence[str]) -> dict[str, float]:
         ttl_s = Settings(self.config(), self.defaults)["lease-ttl"]

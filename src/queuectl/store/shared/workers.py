@@ -40,8 +40,12 @@ class Workers(Session):
             self._execute("DELETE FROM {schema}.workers WHERE id = ?", [grip.worker])
 
     def workers(self) -> list[WorkerRow]:
-        found = self._select(f"SELECT {', '.join(WorkerRow._fields)} FROM {{schema}}.workers ORDER BY started_at, id")
-        rows = [WorkerRow(*row) for row in found]
+        return self._workers_where("true")
+
+    def _workers_where(self, condition: str, values: Sequence[object] = ()) -> list[WorkerRow]:
+        columns = ", ".join(WorkerRow._fields)
+        text = f"SELECT {columns} FROM {{schema}}.workers WHERE {condition} ORDER BY started_at, id"
+        rows = [WorkerRow(*row) for row in self._select(text, values)]
         return [row._replace(queues=_names(row.queues), not_queues=_names(row.not_queues)) for row in rows]
 
     def is_at_home(self, row: WorkerRow) -> bool:

@@ -116,6 +116,12 @@ class SqliteStore(Inserting, Batches, History, Tokens, Gated, Alerts):
         sign = lives(folder, row)
         return is_this_boot(row.machine) if sign is None else sign
 
+    def living(self, rows: Sequence[WorkerRow]) -> list[WorkerRow]:
+        return [row for row in rows if self.alive(row)]
+
+    def suspects(self, machine: str, left: Sequence[str]) -> list[WorkerRow]:
+        return self.workers()
+
     def seen(self, ids: Sequence[str]) -> dict[str, float]:
         return dict.fromkeys(ids, self.now())  # their locks show that they live
 

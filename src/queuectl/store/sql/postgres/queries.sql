@@ -169,6 +169,16 @@ UNION ALL (
 SELECT queue, min(due_at) FROM {schema}.jobs
 WHERE NOT ready AND NOT held AND state IN ('pending', 'failed') AND due_at <= %(now)s GROUP BY queue;
 
+-- name: has_claimable
+-- Whether a claim now may find something, or settle it.
+SELECT EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready) OR EXISTS (
+    SELECT 1 FROM {schema}.jobs
+    WHERE NOT ready AND NOT held AND state IN ('pending', 'failed') AND due_at <= %(now)s
+) OR EXISTS (
+    SELECT 1 FROM {schema}.jobs
+    WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s
+) OR EXISTS (SELECT 1 FROM {schema}.lock_lines WHERE open = 1) OR EXISTS (SELECT 1 FROM {schema}.settlements);
+
 -- name: has_hooks
 -- Whether a hook can be claimed now.
 SELECT EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready AND queue = %(hooks)s) OR EXISTS (
@@ -444,8 +454,8 @@ WHERE datname = current_database() AND usename = current_user
   );
 
 -- name: unexpired
--- Whether a supervisor's lease holds.
-SELECT 1 FROM {schema}.workers WHERE id = %(worker)s AND expires_at > clock_timestamp();
+-- The supervisors whose lease holds.
+SELECT id FROM {schema}.workers WHERE id = ANY (%(workers)s) AND expires_at > clock_timestamp();
 
 -- name: expiries
 -- When supervisors' leases run out, by this server's clock.

@@ -82,6 +82,16 @@ SELECT min(at) FROM (
     WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending')
 );
 
+-- name: has_claimable
+-- Whether a claim now may find something, or settle it.
+SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_ready WHERE ready = 1) OR EXISTS (
+    SELECT 1 FROM jobs INDEXED BY jobs_due
+    WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed') AND due_at <= :now
+) OR EXISTS (
+    SELECT 1 FROM jobs INDEXED BY jobs_expiring
+    WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
+) OR EXISTS (SELECT 1 FROM lock_lines INDEXED BY lock_lines_open WHERE open = 1) OR EXISTS (SELECT 1 FROM settlements);
+
 -- name: has_hooks
 -- Whether a hook can be claimed now.
 SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_ready WHERE ready = 1 AND queue = :hooks) OR EXISTS (
