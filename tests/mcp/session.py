@@ -77,6 +77,7 @@ def written(calls: list[tuple[str, dict[str, Any], Any]]) -> str:
         given = f" {json.dumps(arguments)}" if arguments else ""
         parts.append(f"> {tool}{given}\n{shown}\n")
     text = re.sub(r"20\d\d-\d\d-\d\dT[\d:.]+Z", "2026-11-29T02:00:00.000000Z", "\n".join(parts))
+    text = re.sub(r"--db \S+", "--db /home/me/project/.queuectl/queuectl.db", text)
     text = re.sub(r'("duration": )[\d.e-]+', r"\g<1>0.004", text)
     return re.sub(r'("name": )"[^"]+"', r'\g<1>"laptop-1"', text)
 

@@ -16,7 +16,7 @@ from queuectl.client.facade import Client
 from queuectl.places import open_store
 from queuectl.wire.requests import parse_request
 from tests.mcp import session
-from tests.workshop import clean_environment
+from tests.workshop import Worker, clean_environment, until
 
 ANSWER_MAX, LIST_MAX = 8000, 12_000
 
@@ -29,7 +29,7 @@ class Talk:
             [sys.executable, "-m", "queuectl", "--db", str(db), "mcp", *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_environment(),
         )  # fmt: skip
-        self._ids = 0
+        self.db, self._ids = db, 0
 
     def write(self, message: Any) -> None:
         assert self.process.stdin
@@ -108,8 +108,18 @@ def test_what_is_no_request_is_refused_at_once(talk: Talk) -> None:
     talk.write({"jsonrpc": "2.0", "id": "text", "method": "resources/list"})
     refused = {"code": -32601, "message": "unknown method resources/list"}
     assert talk.read() == {"jsonrpc": "2.0", "id": "text", "error": refused}
-    talk.write({"jsonrpc": "2.0", "method": "notifications/unknown"})
+    for method in ("unknown", "cancelled"):
+        talk.write({"jsonrpc": "2.0", "method": f"notifications/{method}", "params": {"requestId": [1]}})
     assert talk.ask("tools/call", name=3)["error"]["code"] == -32602
+
+
+def test_a_refusal_names_its_request_where_that_can_be_told(talk: Talk) -> None:
+    for malformed in ({"method": "ping"}, {"jsonrpc": "2.0"}, {"jsonrpc": "2.0", "method": "ping", "params": [1]}):
+        talk.write({"id": "a", **malformed})
+        answer = talk.read()
+        assert (answer["id"], answer["error"]["code"]) == ("a", -32600)
+    talk.write({"jsonrpc": "2.0", "id": "a", "result": {}})  # an answer: nobody has asked
+    assert talk.ask("ping")["result"] == {}
 
 
 def test_the_list_of_tools_is_short_and_says_what_they_do(talk: Talk) -> None:
@@ -124,6 +134,9 @@ def test_the_list_of_tools_is_short_and_says_what_they_do(talk: Talk) -> None:
 
 
 def test_a_read_only_server_changes_nothing(db: Path) -> None:
+    missing = Talk(db, "--read-only")
+    assert (missing.close(), list(db.parent.iterdir())) == (5, [])
+    open_store(str(db)).close()
     talk = Talk(db, "--read-only")
     names = [each["name"] for each in talk.ask("tools/list")["result"]["tools"]]
     assert "status" in names
@@ -136,7 +149,7 @@ def test_a_read_only_server_changes_nothing(db: Path) -> None:
 def test_enqueueing_with_an_id_is_repeatable(talk: Talk) -> None:
     first, again = (talk.call("enqueue", command="true", id="a")["structuredContent"] for _ in range(2))
     assert [first["added"], again["added"]] == [True, False]
-    assert "no live worker" in first["note"]
+    assert f"queuectl --db {talk.db} worker start --detach" in first["note"]
     assert first["job"]["id"] == again["job"]["id"] == "a"
 
 
@@ -174,6 +187,56 @@ def test_long_answers_are_cut_and_go_on(talk: Talk, db: Path) -> None:
         if cursor is None:
             break
     assert seen == [f"job-{n}" for n in reversed(range(60))]
+
+
+def test_an_answer_that_would_be_too_long_is_cut_and_says_so(talk: Talk, db: Path) -> None:
+    queues = [f"{number:03}-{'q' * 90}" for number in range(100)]
+    with closing(Client(open_store(str(db)))) as client:
+        now = client.now()
+        client.enqueue([parse_request({"command": "true", "queue": queue}, now) for queue in queues])
+        client.pause_queues(queues, reason="restored from /backups/queue.db")
+        tags = [f"{number:03}-{'t' * 100}" for number in range(50)]
+        client.enqueue([parse_request({"command": "true", "id": "a", "tags": tags, "cwd": f"/{'d' * 3000}"}, now)])
+    status = talk.call("status")["structuredContent"]
+    assert status["cut"]
+    assert status["jobs"] == {"pending": 101}
+    assert len(status["queues_paused"]) > 10
+    shown = talk.call("show", id="a")["structuredContent"]
+    assert shown["cut"]
+    assert (shown["job"]["id"], shown["job"]["tags"][0], shown["attempts"]) == ("a", tags[0], [])
+    assert talk.call("show", id="none" * 3000)["isError"]
+
+
+def test_logs_are_read_on_where_the_last_answer_ended(talk: Talk, db: Path, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text(
+        'echo "Error: quota"; for each in 1 2 3 4; do printf "\\r$each%%"; done; echo; '
+        "while [ ! -e go ]; do sleep 0.05; done; i=0; while [ $i -lt 2000 ]; do echo ä€; i=$((i + 1)); done\n"
+    )
+    talk.call("enqueue", command="sh script", id="a", cwd=str(tmp_path))
+    assert talk.call("logs", id="a")["structuredContent"] == {
+        "output": "", "from_byte": 0, "bytes_in_all": 0, "next": 0,
+    }  # fmt: skip
+    worker = Worker(db)
+    try:
+
+        def begun() -> dict[str, Any] | None:
+            found: dict[str, Any] = talk.call("logs", id="a", tail=3)["structuredContent"]
+            return found if found["output"].count("\n") == 2 else None
+
+        first = until(begun)
+        assert first is not None
+        assert (first["output"], first["next"]) == ("Error: quota\n4%\n", first["bytes_in_all"])
+        (tmp_path / "go").touch()
+        assert talk.call("wait", ids=["a"])["structuredContent"]["done"]
+        read, at = "", first["next"]
+        while at is not None:
+            answer = talk.call("logs", id="a", from_byte=at)["structuredContent"]
+            read, at = read + answer["output"], answer.get("next")
+        assert read == "ä€\n" * 2000
+        assert talk.call("logs", id="a", tail=1)["structuredContent"]["output"] == "ä€\n"
+    finally:
+        worker.stop()
+        worker.close()
 
 
 def test_waiting_is_cut_short_told_and_can_be_cancelled(talk: Talk) -> None:

@@ -42,6 +42,26 @@ def test_an_error_is_one_line(
     assert said.out == ""
 
 
+@pytest.mark.parametrize(
+    ("hint", "told"),
+    [
+        ("see: queuectl dlq list", "see: queuectl --db 'a b.db' dlq list"),
+        ("queuectl retry a", "queuectl --db 'a b.db' retry a"),
+        ("restore it, or: queuectl reset", "restore it, or: queuectl --db 'a b.db' reset"),
+        ("see: queuectl list --help", "see: queuectl list --help"),
+        ("let its owner run: queuectl init --db URL", "let its owner run: queuectl init --db URL"),
+        ("keys that queuectl writes", "keys that queuectl writes"),
+    ],
+)  # fmt: skip
+def test_commands_in_hints_are_on_the_store_that_was_named(
+    hint: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending_in(Conflict("no", hint), monkeypatch, "--db", "a b.db", "status")
+    assert capsys.readouterr().err == f"queuectl: no; {told}\n"
+    ending_in(Conflict("no", hint), monkeypatch, "status")
+    assert capsys.readouterr().err == f"queuectl: no; {hint}\n"
+
+
 def test_as_json_an_error_has_its_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert ending_in(Conflict("taken", "choose"), monkeypatch, "status", "--json") == 4
     assert json.loads(capsys.readouterr().err) == {"error": {"code": "conflict", "message": "taken", "hint": "choose"}}

@@ -62,7 +62,7 @@ def test_a_bad_value_is_2_an_unknown_name_3_and_a_lock_in_use_4(db: Path, line: 
 
 def test_a_lock_that_gets_too_small_for_a_job_says_so(db: Path) -> None:
     typed(db, "lock set gpu units=x,y")
-    assert typed(db, "enqueue --lock gpu=3 -- true")[2].endswith("queuectl lock set gpu units=x,y,…\n")
+    assert typed(db, "enqueue --lock gpu=3 -- true")[2].endswith("lock set gpu units=x,y,…\n")
     typed(db, "enqueue --lock gpu=2 -- true")
     code, out, err = typed(db, "lock set gpu 1")
     assert (code, out) == (0, "gpu: 1 unit\n")

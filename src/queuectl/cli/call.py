@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from queuectl.cli import hints
+
 if TYPE_CHECKING:
     from queuectl.cli.console import Console
     from queuectl.client.facade import Client
@@ -54,10 +56,8 @@ class Call(NamedTuple):
 
     def command(self, words: str) -> str:
         """A command line for the user to type, on the same store."""
-        if self.db is None:
-            return f"queuectl {words}"
-        from shlex import quote
+        return hints.command(words, self.db)
 
-        from queuectl.places import shown
-
-        return f"queuectl --db {quote(shown(self.db))} {words}"
+    def on_this_store(self, hint: str) -> str:
+        """A hint whose commands are on the same store."""
+        return hints.on_store(hint, self.db)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
 
 from queuectl.cli import render
+from queuectl.cli.hints import on_store
 from queuectl.cli.progress import Progress
 from queuectl.domain.errors import Invalid, QueuectlError
 
@@ -71,11 +72,14 @@ class Console:
     """Writes to a screen."""
 
     def __init__(
-        self, screen: Screen | None = None, *, as_json: bool = False, quiet: bool = False, color: str = "auto"
-    ) -> None:
+        self, screen: Screen | None = None, *, as_json: bool = False, quiet: bool = False, color: str = "auto",
+        db: str | None = None,
+    ) -> None:  # fmt: skip
+        """`db`: the store that the command line names, for the commands in hints."""
         self.screen = screen or own_screen()
         self.as_json = as_json
         self.quiet = quiet
+        self.db = db
         self.terminal = self.screen.terminal
         self.colour = _wants_colour(color, self.terminal)
         self.width = self.screen.width
@@ -192,11 +196,12 @@ class Console:
             self.screen.out.flush()
         except OSError:
             pass  # reported when the command's end flushes
+        hint = on_store(error.hint, self.db)
         if self.as_json:
-            parts = {"code": error.code, "message": error.message, "hint": error.hint}
+            parts = {"code": error.code, "message": error.message, "hint": hint}
             print(json.dumps({"error": parts}), file=self.screen.err)
         else:
-            text = f"{error.message}; {error.hint}" if error.hint else error.message
+            text = f"{error.message}; {hint}" if hint else error.message
             print(f"queuectl: {render.visible(text)}", file=self.screen.err)
 
     def confirmed(self, question: str, yes: bool, unasked: str = "") -> bool:

@@ -220,4 +220,4 @@ def _explained(call: Call, found: Explanation, now: float) -> Iterator[str]:
             took += " on average"
         yield f"  likely to start in {short(max(0.0, found.starts_at - now))}{took}"
     fixes = dict.fromkeys(gate.fix for gate in found.gates if gate.fix)
-    yield from (f"  bring it forward: {call.command(fix.removeprefix('queuectl '))}" for fix in fixes)
+    yield from (f"  bring it forward: {call.on_this_store(fix)}" for fix in fixes)

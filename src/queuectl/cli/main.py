@@ -144,6 +144,7 @@ def _called(
     from queuectl.cli.call import Call, open_client, open_existing
     from queuectl.cli.command import Command
     from queuectl.cli.console import Console
+    from queuectl.domain.errors import QueuectlError
 
     if not isinstance(command, Command):
         if command is not None or not {"-h", "--help"}.isdisjoint(words):
@@ -152,7 +153,7 @@ def _called(
 
         command = OWN["status"]
     args, typed = parser.parse(command, words, after)
-    console = Console(screen, as_json=args.json, quiet=args.quiet, color=args.color)
+    console = Console(screen, as_json=args.json, quiet=args.quiet, color=args.color, db=args.db)
     if args.help:
         return _told(console, "help", parser.build(command).format_help().rstrip("\n"))
     if args.version:
@@ -161,7 +162,12 @@ def _called(
         typed += after
     parser.check_arity(command, typed)
     opens = given or (open_client if command.makes_store else open_existing)
-    return do(command, Call(args=args, words=typed, after=after, console=console, open_client=opens))
+    call = Call(args=args, words=typed, after=after, console=console, open_client=opens)
+    try:
+        return do(command, call)
+    except QueuectlError as error:
+        error.hint = call.on_this_store(error.hint)
+        raise
 
 
 def _group(name: str | None, words: list[str], console: Console) -> int:

@@ -72,7 +72,7 @@ class Onlooker:
         gate = found.gates[0] if found.gates else None
         if gate is None or gate.fix is None or gate.code not in WAYS_OUT:
             return ""
-        return f"; {WAYS_OUT[gate.code]}: {self._call.command(gate.fix.removeprefix('queuectl '))}"
+        return f"; {WAYS_OUT[gate.code]}: {self._call.on_this_store(gate.fix)}"
 
     def _own_slot(self, job: Job) -> str | None:
         """A warning if the job waits for the slot of the job that waits for it, or None."""

@@ -184,7 +184,7 @@ def doctor(call: Call) -> int:
             continue
         console.print(f"{console.paint(f'{finding.level:<8}', LEVEL_STYLES[finding.level])} {visible(finding.message)}")
         if finding.fix:
-            console.print(f"{'':<8} fix: {visible(finding.fix)}")
+            console.print(f"{'':<8} fix: {visible(call.on_this_store(finding.fix))}")
     return 1 if bad else 0
 
 

@@ -115,17 +115,27 @@ def whole(output: Output) -> bytes:
 
 
 def last_lines(data: bytes, lines: int) -> bytes:
-    """The last `lines` lines. A line ends at `\\n`; one redrawn with `\\r` is in its last state, unless the cursor goes
-    from line to line."""
+    """The last `lines` lines, redrawn ones in their last state."""
+    return as_redrawn(data[start_of_last(data, lines) :])
+
+
+def start_of_last(data: bytes, lines: int) -> int:
+    """Where the last `lines` lines begin. A line ends at `\\n`."""
+    if lines <= 0:
+        return len(data)
     start = len(data) - data.endswith(b"\n")
     for _ in range(lines):
         start = data.rfind(b"\n", 0, start)
         if start < 0:
             break
-    wanted = data[start + 1 :] if lines > 0 else b""
-    if b"\r" not in wanted or MOVES.search(wanted):
-        return wanted
-    return b"\n".join(map(_last_state, wanted.split(b"\n")))
+    return start + 1
+
+
+def as_redrawn(data: bytes) -> bytes:
+    """Lines that are redrawn with `\\r` in their last state, unless the cursor goes from line to line."""
+    if b"\r" not in data or MOVES.search(data):
+        return data
+    return b"\n".join(map(_last_state, data.split(b"\n")))
 
 
 def _last_state(line: bytes) -> bytes:

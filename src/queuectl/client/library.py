@@ -31,13 +31,15 @@ LOOK_EVERY_S = 0.05
 class Client(client.Client):
     """A queue, for any number of threads. Close it, or use it in a `with` statement."""
 
-    def __init__(self, url: str | os.PathLike[str] | None = None, *, who: str | None = None) -> None:
-        """Opens a store, and makes it if it is missing.
+    def __init__(
+        self, url: str | os.PathLike[str] | None = None, *, who: str | None = None, make: bool = True
+    ) -> None:  # fmt: skip
+        """Opens a store, and makes it if it is missing. Without `make` one that is named has to be there.
 
         `url` is a file or `postgresql://…` (default: the store that the command line would use here). `who` is the
         owner of new jobs and the name in events (default: the login name). Raises `StoreUnavailable`.
         """
-        self._stores = Stores(None if url is None else os.fspath(url))
+        self._stores = Stores(None if url is None else os.fspath(url), make)
         super().__init__(self._stores.of_this_thread(), who)
 
     @staticmethod

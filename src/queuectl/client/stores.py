@@ -6,7 +6,7 @@ import os
 import threading
 
 from queuectl.domain.errors import OperationFailed
-from queuectl.places import open_store
+from queuectl.places import open_existing, open_store
 from queuectl.store.port import Store
 
 
@@ -17,9 +17,10 @@ class Stores:
     ones alone.
     """
 
-    def __init__(self, given: str | None) -> None:
-        """Opens the first one. `given` as in `locate_store`. Raises `StoreUnavailable`."""
-        first = open_store(given)
+    def __init__(self, given: str | None, make: bool = True) -> None:
+        """Opens the first one. `given` as in `locate_store`; `make` it if it is missing. Raises `StoreUnavailable`."""
+        self._open_at = open_store if make else open_existing
+        first = self._open_at(given)
         self.address = first.address
         self._opened: dict[threading.Thread, Store] = {threading.current_thread(): first}
         self._inherited: list[object] = []
@@ -40,7 +41,7 @@ class Stores:
         """Opens one more, for the caller to close."""
         if self._closed:
             raise OperationFailed("this client is closed", "make a new one")
-        return open_store(self.address)
+        return self._open_at(self.address)
 
     def _open(self, stale: Store | None) -> Store:
         if stale is not None:

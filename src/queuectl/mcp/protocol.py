@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from queuectl import __version__
 
@@ -31,11 +31,11 @@ CAPABILITIES: Message = {"tools": {}}
 
 
 class Refused(Exception):
-    """A request that is answered with an error of the protocol."""
+    """A request that is answered with an error of the protocol. `id` is the request's, if that can be told."""
 
-    def __init__(self, code: int, message: str, data: Any = None) -> None:
+    def __init__(self, code: int, message: str, data: Any = None, id: Id | None = None) -> None:
         super().__init__(message)
-        self.code, self.message, self.data = code, message, data
+        self.code, self.message, self.data, self.id = code, message, data, id
 
 
 class Request(NamedTuple):
@@ -58,17 +58,23 @@ def read(line: bytes) -> Request | None:
         message = json.loads(line)
     except (ValueError, RecursionError):
         raise Refused(PARSE_ERROR, "not a JSON message in one line") from None
-    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+    if not isinstance(message, dict):
         raise Refused(INVALID_REQUEST, "not a JSON-RPC 2.0 message")
-    if "method" not in message:
+    if "method" not in message and ("result" in message or "error" in message):
         return None
-    request_id, params = message.get("id"), message.get("params") or {}
-    if not isinstance(message["method"], str) or not isinstance(params, dict):
-        raise Refused(INVALID_REQUEST, "method must be text, and params an object")
-    if isinstance(request_id, bool) or not isinstance(request_id, str | int | None):
+    request_id, method, params = message.get("id"), message.get("method"), message.get("params") or {}
+    if not is_id(request_id) and request_id is not None:
         raise Refused(INVALID_REQUEST, "id must be text or a whole number")
-    request = Request(request_id, message["method"], params)
+    if message.get("jsonrpc") != "2.0":
+        raise Refused(INVALID_REQUEST, "not a JSON-RPC 2.0 message", id=request_id)
+    if not isinstance(method, str) or not isinstance(params, dict):
+        raise Refused(INVALID_REQUEST, "method must be text, and params an object", id=request_id)
+    request = Request(request_id, method, params)
     return request._replace(stateless=VERSION_KEY in request.meta)
+
+
+def is_id(value: object) -> TypeGuard[Id]:
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def check_version(request: Request) -> None:

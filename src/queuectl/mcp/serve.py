@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
@@ -18,16 +19,16 @@ CALLS_AT_ONCE = 32
 
 def serve(call: Call) -> int:
     """Serves one client, on the store of this command line."""
-    with Client(call.db) as client:
-        Server(client, sys.stdout.buffer, read_only=call.args.read_only).run(sys.stdin.buffer)
+    with Client(call.db, make=not call.args.read_only) as client:
+        Server(client, sys.stdout.buffer, read_only=call.args.read_only, hint=call.on_this_store).run(sys.stdin.buffer)
     return 0
 
 
 class Server:
     """One client's requests. `_calls` has the calls that go on, by id, each with the event that cancels it."""
 
-    def __init__(self, client: Client, out: BinaryIO, *, read_only: bool) -> None:
-        self._client, self._out, self._read_only = client, out, read_only
+    def __init__(self, client: Client, out: BinaryIO, *, read_only: bool, hint: Callable[[str], str]) -> None:
+        self._client, self._out, self._read_only, self._hint = client, out, read_only, hint
         self._sending = threading.Lock()
         self._calls: dict[Id, threading.Event] = {}
         self._threads = ThreadPoolExecutor(CALLS_AT_ONCE)
@@ -60,7 +61,7 @@ class Server:
             else:
                 self._send(protocol.answer(request, self._answered(request)))
         except Refused as error:
-            self._send(protocol.refusal(request.id if request else None, error))
+            self._send(protocol.refusal(request.id if request else error.id, error))
 
     def _answered(self, request: Request) -> Message:
         match request.method:
@@ -78,8 +79,8 @@ class Server:
 
     def _notified(self, request: Request) -> None:
         if request.method == "notifications/cancelled":
-            cancelled = self._calls.get(request.params.get("requestId", ""))
-            if cancelled:
+            named = request.params.get("requestId")
+            if protocol.is_id(named) and (cancelled := self._calls.get(named)):
                 cancelled.set()
 
     def _begin(self, request: Request, request_id: Id) -> None:
@@ -87,7 +88,10 @@ class Server:
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise Refused(protocol.INVALID_PARAMS, "name must be text, and arguments an object")
         token = request.meta.get("progressToken")
-        context = Context(self._client, threading.Event(), lambda at, text: self._tell(token, at, text))
+        context = Context(
+            self._client, threading.Event(), lambda at, text: self._tell(token, at, text), self._hint
+        )  # fmt: skip
+
         self._calls[request_id] = context.cancelled
         self._threads.submit(self._call, request, request_id, name, arguments, context)
 

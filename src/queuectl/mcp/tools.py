@@ -7,25 +7,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from queuectl.client.following import start_of_last
 from queuectl.client.library import Client
 from queuectl.client.operation import FILLED, FLAG, REQUIRED, TEXT, Argument, Kind, number
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.fields import INPUT, Field
 from queuectl.domain.selector import Selector
-from queuectl.mcp.answers import (
-    ANSWER_BYTES,
-    CONTROLS,
-    JOB,
-    JOBS,
-    TAIL_LINES,
-    brief,
-    cut,
-    decoded,
-    dumped,
-    ended,
-    fitting,
-    size,
-)
+from queuectl.mcp.answers import JOB, JOBS, PART_BYTES, TAIL_LINES, bounded, brief, cut, dumped, ended, fitting, part
 from queuectl.wire import schema
 from queuectl.wire.requests import parse_request
 from queuectl.wire.schema import Schema
@@ -38,6 +26,7 @@ CALL_S = 50
 PAGE, PAGE_MAX = 20, 50
 HISTORY_SHOWN = 5
 PROGRESS_EVERY_S = 5.0
+ERROR_MAX = 1000
 
 INSTRUCTIONS = (
     "queuectl runs shell commands in the background, durably: a job survives the end of this session. Enqueue long "
@@ -53,11 +42,13 @@ class Cancelled(Exception):
 
 
 class Context(NamedTuple):
-    """What a call needs. `progress` tells the client, if it has asked for that, that the call goes on."""
+    """What a call needs. `progress` tells the client, if it has asked for that, that the call goes on. `hint` makes the
+    commands in a hint concern the same store."""
 
     client: Client
     cancelled: threading.Event
     progress: Callable[[float, str], None]
+    hint: Callable[[str], str]
 
 
 class Tool(NamedTuple):
@@ -105,10 +96,10 @@ def called(name: str, given: Mapping[str, Any], context: Context, read_only: boo
         if tool is None or (read_only and not tool.reads):
             known = [each["name"] for each in listed(read_only)]
             raise Invalid(f"there is no tool {name!r}", f"there are {', '.join(known)}")
-        value = tool.function(context, _read(tool, given))
+        value = bounded(tool.function(context, _read(tool, given)))
     except (QueuectlError, TimeoutError) as error:
-        hint = getattr(error, "hint", "")
-        return {"content": [_text(f"{error}\n{hint}".strip())], "isError": True}
+        hint = context.hint(getattr(error, "hint", ""))
+        return {"content": [_text(f"{cut(str(error), ERROR_MAX)}\n{cut(hint, ERROR_MAX)}".strip())], "isError": True}
     text = dumped(value)
     return {"content": [_text(text)], "structuredContent": value, "isError": False}
 
@@ -153,7 +144,9 @@ def _enqueue(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     (job,) = client.enqueue([parse_request(given, client.now())], on_conflict="ignore")
     told: dict[str, Any] = {"job": brief(job, client.reason(job) if job.seq else None), "added": not job.seq}
     if not job.finished and (queues := client.unserved([job.queue])):
-        told["note"] = f"no live worker serves queue {queues[0]}; start one: queuectl worker start --detach"
+        told["note"] = context.hint(
+            f"no live worker serves queue {queues[0]}; start one: queuectl worker start --detach"
+        )
     return told
 
 
@@ -173,8 +166,8 @@ def _wait(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     except TimeoutError:
         jobs = [client.job(ref) for ref in ids]
         told_jobs = [brief(job, client.reason(job)) for job in jobs]
-        return {"done": False, "jobs": fitting(told_jobs), "next": "still running: call wait again with the same ids"}
-    return {"done": True, "jobs": fitting(ended(client, jobs))}
+        return {"done": False, "jobs": told_jobs, "next": "still running: call wait again with the same ids"}
+    return {"done": True, "jobs": ended(client, jobs)}
 
 
 def _status(context: Context, given: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +178,7 @@ def _status(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     ]
     paused = {queue: pause.reason or "paused" for queue, pause in found.paused.items()}
     return {
-        "jobs": {state.value: number for state, number in found.counts.items() if number}, "workers": workers[:PAGE],
+        "jobs": {state.value: number for state, number in found.counts.items() if number}, "workers": workers,
         "queues_paused": paused,
     }  # fmt: skip
 
@@ -221,23 +214,24 @@ def _show(context: Context, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _logs(context: Context, given: dict[str, Any]) -> dict[str, Any]:
-    data = context.client.output(given["id"], attempt=given["attempt"])
-    start = given["from_byte"]
+    client, start = context.client, given["from_byte"]
+    goes_on = given["attempt"] is None and not client.job(given["id"]).finished
+    data = client.output(given["id"], attempt=given["attempt"])
     if start is None:
-        lines = data.splitlines(keepends=True)[-given["tail"] :]
-        start = len(data) - sum(map(len, lines))
-        start = max(start, len(data) - ANSWER_BYTES // 2)
-    end = min(len(data), start + ANSWER_BYTES // 2)
-    while size(told := CONTROLS.sub("", decoded(data[start:end]))) > ANSWER_BYTES - 100 and end > start + 1:
-        end = start + (end - start) // 2
-    more = {"next": end} if end < len(data) else {}
+        start = max(start_of_last(data, given["tail"]), len(data) - PART_BYTES)
+    told, end = part(data, start, PART_BYTES)
+    more = {"next": end} if end < len(data) or goes_on else {}
     return {"output": told, "from_byte": start, "bytes_in_all": len(data), **more}
 
 
 def _explain(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     found = context.client.explain(given["id"])
     gates = [
-        {"code": gate.code.value, "told": cut(gate.told or gate.reason), **({"fix": gate.fix} if gate.fix else {})}
+        {
+            "code": gate.code.value,
+            "told": cut(gate.told or gate.reason),
+            **({"fix": context.hint(gate.fix)} if gate.fix else {}),
+        }
         for gate in found.gates[:PAGE]
     ]
     told = {"id": found.id, "state": found.state.value, "explanation": cut(found.explanation), "gates": gates}
@@ -257,7 +251,7 @@ def _batches(context: Context, given: dict[str, Any]) -> dict[str, Any]:
         }
         for each in found
     ]  # fmt: skip
-    return {"batches": fitting(told)}
+    return {"batches": told}
 
 
 def _schedules(context: Context, given: dict[str, Any]) -> dict[str, Any]:
@@ -268,7 +262,7 @@ def _schedules(context: Context, given: dict[str, Any]) -> dict[str, Any]:
         }
         for each in context.client.schedules()
     ]  # fmt: skip
-    return {"schedules": fitting(told)}
+    return {"schedules": told}
 
 
 def _run_schedule(context: Context, given: dict[str, Any]) -> dict[str, Any]:
@@ -279,7 +273,7 @@ def _changed(act: Callable[[Client, Sequence[str]], Any]) -> Callable[[Context, 
     def function(context: Context, given: dict[str, Any]) -> dict[str, Any]:
         done = act(context.client, given["ids"])
         refused = [cut(f"{error}") for error in done.refused[:PAGE]]
-        return {"jobs": fitting([brief(job, None) for job in done.jobs]), "changed": len(done.jobs), "refused": refused}
+        return {"jobs": [brief(job, None) for job in done.jobs], "changed": len(done.jobs), "refused": refused}
 
     return function
 

@@ -1,0 +1,32 @@
+"""Command lines for people to type, on the store of the command that proposes them."""
+
+from __future__ import annotations
+
+_COMMAND = r"(?:^|(?<=: ))queuectl (?=[a-z])(?![^,;]*--(?:help|db))"
+"""A command in a hint that is about the store, and does not name one."""
+
+
+def command(words: str, db: str | None) -> str:
+    """A command line for the user to type, on the store that `--db` names."""
+    if db is None:
+        return f"queuectl {words}"
+    from shlex import quote
+
+    from queuectl.places import shown
+
+    return f"queuectl --db {quote(shown(db))} {words}"
+
+
+def on_store(hint: str, db: str | None) -> str:
+    """A hint whose commands, typed as they stand, are on the store that `--db` names: one may be to empty it."""
+    if db is None or "queuectl " not in hint:
+        return hint
+    from re import sub
+
+    from queuectl.domain.errors import QueuectlError
+
+    try:
+        begin = command("", db)
+    except QueuectlError:  # the hint is of this very error: the address is wrong, or its library is missing
+        return hint
+    return sub(_COMMAND, lambda _: begin, hint)
