@@ -71,7 +71,8 @@ class _Explaining:
             case Code.HELD:
                 return gate._replace(told=self._since("held", "Held"), fix=f"queuectl release {job.id}")
             case Code.EXPIRED if all(each.stopping or each.orphaned for each in self._around.live):
-                return gate._replace(told=f"{gate.reason}; the next worker cancels it", fix="queuectl worker start")
+                told = reason_words(job, gate.reason, self._now, self._time)
+                return gate._replace(told=f"{told}; the next worker cancels it", fix="queuectl worker start")
             case Code.CANCELLING:
                 return gate._replace(told=self._since(gate.reason, "CancelRequested"))
             case Code.SCHEDULED:
