@@ -100,6 +100,34 @@ def test_checkpoints_and_touching_are_not_taken_for_overwriting(
             assert not store.replaced()
 
 
+def test_a_log_that_grew_before_it_began_again_is_not_taken_for_overwriting(
+    store: SqliteStore, clock: ManualClock, path: Path
+) -> None:
+    with closing(SqliteStore(path, clock)) as other, closing(SqliteStore(path, clock)) as reader:
+        other.insert([a_job("one")])
+        reader._db.execute("BEGIN")
+        jobs(reader)  # as long as it reads, the log only grows
+        other._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        assert not store.replaced()  # sees the whole log copied
+        other._db.execute("INSERT INTO meta VALUES ('another', 'mark')")
+        reader._db.execute("COMMIT")
+        other._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        other.insert([a_job("two"), a_job("three")])
+        time.sleep(1.1 * LOOK_AT_MOST_EVERY_S)
+        assert not store.replaced()
+
+
+def test_an_old_copy_is_noticed_although_the_log_began_again(
+    store: SqliteStore, clock: ManualClock, path: Path
+) -> None:
+    with closing(SqliteStore(path, clock)) as other:
+        made = old_copy(store, clock)
+        copy(made, path)
+        other.insert([a_job("two")])
+        other.insert([a_job("three")])
+        assert store.replaced() == REPLACED
+
+
 def test_an_idle_store_is_not_written(store: SqliteStore, clock: ManualClock, path: Path) -> None:
     clock.forward(MARK_EVERY_S + 1)
     assert not store.replaced()

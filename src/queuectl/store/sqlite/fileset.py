@@ -28,13 +28,18 @@ GONE, BESIDE_GONE, OVERWRITTEN = "gone", "beside gone", "overwritten"
 FIRST_BYTES = 8192
 """The part of the database that is compared: its header, and the table `meta` with the store's id and a time."""
 SHM_BYTES = 136
-FRAMES, SALT, COPIED, ATTEMPTED = slice(16, 20), slice(32, 36), slice(96, 100), slice(128, 132)
-"""In the `-shm`: the number of frames in the log; a random number for a new log, which grows by one when the log
-restarts; and the frames that checkpoints have copied, or begun to copy."""
+HEADER, ITS_COPY = slice(0, 48), slice(48, 96)
+COMMITS, FRAMES, SALT = slice(8, 12), slice(16, 20), slice(32, 36)
+COPIED, ATTEMPTED = slice(96, 100), slice(128, 132)
+"""In the `-shm`: the number of commits; that of frames in the log; a random number for a new log, which grows by one
+when the log restarts; and the frames that checkpoints have copied, or begun to copy."""
+LOG_HEADER_BYTES, FRAME_HEADER_BYTES, PAGE_BYTES, COMMITTED = 32, 24, slice(8, 12), slice(4, 8)
+"""In the `-wal`: its header has the size of a page; a frame's header has a number if the frame ends a commit."""
 PENDING, SHARED_FIRST, SHARED_SIZE = 0x40000000, 0x40000002, 510
 """SQLite's locks on the database: the first keeps newcomers out; everybody who has it open holds the range."""
-RECORD, RECORD_WORDS = "files", 9
+RECORD, RECORD_WORDS = "files", 10
 SET_ASIDE = "set-aside-wal"
+WORD = 1 << 32
 RETRY_EVERY_S = 0.02
 LOOK_AT_MOST_EVERY_S = 0.1
 
@@ -48,16 +53,22 @@ class Mark(NamedTuple):
     copied: int
     whole: bool
     """Whether the whole log was copied: the next commit may restart it without another checkpoint."""
+    commits: int
+    """If so, the number of commits until then."""
 
     @staticmethod
     def of(shm: bytes) -> Mark:
-        copied, frames = (int.from_bytes(shm[where], sys.byteorder) for where in (COPIED, FRAMES))
-        return Mark(int.from_bytes(shm[SALT], "big"), copied, copied == frames > 0)
+        copied, frames, commits = (int.from_bytes(shm[where], sys.byteorder) for where in (COPIED, FRAMES, COMMITS))
+        whole = copied == frames > 0
+        return Mark(int.from_bytes(shm[SALT], "big"), copied, whole, commits if whole else 0)
 
-    def is_last_since(self, earlier: Mark) -> bool:
-        """Whether there was no checkpoint since the earlier mark."""
-        began_again = earlier.whole and self.copied == 0 and self.salt == (earlier.salt + 1) % (1 << 32)
-        return began_again or self[:2] == earlier[:2]
+    def is_at(self, earlier: Mark) -> bool:
+        """Whether there was no checkpoint since the earlier mark, in the same log."""
+        return self[:2] == earlier[:2]
+
+    def may_follow(self, earlier: Mark) -> bool:
+        """Whether the log began again since the earlier mark, and was not copied since then."""
+        return earlier.whole and self.copied == 0 and self.salt == (earlier.salt + 1) % WORD
 
 
 class Stamp(NamedTuple):
@@ -80,14 +91,17 @@ class Seen(NamedTuple):
     stamp: Stamp
     digest: int
 
-    def is_foreign_to(self, earlier: Seen) -> bool:
-        """Whether something other than a checkpoint wrote the database while the log stayed the same.
+    def is_foreign_to(self, earlier: Seen, wal: int, shm: int) -> bool:
+        """Whether something other than a checkpoint wrote the database while the log stayed the same. The descriptors
+        are those of its `-wal` and `-shm`.
 
         A checkpoint never replaces the file.
         """
         if self.wal != earlier.wal or self.digest == earlier.digest:
             return False
-        return self.stamp.ino != earlier.stamp.ino or self.mark.is_last_since(earlier.mark)
+        if self.stamp.ino != earlier.stamp.ino or self.mark.is_at(earlier.mark):
+            return True
+        return self.mark.may_follow(earlier.mark) and _has_all_commits(earlier.mark, wal, shm)
 
 
 def identity(path: str) -> Id | None:
@@ -145,7 +159,7 @@ class FileSet:
             self._traces, self._is_settled = traces, now - self._seen_at > LOOK_AT_MOST_EVERY_S
             return
         self._seen_at = now
-        if self._seen is not None and seen.is_foreign_to(self._seen):
+        if self._seen is not None and seen.is_foreign_to(self._seen, wal, shm):
             self._overwritten = True
         else:
             self._seen = seen
@@ -236,11 +250,26 @@ def _look(db: int, wal: int, shm: int) -> Seen | None:
     first = os.pread(db, FIRST_BYTES, 0)
     after = os.pread(shm, SHM_BYTES, 0)
     mark = Mark.of(before)
-    if len(before) < SHM_BYTES or before[COPIED] != before[ATTEMPTED] or Mark.of(after) != mark:
+    if len(before) < SHM_BYTES or before[HEADER] != before[ITS_COPY] or Mark.of(after) != mark:
+        return None
+    if not before[COPIED] == before[ATTEMPTED] == after[ATTEMPTED]:  # the database may be written just now
         return None
     import zlib  # every command opens a store, but few look
 
     return Seen((log.st_dev, log.st_ino), mark, Stamp.of(found), zlib.crc32(first))
+
+
+def _has_all_commits(since: Mark, wal: int, shm: int) -> bool:
+    """Whether all commits since the earlier mark are in the log that has begun again. If not, it had grown, and
+    was copied, before that."""
+    now = os.pread(shm, SHM_BYTES, 0)
+    if now[HEADER] != now[ITS_COPY] or not Mark.of(now).may_follow(since):
+        return False
+    commits, frames = (int.from_bytes(now[where], sys.byteorder) for where in (COMMITS, FRAMES))
+    page_bytes = int.from_bytes(os.pread(wal, LOG_HEADER_BYTES, 0)[PAGE_BYTES], "big")
+    places = (LOG_HEADER_BYTES + number * (FRAME_HEADER_BYTES + page_bytes) for number in range(frames))
+    found = sum(any(os.pread(wal, FRAME_HEADER_BYTES, place)[COMMITTED]) for place in places)
+    return (commits - since.commits) % WORD <= found
 
 
 def _keep(folder: str, seen: Seen) -> None:
@@ -259,8 +288,8 @@ def _kept(folder: str) -> Seen | None:
         return None
     if len(words) != RECORD_WORDS:
         return None  # written by another release
-    dev, ino, salt, copied, whole, inode, changed_ns, size, digest = map(int, words)
-    return Seen((dev, ino), Mark(salt, copied, bool(whole)), Stamp(inode, changed_ns, size), digest)
+    dev, ino, salt, copied, whole, commits, inode, changed_ns, size, digest = map(int, words)
+    return Seen((dev, ino), Mark(salt, copied, bool(whole), commits), Stamp(inode, changed_ns, size), digest)
 
 
 def set_aside_foreign_log(path: str, folder: str, found: os.stat_result, patience_s: float) -> None:
@@ -296,13 +325,13 @@ def _is_foreign(db: int, path: str, kept: Seen) -> bool:
         shm = os.open(f"{path}-shm", os.O_RDONLY | os.O_CLOEXEC)
         try:
             seen = _look(db, wal, shm)
+            return seen is not None and seen.is_foreign_to(kept, wal, shm)
         finally:
             os.close(shm)
     except FileNotFoundError:
         return False
     finally:
         os.close(wal)
-    return seen is not None and seen.is_foreign_to(kept)
 
 
 def _wait_until_unused(db: int, path: str, deadline: float) -> None:
