@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from queuectl.client import following
 from queuectl.domain.job import JobState
+from queuectl.engine.supervise import descriptors
 from tests.needs import lacks
 from tests.stores import on_each_store
 from tests.workshop import Workshop, until
@@ -109,6 +111,16 @@ def test_many_slots_open_more_files_than_commands_may(shop: Workshop) -> None:
     jobs = shop.enqueue_all([{"command": "ulimit -n; sleep 1"}] * 300)
     shop.finished(*jobs)
     assert {shop.output(job) for job in jobs} == {b"256\n"}
+
+
+@pytest.mark.skipif(not shutil.which("prlimit"), reason="needs prlimit")
+def test_a_worker_that_its_limit_of_files_lets_start_uses_all_slots(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    shop.worker(2, under=["prlimit", f"--nofile={descriptors.needed(2)}"])
+    jobs = shop.enqueue_all([{"command": GATED.format(gate), "split_output": True}] * 2)
+    shop.started(*jobs)
+    gate.touch()
+    assert {job.state for job in shop.finished(*jobs)} == {JobState.COMPLETED}
 
 
 def _open_files(pid: int) -> list[str]:

@@ -8,8 +8,11 @@ import sys
 FILES_A_SLOT = 4
 """A pipe has two ends, a file takes what it held, and a folder what the command tells of itself."""
 
+FILES_OWN = 16
+"""How many files a supervisor has open for itself: streams, locks, sockets, journal."""
+
 FILES_BESIDE = 32
-"""How many files a supervisor may have to open in addition to those of its slots."""
+"""How many files a supervisor may have to open in addition to those: slots leave so many free."""
 
 _users = resource.getrlimit(resource.RLIMIT_NOFILE)
 _raised: tuple[int, int] | None = None
@@ -17,7 +20,7 @@ _raised: tuple[int, int] | None = None
 
 def needed(slots: int) -> int:
     """The number of files that a supervisor with this number of slots may have open."""
-    return FILES_A_SLOT * slots + FILES_BESIDE
+    return FILES_OWN + FILES_A_SLOT * slots + FILES_BESIDE
 
 
 def open_files_max() -> int:
