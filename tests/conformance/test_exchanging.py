@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 
-from queuectl.client.exchanging import Taken
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, IdTaken, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import ALL_JOBS, Selector
-from queuectl.wire.documents import documents_in
 from tests.conformance.test_backups import running
 from tests.conformance.test_copying import Places, enqueue, fill, opened, place
 from tests.unit.test_json_everywhere import typed
@@ -37,7 +35,7 @@ def exported(client: Client, selector: Selector = ALL_JOBS) -> list[dict[str, An
 
 def take(client: Client, documents: list[dict[str, Any]]) -> int:
     lines = [json.dumps(document).encode() + b"\n" for document in documents]
-    return client.take_in(Taken(documents_in(lines), "jobs.jsonl", client.now()))
+    return client.import_jobs(io.BytesIO(b"".join(lines)), "jobs.jsonl")
 
 
 def alike(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:

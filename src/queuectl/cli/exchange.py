@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from queuectl.cli.bulk import Unreadable, opened, reading
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import selector_of
 from queuectl.client import exchanging
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
-from queuectl.wire.documents import LINE_BYTES_MAX, documents_in
 from queuectl.wire.words import counted
 
 
@@ -42,8 +39,7 @@ def import_jobs(call: Call) -> int:
     name = "stdin" if path == "-" else path
     try:
         with opened(path) as file:
-            documents = documents_in(iter(partial(file.readline, LINE_BYTES_MAX), b""))
-            taken = exchanging.Taken(documents, name, SystemClock().now(), reading(call, file))
+            taken = exchanging.read(file, name, SystemClock().now(), reading(call, file))
     except (Unreadable, OSError) as error:
         raise Invalid(f"cannot read {name}: {error}", "give a file that `export` has made, or - for stdin") from None
     finally:

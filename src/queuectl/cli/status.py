@@ -146,8 +146,7 @@ def _check(call: Call, client: Client) -> int:
 def _findings(call: Call, client: Client, max_wait: float, dead_within: float) -> Iterator[Finding]:
     """Problems that need a person's attention."""
     yield from client.out_of_order()
-    yield from client.schedule_findings()
-    yield from client.hook_findings(dead_within)
+    yield from client.findings(dead_within)
     found = client.status()
     waiting = sum(number for state, number in found.counts.items() if state not in FINISHED)
     for worker in found.workers:

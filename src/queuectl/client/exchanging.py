@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import repeat
 from pickle import dumps, loads
 from typing import IO
@@ -21,7 +22,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
 from queuectl.settings import Settings
 from queuectl.store.port import Store
-from queuectl.wire.documents import Documents
+from queuectl.wire.documents import LINE_BYTES_MAX, Documents, documents_in
 from queuectl.wire.exported import AsTheyWere
 from queuectl.wire.listing import JobTexts
 from queuectl.wire.spool import Spool
@@ -61,6 +62,11 @@ def new_file(path: str, replace: bool) -> Iterator[IO[str]]:
     except BaseException:
         os.unlink(made)
         raise
+
+
+def read(file: IO[bytes], name: str, now: float, progress: Progress | None = None) -> Taken:
+    """The jobs of a file that `export` has made. Raises `Invalid` with the line of the first that is wrong."""
+    return Taken(documents_in(iter(partial(file.readline, LINE_BYTES_MAX), b"")), name, now, progress)
 
 
 class Taken:

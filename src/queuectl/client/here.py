@@ -212,21 +212,15 @@ class Here(Tables):
 
         return [*doctor.unwritable(self.store), *doctor.out_of_touch(self.store)]
 
-    def schedule_findings(self) -> list[Finding]:
-        """Findings about schedules that fire late, make no jobs, or whose jobs fail."""
-        from queuectl.client.schedule_findings import findings
-
-        return list(findings(self.store))
-
     def hooks_given_up(self) -> int:
         """How many hooks have failed each of their tries."""
         return self.store.hooks_given_up()
 
-    def hook_findings(self, within_s: float) -> list[Finding]:
-        """Findings about hooks that gave up, lately, and those that no worker runs."""
-        from queuectl.client.hook_findings import findings
+    def findings(self, within_s: float) -> list[Finding]:
+        """Findings about schedules, hooks that gave up within this many seconds, and those that no worker runs."""
+        from queuectl.client import hook_findings, schedule_findings
 
-        return list(findings(self.store, self.now() - within_s))
+        return [*schedule_findings.findings(self.store), *hook_findings.findings(self.store, self.now() - within_s)]
 
     def clean_up(self) -> list[str]:
         """Cleans up after dead workers. Returns a line for each."""
@@ -252,6 +246,12 @@ class Here(Tables):
         from queuectl.client import exchanging
 
         return exchanging.take_in(self.store, self.who, taken, progress)
+
+    def import_jobs(self, file: IO[bytes], name: str = "the file") -> int:
+        """Reads exported jobs and adds them in the same way. Raises `Invalid`, too."""
+        from queuectl.client import exchanging
+
+        return self.take_in(exchanging.read(file, name, self.now()))
 
     def file(self) -> str:
         """The store's file, for shrinking. Raises `Invalid` if there is none."""
