@@ -27,6 +27,7 @@ from queuectl import (
     Selector,
     StoreUnavailable,
 )  # fmt: skip
+from queuectl.client.actions import ACTIONS
 from queuectl.client.here import Here
 from queuectl.client.remote.client import RemoteClient
 from queuectl.client.tables import Tables
@@ -86,6 +87,19 @@ def served(anywhere: AnyClient, request: pytest.FixtureRequest, tmp_path: Path) 
     local.stop_workers(now=True)
     if local is not anywhere:
         local.close()
+
+
+def test_an_action_is_rehearsed_without_a_trace(client: Client) -> None:
+    client.enqueue(command="true", id="a", unique_key="a")
+    client.enqueue(command="true", id="b", held=True)
+    client.enqueue(command="true", id="c", depends_on=["a:failed"])
+    client.cancel("b")
+    before = [client.job(id) for id in "abc"], client.audit()
+    for action in ACTIONS:
+        rehearsed = client.rehearse(action, ["c", "a", "b", "a", "nix"])
+        assert ([client.job(id) for id in "abc"], client.audit()) == before
+        assert all(job == client.job(job.id) for job in rehearsed.jobs)
+        assert len(rehearsed.jobs) + len(rehearsed.refused) == 4
 
 
 def test_a_job_is_enqueued_runs_is_waited_for_and_read(served: AnyClient) -> None:
@@ -477,6 +491,7 @@ def test_no_method_is_missing_or_other_afar() -> None:
         "pages",
         "job_pages",
         "dead_pages",
+        "rehearse",
         "with_reasons",
         *vars(Here),
         *vars(Tables),

@@ -55,6 +55,41 @@ def test_a_dry_run_changes_nothing(jobs: Terminal) -> None:
     assert jobs.states() == before
 
 
+def test_a_dry_run_says_what_would_be_done_and_refused(jobs: Terminal) -> None:
+    jobs.good(
+        "queuectl enqueue --id kid --after bad:any --hold -- true; queuectl enqueue -q busy --id runs -- sleep 60"
+    )
+    jobs.good(
+        "queuectl enqueue -q busy --id goes -- sleep 60; queuectl enqueue -q busy --id taken --unique-key k -- true"
+    )
+    jobs.worker("--count 3 --queue busy")
+    running = {"runs": "processing", "goes": "processing", "taken": "completed"}
+    eventually(lambda: running.items() <= jobs.states().items(), "they run")
+    jobs.good("queuectl enqueue --id first --unique-key k --delay 1h -- true")
+    for line in (
+        "hold ok kept", "set ok kept runs priority=5", "set kept --replace nothing x", "retry taken runs worse",
+        "dlq purge ok", "dlq retry ok bad nix", "delete runs kept nix", "retry --cascade taken kid",
+        "delete runs --force", "cancel ok first nix first", "retry --state dead -q video", "delete --force --all --yes",
+    ):  # fmt: skip
+        before = jobs.states()
+        dry = jobs.type(f"queuectl {line} --dry-run")
+        assert jobs.states() == before
+        done = jobs.type(f"queuectl {line}")
+        assert (dry.code, dry.err) == (done.code, done.err), line
+        would = [each.split()[2] for each in dry.out.splitlines()]
+        assert would == [each.split()[1].rstrip(";") for each in done.out.splitlines()], line
+
+
+def test_a_job_that_is_named_twice_counts_once(jobs: Terminal) -> None:
+    made = jobs.good("queuectl enqueue --hold --quiet -- true").out.strip()
+    for line in (f"show {made} {made[:6]}", f"list {made[:6]} {made}", f"explain {made} {made}"):
+        assert [each["id"] for each in jobs.good(f"queuectl {line} --json").json] == [made]
+    for verb in ("retry", "hold", "release", "set priority=3", "cancel", "delete"):
+        done = jobs.good(f"queuectl {verb} {made} {made[:6]} {made} todo")
+        assert len(done.out.splitlines()) == 2
+    assert jobs.good("queuectl logs ok ok").out == "fine\n"
+
+
 def test_on_a_terminal_a_selection_is_asked_about(jobs: Terminal) -> None:
     code, shown = jobs.watched("queuectl dlq retry --all", keys="n\n")
     assert "retry 2 jobs? [y/N]" in shown

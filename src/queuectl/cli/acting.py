@@ -11,7 +11,7 @@ from queuectl.cli.console import Console
 from queuectl.client.actions import CANCEL, DELETE, HOLD, RELEASE, RETRY, RETRY_DOWN, Action
 from queuectl.client.facade import Client
 from queuectl.client.values import Changed
-from queuectl.domain.errors import QueuectlError
+from queuectl.domain.errors import Conflict, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.store.selections import Refs
 from queuectl.wire.words import counted
@@ -49,15 +49,19 @@ def delete(call: Call) -> int:
     """Deletes jobs; with `--force`, cancels running ones first."""
     if not call.args.force:
         return act(call, DELETE)
-    return act(call, DELETE._replace(states=tuple(JobState)), _cancel_and_delete)
+    every = DELETE._replace(states=tuple(JobState))
+    return act(call, every, _cancel_and_delete, rehearsed=_rehearse_forced)
 
 
 Do = Callable[[Client, Refs], Changed]
 
 
-def act(call: Call, action: Action, do: Do | None = None, then: Callable[[Client], None] | None = None) -> int:
+def act(
+    call: Call, action: Action, do: Do | None = None, then: Callable[[Client], None] | None = None,
+    rehearsed: Do | None = None,
+) -> int:  # fmt: skip
     """Acts on the given ids, or on the selected jobs once that is confirmed. `do` replaces the action's function, for
-    some of the jobs at a time; `then` is called at the end."""
+    some of the jobs at a time, and `rehearsed` what a dry run does; `then` is called at the end."""
     console = call.console
     if action.final and call.args.older_than is not None:
         age_to_delete(call.args)
@@ -73,18 +77,17 @@ def act(call: Call, action: Action, do: Do | None = None, then: Callable[[Client
                 console.json_array([])
             console.note("0 jobs", "no_jobs")
             return 0
+        do = do or (lambda client, refs: client.act(action, refs))
         if call.args.dry_run:
-            pages = selected.pages() if selected else iter([[client.job(ref) for ref in call.words]])
-            print_changed(console, client, pages, f"would {action.verb}")
-            return 0
+            do = rehearsed or (lambda client, refs: client.rehearse(action, refs))
         if selected:
-            if not _confirmed(call, action, counted(total, "job")):
+            if not call.args.dry_run and not _confirmed(call, action, counted(total, "job")):
                 console.note("nothing was changed", "nothing_changed")
                 return 1
             batches = selected.batches()
-        acting = _Acting(console, do or (lambda client, refs: client.act(action, refs)), action.done, total)
+        acting = _Acting(console, do, f"would {action.verb}" if call.args.dry_run else action.done, total)
         refused = acting.go(client, batches)
-        if then:
+        if then and not call.args.dry_run:
             then(client)
         return report_refused(console, refused)
 
@@ -141,6 +144,14 @@ class _Acting:
 def _confirmed(call: Call, action: Action, number: str) -> bool:
     unasked = f"{number} would be {action.done}" if action.final else ""
     return call.console.confirmed(f"{action.verb} {number}?", call.args.yes, unasked)
+
+
+def _rehearse_forced(client: Client, refs: Refs) -> Changed:
+    """What a forced deletion would do: it refuses no job because it is running."""
+    done = client.rehearse(DELETE, refs)
+    running = [job for job in client.there(refs) if job.state is JobState.PROCESSING]
+    jobs = sorted([*done.jobs, *running], key=lambda job: job.seq)
+    return Changed(jobs, [error for error in done.refused if not isinstance(error, Conflict)])
 
 
 def _cancel_and_delete(client: Client, refs: Refs) -> Changed:

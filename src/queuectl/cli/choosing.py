@@ -58,8 +58,8 @@ def selection(call: Call, client: Client) -> Selector:
 
 
 class Found:
-    """The jobs of the given ids or selectors, read as they are gone through. An id that does not exist leaves an error
-    in `refused`."""
+    """The jobs of the given ids or selectors, each once, read as they are gone through. An id that does not exist
+    leaves an error in `refused`."""
 
     def __init__(self, call: Call, client: Client) -> None:
         """Raises `Invalid` if neither ids nor selectors are given."""
@@ -74,8 +74,8 @@ class Found:
     def pages(self) -> Iterator[list[Job]]:
         """The same in pages that are not empty."""
         if not selects(self._call.args):
-            jobs = [job for ref in self._call.words if (job := self._named(ref)) is not None]
-            yield from [jobs] if jobs else []
+            named = {job.seq: job for ref in self._call.words if (job := self._named(ref)) is not None}
+            yield from [[*named.values()]] if named else []
             return
         nothing = True
         for jobs in self._client.selected(self._selector).pages():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from queuectl.client.values import BATCH, Changed, Progress
 from queuectl.domain.errors import Invalid, NotFound, QueuectlError
@@ -86,6 +87,19 @@ def in_batches(store: Store, refs: Refs, act: Callable[[Refs], Results], progres
         if progress:
             progress(len(jobs) + len(refused))
     return Changed(jobs=jobs, refused=refused)
+
+
+class _TakenBack(Exception):
+    """What was rehearsed has been done, and is to be rolled back."""
+
+
+def rehearsed(store: Store, act: Callable[[], Changed]) -> Changed:
+    """What `act` would change and refuse: it acts in a transaction that is rolled back. The jobs are as before."""
+    with suppress(_TakenBack), store.transaction():
+        changed = act()
+        raise _TakenBack
+    now = {job.seq: job for job in store.at([job.seq for job in changed.jobs])}
+    return changed._replace(jobs=[now[job.seq] for job in changed.jobs if job.seq in now])
 
 
 def prune(store: Store, who: str, selectors: Sequence[Selector], progress: Progress | None, limit: int | None) -> int:

@@ -162,6 +162,12 @@ class Client(Here, Verbs):
         """Does it to these jobs, in batches."""
         return action.do(self.store, self.who, refs, progress)
 
+    def rehearse(self, action: Action, refs: Refs) -> Changed:
+        """What an action would change and refuse, without doing it: the jobs as they are."""
+        from queuectl.client.acting import rehearsed
+
+        return rehearsed(self.store, lambda: action.do(self.store, self.who, refs, None))
+
     def move(self, ref: str, *, before: str | None = None, front: bool = False) -> Job:
         """Moves a due job to the front of its queue, or just before another one of it, whose priority it takes.
 

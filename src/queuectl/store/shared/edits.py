@@ -100,8 +100,7 @@ class Edits(Jobs):
                 if isinstance(each, QueuectlError):
                     raise each
             job, *others = (each for each in found if isinstance(each, Job))
-            if before is None:
-                others = self.line(job.queue, 1)
+            others = self.line(job.queue, 1) if before is None else others or [job]
             if not others or (before is None and others[0].seq == job.seq):
                 return job
             after = apply(job, Edited(self._values_before(others[0], job)), now)

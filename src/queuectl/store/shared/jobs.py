@@ -99,23 +99,22 @@ class Jobs(Limits):
         self._execute(text, [now, type(event).__name__, who, self._dialect.array(seqs)])
 
     def delete(self, refs: Refs, only_dead: bool = False) -> list[Job | QueuectlError]:
-        deleted: dict[int, Job] = {}
+        deleted: list[Job] = []
 
         def one(job: Job) -> Job:
             if only_dead:
                 _refuse_living(job)
             if job.state is JobState.PROCESSING:
                 raise Conflict(f"job {job.id} is running", "cancel it first, or use --force")
-            if job.seq in deleted:
-                raise NotFound(f"no job {job.id}", "it has just been deleted")
-            return deleted.setdefault(job.seq, job)
+            deleted.append(job)
+            return job
 
         with self.transaction():
             results = self._each(refs, one)
-            self._left_lines(deleted.values())
-            self._forget_keys([job.id for job in deleted.values() if job.unique_key is not None])
-            self._remove(list(deleted))
-            self._counted.subtract((job.queue, job.state.value) for job in deleted.values())
+            self._left_lines(deleted)
+            self._forget_keys([job.id for job in deleted if job.unique_key is not None])
+            self._remove([job.seq for job in deleted])
+            self._counted.subtract((job.queue, job.state.value) for job in deleted)
         return results
 
     def _take_key_again(self, job: Job, again: dict[str, Job], now: float) -> None:
@@ -147,7 +146,8 @@ class Jobs(Limits):
         return len(changed)
 
     def _each(self, refs: Refs, one: Callable[[Job], Job]) -> list[Job | QueuectlError]:
-        """What `one` returns for each job, or the error. All jobs are locked in one order, the same for everybody."""
+        """What `one` returns for each job, or the error; a job that several refs name comes once. All jobs are locked
+        in one order, the same for everybody."""
         any_of, array, locked = self._dialect.any_of, self._dialect.array, self._dialect.locked
         if refs and isinstance(refs[0], int):
             jobs = self._jobs(f"WHERE seq {any_of} ORDER BY seq {locked}", [array(refs)])
@@ -156,15 +156,16 @@ class Jobs(Limits):
         known = [ref for ref in ids if rows.can_be_id(ref)]
         standing = {job.id: job for job in self._jobs(f"WHERE id {any_of} ORDER BY seq {locked}", [array(known)])}
         results: list[Job | QueuectlError] = []
-        for ref in ids:
+        met: set[int] = set()
+        for ref in dict.fromkeys(ids):
             try:
                 job = standing.get(ref) or self._locked(self.get(ref), standing)
             except (NotFound, Invalid) as error:
                 results.append(error)
                 continue
-            results.append(_outcome(one, job))
-            if isinstance(results[-1], Job):
-                standing[job.id] = results[-1]
+            if job.seq not in met:
+                met.add(job.seq)
+                results.append(_outcome(one, job))
         return results
 
     def _locked(self, job: Job, standing: dict[str, Job]) -> Job:
