@@ -109,6 +109,21 @@ def test_a_job_runs_the_text_that_its_script_had_when_it_was_added(shop: Worksho
     assert shop.client.job("a").spec.max_retries == 0
 
 
+@pytest.mark.parametrize(
+    "mess", ["mkdir $D/sub", "rm -r $D", "rm -r $D; ln -s $PWD $D", "rm -r $D; touch $D", "cd $D; touch $(seq 200)"]
+)
+def test_what_a_script_does_to_its_folder_is_its_own_loss(shop: Workshop, tmp_path: Path, mess: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    ids = [
+        shop.enqueue(["x"], script=f'#!/bin/sh\nD=$(dirname "$0")\n{mess}\n', max_retries=0, cwd=str(tmp_path / "mine"))
+        for _ in range(3)
+    ]
+    shop.worker(1)
+    assert [job.state for job in shop.finished(*ids)] == [JobState.COMPLETED] * 3
+    assert (tmp_path / "mine" / "file").exists()
+
+
 @needs_root
 def test_a_script_runs_as_another_user_that_cannot_enter_our_folder(shop: Workshop, tmp_path: Path) -> None:
     os.chmod(tmp_path, 0o711)

@@ -153,6 +153,8 @@ def test_no_sentence_of_a_workers_log_has_a_time_of_its_own() -> None:
 
 def test_what_never_ran_was_not_given_back_after_some_time() -> None:
     assert sentence(happenings.JobEnded(a_job("a"))) == "a given back"
+    again = a_job("a")._replace(state=JobState.FAILED, attempts=1, error="exit code 3", next_retry_at=NOON)
+    assert sentence(happenings.JobEnded(again)) == "a given back"
     assert (
         sentence(happenings.JobEnded(a_job("a")._replace(started_at=NOON, finished_at=NOON + 2)))
         == "a given back after 2s"

@@ -64,7 +64,7 @@ def _ended(job: Job) -> str:
     match job.state:
         case JobState.COMPLETED:
             return f"{job.id} completed in {took}"
-        case JobState.FAILED:
+        case JobState.FAILED if job.finished_at is not None:  # else its latest execution does not count
             wait = format_duration(max(0.0, (job.next_retry_at or 0.0) - job.updated_at))
             return f"{job.id} failed after {took}: {job.error}; retry {job.attempts}/{job.spec.max_retries} in {wait}"
         case JobState.DEAD:

@@ -10,7 +10,7 @@ def checked_result(text: bytes) -> tuple[str | None, str | None]:
     if not text.strip():
         return None, "result not kept: the file is empty"
     try:
-        value = json.loads(text.decode(), parse_constant=_refused)
+        value = json.loads(text.decode(), parse_constant=_refused, parse_int=_whole)
         compact = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         compact.encode()  # not so with half a surrogate pair
     except RecursionError:
@@ -20,6 +20,13 @@ def checked_result(text: bytes) -> tuple[str | None, str | None]:
     except ValueError as error:
         return None, f"result not kept: it is not JSON: {error}"
     return compact, None
+
+
+def _whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # Python's own limit
+        raise ValueError("a number has thousands of digits") from None
 
 
 def _refused(name: str) -> object:

@@ -13,6 +13,7 @@ from queuectl.clock import boottime
 from queuectl.domain.cause import Cause
 from queuectl.engine.protocol import Order, Started, Stuck, encoded
 from queuectl.engine.supervise import descriptors, process, script
+from queuectl.engine.supervise.between import Fresh
 from queuectl.engine.supervise.cgroups import Group
 from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.hanging import Mounts
@@ -41,10 +42,9 @@ class Began(NamedTuple):
 
 
 class Slot:
-    """A place for one command at a time, with the files it writes to. `row` counts those of its supervisor, `index` all
-    of its worker."""
+    """A place for one command at a time, its files. `row` counts those of a supervisor, `index` all of a worker."""
 
-    def __init__(self, index: int, row: int, out: Sink, err: Sink, telling: Telling, scripts: Path) -> None:
+    def __init__(self, index: int, row: int, out: Sink, err: Sink, telling: Telling, scripts: Fresh) -> None:
         self.index, self.row = index, row
         self.out, self.err, self.telling, self.scripts = out, err, telling, scripts
 
@@ -56,7 +56,7 @@ class Slot:
         for row, index in enumerate(range(config.first_slot, config.first_slot + config.slots)):
             out, err = (Sink(config.home, f"slot-{index}.{name}", *kept) for name in ("out", "err"))
             telling = Telling(config.home, f"told-{index}", Path(config.below))
-            slots.append(cls(index, row, out, err, telling, config.home / f"slot-{index}.script"))
+            slots.append(cls(index, row, out, err, telling, Fresh(config.home, f"script-{index}")))
         return slots
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from queuectl.engine.supervise import process
+from queuectl.engine.supervise.between import Fresh
 
 NAME_BYTES_MAX = 200
 
@@ -23,15 +24,15 @@ def interpreter(text: str, shell: str) -> list[str]:
 
 @contextmanager
 def ready(
-    folder: Path, command: str | Sequence[str], text: str, shell: str, user: str | None
+    fresh: Fresh, command: str | Sequence[str], text: str, shell: str, user: str | None
 ) -> Iterator[tuple[list[str], Sequence[int]]]:
-    """The words that run a script in this folder, and descriptors that they need.
+    """The words that run a script in the slot's folder, and descriptors that they need.
 
     Another `user` cannot enter the folder, and reads the file by its descriptor. Raises `NotStarted`, `Shortage`.
     """
     name, *arguments = [command] if isinstance(command, str) else command
     try:
-        path = _written(folder, os.path.basename(name), text)
+        path = _written(fresh.folder(), os.path.basename(name), text)
         handles = [] if user is None else [os.open(path, os.O_RDONLY | os.O_CLOEXEC)]
         for handle in handles:
             os.fchmod(handle, 0o755)
@@ -47,10 +48,7 @@ def ready(
 
 
 def _written(folder: Path, name: str, text: str) -> str:
-    """The path of a new file with the text; that of an earlier execution goes, whatever became of it."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    for old in os.listdir(folder):
-        os.unlink(folder / old)
+    """The path of a new file with the text."""
     path = folder / (os.fsdecode(os.fsencode(name)[:NAME_BYTES_MAX]) if name not in ("", ".", "..") else "script")
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o700)
     with open(handle, "wb") as file:

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from queuectl.engine.protocol import Kept, Message, Progress, Tells
+from queuectl.engine.supervise.between import OPENING, emptied
 
 PROGRESS, RESULT = "progress", "result"
 PROGRESS_BYTES_READ, PROGRESS_MAX = 4096, 200
 RESULT_BYTES_MAX = 64 << 10
 UNTOUCHED = 0
-REMOVED_MAX = 100
-"""How many files that a command has left in the folder are removed; more of them stay until the supervisor leaves."""
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -46,6 +45,7 @@ class Telling:
         self._below = below
         self._generation = 0
         self._handle = -1
+        self._identity = (0, 0)
         self._variables: dict[bytes, bytes] = {}
         self._folder, self._place = home, ""
         self.progress: str | None = None
@@ -69,15 +69,24 @@ class Telling:
         self._place = str(self._folder.relative_to(self._below))
         try:
             os.mkdir(self._folder, 0o700)
-            self._handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self._handle = os.open(self._folder, OPENING)
             os.utime(self._handle, ns=(UNTOUCHED, UNTOUCHED))
+            made = os.fstat(self._handle)
         except OSError:
             return
+        self._identity = made.st_dev, made.st_ino
         folder = os.fsencode(self._folder)
         self._variables = {b"QUEUECTL_PROGRESS": folder + b"/progress", b"QUEUECTL_RESULT": folder + b"/result"}
 
     def _is_touched(self) -> bool:
-        return self._handle >= 0 and os.fstat(self._handle).st_mtime_ns != UNTOUCHED
+        """Whether the command has made something in the folder, or has removed or replaced it."""
+        if self._handle < 0:
+            return False
+        try:
+            found = os.lstat(self._folder)
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino, found.st_mtime_ns) != (*self._identity, UNTOUCHED)
 
     def look(self) -> bool:
         """Whether the command that runs tells of progress that was not known."""
@@ -116,16 +125,16 @@ class Telling:
         return {"path": str(path.relative_to(self._below)), "size": len(text)}, None
 
     def _cleared(self) -> bool:
-        """Empties the folder; whether it is as it was before the command."""
+        """Empties the folder; whether it is there, and as it was before the command."""
         if self._handle < 0:
             return True
+        if not emptied(self._handle, self._folder):
+            return False
         try:
-            for name in os.listdir(self._handle)[:REMOVED_MAX]:
-                os.unlink(name, dir_fd=self._handle)
             os.utime(self._handle, ns=(UNTOUCHED, UNTOUCHED))
-            return not os.listdir(self._handle)
         except OSError:
             return False
+        return True
 
     def _part(self) -> None:
         """Abandons the folder to processes that may still write to it. The next command gets a new one."""
@@ -188,7 +197,7 @@ def result_in(folder: int) -> tuple[bytes | None, str | None]:
 def told_in(place: Path) -> Tale:
     """What a command told whose supervisor has died."""
     try:
-        folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        folder = os.open(place, OPENING)
     except OSError:
         return NOTHING
     try:
