@@ -286,6 +286,13 @@ def test_top_refuses_a_terminal_that_nobody_knows(terminal: Terminal) -> None:
     assert (code, "TERM=nothing is not the name of a known terminal" in shown) == (2, True)
 
 
+@pytest.mark.parametrize("columns", [1, 2, 300])
+def test_top_draws_on_terminals_of_any_width(terminal: Terminal, columns: int) -> None:
+    terminal.good("queuectl enqueue -- true")
+    code, shown = terminal.watched("TERM=xterm queuectl top", columns, keys="q")
+    assert (code, "Traceback" in shown) == (0, False)
+
+
 def test_a_hook_that_gave_up_is_told_until_it_is_purged(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a --max-retries 0 --on-dead 'echo no; exit 9' -- false")
     terminal.good("queuectl worker start --drain --no-hooks")

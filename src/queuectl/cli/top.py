@@ -237,12 +237,12 @@ class Top:
         left = width - 1
         column = 0
         for text, style in line:
+            if left <= 0:
+                return
             some = cut(text, left)
             attributes = self._styles.get(style, 0) | (curses.A_REVERSE if is_chosen else 0)
             self._window.addstr(at, column, some, attributes)
             column, left = column + width_of(some), left - width_of(some)
-            if left <= 0:
-                return
 
     def _take(self, key: int, shown: Sequence[Row]) -> bool:
         """Acts on a key. Returns whether the store may have changed."""
