@@ -16,7 +16,9 @@ from queuectl.engine.dispatch.dispatcher import Dispatcher
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.stopping import NOW
 from queuectl.engine.dispatch.wakeup import Wakeup
+from queuectl.store.liveness import DRIVER_LOCK_NAME, is_held, supervisor_folder
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.store.values import LEASE_S, WorkerRow
 from queuectl.wire.requests import JobRequest
 from queuectl.wire.workers import WorkerOptions
 
@@ -27,12 +29,18 @@ class Watched(SqliteStore):
     """A store that remembers in which order a worker asks it for jobs and for requests."""
 
     asked: list[str]
+    driven: list[bool]
+    """Of each supervisor, whether a lock told who drives it when it came on record."""
     is_deaf = False
     """Whether it never hears of what others commit."""
 
     def claim(self, *words: Any, **terms: Any) -> Any:
         self.asked.append("jobs")
         return super().claim(*words, **terms)
+
+    def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
+        self.driven.append(bool(is_held(supervisor_folder(self.folder, row.id), DRIVER_LOCK_NAME)))
+        super().register(row, lease_s)
 
     def changed(self) -> bool:
         return super().changed() and not self.is_deaf
@@ -45,7 +53,7 @@ class Watched(SqliteStore):
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Watched]:
     with closing(Watched(tmp_path / "queuectl.db")) as store:
-        store.asked = []
+        store.asked, store.driven = [], []
         yield store
 
 
@@ -97,3 +105,8 @@ def test_a_worker_that_hears_of_nothing_claims_only_where_there_is_something(sto
         assert store.asked == ["requests"]
         add_a_job(store)
         until(dispatcher, lambda: "jobs" in store.asked)
+
+
+def test_whoever_finds_a_supervisor_on_record_can_tell_who_drives_it(store: Watched) -> None:
+    with idle_dispatcher(store, poll=3600.0):
+        assert store.driven == [True]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
+from math import inf
 from pathlib import Path
 
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
@@ -124,6 +125,7 @@ class World:
             nap_s = self.plan.nap_s(self.chance)
             self._say("%s sleeps for %.3f s %s", process.name, nap_s, where)
             self._asleep += 1
+            process.awake_since = inf
             self.time.run_until(self.time.monotonic() + nap_s)
             self._asleep -= 1
             process.awake_since = self.time.monotonic()
@@ -386,6 +388,7 @@ class World:
         """SIGSTOP to a dispatcher."""
         self._say("%s is frozen", worker.process.name)
         worker.asleep = True
+        worker.process.awake_since = inf
         self.time.later(for_s, lambda: self._thaw(worker))
 
     def signal(self, worker: SimWorker, name: str) -> None:

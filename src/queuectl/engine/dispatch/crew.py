@@ -128,9 +128,11 @@ class Crew:
         )  # fmt: skip
         link = Link(row, launched.channel, place=place, pid=launched.pid, secrets=self._secrets, for_hooks=for_hooks)
         lease = Lease.granted(boottime(), settings["lease-ttl"])
+        self._host.drive(row.id)  # who finds its row must be able to tell whose it is, whatever becomes of us
         try:
             self._store.register(row, settings["lease-ttl"])
         except BaseException:
+            self._host.let_go(row.id)
             link.channel.close()
             self.destroy(link)
             raise
