@@ -515,6 +515,8 @@ def test_on_conflict_ignore_leaves_out_a_taken_id(anywhere: AnyClient) -> None:
         anywhere.enqueue([{"command": "x", "id": "c"}, {"command": "x", "id": "a"}])
     with pytest.raises(Invalid):
         anywhere.enqueue(command="x", on_conflict="sometimes")
+    with pytest.raises(Invalid, match="on_conflict replace needs a unique key"):
+        anywhere.enqueue(command="x", on_conflict="replace")
     assert anywhere.count() == 2
 
 

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from queuectl import __version__
 from queuectl.client.facade import Client
-from queuectl.domain.errors import KEY_HINT, Conflict, Invalid, NotFound, QueuectlError
+from queuectl.domain.errors import KEPT_KEY_HINT, KEY_HINT, Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import JobState
 from queuectl.settings import Settings
 from queuectl.store.postgres import function
@@ -368,6 +368,8 @@ def test_a_taken_key_means_the_same_to_both(both: Both) -> None:
     assert rows[2] == rows[3]
     assert both.client.counts()["changed", JobState.PENDING] == 1
     both.client.cancel([first])
+    one, other = (enqueued(by, on_conflict="error") for by in ways)
+    assert one == other == ("unique key 'shared' is taken by job first (cancelled)", KEPT_KEY_HINT)
     assert [enqueued(by, on_conflict="replace") for by in ways] == [first, first]  # it holds the key for two hours
     both.client.delete([first])
     assert enqueued(both.by_sql, id="next") == "next"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -214,6 +215,21 @@ def test_of_two_jobs_with_a_key_one_is_retried_at_a_time(store: Store) -> None:
     first, second = store.change(["a", "b"], Retried(), "me")
     assert isinstance(first, Job)
     assert isinstance(second, KeyTaken)
+
+
+def test_a_key_that_a_finished_job_keeps_is_not_said_to_be_replaced(store: Store) -> None:
+    enqueue(store, keyed("b"))
+    store.change(["b"], CancelRequested(), "me")
+    enqueue(store, keyed("a", unique_for=60))
+    store.change(["a"], CancelRequested(), "me")
+    free = "its key is free once its unique-for is over, or it is deleted"
+    with pytest.raises(KeyTaken, match=r"by job a \(cancelled\)") as refused:
+        add(store, [Arrival(keyed("c"), ERROR)])
+    assert refused.value.hint == f"keep that one with --on-conflict ignore; {free}"
+    (again,) = store.change(["b"], Retried(), "me")
+    assert isinstance(again, KeyTaken)
+    assert again.hint == free
+    assert pickle.loads(pickle.dumps(again)).hint == free
 
 
 def test_a_finished_successor_does_not_hide_the_job_that_runs(store: Store) -> None:

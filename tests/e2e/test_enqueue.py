@@ -113,6 +113,7 @@ def test_a_file_has_a_job_a_line(terminal: Terminal, source: str) -> None:
         ("[" * 100_000, "nested too deeply"),
         ('{"command": "true", "id": "y", "id": "z"}', "key 'id' comes twice"),
         ('{"id": "there", "command": "true"}', "job there exists already"),
+        ('{"id": "x", "command": "true", "locks": ["gpu=2"]}', "job x needs 2 units of lock gpu, which has 1"),
     ],
 )
 def test_a_file_with_one_bad_line_enqueues_nothing(terminal: Terminal, bad: str, about: str) -> None:

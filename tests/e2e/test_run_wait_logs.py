@@ -188,9 +188,9 @@ def test_logs_of_several_jobs_are_told_apart(served: Terminal) -> None:
     assert served.type("queuectl logs -f a b").code == 2
 
 
-@pytest.mark.parametrize("line", ["wait a", "logs -f a"])
+@pytest.mark.parametrize("line", ["wait a", "logs -f a", "batch wait b"])
 def test_who_waits_is_told_once_why(terminal: Terminal, line: str) -> None:
-    terminal.good("queuectl enqueue --id a --hold -- true")
+    terminal.good("queuectl enqueue --id a --batch b --hold -- true")
     terminal.good("queuectl enqueue --id later --delay 1h -- true; queuectl enqueue --id unserved -- true")
     waits, one, two, unserved = (
         terminal.waiting(f"queuectl {each}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queuectl.cli.call import Call
+from queuectl.cli.onlooker import Onlooker
 from queuectl.cli.progress import Progress
 from queuectl.cli.render import Cell, Column
 from queuectl.cli.wait import TIMED_OUT, exit_code_of
@@ -29,15 +30,16 @@ def wait(call: Call) -> int:
 
     def tick(batch: BatchView) -> None:
         nonlocal show
-        console.interruptible()
+        onlooker()
         show = show or console.progress("done", batch.total)
         if show is not None:
             show.verb = f"{batch.failed:,} failed, done" if batch.failed else "done"
             show(batch.done, batch.total)
 
     with call.client() as client:
+        onlooker = Onlooker(call, client, Selector(batches=(name,)))
         try:
-            done = client.wait_batch(name, timeout=timeout, tick=tick, say=lambda text: console.note(text, "store"))
+            done = client.wait_batch(name, timeout=timeout, tick=tick, say=onlooker.say)
         except TimeoutError as error:
             console.progress_done()
             console.error(

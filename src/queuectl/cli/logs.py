@@ -13,6 +13,7 @@ from queuectl.client.facade import Client
 from queuectl.client.facts import reason_words
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Attempt, Job
+from queuectl.domain.selector import Selector
 from queuectl.store.values import STDERR, STDOUT
 
 
@@ -90,7 +91,7 @@ def _follow(call: Call, client: Client, jobs: Sequence[Job], stream: int | None,
         raise Invalid(f"--follow follows one job, not {len(jobs)}", "name one")
     if call.console.as_json:
         raise Invalid("--follow prints raw bytes, not JSON", "leave out --json or --follow")
-    onlooker = Onlooker(call, client, [jobs[0].id])
+    onlooker = Onlooker(call, client, Selector(ids=(jobs[0].id,)))
     for number, data in client.follow(jobs[0].id, stream=stream, tail=tail, ticks=True, say=onlooker.say):
         if number:
             call.console.raw(data, number if stream is None else STDOUT)

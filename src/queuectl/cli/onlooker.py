@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
@@ -27,13 +26,13 @@ WAYS_OUT = {
 
 
 class Onlooker:
-    """Called at least every second by a command that waits for the jobs `refs`; may raise `KeyboardInterrupt`."""
+    """Called at least every second by a command that waits for these jobs; may raise `KeyboardInterrupt`."""
 
-    def __init__(self, call: Call, client: Client, refs: Sequence[str], told: bool = False) -> None:
+    def __init__(self, call: Call, client: Client, jobs: Selector, told: bool = False) -> None:
         """`told`: the reason why the jobs wait is printed already."""
         self._call = call
         self._client = client
-        self._refs = tuple(refs[:LOOKED_AT])
+        self._jobs = jobs
         self._told = told
         self._look_at = time.monotonic() + TOLD_AFTER_S
 
@@ -56,15 +55,17 @@ class Onlooker:
 
     def _why(self) -> str | None:
         """Why none of the jobs is running; None if one is, or is about to."""
-        jobs = [job for job in self._client.find(Selector(ids=self._refs)) if not job.finished]
-        if not jobs or any(job.state in (JobState.PROCESSING, JobState.FAILED) for job in jobs):
+        if self._client.find(self._jobs._replace(states=(JobState.PROCESSING, JobState.FAILED)), limit=1):
             return None
-        first = jobs[0]
+        jobs = self._client.find(self._jobs._replace(states=(JobState.PENDING, JobState.BLOCKED)), limit=LOOKED_AT)
+        if not jobs:
+            return None
+        first = next((job for job in jobs if job.state is JobState.PENDING), jobs[0])
         (found,) = self._client.explanations([first], self._call.console.time)
         reason = self._own_slot(first) or reason_words(first, found.reason, self._client.now(), self._call.console.time)
         if reason is None or reason == "next in line":
             return None
-        others = "others" if len(self._refs) == LOOKED_AT else f"{len(jobs) - 1} more"
+        others = "others" if len(jobs) == LOOKED_AT else f"{len(jobs) - 1} more"
         named = first.id if len(jobs) == 1 else f"{first.id} and {others}"
         return f"waiting for {named}: {reason}{self._way_out(found)}"
 

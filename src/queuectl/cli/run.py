@@ -23,6 +23,7 @@ from queuectl.client.facts import reason_words
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, StoreUnavailable, TimedOut
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
 from queuectl.domain.unique import ADDED
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
@@ -135,7 +136,7 @@ def _followed(call: Call, client: Client, job: Job, start_within_s: float | None
     unserved, paused = _lacking(client, job)
     note_paused(call, paused)
     note_unserved(call, unserved)
-    onlooker = Onlooker(call, client, [job.id], told=bool(unserved or paused))
+    onlooker = Onlooker(call, client, Selector(ids=(job.id,)), told=bool(unserved or paused))
     give_up_at = None if start_within_s is None else time.monotonic() + start_within_s
     for stream, data in client.follow(job.id, ticks=True, say=onlooker.say):
         if stream:

@@ -12,6 +12,7 @@ from queuectl.cli.onlooker import LOOKED_AT, Onlooker
 from queuectl.client.facade import Client
 from queuectl.domain.errors import NotFound, TimedOut
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.selector import Selector
 from queuectl.store.selections import Refs
 from queuectl.wire.times import format_duration, parse_duration
 from queuectl.wire.words import counted
@@ -64,7 +65,7 @@ class _Waiting:
         self._refs = refs
         self._timeout = timeout
         self._until = None if timeout is None else time.monotonic() + timeout
-        self._onlooker = Onlooker(call, client, self._ids(refs[:LOOKED_AT]))
+        self._onlooker = Onlooker(call, client, Selector(ids=tuple(self._ids(refs[:LOOKED_AT]))))
 
     def _ids(self, refs: Refs) -> list[str]:
         if isinstance(refs[0], str):

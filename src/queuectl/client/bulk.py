@@ -10,7 +10,7 @@ from typing import Any
 
 from queuectl import ids
 from queuectl.client.conflicts import add, as_added
-from queuectl.client.enqueueing import BatchLimits, check_units
+from queuectl.client.enqueueing import BatchLimits, check_units, check_units_of
 from queuectl.client.values import Progress
 from queuectl.domain.dependency import parse
 from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, KeyTaken, KeyTwice, NotFound
@@ -53,12 +53,10 @@ class Incoming:
             kinds = [piece.kinds[at] for at in piece.which or [0] * len(jobs)]
             yield [Arrival(job, kind.on_conflict or rule, kind.delay) for job, kind in zip(jobs, kinds, strict=True)]
 
-    def with_key(self, key: str) -> Iterator[tuple[int, str]]:
-        """The number and the id of each job with this unique key."""
+    def numbered(self) -> Iterator[tuple[int, Job]]:
+        """The jobs with their numbers."""
         for jobs, piece in zip(self.pages(), self.requests.pieces(), strict=True):
-            yield from (
-                (number, job.id) for number, job in zip(piece.numbers, jobs, strict=True) if job.unique_key == key
-            )
+            yield from zip(piece.numbers, jobs, strict=True)
 
     def pages(self) -> Iterator[list[Job]]:
         """The jobs in lists of at most a thousand."""
@@ -159,7 +157,10 @@ def enqueue(
     """Adds jobs, all or none. Raises `Conflict` with the line of a taken id or key."""
     rule = None if on_conflict is None else check_rule(on_conflict, "on_conflict")
     incoming = Incoming(requests, factory)
-    check_units(store, incoming.samples("locks"))
+    try:
+        check_units(store, incoming.samples("locks"))
+    except Invalid as error:
+        raise _lacking(store, incoming, error) from None
     if requests.quotes:
         for job in incoming.samples():
             _check_shell(job.spec.shell)
@@ -192,7 +193,7 @@ def _added(store: Store, incoming: Incoming, rule: Rule | None) -> Added:
 
 def _blamed(incoming: Incoming, error: KeyTaken | KeyTwice) -> Conflict:
     """The error, with the line of the key."""
-    found = incoming.with_key(error.key)
+    found = ((number, job.id) for number, job in incoming.numbered() if job.unique_key == error.key)
     number, id = next(found)
     again = next(found, None)
     is_twice = again is not None and (isinstance(error, KeyTwice) or error.holder.partition(" ")[0] == id)
@@ -208,12 +209,23 @@ def _blamed(incoming: Incoming, error: KeyTaken | KeyTwice) -> Conflict:
 def _missing(incoming: Incoming, error: NotFound) -> NotFound:
     """The error, with the line of the job that depends on what is not there."""
     requests = incoming.requests
-    for jobs, piece in zip(incoming.pages(), requests.pieces(), strict=True):
-        for number, job in zip(piece.numbers, jobs, strict=True):
-            if any(f"no {parse(each).what}" == error.message for each in job.depends_on):
-                where = f"{requests.name} {requests.kind} {number}"
-                return NotFound(f"{where}: {error.message}", f"{error.hint}; {requests.so_far}")
+    for number, job in incoming.numbered():
+        if any(f"no {parse(each).what}" == error.message for each in job.depends_on):
+            where = f"{requests.name} {requests.kind} {number}"
+            return NotFound(f"{where}: {error.message}", f"{error.hint}; {requests.so_far}")
     return error
+
+
+def _lacking(store: Store, incoming: Incoming, found: Invalid) -> Invalid:
+    """The error for the first job that needs more units than a lock has, with its line."""
+    requests, locks = incoming.requests, {lock.name: lock for lock in store.locks()}
+    for number, job in incoming.numbered():
+        try:
+            check_units_of(job, locks)
+        except Invalid as error:
+            where = f"{requests.name} {requests.kind} {number}"
+            return Invalid(f"{where}: {error.message}", f"{error.hint}; {requests.so_far}")
+    return found  # somebody has raised the lock since
 
 
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "zsh"})

@@ -94,7 +94,8 @@ class Client(client.Client):
         `Invalid`, `Conflict`, `StoreUnavailable`.
         """
         if requests is None:
-            (job,) = super().enqueue([self._request(keys)], connection=connection, on_conflict=on_conflict)
+            rule = {} if on_conflict is None else {"on_conflict": on_conflict}
+            (job,) = super().enqueue([self._request({**keys, **rule})], connection=connection)
             return job
         if keys or isinstance(requests, (str, Mapping)):
             raise Invalid("give many jobs as a list, or one by keywords", "enqueue(command='echo hello')")

@@ -86,21 +86,26 @@ class IdTwice(Conflict):
 
 
 KEY_HINT = "keep that one with --on-conflict ignore, or change it with --on-conflict replace"
+FREE_HINT = "its key is free once its unique-for is over, or it is deleted"
+KEPT_KEY_HINT = f"keep that one with --on-conflict ignore; {FREE_HINT}"
+"""Where the job that holds the key has finished."""
 
 
 class KeyTaken(Conflict):
-    """A job holds the unique `key` of a new one, or of job `again`, which is to run again."""
+    """A job holds the unique `key` of a new one, or of job `again`, which is to run again. `kept`: the holder has
+    finished."""
 
-    def __init__(self, key: str, holder: str, again: str | None = None) -> None:
+    def __init__(self, key: str, holder: str, again: str | None = None, kept: bool = False) -> None:
         told = f"unique key {key!r} is taken by job {holder}"
         if again is None:
-            super().__init__(told, KEY_HINT)
+            super().__init__(told, KEPT_KEY_HINT if kept else KEY_HINT)
         else:
-            super().__init__(f"job {again} cannot run again: its {told}", "wait for that one's end, or delete it")
-        self.key, self.holder, self.again = key, holder, again
+            hint = FREE_HINT if kept else "wait for that one's end, or delete it"
+            super().__init__(f"job {again} cannot run again: its {told}", hint)
+        self.key, self.holder, self.again, self.kept = key, holder, again, kept
 
-    def __reduce__(self) -> tuple[type[KeyTaken], tuple[str, str, str | None]]:
-        return KeyTaken, (self.key, self.holder, self.again)
+    def __reduce__(self) -> tuple[type[KeyTaken], tuple[str, str, str | None, bool]]:
+        return KeyTaken, (self.key, self.holder, self.again, self.kept)
 
 
 class KeyTwice(Conflict):

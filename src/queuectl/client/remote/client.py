@@ -72,7 +72,8 @@ class RemoteClient(Verbs):
     ) -> list[Job] | Job:  # fmt: skip
         """Adds a job with these keys, or many, all or none. Durable on return; see `Client.enqueue`."""
         if requests is None:
-            return answers.job_of(self._add(jobs.document_of(keys), on_conflict))
+            rule = {} if on_conflict is None else {"on_conflict": on_conflict}
+            return answers.job_of(self._add(jobs.document_of({**keys, **rule}), None))
         if keys or isinstance(requests, (str, Mapping)):
             raise Invalid("give many jobs as a list, or one by keywords", "enqueue(command='echo hello')")
         documents = [jobs.document_of(each) for each in requests]

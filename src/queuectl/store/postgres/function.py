@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from queuectl import __version__
-from queuectl.domain.errors import KEY_HINT
+from queuectl.domain.errors import KEPT_KEY_HINT, KEY_HINT
 from queuectl.domain.fields import FIELDS, GUARDED, INPUT, UNLIMITED
 from queuectl.domain.hooks import ADDRESS, CALLS
 from queuectl.domain.job import SCRIPT_BYTES_MAX, Job, Spec
@@ -58,6 +58,7 @@ def _rules() -> dict[str, Any]:
         "capacity_max": CAPACITY_MAX,
         "key_bytes_max": KEY_BYTES_MAX,
         "key_hint": KEY_HINT,
+        "kept_key_hint": KEPT_KEY_HINT,
         "calls": CALLS,
         "address": ADDRESS,
         "address_hint": ADDRESS_HINT,

@@ -159,4 +159,4 @@ def forget(store: Session, job_ids: Sequence[str]) -> None:
 
 def taken(key: str, holder: Job, again: Job | None = None) -> KeyTaken:
     """The error for a new job, or for one that is to run again, whose key another one holds."""
-    return KeyTaken(key, f"{holder.id} ({state_in_words(holder)})", again.id if again else None)
+    return KeyTaken(key, f"{holder.id} ({state_in_words(holder)})", again.id if again else None, holder.finished)

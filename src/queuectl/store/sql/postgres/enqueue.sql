@@ -969,7 +969,8 @@ BEGIN
             MESSAGE = format('unique key ''%s'' is taken by job %s (%s)', kept ->> 'unique_key', holder.id,
                 CASE WHEN holder.state <> 'processing' THEN holder.state WHEN holder.started_at IS NULL THEN 'starting'
                 ELSE 'running' END),
-            HINT = {schema}.enqueue_rules() ->> 'key_hint';
+            HINT = {schema}.enqueue_rules() ->> CASE
+                WHEN holder.state IN ('completed', 'dead', 'cancelled') THEN 'kept_key_hint' ELSE 'key_hint' END;
     ELSIF holder.id IS NOT NULL AND (
         rule IS DISTINCT FROM 'replace' OR holder.state IN ('completed', 'dead', 'cancelled'))
     THEN
