@@ -128,6 +128,19 @@ def test_long_times_lie_on_no_other(open_page: OpenPage) -> None:
         assert abs(gaps) <= 2, f"the last state reaches the edge at {width} px"
 
 
+LINK_COLOUR = "document.body.append(Object.assign(document.createElement('a'), {href: '/', id: 'a-link'})), \
+    getComputedStyle(document.getElementById('a-link')).color"
+
+
+def test_names_in_tables_look_like_links(open_page: OpenPage, server: Service) -> None:
+    server.enqueue("true", id="held", queue="q", held=True, locks=["gpu"], batch="b")
+    server.queue.add_schedule("nightly", {"command": "true"}, cron="0 3 * * *")
+    for path in ("/queues", "/locks", "/batches", "/schedules"):
+        page = open_page(path)
+        name = page.locator("tbody th a").first
+        assert name.evaluate("link => getComputedStyle(link).color") == page.evaluate(LINK_COLOUR)
+
+
 def test_a_row_follows_its_job_and_stays_selected(open_page: OpenPage, server: Service, worker: Worker) -> None:
     gate = Path(server.db).with_name("row-gate")
     server.enqueue(f"until [ -e {gate} ]; do sleep 0.05; done", id="followed")
