@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from queuectl import Client
+from queuectl.client import facade
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState
 from queuectl.engine.dispatch.host import Host
@@ -183,6 +186,72 @@ def test_cancel_ends_what_only_an_orphaned_supervisor_runs(shop: Workshop, tmp_p
     shop.worker(1)
     (done,) = shop.finished(other)
     assert (done.state, done.starts, done.lost) == (JobState.COMPLETED, 1, 0)
+
+
+@pytest.mark.parametrize("how", ["batch cancel", "Client.cancel", "Client.do", "mcp", "Ctrl-C of run"])
+def test_whoever_cancels_ends_what_only_an_orphaned_supervisor_runs(shop: Workshop, how: str) -> None:
+    surroundings = clean_environment(QUEUECTL_DB=shop.address, XDG_STATE_HOME=str(shop.folder))
+    worker = shop.worker(1)
+    if how == "Ctrl-C of run":
+        run = subprocess.Popen(
+            [sys.executable, "-m", "queuectl", "run", "--id", "r", "--kill-grace", "1s", "--", "sleep", "300"],
+            env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        until(lambda: any(job.id == "r" for job in shop.client.jobs()), "the job is added")
+        job = "r"
+    else:
+        job = shop.enqueue("sleep 300", batch="b")
+    shop.started(job)
+    worker.kill()
+    if how == "batch cancel":
+        assert queuectl(shop, "batch", "cancel", "b").returncode == 0
+    elif how == "Client.cancel":
+        with Client(shop.address) as client:
+            assert [each.state for each in client.cancel(job).jobs] == [JobState.CANCELLED]
+    elif how == "Client.do":
+        with Client(shop.address) as client:
+            client.batch("b").cancel()
+    elif how == "mcp":
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        message = json.dumps({**asked, "params": {"name": "cancel", "arguments": {"ids": [job]}}})
+        said = subprocess.run(
+            [sys.executable, "-m", "queuectl", "mcp"], input=message + "\n", env=surroundings, capture_output=True,
+            text=True, timeout=60,
+        )  # fmt: skip
+        assert "cancelled" in said.stdout, said.stderr
+    else:
+        run.send_signal(signal.SIGINT)
+        assert run.wait(60) == 130
+        assert run.stdout is not None
+        assert b"cancelled r" in run.stdout.read()
+        run.stdout.close()
+    assert shop.job(job).state is JobState.CANCELLED
+    until(lambda: shop.commands() == [])
+
+
+def test_explain_says_that_nobody_drives_the_worker_of_a_cancelled_job(shop: Workshop) -> None:
+    job = shop.enqueue("sleep 300")
+    worker = shop.worker(1)
+    shop.started(job)
+    worker.kill()
+    facade.Client(shop.store, drives_orphans=False).cancel([job])  # as the server does
+    (told,) = json.loads(queuectl(shop, "explain", job, "--json").stdout)
+    assert told["reason_code"] == "cancelling"
+    assert "; its worker is orphaned: its dispatcher is gone" in told["explanation"]
+    assert told["gates"][0]["fix"] == f"queuectl cancel {job}"
+    assert queuectl(shop, "cancel", job).returncode == 0
+    assert shop.job(job).state is JobState.CANCELLED
+
+
+def test_explain_says_that_a_running_jobs_worker_is_suspended(shop: Workshop) -> None:
+    job = shop.enqueue("sleep 300")
+    worker = shop.worker(1)
+    shop.started(job)
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    try:
+        until(lambda: "; its worker is suspended (SIGSTOP or Ctrl-Z)" in queuectl(shop, "explain", job).stdout)
+    finally:
+        os.kill(worker.process.pid, signal.SIGCONT)
 
 
 def test_delete_with_force_ends_and_deletes_what_an_orphan_runs(shop: Workshop) -> None:

@@ -25,14 +25,8 @@ def retry(call: Call) -> int:
 
 
 def cancel(call: Call) -> int:
-    """Cancels jobs, including those that an orphaned supervisor runs."""
-    return act(call, CANCEL, _cancel)
-
-
-def _cancel(client: Client, refs: Refs) -> Changed:
-    changed = client.act(CANCEL, refs)
-    ended = client.end_orphaned(changed.jobs)
-    return changed._replace(jobs=[client.job(job.id) if job.id in ended else job for job in changed.jobs])
+    """Cancels jobs."""
+    return act(call, CANCEL)
 
 
 def hold(call: Call) -> int:
@@ -157,7 +151,7 @@ def _rehearse_forced(client: Client, refs: Refs) -> Changed:
 def _cancel_and_delete(client: Client, refs: Refs) -> Changed:
     running = [job.id for job in client.there(refs) if job.state is JobState.PROCESSING]
     if running:
-        client.end_orphaned(client.cancel(running).jobs)
+        client.cancel(running)
         try:
             client.wait(running, timeout=FORCED_DELETE_WAIT_S)
         except TimeoutError:

@@ -126,7 +126,7 @@ def cancel(store: Store, who: str, name: str) -> BatchView:
 
 CANCEL = plain(
     "cancel_batch", "POST", "/batches/{name}/cancel", JOBS, "Cancel the unfinished jobs of a batch", cancel, BATCH.kind,
-    "the batch", fails=(404,), arguments=(_EACH,),
+    "the batch", ends=True, fails=(404,), arguments=(_EACH,),
     command=Command(
         name="batch cancel", group=JOBS, help="cancel the unfinished jobs of batches", bare="{name}",
         said="cancelled the rest of {name}",

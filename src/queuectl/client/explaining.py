@@ -10,6 +10,7 @@ from queuectl.client.operation import JOB, JOBS, Argument, plain
 from queuectl.client.reasons import FORM, Listing
 from queuectl.client.values import Explanation
 from queuectl.domain.batch import batch_of
+from queuectl.domain.condition import SAID, Condition
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 from queuectl.domain.limits import Hold, enough_for, requests_of
 from queuectl.domain.reason import Code, Gate, closed_gates, ordinal
@@ -57,11 +58,23 @@ class _Explaining:
         gates = [self._in_full(gate) for gate in closed_gates(job, now, self._around, FORM)]
         reason = job.error if job.state is JobState.DEAD else gates[0].reason if gates else None
         starts_at = self._starts_at(gates)
+        told = explanation(job, reason, now, self._time) + self._of_worker()
         return Explanation(
-            id=job.id, state=job.state, reason=reason, reason_code=gates[0].code if gates else None,
-            explanation=explanation(job, reason, now, self._time), gates=gates, starts_at=starts_at, runs=self._runs,
-            mean_run=self._mean,
+            id=job.id, state=job.state, reason=reason, reason_code=gates[0].code if gates else None, explanation=told,
+            gates=gates, starts_at=starts_at, runs=self._runs, mean_run=self._mean,
         )  # fmt: skip
+
+    def _of_worker(self) -> str:
+        """What people must know of the worker that runs the job; empty if nothing."""
+        condition = self._condition()
+        return f"; its worker {SAID[condition]}" if condition in SAID and condition is not Condition.UNABLE else ""
+
+    def _condition(self) -> Condition:
+        """The condition of the worker that runs the job."""
+        if self._job.state is not JobState.PROCESSING:
+            return Condition.DRIVEN
+        runs = (each for each in self._around.live if any(job.id == self._job.id for job in each.running))
+        return next((each.condition for each in runs), Condition.DRIVEN)
 
     # --- a gate -----------------------------------------------------------------------------
 
@@ -74,7 +87,8 @@ class _Explaining:
                 told = reason_words(job, gate.reason, self._now, self._time)
                 return gate._replace(told=f"{told}; the next worker cancels it", fix="queuectl worker start")
             case Code.CANCELLING:
-                return gate._replace(told=self._since(gate.reason, "CancelRequested"))
+                fix = f"queuectl cancel {job.id}" if self._condition() is Condition.ORPHANED else None
+                return gate._replace(told=self._since(gate.reason, "CancelRequested"), fix=fix)
             case Code.SCHEDULED:
                 told = reason_words(job, gate.reason, self._now, self._time) or ""
                 return gate._replace(told=told, fix=f"queuectl retry {job.id}")

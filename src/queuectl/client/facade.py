@@ -6,9 +6,10 @@ A `Client` holds one open store, for one thread. library.py has the one for prog
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from queuectl.client import enqueueing, looking
+from queuectl.client import enqueueing, looking, orphaned
 from queuectl.client import workers as workers_
 from queuectl.client.here import Here
 from queuectl.client.values import Changed, History, Progress, Status, WorkerView
@@ -150,17 +151,18 @@ class Client(Here, Verbs):
     def do(self, operation: Operation[T], **arguments: Any) -> T:
         """Carries out a plain use case, and keeps what its row says of it."""
         assert operation.function is not None
-        if operation.deed is None:
-            return operation.function(self.store, self.who, **arguments)
-        kind, template = operation.deed
-        with self.store.transaction():
+        with self.store.transaction() if operation.deed else nullcontext():
             done = operation.function(self.store, self.who, **arguments)
-            self.note(kind, operation.filled(template, arguments, done))
+            if operation.deed:
+                self.note(operation.deed[0], operation.filled(operation.deed[1], arguments, done))
+        if operation.ends and self._drives_orphans:
+            orphaned.end(self.store)
         return done
 
     def act(self, action: Action, refs: Refs, progress: Progress | None = None) -> Changed:
         """Does it to these jobs, in batches."""
-        return action.do(self.store, self.who, refs, progress)
+        changed = action.do(self.store, self.who, refs, progress)
+        return orphaned.settled(self.store, changed) if self._drives_orphans else changed
 
     def rehearse(self, action: Action, refs: Refs) -> Changed:
         """What an action would change and refuse, without doing it: the jobs as they are."""

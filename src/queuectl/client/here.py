@@ -48,9 +48,12 @@ def login_name() -> str:
 class Here(Tables):
     """An open store for one thread, and its user."""
 
-    def __init__(self, store: Store, who: str | None = None) -> None:
+    def __init__(self, store: Store, who: str | None = None, *, drives_orphans: bool = True) -> None:
+        """Where `drives_orphans`, a cancel waits for what only an orphaned supervisor of this machine runs, and ends
+        it; else a worker has to."""
         self._store = store
         self.who = who or login_name()
+        self._drives_orphans = drives_orphans
 
     @property
     def store(self) -> Store:
@@ -185,12 +188,6 @@ class Here(Tables):
         from queuectl.engine.dispatch.stopping import GRACEFUL, NOW
 
         return guarding(self.store, [row for worker in workers for row in worker.rows], NOW if now else GRACEFUL)
-
-    def end_orphaned(self, jobs: Sequence[Job]) -> set[str]:
-        """Ends cancelled jobs of workers of which only supervisors are left, or nothing. Returns their ids."""
-        from queuectl.client.orphaned import end
-
-        return end(self.store, jobs)
 
     def logged(self) -> list[str]:
         """Names of the workers of this host that have a log, latest log first."""

@@ -184,8 +184,8 @@ class Operation(NamedTuple, Generic[T]):
     `function` is called with the store, the user's name, and the arguments by name. Without one, each interface has its
     own handler, and `answers` describe it. `body` is the schema of a body that is more than an object of its arguments.
     `kind` is the type of the answer. `deed` is its entry in the audit log: a kind and a template of the arguments.
-    `fails` are statuses of failures in addition to those of every operation. `full_only`: even reading needs a full
-    token. `open`: it needs no token.
+    `ends`: it may have running commands ended. `fails` are statuses of failures in addition to those of every
+    operation. `full_only`: even reading needs a full token. `open`: it needs no token.
     """
 
     name: str
@@ -201,6 +201,7 @@ class Operation(NamedTuple, Generic[T]):
     deed: tuple[str, str] | None = None
     body: Mapping[str, Schema] = {}
     body_required: bool = False
+    ends: bool = False
     fails: Sequence[int] = ()
     full_only: bool = False
     open: bool = False

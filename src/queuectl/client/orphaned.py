@@ -3,32 +3,40 @@ after workers of which nothing is left."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from queuectl.domain.job import Job, JobState
+from queuectl.client.values import Changed
+from queuectl.domain.job import JobState
 from queuectl.store.port import Store
 
 LOOK_AGAIN_S = 0.05
 
 
-def end(store: Store, jobs: Sequence[Job]) -> set[str]:
-    """Ends those of the jobs. Returns the ids of those that it ended."""
-    running = {job.id: job.worker for job in jobs if job.state is JobState.PROCESSING}
-    if not running:
+def settled(store: Store, changed: Changed) -> Changed:
+    """Ends what is being cancelled, if any of the jobs is. Returns the jobs as they are then."""
+    if not any(job.cancel_requested and job.state is JobState.PROCESSING for job in changed.jobs):
+        return changed
+    ended = end(store)
+    return changed._replace(jobs=[store.get(job.id) if job.id in ended else job for job in changed.jobs])
+
+
+def end(store: Store) -> set[str]:
+    """Ends what is being cancelled. Returns the ids of the jobs that it ended."""
+    workers = [row for row in store.workers() if store.cancel_requests(row.id)]
+    if not workers:
         return set()
     from queuectl.engine.dispatch.guardian import guarding, orphans, settle_dead
 
-    workers = {row.id: store.alive(row) for row in store.workers() if row.id in running.values()}
-    if not all(workers.values()):
+    alive = {row.id for row in store.living(workers)}
+    asked = {job.id: row.id for row in workers for job in store.running(row.id) if job.cancel_requested}
+    if len(alive) < len(workers):
         settle_dead(store)
-    wards = orphans(store, workers)
-    ended = {job.id for row in wards for job in store.running(row.id)} & running.keys()
-    if ended:
+    wards = orphans(store, alive)
+    ids = {row.id for row in wards}
+    driven = [job for job, worker in asked.items() if worker in ids]
+    if driven:
         with guarding(store, wards) as guardian:
-            while any(_runs(store, each) for each in ended):
+            while any(_runs(store, job) for job in driven):
                 guardian.turn(LOOK_AGAIN_S)
-    of_dead = {id for id, worker in running.items() if worker and not workers.get(worker, True)}
-    return ended | {id for id in of_dead if not _runs(store, id)}
+    return {job for job, worker in asked.items() if (worker in ids or worker not in alive) and not _runs(store, job)}
 
 
 def _runs(store: Store, id: str) -> bool:

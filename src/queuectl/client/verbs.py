@@ -72,7 +72,11 @@ class Verbs(ScheduleVerbs, WorkerVerbs):
         return self.act(actions.RETRY_DEAD, refs, progress)
 
     def cancel(self, refs: str | Sequence[str], progress: Progress | None = None) -> Changed:
-        """Cancels jobs; the worker of a running one ends its command within a second."""
+        """Cancels jobs; the worker of a running one ends its command within a second.
+
+        If only an orphaned supervisor of this machine is left of that worker, this process ends it before it returns.
+        Over HTTP, a worker has to.
+        """
         from queuectl.client import actions
 
         return self.act(actions.CANCEL, refs, progress)

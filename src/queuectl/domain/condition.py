@@ -22,32 +22,29 @@ class Condition(StrEnum):
     """Its processes cannot be seen from here, and its supervisor does not answer."""
 
 
+SAID = {
+    Condition.UNABLE: "cannot start commands",
+    Condition.SUSPENDED: "is suspended (SIGSTOP or Ctrl-Z)",
+    Condition.ORPHANED: "is orphaned: its dispatcher is gone",
+    Condition.UNKNOWN: "cannot be checked from here",
+}
+"""What is said of a worker in each condition but the usual one."""
+
+
 def finding(name: str, condition: Condition, dispatcher: int, jobs: Sequence[str]) -> Finding | None:
     """The finding about a worker in this condition, or None. `dispatcher` is a pid, `jobs` are running ids."""
+    if condition is Condition.DRIVEN:
+        return None
+    level, code, fix = {
+        Condition.UNABLE: (PROBLEM, "worker_unable", f"see why: queuectl worker logs {name}"),
+        Condition.SUSPENDED: (
+            PROBLEM, "worker_suspended", f"kill -CONT {dispatcher}, or: queuectl worker stop {name}"
+        ),
+        Condition.ORPHANED: (
+            WARNING, "worker_orphaned", f"where it runs: start a worker to take over, or queuectl worker stop {name}"
+        ),
+        Condition.UNKNOWN: (NOTE, "worker_unknown", "on its machine or in its container: queuectl worker list"),
+    }[condition]  # fmt: skip
     holds = f"it runs {', '.join(jobs)}" if jobs else "it runs no job"
-    match condition:
-        case Condition.DRIVEN:
-            return None
-        case Condition.UNABLE:
-            return Finding(
-                level=PROBLEM, code="worker_unable", message=f"worker {name} cannot start commands; {holds}",
-                fix=f"see why: queuectl worker logs {name}",
-            )  # fmt: skip
-        case Condition.SUSPENDED:
-            return Finding(
-                level=PROBLEM, code="worker_suspended",
-                message=f"worker {name} is suspended (SIGSTOP or Ctrl-Z); {holds}",
-                fix=f"kill -CONT {dispatcher}, or: queuectl worker stop {name}",
-            )  # fmt: skip
-        case Condition.ORPHANED:
-            return Finding(
-                level=WARNING, code="worker_orphaned",
-                message=f"worker {name} is orphaned: its dispatcher is gone, and {holds}",
-                fix=f"start a worker to take it over, or: queuectl worker stop {name}",
-            )  # fmt: skip
-        case Condition.UNKNOWN:
-            return Finding(
-                level=NOTE, code="worker_unknown",
-                message=f"worker {name} cannot be checked from here; {holds}",
-                fix="on its machine or in its container: queuectl worker list",
-            )  # fmt: skip
+    joined = ", and " if condition is Condition.ORPHANED else "; "
+    return Finding(level=level, code=code, message=f"worker {name} {SAID[condition]}{joined}{holds}", fix=fix)
