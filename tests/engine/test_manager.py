@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 from queuectl.cli.units import Choices, escaped, instances, server_unit, worker_unit
 from queuectl.engine.dispatch.manager import OURS, Manager
 from queuectl.wire.workers import WorkerOptions
+from tests.goldens.test_schemas import closed
 from tests.unit.test_json_everywhere import typed
 from tests.workshop import open_workshop, until
 
@@ -199,6 +201,33 @@ def test_what_could_not_start_is_not_installed(units: Path, tmp_path: Path) -> N
     secrets.chmod(0o600)
     assert typed(tmp_path / "jobs.db", f"service install --secrets {secrets}")[0] == 0
     assert f"--secrets={secrets} " in (units / "queuectl-worker.service").read_text()
+
+
+SHOWN = """\
+Id=queuectl-worker.service
+ActiveState=active
+SubState=running
+MainPID=123
+
+Id=queuectl-serve.service
+ActiveState=failed
+SubState=failed
+MainPID=0
+"""
+
+
+def test_each_answer_has_its_schema(units: Path, tmp_path: Path) -> None:
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\ncase $2 in show) cat <<'END'\n{SHOWN}END\nesac\n")
+    found = {}
+    for verb in ("install --serve", "status", "remove"):
+        code, out, told = typed(tmp_path / "jobs.db", f"service {verb} --json")
+        assert code == 0, told
+        name = f"service {verb.split()[0]}"
+        found[name] = json.loads(out)
+        closed(name).validate(found[name])
+    assert found["service install"]["started"] == found["service remove"]["removed"]
+    assert [each["pid"] for each in found["service status"]] == [123, None]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")

@@ -27,7 +27,7 @@ SESSION = (Path(__file__).parent / "answers.txt").read_text().splitlines()
 ELSEWHERE = {"serve"}
 """Tried in tests/web/test_serve.py."""
 BY_HAND = {"service install", "service status", "service remove"}
-"""They need systemd."""
+"""Tried in tests/engine/test_manager.py."""
 CRONTAB = "PATH=/bin\n0 3 * * * true\n@reboot echo up\n"
 
 

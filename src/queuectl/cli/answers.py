@@ -13,7 +13,7 @@ from typing import Any
 from queuectl.cli.command import Command
 from queuectl.client.accounting import COLUMN_SCHEMAS
 from queuectl.client.schemas import SCHEMAS
-from queuectl.wire.schema import COUNT, FLAG, STATE, TEXT, TIME, Schema, fixed, listed, nullable, optional, ref
+from queuectl.wire.schema import COUNT, FLAG, INTEGER, STATE, TEXT, TIME, Schema, fixed, listed, nullable, optional, ref
 
 VERSION = 1
 """Of all schemas. It grows when a name or a meaning changes, which only a new major version may do."""
@@ -69,7 +69,7 @@ ANSWERS: Mapping[str, Schema] = {
     "doctor": CHECK,
     "service install": fixed(started=UNITS),
     "service print": {"type": "object", "additionalProperties": TEXT, "description": "the text of each unit"},
-    "service status": listed(optional(name=TEXT, state=TEXT, detail=TEXT, pid=TEXT)),
+    "service status": listed(fixed(name=TEXT, state=TEXT, detail=TEXT, pid=nullable(INTEGER))),
     "service remove": fixed(removed=UNITS),
     "backup": fixed(path=TEXT, bytes=COUNT, rows=ROWS),
     "restore": fixed(store=TEXT, rows=ROWS),

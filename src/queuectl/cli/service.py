@@ -22,6 +22,7 @@ from queuectl.client.here import login_name
 from queuectl.domain.errors import Invalid, NotFound, OperationFailed, SystemFailure
 from queuectl.engine.dispatch.release import objection
 from queuectl.places import is_server, locate_store, shown
+from queuectl.wire.kinds import JsonObject
 from queuectl.wire.workers import read_options
 from queuectl.wire.workers import words_of as words_of_worker
 
@@ -71,12 +72,17 @@ def status(call: Call) -> int:
     """Shows what systemd says about them."""
     names = _installed(call)
     if call.console.as_json:
-        keys = {"Id": "name", "ActiveState": "state", "SubState": "detail", "MainPID": "pid"}
-        shown = _run([*_systemctl(call), "show", f"--property={','.join(keys)}", *names])
-        pairs = [dict(line.partition("=")[::2] for line in unit.splitlines()) for unit in shown.strip().split("\n\n")]
-        call.console.json_array({keys[key]: value for key, value in unit.items()} for unit in pairs)
+        shown = _run([*_systemctl(call), "show", "--property=Id,ActiveState,SubState,MainPID", *names])
+        call.console.json_array(map(_unit_to_json, shown.strip().split("\n\n")))
         return 0
     return subprocess.run([*_systemctl(call), "--no-pager", "status", *names], check=False).returncode
+
+
+def _unit_to_json(shown: str) -> JsonObject:
+    """A unit of `systemctl show`; without a process, `pid` is null."""
+    of = dict(line.partition("=")[::2] for line in shown.splitlines())
+    pid = int(of["MainPID"]) or None
+    return {"name": of["Id"], "state": of["ActiveState"], "detail": of["SubState"], "pid": pid}
 
 
 def remove(call: Call) -> int:
