@@ -12,6 +12,7 @@ import pytest
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Retried, begun
+from queuectl.domain.limits import Lock, numbered
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 from queuectl.store.values import Grip
@@ -125,6 +126,32 @@ def test_at_most_so_many_jobs_of_a_batch_run_at_once(store: Store) -> None:
     store.insert(of_batch("a", "c", locks=("batch:b",)))
     grip = a_grip(store)
     assert [job.id for job in store.claim(grip, HOST, 5, ())] == ["early", "a"]
+
+
+def test_a_limit_of_a_batch_is_also_that_of_its_jobs_that_run_again(store: Store) -> None:
+    store.insert(of_batch("dead", "running", "parked", "cancelled", locks=("gpu",)))
+    grip = a_grip(store)
+    run(store, grip, 1)
+    store.change(["cancelled"], CancelRequested(), "me")
+    (running,) = store.claim(grip, HOST, 5, ())  # and parks the other
+    store.set_batch("b", 1, None)
+    assert {job.locks for job in store.find(Selector())} == {("batch:b", "gpu")}
+    finish(store, grip, running, exit_code=1)
+    store.change(["dead", "running", "cancelled"], Retried(), "me")
+    store.set_lock(Lock("gpu", numbered(4)))
+    assert len(store.claim(grip, HOST, 5, ())) == 1
+    store.set_batch("b", 3, None)
+    assert len(store.claim(grip, HOST, 5, ())) == 2
+
+
+def test_the_limit_of_a_batch_is_the_capacity_of_its_lock(store: Store) -> None:
+    store.set_batch("b", 1, "3")
+    store.set_batch("c", None, "3")
+    for name in "bc":
+        store.set_lock(Lock(f"batch:{name}", numbered(5)))
+    assert [batch.at_most for batch in store.batches()] == [5, None]
+    store.delete_lock("batch:b")
+    assert (store.at_most("b"), store.lock("batch:b").capacity) == (1, 1)
 
 
 def test_what_is_set_for_a_batch_goes_with_its_last_job(store: Store) -> None:

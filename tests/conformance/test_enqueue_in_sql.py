@@ -18,6 +18,7 @@ from queuectl import __version__
 from queuectl.client.facade import Client
 from queuectl.domain.errors import KEPT_KEY_HINT, KEY_HINT, Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import JobState
+from queuectl.domain.selector import Selector
 from queuectl.settings import Settings
 from queuectl.store.postgres import function
 from queuectl.store.postgres.address import parse_address
@@ -341,6 +342,13 @@ def test_what_is_set_for_a_batch_is_the_same(both: Both) -> None:
     assert found["set-client-0"] == found["set-sql-0"] == (2, "7")
     assert found["set-client-1"] == found["set-sql-1"] == (None, "5%")
     assert [both.client.lock(f"batch:set-{by}-0").capacity for by in ("client", "sql")] == [2, 2]
+    both.client.store.settle()
+    for by in ("client", "sql"):  # a limit is also that of the jobs that were there before
+        (before,) = both.client.find(Selector(batches=(f"set-{by}-1",)), limit=1)
+        send = both.by_client if by == "client" else both.by_sql
+        send({"command": "true", "batch": f"set-{by}-1", "at_most": 1})
+        both.client.store.settle()
+        assert both.client.job(before.id).locks == (f"batch:set-{by}-1",)
     after: dict[str, Any] = {"command": "true", "depends_on": "batch:set-sql-1:any", **SAME_PLACE}
     assert both.assert_same(after)["state"] == "blocked"
     for wrong in ({**after, "batch": "set-sql-1", "id": "w"}, {**after, "depends_on": ["batch:nix"]}):

@@ -6,15 +6,19 @@ So two last jobs that end at once on two hosts cannot miss each other.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
-from queuectl.domain.batch import Batch, lock_of
+from queuectl.domain.batch import Batch, lock_of, needs, with_lock
 from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import CancelRequested, apply
+from queuectl.store.shared import rows
 from queuectl.store.shared.session import Session
 from queuectl.store.shared.settling import LISTED, SLICE, Parent, settle_edges, settle_ends, settle_some
 
 WAITING = "state IN ('blocked', 'pending', 'failed')"
+LIMITED = "limited"
+"""What a row of the work list is meant for if a limit was set whose lock jobs of the batch may not need yet."""
 
 
 def counted(store: Session, names: Sequence[str] | None = None) -> list[Batch]:
@@ -40,16 +44,20 @@ def settle_listed(store: Session) -> bool:
 
 def settle_batches(store: Session, limit: int) -> bool:
     """Works on the list's batches, inside a transaction, for so many jobs at most. Returns whether it did anything."""
-    text = f"SELECT id, batch FROM {{schema}}.settlements WHERE batch IS NOT NULL ORDER BY id LIMIT {LISTED} "
+    text = f"SELECT id, batch, meant FROM {{schema}}.settlements WHERE batch IS NOT NULL ORDER BY id LIMIT {LISTED} "
     listed = store._select(text + store._dialect.skip_locked)
+    newly_limited = {name for _, name, meant in listed if meant == LIMITED}
     left, done = limit, []
-    for name in dict.fromkeys(name for _, name in listed):
+    for name in dict.fromkeys(name for _, name, _ in listed):
         if left <= 0:
             break
         looked, is_done = _settle_one(store, name, left)
         left -= looked
+        if name in newly_limited:
+            store._hold_gates()
+            is_done = have_need(store, name) and is_done
         if is_done:
-            done += [id_ for id_, batch in listed if batch == name]
+            done += [id_ for id_, batch, _ in listed if batch == name]
     if done:
         text = f"DELETE FROM {{schema}}.settlements WHERE id {store._dialect.any_of}"
         store._execute(text, [store._dialect.array(done)])
@@ -67,6 +75,27 @@ def _settle_one(store: Session, name: str, limit: int) -> tuple[int, bool]:
     if is_settled:
         _forget_empty(store, name)
     return looked + settled, is_done and is_settled
+
+
+def have_need(store: Session, name: str) -> bool:
+    """Has all jobs of a batch with a limit need its lock, also those that run or have ended: they may run again. The
+    caller holds the gates. Returns whether it is done: jobs that somebody is changing are left."""
+    dialect, lock = store._dialect, lock_of(name)
+    store._open_lines([lock])  # its capacity may have changed
+    is_done = True
+    for (kept,) in store._select("SELECT DISTINCT coalesce(locks, '[]') FROM {schema}.jobs WHERE batch = ?", [name]):
+        locks = json.loads(kept)
+        if needs(locks, lock):
+            continue
+        lacking = "batch = ? AND coalesce(locks, '[]') = ?"
+        text = (
+            f"UPDATE {{schema}}.jobs SET locks = ?, ready = CASE WHEN {dialect.is_parked} THEN TRUE ELSE ready END "
+            f"WHERE seq IN (SELECT seq FROM {{schema}}.jobs WHERE {lacking} {dialect.skip_locked})"
+        )
+        store._execute(text, [rows.list_text(with_lock(locks, lock)), name, kept])
+        store._open_lines([each.partition("=")[0] for each in locks])
+        is_done = is_done and not store._select(f"SELECT 1 FROM {{schema}}.jobs WHERE {lacking} LIMIT 1", [name, kept])
+    return is_done
 
 
 def _forget_empty(store: Session, name: str) -> None:

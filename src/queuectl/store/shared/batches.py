@@ -10,8 +10,6 @@ from queuectl.store.shared.edits import Edits
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.batch import Batch
 
-AT_ONCE = 1000
-
 
 class Batches(Edits):
     """This part of a `Store` (see store/batches.py)."""
@@ -42,6 +40,7 @@ class Batches(Edits):
     def set_batch(self, name: str, at_most: int | None, max_fails: str | None) -> None:
         from queuectl.domain.batch import lock_of
         from queuectl.domain.limits import numbered
+        from queuectl.store.shared.batch_ends import LIMITED, have_need
 
         with self.transaction():
             self._shut_out_older()
@@ -53,23 +52,8 @@ class Batches(Edits):
             self._execute(text, [name, at_most, max_fails])
             if at_most is not None:
                 self.change_lock(lock_of(name), lambda lock: lock._replace(units=numbered(at_most), named=False))
-                self._have_need(name, lock_of(name))
+                if not have_need(self, name):
+                    self._execute("INSERT INTO {schema}.settlements (batch, meant) VALUES (?, ?)", [name, LIMITED])
             if max_fails is not None:
                 self._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [name])
                 self._announce()
-
-    def _have_need(self, batch: str, lock: str) -> None:
-        """Has the batch's jobs that wait need this lock."""
-        from queuectl.domain.batch import needs, with_lock
-        from queuectl.domain.lifecycle import Edited, apply
-
-        now, seq = self.now(), 0
-        text = (
-            "WHERE batch = ? AND state IN ('blocked', 'pending', 'failed') AND seq > ? "
-            f"ORDER BY seq LIMIT {AT_ONCE} {self._dialect.locked}"
-        )
-        while found := self._jobs(text, [batch, seq]):
-            seq = found[-1].seq
-            lacking = [job for job in found if not needs(job.locks, lock)]
-            if changed := [(job, apply(job, Edited({"locks": with_lock(job.locks, lock)}), now)) for job in lacking]:
-                self._rewrite(changed, now)

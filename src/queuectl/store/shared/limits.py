@@ -39,10 +39,6 @@ class Limits(KeptSettings, Workers, Edges):
         """How many jobs of a queue are in process, as this transaction sees it."""
 
     @abstractmethod
-    def _hold_gates(self) -> None:
-        """Until this transaction ends, nobody else decides about limits and locks."""
-
-    @abstractmethod
     def _shut_gates(self) -> None:
         """The same, and claims that have not minded any limit yet have ended."""
 
@@ -140,6 +136,7 @@ class Limits(KeptSettings, Workers, Edges):
             self._execute("DELETE FROM {schema}.locks WHERE name = ?", [name])
             text = "INSERT INTO {schema}.locks (name, units, env) VALUES (?, ?, ?)"
             self._execute(text, [name, units, lock.env])
+            self._limit_batch(name, lock.capacity)
             self._open_lines([name])
             self._announce()
         return lock
@@ -151,6 +148,15 @@ class Limits(KeptSettings, Workers, Edges):
                 raise Conflict(f"lock {name} is held or waited for", f"see by whom: queuectl lock show {name}")
             if not self._select("DELETE FROM {schema}.locks WHERE name = ? RETURNING 1", [name]):
                 raise NotFound(f"no lock {name}", "see them with: queuectl lock list")
+            self._limit_batch(name, 1)
+
+    def _limit_batch(self, lock: str, capacity: int) -> None:
+        """A lock has this many units now: if it is that of a batch with a limit, this is the limit."""
+        from queuectl.domain.batch import batch_of
+
+        if batch := batch_of(lock):
+            text = "UPDATE {schema}.batches SET at_most = ? WHERE name = ? AND at_most IS NOT NULL"
+            self._execute(text, [capacity, batch])
 
     def holders(self, name: str) -> list[tuple[int, list[str]]]:
         text = (
@@ -230,7 +236,6 @@ class Limits(KeptSettings, Workers, Edges):
             self._open_lines(sorted(needed))
 
     def _open_lines(self, locks: Sequence[str]) -> bool:
-        """Has the next claim look at the jobs that wait for any of these locks; whether any does."""
         text = (
             "UPDATE {schema}.lock_lines SET open = 1 WHERE locks IN "
             f"(SELECT locks FROM {{schema}}.line_locks WHERE lock {self._dialect.any_of}) RETURNING 1"

@@ -46,6 +46,14 @@ class Session(ABC):
     _behind: bool
     _stand_ins: Mapping[str, str]
 
+    @abstractmethod
+    def _hold_gates(self) -> None:
+        """Until this transaction ends, nobody else decides about limits and locks."""
+
+    @abstractmethod
+    def _open_lines(self, locks: Sequence[str]) -> bool:
+        """Has the next claim look at the jobs that wait for any of these locks; whether any does."""
+
     def bring_up_to_date(self) -> None:
         """Runs the steps that the schema lacks, as the first transaction does."""
         if self._behind:

@@ -458,7 +458,7 @@ BEGIN
         INSERT INTO {schema}.locks (name, units) VALUES ('batch:' || batch_name, most::text)
         ON CONFLICT (name) DO UPDATE SET units = excluded.units;
     END IF;
-    INSERT INTO {schema}.settlements (batch) VALUES (batch_name);
+    INSERT INTO {schema}.settlements (batch, meant) VALUES (batch_name, CASE WHEN most IS NOT NULL THEN 'limited' END);
 END $$;
 
 -- The locks of a job that also needs a unit of this one.
