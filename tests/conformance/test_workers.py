@@ -28,6 +28,7 @@ from queuectl.domain.lifecycle import (
 from queuectl.domain.served import Served
 from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.sqlite.store import SqliteStore
 from queuectl.store.values import LEASE_S, Change, Output, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end, claim_one, finish, record_one
 from tests.conformance.conftest import StoreFactory
@@ -130,6 +131,16 @@ def test_no_more_is_claimed_than_asked_for(store: Store, limit: int) -> None:
     store.insert([a_job(str(number), queue=f"q{number % 2}") for number in range(6)])
     a_grip(store)
     assert len(claim_ids(store, limit=limit)) == limit
+
+
+def test_a_claim_that_finds_nothing_writes_nothing(store: Store) -> None:
+    grip = a_grip(store)
+    written = "SELECT pg_current_xact_id_if_assigned()" if store.shared_by_machines else "SELECT total_changes()"
+    assert isinstance(store, SqliteStore | PostgresStore)
+    with store.transaction():
+        before = store._select(written)
+        assert store.claim(grip, HOST, 1, ()) == []
+        assert store._select(written) == before
 
 
 def test_a_scheduled_job_becomes_claimable_when_its_time_has_come(store: Store, clock: ManualClock) -> None:
@@ -598,6 +609,7 @@ def test_a_lease_that_has_run_out_makes_way_for_one_other_machine(store: Store) 
     assert grip is not None
     assert store.adopt(row, 99, 60.0, only_expired=True) is None
     assert store.alive(row)
+    store.insert([a_job()])
     for late in (lambda: store.renew([row.grip], 60.0), lambda: store.claim(row.grip, HOST, 1, ())):
         with pytest.raises(Superseded):
             late()

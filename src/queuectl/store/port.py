@@ -205,6 +205,7 @@ class WorkStore(OpenStore, AlertStore, ListStore, HookStore, GateStore, Protocol
         A job that has lost at least `losses` workers in a row is a suspect. At most `suspects` of them are claimed;
         None means any number. `ahead`: the jobs may have to wait for a slot, so none is claimed that takes a place of a
         limited queue or units of a lock, or that may expire, and none behind it. Jobs past their time are cancelled.
+        Raises `Superseded`; where there is nothing to claim, perhaps not.
         """
 
     def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:

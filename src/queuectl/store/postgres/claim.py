@@ -40,16 +40,18 @@ class Claiming(PostgresSession, Gated):
         room = limit if suspects is None else suspects
         terms: dict[str, Any] = {"worker": grip.worker, "host": host, "now": self.now()}
         with self.transaction():
-            asked = self._asked(grip)
             self.send("claims_go_on", claims=self._keys["claims"], store=self._keys["store"])
             if self._freed:
                 self._tell_of_ends()  # so that this claim finds the lines open
             self.send("promote", now=terms["now"])
             look = self.send("look", now=terms["now"])
             lanes = list(dict.fromkeys(queues)) or served.of(self._ready_queues())
-            self._check(grip, asked)
             self._limited, waits, lines, expired, gated, listed, awaited = look.fetchone()
             self.gates.begin(waits)
+            if not (lanes or lines or expired or listed or awaited):
+                self._lanes = ()
+                return []  # nothing was written, so nothing has to reach the disk
+            asked = self._asked(grip)
             if self.gates.settle(awaited, listed, terms["now"]):
                 lanes = list(dict.fromkeys(queues)) or served.of(self._ready_queues())
             if expired:
@@ -58,6 +60,7 @@ class Claiming(PostgresSession, Gated):
                 claimed = self._claim_gated(lanes, served, Wanted(limit, room, losses, ahead), terms)
             else:
                 claimed = self._claim_from(lanes, limit, room, losses, terms)
+            self._check(grip, asked)
             if len(claimed) < limit:
                 self._lanes = ()
             return claimed
