@@ -90,6 +90,22 @@ def test_a_job_after_a_batch_that_is_over_is_decided_at_once(store: Store) -> No
         store.insert([begun(a_job("own", batch="b", depends_on=("batch:b",)))])
 
 
+def test_a_job_cannot_wait_for_its_own_batch_over_others(store: Store) -> None:
+    store.insert(of_batch("a"))
+    store.insert([begun(a_job("next", depends_on=("batch:b",)))])
+    store.insert([begun(a_job("far", batch="c", depends_on=("next:any",)))])
+    late = begun(a_job("late", depends_on=("batch:c",)))
+    for on in ("next", "batch:c:failed"):
+        with pytest.raises(Invalid, match="jobs wait for each other: own of batch b after next after batch:b"):
+            store.insert([begun(a_job("own", batch="b", depends_on=(on,)))])
+    with pytest.raises(Invalid, match="own of batch b after next"):
+        store.insert([begun(a_job("own", batch="b", depends_on=("late",))), late])
+    store.insert([late, begun(a_job("own", batch="b", depends_on=("a",)))])
+    run(store, a_grip(store), 1)
+    assert states(store, ("next", "far", "late")) == ["cancelled", "pending", "blocked"]
+    store.insert([begun(a_job("own-2", batch="b", depends_on=("next:any",)))])  # that is decided, so nobody waits
+
+
 def test_over_max_fails_the_rest_is_cancelled_and_running_jobs_finish(store: Store) -> None:
     ids = [f"j{number}" for number in range(6)]
     with store.transaction():

@@ -351,7 +351,8 @@ def test_what_is_set_for_a_batch_is_the_same(both: Both) -> None:
         assert both.client.job(before.id).locks == (f"batch:set-{by}-1",)
     after: dict[str, Any] = {"command": "true", "depends_on": "batch:set-sql-1:any", **SAME_PLACE}
     assert both.assert_same(after)["state"] == "blocked"
-    for wrong in ({**after, "batch": "set-sql-1", "id": "w"}, {**after, "depends_on": ["batch:nix"]}):
+    far = {"batch": "set-sql-1", "id": "w", "depends_on": both.assert_same({**after, "batch": "far"})["id"]}
+    for wrong in ({**after, "batch": "set-sql-1", "id": "w"}, {**after, "depends_on": ["batch:nix"]}, {**after, **far}):
         one_told, other_told = both.by_client(wrong), both.by_sql(wrong)
         assert isinstance(one_told, QueuectlError)
         assert isinstance(other_told, QueuectlError)

@@ -44,6 +44,7 @@ def _depend(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
         if any(verdict is not None for *_, verdict, _ in mine):
             early.append(changed.get(job.id, job))
     store._send_rows("add_edge", sorted(edges, key=lambda edge: (edge[2] or 0, edge[0])))
+    _check_batches(store, [job for job in found if job.batch is not None])
     changed.update((job.id, job) for job in settle_children(store, early))
     settle_ends(store)
     cancelled = [job.id for job in changed.values() if job.finished]
@@ -90,6 +91,36 @@ def _batches(store: Session, names: set[str]) -> Mapping[str, Parent]:
         if not found[name].is_done:
             store._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [name])
     return {name: Parent(None, batch.end, batch.is_done, name) for name, batch in found.items()}
+
+
+def _check_batches(store: Session, jobs: Sequence[Job]) -> None:
+    """Raises `Invalid` for one of these new jobs, whose edges are written, that waits over others for its own batch."""
+    by_batch: dict[str, list[Job]] = {}
+    for job in jobs:
+        by_batch.setdefault(str(job.batch), []).append(job)
+    for batch, mine in by_batch.items():
+        if _between(store, mine, batch) is None:
+            continue
+        for job in mine:
+            if (other := _between(store, [job], batch)) is not None:
+                told = f"{job.id} of batch {batch} after {other} after batch:{batch}"
+                raise Invalid(f"jobs wait for each other: {told}", "leave out one of these")
+
+
+def _between(store: Session, jobs: Sequence[Job], batch: str) -> str | None:
+    """The first job that waits for this batch, of those that these wait for, be it over others or their batches."""
+    if not store._select("SELECT 1 FROM {schema}.edges WHERE batch = ? AND verdict IS NULL LIMIT 1", [batch]):
+        return None
+    text = (
+        f"WITH RECURSIVE up (seq) AS (SELECT seq FROM {{schema}}.jobs WHERE seq {store._dialect.any_of} UNION "
+        "SELECT next.seq FROM up JOIN {schema}.edges ON edges.child = up.seq AND edges.verdict IS NULL "
+        "JOIN {schema}.jobs AS next ON (next.seq = edges.parent OR next.batch = edges.batch) "
+        "AND next.state = 'blocked') "
+        "SELECT job.id FROM up JOIN {schema}.edges ON edges.child = up.seq JOIN {schema}.jobs AS job "
+        "ON job.seq = up.seq WHERE edges.batch = ? AND edges.verdict IS NULL ORDER BY job.seq LIMIT 1"
+    )
+    found = store._select(text, [store._dialect.array([job.seq for job in jobs]), batch])
+    return found[0][0] if found else None
 
 
 def edge_of(job: Job, on: Dependency, parents: Parents, batches: Mapping[str, Parent]) -> tuple[object, ...]:

@@ -607,6 +607,26 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Refuses a new job, whose edges are written, that waits over others for its own batch. See store/shared/arriving.py.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_check_batch(job text, number bigint, own text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    other text;
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM {schema}.edges WHERE batch = own AND verdict IS NULL) THEN
+        RETURN;
+    END IF;
+    WITH RECURSIVE up (seq) AS (SELECT number UNION
+        SELECT next.seq FROM up JOIN {schema}.edges ON edges.child = up.seq AND edges.verdict IS NULL
+        JOIN {schema}.jobs AS next ON (next.seq = edges.parent OR next.batch = edges.batch) AND next.state = 'blocked'
+    ) SELECT jobs.id INTO other FROM up JOIN {schema}.edges ON edges.child = up.seq JOIN {schema}.jobs ON jobs.seq = up.seq
+    WHERE edges.batch = own AND edges.verdict IS NULL ORDER BY jobs.seq LIMIT 1;
+    IF FOUND THEN
+        PERFORM {schema}.enqueue_refuse(format('jobs wait for each other: %s of batch %s after %s after batch:%s',
+            job, own, other, own), 'leave out one of these');
+    END IF;
+END $$;
+
 CREATE OR REPLACE FUNCTION {schema}.enqueue_missing(what text, hint text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = 'no ' || what, HINT = hint;
@@ -1019,6 +1039,9 @@ BEGIN
     SELECT new_seq, edge.ref, edge.parent, edge.batch, edge.wants
     FROM jsonb_to_recordset(edges) AS edge (ref text, parent bigint, batch text, wants text)
     ORDER BY edge.parent;
+    IF kept ->> 'batch' IS NOT NULL AND jsonb_array_length(edges) > 0 THEN
+        PERFORM {schema}.enqueue_check_batch(new_id, new_seq, kept ->> 'batch');
+    END IF;
     INSERT INTO {schema}.counts (queue, state, jobs) VALUES (kept ->> 'queue', first_state, 1);
     INSERT INTO {schema}.uses (spec, jobs) VALUES (spec_number, 1);
     IF current_setting('queuectl.notify', true) IS DISTINCT FROM 'off' THEN
