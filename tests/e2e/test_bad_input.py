@@ -21,6 +21,12 @@ BAD = {
     "nothing": ("enqueue", 2, "nothing to enqueue"),
     "an empty word": ("enqueue ''", 2, "empty"),
     "nothing after the dashes": ("enqueue --", 2, "no command after --"),
+    "nothing to run after the dashes": ("run --", 125, "no command after --; write: -- echo hello, or -c 'echo hello'"),
+    "two places to move to": (
+        "move a --front --before b",
+        2,
+        "--front and --before exclude each other; give one of them",
+    ),
     "plain words": ("enqueue echo hi", 2, "queuectl enqueue -- echo hi"),
     "plain words with options": ("enqueue ls -la", 2, "--"),
     "two sources": ("enqueue -c true -- true", 2, "exclude each other"),

@@ -70,7 +70,7 @@ def command_of(args: Namespace, after: Sequence[str] | None) -> JsonObject:
     if args.shell_command is not None:
         return {"command": args.shell_command}
     if not after:
-        raise Invalid("there is no command after --", f"write: {FORMS}")
+        raise Invalid("there is no command after --", "write: -- echo hello, or -c 'echo hello'")
     return {"command": list(after)}
 
 

@@ -27,6 +27,15 @@ NEVER_PROPOSED = frozenset({"reset"})
 """Commands that are never proposed for an unknown word."""
 
 
+_WORDS = {
+    r"expected (?:one|at least one) argument": "{} needs a value",
+    r"expected ([0-9]+) arguments": "{} needs {} values",
+    r"ignored explicit argument (.*)": "{} takes no value, not {}",
+    r"invalid choice: (.*) \(choose from '?(.*?)'?\)": "{} {} is not one of {}",
+}
+"""What argparse says of an option, and what we say."""
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse that raises `Invalid`."""
 
@@ -35,8 +44,10 @@ class _Parser(argparse.ArgumentParser):
         self.color = False  # Python 3.14 would colour the help regardless of --color
 
     def error(self, message: str) -> NoReturn:
-        needs = re.fullmatch(r"argument (?:\S+/)?(\S+): expected (?:one|at least one) argument", message)
-        raise Invalid(f"{needs[1]} needs a value" if needs else message, f"see: {self.prog} --help")
+        for pattern, ours in _WORDS.items():
+            if found := re.fullmatch(rf"argument (?:\S+/)?(\S+): {pattern}", message.replace("', '", ", ")):
+                message = ours.format(*found.groups())
+        raise Invalid(message, f"see: {self.prog} --help")
 
 
 def split_words(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:

@@ -58,7 +58,9 @@ def set_keys(call: Call) -> int:
 def move(call: Call) -> int:
     """Moves a job in line."""
     front, before = call.args.front, call.args.before
-    if front == (before is not None):
+    if front and before is not None:
+        raise Invalid("--front and --before exclude each other", "give one of them")
+    if not front and before is None:
         raise Invalid("say where to", "write --front, or --before ID")
     with call.client() as client:
         print_changed(call.console, client, [[client.move(call.words[0], before=before, front=front)]], "moved")
