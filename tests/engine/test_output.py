@@ -58,6 +58,38 @@ def test_a_follower_sees_what_came_before_and_after_a_reopening(shop: Workshop, 
     assert b"".join(data for _, data in pieces) == b"late\n"
 
 
+@on_each_store
+def test_following_from_the_last_lines_begins_at_the_end_of_what_is_there(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = shop.enqueue(f"seq 400000; {GATED.format(gate)}; seq 3")
+    shop.worker()
+    shop.started(job)
+    until(lambda: following.tail(shop.store, shop.job(job)).endswith("\n400000\n"), "it has written")
+    pieces = following.follow(shop.store, job, None, 2)
+    assert next(pieces) == (1, b"399999\n400000\n")
+    gate.touch()
+    assert b"".join(data for _, data in pieces) == b"1\n2\n3\n"
+
+
+@on_each_store
+def test_following_from_the_last_lines_takes_them_of_each_stream(shop: Workshop) -> None:
+    job = shop.enqueue("seq 5; seq 11 15 >&2", split_output=True)
+    shop.worker()
+    shop.finished(job)
+    for lines, seen in ((2, {(1, b"4\n5\n"), (2, b"14\n15\n")}), (0, set())):
+        assert set(following.follow(shop.store, job, None, lines)) == seen
+
+
+@on_each_store
+def test_following_from_the_last_lines_takes_all_of_what_has_yet_to_begin(shop: Workshop) -> None:
+    job = shop.enqueue("seq 1 50", held=True)
+    shop.worker()
+    pieces = following.follow(shop.store, job, None, 2, ticks=True)
+    assert next(pieces) == (0, b"")
+    shop.client.release(job)
+    assert b"".join(data for _, data in pieces) == b"".join(b"%d\n" % number for number in range(1, 51))
+
+
 def test_leftover_processes_write_no_file_and_outlive_the_worker(shop: Workshop) -> None:
     job, after = shop.enqueue("yes & echo started"), shop.enqueue("echo after")
     worker = shop.worker(1)

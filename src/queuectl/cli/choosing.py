@@ -38,12 +38,12 @@ def selects(args: Namespace) -> bool:
     return any(getattr(args, name) for name in (*KEYS, "all"))
 
 
-def positive(text: str | None, what: str, most: int = 1_000_000_000) -> int | None:
-    """A whole number from 1 to `most`, or None."""
+def positive(text: str | None, what: str, most: int = 1_000_000_000, least: int = 1) -> int | None:
+    """A whole number from `least` to `most`, or None."""
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:12]) <= most:
-        raise Invalid(f"{what} must be a whole number from 1 to {most:,}, not {text!r}")
+    if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
+        raise Invalid(f"{what} must be a whole number from {least} to {most:,}, not {text!r}")
     return int(text)
 
 

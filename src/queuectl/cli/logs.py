@@ -23,7 +23,7 @@ def logs(call: Call) -> int:
     if args.stdout and args.stderr:
         raise Invalid("--stdout and --stderr exclude each other", "leave both out to see both")
     stream = STDOUT if args.stdout else STDERR if args.stderr else None
-    tail = positive(args.tail, "--tail")
+    tail = positive(args.tail, "--tail", least=0)
     if args.follow and args.attempt is not None:
         raise Invalid("--attempt and --follow exclude each other", "-f shows the latest attempt and those after it")
     with call.client() as client:

@@ -192,7 +192,7 @@ def logs(call: Call) -> int:
     """Prints or follows a worker's log."""
     from queuectl.cli.choosing import positive
 
-    tail = positive(call.args.tail, "--tail")
+    tail = positive(call.args.tail, "--tail", least=0)
     if call.console.as_json and call.args.follow:
         raise Invalid("--follow prints lines as they come, not JSON", "leave out --json or --follow")
     with call.client() as client:

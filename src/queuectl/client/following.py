@@ -184,11 +184,13 @@ class Follower:
     """
 
     def __init__(self, tail: int | None, number: int = 0, told: Mapping[int, int] | None = None) -> None:
-        """`number` is the first attempt to read; 0: the first one, or with `tail` the latest.
+        """`number` is the first attempt to read; 0: the first one, or with `tail` the latest, and of what each of its
+        streams has by then only this many last lines.
 
         `told`: how many bytes of each of its streams are read already.
         """
         self._tail = tail
+        self._begun: set[int] = set()
         self.number = number
         self.told = dict(told or {})
         self._ask_at = 0.0
@@ -197,35 +199,50 @@ class Follower:
     def news(self, store: Store, job: Job) -> Iterator[Piece]:
         """Output since the last call, in pieces, some of which may be empty."""
         attempts = store.attempts(job)
-        if not self.number and attempts:
+        if not attempts:
+            self._tail = None  # all that comes is new
+        elif not self.number:
             self.number = attempts[-1].number if self._tail is not None else attempts[0].number
         for attempt in attempts:
             if attempt.number < self.number:
                 continue
             if attempt.number > self.number:
-                self.number, self.told = attempt.number, {}
+                self.number, self.told, self._tail = attempt.number, {}, None
             yield from self._of(store, job, attempt)
 
     def _of(self, store: Store, job: Job, attempt: Attempt) -> Iterator[Piece]:
         self.behind = False
         if attempt.outcome is None:
-            fresh = [(at + 1, *self._read_on(store, job, attempt, at)) for at in range(len(attempt.output_files))]
+            if not attempt.output_files:
+                self._tail = None
+            found = ((at + 1, self._caught_up(store, job, attempt, at)) for at in range(len(attempt.output_files)))
+            fresh = [(stream, *each) for stream, each in found if each is not None]
             again = _as_it_is(store, job, attempt)
             if again.outcome is None:
                 self.behind = any(len(data) >= PIECE_BYTES_MAX for _, data, _ in fresh)
                 for stream, data, told in fresh:
                     self.told[stream] = told
-                    yield stream, self._first(data)
+                    yield stream, self._first(stream, data)
                 return
             attempt = again
         for output in store.outputs(job, attempt.number):
             data = rest(output, self.told.get(output.stream, 0))
             self.told[output.stream] = len(output.head) + output.cut_bytes + len(output.tail)
-            yield output.stream, self._first(data)
+            yield output.stream, self._first(output.stream, data)
 
-    def _read_on(self, store: Store, job: Job, attempt: Attempt, at: int) -> tuple[bytes, int]:
-        """The next bytes of a running stream, from its file or its machine, and where to go on."""
-        told, path = self.told.get(at + 1, 0), store.folder / attempt.output_files[at]
+    def _caught_up(self, store: Store, job: Job, attempt: Attempt, at: int) -> tuple[bytes, int] | None:
+        """The next bytes of a running stream, and where to go on. At the start with `tail`, only the end of all that is
+        there. None: its machine has not answered yet."""
+        found = self._read_on(store, job, attempt, at, self.told.get(at + 1, 0))
+        kept = b""
+        while found and self._cuts(at + 1) and len(found[0]) >= PIECE_BYTES_MAX:
+            kept = last_lines(kept + found[0], self._tail or 0)
+            found = self._read_on(store, job, attempt, at, found[1])
+        return found and (kept + found[0], found[1])
+
+    def _read_on(self, store: Store, job: Job, attempt: Attempt, at: int, told: int) -> tuple[bytes, int] | None:
+        """The bytes of a running stream after the first `told`, from its file or its machine, and where to go on."""
+        path = store.folder / attempt.output_files[at]
         if store.relay is None or path.exists():
             return read_on(path, told)
         if boottime() >= self._ask_at:
@@ -233,16 +250,19 @@ class Follower:
             self._ask_at = boottime() + ASK_FOR_S / 2
         found = store.relay.read(job, attempt.number, at + 1, told)
         if found is None:
-            return b"", told
+            return None
         start, stop, data = found
         return (cut_note(start - told) + data if start > told else data[told - start :]), stop
 
-    def _first(self, data: bytes) -> bytes:
-        """The output at the start of following: with `tail`, only its last lines."""
-        if self._tail is None or not data:
-            return data
-        lines, self._tail = self._tail, None
-        return last_lines(data, lines)
+    def _cuts(self, stream: int) -> bool:
+        """Whether only the last lines of what is there of a stream are wanted, and it has not been read yet."""
+        return self._tail is not None and stream not in self._begun
+
+    def _first(self, stream: int, data: bytes) -> bytes:
+        """The output of a stream, or at the start with `tail` its last lines."""
+        cuts = self._cuts(stream)
+        self._begun.add(stream)
+        return last_lines(data, self._tail or 0) if cuts else data
 
 
 def rest(output: Output, told: int) -> bytes:
