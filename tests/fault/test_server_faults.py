@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import psycopg
 import pytest
 
+from queuectl import Client as Library
 from queuectl.client.facade import Client
 from queuectl.domain.errors import StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState, Outcome
@@ -26,7 +29,8 @@ from tests.builders import a_worker
 from tests.fault.history import beating_until, check, diary_command
 from tests.proxy import Proxy
 from tests.server import Server, new_schema, start_server
-from tests.workshop import Workshop, clean_environment, open_workshop, until
+from tests.web.service import serving
+from tests.workshop import PATIENCE_S, Workshop, clean_environment, open_workshop, until
 
 LEASE_S = 10.0
 
@@ -415,3 +419,54 @@ def test_who_waits_outlives_a_restart_of_the_server(shop: Workshop, server: Serv
     assert [each.returncode for each in waits] == [0, 0, 7], ended
     assert [out for out, _ in ended[:2]] == [f"{job} completed\n", "ended\n"]
     assert all("the store is back" in err for _, err in ended), ended
+
+
+def test_who_follows_events_outlives_a_restart_of_the_server(shop: Workshop, server: Server, tmp_path: Path) -> None:
+    surroundings = clean_environment(QUEUECTL_DB=shop.address, XDG_STATE_HOME=str(tmp_path))
+    shop.enqueue("true", id="before")
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "queuectl", "events", "--follow"], env=surroundings, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert follower.stdout
+    assert follower.stderr
+    try:
+        assert "before  enqueued" in follower.stdout.readline()
+        server.stop()
+        assert follower.stderr.readline().endswith("; waiting until it is back\n")
+        server.start()
+        assert follower.stderr.readline() == "the store is back\n"
+        until(lambda: shop.enqueue("true", id="after") == "after", "the store is back")
+        assert "after  enqueued" in follower.stdout.readline()
+    finally:
+        follower.kill()
+        follower.communicate()
+
+
+def test_who_waits_over_http_outlives_a_restart_of_the_databases_server(
+    shop: Workshop, server: Server, tmp_path: Path
+) -> None:
+    shop.worker(1)
+    gate = tmp_path / "gate"
+    job = shop.enqueue(f"echo begun; {waiting_for(gate)}; echo ended")
+    shop.started(job)
+    with serving(shop.address) as service, ThreadPoolExecutor(2) as threads:
+        remote = Library.remote(service.url, service.tokens["full"])
+        pieces = remote.follow(job)
+        assert next(pieces) == (1, b"begun\n")
+        found = Event()
+
+        def jobs() -> Iterator[str]:
+            yield job
+            found.set()
+
+        waits, rest = threads.submit(remote.wait, jobs()), threads.submit(list, pieces)  # type: ignore[arg-type]
+        assert found.wait(PATIENCE_S)
+        server.stop()
+        until(lambda: service.full.get(f"/api/v1/jobs/{job}").status_code == 503, "the server notices")
+        time.sleep(1.5)  # both have asked meanwhile
+        server.start()
+        gate.touch()
+        assert [done.state for done in waits.result(60)] == [JobState.COMPLETED]
+        assert rest.result(60) == [(1, b"ended\n")]
+        remote.close()

@@ -47,7 +47,7 @@ def events(call: Call) -> int:
     with call.client() as client:
         found, left = client.events(window_s, EVENTS_MAX)
         if args.follow:
-            watching = client.watch()
+            watching = client.watch(say=lambda message: console.note(message, "store"))
             try:
                 _print(call, found)
                 while True:
@@ -55,7 +55,7 @@ def events(call: Call) -> int:
                     watching.wait(LOOK_EVERY_S)
                     if watching.is_lost():
                         raise StoreLost(f"the store {client.url} was removed", "start again")
-                    news = watching.read()
+                    news = watching.look()
                     _print(call, news or ())
                     if news is None:
                         console.note("more happened than could be shown", "more")

@@ -126,11 +126,11 @@ class Here(Tables):
         found = figures.figures(self.store, window_s, stretches, aligned=True, queue=queue)
         return figures.with_times(self.store, found, queue) if times else found
 
-    def watch(self, place: Place | None = None) -> Watching:
-        """A reader of news from now on, or after `place`. The caller closes it."""
+    def watch(self, place: Place | None = None, say: Callable[[str], None] | None = None) -> Watching:
+        """A reader of news from now on, or after `place`. The caller closes it. `say` is told if the store is away."""
         from queuectl.client.news import Watching
 
-        return Watching(self.store, place)
+        return Watching(self.store, place, say)
 
     def place(self) -> Place:
         """The place of the latest news."""

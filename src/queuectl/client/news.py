@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from queuectl.client.waiting import Patience, Say
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.store.past import News, Place
 from queuectl.store.port import Store
@@ -32,9 +34,10 @@ def latest(store: Store, window_s: float, most: int) -> tuple[list[News], bool]:
 class Watching:
     """Reads what is new, and sleeps until something is committed."""
 
-    def __init__(self, store: Store, place: Place | None = None) -> None:
-        """Begins at `place` (default: now). `place` is then how far it has read."""
+    def __init__(self, store: Store, place: Place | None = None, say: Say | None = None) -> None:
+        """Begins at `place` (default: now). `place` is then how far it has read. `say`: see `Patience`."""
         self._store = store
+        self._patience = Patience(store, say)
         self._wakeup = wakeup_for(store)
         self._begin(place or store.place())
 
@@ -52,6 +55,16 @@ class Watching:
     def may_be_stale(self) -> bool:
         """Whether anything may have changed since the last call; always true if other machines may commit unheard."""
         return self._store.changed() or self._store.shared_by_machines
+
+    def look(self) -> list[News] | None:
+        """The same as `read`; no news while the store is unavailable."""
+        try:
+            news = self.read()
+        except StoreUnavailable as error:
+            self._patience.is_away(error)
+            return []
+        self._patience.is_back()
+        return news
 
     def read(self) -> list[News] | None:
         """The news; None if there were too many, and some were skipped."""

@@ -170,11 +170,15 @@ class RemoteConnection:
             )
         raise problem_of(json.loads(data))
 
-    def _lost(self, error: Exception) -> StoreUnavailable:
+    def _lost(self, error: Exception) -> NoAnswer:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return StoreUnavailable(
+        return NoAnswer(
             f"no answer from {self.url}: {why}", "does queuectl serve run there? the request may have been carried out"
         )
+
+
+class NoAnswer(StoreUnavailable):
+    """The server itself cannot be reached, or did not answer."""
 
 
 def problem_of(document: Mapping[str, Any]) -> QueuectlError:

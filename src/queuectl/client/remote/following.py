@@ -10,10 +10,10 @@ from typing import Any
 from queuectl.client.following import Piece
 from queuectl.client.operations import FOLLOW, SHOW
 from queuectl.client.remote import answers
-from queuectl.client.remote.connection import RemoteConnection, problem_of
+from queuectl.client.remote.connection import NoAnswer, RemoteConnection, problem_of
 from queuectl.client.remote.pause import Pause
 from queuectl.client.waiting import not_yet
-from queuectl.domain.errors import OperationFailed
+from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.wire.keywords import Duration, stream_name
 
@@ -22,7 +22,8 @@ AGAIN_AFTER_S = 1.0
 
 
 def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Duration | None) -> list[Job]:
-    """Waits until all (or any) of the jobs have finished. Returns those. Raises `TimeoutError`, `NotFound`."""
+    """Waits until all (or any) of the jobs have finished, also while the server's store is unavailable. Returns those.
+    Raises `TimeoutError`, `NotFound`."""
 
     def job(ref: str) -> Job:
         return answers.job_of(line.call(SHOW, id=ref))
@@ -31,7 +32,12 @@ def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Durat
     finished: dict[str, Job] = {}
     pause = Pause(timeout)
     while True:
-        finished.update({each.id: each for each in map(job, open_refs) if each.finished})
+        try:
+            finished.update({each.id: each for each in map(job, open_refs) if each.finished})
+        except NoAnswer:
+            raise
+        except StoreUnavailable:
+            pass  # the server's, which it asks again, as workers do
         open_refs = [ref for ref in open_refs if ref not in finished]
         if not open_refs or (any_ and finished):
             return list(finished.values())
@@ -44,14 +50,14 @@ def follow(
     """Yields a job's output as it comes, until the job has ended. Opens a stream again that the server has ended."""
     name_of_stream = stream_name(stream)
     told: dict[tuple[int, int], int] = {}
+    has_begun = False
     while True:
         seen: dict[tuple[int, int], int] = {}
-        with closing(line.events(FOLLOW, id=ref, stream=name_of_stream, tail=tail)) as events:
+        with closing(_events(line, ref, name_of_stream, tail, has_begun)) as events:
             for name, document in events:
+                has_begun = True
                 if name == "end":
                     return
-                if name == "trouble":
-                    raise problem_of({**document, "hint": "", "status": 500})
                 if name == "output":
                     yield from _news(document, seen, told)
                 elif ticks:
@@ -59,6 +65,24 @@ def follow(
         if tail is not None and told:
             raise OperationFailed(f"the server ended the stream of job {ref}", "follow it again")
         time.sleep(AGAIN_AFTER_S)
+
+
+def _events(
+    line: RemoteConnection, ref: str, stream: str | None, tail: int | None, has_begun: bool
+) -> Generator[tuple[str, Any], None, None]:
+    """The events of one stream. It ends early where the server's store is unavailable, unless nothing has begun yet."""
+    try:
+        with closing(line.events(FOLLOW, id=ref, stream=stream, tail=tail)) as events:
+            for name, document in events:
+                if name == "trouble":
+                    raise problem_of({**document, "hint": "", "status": 500})
+                has_begun = True
+                yield name, document
+    except NoAnswer:
+        raise
+    except StoreUnavailable:
+        if not has_begun:
+            raise
 
 
 def _news(
