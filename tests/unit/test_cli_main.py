@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from queuectl import __version__
 from queuectl.cli import main as cli
+from queuectl.cli.demo import own_name
 from queuectl.domain.errors import Conflict
 
 
@@ -119,3 +121,18 @@ def test_the_version_is_told_anywhere(capsys: pytest.CaptureFixture[str]) -> Non
 def test_help_is_where_people_look_for_it(words: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words) == 0
     assert part in capsys.readouterr().out
+
+
+def test_the_demo_names_the_program_as_the_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "queuectl"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for argument, path, name in (
+        (str(program), str(tmp_path), "queuectl"),
+        (".venv/bin/queuectl", "/nowhere", ".venv/bin/queuectl"),
+        (".venv/bin/queuectl", str(tmp_path), ".venv/bin/queuectl"),
+        ("/lib/queuectl/__main__.py", "/nowhere", "queuectl"),
+    ):
+        monkeypatch.setattr("sys.argv", [argument, "demo"])
+        monkeypatch.setenv("PATH", path)
+        assert own_name() == name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,8 +63,14 @@ def demo(call: Call) -> int:
         for what, words in LOOKS:
             _say(call, what)
             play(words)
-    _say(call, "Done; nothing is left behind. Your turn: queuectl enqueue -- echo hello")
+    _say(call, f"Done; nothing is left behind. Your turn: {own_name()} enqueue -- echo hello")
     return 0
+
+
+def own_name() -> str:
+    """The word that starts this program in the shell that has started it."""
+    own = sys.argv[0]
+    return own if os.path.basename(own) == "queuectl" and shutil.which("queuectl") != own else "queuectl"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from queuectl.domain.errors import Conflict, Invalid, OperationFailed
 from queuectl.domain.job import JobState
 from queuectl.store.shared.archive import TABLES, Archive, copy_tables
 from queuectl.store.values import LEASE_MIN_S
+from queuectl.wire.words import counted
 
 LOOK_EVERY_S = 0.1
 
@@ -63,13 +64,14 @@ def stop_workers(source: Client, say: Callable[[str], None]) -> None:
             source.ask_to_stop([], all_hosts=True)
         if not told:
             running = sum(len(worker.running) for worker in workers)
-            say(f"stopping {len(workers)} worker(s), which first finish {running} running command(s)")
+            first = f"; {counted(running, 'running command')} will finish first" if running else ""
+            say(f"stopping {counted(len(workers), 'worker')}{first}")
             told = True
         time.sleep(LOOK_EVERY_S)
     left = sum(jobs for (_, state), jobs in source.store.counts().items() if state is JobState.PROCESSING)
     if left:
         raise OperationFailed(
-            f"{left} job(s) are claimed by workers that are gone",
+            f"workers that are gone have claimed {counted(left, 'job')}",
             "let a worker settle them: queuectl worker start; then copy again",
         )
 
