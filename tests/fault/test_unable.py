@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,12 @@ import pytest
 from queuectl.client import doctor
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState
+from queuectl.engine.dispatch.reaper import LOOK_EVERY_S
 from queuectl.places import log_path
 from queuectl.store.sqlite.connection import folder_of
 from tests.engine.test_capabilities import Handicapped, interpreter_without
-from tests.workshop import Workshop, clean_environment, open_workshop, until
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Workshop]:
-    with open_workshop(tmp_path) as workshop:
-        yield workshop
+from tests.stores import on_each_store
+from tests.workshop import Workshop, clean_environment, until
 
 
 def test_a_worker_whose_interpreter_is_gone_is_listed_and_stops_when_asked(shop: Workshop, tmp_path: Path) -> None:
@@ -90,3 +87,23 @@ def test_a_detached_worker_that_crashes_leaves_its_error_in_its_log(shop: Worksh
     log = log_path(shop.store, "w")
     until(lambda: log.exists() and "crashed" in log.read_text())
     assert "KeyError: 'surprise' (<string>, line 3, in step)" in log.read_text()
+
+
+@on_each_store
+def test_a_worker_that_can_open_no_file_goes_on_once_it_can(shop: Workshop, tmp_path: Path) -> None:
+    worker, other = shop.worker(2), shop.worker(2)
+    diary = tmp_path / "diary"
+    jobs = shop.enqueue_all([{"command": f"echo $QUEUECTL_JOB_ID >> {diary}; sleep 0.3"}] * 8)
+    shop.started(jobs[0])
+    before = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+    opened = {int(name) for name in os.listdir(f"/proc/{worker.pid}/fd")}
+    lowest_free = min(set(range(len(opened) + 1)) - opened)
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+    other.kill()  # of which it has to look at files
+    looked_by = time.monotonic() + 2 * LOOK_EVERY_S
+    until(lambda: worker.process.poll() is not None or time.monotonic() > looked_by)
+    assert worker.process.poll() is None, worker.said()
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, before)
+    assert {(job.state, job.attempts, job.lost) for job in shop.finished(*jobs)} == {(JobState.COMPLETED, 1, 0)}
+    assert sorted(shop.events(diary)) == sorted([job] for job in jobs)
+    assert worker.stop() == 0

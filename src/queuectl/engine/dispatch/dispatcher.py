@@ -4,7 +4,8 @@
 
 - Finishes and the next claims share one transaction; nothing is acknowledged or started before it is committed.
 - It holds no more unstarted claims than it expects to start within a moment, so that others get their share.
-- A store that is locked, full or away ends no command: what is known is kept and recorded when it is back.
+- A store that is locked, full or away ends no command: what is known is kept and recorded when it is back. So it is on
+  a machine that has no descriptor or memory left, or whose disk fails.
 - Refused as superseded, it touches no job and no command any more.
 """
 
@@ -16,6 +17,7 @@ from queuectl.clock import Clock
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.engine import happenings
 from queuectl.engine.channel import Channel
+from queuectl.engine.dispatch import machine
 from queuectl.engine.dispatch.claiming import Claiming, Claims
 from queuectl.engine.dispatch.commits import Commits
 from queuectl.engine.dispatch.crew import Crew
@@ -130,18 +132,19 @@ class Dispatcher:
         if self._beat.is_due("ping", self._settings["lease-ttl"] / PINGS_A_TTL, now):
             self._crew.ping()  # before the store is asked, which may take long: a worker that says nothing is replaced
         try:
-            self._crew.renew_leases(self._settings["lease-ttl"], now)
-            self._succession.check_closed_links()
-            self._notice_commits()
-            self._tick(now)
-            self._hand_over()
-            if self._commits.is_due(now):
-                self._commit(now)
-            if self._requests.unanswered:
-                self._requests.answer()  # only now: a job that waits for an idle slot comes first
-            self._dismiss_idle()
-            if not self._commits.is_pending and not self._crew.is_short:
-                self._outage.is_over(now)
+            with machine.faults():
+                self._crew.renew_leases(self._settings["lease-ttl"], now)
+                self._succession.check_closed_links()
+                self._notice_commits()
+                self._tick(now)
+                self._hand_over()
+                if self._commits.is_due(now):
+                    self._commit(now)
+                if self._requests.unanswered:
+                    self._requests.answer()  # only now: a job that waits for an idle slot comes first
+                self._dismiss_idle()
+                if not self._commits.is_pending and not self._crew.is_short:
+                    self._outage.is_over(now)
         except (StoreUnavailable, OperationFailed) as error:
             self._note_store_failure(error, now)
         except Superseded as error:

@@ -1,10 +1,31 @@
-"""How much this machine, or the container that the worker is in, has to do, and how much memory it has left."""
+"""How much this machine, or the container that the worker is in, has to do, how much memory it has left, and which of
+its faults pass."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from queuectl.domain.errors import OperationFailed
+from queuectl.engine.supervise import process
+
+FAULTS = process.SHORTAGES | process.DISK_SHORTAGES | {errno.EACCES, errno.EIO, errno.ENOTDIR, errno.EROFS}
+"""Errors of system calls that pass, or that somebody has to mend: no reason for a worker to end."""
+
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """Raises `OperationFailed` in place of such an error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FAULTS:
+            raise
+        raise OperationFailed(f"this machine fails: {error}") from error
+
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 V2 = "memory.max", "memory.current", "inactive_file"
