@@ -21,9 +21,15 @@ from queuectl.domain.job import JobState
 from queuectl.engine.supervise import capabilities
 from tests.workshop import Workshop, clean_environment, open_workshop, until
 
-WITHOUT = {
-    "pidfd": "import os; del os.pidfd_open",
-    "sessions in posix_spawn": """
+WITHOUT = [
+    ("pidfd", "import os; del os.pidfd_open"),
+    ("pidfd", """
+import signal
+def pidfd_send_signal(*_):
+    raise PermissionError(1, "Operation not permitted")
+signal.pidfd_send_signal = pidfd_send_signal
+"""),
+    ("sessions in posix_spawn", """
 import os
 real = os.posix_spawn
 def posix_spawn(*words, setsid=False, **more):
@@ -31,13 +37,13 @@ def posix_spawn(*words, setsid=False, **more):
         raise NotImplementedError("setsid")
     return real(*words, **more)
 os.posix_spawn = posix_spawn
-""",
-    "/proc/PID/task/TID/children": """
+"""),
+    ("/proc/PID/task/TID/children", """
 import os
 there = os.path.exists
 os.path.exists = lambda path: not str(path).endswith("/children") and there(path)
-""",
-}
+"""),
+]  # fmt: skip
 """What is missing, and the code that takes it away."""
 
 
@@ -80,7 +86,7 @@ def shop(tmp_path: Path) -> Iterator[Workshop]:
         yield workshop
 
 
-@pytest.mark.parametrize(("name", "code"), WITHOUT.items(), ids=[name.split("/")[-1] for name in WITHOUT])
+@pytest.mark.parametrize(("name", "code"), WITHOUT, ids=[name.split("/")[-1] for name, _ in WITHOUT])
 def test_without_it_commands_run_and_trees_are_ended(shop: Workshop, tmp_path: Path, name: str, code: str) -> None:
     with_limit = shop.enqueue("setsid sleep 300 & sleep 300", timeout=0.5, kill_grace=0.2, max_retries=0)
     plain = shop.enqueue("trap - INT; echo out; echo $(ps -o sid= -p $$) $$", max_retries=0)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.job import JobState
+from queuectl.engine.supervise.trees import see
 from queuectl.store.sqlite.connection import folder_of, sqlite3
 from queuectl.store.sqlite.fileset import SET_ASIDE
 from queuectl.store.sqlite.store import SqliteStore
@@ -139,11 +140,19 @@ def test_workers_that_share_a_removed_log_all_go_on(shop: Workshop, tmp_path: Pa
 # --- a backup in its place ------------------------------------------------------------------
 
 WAYS = pytest.mark.parametrize("how", ["online", "vacuum"])
+
+
+def written_into(made: Path, db: Path) -> None:
+    """Writes a backup into a file that is in use, as SQLite's own `.restore` does."""
+    with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(db, timeout=PATIENCE_S)) as target:
+        source.backup(target)
+
+
 PUT = pytest.mark.parametrize("put", [shutil.copyfile, os.rename])
 
 
 @WAYS
-@PUT
+@pytest.mark.parametrize("put", [shutil.copyfile, os.rename, written_into])
 def test_a_backup_put_in_place_under_a_worker_takes_effect(
     db: Path, how: str, put: Callable[[Path, Path], object]
 ) -> None:
@@ -158,6 +167,22 @@ def test_a_backup_put_in_place_under_a_worker_takes_effect(
         filled(db, "e")
     assert ids(db) == ["a", "b", "e"]
     assert is_sound(db)
+
+
+def test_a_backup_written_into_the_file_ends_what_runs_from_it(db: Path, tmp_path: Path) -> None:
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    command = f"echo $$ >> {diary}; while [ ! -e {gate} ]; do sleep 0.05; done"
+    queuectl(db, "enqueue", "--id", "long", "-c", command)
+    made = backup(db, "online")
+    with working(db):
+        until(diary.exists)
+        written_into(made, db)
+        until(lambda: len(diary.read_text().split()) == 2, "it runs again")
+        first, second = map(int, diary.read_text().split())
+        assert see(first) is None
+        assert see(second)
+        gate.touch()
+        assert queuectl(db, "wait", "long").returncode == 0
 
 
 @PUT

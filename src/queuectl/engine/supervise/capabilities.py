@@ -84,10 +84,16 @@ def can_spawn_sessions() -> bool:
 def has_pidfd() -> bool:
     """Whether a process can be held while it is signalled."""
     try:
-        os.close(os.pidfd_open(os.getpid()))
+        handle = os.pidfd_open(os.getpid())
     except (AttributeError, OSError):
         return False  # a sandbox may refuse what its author did not know
-    return hasattr(signal, "pidfd_send_signal")
+    try:
+        signal.pidfd_send_signal(handle, 0)
+    except (AttributeError, OSError):
+        return False
+    finally:
+        os.close(handle)
+    return True
 
 
 @contextmanager

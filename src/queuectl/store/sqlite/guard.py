@@ -1,11 +1,12 @@
-"""Watches an open store's files: saves the content of a removed log, and never writes to a replaced file."""
+"""Watches an open store's files: saves the content of a removed log, never writes to a replaced file, and notices other
+content in the same file."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.store.sqlite.connection import translated
@@ -20,6 +21,24 @@ OTHERS_LEAVE_WITHIN_S = 2.5
 MARK_EVERY_S = 10.0
 """How often a worker marks a file in use, so that it differs from older copies of itself."""
 
+MARK = """
+INSERT INTO meta VALUES ('marked at', CAST(?1 AS TEXT))
+ON CONFLICT (name) DO UPDATE SET value = CAST(max(?1, CAST(value AS REAL) + 0.001) AS TEXT)
+"""
+"""A mark is later than all before it, even if the clock was set back."""
+
+
+class Content(NamedTuple):
+    """What tells the content of a store from an older one: its identity, and figures that only grow."""
+
+    store_id: str
+    figures: Mapping[str, float]
+
+    def follows(self, before: Content) -> bool:
+        """Whether it can have come of the earlier content by what workers and commands write."""
+        grown = all(self.figures.get(name, 0.0) >= figure for name, figure in before.figures.items())
+        return grown and self.store_id == before.store_id
+
 
 class Guard:
     """Watches the files of one connection. `now` is the store's clock."""
@@ -28,7 +47,8 @@ class Guard:
         self._db, self._path, self._now = db, path, now
         self._files = FileSet(path, folder)
         self._marked: tuple[object, ...] | None = None
-        self._others_wrote = self._has_to_look = False
+        self._content = Content("", {})
+        self._others_wrote = self._has_to_look = self._has_to_compare = False
         self._marked_at, self._closed = 0.0, False
         self._saves_since: float | None = None
 
@@ -39,7 +59,7 @@ class Guard:
 
     def others_wrote(self) -> None:
         """Others have committed, and may have restarted the log: soon, `look` has to be called."""
-        self._others_wrote = self._has_to_look = self._marked is not None
+        self._others_wrote = self._has_to_look = self._has_to_compare = self._marked is not None
 
     def look(self) -> None:
         """Looks at the files, if others have committed since the last look."""
@@ -52,6 +72,8 @@ class Guard:
         what = self._files.changed()
         if what == BESIDE_GONE and not self._files.has_successor():
             return self._save_in_turn()
+        if not what and self._is_other_content():
+            return REPLACED
         if not what and self._may_differ() and self._now() - self._marked_at > MARK_EVERY_S:
             with suppress(StoreUnavailable):  # the next call tries again
                 self._mark_again()
@@ -92,6 +114,25 @@ class Guard:
             return not busy and bool(frames == copied)
         return False
 
+    def _is_other_content(self) -> bool:
+        """Whether a backup was written into the file, as SQLite's `.restore` does."""
+        if not self._has_to_compare:
+            return False
+        with suppress(StoreUnavailable):  # the next call tries again
+            before, self._content = self._content, self._read_content()
+            self._has_to_compare = False
+            return not self._content.follows(before)
+        return False
+
+    def _read_content(self) -> Content:
+        with translated(self._path):
+            rows = self._db.execute(
+                "SELECT name, value FROM meta WHERE name IN ('store_id', 'marked at') "
+                "UNION ALL SELECT name, seq FROM sqlite_sequence"
+            )
+            found = dict(rows)
+        return Content(str(found.pop("store_id", "")), {name: float(value) for name, value in found.items()})
+
     def _may_differ(self) -> bool:
         """Whether anything was written since the last mark, be it another process's mark."""
         return self._marked is not None and (self._others_wrote or self._db.total_changes != self._marked[0])
@@ -104,10 +145,11 @@ class Guard:
     def _mark(self) -> None:
         """Writes a mark that older copies of the file lack, so that such a copy in its place is noticed."""
         with translated(self._path):
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('marked at', ?)", (repr(self._now()),))
+            self._db.execute(MARK, (self._now(),))
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._files.changed()  # remembers the file as it is now
         self._marked, self._marked_at = self._written(), self._now()
+        self._content = self._read_content()
 
     def _written(self) -> tuple[object, ...]:
         """A value that changes with what we write and what others add, but not with their marks."""
