@@ -38,10 +38,12 @@ def test_bad_limits_are_refused_and_change_nothing(anywhere: AnyClient) -> None:
         anywhere.queue("q")
     with pytest.raises(NotFound, match="no queue q"):
         anywhere.resume_queues("q")
-    with pytest.raises(Invalid):
+    with pytest.raises(Invalid, match=r"no queue given\nname queues, or give --all"):
         anywhere.pause_queues()
-    with pytest.raises(Invalid):
+    with pytest.raises(Invalid, match=r"exclude each other\ngive one of them"):
         anywhere.pause_queues("q", all=True)
+    with pytest.raises(Invalid, match=r"not 0\nto start none, pause the queue"):
+        anywhere.set_queue("q", rate="0/s")
     with pytest.raises(Invalid, match="ended"):
         anywhere.pause_queues("q", until="2001-01-01T00:00:00Z")
     assert anywhere.queues() == []

@@ -254,8 +254,10 @@ REASON_MAX = 1000
 def _chosen(store: Store, names: Sequence[str], all: bool, known: bool = False) -> list[str]:
     """The queues that are named, or all that exist. `known`: those named must exist. Raises `Invalid`, `NotFound`."""
     names = [names] if isinstance(names, str) else names
-    if all == bool(names):
-        raise Invalid("name queues or give --all" if not all else "queues and --all exclude each other", "not both")
+    if not (all or names):
+        raise Invalid("no queue given", "name queues, or give --all")
+    if all and names:
+        raise Invalid("queues and --all exclude each other", "give one of them")
     there = sorted({*(queue.name for queue in store.queues()), *(queue for queue, _ in store.counts())})
     for name in names:
         check_queue(name, "queue")

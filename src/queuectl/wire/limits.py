@@ -30,7 +30,8 @@ def parse_rate(value: object, key: str) -> Rate:
     except Invalid:
         raise Invalid(f"{key} {shown(value)} is not a rate", _RATE_HINT) from None
     if not 1 <= int(count) <= RATE_STARTS_MAX:
-        raise Invalid(f"{key} must be of 1 to {RATE_STARTS_MAX:,} starts, not {count}", "or use a shorter window")
+        hint = "use a shorter window" if int(count) else "to start none, pause the queue: queuectl queue pause"
+        raise Invalid(f"{key} must be of 1 to {RATE_STARTS_MAX:,} starts, not {count}", hint)
     if seconds <= 0:
         raise Invalid(f"{key} {shown(value)} has a window of no length", _RATE_HINT)
     return Rate(int(count), seconds, bool(comma))
