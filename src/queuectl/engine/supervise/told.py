@@ -47,7 +47,7 @@ class Telling:
         self._handle = -1
         self._identity = (0, 0)
         self._variables: dict[bytes, bytes] = {}
-        self._folder, self._place = home, ""
+        self._folder, self._path, self._place = home, b"", ""
         self.progress: str | None = None
         """The latest that is known."""
 
@@ -75,15 +75,15 @@ class Telling:
         except OSError:
             return
         self._identity = made.st_dev, made.st_ino
-        folder = os.fsencode(self._folder)
-        self._variables = {b"QUEUECTL_PROGRESS": folder + b"/progress", b"QUEUECTL_RESULT": folder + b"/result"}
+        path = self._path = os.fsencode(self._folder)
+        self._variables = {b"QUEUECTL_PROGRESS": path + b"/progress", b"QUEUECTL_RESULT": path + b"/result"}
 
     def _is_touched(self) -> bool:
         """Whether the command has made something in the folder, or has removed or replaced it."""
         if self._handle < 0:
             return False
         try:
-            found = os.lstat(self._folder)
+            found = os.lstat(self._path)  # as bytes: it is asked for at each end
         except OSError:
             return True
         return (found.st_dev, found.st_ino, found.st_mtime_ns) != (*self._identity, UNTOUCHED)
