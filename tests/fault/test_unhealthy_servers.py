@@ -305,12 +305,16 @@ def test_a_database_in_another_encoding_is_refused_with_a_fix(server: Server, tm
         ("/postgres", "/missing?user=postgres", 'database "missing" does not exist', "createdb NAME"),
         ("/postgres", "/postgres?sslmode=require", "cannot be reached with TLS as asked", "sslmode"),
         ("127.0.0.1:{port}", "127.0.0.1:1", "cannot reach the store", "is the server running?"),
+        ("127.0.0.1:{port}", "127.0.0.1:99999", "invalid port number", "check the address"),
+        ("127.0.0.1:{port}", "nowhere.invalid:{port}", "failed to resolve host", "check the host"),
+        ("/postgres", "/postgres?target_session_attrs=standby", "not in hot standby mode", "check the address"),
+        ("/postgres", "/postgres?host=/nowhere", "No such file or directory", "is the server running?"),
     ],
 )
 def test_what_refuses_a_connection_is_told_with_what_would_help(
     guarded: Server, tmp_path: Path, before: str, after: str, said: str, hint: str
 ) -> None:
-    url = after.join(guarded.url.rsplit(before.format(port=guarded.port), 1))
+    url = after.format(port=guarded.port).join(guarded.url.rsplit(before.format(port=guarded.port), 1))
     with pytest.raises(StoreUnavailable, match=said) as refused:
         PostgresStore(url, tmp_path)
     assert hint in refused.value.hint

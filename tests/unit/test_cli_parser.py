@@ -123,6 +123,20 @@ def test_a_value_may_begin_with_a_dash() -> None:
         ("enqueue", ['{"command": "x"}', "--prio", "5"], "unknown option --prio", "did you mean '--priority'?"),
         ("completion", [], "completion needs SHELL", "usage: queuectl completion SHELL"),
         ("config set", ["max-retries"], "config set needs VALUE", "config set NAME VALUE"),
+        ("clone", ["a", "b && c"], "clone does not take 'b && c'", "write: queuectl clone a -c 'b && c'"),
+        (
+            "schedule add",
+            ["n", "--every", "5m", "b", "c"],
+            "schedule add does not take 'b'",
+            "write: queuectl schedule add n -- b c, or -c 'b c'",
+        ),
+        (
+            "schedule add",
+            ["n", "--every", "5m", "make", "-j4"],
+            "unknown option -j4",
+            "put -- before the command: queuectl schedule add n -- make …",
+        ),
+        ("clone", ["a", "--prioritty", "5"], "unknown option --prioritty", "did you mean '--priority'?"),
         ("status", ["extra"], "status does not take 'extra'", "usage: queuectl status"),
     ],
 )

@@ -81,14 +81,15 @@ def option_meant(flag: str, known: Sequence[str]) -> str | None:
     return near(flag, known, {**words, **OPTIONS})
 
 
-def lines_for(command: str, words: Sequence[str]) -> str:
-    """Lines that give these words to a command as its job, safe to paste.
+def lines_for(command: str, words: Sequence[str], own: Sequence[str] = ()) -> str:
+    """Lines that give these words to a command as its job, safe to paste, after the `own` words that it takes.
 
     A single word with shell syntax can only be meant for a shell.
     """
     import re
     from shlex import join, quote
 
+    command = f"{command} {join(own)}".rstrip()
     if len(words) == 1 and not re.fullmatch(PLAIN, words[0]):
         line = f"queuectl {command} -c {quote(words[0])}"
     elif len(words) == 1:

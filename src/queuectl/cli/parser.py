@@ -155,7 +155,9 @@ def check_arity(command: Command, words: Sequence[str]) -> None:
     if most is not None and len(words) > most:
         from queuectl.cli.familiar import lines_for
 
-        hint = f"write: {lines_for(command.name, words)}" if command.takes_command else usage
+        hint = usage
+        if command.takes_command:
+            hint = f"write: {lines_for(command.name, words[most:], words[:most])}"
         raise Invalid(f"{command.name} does not take {words[most]!r}", hint)
 
 
@@ -167,12 +169,14 @@ def _option_hint(
     command stands behind `--` already."""
     from queuectl.cli.familiar import lines_for, option_meant
 
-    first = next((word for word in typed if not word.startswith("-")), None)
+    given = [word for word in typed if not word.startswith("-")]
+    own = given[: command.least]
+    first = next(iter(given[len(own) :]), None)
     is_command = command.takes_command and not set("{:") & set(first or "{")
     if first is not None and is_command and unknown not in words[: words.index(first)]:
         if re.fullmatch(r"[A-Za-z0-9_./-]+", first):
-            return f"put -- before the command: queuectl {command.name} -- {first} …"
-        return f"write: {lines_for(command.name, [first])}"
+            return f"put -- before the command: queuectl {' '.join((command.name, *own))} -- {first} …"
+        return f"write: {lines_for(command.name, [first], own)}"
     known = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
     if meant := option_meant(unknown.partition("=")[0], known):
         return f"did you mean {meant!r}?"

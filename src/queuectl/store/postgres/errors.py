@@ -155,11 +155,23 @@ def _translate(error: psycopg.Error, address: Address) -> QueuectlError:
     if meaning := meaning_of(error):
         return meaning.kind(f"the store {address.shown} {meaning.what.format(why=why)}", meaning.hint)
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        hint = "the server answered; its own words say why" if "FATAL:" in str(error) else "is the server running?"
-        return StoreUnavailable(f"cannot reach the store {address.shown}: {why}", hint)
+        return StoreUnavailable(f"cannot reach the store {address.shown}: {why}", _hint(str(error)))
     if isinstance(error, psycopg.DataError):
         return Invalid(f"the store cannot hold a value: {why}", "text must be UTF-8 without NUL")
     return StoreUnavailable(f"the store {address.shown} failed: {why}", "run: queuectl doctor")
+
+
+UNREACHED: tuple[tuple[str, str], ...] = (
+    ("FATAL:", "the server answered; its own words say why"),
+    ("resolve host|translate host", "check the host in the address"),
+    ("connection is bad: (?!connection to server)|channel binding|not in hot standby|is read-only",
+     "check the address and what it asks of the connection"),
+)  # fmt: skip
+"""Hints by what the driver says where no connection comes about."""
+
+
+def _hint(text: str) -> str:
+    return next((hint for words, hint in UNREACHED if re.search(words, text)), "is the server running?")
 
 
 PREFACE = re.compile(r'^(connection failed: )?(connection to server (at|on socket) ".*?(?<!:) failed: )?(FATAL:  )?')
