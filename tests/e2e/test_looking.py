@@ -98,6 +98,7 @@ def test_sentences_tell_times_in_the_readers_zone_and_in_json_as_utc(terminal: T
     lines = (
         "logs later", "logs over", "show over", "explain later", "explain over", "enqueue --id q -q p -- true",
         "explain q", "run --delay 5h --start-timeout 0.01 -- true", "run -q p --start-timeout 0.01 -- true",
+        "schedule add s --replace --every 5m -- true",
     )  # fmt: skip
     for zone, option in (("+05:30", ""), ("Z", "--json")):
         told = [terminal.type(f"queuectl {option} {line}") for line in lines]

@@ -21,7 +21,7 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.job import DEFAULT_QUEUE
 from queuectl.domain.scheduled import IDLE_TOLD, Fire
 from queuectl.wire.requests import parse_request
-from queuectl.wire.times import format_duration, format_second
+from queuectl.wire.times import format_duration, format_second, parse_time
 from queuectl.wire.words import age, ago, local_time
 
 COLUMNS = (
@@ -77,7 +77,15 @@ def _print_done(call: Call, done: ScheduleView, now: float, verb: str) -> None:
         call.console.print(done.name)
     else:
         when = f"next {local_time(done.next[0])} ({_in(done.next[0] - now)})" if done.next else "paused"
-        call.console.print(f"{verb} {done.name}: {visible(done.rule)}; {when}")
+        call.console.print(f"{verb} {done.name}: {_rule(done)}; {when}")
+
+
+def _rule(each: ScheduleView) -> str:
+    """The rule in words, for people: its one moment is in the reader's zone."""
+    if each.every is None:
+        return visible(each.rule)
+    words, _, anchor = each.rule.rpartition(" ")
+    return f"{words} {local_time(parse_time(anchor, 0.0))}"
 
 
 def preview(call: Call) -> int:
@@ -152,14 +160,14 @@ def print_one(call: Call, each: ScheduleView, now: float) -> None:
     if call.console.quiet:
         call.console.print(each.name)
         return
-    where = zones.zone(each.zone)
+    where = zones.zone(each.zone if each.cron is not None else zones.local())
     job = {key: value for key, value in each.job.items() if key != "command"}
     paused = ""
     if each.pause:
         reason = f": {visible(each.pause.reason)}" if each.pause.reason else ""
         paused = f"since {local_time(each.pause.since)} by {each.pause.by}{reason}"
     facts = {
-        "schedule": each.name, "rule": each.rule_text, "means": each.rule,
+        "schedule": each.name, "rule": each.rule_text, "means": _rule(each),
         "zone": each.zone if each.cron is not None else "",
         "command": visible(_command(each)), "folder": "" if "cwd" in job else visible(each.cwd or ""),
         "job": ", ".join(f"{key} {visible(str(value))}" for key, value in job.items()),
