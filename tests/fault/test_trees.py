@@ -169,6 +169,20 @@ def test_a_daemon_of_a_completed_command_outlives_every_clean_up(shop: Workshop,
     assert lives(file)
 
 
+def test_doctor_notes_what_jobs_of_a_living_worker_left_running(shop: Workshop, pids: Path) -> None:
+    file, again = pids / "daemon", pids / "running"
+    left = shop.enqueue(f"setsid sh -c 'echo $$ > {file}; exec sleep 300' >/dev/null 2>&1 & sleep 0.2")
+    worker = shop.worker(2)
+    running = shop.enqueue(f"echo $$ > {again}; exec sleep 300")
+    shop.finished(left)
+    written(again)
+    shop.started(running)
+    notes = [each.message for each in doctor.examine(shop.address) if each.code == "process_left_by_ended_job"]
+    (pid,) = file.read_text().split()
+    assert [note.split(" was left running")[0] for note in notes] == [f"sleep (pid {pid})"]
+    assert worker.process.poll() is None
+
+
 @on_each_store
 def test_a_daemon_of_the_dead_supervisor_itself_is_noted_and_not_ended(shop: Workshop, pids: Path) -> None:
     file = pids / "daemon"

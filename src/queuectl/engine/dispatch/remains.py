@@ -37,11 +37,15 @@ def processes(below: Path, rows: Sequence[WorkerRow], alive: Collection[WorkerRo
 
 
 def _of_living(host: Host, row: WorkerRow) -> Iterator[Finding]:
-    for run in host.runs(row):
+    before = _tagged(row)
+    runs = host.runs(row)
+    for run in runs:
         if run.stuck and run.processes:
             what = f"{names_of(run.processes)} of worker {row.name} could not be ended"
             what += "; the job is not run again while one of these lives"
             yield Finding(level=PROBLEM, code="process_stuck", message=what, fix="end it as its user, or as root")
+    running = {pid for run in runs for pid in run.processes}
+    yield from _left(row, (before - running) & _tagged(row))  # jobs may start and end while we look
 
 
 def _of_dead(host: Host, row: WorkerRow, clean: str) -> Iterator[Finding]:
@@ -49,6 +53,15 @@ def _of_dead(host: Host, row: WorkerRow, clean: str) -> Iterator[Finding]:
     for pid in sorted(unended):
         what = f"{name_of(pid)}, started by dead worker {row.name}, still runs"
         yield Finding(level=PROBLEM, code="process_left", message=what, fix=f"end it and run its job again: {clean}")
-    for pid in sorted(living([Tree(*process.whole_range(row.tag))]).keys() - unended):
+    yield from _left(row, _tagged(row) - unended)
+
+
+def _tagged(row: WorkerRow) -> set[int]:
+    """What lives of all that the supervisor has started."""
+    return set(living([Tree(*process.whole_range(row.tag))]))
+
+
+def _left(row: WorkerRow, pids: Collection[int]) -> Iterator[Finding]:
+    for pid in sorted(pids):
         what = f"{name_of(pid)} was left running by a job of worker {row.name} that has ended; it is not touched"
         yield Finding(level=NOTE, code="process_left_by_ended_job", message=what)
