@@ -67,7 +67,7 @@ def note_missing(call: Call, jobs: Iterable[Job]) -> list[str]:
 def _missing(spec: Spec) -> Iterator[str]:
     if spec.cwd is not None and not os.path.isdir(spec.cwd):
         yield f"no folder {spec.cwd} here (--cwd)"
-    if spec.stdin is not None and not os.path.exists(spec.stdin):
+    if spec.stdin is not None and (not os.path.exists(spec.stdin) or os.path.isdir(spec.stdin)):
         yield f"no file {spec.stdin} here (--stdin)"
     if spec.output_path is not None and not os.path.isdir(folder := os.path.dirname(spec.output_path)):
         yield f"no folder {folder} here (--output)"

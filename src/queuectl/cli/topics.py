@@ -17,14 +17,14 @@ EXIT_CODES = (
     ("0", "done"),
     ("1", "the operation failed, a check found something, or a question was answered with no"),
     ("2", "wrong usage or bad input"),
-    ("3", "no such job, attempt, queue, lock, schedule, worker or token"),
+    ("3", "no such job, attempt, queue, lock, batch, schedule, worker, token or service"),
     (
         "4",
         "conflict: the id or unique key is taken, the job is in a state that does not allow it, or the lock is in use",
     ),
     ("5", "the store cannot be reached or is damaged"),
-    ("124", "wait: the time given with --timeout is over"),
-    ("125", "run, wait: a failure of queuectl itself, or the job never ran"),
+    ("124", "wait, batch wait: the time given with --timeout is over"),
+    ("125", "run, wait, batch wait: a failure of queuectl itself, or the job never ran"),
     ("128+n", "run, wait: the command was ended by signal n; 130 is Ctrl-C everywhere"),
     ("other", "run, wait: the command's own exit code"),
 )
