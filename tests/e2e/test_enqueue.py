@@ -245,6 +245,16 @@ def test_what_is_not_here_yet_is_warned_of(terminal: Terminal, options: str, mis
     warned = f"{missing.format(here=terminal.folder)}: the job fails unless it is there when it starts\n"
     assert warned in done.err
     assert "there is no" not in terminal.good("queuectl enqueue --cwd / --stdin /dev/null --shell sh -- true").err
+    assert warned in terminal.good(f"queuectl schedule add s --every 1d {options} -- true").err
+    assert "(--" not in terminal.good("queuectl schedule set s --every 2d").err
+
+
+def test_what_a_change_leads_to_and_is_not_here_yet_is_warned_of(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; queuectl schedule add s --every 1d -- true")
+    warned = f"no folder {terminal.folder}/nowhere here (--cwd): the job fails unless it is there when it starts\n"
+    assert warned in terminal.good("queuectl set a cwd=nowhere").err
+    assert warned in terminal.good("queuectl schedule set s --cwd nowhere").err
+    assert terminal.good("queuectl set a priority=5").err == ""
 
 
 @pytest.mark.parametrize("options", ["--retry-on 75 --fatal-on 75", "--env 'BAD NAME=1'"])

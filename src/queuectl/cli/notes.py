@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.changed import at_once
 from queuectl.domain.unique import ADDED, Fate, state_in_words
@@ -12,7 +12,7 @@ from queuectl.domain.unique import ADDED, Fate, state_in_words
 if TYPE_CHECKING:  # few commands need it
     from queuectl.cli.call import Call
     from queuectl.client.facade import Client
-    from queuectl.domain.job import Job, Spec
+    from queuectl.domain.job import Job
     from queuectl.domain.limits import Pause
     from queuectl.store.arrivals import Admitted
 
@@ -53,26 +53,46 @@ def note_missing(call: Call, jobs: Iterable[Job]) -> list[str]:
         if job.spec is latest:
             continue
         latest = job.spec
-        for what in _missing(latest):
+        for what in _missing(latest.cwd, latest.stdin, latest.output_path, latest.shell):
             if len(told) == NOTES_MAX:
                 more += what not in told
             elif what not in told:
                 told.add(what)
-                call.console.note(f"{what}: the job fails unless it is there when it starts", "missing")
+                _note_missing(call, what)
     if more:
         call.console.note(f"{more:,} more jobs lack a file or a folder here", "missing")
     return list(queues)
 
 
-def _missing(spec: Spec) -> Iterator[str]:
-    if spec.cwd is not None and not os.path.isdir(spec.cwd):
-        yield f"no folder {spec.cwd} here (--cwd)"
-    if spec.stdin is not None and (not os.path.exists(spec.stdin) or os.path.isdir(spec.stdin)):
-        yield f"no file {spec.stdin} here (--stdin)"
-    if spec.output_path is not None and not os.path.isdir(folder := os.path.dirname(spec.output_path)):
+def note_missing_of(call: Call, document: Mapping[str, Any], folder: str) -> None:
+    """The same of the jobs of a schedule, by the keys in its document. Paths are relative to `folder`."""
+
+    def path(key: str) -> str | None:
+        given = document.get(key)
+        return None if given is None else os.path.normpath(os.path.join(folder, os.path.expanduser(given)))
+
+    shell = document.get("shell")
+    if shell is not None:
+        from shutil import which
+
+        shell = which(shell) or shell
+    for what in _missing(path("cwd") or folder, path("stdin"), path("output_path"), shell):
+        _note_missing(call, what)
+
+
+def _note_missing(call: Call, what: str) -> None:
+    call.console.note(f"{what}: the job fails unless it is there when it starts", "missing")
+
+
+def _missing(cwd: str | None, stdin: str | None, output_path: str | None, shell: str | None) -> Iterator[str]:
+    if cwd is not None and not os.path.isdir(cwd):
+        yield f"no folder {cwd} here (--cwd)"
+    if stdin is not None and (not os.path.exists(stdin) or os.path.isdir(stdin)):
+        yield f"no file {stdin} here (--stdin)"
+    if output_path is not None and not os.path.isdir(folder := os.path.dirname(output_path)):
         yield f"no folder {folder} here (--output)"
-    if not os.access(os.path.join(spec.cwd or "/", spec.shell), os.X_OK):
-        yield f"no program {spec.shell} here (--shell)"
+    if shell is not None and not os.access(os.path.join(cwd or "/", shell), os.X_OK):
+        yield f"no program {shell} here (--shell)"
 
 
 def note_paused(call: Call, paused: Mapping[str, Pause]) -> None:

@@ -9,7 +9,7 @@ from queuectl import zones
 from queuectl.cli.call import Call
 from queuectl.cli.forms import command_of, options
 from queuectl.cli.keys import spelled
-from queuectl.cli.notes import note_unserved
+from queuectl.cli.notes import note_missing_of, note_unserved
 from queuectl.cli.render import Cell, Column, visible
 from queuectl.client import schedule_views as views
 from queuectl.client import schedules
@@ -48,6 +48,7 @@ def add(call: Call) -> int:
         done = client.do(schedules.ADD, name=name, job=job, replace=call.args.replace, paused=call.args.paused, **given)
         _print_done(call, done, client.now(), "added")
         if not call.console.quiet:
+            note_missing_of(call, done.job, done.cwd or "/")
             note_unserved(call, client.unserved([done.job.get("queue", DEFAULT_QUEUE)]))
     return 0
 
@@ -62,6 +63,8 @@ def change(call: Call) -> int:
     with call.client() as client:
         done = client.do(schedules.SET, name=name, job=job, **_policy(call))
         _print_done(call, done, client.now(), "changed")
+        if not call.console.quiet:
+            note_missing_of(call, job, done.cwd or "/")
     return 0
 
 

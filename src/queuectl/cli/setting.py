@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from queuectl.cli.acting import act
 from queuectl.cli.call import Call
 from queuectl.cli.changed import print_changed
-from queuectl.cli.notes import note_paused, note_unserved
+from queuectl.cli.notes import NOTES_MAX, note_missing, note_paused, note_unserved
 from queuectl.cli.options import FLAGS
 from queuectl.client.actions import setting
 from queuectl.client.facade import Client
@@ -15,11 +15,14 @@ from queuectl.client.values import Changed
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import SETTABLE
+from queuectl.domain.job import Job
 from queuectl.store.selections import Refs
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import ALIASES, LIFTABLE, REPLACE
 
 NONE = "none"
+PATHS = frozenset(("cwd", "stdin", "output_path", "shell"))
+"""Keys whose value may be missing here."""
 _KINDS = {field.name: field.kind for field in SETTABLE}
 _NAMES = {**ALIASES, **{flag[2:].replace("-", "_"): key for key, flag in FLAGS.items()}}
 """Other names of keys: of their options."""
@@ -40,15 +43,19 @@ def set_keys(call: Call) -> int:
     action = setting(changes, SystemClock().now())
 
     queues: set[str] = set()
+    moved: list[Job] = []
 
     def change(client: Client, refs: Refs) -> Changed:
         done = client.act(action, refs)
+        if not PATHS.isdisjoint(changes):
+            moved.extend(done.jobs[: NOTES_MAX - len(moved)])
         if "queue" in changes:
             queues.update(job.queue for job in done.jobs if not job.finished)
         return done
 
     def note(client: Client) -> None:
         if not call.console.quiet:
+            note_missing(call, moved)
             note_paused(call, client.paused(queues))
             note_unserved(call, client.unserved(queues))
 
