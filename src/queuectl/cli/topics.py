@@ -95,16 +95,17 @@ NOTES = (
 
 READ = (
     ("QUEUECTL_DB", "the store: a path or postgresql://…"),
-    ("QUEUECTL_JOB_ID", "in a job: its id; run and wait warn when they wait for its slot"),
+    ("QUEUECTL_JOB_ID", "in a job: its id; run, wait and logs -f warn when they wait for its slot"),
     ("XDG_CONFIG_HOME", "folder of systemd/user, for service install (default: ~/.config)"),
     ("XDG_DATA_HOME", "folder of queuectl/queuectl.db, the last default store (default: ~/.local/share)"),
     ("XDG_STATE_HOME", "folder of local files for a store on a server (default: ~/.local/state)"),
     ("NO_COLOR", "if set and not empty: no colours"),
     ("TERM", "if it is dumb: no colours"),
     ("PAGER", "top: what shows a log (default: less -R +G)"),
-    ("COLUMNS", "the width of tables and help"),
+    ("COLUMNS", "the width of tables on a terminal, and of help"),
     ("TZ", "time zone of times shown to people"),
     ("TRACEPARENT", "passed on to the command of a new job"),
+    ("NOTIFY_SOCKET", "set by systemd: where it hears how a worker is, as often as WATCHDOG_USEC asks"),
 )
 
 SEEN = (
