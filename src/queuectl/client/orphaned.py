@@ -3,6 +3,8 @@ after workers of which nothing is left."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from queuectl.client.values import Changed
 from queuectl.domain.job import JobState
 from queuectl.store.port import Store
@@ -12,15 +14,17 @@ LOOK_AGAIN_S = 0.05
 
 def settled(store: Store, changed: Changed) -> Changed:
     """Ends what is being cancelled, if any of the jobs is. Returns the jobs as they are then."""
-    if not any(job.cancel_requested and job.state is JobState.PROCESSING for job in changed.jobs):
+    workers = {job.worker for job in changed.jobs if job.cancel_requested and job.state is JobState.PROCESSING}
+    if not workers:
         return changed
-    ended = end(store)
+    ended = end(store, workers)
     return changed._replace(jobs=[store.get(job.id) if job.id in ended else job for job in changed.jobs])
 
 
-def end(store: Store) -> set[str]:
-    """Ends what is being cancelled. Returns the ids of the jobs that it ended."""
-    workers = [row for row in store.workers() if store.cancel_requests(row.id)]
+def end(store: Store, among: Collection[str | None] | None = None) -> set[str]:
+    """Ends what is being cancelled, on these workers or on all. Returns the ids of the jobs that it ended."""
+    rows = [row for row in store.workers() if among is None or row.id in among]
+    workers = [row for row in rows if store.cancel_requests(row.id)]
     if not workers:
         return set()
     from queuectl.engine.dispatch.guardian import guarding, orphans, settle_dead
