@@ -58,7 +58,7 @@ class _Explaining:
         gates = [self._in_full(gate) for gate in closed_gates(job, now, self._around, FORM)]
         reason = job.error if job.state is JobState.DEAD else gates[0].reason if gates else None
         starts_at = self._starts_at(gates)
-        told = explanation(job, reason, now, self._time) + self._of_worker()
+        told = explanation(job, reason, now, self._time) + ("" if gates else self._of_worker())
         return Explanation(
             id=job.id, state=job.state, reason=reason, reason_code=gates[0].code if gates else None, explanation=told,
             gates=gates, starts_at=starts_at, runs=self._runs, mean_run=self._mean,
@@ -88,7 +88,7 @@ class _Explaining:
                 return gate._replace(told=f"{told}; the next worker cancels it", fix="queuectl worker start")
             case Code.CANCELLING:
                 fix = f"queuectl cancel {job.id}" if self._condition() is Condition.ORPHANED else None
-                return gate._replace(told=self._since(gate.reason, "CancelRequested"), fix=fix)
+                return gate._replace(told=self._since(gate.reason, "CancelRequested") + self._of_worker(), fix=fix)
             case Code.SCHEDULED:
                 told = reason_words(job, gate.reason, self._now, self._time) or ""
                 return gate._replace(told=told, fix=f"queuectl retry {job.id}")
