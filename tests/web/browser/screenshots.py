@@ -23,14 +23,14 @@ from tests.workshop import Worker, until
 
 FOLDER = Path(__file__).parents[3] / "docs" / "screenshots"
 BYTES_MAX = 150_000
-DESK, PHONE = {"width": 1120, "height": 640}, {"width": 375, "height": 640}
+DESK, PHONE = {"width": 1120, "height": 720}, {"width": 375, "height": 640}
 
 SHOTS: tuple[tuple[str, str, dict[str, int], str], ...] = (
     ("overview", "/", DESK, "light"),
     ("overview-dark", "/", DESK, "dark"),
     ("jobs", "/jobs", DESK, "light"),
     ("job", "/jobs/encode-holiday", {"width": 1120, "height": 520}, "light"),
-    ("queue", "/queues/video", {"width": 1120, "height": 720}, "light"),
+    ("queue", "/queues/video", DESK, "light"),
     ("failures", "/failures", DESK, "light"),
     ("console", "/jobs", DESK, "dark"),
     ("phone", "/jobs", PHONE, "light"),
