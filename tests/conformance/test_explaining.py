@@ -12,7 +12,7 @@ from queuectl.client.reasons import Listing
 from queuectl.client.values import Explanation
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import Job, Spec
-from queuectl.domain.lifecycle import CancelRequested, Held, Started
+from queuectl.domain.lifecycle import CancelRequested, Held, Started, begun
 from queuectl.domain.limits import Lock, Pause, Queue, Rate, numbered
 from queuectl.domain.selector import ALL_JOBS
 from queuectl.store.port import Store
@@ -197,6 +197,16 @@ def test_the_way_out_of_a_lock_minds_what_is_kept_for_others(shop: Shop, needs: 
     assert gate.fix == f"queuectl lock set gpu {enough}"
     shop.store.set_lock(Lock("gpu", numbered(enough)))
     assert [job.id for job in shop.start(grip)] == ["big", "c"]
+
+
+def test_a_blocked_job_tells_which_of_those_it_waits_for_is_held(shop: Shop) -> None:
+    shop.worker()
+    shop.add("a", held=True)
+    shop.add("b")
+    shop.store.insert([begun(a_job("c", depends_on=("b", "a:any")))])
+    (gate,) = shop.explain("c").gates
+    assert gate.told == "waits for job a (held), job b (pending)"
+    assert (gate.fix, shop.reason("c")) == ("queuectl release a", "waits for job a (held) and 1 more")
 
 
 def test_a_queue_without_workers_says_how_to_start_one(shop: Shop) -> None:

@@ -127,7 +127,8 @@ class _Explaining:
         more = self._job.unmet - len(awaited[:HOLDERS_TOLD])
         told = ", ".join(map(str, awaited[:HOLDERS_TOLD])) + (f" and {more:,} more" if more > 0 else "")
         holders = [Hold(each.job, each.since or self._job.created_at, ()) for each in awaited if each.job]
-        return gate._replace(told=f"waits for {told}" if awaited else gate.reason, holders=holders)
+        held = next((f"queuectl release {each.job}" for each in awaited if each.held), None)
+        return gate._replace(told=f"waits for {told}" if awaited else gate.reason, holders=holders, fix=held)
 
     def _pause(self) -> str:
         pause = self._around.queues[self._job.queue].pause

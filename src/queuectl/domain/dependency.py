@@ -50,18 +50,20 @@ class Dependency(NamedTuple):
 
 
 class Awaited(NamedTuple):
-    """What a job depends on: a job as it is now, running since then, or a batch."""
+    """What a job depends on: a job as it is now, running since then, perhaps held, or a batch."""
 
     job: str | None
     state: JobState | None = None
     since: float | None = None
     batch: str | None = None
+    held: bool = False
 
     def __str__(self) -> str:
-        """`job a (running)`, `batch x`."""
+        """`job a (running)`, `job a (held)`, `batch x`."""
         if self.job is None:
             return f"batch {self.batch}"
-        return f"job {self.job} ({'running' if self.state is JobState.PROCESSING else self.state})"
+        state = "running" if self.state is JobState.PROCESSING else "held" if self.held else self.state
+        return f"job {self.job} ({state})"
 
 
 class Neighbour(NamedTuple):

@@ -54,7 +54,7 @@ class Edges(Session):
         if not blocked or self._behind:
             return {}
         text = (
-            "SELECT first.child, parent.id, parent.state, parent.started_at, first.batch FROM ("
+            "SELECT first.child, parent.id, parent.state, parent.started_at, first.batch, parent.held FROM ("
             "SELECT child, min(parent) AS parent, min(batch) AS batch FROM {schema}.edges "
             f"WHERE child {self._dialect.any_of} AND verdict IS NULL GROUP BY child) AS first "
             "LEFT JOIN {schema}.jobs AS parent ON parent.seq = first.parent"
@@ -66,7 +66,7 @@ class Edges(Session):
         if self._behind:
             return []
         text = (
-            "SELECT parent.id, parent.state, parent.started_at, edges.batch FROM {schema}.edges "
+            "SELECT parent.id, parent.state, parent.started_at, edges.batch, parent.held FROM {schema}.edges "
             "LEFT JOIN {schema}.jobs AS parent ON parent.seq = edges.parent WHERE edges.child = ? "
             "AND (parent.seq IS NOT NULL OR edges.batch IS NOT NULL) "
             + ("AND verdict IS NULL " if undecided else "")
@@ -184,10 +184,10 @@ class Edges(Session):
         self._execute(f"DELETE FROM {{schema}}.edges WHERE child {any_of}", [array])
 
 
-def _awaited(job: str | None, state: str | None, since: float | None, batch: str | None) -> Awaited:
+def _awaited(job: str | None, state: str | None, since: float | None, batch: str | None, held: int | None) -> Awaited:
     from queuectl.domain.dependency import Awaited
 
-    return Awaited(job, JobState(state) if state else None, since, batch)
+    return Awaited(job, JobState(state) if state else None, since, batch, bool(held))
 
 
 def _neighbour(row: Sequence[Any]) -> Neighbour:
