@@ -4,10 +4,13 @@ after workers of which nothing is left."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from queuectl.client.values import Changed
 from queuectl.domain.job import JobState
-from queuectl.store.port import Store
+
+if TYPE_CHECKING:
+    from queuectl.client.values import Changed
+    from queuectl.store.port import Store
 
 LOOK_AGAIN_S = 0.05
 
