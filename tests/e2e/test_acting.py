@@ -95,6 +95,8 @@ def test_on_a_terminal_a_selection_is_asked_about(jobs: Terminal) -> None:
     assert "retry 2 jobs? [y/N]" in shown
     assert code == 1
     assert jobs.states()["bad"] == "dead"
+    code, shown = jobs.watched("queuectl dlq retry --all", keys="\x04")
+    assert (code, shown.splitlines()[-2:]) == (1, ["retry 2 jobs? [y/N] ", "nothing was changed"])
     code, shown = jobs.watched("queuectl dlq retry --all", keys="y\n")
     assert code == 0
     assert jobs.states()["bad"] == jobs.states()["worse"] == "pending"

@@ -323,3 +323,20 @@ def test_a_clone_runs_the_same_or_another_command(terminal: Terminal) -> None:
     assert terminal.type("queuectl clone a --id b").code == 4
     refused = terminal.type("queuectl clone a --at nonsense")
     assert (refused.code, "--at 'nonsense' is not a time" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--start-by 2026-01-01T00:00:00Z", "start_by 2026-01-01 "),
+        ("--start-by 2030-01-01T00:00:00Z --at 2030-01-02T00:00:00Z", "start_by 2030-01-01 "),
+        ("--start-by 2030-01-02T00:00:00Z --at 2030-01-01T00:00:00Z", ""),
+        ("--expires 1s --delay 1h", ""),
+    ],
+)
+def test_a_job_that_is_too_late_to_start_is_told_of(terminal: Terminal, options: str, told: str) -> None:
+    (terminal.folder / "jobs.jsonl").write_text('{"command": "true"}\n' * 2)
+    for line in ("enqueue {} -- true", "enqueue {} --file jobs.jsonl"):
+        said = terminal.good(f"queuectl {line.format(options)}").err
+        assert ("is over before the job may start: it will be cancelled" in said, told in said) == (bool(told), True)
+        assert said.count("start_by") == bool(told)

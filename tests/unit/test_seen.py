@@ -118,6 +118,12 @@ def test_queues_that_not_all_workers_share_are_lines_of_their_own() -> None:
     assert line_of([serving("a"), serving("a", "b")], "a", waiting) == ["a"]
 
 
+def test_what_a_listing_says_is_short_whatever_the_state() -> None:
+    reason = 'no live worker serves queue "default"'
+    assert facts.info(a_job(), reason, NOON) == "no live worker"
+    assert facts.info(a_job(state=JobState.FAILED, error="exit code 4"), reason, NOON) == "no live worker: exit code 4"
+
+
 def test_queues_are_sorted_as_people_count() -> None:
     assert sorted(["q10", "q2", "q1", "a", "q", "q1b"], key=words.natural) == ["a", "q", "q1", "q1b", "q2", "q10"]
 

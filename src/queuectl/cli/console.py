@@ -215,7 +215,10 @@ class Console:
         if yes or answer is None:
             return True
         self.screen.out.flush()
-        return answer(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        said = answer(f"{question} [y/N] ")
+        if not said:
+            print(file=self.screen.err)  # Ctrl-D leaves the question's line open
+        return said.strip().lower() in ("y", "yes")
 
     def progress(self, verb: str, total: int | None = None) -> Progress | None:
         """Shows the progress of long work; None unless a terminal shows it. Call `progress_done` at its end."""

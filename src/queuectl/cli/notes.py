@@ -42,14 +42,18 @@ def note_all(call: Call, client: Client, jobs: Iterable[Job]) -> None:
 
 
 def note_missing(call: Call, jobs: Iterable[Job]) -> list[str]:
-    """Notes which folders and files of these jobs do not exist here; they may when the jobs start.
+    """Notes which folders and files of these jobs do not exist here; they may when the jobs start. Notes, too, that
+    they have to start before they may.
 
     Returns the queues of the jobs.
     """
     queues, told, more = dict[str, None](), set[str](), 0
     latest = None
+    late: float | None = None
     for job in jobs:
         queues[job.queue] = None
+        if job.start_by is not None and job.start_by <= max(job.run_at, job.created_at):
+            late = job.start_by
         if job.spec is latest:
             continue
         latest = job.spec
@@ -61,6 +65,9 @@ def note_missing(call: Call, jobs: Iterable[Job]) -> list[str]:
                 _note_missing(call, what)
     if more:
         call.console.note(f"{more:,} more jobs lack a file or a folder here", "missing")
+    if late is not None:
+        time = call.console.time(late)
+        call.console.note(f"start_by {time} is over before the job may start: it will be cancelled", "too_late")
     return list(queues)
 
 

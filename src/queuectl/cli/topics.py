@@ -89,6 +89,7 @@ NOTES = (
     ("store", "the store is unavailable, or available again"),
     ("shrunk", "prune --shrink: how much smaller the file is"),
     ("waiting", "the worker waits for running commands"),
+    ("too_late", "a new job has to start before it may"),
     ("waits", "wait, run, logs -f: why the job does not run yet"),
     ("worker_log", "a line of the worker's log"),
 )

@@ -139,12 +139,12 @@ def info(job: Job, reason: str | None, now: float) -> str:
     if job.state is JobState.PROCESSING and reason is None:
         runs = f"runs for {short(max(0.0, now - job.started_at))}" if job.started_at else "starting"
         return f"{runs}: {job.progress}" if job.progress else runs
+    if reason and reason.startswith("no live worker"):
+        reason = "no live worker"
+    if reason and reason.startswith("scheduled for "):
+        reason = f"starts in {short(max(0.0, job.due_at - now))}"
     if job.state is JobState.FAILED and job.error:
         return f"{reason}: {job.error}" if reason else job.error
-    if reason and reason.startswith("no live worker"):
-        return "no live worker"
-    if reason and reason.startswith("scheduled for "):
-        return f"starts in {short(max(0.0, job.due_at - now))}"
     return reason or job.error or ""
 
 
