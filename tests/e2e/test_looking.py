@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import Terminal, eventually
 
@@ -245,6 +246,7 @@ READING = [
     "status", "list", "wait --all", "wait --all --allow-none", "show --all", "logs --all", "explain --all",
     "retry --all", "delete --all --yes", "prune --older-than 1d", "dlq list", "dlq retry --all", "worker list",
     "worker stop", "config show", "config get timeout", "config unset timeout", "audit", "token list", "doctor",
+    "metrics",
 ]  # fmt: skip
 
 
@@ -264,6 +266,16 @@ def test_a_store_that_was_named_and_is_not_there_is_an_error(terminal: Terminal,
         assert f"there is no store {terminal.folder}/typo/x.db" in done.err
     assert terminal.type("queuectl --db typo/x.db wait --all").code == 125
     assert not list(terminal.folder.iterdir())
+
+
+def test_metrics_are_text_for_prometheus(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -q video -- true; queuectl lock set gpu 4")
+    done = terminal.good("queuectl metrics")
+    found = {family.name: family.samples for family in text_string_to_metric_families(done.out)}
+    waiting = {sample.labels["queue"]: sample.value for sample in found["queuectl_jobs"] if sample.value}
+    assert (waiting, found["queuectl_lock_capacity"][0].value, done.err) == ({"video": 1.0}, 4.0, "")
+    assert found["queuectl_executions"] == []
+    assert terminal.good("queuectl metrics --json").json["metrics"].startswith("# HELP queuectl_jobs ")
 
 
 def test_a_limit_counts_after_the_sorting(terminal: Terminal) -> None:

@@ -72,6 +72,7 @@ LINES = {
     "token create": "token create x",
     "token list": "token list",
     "token revoke": "token revoke nosuch",
+    "metrics": "metrics",
     "audit": "audit",
     "config show": "config show",
     "config get": "config get timeout",

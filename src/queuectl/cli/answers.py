@@ -62,6 +62,7 @@ ANSWERS: Mapping[str, Schema] = {
     "dlq show": listed(ref("History")),
     **dict.fromkeys(("dlq retry", "dlq purge"), JOBS),
     "serve": fixed(url=TEXT, public_url=nullable(TEXT), login=TEXT),
+    "metrics": fixed(metrics=TEXT),
     "audit": listed(ref("Deed")),
     "config show": listed(ref("Setting")),
     "init": {**optional(store=TEXT, made=FLAG), "required": ["store"]},

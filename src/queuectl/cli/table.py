@@ -172,6 +172,13 @@ _ROWS = (
         ),
     ),
     Command(
+        name="metrics", group=WEB, help="print metrics for Prometheus", target="metrics:metrics", reads=True,
+        description="Print the metrics of `serve` as Prometheus reads them, but for queuectl_executions_total, which "
+        "counts from a server's start. For a machine without a server: have a timer write them to a file for the "
+        "textfile collector of node_exporter.",
+        examples=("queuectl metrics", "queuectl metrics > /var/lib/node_exporter/queuectl.prom.new"),
+    ),
+    Command(
         name="audit", group=WEB, help="list who did what", target="audit:audit",
         options=(option("--limit", "N", "only the N latest (default: 50)"),),
         description="List what people did: actions on jobs, deletions, changed settings, stopped workers, tokens. "
