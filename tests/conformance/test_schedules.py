@@ -10,7 +10,7 @@ from queuectl.client import schedules
 from queuectl.client.schedule_findings import findings
 from queuectl.client.schedule_views import view
 from queuectl.domain.cause import Cause
-from queuectl.domain.errors import Conflict
+from queuectl.domain.errors import Conflict, Invalid
 from queuectl.domain.schedule import Overlap, fire_id, offset
 from queuectl.domain.scheduled import FIRES_KEPT, Fire
 from queuectl.domain.selector import ALL_JOBS
@@ -108,6 +108,13 @@ def test_what_was_missed_is_made_up_as_told(
     fire(store)
     assert jobs(store) == (ids(11) if catch_up == "skip" else made)
     assert [line for line in reasons(store) if line[2]] == missed
+
+
+@pytest.mark.parametrize("key", ["late_max", "expect_within"])
+def test_a_time_that_no_fire_can_keep_is_refused(store: Store, key: str) -> None:
+    with pytest.raises(Invalid, match=f"{key} must be at least 1s"):
+        add(store, **{key: "0"})
+    add(store, **{key: "1s"})
 
 
 def test_an_outage_is_one_line_whatever_its_length(store: Store, clock: ManualClock) -> None:

@@ -41,19 +41,27 @@ NONE = "none"
 REASON_MAX = 1000
 JITTER_MAX = 86400.0
 WITHIN_MAX = 31 * 86400.0
+LEAST_S = 1.0
+"""A fire is looked at a little after its time, and its run ends after that: no less can be kept."""
 
 
 # --- add and set --------------------------------------------------------------------------------
 
 
-def _duration(value: Any, key: str, most: float | None = None) -> float | None:
+def _duration(value: Any, key: str, least: float, most: float | None = None) -> float | None:
     """A duration; None for `none`. Raises `Invalid`."""
     if value is None or value == NONE:
         return None
     seconds = parse_duration(as_json(value), key)
+    if seconds < least:
+        raise Invalid(f"{key} must be at least {format_duration(least)}", "write it as 10m, 2h, 1d")
     if most is not None and seconds > most:
         raise Invalid(f"{key} {shown(value)} is too long", f"at most {format_duration(most)}")
     return seconds
+
+
+def _late_max(value: Any) -> float | None:
+    return _duration(value, "late_max", LEAST_S)
 
 
 def add(
@@ -77,8 +85,8 @@ def add(
         name, None if cron is None else check_cron(cron, "cron", name),
         None if every is None else check_every(as_json(every), "every"), float(int(now)),
         "UTC" if cron is None else zone_of(tz),
-        Policy(Overlap(overlap or Overlap.SKIP), CatchUp(catch_up or CatchUp.ONE), _duration(late_max, "late_max")),
-        _duration(jitter, "jitter", JITTER_MAX) or 0.0, document_text(document),
+        Policy(Overlap(overlap or Overlap.SKIP), CatchUp(catch_up or CatchUp.ONE), _late_max(late_max)),
+        _duration(jitter, "jitter", 0.0, JITTER_MAX) or 0.0, document_text(document),
         json.dumps(surroundings(settings["env-capture"])), now, who, now, who,
         Pause(now, None, who) if paused else None,
     )  # fmt: skip
@@ -140,9 +148,9 @@ def change(
         policy = Policy(
             Overlap(overlap) if overlap else old.policy.overlap,
             CatchUp(catch_up) if catch_up else old.policy.catch_up,
-            old.policy.late_max if late_max is None else _duration(late_max, "late_max"),
+            old.policy.late_max if late_max is None else _late_max(late_max),
         )
-        wait = old.jitter if jitter is None else _duration(jitter, "jitter", JITTER_MAX) or 0.0
+        wait = old.jitter if jitter is None else _duration(jitter, "jitter", 0.0, JITTER_MAX) or 0.0
         document = check_document({**json.loads(old.document), **as_json(job or {})}, now)
         new = new._replace(policy=policy, jitter=wait, document=document_text(document), updated_at=now, updated_by=who)
         new = new.watched(watch_with(old.watch, alert, ping, expect_within), now)
@@ -164,9 +172,9 @@ def watch_with(old: Watch, alert: str | None, ping: str | None, expect_within: A
         check_hook(alert, "alert")
     if ping not in (None, NONE) and not is_address(ping):
         raise not_a_url(ping, "ping")
-    within = old.expect_within if expect_within is None else _duration(expect_within, "expect_within", WITHIN_MAX)
-    if within is not None and within < 1:
-        raise Invalid("expect_within must be at least 1s", "write it as 10m, 2h, 1d")
+    within = old.expect_within
+    if expect_within is not None:
+        within = _duration(expect_within, "expect_within", LEAST_S, WITHIN_MAX)
     return Watch(
         old.alert if alert is None else None if alert == NONE else alert,
         old.ping if ping is None else None if ping == NONE else ping, within,
