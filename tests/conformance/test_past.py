@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.client import news
 from queuectl.client.accounting import COLUMNS, columns_of
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
@@ -62,6 +63,26 @@ def test_a_report_has_a_row_an_execution_or_a_job(client: Client, store_factory:
     assert len(list(client.report(since=client.now() + 1))) == 1
     with pytest.raises(Invalid, match="unknown column"):
         columns_of("id,colour")
+
+
+def test_news_are_read_in_pages_without_a_gap(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(news, "PAGE", 3)
+    store, grip = client.store, a_grip(client.store)
+    with closing(news.Watching(store)) as watching:
+        assert list(watching.pages()) == []
+        for part in range(3):
+            client.enqueue([parse_request({"id": f"p{part}-{n}", "command": "true"}, client.now()) for n in range(8)])
+            jobs = store.claim(grip, HOST, 10, ())
+            now = store.now()
+            store.record(grip, [Change(job, Started(now)) for job in jobs])
+            ends = [Change(job._replace(started_at=now, starts=1), Ended(now, now, exit_code=0)) for job in jobs[:-1]]
+            store.record(grip, ends)  # all at the same time
+            told = [(each.kind, each.job) for page in watching.pages() for each in page]
+            assert len(told) == len(set(told))
+            assert {job for kind, job in told if kind == "enqueued"} == {f"p{part}-{n}" for n in range(8)}
+            assert {job for kind, job in told if kind == "ended"} == {job.id for job in jobs[:-1]}
+            assert ("started", jobs[-1].id) in told
+            assert list(watching.pages()) == []
 
 
 def test_events_are_the_latest_within_a_time(client: Client, store_factory: StoreFactory) -> None:

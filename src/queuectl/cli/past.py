@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 
 from queuectl.cli.call import Call
@@ -13,13 +14,12 @@ from queuectl.cli.history import OUTCOME_STYLES
 from queuectl.cli.render import Column, visible
 from queuectl.client.accounting import COLUMNS, Used, columns_of
 from queuectl.client.documents import deed_words, news_to_json
-from queuectl.domain.errors import Invalid, StoreLost
+from queuectl.domain.errors import Invalid
 from queuectl.store.past import News
 from queuectl.wire.times import format_duration, parse_duration
 from queuectl.wire.words import counted, local_time, peak, size
 
 EVENTS_MAX = 1000
-LOOK_EVERY_S = 1.0
 PART = 500
 SHOWN = (
     "id",
@@ -45,22 +45,12 @@ def events(call: Call) -> int:
     console, args = call.console, call.args
     window_s = parse_duration(args.since, "--since")
     with call.client() as client:
-        found, left = client.events(window_s, EVENTS_MAX)
         if args.follow:
-            watching = client.watch(say=lambda message: console.note(message, "store"))
-            try:
-                _print(call, found)
-                while True:
+            with closing(client.watch(say=lambda message: console.note(message, "store"))) as watching:
+                for news in watching.happening(window_s, EVENTS_MAX):
                     console.interruptible()
-                    watching.wait(LOOK_EVERY_S)
-                    if watching.is_lost():
-                        raise StoreLost(f"the store {client.url} was removed", "start again")
-                    news = watching.look()
-                    _print(call, news or ())
-                    if news is None:
-                        console.note("more happened than could be shown", "more")
-            finally:
-                watching.close()
+                    _print(call, news)
+        found, left = client.events(window_s, EVENTS_MAX)
         if console.as_json:
             console.json_array(map(news_to_json, found))
             return 0

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from queuectl.client.waiting import Patience, Say
-from queuectl.domain.errors import StoreUnavailable
+from queuectl.client.waiting import REST, Patience, Say
+from queuectl.domain.errors import StoreLost, StoreUnavailable
 from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.store.past import News, Place
 from queuectl.store.port import Store
 
 NEWS_MAX = 100
 """Most news of a kind in one reading; more are skipped."""
+PAGE = 1000
+"""Most news of a kind at once where all are read."""
+LOOK_EVERY_S = 1.0
 LEAST_S = 0.01
 LOOK_BACK_S = 2.0
 """How far back ends are searched: they are committed a little after they happened."""
@@ -39,6 +44,7 @@ class Watching:
         self._store = store
         self._patience = Patience(store, say)
         self._wakeup = wakeup_for(store)
+        self._told: dict[tuple[str, int, int], float] = {}
         self._begin(place or store.place())
 
     def close(self) -> None:
@@ -56,15 +62,28 @@ class Watching:
         """Whether anything may have changed since the last call; always true if other machines may commit unheard."""
         return self._store.changed() or self._store.shared_by_machines
 
-    def look(self) -> list[News] | None:
-        """The same as `read`; no news while the store is unavailable."""
-        try:
-            news = self.read()
-        except StoreUnavailable as error:
-            self._patience.is_away(error)
-            return []
-        self._patience.is_back()
-        return news
+    def happening(self, window_s: float, most: int) -> Iterator[Sequence[News]]:
+        """What happened in the last `window_s` seconds (at most the latest `most`), then all that happens, as it does.
+
+        An empty page comes at least every few seconds. Raises `StoreLost` if the store was removed.
+        """
+        found, _ = latest(self._store, window_s, most)
+        yield found
+        shown = {each.key for each in found}
+        while True:
+            began = time.monotonic()
+            try:
+                if self.is_lost():
+                    raise StoreLost(f"the store {self._store.url} was removed", "start again")
+                for page in self.pages():
+                    yield [each for each in page if each.key not in shown]
+                self._patience.is_back()
+            except StoreUnavailable as error:
+                self._patience.is_away(error)
+                time.sleep(LOOK_EVERY_S)
+            yield ()
+            time.sleep(min(LOOK_EVERY_S, REST * (time.monotonic() - began)))
+            self.wait(LOOK_EVERY_S)
 
     def read(self) -> list[News] | None:
         """The news; None if there were too many, and some were skipped."""
@@ -77,9 +96,26 @@ class Watching:
         self.place = place
         return self._new(found)
 
+    def pages(self) -> Iterator[list[News]]:
+        """All news, however many, in pages."""
+        upto, after, most = self._store.place(), self._looking_back(), PAGE
+        while True:
+            found = self._store.news(after, most)
+            new = [each for each in found if each.key not in self._told]
+            self._told |= {each.key: upto.at for each in found if each.key[0] in ("start", "end")}
+            before, after = after, _last(found, after)
+            self.place = self.place._replace(seq=after.seq, deed=after.deed)
+            if new:
+                yield new
+            if max(Counter(each.key[0] for each in found).values(), default=0) < most:
+                break
+            most *= 1 if after != before else 2
+        self.place = self.place._replace(at=upto.at)
+        self._told = {key: at for key, at in self._told.items() if at > upto.at - 2 * LOOK_BACK_S}
+
     def _begin(self, place: Place) -> None:
         self.place = place
-        self._told: dict[tuple[str, int, int], float] = {}
+        self._told.clear()
         found = self._store.news(self._looking_back(), NEWS_MAX)
         self._new([each for each in found if each.key[0] in ("start", "end") and each.at < place.at])
 
@@ -93,3 +129,12 @@ class Watching:
         still = {each.key: self.place.at for each in found}
         self._told = {key: at for key, at in self._told.items() if at > forget_before} | still
         return new
+
+
+def _last(found: Sequence[News], after: Place) -> Place:
+    """The place behind these news, which were found after a place. What ended at the same time may follow."""
+    return Place(
+        max((each.key[1] for each in found if each.key[0] == "job"), default=after.seq),
+        max((each.key[1] for each in found if each.key[0] == "deed"), default=after.deed),
+        max((each.at for each in found if each.key[0] == "end"), default=after.at),
+    )
