@@ -108,6 +108,17 @@ def test_hooks_run_beside_busy_slots_unless_a_worker_runs_none(
     assert without.stop() == 0
 
 
+@pytest.mark.parametrize("limits", [{}, {"nice": 5}])
+def test_a_hook_tells_of_a_folder_that_is_not_there(shop: Workshop, tmp_path: Path, limits: dict[str, int]) -> None:
+    told = tmp_path / "told"
+    job = shop.enqueue("true", cwd=str(tmp_path / "gone"), max_retries=0, on_dead=f"pwd > {told}", **limits)
+    shop.worker(1)
+    (dead,) = shop.finished(job)
+    assert dead.error is not None
+    assert dead.error.startswith(f"cannot enter folder {tmp_path / 'gone'} on host ")
+    until(lambda: told.exists() and told.read_text() == "/\n", "its hook has run")
+
+
 def test_a_queue_has_hooks_for_its_jobs(shop: Workshop, tmp_path: Path) -> None:
     told = tmp_path / "told"
     shop.client.set_queue("work", on_success=f"touch {told}")

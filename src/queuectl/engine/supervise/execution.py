@@ -250,7 +250,7 @@ def _take_files(order: Order, spec: Surroundings, out: int, err: int, handles: S
     """Enters the folder of a command, and opens its files; `handles` stay open in it."""
     files = {1: out, 2: err}
     step(f"cannot enter folder {spec.cwd}")
-    _enter(spec)
+    spec.enter(is_hook=order.text is not None)
     if spec.stdin is not None or order.text is not None:
         step(f"cannot read stdin file {spec.stdin}")
         files[0] = _open_input(order, spec, wait=True) or 0
@@ -297,7 +297,7 @@ def _start_here(order: Order, spec: Surroundings, slot: Slot, tag: int, began: B
     stdin = None
     sinks: dict[int, Sink | UserFile] = {}
     try:
-        _enter(spec)
+        spec.enter(is_hook=order.text is not None)
         stdin = _open_input(order, spec)
         sinks = _open_sinks(spec, slot)
         descriptors.lower()
@@ -328,16 +328,6 @@ def _is_shortage(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in process.SHORTAGES | process.DISK_SHORTAGES
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in process.SHORTAGES
-
-
-def _enter(spec: Surroundings) -> None:
-    if spec.cwd is not None:
-        try:
-            os.chdir(spec.cwd)
-        except OSError as error:
-            host = os.uname().nodename
-            raise process.NotStarted(f"cannot enter folder {spec.cwd} on host {host}: {error.strerror}") from error
-    os.umask(spec.umask)
 
 
 def _open_stdin(path: str | None, wait: bool = False) -> int | None:

@@ -50,6 +50,19 @@ class Surroundings(NamedTuple):
         """Whether a command needs its niceness, user or memory limit set before it begins."""
         return (self.memory_max, self.nice, self.user) != (None, None, None)
 
+    def enter(self, *, is_hook: bool) -> None:
+        """Goes to the folder. A hook does without one that is not there: that may be what it is to tell of. Raises
+        `NotStarted`."""
+        try:
+            if self.cwd is not None:
+                os.chdir(self.cwd)
+        except OSError as error:
+            if not is_hook:
+                host = os.uname().nodename
+                raise process.NotStarted(f"cannot enter folder {self.cwd} on host {host}: {error.strerror}") from error
+            os.chdir("/")
+        os.umask(self.umask)
+
 
 def prepared(spec: dict[str, Any], base_env: dict[bytes, bytes]) -> Surroundings | process.Unrunnable:
     """The surroundings of a `spec` message, or why nothing can run in them: its jobs fail, and nobody else's. The
