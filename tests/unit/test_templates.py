@@ -14,6 +14,7 @@ from queuectl.domain.errors import Invalid
 from queuectl.wire.lines import Cut, jobs_of_lines
 from queuectl.wire.reading import Reader
 from queuectl.wire.requests import JobRequest
+from queuectl.wire.templates import Template
 from tests.needs import lacks
 
 PATHS = [
@@ -23,8 +24,8 @@ PATHS = [
 
 
 def made(document: dict[str, Any], text: bytes, **cut: Any) -> list[JobRequest]:
-    documents, fixed = jobs_of_lines(BytesIO(text), document, Cut(**cut))
-    return [job for jobs in Reader(documents, "f", 1.0, given=fixed).chunks() for job in jobs]
+    documents, template = jobs_of_lines(BytesIO(text), document, Cut(**cut))
+    return [job for jobs in Reader(documents, "f", 1.0, given=template.fixed).chunks() for job in jobs]
 
 
 def commands(command: Any, text: bytes, **cut: Any) -> list[Any]:
@@ -136,6 +137,33 @@ def test_a_value_is_one_word_of_a_shell_command(command: str, shell: str, tmp_pa
         wanted = f"x{value}y" if "x{}y" in command else value
         assert f"<{wanted}>" in done.stdout
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hook_is_a_shell_command_too_unless_it_is_a_url() -> None:
+    hooks = {"on_dead": "mail -s {} ops; true {#}", "on_success": "https://h/{#}", "on_failure": "./tell"}
+    (job,) = made({"command": ["x"], **hooks}, b"a;$(touch x)\n")
+    assert job.command == ("x", "a;$(touch x)")
+    assert job.spec["on_dead"] == "mail -s 'a;$(touch x)' ops; true 1"
+    assert (job.spec["on_success"], job.spec["on_failure"]) == ("https://h/1", "./tell")
+    with pytest.raises(Invalid, match=r"\{\} in column 8 of on_dead is inside double quotes"):
+        made({"command": ["x"], "on_dead": 'mail x"{}"'}, b"a\n")
+
+
+def test_the_text_of_a_script_stays_as_it_is() -> None:
+    text = "#!/bin/sh\nfind . -exec echo {} \\;\n"
+    (job,) = made({"command": ["s.sh", "{}"], "script": text}, b"$(touch x)\n")
+    assert (job.command, job.spec["script"]) == (("s.sh", "$(touch x)"), text)
+
+
+@pytest.mark.parametrize(
+    ("document", "quotes"),
+    [
+        ({"command": "x"}, True), ({"command": "x {}"}, True), ({"command": "x", "env": {"A": "{}"}}, False),
+        ({"command": ["x"], "on_dead": "y"}, False), ({"command": ["x"], "on_dead": "y {}"}, True),
+    ],
+)  # fmt: skip
+def test_a_template_knows_whether_quotes_of_a_shell_stand_in_it(document: dict[str, Any], quotes: bool) -> None:
+    assert Template(document).quotes is quotes
 
 
 def test_lines_end_as_they_do_anywhere() -> None:

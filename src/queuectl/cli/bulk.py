@@ -96,8 +96,8 @@ def _source(call: Call, file: BinaryIO) -> Source:
     document = document_of(args, call.words, call.after)
     if not isinstance(document, dict):
         raise Invalid("a job must be a JSON object", """e.g. '{"command": "gzip {}"}'""")
-    documents, fixed = jobs_of_lines(file, document, Cut(args.null, args.colsep, args.header))
-    return Source(documents, fixed, quotes=isinstance(document.get("command"), str))
+    documents, template = jobs_of_lines(file, document, Cut(args.null, args.colsep, args.header))
+    return Source(documents, template.fixed, quotes=template.quotes)
 
 
 def _show_first(call: Call, source: Source, reader: Reader, first: Sequence[Any]) -> int:

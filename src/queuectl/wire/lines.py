@@ -27,8 +27,8 @@ class Cut(NamedTuple):
     header: bool = False
 
 
-def jobs_of_lines(file: BinaryIO, document: JsonObject, cut: Cut) -> tuple[Documents, JsonObject]:
-    """The jobs that the lines make of a document with placeholders, and the keys that all of them have."""
+def jobs_of_lines(file: BinaryIO, document: JsonObject, cut: Cut) -> tuple[Documents, Template]:
+    """The jobs that the lines make of a document with placeholders, and its template."""
     kind = "item" if cut.null else "line"
     numbered = _items(file) if cut.null else _lines(file)
     split = _split(cut.colsep)
@@ -42,7 +42,7 @@ def jobs_of_lines(file: BinaryIO, document: JsonObject, cut: Cut) -> tuple[Docum
             raise Invalid("a NUL byte is in it", "separate by NUL bytes with -0")
         return template.job(split(_text(data)), number)
 
-    return Documents(kind, ((at, (next(numbers), data)) for at, data in numbered), decode), template.fixed
+    return Documents(kind, ((at, (next(numbers), data)) for at, data in numbered), decode), template
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

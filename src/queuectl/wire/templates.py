@@ -1,7 +1,7 @@
 """Jobs of which each line of an input makes one: a job with placeholders, as GNU parallel has them.
 
-A placeholder stands in any text of the job. In a list of words its value is a word or part of one; in a shell command
-it becomes a quoted word. It is never pasted into a shell command as it is.
+A placeholder stands in any text of the job. In a list of words its value is a word or part of one; in a shell command,
+that of a hook too, it becomes a quoted word. It is never pasted into a shell command as it is, nor into a script.
 
 - `{}` the line; `{1}`, `{-1}`, `{name}` a column; `{#}` the number of the job.
 - `{.}` without its extension, `{/}` the last part of a path, `{//}` the folder, `{/.}` both; so too `{2.}`, `{name/}`.
@@ -15,11 +15,17 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 from queuectl.domain.errors import Invalid
+from queuectl.domain.hooks import is_url
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.shellplaces import places
 
 TAKES_PART = ("command", "env", "stdin", "cwd")
 """Keys that bring a line to the command. If none of them has a placeholder, the line is appended to the command."""
+
+FOR_A_SHELL = ("command", "on_success", "on_failure", "on_dead")
+"""Keys whose text a shell reads. A hook may be a URL instead."""
+KEPT = ("script",)
+"""Keys whose text stays as it is: braces mean something else in it, and no quotes would hold everywhere."""
 
 NOT_KNOWN = {
     "{%}": "the slot is not known before a worker has it; the command finds it in QUEUECTL_SLOT",
@@ -78,13 +84,15 @@ class Placeholder(NamedTuple):
 
 
 class Template:
-    """A job with placeholders. `fixed` has the keys without any, which need to be checked only once."""
+    """A job with placeholders. `fixed` has the keys without any, which need to be checked only once. `quotes`: a shell
+    reads some of them."""
 
     def __init__(self, document: JsonObject, names: Sequence[str] = (), has_columns: bool = False) -> None:
         """`names`: of the columns. Raises `Invalid` for a placeholder that cannot be filled in."""
         self._names = names
         self._has_columns = has_columns
         self._pattern = _pattern(names)
+        self.quotes = False
         fills = {key: self._fill_of(value, key) for key, value in document.items()}
         if not any(fills.get(key) for key in TAKES_PART):
             fills["command"] = self._appended(document.get("command"))
@@ -99,8 +107,11 @@ class Template:
 
     def _fill_of(self, value: Any, key: str) -> Fill | None:
         """How a value of the job is made; None if it is always the same."""
+        if key in KEPT:
+            return None
         if isinstance(value, str):
-            return self._in_shell(value) if key == "command" else self._in_text(value)
+            is_for_shell = key in FOR_A_SHELL and (key == "command" or not is_url(value))
+            return self._in_shell(value, key) if is_for_shell else self._in_text(value)
         if isinstance(value, dict):
             fills = {name: self._in_text(text) for name, text in value.items() if isinstance(text, str)}
             made = [(name, fill) for name, fill in fills.items() if fill]
@@ -136,17 +147,19 @@ class Template:
         found = self._found(text)
         return self._joined(text, found, str) if found else None
 
-    def _in_shell(self, command: str) -> Fill | None:
+    def _in_shell(self, command: str, key: str) -> Fill | None:
         """A shell command in which each placeholder becomes a quoted word."""
         found = self._found(command)
         inside = places(command, {each.start: each.end for each in found})
         for each in found:
             if inside.get(each.start):
+                what = "the command" if key == "command" else key
                 raise Invalid(
-                    f"{each.text} in column {each.start + 1} of the command is inside {inside[each.start]}",
+                    f"{each.text} in column {each.start + 1} of {what} is inside {inside[each.start]}",
                     "it becomes a quoted word by itself: write it outside, or pass it with --env",
                 )
         free = [each for each in found if each.start in inside]
+        self.quotes = self.quotes or bool(free)
         return self._joined(command, free, quote) if free else None
 
     def _appended(self, command: Any) -> Fill:
@@ -156,6 +169,7 @@ class Template:
             return lambda columns, _: [*command, *columns]
         if not isinstance(command, str):
             raise Invalid("a job needs a command", 'e.g. {"command": "echo hello"}')
+        self.quotes = True
         text = f"{command} {{}}"
         spot = len(command) + 1
         inside = places(text, {spot - 1: spot + 2}).get(spot - 1, "an escape")
