@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 
 from queuectl.client.facade import Client
 from queuectl.store.postgres.store import PostgresStore
-from queuectl.store.shared.migrations import SQL_FOLDER
+from queuectl.store.shared.migrations import SQL_FOLDER, newest
 from queuectl.store.sqlite.store import SqliteStore
 from tests.compat.older import HERE, ON_POSTGRES, RELEASES, STATES, Release
 from tests.workshop import Workshop, open_workshop, until
@@ -96,6 +96,31 @@ def test_a_schema_of_an_older_release_opens_with_all_its_jobs(name: str, postgre
         number = f"SELECT value::int FROM \"{schema}\".meta WHERE name = 'schema'"
         assert_kept(client, lambda: db.execute(number.encode()).fetchone()[0])  # type: ignore[index]
         client.close()
+
+
+def assert_migrates(client: Client) -> None:
+    """It is brought up to date once, and then is."""
+    older, now = client.migrate()
+    assert older < now == client.store.schema_version() == newest()
+    assert not client.store._behind  # type: ignore[attr-defined]
+    assert client.migrate() == (now, now)
+    assert {job.id: str(job.state) for job in client.find()} == STATES
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_a_file_of_an_older_release_is_migrated_when_asked(name: str, tmp_path: Path) -> None:
+    shutil.copy(HERE / "stores" / f"{name}.db", tmp_path / "queuectl.db")
+    with closing(Client(SqliteStore(tmp_path / "queuectl.db"))) as client:
+        assert_migrates(client)
+
+
+@pytest.mark.parametrize("name", ON_POSTGRES)
+def test_a_schema_of_an_older_release_is_migrated_when_asked(name: str, postgres_url: str, tmp_path: Path) -> None:
+    server, _, schema = postgres_url.partition("?schema=")
+    with psycopg.connect(server, autocommit=True) as db:
+        db.execute((HERE / "stores" / f"{name}.sql").read_text().replace("{schema}", schema).encode())
+    with closing(Client(PostgresStore(postgres_url, tmp_path))) as client:
+        assert_migrates(client)
 
 
 @pytest.mark.parametrize("name", BESIDE)

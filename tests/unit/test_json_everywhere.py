@@ -73,6 +73,7 @@ LINES = {
     "token list": "token list",
     "token revoke": "token revoke nosuch",
     "metrics": "metrics",
+    "migrate": "migrate",
     "audit": "audit",
     "config show": "config show",
     "config get": "config get timeout",

@@ -63,6 +63,7 @@ ANSWERS: Mapping[str, Schema] = {
     **dict.fromkeys(("dlq retry", "dlq purge"), JOBS),
     "serve": fixed(url=TEXT, public_url=nullable(TEXT), login=TEXT),
     "metrics": fixed(metrics=TEXT),
+    "migrate": fixed(store=TEXT, schema=COUNT, **{"from": COUNT}),
     "audit": listed(ref("Deed")),
     "config show": listed(ref("Setting")),
     "init": {**optional(store=TEXT, made=FLAG), "required": ["store"]},

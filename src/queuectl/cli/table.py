@@ -199,6 +199,13 @@ _ROWS = (
         examples=("queuectl init",),
     ),
     Command(
+        name="migrate", group=SETUP, help="bring an older release's store up to date", target="upkeep:migrate",
+        description="Bring the schema of a store up to date that an older release has made. The first change by this "
+        "release does the same; commands that only read never do. Workers go on meanwhile, and those of older releases "
+        "of the same major version go on working.",
+        examples=("queuectl migrate",),
+    ),
+    Command(
         name="prune", group=SETUP, frees_room=True, help="delete old finished jobs", target="upkeep:prune",
         options=(
             option("--older-than", "DURATION", "delete jobs unchanged for this long, e.g. 30d"),

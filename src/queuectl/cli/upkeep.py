@@ -1,4 +1,4 @@
-"""`init`, `copy`, `prune`, `doctor`, `reset`, `completion`: set-up and upkeep."""
+"""`init`, `migrate`, `copy`, `prune`, `doctor`, `reset`, `completion`: set-up and upkeep."""
 
 from __future__ import annotations
 
@@ -84,6 +84,21 @@ def reset(call: Call) -> int:
         call.console.note(f"nothing to remove: there is no store {url}", "no_store")
     else:
         call.console.print(removed if call.console.quiet else f"removed {removed}")
+    return 0
+
+
+def migrate(call: Call) -> int:
+    """Brings the store's schema up to date."""
+    console = call.console
+    with call.client() as client:
+        before, now = client.migrate()
+        if console.as_json:
+            console.json({"store": client.url, "from": before, "schema": now})
+        elif console.quiet:
+            console.print(client.url)
+        else:
+            done = "is up to date" if before == now else f"brought up to date from schema {before}"
+            console.print(f"{client.url} {done}: schema {now}")
     return 0
 
 

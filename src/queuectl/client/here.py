@@ -49,8 +49,7 @@ class Here(Tables):
     """An open store for one thread, and its user."""
 
     def __init__(self, store: Store, who: str | None = None, *, drives_orphans: bool = True) -> None:
-        """Where `drives_orphans`, a cancel waits for what only an orphaned supervisor of this machine runs, and ends
-        it; else a worker has to."""
+        """`drives_orphans`: a cancel ends what only an orphaned supervisor of this machine runs; else a worker does."""
         self._store = store
         self.who = who or login_name()
         self._drives_orphans = drives_orphans
@@ -256,9 +255,14 @@ class Here(Tables):
 
         store = self.store
         if not isinstance(store, SqliteStore):
-            hint = "a server's tables shrink by VACUUM FULL, run by their owner"
-            raise Invalid("--shrink is for a store in a file", hint)
+            raise Invalid("--shrink is for a file", "a server's tables shrink by VACUUM FULL, run by their owner")
         return store.path
+
+    def migrate(self) -> tuple[int, int]:
+        """Brings the schema up to date, as the first change would; its version before, and now. Workers go on."""
+        before = self.store.schema_version()
+        self.store.bring_up_to_date()
+        return before, self.store.schema_version()
 
     def shrink(self, patience_s: float) -> int:
         """Shrinks the file. Returns by how many bytes."""

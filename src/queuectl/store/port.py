@@ -114,6 +114,9 @@ class OpenStore(Protocol):
     def bring_up_to_date(self) -> None:
         """Makes what an older release's store lacks, as the first transaction does."""
 
+    def schema_version(self) -> int:
+        """The latest step of the schema that the store has."""
+
     def try_write(self) -> None:
         """Changes nothing. Raises `StoreUnavailable` if the store cannot be written now."""
 

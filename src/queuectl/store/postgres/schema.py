@@ -58,7 +58,7 @@ def bring_up_to_date(line: Line, address: Address, found: Mapping[str, str] | No
 
     with translated(address):
         facts = _facts(line, address) if found is None else found
-        if is_new := not facts.get("schema"):
+        if not facts.get("schema"):
             _make_tables(line, address)
             facts = _facts(line, address)
         current = int(facts.get("schema", 0))
@@ -67,7 +67,8 @@ def bring_up_to_date(line: Line, address: Address, found: Mapping[str, str] | No
         )
         if _is_behind(facts):
             _replace_function(line, address)
-        return _identity(_facts(line, address) if is_new else facts, find_home(line, address))
+            facts = _facts(line, address)
+        return _identity(facts, find_home(line, address))
 
 
 def find_identity(line: Line, address: Address) -> Identity:

@@ -120,6 +120,9 @@ class PostgresSession(Session):
         if found.schema != self._identity.schema:
             self._meet(found)
 
+    def schema_version(self) -> int:
+        return self._identity.schema
+
     def _migrate(self) -> None:
         self._meet(bring_up_to_date(self._line, self._address))
 
