@@ -302,7 +302,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         except Superseded:
             assert not self.holds(me)
             return
-        assert self.holds(me)
+        assert self.holds(me) or not claimed, "who finds nothing need not learn of it"
         expected = self.to_be_claimed(limit, queues)
         for known in expected:
             known.job = apply(known.job, Claimed(worker=me.grip.worker, host=HOST), self.now)

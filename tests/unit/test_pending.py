@@ -63,6 +63,18 @@ def test_an_end_by_a_signal_without_a_stop_is_released_after_a_moment() -> None:
     assert (pending.ended, cause_of(entry[1])) == ([entry], None)
 
 
+@pytest.mark.parametrize(
+    "is_ours", [False, True], ids=["its supervisor was signalled first", "the worker asked for it"]
+)
+def test_a_stop_that_the_worker_has_yet_to_hear_of_is_waited_for(is_ours: bool) -> None:
+    pending = Pending(ManualClock())
+    entry = a_flight(cause=Cause.STOP, end_sent=Cause.STOP if is_ours else None)
+    pending.add_end(*entry, 0.0)
+    assert bool(pending.ended) is is_ours
+    pending.stop_signalled(0.1)
+    assert (pending.ended, cause_of(entry[1])) == ([entry], Cause.STOP)
+
+
 @pytest.mark.parametrize("end", [{"cause": Cause.CANCEL}, {"leftover": "sleep (pid 1)"}, {"signal": signal.SIGKILL}])
 def test_other_ends_wait_for_no_stop(end: dict[str, Any]) -> None:
     pending = Pending(ManualClock())

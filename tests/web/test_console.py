@@ -61,7 +61,7 @@ def test_who_may_only_read_has_these_commands() -> None:
         "status", "list", "show", "explain", "logs", "wait", "worker list", "worker logs", "dlq list", "dlq show",
         "config show", "config get", "queue list", "queue show", "lock list", "lock show", "schedule list",
         "schedule show", "schedule preview", "batch list", "batch show", "batch wait", "events", "report", "stats",
-        "top", "service print", "service status", "export",
+        "top", "service print", "service status", "export", "metrics",
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@ after workers of which nothing is left."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from queuectl.store.port import Store
 
 LOOK_AGAIN_S = 0.05
+STUCK_AFTER_S = 10.0
+"""How long after a command's grace it counts as one that cannot be ended: it goes on, and its cancel stands."""
 
 
 def settled(store: Store, changed: Changed) -> Changed:
@@ -33,15 +36,17 @@ def end(store: Store, among: Collection[str | None] | None = None) -> set[str]:
     from queuectl.engine.dispatch.guardian import guarding, orphans, settle_dead
 
     alive = {row.id for row in store.living(workers)}
-    asked = {job.id: row.id for row in workers for job in store.running(row.id) if job.cancel_requested}
+    running = [job for row in workers for job in store.running(row.id) if job.cancel_requested]
+    asked = {job.id: job.worker for job in running}
     if len(alive) < len(workers):
         settle_dead(store)
     wards = orphans(store, alive)
     ids = {row.id for row in wards}
-    driven = [job for job, worker in asked.items() if worker in ids]
+    driven = [job for job in running if job.worker in ids]
     if driven:
+        until = time.monotonic() + max(job.spec.kill_grace for job in driven) + STUCK_AFTER_S
         with guarding(store, wards) as guardian:
-            while any(_runs(store, job) for job in driven):
+            while not guardian.is_over and time.monotonic() < until and any(_runs(store, job.id) for job in driven):
                 guardian.turn(LOOK_AGAIN_S)
     return {job for job, worker in asked.items() if (worker in ids or worker not in alive) and not _runs(store, job)}
 

@@ -41,6 +41,11 @@ class Guardian:
             if row.machine == machine_id() and is_supervisor(row.pid, row.id):
                 process.resume(row.pid)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it drives nothing any more: a worker has taken over, or the store was replaced."""
+        return self._is_over or self._dispatcher.exit_code is not None
+
     def turn(self, for_s: float) -> None:
         """Does what is due within `for_s` seconds."""
         end = time.monotonic() + for_s
@@ -59,7 +64,7 @@ class Guardian:
 
     def _step(self) -> float | None:
         """A step of the dispatcher; None where it has ended."""
-        if self._dispatcher.exit_code is not None or self._is_over:
+        if self.is_over:
             return None
         try:
             return self._dispatcher.step()

@@ -61,7 +61,7 @@ class Pending:
     def add_end(self, link: Link, flight: Flight, now: float) -> None:
         """An execution has ended; its result is in the flight."""
         assert flight.result is not None
-        if _may_belong_to_stop(flight.result):
+        if _may_belong_to_stop(flight, flight.result):
             age_s = self._clock.now() - flight.result.finished_at
             together = together_s(flight.job.spec.kill_grace)
             if self._stopped_at is not None and now - self._stopped_at < together:
@@ -186,8 +186,11 @@ def settled(outcomes: Sequence[Outcome]) -> After:
     return After(over, told, due)
 
 
-def _may_belong_to_stop(end: End) -> bool:
-    """Also where a cancel was on its way: without a cause, the command ended before that."""
+def _may_belong_to_stop(flight: Flight, end: End) -> bool:
+    """Also where a cancel was on its way: without a cause, the command ended before that. A stop that nobody here has
+    asked for is one of which the supervisor has heard first: the job must not start again before we hear of it."""
+    if end.cause is Cause.STOP:
+        return flight.end_sent is None
     return may_belong_to_stop(end.exit_code, end.signal) and not (end.cause or end.leftover)
 
 
