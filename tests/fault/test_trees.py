@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.client import doctor
+from queuectl.client import doctor, orphaned
 from queuectl.domain.job import JobState, Outcome
 from queuectl.engine.supervise.roster import ROSTER_NAME
 from queuectl.engine.supervise.trees import see
@@ -126,6 +126,24 @@ def test_stop_now_leaves_unkillable_commands_to_the_next_worker(shop: Workshop, 
     shop.client.cancel([job])
     os.kill(pid, signal.SIGKILL)
     assert (shop.finished(job)[0].state, shop.job(job).lease) == (JobState.CANCELLED, 1)
+
+
+@as_root
+def test_a_cancel_does_not_wait_for_an_orphans_command_that_cannot_be_ended(
+    shop: Workshop, pids: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = pids / "inner"
+    job = shop.enqueue(f"{ANOTHER_USERS} sleep 300 & echo $! > {file}; wait", kill_grace=0.1)
+    worker = shop.worker(1, under=WITHOUT_KILL)
+    pid = int(written(file).read_text())
+    shop.started(job)
+    worker.kill()
+    monkeypatch.setattr(orphaned, "STUCK_AFTER_S", 1.0)
+    shop.client.cancel([job])
+    assert (shop.job(job).state, shop.job(job).cancel_requested) == (JobState.PROCESSING, True)
+    os.kill(pid, signal.SIGKILL)
+    shop.worker(1)
+    assert shop.finished(job)[0].state is JobState.CANCELLED
 
 
 @as_root
