@@ -21,8 +21,11 @@ HERE = Path(__file__).parents[1]
 def figures(checkout: Path, row: str, scale: float) -> dict[str, float]:
     """The figures of one row, measured once by the build of a checkout."""
     command = [str(checkout / ".venv/bin/python"), "-m", "benchmarks", row, "--rounds", "1", "--scale", f"{scale}"]
-    printed = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True).stdout
-    return {name: float(value) for name, value in re.findall(r"^(W\w+) +([\d.]+) ", printed, re.MULTILINE)}
+    run = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)  # 1: a target was missed
+    found = {name: float(value) for name, value in re.findall(r"^(W\w+) +([\d.]+) ", run.stdout, re.MULTILINE)}
+    if not found:
+        raise SystemExit(f"{checkout}: {run.stderr or run.stdout}")
+    return found
 
 
 def main() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import NamedTuple
 
 OURS = "QUEUECTL_"
 """Prefix of queuectl's own variables, which no job captures."""
+WILD = frozenset("*?[")
+"""What makes a pattern more than a name."""
 COERCED = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
 """Values that Python itself sets in LC_CTYPE if the locale is C (PEP 538)."""
 
@@ -39,4 +42,29 @@ def _came_with_us(beginning: bytes) -> bool:
 
 def is_captured(name: str, patterns: Iterable[str]) -> bool:
     """Whether a new job captures this variable, set or unset, so that its worker's value does not count."""
-    return not name.startswith(OURS) and any(fnmatchcase(name, pattern) for pattern in patterns)
+    exact, beginnings, others = _sorted(tuple(patterns))
+    return not name.startswith(OURS) and (name in exact or name.startswith(beginnings) or _matches(name, others))
+
+
+class Patterns(NamedTuple):
+    """Patterns by what it takes to match them: names as they are, beginnings, and all others."""
+
+    exact: frozenset[str]
+    beginnings: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+@lru_cache(maxsize=8)
+def _sorted(patterns: tuple[str, ...]) -> Patterns:
+    exact = {pattern for pattern in patterns if WILD.isdisjoint(pattern)}
+    begun = {pattern for pattern in patterns if pattern.endswith("*") and WILD.isdisjoint(pattern[:-1])}
+    others = [pattern for pattern in patterns if pattern not in exact and pattern not in begun]
+    return Patterns(frozenset(exact), tuple(pattern[:-1] for pattern in begun), tuple(others))
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    if not patterns:
+        return False
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -12,6 +12,7 @@ import pytest
 
 from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
+from queuectl.domain.job import JobState
 from queuectl.engine.dispatch.dispatcher import Dispatcher
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.stopping import NOW
@@ -19,7 +20,7 @@ from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.store.liveness import DRIVER_LOCK_NAME, is_held, supervisor_folder
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.store.values import LEASE_S, WorkerRow
-from queuectl.wire.requests import JobRequest
+from queuectl.wire.requests import parse_request
 from queuectl.wire.workers import WorkerOptions
 
 GIVE_UP_AFTER_S = 60.0
@@ -72,21 +73,27 @@ def idle_dispatcher(store: Watched, poll: float) -> Iterator[Dispatcher]:
         dispatcher.close()
 
 
-def until(dispatcher: Dispatcher, holds: Any) -> None:
-    """Steps until it holds after one."""
-    deadline = time.monotonic() + GIVE_UP_AFTER_S
+def until(dispatcher: Dispatcher, holds: Any) -> list[str]:
+    """Steps until it holds after one; what the store was asked for by all of them."""
+    deadline, asked = time.monotonic() + GIVE_UP_AFTER_S, dispatcher._store.asked  # type: ignore[attr-defined]
+    every: list[str] = []
     while time.monotonic() < deadline:
-        dispatcher._store.asked.clear()  # type: ignore[attr-defined]
+        asked.clear()
         pause_s = dispatcher.step()
+        every += asked
         if holds():
-            return
+            return every
         time.sleep(min(pause_s, 0.01))
     raise TimeoutError("it never held")
 
 
-def add_a_job(store: Watched) -> None:
+def add_a_job(store: Watched, **keys: Any) -> None:
     with closing(Client(SqliteStore(store.path))) as client:
-        client.enqueue([JobRequest(command="true")])
+        client.enqueue([parse_request({"command": "true", **keys}, client.now())])
+
+
+def completed(store: Watched) -> int:
+    return sum(number for (_, state), number in store.counts().items() if state is JobState.COMPLETED)
 
 
 def test_a_new_job_is_claimed_before_requests_are_looked_for(store: Watched) -> None:
@@ -96,6 +103,19 @@ def test_a_new_job_is_claimed_before_requests_are_looked_for(store: Watched) -> 
         assert store.asked == ["jobs", "requests"]
         dispatcher.step()
         assert store.asked == ["jobs", "requests"]
+
+
+def test_the_end_of_a_job_lets_its_worker_look_for_others_only_if_any_may_wait_for_it(store: Watched) -> None:
+    with idle_dispatcher(store, poll=3600.0) as dispatcher:
+        add_a_job(store)
+        assert until(dispatcher, lambda: completed(store) == 1 and not dispatcher._crew.has_flights).count("jobs") == 1
+        add_a_job(store, id="first", held=True)
+        add_a_job(store, after=["first"])
+        until(dispatcher, lambda: "jobs" in store.asked)
+        with closing(Client(SqliteStore(store.path))) as client:
+            client.release("first")
+        asked = until(dispatcher, lambda: completed(store) == 3 and not dispatcher._crew.has_flights)
+        assert asked.count("jobs") == 3  # one with each end: when the second began, its parent was awaited
 
 
 def test_a_worker_that_hears_of_nothing_claims_only_where_there_is_something(store: Watched) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from queuectl.domain.errors import Conflict, Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Started
 from queuectl.domain.selector import Selector
+from queuectl.environment import is_captured
 from queuectl.factory import JobFactory
 from queuectl.settings import Settings
 from queuectl.store.sqlite.store import SqliteStore
@@ -109,6 +111,12 @@ def test_all_variables_or_none_are_captured_where_the_setting_says_so(
     client.set_setting("env-capture", "")
     monkeypatch.delenv("TRACEPARENT", raising=False)
     assert enqueue(client).spec.env == {}
+
+
+@pytest.mark.parametrize("pattern", ["", "*", "LC_*", "L?_*", "*_ALL", "LC_ALL", "[KL]C_ALL", "lc_*", "LC_**", "**"])
+def test_a_pattern_captures_what_a_shell_would_match(pattern: str) -> None:
+    for name in ("LC_ALL", "LC_", "LCX", "KC_ALL", "lc_all"):
+        assert is_captured(name, [pattern, "TZ"]) == fnmatchcase(name, pattern)
 
 
 def test_an_environment_that_is_not_utf8_is_kept(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,10 @@ class GateStore(Protocol):
         """Whether the last claim left due jobs behind a limit or lock that the end of another job may open."""
 
     @property
+    def awaits(self) -> bool:
+        """Whether, when jobs were last claimed, any waited for the end of another."""
+
+    @property
     def took_all(self) -> bool:
         """Whether the last claim is known to have left nothing that is due."""
 

@@ -55,12 +55,13 @@ FOR_LATER = Terms(suspects=0, losses=1, ahead=True)
 
 class Claims:
     """What was claimed, for whom, and out of how much room. `passed_over`: jobs may have been left for later that
-    the end of another one lets in. `gave_back`: some were given back at once. `took_all`: nothing due was left."""
+    the end of another one lets in. `passed_suspects`: some were left since others are in hand here. `gave_back`: some
+    were given back at once. `took_all`: nothing due was left."""
 
     def __init__(self) -> None:
         self.orders: list[tuple[Link, list[Job]]] = []
         self.room = 0
-        self.passed_over = self.gave_back = self.took_all = False
+        self.passed_over = self.passed_suspects = self.gave_back = self.took_all = False
         self.hook: Claimed | None = None
         """The hook that was claimed too; it takes no slot."""
         self.at_once: int | None = None
@@ -146,14 +147,14 @@ class Claiming:
         else:
             self._supply = Supply.AFTER_AN_END if claims.passed_over else Supply.NONE
 
-    def ended(self) -> None:
-        """Executions of this worker have ended."""
+    def ended(self, seen: Claims | None = None) -> None:
+        """Executions of this worker have ended. `seen`: these claims were made when that was on record already."""
         if self._store.has_listed():
             self.look_again()
         if self._store.hooks_added:
             self._store.hooks_added = False
             self.hooks.added()
-        if self._supply is Supply.AFTER_AN_END:
+        if self._supply is Supply.AFTER_AN_END and (seen is None or seen.passed_suspects):
             self._supply = Supply.UNKNOWN
 
     def note_due(self, at: float | None) -> None:
@@ -206,9 +207,10 @@ class Claiming:
             jobs = self._claim(link, limit, Terms(suspects, losses))
             claims.add(link, limit, [self._start_on_record(link, job) if may_be_poison(job) else job for job in jobs])
             may_pass_over = not suspects or any(job.lost_in_row >= losses for job in jobs)
-            claims.passed_over = claims.passed_over or may_pass_over or self._store.held_up
+            claims.passed_suspects |= may_pass_over
+            claims.passed_over |= may_pass_over or self._store.held_up or self._store.awaits
             if self._store.took_all:
-                claims.took_all = claims.passed_over = True  # an end may release others
+                claims.took_all = True
                 return False
             if len(jobs) < limit and not may_pass_over:
                 return False

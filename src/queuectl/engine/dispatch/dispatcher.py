@@ -236,7 +236,7 @@ class Dispatcher:
         self._known.settled()
         self._claiming.note_due(due)
         if over:
-            self._claiming.ended()  # what ended was still in hand when these claims passed others over
+            self._claiming.ended(claims)  # suspects were still in hand when these claims passed others over
         for link, keys in over.items():
             link.recorded(keys)
         if told:

@@ -51,6 +51,10 @@ class Gated(Limits):
         return self.gates.held_up
 
     @property
+    def awaits(self) -> bool:
+        return self.gates.awaits
+
+    @property
     def took_all(self) -> bool:
         return self.gates.took_all
 

@@ -59,6 +59,7 @@ class Gates:
         """The queues that limit how many of their jobs run, as the last claim found them."""
         self.vacated = Vacated(store)
         self.took_all = False
+        self.awaits = False
         self.held_up = False
         """Whether the last claim left due jobs behind a gate that the end of another job can open."""
         self._slice_at = 0.0  # by a clock that nobody sets
@@ -69,7 +70,8 @@ class Gates:
     def begin(self, waits: bool) -> None:
         """A claim begins. `waits`: some job waits in a line, though perhaps in none that is open."""
         self._rated = self._closed = self.places = frozenset()
-        self.took_all, self.held_up, self.reopens_at = False, waits, None
+        self.took_all = self.awaits = False
+        self.held_up, self.reopens_at = waits, None
 
     def forget_rates(self) -> None:
         """Jobs are ours now that others have claimed, by rates that may have been set since our last claim."""
@@ -215,6 +217,7 @@ class Gates:
         """Settles what this transaction has ended, if anything is awaited, and some of what is listed, so that a claim
         finds what that releases; the next one follows soon while there is more. Returns whether it looked."""
         store = self._store
+        self.awaits = awaited or listed
         if not awaited:
             store._turned = {seq: job for seq, job in store._turned.items() if job.batch is not None}
         store._settle_ends()
