@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+
+from queuectl.named import NamedTuple
 
 OURS = "QUEUECTL_"
 """Prefix of queuectl's own variables, which no job captures."""

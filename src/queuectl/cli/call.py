@@ -5,9 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from queuectl.cli import hints
+from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.cli.console import Console

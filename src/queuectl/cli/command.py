@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.options import Option, flag, option
+from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.client.operation import Operation

@@ -11,12 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from queuectl.cli import render
 from queuectl.cli.hints import on_store
 from queuectl.cli.progress import Progress
 from queuectl.domain.errors import Invalid, QueuectlError
+from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job

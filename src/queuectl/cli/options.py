@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.fields import INPUT, Field
+from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:
     from argparse import Namespace

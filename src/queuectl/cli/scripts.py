@@ -7,7 +7,6 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from queuectl.cli.command import JOBS, Command
 from queuectl.cli.keys import given, spelled
@@ -15,6 +14,7 @@ from queuectl.cli.options import ENQUEUE
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import SCRIPT_BYTES_MAX
+from queuectl.named import NamedTuple
 from queuectl.wire.kinds import JsonObject, check_script
 from queuectl.wire.requests import EXCLUSIVE, parse_request
 

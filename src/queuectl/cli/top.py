@@ -9,7 +9,7 @@ import curses
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from queuectl import program
 from queuectl.cli.call import Call
@@ -19,6 +19,7 @@ from queuectl.client.facade import Client
 from queuectl.client.overview import WAITING, Overview
 from queuectl.domain.errors import Invalid, QueuectlError, StoreUnavailable
 from queuectl.domain.job import JobState, seen_state
+from queuectl.named import NamedTuple
 from queuectl.store.past import Failure
 from queuectl.wire.jobs import command_line, job_to_json
 from queuectl.wire.limits import pause_words

@@ -6,10 +6,10 @@ The reference page is generated from the same tables, and tests compare them wit
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from queuectl.domain import errors
 from queuectl.domain.job import JobState
+from queuectl.named import NamedTuple
 
 WIDTH = 80
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import report_refused
@@ -12,6 +11,7 @@ from queuectl.client.facade import Client
 from queuectl.client.graph import GRAPH, JOBS_MAX, Graph
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Job
+from queuectl.named import NamedTuple
 
 BRANCHES_MAX = 20
 """More neighbours of a job than this are counted."""

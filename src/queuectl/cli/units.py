@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from queuectl.named import NamedTuple
 from queuectl.wire.workers import WorkerOptions, words_of
 
 WORKER, PER_QUEUE, SERVER = "queuectl-worker.service", "queuectl-worker@.service", "queuectl-serve.service"

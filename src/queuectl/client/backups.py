@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import NamedTuple
 
 from queuectl import places
 from queuectl.client import schedules
@@ -16,6 +15,7 @@ from queuectl.client.queues import PAUSE_ROW
 from queuectl.client.values import Progress
 from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Conflict, Invalid, StoreLost, StoreUnavailable, SystemFailure
+from queuectl.named import NamedTuple
 from queuectl.store.port import Store
 from queuectl.store.shared.archive import TABLES, copy_tables
 from queuectl.store.sqlite.archive import SqliteArchive

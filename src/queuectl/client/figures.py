@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Outcome
+from queuectl.named import NamedTuple
 from queuectl.store.past import End, Span
 from queuectl.store.port import Store
 from queuectl.wire.times import format_duration

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from queuectl.client.operation import JOB, JOBS, Argument, plain
 from queuectl.client.shapes import FLAG, TEXT, Key, Shape, listed, nullable, one_of
 from queuectl.domain.job import JobState
+from queuectl.named import NamedTuple
 from queuectl.store.edges import Edge
 from queuectl.store.port import Store
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from queuectl.client.shapes import COUNT, TEXT, TIME, Key, Shape, nullable, one_of
 from queuectl.domain.job import Job, JobState
+from queuectl.named import NamedTuple
 from queuectl.store.port import Store
 from queuectl.wire.jobs import command_line
 

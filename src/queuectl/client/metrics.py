@@ -6,7 +6,6 @@ Needs prometheus-client, which writes the two text formats that Prometheus reads
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -21,6 +20,7 @@ from queuectl.client.schedule_views import ScheduleView
 from queuectl.client.values import Status
 from queuectl.domain.job import Outcome
 from queuectl.domain.limits import Queue
+from queuectl.named import NamedTuple
 
 WINDOW_S = 300.0
 """Quantiles are of executions that ended in this many seconds, at most the latest `SPANS_MAX`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from queuectl.client import looking
 from queuectl.client.reasons import FORM, Listing
@@ -12,6 +11,7 @@ from queuectl.client.values import Status
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.reason import Code, Gate, closed_gates
 from queuectl.domain.selector import Selector
+from queuectl.named import NamedTuple
 from queuectl.store.past import Failure
 from queuectl.store.port import Store
 

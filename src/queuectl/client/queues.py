@@ -6,7 +6,7 @@ A queue exists once a job or a setting names it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from queuectl.client.acting import note
 from queuectl.client.documents import COUNTS, PAUSE, slots
@@ -19,6 +19,7 @@ from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.likeness import nearest
 from queuectl.domain.limits import Pause, Queue, Rate
+from queuectl.named import NamedTuple
 from queuectl.store.port import Store
 from queuectl.wire import schema
 from queuectl.wire.keywords import as_json, seconds_of

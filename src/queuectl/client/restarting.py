@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from queuectl.client.acting import note
 from queuectl.client.operation import ACTIVITY, FLAG, TEXT, WORKERS, Argument, Command, plain
@@ -15,6 +14,7 @@ from queuectl.client.workers import is_of_here, meant, own_rows, workers_of
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import Conflict, OperationFailed
 from queuectl.engine.supervise import process
+from queuectl.named import NamedTuple
 from queuectl.store.port import Store
 from queuectl.wire.workers import REFUSED, RELOAD, RESTART
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from queuectl.client.looking import known_count, pages
 from queuectl.client.values import BATCH
 from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
+from queuectl.named import NamedTuple
 from queuectl.store.port import Store
 
 OTHERS_SHARE, NEWCOMERS_SHARE, PAUSE_MAX_S = 0.5, 0.05, 0.02

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
+from queuectl.named import NamedTuple
 from queuectl.wire import schema
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.schema import Schema

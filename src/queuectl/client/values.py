@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from queuectl.domain.condition import Condition
 from queuectl.domain.served import Served
+from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.client.hooks import HookView

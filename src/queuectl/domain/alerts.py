@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import NamedTuple
+
+from queuectl.named import NamedTuple
 
 REMIND_EACH_S = 86400.0
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from queuectl.domain.job import FINISHED, JobState
+from queuectl.named import NamedTuple
 
 
 class Batch(NamedTuple):

@@ -12,11 +12,11 @@ from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
 from zlib import crc32
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.likeness import nearest
+from queuectl.named import NamedTuple
 
 SEARCHED_YEARS = 41
 """Any rule that fires at all does so within 40 years: a 29 February on a certain weekday, over a year such as 2100."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import FINISHED, Job, JobState
+from queuectl.named import NamedTuple
 
 BATCH = "batch:"
 """The prefix of a batch's name where a job's id could stand."""

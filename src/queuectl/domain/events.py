@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.domain.cause import Cause

@@ -5,9 +5,10 @@ help, the dashboard's form, the command line that would enqueue a job again, the
 both stores. A new key needs a row here, an attribute of `Spec` or `Job`, and its behaviour.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from queuectl.domain.job import Spec
+from queuectl.named import NamedTuple
 
 Kind = Literal[
     "text", "filled text", "path", "id", "name", "names", "command", "script", "hook", "whole number", "number", "flag",

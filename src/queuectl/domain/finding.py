@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from queuectl.named import NamedTuple
 
 LEVELS = OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
 

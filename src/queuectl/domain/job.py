@@ -9,7 +9,8 @@ Times are seconds since the epoch (UTC, float); durations are seconds.
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
+
+from queuectl.named import NamedTuple
 
 DEFAULT_QUEUE = "default"
 HOOKS = "(hooks)"

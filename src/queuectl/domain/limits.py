@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
-from typing import NamedTuple
+
+from queuectl.named import NamedTuple
 
 RATE_STARTS_MAX = 10_000
 CAPACITY_MAX = 10_000

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from itertools import filterfalse, islice, takewhile
 from math import floor
-from typing import NamedTuple
 from zlib import crc32
 
 from queuectl.domain.cron import Cron, next_wall
+from queuectl.named import NamedTuple
 
 CHANGE_MAX_S = 26 * 3600
 """No clock change is larger, and none comes sooner after another one."""

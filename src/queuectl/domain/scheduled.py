@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import tzinfo
 from itertools import groupby
-from typing import NamedTuple
 
 from queuectl.domain.alerts import REMIND_EACH_S, Streak, Watch
 from queuectl.domain.limits import Pause
@@ -22,6 +21,7 @@ from queuectl.domain.schedule import (
     offset,
     why_missed,
 )
+from queuectl.named import NamedTuple
 
 FIRES_KEPT = 500
 """So many lines about the fires of a schedule are kept."""

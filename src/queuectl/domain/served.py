@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from queuectl.domain.job import HOOKS
+from queuectl.named import NamedTuple
 
 
 class Served(NamedTuple):

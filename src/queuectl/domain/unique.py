@@ -7,9 +7,9 @@ at most one successor with the same key waits for its end, and holds the key fro
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
 
 from queuectl.domain.job import Job, JobState
+from queuectl.named import NamedTuple
 
 DELAYS_MAX = 10
 """A job that is replaced again and again starts at most this many delays after it was first enqueued."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from queuectl.domain.job import Job
 from queuectl.domain.served import Served
+from queuectl.named import NamedTuple
 
 
 class WorkerStarted(NamedTuple):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 from queuectl import __version__
+from queuectl.named import NamedTuple
 
 Message = dict[str, Any]
 Id = str | int

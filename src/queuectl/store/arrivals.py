@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job

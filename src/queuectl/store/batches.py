@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.batch import Batch

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.dependency import Awaited, Neighbours

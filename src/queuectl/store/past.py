@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from queuectl.domain.job import JobState, Outcome
+from queuectl.named import NamedTuple
 
 
 class Deed(NamedTuple):

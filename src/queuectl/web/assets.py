@@ -9,13 +9,13 @@ import gzip
 import mimetypes
 import os
 from hashlib import sha256
-from typing import NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from queuectl import program
+from queuectl.named import NamedTuple
 from queuectl.web import problems
 
 FOLDER = "web/static"

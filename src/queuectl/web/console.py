@@ -26,7 +26,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from json import JSONDecodeError, JSONDecoder
-from typing import NamedTuple
 
 from queuectl import ids, program
 from queuectl.cli import main
@@ -36,6 +35,7 @@ from queuectl.cli.commands import commands
 from queuectl.cli.console import Screen
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
+from queuectl.named import NamedTuple
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Forbidden, Overloaded
 from queuectl.web.streams import message

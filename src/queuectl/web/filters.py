@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from queuectl.domain.selector import Selector
+from queuectl.named import NamedTuple
 from queuectl.wire.selections import KEYS, exactly, parse_selection
 
 NOTHING: Mapping[str, str] = MappingProxyType({})

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
-from typing import NamedTuple
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.token import Role, Token
+from queuectl.named import NamedTuple
 from queuectl.web import problems
 from queuectl.web.door import Door
 from queuectl.web.public import PublicUrl, within

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from queuectl.domain.errors import Invalid
+from queuectl.named import NamedTuple
 
 LOOPBACK = ("127.0.0.1", "::1")
 """The proxies that are trusted with `--public-url`, unless others are named."""

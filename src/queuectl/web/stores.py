@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Invalid
+from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

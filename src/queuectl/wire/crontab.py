@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
 
 from queuectl.domain.cron import DAY, HOUR, MINUTE, MONTH, NICKNAMES, WEEKDAY, Field, parse_cron
 from queuectl.domain.errors import Invalid
+from queuectl.named import NamedTuple
 
 COMMAND_MAX = 998
 """Characters of a command that Debian's cron takes."""

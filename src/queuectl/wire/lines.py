@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from queuectl.domain.errors import Invalid
+from queuectl.named import NamedTuple
 from queuectl.wire.documents import BOM, LINE_BYTES_MAX, Documents
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.templates import Template

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
-from typing import NamedTuple
 
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import GivenBack, Started
@@ -16,6 +15,7 @@ from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.hooks import Claimed, Hooks
 from queuectl.engine.dispatch.link import Link, may_be_poison
 from queuectl.engine.dispatch.pace import Pace
+from queuectl.named import NamedTuple
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 from queuectl.store.values import Change

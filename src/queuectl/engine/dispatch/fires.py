@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from queuectl import zones
 from queuectl.domain.errors import OperationFailed, QueuectlError, StoreUnavailable
@@ -13,6 +12,7 @@ from queuectl.domain.schedule import Act, Overlap, fire_id
 from queuectl.domain.scheduled import Fire, Look, Schedule, look
 from queuectl.domain.unique import ADDED
 from queuectl.factory import scheduled_job
+from queuectl.named import NamedTuple
 from queuectl.settings import Settings
 from queuectl.store.arrivals import Arrival
 from queuectl.store.schedules import ScheduleStore

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from queuectl import environment, ids, program
 from queuectl.domain.errors import OperationFailed
@@ -30,6 +29,7 @@ from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.journal import read_journal
 from queuectl.engine.supervise.roster import Sight
 from queuectl.engine.supervise.trees import Tree, kill, living, names_of, see
+from queuectl.named import NamedTuple
 from queuectl.store.liveness import (
     DRIVER_LOCK_NAME,
     hold_lock,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
-from typing import NamedTuple
 
 from queuectl.clock import Clock
 from queuectl.domain.cause import Cause
@@ -20,6 +19,7 @@ from queuectl.engine.dispatch.link import Flight, Link
 from queuectl.engine.dispatch.report import change_of_flight
 from queuectl.engine.protocol import End, Key, Started
 from queuectl.engine.signals import may_belong_to_stop, together_s
+from queuectl.named import NamedTuple
 from queuectl.store.port import WorkStore
 
 HOLD_S = 1.0

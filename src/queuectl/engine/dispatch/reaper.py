@@ -9,7 +9,6 @@ read the exit status of a command that ended unseen.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import NamedTuple
 
 from queuectl.clock import boottime
 from queuectl.domain.cause import Cause
@@ -23,6 +22,7 @@ from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.report import Witness, change_of
 from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import PROTOCOL, About, Ask, State
+from queuectl.named import NamedTuple
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 from queuectl.store.values import Change, Grip, Superseded, WorkerRow

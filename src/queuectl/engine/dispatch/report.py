@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from queuectl import ids
 from queuectl.domain.job import Job
@@ -17,6 +16,7 @@ from queuectl.engine.protocol import End, Kept, Key
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.output import is_untouchable, read_capped
 from queuectl.engine.supervise.told import RESULT_BYTES_MAX, told_in
+from queuectl.named import NamedTuple
 from queuectl.store.port import WorkStore
 from queuectl.store.values import Change, Output
 from queuectl.wire.results import checked_result

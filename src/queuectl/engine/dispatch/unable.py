@@ -10,10 +10,10 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from queuectl.engine import happenings
 from queuectl.engine.supervise import process
+from queuectl.named import NamedTuple
 from queuectl.store.liveness import UNABLE_FOLDER, machine_id
 
 NO_ROOM = "the machine has no process, memory, descriptor or disk space left for another command"

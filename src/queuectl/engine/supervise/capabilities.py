@@ -12,7 +12,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import NamedTuple
+
+from queuectl.named import NamedTuple
 
 RLIMIT_LOCKS = 10
 TAG_MAX = (1 << 63) - 1

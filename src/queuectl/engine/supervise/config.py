@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+
+from queuectl.named import NamedTuple
 
 
 class Config(NamedTuple):

@@ -7,7 +7,6 @@ import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from queuectl.clock import boottime
 from queuectl.domain.cause import Cause
@@ -26,6 +25,7 @@ from queuectl.engine.supervise.starting import LOCAL, Start, Step, start_apart
 from queuectl.engine.supervise.surroundings import Surroundings, in_memory
 from queuectl.engine.supervise.told import Telling
 from queuectl.engine.supervise.trees import Tree
+from queuectl.named import NamedTuple
 
 CLOCK_SET_S = 0.5
 """A clock that is so far off after a command was set while it ran."""

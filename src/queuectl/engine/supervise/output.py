@@ -6,10 +6,11 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
 from queuectl.domain.errors import OperationFailed
 from queuectl.engine.supervise.process import SHORTAGES
+from queuectl.named import NamedTuple
 
 PIECE_BYTES_MAX = 1 << 20
 """Bytes read at a time from an output that is still being written."""

@@ -12,10 +12,10 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from queuectl.engine.protocol import Kept, Message, Progress, Tells
 from queuectl.engine.supervise.between import OPENING, emptied
+from queuectl.named import NamedTuple
 
 PROGRESS, RESULT = "progress", "result"
 PROGRESS_BYTES_READ, PROGRESS_MAX = 4096, 200

@@ -16,10 +16,10 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import NamedTuple
 
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.capabilities import pidfd
+from queuectl.named import NamedTuple
 
 NAMES_MAX = 10
 """How many processes are named where there may be thousands."""

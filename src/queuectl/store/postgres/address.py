@@ -6,13 +6,13 @@ The text of a URL stays as it was given, since libpq has its own rules (for exam
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 import psycopg
 from psycopg import conninfo
 
 from queuectl.domain.errors import Invalid
+from queuectl.named import NamedTuple
 from queuectl.store.passfile import Access
 
 DEFAULT_SCHEMA = "queuectl"

@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import NamedTuple
 
 import psycopg
 from psycopg import conninfo
 
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreUnavailable
+from queuectl.named import NamedTuple
 from queuectl.store.postgres.address import SECRET_OPTIONS, Address
 
 

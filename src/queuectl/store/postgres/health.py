@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from queuectl.clock import SystemClock
+from queuectl.named import NamedTuple
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated

@@ -8,12 +8,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import psycopg
 
 from queuectl import ids
 from queuectl.domain.errors import StoreUnavailable, no_store
+from queuectl.named import NamedTuple
 from queuectl.store.identity import home_in_server, is_same
 from queuectl.store.postgres import function
 from queuectl.store.postgres.address import Address

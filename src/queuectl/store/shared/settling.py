@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from queuectl.domain.dependency import Wants, is_met, parse, why_not
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import Settled, apply
+from queuectl.named import NamedTuple
 from queuectl.store.shared.session import Session
 
 DEAD = JobState.DEAD

@@ -17,10 +17,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
 
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import StoreBusy
+from queuectl.named import NamedTuple
 
 BESIDE = "-wal", "-shm"
 GONE, BESIDE_GONE, OVERWRITTEN = "gone", "beside gone", "overwritten"

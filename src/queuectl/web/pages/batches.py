@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +13,7 @@ from queuectl.client.facade import Client
 from queuectl.domain.errors import NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
+from queuectl.named import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.rendering import is_refreshed, page
 from queuectl.wire.kinds import check_queue

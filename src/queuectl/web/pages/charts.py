@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from queuectl.client.facade import Client
 from queuectl.client.figures import Figures, Percentiles, Times
 from queuectl.domain.job import Outcome
+from queuectl.named import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page, segment
 from queuectl.wire.kinds import check_queue

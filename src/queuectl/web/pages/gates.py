@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from queuectl.client.values import Explanation
 from queuectl.domain.reason import Code, Gate
+from queuectl.named import NamedTuple
 from queuectl.web.rendering import segment
 from queuectl.wire.kinds import ID, NAME
 from queuectl.wire.times import format_second

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from queuectl.domain.dependency import Neighbour, Neighbours, Wants
 from queuectl.domain.job import Job, seen_state
+from queuectl.named import NamedTuple
 from queuectl.web.rendering import segment
 
 SHOWN, SHOWN_MAX = 8, 200

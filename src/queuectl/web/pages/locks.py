@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from queuectl.client.facade import Client
 from queuectl.client.locks import LockView
 from queuectl.domain.job import Job
 from queuectl.domain.limits import CAPACITY_MAX, Lock, numbered, requests_of, variables
+from queuectl.named import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.rendering import is_refreshed, page
 from queuectl.wire.kinds import check_queue

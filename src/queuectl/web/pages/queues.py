@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from queuectl.client.workers import serves
 from queuectl.domain.fields import INPUT
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.selector import Selector
+from queuectl.named import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.pages import charts, gates
 from queuectl.web.pages.enqueue import usual

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +14,7 @@ from queuectl.domain.job import seen_state
 from queuectl.domain.schedule import CatchUp, Overlap
 from queuectl.domain.scheduled import IDLE_TOLD, Fire
 from queuectl.domain.selector import Selector
+from queuectl.named import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page
 from queuectl.wire.jobs import command_line

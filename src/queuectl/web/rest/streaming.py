@@ -6,7 +6,6 @@ import asyncio
 import codecs
 import re
 from contextlib import closing
-from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from queuectl.client.operations import EVENTS, TOPICS
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.likeness import nearest
+from queuectl.named import NamedTuple
 from queuectl.store.past import News, Place
 from queuectl.store.values import STDERR, STDOUT
 from queuectl.web import problems
