@@ -11,11 +11,11 @@ from pathlib import Path
 
 from queuectl import program
 from queuectl.cli import completing
+from queuectl.cli.arguments import usage_of
 from queuectl.cli.command import GLOBAL_OPTIONS, GROUPS, Command
 from queuectl.cli.commands import commands
 from queuectl.cli.contract import document
 from queuectl.cli.options import ACT, ENQUEUE, SELECT, Option
-from queuectl.cli.parser import usage_of
 from queuectl.cli.topics import SEEN, topics
 from queuectl.settings import ALIASES, SETTINGS
 from queuectl.wire.requests import INPUT_KEYS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.cli import parser
+from queuectl.cli import arguments, parser
 from queuectl.cli.command import GROUPS
 from queuectl.cli.commands import commands
 from queuectl.domain.errors import Invalid
@@ -21,7 +21,7 @@ SHOWN = re.compile(r"(?:^\$ |^|`)queuectl ((?:--db \S+ )?[a-z][a-z-]*(?: [a-z]+)
 @pytest.mark.parametrize("name", commands())
 def test_a_command_has_help_with_examples(name: str) -> None:
     command = commands()[name]
-    text = parser.build(command).format_help()
+    text = arguments.build(command).format_help()
     assert command.group in GROUPS
     assert 1 <= len(command.examples) <= 4
     assert command.help

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from queuectl.cli import familiar, parser
+from queuectl.cli import arguments, familiar, parser
+from queuectl.cli.command import GLOBAL_OPTIONS
 from queuectl.cli.commands import commands
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import INPUT
@@ -73,9 +76,31 @@ def test_a_short_q_is_a_queue_wherever_one_can_be_given() -> None:
             assert refused.value.hint in ("did you mean '--quiet'?", f"see: queuectl {command.name} --help")
 
 
+@given(st.data())
+def test_words_mean_the_same_with_and_without_argparse(data: st.DataObject) -> None:
+    command = data.draw(st.sampled_from(sorted(commands().values())))
+    flags = [flag for option in (*command.options, *GLOBAL_OPTIONS) for flag in option.flags]
+    values = ["a", "", "-", "-5", "a b", "x=y", "-x"]
+    word = st.one_of(
+        st.sampled_from(flags), st.sampled_from(values), st.builds("{}={}".format, st.sampled_from(flags),
+        st.sampled_from(values)), st.builds("{}{}".format, st.sampled_from(flags), st.sampled_from(values)),
+    )  # fmt: skip
+    words = data.draw(st.lists(word, max_size=6))
+    if (usual := parser.read(command, words)) is not None:
+        assert usual == arguments.parse(command, words)
+
+
+def test_usual_words_need_no_argparse() -> None:
+    words = ["--quiet", "-q", "video", "--env", "A=1", "--env=B=-2", "--file", "-", "one", "two"]
+    usual = parser.read(commands()["enqueue"], words)
+    assert usual is not None
+    assert usual[1] == ["one", "two"]
+    assert parser.read(commands()["enqueue"], ["--priority", "-5"]) is None
+
+
 def test_help_is_never_coloured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert all("\x1b" not in parser.build(command).format_help() for command in commands().values())
+    assert all("\x1b" not in arguments.build(command).format_help() for command in commands().values())
 
 
 def test_ids_may_stand_between_options() -> None:

@@ -91,7 +91,7 @@ def test_what_one_can_ask_of_a_value_is_the_same() -> None:
         with pytest.raises(TypeError):
             kind._make(["a"])
         with pytest.raises(ValueError, match="unexpected field names"):
-            kind("a", 1)._replace(**{"other": 2})  # type: ignore[arg-type]
+            kind("a", 1)._replace(other=2)  # type: ignore[call-arg]
         with pytest.raises(AttributeError):
             setattr(kind("a", 1), "new", "b")  # noqa: B010
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from queuectl.cli import hints
@@ -34,7 +34,7 @@ def open_existing(db: str | None) -> Client:
 class Call(NamedTuple):
     """The argument of a command's function. `after` has the words after `--`, or None without `--`."""
 
-    args: Namespace
+    args: SimpleNamespace
     words: Sequence[str]
     after: Sequence[str] | None
     console: Console

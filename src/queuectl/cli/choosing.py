@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterator
 from itertools import chain
+from types import SimpleNamespace
 
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
@@ -15,7 +15,7 @@ from queuectl.wire.selections import KEYS, ONCE, parse_selection
 from queuectl.wire.times import parse_duration
 
 
-def selector_of(args: Namespace, now: float) -> Selector:
+def selector_of(args: SimpleNamespace, now: float) -> Selector:
     """The selector that the options give."""
     given = {key: getattr(args, key) for key in KEYS if key not in ONCE}
     once = {key: [value] for key in ONCE if (value := getattr(args, key)) is not None}
@@ -23,7 +23,7 @@ def selector_of(args: Namespace, now: float) -> Selector:
     return parse_selection({**given, **once, **hooks}, now, lambda key: f"--{key.replace('_', '-')}")
 
 
-def age_to_delete(args: Namespace) -> float:
+def age_to_delete(args: SimpleNamespace) -> float:
     """`--older-than` in seconds, for deletions. Raises `Invalid` for a bare 30, which may mean 30 days."""
     from queuectl.settings import check_unit
 
@@ -33,7 +33,7 @@ def age_to_delete(args: Namespace) -> float:
     return seconds
 
 
-def selects(args: Namespace) -> bool:
+def selects(args: SimpleNamespace) -> bool:
     """Whether any selector was given."""
     return any(getattr(args, name) for name in (*KEYS, "all"))
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.keys import given
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FORMS = """queuectl enqueue -- echo hello, or -c 'echo hello', or '{"command": "echo hello"}'"""
 
 
-def file_of(args: Namespace, words: Sequence[str], after: Sequence[str] | None) -> str | None:
+def file_of(args: SimpleNamespace, words: Sequence[str], after: Sequence[str] | None) -> str | None:
     """The file that has the jobs, or a line for each (`-`: stdin), or None if the command line itself has a job.
 
     Raises `Invalid` if there is no job, or more than one form.
@@ -46,7 +46,7 @@ def file_of(args: Namespace, words: Sequence[str], after: Sequence[str] | None) 
     return filename
 
 
-def document_of(args: Namespace, words: Sequence[str], after: Sequence[str] | None) -> object:
+def document_of(args: SimpleNamespace, words: Sequence[str], after: Sequence[str] | None) -> object:
     """The job of a command line, with its options."""
     if not words:
         return {**command_of(args, after), **options(args)}
@@ -55,7 +55,7 @@ def document_of(args: Namespace, words: Sequence[str], after: Sequence[str] | No
     return merged(_typed(words), options(args))
 
 
-def command_of(args: Namespace, after: Sequence[str] | None) -> JsonObject:
+def command_of(args: SimpleNamespace, after: Sequence[str] | None) -> JsonObject:
     """The job of the words after `--` or of `-c STRING`, without its options."""
     if args.shell_command is not None and after is not None:
         raise Invalid("a command after -- and -c exclude each other", "give one of them")
@@ -74,7 +74,7 @@ def command_of(args: Namespace, after: Sequence[str] | None) -> JsonObject:
     return {"command": list(after)}
 
 
-def options(args: Namespace) -> JsonObject:
+def options(args: SimpleNamespace) -> JsonObject:
     """The keys of a job that options give."""
     typed = given(args)
     if "script" not in typed:

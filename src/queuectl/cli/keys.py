@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from argparse import Namespace
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.options import FLAGS
@@ -22,7 +22,7 @@ _KINDS = {
 WHOLE, FRACTION = r"[+-]?[0-9]{1,18}", r"[+-]?[0-9]{1,18}\.[0-9]{1,18}"
 
 
-def given(args: Namespace) -> JsonObject:
+def given(args: SimpleNamespace) -> JsonObject:
     """The keys of a job that were typed as options; of a script, the name of its file."""
     given = {name[4:]: value for name, value in vars(args).items() if name.startswith("key:")}
     document = {key: in_json(key, value) for key, value in given.items() if value is not None}

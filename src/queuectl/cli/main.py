@@ -155,7 +155,9 @@ def _called(
     args, typed = parser.parse(command, words, after)
     console = Console(screen, as_json=args.json, quiet=args.quiet, color=args.color, db=args.db)
     if args.help:
-        return _told(console, "help", parser.build(command).format_help().rstrip("\n"))
+        from queuectl.cli import arguments
+
+        return _told(console, "help", arguments.build(command).format_help().rstrip("\n"))
     if args.version:
         return _version(console)
     if after is not None and not command.takes_command:

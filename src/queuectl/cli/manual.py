@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from queuectl import __version__
-from queuectl.cli import parser, topics
+from queuectl.cli import arguments, parser, topics
 from queuectl.cli.command import GLOBAL_OPTIONS, GROUPS, Command
 from queuectl.cli.commands import commands
 from queuectl.cli.options import Option
@@ -50,7 +50,7 @@ def _overview() -> list[str]:
 
 def _of(command: Command) -> list[str]:
     lines = _head(_page(command), command.help)
-    lines += [".SH SYNOPSIS", f".B {_text(parser.usage_of(command))}"]
+    lines += [".SH SYNOPSIS", f".B {_text(arguments.usage_of(command))}"]
     lines += [".SH DESCRIPTION", _text(command.description)]
     if command.options:
         lines += [".SH OPTIONS", *_options(command.options)]

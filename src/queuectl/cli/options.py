@@ -9,7 +9,7 @@ from queuectl.domain.fields import INPUT, Field
 from queuectl.named import NamedTuple
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from types import SimpleNamespace
 
 
 class Option(NamedTuple):
@@ -18,6 +18,26 @@ class Option(NamedTuple):
     flags: tuple[str, ...]
     help: str
     how: dict[str, Any]
+
+    @property
+    def dest(self) -> str:
+        """The name of its value."""
+        named: str = self.how.get("dest") or self.flags[-1].lstrip("-").replace("-", "_")
+        return named
+
+    @property
+    def takes_value(self) -> bool:
+        return self.how.get("action", "store") in ("store", "append")
+
+    @property
+    def repeats(self) -> bool:
+        """Whether each time it is given counts."""
+        return self.how.get("action") == "append"
+
+    @property
+    def default(self) -> Any:
+        """Its value where it is not given."""
+        return self.how.get("default", False if self.how.get("action") == "store_true" else None)
 
 
 def option(*words: str, **how: Any) -> Option:
@@ -42,13 +62,13 @@ def off(word: str, text: str, dest: str) -> Option:
     return Option((word,), text, {"action": "store_const", "const": False, "dest": dest})
 
 
-def words_of(options: Sequence[Option], args: Namespace) -> list[str]:
+def words_of(options: Sequence[Option], args: SimpleNamespace) -> list[str]:
     """The options that were given, as words of another command line."""
     words = []
     for each in options:
         name = each.flags[-1]
-        value = getattr(args, each.how.get("dest") or name.lstrip("-").replace("-", "_"))
-        if each.how.get("action") in ("store_true", "store_const"):
+        value = getattr(args, each.dest)
+        if not each.takes_value:
             words += [name] if value is each.how.get("const", True) else []
         elif isinstance(value, list):
             words += [f"{name}={one}" for one in value]

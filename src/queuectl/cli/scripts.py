@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from argparse import Namespace
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 from queuectl.cli.command import JOBS, Command
 from queuectl.cli.keys import given, spelled
@@ -92,7 +92,7 @@ _ROW = Command(
 """What a line may have."""
 
 
-def of(args: Namespace) -> Script | None:
+def of(args: SimpleNamespace) -> Script | None:
     """The script that a command line names, read once."""
     name = getattr(args, "key:script", None)
     if name is None:

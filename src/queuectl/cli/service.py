@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from pwd import getpwnam, getpwuid
 from shutil import which
+from types import SimpleNamespace
 from typing import Any
 
 from queuectl import program
@@ -124,7 +124,7 @@ def _choices(call: Call) -> Choices:
     )  # fmt: skip
 
 
-def _server_words(args: Namespace) -> list[str]:
+def _server_words(args: SimpleNamespace) -> list[str]:
     """The options of the server. Raises `Invalid`."""
     words = words_of(SERVER, args)
     if words and not args.serve:
@@ -135,7 +135,7 @@ def _server_words(args: Namespace) -> list[str]:
         "cert": args.cert and os.path.abspath(args.cert), "key": args.key and os.path.abspath(args.key),
         "also": [f"{name}={url if is_server(url) else os.path.abspath(url)}" for name, _, url in also],
     }  # fmt: skip
-    return words_of(SERVER, Namespace(**{**vars(args), **found}))
+    return words_of(SERVER, SimpleNamespace(**{**vars(args), **found}))
 
 
 def _try(choices: Choices, *, with_server: bool) -> None:

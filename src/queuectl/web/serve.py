@@ -21,7 +21,7 @@ from queuectl.web.public import LOOPBACK, PublicUrl, parse_public_url, trusted_p
 from queuectl.web.stores import parse_also
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from types import SimpleNamespace
 
     import uvicorn
     from starlette.applications import Starlette
@@ -64,7 +64,7 @@ def serve(call: Call) -> int:
     return 0
 
 
-def check(args: Namespace) -> None:
+def check(args: SimpleNamespace) -> None:
     """Raises `Invalid` for options that mean nothing, whatever machine they are for."""
     if bool(args.cert) != bool(args.key):
         raise Invalid("--cert and --key belong together", "give both or neither")
