@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
     from queuectl.store.sqlite.store import SqliteStore
 
 LOCAL_NAME = "queuectl.db"
-CONNECTION_STRING = re.compile(
-    r"\s*(host|hostaddr|port|dbname|user|password|passfile|service|sslmode|options|connect_timeout|application_name|"
-    r"target_session_attrs)\s*="
-)
+CONNECTION_STRING = frozenset({
+    "host", "hostaddr", "port", "dbname", "user", "password", "passfile", "service", "sslmode", "options",
+    "connect_timeout", "application_name", "target_session_attrs",
+})  # fmt: skip
 """How libpq's connection strings begin. Write `./host=…` for a file of such a name."""
 
 
@@ -150,7 +149,7 @@ def file_of(url: str) -> str:
 
 def is_server(url: str) -> bool:
     """Whether the address is a database server, not a file. Raises `Invalid` if it is neither."""
-    if CONNECTION_STRING.match(url):
+    if "=" in url and url.partition("=")[0].strip() in CONNECTION_STRING:
         raise Invalid("a connection string is not the address of a store", f"write it as: {_as_url(url)}")
     kind, separator, _ = url.partition("://")
     if separator and kind not in ("postgresql", "postgres"):

@@ -56,8 +56,7 @@ class Command(NamedTuple):
 
 def function_of(target: str) -> Callable[..., Any]:
     """The function that `module:function` means, as seen from here."""
-    from importlib import import_module
-
     module, _, name = target.partition(":")
-    function: Callable[..., Any] = getattr(import_module(f".{module}", "queuectl.cli"), name)
+    imported = __import__(f"queuectl.cli.{module}", fromlist=[name])  # importlib would load more than it is worth here
+    function: Callable[..., Any] = getattr(imported, name)
     return function

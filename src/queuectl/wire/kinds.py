@@ -84,9 +84,15 @@ def check_rule(value: object, key: str) -> Rule:
     raise Invalid(f"{key} must be one of {', '.join(Rule)}, not {shown(value)}")
 
 
+def _is_whole(text: str) -> bool:
+    """Whether it is a number of at most 18 digits. No pattern: one would be compiled at each start of a command."""
+    digits = text[text[:1] in ("+", "-") :]
+    return digits.isascii() and digits.isdigit() and len(digits) <= 18
+
+
 def whole_number(low: float, high: float) -> Callable[[object, str], int]:
     def check(value: object, key: str) -> int:
-        if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value):
+        if isinstance(value, str) and _is_whole(value):
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise Invalid(f"{key} must be a whole number from {low} to {high}, not {shown(value)}")
@@ -97,8 +103,10 @@ def whole_number(low: float, high: float) -> Callable[[object, str], int]:
 
 def number(low: float, high: float) -> Callable[[object, str], float]:
     def check(value: object, key: str) -> float:
-        if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]+)?", value):
-            value = float(value) if "." in value else int(value)
+        if isinstance(value, str):
+            whole, point, fraction = value.partition(".")
+            if _is_whole(whole) and (not point or (fraction.isascii() and fraction.isdigit())):
+                value = float(value) if point else int(value)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
             raise Invalid(f"{key} must be a number from {low:g} to {high:g}, not {shown(value)}")
         return float(value) + 0.0  # no minus before a zero

@@ -143,16 +143,17 @@ def _converted(column: Column, convert: Callable[[Any], Any] | None) -> Column:
     return Column(None, list(map(convert, column.each)))
 
 
-_PLAIN_WORDS = re.compile(r"[a-zA-Z0-9@%_+=:,./-]+(?: [a-zA-Z0-9@%_+=:,./-]+)*").fullmatch
+_PLAIN_WORDS = r"[a-zA-Z0-9@%_+=:,./-]+(?: [a-zA-Z0-9@%_+=:,./-]+)*"
 """Words, joined by blanks, that mean the same to a shell and in JSON as they are."""
 
 
 def _lists(commands: Sequence[tuple[str, ...]]) -> tuple[Column, Column]:
     """The columns `command` and `words` of commands that are lists of words, mostly plain ones."""
     lines, words = [], []
+    is_plain = re.compile(_PLAIN_WORDS).fullmatch
     for command in commands:
         line = " ".join(command)
-        if line.count(" ") == len(command) - 1 and _PLAIN_WORDS(line):
+        if line.count(" ") == len(command) - 1 and is_plain(line):
             lines.append(line)
             words.append('["' + line.replace(" ", '", "') + '"]')
         else:

@@ -74,8 +74,8 @@ def sql_text(path: str) -> str:
 def numbered(dialect: str) -> dict[int, str]:
     """The paths of a database's migrations by their number, in their order."""
     names = [*(f"{dialect}/{name}" for name in program.names(f"{SQL_FOLDER}/{dialect}")), *program.names(SQL_FOLDER)]
-    steps = {int(number[1]): name for name in names if (number := re.search(r"(?:^|/)(\d{4})_\w+\.sql$", name))}
-    return dict(sorted(steps.items()))
+    steps = {name.rpartition("/")[2].partition("_")[0]: name for name in names if name.endswith(".sql")}
+    return {int(number): steps[number] for number in sorted(steps) if number.isdigit()}
 
 
 def newest() -> int:
@@ -98,13 +98,13 @@ def whole_text(dialect: str) -> str:
     Most of what the steps would cost goes into adding columns, for SQLite then reads the whole schema again.
     """
     script = "\n".join(step_text(dialect, number) for number in numbered(dialect))
-    for table, column in _ADDED_ALONE.findall(script):
+    for table, column in re.findall(_ADDED_ALONE, script):
         made = re.search(rf"^CREATE TABLE {re.escape(table)} \(\n.*?\n(?=\)| +PRIMARY KEY \()", script, re.M | re.S)
         assert made, f"no migration makes {table}"
         has_keys = not script.startswith(")", made.end())
         column = f"    {column},\n" if has_keys else f"    , {column}\n"
         script = f"{script[: made.end()]}{column}{script[made.end() :]}"
-    return _ADDED_ALONE.sub("--", script)
+    return re.sub(_ADDED_ALONE, "--", script)
 
 
 def tables(dialect: str) -> list[str]:
@@ -125,10 +125,11 @@ def is_behind(dialect: str, current: int) -> bool:
     return 0 < current < max(numbered(dialect))
 
 
-_TABLE = re.compile(r"^CREATE TABLE \{schema\}\.(\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL)
-_COLUMN = re.compile(r"^ +([a-z]\w*) +(double precision|\{[a-z ]+\}|[a-z]+)(?:.* DEFAULT ([^\s,]+))?", re.MULTILINE)
-_ADDED = re.compile(r"^ALTER TABLE \{schema\}\.(\w+) ADD COLUMN( .*?);", re.MULTILINE)
-_ADDED_ALONE = re.compile(r"^ALTER TABLE (\S+) ADD COLUMN ([^;]*);", re.MULTILINE)
+# Compiled where they are used: at each start of a command that would take longer than all else in this module.
+_TABLE = r"(?ms)^CREATE TABLE \{schema\}\.(\w+) \(\n(.*?)^\)"
+_COLUMN = r"(?m)^ +([a-z]\w*) +(double precision|\{[a-z ]+\}|[a-z]+)(?:.* DEFAULT ([^\s,]+))?"
+_ADDED = r"(?m)^ALTER TABLE \{schema\}\.(\w+) ADD COLUMN( .*?);"
+_ADDED_ALONE = r"(?m)^ALTER TABLE (\S+) ADD COLUMN ([^;]*);"
 _PLAIN = {**WORDS["postgres"], "{number}": "bigint", "{ordered text}": "text"}
 
 
@@ -144,9 +145,9 @@ def stand_ins(dialect: str, current: int) -> dict[str, str]:
         if number <= current or number < FIRST_SHARED:
             continue
         text = sql_text(name)
-        for table, columns in _TABLE.findall(text):
+        for table, columns in re.findall(_TABLE, text):
             found[f"{{schema}}.{table}"] = f"(SELECT {_absent(columns)} WHERE 1 = 0) AS {table}"
-        for table, column in _ADDED.findall(text):
+        for table, column in re.findall(_ADDED, text):
             added.setdefault(table, []).append(_absent(column))
     for table, columns in added.items():
         name = f"{{schema}}.{table}"
@@ -160,7 +161,7 @@ def _absent(columns: str) -> str:
     """What a query selects for columns that are not there."""
     return ", ".join(
         f"CAST({default or 'NULL'} AS {_PLAIN.get(kind, kind)}) AS {name}"
-        for name, kind, default in _COLUMN.findall(columns)
+        for name, kind, default in re.findall(_COLUMN, columns)
     )
 
 
