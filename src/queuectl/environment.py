@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from functools import lru_cache
 
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 OURS = "QUEUECTL_"
 """Prefix of queuectl's own variables, which no job captures."""

@@ -7,13 +7,13 @@ import os
 from _thread import allocate_lock
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 from queuectl import environment, ids
 from queuectl.domain.batch import lock_of, with_lock, without_lock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import INPUT
 from queuectl.domain.job import DEFAULT_QUEUE, Job, Spec
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.kinds import utf8
 from queuectl.wire.requests import COLUMNS, NOTHING, JobRequest, parse_request
 

@@ -6,10 +6,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Invalid, NoStore, OperationFailed, StoreUnavailable, no_store
 from queuectl.store.values import Moved
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, cast
 
 import queuectl
+from queuectl.typed import Any
 
 PACKAGE = os.path.dirname(queuectl.__file__)
 HOME = os.path.dirname(PACKAGE)
@@ -31,7 +31,8 @@ def part(module: str) -> str:
 
 def read(path: str) -> bytes:
     """A file of the package, by its path in it or its whole path. Raises `OSError`."""
-    loader = cast(Any, queuectl.__spec__).loader
+    spec: Any = queuectl.__spec__
+    loader = spec.loader
     content: bytes = loader.get_data(os.path.join(PACKAGE, path))
     return content
 

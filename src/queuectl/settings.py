@@ -6,12 +6,11 @@ Settings are kept in the store and shared by all its users. `config show`, the h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import FINISHED, Spec
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.kinds import check_text, size
 from queuectl.wire.requests import SPEC_KEYS
 from queuectl.wire.times import parse_duration

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from queuectl.cli.command import Command
 from queuectl.client.accounting import COLUMN_SCHEMAS
 from queuectl.client.schemas import SCHEMAS
+from queuectl.typed import Any
 from queuectl.wire.schema import COUNT, FLAG, INTEGER, STATE, TEXT, TIME, Schema, fixed, listed, nullable, optional, ref
 
 VERSION = 1

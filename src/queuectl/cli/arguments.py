@@ -6,10 +6,11 @@ import argparse
 import re
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
 from queuectl.cli.command import GLOBAL_OPTIONS, Command
 from queuectl.domain.errors import Invalid
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from queuectl.cli.options import Option

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from stat import S_ISREG
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import LINES_MAX, at_once
@@ -22,7 +22,7 @@ from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job
 from queuectl.domain.unique import Fate
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.documents import LINE_BYTES_MAX, Documents, documents_in
 from queuectl.wire.kinds import JsonObject, whole_number
 from queuectl.wire.lines import Cut, jobs_of_lines

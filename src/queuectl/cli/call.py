@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 from queuectl.cli import hints
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.cli.console import Console

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.options import Option, flag, option
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.client.operation import Operation

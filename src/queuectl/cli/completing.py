@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from queuectl import program
 from queuectl.domain.errors import QueuectlError
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 
 JsonObject = dict[str, Any]
 TABLE = "cli/shells/commands.json"

@@ -11,15 +11,16 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from queuectl.cli import render
 from queuectl.cli.hints import on_store
 from queuectl.cli.progress import Progress
 from queuectl.domain.errors import Invalid, QueuectlError
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from queuectl.domain.job import Job
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from queuectl import __version__
 from queuectl.cli import answers
 from queuectl.cli.command import GLOBAL_OPTIONS, Command
@@ -13,6 +11,7 @@ from queuectl.cli.topics import EXIT_CODES, NOTES, READ, SEEN, STATES, error_cod
 from queuectl.domain.fields import FIELDS
 from queuectl.domain.reason import Code
 from queuectl.settings import SETTINGS
+from queuectl.typed import Any
 
 
 def document() -> dict[str, Any]:

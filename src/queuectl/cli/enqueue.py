@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from queuectl.cli.changed import print_changed
 from queuectl.cli.forms import command_of, document_of, file_of, options
 from queuectl.cli.keys import spelled
@@ -11,6 +9,7 @@ from queuectl.cli.notes import in_words, note_all, note_there
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.unique import ADDED, Fate
+from queuectl.typed import TYPE_CHECKING
 from queuectl.wire.requests import parse_request
 
 if TYPE_CHECKING:

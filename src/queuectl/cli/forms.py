@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.keys import given
 from queuectl.domain.errors import Invalid
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from queuectl.wire.kinds import JsonObject

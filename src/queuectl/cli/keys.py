@@ -6,11 +6,11 @@ import os
 import re
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.options import FLAGS
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import INPUT
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from queuectl.wire.kinds import JsonObject

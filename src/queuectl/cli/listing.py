@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any
 
 from queuectl.cli import history
 from queuectl.cli.call import Call
@@ -22,6 +21,7 @@ from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
+from queuectl.typed import Any
 from queuectl.wire.jobs import command_line
 from queuectl.wire.times import format_duration
 from queuectl.wire.words import age, counted, natural, short

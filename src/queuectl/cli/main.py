@@ -10,9 +10,12 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import NoReturn, TextIO
+
     from queuectl.cli.call import Call
     from queuectl.cli.command import Command
     from queuectl.cli.console import Console, Screen

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.changed import at_once
 from queuectl.domain.unique import ADDED, Fate, state_in_words
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.cli.call import Call

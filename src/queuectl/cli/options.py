@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.fields import INPUT, Field
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from types import SimpleNamespace

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
 
 from queuectl.cli.command import GLOBAL_OPTIONS, GROUPS, Command
 from queuectl.cli.table import OWN
 from queuectl.domain.errors import Invalid
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from queuectl.cli.options import Option

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import selector_of, selects
@@ -16,6 +15,7 @@ from queuectl.client.operation import Command as Typed
 from queuectl.client.operations import OPERATIONS
 from queuectl.client.shapes import moment
 from queuectl.domain.errors import Invalid
+from queuectl.typed import Any
 from queuectl.wire.words import local_time
 
 PRINTERS = {

@@ -6,8 +6,8 @@ It is written over without escape sequences, which simple terminals lack.
 from __future__ import annotations
 
 import time
-from typing import TextIO
 
+from queuectl.typed import TYPE_CHECKING
 from queuectl.wire.words import age
 
 BETWEEN_S = 0.1
@@ -15,6 +15,10 @@ BETWEEN_S = 0.1
 TELLING_AFTER_S = 1.0
 """Before, rate and time left would only be guesses."""
 BAR_CHARACTERS = 20
+
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 
 class Progress:

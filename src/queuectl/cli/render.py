@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
 from queuectl.domain.job import STARTING, Job, JobState, seen_state
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 STYLES = {
     "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36",

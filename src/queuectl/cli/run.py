@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from queuectl.cli.call import Call
 from queuectl.cli.console import Screen
@@ -25,6 +24,7 @@ from queuectl.domain.errors import Invalid, StoreUnavailable, TimedOut
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.domain.unique import ADDED
+from queuectl.typed import TYPE_CHECKING
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request

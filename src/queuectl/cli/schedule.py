@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from queuectl import zones
 from queuectl.cli.call import Call
@@ -20,6 +19,7 @@ from queuectl.domain.cron_words import described
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import DEFAULT_QUEUE
 from queuectl.domain.scheduled import IDLE_TOLD, Fire
+from queuectl.typed import Any
 from queuectl.wire.requests import parse_request
 from queuectl.wire.times import format_duration, format_second, parse_time
 from queuectl.wire.words import age, ago, local_time

@@ -14,7 +14,7 @@ from queuectl.cli.options import ENQUEUE
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import SCRIPT_BYTES_MAX
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.wire.kinds import JsonObject, check_script
 from queuectl.wire.requests import EXCLUSIVE, parse_request
 

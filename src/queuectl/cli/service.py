@@ -9,7 +9,6 @@ from pathlib import Path
 from pwd import getpwnam, getpwuid
 from shutil import which
 from types import SimpleNamespace
-from typing import Any
 
 from queuectl import program
 from queuectl.cli import units
@@ -22,6 +21,7 @@ from queuectl.client.here import login_name
 from queuectl.domain.errors import Invalid, NotFound, OperationFailed, SystemFailure
 from queuectl.engine.dispatch.release import objection
 from queuectl.places import is_server, locate_store, shown
+from queuectl.typed import Any
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.workers import read_options
 from queuectl.wire.workers import words_of as words_of_worker

@@ -9,7 +9,6 @@ import curses
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from queuectl import program
 from queuectl.cli.call import Call
@@ -19,8 +18,8 @@ from queuectl.client.facade import Client
 from queuectl.client.overview import WAITING, Overview
 from queuectl.domain.errors import Invalid, QueuectlError, StoreUnavailable
 from queuectl.domain.job import JobState, seen_state
-from queuectl.named import NamedTuple
 from queuectl.store.past import Failure
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.jobs import command_line, job_to_json
 from queuectl.wire.limits import pause_words
 from queuectl.wire.times import format_duration, format_time

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from queuectl.domain import errors
 from queuectl.domain.job import JobState
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 WIDTH = 80
 

@@ -11,7 +11,7 @@ from queuectl.client.facade import Client
 from queuectl.client.graph import GRAPH, JOBS_MAX, Graph
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Job
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 BRANCHES_MAX = 20
 """More neighbours of a job than this are counted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.wire.workers import WorkerOptions, words_of
 
 WORKER, PER_QUEUE, SERVER = "queuectl-worker.service", "queuectl-worker@.service", "queuectl-serve.service"

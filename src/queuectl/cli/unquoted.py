@@ -15,11 +15,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from queuectl.cli.keys import in_json
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import INPUT
+from queuectl.typed import Any
 from queuectl.wire.requests import ALIASES, INPUT_KEYS, unknown_key
 
 IGNORED_KEYS = ("state", "attempts", "created_at", "updated_at")

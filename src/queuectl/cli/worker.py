@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from queuectl.cli.call import Call
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.served import Served
+from queuectl.typed import TYPE_CHECKING
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.words import counted, local_log
 from queuectl.wire.workers import check_name, read_options

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from queuectl.client import looking
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Attempt, Job
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
 from queuectl.store.port import Store
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.jobs import command_line, worker_name
 from queuectl.wire.schema import COUNT, INTEGER, NUMBER, STATE, TEXT, TIME, Schema, listed, nullable
 from queuectl.wire.times import format_time

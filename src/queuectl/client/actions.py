@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from queuectl.client import acting
 from queuectl.client.operation import (
@@ -26,9 +25,9 @@ from queuectl.client.values import Changed, Progress
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, CancelRequested, Edited, Event, Held, Released, Retried
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
 from queuectl.store.port import Store
 from queuectl.store.selections import Refs
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.requests import NOTHING, parse_changes
 from queuectl.wire.schema import ref
 

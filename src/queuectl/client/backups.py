@@ -15,12 +15,12 @@ from queuectl.client.queues import PAUSE_ROW
 from queuectl.client.values import Progress
 from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Conflict, Invalid, StoreLost, StoreUnavailable, SystemFailure
-from queuectl.named import NamedTuple
 from queuectl.store.port import Store
 from queuectl.store.shared.archive import TABLES, copy_tables
 from queuectl.store.sqlite.archive import SqliteArchive
 from queuectl.store.sqlite.connection import is_ours
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.typed import NamedTuple
 
 
 class Saved(NamedTuple):

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from queuectl.client.operation import JOBS, NAME, Argument, Command, Operation, plain
+from queuectl.client.operation import JOBS, NAME, Argument, Command, Operation, T, plain
 from queuectl.client.shapes import COUNT, FLAG, TEXT, TIME, Key, Shape, listed, nullable, numbers, rounded
 from queuectl.domain.batch import Batch as Counted
 from queuectl.domain.errors import NotFound, StoreUnavailable
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Event, Retried
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
 from queuectl.store.batches import Span
 from queuectl.store.port import Store
+from queuectl.typed import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from queuectl.wire.keywords import Duration
 
-T = TypeVar("T")
 AT_ONCE = 500
 RECHECK_EVERY_S = 1.0
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pickle import dumps, loads
-from typing import Any
 
 from queuectl import ids
 from queuectl.client.conflicts import add, as_added
@@ -19,6 +18,7 @@ from queuectl.domain.unique import ADDED, Rule
 from queuectl.factory import JobFactory
 from queuectl.store.arrivals import Admitted, Arrival
 from queuectl.store.port import Store
+from queuectl.typed import Any
 from queuectl.wire.kinds import check_rule
 from queuectl.wire.reading import Piece, Requests
 from queuectl.wire.requests import NOTHING, JobRequest

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import IdTaken, OutcomeUnknown
 from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
 from queuectl.domain.unique import Fate, Rule
 from queuectl.store.arrivals import Admitted, Arrival
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.store.port import Store

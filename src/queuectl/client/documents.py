@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from queuectl.client.figures import Figures, Part, Percentiles
 from queuectl.client.hooks import HOOK
@@ -35,9 +34,9 @@ from queuectl.domain.limits import Hold, Pause
 from queuectl.domain.reason import Code, Gate
 from queuectl.domain.selector import NO_FAULT
 from queuectl.domain.token import Role, Token
-from queuectl.named import NamedTuple
 from queuectl.settings import SETTINGS, Settings, with_unit
 from queuectl.store.past import Deed, Group, News
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire import schema
 from queuectl.wire.jobs import job_to_json, worker_name
 from queuectl.wire.kinds import JsonObject

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from queuectl.client.acting import DETAIL_MAX, in_batches
 from queuectl.client.enqueueing import check_units_of
@@ -17,6 +16,7 @@ from queuectl.factory import JobFactory, with_command
 from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.store.selections import Refs
+from queuectl.typed import Any
 from queuectl.wire.jobs import command_line
 from queuectl.wire.kinds import check_command, check_script, format_size
 from queuectl.wire.requests import COLUMNS, LISTS, SPEC_KEYS, JobChanges, not_a_list

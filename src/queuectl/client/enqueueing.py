@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from queuectl.client.conflicts import add, as_added, may_meet
 from queuectl.domain.errors import Invalid
@@ -12,6 +11,7 @@ from queuectl.domain.unique import Fate, Rule
 from queuectl.factory import JobFactory
 from queuectl.settings import Settings
 from queuectl.store.arrivals import Admitted, Arrival
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.kinds import check_rule
 from queuectl.wire.requests import JobRequest, parse_request
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
 
 from queuectl.client import enqueueing, looking, orphaned
 from queuectl.client import workers as workers_
 from queuectl.client.here import Here
 from queuectl.client.values import Changed, History, Progress, Status, WorkerView
-from queuectl.client.verbs import T, Verbs
+from queuectl.client.verbs import Verbs
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.settings import Settings
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.requests import NOTHING, JobRequest
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from queuectl.client.batches import BatchView
     from queuectl.client.bulk import Added
     from queuectl.client.following import Piece
-    from queuectl.client.operation import Operation
+    from queuectl.client.operation import Operation, T
     from queuectl.domain.job import Job
     from queuectl.domain.limits import Pause
     from queuectl.store.arrivals import Admitted

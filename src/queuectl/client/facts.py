@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 from queuectl.domain.job import Job, JobState
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.wire.jobs import command_line, why_expired, worker_name
 from queuectl.wire.sizes import format_size
 from queuectl.wire.times import format_duration

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Outcome
-from queuectl.named import NamedTuple
 from queuectl.store.past import End, Span
 from queuectl.store.port import Store
+from queuectl.typed import NamedTuple
 from queuectl.wire.times import format_duration
 
 STRETCHES = 60

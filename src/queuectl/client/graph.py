@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from queuectl.client.operation import JOB, JOBS, Argument, plain
 from queuectl.client.shapes import FLAG, TEXT, Key, Shape, listed, nullable, one_of
 from queuectl.domain.job import JobState
-from queuectl.named import NamedTuple
 from queuectl.store.edges import Edge
 from queuectl.store.port import Store
+from queuectl.typed import NamedTuple
 
 JOBS_MAX = 500
 

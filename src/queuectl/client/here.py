@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import IO, TYPE_CHECKING, Any
 
 from queuectl.client import looking
 from queuectl.client.tables import Tables
 from queuectl.domain.errors import Invalid, StoreBusy
 from queuectl.domain.selector import ALL_JOBS, Selector
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.times import format_second
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO
 
     from queuectl.client.accounting import Used
     from queuectl.client.backups import Saved

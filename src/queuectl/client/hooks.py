@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from queuectl.client.shapes import COUNT, TEXT, TIME, Key, Shape, nullable, one_of
 from queuectl.domain.job import Job, JobState
-from queuectl.named import NamedTuple
 from queuectl.store.port import Store
+from queuectl.typed import NamedTuple
 from queuectl.wire.jobs import command_line
 
 SHOWN = 20

@@ -6,11 +6,11 @@ import os
 import pwd
 from collections.abc import Mapping, Sequence
 from shlex import quote
-from typing import Any
 
 from queuectl.client.schedule_views import ScheduleView
 from queuectl.client.schedules import add
 from queuectl.store.port import Store
+from queuectl.typed import Any
 from queuectl.wire.crontab import Entry
 
 

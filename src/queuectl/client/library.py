@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import Unpack, overload
 
 from queuectl.client import facade as client
 from queuectl.client import following, waiting
@@ -17,6 +17,7 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job
 from queuectl.places import shown
 from queuectl.store.port import Store
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
 from queuectl.wire.requests import NOTHING, JobRequest, parse_request
 

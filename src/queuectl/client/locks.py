@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from queuectl.client.acting import note
 from queuectl.client.documents import HOLD
@@ -13,8 +12,8 @@ from queuectl.client.shapes import COUNT, FLAG, TEXT, TEXTS, Key, Shape, listed,
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.likeness import nearest
 from queuectl.domain.limits import CAPACITY_MAX, Hold, Lock, numbered, requests_of
-from queuectl.named import NamedTuple
 from queuectl.store.port import Store
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire import schema
 from queuectl.wire.kinds import check_queue, check_text, whole_number
 from queuectl.wire.limits import NONE, VARIABLE, check_units, check_variable

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from queuectl.client.values import Status
 from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.limits import Pause

@@ -20,7 +20,7 @@ from queuectl.client.schedule_views import ScheduleView
 from queuectl.client.values import Status
 from queuectl.domain.job import Outcome
 from queuectl.domain.limits import Queue
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 WINDOW_S = 300.0
 """Quantiles are of executions that ended in this many seconds, at most the latest `SPANS_MAX`."""

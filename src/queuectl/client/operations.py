@@ -7,8 +7,6 @@ function are here: each interface has its own handler, found by the row's name.
 
 from __future__ import annotations
 
-from typing import Any
-
 from queuectl.client import (
     batches,
     config,
@@ -48,6 +46,7 @@ from queuectl.client.operation import (
     rows_of,
 )
 from queuectl.domain.unique import Rule
+from queuectl.typed import Any
 from queuectl.wire import schema
 from queuectl.wire.schema import COUNT, fixed, listed, nullable, optional, ref
 from queuectl.wire.workers import SLOTS_MAX

@@ -11,9 +11,9 @@ from queuectl.client.values import Status
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.reason import Code, Gate, closed_gates
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
 from queuectl.store.past import Failure
 from queuectl.store.port import Store
+from queuectl.typed import NamedTuple
 
 WAITING_SEEN = 300
 """So many waiting jobs are looked at for why they wait."""

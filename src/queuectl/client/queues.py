@@ -6,7 +6,6 @@ A queue exists once a job or a setting names it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from queuectl.client.acting import note
 from queuectl.client.documents import COUNTS, PAUSE, slots
@@ -19,8 +18,8 @@ from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import FINISHED, JobState
 from queuectl.domain.likeness import nearest
 from queuectl.domain.limits import Pause, Queue, Rate
-from queuectl.named import NamedTuple
 from queuectl.store.port import Store
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire import schema
 from queuectl.wire.keywords import as_json, seconds_of
 from queuectl.wire.kinds import check_queue, check_text, whole_number

@@ -14,8 +14,8 @@ from queuectl.client.workers import is_of_here, meant, own_rows, workers_of
 from queuectl.domain.condition import Condition
 from queuectl.domain.errors import Conflict, OperationFailed
 from queuectl.engine.supervise import process
-from queuectl.named import NamedTuple
 from queuectl.store.port import Store
+from queuectl.typed import NamedTuple
 from queuectl.wire.workers import REFUSED, RELOAD, RESTART
 
 DOES_WITHIN_S, LOOK_EVERY_S = 30.0, 0.05

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from queuectl.client.operation import Operation
+    from queuectl.client.operation import Operation, T
     from queuectl.client.schedule_views import Run, ScheduleView
     from queuectl.wire.keywords import Duration, JobKeys
-
-T = TypeVar("T")
 
 
 class ScheduleVerbs:

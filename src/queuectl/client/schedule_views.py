@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import Any
 
 from queuectl import zones
 from queuectl.client.documents import PAUSE
@@ -20,8 +19,8 @@ from queuectl.domain.likeness import nearest
 from queuectl.domain.limits import Pause
 from queuectl.domain.schedule import ON_TIME_S, CatchUp, Overlap, Rule, next_fire
 from queuectl.domain.scheduled import FIRES_KEPT, Fire, Schedule
-from queuectl.named import NamedTuple
 from queuectl.store.port import Store
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire import schema
 from queuectl.wire.keywords import as_json
 from queuectl.wire.kinds import check_filled

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from queuectl import ids, zones
 from queuectl.client import conflicts
@@ -23,6 +22,7 @@ from queuectl.factory import scheduled_job, surroundings
 from queuectl.settings import Settings
 from queuectl.store.arrivals import Arrival
 from queuectl.store.port import Store
+from queuectl.typed import Any
 from queuectl.wire import schema
 from queuectl.wire.keywords import as_json
 from queuectl.wire.kinds import check_filled, check_flag, check_hook, check_text, not_a_url, shown

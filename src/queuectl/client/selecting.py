@@ -13,8 +13,8 @@ from queuectl.client.looking import known_count, pages
 from queuectl.client.values import BATCH
 from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
 from queuectl.store.port import Store
+from queuectl.typed import NamedTuple
 
 OTHERS_SHARE, NEWCOMERS_SHARE, PAUSE_MAX_S = 0.5, 0.05, 0.02
 """The pause after a batch, as a share of its time, for others who have written of late, and for those who have not.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from queuectl.client.acting import note
 from queuectl.client.operation import ACTIVITY, FLAG, WORKERS, Argument, Command, Kind, number, plain
@@ -15,10 +14,10 @@ from queuectl.domain.condition import Condition
 from queuectl.domain.errors import Conflict, Invalid, NotFound, OperationFailed
 from queuectl.domain.job import HOOKS
 from queuectl.domain.served import Served
-from queuectl.named import NamedTuple
 from queuectl.places import log_path
 from queuectl.store.port import Store
 from queuectl.store.values import FIRST_EPOCH
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire import schema
 from queuectl.wire.kinds import check_text
 from queuectl.wire.workers import SLOTS_MAX, check_name, check_served, queue_names

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire import schema
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.schema import Schema

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from queuectl.domain.condition import Condition
 from queuectl.domain.served import Served
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.client.hooks import HookView

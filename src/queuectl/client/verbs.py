@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from queuectl.client.schedule_verbs import ScheduleVerbs
 from queuectl.client.values import DEEDS, GROUPS, Changed, Explanation, Progress
 from queuectl.client.worker_verbs import WorkerVerbs
 from queuectl.domain.selector import ALL_JOBS, Selector
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.requests import NOTHING
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from queuectl.domain.token import Token
     from queuectl.store.past import Deed, Group
     from queuectl.wire.keywords import Duration
-
-T = TypeVar("T")
 
 
 class Verbs(ScheduleVerbs, WorkerVerbs):

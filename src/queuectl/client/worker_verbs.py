@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from queuectl.client.operation import Operation
+    from queuectl.client.operation import Operation, T
     from queuectl.client.restarting import Running
     from queuectl.client.setting import WorkerNow
-
-T = TypeVar("T")
 
 
 class WorkerVerbs:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition
@@ -14,6 +13,7 @@ from queuectl.domain.job import HOOKS, Job
 from queuectl.settings import Settings
 from queuectl.store.liveness import UNABLE_FOLDER
 from queuectl.store.values import FIRST_EPOCH, WorkerRow
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.store.port import Store

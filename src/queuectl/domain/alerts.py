@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 REMIND_EACH_S = 86400.0
 

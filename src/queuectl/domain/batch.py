@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from queuectl.domain.job import FINISHED, JobState
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 
 class Batch(NamedTuple):

@@ -16,7 +16,7 @@ from zlib import crc32
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.likeness import nearest
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 SEARCHED_YEARS = 41
 """Any rule that fires at all does so within 40 years: a 29 February on a certain weekday, over a year such as 2100."""

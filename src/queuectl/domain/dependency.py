@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import FINISHED, Job, JobState
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 BATCH = "batch:"
 """The prefix of a batch's name where a job's id could stand."""

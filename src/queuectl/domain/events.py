@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.domain.cause import Cause

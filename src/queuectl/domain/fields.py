@@ -5,36 +5,39 @@ help, the dashboard's form, the command line that would enqueue a job again, the
 both stores. A new key needs a row here, an attribute of `Spec` or `Job`, and its behaviour.
 """
 
-from typing import Literal
+from __future__ import annotations
 
 from queuectl.domain.job import Spec
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, NamedTuple
 
-Kind = Literal[
-    "text", "filled text", "path", "id", "name", "names", "command", "script", "hook", "whole number", "number", "flag",
-    "time", "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks",
-    "dependencies", "key", "rule", "allowance", "secrets", "state", "worker", "json", "unsupported",
-]  # fmt: skip
-"""The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
-direction (client/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
+if TYPE_CHECKING:
+    from typing import Literal
 
-Place = Literal["spec", "column", "life", "nowhere"]
-"""Where a value is kept.
+    Kind = Literal[
+        "text", "filled text", "path", "id", "name", "names", "command", "script", "hook", "whole number", "number",
+        "flag", "time", "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks",
+        "dependencies", "key", "rule", "allowance", "secrets", "state", "worker", "json", "unsupported",
+    ]  # fmt: skip
+    """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
+    direction (client/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
 
-- spec: in the spec that many jobs share, as an attribute of `Spec`; fixed when the job is enqueued.
-- column: in a column, because jobs are selected or ordered by it, as an attribute of `Job`; fixed likewise.
-- life: in a column, but changed by events.
-- nowhere: computed when it is shown, or used only when the job is enqueued.
-"""
+    Place = Literal["spec", "column", "life", "nowhere"]
+    """Where a value is kept.
 
-Setter = Literal["user", "queuectl", "ignored", "later"]
-"""Who writes a value.
+    - spec: in the spec that many jobs share, as an attribute of `Spec`; fixed when the job is enqueued.
+    - column: in a column, because jobs are selected or ordered by it, as an attribute of `Job`; fixed likewise.
+    - life: in a column, but changed by events.
+    - nowhere: computed when it is shown, or used only when the job is enqueued.
+    """
 
-- user: the person or program that enqueues the job.
-- queuectl: refused as input.
-- ignored: queuectl, but accepted as input and ignored.
-- later: nobody yet. This version does not support the key, and refuses it rather than ignore it.
-"""
+    Setter = Literal["user", "queuectl", "ignored", "later"]
+    """Who writes a value.
+
+    - user: the person or program that enqueues the job.
+    - queuectl: refused as input.
+    - ignored: queuectl, but accepted as input and ignored.
+    - later: nobody yet. This version does not support the key, and refuses it rather than ignore it.
+    """
 
 PRIORITY_MAX = 1_000_000
 RETRIES_MAX = 1_000_000

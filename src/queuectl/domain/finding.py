@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 LEVELS = OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
 

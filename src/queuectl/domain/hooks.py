@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from queuectl.domain.events import Ended, Event, Lost
 from queuectl.domain.job import HOOKS, Job, JobState, Outcome, Spec
 from queuectl.domain.lifecycle import outcome
+from queuectl.typed import Any
 
 TRIES = 5
 COMMAND_TIMEOUT_S, CALL_TIMEOUT_S = 300.0, 60.0

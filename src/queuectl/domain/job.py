@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 DEFAULT_QUEUE = "default"
 HOOKS = "(hooks)"

@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import assert_never
 
 from queuectl.domain import retry, unique
 from queuectl.domain.cause import Cause as Cause
@@ -37,6 +37,7 @@ from queuectl.domain.events import Settled as Settled
 from queuectl.domain.events import Started as Started
 from queuectl.domain.events import Stuck as Stuck
 from queuectl.domain.job import Job, JobState, Outcome
+from queuectl.typed import Any
 
 BLOCKED, PENDING, PROCESSING, FAILED = JobState.BLOCKED, JobState.PENDING, JobState.PROCESSING, JobState.FAILED
 COMPLETED, DEAD, CANCELLED = JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
 
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 RATE_STARTS_MAX = 10_000
 CAPACITY_MAX = 10_000

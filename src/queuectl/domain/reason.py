@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
 
 from queuectl.domain.batch import batch_of
 from queuectl.domain.job import FINISHED, HOOKS, Job, JobState
 from queuectl.domain.limits import Hold, Lock, Queue, requests_of
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple, Protocol
 
 NAMED_MAX = 2
 """The most jobs that a phrase names."""

@@ -16,7 +16,7 @@ from math import floor
 from zlib import crc32
 
 from queuectl.domain.cron import Cron, next_wall
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 CHANGE_MAX_S = 26 * 3600
 """No clock change is larger, and none comes sooner after another one."""

@@ -21,7 +21,7 @@ from queuectl.domain.schedule import (
     offset,
     why_missed,
 )
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 FIRES_KEPT = 500
 """So many lines about the fires of a schedule are kept."""

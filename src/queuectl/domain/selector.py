@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.domain.job import JobState, Outcome

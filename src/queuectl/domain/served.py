@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from queuectl.domain.job import HOOKS
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 
 class Served(NamedTuple):

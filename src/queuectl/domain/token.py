@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 
 class Role(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from queuectl.domain.job import Job, JobState
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 DELAYS_MAX = 10
 """A job that is replaced again and again starts at most this many delays after it was first enqueued."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from queuectl.domain.job import Job
 from queuectl.domain.served import Served
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple, Protocol
 
 
 class WorkerStarted(NamedTuple):

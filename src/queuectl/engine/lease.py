@@ -8,7 +8,7 @@ this machine's clock that also runs while it is suspended, and are counted from 
 from __future__ import annotations
 
 from queuectl.clock import boottime
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 TERM_BEFORE_S, KILL_BEFORE_S = 5.0, 2.0
 """Seconds before its lease expires when a supervisor asks its commands to end, and when it kills them."""

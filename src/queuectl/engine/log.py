@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from queuectl.clock import Clock
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.served import Served
 from queuectl.engine import happenings
+from queuectl.typed import Any
 from queuectl.wire.jobs import command_line
 from queuectl.wire.times import format_duration, format_time
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from queuectl.domain.cause import Cause
 from queuectl.engine.lease import Lease
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 
 PROTOCOL = 1
 SOCKET_NAME = "socket"

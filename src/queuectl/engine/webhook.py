@@ -12,10 +12,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from typing import Any
 from urllib.parse import urlsplit
 
 from queuectl.domain.hooks import ID, SECRET, URL
+from queuectl.typed import Any
 
 ANSWER_WITHIN_S = 30.0
 SHOWN_BYTES = 1024

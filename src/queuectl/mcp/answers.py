@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from queuectl.client.following import as_redrawn
 from queuectl.client.library import Client
 from queuectl.domain.job import Job, JobState
+from queuectl.typed import Any
 from queuectl.wire import schema
 from queuectl.wire.jobs import command_line, job_to_json
 from queuectl.wire.schema import Schema

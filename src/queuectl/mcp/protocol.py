@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from queuectl import __version__
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 
 Message = dict[str, Any]
 Id = str | int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from queuectl.client.following import start_of_last
 from queuectl.client.library import Client
@@ -14,7 +13,7 @@ from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.fields import INPUT, Field
 from queuectl.domain.selector import Selector
 from queuectl.mcp.answers import JOB, JOBS, PART_BYTES, TAIL_LINES, bounded, brief, cut, dumped, ended, fitting, part
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire import schema
 from queuectl.wire.requests import parse_request
 from queuectl.wire.schema import Schema

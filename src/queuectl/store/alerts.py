@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
 
 from queuectl.store.schedules import ScheduleStore
+from queuectl.typed import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.alerts import Verdict

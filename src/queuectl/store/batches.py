@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.batch import Batch

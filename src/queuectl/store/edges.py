@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
 
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.dependency import Awaited, Neighbours

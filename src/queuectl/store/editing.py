@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+
+from queuectl.typed import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from queuectl.domain.errors import QueuectlError

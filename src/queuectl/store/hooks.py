@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from queuectl.typed import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job

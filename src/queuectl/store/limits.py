@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+
+from queuectl.typed import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.job import Job

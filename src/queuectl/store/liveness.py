@@ -12,7 +12,8 @@ import fcntl
 import os
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING
+
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queuectl.domain.job import JobState, Outcome
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 
 class Deed(NamedTuple):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
 
 from queuectl.store.alerts import AlertStore
 from queuectl.store.arrivals import ArrivalStore
@@ -27,6 +26,7 @@ from queuectl.store.hooks import HookStore
 from queuectl.store.limits import GateStore, LimitStore
 from queuectl.store.selections import Refs, SelectionStore
 from queuectl.store.values import ANSWER_WITHIN_S, LEASE_S, Backlog, Change, Grip, Note, Output, WorkerRow
+from queuectl.typed import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,11 +4,10 @@ port.py."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import QueuectlError, StoreLost
 from queuectl.domain.served import Served
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job

@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.requests import Request
 
 from queuectl.client.facade import Client
 from queuectl.domain.errors import StoreUnavailable
+from queuectl.typed import Any
 from queuectl.web.problems import Overloaded
 
 T = TypeVar("T")

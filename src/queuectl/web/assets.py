@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from queuectl import program
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web import problems
 
 FOLDER = "web/static"

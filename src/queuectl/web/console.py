@@ -35,7 +35,7 @@ from queuectl.cli.commands import commands
 from queuectl.cli.console import Screen
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Forbidden, Overloaded
 from queuectl.web.streams import message

@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from typing import Any
 
 from queuectl.client import documents
 from queuectl.client.facade import Client
@@ -25,6 +24,7 @@ from queuectl.client.values import WorkerView
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Outcome
 from queuectl.store.past import News, Place
+from queuectl.typed import Any
 from queuectl.web.problems import Overloaded
 from queuectl.web.streams import message
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from urllib.parse import parse_qsl, urlencode
 
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.wire.selections import KEYS, exactly, parse_selection
 
 NOTHING: Mapping[str, str] = MappingProxyType({})

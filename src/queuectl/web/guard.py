@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.token import Role, Token
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web import problems
 from queuectl.web.door import Door
 from queuectl.web.public import PublicUrl, within

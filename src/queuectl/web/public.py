@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
 
 from queuectl.domain.errors import Invalid
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 LOOPBACK = ("127.0.0.1", "::1")
 """The proxies that are trusted with `--public-url`, unless others are named."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -15,6 +14,7 @@ from queuectl import __version__, program
 from queuectl.client.facts import info, tries, why_failed
 from queuectl.domain.job import seen_state
 from queuectl.domain.limits import requests_of
+from queuectl.typed import Any
 from queuectl.web.assets import address
 from queuectl.web.public import under
 from queuectl.web.stores import places

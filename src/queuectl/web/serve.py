@@ -10,13 +10,13 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from queuectl import places
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, OperationFailed
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.web.public import LOOPBACK, PublicUrl, parse_public_url, trusted_proxies
 from queuectl.web.stores import parse_also
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from shlex import join
-from typing import Any
 
 from queuectl.domain.fields import INPUT, Field
 from queuectl.domain.job import Job, Spec
 from queuectl.settings import Settings
+from queuectl.typed import Any
 from queuectl.wire.jobs import command_line as wire_command_line
 from queuectl.wire.sizes import format_size
 

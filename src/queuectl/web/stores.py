@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Invalid
-from queuectl.named import NamedTuple
+from queuectl.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Protocol
 
 import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from queuectl.domain.errors import StoreUnavailable
+from queuectl.typed import Any, Protocol
 from queuectl.web.door import Door
 from queuectl.web.problems import Overloaded
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from queuectl.domain.cron import DAY, HOUR, MINUTE, MONTH, NICKNAMES, WEEKDAY, Field, parse_cron
 from queuectl.domain.errors import Invalid
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 COMMAND_MAX = 998
 """Characters of a command that Debian's cron takes."""

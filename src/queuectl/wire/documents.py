@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from json import JSONDecodeError, JSONDecoder
-from typing import Any
 
 from queuectl.domain.errors import Invalid
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.kinds import JsonObject
 
 BOM = b"\xef\xbb\xbf"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import FIELDS, Field
 from queuectl.domain.job import Job, JobState, Spec
+from queuectl.typed import Any
 from queuectl.wire import kinds
 from queuectl.wire.requests import PRINTED_BESIDE, unknown_key
 from queuectl.wire.times import parse_time

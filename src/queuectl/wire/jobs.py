@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Job, Spec
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.times import format_duration as format_duration
 from queuectl.wire.times import format_second as format_second
 from queuectl.wire.times import format_time as format_time

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from queuectl.domain.errors import Invalid
+from queuectl.typed import Any
 from queuectl.wire.times import parse_duration
 
 Path = str | os.PathLike[str]

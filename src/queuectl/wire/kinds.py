@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, SCRIPT_BYTES_MAX
 from queuectl.domain.unique import Rule
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.sizes import SIZES
 from queuectl.wire.sizes import format_size as format_size
 from queuectl.wire.times import format_duration as format_duration

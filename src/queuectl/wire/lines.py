@@ -8,7 +8,7 @@ from itertools import count
 from typing import BinaryIO
 
 from queuectl.domain.errors import Invalid
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.wire.documents import BOM, LINE_BYTES_MAX, Documents
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.templates import Template

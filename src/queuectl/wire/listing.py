@@ -12,10 +12,10 @@ from itertools import repeat
 from json.encoder import encode_basestring, encode_basestring_ascii
 from math import isfinite
 from operator import is_, mod
-from typing import Any
 
 from queuectl.domain.fields import FIELDS, Field
 from queuectl.domain.job import Job, Spec
+from queuectl.typed import Any
 from queuectl.wire.jobs import COMPUTED, TO_JSON
 
 DISTINCT = ("id", "command")

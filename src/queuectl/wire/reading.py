@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, QueuectlError
 from queuectl.domain.job import COMMAND_STRING_BYTES_MAX
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.documents import Documents, documents_in_lines
 from queuectl.wire.documents import documents_in as documents_in
 from queuectl.wire.documents import parse_json as parse_json

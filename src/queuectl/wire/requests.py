@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import FIELDS, INPUT, SETTABLE
 from queuectl.domain.unique import Rule
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire import kinds
 from queuectl.wire.times import format_duration as format_duration
 from queuectl.wire.times import format_second as format_second

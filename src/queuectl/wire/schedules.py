@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from typing import Any
 
 from queuectl.domain.cron import Cron, parse_cron
 from queuectl.domain.errors import Invalid
 from queuectl.domain.schedule import Every, Rule
 from queuectl.domain.scheduled import Schedule
+from queuectl.typed import Any
 from queuectl.wire.kinds import check_filled, shown
 from queuectl.wire.requests import parse_request
 from queuectl.wire.times import format_duration, format_second, parse_duration

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState, Outcome
+from queuectl.typed import Any
 
 Schema = dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 WORD_BREAKS = frozenset(" \t\n;&|()")
 

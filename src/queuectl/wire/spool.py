@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from queuectl.domain.errors import SystemFailure
+from queuectl.typed import Any
 
 MEMORY_BYTES = 8 << 20
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from shlex import quote
-from typing import Any
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.hooks import is_url
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.shellplaces import places
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.served import Served
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.kinds import check_queue, size
 from queuectl.wire.times import parse_duration
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from queuectl.client.documents import EXECUTION, NOT_BY_PEOPLE, STATUS, WORKER, kind_of
 from queuectl.client.hooks import HOOK
@@ -17,6 +16,7 @@ from queuectl.domain.fields import FIELDS, Field
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.settings import SETTINGS, Settings
 from queuectl.store.values import Note
+from queuectl.typed import Any
 
 Document = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ The default folder, umask and variables of a job are the server's. Workers start
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import Unpack, overload
 
 from queuectl.client import config, operations, tokens
 from queuectl.client.asynchronous import asynchronously
@@ -15,7 +15,7 @@ from queuectl.client.remote import answers, following, jobs
 from queuectl.client.remote import pause as between
 from queuectl.client.remote.connection import RemoteConnection
 from queuectl.client.values import Changed, History, Progress, Status, WorkerView
-from queuectl.client.verbs import T, Verbs
+from queuectl.client.verbs import Verbs
 from queuectl.client.waiting import not_yet
 from queuectl.client.workers import serves
 from queuectl.clock import SystemClock
@@ -24,6 +24,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.domain.token import Token
 from queuectl.settings import Settings
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.keywords import Duration, JobKeys, stream_name
 from queuectl.wire.requests import NOTHING, JobRequest
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from queuectl.client.actions import Action
     from queuectl.client.batches import BatchView
-    from queuectl.client.operation import Operation
+    from queuectl.client.operation import Operation, T
     from queuectl.domain.limits import Pause
 
 

@@ -12,12 +12,12 @@ import socket
 import threading
 import time
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from queuectl.client.operation import JSON, Operation
 from queuectl.client.remote.request import Request, request_of
 from queuectl.domain.errors import Invalid, OperationFailed, QueuectlError, StoreUnavailable, error_of
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ssl import SSLContext

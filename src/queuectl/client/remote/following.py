@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Any
 
 from queuectl.client.following import Piece
 from queuectl.client.operations import FOLLOW, SHOW
@@ -15,6 +14,7 @@ from queuectl.client.remote.pause import Pause
 from queuectl.client.waiting import not_yet
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.domain.job import Job
+from queuectl.typed import Any
 from queuectl.wire.keywords import Duration, stream_name
 
 AGAIN_AFTER_S = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from queuectl.client.operation import Operation
 from queuectl.client.operations import FIND, PRUNE, PRUNE_MAX
@@ -15,6 +14,7 @@ from queuectl.clock import SystemClock
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
+from queuectl.typed import Any
 from queuectl.wire.keywords import as_json
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import JobRequest

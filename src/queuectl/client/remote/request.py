@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from urllib.parse import quote
 
 from queuectl.client.operation import Operation
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.times import format_time
 

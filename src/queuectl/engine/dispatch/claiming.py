@@ -15,10 +15,10 @@ from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.hooks import Claimed, Hooks
 from queuectl.engine.dispatch.link import Link, may_be_poison
 from queuectl.engine.dispatch.pace import Pace
-from queuectl.named import NamedTuple
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 from queuectl.store.values import Change
+from queuectl.typed import NamedTuple
 
 Ahead = Callable[[int], int]
 """The number of claims that a supervisor with this number of slots may hold ready."""

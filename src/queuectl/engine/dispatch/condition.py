@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from queuectl.domain.condition import Condition
 from queuectl.engine.supervise import process
 from queuectl.store.liveness import is_this_boot, machine_id, supervisor_folder
 from queuectl.store.values import FIRST_EPOCH, WorkerRow
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.engine.protocol import About

@@ -12,10 +12,10 @@ from queuectl.domain.schedule import Act, Overlap, fire_id
 from queuectl.domain.scheduled import Fire, Look, Schedule, look
 from queuectl.domain.unique import ADDED
 from queuectl.factory import scheduled_job
-from queuectl.named import NamedTuple
 from queuectl.settings import Settings
 from queuectl.store.arrivals import Arrival
 from queuectl.store.schedules import ScheduleStore
+from queuectl.typed import NamedTuple
 from queuectl.wire.schedules import rule_of
 
 AT_ONCE = 100

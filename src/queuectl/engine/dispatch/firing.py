@@ -4,7 +4,6 @@ schedule decides about it."""
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
 
 from queuectl.clock import Clock
 from queuectl.engine.dispatch.claiming import Claiming
@@ -12,6 +11,7 @@ from queuectl.engine.dispatch.pace import Pace
 from queuectl.engine.dispatch.requests import Requests
 from queuectl.engine.dispatch.stopping import Stopping
 from queuectl.store.port import WorkStore
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.engine.dispatch.alerts import Alerts

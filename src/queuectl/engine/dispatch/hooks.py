@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
 from queuectl import program
 from queuectl.domain.hooks import ALERT, ID, PING, SECRET, URL, VARIABLE_TAIL_BYTES, is_url
@@ -14,6 +13,7 @@ from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.link import Link
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
+from queuectl.typed import Any
 from queuectl.wire.times import format_time
 
 LOOK_EVERY_S = 1.0

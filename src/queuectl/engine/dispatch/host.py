@@ -29,7 +29,6 @@ from queuectl.engine.supervise.config import Config
 from queuectl.engine.supervise.journal import read_journal
 from queuectl.engine.supervise.roster import Sight
 from queuectl.engine.supervise.trees import Tree, kill, living, names_of, see
-from queuectl.named import NamedTuple
 from queuectl.store.liveness import (
     DRIVER_LOCK_NAME,
     hold_lock,
@@ -43,6 +42,7 @@ from queuectl.store.liveness import (
 )
 from queuectl.store.passfile import PASSFILE_NAME, Access
 from queuectl.store.values import WorkerRow
+from queuectl.typed import NamedTuple
 from queuectl.wire.workers import WorkerOptions
 
 LEFT_AFTER_S = 60.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
 
 from queuectl.domain.cause import Cause
 from queuectl.domain.errors import Invalid
@@ -31,8 +30,8 @@ from queuectl.engine.protocol import (
     Slots,
     Terminate,
 )  # fmt: skip
-from queuectl.named import NamedTuple
 from queuectl.store.values import WorkerRow
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.times import format_second
 
 

@@ -19,8 +19,8 @@ from queuectl.engine.dispatch.link import Flight, Link
 from queuectl.engine.dispatch.report import change_of_flight
 from queuectl.engine.protocol import End, Key, Started
 from queuectl.engine.signals import may_belong_to_stop, together_s
-from queuectl.named import NamedTuple
 from queuectl.store.port import WorkStore
+from queuectl.typed import NamedTuple
 
 HOLD_S = 1.0
 """How long the worker's own signal may come after the end of a command."""

@@ -22,10 +22,10 @@ from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.report import Witness, change_of
 from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import PROTOCOL, About, Ask, State
-from queuectl.named import NamedTuple
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 from queuectl.store.values import Change, Grip, Superseded, WorkerRow
+from queuectl.typed import NamedTuple
 
 LOOK_EVERY_S = 2.0
 FROZEN_AFTER_S = 5.0

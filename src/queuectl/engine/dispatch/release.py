@@ -6,9 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from queuectl import environment, program
+from queuectl.typed import Any
 from queuectl.wire.workers import WorkerOptions, words_of
 
 RESTARTED = "QUEUECTL_RESTARTED"

@@ -16,9 +16,9 @@ from queuectl.engine.protocol import End, Kept, Key
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.output import is_untouchable, read_capped
 from queuectl.engine.supervise.told import RESULT_BYTES_MAX, told_in
-from queuectl.named import NamedTuple
 from queuectl.store.port import WorkStore
 from queuectl.store.values import Change, Output
+from queuectl.typed import NamedTuple
 from queuectl.wire.results import checked_result
 from queuectl.wire.words import last_line
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any
 
 from queuectl.domain.cause import Cause
 from queuectl.engine import happenings
@@ -12,6 +11,7 @@ from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.stopping import Stopping
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
+from queuectl.typed import Any
 from queuectl.wire.workers import REFUSED, RELOAD, RESTART, WorkerOptions
 
 

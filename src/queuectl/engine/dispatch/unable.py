@@ -13,8 +13,8 @@ from pathlib import Path
 
 from queuectl.engine import happenings
 from queuectl.engine.supervise import process
-from queuectl.named import NamedTuple
 from queuectl.store.liveness import UNABLE_FOLDER, machine_id
+from queuectl.typed import NamedTuple
 
 NO_ROOM = "the machine has no process, memory, descriptor or disk space left for another command"
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 RLIMIT_LOCKS = 10
 TAG_MAX = (1 << 63) - 1

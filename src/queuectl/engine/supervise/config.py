@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 
 class Config(NamedTuple):

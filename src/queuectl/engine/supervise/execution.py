@@ -25,7 +25,7 @@ from queuectl.engine.supervise.starting import LOCAL, Start, Step, start_apart
 from queuectl.engine.supervise.surroundings import Surroundings, in_memory
 from queuectl.engine.supervise.told import Telling
 from queuectl.engine.supervise.trees import Tree
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 CLOCK_SET_S = 0.5
 """A clock that is so far off after a command was set while it ran."""

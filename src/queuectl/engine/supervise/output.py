@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 from queuectl.domain.errors import OperationFailed
 from queuectl.engine.supervise.process import SHORTAGES
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 PIECE_BYTES_MAX = 1 << 20
 """Bytes read at a time from an output that is still being written."""

@@ -16,11 +16,11 @@ import resource
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from queuectl.engine.supervise import capabilities
 from queuectl.engine.supervise.shell import plain_words
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 
 PAGE_BYTES = 4096
 TAG_SHIFT = 32

@@ -18,7 +18,7 @@ from queuectl.engine.protocol import JOURNAL_NAME, Key
 from queuectl.engine.supervise.journal import allocated, read_journal
 from queuectl.engine.supervise.process import tag, whole_range
 from queuectl.engine.supervise.trees import Tree
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 ROSTER_NAME = "running"
 MAGIC = b"queuectl running 1\n".ljust(32, b"\0")

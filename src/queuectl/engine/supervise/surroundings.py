@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.shell import is_plain_shell
 from queuectl.engine.supervise.standing import PERSONAL
 from queuectl.environment import is_captured
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 
 
 class Surroundings(NamedTuple):

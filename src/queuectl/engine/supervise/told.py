@@ -15,7 +15,7 @@ from pathlib import Path
 
 from queuectl.engine.protocol import Kept, Message, Progress, Tells
 from queuectl.engine.supervise.between import OPENING, emptied
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 PROGRESS, RESULT = "progress", "result"
 PROGRESS_BYTES_READ, PROGRESS_MAX = 4096, 200

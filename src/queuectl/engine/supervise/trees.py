@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.capabilities import pidfd
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 NAMES_MAX = 10
 """How many processes are named where there may be thousands."""

@@ -12,8 +12,8 @@ import psycopg
 from psycopg import conninfo
 
 from queuectl.domain.errors import Invalid
-from queuectl.named import NamedTuple
 from queuectl.store.passfile import Access
+from queuectl.typed import NamedTuple
 
 DEFAULT_SCHEMA = "queuectl"
 SECRET_OPTIONS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})

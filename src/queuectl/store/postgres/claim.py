@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Started
@@ -16,6 +15,7 @@ from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.gates import TAKEN_BY_OTHERS_S, expire, locks_freed
 from queuectl.store.shared.lock_lines import open_lines
 from queuectl.store.values import Change, Grip
+from queuectl.typed import Any
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """A claim looks at 4 times as many candidates as it wants, since others claim too; 8 times more if that is too few."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 import psycopg
 from psycopg import conninfo
@@ -18,6 +17,7 @@ from psycopg import conninfo
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.errors import Whose, is_definite, passes_with_connection, translated, whose
+from queuectl.typed import Any
 
 PATIENCE: Mapping[str, Any] = {
     "connect_timeout": 3, "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from inspect import iscoroutinefunction
-from typing import Any
 
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import Job
 from queuectl.domain.unique import Rule
 from queuectl.store.arrivals import Arrival
 from queuectl.store.postgres.address import parse_address
+from queuectl.typed import Any
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import INPUT_KEYS

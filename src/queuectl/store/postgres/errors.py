@@ -16,8 +16,8 @@ import psycopg
 from psycopg import conninfo
 
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreUnavailable
-from queuectl.named import NamedTuple
 from queuectl.store.postgres.address import SECRET_OPTIONS, Address
+from queuectl.typed import NamedTuple
 
 
 class Whose(Enum):

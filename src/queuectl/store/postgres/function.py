@@ -10,7 +10,6 @@ import json
 import re
 from functools import cache
 from hashlib import sha256
-from typing import Any
 
 from queuectl import __version__
 from queuectl.domain.errors import KEPT_KEY_HINT, KEY_HINT
@@ -23,6 +22,7 @@ from queuectl.domain.unique import DELAYS_MAX, Rule
 from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.shared.migrations import sql_text
 from queuectl.store.shared.rows import PREFIX_MIN
+from queuectl.typed import Any
 from queuectl.wire.jobs import LATER, spec_to_text
 from queuectl.wire.kinds import ADDRESS_HINT, KEY_BYTES_MAX
 from queuectl.wire.requests import ALIASES, COLUMNS, EXCLUSIVE, INPUT_KEYS, ONLY

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queuectl.clock import SystemClock
-from queuectl.named import NamedTuple
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated
+from queuectl.typed import NamedTuple
 
 QUERY = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::integer < 140000,

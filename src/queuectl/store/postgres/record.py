@@ -7,7 +7,6 @@ others may change are still the same. A job that somebody changed meanwhile is l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from queuectl.domain.job import Job
 from queuectl.store.postgres.claim import Claiming
@@ -16,6 +15,7 @@ from queuectl.store.shared import rows
 from queuectl.store.shared.hooks import add_hooks
 from queuectl.store.shared.recording import InHand, applied, as_left, attempt_rows, touched
 from queuectl.store.values import Change, Grip
+from queuectl.typed import Any
 
 
 class Recording(Claiming):

@@ -13,13 +13,13 @@ import psycopg
 
 from queuectl import ids
 from queuectl.domain.errors import StoreUnavailable, no_store
-from queuectl.named import NamedTuple
 from queuectl.store.identity import home_in_server, is_same
 from queuectl.store.postgres import function
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated
 from queuectl.store.shared import migrations
+from queuectl.typed import NamedTuple
 
 HOME_STEP = 6
 """The migration that records where a store is at home."""

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from functools import cache
 from hashlib import sha256
 from math import inf
-from typing import Any
 
 from queuectl import ids
 from queuectl.clock import Clock, SystemClock, boottime
@@ -24,6 +23,7 @@ from queuectl.store.postgres.text import array
 from queuectl.store.shared import migrations, rows
 from queuectl.store.shared.session import Session
 from queuectl.store.values import Grip, Superseded, WorkerRow
+from queuectl.typed import Any
 from queuectl.wire.jobs import spec_to_text
 
 CLOCKS_DRIFT = 0.0002

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import NoneType
-from typing import Any
 
 from queuectl.domain.errors import Invalid
 from queuectl.store.shared.births import Column
+from queuectl.typed import Any
 
 
 def array(values: Sequence[Any]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from queuectl.store.shared.schedules import Schedules, streak_text
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.alerts import Verdict

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from enum import Enum
 from itertools import compress
 from operator import is_not
-from typing import TYPE_CHECKING
 
 from queuectl.domain.job import Job
 from queuectl.store.shared import rows
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.store.shared.session import Session

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
 
 from queuectl.domain.errors import OperationFailed
-from queuectl.named import NamedTuple
 from queuectl.store.shared.rows import JOB_COLUMNS
+from queuectl.typed import Any, NamedTuple, Protocol
 
 TABLES: Mapping[str, Sequence[str]] = {
     "specs": ("id", "body"),

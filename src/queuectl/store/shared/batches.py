@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from queuectl.store.batches import Span
 from queuectl.store.shared.edits import Edits
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.batch import Batch

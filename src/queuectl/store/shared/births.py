@@ -12,12 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Any
 
 from queuectl.domain.fields import GUARDED
 from queuectl.domain.job import Job, Spec
-from queuectl.named import NamedTuple
 from queuectl.store.shared.rows import AT_BIRTH, BORN, FLAGS, LISTS, is_ready, list_text
+from queuectl.typed import Any, NamedTuple
 from queuectl.wire.jobs import command_line
 
 SLICE = 1000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import Job, JobState
 from queuectl.store.edges import Edge
 from queuectl.store.shared.session import Session
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.dependency import Awaited, Neighbour, Neighbours

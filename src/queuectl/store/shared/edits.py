@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain import order
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
@@ -13,6 +12,7 @@ from queuectl.domain.job import FINISHED, Job, JobState, Spec
 from queuectl.store.shared.births import Births
 from queuectl.store.shared.jobs import Jobs
 from queuectl.store.shared.rows import EDITED
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from queuectl.store.arrivals import Admitted, Arrival

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from queuectl.domain.job import HOOKS, Job
 from queuectl.store.shared.limits import Limits
 from queuectl.store.values import LEASE_S, Grip, WorkerRow
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.store.shared.gates import Gates

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from queuectl.clock import boottime
 from queuectl.domain import limits
@@ -25,6 +24,7 @@ from queuectl.store.shared.limits import NOT_YET
 from queuectl.store.shared.lock_lines import requests
 from queuectl.store.shared.vacated import Vacated
 from queuectl.store.values import Change
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.jobs import why_expired
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ Every command opens a store, but few ask for history, so its values are imported
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome
 from queuectl.store.shared import rows
 from queuectl.store.shared.session import Session
 from queuectl.store.values import Note, Output
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.jobs import worker_name
 
 if TYPE_CHECKING:

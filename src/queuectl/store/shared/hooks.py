@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from queuectl import ids
 from queuectl.domain import hooks
@@ -13,6 +12,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import begun
 from queuectl.store.shared import rows
 from queuectl.store.values import Change, Output
+from queuectl.typed import Any
 from queuectl.wire.jobs import job_to_json
 
 Told = tuple[Job, str, str]

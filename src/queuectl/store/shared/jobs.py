@@ -6,7 +6,6 @@ import json
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, HOOKS, Job, JobState
@@ -14,6 +13,7 @@ from queuectl.store.shared import rows
 from queuectl.store.shared.alike import write_alike
 from queuectl.store.shared.limits import Limits
 from queuectl.store.values import Backlog, Change
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.domain.lifecycle import Event

@@ -6,12 +6,12 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import Conflict, NotFound
 from queuectl.store.shared.edges import Edges
 from queuectl.store.shared.settings import KeptSettings
 from queuectl.store.shared.workers import Workers
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.job import Job

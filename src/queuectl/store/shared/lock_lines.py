@@ -7,10 +7,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from queuectl.domain import limits
 from queuectl.domain.limits import Candidate
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.store.shared.limits import Limits

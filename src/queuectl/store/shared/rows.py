@@ -10,14 +10,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
-from typing import Any
 
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.fields import FIELDS, SETTABLE
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.selector import NO_FAULT, Selector
-from queuectl.named import NamedTuple
 from queuectl.store.values import Change, Output
+from queuectl.typed import Any, NamedTuple
 
 COMPRESS_FROM_BYTES = 256
 SPECS_KNOWN_MAX = 5000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from queuectl.store.shared.limits import Limits
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.alerts import Streak

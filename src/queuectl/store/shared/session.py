@@ -11,10 +11,10 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import FINISHED, Job, Spec
 from queuectl.store.shared import rows
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.jobs import spec_from_text
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from queuectl.domain.dependency import Wants, is_met, parse, why_not
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.lifecycle import Settled, apply
-from queuectl.named import NamedTuple
 from queuectl.store.shared.session import Session
+from queuectl.typed import NamedTuple
 
 DEAD = JobState.DEAD
 SLICE = 1000

@@ -6,7 +6,6 @@ No lifecycle event leads to these states: they are carried over, as a copy of a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.dependency import Wants, parse
 from queuectl.domain.fault import fault
@@ -16,6 +15,7 @@ from queuectl.domain.unique import Rule, holds
 from queuectl.store.arrivals import Arrival
 from queuectl.store.shared import rows
 from queuectl.store.shared.arriving import edge_of, parents_of
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.jobs import command_line
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import Conflict
 from queuectl.store.shared.session import Session
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from queuectl.domain.token import Token

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import Conflict
 from queuectl.store.identity import is_same
 from queuectl.store.shared.migrations import newest
 from queuectl.store.shared.session import Session
 from queuectl.store.values import LEASE_S, Grip, WorkerRow
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.workers import REFUSED
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.limits import Candidate, Choice, Wanted
@@ -13,6 +12,7 @@ from queuectl.domain.served import Served
 from queuectl.store.shared.gates import SUSPECTS_SEEN, expire
 from queuectl.store.shared.lock_lines import open_lines
 from queuectl.store.values import Grip
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from queuectl.store.shared.gated import Gated

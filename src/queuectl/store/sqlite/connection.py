@@ -10,12 +10,12 @@ import stat
 from _thread import allocate_lock
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import Conflict, DiskFull, Invalid, QueuectlError, StoreBusy, StoreLost, StoreUnavailable
 from queuectl.store.mounts import refuse_unsafe
 from queuectl.store.sqlite import wal
 from queuectl.store.sqlite.fileset import set_aside_foreign_log
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import StoreBusy
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 
 BESIDE = "-wal", "-shm"
 GONE, BESIDE_GONE, OVERWRITTEN = "gone", "beside gone", "overwritten"

@@ -6,13 +6,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from queuectl.domain.errors import StoreUnavailable
-from queuectl.named import NamedTuple
 from queuectl.store.sqlite.connection import translated
 from queuectl.store.sqlite.fileset import BESIDE_GONE, OVERWRITTEN, FileSet
 from queuectl.store.values import REOPEN, REPLACED
+from queuectl.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from queuectl.store.sqlite.connection import sqlite3

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import isfinite
-from typing import TYPE_CHECKING, Any
 
 from queuectl.domain.errors import IdTaken, IdTwice, QueuectlError
 from queuectl.store.shared.births import Births, births_of
@@ -15,6 +14,7 @@ from queuectl.store.shared.rows import BORN, SPECS_KNOWN_MAX
 from queuectl.store.sqlite.connection import sqlite3
 from queuectl.store.sqlite.session import SqliteSession
 from queuectl.store.values import Moved
+from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job, Spec

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from queuectl.domain.job import Job
 from queuectl.store.shared.gates import locks_freed
 from queuectl.store.shared.hooks import add_hooks
 from queuectl.store.shared.recording import applied, attempt_rows
 from queuectl.store.values import Change, Grip
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.store.shared.gated import Gated

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 from queuectl import ids
 from queuectl.clock import Clock, SystemClock
@@ -26,6 +25,7 @@ from queuectl.store.sqlite.connection import (
 )
 from queuectl.store.sqlite.guard import Guard
 from queuectl.store.values import Grip, Superseded, WorkerRow
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.jobs import spec_to_text
 
 if TYPE_CHECKING:

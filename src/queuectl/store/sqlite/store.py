@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from queuectl.domain.job import HOOKS, Job, JobState
 from queuectl.domain.served import Served
@@ -24,6 +23,7 @@ from queuectl.store.shared.history import History
 from queuectl.store.shared.tokens import Tokens
 from queuectl.store.sqlite.connection import folder_of
 from queuectl.store.sqlite.insert import Inserting
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

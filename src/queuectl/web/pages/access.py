@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -11,6 +9,7 @@ from starlette.routing import Route
 from queuectl.client.documents import deed_words
 from queuectl.client.facade import Client
 from queuectl.domain.token import Role
+from queuectl.typed import Any
 from queuectl.web.ask import ask
 from queuectl.web.pages.jobs import number
 from queuectl.web.rendering import page

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from http import HTTPStatus
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from starlette.routing import Route
 
 from queuectl.client.operation import API, JSON, Operation
 from queuectl.client.operations import OPERATIONS
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.web.rendering import page
 from queuectl.web.rest.openapi import document
 from queuectl.wire.schema import Schema

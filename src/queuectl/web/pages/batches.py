@@ -13,7 +13,7 @@ from queuectl.client.facade import Client
 from queuectl.domain.errors import NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.rendering import is_refreshed, page
 from queuectl.wire.kinds import check_queue

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from queuectl.client.facade import Client
 from queuectl.client.figures import Figures, Percentiles, Times
 from queuectl.domain.job import Outcome
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page, segment
 from queuectl.wire.kinds import check_queue

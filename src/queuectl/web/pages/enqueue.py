@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +15,7 @@ from queuectl.domain.fields import INPUT, SETTABLE, Field
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import TRANSITIONS, Edited
 from queuectl.settings import SETTINGS, Settings
+from queuectl.typed import Any
 from queuectl.web import spelling
 from queuectl.web.ask import ask
 from queuectl.web.problems import Forbidden

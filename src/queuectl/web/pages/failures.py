@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,8 +15,8 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.fault import folded, folded_command
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
 from queuectl.store.past import Group
+from queuectl.typed import Any, NamedTuple
 from queuectl.web import filters
 from queuectl.web.ask import ask
 from queuectl.web.filters import Filter

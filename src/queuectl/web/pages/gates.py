@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from queuectl.client.values import Explanation
 from queuectl.domain.reason import Code, Gate
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web.rendering import segment
 from queuectl.wire.kinds import ID, NAME
 from queuectl.wire.times import format_second

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from queuectl.domain.dependency import Neighbour, Neighbours, Wants
 from queuectl.domain.job import Job, seen_state
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web.rendering import segment
 
 SHOWN, SHOWN_MAX = 8, 200

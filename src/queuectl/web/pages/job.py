@@ -14,7 +14,7 @@ from queuectl.client.facade import Client
 from queuectl.client.facts import Fact, facts, percent, signal_name
 from queuectl.client.values import History
 from queuectl.domain.job import Attempt, Job, JobState
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web import spelling
 from queuectl.web.ask import ask
 from queuectl.web.pages import gates

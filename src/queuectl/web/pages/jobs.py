@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
+from queuectl.typed import Any, NamedTuple
 from queuectl.web import filters
 from queuectl.web.ask import ask
 from queuectl.web.filters import Filter

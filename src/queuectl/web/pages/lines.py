@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,6 +10,7 @@ from starlette.routing import Route
 
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
+from queuectl.typed import Any
 from queuectl.web.ask import ask
 
 STREAMS = {"stdout": 1, "stderr": 2}

@@ -12,7 +12,7 @@ from queuectl.client.facade import Client
 from queuectl.client.locks import LockView
 from queuectl.domain.job import Job
 from queuectl.domain.limits import CAPACITY_MAX, Lock, numbered, requests_of, variables
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.rendering import is_refreshed, page
 from queuectl.wire.kinds import check_queue

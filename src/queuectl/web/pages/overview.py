@@ -14,7 +14,7 @@ from queuectl.client.figures import Figures
 from queuectl.client.values import Status
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.pages import charts
 from queuectl.web.pages.charts import Asked, Chart, Charts

@@ -16,7 +16,7 @@ from queuectl.client.workers import serves
 from queuectl.domain.fields import INPUT
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.pages import charts, gates
 from queuectl.web.pages.enqueue import usual

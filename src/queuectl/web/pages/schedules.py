@@ -14,7 +14,7 @@ from queuectl.domain.job import seen_state
 from queuectl.domain.schedule import CatchUp, Overlap
 from queuectl.domain.scheduled import IDLE_TOLD, Fire
 from queuectl.domain.selector import Selector
-from queuectl.named import NamedTuple
+from queuectl.typed import NamedTuple
 from queuectl.web.ask import ask
 from queuectl.web.rendering import page
 from queuectl.wire.jobs import command_line

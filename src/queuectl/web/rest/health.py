@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from queuectl.client.facade import Client
+from queuectl.typed import TYPE_CHECKING
 from queuectl.web.ask import Clients, ask
 from queuectl.web.rest.operation import Given, answer
 

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from io import BytesIO
-from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -23,6 +22,7 @@ from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.store.selections import Refs
+from queuectl.typed import Any
 from queuectl.web import problems
 from queuectl.web.ask import ask
 from queuectl.web.rest.fields import chosen, only

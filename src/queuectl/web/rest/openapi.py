@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Any
 
 import queuectl
 from queuectl.client.operation import JSON, REQUIRED, Argument, Operation
 from queuectl.client.operations import EVENT_STREAM
 from queuectl.client.schemas import COMPONENTS, EXIT_CODE, PAST
+from queuectl.typed import Any
 from queuectl.web.problems import MEDIA_TYPE
 from queuectl.web.rest.operation import is_selection, names_of
 from queuectl.wire.schema import DURATION, FLAG, OUTCOME, STATE, STORABLE, Schema, listed, optional, ref

@@ -7,7 +7,6 @@ for the command line.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -18,6 +17,7 @@ from queuectl.client.operation import DEAD, JSON, SELECTION, Argument, Operation
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job
 from queuectl.domain.likeness import nearest
+from queuectl.typed import Any
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Unreadable
 from queuectl.wire.jobs import job_to_json

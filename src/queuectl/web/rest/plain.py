@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,6 +9,7 @@ from queuectl.client.facade import Client
 from queuectl.client.operation import Operation
 from queuectl.client.operations import OPERATIONS
 from queuectl.domain.selector import ALL_JOBS
+from queuectl.typed import Any
 from queuectl.web.ask import ask
 from queuectl.web.door import Door
 from queuectl.web.rest.jobs import selector_in

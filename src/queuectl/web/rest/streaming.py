@@ -16,9 +16,9 @@ from queuectl.client.operations import EVENTS, TOPICS
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.likeness import nearest
-from queuectl.named import NamedTuple
 from queuectl.store.past import News, Place
 from queuectl.store.values import STDERR, STDOUT
+from queuectl.typed import NamedTuple
 from queuectl.web import problems
 from queuectl.web.ask import ask
 from queuectl.web.feed import Feed, Listener, place_in, told_news

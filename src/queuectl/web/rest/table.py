@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -15,6 +14,7 @@ from starlette.routing import Route
 from queuectl.client.actions import ACTIONS, ON_ONE
 from queuectl.client.operation import JSON, Operation
 from queuectl.client.operations import OPERATIONS
+from queuectl.typed import Any
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Forbidden
 from queuectl.web.rest import dead, health, jobs, openapi, plain, running, streaming

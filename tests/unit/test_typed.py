@@ -10,12 +10,12 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from queuectl import named
+from queuectl import typed
 
 T = TypeVar("T")
 
 
-class Ours(named.NamedTuple):
+class Ours(typed.NamedTuple):
     """Some words."""
 
     new: str
@@ -46,11 +46,11 @@ class Inner(Ours):
     extra = 1
 
 
-class OfSome(named.NamedTuple, Generic[T]):
+class OfSome(typed.NamedTuple, Generic[T]):
     value: T
 
 
-class Empty(named.NamedTuple):
+class Empty(typed.NamedTuple):
     pass
 
 
@@ -106,4 +106,4 @@ def test_a_subclass_a_generic_and_an_empty_one() -> None:
 def test_a_default_comes_last() -> None:
     odd = {"__annotations__": {"a": "int", "b": "int"}, "a": 1}
     with pytest.raises(TypeError, match="a default"):
-        types.new_class("Odd", (named.NamedTuple,), exec_body=lambda body: body.update(odd))
+        types.new_class("Odd", (typed.NamedTuple,), exec_body=lambda body: body.update(odd))
