@@ -33,6 +33,9 @@ PATIENCE_S = 40.0
 LATER_BY, PAUSE_MAX_S = 0.05, 0.25
 """What is waited for is seen at most by such a part later, and never by more."""
 
+LEASE = "5m"
+"""Of a worker on a server: none is to lose its jobs because a busy machine takes long to start the next one."""
+
 T = TypeVar("T")
 
 
@@ -119,6 +122,8 @@ class Workshop:
         if not url and not self.db.exists():
             make_sqlite_store(self.db)
         self.client = Client(PostgresStore(url, folder / "queuectl") if url else SqliteStore(self.db))
+        if url and "lease-ttl" not in self.store.config():
+            self.client.set_setting("lease-ttl", LEASE)
         self._workers: list[Worker] = []
         self._tags: set[int] = set()
 

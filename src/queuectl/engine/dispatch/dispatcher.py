@@ -200,7 +200,8 @@ class Dispatcher:
             if self._known.in_doubt:
                 self._crew.give_back_unknown()
             outcomes = self._known.record(known, self._store, self._settings["output-max"])
-            self._claiming.ended()  # what these have freed is claimed in this transaction
+            if self._known.frees:
+                self._claiming.ended()  # what these have freed is claimed in this transaction
             if self._commits.wants_claims() and self._pressure.allows():
                 claims = self._claiming.claim(self._settings["max-lost"])
         self._known.recorded(known)
@@ -215,8 +216,7 @@ class Dispatcher:
         self._stop_if_drained(done)
 
     def _hand_over(self) -> None:
-        """Where a place or a lock has just become free here, claims before the ends are recorded: a command starts
-        while the result of the one before it is on its way to the disk."""
+        """Claims for a place or lock that has just become free here: its result is on its way to the disk meanwhile."""
         if not (ended := self._commits.to_follow()):
             return
         with self._store.transaction(synced=False), self._store.vacating(ended):

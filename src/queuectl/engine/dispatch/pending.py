@@ -58,6 +58,11 @@ class Pending:
         """Whether there is something that need not wait."""
         return bool(self.ended or self.returned or self.stuck or self.in_doubt or self.progress)
 
+    @property
+    def frees(self) -> bool:
+        """Whether recording it may let other jobs start."""
+        return bool(self.ended or self.returned or self.in_doubt)
+
     def add_end(self, link: Link, flight: Flight, now: float) -> None:
         """An execution has ended; its result is in the flight."""
         assert flight.result is not None

@@ -14,8 +14,8 @@ from queuectl.wire.workers import WorkerOptions, words_of
 
 RESTARTED = "QUEUECTL_RESTARTED"
 """Set for a worker that goes on in the process of an earlier one."""
-TRIED_FOR_S = 5.0
-"""A worker does nothing else meanwhile."""
+TRIED_FOR_S = 10.0
+"""A worker does nothing else meanwhile; its lease lasts longer, by default."""
 
 
 def why_unfit(address: str, options: WorkerOptions) -> str | None:
