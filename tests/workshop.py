@@ -123,7 +123,7 @@ class Workshop:
             make_sqlite_store(self.db)
         self.client = Client(PostgresStore(url, folder / "queuectl") if url else SqliteStore(self.db))
         if url and "lease-ttl" not in self.store.config():
-            self.client.set_setting("lease-ttl", LEASE)
+            self.store.set_config("lease-ttl", LEASE)
         self._workers: list[Worker] = []
         self._tags: set[int] = set()
 

@@ -51,6 +51,7 @@ def queuectl(shop: Workshop, *words: str) -> subprocess.CompletedProcess[str]:
 
 @on_each_store
 def test_removing_the_workers_folder_repeats_and_loses_nothing(shop: Workshop, tmp_path: Path) -> None:
+    shop.client.set_setting("lease-ttl", "15s")  # an idle supervisor looks as often as it hears of its lease
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     commands = (gated(gate, "echo done"), "echo begun; " + gated(gate, "seq 20000"))
     jobs = [shop.enqueue(diary_command(diary, command)) for command in commands]

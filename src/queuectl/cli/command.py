@@ -56,6 +56,8 @@ class Command(NamedTuple):
 def function_of(target: str) -> Callable[..., Any]:
     """The function that `module:function` means, as seen from here."""
     module, _, name = target.partition(":")
-    imported = __import__(f"queuectl.cli.{module}", fromlist=[name])  # importlib would load more than it is worth here
+    above = len(module) - len(module.lstrip("."))
+    # importlib would load more than this is worth
+    imported = __import__(module[above:], globals(), fromlist=[name], level=1 + above)
     function: Callable[..., Any] = getattr(imported, name)
     return function
