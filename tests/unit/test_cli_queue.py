@@ -28,6 +28,7 @@ def test_a_queue_shows_its_limits_and_its_pause(db: Path) -> None:
     )
     code, out, err = typed(db, "queue pause video --reason full --for 1h")
     assert re.fullmatch(r"video is paused since \S+ \S+ by \S+ until \S+ \S+: full\n", out), (code, err)
+    assert err == "there are no jobs in it\n"
     titles, line = typed(db, "queue list")[1].splitlines()
     assert titles.split() == ["QUEUE", "RUNNING", "RATE", "WAITING", "OLDEST", "PAUSED"]
     assert line.split()[:4] == ["video", "0/4", "100/h,even", "0"]

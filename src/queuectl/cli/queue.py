@@ -91,3 +91,5 @@ def print_paused(call: Call, found: Sequence[QueueView], now: float) -> None:
         call.console.print(f"{queue.name} is {visible(pause_words(queue.pause))}" if queue.pause else queue.name)
         if left := queue.counts[JobState.PROCESSING]:
             call.console.note(f"{left:,} of its jobs still run, and finish", "waiting")
+        elif queue.pause and not any(queue.counts.values()):
+            call.console.note("there are no jobs in it", "no_jobs")
