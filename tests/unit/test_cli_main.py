@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from queuectl import __version__
 from queuectl.cli import main as cli
 from queuectl.cli.demo import own_name
 from queuectl.domain.errors import Conflict
+from tests.workshop import clean_environment
 
 
 def ending_in(error: BaseException, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -136,3 +139,26 @@ def test_the_demo_names_the_program_as_the_shell_finds_it(tmp_path: Path, monkey
         monkeypatch.setattr("sys.argv", [argument, "demo"])
         monkeypatch.setenv("PATH", path)
         assert own_name() == name
+
+
+SLOW_TO_LOAD = (
+    "typing",
+    "argparse",
+    "gettext",
+    "importlib",
+    "inspect",
+    "dataclasses",
+    "subprocess",
+    "logging",
+    "pathlib",
+)
+
+
+def test_a_plain_enqueue_loads_nothing_that_is_slow_to_load(tmp_path: Path) -> None:
+    words = ["--db", str(tmp_path / "queuectl.db"), "enqueue", "-q", "video", "--", "true"]
+    program = f"import sys; loaded = set(sys.modules); from queuectl.cli.main import main; main({words!r}); "
+    program += f"print([name for name in {SLOW_TO_LOAD!r} if name in sys.modules and name not in loaded])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=clean_environment(), cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
