@@ -500,3 +500,8 @@ def test_a_key_is_named_as_it_was_spelled() -> None:
         parse_request({"command": "true", "run_at": "tomorrow 9am"}, NOON, {"run_at": "--at"})
     with pytest.raises(Invalid, match="exit code 7 is in --retry-on and in fatal_on"):
         parse_request({"command": "true", "retry_on": "7", "fatal_on": "7"}, NOON, {"retry_on": "--retry-on"})
+
+
+@given(st.lists(st.text("aZ9_@%+=:,./- ~*'\"$é", max_size=4), min_size=1, max_size=4))
+def test_a_command_of_words_is_quoted_as_a_shell_wants_it(words: list[str]) -> None:
+    assert command_line(tuple(words)) == shlex.join(words)

@@ -25,11 +25,17 @@ LATER = (
 """Attributes of a spec that are younger than 0.1.0."""
 
 
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%_+=:,./-")
+"""The characters that mean themselves to every shell."""
+
+
 def command_line(command: str | tuple[str, ...]) -> str:
     """The command as a line that a shell reads the same way."""
     if isinstance(command, str):
         return command
-    from shlex import join
+    if all(word and PLAIN.issuperset(word) for word in command):
+        return " ".join(command)
+    from shlex import join  # most commands need no quotes, and it compiles a pattern
 
     return join(command)
 
