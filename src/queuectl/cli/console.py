@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 from queuectl.cli import render
 from queuectl.cli.hints import on_store
-from queuectl.cli.progress import Progress
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.typed import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from queuectl.cli.progress import Progress
     from queuectl.domain.job import Job
 
 
@@ -226,6 +226,8 @@ class Console:
         """Shows the progress of long work; None unless a terminal shows it. Call `progress_done` at its end."""
         if self.quiet or self.as_json or not self.screen.progress:
             return None
+        from queuectl.cli.progress import Progress
+
         self._progress = Progress(self.screen.err, verb, total, self.screen.width)
         return self._progress
 
