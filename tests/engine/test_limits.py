@@ -50,6 +50,42 @@ time.sleep(600)
 """
 
 
+ONCE_LARGE = """
+import os
+from queuectl.engine.supervise import process
+bytearray(b"x") * (200 << 20)
+words = {"shell": "/bin/sh", "may_skip_shell": True, "env": {}, "stdin": None, "stdout": 1, "stderr": 2, "tag": 1}
+print(os.wait4(process.spawn(["/bin/true"], **words), 0)[2].ru_maxrss)
+"""
+
+
+def test_a_command_is_not_told_to_have_held_what_its_supervisor_once_held() -> None:
+    done = subprocess.run([PYTHON, "-c", ONCE_LARGE], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100 << 10
+
+
+SMALL = """
+import os, sys
+from types import SimpleNamespace
+from queuectl.engine.supervise.cgroups import Group
+from queuectl.engine.supervise.execution import Run
+pid = os.fork() or os.execv("/bin/true", ["true"])
+tree, group = SimpleNamespace(pid=pid), Group(sys.argv[1])
+run = SimpleNamespace(exit=(0, None), cpu_time=None, max_rss=None, tree=tree, group=group)
+Run.account(run)
+print(run.max_rss)
+"""
+
+
+def test_a_small_command_in_a_control_group_has_the_figure_of_the_group(tmp_path: Path) -> None:
+    def told() -> str:
+        return subprocess.check_output([PYTHON, "-c", SMALL, tmp_path], text=True).strip()
+
+    assert told() == "None"
+    (tmp_path / "memory.peak").write_text("2097152\n")
+    assert told() == "2097152"
+
+
 def test_shared_memory_counts_once_and_mapped_files_not_at_all(disk_path: Path) -> None:
     file = disk_path / "large"
     file.write_bytes(bytes(64 << 20))

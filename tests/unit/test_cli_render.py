@@ -91,4 +91,5 @@ def test_numbers_of_things() -> None:
 
 
 def test_memory_below_what_the_kernel_tells_is_small() -> None:
-    assert [peak(99 << 20, 0.1), peak(None, 0.1), peak(None, None)] == ["99 MiB", "small", ""]
+    assert [peak(99 << 20, 0.1), peak(17 << 20, 0.1), peak(1 << 20, 0.1)] == ["99 MiB", "≤ 17 MiB", "1.0 MiB"]
+    assert [peak(None, 0.1), peak(None, None)] == ["< 16 MiB", ""]

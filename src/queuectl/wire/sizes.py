@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+SMALL_BYTES = 16 << 20
+"""An execution's peak memory below this is not kept: the kernel's figure begins with the supervisor's."""
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from queuectl.wire.sizes import SMALL_BYTES
 from queuectl.wire.times import format_duration
+
+SUPERVISOR_BYTES_MAX = 24 << 20
+"""What a supervisor holds itself, at most, unless its machine is unusual."""
 
 
 def ago(seconds: float) -> str:
@@ -86,9 +90,11 @@ def size(count: int | None) -> str:
 
 
 def peak(max_rss: int | None, cpu_time: float | None) -> str:
-    """The most memory of an execution for people. Where only its processor time is known, it was `small`: the kernel's
-    figure was its supervisor's own, since a child's begins with its parent's."""
-    return "small" if max_rss is None and cpu_time is not None else size(max_rss)
+    """The most memory of an execution for people; where only its processor time is known, it was small. A figure not
+    much larger may be that of the supervisor, with which the kernel's figure of a child begins."""
+    if max_rss is None:
+        return "" if cpu_time is None else f"< {size(SMALL_BYTES)}"
+    return f"≤ {size(max_rss)}" if SMALL_BYTES <= max_rss < SUPERVISOR_BYTES_MAX else size(max_rss)
 
 
 def counted(number: int, noun: str) -> str:

@@ -10,7 +10,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from queuectl.typed import NamedTuple
@@ -111,6 +111,22 @@ def pidfd(pid: int) -> Iterator[Callable[[int], None]]:
         os.close(handle)
 
 
+@cache
+def _peak_file() -> int | None:
+    """Where this process can have the kernel forget the most memory that it held, opened; None where it cannot."""
+    try:
+        return os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def forget_own_peak() -> None:
+    """Has the figures of children begin with what this process holds now, and not with the most it ever held."""
+    if (file := _peak_file()) is not None:
+        with suppress(OSError):
+            os.pwrite(file, b"5", 0)
+
+
 def children_file() -> str | None:
     """Where the kernel lists the children of this process; None where it does not."""
     path = f"/proc/self/task/{os.getpid()}/children"
@@ -137,5 +153,10 @@ CAPABILITIES = (
         "/proc/PID/task/TID/children (a kernel with CONFIG_PROC_CHILDREN)",
         lambda: children_file() is not None,
         "children are found by reading all of /proc at each command's end, which is slower",
+    ),
+    Capability(
+        "/proc/PID/clear_refs (a kernel with CONFIG_PROC_PAGE_MONITOR)",
+        lambda: _peak_file() is not None,
+        "a command's peak memory is never told as less than the most that its supervisor ever held",
     ),
 )

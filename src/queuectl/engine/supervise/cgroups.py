@@ -53,6 +53,13 @@ class Group:
         counts = {name: int(number) for name, number in lines}
         return bool(counts.get("oom") and counts.get("oom_kill"))
 
+    def peak(self) -> int | None:
+        """The most memory that was charged to it, in bytes; None where the kernel does not tell (before Linux 5.19)."""
+        try:
+            return int(_read(f"{self._path}/memory.peak"))
+        except (OSError, ValueError):
+            return None
+
     def remove(self) -> bool:
         """Whether it is gone. It is not while something lives in it that the command left behind."""
         try:

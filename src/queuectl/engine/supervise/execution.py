@@ -26,6 +26,7 @@ from queuectl.engine.supervise.surroundings import Surroundings, in_memory
 from queuectl.engine.supervise.told import Telling
 from queuectl.engine.supervise.trees import Tree
 from queuectl.typed import NamedTuple
+from queuectl.wire.sizes import SMALL_BYTES
 
 CLOCK_SET_S = 0.5
 """A clock that is so far off after a command was set while it ran."""
@@ -145,14 +146,17 @@ class Run:
         return f"[{'null' if cpu_time is None else cpu_time},{'null' if max_rss is None else max_rss}]"
 
     def account(self) -> None:
-        """Reaps the process if it has ended, and takes down what it used; no peak memory where that is below this
-        process's own."""
+        """Reaps the process if it has ended, and takes down what it used. The kernel's figure of its memory begins with
+        that of this process, so a low one is not kept; its control group knows better."""
         if self.exit is None or self.cpu_time is not None:
             return
         _, _, usage = os.wait4(self.tree.pid, 0)
         self.cpu_time = usage.ru_utime + usage.ru_stime
-        if process.exceeds_own_peak(usage.ru_maxrss):
-            self.max_rss = usage.ru_maxrss * 1024
+        most = usage.ru_maxrss * 1024
+        if most >= SMALL_BYTES:
+            self.max_rss = most
+        elif self.group is not None and (held := self.group.peak()) is not None:
+            self.max_rss = min(held, most)
 
 
 class Leased(Exception):

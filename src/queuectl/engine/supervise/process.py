@@ -76,6 +76,7 @@ def spawn(
     A line of plain words is started without the shell where it `may_skip_shell`. `stdin` none leaves the caller's,
     which is /dev/null. Raises `NotStarted`.
     """
+    capabilities.forget_own_peak()
     actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
     if stdin is not None:
         actions.append((os.POSIX_SPAWN_DUP2, stdin, 0))
@@ -280,17 +281,6 @@ def whole_range(supervisor_bits: int) -> tuple[int, int]:
 
 
 # --- children -------------------------------------------------------------
-
-
-def exceeds_own_peak(kib: int) -> bool:
-    """Whether a child held more memory than this process ever did; a figure below that is only inherited."""
-    global _own_peak_kib
-    if kib > _own_peak_kib:
-        _own_peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kib > _own_peak_kib
-
-
-_own_peak_kib = 0
 
 
 helpers: set[int] = set()
