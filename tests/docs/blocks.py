@@ -16,7 +16,9 @@ from tests.docs.links import ROOT
 PLAYED = ("sh", "console")
 LEFT_OUT = "..."
 NOT_PLAYED = {
-    "installs": "changes what is installed; `make newcomer` plays those of the README in a home of its own",
+    "installs": "changes what is installed; `make newcomer` plays it in a home of its own",
+    "containers": "needs Docker; tests/engine/test_container.py runs a worker as a first process",
+    "older": "needs a worker of an older release; tests/compat has some",
     "systemd": "needs a machine that systemd has booted; `make service-drill` boots one",
     "hosts": "needs several machines, or programs that only a server has; `make chaos-fleet` makes machines",
     "slow": "takes minutes, or does not end",
