@@ -12,8 +12,12 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from typing import Any as Any
+    from typing import Generic as Generic
     from typing import NamedTuple as NamedTuple
     from typing import Protocol as Protocol
+    from typing import TypedDict as TypedDict
+    from typing import TypeVar as TypeVar
+    from typing import overload as overload
 else:
     from collections import _tuplegetter
     from collections.abc import Iterable
@@ -22,6 +26,24 @@ else:
 
     class Protocol:
         """Says what others have. Nothing is checked at run time."""
+
+    class Generic:
+        """Takes type variables and ignores them."""
+
+        __slots__ = ()
+
+        def __class_getitem__(cls, _: Any) -> type:
+            return cls
+
+    def TypeVar(name: str, **_: Any) -> str:
+        return name
+
+    class TypedDict(dict):
+        """Says what keys a dictionary has."""
+
+    def overload(function: Any) -> Any:
+        """One of several ways to call the function that follows."""
+        return function
 
     class _Definition(type):
         """Makes fields of the annotations in a class's body."""

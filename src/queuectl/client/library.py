@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
-from typing import Unpack, overload
 
 from queuectl.client import facade as client
 from queuectl.client import following, waiting
@@ -17,12 +16,13 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Job
 from queuectl.places import shown
 from queuectl.store.port import Store
-from queuectl.typed import TYPE_CHECKING, Any
+from queuectl.typed import TYPE_CHECKING, Any, overload
 from queuectl.wire.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
 from queuectl.wire.requests import NOTHING, JobRequest, parse_request
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+    from typing import Unpack
 
     from queuectl.client.remote.client import RemoteClient
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Generic, TypeVar
 
 from queuectl.client.shapes import Kind as AnswerKind
 from queuectl.client.shapes import same
 from queuectl.domain.errors import Invalid, NotFound
-from queuectl.typed import Any, NamedTuple
+from queuectl.typed import Any, Generic, NamedTuple, TypeVar
 from queuectl.wire import schema
 from queuectl.wire.keywords import seconds_of
 from queuectl.wire.kinds import (

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Generic, TypeVar
 
-from queuectl.typed import Any, NamedTuple
+from queuectl.typed import Any, Generic, NamedTuple, TypeVar
 from queuectl.wire import schema
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.schema import Schema

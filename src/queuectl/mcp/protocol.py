@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TypeGuard
 
 from queuectl import __version__
-from queuectl.typed import Any, NamedTuple
+from queuectl.typed import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 Message = dict[str, Any]
 Id = str | int

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
+from functools import partial
 
 from queuectl.cli.call import Call
 from queuectl.client.library import Client
 from queuectl.mcp import protocol
 from queuectl.mcp.protocol import Id, Message, Refused, Request
+from queuectl.mcp.threads import Threads
 from queuectl.mcp.tools import INSTRUCTIONS, Cancelled, Context, called, listed
+from queuectl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 CALLS_AT_ONCE = 32
 
@@ -31,7 +35,7 @@ class Server:
         self._client, self._out, self._read_only, self._hint = client, out, read_only, hint
         self._sending = threading.Lock()
         self._calls: dict[Id, threading.Event] = {}
-        self._threads = ThreadPoolExecutor(CALLS_AT_ONCE)
+        self._threads = Threads(CALLS_AT_ONCE)
 
     def run(self, source: BinaryIO) -> None:
         """Returns when `source` ends; calls that still wait are given up."""
@@ -44,7 +48,7 @@ class Server:
         finally:
             for cancelled in tuple(self._calls.values()):
                 cancelled.set()
-            self._threads.shutdown()
+            self._threads.end()
 
     def _take(self, line: bytes) -> None:
         request = None
@@ -93,7 +97,7 @@ class Server:
         )  # fmt: skip
 
         self._calls[request_id] = context.cancelled
-        self._threads.submit(self._call, request, request_id, name, arguments, context)
+        self._threads.give(partial(self._call, request, request_id, name, arguments, context))
 
     def _call(self, request: Request, request_id: Id, name: str, arguments: Message, context: Context) -> None:
         try:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NotRequired, TypedDict
 
 from queuectl.domain.errors import Invalid
-from queuectl.typed import Any
+from queuectl.typed import TYPE_CHECKING, Any, TypedDict
 from queuectl.wire.times import parse_duration
+
+if TYPE_CHECKING:
+    from typing import NotRequired
 
 Path = str | os.PathLike[str]
 Duration = float | str | timedelta

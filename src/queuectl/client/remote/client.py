@@ -6,7 +6,6 @@ The default folder, umask and variables of a job are the server's. Workers start
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Unpack, overload
 
 from queuectl.client import config, operations, tokens
 from queuectl.client.asynchronous import asynchronously
@@ -24,12 +23,13 @@ from queuectl.domain.job import Job
 from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.domain.token import Token
 from queuectl.settings import Settings
-from queuectl.typed import TYPE_CHECKING, Any
+from queuectl.typed import TYPE_CHECKING, Any, overload
 from queuectl.wire.keywords import Duration, JobKeys, stream_name
 from queuectl.wire.requests import NOTHING, JobRequest
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+    from typing import Unpack
 
     from queuectl.client.actions import Action
     from queuectl.client.batches import BatchView

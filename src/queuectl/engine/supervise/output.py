@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from pathlib import Path
-from typing import BinaryIO, cast
 
 from queuectl.domain.errors import OperationFailed
 from queuectl.engine.supervise.process import SHORTAGES
-from queuectl.typed import NamedTuple
+from queuectl.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from io import FileIO
+    from pathlib import Path
 
 PIECE_BYTES_MAX = 1 << 20
 """Bytes read at a time from an output that is still being written."""
@@ -62,9 +64,9 @@ def is_untouchable(path: str) -> bool:
     return path.startswith("//")
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> FileIO:
     """The file, without waiting for it: a command may have put a named pipe into the place of its output."""
-    return cast(BinaryIO, open(path, "rb", buffering=0, opener=lambda name, how: os.open(name, how | os.O_NONBLOCK)))
+    return open(path, "rb", buffering=0, opener=lambda name, how: os.open(name, how | os.O_NONBLOCK))
 
 
 def read_capped(below: Path, path: str, size: int, bytes_max: int) -> Capped:

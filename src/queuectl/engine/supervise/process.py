@@ -16,11 +16,13 @@ import resource
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import NoReturn
 
 from queuectl.engine.supervise import capabilities
 from queuectl.engine.supervise.shell import plain_words
-from queuectl.typed import Any, NamedTuple
+from queuectl.typed import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 PAGE_BYTES = 4096
 TAG_SHIFT = 32
