@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from queuectl.client.facade import Client
+from queuectl.engine.supervise.memory import resident
+from queuectl.mcp import protocol
 from queuectl.places import open_store
 from queuectl.wire.requests import parse_request
 from tests.mcp import session
 from tests.workshop import Worker, clean_environment, until
 
-ANSWER_MAX, LIST_MAX = 8000, 12_000
+LIST_MAX = 12_000
+IDLE_MAX = 60 << 20
 
 
 class Talk:
@@ -39,7 +42,7 @@ class Talk:
     def read(self) -> dict[str, Any]:
         assert self.process.stdout
         line = self.process.stdout.readline()
-        assert len(line) < ANSWER_MAX or b'"tools":[' in line
+        assert len(line) < session.ANSWER_MAX or b'"tools":[' in line
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -124,7 +127,7 @@ def test_a_refusal_names_its_request_where_that_can_be_told(talk: Talk) -> None:
 
 def test_the_list_of_tools_is_short_and_says_what_they_do(talk: Talk) -> None:
     answer = talk.ask("tools/list")
-    assert len(json.dumps(answer)) < LIST_MAX
+    assert len(protocol.line(answer)) < LIST_MAX
     tools = {each["name"]: each for each in answer["result"]["tools"]}
     assert tools["cancel"]["annotations"]["destructiveHint"]
     assert tools["wait"]["annotations"]["readOnlyHint"]
@@ -171,6 +174,16 @@ def test_what_goes_wrong_is_told_to_the_agent(talk: Talk, tool: str, arguments: 
     found = talk.call(tool, **arguments)
     assert found["isError"]
     assert told in found["content"][0]["text"]
+
+
+def test_an_idle_server_is_small(talk: Talk, db: Path) -> None:
+    with closing(Client(open_store(str(db)))) as client:
+        now = client.now()
+        client.enqueue([parse_request({"command": f"echo {'x' * 900}", "id": f"job-{n}"}, now) for n in range(2000)])
+    for number in range(20):
+        talk.call("list", limit=50, cursor=str(2000 - 50 * number))
+        talk.call("show", id=f"job-{number}")
+    assert resident(talk.process.pid) < IDLE_MAX
 
 
 def test_long_answers_are_cut_and_go_on(talk: Talk, db: Path) -> None:
@@ -253,16 +266,30 @@ def test_waiting_is_cut_short_told_and_can_be_cancelled(talk: Talk) -> None:
 
 
 def test_batches_and_schedules_are_told(talk: Talk, db: Path) -> None:
-    talk.call("enqueue", command="true", batch="b1")
+    talk.call("enqueue", command="echo gone wrong; exit 3", batch="b1", max_retries=0)
     (batch,) = talk.call("batches", name="b1")["structuredContent"]["batches"]
     assert (batch["done"], batch["total"], batch["finished"]) == (0, 1, False)
     assert talk.call("batches", name="other")["isError"]
+    waited = talk.call("wait_batch", name="b1", timeout=0)["structuredContent"]
+    assert (waited["done"], waited["batch"]["total"]) == (False, 1)
+    assert talk.call("cancel_batch", name="b1")["structuredContent"]["batch"]["failed"] == 1
+    assert talk.call("retry_batch", name="b1")["structuredContent"]["batch"]["failed"] == 0
+    worker = Worker(db)
+    try:
+        ended = talk.call("wait_batch", name="b1")["structuredContent"]
+        assert (ended["done"], ended["batch"]["failed"]) == (True, 1)
+        assert ended["failed_jobs"][0]["output_tail"] == "gone wrong"
+    finally:
+        worker.stop()
+        worker.close()
     with closing(Client(open_store(str(db)))) as client:
         client.add_schedule("nightly", {"command": "true"}, cron="0 3 * * *")
     (nightly,) = talk.call("schedules")["structuredContent"]["schedules"]
     assert (nightly["name"], nightly["paused"]) == ("nightly", False)
     assert talk.call("run_schedule", name="nightly")["structuredContent"]["id"].startswith("nightly.")
     assert talk.call("run_schedule", name="none")["isError"]
+    for tool, is_paused in (("pause_schedule", True), ("resume_schedule", False)):
+        assert talk.call(tool, name="nightly")["structuredContent"]["schedule"]["paused"] == is_paused
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy", "2026-07-28"])

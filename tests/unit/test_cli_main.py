@@ -154,11 +154,13 @@ SLOW_TO_LOAD = (
 )
 
 
-def test_a_plain_enqueue_loads_nothing_that_is_slow_to_load(tmp_path: Path) -> None:
-    words = ["--db", str(tmp_path / "queuectl.db"), "enqueue", "-q", "video", "--", "true"]
+@pytest.mark.parametrize("typed", [["enqueue", "-q", "video", "--", "true"], ["mcp"]])
+def test_what_starts_often_loads_nothing_that_is_slow_to_load(tmp_path: Path, typed: list[str]) -> None:
+    words = ["--db", str(tmp_path / "queuectl.db"), *typed]
     program = f"import sys; loaded = set(sys.modules); from queuectl.cli.main import main; main({words!r}); "
     program += f"print([name for name in {SLOW_TO_LOAD!r} if name in sys.modules and name not in loaded])"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=clean_environment(), cwd=tmp_path
-    )
+        [sys.executable, "-c", program], capture_output=True, text=True, env=clean_environment(), cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]", done.stderr

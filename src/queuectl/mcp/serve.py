@@ -12,7 +12,8 @@ from queuectl.client.library import Client
 from queuectl.mcp import protocol
 from queuectl.mcp.protocol import Id, Message, Refused, Request
 from queuectl.mcp.threads import Threads
-from queuectl.mcp.tools import INSTRUCTIONS, Cancelled, Context, called, listed
+from queuectl.mcp.tool import Cancelled, Context
+from queuectl.mcp.tools import INSTRUCTIONS, called, listed
 from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

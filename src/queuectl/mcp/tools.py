@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from queuectl.client.following import start_of_last
 from queuectl.client.library import Client
 from queuectl.client.operation import FILLED, FLAG, REQUIRED, TEXT, Argument, Kind, number
 from queuectl.domain.errors import Invalid, QueuectlError
-from queuectl.domain.fields import INPUT, Field
+from queuectl.domain.fields import INPUT
 from queuectl.domain.selector import Selector
 from queuectl.mcp.answers import JOB, JOBS, PART_BYTES, TAIL_LINES, bounded, brief, cut, dumped, ended, fitting, part
-from queuectl.typed import Any, NamedTuple
+from queuectl.mcp.groups import GROUPS
+from queuectl.mcp.tool import CALL_S, Context, Tool
+from queuectl.typed import Any
 from queuectl.wire import schema
 from queuectl.wire.requests import parse_request
-from queuectl.wire.schema import Schema
 from queuectl.wire.schema import listed as listed_schema
 from queuectl.wire.selections import parse_states
-from queuectl.wire.times import format_duration, format_second
+from queuectl.wire.times import format_duration
 
-CALL_S = 50
-"""No call takes longer: clients give up after 60 s."""
 PAGE, PAGE_MAX = 20, 50
 HISTORY_SHOWN = 5
-PROGRESS_EVERY_S = 5.0
 ERROR_MAX = 1000
 
 INSTRUCTIONS = (
@@ -35,53 +31,6 @@ INSTRUCTIONS = (
     "does: `queuectl worker start`. The store is that of the server's folder; another one is named in the client's "
     "configuration, as `queuectl --db PATH mcp`, since clients pass on no QUEUECTL_DB."
 )
-
-
-class Cancelled(Exception):
-    """The client does not want the answer any more."""
-
-
-class Context(NamedTuple):
-    """What a call needs. `progress` tells the client, if it has asked for that, that the call goes on. `hint` makes the
-    commands in a hint concern the same store."""
-
-    client: Client
-    cancelled: threading.Event
-    progress: Callable[[float, str], None]
-    hint: Callable[[str], str]
-
-
-class Tool(NamedTuple):
-    """One tool. `function` answers a call with a JSON object. `answer` are the properties of that object that are
-    always there. `reads`: it changes nothing. `ends`: it may end work. `repeats`: a second call changes no more."""
-
-    name: str
-    told: str
-    arguments: Sequence[Argument]
-    answer: Mapping[str, Schema]
-    function: Callable[[Context, dict[str, Any]], dict[str, Any]]
-    reads: bool = False
-    ends: bool = False
-    repeats: bool = True
-    of_a_job: Sequence[Field] = ()
-
-    @property
-    def listed(self) -> dict[str, Any]:
-        """The tool as clients see it."""
-        properties = {field.name: _input(field) for field in self.of_a_job}
-        properties |= {each.name: {**each.schema, "description": each.help} for each in self.arguments}
-        required = [each.name for each in self.arguments if each.default is REQUIRED]
-        required += [field.name for field in self.of_a_job if field.name == "command"]
-        taken = {"type": "object", "properties": properties, "additionalProperties": False}
-        return {
-            "name": self.name, "description": self.told,
-            "inputSchema": {**taken, "required": required} if required else taken,
-            "outputSchema": {"type": "object", "properties": dict(self.answer), "required": list(self.answer)},
-            "annotations": {
-                "readOnlyHint": self.reads, "destructiveHint": self.ends, "idempotentHint": self.repeats,
-                "openWorldHint": False,
-            },
-        }  # fmt: skip
 
 
 def listed(read_only: bool) -> list[dict[str, Any]]:
@@ -125,15 +74,6 @@ KEYS = (
     "batch", "unique_key",
 )  # fmt: skip
 GIVEN = [field for name in KEYS for field in INPUT if field.name == name]
-_TYPES: Mapping[str, Schema] = {
-    "whole number": schema.INTEGER, "names": listed_schema(schema.TEXT), "locks": listed_schema(schema.TEXT),
-    "command": {"type": ["string", "array"], "items": schema.TEXT},
-}  # fmt: skip
-
-
-def _input(field: Field) -> Schema:
-    told = "a line for /bin/sh, or a list of words to run without a shell" if field.name == "command" else field.help
-    return {**_TYPES.get(field.kind, schema.TEXT), "description": told}
 
 
 def _enqueue(context: Context, given: dict[str, Any]) -> dict[str, Any]:
@@ -151,18 +91,10 @@ def _enqueue(context: Context, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wait(context: Context, given: dict[str, Any]) -> dict[str, Any]:
-    client, ids, began = context.client, given["ids"], time.monotonic()
-    told = [began]
-
-    def tick() -> None:
-        if context.cancelled.is_set():
-            raise Cancelled
-        if (now := time.monotonic()) - told[0] >= PROGRESS_EVERY_S:
-            told[0] = now
-            context.progress(round(now - began, 1), f"waiting for {', '.join(ids[:3])}")
-
+    client, ids, tick = context.client, given["ids"], context.ticking()
+    waits = f"waiting for {', '.join(ids[:3])}"
     try:
-        jobs = client.wait(ids, any=given["any"], timeout=given["timeout"], tick=tick)
+        jobs = client.wait(ids, any=given["any"], timeout=given["timeout"], tick=lambda: tick(waits))
     except TimeoutError:
         jobs = [client.job(ref) for ref in ids]
         told_jobs = [brief(job, client.reason(job)) for job in jobs]
@@ -238,35 +170,6 @@ def _explain(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     if found.starts_at is not None:
         told["likely_starts_in"] = format_duration(max(0, round(found.starts_at - context.client.now())))
     return told
-
-
-def _batches(context: Context, given: dict[str, Any]) -> dict[str, Any]:
-    found = [each for each in context.client.batches() if given["name"] in (None, each.name)]
-    if given["name"] is not None and not found:
-        raise Invalid(f"there is no batch {given['name']!r}", "see them: batches without a name")
-    told = [
-        {
-            "name": each.name, "done": each.done, "failed": each.failed, "total": each.total, "finished": each.is_done,
-            **({"left": format_duration(round(each.seconds_left))} if each.seconds_left is not None else {}),
-        }
-        for each in found
-    ]  # fmt: skip
-    return {"batches": told}
-
-
-def _schedules(context: Context, given: dict[str, Any]) -> dict[str, Any]:
-    told = [
-        {
-            "name": each.name, "rule": cut(each.rule), "paused": each.pause is not None, "failing": each.failing,
-            "next": format_second(each.next[0]) if each.next else None, "late": each.late,
-        }
-        for each in context.client.schedules()
-    ]  # fmt: skip
-    return {"schedules": told}
-
-
-def _run_schedule(context: Context, given: dict[str, Any]) -> dict[str, Any]:
-    return {"id": context.client.run_schedule(given["name"]).id}
 
 
 def _changed(act: Callable[[Client, Sequence[str]], Any]) -> Callable[[Context, dict[str, Any]], dict[str, Any]]:
@@ -345,18 +248,6 @@ TOOLS: dict[str, Tool] = {
             (_IDS,), {"jobs": JOBS, "changed": schema.COUNT},
             _changed(lambda client, ids: client.retry(ids)), repeats=False,
         ),
-        Tool(
-            "batches", "Show how far batches are: jobs done, failed, in all, and the time left.",
-            (Argument("name", TEXT, "only this one", default=None),),
-            {"batches": listed_schema({"type": "object"})}, _batches, reads=True,
-        ),
-        Tool(
-            "schedules", "List schedules: their rule, the next fire, and whether they are paused, late or failing.", (),
-            {"schedules": listed_schema({"type": "object"})}, _schedules, reads=True,
-        ),
-        Tool(
-            "run_schedule", "Add the job of a schedule now; answers its id.",
-            (Argument("name", FILLED, "the schedule"),), {"id": schema.TEXT}, _run_schedule, repeats=False,
-        ),
+        *GROUPS,
     )
 }  # fmt: skip
