@@ -75,7 +75,7 @@ chaos-hooks: $(VENV)/test-ready
 	@$(BIN)/python -m tests.fault.hooks_chaos --seconds 60
 	@$(BIN)/python -m tests.fault.hooks_chaos --seconds 60 --store postgres
 
-pyz: $(VENV)/test-ready
+pyz: | $(BIN)/python
 	@$(BIN)/python -m archive.build queuectl.pyz
 	@echo "queuectl.pyz runs anywhere with Python 3.11 or later: python3 queuectl.pyz --help"
 

@@ -71,6 +71,17 @@ def add(archive: ZipFile, name: str, content: bytes, how: int) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
-        words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", made]
-        subprocess.run(words, check=True, cwd=HERE.parent, capture_output=True)
+        words = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "-w",
+            made,
+            ".",
+        ]
+        subprocess.run(words, check=True, cwd=HERE.parent)
         build(Path(sys.argv[1]), package_in(Path(made)))

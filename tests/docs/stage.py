@@ -29,6 +29,8 @@ WITHIN_S = 120.0
 PORT = "8321"
 DATABASE = "postgresql://queue@db.example/work"
 """The port and the database that the pages name."""
+INDEX = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_CERT_"))}
+"""How this machine reaches its package index."""
 FOREGROUND = re.compile(
     r"^(?=queuectl (mcp|top(?!.*--(once|json))|events.* (-f|--follow)|worker logs -f|"
     r"worker start(?!.*--(drain|detach)))\b)",
@@ -101,8 +103,8 @@ class Stage:
         self._home, self._database = home, database
         self.folder = home / "demo"
         self.folder.mkdir()
-        for name in ("backups", "srv"):
-            (home / name).mkdir()
+        for name in ("backups", "srv", "var/lib/node_exporter"):
+            (home / name).mkdir(parents=True)
         self._failed = home / "failed"
         if not installs:
             self._program("queuectl", QUEUECTL)
@@ -113,7 +115,7 @@ class Stage:
         self.environment = {
             "PATH": f"{home / 'bin'}:{os.defpath}", "HOME": str(home), "LANG": "C.UTF-8", "STAGE": str(home),
             "USER": login_name(), "TERM": "xterm-256color", "PORT": self._port, "CHECKOUT": str(ROOT),
-            "SERVER": database or "",
+            "SERVER": database or "", **(INDEX if installs else {}),
         }  # fmt: skip
         self._shell = subprocess.Popen(
             ["bash", "--norc", "--noprofile"], cwd=self.folder, env=self.environment, stdin=subprocess.PIPE,
@@ -164,7 +166,7 @@ class Stage:
         text = SERVES.sub("left-running ", FOREGROUND.sub("for-a-moment ", text))
         text = re.sub(r"\bqueuectl serve\b", f"queuectl serve --port {self._port}", text)
         text = re.sub(rf"(127\.0\.0\.1|localhost):{PORT}", rf"\1:{self._port}", text)
-        text = re.sub(r"(?<!\w)(/backups|/etc/crontab|/srv)\b", rf"{self._home}\1", text)
+        text = re.sub(r"(?<!\w)(/backups|/etc/crontab|/srv|/var/lib/node_exporter)\b", rf"{self._home}\1", text)
         return text.replace(DATABASE, self._database) if self._database else text
 
     def told(self, text: str) -> str:

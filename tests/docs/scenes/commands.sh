@@ -23,7 +23,7 @@ export QUEUECTL_DB=queuectl.db
 } >/dev/null 2>&1
 store() { mkdir -p "$STAGE/$1"; cp queuectl.db "$STAGE/$1/"; }
 keep() { queuectl enqueue --id job1 --max-retries 1 --backoff-initial 10ms -c "$2" && queuectl worker start --drain && queuectl prune --shrink && store $1; }
-cp queuectl.db "$STAGE/base.db"
+cp queuectl.db "$STAGE/base.db"; cp queuectl.db "$STAGE/srv/jobs.db"
 keep done 'echo "try $QUEUECTL_ATTEMPT"; test $QUEUECTL_ATTEMPT -ge 2' >/dev/null 2>&1
 queuectl reset --yes 2>/dev/null; cp "$STAGE/base.db" queuectl.db
 keep dead 'echo timed out; exit 1' >/dev/null 2>&1
