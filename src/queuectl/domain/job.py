@@ -6,6 +6,8 @@ change makes a new one, and only `lifecycle.apply` changes a state.
 Times are seconds since the epoch (UTC, float); durations are seconds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType

@@ -41,17 +41,15 @@ KEYS = {"start_attempt": 2, "end_attempt": 2, "write_output": 3}
 """How many of the first columns are the key of a row. One statement may write each row only once."""
 
 
-TYPES: Mapping[Any, str] = {
-    bool: "boolean", int: "bigint", int | None: "bigint", float: "double precision", float | None: "double precision",
-    Spec: "bigint",
-}  # fmt: skip
-"""The column's type by the type of a job's attribute. All others are text."""
+TYPES = {"bool": "boolean", "int": "bigint", "float": "double precision", "Spec": "bigint"}
+"""The column's type by the type of a job's attribute, which may be None too. All others are text."""
 
 
 def _arrays(columns: Iterable[str]) -> str:
     """A parameter for each of these columns of jobs: its values as an array."""
-    kinds = {**Job.__annotations__, "ready": bool, "due_at": float}
-    return ", ".join(f"%s::{TYPES.get(kinds.get(name), 'text')}[]" for name in columns)
+    kinds: dict[str, str] = {**Job.__annotations__, "ready": "bool", "due_at": "float"}
+    types = [TYPES.get(kinds.get(name, "").removesuffix(" | None"), "text") for name in columns]
+    return ", ".join(f"%s::{type_}[]" for type_ in types)
 
 
 @cache

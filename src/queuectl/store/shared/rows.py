@@ -26,7 +26,7 @@ PREFIX_MIN = 4
 
 _FIELDS = {field.name: field for field in FIELDS if field.name in Job._fields}
 LISTS = [name for name, field in _FIELDS.items() if field.kind in ("names", "locks", "dependencies")]
-FLAGS = [name for name, kind in Job.__annotations__.items() if kind is bool]
+FLAGS = [name for name, kind in Job.__annotations__.items() if kind == "bool"]
 
 JOB_COLUMNS = ", ".join([*Job._fields, "words"])
 SPEC_AT = Job._fields.index("spec")
