@@ -4,14 +4,21 @@
 made the archive. Others compile the sources, by `zipimport`.
 """
 
+from __future__ import annotations
+
 import os
-from importlib.abc import Loader
-from importlib.machinery import ModuleSpec
-from importlib.util import MAGIC_NUMBER
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import MAGIC_NUMBER  # importlib.util and importlib.abc load twenty modules more
 from marshal import loads
 from sys import meta_path
-from types import ModuleType
 from zipimport import zipimporter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+    from types import ModuleType
+else:
+    Loader = object
 
 ARCHIVE = os.path.dirname(os.path.abspath(__file__))
 PLACES = "PLACES"

@@ -131,6 +131,18 @@ def test_one_file_works(made: Path, tmp_path: Path) -> None:
     assert not (file.parent / "__pycache__").exists()
 
 
+def test_one_file_loads_nothing_that_is_slow_to_load(made: Path, tmp_path: Path) -> None:
+    build(tmp_path / "queuectl.pyz", package_in(made))
+    program = (
+        "import sys, zipimport; loaded = set(sys.modules); sys.path.insert(0, sys.argv[1]); import queuectl_start\n"
+        "import queuectl.cli.main; print(*(sys.modules.keys() - loaded))"
+    )
+    words = [sys.executable, "-I", "-S", "-c", program, str(tmp_path / "queuectl.pyz")]
+    loaded = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    assert "queuectl.cli.main" in loaded
+    assert not {"typing", "tempfile", "pathlib", "importlib.util", "importlib.abc"} & set(loaded)
+
+
 def test_one_file_of_another_python_works(made: Path, tmp_path: Path) -> None:
     build(tmp_path / "queuectl.pyz", package_in(made), magic=b"of another Python")
     queuectl = Installed(tmp_path, [sys.executable, "queuectl.pyz"])
