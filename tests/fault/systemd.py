@@ -37,10 +37,20 @@ else
     mount -t tmpfs -o mode=755 groups /sys/fs/cgroup
     mkdir /sys/fs/cgroup/systemd
     mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
+    mkdir /sys/fs/cgroup/memory
+    mount -t cgroup -o memory cgroup /sys/fs/cgroup/memory
 fi
 exec env -i container=test SYSTEMD_UNIT_PATH={units} SYSTEMD_PROC_CMDLINE=" " PATH=/usr/bin:/bin \
     /lib/systemd/systemd --system --unit=default.target --log-target=console
 """
+
+GREEDY = """
+group=/sys/fs/cgroup/memory/{name}
+if mkdir $group; then echo 64M > $group/memory.limit_in_bytes; echo $$ > $group/cgroup.procs; fi
+exec {python} -c 'b"x" * (1 << 30)'
+"""
+"""A command that takes more than it may have: as the kernel's first kind of control groups says, where `--memory-max`
+makes none, or as those of the second kind do."""
 
 
 class Systemd:
@@ -172,6 +182,17 @@ def drilled(drill: Drill, say: Callable[[str], None]) -> None:
         until(lambda: system.main_pid() not in (0, was), "the watchdog to bite")
         assert drill.completed("freeze") == 1
         say("freeze: the watchdog ended it, it was started again, the command ran once")
+
+        drill.started("beside", 4)
+        was, group = system.main_pid(), f"{drill.folder.name}-oom"
+        greedy = GREEDY.format(name=group, python=sys.executable)
+        drill.queuectl("enqueue", "--id", "oom", "--max-retries", "0", "--memory-max", "512m", "-c", greedy)
+        until(lambda: drill.job("oom")["state"] == "dead", "the kernel to end a command")
+        system.run("rmdir", f"/sys/fs/cgroup/memory/{group}")
+        say(f"out of memory: {drill.job('oom')['error']}")
+        assert (system.main_pid(), system.state()) == (was, "active")
+        assert drill.completed("beside") == 1
+        say("out of memory: the worker went on, the other command ran once")
 
         drill.started("stop", 6)
         assert system.run("systemctl", "stop", UNIT).returncode == 0
