@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from queuectl.domain.fault import fault, folded, folded_command
+from queuectl.domain.fault import fault, folded, folded_command, folded_error
 from queuectl.wire.words import last_line
 
 
@@ -28,6 +28,27 @@ def test_the_last_line_may_differ_from_its_first_word_on() -> None:
     assert fault("q", "a", "exit code 1", "17 files") == fault("q", "a", "exit code 1", "18 files")
     assert fault("q", "a", "exit code 1", "17 files") != fault("q", "a", "exit code 1", "17 folders")
     assert fault("q", "a", "exit code 1", None) != fault("q", "a", "exit code 2", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "left"),
+    [
+        ("exit code 75", "exit code 75"),
+        ("killed by signal 9", "killed by signal 9"),
+        ("timed out after 1.5s", "timed out after 1.5s"),
+        ("exit code 137: the OOM killer ended 3 processes", "exit code 137: the OOM killer ended … processes"),
+        ("memory limit 4g exceeded (4.1g)", "memory limit …g exceeded (…g)"),
+        ("/srv/17/in: no such folder", "…: no such folder"),
+    ],
+)
+def test_an_error_is_folded_but_for_its_status(error: str, left: str) -> None:
+    assert folded_error(error) == left
+
+
+def test_amounts_and_paths_of_an_error_do_not_tell_failures_apart() -> None:
+    assert fault("q", "a", "memory limit 4g exceeded (4.1g)", None) == fault(
+        "q", "a", "memory limit 4g exceeded (4.3g)", None
+    )
 
 
 @pytest.mark.parametrize(

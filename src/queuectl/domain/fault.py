@@ -20,6 +20,8 @@ _VARYING = re.compile(
     re.VERBOSE | re.ASCII,
 )
 
+_STATUS = re.compile(r"(?:exit code|killed by signal|timed out after) \d+(?:\.\d+)?", re.ASCII)
+
 
 def folded(text: str) -> str:
     """The text on one line, with `…` for what differs between alike ones."""
@@ -32,7 +34,14 @@ def folded_command(text: str) -> str:
     return f"{first}{blank}{_VARYING.sub(FOLDED, rest)}"
 
 
+def folded_error(text: str) -> str:
+    """The same of an error, in which the exit code, the signal or the time limit stays."""
+    status = _STATUS.match(text)
+    kept = status.end() if status else 0
+    return text[:kept] + _VARYING.sub(FOLDED, text[kept:SEEN_MAX])
+
+
 def fault(queue: str, command: str, error: str, last_line: str | None) -> str:
     """The same short text for failures that are alike."""
-    parts = (queue, folded_command(command), error, folded(last_line or ""))
+    parts = (queue, folded_command(command), folded_error(error), folded(last_line or ""))
     return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:12]

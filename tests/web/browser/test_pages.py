@@ -196,6 +196,48 @@ def test_a_table_holds_still_and_keeps_what_is_chosen(open_page: OpenPage, serve
     assert [job["id"] for job in exported] == ["still-1", *(f"still-{number}" for number in range(10, 20))]
 
 
+def test_failures_without_output_are_named_by_their_status(
+    open_page: OpenPage, server: Service, worker: Worker
+) -> None:
+    for name in ("quiet-1", "quiet-2"):
+        server.enqueue("exit 9", id=name, queue="quiet", max_retries=0)
+        ended(server, name)
+    page = open_page("/failures", width=390)
+    group = page.locator("tr[data-row]", has=page.get_by_role("link", name="exit code 9", exact=True))
+    expect(group.locator("b")).to_have_text("2")
+    expect(group.locator(".first")).to_be_visible()
+    expect(group.locator(".last")).to_be_visible()
+
+
+HOLD = """() => new Promise((done) => {
+  document.body.addEventListener("fresh", () => {
+    window.freshened = 0;
+    document.body.addEventListener("fresh", () => { window.freshened++; });
+    document.addEventListener("job", () => { document.getElementById("hold").click(); done(); }, { once: true });
+  }, { once: true });
+  document.dispatchEvent(new Event("refresh"));
+})"""
+"""Holds a page at the moment at which it has heard of a change, and is about to show it."""
+
+
+def test_a_held_page_shows_nothing_that_it_was_about_to(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/jobs?queue=held-page")
+    expect(page.locator("#live")).to_have_text("live")
+    page.clock.install()
+    page.reload()
+    expect(page.locator("#live")).to_have_text("live")
+    with page.expect_request(lambda request: True):
+        page.evaluate(f"void ({HOLD})()")
+    server.enqueue(id="too-late", queue="held-page", delay="1h")
+    expect(page.locator("#live")).to_have_text("paused")
+    page.clock.run_for(5000)
+    page.evaluate("""document.dispatchEvent(new Event("visibilitychange"))""")
+    page.clock.run_for(5000)
+    assert page.evaluate("freshened") == 0
+    page.get_by_role("button", name="Hold the page still").click()
+    expect(page.locator("tr[data-part=too-late]")).to_be_visible()
+
+
 REFRESH = """() => new Promise((done) => {
   document.addEventListener("fresh", () => done(), { once: true });
   document.dispatchEvent(new Event("refresh"));
@@ -315,9 +357,16 @@ def test_a_filter_is_kept_by_a_name(open_page: OpenPage, server: Service) -> Non
 
 
 def test_filters_and_pages_stand_in_the_address(open_page: OpenPage, server: Service) -> None:
-    jobs = [{"command": f"echo number {number}", "queue": "paged", "delay": "1h"} for number in range(60)]
+    jobs = [
+        {"command": f"echo number {number}", "queue": "paged", "tags": ["weekly"], "delay": "1h"}
+        for number in range(60)
+    ]
     assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201
-    page = open_page("/jobs?queue=paged", allowed=("400 (Bad Request)",))
+    page = open_page("/jobs", allowed=("400 (Bad Request)",))
+    assert {"weekly", "paged"} <= {*page.locator("#known option").all_inner_texts()}
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.wait_for_url(f"{server.url}/jobs")
+    page.goto(f"{server.url}/jobs?queue=paged")
     expect(page.locator(".pager")).to_contain_text("60 jobs")
     page.get_by_role("link", name="Older").click()
     expect(page.locator("tr[data-row]")).to_have_count(10)
@@ -368,6 +417,7 @@ def test_dead_jobs_are_retried_over_a_whole_filter_after_their_number(
     page = open_page("/failures")
     group = page.locator("tr[data-row]", has_text="last words of")
     expect(group.locator("b")).to_have_text("60")
+    expect(group.get_by_text("exit code 7", exact=True)).to_be_visible()
     expect(group.get_by_role("img", name="60 in the last 24 hours")).to_be_visible()
     expect(page.locator("[data-part=recent] li").first).to_contain_text("exit code 7: last words of [user-")
     group.get_by_role("link", name="last words of [user-…]").click()
@@ -561,6 +611,8 @@ def test_a_long_output_is_bounded_and_searched(open_page: OpenPage, server: Serv
     page.goto(f"{server.url}/jobs/long-log?attempt=1#L50000")
     log.locator(".now", has_text=re.compile("^50000$")).wait_for()
     expect(page.locator("#log-attempt")).to_have_value("1")
+    page.evaluate("location.hash = 'L50010'")
+    log.locator(".now", has_text=re.compile("^50010$")).wait_for()
     with page.expect_download() as download:
         page.locator("#log-download").click()
     assert download.value.path().read_bytes().count(b"\n") == 60_301

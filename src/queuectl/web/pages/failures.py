@@ -12,7 +12,7 @@ from starlette.routing import Route
 from queuectl.client.documents import GROUP
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
-from queuectl.domain.fault import folded, folded_command
+from queuectl.domain.fault import folded, folded_command, folded_error
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.store.past import Group
@@ -47,11 +47,12 @@ class Failures(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A group on the page: what it said and its command, without what differs if it has several jobs; its selector, the
-    query of the page that shows its jobs, and its bars, 0 to `BAR`."""
+    """A group on the page: what it said, or its error; its error beside that; and its command, all without what differs
+    if it has several jobs. Its selector, the query of the page that shows its jobs, and its bars, 0 to `BAR`."""
 
     group: Group
     said: str
+    error: str
     command: str
     selector: dict[str, Any]
     query: str
@@ -77,10 +78,12 @@ def _shown(group: Group) -> Shown:
     selector: dict[str, Any] = GROUP.json(group)["selector"]
     query = Filter({name: tuple(values) for name, values in selector.items()}).query()
     most = max(group.recent, default=0) or 1
-    said, command = group.last_line or group.error or "no error recorded", group.command
+    said, error, command = group.last_line or "", group.error or "", group.command
     if group.jobs > 1:
-        said, command = folded(said), folded_command(command)
-    return Shown(group, said, command, selector, query, [-(-BAR * number // most) for number in group.recent])
+        said, error, command = folded(said), folded_error(error), folded_command(command)
+    if not said:
+        said, error = error or "no error recorded", ""
+    return Shown(group, said, error, command, selector, query, [-(-BAR * number // most) for number in group.recent])
 
 
 def last_words(client: Client, jobs: Sequence[Job]) -> list[str]:

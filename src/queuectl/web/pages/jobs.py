@@ -25,6 +25,8 @@ NEW_MAX = 100
 """More new jobs than this are not counted."""
 SORTED_MAX = 2000
 """So many jobs are sorted, the newest that match: more would have to be read each time."""
+WORDS_MAX = 100
+"""So many words the search proposes."""
 
 ORDERS: Mapping[str, Callable[[Job], Any]] = {
     "id": lambda job: natural(job.id), "state": lambda job: job.state, "queue": lambda job: natural(job.queue),
@@ -52,6 +54,12 @@ class Listing(NamedTuple):
     new: int = 0
     exact: Job | None = None
     error: Invalid | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """What the search proposes: the tags of the jobs on the page, and all queues."""
+        tags = {tag for job in self.jobs for tag in job.tags}
+        return [*sorted(tags - {*self.queues}, key=natural), *self.queues][:WORDS_MAX]
 
 
 class Place(NamedTuple):

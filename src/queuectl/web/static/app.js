@@ -145,6 +145,7 @@ document.querySelector("form[action$='/logout']")?.addEventListener("submit", ()
 document.addEventListener("formdata", ({ target, formData }) => {
   if (target.method === "get") for (const [name, value] of [...formData]) if (!value) formData.delete(name);
 });
+if (location.href.endsWith("?")) history.replaceState(history.state, "", location.pathname); // it left out all
 
 // --- keys ----------------------------------------------------------------------------------
 

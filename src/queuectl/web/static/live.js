@@ -142,7 +142,7 @@ document.addEventListener("login", () => freshen(true));
 
 function look() {
   if (document.hidden) { disconnect(); tell("paused"); }
-  else { connect(); lastHeard = Date.now(); freshen(true); }
+  else { connect(); lastHeard = Date.now(); freshen(!held); }
 }
 document.addEventListener("visibilitychange", look);
 addEventListener("pagehide", disconnect);
@@ -159,6 +159,8 @@ document.getElementById("hold")?.addEventListener("click", ({ currentTarget: but
   button.setAttribute("aria-pressed", String(held));
   button.title = held ? "Go on showing changes" : "Hold the page still";
   tell(held ? "held" : "live");
+  clearTimeout(due); // what was about to be fetched would move the page that has just been held
+  due = null;
   if (!held) freshen(true);
 });
 

@@ -244,7 +244,9 @@ $("log-earlier").addEventListener("click", () => goTo(Number(shownLines()[0].dat
 $("log-later").addEventListener("click", () => goTo(Number([...shownLines()].at(-1).dataset.n) + 1));
 
 // A click on a line's number makes it part of the address.
-let linked = Number(/^#L(\d+)$/.exec(location.hash)?.[1] ?? 0);
+const lineOf = (hash) => Number(/^#L(\d+)$/.exec(hash)?.[1] ?? 0);
+let linked = lineOf(location.hash);
+addEventListener("hashchange", () => { if (lineOf(location.hash)) goTo(lineOf(location.hash)); });
 box.addEventListener("click", (event) => {
   const each = event.target.closest(".line[data-n]");
   if (!each || event.clientX - box.getBoundingClientRect().left > GUTTER || String(getSelection())) return;
