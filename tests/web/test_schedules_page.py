@@ -21,8 +21,8 @@ def test_schedules_are_added_shown_and_changed_over_http(service: Service) -> No
         assert (shown.status_code, "report" in shown.text) == (200, True)
     changed = service.full.patch("/api/v1/schedules/report", json={"every": "1h", "job": {"queue": None}}).json()
     assert (changed["cron"], changed["every"], changed["job"]) == (None, "1h", {"command": "make report"})
-    shown = service.full.get("/schedules/report").text
-    assert 'every 1h, counted from <time class="nowrap"' in shown, "all times of a page are in the reader's zone"
+    page = service.full.get("/schedules/report").text
+    assert 'every 1h, counted from <time class="nowrap"' in page, "all times of a page are in the reader's zone"
     assert (
         service.full.post("/api/v1/schedules/report/pause", json={"reason": "why"}).json()["paused"]["reason"] == "why"
     )

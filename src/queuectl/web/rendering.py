@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -34,6 +35,12 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
+def marked(text: str) -> Markup:
+    """A text in which what stands between backticks is code."""
+    pieces = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(each) if at % 2 else each for at, each in enumerate(pieces))
+
+
 FOLDER = "web/templates"
 
 
@@ -57,7 +64,7 @@ templates.filters.update(
     worker=worker_name, age=age, short=short, size=size, peak=peak, number="{:,}".format,
     tries=tries, seen_state=seen_state,
     natural=lambda names: sorted(names, key=natural), job_info=info, printable=printable,
-    segment=segment, why_failed=why_failed, rate=format_rate, requests=requests_of,
+    marked=marked, segment=segment, why_failed=why_failed, rate=format_rate, requests=requests_of,
 )  # fmt: skip
 
 

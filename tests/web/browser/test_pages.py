@@ -989,6 +989,8 @@ def test_an_operation_is_read_and_tried_on_the_page_of_the_api(open_page: OpenPa
     page = open_page("/api#find_jobs", allowed=("404 (Not Found)",))
     operation = page.locator("#find_jobs")
     expect(operation.get_by_role("rowheader", name="fields")).to_be_visible()
+    expect(operation.locator("code", has_text=re.compile("^ETag$")).first).to_be_visible()
+    assert "`" not in page.locator("main").inner_text()
     operation.get_by_label("fields").fill("id,state")
     operation.get_by_label("queue", exact=True).fill("api")
     operation.get_by_role("button", name="Try").click()
