@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from queuectl.client.facade import Client
 from queuectl.client.operations import OPERATIONS
 from queuectl.client.schemas import COMPONENTS
 from queuectl.settings import SETTINGS
@@ -244,6 +245,21 @@ def test_queues_are_shown_with_who_serves_them(service: Service) -> None:
     assert (queue["name"], queue["counts"]["pending"], queue["workers"]) == ("a/b", 1, 0)
     assert service.full.get("/api/v1/queues/a/b").json() == queue
     assert service.full.get("/api/v1/queues/nix").status_code == 404
+
+
+def test_a_page_of_a_queue_looks_no_further_than_for_what_waits(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among a million jobs of other queues a look for more takes a tenth of a second."""
+    looked = []
+    page = Client.page
+    monkeypatch.setattr(Client, "page", lambda *asked: (looked.append(asked[1].queues), page(*asked))[1])
+    service.queue.set_queue("idle", concurrency=1)
+    for queue, delay in (("due", "0s"), ("later", "1h")):
+        service.enqueue(queue=queue, delay=delay)
+    for queue in ("idle", "due", "later"):
+        assert service.full.get(f"/queues/{queue}").status_code == 200
+    assert [queues for (queues,) in looked] == ["idle", "due", "later", "later"]
 
 
 def test_settings_are_changed_and_put_back(service: Service) -> None:

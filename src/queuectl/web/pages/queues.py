@@ -61,7 +61,8 @@ def view(client: Client, name: str) -> View:
     status, found = client.status(retries=0), {queue.name: queue for queue in client.queues()}
     queue = found.get(name) or QueueView(name, dict.fromkeys(JobState, 0), 0, 0)
     line = client.line(name, SHOWN)
-    waiting = line if len(line) == SHOWN else _with_later(client, name, line)
+    is_all = len(line) in (SHOWN, sum(queue.counts[state] for state in WAITING))
+    waiting = line if is_all else _with_later(client, name, line)
     running = client.page(Selector(states=(JobState.PROCESSING,), queues=(name,)), SHOWN)
     return View(
         now=status.at, queue=queue, is_there=name in found, counts=seen_counts(status, name),
@@ -76,7 +77,7 @@ def view(client: Client, name: str) -> View:
 
 
 def _with_later(client: Client, name: str, line: Sequence[Job]) -> list[Job]:
-    """The line, and jobs that are not due yet, held or blocked."""
+    """The line, and jobs that are not due yet, held or blocked. Looks through those of other queues too."""
     known = {job.id for job in line}
     others = client.page(Selector(states=WAITING, queues=(name,)), SHOWN + len(line))
     return [*line, *(job for job in others if job.id not in known)][:SHOWN]
