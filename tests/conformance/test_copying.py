@@ -172,6 +172,18 @@ def test_a_store_that_is_kept_goes_on(place: Places) -> None:
     opened(source_url).close()
 
 
+def test_a_copy_on_a_server_has_statistics_from_the_beginning(place: Places) -> None:
+    source, to_url = opened(place("sqlite")), place("postgres")
+    fill(source)
+    copy(source, to_url)
+    address = parse_address(to_url)
+    with psycopg.connect(address.server) as db:
+        text = (
+            "SELECT count(DISTINCT tablename) FROM pg_stats WHERE schemaname = %s AND tablename IN ('jobs', 'attempts')"
+        )
+        assert db.execute(text, [address.schema]).fetchone() == (2,)
+
+
 def test_a_target_with_jobs_is_refused_unless_they_may_be_replaced(place: Places) -> None:
     source, to_url = opened(place("sqlite")), place("postgres")
     fill(source)

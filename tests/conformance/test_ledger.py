@@ -203,6 +203,16 @@ def fail(
         finish(store, grip, claim_one(store, grip), exit_code=code, last_line=last_line)
 
 
+def test_a_group_shows_the_job_that_failed_last(store: Store, clock: ManualClock) -> None:
+    grip = a_grip(store)
+    fail(store, clock, grip, "cp /a/1 x", max_retries=1)
+    fail(store, clock, grip, "cp /b/2 x")
+    clock.forward(3600)
+    finish(store, grip, claim_one(store, grip), exit_code=1)
+    (group,) = store.fault_groups(Selector(states=(JobState.DEAD,)), 10)
+    assert (group.command, group.jobs) == ("cp /a/1 x", 2)
+
+
 def test_failures_are_grouped_without_what_differs_between_alike_ones(store: Store, clock: ManualClock) -> None:
     grip = a_grip(store)
     fail(store, clock, grip, "cp /a/1 x", "cp /b/22 x", last_line="no /a/1 for id 7f3a9c2e")

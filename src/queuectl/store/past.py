@@ -97,7 +97,7 @@ class News(NamedTuple):
 
 class Group(NamedTuple):
     """Jobs that failed alike: how many are dead or `waiting` for a retry, and when the first and the last of them
-    failed. Command, exit code, error and last line are those of the newest of them. `fault` is None of those that
+    failed. Command, exit code, error and last line are those of the last of them. `fault` is None of those that
     failed under a release that kept none. `recent`: how many failed in each of the last 24 hours, the present one last.
     """
 

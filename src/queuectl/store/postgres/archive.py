@@ -94,6 +94,8 @@ class PostgresArchive:
             newest = f"(SELECT max({column}) FROM {self._schema}.{table})"
             place = f"pg_get_serial_sequence('{self._schema}.{table}', '{column}')"
             self._run(f"SELECT setval({place}, coalesce({newest}, 1), {newest} IS NOT NULL)")
+        tables = ", ".join(f"{self._schema}.{table}" for table in TABLES)
+        self._run(f"ANALYZE {tables}")  # until the server does so by itself, each look would read whole tables
 
     def move_to(self, place: str) -> None:
         self._run(f"INSERT INTO {self._schema}.meta VALUES (%s, %s)", MOVED_TO, place)
