@@ -92,24 +92,9 @@ class History(Session):
     # --- figures and news -----------------------------------------------------------------------
 
     def fault_groups(self, selector: Selector, limit: int) -> list[Group]:
-        from queuectl.store.past import Group
+        from queuectl.store.shared.groups import grouped
 
-        condition, values = self._fallen(selector)
-        same = "(fault = alike.fault OR (fault IS NULL AND alike.fault IS NULL))"
-        latest = f"SELECT max(seq) FROM {{schema}}.jobs WHERE {condition} AND {same}"
-        text = (  # reads no more of a job than the index of faults has, but of one in each group
-            "SELECT alike.fault, alike.number, alike.waiting, alike.first_at, alike.last_at, "
-            f"coalesce(({latest} AND finished_at = alike.last_at), ({latest})) FROM ("
-            "SELECT fault, count(*) AS number, sum(CASE WHEN state = 'failed' THEN 1 ELSE 0 END) AS waiting, "
-            "min(finished_at) AS first_at, max(finished_at) AS last_at FROM {schema}.jobs "
-            f"WHERE {condition} GROUP BY fault ORDER BY count(*) DESC, max(finished_at) DESC LIMIT ?"
-            ") AS alike ORDER BY alike.number DESC, alike.last_at DESC"
-        )
-        alike = self._select(text, [*values, *values, *values, limit])
-        text = "SELECT seq, queue, command, exit_code, error, last_line FROM {schema}.jobs WHERE seq "
-        seqs = self._dialect.array([seq for *_, seq in alike])
-        shown = {seq: job for seq, *job in self._select(text + self._dialect.any_of, [seqs])}
-        return [Group(fault, *shown[seq], *counted) for fault, *counted, seq in alike if seq in shown]
+        return grouped(self, *self._fallen(selector), limit)
 
     def fault_tallies(self, faults: Sequence[str], since: float, until: float, stretches: int) -> list[FaultTally]:
         from queuectl.store.past import FaultTally
