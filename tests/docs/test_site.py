@@ -14,6 +14,8 @@ from tests.docs import site
 from tests.needs import lacks
 from tests.web.browser.conftest import chromium, running_browser
 
+PATIENCE_MS = 120_000
+"""How long a busy machine may take for a page."""
 LOADS = ("src", "srcset", "poster", "data", "background")
 """Attributes that have a browser fetch something."""
 FOREIGN = re.compile(r"^(https?:)?//", re.IGNORECASE)
@@ -97,6 +99,6 @@ def test_a_browser_asks_only_the_site(built: Path) -> None:
         page.on("request", lambda request: asked.append(request.url))
         for name in ("index.html", "start.html", "concepts.html", "commands.html"):
             page.goto((built / name).as_uri())
-            page.wait_for_load_state("networkidle")
+            page.wait_for_load_state("networkidle", timeout=PATIENCE_MS)
     assert len(asked) > 8
     assert {urlsplit(url).scheme for url in asked} <= {"file", "data", "blob"}
