@@ -105,17 +105,32 @@ def test_a_new_job_is_claimed_before_requests_are_looked_for(store: Watched) -> 
         assert store.asked == ["jobs", "requests"]
 
 
-def test_the_end_of_a_job_lets_its_worker_look_for_others_only_if_any_may_wait_for_it(store: Watched) -> None:
+def asked_from_the_end(dispatcher: Dispatcher, store: Watched, gate: Path, jobs: int) -> list[str]:
+    """What is asked from the end of a job that waits for the gate until so many are completed, with nothing heard of
+    other processes."""
+    until(dispatcher, lambda: dispatcher._crew.has_flights)
+    store.is_deaf = True
+    until(dispatcher, lambda: not dispatcher._claiming.is_wanted())
+    gate.touch()
+    asked = until(dispatcher, lambda: completed(store) == jobs and not dispatcher._crew.has_flights)
+    gate.unlink()
+    store.is_deaf = False
+    return asked
+
+
+def test_the_end_of_a_job_lets_its_worker_look_for_others_only_if_any_may_wait_for_it(
+    store: Watched, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    waits = f"while [ ! -e {gate} ]; do sleep 0.05; done"
     with idle_dispatcher(store, poll=3600.0) as dispatcher:
-        add_a_job(store)
-        assert until(dispatcher, lambda: completed(store) == 1 and not dispatcher._crew.has_flights).count("jobs") == 1
-        add_a_job(store, id="first", held=True)
+        add_a_job(store, command=waits)
+        assert "jobs" not in asked_from_the_end(dispatcher, store, gate, 1)
+        add_a_job(store, command=waits, id="first", held=True)
         add_a_job(store, after=["first"])
-        until(dispatcher, lambda: "jobs" in store.asked)
         with closing(Client(SqliteStore(store.path))) as client:
             client.release("first")
-        asked = until(dispatcher, lambda: completed(store) == 3 and not dispatcher._crew.has_flights)
-        assert asked.count("jobs") == 3  # one with each end: when the second began, its parent was awaited
+        assert "jobs" in asked_from_the_end(dispatcher, store, gate, 3)
 
 
 def test_a_worker_that_hears_of_nothing_claims_only_where_there_is_something(store: Watched) -> None:
