@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 
 from queuectl.client import doctor
+from queuectl.client.facade import Client
 from queuectl.domain.job import JobState
+from queuectl.domain.lifecycle import Ended
+from queuectl.domain.limits import Queue
 from queuectl.store.postgres.connection import PREPARE_FROM
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.values import Change
+from queuectl.wire.requests import JobRequest
+from tests.builders import HOST, a_grip
 from tests.pooler import pooled_by
 from tests.workshop import Workshop, open_workshop
 
@@ -47,6 +53,20 @@ def test_queries_are_prepared_where_no_pooler_is_in_between(
             store.set_config("max-retries", str(number))
         ((prepared,),) = store._select("SELECT count(*) FROM pg_prepared_statements")
     assert bool(prepared) is (through == "postgres_url")
+
+
+def test_what_a_worker_repeats_is_planned_once(emptied_url: str, tmp_path: Path) -> None:
+    with closing(PostgresStore(emptied_url, tmp_path)) as store:
+        client, grip = Client(store), a_grip(store)
+        store.set_queue(Queue("few", concurrency=1))
+        client.enqueue([JobRequest(command="true", columns={"queue": queue}) for queue in ("few", "other") * 20])
+        planned = "SELECT coalesce(sum(custom_plans), 0) FROM pg_prepared_statements"
+        before = []
+        for _ in range(20):
+            before.append(store._select(planned)[0][0])
+            for job in store.claim(grip, HOST, 2, ()):
+                store.record(grip, [Change(job, Ended(store.now(), store.now(), exit_code=0))])
+    assert before[10] == before[-1], f"queries were planned anew: {before}"
 
 
 def test_a_worker_behind_a_pooler_notices_a_cancel_without_being_told(pooled: Workshop) -> None:

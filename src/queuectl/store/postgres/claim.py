@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Started
-from queuectl.domain.limits import Candidate, Wanted
+from queuectl.domain.limits import Candidate, Queue, Wanted
 from queuectl.domain.served import Served
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
 from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.gates import TAKEN_BY_OTHERS_S, expire, locks_freed
+from queuectl.store.shared.limits import QUEUE, queue_of
 from queuectl.store.shared.lock_lines import open_lines
 from queuectl.store.values import Change, Grip
 from queuectl.typed import Any
@@ -20,6 +21,9 @@ from queuectl.typed import Any
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """A claim looks at 4 times as many candidates as it wants, since others claim too; 8 times more if that is too few."""
 SUSPECTS_SEEN = 16
+PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
+"""For who claims: the same few queries, again and again. The server would plan some of them anew each time, which takes
+longer than to execute them."""
 
 AFTER_ALL = "\U0010ffff"
 """A text that sorts after every name of a queue."""
@@ -40,12 +44,13 @@ class Claiming(PostgresSession, Gated):
         room = limit if suspects is None else suspects
         terms: dict[str, Any] = {"worker": grip.worker, "host": host, "now": self.now()}
         with self.transaction():
+            self._settings |= PLANNED_ONCE  # from the next transaction on
             self.send("claims_go_on", claims=self._keys["claims"], store=self._keys["store"])
             if self._freed:
                 self._tell_of_ends()  # so that this claim finds the lines open
             self.send("promote", now=terms["now"])
-            look = self.send("look", now=terms["now"])
-            lanes = list(dict.fromkeys(queues)) or served.of(self._ready_queues())
+            look, named = self.send("look", now=terms["now"]), list(dict.fromkeys(queues))
+            lanes = named or served.of(self._ready_queues())
             self._limited, waits, lines, expired, gated, listed, awaited = look.fetchone()
             self.gates.begin(waits)
             if not (lanes or lines or expired or listed or awaited):
@@ -53,7 +58,7 @@ class Claiming(PostgresSession, Gated):
                 return []  # nothing was written, so nothing has to reach the disk
             asked = self._asked(grip)
             if self.gates.settle(awaited, listed, terms["now"]):
-                lanes = list(dict.fromkeys(queues)) or served.of(self._ready_queues())
+                lanes = named or served.of(self._ready_queues())
             if expired:
                 expire(self, terms["now"])
             if self._limited or lines or gated:
@@ -102,8 +107,11 @@ class Claiming(PostgresSession, Gated):
             found.append(self.send("parked_candidates", locks=locks, queues=open_here, **look).fetchall())
         return [map(Candidate._make, each) for each in found]
 
-    def running_in(self, queue: str) -> int:
-        return int(self.send("running_in", queue=queue).fetchone()[0])
+    def places(self) -> list[tuple[Queue, int]]:
+        running = "(SELECT count(*) FROM {schema}.jobs WHERE state = 'processing' AND jobs.queue = queues.name)"
+        limited = f"CASE WHEN concurrency IS NULL THEN 0 ELSE {running} END"
+        found = self._select(f"SELECT {QUEUE}, {limited} FROM {{schema}}.queues ORDER BY name")
+        return [(queue_of(row), number) for *row, number in found]
 
     def _free_locks(self, names: Sequence[str]) -> None:
         self._freed.update(names)
@@ -125,8 +133,8 @@ class Claiming(PostgresSession, Gated):
         if not self._freed and not self._left:
             return
         self._hold_gates()
-        if self._left and self.send("freed", queues=sorted(self._left)).fetchall():
-            self._tell = True
+        if self._left:
+            self._found_full.append(self.send("freed", queues=sorted(self._left)))
         if self._freed and self._open_lines(sorted(self._freed)):
             self._tell = True
         self._freed.clear()

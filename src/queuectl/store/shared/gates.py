@@ -112,18 +112,18 @@ class Gates:
     def rooms(self, now: float) -> dict[str, int]:
         """How many jobs each limited queue may start now."""
         self.reopens_at = None
-        queues = self._store.queues()
-        self._rated = frozenset(queue.name for queue in queues if queue.rate)
-        self.places = frozenset(queue.name for queue in queues if queue.concurrency is not None)
-        rooms = {queue.name: self._room(queue, now) for queue in queues if queue.is_limited}
+        found = self.vacated.places()
+        self._rated = frozenset(queue.name for queue, _ in found if queue.rate)
+        self.places = frozenset(queue.name for queue, _ in found if queue.concurrency is not None)
+        rooms = {queue.name: self._room(queue, running, now) for queue, running in found if queue.is_limited}
         self._closed = frozenset(queue for queue, room in rooms.items() if not room)
         return rooms
 
-    def _room(self, queue: Queue, now: float) -> int:
+    def _room(self, queue: Queue, running: int, now: float) -> int:
         if queue.pause and queue.pause.lasts(now):
             self._opens(queue.pause.until)
             return 0
-        room = NO_LIMIT if queue.concurrency is None else queue.concurrency - self.vacated.running_in(queue.name)
+        room = NO_LIMIT if queue.concurrency is None else queue.concurrency - running
         if queue.rate and room > 0:
             self._forget_starts(queue.name, queue.rate, now)
             starts, opens_at = limits.rate_room(queue.rate, self._store.window(queue.name, queue.rate, now), now)

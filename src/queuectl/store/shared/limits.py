@@ -25,7 +25,7 @@ NOT_YET = 1e12
 
 _PAUSE = "paused_at, paused_until, paused_by, paused_reason"
 _EARLIER = "priority > ?", "priority = ? AND (due_at, seq) < (?, ?)"
-_QUEUE = f"name, concurrency, rate_starts, rate_window, rate_even, {_PAUSE}, defaults"
+QUEUE = f"name, concurrency, rate_starts, rate_window, rate_even, {_PAUSE}, defaults"
 
 
 class Limits(KeptSettings, Workers, Edges):
@@ -35,8 +35,9 @@ class Limits(KeptSettings, Workers, Edges):
     """Whether it is known that older releases are shut out."""
 
     @abstractmethod
-    def running_in(self, queue: str) -> int:
-        """How many jobs of a queue are in process, as this transaction sees it."""
+    def places(self) -> list[tuple[Queue, int]]:
+        """The queues of `queues`, each with how many of its jobs are in process, as this transaction sees it. What that
+        says of a queue without a limit is of no use."""
 
     @abstractmethod
     def _shut_gates(self) -> None:
@@ -71,7 +72,7 @@ class Limits(KeptSettings, Workers, Edges):
     def queues(self) -> list[Queue]:
         if self._behind:
             return []
-        return [_queue(row) for row in self._select(f"SELECT {_QUEUE} FROM {{schema}}.queues ORDER BY name")]
+        return [queue_of(row) for row in self._select(f"SELECT {QUEUE} FROM {{schema}}.queues ORDER BY name")]
 
     def set_queue(self, queue: Queue) -> None:
         self.change_queue(queue.name, lambda _: queue)
@@ -87,7 +88,7 @@ class Limits(KeptSettings, Workers, Edges):
             if any((queue.concurrency, queue.rate, queue.pause, queue.defaults)):
                 values = _values(queue)
                 marks = ", ".join("?" * len(values))
-                self._execute(f"INSERT INTO {{schema}}.queues ({_QUEUE}) VALUES ({marks})", values)
+                self._execute(f"INSERT INTO {{schema}}.queues ({QUEUE}) VALUES ({marks})", values)
             self._announce()
         return queue
 
@@ -249,7 +250,7 @@ def _name(request: str) -> str:
 
 
 def _values(queue: Queue) -> list[object]:
-    """The columns `_QUEUE`."""
+    """The columns `QUEUE`."""
     rate, pause = queue.rate or (None, None, False), queue.pause or (None, None, None, None)
     defaults = json.dumps(dict(queue.defaults)) if queue.defaults else None
     return [queue.name, queue.concurrency, *rate[:2], int(rate[2]), *pause, defaults]
@@ -259,7 +260,8 @@ def _at(start: float | None) -> float | None:
     return inf if start == NOT_YET else start
 
 
-def _queue(row: Sequence[object]) -> Queue:
+def queue_of(row: Sequence[object]) -> Queue:
+    """The columns `QUEUE`."""
     from queuectl.domain.limits import Pause, Queue, Rate
 
     name, concurrency, starts, window, even, *pause, defaults = row

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from queuectl.domain.job import Job
-from queuectl.domain.limits import requests_of
+from queuectl.domain.limits import Queue, requests_of
 from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ class Vacated:
         self.jobs: Mapping[int, str] = {}
         """The queues of these jobs, by `seq`."""
 
-    def running_in(self, queue: str) -> int:
-        """How many jobs of a queue take a place."""
-        return self._store.running_in(queue) - sum(each == queue for each in self.jobs.values())
+    def places(self) -> list[tuple[Queue, int]]:
+        """All queues that somebody has set something for, each with how many of its jobs take a place."""
+        left = Counter(self.jobs.values())
+        return [(queue, running - left[queue.name]) for queue, running in self._store.places()]
 
     @contextmanager
     def during(self, jobs: Sequence[Job]) -> Iterator[None]:

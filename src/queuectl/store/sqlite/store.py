@@ -20,6 +20,7 @@ from queuectl.store.shared.alerts import Alerts
 from queuectl.store.shared.batches import Batches
 from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.history import History
+from queuectl.store.shared.limits import QUEUE, queue_of
 from queuectl.store.shared.tokens import Tokens
 from queuectl.store.sqlite.connection import folder_of
 from queuectl.store.sqlite.insert import Inserting
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from queuectl.clock import Clock
+    from queuectl.domain.limits import Queue
     from queuectl.store.port import OutputRelay
     from queuectl.store.values import Change, Grip, WorkerRow
 
@@ -143,10 +145,12 @@ class SqliteStore(Inserting, Batches, History, Tokens, Gated, Alerts):
 
         return record(self, grip, changes)
 
-    def running_in(self, queue: str) -> int:
-        key = queue, JobState.PROCESSING.value
-        found = self._select("SELECT jobs FROM counts WHERE queue = ? AND state = ?", key)
-        return int(found[0][0] if found else 0) + self._counted[key]
+    def places(self) -> list[tuple[Queue, int]]:
+        state = JobState.PROCESSING.value
+        running = "(SELECT jobs FROM counts WHERE counts.queue = queues.name AND state = ?)"
+        found = self._select(f"SELECT {QUEUE}, {running} FROM queues ORDER BY name", [state])
+        queues = [(queue_of(row), jobs or 0) for *row, jobs in found]
+        return [(queue, jobs + self._counted[queue.name, state]) for queue, jobs in queues]
 
     def _hold_gates(self) -> None:
         pass  # whoever writes has the whole file to himself

@@ -82,10 +82,6 @@ SELECT job.* FROM unnest(%(queues)s::text[]) AS served (queue) CROSS JOIN LATERA
 ) AS job
 ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
 
--- name: running_in
--- How many jobs of a queue are in process.
-SELECT count(*) FROM {schema}.jobs WHERE state = 'processing' AND queue = %(queue)s;
-
 -- name: found_full
 -- Who frees a place in these queues is to tell.
 UPDATE {schema}.queues SET is_full = true WHERE name = ANY (%(queues)s::text[]) AND NOT is_full;
