@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 import psycopg
@@ -34,6 +34,7 @@ class PostgresArchive:
         self._schema = f'"{self._address.schema}"'
         self._line = Line(self._address)
         self._db = self._line.open()
+        self._is_filled = False
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -94,12 +95,16 @@ class PostgresArchive:
             newest = f"(SELECT max({column}) FROM {self._schema}.{table})"
             place = f"pg_get_serial_sequence('{self._schema}.{table}', '{column}')"
             self._run(f"SELECT setval({place}, coalesce({newest}, 1), {newest} IS NOT NULL)")
-        tables = ", ".join(f"{self._schema}.{table}" for table in TABLES)
-        self._run(f"ANALYZE {tables}")  # until the server does so by itself, each look would read whole tables
+        self._is_filled = True
 
     def move_to(self, place: str) -> None:
         self._run(f"INSERT INTO {self._schema}.meta VALUES (%s, %s)", MOVED_TO, place)
         self._run(REFUSE.format(schema=self._schema))
 
     def close(self) -> None:
+        """Has the server look through what was filled: until it does so by itself, looks would read whole tables."""
+        if self._is_filled:
+            tables = ", ".join(f"{self._schema}.{table}" for table in TABLES)
+            with suppress(psycopg.Error):
+                self._run(f"VACUUM (ANALYZE) {tables}")
         self._line.close()
