@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from queuectl import program
+from queuectl.web import rendering, serve
 from queuectl.web.serve import bound
 from tests.goldens.test_schemas import closed
 from tests.needs import lacks
@@ -95,6 +97,13 @@ def test_the_address_it_prints_logs_a_browser_in(tmp_path: Path) -> None:
         assert str(page.url) == f"{url}/"
         assert str(tmp_path / "queuectl.db") in page.text
         assert token not in page.text
+
+
+def test_no_first_request_waits_for_a_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: dict[tuple[object, str], object] = {}
+    monkeypatch.setattr(rendering.templates, "cache", compiled)
+    serve._warm_up()
+    assert {name for _, name in compiled} == set(program.names(rendering.FOLDER))
 
 
 def test_a_second_start_prints_the_same_token(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ STRETCHES = 60
 STRETCHES_MAX = 500
 SPANS_MAX = 5000
 """Most executions, latest first, that percentiles are of."""
+CHARTED_SPANS_MAX = 2000
+"""The same of a chart, which people wait for, and see again and again."""
 ENDS_MAX = 100_000
 """Most executions, latest first, that are told apart by queue and program."""
 MEASURED_MAX = 500

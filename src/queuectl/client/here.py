@@ -123,7 +123,7 @@ class Here(Tables):
         """Figures (of one queue) in stretches from full minutes or hours on, with the times of each if asked for."""
         from queuectl.client import figures
 
-        found = figures.figures(self.store, window_s, stretches, aligned=True, queue=queue)
+        found = figures.figures(self.store, window_s, stretches, figures.CHARTED_SPANS_MAX, aligned=True, queue=queue)
         return figures.with_times(self.store, found, queue) if times else found
 
     def watch(self, place: Place | None = None, say: Callable[[str], None] | None = None) -> Watching:

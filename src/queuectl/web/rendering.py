@@ -68,6 +68,12 @@ templates.filters.update(
 )  # fmt: skip
 
 
+def compile_templates() -> None:
+    """Compiles all templates: the first request for a page would otherwise wait for those of the page."""
+    for name in program.names(FOLDER):
+        templates.get_template(name)
+
+
 def is_refreshed(request: Request) -> bool:
     """Whether a page that is already open asks."""
     return "hx-request" in request.headers

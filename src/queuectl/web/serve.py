@@ -58,6 +58,7 @@ def serve(call: Call) -> int:
         _refuse_unsafe(call, address)
         with call.client() as client:
             token = client.own_token()
+        _warm_up()
         _settle()
         _say(call, f"{'https' if args.cert else 'http'}://{_in_url(args.host, address)}:{port}", public, token)
         _server(app, args.cert, args.key).run(sockets=[listener])
@@ -73,6 +74,13 @@ def check(args: SimpleNamespace) -> None:
     trusted_proxies(args.trust_forwarded)
     parse_also(args.also)
     _port(args.port)
+
+
+def _warm_up() -> None:
+    """Does what the first request for each page would do."""
+    from queuectl.web.rendering import compile_templates
+
+    compile_templates()
 
 
 def _settle() -> None:
