@@ -11,6 +11,7 @@ from queuectl.client.facade import Client
 from queuectl.client.figures import Figures, Percentiles
 from queuectl.web.ask import THREADS
 from queuectl.web.pages.charts import Asked, Charts, times
+from queuectl.web.pages.failures import sparkline
 from tests.web.service import Service
 from tests.workshop import PATIENCE_S, until
 
@@ -57,3 +58,8 @@ def test_slow_charts_are_counted_one_after_the_other_beside_other_requests(servi
         finally:
             charts.may.set()
         assert {answer.result().status_code for answer in answers} == {200}
+
+
+def test_a_sparkline_is_one_path_with_the_largest_number_at_full_height() -> None:
+    assert sparkline([0, 0, 0]) == ""
+    assert sparkline([1, 0, 32]) == "M0 16v-1h3v1zM8 16v-16h3v16z"

@@ -48,7 +48,8 @@ class Failures(NamedTuple):
 
 class Shown(NamedTuple):
     """A group on the page: what it said, or its error; its error beside that; and its command, all without what differs
-    if it has several jobs. Its selector, the query of the page that shows its jobs, and its bars, 0 to `BAR`."""
+    if it has several jobs. Its selector, the query of the page that shows its jobs, and its bars as the path of an SVG.
+    """
 
     group: Group
     said: str
@@ -56,7 +57,7 @@ class Shown(NamedTuple):
     command: str
     selector: dict[str, Any]
     query: str
-    bars: Sequence[int]
+    bars: str
 
 
 def failures(client: Client) -> Failures:
@@ -77,13 +78,18 @@ def failures(client: Client) -> Failures:
 def _shown(group: Group) -> Shown:
     selector: dict[str, Any] = GROUP.json(group)["selector"]
     query = Filter({name: tuple(values) for name, values in selector.items()}).query()
-    most = max(group.recent, default=0) or 1
     said, error, command = group.last_line or "", group.error or "", group.command
     if group.jobs > 1:
         said, error, command = folded(said), folded_error(error), folded_command(command)
     if not said:
         said, error = error or "no error recorded", ""
-    return Shown(group, said, error, command, selector, query, [-(-BAR * number // most) for number in group.recent])
+    return Shown(group, said, error, command, selector, query, sparkline(group.recent))
+
+
+def sparkline(numbers: Sequence[int]) -> str:
+    """The path of an SVG with a bar for each number, 4 wide, the largest of them `BAR` high."""
+    heights = [-(-BAR * number // (max(numbers) or 1)) for number in numbers]
+    return "".join(f"M{4 * at} {BAR}v-{height}h3v{height}z" for at, height in enumerate(heights) if height)
 
 
 def last_words(client: Client, jobs: Sequence[Job]) -> list[str]:
