@@ -183,3 +183,8 @@ def test_an_unknown_command_names_the_nearest(words: list[str], nearest: str) ->
     with pytest.raises(Invalid, match="unknown command") as refused:
         parser.find_command(words)
     assert nearest in refused.value.hint
+
+
+def test_each_command_is_found_by_its_own_words() -> None:
+    for name, command in commands().items():
+        assert parser.find_command([*name.split(), "word"]) == (command, ["word"]), name

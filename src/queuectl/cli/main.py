@@ -152,9 +152,7 @@ def _called(
     if not isinstance(command, Command):
         if command is not None or not {"-h", "--help"}.isdisjoint(words):
             return _group(command, words, Console(screen, as_json="--json" in words))
-        from queuectl.cli.table import OWN
-
-        command = OWN["status"]
+        command = parser.OF_JOBS["status"]
     args, typed = parser.parse(command, words, after)
     console = Console(screen, as_json=args.json, quiet=args.quiet, color=args.color, db=args.db)
     if args.help:

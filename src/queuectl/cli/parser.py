@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 
 from queuectl.cli.command import GLOBAL_OPTIONS, GROUPS, Command
-from queuectl.cli.table import OWN
+from queuectl.cli.table_of_jobs import ROWS
 from queuectl.domain.errors import Invalid
 from queuectl.typed import TYPE_CHECKING, Any
 
@@ -22,6 +22,9 @@ WITH_VALUE = frozenset({"--db", "--color"})
 
 USUAL = frozenset({"action", "const", "default", "dest", "metavar"})
 """What an option may be without choices, numbers of values and the like."""
+
+OF_JOBS = {row.name: row for row in ROWS}
+"""The commands that are used most: for them no other table is loaded. None of these words is also a noun."""
 
 NEVER_PROPOSED = frozenset({"reset"})
 """Commands that are never proposed for an unknown word."""
@@ -59,6 +62,10 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
     if at is None:
         return None, rest
     name = rest.pop(at)
+    if name in OF_JOBS:
+        return OF_JOBS[name], rest
+    from queuectl.cli.table import OWN
+
     verb_at = _next_word(rest, at)
     if verb_at is not None and (own := OWN.get(f"{name} {rest[verb_at]}")):
         del rest[verb_at]

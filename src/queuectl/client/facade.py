@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 
-from queuectl.client import enqueueing, looking, orphaned
+from queuectl.client import enqueueing, looking
 from queuectl.client import workers as workers_
 from queuectl.client.here import Here
 from queuectl.client.values import Changed, History, Progress, Status, WorkerView
@@ -129,8 +129,7 @@ class Client(Here, Verbs):
 
     def jobs(self, selector: Selector = ALL_JOBS) -> Iterator[Job]:
         """All matching jobs, in the order of enqueueing, read in pages."""
-        for page in looking.pages(self.store, selector):
-            yield from page
+        return (job for page in self.job_pages(selector) for job in page)
 
     def reason(self, job: Job) -> str | None:
         """Why the job is not running, in words; None if it is running or done."""
@@ -156,11 +155,15 @@ class Client(Here, Verbs):
             if operation.deed:
                 self.note(operation.deed[0], operation.filled(operation.deed[1], arguments, done))
         if operation.ends and self._drives_orphans:
+            from queuectl.client import orphaned
+
             orphaned.end(self.store)
         return done
 
     def act(self, action: Action, refs: Refs, progress: Progress | None = None) -> Changed:
         """Does it to these jobs, in batches."""
+        from queuectl.client import orphaned
+
         changed = action.do(self.store, self.who, refs, progress)
         return orphaned.settled(self.store, changed) if self._drives_orphans else changed
 
@@ -236,7 +239,7 @@ class Client(Here, Verbs):
 
         yield from following.follow(self.store, ref, stream, tail, ticks, say)
 
-    # --- settings, tokens -------------------------------------------------------------------
+    # --- settings, workers ------------------------------------------------------------------
 
     def settings(self) -> Settings:
         """The settings in force."""
@@ -245,8 +248,6 @@ class Client(Here, Verbs):
     def retention(self) -> list[Selector]:
         """Selectors of the jobs to prune now by the retention settings; empty if there are none."""
         return self.settings().retention(self.now())
-
-    # --- workers ----------------------------------------------------------------------------
 
     def workers(self) -> list[WorkerView]:
         """Live workers, and supervisors that outlived their worker."""

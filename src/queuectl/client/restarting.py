@@ -15,8 +15,9 @@ from queuectl.domain.condition import Condition
 from queuectl.domain.errors import Conflict, OperationFailed
 from queuectl.engine.supervise import process
 from queuectl.store.port import Store
+from queuectl.store.values import REFUSED
 from queuectl.typed import NamedTuple
-from queuectl.wire.workers import REFUSED, RELOAD, RESTART
+from queuectl.wire.workers import RELOAD, RESTART
 
 DOES_WITHIN_S, LOOK_EVERY_S = 30.0, 0.05
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
-from fnmatch import fnmatchcase
 
 from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition
@@ -124,6 +123,8 @@ def meant(store: Store, live: Sequence[WorkerView], names: Sequence[str], all_ho
 
     Raises `NotFound` if a name matches none.
     """
+    from fnmatch import fnmatchcase
+
     for name in names:
         if not any(fnmatchcase(worker.name, name) for worker in live):
             raise NotFound(f"no live worker {name}", "see: queuectl worker list")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from queuectl.domain.finding import NOTE, PROBLEM, WARNING, Finding
+from queuectl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from queuectl.domain.finding import Finding
 
 
 class Condition(StrEnum):
@@ -35,6 +38,8 @@ def finding(name: str, condition: Condition, dispatcher: int, jobs: Sequence[str
     """The finding about a worker in this condition, or None. `dispatcher` is a pid, `jobs` are running ids."""
     if condition is Condition.DRIVEN:
         return None
+    from queuectl.domain.finding import NOTE, PROBLEM, WARNING, Finding
+
     level, code, fix = {
         Condition.UNABLE: (PROBLEM, "worker_unable", f"see why: queuectl worker logs {name}"),
         Condition.SUSPENDED: (

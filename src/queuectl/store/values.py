@@ -26,6 +26,9 @@ LEASE_MIN_S = 10.0
 REPLACED, REOPEN = "replaced", "reopen"
 """What became of an open store: it is gone or another one is there; or it is intact but must be reopened."""
 
+REFUSED = "refused"
+"""The key of a worker's answer to what it was asked for and cannot do."""
+
 FIRST_EPOCH = 1
 """The epoch of a supervisor driven by the dispatcher that started it. Each take-over increases it."""
 

@@ -13,7 +13,7 @@ from queuectl.domain.scheduled import Schedule
 from queuectl.typed import Any
 from queuectl.wire.kinds import check_filled, shown
 from queuectl.wire.requests import parse_request
-from queuectl.wire.times import format_duration, format_second, parse_duration
+from queuectl.wire.times import format_second, parse_duration
 
 NAME = r"[A-Za-z0-9._:-]{1,111}"
 """With the time of a fire it is a job's id."""
@@ -94,7 +94,3 @@ def check_document(document: object, now: float) -> dict[str, Any]:
 
 def document_text(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-
-
-def jitter_words(seconds: float) -> str:
-    return format_duration(seconds)

@@ -20,8 +20,6 @@ SLOTS_MAX = 4096
 """Slots of one worker, at most."""
 RESTART, RELOAD = "restart", "reload"
 """What a live worker can be asked for beside other values of its options."""
-REFUSED = "refused"
-"""The key of its answer where it cannot do so."""
 NAME_LENGTH_MAX = 64
 
 

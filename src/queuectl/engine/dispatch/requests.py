@@ -11,8 +11,9 @@ from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.stopping import Stopping
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
+from queuectl.store.values import REFUSED
 from queuectl.typed import Any
-from queuectl.wire.workers import REFUSED, RELOAD, RESTART, WorkerOptions
+from queuectl.wire.workers import RELOAD, RESTART, WorkerOptions
 
 
 class MustRestart(Exception):

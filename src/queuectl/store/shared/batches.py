@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from queuectl.store.batches import Span
 from queuectl.store.shared.edits import Edits
 from queuectl.typed import TYPE_CHECKING
 
-if TYPE_CHECKING:  # few commands need it
+if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.batch import Batch
+    from queuectl.store.batches import Span
 
 
 class Batches(Edits):
@@ -21,6 +21,8 @@ class Batches(Edits):
     def batch_spans(self, name: str | None = None) -> dict[str, Span]:
         if self._behind:
             return {}
+        from queuectl.store.batches import Span
+
         text = "SELECT batch, min(created_at), min(started_at), max(finished_at) FROM {schema}.jobs WHERE batch "
         text += "IS NOT NULL GROUP BY batch" if name is None else "= ? GROUP BY batch"
         return {batch: Span(*times) for batch, *times in self._select(text, [] if name is None else [name])}

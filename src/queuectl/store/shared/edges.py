@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from queuectl.domain.job import Job, JobState
-from queuectl.store.edges import Edge
 from queuectl.store.shared.session import Session
 from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.dependency import Awaited, Neighbour, Neighbours
+    from queuectl.store.edges import Edge
 
 NO_LIMIT = 1 << 62
 
@@ -97,6 +97,8 @@ class Edges(Session):
     def around(self, job: Job, most: int) -> tuple[list[Edge], list[Job], bool]:
         if self._behind:
             return [], [job], True
+        from queuectl.store.edges import Edge
+
         found: dict[tuple[int, str], Edge] = {}
         jobs, complete = {job.seq: job}, True
         for here, there in (("child", "parent"), ("parent", "child")):

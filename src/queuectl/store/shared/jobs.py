@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import FINISHED, HOOKS, Job, JobState
 from queuectl.store.shared import rows
-from queuectl.store.shared.alike import write_alike
 from queuectl.store.shared.limits import Limits
 from queuectl.store.values import Backlog, Change
 from queuectl.typed import TYPE_CHECKING
@@ -80,6 +79,8 @@ class Jobs(Limits):
         with self.transaction():
             results = self._each(refs, one)
             if changed:
+                from queuectl.store.shared.alike import write_alike
+
                 write_alike(self, changed, now)
                 self._count(changed)
                 self._note([job.seq for job, _ in changed], event, who, now)

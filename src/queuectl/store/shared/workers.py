@@ -9,9 +9,8 @@ from queuectl.domain.errors import Conflict
 from queuectl.store.identity import is_same
 from queuectl.store.shared.migrations import newest
 from queuectl.store.shared.session import Session
-from queuectl.store.values import LEASE_S, Grip, WorkerRow
+from queuectl.store.values import LEASE_S, REFUSED, Grip, WorkerRow
 from queuectl.typed import TYPE_CHECKING, Any
-from queuectl.wire.workers import REFUSED
 
 if TYPE_CHECKING:
     from queuectl.domain.job import Job
