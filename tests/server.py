@@ -96,7 +96,7 @@ class Server:
     def start(self) -> None:
         """Starts it, and waits until it answers."""
         options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
-        log = (self._folder / "log").open("ab")
+        log = self.log.open("ab")
         words = ["-D", str(self._data), "-p", str(self.port), "-h", self.host, "-k", str(self._folder), *options]
         before = self._machine.words() if self._machine else []
         with log:
@@ -110,7 +110,7 @@ class Server:
                 psycopg.connect(self.url_here).close()
                 break
             except psycopg.OperationalError:
-                assert self._process.poll() is None, (self._folder / "log").read_text()
+                assert self._process.poll() is None, self.log.read_text()
                 assert time.monotonic() < deadline, "the server does not start"
                 time.sleep(0.05)
         self._pid = inner_process(self._process, before)
@@ -124,6 +124,11 @@ class Server:
         if how == signal.SIGKILL:
             time.sleep(0.2)  # its children notice
             (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    @property
+    def log(self) -> Path:
+        """What it has said."""
+        return self._folder / "log"
 
     @property
     def version(self) -> int:

@@ -25,11 +25,13 @@ from queuectl.domain.lifecycle import (
     Started,
     apply,
 )
+from queuectl.domain.schedule import Policy
+from queuectl.domain.scheduled import Schedule
 from queuectl.domain.served import Served
 from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
-from queuectl.store.values import LEASE_S, Change, Output, Superseded
+from queuectl.store.values import LEASE_S, Change, Output, Renewed, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end, claim_one, finish, record_one
 from tests.conformance.conftest import StoreFactory
 
@@ -616,6 +618,44 @@ def test_a_lease_that_has_run_out_makes_way_for_one_other_machine(store: Store) 
     store.deregister(grip)
     with pytest.raises(Superseded):
         store.renew([grip], 60.0)
+
+
+def test_a_renewal_is_of_all_supervisors_or_none(store: Store) -> None:
+    if not store.shared_by_machines:
+        pytest.skip("all workers are on one machine")
+    store.register(a_worker("w~1"), 60.0)
+    store.register(a_worker("w~2"), 60.0)
+    first, second = store.workers()
+    assert store.adopt(second, 98, 60.0) is not None
+    before = store.seen(["w~1", "w~2"])
+    with pytest.raises(Superseded, match="w~1 or w~2"):
+        store.renew([first.grip, second.grip], 600.0)
+    assert store.seen(["w~1", "w~2"]) == before
+
+
+def test_a_renewal_tells_what_its_worker_would_ask_for(store: Store) -> None:
+    grip = a_grip(store, "w~1")
+    if not store.shared_by_machines:
+        assert store.renew([grip], LEASE_S) is None
+        return
+    found = store.renew([grip], LEASE_S)
+    assert found == Renewed({}, False, False, False, None, is_same=False)
+    assert store.replaced() == ""
+    store.set_config("timeout", "5s")
+    store.register(a_worker("w~2"), 60.0)
+    store.request_stop(["w~2"], "now")
+    found = store.renew([grip], LEASE_S)
+    assert found is not None
+    assert found[:4] == ({"timeout": "5s"}, False, False, False)
+    assert found.is_same
+    assert 0 < (found.next_expiry_s or 0) <= 60
+    store.insert([a_job()])
+    store.request_options([grip.worker], {"slots": 2})
+    every_hour = Schedule("s", "0 * * * *", None, NOON, "UTC", Policy(), 0.0, "{}", "{}", NOON, None, NOON, None)
+    store.add_schedule(every_hour._replace(next_at=NOON))
+    found = store.renew([grip], LEASE_S)
+    assert found is not None
+    assert found[1:4] == (True, True, True)
 
 
 # --- losses that were none ------------------------------------------------------------------

@@ -237,7 +237,7 @@ def test_jobs_of_a_worker_frozen_in_a_transaction_run_elsewhere(
     shop.started(job)
     shop.commands()
     shop.worker(2, XDG_STATE_HOME=str(tmp_path / "another host"))
-    proxy.strand = b"SET expires_at"  # from now on the server holds a lock for somebody who has gone
+    proxy.strand = b"SET expires_at"  # from now on the server answers somebody who has gone
     began = time.monotonic()
     until(lambda: shop.job(job).starts == 2, "it runs elsewhere")
     assert time.monotonic() - began < LEASE_S + 17  # a renewal was due within 2 seconds

@@ -19,7 +19,9 @@ from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.connection import PREPARE_FROM, RELIED_ON
 from queuectl.store.postgres.listener import Listener
 from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.values import LEASE_S
 from queuectl.wire.requests import parse_request
+from tests.builders import a_grip
 from tests.pooler import pooled_by
 from tests.server import Server, new_schema, start_server
 from tests.workshop import open_workshop, until
@@ -225,6 +227,32 @@ def test_each_transaction_names_its_isolation_and_that_it_writes(hostile: str, t
         names = "transaction_isolation", "transaction_read_only", "synchronous_commit"
         said = [store._select(f"SHOW {name}")[0][0] for name in names]
     assert said == ["read committed", "off", "on"]
+
+
+SEE = """
+CREATE TABLE {0}.seen (said text[]);
+CREATE FUNCTION {0}.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO {0}.seen SELECT array_agg(current_setting(name)) FROM unnest(ARRAY[
+        'transaction_isolation', 'transaction_read_only', 'synchronous_commit', 'lock_timeout']) AS wanted (name);
+    RETURN new;
+END $$;
+CREATE TRIGGER see BEFORE UPDATE ON {0}.workers FOR EACH ROW EXECUTE FUNCTION {0}.see();
+"""
+
+
+@pytest.mark.parametrize("way", [nullcontext, pooled_by], ids=["direct", "pooled"])
+def test_a_renewal_alone_is_durable_and_waits_for_nobody_too_long(
+    hostile: str, tmp_path: Path, way: Callable[[str], AbstractContextManager[str]]
+) -> None:
+    with way(hostile) as address, closing(PostgresStore(address, tmp_path)) as store:
+        store.set_config("durability", "normal")
+        store.wait_at_most(7.0)
+        grip = a_grip(store)
+        with psycopg.connect(hostile, options="-c default_transaction_read_only=off") as admin:
+            admin.execute(SEE.format(parse_address(address).schema).encode())
+        store.renew([grip], LEASE_S)
+        assert store._select("SELECT said FROM {schema}.seen") == [(["read committed", "off", "on", "7s"],)]
+        assert store._select("SHOW lock_timeout")[0][0] != "7s"
 
 
 def test_a_database_that_turns_read_only_by_default_stops_nothing(

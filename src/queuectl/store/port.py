@@ -25,7 +25,7 @@ from queuectl.store.history import HistoryStore
 from queuectl.store.hooks import HookStore
 from queuectl.store.limits import GateStore, LimitStore
 from queuectl.store.selections import Refs, SelectionStore
-from queuectl.store.values import ANSWER_WITHIN_S, LEASE_S, Backlog, Change, Grip, Note, Output, WorkerRow
+from queuectl.store.values import ANSWER_WITHIN_S, LEASE_S, Backlog, Change, Grip, Note, Output, Renewed, WorkerRow
 from queuectl.typed import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -186,8 +186,8 @@ class WorkStore(OpenStore, AlertStore, ListStore, HookStore, GateStore, Protocol
         With `only_expired`, also None if its lease has not expired: required for a supervisor of another machine.
         """
 
-    def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
-        """Extends the leases of these supervisors, all or none. Raises `Superseded`."""
+    def renew(self, grips: Sequence[Grip], lease_s: float) -> Renewed | None:
+        """Extends the leases of these supervisors, all or none; None where there are no leases. Raises `Superseded`."""
 
     def asked_of(self, ids: Sequence[str]) -> dict[str, tuple[str | None, dict[str, Any]]]:
         """What people ask of these supervisors' workers: to stop, `graceful` or `now`, and to take other options."""

@@ -3,7 +3,7 @@ port.py."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from queuectl.domain.errors import QueuectlError, StoreLost
 from queuectl.domain.served import Served
@@ -51,6 +51,22 @@ class Grip(NamedTuple):
 
     worker: str
     epoch: int
+
+
+class Renewed(NamedTuple):
+    """What a worker is told when it has renewed its leases, which it would otherwise have to ask for.
+
+    `config`: the stored settings. `asked`: people ask something of it. `claimable`: see `has_claimable`. `scheduled`:
+    there are schedules, or ends of their runs. `next_expiry_s`: seconds until the first lease of others runs out, None
+    if there are no others. `is_same`: this is certainly the store that `replaced` knows.
+    """
+
+    config: Mapping[str, str]
+    asked: bool
+    claimable: bool
+    scheduled: bool
+    next_expiry_s: float | None
+    is_same: bool
 
 
 class WorkerRow(NamedTuple):

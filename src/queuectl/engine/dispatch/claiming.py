@@ -99,9 +99,10 @@ class Claiming:
         self._supply, self._ahead = Supply.UNKNOWN, self._pace.ahead
         self.hooks.look_again()
 
-    def poll(self) -> None:
-        """Nobody has told of a change; yet there may have been one."""
-        if self._supply is not Supply.UNKNOWN and self._store.has_claimable():
+    def poll(self, claimable: bool | None = None) -> None:
+        """Nobody has told of a change; yet there may have been one. `claimable`: see `has_claimable`, where that is
+        known."""
+        if self._supply is not Supply.UNKNOWN and (self._store.has_claimable() if claimable is None else claimable):
             self.look_again()
 
     def attend(self, settings: Settings, now: float, *, stops: bool) -> None:

@@ -16,10 +16,10 @@ from queuectl.engine.dispatch.link import Flight, Link, Place
 from queuectl.engine.dispatch.relay import Relay
 from queuectl.engine.dispatch.secrets import Secrets
 from queuectl.engine.dispatch.unable import NO_ROOM, Ability
-from queuectl.engine.lease import RENEWALS_A_TTL, Lease
+from queuectl.engine.lease import Lease
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
-from queuectl.store.values import FIRST_EPOCH, Change, Superseded, WorkerRow
+from queuectl.store.values import FIRST_EPOCH, Change, Renewed, Superseded, WorkerRow
 from queuectl.wire.workers import SLOTS_MAX, WorkerOptions
 
 UNSTARTED_MAX_S = 0.2
@@ -51,7 +51,6 @@ class Crew:
         self._vacant: list[Place] = []
         unable = host.describe(options, store.now())
         self.ability = Ability(host.below, unable, observe)
-        self._renew_at = 0.0
         self._relay = Relay(store.relay, store.folder) if store.relay is not None else None
 
     def launch_all(self, settings: Settings) -> None:
@@ -155,16 +154,16 @@ class Crew:
             link.lend(lease)
         self.links.append(link)
 
-    def renew_leases(self, lease_s: float, now: float) -> None:
-        """Renews all leases when that is due. Raises `StoreUnavailable`; the next call then tries again."""
+    def renew_leases(self, lease_s: float) -> Renewed | None:
+        """Renews all leases, where there are any. Raises `StoreUnavailable`."""
         links = [link for link in self.links if not link.channel.closed and not link.dismissed]
-        if not self._store.shared_by_machines or not links or now < self._renew_at:
-            return
+        if not self._store.shared_by_machines or not links:
+            return None
         lease = Lease.granted(boottime(), lease_s)
-        self._store.renew([link.grip for link in links], lease_s)
+        renewed = self._store.renew([link.grip for link in links], lease_s)
         for link in links:
             link.lend(lease)
-        self._renew_at = now + lease_s / RENEWALS_A_TTL
+        return renewed
 
     def lapsed(self) -> list[Link]:
         """The supervisors whose lease has expired and that no other worker of this machine drives. Another machine may

@@ -28,6 +28,7 @@ from queuectl.engine.dispatch.inbox import Inbox
 from queuectl.engine.dispatch.outage import Outage
 from queuectl.engine.dispatch.pace import Beat, Pace
 from queuectl.engine.dispatch.pending import Outcome, Pending, settled
+from queuectl.engine.dispatch.polling import Polling
 from queuectl.engine.dispatch.pressure import Pressure
 from queuectl.engine.dispatch.requests import Requests
 from queuectl.engine.dispatch.stopping import GRACEFUL, Stopping
@@ -40,9 +41,6 @@ from queuectl.store.values import REOPEN, REPLACED, Superseded
 from queuectl.wire.workers import WorkerOptions
 
 TICK_S = 1.0
-CHECK_SERVER_EVERY_S = 10.0
-"""How often to ask a server whether it still has the same store. A store that was emptied knows nothing of this worker,
-which its next renewal of a lease tells."""
 PINGS_A_TTL = 5
 ANSWERS_EVERY_S = 0.02
 """How often to look for the answers of other workers' supervisors, while there are any to come."""
@@ -72,7 +70,7 @@ class Dispatcher:
         self.pace = Pace(clock)
         self._outage = Outage(observe)
         self._known = Pending(clock)
-        self._crew = Crew(store, options, host, observe)
+        crew = self._crew = Crew(store, options, host, observe)
         self.stopping = self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe)
         self.stop = self._stopping.begin
         self._claiming = Claiming(store, self._crew, self.pace)
@@ -89,6 +87,7 @@ class Dispatcher:
             syncs_all=store.shared_by_machines,
         )  # fmt: skip
         self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming, self._requests)
+        self._polls = Polling(store, self._settings, options.poll, crew, self._succession, self._firing, self._requests)
         self._beat = Beat()
         self.exit_code: int | None = None
 
@@ -133,7 +132,7 @@ class Dispatcher:
             self._crew.ping()  # before the store is asked, which may take long: a worker that says nothing is replaced
         try:
             with machine.faults():
-                self._crew.renew_leases(self._settings["lease-ttl"], now)
+                self._polls.renew(now)
                 self._succession.check_closed_links()
                 self._notice_commits()
                 self._tick(now)
@@ -166,11 +165,9 @@ class Dispatcher:
         if self._succession.hear_others(now):
             self._requests.look_again()  # what was asked for while nobody drove the supervisor waits for that
         self._succession.look_for_others(now)
-        if self._beat.is_due("poll", self._options.poll, now):
-            self._settings.renew(self._store.config())
-            self._requests.poll()
+        self._polls.poll(now)
         self._firing.go_on(now)
-        if self._beat.is_due("store", CHECK_SERVER_EVERY_S if self._store.shared_by_machines else TICK_S, now):
+        if self._polls.is_check_due(now):
             self._check_store()
         if self._beat.is_due("tick", TICK_S, now):
             self._crew.attend(now)

@@ -52,6 +52,11 @@ class Firing:
         """Something has changed, so that another fire may be the next one."""
         self._ask_at = min(self._ask_at, self._clock.monotonic() + ASK_AFTER_S)
 
+    def told(self, scheduled: bool) -> None:
+        """There is something to fire or to tell of, or there is not."""
+        if not scheduled and self.next_at is None and self._tell_at is None:
+            self._asked_at = self._clock.monotonic()
+
     def next_wake(self) -> float:
         """When there is something to do, by the clock that never jumps; infinite if there is nothing."""
         if self._stopping.has_begun:

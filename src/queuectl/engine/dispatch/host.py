@@ -276,11 +276,17 @@ class Host:
     def left_folders(self) -> list[str]:
         """The folders of supervisors that are dead, and neither driven here nor of today's starting ones. The store may
         know them still."""
+        return [name for name in self._others() if _is_left(self.folder(name))]
+
+    def has_others(self) -> bool:
+        """Whether this machine has supervisors, living or dead, that are not driven here."""
+        return bool(self._others())
+
+    def _others(self) -> list[str]:
         try:
-            found = os.listdir(self._workers)
+            return [name for name in os.listdir(self._workers) if name not in self._driven]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return [name for name in found if name not in self._driven and _is_left(self.folder(name))]
 
     def remove(self, worker: str) -> None:
         """Removes a dead supervisor's folder."""

@@ -34,6 +34,10 @@ class Beat:
         self._next[what] = now + every_s
         return True
 
+    def restart(self, what: str, every_s: float, now: float) -> None:
+        """This work has been done in another way: the interval begins."""
+        self._next[what] = now + every_s
+
     def next(self, what: str, now: float) -> float:
         """When this work is next due."""
         return self._next.get(what, now)

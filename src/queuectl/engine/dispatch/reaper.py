@@ -119,9 +119,10 @@ class Reaper:
         self.fenced: set[str] = set()
         """Supervisors that lost their lease and were ended; what they can tell is not in the store yet."""
 
-    def is_waiting(self) -> bool:
-        """Whether answers are awaited."""
-        return bool(self.inquiries)
+    @property
+    def has_unsettled(self) -> bool:
+        """Whether the last look left something to be settled by the next one."""
+        return bool(self.fenced or self._dead_since or self._settled or self.inquiries or any(self._going.values()))
 
     def expects_news(self, now: float) -> bool:
         """Whether a supervisor is about to be found dead or without a dispatcher."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 from queuectl.domain.cause import Cause
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.claiming import Claiming
@@ -11,7 +9,7 @@ from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.stopping import Stopping
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
-from queuectl.store.values import REFUSED
+from queuectl.store.values import REFUSED, Renewed
 from queuectl.typed import Any
 from queuectl.wire.workers import RELOAD, RESTART, WorkerOptions
 
@@ -45,10 +43,11 @@ class Requests:
         self._claiming.look_again()
         self.unanswered = True
 
-    def poll(self) -> None:
-        """The same where nobody has told of any."""
-        self._claiming.poll()
-        self.unanswered = True
+    def poll(self, renewed: Renewed | None = None) -> None:
+        """The same where nobody has told of any, or of none but those that a renewal has told of."""
+        self._claiming.poll(None if renewed is None else renewed.claimable)
+        if renewed is None or renewed.asked or self._crew.has_flights:
+            self.unanswered = True
 
     def answer(self) -> None:
         """Does what is asked for now. Raises `StoreUnavailable`, and `MustRestart`."""
@@ -108,7 +107,7 @@ class Requests:
         """Raises `MustRestart` if the installed release can go on; returns why it cannot."""
         why = self._crew.why_no_restart(options)
         if why is None:
-            self._crew.renew_leases(self._settings["lease-ttl"], inf)  # the next process has all of it
+            self._crew.renew_leases(self._settings["lease-ttl"])  # the next process has all of it
             self._observe(happenings.Restarting(running=sum(link.running() for link in self._crew.links)))
             raise MustRestart(options)
         self._observe(happenings.Refused(what=RESTART, why=why))

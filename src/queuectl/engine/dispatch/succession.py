@@ -18,7 +18,7 @@ from queuectl.engine.dispatch.reaper import LOOK_EVERY_S, Adopted, Reaper, Settl
 from queuectl.engine.dispatch.stopping import Stopping
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
-from queuectl.store.values import Superseded
+from queuectl.store.values import LEASE_MIN_S, Superseded
 
 
 class Succession:
@@ -38,11 +38,14 @@ class Succession:
         self._reaper = Reaper(store, host, settings, wards)
         self._observe = observe
         self._beat = Beat()
+        self._has_looked = False
+        self._quiet_until = 0.0
+        """No lease of others runs out before this."""
 
     @property
     def is_waiting(self) -> bool:
         """Whether a supervisor that was asked has yet to answer."""
-        return self._reaper.is_waiting()
+        return bool(self._reaper.inquiries)
 
     def expects_news(self, now: float) -> bool:
         """Whether another worker's supervisor is about to be taken over or found dead."""
@@ -105,11 +108,24 @@ class Succession:
                 self._observe(happenings.SupervisorFrozen(worker=each.row.id))
         return any(isinstance(each, Adopted) for each in found)
 
+    def told(self, next_expiry_s: float | None, now: float) -> None:
+        """A renewal tells when the first lease of others runs out. None that is given later runs out before the
+        shortest there can be has passed."""
+        self._quiet_until = now + min(LEASE_MIN_S, LEASE_MIN_S if next_expiry_s is None else next_expiry_s)
+
     def look_for_others(self, now: float) -> None:
         """Settles dead supervisors of others, and asks the living ones whether anybody drives them."""
         if self._reaper.fenced or (not self._stopping.has_begun and self._beat.is_due("others", LOOK_EVERY_S, now)):
+            if self._is_quiet(now):
+                return
+            self._has_looked = True
             for settled in self._reaper.look({link.row.id: bool(link.flights) for link in self._crew.links}, now):
                 self._tell(settled)
+
+    def _is_quiet(self, now: float) -> bool:
+        """Whether a look at the store would find nothing. Before the first one nobody knows who else is there."""
+        idle = self._has_looked and not (self._crew.has_flights or self._reaper.has_unsettled)
+        return idle and now < self._quiet_until and not self._host.has_others()
 
     def _tell(self, settled: Settled) -> None:
         self._claiming.look_again()

@@ -109,6 +109,8 @@ class Line:
         self.in_doubt = False
         """Whether the last transaction failed while it was being committed: nobody knows whether it was."""
         self._unanswered = 0
+        self.opened = 0
+        """How many connections there have been."""
         self._inside = False
         self._used_at = 0.0
 
@@ -149,6 +151,7 @@ class Line:
         except BaseException:
             db.close()
             raise
+        self.opened += 1
         self._used_at = time.monotonic()
         return db
 
@@ -199,6 +202,23 @@ class Line:
         except psycopg.Error as error:
             if whose(error) is Whose.CONNECTION:
                 db.close()
+            raise
+
+    def commit_one(self, query: str, parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows of a statement that writes and is a whole transaction. If the connection is dead it runs again over
+        a new one, so repeating it must do no harm."""
+        db = self.open()
+        if self._unanswered:
+            self._refuse_to_pile_up(db)
+        if not db.is_direct:
+            with self.transaction({}):
+                found = self.execute(query, parameters)
+            return found.fetchall()
+        try:
+            return self.fetch(query, parameters)
+        except psycopg.Error as error:
+            if not is_definite(error):
+                self._unanswered = (self._db or db).pid
             raise
 
     @contextmanager

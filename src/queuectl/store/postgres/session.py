@@ -15,7 +15,7 @@ from queuectl.clock import Clock, SystemClock, boottime
 from queuectl.domain.errors import OutcomeUnknown, StoreUnavailable
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.store.postgres.address import Address
-from queuectl.store.postgres.connection import ABANDONED, Line
+from queuectl.store.postgres.connection import ABANDONED, DURABLE, Line
 from queuectl.store.postgres.dialect import POSTGRES
 from queuectl.store.postgres.errors import translated
 from queuectl.store.postgres.schema import Identity, bring_up_to_date, find_identity, open_schema
@@ -64,8 +64,8 @@ def _queries(schema: str) -> dict[str, str]:
         "life_arrays": _arrays(rows.LIFE), "born": ", ".join(rows.BORN), "born_arrays": _arrays(rows.BORN),
         "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f"%({name})s" for name in fields),
     }  # fmt: skip
-    claim_taken = rows.named_queries(text)["claim_taken"]
-    return dict(rows.named_queries(text, claim_taken=claim_taken, schema=f'"{schema}"', **names))
+    within = {name: rows.named_queries(text)[name] for name in ("claim_taken", "has_claimable")}
+    return dict(rows.named_queries(text, **within, schema=f'"{schema}"', durable=DURABLE, **names))
 
 
 class _TakenBack(Exception):

@@ -20,6 +20,7 @@ from queuectl.store.identity import is_same
 from queuectl.store.liveness import lives, supervisor_folder
 from queuectl.store.port import OutputRelay
 from queuectl.store.postgres.address import access, parse_address
+from queuectl.store.postgres.errors import translated
 from queuectl.store.postgres.health import Health, health
 from queuectl.store.postgres.insert import Inserting
 from queuectl.store.postgres.listener import Listener
@@ -30,7 +31,7 @@ from queuectl.store.shared.alerts import Alerts
 from queuectl.store.shared.batches import Batches
 from queuectl.store.shared.history import History
 from queuectl.store.shared.tokens import Tokens
-from queuectl.store.values import ANSWER_WITHIN_S, LEASE_S, REPLACED, Grip, Superseded, WorkerRow  # fmt: skip
+from queuectl.store.values import ANSWER_WITHIN_S, LEASE_S, REPLACED, Grip, Renewed, Superseded, WorkerRow
 
 FOLD_FROM = 2000
 """A reader of more rows of counts folds them."""
@@ -51,6 +52,8 @@ class PostgresStore(Recording, Inserting, Batches, History, Tokens, Alerts):
         Without `make`, missing tables raise `StoreUnavailable`.
         """
         self._below = below
+        self._known_on = 0
+        """Over which connection `replaced` has last looked."""
         super().__init__(parse_address(url), clock, lock_timeout_s, make)
         self.address, self.url = self._address.given, self._address.shown
         self.access = access(self._address)
@@ -87,6 +90,7 @@ class PostgresStore(Recording, Inserting, Batches, History, Tokens, Alerts):
     def replaced(self) -> str:
         try:
             here = find_identity(self._line, self._address)
+            self._known_on = self._line.opened
             is_other = here.store_id != self._identity.store_id or not is_same(here.home, self._identity.home)
         except QueuectlError:
             return ""  # the server may be away; the next use tells why
@@ -171,11 +175,19 @@ class PostgresStore(Recording, Inserting, Batches, History, Tokens, Alerts):
             self.read("end_frozen", after_s=self._transaction_max_s or PEOPLE_LOCK_TIMEOUT_S)
             raise
 
-    def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
+    def renew(self, grips: Sequence[Grip], lease_s: float) -> Renewed:
+        """Also where a store asks for less durable commits: with a lease that a crash takes back, two machines could
+        run one job."""
+        self.bring_up_to_date()
         workers, epochs = [grip.worker for grip in grips], [grip.epoch for grip in grips]
-        with self.transaction():
-            asked_at = boottime()
-            renewed = self.send("renew", workers=workers, epochs=epochs, lease_s=lease_s).fetchall()
-            if gone := set(workers).difference(worker for worker, _ in renewed):
-                raise Superseded(f"worker {min(gone)} is driven by another process now")
-            self._set_clock(renewed[0][1], asked_at)
+        terms = {"workers": workers, "epochs": epochs, "lease_s": lease_s, "now": self.now()}
+        asked_at = boottime()
+        with translated(self._address):
+            query, patience = self._sql["renew"], self._settings["lock_timeout"]
+            (found,) = self._line.commit_one(query, {**terms, "lock_timeout": patience})
+        count, table, now, config, asked, claimable, scheduled, next_expiry_s = found
+        if count < len(grips):
+            raise Superseded(f"worker {' or '.join(workers)} is driven by another process now")
+        self._set_clock(now, asked_at)
+        is_same = self._line.opened == self._known_on and self._identity.home.endswith(f"/{table}")
+        return Renewed(config or {}, asked, claimable, scheduled, next_expiry_s, is_same)

@@ -128,7 +128,7 @@ class SqliteStore(Inserting, Batches, History, Tokens, Gated, Alerts):
         return dict.fromkeys(ids, self.now())  # their locks show that they live
 
     def renew(self, grips: Sequence[Grip], lease_s: float) -> None:
-        pass  # leases never expire on one machine
+        return None  # leases never expire on one machine
 
     def claim(
         self, grip: Grip, host: str, limit: int, queues: Sequence[str], suspects: int | None = None, losses: int = 1,

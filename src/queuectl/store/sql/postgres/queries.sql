@@ -424,11 +424,28 @@ INSERT INTO {schema}.workers ({worker_columns}, expires_at)
 VALUES ({worker_marks}, clock_timestamp() + make_interval(secs => %(lease_s)s));
 
 -- name: renew
--- Puts off the expiry of supervisors that are still driven in these epochs; tells the time.
-UPDATE {schema}.workers SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
-FROM unnest(%(workers)s::text[], %(epochs)s::bigint[]) AS mine (worker, epoch)
-WHERE workers.id = mine.worker AND workers.epoch = mine.epoch
-RETURNING workers.id, extract(epoch FROM clock_timestamp())::double precision;
+-- Puts off the expiry of supervisors, if all are still driven in these epochs. Tells how many, the table they are in, the
+-- time, and what their worker looks for now and then: an idle one sends nothing else. A transaction of its own, whose
+-- first part sees to it that it is durable and waits for nobody too long.
+WITH terms AS MATERIALIZED (
+    SELECT set_config('lock_timeout', %(lock_timeout)s, true), {durable}
+), mine AS MATERIALIZED (
+    SELECT workers.id FROM terms, {schema}.workers
+    JOIN unnest(%(workers)s::text[], %(epochs)s::bigint[]) AS given (worker, epoch)
+      ON workers.id = given.worker AND workers.epoch = given.epoch
+    ORDER BY workers.id FOR NO KEY UPDATE OF workers
+), renewed AS (
+    UPDATE {schema}.workers SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
+    WHERE id = ANY (ARRAY(SELECT id FROM mine)) AND (SELECT count(*) FROM mine) = cardinality(%(workers)s::text[])
+    RETURNING tableoid, stop IS NOT NULL OR wanted IS NOT NULL AS asked
+)
+SELECT count(*), min(tableoid::bigint), extract(epoch FROM clock_timestamp())::double precision,
+       (SELECT jsonb_object_agg(name, value) FROM {schema}.config), bool_or(asked), ({has_claimable}),
+       EXISTS (SELECT 1 FROM {schema}.schedules WHERE next_at IS NOT NULL OR tell_at IS NOT NULL)
+           OR EXISTS (SELECT 1 FROM {schema}.run_ends),
+       (SELECT extract(epoch FROM min(expires_at) - clock_timestamp())::double precision FROM {schema}.workers
+        WHERE id <> ALL (%(workers)s::text[]))
+FROM renewed;
 
 -- name: adopt
 -- Takes a supervisor over, with a new lease; one of another machine only when its lease has run out.
