@@ -24,7 +24,7 @@ from queuectl.web.pages.jobs import NEW_MAX, ROWS, rows_in
 from queuectl.web.rendering import page
 from queuectl.wire.words import natural
 
-GROUPS_SHOWN = 100
+GROUPS_SHOWN = 50
 RETRIES_SHOWN = RECENT_SHOWN = 20
 BAR = 16
 """The height of a sparkline."""
