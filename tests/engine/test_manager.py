@@ -122,6 +122,14 @@ def test_systemd_accepts_the_units(choices: Choices, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("choices", CHOICES)
+def test_no_unit_lets_systemd_end_commands_for_the_sake_of_others(choices: Choices) -> None:
+    worker, server = (text.splitlines() for _, text in (worker_unit(choices), server_unit(choices)))
+    assert {"Type=notify", "NotifyAccess=main", "OOMPolicy=continue", "Restart=always"} <= {*worker}
+    assert ("KillMode=mixed" if choices.tidy else "KillMode=process") in worker
+    assert {"KillMode=process", "OOMPolicy=continue", "Restart=always"} <= {*server}
+
+
 def test_each_queue_may_have_a_worker_of_its_own() -> None:
     choices = CHOICES[2]._replace(worker=WorkerOptions(queues=("a/b", "mail")))
     assert instances(choices) == ["queuectl-worker@a-b.service", "queuectl-worker@mail.service"]

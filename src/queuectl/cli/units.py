@@ -20,6 +20,10 @@ TIDY = """\
 KillMode=mixed
 TimeoutStopSec={stop_s}"""
 TIDY_STOP_S = 3600
+OUTLIVED = """\
+# A worker that was started in its console goes on without it, as do that worker's commands.
+KillMode=process
+OOMPolicy=continue"""
 
 
 class Choices(NamedTuple):
@@ -64,7 +68,7 @@ def worker_unit(choices: Choices) -> tuple[str, str]:
 def server_unit(choices: Choices) -> tuple[str, str]:
     """The name and the text of the server's unit."""
     words = ["serve", "--quiet", *map(_quoted, choices.server)]
-    return SERVER, _unit(choices, "queuectl dashboard and REST API", words, ["Type=exec"])
+    return SERVER, _unit(choices, "queuectl dashboard and REST API", words, ["Type=exec", OUTLIVED])
 
 
 def _unit(choices: Choices, what: str, words: Sequence[str], own: Sequence[str]) -> str:
