@@ -134,9 +134,10 @@ class Claiming(PostgresSession, Gated):
             return
         self._hold_gates()
         if self._left:
-            self._found_full.append(self.send("freed", queues=sorted(self._left)))
-        if self._freed and self._open_lines(sorted(self._freed)):
-            self._tell = True
+            self._waits.append(self.send("freed", queues=sorted(self._left)))
+        if self._freed:
+            text, values = self._opening(sorted(self._freed))
+            self._waits.append(self._line.execute(self._text(text), values))
         self._freed.clear()
         self._left.clear()
 

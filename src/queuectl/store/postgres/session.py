@@ -95,7 +95,7 @@ class PostgresSession(Session):
         self._holds_gates = False
         self._freed: set[str] = set()
         self._left: set[str] = set()
-        self._found_full: list[Any] = []
+        self._waits: list[Any] = []  # answers: whether somebody waits for what this transaction frees
         self._keys = {name: zlib.crc32(f"queuectl {name}".encode()) >> 1 for name in ("claims", "gates")}
         self._keys["store"] = zlib.crc32(address.schema.encode()) >> 1
         self._counted: Counter[tuple[str, str]] = Counter()
@@ -174,7 +174,7 @@ class PostgresSession(Session):
                 self._settle_ends()
                 self._tell_of_ends()
                 self._write_counts()
-                if self._tell or any(freed.fetchall() for freed in self._found_full):
+                if self._tell or any(each.fetchall() for each in self._waits):
                     self._line.execute("SELECT pg_notify(%s, %s)", (self._channel, self._me))
         except StoreUnavailable as error:
             if not self._line.in_doubt:
@@ -187,7 +187,7 @@ class PostgresSession(Session):
             self._checked.clear()
             self._freed.clear()
             self._left.clear()
-            self._found_full.clear()
+            self._waits.clear()
             self._counted.clear()
             self._turned.clear()
 

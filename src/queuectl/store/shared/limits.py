@@ -237,11 +237,16 @@ class Limits(KeptSettings, Workers, Edges):
             self._open_lines(sorted(needed))
 
     def _open_lines(self, locks: Sequence[str]) -> bool:
+        return bool(self._select(*self._opening(locks)))
+
+    def _opening(self, locks: Sequence[str]) -> tuple[str, list[object]]:
+        """The statement that has the next claim look at the lines in which somebody waits for one of these locks, and
+        its values. It has a row for each."""
         text = (
             "UPDATE {schema}.lock_lines SET open = 1 WHERE locks IN "
             f"(SELECT locks FROM {{schema}}.line_locks WHERE lock {self._dialect.any_of}) RETURNING 1"
         )
-        return bool(self._select(text, [self._dialect.array(locks)]))
+        return text, [self._dialect.array(locks)]
 
 
 def _name(request: str) -> str:

@@ -24,10 +24,12 @@ def requests(locks: str) -> tuple[limits.Request, ...]:
 
 def open_lines(store: Limits) -> list[str]:
     """The lines that a claim has to look at, as `locks` of their jobs. Those in which nobody waits are removed."""
-    lines = []
-    for (locks,) in store._select("SELECT locks FROM {schema}.lock_lines WHERE open = 1"):
-        text = f"SELECT 1 FROM {{schema}}.jobs WHERE {store._dialect.is_parked} AND locks = ? LIMIT 1"
-        if store._select(text, [locks]):
+    lines, somebody = (
+        [],
+        f"SELECT 1 FROM {{schema}}.jobs WHERE {store._dialect.is_parked} AND jobs.locks = lock_lines.locks",
+    )
+    for locks, waits in store._select(f"SELECT locks, EXISTS ({somebody}) FROM {{schema}}.lock_lines WHERE open = 1"):
+        if waits:
             lines.append(locks)
             continue
         for table in ("lock_lines", "line_locks"):
