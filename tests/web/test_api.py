@@ -206,8 +206,10 @@ def test_dead_jobs_are_listed_grouped_and_retried(service: Service) -> None:
 def test_output_is_read_whole_in_parts_and_by_its_tail(service: Service) -> None:
     with open_workshop(service.queue.store.folder.parent) as shop:
         service.enqueue("printf 'one\\ntwo\\nthree\\n'", id="a")
+        service.enqueue("true", id="silent")
         shop.worker()
         shop.finished("a")
+        shop.finished("silent")
 
     def read(headers: dict[str, str] | None = None, **query: object) -> tuple[int, bytes]:
         answer = service.full.get("/api/v1/jobs/a/output", params=query, headers=headers)  # type: ignore[arg-type]
@@ -219,9 +221,12 @@ def test_output_is_read_whole_in_parts_and_by_its_tail(service: Service) -> None
     assert read({"Range": "bytes=-6"}) == (206, b"three\n")
     assert read({"Range": "bytes=8-"}) == (206, b"three\n")
     assert read({"Range": "bytes=14-"})[0] == 416
+    assert read({"Range": "bytes=-0"})[0] == 416
     assert read({"Range": "lines=1-2"}) == (200, b"one\ntwo\nthree\n")
     assert read(attempt=2)[0] == 404
     assert read(stream="stdin")[0] == 400
+    end_of_nothing = service.full.get("/api/v1/jobs/silent/output", headers={"Range": "bytes=-6"})
+    assert (end_of_nothing.status_code, end_of_nothing.content) == (200, b"")
     saved = service.full.get("/api/v1/jobs/a/output?download=true")
     assert saved.headers["content-disposition"] == 'attachment; filename="a.log"'
 

@@ -26,9 +26,9 @@ def _time_words(cron: Cron, second: str, minute: str, hour: str) -> str:
         exact = [(h, m, s) for h in cron.hours for m in cron.minutes for s in cron.seconds]
         return "at " + _listed([f"{h:02}:{m:02}" + (f":{s:02}" if s or second != "0" else "") for h, m, s in exact])
     parts = [] if second == "0" else [_every(second, "second", cron.seconds)]
-    if minute != "*" or second != "*":
+    if minute != "*" or (second != "*" and not _is_even(second, 60)):
         parts.append(_every(minute, "minute", cron.minutes))
-    if hour != "*" or minute != "*":
+    if hour != "*" or (minute != "*" and not _is_even(minute, 60)):
         parts.append(_every(hour, "hour", cron.hours))
     return " of ".join(parts)
 
@@ -36,7 +36,14 @@ def _time_words(cron: Cron, second: str, minute: str, hour: str) -> str:
 def _every(text: str, unit: str, numbers: Sequence[int]) -> str:
     if text == "*":
         return f"each {unit}"
+    if unit != "hour" and _is_even(text, 60):
+        return f"every {text[2:]} {unit}s"
     return f"{unit} {text if len(numbers) > NAMED_MAX else _listed([str(number) for number in numbers])}"
+
+
+def _is_even(text: str, of: int) -> bool:
+    """Whether a field counts on evenly: `*/5` of 60, but not `*/7`, after which an hour begins anew."""
+    return text.startswith("*/") and text[2:] != "1" and of % int(text[2:]) == 0
 
 
 def _day_words(cron: Cron, hour: str, day: str, weekday: str) -> list[str]:

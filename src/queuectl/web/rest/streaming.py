@@ -98,14 +98,14 @@ async def output(request: Request, given: Given) -> Response:
 
 
 def _span(wanted: str | None, size: int) -> tuple[int, int] | None:
-    """Start and stop of a Range; None if there is none that we understand: then all is sent."""
+    """Start and stop of a Range. None if there is none that we understand, or for the end of nothing: all is sent."""
     unit, _, text = (wanted or "").partition("=")
     first, dash, last = text.strip().partition("-")
     numbers = [part for part in (first, last) if part]
     if unit.strip() != "bytes" or not dash or not all(part.isascii() and part.isdigit() for part in numbers):
         return None
     if not first:
-        return (max(0, size - int(last[:15])), size) if last else None
+        return (max(0, size - int(last[:15])), size) if last and (size or not int(last)) else None
     if last and int(last) < int(first):
         return None
     return int(first[:15]), min(size, int(last[:15]) + 1) if last else size

@@ -91,6 +91,7 @@ function flush() {
 
 let following = null, reading = 0, more = false; // lines after those that are shown
 const which = () => $("log-stream")?.value ?? "";
+const nothing = () => (document.querySelector("[data-attempt]") ? "It wrote nothing." : "It has not run.");
 const tell = (text) => { $("log-state").textContent = text; };
 
 function stop() {
@@ -137,7 +138,7 @@ async function show(from = null, before = 0) {
     for (const name of parts) texts.push(await read(attempt, name, from));
     if (mine !== reading) return;
     parts.forEach((name, at) => { if (texts[at]) append(texts[at], name === "stderr" ? "err" : ""); });
-    if (!texts.some(Boolean)) say("It wrote nothing.");
+    if (!texts.some(Boolean)) say(nothing());
     if (from !== null) $("log-follow").checked = false;
     else if (linked) { const line = linked; linked = 0; requestAnimationFrame(() => goTo(line)); }
   } catch (error) { say(error.message); }
@@ -167,7 +168,7 @@ listen.heard.addEventListener("outputs", ({ detail: { state, type, data, place }
   } else if (type === "trouble") { say(data.detail); following = null; }
   else {
     tell("");
-    if (!following.told) append("It wrote nothing.\n", "meta");
+    if (!following.told) append(`${nothing()}\n`, "meta");
     following = null;
   }
 });
