@@ -221,9 +221,13 @@ def rows_on(bench: Bench, kind: str) -> Sequence[Row]:
     ]  # fmt: skip
 
 
-def run(name: str, known: str, made: Callable[[str | None], T], rows_on: Callable[[T, str], Sequence[Row]]) -> None:
+def run(
+    name: str, known: str, made: Callable[[str | None], T], rows_on: Callable[[T, str], Sequence[Row]],
+    keeps_all: bool = False,
+) -> None:  # fmt: skip
     """Runs a benchmark's rows on each kind of store, by the options of its command line. `known`: their names. `made`
-    is called with the server's address, or None for a file."""
+    is called with the server's address, or None for a file. `keeps_all`: tables of any scale, not of the full one
+    only."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{known} (default: all)")
     parser.add_argument("--store", choices=("sqlite", "postgres"))
@@ -243,8 +247,8 @@ def run(name: str, known: str, made: Callable[[str | None], T], rows_on: Callabl
         finally:
             if server:
                 server.remove()
-    if given.scale == 1:
-        print(f"kept in {table.save(f'-{name}', results, server=server_version())}")
+    if given.scale == 1 or keeps_all:
+        print(f"kept in {table.save(f'-{name}', results, server=server_version(), scale=f'{given.scale:g}')}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -22,7 +22,7 @@ from psycopg import sql
 
 from benchmarks import bulk, idle, table
 from benchmarks.bench import Figure, Row, Setting, Target, fresh_store, run_all, run_rounds, worker
-from benchmarks.stores import HOST, a_grip, claim_and_finish
+from benchmarks.stores import HOST, a_grip, claim_and_finish, multiply_on_server, one_waiting
 from queuectl.client.facade import Client
 from queuectl.domain.lifecycle import Ended
 from queuectl.store.postgres.address import parse_address
@@ -38,11 +38,6 @@ AS_SHIPPED = {
     "autovacuum_naptime": "1min",
 }  # fmt: skip
 FEW, MANY = 1000, 1_000_000
-COPIES = """
-INSERT INTO {schema}.jobs (id, run_at, due_at, {columns})
-SELECT 'copy' || i, run_at + i / 1e6, due_at + i / 1e6, {columns} FROM {schema}.jobs, generate_series(1, {copies}) AS i
-WHERE seq = 1
-"""
 
 
 class Bench:
@@ -109,28 +104,13 @@ class Bench:
 
     def _claim_s(self, copies: int) -> float:
         with self._store() as (client, url):
-            client.enqueue([JobRequest(command="true")])
-            self._multiply(url, copies)
+            multiply_on_server(url, one_waiting(client), copies)
             with a_grip(client.store) as grip:
                 claim_and_finish(client.store, grip, 10)
                 began = time.perf_counter()
                 for _ in range(50):
                     claim_and_finish(client.store, grip, 10)
                 return time.perf_counter() - began
-
-    def _multiply(self, url: str, copies: int) -> None:
-        schema = parse_address(url).schema
-        with psycopg.connect(self._server.url, autocommit=True) as db:
-            found = db.execute(
-                "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = 'jobs'",
-                [schema],
-            ).fetchall()
-            columns = [name for (name,) in found if name not in ("seq", "id", "run_at", "due_at")]
-            names = sql.SQL(", ").join(map(sql.Identifier, columns))
-            terms = {"schema": sql.Identifier(schema), "columns": names, "copies": sql.Literal(copies)}
-            db.execute(sql.SQL(COPIES).format(**terms))
-            db.execute(sql.SQL("VACUUM ANALYZE {schema}.jobs").format(**terms))
-            db.execute("CHECKPOINT")
 
     # --- workers ----------------------------------------------------------------------------
 
@@ -232,28 +212,32 @@ def server_version() -> str:
     return said.strip()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.postgres")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="which rows, P1 to P5 (default: all)")
+def run(
+    name: str, known: str, rows_on: Callable[[Server], Sequence[Row]], settings: dict[str, str],
+    keeps_all: bool = False,
+) -> None:  # fmt: skip
+    """Runs a benchmark's rows on a server with these settings, by the options of its command line. `known`: their
+    names. `keeps_all`: tables of any scale, not of the full one only."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{known} (default: all)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of the full size")
-    arguments = parser.parse_args()
-    server = start_server(AS_SHIPPED)
+    given = parser.parse_args()
+    server = start_server(settings)
     results = []
     try:
         print(table.HEADING)
         with tempfile.TemporaryDirectory(prefix="queuectl-bench-") as folder:
             for row in rows_on(server):
-                if not arguments.rows or row.name in arguments.rows:
-                    for result in run_rounds(
-                        row, Setting(scale=arguments.scale, folder=Path(folder)), arguments.rounds
-                    ):
+                if not given.rows or row.name in given.rows:
+                    for result in run_rounds(row, Setting(scale=given.scale, folder=Path(folder)), given.rounds):
                         print(table.line(result), flush=True)
                         results.append(table.to_json(result))
     finally:
         server.remove()
-    print(f"kept in {table.save('-postgres', results, server=server_version())}")
+    if given.scale == 1 or keeps_all:
+        print(f"kept in {table.save(f'-{name}', results, server=server_version(), scale=f'{given.scale:g}')}")
 
 
 if __name__ == "__main__":
-    main()
+    run("postgres", "P1 P2 P3 P4 P5", rows_on, AS_SHIPPED)

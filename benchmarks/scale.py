@@ -82,10 +82,10 @@ def busy_worker(path: Path) -> Iterator[None]:
                 client.cancel([job.id])
 
 
-def look(verb: str, path: Path) -> Sequence[str]:
-    """A command line that looks at the jobs of a store."""
-    rest = {"list": ["--limit", "50"], "show": [some_id(path)], "status": []}[verb]
-    return [SCRIPT, "--db", str(path), verb, *rest]
+def look(verb: str, store: Path | str) -> Sequence[str]:
+    """A command line that looks at the jobs of a store. `show` has to be one of a file."""
+    rest = {"list": ["--limit", "50"], "show": [some_id(Path(store))] if verb == "show" else [], "status": []}[verb]
+    return [SCRIPT, "--db", str(store), verb, *rest]
 
 
 def some_id(path: Path) -> str:
