@@ -22,6 +22,7 @@ from tests.web.service import Service, serving
 from tests.workshop import Worker, until
 
 FOLDER = Path(__file__).parents[3] / "docs" / "screenshots"
+expect.set_options(timeout=60_000)
 BYTES_MAX = 150_000
 DESK, PHONE = {"width": 1120, "height": 720}, {"width": 375, "height": 640}
 

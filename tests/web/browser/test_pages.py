@@ -885,6 +885,19 @@ def test_the_page_of_a_lock_shows_who_holds_it_and_who_waits(
     expect(page.get_by_text("Nobody holds it")).to_be_visible()
 
 
+# --- forms ------------------------------------------------------------------------------------
+
+
+def test_an_error_goes_from_its_field_as_soon_as_that_is_changed(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/enqueue", allowed=("400 (Bad Request)",))
+    page.get_by_placeholder("echo hello").fill("true")
+    page.get_by_label("Retries", exact=True).fill("-1")
+    page.get_by_role("button", name="Enqueue", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("max_retries must be a whole number")
+    page.get_by_label("Retries", exact=True).fill("0")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 # --- settings, access, keys -----------------------------------------------------------------
 
 

@@ -76,12 +76,19 @@ function fieldOf(text) {
 
 function clear() {
   problem.hidden = true;
-  for (const field of form.querySelectorAll(".wrong")) {
-    field.classList.remove("wrong");
-    field.querySelector(".error").remove();
-    field.querySelector("[aria-invalid]")?.removeAttribute("aria-invalid");
-  }
+  form.querySelectorAll(".wrong").forEach(mend);
 }
+
+// Takes an error away from its field.
+function mend(field) {
+  field.classList.remove("wrong");
+  field.querySelector(".error").remove();
+  field.querySelector("[aria-invalid]")?.removeAttribute("aria-invalid");
+}
+form.addEventListener("input", ({ target }) => {
+  const field = target.closest(".wrong");
+  if (field) mend(field);
+});
 
 function show(text) {
   const field = fieldOf(text);
