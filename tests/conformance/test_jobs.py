@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,28 @@ def test_an_error_while_jobs_are_read_leaves_nothing(store: Store) -> None:
     with pytest.raises(Boom):
         store.insert(read())
     assert (store.count(EVERYTHING), sum(store.counts().values())) == (0, 0)
+
+
+def test_jobs_of_states_and_queues_are_counted_without_reading_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.insert([a_job(str(number), queue=f"q{number % 2}", tags=("t",)) for number in range(5)])
+    grip = a_grip(store)
+    finish(store, grip, claim_one(store, grip))
+    read: list[str] = []
+    select = type(store)._select  # type: ignore[attr-defined]
+
+    def noted(self: Store, text: str, values: Any = ()) -> Any:
+        read.append(text)
+        return select(self, text, values)
+
+    monkeypatch.setattr(type(store), "_select", noted)
+    assert store.count(Selector()) == 5
+    assert store.count(Selector(states=(JobState.PENDING,))) == 4
+    assert store.count(Selector(states=(JobState.COMPLETED, JobState.DEAD))) == 1
+    assert store.count(Selector(queues=("q1", "none"))) == 2
+    assert not [text for text in read if "{schema}.jobs " in text]
+    assert store.count(Selector(tags=("t",))) == 5
 
 
 def test_many_jobs_can_be_added_within_a_larger_step(store: Store) -> None:

@@ -50,7 +50,17 @@ class Jobs(Limits):
         found = self._select(text, [*values, number])
         return int(found[0][0]) if found else None
 
+    @abstractmethod
+    def counts(self) -> dict[tuple[str, JobState], int]: ...
+
     def count(self, selector: Selector) -> int:
+        from queuectl.domain.selector import ALL_JOBS
+
+        states, queues = selector.states, selector.queues
+        if selector == ALL_JOBS._replace(states=states, queues=queues) and HOOKS not in queues and not self._counted:
+            found = self.counts().items()  # fast, however many there are
+            counted = [(state, jobs) for (queue, state), jobs in found if not queues or queue in queues]
+            return sum(jobs for state, jobs in counted if not states or state in states)
         condition, values = rows.where(selector, self._dialect)
         return int(self._select(f"SELECT count(*) FROM {{schema}}.jobs WHERE {condition}", values)[0][0])
 
