@@ -187,3 +187,17 @@ def test_a_browser_that_lets_no_page_notify_says_so_at_once(open_page: OpenPage)
     button.click()
     expect(page.locator(".toast")).to_have_text("this browser lets no page notify")
     expect(button).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_page_that_counted_as_gone_hears_again(browser: Browser, server: Service) -> None:
+    with shared_by_pages(browser) as context:
+        context.add_init_script(NO_SHARED_WORKER)
+        page = context.new_page()
+        page.clock.install()
+        page.goto(login(server, "/jobs"))
+        expect(page.locator("#live")).to_have_text("live")
+        page.clock.fast_forward("10:00")  # as a laptop that slept
+        until(lambda: listeners(server) == 0, "the page counts as gone")
+        page.clock.run_for(20_000)
+        expect(page.locator("#live")).to_have_text("live")
+        until(lambda: listeners(server) == 1, "it listens again")

@@ -9,6 +9,8 @@
 //   { here: true }                      at least every GONE_MS, or the page counts as gone
 //   { again: true }                     try at once, after a new login
 //
+// A page that counted as gone is told { of: "forgotten" } when it is heard again, and says anew what it wants.
+//
 // { of, state: "open" | "lost" | "denied" } says how a connection is.
 
 const AGAIN_MS = 2000, TOGETHER_MS = 30, GONE_MS = 45000, HIDDEN_GONE_MS = 4 * GONE_MS; // timers of hidden pages are slow
@@ -65,7 +67,10 @@ export class Hub {
   }
 
   #hear(port, { listen, watch, follow, again }) {
-    if (!this.#pages.has(port)) this.add(port);
+    if (!this.#pages.has(port)) { // it counted as gone: the machine slept, or had too much to do
+      this.add(port);
+      port.postMessage({ of: "forgotten" });
+    }
     const page = this.#pages.get(port);
     page.seen = Date.now();
     if (listen !== undefined && listen !== page.listens) {

@@ -13,7 +13,11 @@ let said = {}; // what this page wants to hear, for a hub that begins later
 
 function begin(made) {
   port = made;
-  port.onmessage = ({ data }) => heard.dispatchEvent(new CustomEvent(data.of, { detail: data }));
+  port.onmessage = ({ data }) => {
+    if (data.of === "forgotten") { port.postMessage(said); return; }
+    if (data.of === "outputs" && data.type) said.follow = data.type === "output" && said.follow && { ...said.follow, place: data.place };
+    heard.dispatchEvent(new CustomEvent(data.of, { detail: data }));
+  };
   port.postMessage(said);
 }
 
