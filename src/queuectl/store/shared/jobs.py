@@ -56,12 +56,12 @@ class Jobs(Limits):
     def count(self, selector: Selector) -> int:
         from queuectl.domain.selector import ALL_JOBS
 
+        condition, values = rows.where(selector, self._dialect)
         states, queues = selector.states, selector.queues
         if selector == ALL_JOBS._replace(states=states, queues=queues) and HOOKS not in queues and not self._counted:
             found = self.counts().items()  # fast, however many there are
             counted = [(state, jobs) for (queue, state), jobs in found if not queues or queue in queues]
             return sum(jobs for state, jobs in counted if not states or state in states)
-        condition, values = rows.where(selector, self._dialect)
         return int(self._select(f"SELECT count(*) FROM {{schema}}.jobs WHERE {condition}", values)[0][0])
 
     def seqs(self, selector: Selector, *, limit: int, after_seq: int | None, up_to_seq: int | None) -> list[int]:
