@@ -1,7 +1,7 @@
 """`python -m benchmarks.huge [--store sqlite|postgres] [--rounds 3] [--scale 1.0]`: a store with very many jobs.
 
-10,000,000 that wait and 50,000,000 that have finished. Kept outside CI: of full size it takes many hours and tens of GB (not run so far), with
-`--scale 0.02` minutes.
+10,000,000 that wait and 50,000,000 that have finished. Kept outside CI: of full size, which was not run so far, it
+takes many hours and tens of GB; with `--scale 0.02` minutes.
 
 Each figure is a ratio to the same in a store of 1,000 and 1,000, in turns; or bytes of the store for each job, with its
 attempt and all indexes.
