@@ -25,19 +25,16 @@ import psycopg
 
 from benchmarks import postgres
 from benchmarks.bench import Figure, Row, Setting, Target
-from benchmarks.stores import HOST, a_grip, multiply_on_server, one_waiting
+from benchmarks.stores import claim_on_and_on, multiply_on_server, one_waiting
 from queuectl import ids
 from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
-from queuectl.domain.errors import StoreUnavailable
-from queuectl.domain.lifecycle import Ended as JobEnded
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.dispatcher import Dispatcher
 from queuectl.engine.dispatch.host import Host, Launched, Plan
 from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.engine.protocol import PROTOCOL, Ended, Hello, Leave, Order, Welcome
 from queuectl.store.postgres.store import PostgresStore
-from queuectl.store.values import Change
 from queuectl.wire.requests import JobRequest
 from queuectl.wire.workers import WorkerOptions
 from tests.server import Server
@@ -138,32 +135,10 @@ def claim_in_threads(url: str, threads: int, ready: Any, run_s: float) -> tuple[
     with ThreadPoolExecutor(threads) as pool, tempfile.TemporaryDirectory(prefix="queuectl-bench-") as folder:
         stores = list(pool.map(lambda _: PostgresStore(url, Path(folder)), range(threads)))
         ready.wait()
-        found = list(pool.map(lambda store: claim_on_and_on(store, run_s), stores))
+        found = list(pool.map(lambda store: claim_on_and_on(store, BATCH, run_s), stores))
         for store in stores:
             store.close()
     done, refused = (sum(each) for each in zip(*found, strict=True))
-    return done, refused
-
-
-def claim_on_and_on(store: PostgresStore, run_s: float) -> tuple[int, int]:
-    """Records each batch with the next claims, as a dispatcher does; what is refused is tried again."""
-    done = refused = 0
-    with a_grip(store) as grip:
-        held = store.claim(grip, HOST, BATCH, ())
-        end_at = time.perf_counter() + run_s
-        while time.perf_counter() < end_at:
-            now = store.now()
-            ended = JobEnded(started_at=now, finished_at=now, exit_code=0, cpu_time=0.001, max_rss=1 << 20)
-            try:
-                with store.transaction():
-                    store.record(grip, [Change(job=job, event=ended) for job in held])
-                    claimed = store.claim(grip, HOST, BATCH, ())
-            except StoreUnavailable:
-                refused += 1
-                continue
-            done += len(held)
-            held = claimed
-        store.record(grip, [Change(job=job, event=ended) for job in held])
     return done, refused
 
 

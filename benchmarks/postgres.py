@@ -22,13 +22,11 @@ from psycopg import sql
 
 from benchmarks import bulk, idle, table
 from benchmarks.bench import Figure, Row, Setting, Target, fresh_store, run_all, run_rounds, worker
-from benchmarks.stores import HOST, a_grip, claim_and_finish, multiply_on_server, one_waiting
+from benchmarks.stores import a_grip, claim_and_finish, claim_on_and_on, multiply_on_server, one_waiting
 from queuectl.client.facade import Client
-from queuectl.domain.lifecycle import Ended
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared import rows
-from queuectl.store.values import Change
 from queuectl.wire.requests import JobRequest
 from tests.server import Server, binaries, drop_schema, new_schema, start_server
 
@@ -152,22 +150,12 @@ class Bench:
 
 
 def work_through(url: str, run_s: float) -> int:
-    """Claims and finishes jobs, each batch's results with the next claims, for so long; how many it finished."""
-    done = 0
+    """How many jobs one process finishes."""
     with tempfile.TemporaryDirectory(prefix="queuectl-bench-") as folder:
         store = PostgresStore(url, Path(folder))
-        with a_grip(store) as grip:
-            held = store.claim(grip, HOST, BATCH, ())
-            end_at = time.perf_counter() + run_s
-            while time.perf_counter() < end_at:
-                now = store.now()
-                ended = Ended(started_at=now, finished_at=now, exit_code=0, cpu_time=0.001, max_rss=1 << 20)
-                with store.transaction():
-                    store.record(grip, [Change(job=job, event=ended) for job in held])
-                    done += len(held)
-                    held = store.claim(grip, HOST, BATCH, ())
-            store.record(grip, [Change(job=job, event=ended) for job in held])
+        done, refused = claim_on_and_on(store, BATCH, run_s)
         store.close()
+    assert not refused
     return done
 
 

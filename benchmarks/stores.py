@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import psycopg
 
 from queuectl import ids
 from queuectl.client.facade import Client
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Ended
 from queuectl.store.port import Store
@@ -158,3 +160,24 @@ def finish(store: Store, grip: Grip, jobs: Sequence[Job]) -> None:
     now = store.now()
     end = Ended(started_at=now, finished_at=now, exit_code=0, cpu_time=0.001, max_rss=1 << 20, output_bytes=0)
     store.record(grip, [Change(job=job, event=end) for job in jobs])
+
+
+def claim_on_and_on(store: Store, batch: int, run_s: float) -> tuple[int, int]:
+    """Reports each batch with the next claims, as a dispatcher does, for so long; what is refused is tried again. How
+    many jobs were finished, and how many transactions refused."""
+    done = refused = 0
+    with a_grip(store) as grip:
+        held = store.claim(grip, HOST, batch, ())
+        end_at = time.perf_counter() + run_s
+        while time.perf_counter() < end_at:
+            try:
+                with store.transaction():
+                    finish(store, grip, held)
+                    claimed = store.claim(grip, HOST, batch, ())
+            except StoreUnavailable:
+                refused += 1
+                continue
+            done += len(held)
+            held = claimed
+        finish(store, grip, held)
+    return done, refused

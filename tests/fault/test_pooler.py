@@ -66,7 +66,7 @@ def test_what_a_worker_repeats_is_planned_once(emptied_url: str, tmp_path: Path)
             before.append(store._select(planned)[0][0])
             for job in store.claim(grip, HOST, 2, ()):
                 store.record(grip, [Change(job, Ended(store.now(), store.now(), exit_code=0))])
-    assert before[10] == before[-1], f"queries were planned anew: {before}"
+    assert before[10] == before[-1], f"queries were planned again: {before}"
 
 
 def test_a_worker_behind_a_pooler_notices_a_cancel_without_being_told(pooled: Workshop) -> None:

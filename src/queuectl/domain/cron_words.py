@@ -42,7 +42,7 @@ def _every(text: str, unit: str, numbers: Sequence[int]) -> str:
 
 
 def _is_even(text: str, of: int) -> bool:
-    """Whether a field counts on evenly: `*/5` of 60, but not `*/7`, after which an hour begins anew."""
+    """Whether a field counts on evenly: `*/5` of 60, but not `*/7`, after which an hour begins again."""
     return text.startswith("*/") and text[2:] != "1" and of % int(text[2:]) == 0
 
 

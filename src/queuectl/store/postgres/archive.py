@@ -105,6 +105,6 @@ class PostgresArchive:
         """Has the server look through what was filled: until it does so by itself, looks would read whole tables."""
         if self._is_filled:
             tables = ", ".join(f"{self._schema}.{table}" for table in TABLES)
-            with suppress(psycopg.Error):
+            with suppress(psycopg.Error):  # the copy is whole; without this it is only slow at first
                 self._run(f"VACUUM (ANALYZE) {tables}")
         self._line.close()
