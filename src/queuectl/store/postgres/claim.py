@@ -22,8 +22,8 @@ LOOK_AHEAD, LOOK_WIDER = 4, 8
 """A claim looks at 4 times as many candidates as it wants, since others claim too; 8 times more if that is too few."""
 SUSPECTS_SEEN = 16
 PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
-"""Whoever claims repeats a few queries. The server would plan some of them each time, which takes longer than to execute
-them."""
+"""Whoever claims repeats a few queries. The server would plan some of them each time, which takes longer than
+to execute them."""
 
 AFTER_ALL = "\U0010ffff"
 """A text that sorts after every name of a queue."""
