@@ -149,10 +149,11 @@ def written_into(made: Path, db: Path) -> None:
 
 
 PUT = pytest.mark.parametrize("put", [shutil.copyfile, os.rename])
+RESTORED = pytest.mark.parametrize("put", [shutil.copyfile, os.rename, written_into])
 
 
 @WAYS
-@pytest.mark.parametrize("put", [shutil.copyfile, os.rename, written_into])
+@RESTORED
 def test_a_backup_put_in_place_under_a_worker_takes_effect(
     db: Path, how: str, put: Callable[[Path, Path], object]
 ) -> None:
@@ -185,7 +186,7 @@ def test_a_backup_written_into_the_file_ends_what_runs_from_it(db: Path, tmp_pat
         assert queuectl(db, "wait", "long").returncode == 0
 
 
-@PUT
+@RESTORED
 def test_a_backup_is_noticed_before_the_worker_looks_at_new_jobs(db: Path, put: Callable[[Path, Path], object]) -> None:
     filled(db, "a", "b")
     made = backup(db, "online")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.domain.selector import Selector
+from queuectl.store.sqlite.connection import sqlite3
 from queuectl.store.sqlite.fileset import LOOK_AT_MOST_EVERY_S
 from queuectl.store.sqlite.guard import MARK_EVERY_S
 from queuectl.store.sqlite.store import SqliteStore
@@ -74,6 +75,20 @@ def test_a_file_at_rest_is_noticed_when_it_is_written_over(store: SqliteStore, c
         time.sleep(1.1 * LOOK_AT_MOST_EVERY_S)
         assert not store.replaced()
     copy(made, path)
+    assert store.replaced() == REPLACED
+
+
+def test_a_backup_written_into_the_file_is_not_marked_as_ours(
+    store: SqliteStore, clock: ManualClock, path: Path
+) -> None:
+    made = path.with_name("copy")
+    store._db.execute(f"VACUUM INTO '{made}'")
+    store.insert([a_job("after")])
+    clock.forward(MARK_EVERY_S + 1)
+    assert not store.replaced()
+    with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(path)) as target:
+        source.backup(target)
+    clock.forward(MARK_EVERY_S + 1)
     assert store.replaced() == REPLACED
 
 

@@ -48,7 +48,8 @@ class Guard:
         self._files = FileSet(path, folder)
         self._marked: tuple[object, ...] | None = None
         self._content = Content("", {})
-        self._others_wrote = self._has_to_look = self._has_to_compare = False
+        self._others_wrote = self._has_to_look = False
+        self._compared: int | None = None
         self._marked_at, self._closed = 0.0, False
         self._saves_since: float | None = None
 
@@ -59,7 +60,7 @@ class Guard:
 
     def others_wrote(self) -> None:
         """Others have committed, and may have restarted the log: soon, `look` has to be called."""
-        self._others_wrote = self._has_to_look = self._has_to_compare = self._marked is not None
+        self._others_wrote = self._has_to_look = self._marked is not None
 
     def look(self) -> None:
         """Looks at the files, if others have committed since the last look."""
@@ -72,10 +73,10 @@ class Guard:
         what = self._files.changed()
         if what == BESIDE_GONE and not self._files.has_successor():
             return self._save_in_turn()
-        if not what and self._is_other_content():
-            return REPLACED
-        if not what and self._may_differ() and self._now() - self._marked_at > MARK_EVERY_S:
-            with suppress(StoreUnavailable):  # the next call tries again
+        with suppress(StoreUnavailable):  # the next call tries again
+            if not what and self._is_other_content():
+                return REPLACED
+            if not what and self._may_differ() and self._now() - self._marked_at > MARK_EVERY_S:
                 self._mark_again()
         return REPLACED if what else ""
 
@@ -116,12 +117,14 @@ class Guard:
 
     def _is_other_content(self) -> bool:
         """Whether a backup was written into the file, as SQLite's `.restore` does."""
-        if not self._has_to_compare:
+        with translated(self._path):
+            version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        if self._marked is None or version == self._compared:
             return False
-        with suppress(StoreUnavailable):  # the next call tries again
-            before, self._content = self._content, self._read_content()
-            self._has_to_compare = False
-            return not self._content.follows(before)
+        content = self._read_content()
+        if not content.follows(self._content):
+            return True
+        self._content, self._compared = content, version
         return False
 
     def _read_content(self) -> Content:
@@ -145,11 +148,15 @@ class Guard:
     def _mark(self) -> None:
         """Writes a mark that older copies of the file lack, so that such a copy in its place is noticed."""
         with translated(self._path):
-            self._db.execute(MARK, (self._now(),))
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                if self._is_other_content():  # a mark would make it ours
+                    return
+                self._db.execute(MARK, (self._now(),))
+                self._content = self._read_content()
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._files.changed()  # remembers the file as it is now
         self._marked, self._marked_at = self._written(), self._now()
-        self._content = self._read_content()
 
     def _written(self) -> tuple[object, ...]:
         """A value that changes with what we write and what others add, but not with their marks."""
