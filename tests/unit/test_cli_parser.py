@@ -143,6 +143,8 @@ def test_a_value_may_begin_with_a_dash() -> None:
             "put -- before the command: queuectl run -- make …",
         ),
         ("run", ["make && rm x", "-y"], "unknown option -y", "write: queuectl run -c 'make && rm x'"),
+        ("queue set", ["video", "--concurrency", "4"], "unknown option --concurrency", "concurrency=VALUE"),
+        ("set", ["a", "--priority=5"], "unknown option --priority", "write it as a word without --: priority=5"),
         ("list", ["--newer-than", "1d"], "unknown option --newer-than", "see: queuectl list --help"),
         ("run", ["--prio", "5", "make"], "unknown option --prio", "did you mean '--priority'?"),
         ("enqueue", ['{"command": "x"}', "--prio", "5"], "unknown option --prio", "did you mean '--priority'?"),

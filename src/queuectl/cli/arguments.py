@@ -86,6 +86,9 @@ def _option_hint(
     known = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
     if meant := option_meant(unknown.partition("=")[0], known):
         return f"did you mean {meant!r}?"
+    if "KEY=VALUE" in command.words and unknown.startswith("--"):
+        key, _, value = unknown.removeprefix("--").partition("=")
+        return f"write it as a word without --: {key}={value or 'VALUE'}"
     if command.takes_command and not is_parted:
         return f"options of the command itself go after --: queuectl {command.name} -- CMD ARG"
     return f"see: queuectl {command.name} --help"
