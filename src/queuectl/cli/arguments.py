@@ -75,6 +75,11 @@ def _option_hint(
     command stands behind `--` already."""
     from queuectl.cli.familiar import lines_for, option_meant
 
+    known = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+    meant = option_meant(unknown.partition("=")[0], known)
+    if "KEY=VALUE" in command.words and unknown.startswith("--") and not meant:
+        key, _, value = unknown.removeprefix("--").partition("=")
+        return f"write it without --: {key}={value or 'VALUE'}"
     given = [word for word in typed if not word.startswith("-")]
     own = given[: command.least]
     first = next(iter(given[len(own) :]), None)
@@ -83,12 +88,8 @@ def _option_hint(
         if re.fullmatch(r"[A-Za-z0-9_./-]+", first):
             return f"put -- before the command: queuectl {' '.join((command.name, *own))} -- {first} …"
         return f"write: {lines_for(command.name, [first], own)}"
-    known = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
-    if meant := option_meant(unknown.partition("=")[0], known):
+    if meant:
         return f"did you mean {meant!r}?"
-    if "KEY=VALUE" in command.words and unknown.startswith("--"):
-        key, _, value = unknown.removeprefix("--").partition("=")
-        return f"write it as a word without --: {key}={value or 'VALUE'}"
     if command.takes_command and not is_parted:
         return f"options of the command itself go after --: queuectl {command.name} -- CMD ARG"
     return f"see: queuectl {command.name} --help"
