@@ -184,6 +184,14 @@ def test_many_are_added_all_or_none(anywhere: AnyClient) -> None:
         anywhere.enqueue(comand="true")  # type: ignore[call-overload]
 
 
+def test_a_parsed_request_loses_no_key(anywhere: AnyClient) -> None:
+    ends = datetime(2090, 1, 1, tzinfo=UTC)
+    keys = {"command": "true", "batch": "b", "at_most": 2, "max_fails": "5%", "start_by": ends.isoformat()}
+    (job,) = anywhere.enqueue([parse_request(keys, 0)])
+    batch = anywhere.batch("b").status()
+    assert (job.start_by, batch.at_most, batch.max_fails) == (ends.timestamp(), 2, "5%")
+
+
 def test_one_id_needs_no_list(anywhere: AnyClient) -> None:
     anywhere.enqueue(command="true", id="a-b")
     assert [job.id for job in anywhere.hold("a-b").jobs] == ["a-b"]

@@ -25,6 +25,7 @@ ACT_AT_ONCE = 100
 """Jobs acted on in one request, since an answer lists at most this many refusals."""
 PRUNE_AT_ONCE = PRUNE_MAX
 """Jobs deleted in one request, so that none lasts too long."""
+TIMES = ("run_at", "start_by")
 
 
 def workers_of(line: RemoteConnection, documents: Sequence[answers.Document]) -> list[WorkerView]:
@@ -82,15 +83,14 @@ def prune(line: RemoteConnection, selectors: Sequence[Selector], progress: Progr
 def document_of(given: JobRequest | Mapping[str, Any]) -> JsonObject:
     """A new job as JSON. A time without a zone is local to the client, not to the server."""
     if isinstance(given, JobRequest):
-        document = {**given.columns, **given.spec, "command": given.command, "id": given.id, "delay": given.delay}
-        document["run_at"] = format_time(given.run_at)
-        document["on_conflict"] = given.on_conflict
-        if (umask := given.spec.get("umask")) is not None:
+        document = {**given._asdict(), **given.columns, **given.spec}
+        del document["columns"], document["spec"]
+        document |= {key: format_time(document[key]) for key in TIMES}
+        if (umask := document.get("umask")) is not None:
             document["umask"] = f"{umask:04o}"
-    else:
-        document = dict(given)
-    document = {name: as_json(value) for name, value in document.items()}
-    for key in ("run_at", "start_by"):
+        return {name: as_json(value) for name, value in document.items() if value is not None}
+    document = {name: as_json(value) for name, value in given.items()}
+    for key in TIMES:
         when = document.get(key)
         if isinstance(when, str) and not when.strip().startswith("+"):
             document[key] = format_time(parse_time(when, SystemClock().now(), key))
