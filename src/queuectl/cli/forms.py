@@ -96,7 +96,7 @@ def _typed(words: Sequence[str]) -> Any:
     if not text.strip():
         raise Invalid("the job is empty", f"write: {FORMS}")
     if text.lstrip()[0] in '{["' or (len(words) == 1 and text.strip() in ("null", "true", "false")):
-        from queuectl.wire.reading import parse_json
+        from queuectl.wire.documents import parse_json
 
         return parse_json(text, "the job")
     from queuectl.cli.familiar import lines_for

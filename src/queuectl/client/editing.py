@@ -18,8 +18,9 @@ from queuectl.store.port import Store
 from queuectl.store.selections import Refs
 from queuectl.typed import Any
 from queuectl.wire.jobs import command_line
-from queuectl.wire.kinds import check_command, check_script, format_size
+from queuectl.wire.kinds import check_command, check_script
 from queuectl.wire.requests import COLUMNS, LISTS, SPEC_KEYS, JobChanges, not_a_list
+from queuectl.wire.sizes import format_size
 from queuectl.wire.times import format_duration, format_second
 
 TIMES = ("run_at", "delay", "start_by", "expires")

@@ -9,19 +9,11 @@ from queuectl.client.shapes import Kind as AnswerKind
 from queuectl.client.shapes import same
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.typed import Any, Generic, NamedTuple, TypeVar
-from queuectl.wire import schema
+from queuectl.wire import kinds, schema
 from queuectl.wire.keywords import seconds_of
-from queuectl.wire.kinds import (
-    check_filled,
-    check_flag,
-    check_queue,
-    check_text,
-    may_be_id,
-    parse_duration,
-    shown,
-    whole_number,
-)
+from queuectl.wire.kinds import check_filled, check_flag, check_queue, check_text, may_be_id, shown, whole_number
 from queuectl.wire.schema import Schema
+from queuectl.wire.times import parse_duration
 
 T = TypeVar("T")
 
@@ -49,7 +41,7 @@ class Kind(NamedTuple):
 
 TEXT = Kind(schema.STORABLE, check_text)
 FILLED = Kind(schema.STORABLE, check_filled)
-NAME = Kind({"type": "string", "pattern": r"^[A-Za-z0-9._:/@+-]{1,128}$"}, check_queue)
+NAME = Kind({"type": "string", "pattern": f"^{kinds.NAME}$"}, check_queue)
 FLAG = Kind(schema.FLAG, check_flag)
 DURATION = Kind(schema.DURATION, parse_duration, lambda duration: round(seconds_of(duration), 3))
 SELECTION = Kind(schema.ref("Selector"), lambda given, _: given)

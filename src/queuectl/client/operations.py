@@ -65,7 +65,6 @@ RETRIES_SHOWN, RETRIES_SHOWN_MAX = 5, 100
 STREAMS = ("stdout", "stderr")
 EVENTS, SNAPSHOT = TOPICS = ("events", "snapshot")
 
-WORKER = Kind({"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}, TEXT.read)
 QUEUE = NAME._replace(read=TEXT.read)
 TOPIC = Kind({"type": "string", "enum": list(TOPICS)}, TEXT.read)
 
@@ -173,7 +172,7 @@ START_WORKER = _row(
     arguments=(
         Argument("count", number(1, SLOTS_MAX), default=None), Argument("queues", QUEUE, default=(), many=True),
         Argument("not_queues", QUEUE, default=(), many=True),
-        Argument("name", WORKER, default=None), Argument("drain", FLAG, default=False),
+        Argument("name", setting.WORKER, default=None), Argument("drain", FLAG, default=False),
         Argument("poll", DURATION, default=None), Argument("stop_timeout", DURATION, default=None),
     ),
     fails=(409,),

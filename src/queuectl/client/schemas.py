@@ -8,7 +8,7 @@ from queuectl.client.shapes import numbers
 from queuectl.domain.fields import FIELDS, INPUT, MEMORY_MAX, MEMORY_MIN, SETTABLE, Field
 from queuectl.domain.job import JobState, Spec
 from queuectl.domain.unique import Rule
-from queuectl.wire.kinds import KEY_BYTES_MAX, SECRET
+from queuectl.wire import kinds
 from queuectl.wire.requests import LIFTABLE, JobRequest
 from queuectl.wire.schema import (
     COUNT,
@@ -30,7 +30,7 @@ from queuectl.wire.schema import (
 )
 from queuectl.wire.selections import EXIT_CODE_MAX
 
-KEY: Schema = {"type": "string", "pattern": r"^[^\u0000]+$", "maxLength": KEY_BYTES_MAX // 4}
+KEY: Schema = {"type": "string", "pattern": r"^[^\u0000]+$", "maxLength": kinds.KEY_BYTES_MAX // 4}
 ALLOWANCE: Schema = {
     "anyOf": [
         {"type": "integer", "minimum": 0, "maximum": 999_999_999},
@@ -39,7 +39,7 @@ ALLOWANCE: Schema = {
     "description": "how many jobs of the batch may be dead, or which percentage",
 }
 RULE: Schema = {"type": "string", "enum": list(Rule)}
-ID: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9._:-]{1,128}$"}
+ID: Schema = {"type": "string", "pattern": f"^{kinds.ID}$"}
 NAME = operation.NAME.schema
 PAST: Schema = {"anyOf": [TIME, DURATION]}
 """A time, or how long ago."""
@@ -84,7 +84,7 @@ _GIVEN: dict[str, Schema] = {
     "names": listed(NAME),
     "locks": listed(TEXT), "dependencies": listed(TEXT), "flag": FLAG, "key": KEY, "rule": RULE,
     "allowance": ALLOWANCE,
-    "secrets": listed({"type": "string", "pattern": f"^{SECRET}$"}),
+    "secrets": listed({"type": "string", "pattern": f"^{kinds.SECRET}$"}),
     "size": SIZE,
     "time": TIME, "duration": DURATION, "positive duration": DURATION,
     "exit codes": listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),

@@ -20,10 +20,11 @@ from queuectl.store.values import FIRST_EPOCH
 from queuectl.typed import Any, NamedTuple
 from queuectl.wire import schema
 from queuectl.wire.kinds import check_text
-from queuectl.wire.workers import SLOTS_MAX, check_name, check_served, queue_names
+from queuectl.wire.workers import NAME, SLOTS_MAX, check_name, check_served, queue_names
 
 TAKES_WITHIN_S, LOOK_EVERY_S = 10.0, 0.05
 
+WORKER = Kind({"type": "string", "pattern": f"^{NAME}$"}, check_text)
 NAMES = Kind(schema.STORABLE, check_text)
 """A queue, or a list of queues with commas."""
 
@@ -117,7 +118,7 @@ SET = plain(
     "set_worker", "PATCH", "/workers/{name}", ACTIVITY, "Change the slots or queues of a live worker", set_worker,
     NOW.kind, "the worker's slots and queues, once it has taken them",
     arguments=(
-        Argument("name", Kind({"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}, check_text)),
+        Argument("name", WORKER),
         Argument("count", number(1, SLOTS_MAX), "run up to N commands at a time", None, "--count N"),
         Argument("queues", NAMES, "serve only this queue; may be repeated", (), "-q --queue QUEUE", many=True),
         Argument("not_queues", NAMES, "serve all queues but this one; may be repeated", (), "--not-queue QUEUE",

@@ -21,8 +21,6 @@ from queuectl.typed import NamedTuple
 SEARCHED_YEARS = 41
 """Any rule that fires at all does so within 40 years: a 29 February on a certain weekday, over a year such as 2100."""
 
-"""Words name no more times or numbers than that one by one."""
-
 NICKNAMES: Mapping[str, str] = {
     "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",

@@ -9,11 +9,7 @@ from operator import attrgetter
 from queuectl.domain.fields import FIELDS
 from queuectl.domain.job import Job, Spec
 from queuectl.typed import TYPE_CHECKING, Any
-from queuectl.wire.times import format_duration as format_duration
-from queuectl.wire.times import format_second as format_second
-from queuectl.wire.times import format_time as format_time
-from queuectl.wire.times import parse_duration as parse_duration
-from queuectl.wire.times import parse_time as parse_time
+from queuectl.wire.times import format_duration, format_second, format_time
 
 if TYPE_CHECKING:
     from queuectl.wire.kinds import JsonObject
@@ -24,16 +20,16 @@ LATER = (
 )  # fmt: skip
 """Attributes of a spec that are younger than 0.1.0."""
 
-
-PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%_+=:,./-")
+PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%_+=:,./-"
 """The characters that mean themselves to every shell."""
+_PLAIN = frozenset(PLAIN)
 
 
 def command_line(command: str | tuple[str, ...]) -> str:
     """The command as a line that a shell reads the same way."""
     if isinstance(command, str):
         return command
-    if all(word and PLAIN.issuperset(word) for word in command):
+    if all(word and _PLAIN.issuperset(word) for word in command):
         return " ".join(command)
     from shlex import join  # most commands need no quotes, and it compiles a pattern
 

@@ -10,13 +10,8 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, SCRIPT_BYTES_MAX
 from queuectl.domain.unique import Rule
 from queuectl.typed import TYPE_CHECKING, Any
-from queuectl.wire.sizes import SIZES
-from queuectl.wire.sizes import format_size as format_size
-from queuectl.wire.times import format_duration as format_duration
-from queuectl.wire.times import format_second as format_second
-from queuectl.wire.times import format_time as format_time
-from queuectl.wire.times import parse_duration as parse_duration
-from queuectl.wire.times import parse_time as parse_time
+from queuectl.wire.sizes import SIZES, format_size
+from queuectl.wire.times import parse_duration
 
 if TYPE_CHECKING:
     from queuectl.domain.fields import Field
@@ -27,7 +22,8 @@ JsonObject = dict[str, Any]
 ID = r"[A-Za-z0-9._:-]{1,128}"
 SECRET = r"(?!QUEUECTL_)[A-Za-z_][A-Za-z0-9_]{0,127}"
 SECRET_HINT = "a variable's name: A-Z a-z 0-9 _, no digit first, not QUEUECTL_…"
-NAME = LOCK = r"[A-Za-z0-9._:/@+-]{1,128}"
+NAME = r"[A-Za-z0-9._:/@+-]{1,128}"
+NAME_HINT = "1 to 128 of A-Z a-z 0-9 . _ : / @ + -"
 
 
 def check_text(value: object, key: str) -> str:
@@ -45,11 +41,6 @@ def utf8(text: str, what: str, hint: str) -> str:
     except UnicodeEncodeError:
         raise Invalid(f"{what} holds bytes that are not UTF-8", hint) from None
     return text
-
-
-def searched(value: object, key: str) -> str:
-    """A text to search for. Raises `Invalid` if no store can contain it."""
-    return check_text(value, key)
 
 
 def check_filled(value: object, key: str) -> str:
@@ -156,7 +147,7 @@ def may_be_id(ref: str) -> bool:
 def check_queue(value: object, key: str) -> str:
     if isinstance(value, str) and re.fullmatch(NAME, value):
         return value
-    raise Invalid(f"{key} {shown(value)} is not valid", "1 to 128 of A-Z a-z 0-9 . _ : / @ + -")
+    raise Invalid(f"{key} {shown(value)} is not valid", NAME_HINT)
 
 
 def check_command(value: object, key: str) -> str | tuple[str, ...]:
@@ -220,50 +211,41 @@ def check_exit_codes(value: object, key: str) -> tuple[int, ...]:
         value = [part.strip() for part in value.split(",")]
     if isinstance(value, int):
         value = [value]
-    if not isinstance(value, list):
-        raise Invalid(f"{key} must be a list of exit codes, not {shown(value)}")
     one = whole_number(1, 255)
-    return tuple(one(code, f"an exit code of {key}") for code in value)
+    return tuple(one(code, f"an exit code of {key}") for code in _list(value, key, "exit codes"))
+
+
+def _list(value: object, key: str, of: str) -> list[Any]:
+    """A list, for which a text stands that is its only value."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        raise Invalid(f"{key} must be a list of {of}, not {shown(value)}")
+    return value
 
 
 def check_tags(value: object, key: str) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list):
-        raise Invalid(f"{key} must be a list of words, not {shown(value)}")
-    return tuple(dict.fromkeys(check_queue(tag, "tag") for tag in value))
+    return tuple(dict.fromkeys(check_queue(tag, "tag") for tag in _list(value, key, "words")))
 
 
 def check_secrets(value: object, key: str) -> tuple[str, ...]:
     """Names of variables whose values only the worker knows."""
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list):
-        raise Invalid(f"{key} must be a list of names, not {shown(value)}")
-    for name in value:
+    names = _list(value, key, "names")
+    for name in names:
         if not isinstance(name, str) or not re.fullmatch(SECRET, name):
             raise Invalid(f"secret {shown(name)} is not valid", SECRET_HINT)
-    return tuple(dict.fromkeys(value))
-
-
-LOCK_HINT = "NAME or NAME=N; NAME is 1 to 128 of A-Z a-z 0-9 . _ : / @ + -"
+    return tuple(dict.fromkeys(names))
 
 
 def check_locks(value: object, key: str) -> tuple[str, ...]:
     """Units of locks, each `NAME` or `NAME=N`, by name; a name that comes twice adds up."""
     from queuectl.domain.limits import CAPACITY_MAX, Request  # few jobs have any
 
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list):
-        raise Invalid(f"{key} must be a list of NAME or NAME=N, not {shown(value)}")
     units = dict[str, int]()
-    for text in value:
+    for text in _list(value, key, "NAME or NAME=N"):
         name, sign, count = text.partition("=") if isinstance(text, str) else ("", "", "")
-        if not re.fullmatch(LOCK, name):
-            raise Invalid(
-                f"lock {shown(text)} is not valid", "NAME or NAME=N; NAME is 1 to 128 of A-Z a-z 0-9 . _ : / @ + -"
-            )
+        if not re.fullmatch(NAME, name):
+            raise Invalid(f"lock {shown(text)} is not valid", f"NAME or NAME=N; NAME is {NAME_HINT}")
         number = whole_number(1, CAPACITY_MAX)(count, f"the units of lock {name}") if sign else 1
         units[name] = units.get(name, 0) + number
     return tuple(str(Request(name, units[name])) for name in sorted(units))
@@ -273,12 +255,8 @@ def check_dependencies(value: object, key: str) -> tuple[str, ...]:
     """What a job depends on, each once, in the shortest spelling."""
     from queuectl.domain.dependency import parse  # few jobs have any
 
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list):
-        raise Invalid(f"{key} must be a list of ids, not {shown(value)}")
     found = dict[str, None]()
-    for text in value:
+    for text in _list(value, key, "ids"):
         wanted = parse(text) if isinstance(text, str) else None
         if wanted is None or not re.fullmatch(NAME if wanted.is_batch else ID, wanted.name):
             hint = "ID or batch:NAME, perhaps with :any or :failed after it"

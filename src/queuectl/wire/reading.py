@@ -13,8 +13,6 @@ from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, Queuectl
 from queuectl.domain.job import COMMAND_STRING_BYTES_MAX
 from queuectl.typed import Any, NamedTuple
 from queuectl.wire.documents import Documents, documents_in_lines
-from queuectl.wire.documents import documents_in as documents_in
-from queuectl.wire.documents import parse_json as parse_json
 from queuectl.wire.kinds import JsonObject, check_command, may_be_id
 from queuectl.wire.requests import JobRequest, of_printed, parse_request
 from queuectl.wire.spool import Spool

@@ -10,11 +10,7 @@ from queuectl.domain.fields import FIELDS, INPUT, SETTABLE
 from queuectl.domain.unique import Rule
 from queuectl.typed import Any, NamedTuple
 from queuectl.wire import kinds
-from queuectl.wire.times import format_duration as format_duration
-from queuectl.wire.times import format_second as format_second
-from queuectl.wire.times import format_time as format_time
-from queuectl.wire.times import parse_duration as parse_duration
-from queuectl.wire.times import parse_time as parse_time
+from queuectl.wire.times import parse_time
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 

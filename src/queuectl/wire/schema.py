@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from queuectl.domain.condition import Condition
 from queuectl.domain.job import JobState, Outcome
 from queuectl.typed import Any
 
@@ -51,5 +50,4 @@ DURATION: Schema = {
     "description": "seconds, or text such as 90s, 10m, 1h30m, 2d",
 }
 STATE: Schema = {"type": "string", "enum": [state.value for state in JobState]}
-CONDITION: Schema = {"type": "string", "enum": [condition.value for condition in Condition]}
 OUTCOME: Schema = {"type": "string", "enum": [outcome.value for outcome in Outcome]}

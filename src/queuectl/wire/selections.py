@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.selector import Selector
-from queuectl.wire.kinds import searched
+from queuectl.wire.kinds import check_text
 from queuectl.wire.times import parse_duration, parse_time
 
 ENDED = ("ended_after", "ended_before")
@@ -112,7 +112,7 @@ def _flag(text: str, key: str) -> bool:
 
 
 def _texts(given: Mapping[str, Sequence[str]], key: str) -> tuple[str, ...]:
-    return tuple(searched(text, key) for text in given.get(key, ()))
+    return tuple(check_text(text, key) for text in given.get(key, ()))
 
 
 def exactly(text: str) -> str:

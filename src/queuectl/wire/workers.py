@@ -20,6 +20,7 @@ SLOTS_MAX = 4096
 """Slots of one worker, at most."""
 RESTART, RELOAD = "restart", "reload"
 """What a live worker can be asked for beside other values of its options."""
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 NAME_LENGTH_MAX = 64
 
 
@@ -90,7 +91,7 @@ def _load(text: str) -> float:
 
 def check_name(name: str) -> str:
     """A worker's name. Raises `Invalid`."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+    if not re.fullmatch(NAME, name):
         raise Invalid(f"--name {name!r} is not valid", "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit")
     return name
 

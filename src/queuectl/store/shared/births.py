@@ -17,7 +17,7 @@ from queuectl.domain.fields import GUARDED
 from queuectl.domain.job import Job, Spec
 from queuectl.store.shared.rows import AT_BIRTH, BORN, FLAGS, LISTS, is_ready, list_text
 from queuectl.typed import Any, NamedTuple
-from queuectl.wire.jobs import command_line
+from queuectl.wire.jobs import PLAIN, command_line
 
 SLICE = 1000
 """How many jobs are in memory at once."""
@@ -142,14 +142,11 @@ def _converted(column: Column, convert: Callable[[Any], Any] | None) -> Column:
     return Column(None, list(map(convert, column.each)))
 
 
-_PLAIN_WORDS = r"[a-zA-Z0-9@%_+=:,./-]+(?: [a-zA-Z0-9@%_+=:,./-]+)*"
-"""Words, joined by blanks, that mean the same to a shell and in JSON as they are."""
-
-
 def _lists(commands: Sequence[tuple[str, ...]]) -> tuple[Column, Column]:
     """The columns `command` and `words` of commands that are lists of words, mostly plain ones."""
     lines, words = [], []
-    is_plain = re.compile(_PLAIN_WORDS).fullmatch
+    word = f"[{re.escape(PLAIN)}]+"  # it means the same to a shell and in JSON as it is
+    is_plain = re.compile(f"{word}(?: {word})*").fullmatch
     for command in commands:
         line = " ".join(command)
         if line.count(" ") == len(command) - 1 and is_plain(line):

@@ -20,9 +20,9 @@ from queuectl.domain.likeness import nearest
 from queuectl.typed import Any
 from queuectl.web.guard import Visitor
 from queuectl.web.problems import Unreadable
+from queuectl.wire.documents import parse_json
 from queuectl.wire.jobs import job_to_json
-from queuectl.wire.kinds import JsonObject, searched
-from queuectl.wire.reading import parse_json
+from queuectl.wire.kinds import JsonObject, check_text
 from queuectl.wire.selections import KEYS, ONCE
 
 Given = Mapping[str, Any]
@@ -170,5 +170,5 @@ def text_in(document: Mapping[str, Any], key: str) -> str:
     value = document.get(key)
     if not isinstance(value, str):
         raise Invalid(f"{key} must be text" if key in document else f"{key} is missing")
-    searched(value, key)
+    check_text(value, key)
     return value
