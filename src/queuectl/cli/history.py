@@ -80,7 +80,7 @@ def _hook_row(hook: HookView, now: float) -> Sequence[str | Cell]:
 
 def _attempt_row(attempt: Attempt, time_from: int) -> Sequence[str | Cell]:
     """A row of the attempts. `time_from`: where in the date and time of its start the row begins."""
-    took = "" if attempt.finished_at is None else format_duration(max(0.0, attempt.finished_at - attempt.started_at))
+    took = "" if attempt.duration is None else format_duration(attempt.duration)
     outcome = attempt.outcome
     return (
         str(attempt.number), local_time(attempt.started_at)[time_from:], took,

@@ -44,10 +44,6 @@ def _most(values: Iterator[int | None]) -> int | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _ran(attempt: Attempt) -> float | None:
-    return None if attempt.finished_at is None else max(0.0, attempt.finished_at - attempt.started_at)
-
-
 def _waited(used: Used) -> float | None:
     """From when the job was due to its first start; None for a retry."""
     if used.first is None or used.first.number > 1:
@@ -70,7 +66,7 @@ COLUMNS: Mapping[str, Callable[[Used], Any]] = {
     "started_at": lambda used: format_time(used.first.started_at) if used.first else None,
     "finished_at": lambda used: format_time(used.last.finished_at) if used.last else None,
     "wait": _waited,
-    "run": lambda used: _sum(map(_ran, used.attempts)),
+    "run": lambda used: _sum(each.duration for each in used.attempts),
     "cpu_time": lambda used: _sum(each.cpu_time for each in used.attempts),
     "max_rss": lambda used: _most(each.max_rss for each in used.attempts),
     "output_bytes": lambda used: _sum(each.output_bytes for each in used.attempts),

@@ -151,10 +151,7 @@ def _server(url: str) -> Iterator[Finding]:
     try:
         yield from judged(store.url, store.health())
         yield from unwritable(store)
-        yield from _limits(store)
-        yield from schedule_findings.examined(store)
-        yield from hook_findings.findings(store)
-        yield from _workers(store)
+        yield from _contents(store)
         yield from out_of_touch(store)
     except QueuectlError as error:
         yield _failed(error)
@@ -193,8 +190,7 @@ def _store(store: Store) -> Iterator[Finding]:
     from queuectl.store.sqlite.store import SqliteStore
 
     if isinstance(store, SqliteStore):
-        wrong = store.integrity()
-        if wrong:
+        if wrong := store.integrity():
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
             yield Finding(
                 level=PROBLEM,
@@ -202,11 +198,15 @@ def _store(store: Store) -> Iterator[Finding]:
                 message=f"{store.url} is damaged: {wrong[0]}{more}",
                 fix="stop all workers and put a backup in place, see docs/restoring.md; or: queuectl reset",
             )
-        if not wrong:
-            yield Finding(
-                level=OK, code="store_sound", message=f"{store.url} is sound, schema {store.schema_version()}"
-            )
+        else:
+            what = f"{store.url} is sound, schema {store.schema_version()}"
+            yield Finding(level=OK, code="store_sound", message=what)
         yield from _log(store.path)
+    yield from _contents(store)
+
+
+def _contents(store: Store) -> Iterator[Finding]:
+    """Checks what is in a store of either kind."""
     yield from _limits(store)
     yield from schedule_findings.examined(store)
     yield from hook_findings.findings(store)

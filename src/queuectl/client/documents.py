@@ -263,14 +263,11 @@ STATUS = Shape(
 )  # fmt: skip
 
 
-def _took(attempt: Attempt) -> float | None:
-    return None if attempt.finished_at is None else max(0.0, attempt.finished_at - attempt.started_at)
-
-
 EXECUTION = Shape(
     "Execution", Attempt,
     Key("number", COUNT), Key("outcome", nullable(one_of(Outcome))), Key("started_at", TIME),
-    Key("finished_at", nullable(TIME)), Key("duration", nullable(rounded(6)), _took),
+    Key("finished_at", nullable(TIME)),
+    Key("duration", nullable(rounded(6)), lambda attempt: attempt.duration),
     Key("worker", Kind(schema.nullable(schema.TEXT), worker_name)),
     Key("host", nullable(TEXT)), Key("lease", COUNT),
     *(Key(name, nullable(INTEGER)) for name in ("exit_code", "signal")), Key("error", nullable(TEXT)),

@@ -66,7 +66,7 @@ class Editor:
         _check_state(job, self._changes.given)
         values = {**self._columns(job), **self._spec(job)}
         if "locks" in values and job.batch is not None and needs(job.locks, lock_of(job.batch)):
-            values["locks"] = with_lock(values["locks"], lock_of(job.batch))
+            values["locks"] = with_lock(values["locks"], lock_of(job.batch))  # a limit of the batch is not the job's
         after = job._replace(**values)
         if "locks" in values:
             check_units_of(after, self._locks)
@@ -76,8 +76,6 @@ class Editor:
     def _columns(self, job: Job) -> dict[str, Any]:
         request, lifted = self._changes.request, self._changes.lifted
         values = {**request.columns, **dict.fromkeys(lifted & COLUMNS, ())}
-        if "locks" in values and job.batch is not None:
-            values["locks"] = _with_batch(job, values["locks"])
         if "command" in self._changes.given:
             values["command"] = request.command
         if self._changes.replace is not None:
@@ -134,14 +132,6 @@ def contains(job: Job, replace: tuple[str, str]) -> bool:
     """Whether the job's command or script has the text to replace."""
     words = (job.command,) if isinstance(job.command, str) else job.command
     return any(replace[0] in word for word in (*words, job.spec.script or ""))
-
-
-def _with_batch(job: Job, locks: Sequence[str]) -> tuple[str, ...]:
-    """The locks, with that of the job's batch if it needs it: a limit of the batch is not the job's."""
-    from queuectl.domain.batch import lock_of, with_lock
-
-    lock = lock_of(job.batch or "")
-    return with_lock(locks, lock) if any(each.partition("=")[0] == lock for each in job.locks) else tuple(locks)
 
 
 def _check_state(job: Job, given: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from queuectl.client.values import Status
 from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState
-from queuectl.domain.selector import Selector
+from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:  # few commands need it
@@ -64,13 +64,7 @@ def there(store: Store, refs: Refs) -> list[Job]:
 
 def known_count(store: Store, selector: Selector) -> int | None:
     """The number of matching jobs from the kept counts, which know only queue and state; else None."""
-    if selector._replace(states=(), queues=()) != Selector():
-        return None
-    return sum(
-        number
-        for (queue, state), number in store.counts().items()
-        if (not selector.states or state in selector.states) and (not selector.queues or queue in selector.queues)
-    )
+    return store.count(selector) if selector._replace(states=(), queues=()) == ALL_JOBS else None
 
 
 def pauses(store: Store, now: float) -> dict[str, Pause]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from queuectl.client.looking import known_count, pages
+from queuectl.client.looking import pages
 from queuectl.client.values import BATCH
 from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
@@ -45,10 +45,7 @@ class Selected:
 
     def count(self) -> int:
         """How many they are."""
-        if self._concerns is None:
-            known = known_count(self._store, self._selector)
-            return self._store.count(self._selector) if known is None else known
-        return sum(map(len, self.pages()))
+        return self._store.count(self._selector) if self._concerns is None else sum(map(len, self.pages()))
 
     def pages(self) -> Iterator[list[Job]]:
         """The jobs, in pages that are not empty."""

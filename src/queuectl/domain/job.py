@@ -184,9 +184,11 @@ class Job(NamedTuple):
     @property
     def duration(self) -> float | None:
         """Seconds that the latest execution took; None while or before it runs."""
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return max(0.0, self.finished_at - self.started_at)
+        return _duration(self.started_at, self.finished_at)
+
+
+def _duration(started_at: float | None, finished_at: float | None) -> float | None:
+    return None if started_at is None or finished_at is None else max(0.0, finished_at - started_at)
 
 
 class Outcome(StrEnum):
@@ -224,6 +226,11 @@ class Attempt(NamedTuple):
     output_files: tuple[str, ...] = ()
     leftover: str | None = None
     note: str | None = None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that it took; None while it runs."""
+        return _duration(self.started_at, self.finished_at)
 
 
 STARTING = "starting"

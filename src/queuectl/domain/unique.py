@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from queuectl.domain.job import Job, JobState
+from queuectl.domain.job import Job, JobState, seen_state
 from queuectl.typed import NamedTuple
 
 DELAYS_MAX = 10
@@ -84,6 +84,5 @@ def due(waiting: Job, new: Job, delay: float | None) -> float:
 
 def state_in_words(job: Job) -> str:
     """The state of a holder, for people."""
-    if job.state is not JobState.PROCESSING:
-        return job.state.value
-    return "starting" if job.started_at is None else "running"
+    seen = seen_state(job)
+    return "running" if seen == JobState.PROCESSING else seen

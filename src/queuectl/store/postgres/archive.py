@@ -11,8 +11,9 @@ import psycopg
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated
-from queuectl.store.shared.archive import MOVED_TO, RECOUNT, SHUT_OUT, TABLES, Row, normal
+from queuectl.store.shared.archive import RECOUNT, SHUT_OUT, TABLES, Row, normal
 from queuectl.store.shared.limits import GATES_SCHEMA
+from queuectl.store.shared.settings import MOVED_TO
 
 AT_ONCE = 2000
 PATIENT = {"idle_in_transaction_session_timeout": "0"}

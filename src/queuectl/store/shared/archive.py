@@ -7,35 +7,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from queuectl.domain.errors import OperationFailed
-from queuectl.store.shared.rows import JOB_COLUMNS
+from queuectl.domain.job import Attempt
+from queuectl.store.shared.limits import QUEUE
+from queuectl.store.shared.rows import JOB_COLUMNS, OUTPUT_COLUMNS
+from queuectl.store.shared.schedules import FIRE, KEPT
 from queuectl.typed import Any, NamedTuple, Protocol
 
 TABLES: Mapping[str, Sequence[str]] = {
     "specs": ("id", "body"),
     "jobs": (*JOB_COLUMNS.split(", "), "ready", "due_at", "tells"),
-    "attempts": (
-        "job", "number", "lease", "worker", "host", "started_at", "finished_at", "outcome", "exit_code", "signal",
-        "error", "cpu_time", "max_rss", "output_bytes", "output_files", "leftover", "note",
-    ),
-    "outputs": ("job", "number", "stream", "head", "tail", "cut_bytes", "compressed"),
+    "attempts": ("job", *Attempt._fields),
+    "outputs": ("job", "number", *OUTPUT_COLUMNS.split(", ")),
     "events": ("id", "at", "job", "kind", "who", "detail"),
     "config": ("name", "value"),
-    "queues": (
-        "name", "concurrency", "rate_starts", "rate_window", "rate_even", "paused_at", "paused_until", "paused_by",
-        "paused_reason", "defaults",
-    ),
+    "queues": tuple(QUEUE.split(", ")),
     "starts": ("queue", "at", "job", "lease"),
     "locks": ("name", "units", "env"),
     "edges": ("child", "ref", "parent", "batch", "wants", "verdict", "why"),
     "settlements": ("id", "job", "batch", "meant"),
-    "schedules": (
-        "name", "cron", "every", "anchor", "zone", "overlap", "catch_up", "late_max", "jitter", "document",
-        "surroundings", "created_at", "created_by", "updated_at", "updated_by", "paused_at", "paused_by",
-        "paused_reason", "nominal", "next_at", "last", "idle", "alert", "ping", "expect_within", "streak", "judged",
-        "tell_at",
-    ),
+    "schedules": KEPT,
     "run_ends": ("id", "schedule", "job", "at", "ended_at", "well", "why"),
-    "fires": ("schedule", "at", "until", "decided_at", "job", "reason", "fires", "at_least"),
+    "fires": FIRE,
     "unique_keys": ("key", "job", "before"),
     "batches": ("name", "at_most", "max_fails", "lost"),
 }  # fmt: skip
@@ -51,8 +43,6 @@ SHUT_OUT = (
     "OR depends_on IS NOT NULL OR unique_key IS NOT NULL OR batch IS NOT NULL))"
 )
 """Where anything is limited, releases that know no limits may not open the store."""
-MOVED_TO = "moved to"
-"""The name of the fact in `meta` that says where a store's jobs are now."""
 
 Row = tuple[Any, ...]
 

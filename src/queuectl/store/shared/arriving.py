@@ -15,10 +15,6 @@ from queuectl.store.shared.settling import Parent, settle_children, settle_ends
 def arrive(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
     """Adds what these new jobs, whose rows are written, bring along. Returns those that are not as they were given any
     more, by their id. Raises `NotFound` for what one depends on, and `Invalid` for jobs that wait for each other."""
-    return _depend(store, jobs)
-
-
-def _depend(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
     wanted = {job.id: [*map(parse, job.depends_on)] for job in jobs if job.depends_on}
     if not wanted:
         return {}

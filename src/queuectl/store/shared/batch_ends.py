@@ -16,7 +16,6 @@ from queuectl.store.shared import rows
 from queuectl.store.shared.session import Session
 from queuectl.store.shared.settling import LISTED, SLICE, Parent, settle_edges, settle_ends, settle_some
 
-WAITING = "state IN ('blocked', 'pending', 'failed')"
 LIMITED = "limited"
 """What a row of the work list is meant for if a limit was set whose lock jobs of the batch may not need yet."""
 
@@ -120,8 +119,8 @@ def _failing(store: Session, name: str) -> Batch | None:
 
 def _as_parent(store: Session, name: str) -> Parent:
     """The batch as those that wait for it see it; see `Batch.end`."""
-    one_of = "EXISTS (SELECT 1 FROM {schema}.jobs WHERE batch = ? AND state IN "
-    text = f"SELECT {one_of} ('blocked', 'pending', 'processing', 'failed')), {one_of} ('dead', 'cancelled'))"
+    one_of = "EXISTS (SELECT 1 FROM {schema}.jobs WHERE batch = ? AND state"
+    text = f"SELECT {one_of} {rows.UNFINISHED}), {one_of} IN ('dead', 'cancelled'))"
     text += ", EXISTS (SELECT 1 FROM {schema}.batches WHERE name = ? AND lost > 0)"
     is_open, has_failed, has_lost = store._select(text, [name, name, name])[0]
     if is_open:
@@ -131,7 +130,7 @@ def _as_parent(store: Session, name: str) -> Parent:
 
 def _cancel_rest(store: Session, batch: Batch, limit: int) -> tuple[int, bool]:
     """Cancels the jobs that have not begun; the others finish."""
-    text = f"WHERE batch = ? AND {WAITING} ORDER BY seq LIMIT {limit} {store._dialect.skip_locked}"
+    text = f"WHERE batch = ? AND state {rows.WAITING} ORDER BY seq LIMIT {limit} {store._dialect.skip_locked}"
     found, now = store._jobs(text, [batch.name]), store.now()
     if found:
         why = f"batch {batch.name}: more than {batch.max_fails} of its jobs are dead"
@@ -139,5 +138,7 @@ def _cancel_rest(store: Session, batch: Batch, limit: int) -> tuple[int, bool]:
         store._write(changed, now)
         store._count(changed)
         store._announce()
-    rest = store._select(f"SELECT 1 FROM {{schema}}.jobs WHERE batch = ? AND {WAITING} LIMIT 1", [batch.name])
+    rest = store._select(
+        f"SELECT 1 FROM {{schema}}.jobs WHERE batch = ? AND state {rows.WAITING} LIMIT 1", [batch.name]
+    )
     return len(found), not rest

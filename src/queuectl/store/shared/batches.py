@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.store.shared.edits import Edits
+from queuectl.store.shared.rows import UNFINISHED
 from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:  # few commands need these
@@ -28,7 +29,7 @@ class Batches(Edits):
         return {batch: Span(*times) for batch, *times in self._select(text, [] if name is None else [name])}
 
     def open_batches(self) -> dict[str, int]:
-        unfinished = "batch IS NOT NULL AND state IN ('blocked', 'pending', 'processing', 'failed')"
+        unfinished = f"batch IS NOT NULL AND state {UNFINISHED}"
         text = f"SELECT batch, count(*) FROM {{schema}}.jobs WHERE {unfinished} GROUP BY batch"
         return {} if self._behind else dict(self._select(text))
 

@@ -64,8 +64,7 @@ class Births:
 
     def arriving(self) -> Sequence[Job]:
         """Those of the jobs that bring along more than their row; see store/shared/arriving.py."""
-        given = [name for name, usual in _PLAIN_ROW.items() if self._given[name] != Column(usual)]
-        return [job for job in self.jobs if any(getattr(job, name) != _PLAIN_ROW[name] for name in given)]
+        return [] if self._given["depends_on"] == Column(()) else [job for job in self.jobs if job.depends_on]
 
     def batches(self) -> set[str]:
         """The batches that the jobs are in."""
@@ -87,10 +86,10 @@ class Births:
     def columns(self, numbers: Mapping[Spec, int], names: Sequence[str] = BORN) -> list[Column]:
         """These columns, given the number of each spec."""
         command, words = self._commands()
-        made = {
-            **self._given, "command": command, "words": words, "spec": self._numbered(numbers), "due_at": self._due(),
-            "ready": self._ready(),
-        }  # fmt: skip
+        due_at = self._derived(AT_BIRTH, lambda job: job.due_at)
+        ready = self._derived((*AT_BIRTH, "state", "held"), lambda job: int(is_ready(job, self._now)))
+        spec = self._numbered(numbers)
+        made = {**self._given, "command": command, "words": words, "spec": spec, "due_at": due_at, "ready": ready}
         return [_converted(made[name], _PLAIN.get(name)) for name in names]
 
     def rows(self, numbers: Mapping[Spec, int], names: Sequence[str] = BORN) -> list[tuple[Any, ...]]:
@@ -115,12 +114,6 @@ class Births:
             return Column(numbers[spec.value])
         by_identity = {id(one): numbers[one] for one in self.specs}
         return Column(None, [by_identity[id(one)] for one in spec.each])
-
-    def _due(self) -> Column:
-        return self._derived(AT_BIRTH, lambda job: job.due_at)
-
-    def _ready(self) -> Column:
-        return self._derived((*AT_BIRTH, "state", "held"), lambda job: int(is_ready(job, self._now)))
 
     def _derived(self, sources: Iterable[str], derive: Callable[[Job], Any]) -> Column:
         """What follows from these columns: one value, if each of them has one."""
@@ -169,8 +162,6 @@ _PLAIN: Mapping[str, Callable[[Any], Any]] = {
 }
 """How the values of a column become those that a driver knows at once."""
 
-_PLAIN_ROW = {name: Job._field_defaults[name] for name in ("depends_on",)}
-"""Keys whose jobs bring along more than their row, with the value that means nothing."""
 _UNGUARDED = {name: Job._field_defaults[name] for name in GUARDED if name in Job._fields}
 _GUARDED_OF_SPEC = [name for name in GUARDED if name not in Job._fields]
 _UNGUARDED_SPEC = [Spec._field_defaults[name] for name in _GUARDED_OF_SPEC]

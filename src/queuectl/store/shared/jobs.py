@@ -197,7 +197,7 @@ class Jobs(Limits):
         with self.transaction():
             open_child = (
                 "SELECT 1 FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child "
-                "AND child.state IN ('blocked', 'pending', 'processing', 'failed')"
+                f"AND child.state {rows.UNFINISHED}"
             )
             is_awaited = (
                 f"(EXISTS ({open_child} WHERE edges.parent = jobs.seq) "
@@ -252,7 +252,7 @@ class Jobs(Limits):
         line = self._jobs(f"WHERE {of_lines} {in_order}", [name, limit])
         if len(line) == limit:
             return line, []
-        needing = "locks IS NOT NULL AND state IN ('blocked', 'pending', 'failed')"
+        needing = f"locks IS NOT NULL AND state {rows.WAITING}"
         kept = [locks for (locks,) in self._select(f"SELECT DISTINCT locks FROM {{schema}}.jobs WHERE {needing}")]
         wanted = [locks for locks in kept if any(each.lock == name for each in requests_of(json.loads(locks)))]
         others = f"WHERE {needing} AND locks {any_of} AND NOT seq {any_of} {in_order}"

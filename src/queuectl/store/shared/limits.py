@@ -9,6 +9,7 @@ from math import inf
 
 from queuectl.domain.errors import Conflict, NotFound
 from queuectl.store.shared.edges import Edges
+from queuectl.store.shared.rows import WAITING
 from queuectl.store.shared.settings import KeptSettings
 from queuectl.store.shared.workers import Workers
 from queuectl.typed import TYPE_CHECKING, Any
@@ -192,10 +193,7 @@ class Limits(KeptSettings, Workers, Edges):
     def needs(self) -> list[tuple[list[str], int]]:
         if self._behind:
             return []
-        text = (
-            "SELECT locks, count(*) FROM {schema}.jobs "
-            "WHERE locks IS NOT NULL AND state IN ('blocked', 'pending', 'failed') GROUP BY locks"
-        )
+        text = f"SELECT locks, count(*) FROM {{schema}}.jobs WHERE locks IS NOT NULL AND state {WAITING} GROUP BY locks"
         return [(json.loads(locks), jobs) for locks, jobs in self._select(text)]
 
     def before_in_line(self, job: Job, name: str, most: int) -> int | None:

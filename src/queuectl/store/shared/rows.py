@@ -57,6 +57,11 @@ EDITED = (
 )
 """The columns that may change while a job waits, in addition to those of a job's life."""
 
+UNFINISHED = "IN ('blocked', 'pending', 'processing', 'failed')"
+WAITING = "IN ('blocked', 'pending', 'failed')"
+"""What follows a column for jobs that have not finished, and for those of them that nobody runs. As literals, not as
+parameters: only then may a prepared plan use a partial index."""
+
 ATTEMPT_COLUMNS = ", ".join(Attempt._fields)
 OUTPUT_COLUMNS = "stream, head, tail, cut_bytes, compressed"
 
@@ -240,8 +245,7 @@ def where(selector: Selector, dialect: Dialect) -> tuple[str, list[object]]:
     one_of("id", selector.ids)
     if selector.hooks is not None and not selector.ids and HOOKS not in selector.queues:
         parts.append(f"queue {'=' if selector.hooks else '<>'} '{HOOKS}'")
-    # States as literals, not as parameters: only then may a prepared plan use a partial index.
-    if selector.states:
+    if selector.states:  # as literals, see `UNFINISHED`
         parts.append("(" + " OR ".join(f"state = '{state_of(state)}'" for state in selector.states) + ")")
     if selector.states and JobState.COMPLETED not in selector.states:
         parts.append("state <> 'completed'")

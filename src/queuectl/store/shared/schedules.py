@@ -6,23 +6,25 @@ import json
 from collections.abc import Callable, Sequence
 
 from queuectl.store.shared.limits import Limits
+from queuectl.store.shared.rows import UNFINISHED
 from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.alerts import Streak
     from queuectl.domain.scheduled import Fire, Schedule
 
-_KEPT = (
+KEPT = (
     "name", "cron", "every", "anchor", "zone", "overlap", "catch_up", "late_max", "jitter", "document", "surroundings",
     "created_at", "created_by", "updated_at", "updated_by", "paused_at", "paused_by", "paused_reason", "nominal",
     "next_at", "last", "idle", "alert", "ping", "expect_within", "streak", "judged", "tell_at",
 )  # fmt: skip
-_COLUMNS = ", ".join(_KEPT)
+_COLUMNS = ", ".join(KEPT)
 FORGET_EACH = 16
 """Old lines about fires are forgotten in seconds that this divides."""
 KEPT_S = 4 * 3600.0
 
-_FIRE = "schedule, at, until, decided_at, job, reason, fires, at_least"
+FIRE = ("schedule", "at", "until", "decided_at", "job", "reason", "fires", "at_least")
+_FIRE = ", ".join(FIRE)
 
 
 class Schedules(Limits):
@@ -36,7 +38,7 @@ class Schedules(Limits):
         return next(iter(self._found("WHERE name = ?", [name])), None)
 
     def add_schedule(self, schedule: Schedule) -> bool:
-        marks = ", ".join("?" * len(_KEPT))
+        marks = ", ".join("?" * len(KEPT))
         text = f"INSERT INTO {{schema}}.schedules ({_COLUMNS}) VALUES ({marks}) ON CONFLICT (name) DO NOTHING"
         with self.transaction():
             self._shut_out_older()
@@ -50,7 +52,7 @@ class Schedules(Limits):
             if not found:
                 return None
             after = change(found[0])
-            settings = ", ".join(f"{column} = ?" for column in _KEPT)
+            settings = ", ".join(f"{column} = ?" for column in KEPT)
             self._execute(f"UPDATE {{schema}}.schedules SET {settings} WHERE name = ?", [*_values(after), name])
             self._announce()
         return after
@@ -139,7 +141,7 @@ class Schedules(Limits):
         locked = self._dialect.locked if keep else ""
         text = (
             f"SELECT schedule, id, state FROM {{schema}}.jobs WHERE schedule {self._dialect.any_of} "
-            f"AND state IN ('blocked', 'pending', 'processing', 'failed') ORDER BY seq {locked}"
+            f"AND state {UNFINISHED} ORDER BY seq {locked}"
         )
         found: dict[str, dict[str, str]] = {name: {} for name in names}
         for name, job_id, state in self._select(text, [self._dialect.array(list(names))]):
@@ -157,7 +159,7 @@ def _but(zones: Sequence[str]) -> tuple[str, Sequence[str]]:
 
 
 def _values(schedule: Schedule) -> list[object]:
-    """The columns `_KEPT`."""
+    """The columns `KEPT`."""
     policy, pause = schedule.policy, schedule.pause
     paused = (None, None, None) if pause is None else (pause.since, pause.by, pause.reason)
     return [
@@ -175,7 +177,7 @@ def _schedule(row: Sequence[Any]) -> Schedule:
     from queuectl.domain.schedule import CatchUp, Overlap, Policy
     from queuectl.domain.scheduled import Schedule
 
-    kept: dict[str, Any] = dict(zip(_KEPT, row, strict=True))
+    kept: dict[str, Any] = dict(zip(KEPT, row, strict=True))
     overlap, catch_up, late_max = (kept.pop(name) for name in ("overlap", "catch_up", "late_max"))
     since, by, reason = (kept.pop(f"paused_{name}") for name in ("at", "by", "reason"))
     pause = None if since is None else Pause(since, None, by, reason)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from queuectl.store.shared.session import Session
 
+MOVED_TO = "moved to"
+"""The name of the fact in `meta` that says where a store's jobs are now."""
+
 
 class KeptSettings(Session):
     """This part of a `Store` (see store/port.py)."""
@@ -20,5 +23,5 @@ class KeptSettings(Session):
 
     def moved_to(self) -> str | None:
         """Where this store's jobs were moved, or None."""
-        found = self._select("SELECT value FROM {schema}.meta WHERE name = 'moved to'")
+        found = self._select("SELECT value FROM {schema}.meta WHERE name = ?", [MOVED_TO])
         return str(found[0][0]) if found else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from queuectl.store.shared.archive import MOVED_TO, RECOUNT, SHUT_OUT, TABLES, Row, normal
+from queuectl.store.shared.archive import RECOUNT, SHUT_OUT, TABLES, Row, normal
 from queuectl.store.shared.limits import GATES_SCHEMA
+from queuectl.store.shared.settings import MOVED_TO
 from queuectl.store.sqlite.connection import connect, translated
 
 PATIENCE_S = 10.0
