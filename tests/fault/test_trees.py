@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -263,3 +264,38 @@ def test_removing_the_store_leaves_a_completed_commands_daemon_alone(shop: Works
     shutil.rmtree(shop.store.folder)
     until(lambda: not lives(running), "the old store's command is ended")
     assert lives(file)
+
+
+ENDS_ITS_MAIN_THREAD = """
+import ctypes, os, sys, threading, time
+def go_on():
+    while ") Z " not in open("/proc/self/stat").read():
+        time.sleep(0.1)
+    kept = bytearray(int(sys.argv[2]))
+    open(sys.argv[1], "w").write(str(os.getpid()))
+    time.sleep(300)
+threading.Thread(target=go_on).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+"""A program that looks like one that has ended."""
+
+
+def without_its_main_thread(pids: Path, size: int = 0) -> str:
+    script = pids.parent / "script.py"
+    script.write_text(ENDS_ITS_MAIN_THREAD)
+    return f"exec {sys.executable} {script} {pids / 'it'} {size}"
+
+
+def test_a_time_limit_ends_a_program_whose_main_thread_has_ended(shop: Workshop, pids: Path) -> None:
+    job = shop.enqueue(without_its_main_thread(pids), timeout=2.0, max_retries=0)
+    shop.worker(1)
+    written(pids / "it")
+    (ended,) = shop.finished(job)
+    assert (ended.state, ended.error) == (JobState.DEAD, "timed out after 2s")
+
+
+def test_a_memory_limit_holds_for_a_program_whose_main_thread_has_ended(shop: Workshop, pids: Path) -> None:
+    job = shop.enqueue(without_its_main_thread(pids, 200 << 20), memory_max="100m", max_retries=0)
+    shop.worker(1)
+    (ended,) = shop.finished(job)
+    assert str(ended.error).startswith("memory limit 100m exceeded (")

@@ -248,6 +248,8 @@ def content(path: str) -> bytes:
 ENDED = frozenset({None, b"Z", b"X"})
 SUSPENDED = frozenset({b"T", b"t"})
 """States of a process: over, if not reaped; stopped by SIGSTOP, Ctrl-Z or a debugger."""
+THREADS, STARTED = 17, 19
+"""Which fields of /proc/PID/stat, from the state on: how many threads it has; when it was started."""
 
 
 def state_of(pid: int) -> bytes | None:
@@ -259,13 +261,29 @@ def state_of(pid: int) -> bytes | None:
 def began(pid: int) -> int | None:
     """When a process was started, in ticks since boot. None if there is no such process."""
     fields = stat_of(pid)
-    return int(fields[19]) if fields else None
+    return int(fields[STARTED]) if fields else None
 
 
 def stat_of(pid: int) -> list[bytes]:
-    """The fields of /proc/PID/stat from the state on; empty where there is no such process."""
+    """The fields of /proc/PID/stat from the state on; empty where there is no such process.
+
+    A program may end its main thread and go on in others. It looks like one that has ended then, so another thread
+    tells how it is.
+    """
+    fields = _fields(f"/proc/{pid}/stat")
+    if fields and fields[0] == b"Z" and int(fields[THREADS]) > 1:
+        with suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                lively = _fields(f"/proc/{pid}/task/{thread}/stat")
+                if lively and lively[0] not in ENDED:
+                    lively[STARTED] = fields[STARTED]
+                    return lively
+    return fields
+
+
+def _fields(path: str) -> list[bytes]:
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0) as file:
             return file.read(2048).rpartition(b") ")[2].split()
     except OSError:
         return []

@@ -73,7 +73,7 @@ def see(pid: int) -> Seen | None:
     words = process.stat_of(pid)
     if not words or words[0] in process.ENDED:
         return None
-    return Seen(pid=pid, parent=int(words[1]), session=int(words[3]), started=int(words[19]))
+    return Seen(pid=pid, parent=int(words[1]), session=int(words[3]), started=int(words[process.STARTED]))
 
 
 def members(
