@@ -14,6 +14,8 @@ from queuectl.domain.selector import Selector
 from queuectl.wire.selections import KEYS, ONCE, parse_selection
 from queuectl.wire.times import parse_duration
 
+NUMBER_MAX = 1_000_000_000
+
 
 def selector_of(args: SimpleNamespace, now: float) -> Selector:
     """The selector that the options give."""
@@ -38,23 +40,31 @@ def selects(args: SimpleNamespace) -> bool:
     return any(getattr(args, name) for name in (*KEYS, "all"))
 
 
-def positive(text: str | None, what: str, most: int = 1_000_000_000, least: int = 1) -> int | None:
-    """A whole number from `least` to `most`, or None."""
+def positive(text: str | None, what: str, least: int = 1) -> int | None:
+    """A whole number from `least` to a billion, or None."""
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= most:
-        raise Invalid(f"{what} must be a whole number from {least} to {most:,}, not {text!r}")
+    if not text.isascii() or not text.isdigit() or not least <= int(text[:12]) <= NUMBER_MAX:
+        raise Invalid(f"{what} must be a whole number from {least} to {NUMBER_MAX:,}, not {text!r}")
     return int(text)
+
+
+def limit_of(args: SimpleNamespace) -> int | None:
+    """`--limit N`; None if it is not given, or `all`."""
+    return None if args.limit == "all" else positive(args.limit, "--limit")
 
 
 def selection(call: Call, client: Client) -> Selector:
     """What the options select, among the ids if any are given too. Raises `Invalid` if neither is given."""
     if not (selects(call.args) or call.words):
         raise Invalid("no job given", "give ids, or select jobs, e.g. --state failed, --queue video, --all")
+    return among_ids(call, client) if selects(call.args) else selector_of(call.args, client.now())
+
+
+def among_ids(call: Call, client: Client) -> Selector:
+    """What the options select, of the jobs that are named if any are. Raises `NotFound`."""
     selector = selector_of(call.args, client.now())
-    if call.words and selects(call.args):
-        selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
-    return selector
+    return selector._replace(ids=tuple(client.job(ref).id for ref in call.words)) if call.words else selector
 
 
 class Found:

@@ -71,20 +71,20 @@ def split(line: str) -> list[str]:
     words, word, quote, at = [], "", "", 0
     begun = False
     while at < len(line):
-        sign = line[at]
-        if sign == "\\" and quote != "'" and at + 1 < len(line):
+        character = line[at]
+        if character == "\\" and quote != "'" and at + 1 < len(line):
             at += 1
             word, begun = word + line[at], True
         elif quote:
-            word, quote = (word, "") if sign == quote else (word + sign, quote)
-        elif sign in "'\"":
-            quote, begun = sign, True
-        elif sign.isspace():
+            word, quote = (word, "") if character == quote else (word + character, quote)
+        elif character in "'\"":
+            quote, begun = character, True
+        elif character.isspace():
             if begun:
                 words.append(word)
             word, begun = "", False
         else:
-            word, begun = word + sign, True
+            word, begun = word + character, True
         at += 1
     return [*words, word]
 

@@ -50,6 +50,6 @@ def _option(option: Option) -> dict[str, Any]:
     how = option.how
     return {
         "flags": list(option.flags), "help": option.help, "metavar": how.get("metavar"),
-        "choices": list(how["choices"]) if "choices" in how else None, "repeats": how.get("action") == "append",
-        "is_flag": how.get("action", "store") in ("store_true", "store_const"),
+        "choices": list(how["choices"]) if "choices" in how else None, "repeats": option.repeats,
+        "is_flag": not option.takes_value,
     }  # fmt: skip

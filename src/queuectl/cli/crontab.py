@@ -22,30 +22,31 @@ def import_crontab(call: Call) -> int:
     path = call.words[0] if call.words else None
     name, dialect = os.path.basename(path or ""), Dialect(args.dialect)
     found = read_crontab(_content(path), dialect, is_system=args.system, name=name, is_user=_is_user)
+    told = list(_told(found))
     schedules = [as_schedule(entry, zones.local()) for entry in found.entries]
     if args.apply and schedules:
         with call.client() as client:
             client.add_paused(schedules)
     if console.as_json:
-        told = [{"line": each.line, "text": each.text, "reason": each.reason} for each in _told(found)]
-        console.json({"schedules": schedules, "told": told, "hints": list(found.hints), "added": args.apply})
+        lines = [each._asdict() for each in told]
+        console.json({"schedules": schedules, "told": lines, "hints": list(found.hints), "added": args.apply})
     elif args.apply:
         console.lines(each["name"] if console.quiet else f"added {each['name']}, paused" for each in schedules)
-        console.lines(_comments(_told(found)))
+        console.lines(_comments(told))
     else:
         notes = {entry.name: entry.notes for entry in found.entries}
         prefix = call.command("").rstrip()
         for each in schedules:
             console.lines(f"# {note}" for note in notes[each["name"]])
             console.print(as_command(each, prefix))
-        console.lines(_comments(_told(found)))
+        console.lines(_comments(told))
     for hint in dict.fromkeys(found.hints):
         console.note(hint, "info")
     if args.apply and schedules:
         resume = call.command(f"schedule resume {' '.join(each['name'] for each in schedules[:3])}")
         number = counted(len(schedules), "schedule")
         console.note(f"{number} added, paused; take the crontab away, then: {resume}", "info")
-    return 1 if _any(_told(found)) else 0
+    return 1 if told else 0
 
 
 def _told(found: Crontab) -> Iterator[Told]:
@@ -54,10 +55,6 @@ def _told(found: Crontab) -> Iterator[Told]:
     for entry in found.entries:
         for note in entry.notes:
             yield Told(entry.line, entry.command, note)
-
-
-def _any(told: Iterable[Told]) -> bool:
-    return any(True for _ in told)
 
 
 def _comments(told: Iterable[Told]) -> Iterator[str]:

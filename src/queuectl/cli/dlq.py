@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from queuectl.cli.acting import act
 from queuectl.cli.call import Call
-from queuectl.cli.choosing import Found, positive, selector_of, selects
+from queuectl.cli.choosing import Found, among_ids, limit_of, selects
 from queuectl.cli.console import Console
 from queuectl.cli.listing import print_jobs
 from queuectl.cli.render import Cell, Column, Table, cut, visible
@@ -65,9 +65,7 @@ def list_dead(call: Call) -> int:
     """Lists dead jobs with the reason and the end of their output."""
     console = call.console
     with call.client() as client:
-        selector = selector_of(call.args, client.now())
-        if call.words:
-            selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
+        selector = among_ids(call, client)
         dead = (JobState.DEAD,)
         states = tuple(state for state in selector.states or dead if state in dead)
         selector = selector._replace(states=states)
@@ -95,7 +93,7 @@ def _limit(call: Call) -> int | None:
     console, args = call.console, call.args
     if args.limit is None and console.terminal and not (args.group or console.as_json or console.quiet):
         return SHOWN_MAX
-    return None if args.limit in (None, "all") else positive(args.limit, "--limit")
+    return limit_of(args)
 
 
 def _print(console: Console, client: Client, pages: Iterator[Sequence[Job]]) -> int:

@@ -57,8 +57,6 @@ OPTIONS = {
 }  # fmt: skip
 """Other tools' words for an option, used for commands that have that option."""
 
-PLAIN = r"[A-Za-z0-9_@%+=:,./ -]+"
-"""A text in which a shell finds only words."""
 SHOWN_MAX = 60
 
 
@@ -86,11 +84,12 @@ def lines_for(command: str, words: Sequence[str], own: Sequence[str] = ()) -> st
 
     A single word with shell syntax can only be meant for a shell.
     """
-    import re
     from shlex import join, quote
 
+    from queuectl.wire.jobs import PLAIN
+
     command = f"{command} {join(own)}".rstrip()
-    if len(words) == 1 and not re.fullmatch(PLAIN, words[0]):
+    if len(words) == 1 and (not words[0] or set(words[0]) - {*PLAIN, " "}):
         line = f"queuectl {command} -c {quote(words[0])}"
     elif len(words) == 1:
         line = f"queuectl {command} -- {words[0].strip()}, or -c {quote(words[0])}"

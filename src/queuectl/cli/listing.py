@@ -10,7 +10,7 @@ from operator import itemgetter
 from queuectl.cli import history
 from queuectl.cli.call import Call
 from queuectl.cli.changed import report_refused
-from queuectl.cli.choosing import Found, positive, selector_of
+from queuectl.cli.choosing import Found, among_ids, limit_of
 from queuectl.cli.console import Console
 from queuectl.cli.render import Cell, Column, state_cell, visible
 from queuectl.client.documents import EXPLANATION, history_to_json
@@ -58,11 +58,9 @@ def list_jobs(call: Call) -> int:
     """Lists jobs as a table, as JSON, or as bare ids."""
     console, args = call.console, call.args
     order = _order(args.sort)
-    limit = None if args.limit in (None, "all") else positive(args.limit, "--limit")
+    limit = limit_of(args)
     with call.client() as client:
-        selector = selector_of(args, client.now())
-        if call.words:
-            selector = selector._replace(ids=tuple(client.job(ref).id for ref in call.words))
+        selector = among_ids(call, client)
         fitting = args.limit is None and console.terminal and not (console.as_json or console.quiet)
         if fitting:
             limit = max(5, (console.screen.height or 24) - LINES_KEPT_FREE)

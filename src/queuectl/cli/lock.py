@@ -9,7 +9,7 @@ from queuectl.cli.render import Cell, Column
 from queuectl.client import locks
 from queuectl.client.locks import LOCK, LockView
 from queuectl.client.queues import parse_settings
-from queuectl.domain.limits import Hold
+from queuectl.domain.limits import Hold, numbered
 from queuectl.wire.words import age, counted
 
 COLUMNS = (
@@ -40,9 +40,8 @@ def set_units(call: Call) -> int:
 
 def _units(lock: LockView) -> str:
     """The names of the units, if somebody gave them names."""
-    numbers = list(lock.units) == [str(number) for number in range(lock.capacity)]
-    count = f"{lock.capacity:,} unit{'' if lock.capacity == 1 else 's'}"
-    return count if numbers else f"{count}: {','.join(lock.units)}"
+    count = counted(lock.capacity, "unit")
+    return count if tuple(lock.units) == numbered(lock.capacity) else f"{count}: {','.join(lock.units)}"
 
 
 def print_all(call: Call, found: Sequence[LockView], now: float) -> None:
