@@ -17,10 +17,9 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import SETTABLE
 from queuectl.domain.job import Job
 from queuectl.store.selections import Refs
-from queuectl.wire.kinds import JsonObject
+from queuectl.wire.kinds import NONE, JsonObject
 from queuectl.wire.requests import ALIASES, LIFTABLE, REPLACE
 
-NONE = "none"
 PATHS = frozenset(("cwd", "stdin", "output_path", "shell"))
 """Keys whose value may be missing here."""
 _KINDS = {field.name: field.kind for field in SETTABLE}

@@ -51,9 +51,9 @@ class Client(Here, Verbs):
         """
         return [each.job for each in enqueueing.enqueue(self.store, self.who, requests, connection, on_conflict)]
 
-    def enqueue_each(self, requests: Iterable[JobRequest], on_conflict: str | None = None) -> list[Admitted]:
+    def enqueue_each(self, requests: Iterable[JobRequest]) -> list[Admitted]:
         """The same; returns what became of each."""
-        return enqueueing.enqueue(self.store, self.who, requests, None, on_conflict)
+        return enqueueing.enqueue(self.store, self.who, requests, None, None)
 
     def enqueue_read(self, read: Requests, on_conflict: str | None = None, progress: Progress | None = None) -> Added:
         """Adds the jobs of a file; see `enqueue`. Raises `Conflict` with the line of a taken id or key."""

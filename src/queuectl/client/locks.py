@@ -15,8 +15,8 @@ from queuectl.domain.limits import CAPACITY_MAX, Hold, Lock, numbered, requests_
 from queuectl.store.port import Store
 from queuectl.typed import Any, NamedTuple
 from queuectl.wire import schema
-from queuectl.wire.kinds import check_queue, check_text, whole_number
-from queuectl.wire.limits import NONE, VARIABLE, check_units, check_variable
+from queuectl.wire.kinds import NONE, check_queue, check_text, whole_number
+from queuectl.wire.limits import VARIABLE, check_units, check_variable
 
 KEYS = ("units", "env")
 """What `lock set` takes as `KEY=VALUE`, besides a capacity."""

@@ -22,8 +22,8 @@ from queuectl.store.port import Store
 from queuectl.typed import Any, NamedTuple
 from queuectl.wire import schema
 from queuectl.wire.keywords import as_json, seconds_of
-from queuectl.wire.kinds import check_queue, check_text, whole_number
-from queuectl.wire.limits import NONE, RATE, format_rate, parse_rate
+from queuectl.wire.kinds import NONE, check_queue, check_text, whole_number
+from queuectl.wire.limits import RATE, format_rate, parse_rate, pause_reason
 from queuectl.wire.requests import ALIASES, SPEC_KEYS
 from queuectl.wire.times import format_duration, format_second, parse_time
 from queuectl.wire.words import ago
@@ -233,7 +233,7 @@ def pause(
     ends = parse_time(as_json(until), now, "until") if until is not None else ends
     if ends is not None and ends <= now:
         raise Invalid(f"the pause would have ended {ago(now - ends)}", "give a later time")
-    made = Pause(now, ends, who, check_text(reason, "reason")[:REASON_MAX] if reason else None)
+    made = Pause(now, ends, who, pause_reason(reason))
     said = f"{f' until {format_second(ends)}' if ends is not None else ''}{f': {reason}' if reason else ''}"
 
     def change(queue: Queue) -> Queue:
@@ -246,9 +246,6 @@ def pause(
             store.change_queue(name, change)
             note(store, who, "QueuePaused", f"{name}{said}")
     return [_after(store, name) for name in chosen]
-
-
-REASON_MAX = 1000
 
 
 def _chosen(store: Store, names: Sequence[str], all: bool, known: bool = False) -> list[str]:

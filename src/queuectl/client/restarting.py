@@ -10,8 +10,7 @@ from queuectl.client.operation import ACTIVITY, FLAG, TEXT, WORKERS, Argument, C
 from queuectl.client.shapes import COUNT, Key, Shape, listed
 from queuectl.client.shapes import TEXT as SHOWN
 from queuectl.client.values import WorkerView
-from queuectl.client.workers import is_of_here, meant, own_rows, workers_of
-from queuectl.domain.condition import Condition
+from queuectl.client.workers import check_ready, is_of_here, meant, own_rows, workers_of
 from queuectl.domain.errors import Conflict, OperationFailed
 from queuectl.engine.supervise import process
 from queuectl.store.port import Store
@@ -63,10 +62,7 @@ def _chosen(store: Store, names: Sequence[str], all_hosts: bool) -> list[WorkerV
 
 
 def _refuse_unfit(worker: WorkerView) -> None:
-    if worker.condition not in (Condition.DRIVEN, Condition.UNKNOWN):
-        raise Conflict(f"worker {worker.name} is {worker.condition}", "see: queuectl worker list")
-    if worker.stopping:
-        raise Conflict(f"worker {worker.name} is stopping", "start a new one")
+    check_ready(worker)
     rows = own_rows(worker)  # others were taken over
     if any(row.schema is None for row in rows):
         raise Conflict(

@@ -25,7 +25,8 @@ from queuectl.store.port import Store
 from queuectl.typed import Any
 from queuectl.wire import schema
 from queuectl.wire.keywords import as_json
-from queuectl.wire.kinds import check_filled, check_flag, check_hook, check_text, not_a_url, shown
+from queuectl.wire.kinds import NONE, check_filled, check_flag, check_hook, not_a_url, shown
+from queuectl.wire.limits import pause_reason
 from queuectl.wire.schedules import (
     check_cron,
     check_document,
@@ -37,8 +38,6 @@ from queuectl.wire.schedules import (
 )
 from queuectl.wire.times import format_duration, parse_duration
 
-NONE = "none"
-REASON_MAX = 1000
 JITTER_MAX = 86400.0
 WITHIN_MAX = 31 * 86400.0
 LEAST_S = 1.0
@@ -121,10 +120,14 @@ def _replaced(old: Schedule, new: Schedule) -> Schedule:
         created_at=old.created_at, created_by=old.created_by, last=old.last, idle=old.idle, streak=old.streak,
         judged=old.judged, pause=old.pause or new.pause,
     ).watched(new.watch, new.updated_at)  # fmt: skip
-    is_same = (old.cron, old.every, old.zone, old.jitter) == (new.cron, new.every, new.zone, new.jitter)
-    if is_same and not new.pause:
+    if _fire_alike(old, new) and not new.pause:
         return kept._replace(anchor=old.anchor, nominal=old.nominal, next_at=old.next_at)
     return kept._replace(nominal=None, next_at=None) if kept.pause else kept
+
+
+def _fire_alike(one: Schedule, other: Schedule) -> bool:
+    """Whether two schedules fire at the same times, but for where an interval begins."""
+    return (one.cron, one.every, one.zone, one.jitter) == (other.cron, other.every, other.zone, other.jitter)
 
 
 def change(
@@ -155,8 +158,7 @@ def change(
         new = new._replace(policy=policy, jitter=wait, document=document_text(document), updated_at=now, updated_by=who)
         new = new.watched(watch_with(old.watch, alert, ping, expect_within), now)
         check_units(store, [scheduled_job(new, now, name, settings, now)])
-        same = (new.cron, new.every, new.zone, new.jitter) == (old.cron, old.every, old.zone, old.jitter)
-        return new if same else _counted(new, now)
+        return new if _fire_alike(old, new) else _counted(new, now)
 
     with store.transaction():
         after = store.change_schedule(name, changed)
@@ -182,17 +184,15 @@ def watch_with(old: Watch, alert: str | None, ping: str | None, expect_within: A
 
 
 def _with_rule(old: Schedule, now: float, cron: str | None, every: Any, tz: str | None) -> Schedule:
+    if tz is not None and cron is None and (every is not None or old.cron is None):
+        raise Invalid("an interval has no time zone", "leave --tz out")
     if every is not None:
-        if tz is not None:
-            raise Invalid("an interval has no time zone", "leave --tz out")
         seconds = check_every(as_json(every), "every")
         anchor = old.anchor if seconds == old.every else float(int(now))
         return old._replace(cron=None, every=seconds, anchor=anchor, zone="UTC")
     if cron is not None:
         zone = zone_of(tz) if tz is not None or old.cron is None else old.zone
         return old._replace(cron=check_cron(cron, "cron", old.name), every=None, zone=zone)
-    if tz is not None and old.cron is None:
-        raise Invalid("an interval has no time zone", "leave --tz out")
     return old if tz is None else old._replace(zone=zone_of(tz))
 
 
@@ -247,7 +247,7 @@ SET = plain(
 def pause(store: Store, who: str, name: str, reason: str | None = None) -> ScheduleView:
     """Pauses a schedule: it does not fire, and what it would have fired meanwhile is not made up. Raises `NotFound`."""
     now = store.now()
-    why = check_text(reason, "reason")[:REASON_MAX] if reason else None
+    why = pause_reason(reason)
 
     def paused(old: Schedule) -> Schedule:
         since = old.pause.since if old.pause else now

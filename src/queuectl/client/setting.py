@@ -9,8 +9,7 @@ from queuectl.client.acting import note
 from queuectl.client.operation import ACTIVITY, FLAG, WORKERS, Argument, Command, Kind, number, plain
 from queuectl.client.shapes import COUNT, TEXT, TEXTS, Key, Shape
 from queuectl.client.values import WorkerView
-from queuectl.client.workers import own_rows, workers_of
-from queuectl.domain.condition import Condition
+from queuectl.client.workers import check_ready, own_rows, workers_of
 from queuectl.domain.errors import Conflict, Invalid, NotFound, OperationFailed
 from queuectl.domain.job import HOOKS
 from queuectl.domain.served import Served
@@ -90,10 +89,7 @@ def _alive(store: Store, name: str) -> WorkerView:
         if was_there:
             raise Conflict(f"worker {name} is not alive", "see: queuectl worker list")
         raise NotFound(f"no worker {name}", "see: queuectl worker list")
-    if found.condition not in (Condition.DRIVEN, Condition.UNKNOWN):
-        raise Conflict(f"worker {name} is {found.condition}", "see: queuectl worker list")
-    if found.stopping:
-        raise Conflict(f"worker {name} is stopping", "start another one")
+    check_ready(found)
     if any(row.schema is None for row in own_rows(found)):
         raise Conflict(f"worker {name} is of a release that takes no other values", "stop it, and start a new one")
     return found

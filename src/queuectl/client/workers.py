@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition
-from queuectl.domain.errors import NotFound, OperationFailed
+from queuectl.domain.errors import Conflict, NotFound, OperationFailed
 from queuectl.domain.job import HOOKS, Job
 from queuectl.settings import Settings
 from queuectl.store.liveness import UNABLE_FOLDER
@@ -175,6 +175,14 @@ def unserved(store: Store, queues: Iterable[str]) -> list[str]:
 def own_rows(worker: WorkerView) -> list[WorkerRow]:
     """The supervisors that give a worker its slots."""
     return [row for row in worker.rows if row.epoch == FIRST_EPOCH and row.queues != (HOOKS,)]
+
+
+def check_ready(worker: WorkerView) -> None:
+    """Raises `Conflict` for a worker that does not do what it is asked for."""
+    if worker.condition not in (Condition.DRIVEN, Condition.UNKNOWN):
+        raise Conflict(f"worker {worker.name} is {worker.condition}", "see: queuectl worker list")
+    if worker.stopping:
+        raise Conflict(f"worker {worker.name} is stopping", "start another one")
 
 
 def is_still_there(store: Store, worker: WorkerView) -> bool:

@@ -16,6 +16,8 @@ from queuectl.wire.times import format_duration, format_time
 
 LOG_BYTES_MAX = 4 << 20
 """At this size a worker's log is renamed to `.1`, and a new one begun."""
+SHOWN_MAX = 100
+"""Characters of a command that a line has."""
 
 
 def sentence(event: happenings.Happening) -> str:
@@ -121,9 +123,9 @@ def _harmless(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _shortened(text: str, width: int = 100) -> str:
+def _shortened(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return line if len(line) <= SHOWN_MAX else line[: SHOWN_MAX - 1] + "…"
 
 
 class Log:

@@ -30,11 +30,10 @@ CLOSE_WITHIN_S = 1.0
 class Clients:
     """The threads and their clients. A store that was removed or replaced is opened again."""
 
-    def __init__(self, open_client: Callable[[], Client], threads: int = THREADS) -> None:
+    def __init__(self, open_client: Callable[[], Client]) -> None:
         self._open = open_client
-        self._threads = threads
         self._own = threading.local()
-        self._pool = ThreadPoolExecutor(threads, "queuectl-web")
+        self._pool = ThreadPoolExecutor(THREADS, "queuectl-web")
         self._waiting = 0
 
     async def run(self, who: str, call: Callable[[Client], T]) -> T:
@@ -64,7 +63,7 @@ class Clients:
 
     def close(self) -> None:
         """Ends the threads. Each closes its own client; a busy one first finishes its call."""
-        together = threading.Barrier(self._threads)
+        together = threading.Barrier(THREADS)
 
         def leave() -> None:
             client: Client | None = getattr(self._own, "client", None)
@@ -74,7 +73,7 @@ class Clients:
             with suppress(threading.BrokenBarrierError):
                 together.wait(CLOSE_WITHIN_S)  # so that no thread takes another one's turn
 
-        for _ in range(self._threads):
+        for _ in range(THREADS):
             self._pool.submit(leave)
         self._pool.shutdown(wait=False)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 JsonObject = dict[str, Any]
 
+NONE = "none"
+"""What people write to lift a value."""
 
 ID = r"[A-Za-z0-9._:-]{1,128}"
 SECRET = r"(?!QUEUECTL_)[A-Za-z_][A-Za-z0-9_]{0,127}"

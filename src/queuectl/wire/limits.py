@@ -11,8 +11,8 @@ from queuectl.wire.kinds import check_queue, check_text, shown
 from queuectl.wire.times import parse_duration
 from queuectl.wire.words import local_time
 
-NONE = "none"
-"""Lifts a limit."""
+REASON_MAX = 1000
+"""Characters of a pause's reason that are kept."""
 RATE = r"[0-9]{1,5}/[0-9]*[0-9.a-zA-Z]+(,even)?"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 _RATE_HINT = "write it as 10/s, 100/h, 5/15m, or with ,even to space the starts"
@@ -71,6 +71,11 @@ def units_missing(job: str, lock: str, units: Sequence[str], needed: int) -> Inv
         f"{job} needs {needed} units of lock {lock}, which has {len(units)}",
         f"give it more: queuectl lock set {lock} {more}",
     )
+
+
+def pause_reason(given: str | None) -> str | None:
+    """Why something is paused, as it is kept. Raises `Invalid`."""
+    return check_text(given, "reason")[:REASON_MAX] if given else None
 
 
 def pause_words(pause: Pause, time: Callable[[float], str] = local_time) -> str:

@@ -149,12 +149,12 @@ def _exact(client: Client, text: str) -> Job | None:
         return None
 
 
-def number(request: Request, name: str, least: int = 0) -> int | None:
+def number(request: Request, name: str) -> int | None:
     """A number in the address, or None. Raises `Invalid`."""
     text = request.query_params.get(name)
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) < least:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise Invalid(f"{name} {text[:20]!r} is not a place in the table", "start again at /jobs")
     return int(text)
 
