@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.client.figures import figures, program_of, with_parts, with_times
+from queuectl.client.figures import Counted, figures, program_of, with_parts, with_times
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import JobState, Outcome
 from queuectl.domain.lifecycle import Held, Retried, Started
@@ -92,9 +92,27 @@ def test_ends_and_times_of_one_queue_are_told_apart(store: Store, clock: ManualC
     assert [(tally.place, tally.number) for tally in store.tallies(NOON, NOON + 40, 4, "a")] == [(1, 1), (3, 1)]
     assert [span.ran for span in store.spans(NOON, 10, queue="a")] == [6, 2]
     assert [span.ran for span in store.spans(NOON, 10, until=NOON + 30)] == [4, 2]
-    times = with_times(store, figures(store, 60.0, 6, aligned=True, queue="b"), "b").times
+    times = with_times(store, figures(store, 60.0, 6, counted=Counted(), queue="b"), "b").times
     assert [(each.run.measured, each.run.p95) for each in times if each.run.measured] == [(1, 4)]
     assert (store.tallies(NOON, NOON + 40, 4, "none"), store.spans(NOON, 10, queue="none")) == ([], [])
+
+
+def test_ends_of_long_ago_are_counted_once(store: Store, clock: ManualClock) -> None:
+    grip, counted = a_grip(store), Counted()
+
+    def numbers() -> list[int]:
+        return [ends[Outcome.COMPLETED] for _, ends in figures(store, 40.0, 4, counted=counted).series]
+
+    for at in (5, 15, 26):
+        store.insert([a_job(f"job-{at}", at=NOON)])
+        clock.at = NOON + at
+        finish(store, grip, claim_one(store, grip))
+    assert numbers() == [0, 1, 1, 1]
+    store.delete(["job-5", "job-15", "job-26"])
+    assert numbers() == [0, 1, 1, 0], "only stretches in which ends may still be recorded are counted again"
+    clock.at = NOON + 36
+    assert numbers() == [1, 1, 0, 0]
+    assert [ends[Outcome.COMPLETED] for _, ends in figures(store, 40.0, 4, counted=Counted()).series] == [0] * 4
 
 
 def test_spans_tell_how_long_executions_took_and_waited(store: Store, clock: ManualClock) -> None:

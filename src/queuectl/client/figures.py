@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Outcome
@@ -28,6 +29,10 @@ PROGRAM_SHOWN = 60
 INTERPRETER = re.compile(r"(python|perl|ruby|node|php|Rscript|sh|bash|dash|zsh|make)[\d.]*")
 WINDOW_MIN_S, WINDOW_MAX_S = 1.0, 30 * 86400.0
 FAILURES = (Outcome.FAILED, Outcome.TIMEOUT)
+LATE_S = 5.0
+"""Ends may be recorded this late."""
+AGAIN_BY, AGAIN_LEAST_S = 100.0, 60.0
+"""All is counted again after this many times as long as it took to count it."""
 
 
 class Percentiles(NamedTuple):
@@ -83,12 +88,45 @@ class Figures(NamedTuple):
     times: Sequence[Times] = ()
 
 
+class Counted:
+    """Ends by stretch, as they were counted before: only the latest stretches are counted again and again.
+
+    For stretches of one length, and one queue or all. An end may be recorded late, and a job deleted, so now and then
+    all is counted again.
+    """
+
+    def __init__(self) -> None:
+        self._settled: Mapping[int, dict[Outcome, int]] = {}
+        self._again_at = 0.0
+
+    def series(
+        self, store: Store, until: float, stretch: float, stretches: int, queue: str | None
+    ) -> list[tuple[float, dict[Outcome, int]]]:
+        """The beginning of each stretch up to `until`, and its ends by outcome."""
+        began = time.monotonic()
+        if began >= self._again_at:
+            self._settled = {}
+        last, settled = round(until / stretch), self._settled
+        numbers = range(last - stretches, last)
+        first = next((number for number in numbers if number not in settled), last - 1)
+        known = {number: settled[number] if number < first else dict.fromkeys(Outcome, 0) for number in numbers}
+        for place, outcome, ends in store.tallies(first * stretch, until, last - first, queue):
+            known[first + place][outcome] = ends
+        if not settled:
+            now = time.monotonic()
+            self._again_at = now + max(AGAIN_LEAST_S, AGAIN_BY * (now - began))
+        late = store.now() - LATE_S
+        self._settled = {number: ends for number, ends in known.items() if (number + 1) * stretch < late}
+        return [(number * stretch, known[number]) for number in numbers]
+
+
 def figures(
-    store: Store, window_s: float, stretches: int = STRETCHES, spans_max: int = SPANS_MAX, aligned: bool = False,
-    queue: str | None = None,
+    store: Store, window_s: float, stretches: int = STRETCHES, spans_max: int = SPANS_MAX,
+    counted: Counted | None = None, queue: str | None = None,
 ) -> Figures:  # fmt: skip
-    """The figures (of one queue) of the last `window_s` seconds; if `aligned`, up to the end of the present stretch, of
-    those that follow each other from the epoch on. Raises `Invalid` for a window or number out of bounds."""
+    """The figures (of one queue) of the last `window_s` seconds; if they were `counted` before, up to the end of the
+    present stretch, of those that follow each other from the epoch on. Raises `Invalid` for a window or number out of
+    bounds."""
     if not WINDOW_MIN_S <= window_s <= WINDOW_MAX_S:
         longest = format_duration(WINDOW_MAX_S)
         raise Invalid(
@@ -97,13 +135,17 @@ def figures(
     if not 1 <= stretches <= STRETCHES_MAX:
         raise Invalid(f"{stretches} stretches are out of bounds", f"from 1 to {STRETCHES_MAX}")
     stretch = window_s / stretches
-    until = (store.now() // stretch + 1) * stretch if aligned else store.now()
-    since = until - window_s
-    series = [(since + at * stretch, dict.fromkeys(Outcome, 0)) for at in range(stretches)]
-    ended = dict.fromkeys(Outcome, 0)
-    for place, outcome, number in store.tallies(since, until, stretches, queue):
-        series[place][1][outcome] += number
-        ended[outcome] += number
+    if counted is None:
+        until = store.now()
+        since = until - window_s
+        series = [(since + at * stretch, dict.fromkeys(Outcome, 0)) for at in range(stretches)]
+        for place, outcome, number in store.tallies(since, until, stretches, queue):
+            series[place][1][outcome] = number
+    else:
+        until = (store.now() // stretch + 1) * stretch
+        since = until - window_s
+        series = counted.series(store, until, stretch, stretches, queue)
+    ended = {outcome: sum(ends[outcome] for _, ends in series) for outcome in Outcome}
     run, wait = of_spans(store.spans(since, spans_max, queue=queue))
     failed = sum(ended[outcome] for outcome in FAILURES)
     tried = failed + ended[Outcome.COMPLETED]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from queuectl.client.accounting import Used
     from queuectl.client.backups import Saved
     from queuectl.client.exchanging import Taken
-    from queuectl.client.figures import Figures
+    from queuectl.client.figures import Counted, Figures
     from queuectl.client.following import Follower, Piece
     from queuectl.client.news import Watching
     from queuectl.client.overview import Overview
@@ -113,17 +113,17 @@ class Here(Tables):
 
         return explanations(self.store, jobs, time)
 
-    def figures(self, window_s: float, stretches: int, spans_max: int | None = None) -> Figures:
-        """Figures of the last `window_s` seconds. Percentiles are of at most `spans_max` executions."""
+    def charted(
+        self, window_s: float, stretches: int, counted: Counted, spans_max: int, queue: str | None = None,
+        times: bool = False,
+    ) -> Figures:  # fmt: skip
+        """Figures (of one queue) in stretches from full minutes or hours on, with the times of each if asked for.
+
+        `counted` is of the same chart. Percentiles are of at most `spans_max` executions.
+        """
         from queuectl.client import figures
 
-        return figures.figures(self.store, window_s, stretches, spans_max or figures.SPANS_MAX)
-
-    def charted(self, window_s: float, stretches: int, queue: str | None = None, times: bool = False) -> Figures:
-        """Figures (of one queue) in stretches from full minutes or hours on, with the times of each if asked for."""
-        from queuectl.client import figures
-
-        found = figures.figures(self.store, window_s, stretches, figures.CHARTED_SPANS_MAX, aligned=True, queue=queue)
+        found = figures.figures(self.store, window_s, stretches, spans_max, counted, queue)
         return figures.with_times(self.store, found, queue) if times else found
 
     def watch(self, place: Place | None = None, say: Callable[[str], None] | None = None) -> Watching:

@@ -18,7 +18,7 @@ from contextlib import closing
 
 from queuectl.client import documents
 from queuectl.client.facade import Client
-from queuectl.client.figures import FAILURES
+from queuectl.client.figures import FAILURES, Counted
 from queuectl.client.operations import EVENTS, SNAPSHOT
 from queuectl.client.values import WorkerView
 from queuectl.domain.errors import QueuectlError
@@ -35,7 +35,7 @@ LOOK_EVERY_S = 1.0
 """Poll interval when commits are not announced."""
 AGAIN_AFTER_S = 1.0
 """Pause after the store could not be read."""
-RATE_WINDOW_S = 60.0
+RATE_WINDOW_S, RATE_STRETCHES = 60.0, 30
 RATE_SPANS = 500
 QUEUES_MAX = PROGRESS_MAX = 100
 
@@ -190,7 +190,7 @@ class _Reader(threading.Thread):
     def _read_on(self) -> None:
         """Reads one store until it is gone or replaced. Raises what the store raises."""
         with closing(self._open()) as client, closing(client.watch(self._place)) as watching:
-            beat, stale = _Beat(), True
+            beat, stale, counted = _Beat(), True, Counted()
             self._place = None
             while not self._end.is_set() and not (beat.due("replaced", LOOK_EVERY_S) and watching.is_lost()):
                 if EVENTS in self.topics and (told := told_news(watching.read(), watching.place)):
@@ -198,7 +198,7 @@ class _Reader(threading.Thread):
                 stale = watching.may_be_stale() or stale
                 every_s = SNAPSHOT_EVERY_S if stale else SNAPSHOT_AT_REST_S
                 if SNAPSHOT in self.topics and beat.due("snapshot", every_s):
-                    self._hand_out(SNAPSHOT, message("snapshot", snapshot(client)))
+                    self._hand_out(SNAPSHOT, message("snapshot", snapshot(client, counted)))
                     stale = False
                 self._end.wait(TICK_S)
                 watching.wait(LOOK_EVERY_S)
@@ -246,10 +246,11 @@ def _progress(workers: Sequence[WorkerView]) -> list[tuple[str, str]]:
     return [(job.id, job.progress) for worker in workers for job in worker.running if job.progress]
 
 
-def snapshot(client: Client) -> dict[str, Any]:
+def snapshot(client: Client, counted: Counted) -> dict[str, Any]:
     """Counts, slots, rates and times, for pages that show them live."""
+    recent = client.charted(RATE_WINDOW_S, RATE_STRETCHES, counted, RATE_SPANS)
     found = client.status(retries=0)
-    recent = client.figures(RATE_WINDOW_S, 1, RATE_SPANS)
+    seconds = found.at - recent.since  # the present stretch is not over
     alive = [worker for worker in found.workers if not worker.orphaned]
     whole = documents.STATUS.json(found._replace(next_retries=[]))
     return {
@@ -259,8 +260,8 @@ def snapshot(client: Client) -> dict[str, Any]:
         "workers": len(alive), "slots": {"total": documents.slots(alive), "busy": documents.busy(found.workers)},
         "oldest_waiting": whole["oldest_waiting"],
         "rates": {
-            "window": RATE_WINDOW_S, "completed": round(recent.ended[Outcome.COMPLETED] / RATE_WINDOW_S, 3),
-            "failed": round(sum(recent.ended[outcome] for outcome in FAILURES) / RATE_WINDOW_S, 3),
+            "window": RATE_WINDOW_S, "completed": round(recent.ended[Outcome.COMPLETED] / seconds, 3),
+            "failed": round(sum(recent.ended[outcome] for outcome in FAILURES) / seconds, 3),
         },
         "run": recent.run._asdict(), "wait": recent.wait._asdict(),
     }  # fmt: skip

@@ -41,5 +41,5 @@ POSTGRES = Dialect(
     pairs="SELECT * FROM unnest(?::text[], ?::text[])",
     retries="WHERE state = 'failed' AND NOT held",
     greatest="greatest",
-    stretch="CAST(floor((finished_at - ?) / ?) AS integer)",
+    each_of="SELECT unnest(?::text[]) AS each",
 )

@@ -23,6 +23,10 @@ ENDS_SEEN = 2000
 FALLEN = "state IN ('dead', 'failed')"
 """As the indexes say it, so that they are used."""
 NO_HOOK = "job NOT IN (SELECT seq FROM {schema}.jobs WHERE tells IS NOT NULL)"
+STRETCHES = "WITH RECURSIVE stretches (nth) AS (SELECT 0 UNION ALL SELECT nth + 1 FROM stretches WHERE nth < ?)"
+WITHIN = "finished_at >= ? + ? * nth AND finished_at < ? + ? * (nth + 1)"
+"""Stretches of time are counted one by one, along an index: SQLite would keep all that it groups in memory, and sort it
+there."""
 COMMAND_SEEN = 300
 """How many characters of a command an `End` has."""
 RUNS_SEEN = 1000
@@ -100,12 +104,12 @@ class History(Session):
         from queuectl.store.past import FaultTally
 
         text = (
-            f"SELECT fault, {self._dialect.stretch}, count(*) FROM {{schema}}.jobs "
-            f"WHERE {FALLEN} AND fault {self._dialect.any_of} AND finished_at >= ? AND finished_at < ? GROUP BY 1, 2"
+            f"{STRETCHES} SELECT wanted.each, nth, (SELECT count(*) FROM {{schema}}.jobs WHERE {FALLEN} AND "
+            f"fault = wanted.each AND {WITHIN}) FROM stretches CROSS JOIN ({self._dialect.each_of}) AS wanted"
         )
         step = (until - since) / stretches
-        found = self._select(text, [since, step, self._dialect.array(faults), since, until])
-        return [FaultTally(name, min(max(0, place), stretches - 1), number) for name, place, number in found]
+        found = self._select(text, [stretches - 1, since, step, since, step, self._dialect.array(faults)])
+        return [FaultTally(*row) for row in found if row[-1]]
 
     def fallen(self, selector: Selector, limit: int, before: tuple[float, int] | None) -> list[Job]:
         condition, values = self._fallen(selector)
@@ -130,14 +134,18 @@ class History(Session):
         from queuectl.store.past import Tally
 
         counted = "(SELECT queue FROM {schema}.jobs WHERE seq = job) = ?" if queue else NO_HOOK
+        each = " || ' ' || ".join(f"count(*) FILTER (WHERE outcome = '{outcome}')" for outcome in Outcome)
         text = (
-            f"SELECT {self._dialect.stretch} AS place, outcome, count(*) FROM {{schema}}.attempts WHERE "
-            f"finished_at >= ? AND finished_at < ? AND {counted} GROUP BY 1, 2 ORDER BY 1, 2"
+            f"{STRETCHES} SELECT nth, (SELECT {each} FROM {{schema}}.attempts WHERE {WITHIN} AND {counted}) "
+            "FROM stretches ORDER BY nth"
         )
-        found = self._select(text, [since, (until - since) / stretches, since, until, *([queue] if queue else [])])
+        step = (until - since) / stretches
+        found = self._select(text, [stretches - 1, since, step, since, step, *([queue] if queue else [])])
         return [
-            Tally(place=min(max(0, place), stretches - 1), outcome=Outcome(outcome), number=number)
-            for place, outcome, number in found
+            Tally(place, outcome, int(number))
+            for place, numbers in found
+            for outcome, number in zip(Outcome, numbers.split(), strict=True)
+            if number != "0"
         ]
 
     def spans(self, since: float, limit: int, until: float | None = None, queue: str | None = None) -> list[Span]:

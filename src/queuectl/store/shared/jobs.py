@@ -228,7 +228,8 @@ class Jobs(Limits):
         return Backlog(oldest_due=min(waiting, default=None), next_retries=next_retries)
 
     def oldest_waiting(self) -> dict[str, float]:
-        parked = f"SELECT queue, min(due_at) FROM {{schema}}.jobs WHERE {self._dialect.is_parked} GROUP BY queue"
+        in_index = f"{{schema}}.jobs WHERE {self._dialect.is_parked} GROUP BY locks, queue"
+        parked = f"SELECT queue, min(due_at) FROM {in_index}"
         oldest: dict[str, float] = {}
         for queue, at in (*self._oldest_ready(), *self._select(parked), *self.read("due_by_queue", now=self.now())):
             oldest[queue] = min(at, oldest.get(queue, at))

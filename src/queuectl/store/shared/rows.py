@@ -180,7 +180,7 @@ class Dialect(NamedTuple):
     - `shared_unlocked`: the end of a query for one job that stays as it is until this transaction ends, unless somebody
       else is changing it, in which case it is not found.
     - `greatest`: the function that returns its greatest argument.
-    - `stretch`: in which stretch an end lies, from the beginning of the first and the length of each.
+    - `each_of`: a query of one column of text, `each`, from an array.
     - `first_unlocked`: the end of a query that locks the first few jobs that nobody else is changing.
     """
 
@@ -201,7 +201,7 @@ class Dialect(NamedTuple):
     pairs: str
     retries: str
     greatest: str
-    stretch: str
+    each_of: str
 
 
 # Only one transaction writes to the file at a time, so nothing is locked.
@@ -223,7 +223,7 @@ SQLITE = Dialect(
     pairs="SELECT one.value, other.value FROM json_each(?) AS one JOIN json_each(?) AS other USING (key) WHERE true",
     retries="INDEXED BY jobs_retries WHERE state = 'failed' AND held = 0",
     greatest="max",
-    stretch="CAST((finished_at - ?) / ? AS integer)",
+    each_of="SELECT value AS each FROM json_each(?)",
 )
 
 

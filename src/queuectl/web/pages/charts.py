@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from queuectl.client.facade import Client
-from queuectl.client.figures import Figures, Percentiles, Times
+from queuectl.client.figures import CHARTED_SPANS_MAX, Counted, Figures, Percentiles, Times
 from queuectl.domain.job import Outcome
 from queuectl.typed import NamedTuple
 from queuectl.web.ask import ask
@@ -26,7 +26,7 @@ RANGES: Mapping[str, tuple[float, int]] = {
     "1h": (3600.0, 60), "6h": (21600.0, 72), "24h": (86400.0, 96), "7d": (604800.0, 84), "30d": (2592000.0, 60),
 }  # fmt: skip
 """How long each is, and its number of stretches."""
-KEPT_BY, KEPT_LEAST_S, KEPT_MAX = 20.0, 1.0, 100
+KEPT_BY, KEPT_LEAST_S, KEPT_MAX = 20.0, 2.0, 100
 """Figures are kept for this many times as long as it took to count them, those of so many charts."""
 HEIGHT = 100
 LEAST = 2
@@ -211,18 +211,26 @@ def _round_duration(seconds: float) -> float:
     return _round(seconds) if seconds <= 60 else 86400.0 * _round(seconds / 86400.0)
 
 
+class Kept(NamedTuple):
+    """The figures of a chart, until when they are shown, and what they were counted with."""
+
+    until: float
+    figures: Figures
+    counted: Counted
+
+
 class Charts:
     """The figures of each chart, kept for all who look, the longer the more time it took to count them."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, bool, str | None], tuple[float, Figures]] = {}
+        self._kept: dict[tuple[str, bool, str | None], Kept] = {}
         self.turn = asyncio.Lock()
         """Of those charts that are asked for alone: they may be slow, and must leave threads for other requests."""
 
     def known(self, asked: Asked) -> Figures | None:
         """The figures of a chart, if they were counted just now."""
-        until, found = self._kept.get(_key(asked), (0.0, None))
-        return found if time.monotonic() < until else None
+        kept = self._kept.get(_key(asked))
+        return kept.figures if kept is not None and time.monotonic() < kept.until else None
 
     def figures(self, client: Client, asked: Asked) -> Figures:
         """The figures of a chart, as of just now."""
@@ -230,10 +238,12 @@ class Charts:
         if found is None:
             began = time.monotonic()
             window, stretches = RANGES[asked.range]
-            found = client.charted(window, stretches, asked.queue, _with_times(asked))
+            kept = self._kept.pop(_key(asked), None)
+            counted = Counted() if kept is None else kept.counted
+            found = client.charted(window, stretches, counted, CHARTED_SPANS_MAX, asked.queue, _with_times(asked))
             now = time.monotonic()
-            self._kept.pop(_key(asked), None)
-            self._kept[_key(asked)] = (now + max(KEPT_LEAST_S, KEPT_BY * (now - began)), found)
+            until = now + max(KEPT_LEAST_S, KEPT_BY * (now - began))
+            self._kept[_key(asked)] = Kept(until, found, counted)
             while len(self._kept) > KEPT_MAX:
                 self._kept.pop(next(iter(self._kept)), None)
         return found

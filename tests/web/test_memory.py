@@ -1,0 +1,61 @@
+"""What the server keeps in memory is bounded, whatever the store holds."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+
+from queuectl.client.facade import Client
+from queuectl.client.figures import Counted
+from queuectl.store.sqlite.store import SqliteStore
+from queuectl.web.app import create_app
+from queuectl.web.feed import snapshot
+from queuectl.web.serve import open_client
+from queuectl.wire.requests import JobRequest
+
+PAGES = (
+    "/", "/chart?range=30d&show=run", "/chart?queue=default", "/jobs", "/jobs?sort=took", "/failures", "/dlq",
+    "/queues", "/queues/default", "/locks", "/batches", "/schedules", "/workers", "/settings", "/access",
+)  # fmt: skip
+
+
+def database(client: Client) -> Any:
+    """The connection of a client to its file."""
+    return cast("SqliteStore", client.store)._db
+
+
+def test_no_statement_of_the_server_keeps_all_that_it_groups(tmp_path: Path) -> None:
+    """SQLite sorts what is to be grouped unless an index has it in order; some builds of it always do so in memory."""
+    told: set[str] = set()
+
+    def traced() -> Client:
+        client = open_client(str(tmp_path / "queuectl.db"))
+        database(client).set_trace_callback(told.add)
+        return client
+
+    async def look() -> None:
+        with_token = {"Authorization": f"Bearer {token}"}
+        transport = httpx.ASGITransport(create_app(traced))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=with_token) as asking:
+            paths = (await asking.get("/openapi.json")).json()["paths"]
+            reading = [path for path, methods in paths.items() if "get" in methods and "{" not in path]
+            for path in (*PAGES, *reading):
+                if path not in ("/api/v1/events", "/api/v1/schedule-preview"):  # without an end; without what it needs
+                    (await asking.get(path)).raise_for_status()
+
+    client = traced()
+    token = client.own_token()
+    client.enqueue([JobRequest(command="true")])
+    snapshot(client, Counted())
+    asyncio.run(look())
+    brief = "INDEXED BY jobs_due"  # what is due is there only until a worker looks
+    grouped = [text for text in told if re.search(r"\bGROUP BY\b", text) and brief not in text]
+    assert grouped
+    for text in grouped:
+        plan = [step for *_, step in database(client).execute(f"EXPLAIN QUERY PLAN {text}")]
+        assert not any("TEMP B-TREE FOR GROUP BY" in step for step in plan), text
+    client.close()
