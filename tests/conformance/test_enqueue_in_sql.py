@@ -376,6 +376,10 @@ def test_a_taken_key_means_the_same_to_both(both: Both) -> None:
         rows.append({key: value for key, value in both.row(first).items() if key not in DIFFERENT | {"later"}})
     assert rows[2] == rows[3]
     assert both.client.counts()["changed", JobState.PENDING] == 1
+    both.by_client({"command": "true", "id": "member", "batch": "b"})
+    both.by_client({"command": "true", "id": "own", "unique_key": "own", "depends_on": ["batch:b"]})
+    one, other = (enqueued(by, unique_key="own", batch="b", on_conflict="replace") for by in ways)
+    assert one == other == ("job own cannot wait for its own batch b", "leave one of the two out")
     both.client.cancel([first])
     one, other = (enqueued(by, on_conflict="error") for by in ways)
     assert one == other == ("unique key 'shared' is taken by job first (cancelled)", KEPT_KEY_HINT)

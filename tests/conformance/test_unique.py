@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from queuectl.client.conflicts import add
-from queuectl.domain.errors import Conflict, KeyTaken
+from queuectl.domain.errors import Conflict, Invalid, KeyTaken
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Held, Retried, begun
 from queuectl.domain.selector import Selector
@@ -99,6 +99,19 @@ def test_a_waiting_job_is_replaced_under_its_id(store: Store, clock: ManualClock
     store.delete(["a"])
     assert store.counts() == {}
     assert store._select("SELECT count(*) FROM {schema}.specs") == [(0,)]  # type: ignore[attr-defined]
+
+
+def test_a_job_is_not_replaced_into_a_batch_that_it_waits_for(store: Store) -> None:
+    store.insert([a_job("member", batch="b")])
+    store.insert([begun(a_job("between", depends_on=("batch:b",)))])
+    enqueue(store, begun(keyed("direct", "one", depends_on=("batch:b",))))
+    enqueue(store, begun(keyed("over", "two", depends_on=("between:any",))))
+    with pytest.raises(Invalid, match="job direct cannot wait for its own batch b"):
+        enqueue(store, keyed("x", "one", batch="b"), REPLACE)
+    with pytest.raises(Invalid, match="jobs wait for each other: over of batch b after between after batch:b"):
+        enqueue(store, keyed("x", "two", batch="b"), REPLACE)
+    assert [store.get(id).batch for id in ("direct", "over")] == [None, None]
+    assert enqueue(store, keyed("x", "two", batch="c"), REPLACE) == ("over", Fate.MERGED)
 
 
 def test_replacing_with_a_delay_waits_for_calm_but_not_forever(store: Store, clock: ManualClock) -> None:

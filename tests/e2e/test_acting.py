@@ -199,7 +199,11 @@ def test_what_a_failure_cancelled_runs_once_it_is_retried(terminal: Terminal) ->
     assert terminal.good("queuectl show test --tree").out == (
         "test  blocked\nafter\n└─ build  pending\nbefore\n└─ page  completed (failed)\n"
     )
+    terminal.good("queuectl enqueue --batch docs -- true; queuectl enqueue --id site --after batch:docs:any -- true")
+    assert terminal.good("queuectl show site --tree").out == "site  blocked\nafter\n└─ batch docs  unfinished (any)\n"
     terminal.good("queuectl worker start --drain")
+    assert terminal.good("queuectl show site --tree").out == "site  completed\nafter\n└─ batch docs  finished (any)\n"
+    terminal.good("queuectl delete site --yes; queuectl delete --batch docs --yes")
     assert terminal.states() == dict.fromkeys(("build", "test", "late", "page"), "completed")
     again = terminal.good("queuectl retry build --cascade").out.splitlines()
     assert again == ["retried build", "retried test", "retried page", "retried late"]

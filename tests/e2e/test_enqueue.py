@@ -340,3 +340,13 @@ def test_a_job_that_is_too_late_to_start_is_told_of(terminal: Terminal, options:
         said = terminal.good(f"queuectl {line.format(options)}").err
         assert ("is over before the job may start: it will be cancelled" in said, told in said) == (bool(told), True)
         assert said.count("start_by") == bool(told)
+
+
+def test_a_replaced_job_says_what_it_does_not_wait_for(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id one -- true; queuectl enqueue --id two -- true")
+    again = "queuectl enqueue --unique-key k --on-conflict replace --id site"
+    terminal.good(f"{again} --after one -- true")
+    assert "does not wait" not in terminal.good(f"{again} --after one -- true").err
+    told = terminal.good(f"{again} --after one --after two:any -- true")
+    assert told.out == "replaced site\n"
+    assert told.err == "site does not wait for two:any: its dependencies stay as they were\n"

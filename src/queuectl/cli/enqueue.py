@@ -5,7 +5,7 @@ from __future__ import annotations
 from queuectl.cli.changed import print_changed
 from queuectl.cli.forms import command_of, document_of, file_of, options
 from queuectl.cli.keys import spelled
-from queuectl.cli.notes import in_words, note_all, note_there
+from queuectl.cli.notes import in_words, note_all, note_not_awaited, note_there
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.unique import ADDED, Fate
@@ -43,6 +43,8 @@ def enqueue(call: Call) -> int:
             print_changed(call.console, client, [[job]], "enqueued")
         else:
             call.console.print(in_words(admitted))
+        if fate is Fate.MERGED:
+            note_not_awaited(call, client, job, request.columns.get("depends_on", ()))
         note_all(call, client, [job] if fate in ADDED else [])
     return 0
 

@@ -25,6 +25,25 @@ def note_there(call: Call, job: Job) -> None:
     call.console.note(f"{job.id} is already there ({job.state}) and left as it is", "already_there")
 
 
+def note_not_awaited(call: Call, client: Client, job: Job, wanted: Iterable[str]) -> None:
+    """Notes what a job does not wait for though the one that replaced it would have."""
+    if left := [each for each in wanted if each not in job.depends_on and _whole(client, each) not in job.depends_on]:
+        why = "its dependencies stay as they were"
+        call.console.note(f"{job.id} does not wait for {', '.join(left)}: {why}", "not_awaited")
+
+
+def _whole(client: Client, dependency: str) -> str:
+    """A dependency with the whole id of its job, if that is there."""
+    from queuectl.domain.dependency import parse
+    from queuectl.domain.errors import QueuectlError
+
+    on = parse(dependency)
+    try:
+        return dependency if on.is_batch else str(on._replace(name=client.job(on.name).id))
+    except QueuectlError:
+        return dependency
+
+
 def in_words(admitted: Admitted) -> str:
     """What became of a new job, on one line."""
     job, fate = admitted

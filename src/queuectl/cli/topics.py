@@ -50,6 +50,7 @@ NOTES = (
     ("dry_run", "enqueue --dry-run: how many jobs it would add"),
     ("so_far", "how far a command on many jobs got before an error or Ctrl-C"),
     ("already_there", "enqueue --on-conflict ignore: a job with this id exists and was kept"),
+    ("not_awaited", "enqueue --on-conflict replace: the waiting job does not wait for what --after names"),
     ("already_queued", "run: it follows the job that has the unique key"),
     ("cancelled", "run: its job is cancelled"),
     ("cancelling", "run: its job is being cancelled"),

@@ -9,6 +9,7 @@ from queuectl.cli.call import Call
 from queuectl.cli.changed import report_refused
 from queuectl.client.facade import Client
 from queuectl.client.graph import GRAPH, JOBS_MAX, Graph
+from queuectl.domain.dependency import Wants, parse
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import Job
 from queuectl.typed import NamedTuple
@@ -20,7 +21,7 @@ LEAD_MAX = 180
 
 
 class Branch(NamedTuple):
-    """A neighbour of a job: its id, and how the one has to end for the other, if that is not to complete."""
+    """A neighbour of a job: its id, or `batch NAME`; and how the one has to end for the other, if not `completed`."""
 
     id: str
     wish: str
@@ -42,10 +43,15 @@ def lines_of(graph: Graph) -> Iterator[str]:
     above: dict[str, list[Branch]] = {}
     below: dict[str, list[Branch]] = {}
     for link in graph.links:
-        wish = link.on.removeprefix(link.parent or "").removeprefix(":")
-        above.setdefault(link.job, []).append(Branch(link.parent or link.on, wish if link.parent else ""))
+        on = parse(link.on)
+        wish = "" if on.wants is Wants.OK else on.wants
+        above.setdefault(link.job, []).append(Branch(link.parent or on.what, wish))
         if link.parent:
             below.setdefault(link.parent, []).append(Branch(link.job, wish))
+        elif on.is_batch:
+            told[on.what] = f"{on.what}  {'unfinished' if link.met is None else 'finished'}"
+        else:
+            told[on.what] = f"{on.name}  {'gone' if graph.complete else '…'}"
     yield told[graph.id]
     for title, around in (("after", above), ("before", below)):
         if graph.id in around:
@@ -64,7 +70,7 @@ def _branches(
         follows = branch.id in around and branch.id not in seen and len(lead) < LEAD_MAX
         more = "" if follows or branch.id not in around else " …"
         wish = f" ({branch.wish})" if branch.wish else ""
-        yield f"{lead}{'└─' if is_last else '├─'} {told.get(branch.id, f'{branch.id}  gone')}{wish}{more}"
+        yield f"{lead}{'└─' if is_last else '├─'} {told[branch.id]}{wish}{more}"
         seen.add(branch.id)
         if follows:
             yield from _branches(lead + ("   " if is_last else "│  "), branch.id, around, told, seen)

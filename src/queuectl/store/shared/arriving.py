@@ -40,7 +40,7 @@ def arrive(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
         if any(verdict is not None for *_, verdict, _ in mine):
             early.append(changed.get(job.id, job))
     store._send_rows("add_edge", sorted(edges, key=lambda edge: (edge[2] or 0, edge[0])))
-    _check_batches(store, [job for job in found if job.batch is not None])
+    check_batches(store, found)
     changed.update((job.id, job) for job in settle_children(store, early))
     settle_ends(store)
     cancelled = [job.id for job in changed.values() if job.finished]
@@ -89,18 +89,26 @@ def _batches(store: Session, names: set[str]) -> Mapping[str, Parent]:
     return {name: Parent(None, batch.end, batch.is_done, name) for name, batch in found.items()}
 
 
-def _check_batches(store: Session, jobs: Sequence[Job]) -> None:
-    """Raises `Invalid` for one of these new jobs, whose edges are written, that waits over others for its own batch."""
+def check_batches(store: Session, jobs: Sequence[Job]) -> None:
+    """Raises `Invalid` for one of these jobs, whose rows and edges are written, that waits for its own batch, perhaps
+    over others."""
     by_batch: dict[str, list[Job]] = {}
     for job in jobs:
-        by_batch.setdefault(str(job.batch), []).append(job)
+        if job.batch is not None:
+            by_batch.setdefault(job.batch, []).append(job)
     for batch, mine in by_batch.items():
         if _between(store, mine, batch) is None:
             continue
         for job in mine:
-            if (other := _between(store, [job], batch)) is not None:
+            if (other := _between(store, [job], batch)) == job.id:
+                raise _own_batch(job)
+            if other is not None:
                 told = f"{job.id} of batch {batch} after {other} after batch:{batch}"
                 raise Invalid(f"jobs wait for each other: {told}", "leave out one of these")
+
+
+def _own_batch(job: Job) -> Invalid:
+    return Invalid(f"job {job.id} cannot wait for its own batch {job.batch}", "leave one of the two out")
 
 
 def _between(store: Session, jobs: Sequence[Job], batch: str) -> str | None:
@@ -124,7 +132,7 @@ def edge_of(job: Job, on: Dependency, parents: Parents, batches: Mapping[str, Pa
     child = job.seq
     if on.is_batch:
         if job.batch == on.name:
-            raise Invalid(f"job {job.id} cannot wait for its own batch {on.name}", "leave one of the two out")
+            raise _own_batch(job)
         batch = batches[on.name]
         decided = int(is_met(on.wants, batch.state)) if batch.is_over else None
         return child, str(on), None, on.name, on.wants.value, decided, None if decided != 0 else batch.why_not("")

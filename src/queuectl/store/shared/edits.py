@@ -74,6 +74,7 @@ class Edits(Jobs):
 
     def admit(self, arrivals: Sequence[Arrival]) -> list[Admitted]:
         from queuectl.domain.lifecycle import Replaced
+        from queuectl.store.shared.arriving import check_batches
         from queuectl.store.shared.unique import admit
 
         if not arrivals:
@@ -83,6 +84,7 @@ class Edits(Jobs):
             admitted, merged = admit(self, arrivals)
             if merged:
                 self._rewrite(merged, now)
+                check_batches(self, [after for before, after in merged if after.batch != before.batch])
                 self._send_rows("note", [(now, after.seq, Replaced.__name__, after.owner) for _, after in merged])
                 self._announce()
         return admitted

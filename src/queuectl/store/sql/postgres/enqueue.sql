@@ -607,7 +607,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- Refuses a new job, whose edges are written, that waits over others for its own batch. See store/shared/arriving.py.
+-- Refuses a job, whose row and edges are written, that waits for its own batch, be it over others. See
+-- store/shared/arriving.py.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_check_batch(job text, number bigint, own text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -621,7 +622,10 @@ BEGIN
         JOIN {schema}.jobs AS next ON (next.seq = edges.parent OR next.batch = edges.batch) AND next.state = 'blocked'
     ) SELECT jobs.id INTO other FROM up JOIN {schema}.edges ON edges.child = up.seq JOIN {schema}.jobs ON jobs.seq = up.seq
     WHERE edges.batch = own AND edges.verdict IS NULL ORDER BY jobs.seq LIMIT 1;
-    IF FOUND THEN
+    IF other = job THEN
+        PERFORM {schema}.enqueue_refuse(
+            format('job %s cannot wait for its own batch %s', job, own), 'leave one of the two out');
+    ELSIF FOUND THEN
         PERFORM {schema}.enqueue_refuse(format('jobs wait for each other: %s of batch %s after %s after batch:%s',
             job, own, other, own), 'leave out one of these');
     END IF;
@@ -926,6 +930,9 @@ BEGIN
     INSERT INTO {schema}.counts (queue, state, jobs) VALUES (was.queue, was.state, -1), (new.queue, new_state, 1);
     INSERT INTO {schema}.uses (spec, jobs) VALUES (was.spec, -1), (new_spec, 1);
     INSERT INTO {schema}.events (at, job, kind, who) VALUES (now, was.seq, 'Replaced', session_user);
+    IF new.batch IS DISTINCT FROM was.batch THEN
+        PERFORM {schema}.enqueue_check_batch(was.id, was.seq, new.batch);
+    END IF;
 END $$;
 
 -- Adds a job and returns its id. Others see it, and workers hear of it, when this transaction commits. Errors: 22023
