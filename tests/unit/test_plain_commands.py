@@ -68,6 +68,10 @@ EACH = row(
     "each", "DELETE", "/each/{name}", "Jobs", "s", lambda store, who, name: Told(name, "gone"), TOLD.kind, "t",
     arguments=(Argument("name", NAME, each=True),), command=typed("things drop", said="dropped {name}"),
 )  # fmt: skip
+NEEDS = row(
+    "needs", "POST", "/needs", "Jobs", "s", lambda store, who, to: Told(to, "there"), TOLD.kind, "t",
+    arguments=(Argument("to", NAME, "t", spelled="--to NAME"),), command=typed("things move", said="moved to {name}"),
+)  # fmt: skip
 
 
 def ran(db: Path, operation: Operation[Any], *words: str, answer: str | None = None) -> tuple[int, str]:
@@ -103,6 +107,12 @@ def test_options_are_read_by_their_kinds(db: Path) -> None:
     for wrong, message in (("x -n 10", "--count must be a whole number"), ("x --tag a,b", "--tag"), ("", "needs NAME")):
         with pytest.raises(Invalid, match=message):
             ran(db, LISTS, *wrong.split())
+
+
+def test_an_option_without_a_default_has_to_be_given(db: Path) -> None:
+    with pytest.raises(Invalid, match="things move needs --to NAME"):
+        ran(db, NEEDS)
+    assert ran(db, NEEDS, "--to", "x") == (0, "moved to x\n")
 
 
 def test_a_list_is_a_table_and_bare_names_when_quiet(db: Path) -> None:

@@ -46,7 +46,7 @@ def parse(
     """The options and other words of a command; `after` are those behind `--`, or None. Raises `Invalid`."""
     parser = build(command)
     args, extras = parser.parse_known_args(_with_values(parser, words))
-    typed: list[str] = [*args.words, *extras] if command.words else extras
+    typed: list[str] = [*vars(args).pop("words", ()), *extras]
     for extra in extras:
         if extra.startswith("-") and extra != "-":
             hint = _option_hint(parser, command, words, typed, extra, is_parted=after is not None)

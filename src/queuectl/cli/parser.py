@@ -118,7 +118,7 @@ def read(command: Command, words: Sequence[str]) -> tuple[SimpleNamespace, list[
     them, with values that begin with no dash. None if there is anything else."""
     options = (*command.options, *GLOBAL_OPTIONS)
     known = {flag: option for option in options for flag in option.flags}
-    found: dict[str, Any] = {"words": []} if command.words else {}
+    found: dict[str, Any] = {}
     for option in options:
         found.setdefault(option.dest, option.default)
     typed: list[str] = []
@@ -139,8 +139,6 @@ def read(command: Command, words: Sequence[str]) -> tuple[SimpleNamespace, list[
             if value[:1] == "-" and value != "-":
                 return None
         found[given.dest] = [*(found[given.dest] or ()), value] if given.repeats else value
-    if command.words:
-        found["words"] = typed
     return SimpleNamespace(**found), typed
 
 

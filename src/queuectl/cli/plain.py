@@ -107,7 +107,13 @@ def _wanted(call: Call, operation: Operation[Any]) -> list[dict[str, Any]]:
         for each in operation.arguments
         if each.spelled.startswith("-") and getattr(call.args, each.name) is not None
     }
-    given = {each.name: each.default for each in operation.arguments if each.default is not REQUIRED} | given
+    for each in operation.arguments:
+        if each.default is not REQUIRED:
+            given.setdefault(each.name, each.default)
+        elif each.spelled.startswith("-") and each.name not in given:
+            assert operation.command is not None
+            name = operation.command.name
+            raise Invalid(f"{name} needs {each.spelled}", f"see: queuectl {name} --help")
     words, wanted = list(call.words), [given]
     for argument in _words(operation):
         if argument.each:
