@@ -11,7 +11,7 @@ import pytest
 
 from queuectl.engine.channel import listen
 from queuectl.engine.protocol import JOURNAL_NAME
-from queuectl.engine.rest import Rest
+from queuectl.engine.stamp import FolderStamp
 from queuectl.engine.supervise.home import Home
 from queuectl.engine.supervise.journal import Journal
 from queuectl.engine.supervise.roster import Roster, Sight
@@ -48,14 +48,14 @@ def test_what_is_removed_of_it_is_made_again(tmp_path: Path, gone: str) -> None:
 
 
 def test_a_folder_is_at_rest_once_two_looks_saw_the_same_entries(tmp_path: Path) -> None:
-    rest = Rest(str(tmp_path))
-    assert [rest.lasts() for _ in range(4)] == [False, False, True, True]
+    stamp = FolderStamp(str(tmp_path))
+    assert [stamp.is_unchanged() for _ in range(4)] == [False, False, True, True]
     for change in (lambda: (tmp_path / "a").touch(), lambda: (tmp_path / "a").rename(tmp_path / "b")):
         change()
         os.utime(tmp_path)  # the kernel's clock may not have ticked
-        assert [rest.lasts() for _ in range(3)] == [False, False, True]
-    rest.forget()
-    assert not rest.lasts()
+        assert [stamp.is_unchanged() for _ in range(3)] == [False, False, True]
+    stamp.forget()
+    assert not stamp.is_unchanged()
 
 
 def test_a_home_that_could_not_be_made_again_stays_lost(tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 
 
-class Rest:
-    """Looks at one folder; between two looks there are many ticks of the kernel's clock."""
+class FolderStamp:
+    """Looks at one folder. Between two looks there are many ticks of the kernel's clock."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._stamp: tuple[int, int, int] | None = None
         self._is_settled = False
 
-    def lasts(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Whether no entry has come, gone or been replaced since the look before the last, so that
         they need not be read again. One look is not enough: a change within the same tick has the same time."""
         try:

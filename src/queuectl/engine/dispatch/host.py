@@ -22,7 +22,7 @@ from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.report import Witness, witness_of
 from queuectl.engine.dispatch.unable import Unable
 from queuectl.engine.protocol import JOURNAL_NAME, End, Key
-from queuectl.engine.rest import Rest
+from queuectl.engine.stamp import FolderStamp
 from queuectl.engine.supervise import cgroups, process
 from queuectl.engine.supervise.capabilities import Lack, missing, pidfd
 from queuectl.engine.supervise.config import Config
@@ -91,7 +91,7 @@ class Host:
         self._workers = str(workers_folder(below))
         self._driven: dict[str, int] = {}
         self._sights: dict[str, Sight] = {}
-        self._rests: dict[str, Rest] = {}
+        self._stamps: dict[str, FolderStamp] = {}
 
     def describe(self, options: WorkerOptions, at: float) -> Unable:
         """This process as a worker that cannot start commands, but for why."""
@@ -153,16 +153,17 @@ class Host:
         """Has other PID namespaces see that a dispatcher of this supervisor lives, and keeps in sight what it runs.
         Said again and again, since somebody may remove its folder, and it makes that again."""
         if worker not in self._sights:
-            self._sights[worker], self._rests[worker] = Sight(self.folder(worker)), Rest(f"{self._workers}/{worker}")
-        if self._rests[worker].lasts():
+            self._sights[worker] = Sight(self.folder(worker))
+            self._stamps[worker] = FolderStamp(f"{self._workers}/{worker}")
+        if self._stamps[worker].is_unchanged():
             return
         is_seen = self._sights[worker].hold()
         held = self._driven.get(worker)
         if held is not None and os.path.exists(f"{self._workers}/{worker}/{DRIVER_LOCK_NAME}"):
             if not is_seen:
-                self._rests[worker].forget()
+                self._stamps[worker].forget()
             return
-        self._rests[worker].forget()
+        self._stamps[worker].forget()
         with suppress(OSError):  # its folder was removed, or the disk is full: then they cannot tell
             self._driven[worker] = hold_lock(
                 self.folder(worker), DRIVER_LOCK_NAME, f"{self.pid} {process.began(self.pid)}"
@@ -176,7 +177,7 @@ class Host:
             os.close(lock)
         if (sight := self._sights.pop(worker, None)) is not None:
             sight.close()
-            del self._rests[worker]
+            del self._stamps[worker]
 
     def _sight(self, worker: str) -> Sight:
         return self._sights.get(worker) or Sight(self.folder(worker))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from queuectl.engine.channel import listen
 from queuectl.engine.protocol import JOURNAL_NAME, SOCKET_NAME
-from queuectl.engine.rest import Rest
+from queuectl.engine.stamp import FolderStamp
 from queuectl.engine.supervise.journal import Journal
 from queuectl.engine.supervise.roster import ROSTER_NAME, Roster
 from queuectl.store.liveness import LOCK_NAME, hold_lock
@@ -25,7 +25,7 @@ class Home:
         self._below = below
         self.folder = folder
         self.look_at = 0.0
-        self._rest = Rest(str(folder))
+        self._stamp = FolderStamp(str(folder))
         self._lock = hold_lock(folder)
         self._made = os.stat(folder)
         self._secret = _content(folder / PASSFILE_NAME)
@@ -38,9 +38,9 @@ class Home:
         if now < self.look_at:
             return False
         self.look_at = now + LOOK_EVERY_S
-        if self._rest.lasts() or not self.is_gone():
+        if self._stamp.is_unchanged() or not self.is_gone():
             return False
-        self._rest.forget()
+        self._stamp.forget()
         return True
 
     def is_gone(self) -> bool:
