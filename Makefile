@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks docs-play recording site newcomer pyz
+.PHONY: demo test tests lint bench rivals chaos chaos-fleet chaos-limits chaos-graph chaos-schedules race-unique simulate fuzz fuzz-cron service-drill clean chaos-hooks docs-play generated recording site newcomer pyz
 
 demo: $(VENV)/demo-ready
 	@$(BIN)/queuectl demo
@@ -55,6 +55,13 @@ newcomer: $(VENV)/test-ready
 
 recording: $(VENV)/test-ready
 	@$(BIN)/python -m tests.docs.recording
+
+# What is written from the tables; CONTRIBUTING.md says what each is.
+generated: $(VENV)/test-ready
+	@$(BIN)/python -m tests.docs.job_keys
+	@$(BIN)/python -m tests.docs.commands_page
+	@$(BIN)/python -m tests.docs.schemas
+	@$(BIN)/python -m tests.architecture.lifecycle_diagram
 
 docs-play: $(VENV)/test-ready
 	@$(BIN)/python -m tests.docs.play

@@ -17,9 +17,11 @@ import psycopg
 import pytest
 
 import queuectl
+from queuectl.domain.job import Spec
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared import migrations
+from queuectl.wire.jobs import spec_to_text
 from tests.builders import a_job
 from tests.workshop import clean_environment
 
@@ -144,6 +146,13 @@ def test_a_new_key_is_read_kept_and_shown(tree: Path) -> None:
     assert [job["niceness"] for job in (by_option, by_json, usual)] == [7, 8, 0]
     (again,) = queuectl_in(tree, "clone", by_option["id"])
     assert again["niceness"] == 7
+
+
+def test_a_new_key_changes_no_spec_that_lacks_it(tree: Path) -> None:
+    written = (
+        "from queuectl.domain.job import Spec; from queuectl.wire.jobs import spec_to_text; print(spec_to_text(Spec()))"
+    )
+    assert run(tree, "-c", written).strip() == spec_to_text(Spec())
 
 
 def test_a_new_key_reaches_the_command(tree: Path) -> None:

@@ -64,7 +64,6 @@ _SHOWN: dict[str, Schema] = {
     "duration": NUMBER, "positive duration": NUMBER, "size": COUNT, "exit codes": listed(INTEGER), "umask": TEXT,
     "variables": ENVIRONMENT, "script": TEXT, "hook": TEXT, "state": STATE, "worker": TEXT,
     "json": {"description": "any JSON"},
-    "unsupported": {"description": "not written by this version"},
 }  # fmt: skip
 """The schema of each kind of value in a job's JSON."""
 
@@ -74,10 +73,7 @@ def _shown(field: Field) -> Schema:
     return nullable(shown) if field.nullable and field.kind != "json" else shown
 
 
-JOB = {
-    field.name: _shown(field)
-    for field in sorted(FIELDS, key=lambda field: field.kind == "unsupported") if field.shown
-}  # fmt: skip
+JOB = {field.name: _shown(field) for field in FIELDS if field.shown}
 
 _GIVEN: dict[str, Schema] = {
     "filled text": STORABLE, "path": STORABLE, "script": STORABLE, "hook": STORABLE, "id": ID, "name": NAME,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Kind = Literal[
         "text", "filled text", "path", "id", "name", "names", "command", "script", "hook", "whole number", "number",
         "flag", "time", "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks",
-        "dependencies", "key", "rule", "allowance", "secrets", "state", "worker", "json", "unsupported",
+        "dependencies", "key", "rule", "allowance", "secrets", "state", "worker", "json",
     ]  # fmt: skip
     """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
     direction (client/schemas.py) and one type as a keyword argument (wire/keywords.py)."""
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     - nowhere: computed when it is shown, or used only when the job is enqueued.
     """
 
-    Setter = Literal["user", "queuectl", "ignored", "later"]
+    Setter = Literal["user", "queuectl", "ignored"]
     """Who writes a value.
 
     - user: the person or program that enqueues the job.
     - queuectl: refused as input.
     - ignored: queuectl, but accepted as input and ignored.
-    - later: nobody yet. This version does not support the key, and refuses it rather than ignore it.
     """
 
 PRIORITY_MAX = 1_000_000

@@ -14,11 +14,14 @@ from queuectl.wire.times import format_duration, format_second, format_time
 if TYPE_CHECKING:
     from queuectl.wire.kinds import JsonObject
 
-LATER = (
-    "captured", "expires", "memory_max", "nice", "on_dead", "on_failure", "on_success", "script", "secrets",
-    "unique_for", "user",
+FIRST = (
+    "max_retries", "backoff_base", "backoff_initial", "backoff_max", "backoff_jitter", "retry_on", "fatal_on",
+    "timeout", "kill_grace", "cwd", "umask", "env", "shell", "stdin", "output_path", "split_output",
 )  # fmt: skip
-"""Attributes of a spec that are younger than 0.1.0."""
+"""Attributes of a spec that 0.1.0 has written."""
+LATER = tuple(sorted({*Spec._fields} - {*FIRST}))
+"""The others. They are written if they are not at their default: so a new key leaves the text of all other specs as it
+was, in every release."""
 
 PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%_+=:,./-"
 """The characters that mean themselves to every shell."""
@@ -94,7 +97,7 @@ def why_expired(job: Job, time: Callable[[float], str] = format_second) -> str:
 def spec_to_text(spec: Spec) -> str:
     """Canonical JSON: equal specs give equal text, the same as in older versions."""
     fields = {**spec._asdict(), "env": dict(spec.env)}
-    for name in LATER:  # older versions do not write these
+    for name in LATER:
         if fields[name] == Spec._field_defaults[name]:
             del fields[name]
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))

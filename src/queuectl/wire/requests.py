@@ -217,8 +217,6 @@ def _check_other(given: str, key: str, value: object) -> None:
             raise Invalid(f"{key} cannot be set to {kinds.shown(value)}", f"{rule}; leave the key out")
     elif value is None or setter == "ignored":
         return
-    elif setter == "later":
-        raise Invalid(f"{key} is not supported by this version of queuectl", "leave the key out")
     else:
         raise Invalid(f"{key} is written by queuectl and cannot be set", "leave the key out")
 

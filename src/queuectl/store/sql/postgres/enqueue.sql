@@ -769,9 +769,6 @@ BEGIN
             END IF;
         ELSIF value = 'null' OR setter = 'ignored' THEN
             CONTINUE;
-        ELSIF setter = 'later' THEN
-            PERFORM {schema}.enqueue_refuse(
-                key || ' is not supported by this version of queuectl', 'leave the key out');
         ELSE
             PERFORM {schema}.enqueue_refuse(key || ' is written by queuectl and cannot be set', 'leave the key out');
         END IF;
