@@ -5,7 +5,7 @@
 # Expected: it is shown as any program that runs: by its command line, its memory and its state. A zombie is a process that
 # has ended and was not reaped yet.
 # Seen: it is a zombie of 0 bytes without a command line or an environment, while it writes on. So tools that pass over
-# zombies neither end such a program nor count its memory. What its threads are in /proc/PID/task tells more.
+# zombies neither end such a program nor count its memory. Its other threads, in /proc/PID/task, tell how it is.
 # Fails when that changes.
 set -eu
 place=$(mktemp -d)
