@@ -133,6 +133,8 @@ def test_a_lock_says_what_is_free_and_who_holds_the_rest(shop: Shop) -> None:
     assert lock.told == "lock gpu: needs 2, 1 of 4 free; held by enc-3 (12m), enc-5 (2m); 3rd of 3"
     assert (lock.code, lock.name, lock.place, lock.waiting) == ("lock", "gpu", 3, 3)
     assert (lock.fix, slots.code) == ("queuectl lock set gpu 5", "busy")
+    shop.store.set_lock(Lock("gpu", ("0",)))
+    assert shop.reason("z") == "waits for lock gpu=2 (there are 1)"  # whatever the others do
 
 
 def test_a_lock_that_nobody_looked_at_has_no_line_yet(shop: Shop) -> None:

@@ -32,6 +32,17 @@ def test_each_verb_says_what_it_changed(jobs: Terminal) -> None:
     assert (job["id"], job["state"]) == ("todo", "cancelled")
 
 
+def test_of_several_batches_an_unknown_one_stops_no_other(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a --batch one -- true; queuectl enqueue --id b --batch two -- true")
+    done = terminal.type("queuectl batch cancel one nosuch two")
+    assert (done.code, done.out) == (3, "cancelled the rest of one\ncancelled the rest of two\n")
+    assert done.err.startswith("queuectl: no batch nosuch; ")
+    assert terminal.states() == {"a": "cancelled", "b": "cancelled"}
+    done = terminal.type("queuectl batch retry --json nosuch two")
+    assert (done.code, [batch["name"] for batch in done.json]) == (3, ["two"])
+    assert terminal.type("queuectl lock delete no such").code == 3
+
+
 def test_a_wrong_state_is_a_conflict(jobs: Terminal) -> None:
     done = jobs.type("queuectl cancel ok")
     assert (done.code, done.out) == (4, "")

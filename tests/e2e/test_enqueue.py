@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 
 import pytest
@@ -141,6 +142,17 @@ def test_chunks_are_kept_up_to_a_bad_line(terminal: Terminal) -> None:
     assert "jobs line 6: job a0 exists already" in done.err
     assert len(terminal.good("queuectl list --json").json) == 25
     assert terminal.type("queuectl enqueue --chunk 5 -- true").code == 2
+
+
+def test_a_chunk_is_committed_as_soon_as_its_jobs_are_read(terminal: Terminal) -> None:
+    os.mkfifo(terminal.folder / "jobs")
+    adding = terminal.background("queuectl enqueue --file jobs --chunk 1")
+    assert adding.stdout is not None
+    with (terminal.folder / "jobs").open("w", buffering=1) as jobs:
+        for number in range(4):
+            jobs.write(f'{{"id": "a{number}", "command": "true"}}\n')
+            assert adding.stdout.readline() == f"enqueued a{number}\n"
+    assert adding.wait(DEADLINE_S) == 0
 
 
 @pytest.mark.parametrize("option", ["", "--json"])

@@ -136,6 +136,8 @@ def test_status_shows_what_runs(terminal: Terminal) -> None:
     assert (worker["slots"], worker["busy"], worker["jobs"]) == (2, 1, ["a"])
     start_known = "a runs on night for "  # a tenth of a second after it was claimed
     eventually(lambda: terminal.good("queuectl explain a").out.startswith(start_known), "its start is on record")
+    terminal.good("queuectl hold a")
+    assert terminal.good("queuectl explain a").out.endswith("; held, so it is not run again\n")
 
 
 def test_if_none_starts_a_worker_only_where_none_serves(terminal: Terminal) -> None:

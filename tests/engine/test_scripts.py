@@ -62,6 +62,8 @@ def test_a_bad_option_is_refused_with_its_line(tmp_path: Path, line: str, said: 
 def test_a_mark_is_a_word_and_other_text_is_none(tmp_path: Path) -> None:
     (tmp_path / "s.sh").write_text("#!/bin/sh\n#QUEUECTLX --nonsense\n# QUEUECTL --nonsense\n#QUEUECTL\n")
     assert scripts.read(str(tmp_path / "s.sh")).given == {}
+    (tmp_path / "s.sh").write_text("#!/bin/sh\n# one \f two\n#QUEUECTL --priority 1\r\n")  # a line ends at LF alone
+    assert scripts.read(str(tmp_path / "s.sh")).given == {"priority": 1}
 
 
 @pytest.mark.parametrize(

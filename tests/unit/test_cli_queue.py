@@ -52,6 +52,7 @@ def test_a_queue_shows_its_limits_and_its_pause(db: Path) -> None:
         ("queue set a_b! rate=1/s", 2), ("queue pause", 2), ("queue pause q --all", 2), ("queue pause q --for x", 2),
         ("queue pause q --for 1h --until 18:00", 2), ("queue resume q", 3), ("queue show q", 3),
         ("lock set l", 2), ("lock set l 0", 2), ("lock set l 1 units=a", 2), ("lock set l units=,", 2),
+        ("lock set l units=none", 2),
         ("lock set l 1 env=QUEUECTL_X", 2), ("lock set l 1 2", 2), ("lock show l", 3), ("lock delete l", 3),
         ("lock delete used", 4), ("enqueue --lock used=2 -- true", 2),
     ],

@@ -44,7 +44,7 @@ def enqueue_many(call: Call, name: str) -> int:
         with opened(name) as file:
             source = _source(call, file)
             numbered = source.read()
-            first = list(islice(numbered, SHOWN))
+            first = list(islice(numbered, SHOWN if call.args.dry_run else 1))
             reader = Reader(
                 source.documents._replace(numbered=chain(first, numbered)), shown, SystemClock().now(),
                 given=source.given, spelled=spelled(options(call.args)), progress=reading(call, file),

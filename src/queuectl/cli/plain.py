@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from queuectl.cli.call import Call
+from queuectl.cli.changed import report_refused
 from queuectl.cli.choosing import selector_of, selects
 from queuectl.cli.command import Command, function_of
 from queuectl.cli.options import ACT, SELECT, Option
@@ -14,9 +15,12 @@ from queuectl.client.operation import DEAD, FLAG, REQUIRED, SELECTION, Argument,
 from queuectl.client.operation import Command as Typed
 from queuectl.client.operations import OPERATIONS
 from queuectl.client.shapes import moment
-from queuectl.domain.errors import Invalid
-from queuectl.typed import Any
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
+from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.words import local_time
+
+if TYPE_CHECKING:
+    from queuectl.client.facade import Client
 
 PRINTERS = {
     "token create": "token:print_made", "token list": "token:print_all",
@@ -92,12 +96,27 @@ def run(call: Call, operation: Operation[Any]) -> int:
         if would and not call.console.confirmed(f"{would}. Go on?", call.args.yes, would):
             call.console.note("nothing was changed", "nothing_changed")
             return 1
-        done = [(given, client.do(operation, **given)) for given in wanted]
+        done, refused = _do(client, operation, wanted)
         if (printer := PRINTERS.get(command.name)) and not call.console.as_json:
             function_of(printer)(call, done[0][1], client.now())
         else:
             _print(call, operation, done)
-    return 0
+    return report_refused(call.console, refused)
+
+
+def _do(
+    client: Client, operation: Operation[Any], wanted: Sequence[dict[str, Any]]
+) -> tuple[list[tuple[dict[str, Any], Any]], list[QueuectlError]]:
+    """The answers, and which of several words are refused; the only one is raised."""
+    done, refused = list[tuple[dict[str, Any], Any]](), list[QueuectlError]()
+    for given in wanted:
+        try:
+            done.append((given, client.do(operation, **given)))
+        except (Conflict, NotFound) as error:
+            if len(wanted) == 1:
+                raise
+            refused.append(error)
+    return done, refused
 
 
 def _wanted(call: Call, operation: Operation[Any]) -> list[dict[str, Any]]:

@@ -31,23 +31,24 @@ class Script(NamedTuple):
 
 def read(filename: str) -> Script:
     """Reads a script; `-` is stdin. Raises `Invalid` with the line of a bad option."""
+    shown = "stdin" if filename == "-" else filename
     try:
         if filename == "-":
             data = sys.stdin.buffer.read(SCRIPT_BYTES_MAX + 1)
         else:
             with open(filename, "rb") as file:
                 data = file.read(SCRIPT_BYTES_MAX + 1)
-        text = check_script(data.decode(), filename)
+        text = check_script(data.decode(), shown)
     except OSError as error:
-        raise Invalid(f"cannot read {filename}: {error.strerror}", "give a script to run") from None
+        raise Invalid(f"cannot read {shown}: {error.strerror}", "give a script to run") from None
     except UnicodeDecodeError:
-        raise Invalid(f"{filename} is not UTF-8 text", "run a program with: queuectl enqueue -- PROGRAM") from None
+        raise Invalid(f"{shown} is not UTF-8 text", "run a program with: queuectl enqueue -- PROGRAM") from None
     given: JsonObject = {}
     for number, line in _marked(text):
         try:
             given = merged(given, _keys(line))
         except Invalid as error:
-            raise Invalid(f"{filename} line {number}: {error.message}", error.hint) from None
+            raise Invalid(f"{shown} line {number}: {error.message}", error.hint) from None
     return Script("script" if filename == "-" else os.path.basename(filename), text, given)
 
 
@@ -62,7 +63,7 @@ def merged(head: JsonObject, typed: JsonObject) -> JsonObject:
 
 def _marked(text: str) -> Iterator[tuple[int, str]]:
     """The marked lines at the head: those after the first line that is no comment do not count."""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and not line.startswith("#"):
             return
         if line.split(None, 1)[:1] == [MARK]:

@@ -84,7 +84,7 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
 def _policy(job: Job) -> str:
     spec = job.spec
     first = format_duration(spec.backoff_initial)
-    text = f"{spec.max_retries} times, after {first}, each delay {spec.backoff_base:g} times the last"
+    text = f"{counted(spec.max_retries, 'time')}, after {first}, each delay {spec.backoff_base:g} times the last"
     text += f", at most {format_duration(spec.backoff_max)}"
     if spec.backoff_jitter:
         text += f", {spec.backoff_jitter:.0%} jitter"
@@ -179,7 +179,8 @@ def explanation(job: Job, reason: str | None, now: float, time: Callable[[float]
     match job.state:
         case JobState.PROCESSING:
             since = f" for {short(max(0.0, now - job.started_at))}" if job.started_at else ""
-            return f"runs on {worker_name(job.worker)}{since}" + (f"; it is {reason}" if reason else "")
+            held = "; held, so it is not run again" if job.held else ""
+            return f"runs on {worker_name(job.worker)}{since}" + (f"; it is {reason}" if reason else "") + held
         case JobState.COMPLETED:
             return f"completed {ago(now - (job.finished_at or now))}"
         case JobState.DEAD:

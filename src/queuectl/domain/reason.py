@@ -183,7 +183,8 @@ def _of_locks(job: Job, facts: Facts) -> Iterator[Gate]:
         lock, holders = facts.lock(request.lock), facts.held.get(request.lock, ())
         free = len(lock.free(unit for hold in holders for unit in hold.units))
         if free < request.units:
-            why = f"held by {named([hold.job for hold in holders])}" if holders else f"there are {free}"
+            is_short = request.units > lock.capacity
+            why = f"there are {lock.capacity}" if is_short else f"held by {named([hold.job for hold in holders])}"
         else:
             keepers = facts.kept(job, lock.name)
             if free >= request.units + sum(len(keeper.units) for keeper in keepers):

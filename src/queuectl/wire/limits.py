@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.limits import CAPACITY_MAX, RATE_STARTS_MAX, Pause, Rate, numbered
-from queuectl.wire.kinds import check_queue, check_text, shown
+from queuectl.wire.kinds import NONE, check_queue, check_text, shown
 from queuectl.wire.times import parse_duration
 from queuectl.wire.words import local_time
 
@@ -49,6 +49,8 @@ def check_units(value: object, key: str) -> tuple[str, ...]:
     units = [unit.strip() for unit in value.split(",")] if isinstance(value, str) else value
     if not isinstance(units, (list, tuple)) or not units:
         raise Invalid(f"{key} must be a list of names, not {shown(value)}", "e.g. 0,1,2,3")
+    if list(units) == [NONE]:
+        raise Invalid(f"{key} cannot be none", "a lock has at least one: queuectl lock set NAME 1")
     if len(units) > CAPACITY_MAX:
         raise Invalid(f"{key} has {len(units):,} names; the limit is {CAPACITY_MAX:,}")
     return tuple(check_queue(unit, "unit") for unit in units)

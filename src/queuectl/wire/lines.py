@@ -86,6 +86,8 @@ def _text(data: bytes) -> str:
 def _split(colsep: str | None) -> Callable[[str], list[str]]:
     if colsep is None:
         return lambda line: [line]
+    if not colsep:
+        raise Invalid("--colsep is empty", "say what separates columns, such as --colsep ,")
     if len(colsep) == 1:
         return lambda line: [column.strip() for column in line.split(colsep)]
     try:
