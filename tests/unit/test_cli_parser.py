@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from queuectl.cli import arguments, familiar, parser
 from queuectl.cli.command import GLOBAL_OPTIONS
 from queuectl.cli.commands import commands
+from queuectl.cli.listing import SORT_KEYS
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import INPUT
 
@@ -96,6 +99,11 @@ def test_usual_words_need_no_argparse() -> None:
     assert usual is not None
     assert usual[1] == ["one", "two"]
     assert parser.read(commands()["enqueue"], ["--priority", "-5"]) is None
+
+
+def test_help_names_every_sort_key() -> None:
+    (sort,) = (option for option in commands()["list"].options if "--sort" in option.flags)
+    assert set(SORT_KEYS) <= set(re.findall(r"\w+", sort.help))
 
 
 def test_help_is_never_coloured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ ENQUEUE = (
     *(_of(field) for field in INPUT if field.option),
 )
 
-FILE = option("-f", "--file", "FILE", "add one JSON job per line, all or none; - is stdin", dest="file")
+FILE = option("-f", "--file", "FILE", "add one JSON job per line, all or none; - is stdin")
 MANY = (
     FILE,
     option("--each-line", "FILE", "add a job for each line, which replaces {} or is the last word; - is stdin"),

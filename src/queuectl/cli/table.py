@@ -173,7 +173,7 @@ _ROWS = (
     ),
     Command(
         name="metrics", group=WEB, help="print metrics for Prometheus", target="metrics:metrics", reads=True,
-        description="Print the metrics of `serve` as Prometheus reads them, but for queuectl_executions_total, which "
+        description="Print the metrics of `serve` as Prometheus reads them, except queuectl_executions_total, which "
         "counts from a server's start. For a machine without a server: have a timer write them to a file for the "
         "textfile collector of node_exporter.",
         examples=("queuectl metrics", "queuectl metrics > /var/lib/node_exporter/queuectl.prom.new"),
@@ -200,7 +200,7 @@ _ROWS = (
     ),
     Command(
         name="migrate", group=SETUP, help="bring an older release's store up to date", target="upkeep:migrate",
-        description="Bring the schema of a store up to date that an older release has made. The first change by this "
+        description="Upgrade the schema of a store that an older release has made. The first change by this "
         "release does the same; commands that only read never do. Workers go on meanwhile, and those of older releases "
         "of the same major version go on working.",
         examples=("queuectl migrate",),
@@ -228,7 +228,7 @@ _ROWS = (
         name="service install", group=WORKERS, only_here="installs services on this machine",
         help="have systemd run a worker", target="service:install", options=SERVICE,
         description="Write systemd units for a worker on this store (with --serve, for the dashboard too), start them, "
-        "and have them start again after a crash and with the machine. First check, as the user whose service it is, "
+        "and have them start again after a crash and at boot. First check, as the user whose service it is, "
         "that they can start. A restart, also to a new release, leaves running commands alone; the new worker takes "
         "them over.",
         examples=(
@@ -291,7 +291,7 @@ _ROWS = (
         help="add jobs that were exported, as they were", target="exchange:import_jobs", words="FILE|-", least=1,
         most=1,
         description="Add jobs from a file that export has made, or from stdin: all or none, under their ids, with "
-        "their state, attempts and results. Those that ran wait again. An id that is taken is named with its line, "
+        "their state, attempts and results. Running ones wait again. An id that is taken is named with its line, "
         "exit 4. To add new jobs, use enqueue --file; for a crontab, import crontab.",
         examples=("queuectl import jobs.jsonl", "queuectl import - < jobs.jsonl"),
     ),

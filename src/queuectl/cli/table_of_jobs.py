@@ -39,7 +39,7 @@ ROWS = (
         options=(
             flag("--check", "print each problem on a line; exit 1 if there is one"),
             option("--max-wait", "DURATION", "with --check: longest wait of a due job (default: 10m)", default="10m"),
-            option("--dead-within", "DURATION", "with --check: look this far back (default: 1h)", default="1h"),
+            option("--dead-within", "DURATION", "with --check: jobs dead within this time (default: 1h)", default="1h"),
         ),
         examples=("queuectl status", "queuectl status --json", "queuectl status --check --max-wait 30m"),
     ),
@@ -48,7 +48,7 @@ ROWS = (
         options=(
             *SELECT,
             option("--limit", "N", "at most the N newest, or the first N by --sort; or all"),
-            option("--sort", "KEY", "by id, state, queue, priority, attempts, created, updated; -KEY: reverse"),
+            option("--sort", "KEY", "id, state, queue, priority, attempts, created, updated or duration; -KEY reverses"),
         ),
         description="List jobs, the newest last: on a terminal as many as fit, in a pipe and as JSON all that match. "
         "All selectors must match; repeat one to match any of its values.",
@@ -140,7 +140,7 @@ ROWS = (
             *SELECT,
         ),
         description="List executions with their times, exit codes, processor time and memory, for accounting. "
-        "Durations in seconds, sizes in bytes, times in UTC, unless it is a table for people.",
+        "Durations are in seconds, sizes in bytes and times in UTC, except in the table for people.",
         examples=(
             "queuectl report --since 7d --csv > week.csv",
             "queuectl report --by-job --columns owner,queue,cpu_time,max_rss --json",

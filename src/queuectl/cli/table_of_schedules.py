@@ -12,19 +12,19 @@ POLICY = (
     option("--tz", "ZONE", "time zone of the expression, such as Europe/Berlin (default: this machine's)"),
     Option(
         ("--overlap",), "while an earlier job has not ended: make none, let one wait, cancel that one, or make another "
-        "(default: skip)", {"choices": ("skip", "queue", "replace", "allow"), "dest": "overlap"},
+        "(default: skip)", {"choices": ("skip", "queue", "replace", "allow")},
     ),
     Option(
         ("--catch-up",), "of fires that no worker saw in time, make up none, the last, or up to 100 (default: one)",
-        {"choices": ("skip", "one", "all"), "dest": "catch_up"},
+        {"choices": ("skip", "one", "all")},
     ),
-    option("--late-max", "DURATION", "make no job for a fire that is seen later than this", dest="late_max"),
+    option("--late-max", "DURATION", "make no job for a fire that is seen later than this"),
     option("--jitter", "DURATION", "fire up to this much later, by an amount that follows from the name"),
     option(
         "--alert", "CMD|URL", "run or call this when runs begin to fail or be late, then daily, and once they are well"
     ),
     option("--ping", "URL", "call URL/start when a run starts, and URL or URL/fail when it ends"),
-    option("--expect-within", "DURATION", "a run that has not ended well by then is late", dest="expect_within"),
+    option("--expect-within", "DURATION", "a run that has not succeeded within this time is late"),
 )  # fmt: skip
 
 ROWS = (
@@ -47,8 +47,8 @@ ROWS = (
     Command(
         name="schedule set", group=SCHEDULES, help="change a schedule", target="schedule:change", words="SCHEDULE",
         least=1, most=1, takes_command=True, options=(*POLICY, *OF_JOBS),
-        description="Change the given parts of a schedule: when it fires, its policy, its job. A new rule counts from "
-        "now on. none lifts --late-max, --jitter, --alert, --ping and --expect-within.",
+        description="Change the given parts of a schedule: when it fires, its policy, its job. The others stay. A new "
+        "rule counts from now on. none lifts --late-max, --jitter, --alert, --ping and --expect-within.",
         examples=(
             'queuectl schedule set nightly --cron "30 3 * * *"',
             "queuectl schedule set nightly --timeout 2h -- ./new.sh",
@@ -60,7 +60,7 @@ ROWS = (
         options=(
             option("--tz", "ZONE", "in this time zone (default: this machine's)"),
             option("--from", "TIME", "show fires after this time (default: now)", dest="from_"),
-            option("-n", "--count", "N", "show N fires (default: 10)", dest="count"),
+            option("-n", "--count", "N", "show N fires (default: 10)"),
             option("--name", "SCHEDULE", "draw H as a schedule of this name does", default=""),
         ),
         description="Say what a cron expression means, and when it fires next. Nothing is added. With --json: the "
