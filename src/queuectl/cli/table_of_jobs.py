@@ -48,7 +48,7 @@ ROWS = (
         options=(
             *SELECT,
             option("--limit", "N", "at most the N newest, or the first N by --sort; or all"),
-            option("--sort", "KEY", "id, state, queue, priority, attempts, created, updated or duration; -KEY reverses"),
+            option("--sort", "KEY", "id, state, queue, priority, attempts, created, updated, duration; -KEY reverses"),
         ),
         description="List jobs, the newest last: on a terminal as many as fit, in a pipe and as JSON all that match. "
         "All selectors must match; repeat one to match any of its values.",

@@ -80,7 +80,7 @@ LAYOUTS = (
 )  # fmt: skip
 """What goes first if there are too few lines: figures before failures, and running jobs last."""
 JOBS_LEAST = 4
-"""Lines for running jobs and failures, if there are so many of them, that are worth more than what a layout has."""
+"""Lines for running jobs and failures, if there are that many of them, that are worth more than what a layout has."""
 
 
 def _fitting(found: Overview, height: int | None, head: int, queues: int) -> tuple[Layout, int | None]:

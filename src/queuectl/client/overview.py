@@ -16,7 +16,7 @@ from queuectl.store.port import Store
 from queuectl.typed import NamedTuple
 
 WAITING_SEEN = 300
-"""So many waiting jobs are looked at for why they wait."""
+"""How many waiting jobs are looked at for why they wait."""
 RUNNING_SEEN = 500
 FAILURES_SHOWN = 20
 WAITING = (JobState.BLOCKED, JobState.PENDING, JobState.FAILED)

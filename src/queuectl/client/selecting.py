@@ -17,7 +17,7 @@ from queuectl.store.port import Store
 from queuectl.typed import NamedTuple
 
 OTHERS_SHARE, NEWCOMERS_SHARE, PAUSE_MAX_S = 0.5, 0.05, 0.02
-"""The pause after a batch, as a share of its time, for others who have written of late, and for those who have not.
+"""The pause after a batch, as a share of its time, for others who have written lately, and for those who have not.
 Whoever waits for the lock of a file looks for it ever more rarely."""
 OTHERS_ARE_SEEN_S = 1.0
 

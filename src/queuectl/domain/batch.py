@@ -9,7 +9,7 @@ from queuectl.typed import NamedTuple
 
 
 class Batch(NamedTuple):
-    """The jobs of a batch by state, and what is set for it: at most so many run at once; with more dead ones than
+    """The jobs of a batch by state, and what is set for it: `at_most` of them run at once; with more dead ones than
     `max_fails` (`N` or `N%` of them all) the rest is cancelled.
     """
 

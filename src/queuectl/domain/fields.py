@@ -235,7 +235,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "at_most", "whole number", "nowhere", low=1, high=AT_MOST_MAX, shown=False,
         option="--at-most", metavar="N", help="with --batch: run at most N jobs of the batch at once",
-        label="At most", hint="so many of the batch run at once",
+        label="At most", hint="this many of the batch run at once",
     ),
     Field(
         "max_fails", "allowance", "nowhere", shown=False,

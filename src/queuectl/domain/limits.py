@@ -87,7 +87,7 @@ def numbered(capacity: int) -> tuple[str, ...]:
 
 
 def enough_for(free: int, held: Collection[str]) -> int | None:
-    """The least capacity of a lock that leaves so many numbered units free; None if it may not have as many."""
+    """The least capacity of a lock that leaves `free` numbered units free; None if it may not have as many."""
     for unit in range(CAPACITY_MAX):
         free -= str(unit) not in held
         if not free:

@@ -29,7 +29,7 @@ ON_TIME_S = 60.0
 """Where nobody looked for this long, the fires of that time are not missed."""
 CATCH_UP_MAX = 100
 COUNTED_MAX = 1000
-"""So many fires of a time in which nobody looked are counted one by one."""
+"""At most this many fires of a time in which nobody looked are counted one by one."""
 
 
 class Every(NamedTuple):
@@ -140,7 +140,7 @@ def _next_change(low: int, high: int, zone: tzinfo) -> int | None:
 
 class Due(NamedTuple):
     """The fires of a stretch of time: the latest, oldest first, at most `CATCH_UP_MAX`; and how many came before them,
-    from `first` to `until`. If that is not `counted` to the end, it is at least so many."""
+    from `first` to `until`. If that is not `counted` to the end, there were at least that many."""
 
     fires: Sequence[float] = ()
     earlier: int = 0

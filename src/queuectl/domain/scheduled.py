@@ -24,9 +24,9 @@ from queuectl.domain.schedule import (
 from queuectl.typed import NamedTuple
 
 FIRES_KEPT = 500
-"""So many lines about the fires of a schedule are kept."""
+"""How many lines about the fires of a schedule are kept."""
 IDLE_TOLD = 3
-"""So many fires in a row without a job are a finding."""
+"""How many fires in a row without a job are a finding."""
 
 
 class Schedule(NamedTuple):

@@ -105,7 +105,7 @@ class Server:
             message = protocol.answer(request, called(name, arguments, context, self._read_only))
         except Cancelled:
             return  # the client does not expect an answer
-        except Exception as error:  # noqa: BLE001  the client must hear of it, or it waits for ever
+        except Exception as error:  # noqa: BLE001  the client must hear of it, or it waits forever
             message = protocol.refusal(request_id, Refused(protocol.INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
         finally:
             self._calls.pop(request_id, None)

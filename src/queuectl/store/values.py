@@ -1,4 +1,4 @@
-"""Values that stores take and give, and what can go wrong with one. Few commands need the protocols beside them, in
+"""Values that stores take and give, and what can go wrong with one. Few commands need the protocols, which are in
 port.py."""
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from queuectl.wire.times import parse_duration
 SLOTS_MAX = 4096
 """Slots of one worker, at most."""
 RESTART, RELOAD = "restart", "reload"
-"""What a live worker can be asked for beside other values of its options."""
+"""What a live worker can be asked for, apart from other values of its options."""
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 NAME_LENGTH_MAX = 64
 
@@ -36,7 +36,7 @@ class WorkerOptions(NamedTuple):
 
     `secrets` is the file with the values of its jobs' secrets.
 
-    Beside its slots it runs `hooks`.
+    `hooks`: it also runs hooks, outside its slots.
 
     `name` and the number of `supervisors`, the processes that share the slots, are filled in when it starts.
     """
@@ -71,7 +71,7 @@ def queue_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_served(served: Served) -> None:
-    """Raises `Invalid` for queues to serve beside some not to serve."""
+    """Raises `Invalid` for queues to serve together with some not to serve."""
     if served.only and served.but:
         raise Invalid("--queue and --not-queue exclude each other", "give the queues to serve, or those not to serve")
 

@@ -1,5 +1,5 @@
-"""Runs hooks beside a worker's slots, one at a time, by a supervisor of their own. It is started when the first hook is
-seen, so a worker that sees none pays one look a second, and only if something has changed."""
+"""Runs hooks outside a worker's slots, one at a time, by a supervisor of their own. It is started when the first hook
+is seen, so a worker that sees none pays one look a second, and only if something has changed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ FILES_OWN = 16
 """How many files a supervisor has open for itself: streams, locks, sockets, journal."""
 
 FILES_BESIDE = 32
-"""How many files a supervisor may have to open in addition to those: slots leave so many free."""
+"""How many files a supervisor may have to open in addition to those: slots leave that many free."""
 
 _users = resource.getrlimit(resource.RLIMIT_NOFILE)
 _raised: tuple[int, int] | None = None

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from queuectl.store.shared.session import Session
 
 FEW = 4
-"""So many jobs are written one by one."""
+"""At most this many jobs are written one by one."""
 
 LIFE = frozenset(rows.LIFE)
 _NAMES = Job._fields
 DUE_BY = ("next_retry_at", "run_at")
-"""The values that the time of being due follows from, beside the time of being enqueued."""
+"""The values that the time of being due follows from, in addition to the time of being enqueued."""
 
 
 def write_alike(session: Session, changed: Sequence[tuple[Job, Job]], now: float) -> None:

@@ -42,7 +42,7 @@ def settle_listed(store: Session) -> bool:
 
 
 def settle_batches(store: Session, limit: int) -> bool:
-    """Works on the list's batches, inside a transaction, for so many jobs at most. Returns whether it did anything."""
+    """Works on the list's batches, inside a transaction, for at most `limit` jobs. Returns whether it did anything."""
     text = f"SELECT id, batch, meant FROM {{schema}}.settlements WHERE batch IS NOT NULL ORDER BY id LIMIT {LISTED} "
     listed = store._select(text + store._dialect.skip_locked)
     newly_limited = {name for _, name, meant in listed if meant == LIMITED}

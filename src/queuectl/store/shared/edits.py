@@ -23,7 +23,7 @@ GATED = ("queue", "locks", "start_by")
 
 
 CROWD_MAX = 10_000
-"""So many jobs with the same due time make room for one that is moved between them."""
+"""At most this many jobs with the same due time make room for one that is moved between them."""
 
 
 class Edits(Jobs):

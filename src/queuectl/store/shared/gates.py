@@ -36,12 +36,12 @@ PARKED_AT_ONCE = 1000
 """A claim parks and expires no more, so that it stays short."""
 NO_LIMIT = 1 << 30
 CLOCKS_DIFFER_S = 1.0
-"""So far a start may lie in the future, by the clock of whoever claims."""
+"""How far a start may lie in the future, by the clock of whoever claims."""
 TAKEN_BY_OTHERS_S = 0.05
-"""After so long a claim is repeated that found jobs in somebody's hands."""
+"""How soon a claim is repeated that found jobs which somebody is changing."""
 SUSPECTS_SEEN, LOOK_WIDER = 16, 8
-"""So many suspects that may not be claimed now a claim looks past; if there are more, it looks again, so many times as
-far."""
+"""How many suspects that may not be claimed now a claim looks past; if there are more, it looks again, this many times
+as far."""
 
 Lines = Callable[[dict[str, Any]], Iterable[Iterable[Candidate]]]
 """The first candidates of each line that a claim looks at, by the parameters of the queries that find them."""

@@ -98,7 +98,7 @@ def list_text(values: Sequence[str]) -> str | None:
 
 
 MANY = 50
-"""So many rows are turned into jobs column by column."""
+"""From this many rows on, they are turned into jobs column by column."""
 
 
 def jobs_from_rows(found: Sequence[Sequence[Any]], spec_of: Callable[[int], Spec]) -> list[Job]:

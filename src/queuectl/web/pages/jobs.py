@@ -24,9 +24,9 @@ SIZES = (25, 50, 100, 200)
 NEW_MAX = 100
 """More new jobs than this are not counted."""
 SORTED_MAX = 2000
-"""So many jobs are sorted, the newest that match: more would have to be read each time."""
+"""At most this many jobs are sorted, the newest that match: more would have to be read each time."""
 WORDS_MAX = 100
-"""So many words the search proposes."""
+"""How many words the search proposes."""
 
 ORDERS: Mapping[str, Callable[[Job], Any]] = {
     "id": lambda job: natural(job.id), "state": lambda job: job.state, "queue": lambda job: natural(job.queue),
