@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
+import pytest
 
 from queuectl.client.facade import Client
 from queuectl.client.figures import Counted
-from queuectl.store.sqlite.store import SqliteStore
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.store.sqlite.store import CACHE_KIB, SqliteStore
 from queuectl.web.app import create_app
+from queuectl.web.ask import THREADS, Clients
 from queuectl.web.feed import snapshot
 from queuectl.web.serve import open_client
 from queuectl.wire.requests import JobRequest
+from tests.workshop import PATIENCE_S
 
 PAGES = (
     "/", "/chart?range=30d&show=run", "/chart?queue=default", "/jobs", "/jobs?sort=took", "/failures", "/dlq",
@@ -48,6 +54,7 @@ def test_no_statement_of_the_server_keeps_all_that_it_groups(tmp_path: Path) -> 
                     (await asking.get(path)).raise_for_status()
 
     client = traced()
+    assert database(client).execute("PRAGMA cache_size").fetchone() == (-CACHE_KIB,)
     token = client.own_token()
     client.enqueue([JobRequest(command="true")])
     snapshot(client, Counted())
@@ -59,3 +66,29 @@ def test_no_statement_of_the_server_keeps_all_that_it_groups(tmp_path: Path) -> 
         plan = [step for *_, step in database(client).execute(f"EXPLAIN QUERY PLAN {text}")]
         assert not any("TEMP B-TREE FOR GROUP BY" in step for step in plan), text
     client.close()
+
+
+def test_calls_one_after_the_other_share_a_client_and_the_others_are_closed(tmp_path: Path) -> None:
+    used: list[Client] = []
+    at_once = threading.Barrier(THREADS)
+
+    def use(client: Client) -> None:
+        used.append(client)
+
+    def use_at_once(client: Client) -> None:
+        at_once.wait(PATIENCE_S)
+        use(client)
+
+    async def run() -> None:
+        clients = Clients(partial(open_client, str(tmp_path / "queuectl.db")), idle_s=0.0)
+        await asyncio.gather(*(clients.run("me", use_at_once) for _ in range(THREADS)))
+        for _ in range(2 * THREADS):
+            await clients.run("me", use)
+        clients.close()
+
+    asyncio.run(run())
+    assert len({id(client) for client in used[:THREADS]}) == THREADS
+    assert len({id(client) for client in used[THREADS:]}) == 1
+    for client in used:
+        with pytest.raises(StoreUnavailable):
+            client.counts()

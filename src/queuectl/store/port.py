@@ -95,6 +95,9 @@ class OpenStore(Protocol):
     def wait_at_most(self, seconds: float, answer_s: float = ANSWER_WITHIN_S) -> None:
         """Sets how long to wait for other writers (then `StoreBusy`), and for a server that does not answer."""
 
+    def save_memory(self) -> None:
+        """Keeps little of what was read: for a process with several stores open beside one that writes."""
+
     def replaced(self) -> str:
         """`REPLACED` if this store is gone or another one is in its place, `REOPEN`, or empty."""
 

@@ -1,4 +1,4 @@
-"""Runs calls on the queue in a few threads. Each has a `Client` of its own, since a store is for one thread.
+"""Runs calls on the queue in a few threads. Each call has a `Client` for itself, since a store is for one at a time.
 
 `await ask(request, lambda client: client.status())` runs the call in one of them, as the request's token.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,15 +25,19 @@ T = TypeVar("T")
 THREADS = 4
 WAITING_MAX = 256
 """Calls that may wait for a thread; more are refused at once."""
-CLOSE_WITHIN_S = 1.0
+IDLE_S = 60.0
+"""A client that was not needed for so long is closed: each has a connection with caches of its own."""
 
 
 class Clients:
-    """The threads and their clients. A store that was removed or replaced is opened again."""
+    """The threads, and clients that no call has now. A store that was removed or replaced is opened again."""
 
-    def __init__(self, open_client: Callable[[], Client]) -> None:
+    def __init__(self, open_client: Callable[[], Client], idle_s: float = IDLE_S) -> None:
         self._open = open_client
-        self._own = threading.local()
+        self._idle_s = idle_s
+        self._idle: list[tuple[float, Client]] = []  # since when; the one used last is at the end, and is used next
+        self._lock = threading.Lock()
+        self._closed = False
         self._pool = ThreadPoolExecutor(THREADS, "queuectl-web")
         self._waiting = 0
 
@@ -47,34 +52,42 @@ class Clients:
             self._waiting -= 1
 
     def _call(self, who: str, call: Callable[[Client], T]) -> T:
-        client = self._client()
-        client.who = who
-        return call(client)
+        client = self._take()
+        try:
+            client.who = who
+            return call(client)
+        finally:
+            self._put_back(client)
 
-    def _client(self) -> Client:
-        client: Client | None = getattr(self._own, "client", None)
-        if client is not None and client.is_outdated():
-            self._own.client = None
+    def _take(self) -> Client:
+        while True:
+            with self._lock:
+                client = self._idle.pop()[1] if self._idle else None
+            if client is None:
+                return self._open()
+            if not client.is_outdated():
+                return client
             client.close()
-            client = None
-        if client is None:
-            client = self._own.client = self._open()
-        return client
+
+    def _put_back(self, client: Client) -> None:
+        with self._lock:
+            self._idle.append((time.monotonic(), client))
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        """Closes those that nobody needs; in the end all, else at least one stays."""
+        since = time.monotonic() - self._idle_s
+        with self._lock:
+            gone = self._idle if self._closed else [each for each in self._idle[:-1] if each[0] < since]
+            self._idle = self._idle[len(gone) :]
+        for _, client in gone:
+            with suppress(StoreUnavailable):
+                client.close()
 
     def close(self) -> None:
-        """Ends the threads. Each closes its own client; a busy one first finishes its call."""
-        together = threading.Barrier(THREADS)
-
-        def leave() -> None:
-            client: Client | None = getattr(self._own, "client", None)
-            if client is not None:
-                with suppress(StoreUnavailable):
-                    client.close()
-            with suppress(threading.BrokenBarrierError):
-                together.wait(CLOSE_WITHIN_S)  # so that no thread takes another one's turn
-
-        for _ in range(THREADS):
-            self._pool.submit(leave)
+        """Ends the threads and closes all clients, each after the call that it may be in."""
+        self._closed = True
+        self._pool.submit(self._close_idle)
         self._pool.shutdown(wait=False)
 
 

@@ -98,6 +98,7 @@ def open_client(db: str | None) -> Client:
     """Opens the store for one thread of the server."""
     store = places.open_store(db)
     store.wait_at_most(STORE_PATIENCE_S)
+    store.save_memory()
     return Client(store, drives_orphans=False)  # its threads are few
 
 

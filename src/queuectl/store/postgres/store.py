@@ -84,6 +84,9 @@ class PostgresStore(Recording, Inserting, Batches, History, Tokens, Alerts):
         self._transaction_max_s = TRANSACTION_MAX * (seconds + answer_s)  # a frozen process must not keep locks forever
         self._greet()
 
+    def save_memory(self) -> None:
+        pass  # the server keeps what was read
+
     def guard(self) -> None:
         pass  # nobody but the server can write its files
 

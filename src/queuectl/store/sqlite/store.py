@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from queuectl.store.values import Change, Grip, WorkerRow
 
 PRIORITY_TOP = 1 << 62
+CACHE_KIB = 512
+"""Pages kept by a connection that saves memory."""
 PEOPLE_BUSY_TIMEOUT_S = 10.0
 """How long a command waits for the write lock. A dispatcher waits far less and tries again in its loop."""
 
@@ -62,6 +64,10 @@ class SqliteStore(Inserting, Batches, History, Tokens, Gated, Alerts):
 
     def wait_at_most(self, seconds: float, answer_s: float = 0.0) -> None:
         self._db.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+    def save_memory(self) -> None:
+        """Each commit of another process empties the cache of pages anyway, and reading them again costs little."""
+        self._db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
     def guard(self) -> None:
         from queuectl.store.sqlite import reserve
