@@ -141,7 +141,7 @@ def test_a_value_may_begin_with_a_dash() -> None:
         ("list", ["--queue"], "--queue needs a value", "queuectl list --help"),
         ("list", ["--color", "pink"], "--color 'pink' is not one of auto, always, never", "queuectl list --help"),
         ("list", ["--json=yes"], "--json takes no value, not 'yes'", "queuectl list --help"),
-        ("logs", ["-fx"], "--follow takes no value, not 'x'", "queuectl logs --help"),
+        ("logs", ["--follow=x"], "--follow takes no value, not 'x'", "queuectl logs --help"),
         ("set", ["a", "--replace", "x"], "--replace needs 2 values", "queuectl set --help"),
         ("enqueue", ["ls", "-la"], "unknown option -la", "put -- before the command: queuectl enqueue -- ls …"),
         (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -125,7 +124,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, QueuectlError)
     opens_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
     if opens_page and hasattr(request.state, "visitor") and not request.url.path.startswith("/api/"):
-        title = HTTPStatus(error.http_status).phrase
+        title = problems.title(error.http_status)
         return page(request, "error.html", status=error.http_status, error=error, title=title)
     return problems.response(error)
 

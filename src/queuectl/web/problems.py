@@ -11,6 +11,8 @@ from queuectl.domain.errors import Invalid, QueuectlError, StoreBusy
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.times import format_duration
 
+RENAMED = {413: "Request Entity Too Large", 416: "Requested Range Not Satisfiable"}
+"""Statuses that have other names from Python 3.13 on. An answer does not depend on the Python of the server."""
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 
@@ -97,10 +99,15 @@ class Overloaded(QueuectlError):
     http_status = 503
 
 
+def title(status: int) -> str:
+    """The name of a status of HTTP."""
+    return RENAMED.get(status) or HTTPStatus(status).phrase
+
+
 def document(error: QueuectlError) -> JsonObject:
     """The error as a problem document."""
     return {
-        "type": "about:blank", "title": HTTPStatus(error.http_status).phrase, "status": error.http_status,
+        "type": "about:blank", "title": title(error.http_status), "status": error.http_status,
         "detail": error.message, "code": error.code, "hint": error.hint,
     }  # fmt: skip
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from http import HTTPStatus
 
 import queuectl
 from queuectl.client.operation import JSON, REQUIRED, Argument, Operation
 from queuectl.client.operations import EVENT_STREAM
 from queuectl.client.schemas import COMPONENTS, EXIT_CODE, PAST
 from queuectl.typed import Any
-from queuectl.web.problems import MEDIA_TYPE
+from queuectl.web.problems import MEDIA_TYPE, title
 from queuectl.web.rest.operation import is_selection, names_of
 from queuectl.wire.schema import DURATION, FLAG, OUTCOME, STATE, STORABLE, Schema, listed, optional, ref
 
@@ -141,5 +140,5 @@ def _responses(operation: Operation[Any]) -> dict[str, Any]:
         made["304"] = {"description": "the answer has still the `ETag` in If-None-Match"}
     for status in sorted({*ALWAYS, *operation.fails, *(WITH_BODY if _body(operation) else ())}):
         content = {MEDIA_TYPE: {"schema": ref("Problem")}}
-        made[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
+        made[str(status)] = {"description": title(status), "content": content}
     return made
