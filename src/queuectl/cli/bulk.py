@@ -127,6 +127,7 @@ def _chunk(call: Call) -> int | None:
 
 @contextmanager
 def opened(name: str) -> Iterator[BinaryIO]:
+    """The file of this name, or stdin for `-`. Raises `Unreadable`."""
     if name == "-":
         yield sys.stdin.buffer
         return

@@ -41,6 +41,7 @@ def commands() -> Iterator[Command]:
 
 
 def command_of(operation: Operation[Any]) -> Command:
+    """The command of a plain operation."""
     typed = operation.command
     assert typed is not None
     words = _words(operation)

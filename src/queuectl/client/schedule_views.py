@@ -193,6 +193,7 @@ def view(store: Store, who: str, name: str, limit: int = FIRES_SHOWN) -> Schedul
 
 
 def none_of(store: Store, name: str) -> NotFound:
+    """The error for a schedule that is not there, with the nearest name."""
     known = [each.name for each in store.schedules()]
     return NotFound(f"no schedule {name[:128]}", nearest(name, known) if known else "there is none yet")
 

@@ -1,4 +1,5 @@
-"""Checks of single values, one for each kind of `domain.fields`. Errors name the key, the value and the rule."""
+"""Checks of single values, one for each kind of `domain.fields`. Each returns the value to keep, or raises `Invalid`
+with the key, the value and the rule."""
 
 from __future__ import annotations
 
@@ -29,6 +30,7 @@ NAME_HINT = "1 to 128 of A-Z a-z 0-9 . _ : / @ + -"
 
 
 def check_text(value: object, key: str) -> str:
+    """A text that commands, paths and stores can have: UTF-8 without NUL."""
     if not isinstance(value, str):
         raise Invalid(f"{key} must be text, not {shown(value)}")
     if "\0" in value:
@@ -84,6 +86,8 @@ def _is_whole(text: str) -> bool:
 
 
 def whole_number(low: float, high: float) -> Callable[[object, str], int]:
+    """The check for a whole number from `low` to `high`, or its text."""
+
     def check(value: object, key: str) -> int:
         if isinstance(value, str) and _is_whole(value):
             value = int(value)
@@ -95,6 +99,8 @@ def whole_number(low: float, high: float) -> Callable[[object, str], int]:
 
 
 def number(low: float, high: float) -> Callable[[object, str], float]:
+    """The same for a number that may have a fraction."""
+
     def check(value: object, key: str) -> float:
         if isinstance(value, str):
             whole, point, fraction = value.partition(".")
@@ -108,7 +114,7 @@ def number(low: float, high: float) -> Callable[[object, str], float]:
 
 
 def size(low: float, high: float) -> Callable[[object, str], int]:
-    """A number of bytes: 1048576, `64k`, `512m`, `4g`, `1t`, with or without `b` or `ib` after the unit."""
+    """The same for a number of bytes: 1048576, `64k`, `512m`, `4g`, `1t`, also with `b` or `ib` after the unit."""
 
     def check(value: object, key: str) -> int:
         said = re.fullmatch(r"([0-9]{1,18})([kmgt]?)(i?b)?", str(value).strip().lower())
@@ -153,11 +159,12 @@ def check_queue(value: object, key: str) -> str:
 
 
 def check_command(value: object, key: str) -> str | tuple[str, ...]:
+    """A line for a shell, or the words of a command."""
     if not isinstance(value, list):
         line = check_text(value, key)
         if not line or line.isspace():
             raise Invalid("command is empty", 'give one, e.g. {"command": "echo hello"}')
-        check_size(line, COMMAND_STRING_BYTES_MAX)
+        _check_length(line, COMMAND_STRING_BYTES_MAX)
         return line
     if not value:
         raise Invalid("command is an empty list", "its first word is the program to run")
@@ -165,12 +172,13 @@ def check_command(value: object, key: str) -> str | tuple[str, ...]:
     if not words[0]:
         raise Invalid("command's first word is empty", "it is the program to run")
     for word in words:
-        check_size(word, COMMAND_STRING_BYTES_MAX)
-    check_size("\0".join(words), COMMAND_BYTES_MAX)
+        _check_length(word, COMMAND_STRING_BYTES_MAX)
+    _check_length("\0".join(words), COMMAND_BYTES_MAX)
     return words
 
 
 def check_script(value: object, key: str) -> str:
+    """The text of a script."""
     text = check_filled(value, key)
     if (size := len(text.encode())) > SCRIPT_BYTES_MAX:
         raise Invalid(
@@ -197,10 +205,11 @@ def check_hook(value: object, key: str) -> str:
 
 
 def not_a_url(value: object, key: str) -> Invalid:
+    """The error for a URL that cannot be called."""
     return Invalid(f"{key} {shown(value)} is not a URL", ADDRESS_HINT)
 
 
-def check_size(text: str, limit: int) -> None:
+def _check_length(text: str, limit: int) -> None:
     if len(text) * 4 > limit and (size := len(text.encode())) > limit:
         raise Invalid(
             f"command is {size:,} bytes long; the limit is {limit:,}",
@@ -209,6 +218,7 @@ def check_size(text: str, limit: int) -> None:
 
 
 def check_exit_codes(value: object, key: str) -> tuple[int, ...]:
+    """Codes from 1 to 255: a list, one alone, or text with commas between."""
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",")]
     if isinstance(value, int):
@@ -268,6 +278,7 @@ def check_dependencies(value: object, key: str) -> tuple[str, ...]:
 
 
 def check_env(value: object, key: str) -> dict[str, str]:
+    """Variables, by name."""
     if not isinstance(value, dict):
         raise Invalid(f"{key} must be an object of names and values, not {shown(value)}")
     for name, text in value.items():
@@ -279,6 +290,7 @@ def check_env(value: object, key: str) -> dict[str, str]:
 
 
 def check_umask(value: object, key: str) -> int:
+    """A umask in octal text, such as `022`."""
     if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{1,4}", value):
         mask = int(value.replace("o", ""), 8)
         if mask <= 0o777:
@@ -323,5 +335,6 @@ def check_of(field: Field) -> Callable[[Any, str], Any]:
 
 
 def shown(value: object) -> str:
+    """A value as JSON for an error, in at most 60 characters."""
     text = json.dumps(value, ensure_ascii=False, default=repr).encode(errors="backslashreplace").decode()
     return text if len(text) <= 60 else text[:57] + "..."

@@ -26,12 +26,14 @@ FIXED = {
 
 
 def check_name(value: object, key: str) -> str:
+    """A schedule's name. Raises `Invalid`."""
     if isinstance(value, str) and re.fullmatch(NAME, value):
         return value
     raise Invalid(f"{key} {shown(value)} is not valid", "1 to 111 of A-Z a-z 0-9 . _ : -")
 
 
 def check_every(value: object, key: str) -> float:
+    """The seconds of an interval. Raises `Invalid`."""
     seconds = parse_duration(value, key)
     if seconds < 1 or seconds != int(seconds):
         raise Invalid(f"{key} must be whole seconds, at least 1s, not {shown(value)}", "write it as 30s, 5m, 1h30m, 2d")
@@ -93,4 +95,5 @@ def check_document(document: object, now: float) -> dict[str, Any]:
 
 
 def document_text(document: dict[str, Any]) -> str:
+    """The keys as a schedule keeps them."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
