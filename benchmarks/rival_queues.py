@@ -1,28 +1,17 @@
-"""What Python job queues make of the same jobs, each with a task that calls `subprocess.run` and keeps the output.
-
-They live in a virtual environment of their own, made at first use in the user's cache. A run is measured from the
-first mark that a task leaves behind to the last one, so neither enqueueing nor starting up counts.
-"""
+"""What Python job queues make of the same jobs, each with a task that calls `subprocess.run` and keeps the output."""
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
-from benchmarks.bench import GIVE_UP_AFTER_S, environment
-from benchmarks.rival_tools import NotInstalled, tool
+from benchmarks.rival_runs import Queue, Site, redis
 from benchmarks.throughput import SLOTS
+from tests.server import free_port
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "queuectl-benchmarks"
-STOP_WITHIN_S = 20.0
+PROCESSES = 2
+THREADS = str(SLOTS // PROCESSES)
 
 TASK = """
 import os, subprocess
@@ -35,24 +24,11 @@ def run(command):
     os.write(MARKS, b".")
     return [done.returncode, done.stdout]
 """
-
-
-class Queue(NamedTuple):
-    """A Python job queue: its package, its consumer's command line, and its part of the module `app`.
-
-    `app.fill(jobs, command)` enqueues.
-    """
-
-    package: str
-    consumer: Sequence[str]
-    needs_redis: bool
-    app: str
-
+"""What stands before each program: `app.fill(jobs, command)` adds jobs that call `run(command)`."""
 
 HUEY = Queue(
-    package="huey",
+    packages=["huey==3.5.4"],
     consumer=["huey_consumer", "app.huey", "-w", str(SLOTS), "-k", "process", "-q"],
-    needs_redis=False,
     app="""
 from huey import SqliteHuey
 
@@ -66,9 +42,8 @@ def fill(jobs, command):
 )
 
 DRAMATIQ = Queue(
-    package="dramatiq[redis]",
-    consumer=["dramatiq", "app", "--processes", "2", "--threads", str(SLOTS // 2)],
-    needs_redis=True,
+    packages=["dramatiq[redis]==2.2.1"],
+    consumer=["dramatiq", "app", "--processes", str(PROCESSES), "--threads", THREADS],
     app="""
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
@@ -87,9 +62,8 @@ def fill(jobs, command):
 )
 
 CELERY = Queue(
-    package="celery[redis]",
+    packages=["celery[redis]==5.7.0"],
     consumer=["celery", "-A", "app", "worker", "-c", str(SLOTS), "-l", "ERROR"],
-    needs_redis=True,
     app="""
 from celery import Celery
 
@@ -103,9 +77,8 @@ def fill(jobs, command):
 )
 
 RQ = Queue(
-    package="rq",
+    packages=["rq==3.0.0"],
     consumer=["rq", "worker-pool", "-n", str(SLOTS), "-q"],
-    needs_redis=True,
     app="""
 from redis import Redis
 from rq import Queue
@@ -118,98 +91,77 @@ def fill(jobs, command):
 """,
 )
 
+SAQ = Queue(
+    packages=["saq[redis]==0.26.4", "typing-extensions==4.16.0"],  # which it imports, but does not ask for
+    consumer=["saq", "app.settings", "--workers", str(PROCESSES), "-q"],
+    app=f"""
+import asyncio
+from saq import Queue
 
-@cache
-def installed(package: str) -> Path:
-    """The folder of programs of an environment that has the package. Raises `NotInstalled`."""
-    programs = CACHE / package.partition("[")[0] / "bin"
-    ready = programs / "ready"
-    try:
-        if not ready.exists():
-            subprocess.run([sys.executable, "-m", "venv", programs.parent], check=True, capture_output=True)
-            pip = [str(programs / "pip"), "install", "--quiet", "--disable-pip-version-check", package]
-            subprocess.run(pip, check=True, capture_output=True)
-            ready.touch()
-    except (OSError, subprocess.CalledProcessError):
-        raise NotInstalled(package) from None
-    return programs
+queue = Queue.from_url(URL)
+
+async def task(_context, *, command):
+    return await asyncio.to_thread(run, command)
+
+settings = {{"queue": queue, "functions": [task], "concurrency": {THREADS}}}
+
+async def enqueue(jobs, command):
+    for _ in range(jobs):
+        await queue.enqueue("task", command=command, timeout=3600)  # by default 10 s
+    await queue.disconnect()
+
+def fill(jobs, command):
+    asyncio.run(enqueue(jobs, command))
+""",
+)
+
+TASKIQ = Queue(
+    packages=["taskiq-redis==1.2.4", "taskiq==0.13.0"],
+    consumer=[
+        "taskiq",
+        "worker",
+        "app:broker",
+        "--workers",
+        str(PROCESSES),
+        "--max-async-tasks",
+        THREADS,
+        "--log-level",
+        "ERROR",
+    ],
+    app="""
+import asyncio
+from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
+
+broker = RedisStreamBroker(URL).with_result_backend(RedisAsyncResultBackend(URL))
+task = broker.task(task_name="task")(run)
+
+async def enqueue(jobs, command):
+    await broker.startup()
+    for _ in range(jobs):
+        await task.kiq(command)
+    await broker.shutdown()
+
+def fill(jobs, command):
+    asyncio.run(enqueue(jobs, command))
+""",
+)
+
+ALL = (HUEY, DRAMATIQ, CELERY, SAQ, TASKIQ, RQ)
 
 
 def measure(queue: Queue, folder: Path, command: str, jobs: int) -> float:
-    """Jobs/s of a command through a queue's consumer."""
-    programs = installed(queue.package)
-    (folder / "app.py").write_text(TASK + queue.app)
-    (folder / "marks").touch()
-    if not queue.needs_redis:
-        return consume(queue, programs, folder, {}, command, jobs)
-    with redis(folder) as url:
-        return consume(queue, programs, folder, {"REDIS_URL": url}, command, jobs)
-
-
-def consume(queue: Queue, programs: Path, folder: Path, extra: dict[str, str], command: str, jobs: int) -> float:
-    """Enqueues all, then starts the consumer and watches the marks."""
-    own = {**environment(), "PYTHONPATH": str(folder), "PATH": f"{programs}:{os.environ['PATH']}", **extra}
-    fill = f"import app; app.fill({jobs}, {command!r})"
-    subprocess.run([programs / "python", "-c", fill], cwd=folder, env=own, check=True, capture_output=True)
-    with running([str(programs / queue.consumer[0]), *queue.consumer[1:]], folder, own):
-        return rate(folder / "marks", jobs)
-
-
-def rate(marks: Path, jobs: int, until_recorded: Callable[[], None] = lambda: None) -> float:
-    """Jobs/s between the first mark and the last, or the moment when the ends of all are on record."""
-    began, first = time.perf_counter(), 0
-    deadline = began + GIVE_UP_AFTER_S
-    while (done := marks.stat().st_size) < jobs:
-        if done and not first:
-            began, first = time.perf_counter(), done
-        if time.perf_counter() > deadline:
-            raise RuntimeError(f"only {done} of {jobs} jobs are done")
-        time.sleep(0.005)
-    until_recorded()
-    return (jobs - first) / (time.perf_counter() - began)
+    """Jobs/s of a command through a queue's consumer, which starts once all are added."""
+    with ready(queue, folder, TASK) as site:
+        site.fill(jobs, command)
+        with site.consuming():
+            return site.rate(jobs)
 
 
 @contextmanager
-def redis(folder: Path) -> Iterator[str]:
-    """The URL of a Redis of our own, with the settings it is shipped with."""
-    program = tool("redis-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with running([program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)], folder, environment()):
-        deadline = time.monotonic() + STOP_WITHIN_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-        yield f"redis://127.0.0.1:{port}/0"
-
-
-@contextmanager
-def running(command: Sequence[str], folder: Path, own: dict[str, str]) -> Iterator[None]:
-    """A process that is ended afterwards, with all it has started."""
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=folder, env=own, stdout=quiet, stderr=quiet, start_new_session=True)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
-            os.killpg(process.pid, 9)
-        except ProcessLookupError:
-            pass
-        process.wait()
-
-
-huey = partial(measure, HUEY)
-dramatiq = partial(measure, DRAMATIQ)
-celery = partial(measure, CELERY)
-rq = partial(measure, RQ)
+def ready(queue: Queue, folder: Path, given: str) -> Iterator[Site]:
+    """A queue, and the Redis that it needs."""
+    if queue is HUEY:
+        yield Site(queue, folder, given, {})
+    else:
+        with redis(folder, free_port()) as url:
+            yield Site(queue, folder, given, {"REDIS_URL": url})

@@ -12,6 +12,9 @@ from pathlib import Path
 from benchmarks import bench
 from benchmarks.throughput import SLOTS, check_outputs
 
+WARM_AFTER = 10
+"""One in so many jobs is run before the measurement begins."""
+
 
 class NotInstalled(Exception):
     """What is to be measured is not on this machine."""
@@ -25,6 +28,16 @@ def tool(name: str) -> str:
     return found
 
 
+def debian_version(package: str) -> str:
+    """The installed version of a Debian package. Raises `NotInstalled`."""
+    try:
+        words = ["dpkg-query", "--show", "--showformat", "${Version}", package]
+        said = subprocess.run(words, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise NotInstalled(package) from None
+    return f"{package} {said.stdout} (Debian)"
+
+
 def xargs(_folder: Path, command: str, jobs: int) -> float:
     """The reference: two in flight, nothing kept."""
     return jobs / bench.xargs(["sh", "-c", command], jobs, 2)
@@ -33,6 +46,7 @@ def xargs(_folder: Path, command: str, jobs: int) -> float:
 def queuectl(_folder: Path, command: str, jobs: int) -> float:
     """Ours: a running worker, every result durable, every output kept."""
     with bench.fresh_store() as client, bench.worker(client, SLOTS):
+        bench.run_all(client, command, max(1, jobs // WARM_AFTER))
         took = bench.run_all(client, command, jobs)
         check_outputs(client, b"hello\n" if command.startswith("echo") else b"")
     return jobs / took
@@ -72,3 +86,23 @@ def task_spooler(folder: Path, command: str, jobs: int) -> float:
         return jobs / (time.perf_counter() - began)
     finally:
         spool("-K")
+
+
+def nq(folder: Path, command: str, jobs: int) -> float:
+    """A folder for each place, since a folder's jobs run one after the other; the first waits on a FIFO."""
+    program, gate = tool("nq"), folder / "gate"
+    os.mkfifo(gate)
+    queues = [{**bench.environment(), "NQDIR": str(folder / str(number))} for number in range(SLOTS)]
+
+    def queue(number: int, *words: str) -> None:
+        subprocess.run([program, *words], env=queues[number % SLOTS], check=True, stdout=subprocess.DEVNULL)
+
+    for number in range(SLOTS):
+        queue(number, "cat", str(gate))
+    for number in range(jobs):
+        queue(number, "sh", "-c", command)
+    os.close(os.open(gate, os.O_WRONLY))
+    began = time.perf_counter()
+    for number in range(SLOTS):
+        queue(number, "-w")
+    return jobs / (time.perf_counter() - began)

@@ -11,34 +11,55 @@ import json
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import rival_queues, rival_tools, table
+from benchmarks.rival_runs import Queue, redis_version
 from benchmarks.rival_tools import NotInstalled
+from queuectl import __version__
 
 COMMANDS = ("true", "echo hello")
 REFERENCE_JOBS = 2000
 
 
 class Rival(NamedTuple):
-    """A tool, how many jobs take it about a second or two, and what is left when all of it is killed."""
+    """A tool, how many jobs take it about a second or two, its version, and what is left when all of it is killed."""
 
     name: str
     jobs: int
     jobs_per_s: Callable[[Path, str, int], float]
+    version: Callable[[], str]
     survives: str
 
 
+def of(name: str, jobs: int, queue: Queue, survives: str) -> Rival:
+    """A Python job queue."""
+    return Rival(name, jobs, partial(rival_queues.measure, queue), lambda: queue.version, survives)
+
+
+def tool(name: str, jobs: int, jobs_per_s: Callable[[Path, str, int], float], survives: str) -> Rival:
+    """A program of the Debian package of that name."""
+    return Rival(name, jobs, jobs_per_s, partial(rival_tools.debian_version, name), survives)
+
+
 RIVALS = (
-    Rival("queuectl", 5000, rival_tools.queuectl, "all: commands run on or again, results kept"),
-    Rival("huey (SQLite)", 1000, rival_queues.huey, "what waits; what ran is lost"),
-    Rival("dramatiq (Redis)", 1000, rival_queues.dramatiq, "what Redis saved; what ran, runs again"),
-    Rival("Celery (Redis)", 500, rival_queues.celery, "what Redis saved; what ran is lost"),
-    Rival("task-spooler", 500, rival_tools.task_spooler, "nothing"),
-    Rival("GNU parallel", 300, rival_tools.gnu_parallel, "nothing runs; --resume goes by the log"),
-    Rival("rq (Redis)", 150, rival_queues.rq, "what Redis saved; what ran has failed"),
-)
+    Rival(
+        "queuectl", 5000, rival_tools.queuectl, lambda: f"queuectl {__version__}",
+        "all; what ran is ended and runs again",
+    ),
+    of("huey (SQLite)", 1000, rival_queues.HUEY, "what waits; what ran is lost"),
+    of("dramatiq (Redis)", 1000, rival_queues.DRAMATIQ, "all; what ran runs again after 1 to 2 minutes"),
+    of("Celery (Redis)", 500, rival_queues.CELERY, "what waits, 4 jobs a slot an hour late; what ran is lost"),
+    of("saq (Redis)", 1000, rival_queues.SAQ, "what waits; what ran counts as aborted"),
+    of("taskiq (Redis)", 1000, rival_queues.TASKIQ, "all; what was fetched runs after 10 minutes, beside new jobs"),
+    of("rq (Redis)", 150, rival_queues.RQ, "what waits; what ran counts as failed"),
+    tool("task-spooler", 500, rival_tools.task_spooler, "nothing"),
+    tool("nq", 200, rival_tools.nq, "nothing"),
+    tool("parallel", 600, rival_tools.gnu_parallel, "what waits, by --resume; what ran is lost"),
+)  # fmt: skip
+"""`python -m benchmarks.rival_kills` shows what the queues among them keep."""
 
 HEADING = f"{'':<18}{'true/s':>8}{'÷ xargs':>9}{'echo/s':>9}{'÷ xargs':>9}  survives kill -9"
 
@@ -60,19 +81,20 @@ def main() -> None:
         rows.append(measure(rival, arguments.rounds, arguments.scale))
         print(line(rows[-1]), flush=True)
     if arguments.scale == 1:
-        print(f"kept in {table.save('-rivals', rows)}")
+        print(f"kept in {table.save('-rivals', rows, redis=redis_version())}")
 
 
 def measure(rival: Rival, rounds: int, scale: float) -> dict[str, Any]:
     """A rival's medians of each command: `[jobs/s, ratio to xargs]`; none where it is not installed."""
     jobs = max(20, int(rival.jobs * scale))
     row: dict[str, Any] = {"name": rival.name, "survives": rival.survives, "jobs": jobs}
-    for command in COMMANDS:
-        try:
+    try:
+        row["version"] = rival.version()
+        for command in COMMANDS:
             figures = [one_round(rival, command, jobs) for _ in range(rounds)]
-        except NotInstalled:
-            return {**row, **dict.fromkeys(COMMANDS)}
-        row[command] = [round(statistics.median(each), 3) for each in zip(*figures, strict=True)]
+            row[command] = [round(statistics.median(each), 3) for each in zip(*figures, strict=True)]
+    except NotInstalled:
+        return {**row, "version": "", **dict.fromkeys(COMMANDS)}
     return row
 
 
@@ -95,12 +117,12 @@ def line(row: dict[str, Any]) -> str:
 def markdown(path: Path) -> Iterator[str]:
     """The lines of a kept table as Markdown, its date and machine below."""
     kept = json.loads(path.read_text())
-    yield "| | `true`, jobs/s | ÷ `xargs -P2` | `echo hello`, jobs/s | ÷ `xargs -P2` | survives `kill -9` |"
-    yield "|---|---|---|---|---|---|"
+    yield "| | version | `true`, jobs/s | ÷ `xargs -P2` | `echo hello`, jobs/s | ÷ `xargs -P2` | survives `kill -9` |"
+    yield "|---|---|---|---|---|---|---|"
     for row in kept["rows"]:
-        yield f"| {row['name']} | {' | '.join(cells(row))} | {row['survives']} |"
+        yield f"| {row['name']} | {row['version']} | {' | '.join(cells(row))} | {row['survives']} |"
     yield ""
-    yield table.below(kept["machine"])
+    yield f"{table.below(kept['machine'])[:-1]}, Redis {kept['machine']['redis']}."
 
 
 def cells(row: dict[str, Any]) -> Sequence[str]:
