@@ -14,6 +14,7 @@ from queuectl.domain.selector import NO_FAULT, Selector
 from queuectl.domain.token import Role, Token
 from queuectl.store.past import Deed, Place
 from queuectl.store.port import Store
+from queuectl.store.shared import history
 from queuectl.store.shared.history import FALLEN, History
 from queuectl.store.values import Change, Grip
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish, record_one
@@ -152,6 +153,19 @@ def test_figures_are_told_apart_by_queue_and_program(store: Store, clock: Manual
         ("ffmpeg", 2, 2.0), ("python3 send.py", 1, 2.0),
     ]  # fmt: skip
     assert [end.waited for end in store.ends(NOON, 10)] == [10.0, 6.0, 2.0]
+
+
+def test_ends_are_read_in_pages(store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    grip = a_grip(store)
+    for number, at in enumerate((1, 2, 2, 2, 3)):
+        store.insert([a_job(f"job{number}", command=f"run {number}", at=NOON)])
+        clock.at = NOON + at
+        finish(store, grip, claim_one(store, grip), exit_code=number % 2)
+    at_once = list(store.ends(NOON, 10))
+    assert [end.at - NOON for end in at_once] == [3, 2, 2, 2, 1]
+    monkeypatch.setattr(history, "ENDS_PAGE", 2)
+    assert list(store.ends(NOON, 10)) == at_once
+    assert list(store.ends(NOON, 3)) == at_once[:3]
 
 
 @pytest.mark.parametrize(

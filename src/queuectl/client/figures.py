@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import Outcome
@@ -26,6 +28,8 @@ MEASURED_MAX = 500
 """Most executions of each stretch, latest first, that its percentiles are of."""
 PARTS_MAX = 50
 PROGRAM_SHOWN = 60
+PROGRAMS_KNOWN = 1000
+"""The programs of so many commands are remembered."""
 INTERPRETER = re.compile(r"(python|perl|ruby|node|php|Rscript|sh|bash|dash|zsh|make)[\d.]*")
 WINDOW_MIN_S, WINDOW_MAX_S = 1.0, 30 * 86400.0
 FAILURES = (Outcome.FAILED, Outcome.TIMEOUT)
@@ -157,13 +161,19 @@ def figures(
 
 def with_parts(store: Store, found: Figures) -> Figures:
     """The figures by queue and by program too."""
-    ends = store.ends(found.since, ENDS_MAX)
-    since = ends[-1].at if len(ends) == ENDS_MAX else found.since
+    queues: dict[str, _Some] = {}
+    commands: dict[str, _Some] = {}
+    program = lru_cache(PROGRAMS_KNOWN)(program_of)
+    number, since = 0, found.since
+    for number, end in enumerate(store.ends(found.since, ENDS_MAX), 1):
+        queues.setdefault(end.queue, _Some()).add(end)
+        commands.setdefault(program(end.command), _Some()).add(end)
+        if number == ENDS_MAX:
+            since = end.at
     seconds = max(found.until - since, 0.001)
     return found._replace(
-        parts_of=len(ends), parts_since=since, queues=_parts(ends, lambda end: end.queue, seconds),
-        commands=_parts(ends, lambda end: program_of(end.command), seconds),
-    )  # fmt: skip
+        parts_of=number, parts_since=since, queues=_parts(queues, seconds), commands=_parts(commands, seconds)
+    )
 
 
 def with_times(store: Store, found: Figures, queue: str | None = None) -> Figures:
@@ -173,16 +183,26 @@ def with_times(store: Store, found: Figures, queue: str | None = None) -> Figure
     return found._replace(times=[Times(*of_spans(some)) for some in spans])
 
 
-def _parts(ends: Sequence[End], name: Callable[[End], str], seconds: float) -> list[Part]:
+class _Some:
+    """Some executions: they are many, so only their numbers are kept."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+        self.ran, self.waited = array("d"), array("d")
+
+    def add(self, end: End) -> None:
+        self.failed += not end.succeeded
+        self.ran.append(end.ran)
+        if end.waited is not None:
+            self.waited.append(end.waited)
+
+
+def _parts(found: Mapping[str, _Some], seconds: float) -> list[Part]:
     """The busiest parts first."""
-    found: dict[str, list[End]] = {}
-    for end in ends:
-        found.setdefault(name(end), []).append(end)
-    largest = sorted(found.items(), key=lambda part: (-sum(end.ran for end in part[1]), part[0]))[:PARTS_MAX]
+    largest = sorted(found.items(), key=lambda part: (-sum(part[1].ran), part[0]))[:PARTS_MAX]
     return [
         Part(
-            name, len(some), sum(not end.succeeded for end in some), len(some) / seconds,
-            percentiles([end.ran for end in some]), percentiles([end.waited for end in some if end.waited is not None]),
+            name, len(some.ran), some.failed, len(some.ran) / seconds, percentiles(some.ran), percentiles(some.waited)
         )
         for name, some in largest
     ]  # fmt: skip

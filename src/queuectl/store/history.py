@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from queuectl.typed import TYPE_CHECKING, Protocol
 
@@ -37,8 +37,8 @@ class HistoryStore(Protocol):
         """The latest executions (of one queue) that ended by themselves or by timeout since then, and before
         `until`."""
 
-    def ends(self, since: float, limit: int) -> list[End]:
-        """The same executions with their queue and command, latest first."""
+    def ends(self, since: float, limit: int) -> Iterator[End]:
+        """The same executions with their queue and command, latest first. Reads on as they are taken."""
 
     def latest_failures(self, most: int) -> list[Failure]:
         """The latest failures, latest first; those that are long ago are not found."""

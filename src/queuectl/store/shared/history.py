@@ -27,6 +27,10 @@ STRETCHES = "WITH RECURSIVE stretches (nth) AS (SELECT 0 UNION ALL SELECT nth + 
 WITHIN = "finished_at >= ? + ? * nth AND finished_at < ? + ? * (nth + 1)"
 """Stretches of time are counted one by one, along an index: SQLite would keep all that it groups in memory, and sort it
 there."""
+END_KEY = ("attempts.finished_at", "attempts.outcome", "attempts.job", "attempts.number")
+"""Ends in the order of their index."""
+ENDS_PAGE = 5000
+"""How many of many ends are read at a time."""
 COMMAND_SEEN = 300
 """How many characters of a command an `End` has."""
 RUNS_SEEN = 1000
@@ -151,32 +155,37 @@ class History(Session):
     def spans(self, since: float, limit: int, until: float | None = None, queue: str | None = None) -> list[Span]:
         from queuectl.store.past import Span
 
-        return [Span(*times) for (times,) in self._measured("", since, limit, until, queue)]
+        bounds = {" AND attempts.finished_at < ?": until, " AND jobs.queue = ?": queue}
+        given = {text: [value] for text, value in bounds.items() if value is not None}
+        return [Span(*times) for (times,) in self._measured("", since, limit, given)]
 
-    def ends(self, since: float, limit: int) -> list[End]:
+    def ends(self, since: float, limit: int) -> Iterator[End]:
         from queuectl.store.past import End
 
-        named = f"attempts.finished_at, jobs.queue, substr(jobs.command, 1, {COMMAND_SEEN}), attempts.outcome, "
-        found = self._measured(named, since, limit)
-        return [
-            End(at, queue, command, outcome == Outcome.COMPLETED, *times)
-            for at, queue, command, outcome, times in found
-        ]
+        named = f"{', '.join(END_KEY)}, jobs.queue, substr(jobs.command, 1, {COMMAND_SEEN}), "
+        given: dict[str, Sequence[object]] = {}
+        while limit > 0:
+            page = list(self._measured(named, since, min(limit, ENDS_PAGE), given))
+            for at, outcome, _, _, queue, command, times in page:
+                yield End(at, queue, command, outcome == Outcome.COMPLETED, *times)
+            limit -= len(page)
+            if len(page) < ENDS_PAGE:
+                break
+            given = {f" AND ({', '.join(END_KEY)}) < (?, ?, ?, ?)": page[-1][:4]}
 
-    def _measured(
-        self, named: str, since: float, limit: int, until: float | None = None, queue: str | None = None
-    ) -> Iterator[Any]:
-        """The columns named, and run and wait times, of executions that ended by themselves or by timeout."""
-        bounds = {" AND attempts.finished_at < ?": until, " AND jobs.queue = ?": queue}
-        given = {text: value for text, value in bounds.items() if value is not None}
+    def _measured(self, named: str, since: float, limit: int, given: Mapping[str, Sequence[object]]) -> Iterator[Any]:
+        """The columns named, and run and wait times, of executions that ended by themselves or by timeout, latest
+        first. `given` has further conditions with their values."""
+        order = ", ".join(f"{each} DESC" for each in END_KEY)
         text = (
             f"SELECT {named}attempts.finished_at - attempts.started_at, attempts.started_at - jobs.run_at, "
             "attempts.started_at - jobs.created_at, attempts.number "
             "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
             "WHERE attempts.finished_at >= ? AND attempts.outcome IN ('completed', 'failed', 'timeout') "
-            f"AND jobs.queue <> '{HOOKS}'{''.join(given)} ORDER BY attempts.finished_at DESC LIMIT ?"
+            f"AND jobs.queue <> '{HOOKS}'{''.join(given)} ORDER BY {order} LIMIT ?"
         )
-        for *columns, ran, since_due, since_created, number in self._select(text, [since, *given.values(), limit]):
+        values = [value for values in given.values() for value in values]
+        for *columns, ran, since_due, since_created, number in self._select(text, [since, *values, limit]):
             yield *columns, (max(0.0, ran), max(0.0, min(since_due, since_created)) if number == 1 else None)
 
     def latest_failures(self, most: int) -> list[Failure]:
