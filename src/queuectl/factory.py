@@ -74,7 +74,14 @@ class JobFactory:
             same.add("run_at")
         locks = without_lock(job.locks, lock_of(job.batch)) if job.batch is not None else job.locks
         kept = {**{key: getattr(job, key) for key in same}, "locks": locks if "locks" in same else new.locks}
-        return _begun(self._in_batch(new._replace(**kept), changes))
+        new = self._in_batch(new._replace(**kept), changes)
+        if "start_by" in given:
+            new = new._replace(spec=spec._replace(expires=None))
+        elif spec.expires is not None:
+            new = new._replace(start_by=new.due_at + spec.expires)
+        elif "expires" not in given and job.start_by is not None and job.start_by > self._now:
+            new = new._replace(start_by=job.start_by)
+        return _begun(new)
 
     def _in_batch(self, job: Job, request: JobRequest) -> Job:
         """The job with the lock of its batch, if the batch has a limit."""

@@ -555,6 +555,25 @@ def test_a_clone_is_the_same_job_with_changes(anywhere: AnyClient) -> None:
         anywhere.clone("a", {"comand": "x"})
 
 
+def test_a_clone_expires_as_the_job_does(anywhere: AnyClient) -> None:
+    def limits(id: str, **changes: Any) -> tuple[float | None, float | None]:
+        job = anywhere.clone(id, changes)
+        return job.spec.expires, None if job.start_by is None else job.start_by - job.due_at
+
+    anywhere.enqueue(command="true", id="due", expires="10m", run_at="2020-01-01T00:00:00Z")
+    anywhere.enqueue(command="true", id="later", expires="10m", run_at="2040-01-01T00:00:00Z")
+    fixed = anywhere.enqueue(command="true", id="fixed", start_by="2040-01-01T00:00:00Z")
+    for id in ("due", "later"):
+        assert limits(id) == (600, 600)
+        assert limits(id, delay="1h") == (600, 600)
+        assert limits(id, expires="1h") == (3600, 3600)
+        assert anywhere.clone(id, {"start_by": "2041-01-01T00:00:00Z"}).spec.expires is None
+    assert anywhere.clone("fixed").start_by == fixed.start_by
+    assert limits("fixed", expires="1h") == (3600, 3600)
+    anywhere.set(["fixed"], {"start_by": "2020-01-01T00:00:00Z"})
+    assert limits("fixed") == (None, None)  # or it could not start at all
+
+
 def test_tokens_deeds_and_dead_groups_are_alike_here_and_afar(anywhere: AnyClient) -> None:
     token, text = anywhere.create_token("ci")
     assert (token.name, token.role.value) == ("ci", "read-only")

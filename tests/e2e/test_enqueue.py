@@ -313,6 +313,11 @@ def test_a_job_as_it_is_shown_can_be_enqueued_again(terminal: Terminal, line: st
     assert terminal.good(f"queuectl {line} | queuectl enqueue - --id b").out == "enqueued b\n"
 
 
+def test_a_job_that_expires_can_be_enqueued_again_as_it_is_shown(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a --expires 10m --delay 1h -- true")
+    assert terminal.good("queuectl show a --json | queuectl enqueue - --json").json[0]["expires"] == 600
+
+
 def test_broken_json_over_several_lines_is_refused_with_its_line(terminal: Terminal) -> None:
     done = terminal.type("queuectl enqueue -", stdin='{\n"command": "x"\n"id": "a"\n}')
     assert (done.code, done.err) == (

@@ -263,6 +263,9 @@ def test_a_filter_stands_in_the_address_and_is_read_back() -> None:
         {"command": "true", "queue": "video", "priority": -5, "tags": ["a", "b"], "held": True, "timeout": "90s"},
         {"command": "true", "max_retries": 0, "retry_on": [1, 2], "backoff_initial": "1h", "split_output": True},
         {"command": "true", "env": {"KEY": "a b'c"}, "cwd": "/tmp", "kill_grace": 0.5, "output_path": "/tmp/a b"},
+        {"command": "true", "delay": "1h", "expires": "10m"},
+        {"command": "true", "start_by": "2037-01-01T00:00:00Z"},
+        {"command": "true", "batch": "b", "at_most": 2, "locks": ["own"]},
     ],
 )
 def test_the_copied_command_line_enqueues_the_same_job(service: Service, given: dict[str, Any]) -> None:
@@ -274,8 +277,10 @@ def test_the_copied_command_line_enqueues_the_same_job(service: Service, given: 
     done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=True)
     copy = service.queue.job(done.stdout.split()[1])
     assert shlex.split(line)[:2] == ["queuectl", "enqueue"]
-    assert (copy.command, copy.queue, copy.priority, copy.tags, copy.held) == (
-        job.command, job.queue, job.priority, job.tags, job.held,
+    assert (copy.command, copy.queue, copy.priority, copy.tags, copy.held, copy.locks) == (
+        job.command, job.queue, job.priority, job.tags, job.held, job.locks,
     )  # fmt: skip
+    assert copy.spec.expires is not None or copy.start_by == job.start_by
+    assert (copy.start_by is None) == (job.start_by is None)
     assert copy.spec._replace(env={}) == job.spec._replace(env={})
     assert copy.spec.env.get("KEY") == job.spec.env.get("KEY")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from shlex import join
 
+from queuectl.domain.batch import lock_of, without_lock
 from queuectl.domain.fields import INPUT, Field
 from queuectl.domain.job import Job, Spec
 from queuectl.settings import Settings
 from queuectl.typed import Any
 from queuectl.wire.jobs import command_line as wire_command_line
 from queuectl.wire.sizes import format_size
+from queuectl.wire.times import format_time
 
 MASKED = "***"
 """Shown instead of a variable's value."""
@@ -28,6 +30,10 @@ def document(job: Job, settings: Settings) -> dict[str, Any]:
     """
     usual = {**Job._field_defaults, **Spec._field_defaults, **settings.spec_defaults()}
     found: dict[str, Any] = {"command": job.command if isinstance(job.command, str) else list(job.command)}
+    if job.spec.expires is not None:
+        job = job._replace(start_by=None)  # it follows
+    if job.batch is not None:
+        job = job._replace(locks=without_lock(job.locks, lock_of(job.batch)))
     for field in _SAID:
         value = getattr(job.spec if field.place == "spec" else job, field.name)
         if value is not None and value != usual[field.name]:
@@ -44,6 +50,8 @@ def _spelled(field: Field, value: Any) -> Any:
         return f"{value:g}s"
     if field.kind == "size":
         return format_size(value)
+    if field.kind == "time":
+        return format_time(value)
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -197,13 +197,15 @@ def not_a_list() -> Invalid:
 
 
 def of_printed(document: object) -> tuple[object, list[str]]:
-    """Turns a job as queuectl prints it into a new job's JSON, without its id and the keys that queuectl writes.
+    """Turns a job as queuectl prints it into a new job's JSON, without its id and the keys that queuectl writes: also
+    `start_by`, where that follows from `expires`.
 
     Also returns the keys left out that had a value. Any other document is returned unchanged.
     """
     if not isinstance(document, dict) or not document.keys() & (_WRITTEN | PRINTED_BESIDE):
         return document, []
-    asked = {key: value for key, value in document.items() if key.replace("-", "_") in INPUT_KEYS and key != "id"}
+    left = {"id", "start_by"} if document.get("expires") is not None else {"id"}
+    asked = {key: value for key, value in document.items() if key.replace("-", "_") in INPUT_KEYS and key not in left}
     return asked, [key for key, value in document.items() if key not in asked and value is not None]
 
 
