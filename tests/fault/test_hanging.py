@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import select
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +134,21 @@ def test_links_to_a_mount_that_may_hang_are_followed(tmp_path: Path, monkeypatch
     monkeypatch.setattr(mounts, "_places", [str(tmp_path / "there")])
     assert mounts.hold_any([str(tmp_path / "link" / "x")])
     assert not mounts.hold_any([str(tmp_path / "elsewhere")])
+    (tmp_path / "round").symlink_to("round")
+    assert not mounts.hold_any([str(tmp_path / "round" / "x")])
+
+
+def test_a_command_line_that_names_a_path_that_hangs_does_not(hung: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(f"../{tmp_path.name}/hung")
+    queuectl = [sys.executable, "-m", "queuectl", "--db", str(tmp_path / "q.db")]
+    for place in (hung, tmp_path / "link" / ".." / "link"):
+        named = ["--cwd", place, "--stdin", place / "file", "--output", place / "file", "--shell", place / "sh"]
+        done = subprocess.run(
+            [*queuectl, "enqueue", *named, "-c", "true"], capture_output=True, text=True, timeout=20, check=True
+        )
+        assert "here (--" not in done.stderr
+    words = ["schedule", "add", "s", "--cron", "@daily", *named, "-c", "true"]
+    assert "here (--" not in subprocess.run([*queuectl, *words], capture_output=True, text=True, timeout=20).stderr
 
 
 def test_a_start_that_takes_too_long_is_killed_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

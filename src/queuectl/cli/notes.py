@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from queuectl.cli.changed import at_once
 from queuectl.domain.unique import ADDED, Fate, state_in_words
@@ -98,7 +98,7 @@ def note_missing_of(call: Call, document: Mapping[str, Any], folder: str) -> Non
         return None if given is None else os.path.normpath(os.path.join(folder, os.path.expanduser(given)))
 
     shell = document.get("shell")
-    if shell is not None:
+    if shell is not None and "/" not in shell:
         from shutil import which
 
         shell = which(shell) or shell
@@ -111,14 +111,23 @@ def _note_missing(call: Call, what: str) -> None:
 
 
 def _missing(cwd: str | None, stdin: str | None, output_path: str | None, shell: str | None) -> Iterator[str]:
-    if cwd is not None and not os.path.isdir(cwd):
+    if cwd is not None and not _is_there(cwd, os.path.isdir):
         yield f"no folder {cwd} here (--cwd)"
-    if stdin is not None and (not os.path.exists(stdin) or os.path.isdir(stdin)):
+    if stdin is not None and not _is_there(stdin, lambda path: os.path.exists(path) and not os.path.isdir(path)):
         yield f"no file {stdin} here (--stdin)"
-    if output_path is not None and not os.path.isdir(folder := os.path.dirname(output_path)):
+    if output_path is not None and not _is_there(folder := os.path.dirname(output_path), os.path.isdir):
         yield f"no folder {folder} here (--output)"
-    if shell is not None and not os.access(os.path.join(cwd or "/", shell), os.X_OK):
+    if shell is not None and not _is_there(os.path.join(cwd or "/", shell), lambda path: os.access(path, os.X_OK)):
         yield f"no program {shell} here (--shell)"
+
+
+def _is_there(path: str, is_right: Callable[[str], bool]) -> bool:
+    """Whether a look at the path finds what is right. One that may hang is not looked at, and taken as right."""
+    if path in (os.getcwd(), "/bin/sh"):
+        return True  # of nearly all jobs: loads nothing
+    from queuectl.engine.supervise.hanging import Mounts
+
+    return Mounts().hold_any([path]) or is_right(path)
 
 
 def note_paused(call: Call, paused: Mapping[str, Pause]) -> None:

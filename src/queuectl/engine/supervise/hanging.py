@@ -14,6 +14,8 @@ from queuectl.store.mounts import MOUNTS, SHARED
 
 CHANGED = 0x2 | 0x8
 """What `poll` says of the open table when mounts have changed: POLLPRI and POLLERR."""
+LINKS_MAX = 40
+"""As the kernel follows."""
 
 
 def _may_hang(kind: str) -> bool:
@@ -55,5 +57,23 @@ class Mounts:
         return any(path == place or path.startswith(f"{place}/") for place in self._places)
 
     def hold_any(self, paths: Iterable[str]) -> bool:
-        """Whether one of the paths is on such a mount, with all links followed. May hang."""
-        return any(self.holds(os.path.abspath(path)) or self.holds(os.path.realpath(path)) for path in paths)
+        """Whether one of the paths is on such a mount, with all links followed. Touches none, so it cannot hang."""
+        return any(map(self._leads_to_one, paths))
+
+    def _leads_to_one(self, path: str) -> bool:
+        place, rest, links = "/", os.path.join(os.getcwd(), path).split("/")[::-1], 0
+        while rest:
+            name = rest.pop()
+            place = os.path.dirname(place) if name == ".." else os.path.normpath(os.path.join(place, name))
+            if self.holds(place):
+                return True
+            try:
+                target = os.readlink(place)
+            except OSError:
+                continue  # no link
+            links += 1
+            if links > LINKS_MAX:
+                return False
+            place = "/" if target.startswith("/") else os.path.dirname(place)
+            rest += target.split("/")[::-1]
+        return False
