@@ -98,8 +98,12 @@ def test_a_restore_waits_for_no_worker_and_takes_only_backups(place: Places, tmp
     address, other = place("sqlite"), tmp_path / "other.db"
     with closing(sqlite3.connect(other)) as db:
         db.execute("CREATE TABLE t (x)")
-    for path in (other, tmp_path / "missing.db", tmp_path):
-        with pytest.raises(StoreUnavailable, match="not a backup"):
+    for path, said in (
+        (other, "not a backup"),
+        (tmp_path / "missing.db", "there is no backup"),
+        (tmp_path, "not a backup"),
+    ):
+        with pytest.raises(StoreUnavailable, match=said):
             back(address, path)
     assert not os.path.exists(address)
 

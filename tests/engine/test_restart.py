@@ -59,6 +59,11 @@ def test_only_a_live_worker_restarts(shop: Workshop) -> None:
     assert shop.client.restart_workers() == []
     with pytest.raises(NotFound, match="no live worker night"):
         shop.client.restart_workers("night")
+    orphan = shop.worker(1, "--name", "left")
+    shop.started(shop.enqueue("sleep 300"))
+    orphan.kill()
+    with pytest.raises(Conflict, match="worker left is orphaned"):
+        shop.client.restart_workers("left")
     worker = shop.worker(1, "--name", "night")
     shop.started(shop.enqueue("sleep 300"))
     worker.signal(signal.SIGINT)

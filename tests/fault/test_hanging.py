@@ -142,7 +142,7 @@ def test_a_command_line_that_names_a_path_that_hangs_does_not(hung: Path, tmp_pa
     (tmp_path / "link").symlink_to(f"../{tmp_path.name}/hung")
     queuectl = [sys.executable, "-m", "queuectl", "--db", str(tmp_path / "q.db")]
     for place in (hung, tmp_path / "link" / ".." / "link"):
-        named = ["--cwd", place, "--stdin", place / "file", "--output", place / "file", "--shell", place / "sh"]
+        named = f"--cwd {place} --stdin {place}/file --output {place}/file --shell {place}/sh".split()
         done = subprocess.run(
             [*queuectl, "enqueue", *named, "-c", "true"], capture_output=True, text=True, timeout=20, check=True
         )

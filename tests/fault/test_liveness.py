@@ -39,11 +39,22 @@ def remove(folder: Path) -> None:
 
 
 def queuectl(shop: Workshop, *words: str) -> subprocess.CompletedProcess[str]:
-    surroundings = clean_environment(QUEUECTL_DB=shop.address, XDG_STATE_HOME=str(shop.folder))
     return subprocess.run(
-        [sys.executable, "-m", "queuectl", *words], env=surroundings, capture_output=True, text=True,
+        [sys.executable, "-m", "queuectl", *words], env=surroundings(shop), capture_output=True, text=True,
         timeout=PATIENCE_S, check=False,
     )  # fmt: skip
+
+
+def waiter(shop: Workshop, *words: str) -> subprocess.Popen[str]:
+    """A command that waits; its notes can be read meanwhile."""
+    command = [sys.executable, "-m", "queuectl", *words]
+    return subprocess.Popen(
+        command, env=surroundings(shop), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def surroundings(shop: Workshop) -> dict[str, str]:
+    return clean_environment(QUEUECTL_DB=shop.address, XDG_STATE_HOME=str(shop.folder))
 
 
 # --- files removed under a worker -------------------------------------------------------------
@@ -253,6 +264,46 @@ def test_explain_says_that_a_running_jobs_worker_is_suspended(shop: Workshop) ->
         until(lambda: "; its worker is suspended (SIGSTOP or Ctrl-Z)" in queuectl(shop, "explain", job).stdout)
     finally:
         os.kill(worker.process.pid, signal.SIGCONT)
+
+
+def test_whoever_waits_or_cancels_is_told_that_the_worker_is_suspended(shop: Workshop) -> None:
+    job = shop.enqueue("sleep 300")
+    worker = shop.worker(1, "--name", "held")
+    shop.started(job)
+    worker.signal(signal.SIGSTOP)
+    until(lambda: [each.suspended for each in shop.client.workers()] == [True])
+    told = f"worker held is suspended (SIGSTOP or Ctrl-Z); it runs {job}; kill -CONT {worker.process.pid}, or: "
+    waiting = [waiter(shop, *words) for words in (("wait", job), ("logs", "-f", job), ("delete", "--force", job))]
+    try:
+        for process in waiting:
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith(told)
+        assert queuectl(shop, "cancel", job).stderr.startswith(told)
+    finally:
+        worker.signal(signal.SIGCONT)
+        for process in waiting:
+            process.communicate(timeout=60)
+
+
+def test_whoever_waits_is_told_that_the_worker_is_gone(shop: Workshop, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = shop.enqueue(f"until test -e {gate}; do sleep 0.1; done")
+    worker = shop.worker(1, "--name", "lost")
+    shop.started(job)
+    worker.kill()
+    orphaned, gone = waiter(shop, "wait", job), "the worker that ran this is gone, and there is no other; the next one "
+    assert orphaned.stderr is not None
+    assert orphaned.stderr.readline().startswith(f"worker lost is orphaned: its dispatcher is gone, and it runs {job};")
+    gate.touch()
+    until(lambda: not shop.client.workers(), "the supervisor leaves when its command has ended")
+    waiting = [waiter(shop, *words) for words in (("wait", job), ("logs", "-f", job))]
+    for process in waiting:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(gone)
+    assert "; that worker is gone, and the next one records the end" in queuectl(shop, "explain", job).stdout
+    assert queuectl(shop, "cancel", job).stdout == f"not cancelled, since it is completed: {job}\n"
+    for process in (orphaned, *waiting):
+        process.communicate(timeout=60)
 
 
 def test_delete_with_force_ends_and_deletes_what_an_orphan_runs(shop: Workshop) -> None:

@@ -301,7 +301,8 @@ def test_a_database_in_another_encoding_is_refused_with_a_fix(server: Server, tm
         ("postgres@", "guarded@", "refused the login: .*no password supplied", "check user and password"),
         ("postgres@", "stranger@", "refused the login: pg_hba.conf rejects", "pg_hba.conf"),
         ("postgres@", "nobody_here@", 'role "nobody_here" does not exist', "createuser"),
-        ("postgres@", "crowd@", "has no free connection: too many connections for role", "pgbouncer"),
+        ("postgres@", "crowd@", "has no free connection: too many connections for role", "CONNECTION LIMIT"),
+        ("postgres@", "locked_out@", "refused the login: .*not permitted to log in", "ALTER ROLE … LOGIN"),
         ("/postgres", "/missing?user=postgres", 'database "missing" does not exist', "createdb NAME"),
         ("/postgres", "/postgres?sslmode=require", "cannot be reached with TLS as asked", "sslmode"),
         ("127.0.0.1:{port}", "127.0.0.1:1", "cannot reach the store", "is the server running?"),
@@ -325,7 +326,7 @@ def guarded(server: Server) -> Server:
     """The server, with roles that it does not let in just so."""
     with psycopg.connect(server.url_here, autocommit=True) as db:
         db.execute("CREATE ROLE guarded LOGIN PASSWORD 'right'; CREATE ROLE stranger LOGIN")
-        db.execute("CREATE ROLE crowd LOGIN CONNECTION LIMIT 0")
+        db.execute("CREATE ROLE crowd LOGIN CONNECTION LIMIT 0; CREATE ROLE locked_out")
         ((rules,),) = db.execute("SHOW hba_file").fetchall()
         trusted = Path(str(rules)).read_text()
         own = "host all guarded all scram-sha-256\nhost all stranger all reject\n"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import print_changed, report_refused
 from queuectl.cli.choosing import age_to_delete, selection, selects
 from queuectl.cli.console import Console
+from queuectl.cli.notes import note_undriven
 from queuectl.client.actions import CANCEL, DELETE, HOLD, RELEASE, RETRY, RETRY_DOWN, Action
 from queuectl.client.facade import Client
 from queuectl.client.values import Changed
@@ -26,7 +28,13 @@ def retry(call: Call) -> int:
 
 def cancel(call: Call) -> int:
     """Cancels jobs."""
-    return act(call, CANCEL)
+
+    def cancel_and_note(client: Client, refs: Refs) -> Changed:
+        changed = client.act(CANCEL, refs)
+        note_undriven(call, client, changed.jobs)
+        return changed
+
+    return act(call, CANCEL, cancel_and_note)
 
 
 def hold(call: Call) -> int:
@@ -44,7 +52,7 @@ def delete(call: Call) -> int:
     if not call.args.force:
         return act(call, DELETE)
     every = DELETE._replace(states=tuple(JobState))
-    return act(call, every, _cancel_and_delete, rehearsed=_rehearse_forced)
+    return act(call, every, partial(_cancel_and_delete, call), rehearsed=_rehearse_forced)
 
 
 Do = Callable[[Client, Refs], Changed]
@@ -148,10 +156,10 @@ def _rehearse_forced(client: Client, refs: Refs) -> Changed:
     return Changed(jobs, [error for error in done.refused if not isinstance(error, Conflict)])
 
 
-def _cancel_and_delete(client: Client, refs: Refs) -> Changed:
+def _cancel_and_delete(call: Call, client: Client, refs: Refs) -> Changed:
     running = [job.id for job in client.there(refs) if job.state is JobState.PROCESSING]
     if running:
-        client.cancel(running)
+        note_undriven(call, client, client.cancel(running).jobs)
         try:
             client.wait(running, timeout=FORCED_DELETE_WAIT_S)
         except TimeoutError:

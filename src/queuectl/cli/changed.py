@@ -46,8 +46,11 @@ def _print_few(console: Console, pages: Iterable[Sequence[Job]], verb: str) -> N
 
 
 def _so_far(verb: str, job: Job) -> str:
-    """The verb for one job: a running job is not cancelled until its worker has ended its command."""
-    return "cancelling" if verb == "cancelled" and job.cancel_requested else verb
+    """The verb for one job: a running job is not cancelled until its worker has ended its command. It may turn out that
+    it had ended by itself."""
+    if verb != "cancelled" or job.state is JobState.CANCELLED:
+        return verb
+    return "cancelling" if job.cancel_requested else f"not cancelled, since it is {job.state}:"
 
 
 def at_once(verb: str, job: Job) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from queuectl.cli.changed import at_once
+from queuectl.domain.job import JobState
 from queuectl.domain.unique import ADDED, Fate, state_in_words
 from queuectl.typed import TYPE_CHECKING, Any
 
@@ -128,6 +129,28 @@ def _is_there(path: str, is_right: Callable[[str], bool]) -> bool:
     from queuectl.engine.supervise.hanging import Mounts
 
     return Mounts().hold_any([path]) or is_right(path)
+
+
+def note_undriven(call: Call, client: Client, jobs: Iterable[Job]) -> bool:
+    """Notes which of these jobs run on a worker that is suspended or orphaned, or had one that is gone while there is
+    no other, and what can be done. Returns whether there are any."""
+    from queuectl.domain.condition import finding
+
+    wanted = {job.id for job in jobs if job.state is JobState.PROCESSING}
+    workers = client.workers() if wanted else ()
+    told = False
+    for worker in workers:
+        held = [job.id for job in worker.running if job.id in wanted]
+        if held and (worker.suspended or worker.orphaned):
+            found = finding(worker.name, worker.condition, worker.pid, held)
+            assert found is not None
+            call.console.note(f"{found.message}; {found.fix}", found.code)
+            told = True
+    if not workers and wanted:
+        what = "the worker that ran this is gone, and there is no other; the next one records the end, or runs it again"
+        call.console.note(f"{what}: {call.command('worker start')}", "worker_gone")
+        told = True
+    return told
 
 
 def note_paused(call: Call, paused: Mapping[str, Pause]) -> None:

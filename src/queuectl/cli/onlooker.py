@@ -1,4 +1,5 @@
-"""Notes for people while a command waits for jobs: once, why they do not run; and when the store is unavailable."""
+"""Notes for people while a command waits for jobs: once, why they do not run, or that nobody drives their worker; and
+when the store is unavailable."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import os
 import time
 
 from queuectl.cli.call import Call
+from queuectl.cli.notes import note_undriven
 from queuectl.client.facade import Client
 from queuectl.client.facts import reason_words
 from queuectl.client.values import Explanation
@@ -16,6 +18,7 @@ from queuectl.domain.selector import Selector
 
 TOLD_AFTER_S = 1.0
 LOOK_EVERY_S = 2.0
+LOOK_AT_RUNNING_EVERY_S = 10.0
 LOOKED_AT = 100
 """Most jobs whose reasons are read."""
 WAYS_OUT = {
@@ -42,20 +45,27 @@ class Onlooker:
             return
         self._look_at = time.monotonic() + LOOK_EVERY_S
         try:
-            why = self._why()
+            self._told = self._tell()
         except StoreUnavailable:
-            return  # the waiting command reports it
-        if why:
-            self._told = True
+            pass  # the waiting command reports it
+
+    def _tell(self) -> bool:
+        """Whether there is something to tell now, and it is told."""
+        running = self._client.find(self._jobs._replace(states=(JobState.PROCESSING,)), limit=LOOKED_AT)
+        if running:
+            self._look_at = time.monotonic() + LOOK_AT_RUNNING_EVERY_S
+            return note_undriven(self._call, self._client, running)
+        if why := self._why():
             self._call.console.note(why, "waits")
+        return bool(why)
 
     def say(self, text: str) -> None:
         """Notes that the store is unavailable, or available again."""
         self._call.console.note(text, "store")
 
     def _why(self) -> str | None:
-        """Why none of the jobs is running; None if one is, or is about to."""
-        if self._client.find(self._jobs._replace(states=(JobState.PROCESSING, JobState.FAILED)), limit=1):
+        """Why none of the jobs, of which none is running, is about to; None if one is."""
+        if self._client.find(self._jobs._replace(states=(JobState.FAILED,)), limit=1):
             return None
         jobs = self._client.find(self._jobs._replace(states=(JobState.PENDING, JobState.BLOCKED)), limit=LOOKED_AT)
         if not jobs:

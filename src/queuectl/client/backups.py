@@ -72,6 +72,8 @@ def restore(address: str, who: str, path: str, *, replace: bool, progress: Progr
     worker lives, and if the store is not empty unless `replace`; `StoreUnavailable` if the file is no backup.
     """
     path = os.path.abspath(os.path.expanduser(path))
+    if not os.path.lexists(path):
+        raise StoreUnavailable(f"there is no backup {path}", "name a file that `backup` has written")
     if not os.path.isfile(path) or not is_ours(path):
         raise StoreUnavailable(f"{path} is not a backup of a queuectl store", "name a file that `backup` has written")
     with tempfile.TemporaryDirectory() as folder:

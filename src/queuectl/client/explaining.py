@@ -66,6 +66,8 @@ class _Explaining:
 
     def _of_worker(self) -> str:
         """What people must know of the worker that runs the job; empty if nothing."""
+        if self._job.state is JobState.PROCESSING and not self._around.live:
+            return "; that worker is gone, and the next one records the end, or runs it again"
         condition = self._condition()
         return f"; its worker {SAID[condition]}" if condition in SAID and condition is not Condition.UNABLE else ""
 

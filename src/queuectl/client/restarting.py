@@ -54,7 +54,7 @@ def reload(store: Store, who: str, names: Sequence[str], all_hosts: bool) -> lis
 
 def _chosen(store: Store, names: Sequence[str], all_hosts: bool) -> list[WorkerView]:
     """The workers that are meant, all of which can be asked."""
-    live = [worker for worker in workers_of(store) if not worker.orphaned]
+    live = [worker for worker in workers_of(store) if not worker.orphaned or worker.name in names]
     chosen = meant(store, live, names, all_hosts)
     for worker in chosen:
         _refuse_unfit(worker)

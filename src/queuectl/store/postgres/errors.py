@@ -66,6 +66,12 @@ BY_STATE: dict[str, Meaning] = {
         "refused the login: {why}",
         "name another user in the address, or make the role: createuser NAME",
     ),
+    "28LOG": Meaning(
+        CONNECTION,
+        StoreUnavailable,
+        "refused the login: {why}",
+        "name another user in the address, or allow it: ALTER ROLE … LOGIN",
+    ),
     "3D000": Meaning(CONNECTION, StoreUnavailable, "cannot be used: {why}", "make the database first: createdb NAME"),
     "3F000": Meaning(REQUEST, StoreUnavailable, GONE, "make it again with: queuectl init"),
     "40": Meaning(MOMENT, StoreBusy, "was busy with another session", "try again"),
@@ -79,6 +85,12 @@ BY_STATE: dict[str, Meaning] = {
         StoreUnavailable,
         "has no free connection: {why}",
         "raise max_connections, or put pgbouncer in between",
+    ),
+    "53300LIMIT": Meaning(
+        CONNECTION,
+        StoreUnavailable,
+        "has no free connection: {why}",
+        "raise its CONNECTION LIMIT by ALTER DATABASE or ALTER ROLE, or put pgbouncer in between",
     ),
     "55P03": Meaning(
         MOMENT, StoreBusy, "is locked by another session", "try again; see who: SELECT * FROM pg_stat_activity"
@@ -97,9 +109,11 @@ BY_STATE: dict[str, Meaning] = {
 
 WORDS: tuple[tuple[str, str], ...] = (
     (r"no pg_hba\.conf entry|pg_hba\.conf rejects", "28HBA"),
-    (r'role ".*" does not exist|is not permitted to log in', "28ROL"),
+    (r'role ".*" does not exist', "28ROL"),
+    (r"is not permitted to log in", "28LOG"),
     (r"authentication failed|no password supplied|password is required|authentication method", "28"),
     (r'database ".*" does not exist', "3D000"),
+    (r"too many connections for (database|role)", "53300LIMIT"),
     (r"too many clients|too many connections|remaining connection slots|no more connections|max_client_conn", "53300"),
     (r"the database system is|shutting down|terminating connection", "57P"),
     (r"\bSSL\b|\bTLS\b|certificate", "TLS"),
