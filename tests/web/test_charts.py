@@ -63,3 +63,11 @@ def test_slow_charts_are_counted_one_after_the_other_beside_other_requests(servi
 def test_a_sparkline_is_one_path_with_the_largest_number_at_full_height() -> None:
     assert sparkline([0, 0, 0]) == ""
     assert sparkline([1, 0, 32]) == "M0 16v-1h3v1zM8 16v-16h3v16z"
+
+
+def test_a_job_that_waits_in_a_queue_or_for_a_lock_says_when_it_starts_as_elsewhere(service: Service) -> None:
+    service.enqueue(queue="later", locks=["gpu"], delay="2h")
+    for path in ("/queues/later", "/locks/gpu"):
+        page = service.full.get(path).text
+        assert "starts in 1h59m" in page or "starts in 2h" in page
+        assert "scheduled for" not in page
