@@ -547,6 +547,8 @@ def test_a_clone_is_the_same_job_with_changes(anywhere: AnyClient) -> None:
     assert other.run_at - other.created_at == pytest.approx(3600, abs=1)
     env = {**job.spec.env, "B": "3"}
     assert other.spec == job.spec._replace(env=env, backoff_base=4, backoff_initial=4, timeout=60)
+    lifted = anywhere.clone("a", {"timeout": None, "retry_on": None, "tags": None, "kill_grace": None})
+    assert (lifted.spec, lifted.tags) == (job.spec._replace(timeout=None, retry_on=()), ())
     with pytest.raises(NotFound):
         anywhere.clone("nosuch")
     with pytest.raises(Conflict):

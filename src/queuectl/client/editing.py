@@ -19,7 +19,7 @@ from queuectl.store.selections import Refs
 from queuectl.typed import Any
 from queuectl.wire.jobs import command_line
 from queuectl.wire.kinds import check_command, check_script
-from queuectl.wire.requests import COLUMNS, LISTS, SPEC_KEYS, JobChanges, not_a_list
+from queuectl.wire.requests import COLUMNS, JobChanges, emptied, not_a_list
 from queuectl.wire.sizes import format_size
 from queuectl.wire.times import format_duration, format_second
 
@@ -87,8 +87,7 @@ class Editor:
         return values
 
     def _spec(self, job: Job) -> dict[str, Any]:
-        emptied = {key: () if _FIELDS[key].kind in LISTS else None for key in self._changes.lifted if key in SPEC_KEYS}
-        given = {**with_command(self._changes.given, self._changes.request.spec), **emptied}
+        given = {**with_command(self._changes.given, self._changes.request.spec), **emptied(self._changes.lifted)}
         if self._changes.replace is not None and job.spec.script is not None:
             given["script"] = check_script(job.spec.script.replace(*self._changes.replace), "script")
         if "start_by" in self._changes.given:

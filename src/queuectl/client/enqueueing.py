@@ -13,7 +13,7 @@ from queuectl.settings import Settings
 from queuectl.store.arrivals import Admitted, Arrival
 from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.kinds import check_rule
-from queuectl.wire.requests import JobRequest, parse_request
+from queuectl.wire.requests import JobRequest, emptied, parse_request
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.job import Job
@@ -97,6 +97,8 @@ def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_confl
     kept = {"unique_key": job.unique_key, "batch": job.batch}
     key = {name: value for name, value in kept.items() if value is not None}
     request = parse_request({"command": command, **key, **changes}, now)
+    lifted = emptied(key.replace("-", "_") for key, value in changes.items() if value is None)
+    request = request._replace(spec={**lifted, **request.spec})
     factory = JobFactory(Settings(store.config(), store.defaults), now, who, at_most=store.at_most)
     if job.depends_on:
         job = job._replace(depends_on=store.refs_there(job))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from queuectl.domain.errors import Invalid
@@ -129,6 +129,12 @@ _SETTABLE = {field.name: field for field in SETTABLE}
 LISTS = ("names", "locks", "secrets", "exit codes")
 LIFTABLE = frozenset(field.name for field in SETTABLE if field.nullable or field.kind in LISTS)
 """Keys that may be empty."""
+
+
+def emptied(keys: Iterable[str]) -> dict[str, Any]:
+    """What those of these keys that are of a spec, and may be empty, are without a value."""
+    kinds_of = {key: _SETTABLE[key].kind for key in keys if key in SPEC_KEYS and key in LIFTABLE}
+    return {key: () if kind in LISTS else None for key, kind in kinds_of.items()}
 
 
 REPLACE = "replace"
