@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.cli.render import Cell, Column, cut, paint, table, visible, width_of
+from queuectl.cli.render import Cell, Column, Table, cut, paint, visible, width_of
 from queuectl.wire.words import age, counted, peak, plain, size
 
 COLUMNS = (Column("ID"), Column("N", right=True), Column("COMMAND", least=10))
+
+
+def table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str | Cell]], *, width: int | None = None, colour: bool = False
+) -> list[str]:
+    """The lines of a table that comes in one part."""
+    return [line for lines in Table(columns, width=width, colour=colour).rows(rows) for line in lines]
 
 
 def test_columns_are_as_wide_as_their_widest_text() -> None:

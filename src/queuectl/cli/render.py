@@ -96,22 +96,11 @@ def cut_middle(text: str, width: int) -> str:
     return cut(text, width - width_of(end)) + end
 
 
-def table(
-    columns: Sequence[Column], rows: Iterable[Sequence[str | Cell]], *, width: int | None = None, colour: bool = False
-) -> list[str]:
-    """The lines of a table, titles first. Without `width` nothing is cut."""
-    return [line for row in table_rows(columns, rows, width=width, colour=colour) for line in row]
-
-
-def table_rows(
-    columns: Sequence[Column], rows: Iterable[Sequence[str | Cell]], *, width: int | None = None, colour: bool = False
-) -> list[list[str]]:
-    """The lines of each row of a table, titles first."""
-    return Table(columns, width=width, colour=colour).rows(rows)
-
-
 class Table:
-    """A table that may come in parts, without knowing how wide later parts are: columns only grow from part to part."""
+    """A table that may come in parts, without knowing how wide later parts are: columns only grow from part to part.
+
+    Without `width` nothing is cut.
+    """
 
     def __init__(self, columns: Sequence[Column], *, width: int | None, colour: bool) -> None:
         self._columns = columns

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
 
-Piece = tuple[int, bytes]
-"""A stream and bytes written to it; empty for a tick."""
+from queuectl.client.following import Piece
 
 
 async def asynchronously(pieces: Generator[Piece, None, None]) -> AsyncGenerator[Piece, None]:

@@ -12,7 +12,7 @@ from queuectl.domain.errors import NotFound, StoreUnavailable
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Event, Retried
 from queuectl.domain.selector import Selector
-from queuectl.store.batches import Span
+from queuectl.store.batches import BatchTimes
 from queuectl.store.port import Store
 from queuectl.typed import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -52,7 +52,7 @@ BATCH = Shape(
 )  # fmt: skip
 
 
-def _view(batch: Counted, span: Span, now: float) -> BatchView:
+def _view(batch: Counted, span: BatchTimes, now: float) -> BatchView:
     counts = {state: batch.counts.get(state, 0) for state in JobState}
     left = None
     if batch.done and not batch.is_done and span.started_at is not None:
@@ -66,7 +66,7 @@ def _view(batch: Counted, span: Span, now: float) -> BatchView:
 def views(store: Store, who: str) -> list[BatchView]:
     """Every batch that a job or a setting names."""
     spans, now = store.batch_spans(), store.now()
-    return [_view(batch, spans.get(batch.name, Span(None, None, None)), now) for batch in store.batches()]
+    return [_view(batch, spans.get(batch.name, BatchTimes(None, None, None)), now) for batch in store.batches()]
 
 
 LIST = plain(
@@ -84,7 +84,7 @@ def view(store: Store, who: str, name: str) -> BatchView:
     found = store.batches(name)
     if not found:
         raise NotFound(f"no batch {name[:128]}", "see them with: queuectl batch list")
-    return _view(found[0], store.batch_spans(name).get(name, Span(None, None, None)), store.now())
+    return _view(found[0], store.batch_spans(name).get(name, BatchTimes(None, None, None)), store.now())
 
 
 _EACH = Argument("name", NAME, spelled="BATCH", each=True)

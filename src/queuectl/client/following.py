@@ -32,7 +32,7 @@ TAIL_LINES, TAIL_BYTES_MAX = 3, 4096
 """How much of an output is shown with its job."""
 
 Piece = tuple[int, bytes]
-"""A stream (1 or 2) and bytes written to it."""
+"""A stream (1 or 2) and bytes written to it; none for a tick."""
 
 
 def read(store: Store, job: Job, number: int | None, stream: int | None, tail: int | None) -> Iterator[Piece]:

@@ -12,6 +12,7 @@ from queuectl.client.operation import (
     DURATION,
     FLAG,
     JOBS,
+    ROW,
     Argument,
     Command,
     number,
@@ -30,7 +31,7 @@ GROUPS_MAX, DEEDS_MAX = 1000, 1000
 HOURS, HOUR_S = 24, 3600.0
 NO_HOURS = (0,) * HOURS
 WINDOW = "1h"
-ID = number(1, 1 << 62)._replace(schema={**schema.COUNT, "minimum": 1})
+ID = ROW._replace(schema={**schema.COUNT, "minimum": 1})
 
 
 def dead_groups(

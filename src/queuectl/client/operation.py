@@ -65,7 +65,9 @@ def number(least: int, most: int) -> Kind:
     return Kind({"type": "integer", "minimum": least, "maximum": most}, whole_number(least, most))
 
 
-CURSOR = number(1, 1 << 62)._replace(schema={"type": "string", "pattern": "^[1-9][0-9]{0,17}$"})
+ROW = number(1, 1 << 62)
+"""The number that a store has given to a job or a deed."""
+CURSOR = ROW._replace(schema={"type": "string", "pattern": "^[1-9][0-9]{0,17}$"})
 
 
 def one_of(*words: str) -> Kind:

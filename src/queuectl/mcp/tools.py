@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from queuectl.client.following import start_of_last
 from queuectl.client.library import Client
-from queuectl.client.operation import FILLED, FLAG, REQUIRED, TEXT, Argument, Kind, number
+from queuectl.client.operation import FILLED, FLAG, REQUIRED, ROW, TEXT, Argument, Kind, number
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.fields import INPUT
 from queuectl.domain.selector import Selector
@@ -185,7 +185,7 @@ def _changed(act: Callable[[Client, Sequence[str]], Any]) -> Callable[[Context, 
 
 _ID = Argument("id", FILLED, "a job's id, or a unique beginning of it", default=REQUIRED)
 _IDS = Argument("ids", FILLED, "ids of jobs, or unique beginnings of them", default=REQUIRED, many=True)
-_CURSOR = Kind(schema.TEXT, lambda value, what: str(number(1, 1 << 62).read(_whole(value), what)))
+_CURSOR = Kind(schema.TEXT, lambda value, what: str(ROW.read(_whole(value), what)))
 
 
 def _whole(value: Any) -> Any:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:  # few commands need it
     from queuectl.domain.batch import Batch
 
 
-class Span(NamedTuple):
+class BatchTimes(NamedTuple):
     """When the first job of a batch was enqueued and began, and when the latest one ended."""
 
     created_at: float | None
@@ -30,7 +30,7 @@ class BatchStore(Protocol):
     def batches(self, name: str | None = None) -> list[Batch]:
         """All batches that a job or a setting names, or this one if it is there, by name."""
 
-    def batch_spans(self, name: str | None = None) -> dict[str, Span]:
+    def batch_spans(self, name: str | None = None) -> dict[str, BatchTimes]:
         """When batches, or this one, began and ended. The cost grows with their jobs."""
 
     def open_batches(self) -> dict[str, int]:
@@ -38,9 +38,6 @@ class BatchStore(Protocol):
 
     def at_most(self, name: str) -> int | None:
         """How many jobs of a batch may run at once, if somebody has limited them."""
-
-    def settle(self) -> None:
-        """Settles what ends and retries of jobs mean for others, until nothing is left that nobody else works on."""
 
     def set_batch(self, name: str, at_most: int | None, max_fails: str | None) -> None:
         """Keeps what is set for a batch; None leaves it as it is. Jobs that wait mind it too."""

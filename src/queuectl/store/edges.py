@@ -26,7 +26,8 @@ class EdgeStore(Protocol):
     """What jobs depend on."""
 
     def settle(self) -> None:
-        """Settles what the ends and removals of jobs mean for those that depend on them, as far as that was left."""
+        """Settles what ends, retries and removals of jobs mean for those that depend on them and for batches, until
+        nothing is left that nobody else works on."""
 
     def together(self) -> AbstractContextManager[dict[str, Job]]:
         """Jobs that are inserted inside, in one transaction, may depend on each other in any order. What `insert` would

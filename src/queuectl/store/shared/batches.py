@@ -8,7 +8,7 @@ from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.batch import Batch
-    from queuectl.store.batches import Span
+    from queuectl.store.batches import BatchTimes
 
 
 class Batches(Edits):
@@ -19,14 +19,14 @@ class Batches(Edits):
 
         return [] if self._behind else counted(self, None if name is None else [name])
 
-    def batch_spans(self, name: str | None = None) -> dict[str, Span]:
+    def batch_spans(self, name: str | None = None) -> dict[str, BatchTimes]:
         if self._behind:
             return {}
-        from queuectl.store.batches import Span
+        from queuectl.store.batches import BatchTimes
 
         text = "SELECT batch, min(created_at), min(started_at), max(finished_at) FROM {schema}.jobs WHERE batch "
         text += "IS NOT NULL GROUP BY batch" if name is None else "= ? GROUP BY batch"
-        return {batch: Span(*times) for batch, *times in self._select(text, [] if name is None else [name])}
+        return {batch: BatchTimes(*times) for batch, *times in self._select(text, [] if name is None else [name])}
 
     def open_batches(self) -> dict[str, int]:
         unfinished = f"batch IS NOT NULL AND state {UNFINISHED}"

@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from queuectl.domain.job import Job, JobState
+from queuectl.store.shared.rows import ABOVE_ALL
 from queuectl.store.shared.session import Session
 from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.dependency import Awaited, Neighbour, Neighbours
     from queuectl.store.edges import Edge
-
-NO_LIMIT = 1 << 62
 
 
 class Edges(Session):
@@ -72,7 +71,7 @@ class Edges(Session):
             + ("AND verdict IS NULL " if undecided else "")
             + "ORDER BY edges.parent LIMIT ?"
         )
-        found = self._select(text, [job.seq, NO_LIMIT if limit is None else limit])
+        found = self._select(text, [job.seq, ABOVE_ALL if limit is None else limit])
         return [_awaited(*what) for what in found]
 
     def neighbours(self, job: Job, limit: int) -> Neighbours:
@@ -138,7 +137,7 @@ class Edges(Session):
         waiting = [job for job in retried if job.state is JobState.PENDING]
         if not waiting:
             return {}
-        settle_ends(self, NO_LIMIT)  # first, and all of it: what this revives is to be waited for
+        settle_ends(self, ABOVE_ALL)  # first, and all of it: what this revives is to be waited for
         return reconsider(self, waiting)
 
     @contextmanager

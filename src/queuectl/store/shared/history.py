@@ -92,7 +92,7 @@ class History(Session):
             "SELECT events.id, events.at, events.kind, events.who, events.detail, jobs.id FROM {schema}.events "
             "LEFT JOIN {schema}.jobs ON jobs.seq = events.job WHERE events.id < ? ORDER BY events.id DESC LIMIT ?"
         )
-        found = self._select(text, [(1 << 62) if before is None else before, limit])
+        found = self._select(text, [rows.ABOVE_ALL if before is None else before, limit])
         return [
             Deed(id=id_, at=at, kind=kind, who=who, detail=detail, job=job) for id_, at, kind, who, detail, job in found
         ]

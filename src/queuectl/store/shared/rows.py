@@ -57,6 +57,8 @@ EDITED = (
 )
 """The columns that may change while a job waits, in addition to those of a job's life."""
 
+ABOVE_ALL = 1 << 62
+"""Greater than any id, `seq`, priority and number of rows."""
 UNFINISHED = "IN ('blocked', 'pending', 'processing', 'failed')"
 WAITING = "IN ('blocked', 'pending', 'failed')"
 """What follows a column for jobs that have not finished, and for those of them that nobody runs. As literals, not as

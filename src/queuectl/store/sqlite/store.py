@@ -21,6 +21,7 @@ from queuectl.store.shared.batches import Batches
 from queuectl.store.shared.gated import Gated
 from queuectl.store.shared.history import History
 from queuectl.store.shared.limits import QUEUE, queue_of
+from queuectl.store.shared.rows import ABOVE_ALL
 from queuectl.store.shared.tokens import Tokens
 from queuectl.store.sqlite.connection import folder_of
 from queuectl.store.sqlite.insert import Inserting
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from queuectl.store.port import OutputRelay
     from queuectl.store.values import Change, Grip, WorkerRow
 
-PRIORITY_TOP = 1 << 62
 CACHE_KIB = 512
 """Pages kept by a connection that saves memory."""
 PEOPLE_BUSY_TIMEOUT_S = 10.0
@@ -110,7 +110,7 @@ class SqliteStore(Inserting, Batches, History, Tokens, Gated, Alerts):
 
     def _lanes(self, queue: str) -> Iterator[float]:
         """Since when the oldest claimable job of each priority of a queue has waited."""
-        below = PRIORITY_TOP
+        below = ABOVE_ALL
         while found := self.read("first_of_lane", queue=queue, below=below):
             ((below, due_at),) = found
             yield due_at
