@@ -1,5 +1,5 @@
 #!/bin/sh
-# procrastinate 3.9.0, Python 3.11
+# procrastinate 3.10.0, Python 3.11
 #
 # What: a task with `retry=RetryStrategy(max_attempts=1)` that always fails.
 # Expected: one attempt, as the name says.
@@ -9,7 +9,7 @@ set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 python3 -m venv "$place/venv"
-"$place/venv/bin/pip" install --quiet --disable-pip-version-check 'procrastinate==3.9.0'
+"$place/venv/bin/pip" install --quiet --disable-pip-version-check 'procrastinate==3.10.0'
 "$place/venv/bin/python" - <<'PYTHON'
 import asyncio
 

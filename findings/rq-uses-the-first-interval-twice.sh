@@ -1,5 +1,5 @@
 #!/bin/sh
-# rq 2.12.0, Python 3.11
+# rq 3.0.0, Python 3.11
 #
 # What: `Retry(max=3, interval=[1, 2])` gives a list of waits that is shorter than the number of retries.
 # Expected: 1 s, then 2 s, then 2 s: the last wait is repeated.
@@ -9,7 +9,7 @@ set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 python3 -m venv "$place/venv"
-"$place/venv/bin/pip" install --quiet --disable-pip-version-check 'rq==2.12.0' 'fakeredis==2.32.0'
+"$place/venv/bin/pip" install --quiet --disable-pip-version-check 'rq==3.0.0' 'fakeredis==2.32.0'
 "$place/venv/bin/python" - <<'PYTHON'
 from fakeredis import FakeStrictRedis
 from rq import Queue, Retry
