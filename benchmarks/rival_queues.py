@@ -28,7 +28,7 @@ def run(command):
 
 HUEY = Queue(
     packages=["huey==3.5.4"],
-    consumer=["huey_consumer", "app.huey", "-w", str(SLOTS), "-k", "process", "-q"],
+    consumer=["huey_consumer", "app.huey", "-w", str(SLOTS), "-k", "thread", "-q"],
     app="""
 from huey import SqliteHuey
 

@@ -160,7 +160,7 @@ def redis_version() -> str:
         said = subprocess.run([tool("redis-server"), "--version"], capture_output=True, text=True, check=True).stdout
     except NotInstalled:
         return "not installed"
-    return f"{said.split()[2].removeprefix('v=')} {' '.join(word or repr(word) for word in REDIS_SETTINGS)}"
+    return f"{said.split()[2].removeprefix('v=')} (`{' '.join(word or repr(word) for word in REDIS_SETTINGS)}`)"
 
 
 @contextmanager
