@@ -16,6 +16,7 @@ from queuectl.client.news import NEWS_MAX, Watching
 from queuectl.store.past import Place
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.web import feed
+from queuectl.wire.requests import JobRequest
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish
 from tests.web.service import Service, serving
 from tests.workshop import PATIENCE_S, open_workshop, until
@@ -252,6 +253,19 @@ def test_too_much_at_once_is_passed_over_and_reading_goes_on(tmp_path: Path) -> 
         store.insert([a_job("late")])
         assert [news.job for news in watching.read() or ()] == ["late"]
     store.close()
+
+
+def test_while_there_is_too_much_to_tell_news_are_read_as_seldom_as_snapshots(tmp_path: Path) -> None:
+    with serving(tmp_path / "queuectl.db") as service:
+        watcher = Watcher(service, "/api/v1/events?topics=events,snapshot")
+
+        def told(kind: str) -> int:
+            return sum(each == kind for each, _ in watcher.seen)
+
+        while told("snapshot") < 4:
+            service.queue.enqueue([JobRequest(command="true")] * (NEWS_MAX + 1))
+        assert 0 < told("skipped") <= told("snapshot") + 1
+    watcher.end()
 
 
 def test_an_end_that_is_committed_late_is_still_told_once(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ from queuectl.typed import Any
 from queuectl.web.problems import Overloaded
 from queuectl.web.streams import message
 
-TICK_S = 0.25
-"""Least time between two readings of news, however many commits there are."""
+TICK_S, CROWDED_TICK_S = 0.25, 1.0
+"""Least time between two readings of news, however many commits there are, and after one with too many to tell."""
 SNAPSHOT_EVERY_S, SNAPSHOT_AT_REST_S = 1.0, 5.0
 LOOK_EVERY_S = 1.0
 """Poll interval when commits are not announced."""
@@ -193,14 +193,15 @@ class _Reader(threading.Thread):
             beat, stale, counted = _Beat(), True, Counted()
             self._place = None
             while not self._end.is_set() and not (beat.due("replaced", LOOK_EVERY_S) and watching.is_lost()):
-                if EVENTS in self.topics and (told := told_news(watching.read(), watching.place)):
+                news = watching.read() if EVENTS in self.topics else []
+                if told := told_news(news, watching.place):
                     self._hand_out(EVENTS, told)
                 stale = watching.may_be_stale() or stale
                 every_s = SNAPSHOT_EVERY_S if stale else SNAPSHOT_AT_REST_S
                 if SNAPSHOT in self.topics and beat.due("snapshot", every_s):
                     self._hand_out(SNAPSHOT, message("snapshot", snapshot(client, counted)))
                     stale = False
-                self._end.wait(TICK_S)
+                self._end.wait(CROWDED_TICK_S if news is None else TICK_S)
                 watching.wait(LOOK_EVERY_S)
 
 
