@@ -251,6 +251,10 @@ BAD_INPUT: list[tuple[object, str]] = [
     ({"command": "x" * (COMMAND_STRING_BYTES_MAX + 1)}, "command is 131,072 bytes long; the limit is 131,071"),
     ({"command": "é" * (COMMAND_STRING_BYTES_MAX // 2 + 1)}, "command is 131,072 bytes long; the limit is 131,071"),
     ({"command": ["echo", "x" * (COMMAND_STRING_BYTES_MAX + 1)]}, "command is 131,072 bytes long"),
+    (
+        {"command": "x", "env": {"A": "é" * (COMMAND_STRING_BYTES_MAX // 2)}},
+        "env variable A is 131,072 bytes long; the limit is 131,071",
+    ),
     ({"command": ["x" * 100_000] * 11}, "the limit is 1,048,576"),
 ]
 

@@ -91,10 +91,15 @@ def _follow(call: Call, client: Client, jobs: Sequence[Job], stream: int | None,
         raise Invalid(f"--follow follows one job, not {len(jobs)}", "name one")
     if call.console.as_json:
         raise Invalid("--follow prints raw bytes, not JSON", "leave out --json or --follow")
-    onlooker = Onlooker(call, client, Selector(ids=(jobs[0].id,)))
+    this = Selector(ids=(jobs[0].id,))
+    onlooker, has_said = Onlooker(call, client, this), False
     for number, data in client.follow(jobs[0].id, stream=stream, tail=tail, ticks=True, say=onlooker.say):
         if number:
+            has_said = True
             call.console.raw(data, number if stream is None else STDOUT)
         else:
             onlooker()
+    for job in () if has_said else client.find(this):
+        if job.lease == 0:
+            call.console.note(f"job {job.id} has not run: {job.error}", "not_run")
     return 0

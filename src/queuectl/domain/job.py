@@ -18,7 +18,7 @@ DEFAULT_QUEUE = "default"
 HOOKS = "(hooks)"
 """The queue of hooks (see domain/hooks.py). No check of names lets parentheses pass."""
 COMMAND_STRING_BYTES_MAX = (128 << 10) - 1
-"""The longest single argument that Linux takes (MAX_ARG_STRLEN less its NUL)."""
+"""The longest single argument, or variable with its name, that Linux takes (MAX_ARG_STRLEN less its NUL)."""
 SCRIPT_BYTES_MAX = 1 << 20
 """The longest script that is kept with a job."""
 COMMAND_BYTES_MAX = 1 << 20

@@ -286,6 +286,11 @@ def check_env(value: object, key: str) -> dict[str, str]:
             raise Invalid(f"{key} has a variable named {name!r}; a name has neither blanks nor =")
         utf8(name, f"{key} has a variable whose name", "rename it")
         check_text(text, f"{key} variable {name}")
+        if (size := len(f"{name}={text}".encode())) > COMMAND_STRING_BYTES_MAX:
+            raise Invalid(
+                f"{key} variable {name} is {size:,} bytes long; the limit is {COMMAND_STRING_BYTES_MAX:,}",
+                "put it into a file, and have the variable name that",
+            )
     return value
 
 

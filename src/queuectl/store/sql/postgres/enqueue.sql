@@ -347,7 +347,7 @@ END $$;
 -- Variables as specs are written.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_env(value jsonb, key text) RETURNS text LANGUAGE plpgsql STRICT AS $$
 DECLARE
-    name text; content jsonb; result text;
+    name text; content jsonb; result text; bytes bigint;
 BEGIN
     IF jsonb_typeof(value) <> 'object' THEN
         PERFORM {schema}.enqueue_refuse(
@@ -359,6 +359,13 @@ BEGIN
                 format('%s has a variable named ''%s''; a name has neither blanks nor =', key, name), '');
         END IF;
         PERFORM {schema}.enqueue_text(content, key || ' variable ' || name, may_be_empty => true);
+        bytes := octet_length(convert_to(name || '=' || (content #>> '{}'), 'UTF8'));
+        IF bytes > 131071 THEN
+            PERFORM {schema}.enqueue_refuse(
+                format('%s variable %s is %s bytes long; the limit is 131,071', key, name,
+                    to_char(bytes, 'FM999,999,999,999')),
+                'put it into a file, and have the variable name that');
+        END IF;
     END LOOP;
     SELECT string_agg(to_jsonb(each.key)::text || ':' || each.value::text, ',' ORDER BY each.key COLLATE "C")
     INTO result FROM jsonb_each(value) AS each;
