@@ -40,8 +40,8 @@ def of(name: str, jobs: int, queue: Queue, survives: str) -> Rival:
 
 
 def tool(name: str, jobs: int, jobs_per_s: Callable[[Path, str, int], float], survives: str) -> Rival:
-    """A program of the Debian package of that name."""
-    return Rival(name, jobs, jobs_per_s, partial(rival_tools.debian_version, name), survives)
+    """A program of the Debian package that the name ends with."""
+    return Rival(name, jobs, jobs_per_s, partial(rival_tools.debian_version, name.split()[-1]), survives)
 
 
 RIVALS = (
@@ -57,7 +57,7 @@ RIVALS = (
     of("rq (Redis)", 150, rival_queues.RQ, "what waits; what ran counts as failed"),
     tool("task-spooler", 500, rival_tools.task_spooler, "nothing"),
     tool("nq", 200, rival_tools.nq, "nothing"),
-    tool("parallel", 600, rival_tools.gnu_parallel, "what waits, by --resume; what ran is lost"),
+    tool("GNU parallel", 600, rival_tools.gnu_parallel, "what waits, by --resume; what ran is lost"),
 )  # fmt: skip
 """`python -m benchmarks.rival_kills` shows what the queues among them keep."""
 
