@@ -13,11 +13,13 @@ from queuectl.engine import happenings
 from queuectl.typed import Any
 from queuectl.wire.jobs import command_line
 from queuectl.wire.times import format_duration, format_time
+from queuectl.wire.words import counted
 
 LOG_BYTES_MAX = 4 << 20
 """At this size a worker's log is renamed to `.1`, and a new one begun."""
 SHOWN_MAX = 100
 """Characters of a command that a line has."""
+COMMAND = "running command"
 
 
 def sentence(event: happenings.Happening) -> str:
@@ -27,11 +29,7 @@ def sentence(event: happenings.Happening) -> str:
 
 
 def _started(event: happenings.WorkerStarted) -> str:
-    return f"worker {event.name} started: {_slots(event.slots)}, {_queues(event.served)}, store {event.store}"
-
-
-def _slots(number: int) -> str:
-    return f"{number} slot" + ("" if number == 1 else "s")
+    return f"worker {event.name} started: {counted(event.slots, 'slot')}, {_queues(event.served)}, store {event.store}"
 
 
 def _queues(served: Served) -> str:
@@ -40,8 +38,8 @@ def _queues(served: Served) -> str:
 
 def _stopping(event: happenings.WorkerStopping) -> str:
     if event.how != "graceful":
-        return f"{event.why}: ending {_commands(event.running)}; attempts are given back"
-    rest = f"; {_commands(event.running)} will finish first" if event.running else ""
+        return f"{event.why}: ending {counted(event.running, COMMAND)}; attempts are given back"
+    rest = f"; {counted(event.running, COMMAND)} will finish first" if event.running else ""
     return f"{event.why}: stopping{rest}"
 
 
@@ -55,10 +53,6 @@ def _cleaned_up(event: happenings.CleanedUp) -> str:
     back = f", {event.taken_back} losses taken back" if event.taken_back else ""
     sums = f"{event.recorded} results recorded, {event.lost} executions lost{back}"
     return f"cleaned up after {event.worker}: {sums}"
-
-
-def _commands(number: int) -> str:
-    return f"{number} running command" + ("" if number == 1 else "s")
 
 
 def _ended(job: Job) -> str:
@@ -79,7 +73,7 @@ def _ended(job: Job) -> str:
 
 SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
     happenings.WorkerStarted: _started,
-    happenings.WorkerSet: lambda event: f"worker set: {_slots(event.slots)}, {_queues(event.served)}",
+    happenings.WorkerSet: lambda event: f"worker set: {counted(event.slots, 'slot')}, {_queues(event.served)}",
     happenings.Lacking: "this platform lacks {e.name}: {e.without}",
     happenings.WorkerCrashed: "the worker crashed, by a fault of queuectl's own: {e.what}",
     happenings.WorkerFailed: "the worker ends: {e.what}",
@@ -90,7 +84,7 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
     happenings.WorkerStopping: _stopping,
     happenings.Reloaded: "settings and secrets read again",
     happenings.Restarting: lambda event: (
-        f"restarting with the installed release, which takes over {_commands(event.running)}"
+        f"restarting with the installed release, which takes over {counted(event.running, COMMAND)}"
     ),
     happenings.Refused: "no {e.what}: {e.why}; going on as before",
     happenings.DrainWaits: lambda event: f"nothing to run for {format_duration(event.after)}",
@@ -100,7 +94,8 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
     happenings.JobEnded: lambda event: _ended(event.job),
     happenings.JobStuck: "{e.job.id} {e.job.error}; it is not run again while one of these lives",
     happenings.StuckLeft: lambda event: (
-        f"leaving {_commands(event.stuck)} that could not be ended; the next worker takes over and records the end"
+        f"leaving {counted(event.stuck, COMMAND)} that could not be ended; "
+        "the next worker takes over and records the end"
     ),
     happenings.JobLost: "{e.job.id} lost its worker; now {e.job.state}",
     happenings.StoreLost: "{e.why}; commands go on, nothing new is started",
@@ -108,7 +103,7 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
     happenings.StoreReplaced: _replaced,
     happenings.SupervisorDied: "supervisor {e.worker} died; settling its jobs and starting another",
     happenings.SupervisorFrozen: "supervisor {e.worker} does not answer; ending it with its commands",
-    happenings.TakenOver: lambda event: f"took over {_commands(event.running)} of {event.worker}",
+    happenings.TakenOver: lambda event: f"took over {counted(event.running, COMMAND)} of {event.worker}",
     happenings.CleanedUp: _cleaned_up,
     happenings.CopyReleased: "this store is a copy: {e.worker} belongs to the original and was not touched; "
     "{e.given_back} jobs given back, {e.recorded} results recorded",

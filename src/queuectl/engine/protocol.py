@@ -240,6 +240,11 @@ class Kept(TypedDict, total=False):
     kept: int
 
 
+def kept_inline(data: bytes) -> Kept:
+    """All of what was written, in the message itself: a character a byte."""
+    return {"text": data.decode("latin-1"), "size": len(data)}
+
+
 class End(NamedTuple):
     """How an execution ended, by the clock of its machine. `error` says what went wrong beyond the command's own exit;
     `leftover` names the processes that it left behind. `progress` and `result` are what it has told of itself, and

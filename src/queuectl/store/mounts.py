@@ -67,11 +67,16 @@ def _under(path: bytes) -> tuple[str, bool]:
     for line in lines[:-1]:
         place = line.split(b" ", 5)[4]
         if b"\\" in place:
-            place = re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), place)
+            place = unescaped(place)
         is_above = path.startswith(place.rstrip(b"/") + b"/") or path == place
         if is_above and len(place) >= len(best):  # of two mounts on one point the later one is visible
             best, kind = place, line.partition(b" - ")[2].partition(b" ")[0]
     return os.fsdecode(kind), best == path
+
+
+def unescaped(place: bytes) -> bytes:
+    """A mount point, of which the kernel's table has blanks and backslashes as octal numbers."""
+    return re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), place)
 
 
 def _local_place() -> str:

@@ -7,10 +7,9 @@ started apart (see starting.py). The kernel's table of mounts says where they ar
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 
-from queuectl.store.mounts import MOUNTS, SHARED
+from queuectl.store.mounts import MOUNTS, SHARED, unescaped
 
 CHANGED = 0x2 | 0x8
 """What `poll` says of the open table when mounts have changed: POLLPRI and POLLERR."""
@@ -46,7 +45,7 @@ class Mounts:
         while piece := os.read(self.handle, 1 << 16):
             table += piece
         for line in table.split(b"\n")[:-1]:
-            place = re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), line.split(b" ", 5)[4])
+            place = unescaped(line.split(b" ", 5)[4])
             kind = os.fsdecode(line.partition(b" - ")[2].partition(b" ")[0])
             if _may_hang(kind) and not place.startswith(b"/proc/"):
                 self._places.append(os.fsdecode(place).rstrip("/"))

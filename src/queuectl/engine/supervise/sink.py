@@ -22,7 +22,7 @@ from math import inf
 from pathlib import Path
 from termios import FIONREAD
 
-from queuectl.engine.protocol import Kept
+from queuectl.engine.protocol import Kept, kept_inline
 from queuectl.engine.supervise.descriptors import FILES_BESIDE, open_files_max
 from queuectl.engine.supervise.leftovers import Leftovers
 from queuectl.engine.supervise.output import cut_note, discard, punch_hole
@@ -179,7 +179,7 @@ class Sink:
             return kept
         head = self._head[: max(0, inline)]
         text = head + cut_note(self._size - len(head))
-        return {"text": text.decode("latin-1"), "size": len(text)}
+        return kept_inline(text)
 
     def _store(self, data: bytes) -> None:
         if len(self._head) < INLINE_BYTES_MAX:

@@ -13,7 +13,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from queuectl.engine.protocol import Kept, Message, Progress, Tells
+from queuectl.engine.protocol import Kept, Key, Message, Progress, Tells, kept_inline
 from queuectl.engine.supervise.between import OPENING, emptied
 from queuectl.typed import NamedTuple
 
@@ -51,7 +51,7 @@ class Telling:
         self.progress: str | None = None
         """The latest that is known."""
 
-    def messages(self, key: tuple[int, int]) -> list[Message]:
+    def messages(self, key: Key) -> list[Message]:
         """What a dispatcher is to know: where the command may tell of itself, and how far it says it is."""
         found: list[Message] = [Tells(*key, self._place)] if self._handle >= 0 else []
         return [*found, Progress(*key, self.progress)] if self.progress else found
@@ -75,8 +75,11 @@ class Telling:
         except OSError:
             return
         self._identity = made.st_dev, made.st_ino
-        path = self._path = os.fsencode(self._folder)
-        self._variables = {b"QUEUECTL_PROGRESS": path + b"/progress", b"QUEUECTL_RESULT": path + b"/result"}
+        self._path = os.fsencode(self._folder)
+        self._variables = {
+            b"QUEUECTL_PROGRESS": os.fsencode(self._folder / PROGRESS),
+            b"QUEUECTL_RESULT": os.fsencode(self._folder / RESULT),
+        }
 
     def _is_touched(self) -> bool:
         """Whether the command has made something in the folder, or has removed or replaced it."""
@@ -115,7 +118,7 @@ class Telling:
     def _take_result(self, room: int) -> tuple[Kept | None, str | None]:
         text, note = result_in(self._handle)
         if text is None or len(text) <= room:
-            return None if text is None else {"text": text.decode("latin-1"), "size": len(text)}, note
+            return None if text is None else kept_inline(text), note
         path = self._home / f"{self._name}.result-{self._generation}"
         try:
             os.rename(RESULT, path, src_dir_fd=self._handle)
@@ -202,7 +205,6 @@ def told_in(place: Path) -> Tale:
         return NOTHING
     try:
         text, note = result_in(folder)
-        kept: Kept | None = None if text is None else {"text": text.decode("latin-1"), "size": len(text)}
-        return Tale(progress_in(folder), kept, note)
+        return Tale(progress_in(folder), None if text is None else kept_inline(text), note)
     finally:
         os.close(folder)
