@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from queuectl.client import tables
+from queuectl.client.facade import Client
 from queuectl.client.figures import Counted, figures, program_of, with_parts, with_times
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import JobState, Outcome
@@ -14,8 +16,9 @@ from queuectl.domain.selector import NO_FAULT, Selector
 from queuectl.domain.token import Role, Token
 from queuectl.store.past import Deed, Place
 from queuectl.store.port import Store
-from queuectl.store.shared import history
-from queuectl.store.shared.history import FALLEN, History
+from queuectl.store.shared import counting
+from queuectl.store.shared.counting import FALLEN
+from queuectl.store.shared.history import History
 from queuectl.store.values import Change, Grip
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish, record_one
 
@@ -163,7 +166,7 @@ def test_ends_are_read_in_pages(store: Store, clock: ManualClock, monkeypatch: p
         finish(store, grip, claim_one(store, grip), exit_code=number % 2)
     at_once = list(store.ends(NOON, 10))
     assert [end.at - NOON for end in at_once] == [3, 2, 2, 2, 1]
-    monkeypatch.setattr(history, "ENDS_PAGE", 2)
+    monkeypatch.setattr(counting, "ENDS_PAGE", 2)
     assert list(store.ends(NOON, 10)) == at_once
     assert list(store.ends(NOON, 3)) == at_once[:3]
 
@@ -287,6 +290,26 @@ def test_failures_are_listed_by_when_they_failed(store: Store, clock: ManualCloc
     assert first.finished_at is not None
     assert [job.command for job in store.fallen(everything, 2, (first.finished_at, first.seq))] == ["a"]
     assert store.fallen(Selector(states=(JobState.FAILED,)), 2, None) == []
+    assert [job.command for job in store.fallen(everything, 9, None, since=first.finished_at)] == ["c", "b"]
+    assert [store.fell_at(2, None), store.fell_at(1, first.finished_at), store.fell_at(4, None)] == [
+        first.finished_at, store.fallen(everything, 3, None)[-1].finished_at, None,
+    ]  # fmt: skip
+
+
+def test_a_search_for_failures_ends_when_time_is_up_and_goes_on_from_there(
+    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(store, clock, a_grip(store), "oldest", "b", "c", "d", last_line="x")
+    client, wanted = Client(store), Selector(states=(JobState.DEAD,), texts=("oldest",))
+    assert client.search_fallen(wanted, 2)[1] is None
+    monkeypatch.setattr(tables, "FIRST_WINDOW", 1)
+    monkeypatch.setattr(tables, "SEARCH_S", -1.0)
+    pages = [client.search_fallen(wanted, 2)]
+    while (reached := pages[-1][1]) is not None:
+        pages.append(client.search_fallen(wanted, 2, reached))
+    assert [[job.command for job in found] for found, _ in pages] == [[], [], [], ["oldest"], []]
+    assert len(client.search_fallen(Selector(states=(JobState.DEAD,)), 4)[0]) == 4
+    assert client.newly_fallen(wanted, NOON, 9) == 1
 
 
 def test_a_retry_forgets_how_a_job_failed_and_success_does_too(store: Store, clock: ManualClock) -> None:

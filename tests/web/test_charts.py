@@ -71,3 +71,7 @@ def test_a_job_that_waits_in_a_queue_or_for_a_lock_says_when_it_starts_as_elsewh
         page = service.full.get(path).text
         assert "starts in 1h59m" in page or "starts in 2h" in page
         assert "scheduled for" not in page
+
+
+def test_a_page_of_dead_letters_whose_rows_are_all_gone_begins_anew(service: Service) -> None:
+    assert "The dead letter queue is empty" in service.full.get("/dlq?rows=5&seen=1.0&more").text

@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from queuectl.client import looking
+from queuectl.domain.selector import Selector
 from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.domain.dependency import Neighbours
     from queuectl.domain.job import Job, JobState
-    from queuectl.domain.selector import Selector
     from queuectl.store.port import Store
 
 
@@ -72,6 +72,28 @@ class Tables(ABC):
     def fallen(self, selector: Selector, limit: int, before: tuple[float, int] | None = None) -> list[Job]:
         """The matching failed and dead jobs by when they failed, latest first, after one with that time and `seq`."""
         return self.store.fallen(selector, limit, before)
+
+    def search_fallen(
+        self, selector: Selector, limit: int, before: tuple[float, int] | None = None
+    ) -> tuple[list[Job], tuple[float, int] | None]:
+        """The same; and, if time was up before the page was full, how far it has looked."""
+        if selector.faults or selector == Selector(states=selector.states):
+            return self.fallen(selector, limit, before), None  # an index leads to them
+        found: list[Job] = []
+        began, width = time.monotonic(), FIRST_WINDOW
+        while True:
+            since = self.store.fell_at(width, before and before[0])
+            found += self.store.fallen(selector, limit - len(found), before, since)
+            if since is None or len(found) >= limit:
+                return found, None
+            before = since, 0
+            if time.monotonic() - began > SEARCH_S:
+                return found, before
+            width = min(4 * width, LAST_WINDOW)
+
+    def newly_fallen(self, selector: Selector, since: float, most: int) -> int:
+        """How many matching jobs failed after that time; at most `most`."""
+        return sum((job.finished_at or 0.0) > since for job in self.store.fallen(selector, most, None, since))
 
     def next_retries(self, limit: int) -> Sequence[Job]:
         """The failed jobs with the next retries."""

@@ -22,9 +22,14 @@ class HistoryStore(Protocol):
     def fault_tallies(self, faults: Sequence[str], since: float, until: float, stretches: int) -> list[FaultTally]:
         """When the failed and dead jobs of these groups failed, from `since` to before `until`, in equal stretches."""
 
-    def fallen(self, selector: Selector, limit: int, before: tuple[float, int] | None) -> list[Job]:
-        """The matching failed and dead jobs by when they failed, latest first; `before` continues after a job with
-        that time and `seq`."""
+    def fallen(
+        self, selector: Selector, limit: int, before: tuple[float, int] | None, since: float | None = None
+    ) -> list[Job]:
+        """The matching failed and dead jobs by when they failed, latest first, none earlier than `since`; `before`
+        continues after a job with that time and `seq`."""
+
+    def fell_at(self, number: int, before: float | None) -> float | None:
+        """When the failed or dead job failed that is the so many-th latest, of those that failed before that time."""
 
     def tallies(self, since: float, until: float, stretches: int, queue: str | None = None) -> list[Tally]:
         """How executions (of one queue) ended from `since` to before `until`, in this many equal stretches. Zeros are

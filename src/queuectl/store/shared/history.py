@@ -9,35 +9,22 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome
 from queuectl.store.shared import rows
-from queuectl.store.shared.session import Session
+from queuectl.store.shared.counting import FALLEN, Counting
 from queuectl.store.values import Note, Output
-from queuectl.typed import TYPE_CHECKING, Any
+from queuectl.typed import TYPE_CHECKING
 from queuectl.wire.jobs import worker_name
 
 if TYPE_CHECKING:
     from queuectl.domain.selector import Selector
-    from queuectl.store.past import Deed, End, Failure, FaultTally, Group, News, Place, Span, Tally
+    from queuectl.store.past import Deed, Failure, Group, News, Place
 
 ENDS_SEEN = 2000
 """How many of the latest ends are looked at for failures."""
-FALLEN = "state IN ('dead', 'failed')"
-"""As the indexes say it, so that they are used."""
-NO_HOOK = "job NOT IN (SELECT seq FROM {schema}.jobs WHERE tells IS NOT NULL)"
-STRETCHES = "WITH RECURSIVE stretches (nth) AS (SELECT 0 UNION ALL SELECT nth + 1 FROM stretches WHERE nth < ?)"
-WITHIN = "finished_at >= ? + ? * nth AND finished_at < ? + ? * (nth + 1)"
-"""Stretches of time are counted one by one, along an index: SQLite would keep all that it groups in memory, and sort it
-there."""
-END_KEY = ("attempts.finished_at", "attempts.outcome", "attempts.job", "attempts.number")
-"""Ends in the order of their index."""
-ENDS_PAGE = 5000
-"""How many of many ends are read at a time."""
-COMMAND_SEEN = 300
-"""How many characters of a command an `End` has."""
-RUNS_SEEN = 1000
-"""How many of the latest executions are looked at for those of one queue."""
+NEVER = 1e18
+"""Later than all times."""
 
 
-class History(Session):
+class History(Counting):
     """This part of a `Store` (see store/port.py)."""
 
     # --- executions -------------------------------------------------------------------------
@@ -104,24 +91,26 @@ class History(Session):
 
         return grouped(self, *self._fallen(selector), limit)
 
-    def fault_tallies(self, faults: Sequence[str], since: float, until: float, stretches: int) -> list[FaultTally]:
-        from queuectl.store.past import FaultTally
-
-        text = (
-            f"{STRETCHES} SELECT wanted.each, nth, (SELECT count(*) FROM {{schema}}.jobs WHERE {FALLEN} AND "
-            f"fault = wanted.each AND {WITHIN}) FROM stretches CROSS JOIN ({self._dialect.each_of}) AS wanted"
-        )
-        step = (until - since) / stretches
-        found = self._select(text, [stretches - 1, since, step, since, step, self._dialect.array(faults)])
-        return [FaultTally(*row) for row in found if row[-1]]
-
-    def fallen(self, selector: Selector, limit: int, before: tuple[float, int] | None) -> list[Job]:
+    def fallen(
+        self, selector: Selector, limit: int, before: tuple[float, int] | None, since: float | None = None
+    ) -> list[Job]:
         condition, values = self._fallen(selector)
         if before is not None:
             condition += " AND (finished_at, seq) < (?, ?)"
             values += before
+        if since is not None:
+            condition += " AND finished_at >= ?"
+            values.append(since)
         order = "finished_at IS NOT NULL ORDER BY finished_at DESC, seq DESC LIMIT ?"
         return self._jobs(f"WHERE {condition} AND {order}", [*values, limit])
+
+    def fell_at(self, number: int, before: float | None) -> float | None:
+        text = (
+            f"SELECT finished_at FROM {{schema}}.jobs WHERE {FALLEN} AND finished_at < ? "
+            "ORDER BY finished_at DESC LIMIT 1 OFFSET ?"
+        )
+        found = self._select(text, [NEVER if before is None else before, number - 1])
+        return next((at for (at,) in found), None)
 
     def _fallen(self, selector: Selector) -> tuple[str, list[object]]:
         """The condition of matching failed and dead jobs. No index of states is preferred to one of faults for it.
@@ -133,60 +122,6 @@ class History(Session):
             wanted = ", ".join(f"'{rows.state_of(state)}'" for state in selector.states)
             condition += f" AND state || '' IN ({wanted})"
         return f"{FALLEN} AND {condition}", values
-
-    def tallies(self, since: float, until: float, stretches: int, queue: str | None = None) -> list[Tally]:
-        from queuectl.store.past import Tally
-
-        counted = "(SELECT queue FROM {schema}.jobs WHERE seq = job) = ?" if queue else NO_HOOK
-        each = " || ' ' || ".join(f"count(*) FILTER (WHERE outcome = '{outcome}')" for outcome in Outcome)
-        text = (
-            f"{STRETCHES} SELECT nth, (SELECT {each} FROM {{schema}}.attempts WHERE {WITHIN} AND {counted}) "
-            "FROM stretches ORDER BY nth"
-        )
-        step = (until - since) / stretches
-        found = self._select(text, [stretches - 1, since, step, since, step, *([queue] if queue else [])])
-        return [
-            Tally(place, outcome, int(number))
-            for place, numbers in found
-            for outcome, number in zip(Outcome, numbers.split(), strict=True)
-            if number != "0"
-        ]
-
-    def spans(self, since: float, limit: int, until: float | None = None, queue: str | None = None) -> list[Span]:
-        from queuectl.store.past import Span
-
-        bounds = {" AND attempts.finished_at < ?": until, " AND jobs.queue = ?": queue}
-        given = {text: [value] for text, value in bounds.items() if value is not None}
-        return [Span(*times) for (times,) in self._measured("", since, limit, given)]
-
-    def ends(self, since: float, limit: int) -> Iterator[End]:
-        from queuectl.store.past import End
-
-        named = f"{', '.join(END_KEY)}, jobs.queue, substr(jobs.command, 1, {COMMAND_SEEN}), "
-        given: dict[str, Sequence[object]] = {}
-        while limit > 0:
-            page = list(self._measured(named, since, min(limit, ENDS_PAGE), given))
-            for at, outcome, _, _, queue, command, times in page:
-                yield End(at, queue, command, outcome == Outcome.COMPLETED, *times)
-            limit -= len(page)
-            if len(page) < ENDS_PAGE:
-                break
-            given = {f" AND ({', '.join(END_KEY)}) < (?, ?, ?, ?)": page[-1][:4]}
-
-    def _measured(self, named: str, since: float, limit: int, given: Mapping[str, Sequence[object]]) -> Iterator[Any]:
-        """The columns named, and run and wait times, of executions that ended by themselves or by timeout, latest
-        first. `given` has further conditions with their values."""
-        order = ", ".join(f"{each} DESC" for each in END_KEY)
-        text = (
-            f"SELECT {named}attempts.finished_at - attempts.started_at, attempts.started_at - jobs.run_at, "
-            "attempts.started_at - jobs.created_at, attempts.number "
-            "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
-            "WHERE attempts.finished_at >= ? AND attempts.outcome IN ('completed', 'failed', 'timeout') "
-            f"AND jobs.queue <> '{HOOKS}'{''.join(given)} ORDER BY {order} LIMIT ?"
-        )
-        values = [value for values in given.values() for value in values]
-        for *columns, ran, since_due, since_created, number in self._select(text, [since, *values, limit]):
-            yield *columns, (max(0.0, ran), max(0.0, min(since_due, since_created)) if number == 1 else None)
 
     def latest_failures(self, most: int) -> list[Failure]:
         from queuectl.store.past import Failure
@@ -200,16 +135,6 @@ class History(Session):
         )
         found = self._select(text, [ENDS_SEEN, most])
         return [Failure(at, job, queue, JobState(state), *rest) for at, job, queue, state, *rest in found]
-
-    def runs(self, queue: str, most: int) -> list[float]:
-        text = (
-            "SELECT recent.ran FROM (SELECT job, outcome, finished_at, finished_at - started_at AS ran "
-            "FROM {schema}.attempts WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT ?) AS recent "
-            "JOIN {schema}.jobs ON jobs.seq = recent.job "
-            "WHERE jobs.queue = ? AND recent.outcome IN ('completed', 'failed', 'timeout') "
-            "ORDER BY recent.finished_at DESC LIMIT ?"
-        )
-        return [max(0.0, ran) for (ran,) in self._select(text, [RUNS_SEEN, queue, most])]
 
     def place(self) -> Place:
         from queuectl.store.past import Place

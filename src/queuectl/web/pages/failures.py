@@ -113,7 +113,8 @@ class Kept(NamedTuple):
 
 
 class Letters(NamedTuple):
-    """One page of the dead letter queue. `older` is the place where the next one begins, or None."""
+    """One page of the dead letter queue. `older` is the place where the next one begins, or None: a search that takes
+    long ends before its page is full."""
 
     now: float
     jobs: Sequence[Job]
@@ -134,18 +135,18 @@ def letters(client: Client, wanted: Filter, before: tuple[float, int] | None, ke
         selector = Filter({**wanted.given, "state": DEAD}).selector(now)
     except Invalid as error:
         return Letters(now=now, jobs=(), tails=(), queues=queues, error=error)
-    if kept.rows:
-        order = {seq: at for at, seq in enumerate(kept.rows)}
-        jobs = found = sorted(client.there(kept.rows), key=lambda job: order[job.seq])
-        latest = client.fallen(selector, NEW_MAX)
-        new = sum((job.finished_at or 0.0) > kept.seen for job in latest)
+    order = {seq: at for at, seq in enumerate(kept.rows)}
+    found = sorted(client.there(kept.rows), key=lambda job: order[job.seq])
+    if is_kept := bool(found):
+        reached, new = None, client.newly_fallen(selector, kept.seen, NEW_MAX)
     else:
-        found, new = client.fallen(selector, ROWS + 1, before), 0
-        jobs = found[:ROWS]
+        (found, reached), new = client.search_fallen(selector, ROWS + 1, before), 0
+    jobs = found if is_kept else found[:ROWS]
+    if kept.more if is_kept else len(found) > ROWS:
+        reached = next(((job.finished_at, job.seq) for job in reversed(jobs) if job.finished_at is not None), None)
     return Letters(
         now=now, jobs=jobs, tails=last_words(client, jobs), queues=queues, total=client.known_count(selector),
-        older=f"{jobs[-1].finished_at!r}_{jobs[-1].seq}" if len(found) > ROWS or (kept.rows and kept.more) else None,
-        new=new, seen=kept.seen if kept.rows else now,
+        older=None if reached is None else f"{reached[0]!r}_{reached[1]}", new=new, seen=kept.seen if is_kept else now,
     )  # fmt: skip
 
 
