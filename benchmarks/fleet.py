@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import selectors
-import socket
 import statistics
 import tempfile
 import time
@@ -26,17 +25,10 @@ import psycopg
 from benchmarks import postgres
 from benchmarks.bench import Figure, Row, Setting, Target
 from benchmarks.stores import claim_on_and_on, multiply_on_server, one_waiting
-from queuectl import ids
 from queuectl.client.facade import Client
-from queuectl.clock import SystemClock
-from queuectl.engine.channel import Channel
-from queuectl.engine.dispatch.dispatcher import Dispatcher
-from queuectl.engine.dispatch.host import Host, Launched, Plan
-from queuectl.engine.dispatch.wakeup import wakeup_for
-from queuectl.engine.protocol import PROTOCOL, Ended, Hello, Leave, Order, Welcome
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.wire.requests import JobRequest
-from queuectl.wire.workers import WorkerOptions
+from tests.hollow import Member, go_on
 from tests.server import Server
 
 FEW, MANY, BATCH, PROCESSES = 4, 64, 16, 4
@@ -145,73 +137,6 @@ def claim_in_threads(url: str, threads: int, ready: Any, run_s: float) -> tuple[
 # --- dispatchers without commands -------------------------------------------------------------
 
 
-class Hollow(Host):
-    """A machine of its own that starts no process: the one supervisor on it is a socket whose other end we hold."""
-
-    def __init__(self, below: Path) -> None:
-        super().__init__(below)
-        self.name = self.machine = f"hollow-{ids.random_id(8)}"
-
-    def prepare(self) -> None:
-        pass
-
-    def launch(self, plan: Plan) -> Launched:
-        ours, theirs = socket.socketpair()
-        self.supervisor = Channel(theirs)
-        return Launched(f"{plan.name}~{ids.random_id(6)}", self.pid, ids.tag_bits(), Channel(ours))
-
-    def drive(self, worker: str) -> None:
-        pass
-
-    def reap_strays(self, but: set[int]) -> None:
-        pass
-
-
-class Member:
-    """One dispatcher of a hall."""
-
-    def __init__(self, url: str, number: int, below: Path, door: Connection) -> None:
-        self._door = door
-        self._store = PostgresStore(url, below)
-        self._store.wait_at_most(2.0)
-        self._host = Hollow(below / "hollow")
-        self._wakeup = wakeup_for(self._store)
-        options = WorkerOptions(name=f"w{number}", slots=4, supervisors=1)
-        self._dispatcher = Dispatcher(
-            self._store, options, SystemClock(), self._host, self._wakeup, lambda *_: None
-        )  # fmt: skip
-        self._dispatcher.start()
-        self._watched: set[int] = set()
-        self.due = 0.0
-
-    def step(self, selector: selectors.BaseSelector) -> None:
-        """Does what is due on both sides. What is ordered counts at once, not when all others have had their turn."""
-        self._answer()
-        self.due = time.monotonic() + self._dispatcher.step()
-        self._answer()
-        assert self._dispatcher.exit_code is None
-        channels = [self._host.supervisor, *self._dispatcher.channels()]
-        wanted = {each.fileno() for each in channels} | {handle for handle in [self._wakeup.fileno()] if handle >= 0}
-        for gone in self._watched - wanted:
-            selector.unregister(gone)
-        for new in wanted - self._watched:
-            selector.register(new, selectors.EVENT_READ, self)
-        self._watched = wanted
-
-    def _answer(self) -> None:
-        supervisor = self._host.supervisor
-        for message in supervisor.receive():
-            if isinstance(message, Hello):
-                about = {"protocol": PROTOCOL, "epoch": message.epoch, "driven": True, "silent": 0.0}
-                supervisor.send(Welcome(about))  # type: ignore[arg-type]
-            elif isinstance(message, Order):
-                self._door.send(time.perf_counter())
-                end = {"seq": message.seq, "lease": message.lease, "exit_code": 0}
-                supervisor.send(Ended({**end, "started_at": time.time(), "finished_at": time.time()}))
-            elif isinstance(message, Leave):
-                supervisor.close()
-
-
 def hall(url: str, numbers: Sequence[int], door: Connection) -> None:
     """A process that goes on with some dispatchers until it is ended. It tells when all have started, and of each
     order when it came."""
@@ -219,20 +144,11 @@ def hall(url: str, numbers: Sequence[int], door: Connection) -> None:
     with tempfile.TemporaryDirectory(prefix="queuectl-bench-") as folder:
         members = []
         for number in numbers:
-            members.append(Member(url, number, Path(folder), door))
+            members.append(Member(url, number, Path(folder), door.send))
             go_on(members, selector, 0.0)
         door.send(None)
         while True:
             go_on(members, selector, min(member.due for member in members) - time.monotonic())
-
-
-def go_on(members: Sequence[Member], selector: selectors.BaseSelector, pause_s: float) -> None:
-    """Steps those who were woken or whose time has come."""
-    woken = {key.data for key, _ in selector.select(max(0.0, pause_s))}
-    now = time.monotonic()
-    for member in members:
-        if member in woken or member.due <= now:
-            member.step(selector)
 
 
 @contextmanager

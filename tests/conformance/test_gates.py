@@ -240,7 +240,7 @@ def tells(store_factory: StoreFactory, step: Callable[[], object]) -> bool:
     listener.changed()
     listener.changed()
     step()
-    return until(listener.changed)
+    return until(listener.changed) is not None
 
 
 def test_whoever_frees_what_others_wait_for_tells_them(store_factory: StoreFactory, grip: Grip) -> None:

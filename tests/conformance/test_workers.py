@@ -639,7 +639,7 @@ def test_a_renewal_tells_what_its_worker_would_ask_for(store: Store) -> None:
         assert store.renew([grip], LEASE_S) is None
         return
     found = store.renew([grip], LEASE_S)
-    assert found == Renewed({}, False, False, False, None, is_same=False)
+    assert found == Renewed({}, False, False, False, None, workers=1.0, is_same=False)
     assert store.replaced() == ""
     store.set_config("timeout", "5s")
     store.register(a_worker("w~2"), 60.0)
@@ -649,6 +649,7 @@ def test_a_renewal_tells_what_its_worker_would_ask_for(store: Store) -> None:
     assert found[:4] == ({"timeout": "5s"}, False, False, False)
     assert found.is_same
     assert 0 < (found.next_expiry_s or 0) <= 60
+    assert found.workers == 2
     store.insert([a_job()])
     store.request_options([grip.worker], {"slots": 2})
     every_hour = Schedule("s", "0 * * * *", None, NOON, "UTC", Policy(), 0.0, "{}", "{}", NOON, None, NOON, None)

@@ -19,7 +19,7 @@ from queuectl.engine.dispatch.stopping import NOW
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.store.liveness import DRIVER_LOCK_NAME, is_held, supervisor_folder
 from queuectl.store.sqlite.store import SqliteStore
-from queuectl.store.values import LEASE_S, WorkerRow
+from queuectl.store.values import LEASE_S, Heard, WorkerRow
 from queuectl.wire.requests import parse_request
 from queuectl.wire.workers import WorkerOptions
 
@@ -43,8 +43,9 @@ class Watched(SqliteStore):
         self.driven.append(bool(is_held(supervisor_folder(self.folder, row.id), DRIVER_LOCK_NAME)))
         super().register(row, lease_s)
 
-    def changed(self) -> bool:
-        return super().changed() and not self.is_deaf
+    def changed(self) -> Heard | None:
+        heard = super().changed()
+        return None if self.is_deaf else heard
 
     def asked_of(self, *words: Any) -> Any:
         self.asked.append("requests")

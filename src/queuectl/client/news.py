@@ -60,7 +60,7 @@ class Watching:
 
     def may_be_stale(self) -> bool:
         """Whether anything may have changed since the last call; always true if other machines may commit unheard."""
-        return self._store.changed() or self._store.shared_by_machines
+        return self._store.changed() is not None or self._store.shared_by_machines
 
     def happening(self, window_s: float, most: int) -> Iterator[Sequence[News]]:
         """What happened in the last `window_s` seconds (at most the latest `most`), then all that happens, as it does.

@@ -60,7 +60,7 @@ class Watch:
     def _heard(self) -> bool:
         """Whether others have committed something; also true if the store is unavailable."""
         try:
-            return self._store.changed()
+            return self._store.changed() is not None
         except StoreUnavailable:
             return True
 

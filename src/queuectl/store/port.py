@@ -25,7 +25,18 @@ from queuectl.store.history import HistoryStore
 from queuectl.store.hooks import HookStore
 from queuectl.store.limits import GateStore, LimitStore
 from queuectl.store.selections import Refs, SelectionStore
-from queuectl.store.values import ANSWER_WITHIN_S, LEASE_S, Backlog, Change, Grip, Note, Output, Renewed, WorkerRow
+from queuectl.store.values import (
+    ANSWER_WITHIN_S,
+    LEASE_S,
+    Backlog,
+    Change,
+    Grip,
+    Heard,
+    Note,
+    Output,
+    Renewed,
+    WorkerRow,
+)
 from queuectl.typed import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -126,8 +137,8 @@ class OpenStore(Protocol):
     def sync(self) -> None:
         """Makes everything committed so far survive a power cut."""
 
-    def changed(self) -> bool:
-        """Whether another process has committed something since the last call."""
+    def changed(self) -> Heard | None:
+        """What other processes have committed since the last call, None if nothing."""
 
     # --- jobs and workers -------------------------------------------------------------------
 
@@ -233,6 +244,9 @@ class WorkStore(OpenStore, AlertStore, ListStore, HookStore, GateStore, Protocol
 
     def has_claimable(self) -> bool:
         """Whether a claim now may find a job, in whatever queue, or something to settle. Costs far less than one."""
+
+    def outlook(self) -> tuple[bool, float | None]:
+        """The same, and when the next job that waits for a time becomes claimable, or None."""
 
     def next_due(self) -> float | None:
         """When the next job that waits for a time becomes claimable, or None."""

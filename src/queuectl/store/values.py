@@ -53,12 +53,21 @@ class Grip(NamedTuple):
     epoch: int
 
 
+class Heard(NamedTuple):
+    """What others have committed, as far as is told: about so many `jobs` can be claimed that could not before. With
+    `more`, something else may have changed too."""
+
+    jobs: int = 1
+    more: bool = True
+
+
 class Renewed(NamedTuple):
     """What a worker is told when it has renewed its leases, which it would otherwise have to ask for.
 
     `config`: the stored settings. `asked`: people ask something of it. `claimable`: see `has_claimable`. `scheduled`:
     there are schedules, or ends of their runs. `next_expiry_s`: seconds until the first lease of others runs out, None
-    if there are no others. `is_same`: this is certainly the store that `replaced` knows.
+    if there are no others. `workers`: how many there are, if all have as many supervisors. `is_same`: this is certainly
+    the store that `replaced` knows.
     """
 
     config: Mapping[str, str]
@@ -66,6 +75,7 @@ class Renewed(NamedTuple):
     claimable: bool
     scheduled: bool
     next_expiry_s: float | None
+    workers: float
     is_same: bool
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
+from math import inf
 
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import GivenBack, Started
@@ -15,6 +16,7 @@ from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.hooks import Claimed, Hooks
 from queuectl.engine.dispatch.link import Link, may_be_poison
 from queuectl.engine.dispatch.pace import Pace
+from queuectl.engine.dispatch.turn import Turn
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 from queuectl.store.values import Change
@@ -86,6 +88,7 @@ class Claiming:
         self._store = store
         self._crew = crew
         self._pace = pace
+        self._turn = Turn(pace.clock)
         self._supply = Supply.UNKNOWN
         self._ahead: Ahead = pace.ahead
         self.hooks = Hooks(store, crew)
@@ -99,6 +102,21 @@ class Claiming:
         self._supply, self._ahead = Supply.UNKNOWN, self._pace.ahead
         self.hooks.look_again()
 
+    def hear(self, jobs: int) -> None:
+        """About so many jobs can be claimed that could not before, and all workers know: looks when it is our turn. A
+        worker that is full looks with the next end that it records."""
+        if self._supply is Supply.UNKNOWN or self.is_full() or self._turn.comes_at_once(jobs, self._crew.workers):
+            self.look_again()
+
+    def _take_turn(self) -> None:
+        """Looks, by one question, whether others have left something."""
+        if self._supply is not Supply.UNKNOWN:
+            claimable, due_at = self._store.outlook()
+            self.note_due(due_at)
+            if claimable:
+                self.look_again()
+        self._turn.is_over()
+
     def poll(self, claimable: bool | None = None) -> None:
         """Nobody has told of a change; yet there may have been one. `claimable`: see `has_claimable`, where that is
         known."""
@@ -106,16 +124,28 @@ class Claiming:
             self.look_again()
 
     def attend(self, settings: Settings, now: float, *, stops: bool) -> None:
-        """Looks again where a job has become due; looks for hooks unless the worker stops. Raises what starting
-        another supervisor raises."""
+        """Looks again where a job has become due, or it is our turn; looks for hooks. A worker that stops does not.
+        Raises what starting another supervisor raises."""
         self._check_due()
-        if not stops:
+        if stops:
+            self._turn.is_over()
+        else:
+            if now >= self._turn_at():
+                self._take_turn()
             self.hooks.attend(settings, now)
 
     def _check_due(self) -> None:
         if self.next_due is not None and self._store.now() >= self.next_due:
-            self.look_again()
+            self.hear(1)  # others know of that time, too
             self.next_due = None
+
+    def next_look(self, now: float) -> float:
+        """When to look again though nobody has told of anything, by the clock that never jumps."""
+        due_at = inf if self.next_due is None else now + self.next_due - self._store.now()
+        return min(self._turn_at(), due_at)
+
+    def _turn_at(self) -> float:
+        return max(self._turn.at, self._pace.hurry_not_before)  # a store that is away is not asked all the time
 
     def is_wanted(self) -> bool:
         """Whether there may be jobs, and room for one, even if it is only held ready."""
@@ -143,6 +173,7 @@ class Claiming:
         """Takes from a committed claim whether the store may have more."""
         if not claims.orders:
             return
+        self._turn.is_over()
         if len(claims.jobs) - (claims.hook is not None) >= claims.room and not claims.took_all:
             self._supply = Supply.UNKNOWN
         else:

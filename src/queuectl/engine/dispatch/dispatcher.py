@@ -152,10 +152,12 @@ class Dispatcher:
 
     def _notice_commits(self) -> None:
         """Looks at what others have committed: new jobs, requests to cancel and to stop."""
-        if self._store.changed():
+        if heard := self._store.changed():
             self._wakeup.echo.end()
-            self._requests.look_again()
-            self._firing.look_again()
+            self._claiming.hear(heard.jobs)
+            if heard.more:
+                self._requests.unanswered = True
+                self._firing.look_again()
 
     def _tick(self, now: float) -> None:
         if not self._stopping.has_begun and now >= self.pace.commit_not_before:
@@ -292,10 +294,9 @@ class Dispatcher:
             return max(0.0, self._commits.not_before() - now)
         start_at = max(self.pace.commit_not_before, self._commits.starts_due_at())
         wake = [self._beat.next("tick", now), start_at, self._known.next_release(), self._firing.next_wake()]
+        wake.append(self._claiming.next_look(now))
         if self._commits.is_pending or self._crew.is_short:
             wake.append(self._commits.not_before())
-        if (due := self._claiming.next_due) is not None:
-            wake.append(now + due - self._store.now())
         if self._succession.is_waiting:
             wake.append(now + ANSWERS_EVERY_S)
         if self._crew.fallen():

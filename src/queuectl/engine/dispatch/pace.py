@@ -47,7 +47,7 @@ class Pace:
     """Times are of a monotonic clock, in seconds."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self.commit_not_before = self.hurry_not_before = 0.0
         self._cycle_s = 1.0
         self._last_end = 0.0
@@ -75,7 +75,7 @@ class Pace:
         """The number of claims to hold beyond what these slots run. 0 if commands take long, after a pause, and if no
         command has ended since a claim was given back.
         """
-        if self._stalled or self._took_s is None or self._clock.monotonic() - self._last_end > GAP_MAX_S:
+        if self._stalled or self._took_s is None or self.clock.monotonic() - self._last_end > GAP_MAX_S:
             return 0
         return min(AHEAD_MAX, round(slots * AHEAD_S / self._took_s))
 

@@ -141,6 +141,10 @@ class Claiming(PostgresSession, Gated):
         self._freed.clear()
         self._left.clear()
 
+    def outlook(self) -> tuple[bool, float | None]:
+        ((claimable, due_at),) = self.read("outlook", now=self.now())
+        return claimable, due_at
+
     def _ready_queues(self) -> Sequence[str]:
         """The queues that have something to claim, and some that had so a moment ago."""
         gaps = {"above": ["", *self._lanes], "below": [*self._lanes, AFTER_ALL]}

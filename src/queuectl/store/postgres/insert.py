@@ -78,7 +78,7 @@ class Inserting(PostgresSession, Limits):
                     raise self._refused(taken) from None
                 self._send_rows("use_specs", list(groups.uses.items()))
             self._counted.update(groups.counted)
-            self._tell = True
+            self._announce(groups.claimable)
             return self._arrive(groups.arriving, groups.batches)
 
     def _copy(self, group: Iterable[tuple[Births, Numbers]]) -> None:
@@ -135,6 +135,7 @@ class _Groups:
         self.counted: Counter[tuple[str, str]] = Counter()
         self.arriving: list[Job] = []
         self.batches: set[str] = set()
+        self.claimable = 0
         self.uses: Counter[int] = Counter()
         """How many jobs of the latest group have each spec, by its number."""
 
@@ -156,6 +157,7 @@ class _Groups:
                 return
             yield births, self._numbers
             self.counted.update(births.counted())
+            self.claimable += births.claimable()
             self.arriving += births.arriving()
             self.batches |= births.batches()
             self.uses.update(births.uses(self._numbers))

@@ -38,7 +38,8 @@ class Recording(Claiming):
             add_hooks(self, counts, now)
             self.gates.note(counts, now)
             self._note_ends(counts)
-            self._tell = self._tell or any(rows.is_ready(after, now) for _, after in counts)
+            if ready := sum(rows.is_ready(after, now) for _, after in counts):
+                self._announce(ready)
         return results
 
     def _replaced(self, in_hand: InHand, changes: Sequence[Change], now: float) -> list[Job | None]:

@@ -18,6 +18,7 @@ from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.connection import ABANDONED, DURABLE, Line
 from queuectl.store.postgres.dialect import POSTGRES
 from queuectl.store.postgres.errors import translated
+from queuectl.store.postgres.listener import notice
 from queuectl.store.postgres.schema import Identity, bring_up_to_date, find_identity, open_schema
 from queuectl.store.postgres.text import array
 from queuectl.store.shared import migrations, rows
@@ -64,7 +65,7 @@ def _queries(schema: str) -> dict[str, str]:
         "life_arrays": _arrays(rows.LIFE), "born": ", ".join(rows.BORN), "born_arrays": _arrays(rows.BORN),
         "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f"%({name})s" for name in fields),
     }  # fmt: skip
-    within = {name: rows.named_queries(text)[name] for name in ("claim_taken", "has_claimable")}
+    within = {name: rows.named_queries(text)[name] for name in ("claim_taken", "has_claimable", "next_due")}
     return dict(rows.named_queries(text, **within, schema=f'"{schema}"', durable=DURABLE, **names))
 
 
@@ -73,7 +74,8 @@ class _TakenBack(Exception):
 
 
 class PostgresSession(Session):
-    """A connection to one store. `_tell`: workers must hear of this transaction."""
+    """A connection to one store. `_tells`: how many jobs this transaction makes claimable, None if others need not hear
+    of it. `_tells_more`: what else it does concerns others, too."""
 
     _dialect = POSTGRES
     others_share = 0.75  # they write meanwhile, too
@@ -90,7 +92,8 @@ class PostgresSession(Session):
         self._transaction_max_s: float | None = None
         self._line = Line(address)
         self._depth, self._transactions = 0, 0
-        self._tell = False
+        self._tells: int | None = None
+        self._tells_more = False
         self._checked: set[Grip] = set()
         self._holds_gates = False
         self._freed: set[str] = set()
@@ -174,8 +177,11 @@ class PostgresSession(Session):
                 self._settle_ends()
                 self._tell_of_ends()
                 self._write_counts()
-                if self._tell or any(each.fetchall() for each in self._waits):
-                    self._line.execute("SELECT pg_notify(%s, %s)", (self._channel, self._me))
+                if freed := sum(len(each.fetchall()) for each in self._waits):
+                    self._announce(freed)
+                if self._tells is not None:
+                    told = notice(self._me, self._tells, self._tells_more)
+                    self._line.execute("SELECT pg_notify(%s, %s)", (self._channel, told))
         except StoreUnavailable as error:
             if not self._line.in_doubt:
                 raise
@@ -183,7 +189,8 @@ class PostgresSession(Session):
                 f"{error.message}; not known whether the change was made", "look before you repeat it"
             ) from error
         finally:
-            self._depth, self._tell, self._holds_gates = 0, False, False
+            self._depth, self._holds_gates = 0, False
+            self._tells, self._tells_more = None, False
             self._checked.clear()
             self._freed.clear()
             self._left.clear()
@@ -255,8 +262,9 @@ class PostgresSession(Session):
     def _snapshot(self) -> AbstractContextManager[None]:
         return nullcontext()  # each query sees its own moment, and `_made` allows for that
 
-    def _announce(self) -> None:
-        self._tell = True
+    def _announce(self, jobs: int | None = None) -> None:
+        self._tells = (self._tells or 0) + (jobs or 0)
+        self._tells_more = self._tells_more or jobs is None
 
     def _home(self) -> str:
         return self._identity.home

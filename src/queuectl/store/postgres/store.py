@@ -31,7 +31,7 @@ from queuectl.store.shared.alerts import Alerts
 from queuectl.store.shared.batches import Batches
 from queuectl.store.shared.history import History
 from queuectl.store.shared.tokens import Tokens
-from queuectl.store.values import ANSWER_WITHIN_S, LEASE_S, REPLACED, Grip, Renewed, Superseded, WorkerRow
+from queuectl.store.values import ANSWER_WITHIN_S, LEASE_S, REPLACED, Grip, Heard, Renewed, Superseded, WorkerRow
 
 FOLD_FROM = 2000
 """A reader of more rows of counts folds them."""
@@ -107,9 +107,9 @@ class PostgresStore(Recording, Inserting, Batches, History, Tokens, Alerts):
         """Removes everything. The emptied store is a new one: workers of the old one see that it was replaced."""
         empty(self._line, self._address)
 
-    def changed(self) -> bool:
+    def changed(self) -> Heard | None:
         heard = self._listener.heard()
-        if heard:
+        if heard and heard.more:
             self._limited = None
         return heard
 
@@ -188,9 +188,9 @@ class PostgresStore(Recording, Inserting, Batches, History, Tokens, Alerts):
         with translated(self._address):
             query, patience = self._sql["renew"], self._settings["lock_timeout"]
             (found,) = self._line.commit_one(query, {**terms, "lock_timeout": patience})
-        count, table, now, config, asked, claimable, scheduled, next_expiry_s = found
+        count, table, now, config, asked, claimable, scheduled, next_expiry_s, others = found
         if count < len(grips):
             raise Superseded(f"worker {' or '.join(workers)} is driven by another process now")
         self._set_clock(now, asked_at)
         is_same = self._line.opened == self._known_on and self._identity.home.endswith(f"/{table}")
-        return Renewed(config or {}, asked, claimable, scheduled, next_expiry_s, is_same)
+        return Renewed(config or {}, asked, claimable, scheduled, next_expiry_s, 1 + others / count, is_same)

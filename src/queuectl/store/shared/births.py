@@ -78,6 +78,10 @@ class Births:
             return Counter({(queue.value, state.value._value_): len(self.jobs)})
         return Counter((job.queue, job.state._value_) for job in self.jobs)
 
+    def claimable(self) -> int:
+        """How many of the jobs can be claimed at once."""
+        return sum(self._ready.values(len(self.jobs)))
+
     def uses(self, numbers: Mapping[Spec, int]) -> Counter[int]:
         """How many of the jobs have each spec, given the specs' numbers."""
         spec = self._numbered(numbers)
@@ -87,9 +91,8 @@ class Births:
         """These columns, given the number of each spec."""
         command, words = self._commands()
         due_at = self._derived(AT_BIRTH, lambda job: job.due_at)
-        ready = self._derived((*AT_BIRTH, "state", "held"), lambda job: int(is_ready(job, self._now)))
         spec = self._numbered(numbers)
-        made = {**self._given, "command": command, "words": words, "spec": spec, "due_at": due_at, "ready": ready}
+        made = {**self._given, "command": command, "words": words, "spec": spec, "due_at": due_at, "ready": self._ready}
         return [_converted(made[name], _PLAIN.get(name)) for name in names]
 
     def rows(self, numbers: Mapping[Spec, int], names: Sequence[str] = BORN) -> list[tuple[Any, ...]]:
@@ -114,6 +117,10 @@ class Births:
             return Column(numbers[spec.value])
         by_identity = {id(one): numbers[one] for one in self.specs}
         return Column(None, [by_identity[id(one)] for one in spec.each])
+
+    @cached_property
+    def _ready(self) -> Column:
+        return self._derived((*AT_BIRTH, "state", "held"), lambda job: int(is_ready(job, self._now)))
 
     def _derived(self, sources: Iterable[str], derive: Callable[[Job], Any]) -> Column:
         """What follows from these columns: one value, if each of them has one."""

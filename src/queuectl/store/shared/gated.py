@@ -85,6 +85,9 @@ class Gated(Limits):
     def has_claimable(self) -> bool:
         return bool(self.read("has_claimable", now=self.now())[0][0])
 
+    def outlook(self) -> tuple[bool, float | None]:
+        return self.has_claimable(), self.read("next_due")[0][0]
+
     def next_due(self) -> float | None:
         due = [at for at in (self.read("next_due")[0][0], self.gates.reopens_at) if at is not None]
         return min(due, default=None)

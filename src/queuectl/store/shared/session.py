@@ -129,8 +129,9 @@ class Session(ABC):
         """Removes jobs and everything that only they needed."""
 
     @abstractmethod
-    def _announce(self) -> None:
-        """Announces this transaction's commit to those who wait for one, unless they notice it anyway."""
+    def _announce(self, jobs: int | None = None) -> None:
+        """Announces this transaction's commit to those who wait for one, unless they notice it anyway. `jobs`: nothing
+        has changed but that about so many more jobs can be claimed; 0: later."""
 
     @abstractmethod
     def _check(self, grip: Grip) -> None:

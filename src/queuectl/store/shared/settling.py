@@ -69,7 +69,7 @@ def settle_ends(store: Session, most: int = SLICE) -> None:
             if not is_done:
                 store._execute("INSERT INTO {schema}.settlements (job) VALUES (?)", [parent.seq])
                 store._has_listed = True
-                store._announce()
+                store._announce(1)
 
 
 def note_batches(store: Session, names: Collection[str], failing: Collection[str], removed: bool = False) -> None:
@@ -85,7 +85,7 @@ def note_batches(store: Session, names: Collection[str], failing: Collection[str
     for (name,) in store._select(watched, [array(sorted(failing)), array(sorted(names))]):
         store._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [name])
         store._has_listed = True
-        store._announce()
+        store._announce(1)
 
 
 def note_lost(store: Session, seqs: Sequence[int]) -> None:
@@ -226,7 +226,7 @@ def _settle_alike(store: Session, children: Sequence[Child]) -> list[int]:
                 store._counted[queue, one.state.value] -= jobs
                 store._counted[queue, after.state.value] += jobs
             store._has_released = True
-            store._announce()
+            store._announce(len(alike) if after.claimable else 0)
     done = {child.seq for alike in groups.values() for child in alike}
     return [child.seq for child in children if child.seq not in done]
 
@@ -264,7 +264,7 @@ def settle_children(store: Session, children: Sequence[Job]) -> list[Job]:
         store._write(changed, now)
         store._count(changed)
         store._has_released = True
-        store._announce()
+        store._announce(sum(after.claimable for _, after in changed))
     return [after for _, after in changed]
 
 

@@ -24,7 +24,7 @@ from queuectl.store.sqlite.connection import (
     translated,
 )
 from queuectl.store.sqlite.guard import Guard
-from queuectl.store.values import Grip, Superseded, WorkerRow
+from queuectl.store.values import Grip, Heard, Superseded, WorkerRow
 from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.jobs import spec_to_text
 
@@ -93,14 +93,14 @@ class SqliteSession(Session):
             self._has_log = True
         super().bring_up_to_date()
 
-    def changed(self) -> bool:
+    def changed(self) -> Heard | None:
         version = self._data_version()
         changed, self._version = version != self._version, version
         if changed:
             self._guard.others_wrote()
         else:
             self._guard.look()  # not before what others wrote is acted on
-        return changed
+        return Heard() if changed else None
 
     def _data_version(self) -> int:
         try:
@@ -176,7 +176,7 @@ class SqliteSession(Session):
             self._db.executemany(self._sql["count"], changes)
             self._counted.clear()
 
-    def _announce(self) -> None:
+    def _announce(self, jobs: int | None = None) -> None:
         pass  # others watch the log, which shows every commit
 
     def _check(self, grip: Grip) -> None:

@@ -175,6 +175,10 @@ SELECT EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready) OR EXISTS (
     WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s
 ) OR EXISTS (SELECT 1 FROM {schema}.lock_lines WHERE open = 1) OR EXISTS (SELECT 1 FROM {schema}.settlements);
 
+-- name: outlook
+-- Whether a claim now may find something, and when the next job becomes claimable.
+SELECT ({has_claimable}), ({next_due});
+
 -- name: has_hooks
 -- Whether a hook can be claimed now.
 SELECT EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready AND queue = %(hooks)s) OR EXISTS (
@@ -434,6 +438,9 @@ WITH terms AS MATERIALIZED (
     JOIN unnest(%(workers)s::text[], %(epochs)s::bigint[]) AS given (worker, epoch)
       ON workers.id = given.worker AND workers.epoch = given.epoch
     ORDER BY workers.id FOR NO KEY UPDATE OF workers
+), others AS MATERIALIZED (
+    SELECT min(expires_at) AS first_expires_at, count(*) AS number FROM {schema}.workers
+    WHERE id <> ALL (%(workers)s::text[])
 ), renewed AS (
     UPDATE {schema}.workers SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
     WHERE id = ANY (ARRAY(SELECT id FROM mine)) AND (SELECT count(*) FROM mine) = cardinality(%(workers)s::text[])
@@ -443,8 +450,8 @@ SELECT count(*), min(tableoid::bigint), extract(epoch FROM clock_timestamp())::d
        (SELECT jsonb_object_agg(name, value) FROM {schema}.config), bool_or(asked), ({has_claimable}),
        EXISTS (SELECT 1 FROM {schema}.schedules WHERE next_at IS NOT NULL OR tell_at IS NOT NULL)
            OR EXISTS (SELECT 1 FROM {schema}.run_ends),
-       (SELECT extract(epoch FROM min(expires_at) - clock_timestamp())::double precision FROM {schema}.workers
-        WHERE id <> ALL (%(workers)s::text[]))
+       (SELECT extract(epoch FROM first_expires_at - clock_timestamp())::double precision FROM others),
+       (SELECT number FROM others)
 FROM renewed;
 
 -- name: adopt

@@ -1,0 +1,172 @@
+"""What a new job costs a server when many workers are idle, and that none of them relies on another one to take it."""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from queuectl import ids
+from queuectl.client.facade import Client
+from queuectl.store.postgres.address import parse_address
+from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.values import Heard
+from queuectl.wire.requests import parse_request
+from tests.hollow import Member, go_on
+from tests.server import Server, new_schema, start_server
+from tests.workshop import until
+
+MANY = 40
+CLAIM = re.compile(rb"LOG:  execute [^:]*: -- This transaction claims")
+QUESTION = re.compile(rb"LOG:  execute [^:]*: -- Whether a claim now may find something, and when")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server that logs each statement."""
+    server = start_server({"log_statement": "all", "log_min_messages": "log"})
+    yield server
+    server.remove()
+
+
+class Idle:
+    """Some idle workers of a store, which know of each other."""
+
+    def __init__(self, url: str, folder: Path, count: int, others: int = 0) -> None:
+        """`others` are known as soon as one's leases have been renewed for the first time."""
+        self._selector = selectors.DefaultSelector()
+        self.orders: list[float] = []
+        told, never = self.orders.append, 3600.0
+        self._members = [Member(url, others + number, folder, told, poll=never) for number in range(count)]
+        until(lambda: self.step() and all(each.dispatcher._crew.workers >= count + others for each in self._members))
+        for _ in range(50):
+            self.step()
+
+    def step(self) -> bool:
+        """Steps those who are woken or whose time has come."""
+        go_on(self._members, self._selector, 0.01)
+        return True
+
+    def have_looked(self) -> bool:
+        """Whether they have found all that they heard of, after a step."""
+        return self.step() and not any(
+            each.dispatcher._commits.is_pending or each.dispatcher._claiming._turn.at < float("inf")
+            for each in self._members
+        )  # fmt: skip
+
+    def close(self) -> None:
+        self._selector.close()
+        for each in self._members:
+            each.close()
+
+
+@contextmanager
+def client_of(url: str, folder: Path) -> Iterator[Client]:
+    client = Client(PostgresStore(url, folder))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def add_jobs(client: Client, count: int = 1) -> None:
+    client.enqueue([parse_request({"command": "true"}, client.now())] * count)
+
+
+def test_few_of_many_idle_workers_claim_what_one_can_take(server: Server, tmp_path: Path) -> None:
+    url = new_schema(server.url)
+    with client_of(url, tmp_path) as client:
+        idle = Idle(url, tmp_path, MANY)
+        began = server.log.stat().st_size
+        add_jobs(client)
+        until(lambda: idle.step() and idle.orders)
+        until(idle.have_looked)
+        said = server.log.read_bytes()[began:]
+        idle.close()
+    assert len(CLAIM.findall(said)) <= MANY / 2
+    assert len(QUESTION.findall(said)) <= MANY
+
+
+def test_where_there_are_jobs_for_all_workers_none_waits_for_its_turn(server: Server, tmp_path: Path) -> None:
+    url = new_schema(server.url)
+    with client_of(url, tmp_path) as client:
+        idle = Idle(url, tmp_path, MANY)
+        began = server.log.stat().st_size
+        add_jobs(client, MANY)
+        until(lambda: idle.step() and len(idle.orders) == MANY)
+        until(idle.have_looked)
+        said = server.log.read_bytes()[began:]
+        idle.close()
+    assert len(CLAIM.findall(said)) >= MANY
+    assert not QUESTION.findall(said)
+
+
+def test_a_notice_tells_whether_more_than_jobs_has_changed(server: Server, tmp_path: Path) -> None:
+    url = new_schema(server.url)
+    with client_of(url, tmp_path) as client, client_of(url, tmp_path) as other, psycopg.connect(server.url) as db:
+        mine = client.store
+        mine.changed()  # begins to listen
+
+        def heard(do: Callable[[], object]) -> Heard:
+            do()
+            db.commit()
+            heard = until(mine.changed)
+            assert heard is not None
+            return heard
+
+        def send(text: str) -> object:
+            return db.execute("SELECT pg_notify(%s, %s)", [f"queuectl_{parse_address(url).schema}", text])
+
+        def function() -> object:
+            job = '{"command": "true"}'
+            return db.execute(f"SELECT {parse_address(url).schema}.enqueue(%s)".encode(), [job])
+
+        add_jobs(client)
+        assert heard(lambda: add_jobs(other, 3)) == Heard(3, more=False)
+        assert heard(lambda: other.enqueue([parse_request({"command": "true", "delay": "1h"}, 0.0)])) == (0, False)
+        assert heard(lambda: other.store.set_config("timeout", "5s")).more
+        assert heard(function) == Heard(1, more=False)
+        assert heard(lambda: send("olderrelea")) == Heard(1, more=True)
+        assert mine.changed() is None
+
+
+def frozen_after_start(url: str, folder: Path, count: int, door: Connection) -> None:
+    """Some workers in a process of their own, to be frozen once they have started."""
+    idle = Idle(url, folder, count)
+    door.send(None)
+    while idle.step():
+        pass
+
+
+def test_whoever_is_last_in_turn_takes_a_job_that_frozen_workers_left(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears nothing but that there is a job: no renewal and no poll tells of it in the time of the test."""
+    url, frozen, context = new_schema(server.url), 11, get_context("spawn")
+    ours, theirs = context.Pipe()
+    with client_of(url, tmp_path) as client:
+        words = (url, tmp_path / "theirs", frozen, theirs)
+        process = context.Process(target=frozen_after_start, args=words, daemon=True)
+        process.start()
+        try:
+            ours.recv()
+            client.store.set_config("lease-ttl", "24h")
+            last = Idle(url, tmp_path / "ours", 1, others=frozen)
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGSTOP)
+            monkeypatch.setattr(ids, "draw", lambda: 1 - 1e-9)
+            add_jobs(client)
+            until(lambda: last.step() and last.orders)
+            last.close()
+        finally:
+            process.kill()
+            process.join()
