@@ -49,8 +49,7 @@ class Crew:
         self._secrets.check()
         self.links: list[Link] = []
         self._vacant: list[Place] = []
-        self.workers = 1.0
-        """How many the store has, as far as is known."""
+        self.workers = 1.0  # how many the store has, as far as is known
         unable = host.describe(options, store.now())
         self.ability = Ability(host.below, unable, observe)
         self._relay = Relay(store.relay, store.folder) if store.relay is not None else None
@@ -163,7 +162,6 @@ class Crew:
             return None
         lease = Lease.granted(boottime(), lease_s)
         renewed = self._store.renew([link.grip for link in links], lease_s)
-        self.workers = 1.0 if renewed is None else renewed.workers
         for link in links:
             link.lend(lease)
         return renewed

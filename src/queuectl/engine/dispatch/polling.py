@@ -49,6 +49,7 @@ class Polling:
         self._settings.renew(renewed.config)
         self._succession.told(renewed.next_expiry_s, now)
         self._firing.told(renewed.scheduled)
+        self._crew.workers = renewed.workers
         if renewed.is_same:
             self._beat.restart("store", self._check_s, now)
         if self._beat.next("poll", now) <= self._renew_at:
