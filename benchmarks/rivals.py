@@ -50,7 +50,7 @@ RIVALS = (
         "all; what ran is ended and runs again",
     ),
     of("huey (SQLite)", 1000, rival_queues.HUEY, "what waits; what ran is lost"),
-    of("dramatiq (Redis)", 1000, rival_queues.DRAMATIQ, "all; what ran runs again after 1 to 2 minutes"),
+    of("dramatiq (Redis)", 1000, rival_queues.DRAMATIQ, "all; what was fetched runs again after minutes, by chance"),
     of("Celery (Redis)", 500, rival_queues.CELERY, "what waits, 4 jobs a slot an hour late; what ran is lost"),
     of("saq (Redis)", 1000, rival_queues.SAQ, "what waits; what ran counts as aborted"),
     of("taskiq (Redis)", 1000, rival_queues.TASKIQ, "all; what was fetched runs after 10 minutes, beside new jobs"),
