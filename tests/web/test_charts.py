@@ -75,3 +75,13 @@ def test_a_job_that_waits_in_a_queue_or_for_a_lock_says_when_it_starts_as_elsewh
 
 def test_a_page_of_dead_letters_whose_rows_are_all_gone_begins_anew(service: Service) -> None:
     assert "The dead letter queue is empty" in service.full.get("/dlq?rows=5&seen=1.0&more").text
+
+
+def test_a_chart_is_drawn_once_for_all_who_look(service: Service) -> None:
+    charts = Charts()
+    for asked in (Asked(), Asked(show="run"), Asked(show="wait")):
+        figures = charts.figures(service.queue, asked)
+        drawn = charts.drawn(figures, asked)
+        assert charts.drawn(charts.figures(service.queue, asked), asked) is drawn
+        assert drawn.asked == asked
+        assert charts.drawn(figures._replace(since=0.0), asked) is not drawn

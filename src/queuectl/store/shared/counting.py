@@ -65,7 +65,7 @@ class Counting(Session):
 
         bounds = {" AND attempts.finished_at < ?": until, " AND jobs.queue = ?": queue}
         given = {text: [value] for text, value in bounds.items() if value is not None}
-        return [Span(*times) for (times,) in self._measured("", since, limit, given)]
+        return [Span(*times) for times in self._measured("", since, limit, given)]
 
     def ends(self, since: float, limit: int) -> Iterator[End]:
         from queuectl.store.past import End
@@ -73,28 +73,27 @@ class Counting(Session):
         named = f"{', '.join(END_KEY)}, jobs.queue, substr(jobs.command, 1, {COMMAND_SEEN}), "
         given: dict[str, Sequence[object]] = {}
         while limit > 0:
-            page = list(self._measured(named, since, min(limit, ENDS_PAGE), given))
-            for at, outcome, _, _, queue, command, times in page:
-                yield End(at, queue, command, outcome == Outcome.COMPLETED, *times)
+            page = self._measured(named, since, min(limit, ENDS_PAGE), given)
+            for at, outcome, _, _, queue, command, ran, waited in page:
+                yield End(at, queue, command, outcome == Outcome.COMPLETED, ran, waited)
             limit -= len(page)
             if len(page) < ENDS_PAGE:
                 break
             given = {f" AND ({', '.join(END_KEY)}) < (?, ?, ?, ?)": page[-1][:4]}
 
-    def _measured(self, named: str, since: float, limit: int, given: Mapping[str, Sequence[object]]) -> Iterator[Any]:
+    def _measured(self, named: str, since: float, limit: int, given: Mapping[str, Sequence[object]]) -> list[Any]:
         """The columns named, and run and wait times, of executions that ended by themselves or by timeout, latest
         first. `given` has further conditions with their values."""
-        order = ", ".join(f"{each} DESC" for each in END_KEY)
+        order, greatest = ", ".join(f"{each} DESC" for each in END_KEY), self._dialect.greatest
         text = (
-            f"SELECT {named}attempts.finished_at - attempts.started_at, attempts.started_at - jobs.run_at, "
-            "attempts.started_at - jobs.created_at, attempts.number "
+            f"SELECT {named}{greatest}(0.0, attempts.finished_at - attempts.started_at), CASE WHEN attempts.number = 1 "
+            f"THEN {greatest}(0.0, attempts.started_at - {greatest}(jobs.run_at, jobs.created_at)) END "
             "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
             "WHERE attempts.finished_at >= ? AND attempts.outcome IN ('completed', 'failed', 'timeout') "
             f"AND jobs.queue <> '{HOOKS}'{''.join(given)} ORDER BY {order} LIMIT ?"
         )
         values = [value for values in given.values() for value in values]
-        for *columns, ran, since_due, since_created, number in self._select(text, [since, *values, limit]):
-            yield *columns, (max(0.0, ran), max(0.0, min(since_due, since_created)) if number == 1 else None)
+        return self._select(text, [since, *values, limit])
 
     def runs(self, queue: str, most: int) -> list[float]:
         text = (

@@ -212,11 +212,13 @@ def _round_duration(seconds: float) -> float:
 
 
 class Kept(NamedTuple):
-    """The figures of a chart, until when they are shown, and what they were counted with."""
+    """The figures of a chart, until when they are shown, and what they were counted with; and the charts drawn of them,
+    by what they show."""
 
     until: float
     figures: Figures
     counted: Counted
+    drawn: dict[str, Chart]
 
 
 class Charts:
@@ -243,10 +245,19 @@ class Charts:
             found = client.charted(window, stretches, counted, CHARTED_SPANS_MAX, asked.queue, _with_times(asked))
             now = time.monotonic()
             until = now + max(KEPT_LEAST_S, KEPT_BY * (now - began))
-            self._kept[_key(asked)] = Kept(until, found, counted)
+            self._kept[_key(asked)] = Kept(until, found, counted, {})
             while len(self._kept) > KEPT_MAX:
                 self._kept.pop(next(iter(self._kept)), None)
         return found
+
+    def drawn(self, figures: Figures, asked: Asked) -> Chart:
+        """The chart of its figures, drawn once for all who look."""
+        kept = self._kept.get(_key(asked))
+        if kept is None or kept.figures is not figures:
+            return chart_of(figures, asked)
+        if asked.show not in kept.drawn:
+            kept.drawn[asked.show] = chart_of(figures, asked)
+        return kept.drawn[asked.show]
 
 
 def _with_times(asked: Asked) -> bool:
@@ -272,7 +283,7 @@ async def chart(request: Request) -> Response:
     if figures is None:
         async with charts.turn:
             figures = await ask(request, lambda client: charts.figures(client, asked))
-    return page(request, "_chart.html", chart=chart_of(figures, asked))
+    return page(request, "_chart.html", chart=charts.drawn(figures, asked))
 
 
 routes = [Route("/chart", chart)]

@@ -44,7 +44,7 @@ def glance(client: Client, kept: Charts, asked: Asked) -> Glance:
     return Glance(
         status=status, counts=seen_counts(status), failures=client.fallen(unhappy, SHOWN_MAX),
         slots=slots(status.workers), busy=busy(status.workers), figures=figures,
-        chart=charts.chart_of(figures, charts.USUAL) if asked == charts.USUAL else None,
+        chart=kept.drawn(figures, asked) if asked == charts.USUAL else None,
     )  # fmt: skip
 
 
