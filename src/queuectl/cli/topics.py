@@ -92,7 +92,10 @@ NOTES = (
     ("waiting", "the worker waits for running commands"),
     ("too_late", "a new job has to start before it may"),
     ("waits", "wait, run, logs -f: why the job does not run yet"),
+    ("worker_gone", "the worker that ran the job is gone, and there is no other"),
     ("worker_log", "a line of the worker's log"),
+    ("worker_orphaned", "the job runs on, but its worker's dispatcher is gone"),
+    ("worker_suspended", "the job's worker is suspended (SIGSTOP or Ctrl-Z)"),
 )
 
 READ = (
