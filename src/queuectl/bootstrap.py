@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 
 from queuectl import ids
 from queuectl.clock import SystemClock
@@ -18,6 +18,7 @@ from queuectl.engine.dispatch.manager import Manager
 from queuectl.engine.dispatch.release import become
 from queuectl.engine.dispatch.requests import MustRestart
 from queuectl.engine.dispatch.secrets import Secrets
+from queuectl.engine.dispatch.stopping import Begun
 from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.engine.happenings import WorkerCrashed, WorkerFailed
 from queuectl.engine.lease import RENEWALS_A_TTL, TERM_BEFORE_S
@@ -79,14 +80,21 @@ def run_worker(
 
 def _run(url: str, options: WorkerOptions, beginning: _Beginning, echo: Echo, more: Sequence[str]) -> int:
     manager = Manager()
+    stop: Begun | None = None
     while True:
         try:
-            with suppress(MustReopen), closing(open_store(url)) as store:
+            with closing(open_store(url)) as store:
                 address = store.address
                 _refuse_untrusted(store)
                 if beginning.log is None:  # else supervisors that this process started may live on
                     _refuse_taken(store, options.name)
-                return _serve(store, options, manager, beginning, echo)
+                return _serve(store, options, manager, beginning, echo, stop)
+        except MustReopen as again:
+            if again.has_stopped:
+                return 0
+            stop = again.stop
+            slots = 0 if stop else again.options.slots  # while it stops, it starts no command
+            options = again.options._replace(slots=slots, supervisors=_supervisors(slots))
         except MustRestart as wanted:
             become(wanted.options, more, {**manager.given, "QUEUECTL_DB": address})
         if not is_server(url) and not os.path.isdir(os.path.dirname(os.path.abspath(url))):
@@ -107,11 +115,13 @@ def _supervisors(slots: int) -> int:
     return min(-(-slots // SLOTS_A_SUPERVISOR), os.cpu_count() or 1, SUPERVISORS_MAX)
 
 
-def _serve(store: Store, options: WorkerOptions, manager: Manager, beginning: _Beginning, echo: Echo) -> int:
+def _serve(
+    store: Store, options: WorkerOptions, manager: Manager, beginning: _Beginning, echo: Echo, stop: Begun | None
+) -> int:
     store.bring_up_to_date()  # a file that was a backup gets its log, which the wake-up watches
     clock, wakeup = SystemClock(), wakeup_for(store)
     log = Log(log_path(store, options.name), clock, echo)
-    dispatcher = Dispatcher(store, options, clock, Host(store.folder), wakeup, log)
+    dispatcher = Dispatcher(store, options, clock, Host(store.folder), wakeup, log, unfinished=stop)
     with Signals() as signals, closing(Loop(dispatcher, wakeup, signals, manager)) as loop, closing(dispatcher):
         try:
             dispatcher.start()
@@ -121,9 +131,9 @@ def _serve(store: Store, options: WorkerOptions, manager: Manager, beginning: _B
             beginning.is_over(options, log)
             manager.ready(clock.monotonic())
             return loop.run()
-        except (QueuectlError, MustReopen):
+        except QueuectlError:
             raise
-        except MustRestart:
+        except (MustRestart, MustReopen):
             signals.hand_on()
             raise
         except Exception as error:  # a detached worker has only its log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -119,6 +120,50 @@ def test_a_removed_log_costs_no_job_and_no_command(db: Path, tmp_path: Path, nam
         assert store.integrity() == []
 
 
+def test_a_worker_that_stops_goes_on_to_stop_when_its_log_is_removed(db: Path, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with working(db) as worker:
+        job = running(db, gate)
+        worker.send_signal(signal.SIGTERM)
+        until(lambda: "SIGTERM: stopping" in log_of(db))
+        remove_log(db)
+        until(lambda: "took over 1 running command" in log_of(db))
+        assert queuectl(db, "enqueue", "--id", "later", "--", "true").returncode == 0
+        gate.touch()
+        assert worker.wait(timeout=PATIENCE_S) == 0
+    with closing(SqliteStore(db)) as store:
+        done, later = store.get(job), store.get("later")
+        assert (done.state, done.starts, done.lost) == (JobState.COMPLETED, 1, 0)
+        assert (later.state, later.starts) == (JobState.PENDING, 0)
+
+
+def test_a_second_signal_ends_the_commands_of_a_stop_that_outlived_its_log(db: Path, tmp_path: Path) -> None:
+    with working(db) as worker:
+        job = running(db, tmp_path / "gate")
+        worker.send_signal(signal.SIGTERM)
+        until(lambda: "SIGTERM: stopping" in log_of(db))
+        remove_log(db)
+        until(lambda: "took over 1 running command" in log_of(db))
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(timeout=PATIENCE_S) == 0
+    with closing(SqliteStore(db)) as store:
+        assert store.get(job).state is JobState.PENDING
+
+
+def test_a_worker_keeps_what_it_was_told_when_its_log_is_removed(db: Path) -> None:
+    with working(db):
+        name = json.loads(queuectl(db, "worker", "list", "--json").stdout)[0]["name"]
+        assert queuectl(db, "worker", "set", name, "--count", "3").returncode == 0
+        remove_log(db)
+        until(lambda: log_of(db).count("started: 3 slots") == 1)
+        until(lambda: [each["slots"] for each in json.loads(queuectl(db, "worker", "list", "--json").stdout)] == [3])
+
+
+def remove_log(db: Path) -> None:
+    for name in ("-wal", "-shm"):
+        db.with_name(db.name + name).unlink()
+
+
 def test_workers_that_share_a_removed_log_all_go_on(shop: Workshop, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     for count in (2, 2, 2):
@@ -168,6 +213,21 @@ def test_a_backup_put_in_place_under_a_worker_takes_effect(
         filled(db, "e")
     assert ids(db) == ["a", "b", "e"]
     assert is_sound(db)
+
+
+@pytest.mark.parametrize("put", [lambda made, db: os.replace(made, db), lambda _, db: db.unlink()], ids=["put", "rm"])
+def test_a_stop_is_over_when_the_store_is_exchanged(
+    db: Path, tmp_path: Path, put: Callable[[Path, Path], object]
+) -> None:
+    filled(db, "a")
+    made = backup(db, "online")
+    with working(db) as worker:
+        running(db, tmp_path / "gate")
+        worker.send_signal(signal.SIGTERM)
+        until(lambda: "SIGTERM: stopping" in log_of(db))
+        put(made, db)
+        assert worker.wait(timeout=PATIENCE_S) == 0
+    assert queuectl(db, "worker", "list", "--json").stdout.strip() in ("", "[]") or not db.exists()
 
 
 def test_a_backup_written_into_the_file_ends_what_runs_from_it(db: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from queuectl.engine.dispatch.pending import Outcome, Pending, settled
 from queuectl.engine.dispatch.polling import Polling
 from queuectl.engine.dispatch.pressure import Pressure
 from queuectl.engine.dispatch.requests import Requests
-from queuectl.engine.dispatch.stopping import GRACEFUL, Stopping
+from queuectl.engine.dispatch.stopping import GRACEFUL, Begun, Stopping
 from queuectl.engine.dispatch.succession import Succession
 from queuectl.engine.dispatch.upkeep import Upkeep
 from queuectl.engine.dispatch.wakeup import Wakeup
@@ -51,15 +51,22 @@ CLOSED_EVERY_S = 0.005
 class MustReopen(Exception):
     """The store was removed or replaced, or has to be opened again: only a new dispatcher can go on."""
 
+    def __init__(self, options: WorkerOptions, stop: Begun | None, *, has_ended: bool) -> None:
+        """`options`: what the worker was last told. `stop`: the stop that had begun, if any. `has_ended`: nothing that
+        the worker ran is left."""
+        self.options = options
+        self.stop = stop
+        self.has_stopped = stop is not None and has_ended
+
 
 class Dispatcher:
     """A worker. `start`, then `step` until `exit_code` is set, then `close`."""
 
     def __init__(
         self, store: WorkStore, options: WorkerOptions, clock: Clock, host: Host, wakeup: Wakeup,
-        observe: happenings.Observer, wards: Set[str] | None = None,
+        observe: happenings.Observer, wards: Set[str] | None = None, unfinished: Begun | None = None,
     ) -> None:  # fmt: skip
-        """`wards`: see `Reaper`."""
+        """`wards`: see `Reaper`. `unfinished`: a stop to go on with once the commands of before are taken over."""
         self._store = store
         self._options = options
         self._clock = clock
@@ -89,6 +96,7 @@ class Dispatcher:
         self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming, self._requests)
         self._polls = Polling(store, self._settings, options.poll, crew, self._succession, self._firing, self._requests)
         self._beat = Beat()
+        self._unfinished = unfinished
         self.exit_code: int | None = None
 
     # --- beginning and end ------------------------------------------------------------------
@@ -96,6 +104,8 @@ class Dispatcher:
     def start(self) -> None:
         """Starts the supervisors and registers them. Raises `OperationFailed` or `StoreUnavailable`."""
         self._host.prepare()
+        if self._unfinished is not None:
+            return  # it starts no command any more
         self._crew.launch_all(self._settings)
         self._store.changed()
         started = happenings.WorkerStarted(
@@ -167,6 +177,9 @@ class Dispatcher:
         if self._succession.hear_others(now):
             self._requests.look_again()  # what was asked for while nobody drove the supervisor waits for that
         self._succession.look_for_others(now)
+        if self._unfinished is not None and not self._succession.expects_news(now):
+            self.stop(*self._unfinished)
+            self._unfinished = None
         self._polls.poll(now)
         self._firing.go_on(now)
         if self._polls.is_check_due(now):
@@ -253,7 +266,11 @@ class Dispatcher:
                 if become == REPLACED:
                     self._crew.destroy(link)
                 self._succession.forget(link)
-            raise MustReopen
+            stop = self._stopping.begun or self._unfinished
+            again = MustReopen(self._crew.options, stop, has_ended=become == REPLACED)
+            if again.has_stopped:
+                self._observe(happenings.WorkerStopped(name=self._options.name))
+            raise again
 
     def _note_store_failure(self, error: StoreUnavailable | OperationFailed, now: float) -> None:
         self._outage.goes_on(error, now)

@@ -8,8 +8,16 @@ from queuectl.clock import Clock
 from queuectl.domain.cause import Cause
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.crew import Crew
+from queuectl.typed import NamedTuple
 
 GRACEFUL, NOW = "graceful", "now"
+
+
+class Begun(NamedTuple):
+    """A stop that has begun."""
+
+    how: str
+    why: str
 
 
 class Stopping:
@@ -21,7 +29,7 @@ class Stopping:
         self._timeout_s = timeout_s
         self._clock = clock
         self._observe = observe
-        self._how: str | None = None
+        self.begun: Begun | None = None
         self._at_once_from = inf
         self.has_begun = False
         """Whether the worker claims nothing more and starts no supervisor."""
@@ -29,7 +37,7 @@ class Stopping:
     @property
     def is_at_once(self) -> bool:
         """Whether it also ends what runs."""
-        return self._how == NOW
+        return self.begun is not None and self.begun.how == NOW
 
     def signalled(self, name: str) -> None:
         """The first signal stops gracefully, the next one at once."""
@@ -39,9 +47,9 @@ class Stopping:
 
     def begin(self, how: str, why: str) -> None:
         """Drops what has not started; `now` also ends what runs. The dispatcher then finishes by itself."""
-        if self._how in (NOW, how):
+        if self.begun is not None and self.begun.how in (NOW, how):
             return
-        self._how, self.has_begun = how, True
+        self.begun, self.has_begun = Begun(how, why), True
         if how == GRACEFUL and self._timeout_s is not None:
             self._at_once_from = self._clock.monotonic() + self._timeout_s
         running = sum(link.running() for link in self._crew.links)
