@@ -20,7 +20,7 @@ from queuectl.engine.dispatch.requests import MustRestart
 from queuectl.engine.dispatch.secrets import Secrets
 from queuectl.engine.dispatch.stopping import Begun
 from queuectl.engine.dispatch.wakeup import wakeup_for
-from queuectl.engine.happenings import WorkerCrashed, WorkerFailed
+from queuectl.engine.happenings import WorkerCrashed, WorkerFailed, WorkerStopped
 from queuectl.engine.lease import RENEWALS_A_TTL, TERM_BEFORE_S
 from queuectl.engine.log import Log
 from queuectl.engine.signals import Signals
@@ -91,6 +91,8 @@ def _run(url: str, options: WorkerOptions, beginning: _Beginning, echo: Echo, mo
                 return _serve(store, options, manager, beginning, echo, stop)
         except MustReopen as again:
             if again.has_stopped:
+                assert beginning.log is not None
+                beginning.log(WorkerStopped(name=options.name))
                 return 0
             stop = again.stop
             slots = 0 if stop else again.options.slots  # while it stops, it starts no command
@@ -121,10 +123,11 @@ def _serve(
     store.bring_up_to_date()  # a file that was a backup gets its log, which the wake-up watches
     clock, wakeup = SystemClock(), wakeup_for(store)
     log = Log(log_path(store, options.name), clock, echo)
-    dispatcher = Dispatcher(store, options, clock, Host(store.folder), wakeup, log, unfinished=stop)
+    host = Host(store.folder)
+    dispatcher = Dispatcher(store, options, clock, host, wakeup, log, unfinished=stop)
     with Signals() as signals, closing(Loop(dispatcher, wakeup, signals, manager)) as loop, closing(dispatcher):
         try:
-            dispatcher.start()
+            dispatcher.start() if stop is None else host.prepare()
             store.guard()
             patience_s = _answer_within_s(Settings(store.config())["lease-ttl"])
             store.wait_at_most(DISPATCHER_BUSY_TIMEOUT_S, patience_s)  # from now on its loop tries again

@@ -16,6 +16,7 @@ from queuectl.client.news import NEWS_MAX, Watching
 from queuectl.store.past import Place
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.web import feed
+from queuectl.web.streams import message
 from queuectl.wire.requests import JobRequest
 from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish
 from tests.web.service import Service, serving
@@ -291,3 +292,10 @@ def test_a_stream_ends_after_its_time_and_may_come_back(tmp_path: Path) -> None:
     with serving(tmp_path / "queuectl.db", listen_s_max=0.3) as service:
         for _ in range(2):
             Watcher(service, "/api/v1/events").end()
+
+
+def test_no_character_of_an_output_ends_a_line_for_any_client() -> None:
+    text = "".join(map(chr, range(0x300))) + "\u2028\u2029"
+    event, data, blank = message("output", {"text": text}).decode().splitlines()
+    assert (event, blank) == ("event: output", "")
+    assert json.loads(data.removeprefix("data: ")) == {"text": text}

@@ -21,14 +21,19 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 MEDIA_TYPE = "text/event-stream"
 PING, PING_EVERY_S = b": \n\n", 15.0
 """Sent during silence: proxies end a connection on which nothing comes, nginx after 60 seconds."""
+LINE_BREAKS = "\x85\u2028\u2029"
+"""JSON has these as they are, and some clients (httpx-sse before 0.4.2) take them for the end of a line: so they are
+escaped. JSON escapes all others."""
 CHECK_EVERY_S = 3.0
 """How often the reader's token is looked up."""
 
 
 def message(event: str, document: object, place: str = "") -> bytes:
     """An event in the format of server-sent events. `place` is its id: where a reader goes on after it."""
-    named = b"id: %b\n" % place.encode() if place else b""
-    return b"event: %b\n%bdata: %b\n\n" % (event.encode(), named, msgspec.json.encode(document))
+    named, data = b"id: %b\n" % place.encode() if place else b"", msgspec.json.encode(document)
+    for character in LINE_BREAKS:
+        data = data.replace(character.encode(), b"\\u%04x" % ord(character))
+    return b"event: %b\n%bdata: %b\n\n" % (event.encode(), named, data)
 
 
 class Source(Protocol):

@@ -71,14 +71,13 @@ class Dispatcher:
         self._options = options
         self._clock = clock
         self._host = host
-        self._wakeup = wakeup
-        self._observe = observe
+        self._wakeup, self._observe = wakeup, observe
         self._settings = Settings(store.config())
         self.pace = Pace(clock)
         self._outage = Outage(observe)
         self._known = Pending(clock)
         crew = self._crew = Crew(store, options, host, observe)
-        self.stopping = self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe)
+        self.stopping = self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe, unfinished)
         self.stop = self._stopping.begin
         self._claiming = Claiming(store, self._crew, self.pace)
         self._inbox = Inbox(self._crew, self._known, self.pace, self._claiming, self._stopping, clock, observe)
@@ -96,7 +95,6 @@ class Dispatcher:
         self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming, self._requests)
         self._polls = Polling(store, self._settings, options.poll, crew, self._succession, self._firing, self._requests)
         self._beat = Beat()
-        self._unfinished = unfinished
         self.exit_code: int | None = None
 
     # --- beginning and end ------------------------------------------------------------------
@@ -104,8 +102,6 @@ class Dispatcher:
     def start(self) -> None:
         """Starts the supervisors and registers them. Raises `OperationFailed` or `StoreUnavailable`."""
         self._host.prepare()
-        if self._unfinished is not None:
-            return  # it starts no command any more
         self._crew.launch_all(self._settings)
         self._store.changed()
         started = happenings.WorkerStarted(
@@ -177,9 +173,7 @@ class Dispatcher:
         if self._succession.hear_others(now):
             self._requests.look_again()  # what was asked for while nobody drove the supervisor waits for that
         self._succession.look_for_others(now)
-        if self._unfinished is not None and not self._succession.expects_news(now):
-            self.stop(*self._unfinished)
-            self._unfinished = None
+        self._stopping.go_on(expects_commands=self._succession.expects_news(now))
         self._polls.poll(now)
         self._firing.go_on(now)
         if self._polls.is_check_due(now):
@@ -266,11 +260,7 @@ class Dispatcher:
                 if become == REPLACED:
                     self._crew.destroy(link)
                 self._succession.forget(link)
-            stop = self._stopping.begun or self._unfinished
-            again = MustReopen(self._crew.options, stop, has_ended=become == REPLACED)
-            if again.has_stopped:
-                self._observe(happenings.WorkerStopped(name=self._options.name))
-            raise again
+            raise MustReopen(self._crew.options, self._stopping.begun, has_ended=become == REPLACED)
 
     def _note_store_failure(self, error: StoreUnavailable | OperationFailed, now: float) -> None:
         self._outage.goes_on(error, now)

@@ -23,13 +23,16 @@ class Begun(NamedTuple):
 class Stopping:
     """No stop, a graceful one, or one at once; it never goes back."""
 
-    def __init__(self, crew: Crew, timeout_s: float | None, clock: Clock, observe: happenings.Observer) -> None:
-        """A graceful stop becomes one at once after `timeout_s`; None: never."""
+    def __init__(
+        self, crew: Crew, timeout_s: float | None, clock: Clock, observe: happenings.Observer, before: Begun | None
+    ) -> None:
+        """A graceful stop becomes one at once after `timeout_s`; None: never. `before`: a stop of before the store was
+        opened again, which waits until its commands are taken over."""
         self._crew = crew
         self._timeout_s = timeout_s
         self._clock = clock
         self._observe = observe
-        self.begun: Begun | None = None
+        self.begun = before
         self._at_once_from = inf
         self.has_begun = False
         """Whether the worker claims nothing more and starts no supervisor."""
@@ -37,17 +40,20 @@ class Stopping:
     @property
     def is_at_once(self) -> bool:
         """Whether it also ends what runs."""
-        return self.begun is not None and self.begun.how == NOW
+        return self.has_begun and self.begun is not None and self.begun.how == NOW
 
     def signalled(self, name: str) -> None:
         """The first signal stops gracefully, the next one at once."""
         for link in self._crew.links:
             link.signalled()
-        self.begin(NOW if self.has_begun else GRACEFUL, name)
+        if self.begun is not None and not self.has_begun:
+            self.begun = Begun(NOW, name)
+        else:
+            self.begin(NOW if self.has_begun else GRACEFUL, name)
 
     def begin(self, how: str, why: str) -> None:
         """Drops what has not started; `now` also ends what runs. The dispatcher then finishes by itself."""
-        if self.begun is not None and self.begun.how in (NOW, how):
+        if self.has_begun and self.begun is not None and self.begun.how in (NOW, how):
             return
         self.begun, self.has_begun = Begun(how, why), True
         if how == GRACEFUL and self._timeout_s is not None:
@@ -60,6 +66,11 @@ class Stopping:
                     link.drop(flight)
                 elif how == NOW and flight.result is None:
                     link.end(flight, Cause.STOP)
+
+    def go_on(self, *, expects_commands: bool) -> None:
+        """Goes on with a stop of before, unless commands are still to be taken over."""
+        if self.begun is not None and not self.has_begun and not expects_commands:
+            self.begin(*self.begun)
 
     def check_timeout(self, now: float) -> None:
         """A graceful stop that has taken too long becomes one at once."""
