@@ -106,6 +106,45 @@ def test_a_job_cannot_wait_for_its_own_batch_over_others(store: Store) -> None:
     store.insert([begun(a_job("own-2", batch="b", depends_on=("next:any",)))])  # that is decided, so nobody waits
 
 
+def test_a_job_cannot_wait_for_its_own_batch_once_that_is_open_again(store: Store) -> None:
+    store.insert([*of_batch("a"), a_job("held", held=True)])
+    store.insert([begun(a_job("next", depends_on=("batch:b:any", "held")))])
+    run(store, a_grip(store), 0)
+    with pytest.raises(Invalid, match="jobs wait for each other: own of batch b after next after batch:b"):
+        store.insert([begun(a_job("own", batch="b", depends_on=("next",)))])
+
+
+def test_a_retry_closes_no_circle_over_a_batch(store: Store) -> None:
+    grip = a_grip(store)
+    store.insert(of_batch("a"))
+    store.insert([begun(a_job("next", depends_on=("batch:b:any",)))])
+    store.change(["next"], CancelRequested(), "me")
+    run(store, grip, 0)
+    store.insert([begun(a_job("own", batch="b", depends_on=("next",)))])  # cancelled at once
+    store.change(["a"], Retried(), "me")
+    (again,) = store.change(["next"], Retried(), "me")
+    assert isinstance(again, Job)
+    assert again.error == "jobs wait for each other: next after others after next"
+    assert states(store, ("a", "next", "own")) == ["pending", "cancelled", "cancelled"]
+    store.delete(["own"])
+    store.change(["next"], Retried(), "me")
+    assert states(store, ("a", "next")) == ["pending", "blocked"]
+    run(store, grip, 0)
+    assert states(store, ("a", "next")) == ["completed", "pending"]
+
+
+def test_nobody_runs_again_into_a_circle_that_closes_once_the_batch_is_open(store: Store) -> None:
+    store.insert([*of_batch("a"), a_job("held", held=True)])
+    store.insert([begun(a_job("next", depends_on=("batch:b:any", "held")))])
+    run(store, a_grip(store), 0)
+    store.change(["next"], CancelRequested(), "me")
+    store.insert([begun(a_job("own", batch="b", depends_on=("next",)))])
+    store.change(["next"], Retried(), "me")
+    store.settle()
+    assert states(store, ("next", "own")) == ["cancelled", "cancelled"]  # or "own" would have opened the batch again
+    assert store.get("next").error == "jobs wait for each other: next after others after next"
+
+
 def test_over_max_fails_the_rest_is_cancelled_and_running_jobs_finish(store: Store) -> None:
     ids = [f"j{number}" for number in range(6)]
     with store.transaction():

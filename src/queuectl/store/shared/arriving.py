@@ -9,7 +9,7 @@ from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import FINISHED, Job, JobState
 from queuectl.store.shared import rows
 from queuectl.store.shared.session import Session
-from queuectl.store.shared.settling import Parent, settle_children, settle_ends
+from queuectl.store.shared.settling import OPEN, Parent, settle_children, settle_ends
 
 
 def arrive(store: Session, jobs: Sequence[Job]) -> dict[str, Job]:
@@ -113,15 +113,15 @@ def _own_batch(job: Job) -> Invalid:
 
 def _between(store: Session, jobs: Sequence[Job], batch: str) -> str | None:
     """The first job that waits for this batch, of those that these wait for, be it over others or their batches."""
-    if not store._select("SELECT 1 FROM {schema}.edges WHERE batch = ? AND verdict IS NULL LIMIT 1", [batch]):
+    if not store._select("SELECT 1 FROM {schema}.edges WHERE batch = ? LIMIT 1", [batch]):
         return None
     text = (
         f"WITH RECURSIVE up (seq) AS (SELECT seq FROM {{schema}}.jobs WHERE seq {store._dialect.any_of} UNION "
-        "SELECT next.seq FROM up JOIN {schema}.edges ON edges.child = up.seq AND edges.verdict IS NULL "
+        f"SELECT next.seq FROM up JOIN {{schema}}.edges ON edges.child = up.seq AND {OPEN} "
         "JOIN {schema}.jobs AS next ON (next.seq = edges.parent OR next.batch = edges.batch) "
         "AND next.state = 'blocked') "
         "SELECT job.id FROM up JOIN {schema}.edges ON edges.child = up.seq JOIN {schema}.jobs AS job "
-        "ON job.seq = up.seq WHERE edges.batch = ? AND edges.verdict IS NULL ORDER BY job.seq LIMIT 1"
+        f"ON job.seq = up.seq WHERE edges.batch = ? AND {OPEN} ORDER BY job.seq LIMIT 1"
     )
     found = store._select(text, [store._dialect.array([job.seq for job in jobs]), batch])
     return found[0][0] if found else None

@@ -265,7 +265,46 @@ def settle_children(store: Session, children: Sequence[Job]) -> list[Job]:
         store._count(changed)
         store._has_released = True
         store._announce(sum(after.claimable for _, after in changed))
-    return [after for _, after in changed]
+    cancelled = _in_circles(store, [after for job, after in changed if job.state is not JobState.BLOCKED], now)
+    return [cancelled.get(after.seq, after) for _, after in changed]
+
+
+def _in_circles(store: Session, again: Sequence[Job], now: float) -> dict[int, Job]:
+    """Cancels those of these jobs, which run again, that would wait for themselves: over a batch that got a job since
+    then which waits for them. New jobs are refused for it."""
+    waiting = [job for job in again if job.state is JobState.BLOCKED]
+    if not waiting or not store._select("SELECT 1 FROM {schema}.edges WHERE batch IS NOT NULL LIMIT 1"):
+        return {}
+    if len(waiting) > 1 and not _wait_for_each_other(store, waiting):
+        return {}
+    changed = []
+    for job in waiting:
+        if _wait_for_each_other(store, [job]):
+            why = f"jobs wait for each other: {job.id} after others after {job.id}"
+            changed.append((job, apply(job, Settled(job.unmet, why), now)))
+            store._write(changed[-1:], now)
+            store._count(changed[-1:])
+    return {after.seq: after for _, after in changed}
+
+
+OPEN = "(edges.verdict IS NULL OR (edges.verdict = 1 AND edges.batch IS NOT NULL))"
+"""Of a blocked job's edges, those it waits for. A batch that was done counts too: it may be open again before the job
+starts."""
+
+
+def _wait_for_each_other(store: Session, jobs: Sequence[Job]) -> bool:
+    """Whether one of these jobs waits for one of them, over others or their batches."""
+    among, seqs = store._dialect.any_of, store._dialect.array([job.seq for job in jobs])
+    step = (
+        "JOIN {schema}.jobs AS next ON (next.seq = edges.parent OR next.batch = edges.batch) "
+        f"AND next.state = 'blocked' WHERE {OPEN}"
+    )
+    text = (
+        f"WITH RECURSIVE up (seq) AS (SELECT next.seq FROM {{schema}}.edges {step} AND edges.child {among} "
+        f"UNION SELECT next.seq FROM up JOIN {{schema}}.edges ON edges.child = up.seq {step}) "
+        f"SELECT 1 FROM up WHERE seq {among} LIMIT 1"
+    )
+    return bool(store._select(text, [seqs, seqs]))
 
 
 def _told(job: Job) -> tuple[object, ...]:

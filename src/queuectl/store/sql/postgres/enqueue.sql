@@ -621,14 +621,15 @@ LANGUAGE plpgsql AS $$
 DECLARE
     other text;
 BEGIN
-    IF NOT EXISTS (SELECT 1 FROM {schema}.edges WHERE batch = own AND verdict IS NULL) THEN
+    IF NOT EXISTS (SELECT 1 FROM {schema}.edges WHERE batch = own) THEN
         RETURN;
     END IF;
     WITH RECURSIVE up (seq) AS (SELECT number UNION
-        SELECT next.seq FROM up JOIN {schema}.edges ON edges.child = up.seq AND edges.verdict IS NULL
+        SELECT next.seq FROM up JOIN {schema}.edges ON edges.child = up.seq
+            AND (edges.verdict IS NULL OR (edges.verdict = 1 AND edges.batch IS NOT NULL))
         JOIN {schema}.jobs AS next ON (next.seq = edges.parent OR next.batch = edges.batch) AND next.state = 'blocked'
     ) SELECT jobs.id INTO other FROM up JOIN {schema}.edges ON edges.child = up.seq JOIN {schema}.jobs ON jobs.seq = up.seq
-    WHERE edges.batch = own AND edges.verdict IS NULL ORDER BY jobs.seq LIMIT 1;
+    WHERE edges.batch = own AND coalesce(edges.verdict, 1) = 1 ORDER BY jobs.seq LIMIT 1;
     IF other = job THEN
         PERFORM {schema}.enqueue_refuse(
             format('job %s cannot wait for its own batch %s', job, own), 'leave one of the two out');
