@@ -285,6 +285,14 @@ def test_a_disk_without_a_byte_left_is_told_from_a_broken_one(small_disk: Path, 
     assert (refused.returncode, "disk is full" in refused.stderr) == (5, True), refused.stderr
 
 
+def test_the_check_of_a_store_names_a_disk_without_room(small_disk: Path) -> None:
+    db = small_disk / "queuectl.db"
+    assert queuectl(db, "run", "--hold", "--start-timeout", "10ms", "--", "true").returncode == 125
+    checked = queuectl(db, "status", "--check")
+    assert checked.returncode == 1
+    assert f"only 4 MiB free in {small_disk}\n" in checked.stdout
+
+
 def test_a_read_only_disk_is_named_with_a_fix(small_disk: Path) -> None:
     db = small_disk / "queuectl.db"
     assert queuectl(db, "enqueue", "--", "true").returncode == 0

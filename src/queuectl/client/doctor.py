@@ -137,6 +137,14 @@ def _disk(folder: Path) -> Finding:
     return Finding(level=OK, code="disk_space", message=text)
 
 
+def out_of_order(store: Store) -> Iterator[Finding]:
+    """What keeps workers from recording. On a full disk they may be unable to though a small write still succeeds."""
+    yield from unwritable(store)
+    if not store.shared_by_machines and (disk := _disk(Path(store.url).resolve().parent)).level == PROBLEM:
+        yield disk
+    yield from out_of_touch(store)
+
+
 def _server(url: str) -> Iterator[Finding]:
     """Checks a store in a database server. Opening it makes missing tables, as in every command."""
     from queuectl.client.doctor_server import judged

@@ -204,10 +204,10 @@ class Here(Tables):
     # --- upkeep -----------------------------------------------------------------------------
 
     def out_of_order(self) -> list[Finding]:
-        """Findings about a store that cannot be written, and workers that seem not to reach it."""
+        """Findings about a store that cannot be written or lacks room, and workers that seem not to reach it."""
         from queuectl.client import doctor
 
-        return [*doctor.unwritable(self.store), *doctor.out_of_touch(self.store)]
+        return list(doctor.out_of_order(self.store))
 
     def hooks_given_up(self) -> int:
         """How many hooks have failed each of their tries."""
