@@ -40,8 +40,9 @@ from tests.web.browser.conftest import chromium, running_browser
 WAITING, FINISHED, GROUPS, FAILED_OF = 400_000, 600_000, 1000, 6
 ASKED = 15
 PAGES = (
-    "/", "/?range=30d", "/jobs", "/jobs?text=row", "/jobs?sort=took", "/failures", "/dlq", "/schedules", "/queues",
-    "/queues/import", "/locks", "/batches", "/workers", "/enqueue", "/settings", "/access", "/api",
+    "/", "/?range=30d", "/jobs", "/jobs?text=row", "/jobs?sort=took", "/failures", "/dlq", "/dlq?text=row",
+    "/schedules", "/queues", "/queues/import", "/locks", "/batches", "/workers", "/enqueue", "/settings", "/access",
+    "/api",
 )  # fmt: skip
 FURNISH = (
     "UPDATE jobs SET queue = 'later' WHERE state = 'pending'",
