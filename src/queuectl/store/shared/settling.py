@@ -24,6 +24,9 @@ SLICE = 1000
 NEVER = -1.0
 UNMET = "(SELECT job.unmet FROM {schema}.jobs AS job WHERE job.seq = edges.child)"
 """Of an edge's child; NULL where that is gone. No join: PostgreSQL would begin one with all edges of the parent."""
+OPEN = "(edges.verdict IS NULL OR (edges.verdict = 1 AND edges.batch IS NOT NULL))"
+"""Of a blocked job's edges, those it waits for. A batch that was done counts too: it may be open again before the job
+starts."""
 LISTED = 100
 """The most rows of the work list that are looked at in one transaction."""
 
@@ -285,11 +288,6 @@ def _in_circles(store: Session, again: Sequence[Job], now: float) -> dict[int, J
             store._write(changed[-1:], now)
             store._count(changed[-1:])
     return {after.seq: after for _, after in changed}
-
-
-OPEN = "(edges.verdict IS NULL OR (edges.verdict = 1 AND edges.batch IS NOT NULL))"
-"""Of a blocked job's edges, those it waits for. A batch that was done counts too: it may be open again before the job
-starts."""
 
 
 def _wait_for_each_other(store: Session, jobs: Sequence[Job]) -> bool:
