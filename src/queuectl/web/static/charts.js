@@ -3,33 +3,30 @@
 
 import { clock, day, moment } from "./times.js";
 
-let shown = null;
+let told = null; // when the bar begins that is told: a fresh chart shows other times with the same elements
 
-function tell(group) {
-  shown?.classList.remove("shown");
-  shown = group;
+function tell(from) {
+  told = from;
+  document.querySelector(".chart g.shown")?.classList.remove("shown");
   const said = document.querySelector(".chart .said");
   if (!said) return;
-  if (!group) { said.replaceChildren(); return; }
-  group.classList.add("shown");
-  const { from, until, said: words } = group.dataset, jobs = document.createElement("a");
-  jobs.href = group.querySelector("a").getAttribute("href");
+  const bar = from && document.querySelector(`.chart g[data-from="${from}"]`);
+  if (!bar) { said.replaceChildren(); return; }
+  bar.classList.add("shown");
+  const { until, said: words } = bar.dataset, jobs = document.createElement("a");
+  jobs.href = bar.querySelector("a").getAttribute("href");
   jobs.textContent = `${moment(from).slice(0, 16)}–${clock(until)}: ${words}`;
   said.replaceChildren(jobs);
 }
 
-// A fresh chart says nothing yet: what was told is told again, by its new numbers.
-function again() {
-  if (shown) tell(document.querySelector(`.chart g[data-from="${shown.dataset.from}"]`));
-}
+// The bar that an event is on, by when it begins; null if on none.
+const barOf = (event) => event.target.closest?.(".chart g[data-from]")?.dataset.from ?? null;
 
-const barOf = (event) => event.target.closest?.(".chart g[data-from]");
-
-document.addEventListener("pointerover", (event) => { if (event.pointerType === "mouse" && (barOf(event) || shown)) tell(barOf(event)); });
+document.addEventListener("pointerover", (event) => { if (event.pointerType === "mouse" && (barOf(event) || told)) tell(barOf(event)); });
 let touched = false;
 document.addEventListener("pointerdown", (event) => {
   const bar = barOf(event);
-  touched = event.pointerType !== "mouse" && bar !== null && bar !== undefined && bar !== shown;
+  touched = event.pointerType !== "mouse" && bar !== null && bar !== told;
   if (touched) tell(bar);
   else if (event.pointerType !== "mouse" && !bar && !event.target.closest?.(".said")) tell(null);
 });
@@ -41,5 +38,5 @@ function label() {
     if (time.textContent !== text) time.textContent = text;
   }
 }
-for (const event of ["fresh", "zone", "htmx:afterSettle"]) document.addEventListener(event, () => { label(); again(); });
+for (const event of ["fresh", "zone", "htmx:afterSettle"]) document.addEventListener(event, () => { label(); if (told) tell(told); });
 label();
