@@ -21,8 +21,10 @@ from queuectl.domain.job import JobState
 from queuectl.store.sqlite.connection import (
     sqlite3,  # two SQLite libraries in one process would drop each other's locks
 )
+from queuectl.store.sqlite.guard import MARK_EVERY_S
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.wire.requests import parse_request
+from tests.builders import ManualClock
 from tests.fault.history import check, diary_command
 from tests.needs import lacks
 from tests.workshop import Workshop, clean_environment, open_workshop, pids_of, until
@@ -291,6 +293,22 @@ def test_the_check_of_a_store_names_a_disk_without_room(small_disk: Path) -> Non
     checked = queuectl(db, "status", "--check")
     assert checked.returncode == 1
     assert f"only 4 MiB free in {small_disk}\n" in checked.stdout
+
+
+def test_a_mark_that_finds_the_disk_full_does_not_make_the_store_a_foreign_one(small_disk: Path) -> None:
+    db, clock = small_disk / "queuectl.db", ManualClock()
+    with closing(SqliteStore(db, clock)) as guarded:
+        guarded.guard()
+        assert queuectl(db, "enqueue", "--", "true").returncode == 0
+        assert guarded.changed()
+        assert guarded.replaced() == ""
+        assert cut_log(db)
+        fill(small_disk / "filler")
+        clock.forward(MARK_EVERY_S + 1)
+        assert guarded.replaced() == ""
+        (small_disk / "filler").unlink()
+        assert queuectl(db, "enqueue", "--", "true").returncode == 0
+        assert guarded.replaced() == ""
 
 
 def test_a_read_only_disk_is_named_with_a_fix(small_disk: Path) -> None:

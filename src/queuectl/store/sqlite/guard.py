@@ -153,7 +153,8 @@ class Guard:
                 if self._is_other_content():  # a mark would make it ours
                     return
                 self._db.execute(MARK, (self._now(),))
-                self._content = self._read_content()
+                content = self._read_content()
+            self._content = content  # not before the commit: on a full disk there is no mark
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._files.changed()  # remembers the file as it is now
         self._marked, self._marked_at = self._written(), self._now()
