@@ -25,6 +25,9 @@ function tell(state) {
 
 function keyOf(node) { return node.nodeType === 1 ? node.dataset.part || node.id || "" : ""; }
 
+// What a list has as long as nobody has chosen anything else.
+function initial(select) { return ([...select.options].find((each) => each.defaultSelected) ?? select.options[0])?.value; }
+
 export function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   if (old.nodeName !== fresh.nodeName || keyOf(old) !== keyOf(fresh)) { old.replaceWith(fresh); return; }
@@ -33,6 +36,11 @@ export function morph(old, fresh) {
     const untouched = old.value === old.defaultValue;
     old.defaultValue = fresh.defaultValue;
     if (untouched) old.value = fresh.defaultValue;
+  }
+  if (old.matches("select")) { // and what is being chosen
+    const value = (old.value === initial(old) ? fresh : old).value;
+    old.replaceChildren(...fresh.children);
+    old.value = value;
   }
   if (old.matches("input, select, textarea, [data-kept]")) return;
   const kept = old.matches("[data-row]") ? ["class"] : old.matches("time") ? ["title"] : old.matches("details") ? ["open"] : [];

@@ -90,13 +90,19 @@ function flush() {
 // --- reading and following -----------------------------------------------------------------
 
 let following = null, reading = 0, more = false; // lines after those that are shown
+let shown; // the latest attempt when all was read; undefined until the page has it, which is told later of an end
+let isSilent = false; // an output was followed to its end, and there was none
 const which = () => $("log-stream")?.value ?? "";
+const latest = () => document.querySelector("[data-attempt]")?.dataset.attempt ?? null;
+const hasEnded = () => document.querySelector(".page-head > :is(.completed, .dead, .cancelled)") !== null;
 const nothing = () => (document.querySelector("[data-attempt]") ? "It wrote nothing." : "It has not run.");
 const tell = (text) => { $("log-state").textContent = text; };
 
 function stop() {
   if (following) listen.follow(null);
   following = null;
+  shown = undefined;
+  isSilent = false;
   reading++;
 }
 
@@ -139,6 +145,7 @@ async function show(from = null, before = 0) {
     if (mine !== reading) return;
     parts.forEach((name, at) => { if (texts[at]) append(texts[at], name === "stderr" ? "err" : ""); });
     if (!texts.some(Boolean)) say(nothing());
+    if (hasEnded()) shown = latest();
     if (from !== null) $("log-follow").checked = false;
     else if (linked) { const line = linked; linked = 0; requestAnimationFrame(() => goTo(line)); }
   } catch (error) { say(error.message); }
@@ -168,8 +175,10 @@ listen.heard.addEventListener("outputs", ({ detail: { state, type, data, place }
   } else if (type === "trouble") { say(data.detail); following = null; }
   else {
     tell("");
-    if (!following.told) append(`${nothing()}\n`, "meta");
+    isSilent = !following.told;
+    shown = undefined;
     following = null;
+    settle();
   }
 });
 document.addEventListener("visibilitychange", () => { if (following) follow(); });
@@ -178,7 +187,8 @@ addEventListener("pageshow", (event) => { if (event.persisted) show(); });
 function attempts() {
   const select = $("log-attempt"), chosen = select.value;
   const numbers = [...document.querySelectorAll("[data-attempt]")].map((row) => row.dataset.attempt);
-  if (select.options.length === numbers.length + 1) return;
+  if (chosen && !numbers.includes(chosen)) numbers.push(chosen);
+  if ([...select.options].slice(1).map((option) => option.value).join() === numbers.join()) return;
   for (const option of [...select.options].slice(1)) option.remove();
   for (const number of numbers) select.add(new Option(`attempt ${number}`, number));
   select.value = chosen;
@@ -278,12 +288,18 @@ box.addEventListener("scroll", () => {
   if (box.scrollTop + box.clientHeight >= box.scrollHeight - 4 && !waiting.length) $("log-follow").checked = true;
 }, { passive: true });
 
-let wasFinished = null;
+// The job has ended, and what it wrote was read or followed to its end.
+function settle() {
+  if (shown !== undefined || !hasEnded()) return;
+  shown = latest();
+  if (isSilent) append(`${nothing()}\n`, "meta");
+}
+
 document.addEventListener("fresh", () => {
   attempts();
-  const finished = !document.querySelector(".page-head .state")?.matches(".pending, .processing, .failed, .blocked");
-  if (wasFinished && !finished && !following && !$("log-attempt").value) show(); // it was retried
-  wasFinished = finished;
+  if (following || $("log-attempt").value) return;
+  if (shown !== undefined && (!hasEnded() || latest() !== shown)) show(); // it was retried
+  else settle();
 });
 for (const id of ["log-attempt", "log-stream"]) $(id)?.addEventListener("change", () => show().then(search));
 addEventListener("pagehide", stop);

@@ -45,12 +45,13 @@ function selection() {
   return { selector: Object.keys(selector).length ? selector : { all: true } };
 }
 
-// How an act on rows of this page can be undone, or nothing: what ran is not undone by running again.
+// How an act on rows of this page can be undone, or nothing. Rows that it does not change are left as they are.
 function undoing(verb) {
   const rows = boxes().filter((box) => chosen.has(box.value)).map((box) => box.closest("[data-row]"));
   if (whole || !(verb in INVERSE) || rows.length < chosen.size) return undefined;
-  if (verb === "cancel" && rows.some((row) => !row.querySelector(".state.pending, .state.blocked"))) return undefined;
-  const ids = [...chosen];
+  const able = rows.filter((row) => row.dataset.undo.split(" ").includes(verb));
+  if (!able.length || (verb === "cancel" && able.length < rows.length)) return undefined;
+  const ids = able.map((row) => row.dataset.part);
   return async () => {
     sayDone(PAST[INVERSE[verb]], await actOn(`${bulk.dataset.base}/${INVERSE[verb]}`, { ids }));
     document.dispatchEvent(new Event("refresh"));
@@ -66,10 +67,10 @@ const INVERSE = { hold: "release", release: "hold", cancel: "retry" };
 const PAST = { retry: "retried", cancel: "cancelled", hold: "held", release: "released", delete: "deleted", purge: "purged" };
 
 async function act(verb) {
-  const path = `${bulk.dataset.base}/${verb}`;
+  const path = `${bulk.dataset.base}/${verb}`, wanted = selection();
   let total = chosen.size;
   if (whole) { // how many it would be, before it is done
-    try { total = (await call("POST", path, { ...selection(), dry_run: true })).matched; }
+    try { total = (await call("POST", path, { ...wanted, dry_run: true })).matched; }
     catch (error) { say(error.message, true); return; }
     if (!total) { say(`there is nothing to ${verb}`); return; }
   }
@@ -77,7 +78,7 @@ async function act(verb) {
   const where = whole ? "All jobs that match the filter, on every page. " : "";
   const undone = undoing(verb);
   let done = null;
-  const run = async (told, stopped) => { done = await actOn(path, selection(), told, stopped); };
+  const run = async (told, stopped) => { done = await actOn(path, wanted, told, stopped); };
   await ask(`${word} ${counted(total)}?`, where + (WARNINGS[verb] ?? ""), `${word} ${counted(total)}`, { danger: verb in WARNINGS, act: run, total });
   if (!done) return;
   sayDone(PAST[verb], done, undone);
@@ -145,6 +146,7 @@ document.addEventListener("swap", ({ target, detail: fresh }) => {
   for (const row of table.querySelectorAll("[data-row]")) {
     const known = fresh.querySelector(`[data-row][data-seq="${row.dataset.seq}"]`);
     if (known) { before = known; continue; }
+    chosen.delete(row.dataset.part);
     const gone = row.cloneNode(true);
     for (const box of gone.querySelectorAll("input")) box.remove();
     gone.querySelector(".st, .why").innerHTML = "<span class=tag>deleted</span>";

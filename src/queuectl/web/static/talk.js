@@ -147,7 +147,7 @@ export function ask(title, text, yes, { danger = false, act, total = 0 } = {}) {
       dialog.onclose = () => { closed = true; }; // from here on it is over when the act is
       try {
         await act?.((number) => {
-          if (!total) return;
+          if (!total || closed) return;
           progress.max = total;
           progress.value = number;
           $("ask-text").textContent = `${number.toLocaleString("en")} of ${counted(total)}`;
@@ -156,7 +156,7 @@ export function ask(title, text, yes, { danger = false, act, total = 0 } = {}) {
         say(error.message, true);
         done = false;
       }
-      dialog.close();
+      if (!closed) dialog.close(); // else it may ask something else by now
       resolve(done);
     };
     dialog.onclose = () => resolve(false);
