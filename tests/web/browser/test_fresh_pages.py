@@ -124,6 +124,24 @@ def test_a_deleted_job_is_chosen_no_more(open_page: OpenPage, server: Service) -
     expect(page.locator("#bulk-count")).to_have_text("1 selected")
 
 
+def test_a_table_that_holds_still_leads_to_its_neighbours(open_page: OpenPage, server: Service) -> None:
+    jobs = [{"id": f"of-60-{number}", "queue": "of-60", "command": "true", "held": True} for number in range(60)]
+    assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201
+    page = open_page("/jobs?queue=of-60&size=25")
+    older, newer = page.get_by_role("link", name="Older", exact=True), page.get_by_role("link", name="Newer")
+    older.click()
+    expect(newer).to_be_visible()
+    server.full.delete("/api/v1/jobs/of-60-30")
+    expect(page.locator("tr[data-part=of-60-30] .tag")).to_have_text("deleted")
+    expect(page.locator(".pager [data-total]")).to_have_text("59 jobs")
+    expect(newer).to_be_visible()
+    older.click()
+    expect(page.locator("tr[data-row]")).to_have_count(10)
+    gone = {"selector": {"text": ["of-60-"], "queue": ["of-60"]}}
+    assert server.full.post("/api/v1/jobs/delete", json=gone).json()["changed"] == 59
+    expect(page.locator("#jobs").get_by_text("No job matches")).to_be_visible()
+
+
 # --- undoing --------------------------------------------------------------------------------
 
 

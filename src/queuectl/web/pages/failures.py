@@ -105,16 +105,15 @@ async def groups(request: Request) -> Response:
 
 
 class Kept(NamedTuple):
-    """The rows of an open page, which it wants to keep; when they were read, and whether there were more."""
+    """The rows of an open page, which it wants to keep; and when they were read."""
 
     rows: tuple[int, ...] = ()
     seen: float = 0.0
-    more: bool = False
 
 
 class Letters(NamedTuple):
     """One page of the dead letter queue. `older` is the place where the next one begins, or None: a search that takes
-    long ends before its page is full."""
+    long ends before its page is full. An open page that keeps its rows keeps that place, too."""
 
     now: float
     jobs: Sequence[Job]
@@ -136,17 +135,18 @@ def letters(client: Client, wanted: Filter, before: tuple[float, int] | None, ke
     except Invalid as error:
         return Letters(now=now, jobs=(), tails=(), queues=queues, error=error)
     order = {seq: at for at, seq in enumerate(kept.rows)}
-    found = sorted(client.there(kept.rows), key=lambda job: order[job.seq])
-    if is_kept := bool(found):
-        reached, new = None, client.newly_fallen(selector, kept.seen, NEW_MAX)
+    jobs = sorted(client.there(kept.rows), key=lambda job: order[job.seq])
+    reached, new, seen = None, 0, now
+    if jobs:
+        new, seen = client.newly_fallen(selector, kept.seen, NEW_MAX), kept.seen
     else:
-        (found, reached), new = client.search_fallen(selector, ROWS + 1, before), 0
-    jobs = found if is_kept else found[:ROWS]
-    if kept.more if is_kept else len(found) > ROWS:
-        reached = next(((job.finished_at, job.seq) for job in reversed(jobs) if job.finished_at is not None), None)
+        found, reached = client.search_fallen(selector, ROWS + 1, before)
+        jobs = found[:ROWS]
+        if len(found) > ROWS:
+            reached = jobs[-1].finished_at or 0.0, jobs[-1].seq
     return Letters(
         now=now, jobs=jobs, tails=last_words(client, jobs), queues=queues, total=client.known_count(selector),
-        older=None if reached is None else f"{reached[0]!r}_{reached[1]}", new=new, seen=kept.seen if is_kept else now,
+        older=None if reached is None else f"{reached[0]!r}_{reached[1]}", new=new, seen=seen,
     )  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def kept_in(request: Request) -> Kept:
     """What an open page wants to keep."""
     given = request.query_params
     seen = re.fullmatch(r"\d{1,12}(?:\.\d{1,9})?", given.get("seen", ""), re.ASCII)
-    return Kept(rows_in(request), float(seen[0]) if seen else 0.0, "more" in given)
+    return Kept(rows_in(request), float(seen[0]) if seen else 0.0)
 
 
 async def dead(request: Request) -> Response:

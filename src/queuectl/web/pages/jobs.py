@@ -39,7 +39,8 @@ ORDERS: Mapping[str, Callable[[Job], Any]] = {
 
 class Listing(NamedTuple):
     """One page of the table. `older` and `newer` are the queries of the neighbouring pages, or None; `reached` is
-    the job up to which was searched, if not all were. `latest` is the newest job of all, `new` counts those since."""
+    the job up to which was searched, if not all were. `latest` is the newest job of all, `new` counts those since. An
+    open page that keeps its rows keeps its neighbours, too."""
 
     now: float
     jobs: Sequence[Job]
@@ -81,9 +82,9 @@ def listing(client: Client, wanted: Filter, place: Place) -> Listing:
         selector = wanted.selector(found.now)
     except Invalid as error:
         return found._replace(error=error)
-    if place.rows:
-        order = {seq: at for at, seq in enumerate(place.rows)}
-        jobs = sorted(client.there(place.rows), key=lambda job: order[job.seq])
+    order = {seq: at for at, seq in enumerate(place.rows)}
+    jobs = sorted(client.there(place.rows), key=lambda job: order[job.seq])
+    if jobs:
         found = found._replace(jobs=jobs, new=client.newer(selector, place.seen, NEW_MAX), latest=place.seen)
     elif wanted.sort:
         found = _sorted(client, wanted, selector, place, found)

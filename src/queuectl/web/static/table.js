@@ -134,23 +134,26 @@ document.body.addEventListener("htmx:configRequest", (event) => {
   asked = rows.length > 0 && holds();
   if (!asked) return;
   event.detail.parameters.rows = rows.join(",");
-  const { seen, more } = table.querySelector("[data-seen]").dataset;
-  event.detail.parameters.seen = seen;
-  if (more !== undefined) event.detail.parameters.more = "";
+  event.detail.parameters.seen = table.querySelector("[data-seen]").dataset.seen;
 });
 
-// A row whose job is gone stays as well.
+// A row whose job is gone stays as well, unless they all are; and so does where the neighbouring pages begin.
 document.addEventListener("swap", ({ target, detail: fresh }) => {
   if (target !== table || !asked) return;
+  const rows = [...table.querySelectorAll("[data-row]")], now = ({ dataset: { seq } }) => fresh.querySelector(`[data-row][data-seq="${seq}"]`);
+  for (const row of rows) if (!now(row)) chosen.delete(row.dataset.part);
+  if (!rows.some(now)) return;
   let before = null;
-  for (const row of table.querySelectorAll("[data-row]")) {
-    const known = fresh.querySelector(`[data-row][data-seq="${row.dataset.seq}"]`);
+  for (const row of rows) {
+    const known = now(row);
     if (known) { before = known; continue; }
-    chosen.delete(row.dataset.part);
     const gone = row.cloneNode(true);
     for (const box of gone.querySelectorAll("input")) box.remove();
     gone.querySelector(".st, .why").innerHTML = "<span class=tag>deleted</span>";
-    if (before) before.after(gone); else fresh.querySelector("tbody")?.prepend(gone);
+    if (before) before.after(gone); else fresh.querySelector("tbody").prepend(gone);
     before = gone;
   }
+  const pager = table.querySelector(".pager").cloneNode(true), total = fresh.querySelector("[data-total]");
+  if (total) pager.querySelector("[data-total]")?.replaceWith(total);
+  fresh.querySelector(".pager").replaceWith(pager);
 });
