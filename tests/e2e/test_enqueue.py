@@ -295,6 +295,18 @@ def test_an_id_that_is_taken_may_be_ignored(terminal: Terminal) -> None:
     assert terminal.job("a")["command"] == "echo first"
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["enqueue --id a --on-conflict ignore -c true", "clone b --id a --on-conflict ignore", "enqueue --file jobs"],
+)
+def test_a_program_hears_the_id_whether_it_was_there_or_not(terminal: Terminal, line: str) -> None:
+    (terminal.folder / "jobs").write_text('{"id": "a", "command": "true", "on_conflict": "ignore"}\n')
+    terminal.good("queuectl enqueue --id b -- true")
+    for _ in range(2):
+        assert terminal.good(f"queuectl {line} --quiet").out == "a\n"
+        assert [job["id"] for job in terminal.good(f"queuectl {line} --json").json] == ["a"]
+
+
 SAME = ("command", "queue", "priority", "timeout", "cwd", "env", "tags", "shell", "umask", "max_retries")
 
 

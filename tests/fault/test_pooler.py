@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from queuectl.client import doctor
 from queuectl.client.facade import Client
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import Ended
 from queuectl.domain.limits import Queue
+from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.connection import PREPARE_FROM
+from queuectl.store.postgres.errors import translated
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.values import Change
 from queuectl.wire.requests import JobRequest
@@ -67,6 +71,14 @@ def test_what_a_worker_repeats_is_planned_once(emptied_url: str, tmp_path: Path)
             for job in store.claim(grip, HOST, 2, ()):
                 store.record(grip, [Change(job, Ended(store.now(), store.now(), exit_code=0))])
     assert before[10] == before[-1], f"queries were planned again: {before}"
+
+
+def test_a_pooler_that_does_not_ask_its_server_again_yet_is_named() -> None:
+    """pgbouncer says so once its server has refused a login, as it does while it restarts."""
+    address = parse_address("postgresql://queue@127.0.0.1:6432/work")
+    with pytest.raises(StoreUnavailable, match="server login has been failing") as refused, translated(address):
+        raise psycopg.OperationalError("server login has been failing, try again later (server_login_retry)")
+    assert "server_login_retry (15 s); set it to 1" in refused.value.hint
 
 
 def test_a_worker_behind_a_pooler_notices_a_cancel_without_being_told(pooled: Workshop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -276,6 +277,21 @@ def test_commands_that_free_room_work_on_a_full_disk(
     assert queuectl(db, "enqueue", "--", "true").returncode == 5
     done = queuectl(db, *words.split())
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("words", ["cancel p", "cancel --state pending", "delete p", "batch cancel b"])
+def test_what_frees_room_on_a_full_disk_answers_with_one_document(small_disk: Path, words: str) -> None:
+    db = small_disk / "queuectl.db"
+    assert queuectl(db, "enqueue", "--id", "p", "--batch", "b", "--delay", "1h", "--", "true").returncode == 0
+    with closing(SqliteStore(db)) as held:  # so that not the opening, but the change finds the disk full
+        held.guard()
+        until(lambda: cut_log(db))
+        fill(small_disk / "filler")
+        done = queuectl(db, *words.split(), "--json")
+        assert done.returncode == 0, done.stderr
+        (changed,) = json.loads(done.stdout)
+        assert changed.get("id") == "p" or changed["counts"]["cancelled"] == 1
+        assert done.stderr.count("reserve_used") == 1
 
 
 @pytest.mark.parametrize("words", ["list", "enqueue -- true"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -319,6 +320,12 @@ def test_what_refuses_a_connection_is_told_with_what_would_help(
     with pytest.raises(StoreUnavailable, match=said) as refused:
         PostgresStore(url, tmp_path)
     assert hint in refused.value.hint
+
+
+def test_what_the_driver_logs_is_not_printed_among_messages() -> None:
+    program = "import logging, queuectl.store.postgres.store; logging.getLogger('psycopg').warning('pipeline aborted')"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (said.stdout, said.stderr) == ("", "")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from functools import partial
 from queuectl.cli.call import Call
 from queuectl.cli.changed import print_changed, report_refused
 from queuectl.cli.choosing import age_to_delete, selection, selects
-from queuectl.cli.console import Console
 from queuectl.cli.notes import note_undriven
 from queuectl.client.actions import CANCEL, DELETE, HOLD, RELEASE, RETRY, RETRY_DOWN, Action
 from queuectl.client.facade import Client
@@ -87,7 +86,7 @@ def act(
                 console.note("nothing was changed", "nothing_changed")
                 return 1
             batches = selected.batches()
-        acting = _Acting(console, do, f"would {action.verb}" if call.args.dry_run else action.done, total)
+        acting = _Acting(call, do, f"would {action.verb}" if call.args.dry_run else action.done, total)
         refused = acting.go(client, batches)
         if then and not call.args.dry_run:
             then(client)
@@ -97,8 +96,8 @@ def act(
 class _Acting:
     """Acts on jobs batch by batch, and prints what was changed. If it is broken off, it says how far it got."""
 
-    def __init__(self, console: Console, do: Do, done: str, total: int) -> None:
-        self._console = console
+    def __init__(self, call: Call, do: Do, done: str, total: int) -> None:
+        self._call, self._console = call, call.console
         self._do = do
         self._done = done
         self._total = total
@@ -129,7 +128,7 @@ class _Acting:
         done = 0
         try:
             for refs in batches:
-                changed = self._do(client, refs)
+                changed = self._call.freeing(partial(self._do, client, refs))
                 self._changed += len(changed.jobs)
                 self._refused += changed.refused
                 done += len(refs)

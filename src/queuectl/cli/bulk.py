@@ -178,7 +178,7 @@ def _print(call: Call, client: Client, adding: _Adding) -> None:
 def _new(call: Call, adding: Iterable[Added]) -> Iterator[list[Job]]:
     for added in adding:
         if added.others:
-            yield from ([job for job, fate in page if fate is not Fate.ID_THERE] for page in added.admitted())
+            yield from ([job for job, _ in page] for page in added.admitted())
         else:
             yield from map(list, added.pages())
         _note_there(call, added)
@@ -207,7 +207,10 @@ def _lines_of(added: Added, quiet: bool = False) -> Iterator[str]:
         verb = "" if quiet else "enqueued "
         yield from (f"{verb}{id}{arrived.get(id, '')}" for ids in added.new_ids() for id in ids)
     for page in added.admitted() if added.others else ():
-        yield from (each.job.id if quiet else in_words(each) for each in page if each.fate is not Fate.ID_THERE)
+        if quiet:
+            yield from (job.id for job, _ in page)
+        else:
+            yield from (in_words(each) for each in page if each.fate is not Fate.ID_THERE)
 
 
 def _note_there(call: Call, added: Added) -> None:

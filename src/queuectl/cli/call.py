@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 from queuectl.cli import hints
-from queuectl.typed import TYPE_CHECKING, NamedTuple
+from queuectl.typed import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from queuectl.cli.console import Console
     from queuectl.client.facade import Client
+
+
+Done = TypeVar("Done")
 
 
 def open_client(db: str | None) -> Client:
@@ -38,6 +41,8 @@ class Call(NamedTuple):
     after: Sequence[str] | None
     console: Console
     open_client: Callable[[str | None], Client] = open_client
+    frees_room: str = ""
+    """The command's name, if it may use the reserved space on a full disk."""
 
     @property
     def db(self) -> str | None:
@@ -48,11 +53,32 @@ class Call(NamedTuple):
     @contextmanager
     def client(self) -> Iterator[Client]:
         """Opens the store and closes it at the end."""
-        client = self.open_client(self.db)
+        client = self.freeing(lambda: self.open_client(self.db))
         try:
             yield client
         finally:
             client.close()
+
+    def freeing(self, change: Callable[[], Done]) -> Done:
+        """Calls a function that changes the store. If the disk is full and the command frees room, calls it once more
+        with the reserved space."""
+        from queuectl.domain.errors import DiskFull
+
+        try:
+            return change()
+        except DiskFull as error:
+            if not self.frees_room or not self._release_reserve():
+                raise
+            self.console.note(f"{error.message}; using the space reserved for {self.frees_room}", "reserve_used")
+            return change()
+
+    def _release_reserve(self) -> bool:
+        from queuectl.places import file_of, is_server, locate_store
+        from queuectl.store.sqlite import reserve
+        from queuectl.store.sqlite.connection import folder_of
+
+        url = locate_store(self.db)
+        return not is_server(url) and reserve.release(folder_of(file_of(url)))
 
     def command(self, words: str) -> str:
         """A command line for the user to type, on the same store."""

@@ -34,15 +34,12 @@ def enqueue(call: Call) -> int:
     with call.client() as client:
         (admitted,) = client.enqueue_each([request])
         job, fate = admitted
-        if fate in ADDED:
+        if fate in ADDED or call.console.as_json or call.console.quiet:
             print_changed(call.console, client, [[job]], "enqueued")
-        elif fate is Fate.ID_THERE:
-            print_changed(call.console, client, [], "enqueued")
-            note_there(call, job)
-        elif call.console.as_json or call.console.quiet:
-            print_changed(call.console, client, [[job]], "enqueued")
-        else:
+        elif fate is not Fate.ID_THERE:
             call.console.print(in_words(admitted))
+        if fate is Fate.ID_THERE:
+            note_there(call, job)
         if fate is Fate.MERGED:
             note_not_awaited(call, client, job, request.columns.get("depends_on", ()))
         note_all(call, client, [job] if fate in ADDED else [])
@@ -58,10 +55,8 @@ def clone(call: Call) -> int:
     parse_request(whole, SystemClock().now(), spelled(keys))  # names options
     with call.client() as client:
         job = client.clone(call.words[0], changes)
-        if job.seq:
-            print_changed(call.console, client, [], "enqueued")
-            note_there(call, job)
-            return 0
-        print_changed(call.console, client, [[job]], "enqueued")
-        note_all(call, client, [job])
+        is_there = bool(job.seq)
+        if not is_there or call.console.as_json or call.console.quiet:
+            print_changed(call.console, client, [[job]], "enqueued")
+        note_there(call, job) if is_there else note_all(call, client, [job])
     return 0

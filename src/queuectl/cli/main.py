@@ -61,26 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def do(command: Command, call: Call) -> int:
-    """Calls the command's function. If the disk is full and room is reserved for the command, calls it again."""
-    from queuectl.domain.errors import DiskFull
-
-    function = _function(command)
-    try:
-        return function(call)
-    except DiskFull as error:
-        if not command.frees_room or not _release_reserve(call):
-            raise
-        call.console.note(f"{error.message}; using the space reserved for {command.name}", "reserve_used")
-        return function(call)
-
-
-def _release_reserve(call: Call) -> bool:
-    from queuectl.places import file_of, is_server, locate_store
-    from queuectl.store.sqlite import reserve
-    from queuectl.store.sqlite.connection import folder_of
-
-    url = locate_store(call.args.db)
-    return not is_server(url) and reserve.release(folder_of(file_of(url)))
+    """Calls the command's function."""
+    return _function(command)(call)
 
 
 def execute(
@@ -165,7 +147,10 @@ def _called(
         typed += after
     parser.check_arity(command, typed)
     opens = given or (open_client if command.makes_store else open_existing)
-    call = Call(args=args, words=typed, after=after, console=console, open_client=opens)
+    call = Call(
+        args=args, words=typed, after=after, console=console, open_client=opens,
+        frees_room=command.name if command.frees_room else "",
+    )  # fmt: skip
     try:
         return do(command, call)
     except QueuectlError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from queuectl.cli.call import Call
 from queuectl.cli.changed import report_refused
@@ -97,7 +98,7 @@ def run(call: Call, operation: Operation[Any]) -> int:
         if would and not call.console.confirmed(f"{would}. Go on?", call.args.yes, would):
             call.console.note("nothing was changed", "nothing_changed")
             return 1
-        done, refused = _do(client, operation, wanted)
+        done, refused = _do(call, client, operation, wanted)
         if (printer := PRINTERS.get(command.name)) and not call.console.as_json:
             function_of(printer)(call, done[0][1], client.now())
         else:
@@ -106,13 +107,13 @@ def run(call: Call, operation: Operation[Any]) -> int:
 
 
 def _do(
-    client: Client, operation: Operation[Any], wanted: Sequence[dict[str, Any]]
+    call: Call, client: Client, operation: Operation[Any], wanted: Sequence[dict[str, Any]]
 ) -> tuple[list[tuple[dict[str, Any], Any]], list[QueuectlError]]:
     """The answers, and which of several words are refused; the only one is raised."""
     done, refused = list[tuple[dict[str, Any], Any]](), list[QueuectlError]()
     for given in wanted:
         try:
-            done.append((given, client.do(operation, **given)))
+            done.append((given, call.freeing(partial(client.do, operation, **given))))
         except (Conflict, NotFound) as error:
             if len(wanted) == 1:
                 raise

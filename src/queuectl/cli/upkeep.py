@@ -148,7 +148,7 @@ def prune(call: Call) -> int:
             if number and not console.confirmed(f"delete {counted(number, 'finished job')}?", args.yes):
                 console.note("nothing was changed", "nothing_changed")
                 return 1
-            number = client.prune(selectors, console.progress("deleted", number)) if number else 0
+            number = call.freeing(lambda: client.prune(selectors, console.progress("deleted", number))) if number else 0
             console.progress_done()
             if args.shrink:
                 freed = client.shrink(PATIENCE_S)

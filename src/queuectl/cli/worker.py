@@ -127,7 +127,8 @@ def stop(call: Call) -> int:
     """Asks workers to stop and waits until they have; drives supervisors that have lost their dispatcher."""
     console = call.console
     with call.client() as client:
-        asked = client.ask_to_stop(call.words, now=call.args.now, all_hosts=call.args.all_hosts, orphaned=True)
+        how = {"now": call.args.now, "all_hosts": call.args.all_hosts}
+        asked = call.freeing(lambda: client.ask_to_stop(call.words, **how, orphaned=True))
         if not asked:
             if console.as_json:
                 console.json_array([])

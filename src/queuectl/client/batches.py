@@ -128,7 +128,7 @@ CANCEL = plain(
     "the batch", ends=True, fails=(404,), arguments=(_EACH,),
     command=Command(
         name="batch cancel", group=JOBS, help="cancel the unfinished jobs of batches", bare="{name}",
-        said="cancelled the rest of {name}",
+        said="cancelled the rest of {name}", frees_room=True,
         description="Cancel all unfinished jobs of batches; running commands are ended first.",
         examples=("queuectl batch cancel import-7",),
     ),

@@ -7,6 +7,7 @@ transaction another session (pgbouncer), in each transaction. Frequent queries a
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -18,6 +19,8 @@ from queuectl.domain.errors import StoreUnavailable
 from queuectl.store.postgres.address import Address
 from queuectl.store.postgres.errors import Whose, is_definite, passes_with_connection, translated, whose
 from queuectl.typed import Any
+
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what matters comes as an error; stderr is ours
 
 PATIENCE: Mapping[str, Any] = {
     "connect_timeout": 3, "keepalives": 1, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,

@@ -176,6 +176,7 @@ def _translate(error: psycopg.Error, address: Address) -> QueuectlError:
 
 
 UNREACHED: tuple[tuple[str, str], ...] = (
+    ("server_login_retry", "pgbouncer asks the server again only after its server_login_retry (15 s); set it to 1"),
     ("FATAL:", "the server answered; its own words say why"),
     ("resolve host|translate host", "check the host in the address"),
     ("connection is bad: (?!connection to server)|channel binding|not in hot standby|is read-only",
