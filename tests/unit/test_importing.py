@@ -101,7 +101,9 @@ def test_all_entries_are_added_or_none(tmp_path: Path) -> None:
     first.write_text("0 1 * * * b\n")
     second.write_text("0 1 * * * a\n0 2 * * * b\n")
     assert typed(db, f"import crontab {first} --apply")[0] == 0
-    assert typed(db, f"import crontab {second} --apply")[0] == 4
+    code, _, said = typed(db, f"import crontab {second} --apply --json")
+    assert (code, json.loads(said)["error"]["message"]) == (4, "schedule b exists; nothing was imported")
+    assert "schedule delete b" in said
     assert [each["name"] for each in json.loads(typed(db, "schedule list --json")[1])] == ["b"]
     assert typed(db, f"import crontab {tmp_path}/missing")[0] == 2
 
