@@ -11,12 +11,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, expect
 
+from queuectl.domain.job import JobState
+from queuectl.store.sqlite.connection import connect
 from tests.web.browser.conftest import chromium, login, running_browser
 from tests.web.service import Service, serving
 from tests.workshop import Worker, until
@@ -49,15 +51,19 @@ def fill(server: Service, folder: str) -> None:
     """Work of many kinds."""
     small = [
         {"command": f"sleep 0.{number % 4}; echo page {number}", "queue": "build", "tags": ["web"]}
-        for number in range(60)
+        for number in range(400)
+    ]
+    flaky = [
+        {"command": f"./check --page {number}; sleep 0.1; exit 1", "queue": "build", "max_retries": 0}
+        for number in range(30)
     ]
     mails = [
         {"command": "send-newsletter --batch 7", "shell": "/bin/sh", "queue": "mail", "max_retries": 0}
         for _ in range(12)
     ]
-    for jobs in (small, mails):
+    for jobs in (small, flaky, mails):
         assert server.full.post("/api/v1/jobs", json=jobs).status_code == 201
-    server.queue.set_queue("video", concurrency=1, rate="20/h")
+    server.queue.set_queue("video", concurrency=1, rate="100/h")
     video = {"queue": "video", "tags": ["media"], "locks": ["gpu"], "timeout": "2h", "cwd": folder}
     server.enqueue(ENCODE, id="encode-holiday", priority=5, **video)
     for name in ("beach", "garden", "party"):
@@ -67,6 +73,25 @@ def fill(server: Service, folder: str) -> None:
     server.enqueue("make report | mail -s report me", id="report", queue="reports", delay="2h")
     server.enqueue(["./migrate.sh", "--all"], id="migrate", queue="db", held=True)
     server.enqueue("echo start; sleep 30", id="stuck-import", queue="db", timeout="1s", max_retries=0)
+
+
+EARLIER = "(seq * 7919 % 600) * (seq * 7919 % 600) / 100"
+"""Seconds: over the last hour, more of it lately."""
+TIMES = ("created_at", "run_at", "due_at", "started_at", "finished_at")
+SPREAD = (
+    f"UPDATE attempts SET started_at = started_at - shift, finished_at = finished_at - shift "
+    f"FROM (SELECT seq, {EARLIER} AS shift FROM jobs WHERE finished_at IS NOT NULL) AS ended WHERE job = ended.seq",
+    "UPDATE jobs SET queue = 'video' WHERE seq % 7 = 0 AND state = 'completed'",
+    f"UPDATE jobs SET {', '.join(f'{name} = {name} - {EARLIER}' for name in TIMES)} WHERE finished_at IS NOT NULL",
+    "DELETE FROM counts", "INSERT INTO counts SELECT queue, state, count(*) FROM jobs GROUP BY queue, state",
+)  # fmt: skip
+
+
+def spread(db: str) -> None:
+    """Has what has ended just now have ended over the last hour."""
+    with closing(connect(db, 10.0)) as connection:
+        for text in ("BEGIN", *SPREAD, "COMMIT"):
+            connection.execute(text)
 
 
 @contextmanager
@@ -124,6 +149,8 @@ def main() -> int:
         worker = Worker(server.db, "--count", "4", "--name", "night")
         try:
             until(lambda: server.queue.job("stuck-import").finished, "the work has mostly been done")
+            until(lambda: server.queue.store.counts().get(("build", JobState.PENDING), 0) == 0, "nothing small waits")
+            spread(server.db)
             for shot in SHOTS:
                 picture(browser, server, shot)
         finally:

@@ -423,7 +423,7 @@ def test_dead_jobs_are_retried_over_a_whole_filter_after_their_number(
     server.full.post(
         "/api/v1/jobs",
         json=[
-            {"command": f"echo 'last words of [user-{number}]'; exit 7", "queue": "doomed", "max_retries": 0}
+            {"command": f"echo '/srv/{number}: 4{number}: last words of [user-{number}]'; exit 7", "queue": "doomed", "max_retries": 0}
             for number in range(60)
         ],
     )
@@ -434,10 +434,10 @@ def test_dead_jobs_are_retried_over_a_whole_filter_after_their_number(
     expect(group.locator("b")).to_have_text("60")
     expect(group.get_by_text("exit code 7", exact=True)).to_be_visible()
     expect(group.get_by_role("img", name="60 in the last 24 hours")).to_be_visible()
-    expect(page.locator("[data-part=recent] li").first).to_contain_text("exit code 7: last words of [user-")
-    group.get_by_role("link", name="last words of [user-…]").click()
+    expect(page.locator("[data-part=recent] li").first).to_contain_text("exit code 7: /srv/")
+    group.get_by_role("link", name="last words of [user-…]", exact=True).click()
     expect(page.locator("tr[data-row]")).to_have_count(50)
-    expect(page.locator("tr[data-row] .info").first).to_contain_text("exit code 7: last words of [user-")
+    expect(page.locator("tr[data-row] .info").first).to_contain_text("exit code 7: /srv/")
     server.full.put("/api/v1/config/max-retries", json={"value": "3"})
     page.get_by_label("Select this page").check()
     page.get_by_role("button", name="Select all that match").click()

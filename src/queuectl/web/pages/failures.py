@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import dropwhile
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +13,7 @@ from starlette.routing import Route
 from queuectl.client.documents import GROUP
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
-from queuectl.domain.fault import folded, folded_command, folded_error
+from queuectl.domain.fault import FOLDED, folded, folded_command, folded_error
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.store.past import Group
@@ -80,10 +81,16 @@ def _shown(group: Group) -> Shown:
     query = Filter({name: tuple(values) for name, values in selector.items()}).query()
     said, error, command = group.last_line or "", group.error or "", group.command
     if group.jobs > 1:
-        said, error, command = folded(said), folded_error(error), folded_command(command)
+        said, error, command = _told(folded(said)), folded_error(error), folded_command(command)
     if not said:
         said, error = error or "no error recorded", ""
     return Shown(group, said, error, command, selector, query, sparkline(group.recent))
+
+
+def _told(line: str) -> str:
+    """A folded line without what it begins with and that says nothing: most programs name a place first."""
+    parts = line.split(": ")
+    return ": ".join(dropwhile(lambda part: part == FOLDED, parts)) or line
 
 
 def sparkline(numbers: Sequence[int]) -> str:
