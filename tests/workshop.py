@@ -27,7 +27,7 @@ from queuectl.wire.requests import parse_request
 from tests.builders import make_sqlite_store
 from tests.machines import Machine, inner_process
 
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 """No test waits longer for anything; what is asserted is that it happens, not how fast."""
 
 LATER_BY, PAUSE_MAX_S = 0.05, 0.25

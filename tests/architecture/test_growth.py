@@ -23,7 +23,7 @@ from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared import migrations
 from queuectl.wire.jobs import spec_to_text
 from tests.builders import a_job
-from tests.workshop import clean_environment
+from tests.workshop import PATIENCE_S, clean_environment
 
 SOURCE = Path(queuectl.__file__).parent
 OLDER = Path(__file__).parents[1] / "compat" / "stores" / "0.2.0.dev1.db"
@@ -122,9 +122,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(tree: Path, *words: str) -> str:
     environment = clean_environment(PYTHONPATH=str(tree), QUEUECTL_DB=str(tree / "jobs.db"), COLUMNS="200")
-    done = subprocess.run(
-        [sys.executable, *words], env=environment, cwd=tree, text=True, capture_output=True, timeout=60, check=False
-    )
+    command = [sys.executable, *words]
+    done = subprocess.run(command, env=environment, cwd=tree, text=True, capture_output=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -34,7 +34,7 @@ from queuectl.client.tables import Tables
 from queuectl.wire.keywords import JobKeys
 from queuectl.wire.requests import INPUT_KEYS, parse_request
 from tests.web.service import Service, serving
-from tests.workshop import clean_environment, until
+from tests.workshop import PATIENCE_S, clean_environment, until
 
 AnyClient = Client | RemoteClient
 
@@ -249,7 +249,7 @@ def test_many_threads_share_a_client(client: Client) -> None:
     stores = []
 
     def add(number: int) -> str:
-        together.wait(20)
+        together.wait(PATIENCE_S)
         stores.append(client.store)
         return client.enqueue(command="true", tags=[f"n{number}"]).id
 
@@ -299,7 +299,7 @@ def test_a_forked_process_has_a_connection_of_its_own(url: str, tmp_path: Path) 
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program), url], capture_output=True, text=True,
-        env=clean_environment(XDG_STATE_HOME=str(tmp_path)), timeout=60,
+        env=clean_environment(XDG_STATE_HOME=str(tmp_path)), timeout=PATIENCE_S,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -26,7 +26,7 @@ from queuectl.wire.requests import parse_request
 from tests.builders import HOST, a_grip
 from tests.conformance.conftest import StoreFactory
 from tests.unit.test_json_everywhere import typed
-from tests.workshop import clean_environment, until
+from tests.workshop import PATIENCE_S, clean_environment, until
 
 
 def test_an_overview_says_what_runs_waits_and_failed(store_factory: StoreFactory) -> None:
@@ -144,7 +144,7 @@ def test_keys_act_on_the_selected_job(tmp_path: Path) -> None:
         screen.press(b"jp")
         until(lambda: "q" in {queue.name for queue in with_store.queues() if queue.pause}, "the queue to be paused")
         screen.press(b"q")
-        assert screen.process.wait(20) == 0
+        assert screen.process.wait(PATIENCE_S) == 0
     with_store.close()
 
 
@@ -169,7 +169,7 @@ def test_colours_are_drawn_where_they_are_wanted(
     with Screen(db, *words, **variables) as screen:
         until(lambda: screen.shows(b"q quit"), "top to draw")
         screen.press(b"q")
-        assert screen.process.wait(20) == 0
+        assert screen.process.wait(PATIENCE_S) == 0
         assert (COLOUR.search(screen.drawn) is not None) == coloured
 
 
@@ -179,5 +179,5 @@ def test_a_terminal_that_nobody_can_draw_on_is_refused(tmp_path: Path, kind: str
     assert typed(db, "enqueue -- true")[0] == 0
     with Screen(db, TERM=kind) as screen:
         until(lambda: screen.shows(b"top --once"), "top to name the other form")
-        assert screen.process.wait(20) == 2
+        assert screen.process.wait(PATIENCE_S) == 2
         assert screen.drawn.startswith(f"queuectl: TERM={kind} is ".encode())

@@ -19,7 +19,7 @@ import pytest
 from queuectl.client import doctor
 from queuectl.domain.job import JobState
 from queuectl.engine.supervise import capabilities
-from tests.workshop import Workshop, clean_environment, open_workshop, until
+from tests.workshop import PATIENCE_S, Workshop, clean_environment, open_workshop, until
 
 WITHOUT = [
     ("pidfd", "import os; del os.pidfd_open"),
@@ -75,7 +75,7 @@ class Handicapped:
 
     def end(self) -> str:
         """Its standard error, once it has stopped in order."""
-        _, said = self.process.communicate(timeout=30)
+        _, said = self.process.communicate(timeout=PATIENCE_S)
         assert self.process.returncode == 0, said
         return said
 

@@ -18,7 +18,7 @@ import pytest
 from queuectl.domain.job import JobState
 from tests.machines import children_of, command_line, pids_in
 from tests.needs import lacks
-from tests.workshop import Worker, Workshop, clean_environment, open_workshop, until
+from tests.workshop import PATIENCE_S, Worker, Workshop, clean_environment, open_workshop, until
 
 ROOT = Path(__file__).parents[2]
 RECIPE = (ROOT / "contrib" / "Containerfile").read_text()
@@ -130,7 +130,7 @@ def test_the_image_runs_a_worker_that_stops(shop: Workshop, tmp_path: Path) -> N
         (first,) = children_of(container.pid)
         assert "worker start" in command_line(first)
         os.kill(first, signal.SIGTERM)
-        assert container.wait(40) == 0
+        assert container.wait(PATIENCE_S) == 0
 
 
 def test_the_image_can_be_built_from_what_it_copies(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.wire.requests import JobRequest, parse_request
-from tests.workshop import Workshop, open_workshop, until
+from tests.workshop import PATIENCE_S, Workshop, open_workshop, until
 
 PAGE = Path(__file__).parents[2] / "docs" / "transactions.md"
 NEVER_POLLS = ("--poll", "600")
@@ -193,7 +193,7 @@ def test_many_who_need_the_same_new_specs_at_once_all_get_them(client: Client, t
     def add(number: int) -> int:
         own = Client(PostgresStore(client.store.address, tmp_path / "state"))
         try:
-            together.wait(20)
+            together.wait(PATIENCE_S)
             return len(own.enqueue([request(env={"N": str(at)}) for at in range(300)]))
         finally:
             own.close()
@@ -213,13 +213,13 @@ def test_notice_is_given_once_and_not_where_it_is_switched_off(
     for _ in range(3):
         call(client, application)
     application.commit()
-    assert len(list(listener.notifies(timeout=20, stop_after=1))) == 1
+    assert len(list(listener.notifies(timeout=PATIENCE_S, stop_after=1))) == 1
     application.execute("SET LOCAL queuectl.notify = 'off'")
     call(client, application)
     application.commit()
     application.execute("SELECT pg_notify(%s, 'end')", [f"queuectl_{schema}"])
     application.commit()
-    assert [notice.payload for notice in listener.notifies(timeout=20, stop_after=1)] == ["end"]
+    assert [notice.payload for notice in listener.notifies(timeout=PATIENCE_S, stop_after=1)] == ["end"]
 
 
 def test_the_documented_grants_allow_only_enqueueing(client: Client, connect: Callable[[], Application]) -> None:

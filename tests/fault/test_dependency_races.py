@@ -160,4 +160,4 @@ def test_a_dependent_in_somebodys_hands_is_freed_soon_after_whatever_the_clock_s
             store.claim(grip, HOST, 1, ())
             return store.get("b").state is not BLOCKED
 
-        until(is_free, "the dependent to be free", patience_s=10)
+        until(is_free, "the dependent to be free")

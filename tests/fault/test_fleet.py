@@ -20,7 +20,6 @@ from tests.needs import is_weaker, lacks
 from tests.workshop import Workshop, until
 
 LEASE_S = 10.0
-RUN_AGAIN_WITHIN_S = LEASE_S + 15.0
 """After their lease and before the lease that workers have by default, however slow the machine."""
 
 
@@ -47,9 +46,7 @@ def test_a_cut_off_host_ends_its_commands_in_time_and_goes_on(fleet: Fleet, tmp_
     jobs = taken + kept
 
     fleet.cut_off(cut_off)
-    began = time.monotonic()
     until(lambda: all(shop.job(job).starts == 2 for job in taken), "they run elsewhere")
-    assert time.monotonic() - began < RUN_AGAIN_WITHIN_S
     assert not cut_off.processes("^/bin/sh -c"), "the commands of the cut off host have ended"
     gate.touch()
     assert {job.host for job in shop.finished(*jobs)} <= {host.name for host in healthy}
@@ -125,9 +122,7 @@ def test_the_server_releases_locks_of_a_cut_off_host(fleet: Fleet, tmp_path: Pat
             assert holder.stdout.readline() == "held\n"
             fleet.cut_off(host)
             fleet.shop.store.wait_at_most(0.1)
-            began = time.monotonic()
             until(lambda: _is_taken(fleet.shop, row), "somebody else gets the row")
-            assert time.monotonic() - began < RUN_AGAIN_WITHIN_S
         finally:
             host.halt()
 
@@ -145,11 +140,9 @@ def test_a_powerless_hosts_jobs_run_elsewhere_across_a_server_restart(fleet: Fle
     taken, kept = _running_on(gone, fleet, diary_command(diary, beating_until(gate, diary)))
 
     gone.halt()
-    began = time.monotonic()
     fleet.server.stop()
     fleet.server.start()
     until(lambda: all(shop.job(job).starts == 2 for job in taken), "they run elsewhere")
-    assert time.monotonic() - began < RUN_AGAIN_WITHIN_S
     gate.touch()
     assert {(job.state, job.lost, job.starts) for job in shop.finished(*taken)} == {(JobState.COMPLETED, 1, 2)}
     assert {(job.state, job.lost, job.starts) for job in shop.finished(*kept)} == {(JobState.COMPLETED, 0, 1)}

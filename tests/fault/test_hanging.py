@@ -22,7 +22,7 @@ from queuectl.engine.supervise import starting
 from queuectl.engine.supervise.hanging import CHANGED, Mounts
 from tests.engine.test_secrets import a_file
 from tests.hung import hung_file_system, lease_on, mounts_of_our_own, why_none
-from tests.workshop import open_workshop, until
+from tests.workshop import PATIENCE_S, open_workshop, until
 
 PATHS = [("cwd", "{}"), ("stdin", "{}/file"), ("output_path", "{}/file"), ("shell", "{}/sh"), ("cwd", "{}")]
 WORDS = ["cannot enter folder {}", "cannot read stdin file {}/file", "cannot write output file {}/file",
@@ -144,11 +144,12 @@ def test_a_command_line_that_names_a_path_that_hangs_does_not(hung: Path, tmp_pa
     for place in (hung, tmp_path / "link" / ".." / "link"):
         named = f"--cwd {place} --stdin {place}/file --output {place}/file --shell {place}/sh".split()
         done = subprocess.run(
-            [*queuectl, "enqueue", *named, "-c", "true"], capture_output=True, text=True, timeout=20, check=True
+            [*queuectl, "enqueue", *named, "-c", "true"], capture_output=True, text=True, timeout=PATIENCE_S, check=True
         )
         assert "here (--" not in done.stderr
     words = ["schedule", "add", "s", "--cron", "@daily", *named, "-c", "true"]
-    assert "here (--" not in subprocess.run([*queuectl, *words], capture_output=True, text=True, timeout=20).stderr
+    done = subprocess.run([*queuectl, *words], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert "here (--" not in done.stderr
 
 
 def test_a_start_that_takes_too_long_is_killed_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,9 +141,7 @@ def test_a_dead_hosts_jobs_run_elsewhere_after_its_lease(shop: Workshop, tmp_pat
     shop.worker(1, XDG_STATE_HOME=str(tmp_path / "another host"))
     for pid in (worker.pid, row.pid, *left):
         os.kill(pid, signal.SIGKILL)
-    began = time.monotonic()
     (done,) = shop.finished(job)
-    assert time.monotonic() - began < LEASE_S + 15
     assert (done.state, done.lost, done.lease) == (JobState.COMPLETED, 1, 2)
     check(shop, diary, [job])
 
@@ -238,9 +236,7 @@ def test_jobs_of_a_worker_frozen_in_a_transaction_run_elsewhere(
     shop.commands()
     shop.worker(2, XDG_STATE_HOME=str(tmp_path / "another host"))
     proxy.strand = b"SET expires_at"  # from now on the server answers somebody who has gone
-    began = time.monotonic()
     until(lambda: shop.job(job).starts == 2, "it runs elsewhere")
-    assert time.monotonic() - began < LEASE_S + 17  # a renewal was due within 2 seconds
     gate.touch()
     assert shop.finished(job)[0].state is JobState.COMPLETED
     check(shop, diary, [job])

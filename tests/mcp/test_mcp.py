@@ -18,7 +18,7 @@ from queuectl.mcp import protocol
 from queuectl.places import open_store
 from queuectl.wire.requests import parse_request
 from tests.mcp import session
-from tests.workshop import Worker, clean_environment, until
+from tests.workshop import PATIENCE_S, Worker, clean_environment, until
 
 LIST_MAX = 12_000
 IDLE_MAX = 60 << 20
@@ -66,7 +66,7 @@ class Talk:
         rest = self.process.stdout.read()
         self.process.stdout.close()
         assert rest == b""
-        return self.process.wait(10)
+        return self.process.wait(PATIENCE_S)
 
 
 @pytest.fixture

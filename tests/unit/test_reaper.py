@@ -28,6 +28,7 @@ from queuectl.store.liveness import DRIVER_LOCK_NAME, LOCK_NAME, hold_lock
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.store.values import Change
 from tests.builders import HOST, a_job, a_worker, claim_one, record_one
+from tests.workshop import PATIENCE_S
 
 NOBODY = (1 << 31) - 1
 """A pid that no process has."""
@@ -287,7 +288,7 @@ def test_a_second_try_to_settle_remembers_what_the_first_one_ended(
     with subprocess.Popen(["sleep", "300"], env=os.environ | tag) as left:
         try:
             fail_once(store, monkeypatch, reaper)
-            assert left.wait(5) == -signal.SIGKILL
+            assert left.wait(PATIENCE_S) == -signal.SIGKILL
         finally:
             left.kill()
     assert lost_in_row(reaper) == [1]

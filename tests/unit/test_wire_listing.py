@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuectl.client.reasons import FORM
@@ -35,6 +35,7 @@ JOBS = st.builds(Job, **{name: st.from_type(kind) for name, kind in get_type_hin
 })  # fmt: skip
 
 
+@settings(max_examples=40)  # each of some 300 values
 @given(jobs=st.lists(st.tuples(JOBS, st.none() | TEXTS), min_size=1, max_size=6), plain=st.booleans())
 def test_jobs_as_text_equal_their_json(jobs: list[tuple[Job, str | None]], plain: bool) -> None:
     texts = JobTexts(plain).of(*map(list, zip(*jobs, strict=True)))

@@ -423,8 +423,12 @@ def test_dead_jobs_are_retried_over_a_whole_filter_after_their_number(
     server.full.post(
         "/api/v1/jobs",
         json=[
-            {"command": f"echo '/srv/{number}: 4{number}: last words of [user-{number}]'; exit 7", "queue": "doomed", "max_retries": 0}
-            for number in range(60)
+            {
+                "command": f"echo '/srv/{user}: 4: last words of [user-{user}]'; exit 7",
+                "queue": "doomed",
+                "max_retries": 0,
+            }
+            for user in range(60)
         ],
     )
     dead = Selector(queues=("doomed",), states=(JobState.DEAD,))
