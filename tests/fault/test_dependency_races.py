@@ -11,7 +11,7 @@ from threading import Barrier, Thread
 import psycopg
 import pytest
 
-from queuectl.domain.job import JobState
+from queuectl.domain.job import JobState, Spec
 from queuectl.domain.lifecycle import begun
 from queuectl.domain.selector import Selector
 from queuectl.store.postgres.address import parse_address
@@ -118,6 +118,40 @@ def test_jobs_of_one_open_transaction_depend_on_each_other(
 
 def test_two_last_jobs_that_end_at_once_release_their_dependent(url: str, tmp_path: Path) -> None:
     assert race_of_two(url, tmp_path, pairs=120) > 0
+
+
+def ends_at_once(store: PostgresStore, url: str, folder: Path, **end: int) -> None:
+    """Two jobs of batch b end, each recorded with its worker's next claim, while the other's end is not committed."""
+    with closing(PostgresStore(url, folder)) as other:
+        sides = [(each, a_grip(each, f"w{side}~1")) for side, each in enumerate((store, other))]
+        changes = [
+            Change(job, an_end(store.now(), **end)) for each, grip in sides for job in each.claim(grip, HOST, 1, ("b",))
+        ]
+        with store.transaction(), other.transaction():
+            for (each, grip), change in zip(sides, changes, strict=True):
+                each.record(grip, [change])
+                each.claim(grip, HOST, 1, ("b",))
+    store.settle()
+
+
+def test_two_last_jobs_of_a_batch_recorded_with_the_next_claims_strand_nobody(
+    store: PostgresStore, url: str, tmp_path: Path
+) -> None:
+    store.insert([a_job(id, at=store.now(), queue="b", batch="b") for id in ("a", "c")])
+    store.insert([begun(a_job("next", at=store.now(), depends_on=("batch:b",)))])
+    ends_at_once(store, url, tmp_path)
+    assert store.get("next").state is PENDING
+
+
+def test_two_dead_jobs_recorded_with_the_next_claims_are_more_than_one(
+    store: PostgresStore, url: str, tmp_path: Path
+) -> None:
+    store.insert([a_job(id, at=store.now(), queue="b", batch="b", spec=Spec(max_retries=0)) for id in ("a", "c")])
+    store.insert([a_job("rest", at=store.now(), batch="b")])
+    store.set_batch("b", None, "1")
+    store.settle()
+    ends_at_once(store, url, tmp_path, exit_code=1)
+    assert store.get("rest").state is JobState.CANCELLED
 
 
 def test_a_person_who_cancels_a_dependent_does_not_stop_the_end_of_its_job(

@@ -103,6 +103,7 @@ class PostgresSession(Session):
         self._keys["store"] = zlib.crc32(address.schema.encode()) >> 1
         self._counted: Counter[tuple[str, str]] = Counter()
         self._turned: dict[int, Job] = {}
+        self._newly_listed = set[int]()
         self._specs: dict[int, Spec] = {}
         self._settings: dict[str, str] = {}
         try:
@@ -197,6 +198,7 @@ class PostgresSession(Session):
             self._waits.clear()
             self._counted.clear()
             self._turned.clear()
+            self._newly_listed.clear()
 
     def _try_write(self) -> None:
         """Writes and rolls back: a commit might wait for a standby."""

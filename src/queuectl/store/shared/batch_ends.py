@@ -44,7 +44,7 @@ def settle_listed(store: Session) -> bool:
 def settle_batches(store: Session, limit: int) -> bool:
     """Works on the list's batches, inside a transaction, for at most `limit` jobs. Returns whether it did anything."""
     text = f"SELECT id, batch, meant FROM {{schema}}.settlements WHERE batch IS NOT NULL ORDER BY id LIMIT {LISTED} "
-    listed = store._select(text + store._dialect.skip_locked)
+    listed = [row for row in store._select(text + store._dialect.skip_locked) if row[0] not in store._newly_listed]
     newly_limited = {name for _, name, meant in listed if meant == LIMITED}
     left, done = limit, []
     for name in dict.fromkeys(name for _, name, _ in listed):

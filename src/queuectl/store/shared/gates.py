@@ -229,7 +229,8 @@ class Gates:
             has_done = settle_listed(store)
             ended = boottime()
             store._has_listed = bool(store._select("SELECT 1 FROM {schema}.settlements LIMIT 1"))
-            self._slice_at = ended + (store.others_share * (ended - began) if has_done else TAKEN_BY_OTHERS_S)
+            may_go_on = has_done or store._newly_listed  # after this transaction
+            self._slice_at = ended + (store.others_share * (ended - began) if may_go_on else TAKEN_BY_OTHERS_S)
             is_listed = store._has_listed
         if is_listed:
             self.look_again_at(now + max(0.0, self._slice_at - boottime()))

@@ -80,15 +80,16 @@ def note_batches(store: Session, names: Collection[str], failing: Collection[str
     somebody watches. `failing`: those that may have too many dead jobs now."""
     which = "" if removed else "max_fails IS NOT NULL AND"
     any_of, array = store._dialect.any_of, store._dialect.array
-    watched = (
+    listing = (
+        "INSERT INTO {schema}.settlements (batch) "
         f"SELECT name FROM {{schema}}.batches WHERE {which} name {any_of} UNION "
         "SELECT edges.batch FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child "
-        f"WHERE edges.batch {any_of} AND child.unmet > 0"
+        f"WHERE edges.batch {any_of} AND child.unmet > 0 RETURNING id"
     )
-    for (name,) in store._select(watched, [array(sorted(failing)), array(sorted(names))]):
-        store._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [name])
+    if added := store._select(listing, [array(sorted(failing)), array(sorted(names))]):
+        store._newly_listed.update(id_ for (id_,) in added)
         store._has_listed = True
-        store._announce(1)
+        store._announce(len(added))
 
 
 def note_lost(store: Session, seqs: Sequence[int]) -> None:

@@ -64,6 +64,7 @@ class SqliteSession(Session):
         self._schema, self._behind, self._stand_ins = 0, False, {}
         self._counted: Counter[tuple[str, str]] = Counter()
         self._turned: dict[int, Job] = {}
+        self._newly_listed = set[int]()
         self._specs: dict[int, Spec] = {}
         self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
         try:
@@ -145,6 +146,7 @@ class SqliteSession(Session):
                 raise
             finally:
                 self._depth = 0
+                self._newly_listed.clear()
 
     def _try_write(self) -> None:
         with translated(self.path):
