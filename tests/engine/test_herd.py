@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,6 +20,7 @@ import pytest
 from queuectl import ids
 from queuectl.client.facade import Client
 from queuectl.store.postgres.address import parse_address
+from queuectl.store.postgres.listener import Listener
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.values import Heard
 from queuectl.wire.requests import parse_request
@@ -130,13 +133,38 @@ def test_a_notice_tells_whether_more_than_jobs_has_changed(server: Server, tmp_p
             job = '{"command": "true"}'
             return db.execute(f"SELECT {parse_address(url).schema}.enqueue(%s)".encode(), [job])
 
+        def setting_and_job() -> None:
+            with other.store.transaction():
+                other.store.set_config("timeout", "6s")
+                add_jobs(other)
+
         add_jobs(client)
         assert heard(lambda: add_jobs(other, 3)) == Heard(3, more=False)
         assert heard(lambda: other.enqueue([parse_request({"command": "true", "delay": "1h"}, 0.0)])) == (0, False)
         assert heard(lambda: other.store.set_config("timeout", "5s")).more
+        assert heard(setting_and_job) == Heard(1, more=True)
         assert heard(function) == Heard(1, more=False)
         assert heard(lambda: send("olderrelea")) == Heard(1, more=True)
         assert mine.changed() is None
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        (["her", "him 2"], Heard(3, more=True)),
+        (["him 2", "her"], Heard(3, more=True)),
+        (["her 2", "", "him 0"], Heard(3, more=False)),
+        (["me", "her 2", "me 5"], Heard(2, more=False)),
+        (["me 5"], None),
+    ],
+)
+def test_of_several_notices_all_jobs_count_and_any_that_says_more(told: list[str], heard: Heard | None) -> None:
+    listener, left = Listener(parse_address("postgresql://nobody@localhost/none"), "channel", "me"), list(told)
+    line: Any = SimpleNamespace(
+        consume_input=lambda: None, notifies=lambda: SimpleNamespace(extra=left.pop(0).encode()) if left else None
+    )
+    hears: Any = SimpleNamespace(pgconn=line)
+    assert listener._take(hears) == heard
 
 
 def frozen_after_start(url: str, folder: Path, count: int, door: Connection) -> None:

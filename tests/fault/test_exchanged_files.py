@@ -260,6 +260,18 @@ def test_a_backup_is_noticed_before_the_worker_looks_at_new_jobs(db: Path, put: 
     assert is_sound(db)
 
 
+def test_a_backup_that_comes_just_before_a_mark_does_not_become_the_workers_own(db: Path) -> None:
+    filled(db, "a")
+    made = backup(db, "online")
+    with closing(SqliteStore(db)) as guarded:
+        guarded.guard()
+        filled(db, "b")
+        assert not guarded.replaced()
+        written_into(made, db)
+        guarded._guard._mark()
+        assert guarded.replaced() == REPLACED
+
+
 def test_a_renamed_backup_is_noticed_after_a_checkpoint_that_no_worker_saw(db: Path) -> None:
     filled(db, "a", "b")
     made = backup(db, "online")
