@@ -557,6 +557,15 @@ def test_a_clone_is_the_same_job_with_changes(anywhere: AnyClient) -> None:
         anywhere.clone("a", {"comand": "x"})
 
 
+def test_a_clone_without_the_key_holds_none(anywhere: AnyClient) -> None:
+    anywhere.enqueue(command="true", id="keyed", unique_key="k", unique_for="1h")
+    with pytest.raises(Conflict):
+        anywhere.clone("keyed")
+    assert anywhere.clone("keyed", {"unique_key": None}).spec.unique_for is None
+    other = anywhere.clone("keyed", {"unique_key": "l"})
+    assert (other.unique_key, other.spec.unique_for) == ("l", 3600)
+
+
 def test_a_clone_expires_as_the_job_does(anywhere: AnyClient) -> None:
     def limits(id: str, **changes: Any) -> tuple[float | None, float | None]:
         job = anywhere.clone(id, changes)

@@ -98,6 +98,8 @@ def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_confl
     key = {name: value for name, value in kept.items() if value is not None}
     request = parse_request({"command": command, **key, **changes}, now)
     lifted = emptied(key.replace("-", "_") for key, value in changes.items() if value is None)
+    if "unique_key" not in request.columns:
+        lifted["unique_for"] = None  # it says how long the key is held
     request = request._replace(spec={**lifted, **request.spec})
     factory = JobFactory(Settings(store.config(), store.defaults), now, who, at_most=store.at_most)
     if job.depends_on:

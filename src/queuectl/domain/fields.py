@@ -259,7 +259,8 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "on_conflict", "rule", "nowhere", shown=False,
         option="--on-conflict", metavar="RULE",
-        help="if the unique key or id is taken: ignore (default for keys), error (default for ids), or replace",
+        help="if the unique key or id is taken: ignore (default for keys), error (default for ids, and of clone), or "
+        "replace",
         label="If the key is taken", hint="ignore, error or replace",
     ),
     Field(
