@@ -155,31 +155,22 @@ def _findings(call: Call, client: Client, max_wait: float, dead_within: float) -
             yield told
     if not any(worker.condition is not Condition.ORPHANED for worker in found.workers):
         message = "no live worker" + (f", and {counted(waiting, 'job')} not finished" if waiting else "")
-        yield Finding(level=PROBLEM, code="no_worker", message=message, fix=call.command("worker start"))
+        yield Finding(PROBLEM, "no_worker", message, call.command("worker start"))
     else:
         busy = [
             queue for queue, counts in found.queues.items() if any(counts[s] for s in JobState if s not in FINISHED)
         ]
         for queue in client.unserved(busy):
-            yield Finding(
-                level=PROBLEM,
-                code="queue_unserved",
-                message=f"no live worker serves queue {queue}",
-                fix=call.command(f"worker start --queue {queue}"),
-            )
+            what = f"no live worker serves queue {queue}"
+            fix = call.command(f"worker start --queue {queue}")
+            yield Finding(PROBLEM, "queue_unserved", what, fix)
     dead = Selector(states=(JobState.DEAD,))
     recent = found.counts[JobState.DEAD] - client.count(Selector(states=dead.states, before=found.at - dead_within))
     if recent > 0:
-        yield Finding(
-            level=PROBLEM,
-            code="jobs_died",
-            message=f"{counted(recent, 'job')} died within {format_duration(dead_within)}",
-            fix=call.command("dlq list"),
-        )
+        what = f"{counted(recent, 'job')} died within {format_duration(dead_within)}"
+        fix = call.command("dlq list")
+        yield Finding(PROBLEM, "jobs_died", what, fix)
     if found.oldest_due is not None and (waited := found.at - found.oldest_due) > max_wait:
-        yield Finding(
-            level=PROBLEM,
-            code="waiting_too_long",
-            message=f"the oldest due job waits for {short(waited)} (more than {format_duration(max_wait)})",
-            fix=call.command("worker list"),
-        )
+        what = f"the oldest due job waits for {short(waited)} (more than {format_duration(max_wait)})"
+        fix = call.command("worker list")
+        yield Finding(PROBLEM, "waiting_too_long", what, fix)

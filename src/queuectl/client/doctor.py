@@ -66,7 +66,7 @@ def _examine(given: str | None) -> Iterator[Finding]:
 
 def _failed(error: QueuectlError) -> Finding:
     """The finding for a failed check, with the error's own code."""
-    return Finding(level=PROBLEM, code=error.code, message=error.message, fix=error.hint)
+    return Finding(PROBLEM, error.code, error.message, error.hint)
 
 
 def _library() -> Finding:
@@ -74,27 +74,23 @@ def _library() -> Finding:
 
     version = library_version()
     if library_is_safe():
-        return Finding(level=OK, code="sqlite_library", message=f"SQLite {version}")
-    return Finding(
-        level=WARNING, code="sqlite_library_old",
-        message=f"SQLite {version} can, very rarely, damage a store that several processes write",
-        fix="install a newer SQLite into queuectl's Python: pip install pysqlite3",
-    )  # fmt: skip
+        return Finding(OK, "sqlite_library", f"SQLite {version}")
+    what = f"SQLite {version} can, very rarely, damage a store that several processes write"
+    fix = "install a newer SQLite into queuectl's Python: pip install pysqlite3"
+    return Finding(WARNING, "sqlite_library_old", what, fix)
 
 
 def _without_store(path: Path) -> Iterator[Finding]:
-    yield Finding(level=NOTE, code="store_absent", message=f"there is no store at {path} yet; it is made at first use")
+    yield Finding(NOTE, "store_absent", f"there is no store at {path} yet; it is made at first use")
     parent = next(folder for folder in path.parents if folder.exists())
     if not os.access(parent, os.W_OK | os.X_OK):
         fix = f"chmod u+wx {parent}, or name another place with --db"
-        yield Finding(
-            level=PROBLEM, code="folder_not_writable", message=f"the folder {parent} cannot be written", fix=fix
-        )
+        yield Finding(PROBLEM, "folder_not_writable", f"the folder {parent} cannot be written", fix)
     for suffix in ("-wal", "-shm"):
         left = path.with_name(path.name + suffix)
         if left.exists():
             what = f"{left} is left from a store that was removed; the next store made here removes it"
-            yield Finding(level=NOTE, code="leftover_store_file", message=what, fix=f"or now: rm {left}")
+            yield Finding(NOTE, "leftover_store_file", what, f"or now: rm {left}")
 
 
 def _rights(path: Path) -> Iterator[Finding]:
@@ -102,28 +98,20 @@ def _rights(path: Path) -> Iterator[Finding]:
     found = path.stat()
     if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         what = f"{path} can be used by others (mode {stat.S_IMODE(found.st_mode):04o}); they can run commands"
-        yield Finding(level=WARNING, code="store_open_to_others", message=what, fix=f"chmod 600 {path}")
+        yield Finding(WARNING, "store_open_to_others", what, f"chmod 600 {path}")
     if found.st_uid != os.geteuid():
-        yield Finding(
-            level=WARNING,
-            code="store_of_another_user",
-            message=f"{path} belongs to another user",
-            fix="use the owner's account, or --db",
-        )
+        what = f"{path} belongs to another user"
+        yield Finding(WARNING, "store_of_another_user", what, "use the owner's account, or --db")
     for place in (path, path.parent):
         if not os.access(place, os.W_OK):
-            mounted = os.statvfs(place).f_flag & os.ST_RDONLY
-            fix = "its disk is mounted read-only: remount it, or name another place with --db"
-            yield Finding(
-                level=PROBLEM,
-                code="store_not_writable",
-                message=f"{place} cannot be written",
-                fix=fix if mounted else f"chmod u+w {place}",
-            )
+            fix = f"chmod u+w {place}"
+            if os.statvfs(place).f_flag & os.ST_RDONLY:
+                fix = "its disk is mounted read-only: remount it, or name another place with --db"
+            yield Finding(PROBLEM, "store_not_writable", f"{place} cannot be written", fix)
     parent = path.parent.stat()
     if parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX:
         what = f"anyone can replace {path}: the folder {path.parent} is writable by all"
-        yield Finding(level=PROBLEM, code="store_replaceable", message=what, fix=f"chmod o-w {path.parent}")
+        yield Finding(PROBLEM, "store_replaceable", what, f"chmod o-w {path.parent}")
 
 
 def _disk(folder: Path) -> Finding:
@@ -131,10 +119,8 @@ def _disk(folder: Path) -> Finding:
     amount = f"{free / (1 << 30):.1f} GiB" if free >= 1 << 30 else f"{free >> 20} MiB"
     text = f"{amount} free in {folder}"
     if free < DISK_FREE_BYTES_MIN:
-        return Finding(
-            level=PROBLEM, code="disk_full", message=f"only {text}", fix="free some space, e.g. with: queuectl prune"
-        )
-    return Finding(level=OK, code="disk_space", message=text)
+        return Finding(PROBLEM, "disk_full", f"only {text}", "free some space, e.g. with: queuectl prune")
+    return Finding(OK, "disk_space", text)
 
 
 def out_of_order(store: Store) -> Iterator[Finding]:
@@ -172,7 +158,7 @@ def unwritable(store: Store) -> Iterator[Finding]:
     try:
         store.try_write()
     except QueuectlError as error:
-        yield Finding(level=PROBLEM, code="store_unwritable", message=error.message, fix=error.hint)
+        yield Finding(PROBLEM, "store_unwritable", error.message, error.hint)
 
 
 def out_of_touch(store: Store) -> Iterator[Finding]:
@@ -186,12 +172,9 @@ def out_of_touch(store: Store) -> Iterator[Finding]:
     for name, seconds in silent_s.items():
         if seconds > ttl_s / 2:
             over = f"; it expired {seconds - ttl_s:.0f}s ago" if seconds > ttl_s else ""
-            yield Finding(
-                level=WARNING,
-                code="worker_out_of_touch",
-                message=f"worker {name} has not renewed its lease for {seconds:.0f}s{over}",
-                fix=f"it cannot reach the store, is suspended, or is gone; on its host: queuectl worker logs {name}",
-            )
+            what = f"worker {name} has not renewed its lease for {seconds:.0f}s{over}"
+            fix = f"it cannot reach the store, is suspended, or is gone; on its host: queuectl worker logs {name}"
+            yield Finding(WARNING, "worker_out_of_touch", what, fix)
 
 
 def _store(store: Store) -> Iterator[Finding]:
@@ -200,15 +183,12 @@ def _store(store: Store) -> Iterator[Finding]:
     if isinstance(store, SqliteStore):
         if wrong := store.integrity():
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-            yield Finding(
-                level=PROBLEM,
-                code="store_damaged",
-                message=f"{store.url} is damaged: {wrong[0]}{more}",
-                fix="stop all workers and put a backup in place, see docs/restoring.md; or: queuectl reset",
-            )
+            what = f"{store.url} is damaged: {wrong[0]}{more}"
+            fix = "stop all workers and put a backup in place, see docs/restoring.md; or: queuectl reset"
+            yield Finding(PROBLEM, "store_damaged", what, fix)
         else:
             what = f"{store.url} is sound, schema {store.schema_version()}"
-            yield Finding(level=OK, code="store_sound", message=what)
+            yield Finding(OK, "store_sound", what)
         yield from _log(store.path)
     yield from _contents(store)
 
@@ -229,15 +209,11 @@ def _limits(store: Store) -> Iterator[Finding]:
     for queue in store.queues():
         if queue.pause and queue.pause.until is None and store.now() - queue.pause.since > PAUSED_LONG_S:
             what = f"queue {queue.name} is {pause_words(queue.pause)}"
-            yield Finding(
-                level=WARNING, code="queue_paused_long", message=what, fix=f"queuectl queue resume {queue.name}"
-            )
+            yield Finding(WARNING, "queue_paused_long", what, f"queuectl queue resume {queue.name}")
     for lock in locks.views(store, ""):
         if lock.needed > lock.capacity:
             error = units_missing("a job", lock.name, lock.units, lock.needed)
-            yield Finding(
-                level=PROBLEM, code="lock_too_small", message=f"{error.message}, and never starts", fix=error.hint
-            )
+            yield Finding(PROBLEM, "lock_too_small", f"{error.message}, and never starts", error.hint)
 
 
 def _log(path: str) -> Iterator[Finding]:
@@ -251,10 +227,10 @@ def _log(path: str) -> Iterator[Finding]:
         what = f"{path}-wal has grown to {size >> 20} MiB"
         what += f" while a transaction is open in process {names}" if pids else ""
         fix = f"end it: kill {' '.join(map(str, pids))}" if pids else "it shrinks by itself as the store is used"
-        yield Finding(level=WARNING if pids else NOTE, code="log_large", message=what, fix=fix)
+        yield Finding(WARNING if pids else NOTE, "log_large", what, fix)
     for left in sorted(Path(folder_of(path)).glob(f"{fileset.SET_ASIDE}*")):
         what = f"{left} is the log of an earlier file that was replaced by this store"
-        yield Finding(level=NOTE, code="log_set_aside", message=what, fix=f"if nothing is missing: rm {left}")
+        yield Finding(NOTE, "log_set_aside", what, f"if nothing is missing: rm {left}")
 
 
 def _workers(store: Store) -> Iterator[Finding]:
@@ -265,7 +241,7 @@ def _workers(store: Store) -> Iterator[Finding]:
     alive = {row: condition_of(row, store.folder) for row in store.living(rows)}
     names = sorted({row.name for row, condition in alive.items() if condition is not Condition.ORPHANED})
     message = f"live workers: {', '.join(names)}" if names else "no live worker"
-    yield Finding(level=OK, code="workers_live", message=message)
+    yield Finding(OK, "workers_live", message)
     for (name, dispatcher, condition), held in _held_by(store, alive, lambda row: (*_who(row), alive[row])):
         if condition is not None and (told := finding(name, condition, dispatcher, held)):
             yield told
@@ -297,7 +273,7 @@ def _of_original(name: str, held: list[str]) -> Finding:
     if held:
         what += f"; here {', '.join(held)} will be given back"
     fix = f"the next worker that starts here does, or: {CLEAN}"
-    return Finding(level=NOTE, code="worker_of_original", message=what, fix=fix)
+    return Finding(NOTE, "worker_of_original", what, fix)
 
 
 def _dead(name: str, held: list[str]) -> Finding:
@@ -305,22 +281,17 @@ def _dead(name: str, held: list[str]) -> Finding:
     what = f"worker {name} is dead but still listed"
     if held:
         what, fix = f"{what} and holds {', '.join(held)}", f"start a worker to settle them, or: {CLEAN}"
-        return Finding(level=PROBLEM, code="worker_dead_with_jobs", message=what, fix=fix)
-    return Finding(
-        level=NOTE, code="worker_dead", message=what, fix=f"the next worker that starts cleans up, or: {CLEAN}"
-    )
+        return Finding(PROBLEM, "worker_dead_with_jobs", what, fix)
+    return Finding(NOTE, "worker_dead", what, f"the next worker that starts cleans up, or: {CLEAN}")
 
 
 def _folders(store: Store, known: set[str]) -> Iterator[Finding]:
     folder = workers_folder(store.folder)
     left = sorted(path for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
     for path in left:
-        yield Finding(
-            level=NOTE,
-            code="folder_left",
-            message=f"{path} is left by a dead worker",
-            fix=f"the next worker that starts cleans up, or: {CLEAN}",
-        )
+        what = f"{path} is left by a dead worker"
+        fix = f"the next worker that starts cleans up, or: {CLEAN}"
+        yield Finding(NOTE, "folder_left", what, fix)
 
 
 def clean_up(store: Store) -> list[str]:

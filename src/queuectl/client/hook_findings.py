@@ -31,7 +31,7 @@ def findings(store: Store, since: float = 0.0) -> Iterator[Finding]:
     key, about = latest.tags
     kind, _, name = about.partition(":")
     what = f"{counted(number, 'hook')} gave up; the latest, {key} of {kind} {name}: {latest.error}"
-    yield Finding(level=PROBLEM, code="hooks_gave_up", message=what, fix="queuectl dlq list --hooks")
+    yield Finding(PROBLEM, "hooks_gave_up", what, "queuectl dlq list --hooks")
 
 
 def _unserved(store: Store) -> Iterator[Finding]:
@@ -53,4 +53,4 @@ def _unserved(store: Store) -> Iterator[Finding]:
     number = f"{counted(len(due), 'hook')}{' or more' if len(waiting) == LOOKED_AT else ''}"
     waits = "waits" if len(due) == 1 else "wait"
     what = f"{number} {waits}, and no live worker runs hooks: each was started with --no-hooks"
-    yield Finding(level=PROBLEM, code="hooks_unserved", message=what, fix="queuectl worker start")
+    yield Finding(PROBLEM, "hooks_unserved", what, "queuectl worker start")

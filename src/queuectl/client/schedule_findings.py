@@ -21,20 +21,18 @@ def findings(store: Store) -> Iterator[Finding]:
         show = f"queuectl schedule show {each.name}"
         if each.overdue:
             what = f"schedule {each.name} was due at {format_second(each.next[0])}, and no worker has fired it"
-            yield Finding(level=PROBLEM, code="schedule_late", message=what, fix="queuectl worker start")
+            yield Finding(PROBLEM, "schedule_late", what, "queuectl worker start")
         if each.streak is not None and each.streak.state is Trouble.LATE and not each.pause:
             what = f"run {format_second(each.streak.scheduled_at)} of schedule {each.name} has not ended well in time"
-            yield Finding(level=PROBLEM, code="schedule_run_late", message=what, fix=show)
+            yield Finding(PROBLEM, "schedule_run_late", what, show)
         if each.idle >= IDLE_TOLD and not each.pause:
             lines = store.fires(each.name, FIRES_SHOWN)
             reason = next((line.reason for line in lines if line.reason and line.job is None), None)
             what = f"the last {each.idle:,} fires of schedule {each.name} made no job"
-            yield Finding(
-                level=PROBLEM, code="schedule_idle", message=f"{what}: {reason}" if reason else what, fix=show
-            )
+            yield Finding(PROBLEM, "schedule_idle", f"{what}: {reason}" if reason else what, show)
         if each.failing:
             what = f"the last job of schedule {each.name} is dead"
-            yield Finding(level=PROBLEM, code="schedule_failing", message=what, fix=show)
+            yield Finding(PROBLEM, "schedule_failing", what, show)
 
 
 def examined(store: Store) -> Iterator[Finding]:
@@ -44,8 +42,8 @@ def examined(store: Store) -> Iterator[Finding]:
     for queue in unserved(store, (each.job.get("queue", DEFAULT_QUEUE) for each in found)):
         names = ", ".join(each.name for each in found if each.job.get("queue", DEFAULT_QUEUE) == queue)
         what = f"no live worker serves queue {queue}, to which schedules add jobs: {names[:200]}"
-        yield Finding(level=PROBLEM, code="schedule_unserved", message=what, fix=f"queuectl worker start -q {queue}")
+        yield Finding(PROBLEM, "schedule_unserved", what, f"queuectl worker start -q {queue}")
     if found:
         release = zones.version()
         what = f"time zones: tzdata {release}" if release else "time zones: of an unknown release"
-        yield Finding(level=OK, code="time_zones", message=what)
+        yield Finding(OK, "time_zones", what)

@@ -52,4 +52,4 @@ def finding(name: str, condition: Condition, dispatcher: int, jobs: Sequence[str
     }[condition]  # fmt: skip
     holds = f"it runs {', '.join(jobs)}" if jobs else "it runs no job"
     joined = ", and " if condition is Condition.ORPHANED else "; "
-    return Finding(level=level, code=code, message=f"worker {name} {SAID[condition]}{joined}{holds}", fix=fix)
+    return Finding(level, code, f"worker {name} {SAID[condition]}{joined}{holds}", fix)

@@ -17,7 +17,7 @@ def platform() -> Iterator[Finding]:
     """What queuectl has to do without here."""
     for lack in capabilities.missing():
         what = f"this platform lacks {lack.name}: {lack.without}"
-        yield Finding(level=NOTE, code="platform_lacks", message=what)
+        yield Finding(NOTE, "platform_lacks", what)
 
 
 def unable(below: Path) -> Iterator[Finding]:
@@ -25,7 +25,7 @@ def unable(below: Path) -> Iterator[Finding]:
     for note in Notes(below).living():
         what = f"worker {note.name} can start no command: {note.why}"
         fix = f"put that right, or: queuectl worker stop {note.name}"
-        yield Finding(level=PROBLEM, code="worker_unable", message=what, fix=fix)
+        yield Finding(PROBLEM, "worker_unable", what, fix)
 
 
 def processes(below: Path, rows: Sequence[WorkerRow], alive: Collection[WorkerRow], clean: str) -> Iterator[Finding]:
@@ -43,7 +43,7 @@ def _of_living(host: Host, row: WorkerRow) -> Iterator[Finding]:
         if run.stuck and run.processes:
             what = f"{names_of(run.processes)} of worker {row.name} could not be ended"
             what += "; the job is not run again while one of these lives"
-            yield Finding(level=PROBLEM, code="process_stuck", message=what, fix="end it as its user, or as root")
+            yield Finding(PROBLEM, "process_stuck", what, "end it as its user, or as root")
     running = {pid for run in runs for pid in run.processes}
     yield from _left(row, (before - running) & _tagged(row))  # jobs may start and end while we look
 
@@ -52,7 +52,7 @@ def _of_dead(host: Host, row: WorkerRow, clean: str) -> Iterator[Finding]:
     unended = {pid for run in host.runs(row) for pid in run.processes}
     for pid in sorted(unended):
         what = f"{name_of(pid)}, started by dead worker {row.name}, still runs"
-        yield Finding(level=PROBLEM, code="process_left", message=what, fix=f"end it and run its job again: {clean}")
+        yield Finding(PROBLEM, "process_left", what, f"end it and run its job again: {clean}")
     yield from _left(row, _tagged(row) - unended)
 
 
@@ -64,4 +64,4 @@ def _tagged(row: WorkerRow) -> set[int]:
 def _left(row: WorkerRow, pids: Collection[int]) -> Iterator[Finding]:
     for pid in sorted(pids):
         what = f"{name_of(pid)} was left running by a job of worker {row.name} that has ended; it is not touched"
-        yield Finding(level=NOTE, code="process_left_by_ended_job", message=what)
+        yield Finding(NOTE, "process_left_by_ended_job", what)
