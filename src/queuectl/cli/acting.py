@@ -83,7 +83,6 @@ def act(
             do = rehearsed or (lambda client, refs: client.rehearse(action, refs))
         if selected:
             if not call.args.dry_run and not _confirmed(call, action, counted(total, "job")):
-                console.note("nothing was changed", "nothing_changed")
                 return 1
             batches = selected.batches()
         acting = _Acting(call, do, f"would {action.verb}" if call.args.dry_run else action.done, total)

@@ -15,11 +15,8 @@ def backup(call: Call) -> int:
             saved = client.backup(call.words[0], replace=call.args.replace, progress=console.progress("saved"))
         finally:
             console.progress_done()
-    if console.as_json:
-        console.json({"path": saved.path, "bytes": saved.size, "rows": saved.rows})
-    else:
-        told = f"saved {counted(saved.rows['jobs'], 'job')} in {saved.path} ({size(saved.size)})"
-        console.print(saved.path if console.quiet else told)
+    told = f"saved {counted(saved.rows['jobs'], 'job')} in {saved.path} ({size(saved.size)})"
+    console.answer({"path": saved.path, "bytes": saved.size, "rows": saved.rows}, saved.path, told)
     return 0
 
 
@@ -32,17 +29,15 @@ def restore(call: Call) -> int:
     place = shown(address)
     unasked = f"all jobs of {place} would be removed first"
     if args.replace and not console.confirmed(f"remove all jobs of {place} first?", args.yes, unasked):
-        console.note("nothing was changed", "nothing_changed")
         return 1
     try:
         progress = console.progress("restored")
         rows = restored(address, login_name(), call.words[0], replace=args.replace, progress=progress)
     finally:
         console.progress_done()
-    if console.as_json:
-        console.json({"store": place, "rows": rows})
-    else:
-        console.print(place if console.quiet else f"restored {counted(rows['jobs'], 'job')} to {place}, and compared")
+    told = f"restored {counted(rows['jobs'], 'job')} to {place}, and compared"
+    console.answer({"store": place, "rows": rows}, place, told)
+    if not console.as_json:
         resume = call.command("queue resume --all")
         console.note(f"all queues are paused; look, then: {resume}", "queue_paused")
         if rows["schedules"]:

@@ -47,13 +47,8 @@ def wait(call: Call) -> int:
             )
             return TIMED_OUT
         console.progress_done()
-        if console.as_json:
-            console.json(BATCH.json(done))
-        elif console.quiet:
-            console.print(done.name)
-        else:
-            failed = f", {done.failed:,} failed" if done.failed else ""
-            console.print(f"{done.name}: {counted(done.total, 'job')} done{failed}")
+        failed = f", {done.failed:,} failed" if done.failed else ""
+        console.answer(BATCH.json(done), done.name, f"{done.name}: {counted(done.total, 'job')} done{failed}")
         return _exit_code(client, done)
 
 
@@ -93,9 +88,6 @@ def _limits(batch: BatchView) -> str:
 
 def print_one(call: Call, batch: BatchView, now: float) -> None:
     """A batch, a line for each fact."""
-    if call.console.quiet:
-        call.console.print(batch.name)
-        return
     rate = ""
     if batch.started_at is not None and batch.done:
         until = batch.finished_at or now
@@ -107,4 +99,4 @@ def print_one(call: Call, batch: BatchView, now: float) -> None:
         "time left": "" if batch.seconds_left is None else age(batch.seconds_left),
         "finished": "" if batch.finished_at is None else ago(now - batch.finished_at),
     }  # fmt: skip
-    call.console.lines(f"{name:<12} {value}" for name, value in facts.items() if value)
+    call.console.facts(batch.name, facts)

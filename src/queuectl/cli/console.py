@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from queuectl.cli import render
 from queuectl.cli.hints import on_store
@@ -115,6 +115,22 @@ class Console:
         """Prints a JSON document."""
         print(self._dumped(value, indent=2), file=self.screen.out)
 
+    def answer(self, document: Any, bare: str, told: str) -> None:
+        """Prints the one result of a command: as JSON, with --quiet what is `bare`, else what people are told."""
+        if self.as_json:
+            self.json(document)
+        else:
+            self.print(bare if self.quiet else told)
+
+    def facts(self, name: str, facts: Mapping[str, str | None]) -> bool:
+        """Prints a thing, a line for each of its facts that it has. With --quiet prints its name alone, and returns
+        False: no more is wanted of it."""
+        if self.quiet:
+            self.print(name)
+        else:
+            self.lines(f"{title:<12} {value}" for title, value in facts.items() if value)
+        return not self.quiet
+
     def json_lines(self, values: Iterable[Any]) -> None:
         """Prints JSON documents, one a line."""
         self.lines(self._dumped(value, None) for value in values)
@@ -207,7 +223,7 @@ class Console:
             print(f"queuectl: {render.visible(text)}", file=self.screen.err)
 
     def confirmed(self, question: str, yes: bool, unasked: str = "") -> bool:
-        """Whether to go on. Asks on a terminal unless `--yes` was given.
+        """Whether to go on; if not, says that nothing was changed. Asks on a terminal unless `--yes` was given.
 
         If nobody can be asked, it goes on; but raises `Invalid` if `unasked` says what would happen then.
         """
@@ -220,7 +236,10 @@ class Console:
         said = answer(f"{question} [y/N] ")
         if not said:
             print(file=self.screen.err)  # Ctrl-D leaves the question's line open
-        return said.strip().lower() in ("y", "yes")
+        agreed = said.strip().lower() in ("y", "yes")
+        if not agreed:
+            self.note("nothing was changed", "nothing_changed")
+        return agreed
 
     def progress(self, verb: str, total: int | None = None) -> Progress | None:
         """Shows the progress of long work; None unless a terminal shows it. Call `progress_done` at its end."""

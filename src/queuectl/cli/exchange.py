@@ -24,10 +24,8 @@ def export(call: Call) -> int:
                     number = client.export(selector, file, console.progress("exported"))
             finally:
                 console.progress_done()
-    if path != "-" and console.as_json:
-        console.json({"path": path, "jobs": number})
-    elif path != "-":
-        console.print(path if console.quiet else f"exported {counted(number, 'job')} to {path}")
+    if path != "-":
+        console.answer({"path": path, "jobs": number}, path, f"exported {counted(number, 'job')} to {path}")
     elif not number:
         console.note("0 jobs", "no_jobs")
     return 0
@@ -45,10 +43,7 @@ def import_jobs(call: Call) -> int:
     finally:
         console.progress_done()
     number = _taken_in(call, taken) if taken.count else 0
-    if console.as_json:
-        console.json({"imported": number})
-    else:
-        console.print(str(number) if console.quiet else f"imported {counted(number, 'job')}")
+    console.answer({"imported": number}, str(number), f"imported {counted(number, 'job')}")
     return 0
 
 

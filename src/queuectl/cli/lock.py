@@ -26,12 +26,8 @@ def set_units(call: Call) -> int:
     given = locks.read_words([word for word in words if "=" not in word], settings)
     with call.client() as client:
         done = client.do(locks.SET, name=locks.SET.arguments[0].read(name, "lock"), **given)
-    if call.console.as_json:
-        call.console.json(LOCK.json(done))
-    elif call.console.quiet:
-        call.console.print(done.name)
-    else:
-        call.console.print(f"{done.name}: {_units(done)}{f', env={done.env}' if done.env else ''}")
+    told = f"{done.name}: {_units(done)}{f', env={done.env}' if done.env else ''}"
+    call.console.answer(LOCK.json(done), done.name, told)
     if done.needed > done.capacity:
         text = f"a job waits for {done.needed:,} units of lock {done.name}, and does not start with fewer"
         call.console.note(text, "lock_too_small")
@@ -65,16 +61,13 @@ def _holder(hold: Hold, now: float) -> str:
 
 def print_one(call: Call, lock: LockView, now: float) -> None:
     """A lock, a line for each fact and each holder."""
-    if call.console.quiet:
-        call.console.print(lock.name)
-        return
     facts = {
         "lock": lock.name, "units": _units(lock) if lock.is_set else "1 unit, as nobody has set any", "env": lock.env,
         "held": f"{lock.held:,} of {lock.capacity:,}",
         "waiting": f"{counted(lock.waiting, 'job')} yet to start",
     }  # fmt: skip
-    call.console.lines(f"{name:<12} {value}" for name, value in facts.items() if value)
-    call.console.lines(
-        f"{'held by' if hold is lock.holders[0] else '':<12} {_holder(hold, now)}: {','.join(hold.units)}"
-        for hold in lock.holders
-    )
+    if call.console.facts(lock.name, facts):
+        call.console.lines(
+            f"{'held by' if hold is lock.holders[0] else '':<12} {_holder(hold, now)}: {','.join(hold.units)}"
+            for hold in lock.holders
+        )

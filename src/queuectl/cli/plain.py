@@ -96,7 +96,6 @@ def run(call: Call, operation: Operation[Any]) -> int:
                     given[argument.name] = _selection(call, argument, client.now())
         would = "; ".join(command.confirm.format(**given) for given in wanted if command.confirm)
         if would and not call.console.confirmed(f"{would}. Go on?", call.args.yes, would):
-            call.console.note("nothing was changed", "nothing_changed")
             return 1
         done, refused = _do(call, client, operation, wanted)
         if (printer := PRINTERS.get(command.name)) and not call.console.as_json:

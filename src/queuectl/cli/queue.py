@@ -25,12 +25,7 @@ def set_limits(call: Call) -> int:
     given = queues.parse_settings(words)
     with call.client() as client:
         done = client.do(queues.SET, name=queues.SET.arguments[0].read(name, "queue"), **given)
-    if call.console.as_json:
-        call.console.json(QUEUE.json(done))
-    elif call.console.quiet:
-        call.console.print(done.name)
-    else:
-        call.console.print(f"{done.name}: {', '.join(_limits(done)) or 'no limits'}")
+    call.console.answer(QUEUE.json(done), done.name, f"{done.name}: {', '.join(_limits(done)) or 'no limits'}")
     return 0
 
 
@@ -67,9 +62,6 @@ def _row(queue: QueueView, now: float) -> Sequence[str | Cell]:
 
 def print_one(call: Call, queue: QueueView, now: float) -> None:
     """A queue, a line for each fact."""
-    if call.console.quiet:
-        call.console.print(queue.name)
-        return
     states = [f"{jobs:,} {state}" for state, jobs in queue.counts.items() if jobs]
     facts = {
         "queue": queue.name, "jobs": ", ".join(states) or "none", "running": running(queue),
@@ -78,7 +70,7 @@ def print_one(call: Call, queue: QueueView, now: float) -> None:
         "oldest due": "" if queue.oldest_due is None else f"waits for {age(now - queue.oldest_due)}",
         "workers": f"{queue.workers}, with {queue.slots} slots" if queue.workers else "none",
     }  # fmt: skip
-    call.console.lines(f"{name:<12} {value}" for name, value in facts.items() if value)
+    call.console.facts(queue.name, facts)
 
 
 def print_paused(call: Call, found: Sequence[QueueView], now: float) -> None:

@@ -74,13 +74,8 @@ def _policy(call: Call) -> dict[str, Any]:
 
 
 def _print_done(call: Call, done: ScheduleView, now: float, verb: str) -> None:
-    if call.console.as_json:
-        call.console.json(SHOWN.json(done))
-    elif call.console.quiet:
-        call.console.print(done.name)
-    else:
-        when = f"next {local_time(done.next[0])} ({_in(done.next[0] - now)})" if done.next else "paused"
-        call.console.print(f"{verb} {done.name}: {_rule(done)}; {when}")
+    when = f"next {local_time(done.next[0])} ({_in(done.next[0] - now)})" if done.next else "paused"
+    call.console.answer(SHOWN.json(done), done.name, f"{verb} {done.name}: {_rule(done)}; {when}")
 
 
 def _rule(each: ScheduleView) -> str:
@@ -160,9 +155,6 @@ def _command(each: ScheduleView) -> str:
 
 def print_one(call: Call, each: ScheduleView, now: float) -> None:
     """A schedule, a line for each fact, each of the next fires, and each of the latest."""
-    if call.console.quiet:
-        call.console.print(each.name)
-        return
     where = zones.zone(each.zone if each.cron is not None else zones.local())
     job = {key: value for key, value in each.job.items() if key != "command"}
     paused = ""
@@ -185,7 +177,8 @@ def print_one(call: Call, each: ScheduleView, now: float) -> None:
         "added": f"{ago(now - each.created_at)} by {each.created_by}",
         "changed": f"{ago(now - each.updated_at)} by {each.updated_by}" if each.updated_at > each.created_at else "",
     }  # fmt: skip
-    call.console.lines(f"{name:<12} {value}" for name, value in facts.items() if value)
+    if not call.console.facts(each.name, facts):
+        return
     for number, at in enumerate(each.next):
         label = "" if number else "next"
         call.console.print(f"{label:<12} {in_zone(at, where)}   {format_second(at)}   {_in(at - now)}")

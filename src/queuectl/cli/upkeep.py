@@ -33,10 +33,8 @@ def init(call: Call) -> int:
     path = Path(os.path.abspath(os.path.expanduser(call.db or places.LOCAL_NAME)))
     there = path.exists() and path.stat().st_size > 0
     places.open_store(str(path)).close()
-    if call.console.as_json:
-        call.console.json({"store": str(path), "made": not there})
-    else:
-        call.console.print(str(path) if call.console.quiet else f"{'found' if there else 'made'} {path}")
+    told = f"{'found' if there else 'made'} {path}"
+    call.console.answer({"store": str(path), "made": not there}, str(path), told)
     _hide_from_git(call, str(path))
     if call.db is None and (other := os.environ.get("QUEUECTL_DB")):
         call.console.note(f"commands here still use another store: QUEUECTL_DB is {other}", "other_store")
@@ -61,10 +59,7 @@ def _init_server(call: Call, url: str) -> int:
 
     store = places.open_store(url)
     store.close()
-    if call.console.as_json:
-        call.console.json({"store": store.url})
-    else:
-        call.console.print(store.url if call.console.quiet else f"ready: {store.url}")
+    call.console.answer({"store": store.url}, store.url, f"ready: {store.url}")
     return 0
 
 
@@ -75,30 +70,22 @@ def reset(call: Call) -> int:
     url = places.shown(places.locate_store(call.db))
     unasked = f"{url} would be removed with all its jobs"
     if not call.console.confirmed(f"remove {url} with all its jobs?", call.args.yes, unasked):
-        call.console.note("nothing was changed", "nothing_changed")
         return 1
     removed = places.reset_store(call.db)
-    if call.console.as_json:
-        call.console.json({"removed": removed})
-    elif removed is None:
+    if removed is None and not call.console.as_json:
         call.console.note(f"nothing to remove: there is no store {url}", "no_store")
     else:
-        call.console.print(removed if call.console.quiet else f"removed {removed}")
+        call.console.answer({"removed": removed}, str(removed), f"removed {removed}")
     return 0
 
 
 def migrate(call: Call) -> int:
     """Brings the store's schema up to date."""
-    console = call.console
     with call.client() as client:
         before, now = client.migrate()
-        if console.as_json:
-            console.json({"store": client.url, "from": before, "schema": now})
-        elif console.quiet:
-            console.print(client.url)
-        else:
-            done = "is up to date" if before == now else f"brought up to date from schema {before}"
-            console.print(f"{client.url} {done}: schema {now}")
+        done = "is up to date" if before == now else f"brought up to date from schema {before}"
+        document = {"store": client.url, "from": before, "schema": now}
+        call.console.answer(document, client.url, f"{client.url} {done}: schema {now}")
     return 0
 
 
@@ -116,7 +103,6 @@ def copy(call: Call) -> int:
     with call.client() as client:
         from_url = client.url
         if not console.confirmed(f"stop all workers of {from_url} and copy it?", args.yes):
-            console.note("nothing was changed", "nothing_changed")
             return 1
         progress = console.progress("copied")
         try:
@@ -126,10 +112,8 @@ def copy(call: Call) -> int:
         finally:
             console.progress_done()
     to_url = shown(args.to)
-    if console.as_json:
-        console.json({"from": from_url, "to": to_url, "rows": copied})
-    else:
-        console.print(to_url if console.quiet else f"copied {counted(copied['jobs'], 'job')} to {to_url}, and compared")
+    told = f"copied {counted(copied['jobs'], 'job')} to {to_url}, and compared"
+    console.answer({"from": from_url, "to": to_url, "rows": copied}, to_url, told)
     return 0
 
 
@@ -146,18 +130,14 @@ def prune(call: Call) -> int:
         number = sum(client.count(selector) for selector in selectors)
         if not args.dry_run:
             if number and not console.confirmed(f"delete {counted(number, 'finished job')}?", args.yes):
-                console.note("nothing was changed", "nothing_changed")
                 return 1
             number = call.freeing(lambda: client.prune(selectors, console.progress("deleted", number))) if number else 0
             console.progress_done()
             if args.shrink:
                 freed = client.shrink(PATIENCE_S)
                 console.note(f"the file is {max(0, freed) >> 10} KiB smaller", "shrunk")
-    if console.as_json:
-        console.json({"pruned": 0 if args.dry_run else number, "matching": number})
-    else:
-        verb = "would delete" if args.dry_run else "deleted"
-        console.print(str(number) if console.quiet else f"{verb} {counted(number, 'job')}")
+    told = f"{'would delete' if args.dry_run else 'deleted'} {counted(number, 'job')}"
+    console.answer({"pruned": 0 if args.dry_run else number, "matching": number}, str(number), told)
     return 0
 
 

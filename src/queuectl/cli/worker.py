@@ -109,12 +109,7 @@ def _echo(call: Call, line: str) -> None:
 
 
 def _started(call: Call, name: str, slots: int) -> None:
-    if call.console.as_json:
-        call.console.json({"name": name, "slots": slots})
-    elif call.console.quiet:
-        call.console.print(name)
-    else:
-        call.console.print(f"started {slots} worker(s)")
+    call.console.answer({"name": name, "slots": slots}, name, f"started {slots} worker(s)")
     call.console.flush()
     runs = f"{name} runs up to {counted(slots, 'command')} at a time"
     if call.args.detach:

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,15 +33,19 @@ DISK_FREE_BYTES_MIN = 100 << 20
 
 def examine(given: str | None) -> list[Finding]:
     """All findings about a store (`given` as in `locate_store`). Makes no store."""
-    return list(_examine(given))
+    return list(_examined(given))
+
+
+def _examined(given: str | None) -> Iterator[Finding]:
+    """The same; a check that fails ends it with the error's own code."""
+    try:
+        yield from _examine(given)
+    except QueuectlError as error:
+        yield Finding(PROBLEM, error.code, error.message, error.hint)
 
 
 def _examine(given: str | None) -> Iterator[Finding]:
-    try:
-        url = locate_store(given)
-    except QueuectlError as error:
-        yield _failed(error)
-        return
+    url = locate_store(given)
     if is_server(url):
         yield from _server(url)
         return
@@ -51,22 +56,8 @@ def _examine(given: str | None) -> Iterator[Finding]:
         return
     yield from _rights(path)
     yield _disk(path.resolve().parent)
-    try:
-        store = open_store(given)
-    except QueuectlError as error:
-        yield _failed(error)
-        return
-    try:
+    with closing(open_store(given)) as store:
         yield from _store(store)
-    except QueuectlError as error:
-        yield _failed(error)
-    finally:
-        store.close()
-
-
-def _failed(error: QueuectlError) -> Finding:
-    """The finding for a failed check, with the error's own code."""
-    return Finding(PROBLEM, error.code, error.message, error.hint)
 
 
 def _library() -> Finding:
@@ -136,21 +127,12 @@ def _server(url: str) -> Iterator[Finding]:
     from queuectl.client.doctor_server import judged
     from queuectl.store.postgres.store import PostgresStore
 
-    try:
-        store = open_store(url)
+    with closing(open_store(url)) as store:
         assert isinstance(store, PostgresStore)
-    except QueuectlError as error:
-        yield _failed(error)
-        return
-    try:
         yield from judged(store.url, store.health())
         yield from unwritable(store)
         yield from _contents(store)
         yield from out_of_touch(store)
-    except QueuectlError as error:
-        yield _failed(error)
-    finally:
-        store.close()
 
 
 def unwritable(store: Store) -> Iterator[Finding]:
